@@ -1,0 +1,10 @@
+"""Names for JSON trees, the form in which the API server keeps objects.
+
+``JsonObject`` marks the codec boundary: the only place where ``Any`` is allowed. Code that knows
+a kind reasons over the structs of `cluster.api.objects` instead.
+"""
+
+from typing import Any, TypeAlias
+
+JsonObject: TypeAlias = dict[str, Any]
+JsonValue: TypeAlias = Any

@@ -1,0 +1,54 @@
+"""Requests and responses of the API server, free of any HTTP library.
+
+`cluster.apiserver.server.ApiServer.handle` takes an `ApiRequest` and returns an `ApiResponse` or a
+`WatchResponse`; the aiohttp shell and the in-process transport of the simulation are two small
+adapters around that one function.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An authenticated identity (spec api-machinery, section 20)."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+
+
+ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
+
+
+@dataclass(slots=True)
+class ApiRequest:
+    """One request. `path` is decoded; `query` keeps the first value of each parameter (repeated
+    parameters joined in `query_all`); header names are lower case; `body` is already decompressed
+    and within the size limit."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    user: User = ANONYMOUS
+
+
+@dataclass(slots=True)
+class ApiResponse:
+    """A complete answer."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class WatchResponse:
+    """A stream: `chunks` yields encoded watch events (or log text) until the stream ends. The
+    adapter must call `chunks.aclose()` when the client goes away."""
+
+    chunks: AsyncIterator[bytes]
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
