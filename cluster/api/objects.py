@@ -266,7 +266,9 @@ class ControllerRevision(Wire, frozen=True, kw_only=True):
 class LeaseSpec(Wire, frozen=True, kw_only=True):
     holder_identity: str | None = None
     lease_duration_seconds: int | None = None
+    acquire_time: str | None = None
     renew_time: str | None = None
+    lease_transitions: int | None = None
 
 
 class Lease(Wire, frozen=True, kw_only=True):

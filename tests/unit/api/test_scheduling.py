@@ -1,4 +1,4 @@
-"""Taints, node affinity, resource requests, host ports (specs daemonset-controller 4, scheduler 3)."""
+"""Taints, node affinity, resource requests and host ports."""
 
 import pytest
 

@@ -1,0 +1,92 @@
+"""Shared informers: one reflector per (type, resource, selectors), used by all controllers.
+
+Invariant: whatever number of controllers asks, the API server sees one watch and memory holds one
+copy. Reflectors asked for before `run` start together; later ones start at once.
+"""
+
+import asyncio
+from typing import Any, TypeVar, cast
+
+import structlog
+
+from cluster.api.kinds import Resource
+from cluster.client.client import ApiClient
+from cluster.client.reflector import Reflector
+from cluster.runtime.clock import Clock
+from cluster.runtime.rng import Rng
+
+T = TypeVar("T")
+
+_PROGRESS_INTERVAL_S = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Informers:
+    """The caches of one controller manager."""
+
+    def __init__(self, client: ApiClient, clock: Clock, rng: Rng) -> None:
+        self._client = client
+        self._clock = clock
+        self._rng = rng
+        self._reflectors: dict[tuple[Resource, type, str, str], Reflector[Any]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+
+    def get(
+        self,
+        resource: Resource,
+        into: type[T],
+        *,
+        field_selector: str = "",
+        label_selector: str = "",
+    ) -> Reflector[T]:
+        """The shared reflector of a resource decoded as `into`; made on first request."""
+        key = (resource, into, field_selector, label_selector)
+        reflector = self._reflectors.get(key)
+        if reflector is None:
+            reflector = Reflector(
+                self._client,
+                resource,
+                into,
+                field_selector=field_selector,
+                label_selector=label_selector,
+                clock=self._clock,
+                rng=self._rng,
+            )
+            self._reflectors[key] = reflector
+            if self._tasks is not None:
+                self._start(self._tasks, resource, reflector)
+        return cast("Reflector[T]", reflector)
+
+    async def run(self) -> None:
+        """Keep all caches current until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                for (resource, *_), reflector in self._reflectors.items():
+                    self._start(tasks, resource, reflector)
+                await asyncio.Event().wait()  # stay open for reflectors asked for later
+        finally:
+            self._tasks = None
+
+    def _start(
+        self, tasks: asyncio.TaskGroup, resource: Resource, reflector: Reflector[Any]
+    ) -> None:
+        tasks.create_task(reflector.run(), name=f"reflector-{resource.group_resource}")
+
+    def waiting_for(self) -> list[str]:
+        """The resources whose first list is not in yet."""
+        return sorted(
+            resource.group_resource
+            for (resource, *_), reflector in self._reflectors.items()
+            if not reflector.synced.is_set()
+        )
+
+    async def wait_synced(self) -> None:
+        """Return when every cache is filled; says every 5 s what it waits for."""
+        while waiting := self.waiting_for():
+            synced = (reflector.synced.wait() for reflector in list(self._reflectors.values()))
+            try:
+                await self._clock.wait_for(asyncio.gather(*synced), _PROGRESS_INTERVAL_S)
+            except TimeoutError:
+                _log.info("waiting_for_caches", resources=waiting)

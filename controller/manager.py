@@ -1,0 +1,159 @@
+"""The controller manager: starts caches and controllers in order, keeps them running, stops them.
+
+Order: informers (all controllers share them), leader election, event recorders, controllers; the
+stop is the reverse, and the lease is given up at the end. Invariants: controllers act only while
+this manager holds the lease and all caches have synced; a controller that raises is started again
+with back-off and takes no other one with it; every task has an owner here.
+
+A controller is any class with `async run()`. Its constructor asks for informers and subscribes to
+them (no I/O). `run` starts by queueing everything that is in the caches and works until cancelled;
+it is called again on the same instance after a crash, or when leadership was lost and won again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import structlog
+
+from cluster.client.client import ApiClient
+from cluster.client.events import EventRecorder
+from cluster.runtime.clock import Clock
+from cluster.runtime.rng import Rng
+from controller.informers import Informers
+from controller.leader import LeaderElector
+
+RESTART_BACKOFF_S = 1.0
+RESTART_BACKOFF_CAP_S = 60.0
+RESTART_JITTER = 0.2
+
+_log = structlog.get_logger(__name__)
+
+
+class Controller(Protocol):
+    """One control loop; see the module's docstring."""
+
+    async def run(self) -> None: ...
+
+
+class Context:
+    """What the manager gives to a controller's constructor."""
+
+    def __init__(
+        self, client: ApiClient, clock: Clock, rng: Rng, informers: Informers, host: str
+    ) -> None:
+        self.client = client
+        self.clock = clock
+        self.rng = rng
+        self.informers = informers
+        self.host = host
+        self.recorders: list[EventRecorder] = []
+
+    def recorder(self, component: str) -> EventRecorder:
+        """An event recorder for this source component; the manager runs it."""
+        recorder = EventRecorder(self.client, component, self.host, self.clock, self.rng)
+        self.recorders.append(recorder)
+        return recorder
+
+
+Factory = Callable[[Context], Controller]
+
+
+class Manager:
+    """Runs the given controllers. `elector` None: act without asking for the lease."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        clock: Clock,
+        rng: Rng,
+        factories: Mapping[str, Factory],
+        *,
+        host: str,
+        elector: LeaderElector | None = None,
+    ) -> None:
+        self._clock = clock
+        self._rng = rng
+        self._elector = elector
+        self._informers = Informers(client, clock, rng)
+        self._context = Context(client, clock, rng, self._informers, host)
+        self._controllers = {name: make(self._context) for name, make in factories.items()}
+
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Work until `stop` is set; `on_ready` is called once, when the controllers first run."""
+        async with _running(self._informers.run()):
+            ready = on_ready
+            while not stop.is_set():
+                if not await _unless_stopped(stop, self._prepare()):
+                    break
+                async with (
+                    _running(*(recorder.run() for recorder in self._context.recorders)),
+                    _running(*(self._supervise(name) for name in self._controllers)),
+                ):
+                    _log.info("controllers_started", controllers=list(self._controllers))
+                    ready()
+                    ready = _nothing
+                    await _unless_stopped(stop, self._hold())
+                _log.info("controllers_stopped")
+            if self._elector is not None:
+                await self._elector.release()
+
+    async def _prepare(self) -> None:
+        """Fill the caches and become the leader, at the same time."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._informers.wait_synced())
+            if self._elector is not None:
+                tasks.create_task(self._elector.acquire())
+
+    async def _hold(self) -> None:
+        if self._elector is None:
+            await asyncio.Event().wait()
+        else:
+            await self._elector.hold()
+
+    async def _supervise(self, name: str) -> None:
+        backoff_s = RESTART_BACKOFF_S
+        while True:
+            started_s = self._clock.monotonic_s()
+            try:
+                await self._controllers[name].run()
+                _log.error("controller_ended", controller=name)
+            except Exception:  # supervisor: a controller's failure is its own
+                _log.exception("controller_crashed", controller=name)
+            if self._clock.monotonic_s() - started_s > RESTART_BACKOFF_CAP_S:
+                backoff_s = RESTART_BACKOFF_S
+            await self._clock.sleep(self._rng.jittered(backoff_s, RESTART_JITTER))
+            backoff_s = min(RESTART_BACKOFF_CAP_S, backoff_s * 2)
+
+
+def _nothing() -> None:
+    """What is called when readiness has been told already."""
+
+
+@asynccontextmanager
+async def _running(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run tasks beside the body; a failing task cancels the body, leaving cancels the tasks."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(coroutine) for coroutine in coroutines]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Await the work; False if `stop` was set first (the work is cancelled then)."""
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            return False
+        working.result()
+        return True
+    finally:
+        working.cancel()
+        stopping.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)

@@ -1,0 +1,46 @@
+"""Which controllers there are: a name and where its class is, imported when it is wanted.
+
+Names are those of kube-controller-manager where it has the controller. To add one, add a line: the
+attribute is called with `controller.manager.Context` and returns a `controller.manager.Controller`.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+
+from controller.manager import Context, Controller, Factory
+
+CONTROLLERS: Mapping[str, str] = {
+    "daemonset-controller": "controller.daemonset.controller:DaemonSetController",
+}
+
+
+class UnknownController(ValueError):
+    """A name in ``--controllers`` that no controller has."""
+
+
+def select(wanted: str) -> dict[str, Factory]:
+    """The factories for a list such as ``*``, ``*,-scheduler`` or ``daemonset-controller``.
+
+    As kube-controller-manager's flag: ``*`` means all, ``-name`` takes one out. UnknownController
+    for a name that does not exist.
+    """
+    items = [item.strip() for item in wanted.split(",") if item.strip()]
+    for name in (item.removeprefix("-") for item in items if item != "*"):
+        if name not in CONTROLLERS:
+            known = ", ".join(CONTROLLERS)
+            raise UnknownController(f'"{name}" is not in the list of known controllers: {known}')
+    return {
+        name: _factory(path)
+        for name, path in CONTROLLERS.items()
+        if f"-{name}" not in items and (name in items or "*" in items)
+    }
+
+
+def _factory(path: str) -> Factory:
+    module, _, attribute = path.partition(":")
+
+    def make(context: Context) -> Controller:
+        controller: Controller = getattr(import_module(module), attribute)(context)
+        return controller
+
+    return make
