@@ -1,0 +1,63 @@
+"""The order of merged lists in strategic merge patches."""
+
+from cluster.api.errors import BadRequest
+from cluster.api.jsontypes import JsonValue
+from cluster.api.patches.mergekeys import identity
+
+
+def unique(items: list[JsonValue]) -> list[JsonValue]:
+    """The items without later duplicates."""
+    return list({identity(item, ""): item for item in items}.values())
+
+
+def arrange(
+    merged: list[JsonValue], order: list[JsonValue], server: list[JsonValue], merge_key: str
+) -> list[JsonValue]:
+    """`merged` with the items named in `order` in that order, the others as in `server`.
+
+    The two sequences are merged so that an item that only the server has comes before an ordered
+    one only where the server had it there.
+    """
+    wanted = _positions(order, merge_key)
+    had = _positions(server, merge_key)
+    named, others = [], []
+    for item in merged:
+        key = identity(item, merge_key)
+        (named if key in wanted else others).append((key, item))
+    named.sort(key=lambda pair: wanted[pair[0]])
+    others.sort(key=lambda pair: had.get(pair[0], len(had)))
+    out: list[JsonValue] = []
+    i = 0
+    for key, item in named:
+        position = had.get(key)
+        while i < len(others) and position is not None:
+            other = had.get(others[i][0])
+            if other is None or other >= position:
+                break
+            out.append(others[i][1])
+            i += 1
+        out.append(item)
+    out.extend(item for _, item in others[i:])
+    return out
+
+
+def check_contains(order: list[JsonValue], patch: list[JsonValue], merge_key: str) -> None:
+    """BadRequest unless every element of `patch` that stays is named in `order`, in that order."""
+    wanted = _positions(order, merge_key)
+    last = -1
+    for element in patch:
+        if isinstance(element, dict) and "$patch" in element:
+            continue
+        position = wanted.get(identity(element, merge_key), -1)
+        if position <= last:
+            raise BadRequest(
+                f"The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{order}\n"
+            )
+        last = position
+
+
+def _positions(items: list[JsonValue], merge_key: str) -> dict[object, int]:
+    out: dict[object, int] = {}
+    for index, item in enumerate(items):
+        out.setdefault(identity(item, merge_key), index)
+    return out

@@ -1,0 +1,24 @@
+"""JSON merge patch, RFC 7386: null deletes, objects merge, everything else replaces."""
+
+from cluster.api.jsontypes import JsonObject, JsonValue
+from cluster.api.patches.problems import undecodable
+
+
+def merge_patch(tree: JsonObject, patch: JsonValue) -> JsonObject:
+    """`tree` merged with `patch`; BadRequest if the patch is not an object."""
+    if not isinstance(patch, dict):
+        raise undecodable("a merge patch must be an object")
+    return _merged(tree, patch)
+
+
+def _merged(tree: JsonObject, patch: JsonObject) -> JsonObject:
+    out = dict(tree)
+    for key, value in patch.items():
+        if value is None:
+            out.pop(key, None)
+        elif isinstance(value, dict):
+            current = out.get(key)
+            out[key] = _merged(current if isinstance(current, dict) else {}, value)
+        else:
+            out[key] = value
+    return out
