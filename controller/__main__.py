@@ -1,0 +1,67 @@
+"""`python -m controller`: the controller manager as a process.
+
+Exit code 0 after an ordered stop (SIGTERM, SIGINT), 1 with one clear line if it cannot start.
+"""
+
+import argparse
+import sys
+
+from cluster.client.client import ApiClient
+from cluster.client.kubeconfig import from_kubeconfig
+from cluster.runtime import process
+from cluster.runtime.clock import LoopClock
+from cluster.runtime.rng import Rng
+from controller import identity, registry
+from controller.leader import LeaderElector
+from controller.manager import Manager
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m controller", description=__doc__)
+    parser.add_argument("--kubeconfig", required=True, metavar="FILE")
+    parser.add_argument("--speed", type=float, default=1.0, help="nominal seconds per real second")
+    parser.add_argument("--seed", type=int, default=None, help="seed of jitter and back-off")
+    parser.add_argument(
+        "--controllers", default="*", metavar="LIST", help='e.g. "*,-scheduler"; * means all'
+    )
+    parser.add_argument(
+        "--portable",
+        action="store_true",
+        help="use only the JSON API of Kubernetes: no msgpack, no long-poll",
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        arguments.factories = registry.select(arguments.controllers)
+    except registry.UnknownController as error:
+        parser.error(str(error))
+    return arguments
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the manager until it is told to stop; the exit code."""
+    arguments = _arguments(argv)
+
+    async def manage(lifecycle: process.Lifecycle) -> None:
+        clock = LoopClock(arguments.speed)
+        rng = Rng(arguments.seed)
+        transport = from_kubeconfig(arguments.kubeconfig)
+        try:
+            client = ApiClient(transport, clock, private_features=not arguments.portable)
+            elector = LeaderElector(
+                client,
+                clock,
+                rng.child("leader"),
+                identity=identity.own_identity(),
+                is_dead=identity.is_dead,
+            )
+            host = identity.hostname()
+            manager = Manager(client, clock, rng, arguments.factories, host=host, elector=elector)
+            await manager.run(lifecycle.stop, lifecycle.ready)
+        finally:
+            await transport.close()
+
+    return process.run(manage, "controller-manager")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

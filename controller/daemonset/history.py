@@ -1,0 +1,133 @@
+"""ControllerRevisions: which one is current, numbering, duplicates, cleanup (spec section 9).
+
+Invariants: exactly one revision is current after a sync; its number is above those of all others; a
+revision whose hash some pod carries is never deleted; an earlier template re-uses its revision.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from cluster.api.jsontypes import JsonObject
+from cluster.api.kinds import CONTROLLERREVISIONS
+from cluster.api.objects import ControllerRevision, DaemonSet, Pod
+from controller.daemonset.claim import owner_reference
+from controller.daemonset.model import HASH_LABEL, Relabel, RevisionPatch
+
+DEFAULT_HISTORY_LIMIT = 10
+
+_FNV_OFFSET = 2166136261
+_FNV_PRIME = 16777619
+_SAFE_DIGITS = str.maketrans("0123456789", "456789bcdf")
+
+
+@dataclass(frozen=True)
+class History:
+    """What section 9.2 makes of the claimed revisions."""
+
+    hash: str
+    old: Sequence[ControllerRevision]
+    create: JsonObject | None = None
+    patches: Sequence[RevisionPatch] = ()
+    duplicates: Sequence[ControllerRevision] = ()
+    relabels: Sequence[Relabel] = field(default=())
+
+
+def template_hash(template: JsonObject, collision_count: int | None) -> str:
+    """FNV-1a (32 bit) over the canonical template and the collision count, in safe characters."""
+    data = msgspec.json.encode(template, order="deterministic")
+    if collision_count is not None:
+        data += (collision_count & 0xFFFFFFFF).to_bytes(4, "little") + bytes(4)
+    value = _FNV_OFFSET
+    for byte in data:
+        value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
+    return str(value).translate(_SAFE_DIGITS)
+
+
+def revision_hash(revision: ControllerRevision) -> str:
+    """The hash label; a revision that lacks it is given its own name (9.2)."""
+    return revision.metadata.labels.get(HASH_LABEL, revision.metadata.name)
+
+
+def build(
+    daemonset: DaemonSet,
+    data: JsonObject,
+    revisions: Sequence[ControllerRevision],
+    pods: Sequence[Pod],
+) -> History:
+    """Find or prepare the current revision among the claimed ones.
+
+    `data` is the canonical data of the present template, `pods` all claimed pods.
+    """
+    current = [revision for revision in revisions if revision.data == data]
+    old = [revision for revision in revisions if revision.data != data]
+    number = max((revision.revision for revision in old), default=0) + 1
+    if not current:
+        create = new_revision(daemonset, data, number)
+        patches = _patches(revisions, None, number)
+        hash_ = str(create["metadata"]["labels"][HASH_LABEL])
+        return History(hash=hash_, old=old, create=create, patches=patches)
+    kept = current[0]
+    for revision in current:
+        if revision.revision >= kept.revision:
+            kept = revision
+    hash_ = revision_hash(kept)
+    duplicates = [revision for revision in current if revision is not kept]
+    relabels = [
+        Relabel(pod, hash_)
+        for pod in (pods if duplicates else ())
+        if pod.metadata.labels.get(HASH_LABEL) != hash_
+    ]
+    patches = _patches(revisions, kept, number)
+    return History(hash_, old, patches=patches, duplicates=duplicates, relabels=relabels)
+
+
+def _patches(
+    revisions: Iterable[ControllerRevision], kept: ControllerRevision | None, number: int
+) -> list[RevisionPatch]:
+    patches = []
+    for revision in revisions:
+        raised = number if revision is kept and revision.revision < number else None
+        label = "" if HASH_LABEL in revision.metadata.labels else revision.metadata.name
+        if raised is not None or label:
+            patches.append(RevisionPatch(revision, number=raised, hash=label))
+    return patches
+
+
+def new_revision(daemonset: DaemonSet, data: JsonObject, number: int) -> JsonObject:
+    """The ControllerRevision to create for the present template (9.3)."""
+    template = data["spec"]["template"]
+    content = {key: value for key, value in template.items() if key != "$patch"}
+    hash_ = template_hash(content, daemonset.status.collision_count)
+    metadata: JsonObject = {
+        "name": f"{daemonset.metadata.name}-{hash_}",
+        "namespace": daemonset.metadata.namespace,
+        "labels": {**(content["metadata"].get("labels") or {}), HASH_LABEL: hash_},
+        "ownerReferences": [owner_reference(daemonset)],
+    }
+    if daemonset.metadata.annotations:
+        metadata["annotations"] = dict(daemonset.metadata.annotations)
+    return {
+        "apiVersion": CONTROLLERREVISIONS.api_version,
+        "kind": CONTROLLERREVISIONS.kind,
+        "metadata": metadata,
+        "data": data,
+        "revision": number,
+    }
+
+
+def surplus(
+    old: Sequence[ControllerRevision], pods: Iterable[Pod], limit: int | None
+) -> list[ControllerRevision]:
+    """Old revisions to delete: the lowest ones beyond the limit that no pod carries (9.5)."""
+    excess = len(old) - (DEFAULT_HISTORY_LIMIT if limit is None else limit)
+    if excess <= 0:
+        return []
+    live = {pod.metadata.labels.get(HASH_LABEL) for pod in pods}
+    unused = [
+        revision
+        for revision in sorted(old, key=lambda revision: revision.revision)
+        if revision_hash(revision) not in live
+    ]
+    return unused[:excess]

@@ -1,0 +1,45 @@
+"""maxUnavailable and maxSurge as numbers of pods (spec section 8.1).
+
+Invariant: percentages are rounded up, for both; a RollingUpdate over at least one node can always
+go on (0 and 0 mean one pod unavailable).
+"""
+
+from cluster.api.objects import DaemonSet
+
+ROLLING_UPDATE = "RollingUpdate"
+
+
+class InvalidNumber(ValueError):
+    """Neither an integer nor a percentage."""
+
+
+def scaled(value: int | str | None, total: int) -> int:
+    """An integer as it is, ``"N%"`` of `total` rounded up, None as 0; InvalidNumber otherwise."""
+    if value is None:
+        return 0
+    if isinstance(value, int):
+        return value
+    number = value.removesuffix("%")
+    if number == value or not (number.isascii() and number.isdigit()):
+        raise InvalidNumber(f'invalid value for IntOrString: invalid type: string is not a percentage "{value}"')
+    return -(-int(number) * total // 100)
+
+
+def surge_and_unavailable(daemonset: DaemonSet, desired: int) -> tuple[int, int]:
+    """(maxSurge, maxUnavailable) for this number of desired pods."""
+    strategy = daemonset.spec.update_strategy
+    if strategy.type != ROLLING_UPDATE or strategy.rolling_update is None:
+        return 0, 0
+    surge = scaled(strategy.rolling_update.max_surge, desired)
+    unavailable = scaled(strategy.rolling_update.max_unavailable, desired)
+    if desired > 0 and surge == 0 and unavailable == 0:
+        unavailable = 1
+    return surge, unavailable
+
+
+def allows_surge(daemonset: DaemonSet) -> bool:
+    """Whether two pods may be on a node while it is updated; an unreadable number means no."""
+    try:
+        return surge_and_unavailable(daemonset, 1)[0] > 0
+    except InvalidNumber:
+        return False

@@ -1,0 +1,158 @@
+"""What a plan is made from and what it consists of.
+
+Invariants: all values are immutable; a `Plan` names every write that the sync makes, so that
+nothing is written which no test of the pure code has seen.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cluster.api.jsontypes import JsonObject
+from cluster.api.objects import ControllerRevision, DaemonSet, Node, Pod
+from cluster.api.podutil import AgeOf
+
+HASH_LABEL = "controller-revision-hash"
+GENERATION_LABEL = "pod-template-generation"
+GENERATION_ANNOTATION = "deprecated.daemonset.template.generation"
+BURST_REPLICAS = 250
+
+
+class EventType(StrEnum):
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+class Reason(StrEnum):
+    """Reasons of events on a DaemonSet; the first seven are Kubernetes' own."""
+
+    SUCCESSFUL_CREATE = "SuccessfulCreate"
+    FAILED_CREATE = "FailedCreate"
+    SUCCESSFUL_DELETE = "SuccessfulDelete"
+    FAILED_DELETE = "FailedDelete"
+    FAILED_DAEMON_POD = "FailedDaemonPod"
+    SUCCEEDED_DAEMON_POD = "SucceededDaemonPod"
+    SELECTING_ALL = "SelectingAll"
+    ROLLOUT_HELD = "RolloutHeld"
+    INVALID_ROLLOUT_CONTROL = "InvalidRolloutControl"
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event to record on the DaemonSet."""
+
+    type: EventType
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class Now:
+    """The moment of a plan: a monotonic reading (nominal seconds), ages of timestamps."""
+
+    monotonic_s: float
+    age_s: AgeOf
+
+
+@dataclass(frozen=True)
+class BackoffEntry:
+    """Failed-pod back-off of one node: the current delay and when it was last raised."""
+
+    delay_s: float
+    bumped_at_s: float
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What one sync of one DaemonSet sees.
+
+    `pods`: those controlled by this DaemonSet's UID and all of its namespace without controller.
+    `revisions`: all ControllerRevisions of the namespace. `backoff`: by node name, for this
+    DaemonSet's UID and observed generation. `hold`: what `Plan.hold` of the last sync was.
+    """
+
+    daemonset: DaemonSet
+    nodes: Sequence[Node]
+    pods: Sequence[Pod]
+    revisions: Sequence[ControllerRevision] = ()
+    backoff: Mapping[str, BackoffEntry] = field(default_factory=dict)
+    hold: str = ""
+
+
+@dataclass(frozen=True)
+class RevisionPatch:
+    """A change of an existing revision: None leaves the number, empty hash leaves the label."""
+
+    revision: ControllerRevision
+    number: int | None = None
+    hash: str = ""
+
+
+@dataclass(frozen=True)
+class Relabel:
+    """Give a pod the hash of the revision that was kept when duplicates were removed."""
+
+    pod: Pod
+    hash: str
+
+
+@dataclass(frozen=True)
+class StatusNumbers:
+    """The counters of ``status`` (spec section 10)."""
+
+    desired: int = 0
+    current: int = 0
+    misscheduled: int = 0
+    ready: int = 0
+    available: int = 0
+    updated: int = 0
+
+    @property
+    def unavailable(self) -> int:
+        return self.desired - self.available
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one sync does, in the order of its fields.
+
+    `creates` are node names, `hash` the label of the pods made for them. `failure` is an error to
+    report after the status was written: the sync then counts as failed. `requeue_after_s` is when
+    to look again even if nothing happens.
+    """
+
+    adopt_revisions: Sequence[ControllerRevision] = ()
+    release_revisions: Sequence[ControllerRevision] = ()
+    patch_revisions: Sequence[RevisionPatch] = ()
+    relabel_pods: Sequence[Relabel] = ()
+    delete_duplicates: Sequence[ControllerRevision] = ()
+    create_revision: JsonObject | None = None
+    adopt_pods: Sequence[Pod] = ()
+    release_pods: Sequence[Pod] = ()
+    events: Sequence[Event] = ()
+    creates: Sequence[str] = ()
+    deletes: Sequence[Pod] = ()
+    delete_revisions: Sequence[ControllerRevision] = ()
+    status: StatusNumbers | None = None
+    hash: str = ""
+    backoff: Mapping[str, BackoffEntry] = field(default_factory=dict)
+    hold: str = ""
+    failure: str = ""
+    requeue_after_s: float | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether carrying the plan out writes anything but status and events."""
+        return bool(
+            self.adopt_revisions
+            or self.release_revisions
+            or self.patch_revisions
+            or self.relabel_pods
+            or self.delete_duplicates
+            or self.create_revision
+            or self.adopt_pods
+            or self.release_pods
+            or self.creates
+            or self.deletes
+            or self.delete_revisions
+        )

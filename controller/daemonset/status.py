@@ -1,0 +1,80 @@
+"""The status of a DaemonSet (spec section 10).
+
+Invariants: desired = available + unavailable; current, ready and updated never exceed desired;
+available never exceeds ready. Conditions and collisionCount are left as they are.
+"""
+
+from cluster.api.jsontypes import JsonObject
+from cluster.api.objects import DaemonSet, DaemonSetStatus
+from cluster.api.podutil import is_available, ready_condition
+from controller.daemonset.model import Now, StatusNumbers
+from controller.daemonset.placement import Placement, is_updated, order
+from controller.daemonset.template import template_generation
+
+
+def count(daemonset: DaemonSet, placement: Placement, hash_: str, now: Now) -> StatusNumbers:
+    """Count over the listed nodes."""
+    generation = template_generation(daemonset)
+    min_ready_s = daemonset.spec.min_ready_seconds
+    current = misscheduled = ready = available = updated = 0
+    for name, decision in placement.decisions.items():
+        pods = placement.pods.get(name)
+        if pods is None:
+            continue
+        if not decision.should_run:
+            misscheduled += 1
+            continue
+        current += 1
+        first = pods[0] if len(pods) == 1 else min(pods, key=order)
+        if ready_condition(first) is not None:
+            ready += 1
+            available += is_available(first, min_ready_s, now.age_s)
+        updated += is_updated(first, hash_, generation)
+    return StatusNumbers(
+        desired=placement.desired,
+        current=current,
+        misscheduled=misscheduled,
+        ready=ready,
+        available=available,
+        updated=updated,
+    )
+
+
+def differs(status: DaemonSetStatus, generation: int, numbers: StatusNumbers) -> bool:
+    """Whether the status has to be written: a number differs, or the generation is newer."""
+    return status.observed_generation < generation or numbers != StatusNumbers(
+        desired=status.desired_number_scheduled,
+        current=status.current_number_scheduled,
+        misscheduled=status.number_misscheduled,
+        ready=status.number_ready,
+        available=status.number_available,
+        updated=status.updated_number_scheduled,
+    ) or numbers.unavailable != status.number_unavailable
+
+
+def requeue_after_s(daemonset: DaemonSet, numbers: StatusNumbers) -> float | None:
+    """When to count again because ready pods become available with time alone."""
+    min_ready_s = daemonset.spec.min_ready_seconds
+    return float(min_ready_s) if min_ready_s > 0 and numbers.ready != numbers.available else None
+
+
+def status_tree(numbers: StatusNumbers, kept: DaemonSetStatus, observed_generation: int) -> JsonObject:
+    """The status as Kubernetes serialises it: four counters always, the others only if not zero."""
+    tree: JsonObject = {
+        "currentNumberScheduled": numbers.current,
+        "numberMisscheduled": numbers.misscheduled,
+        "desiredNumberScheduled": numbers.desired,
+        "numberReady": numbers.ready,
+    }
+    optional: JsonObject = {
+        "observedGeneration": observed_generation,
+        "updatedNumberScheduled": numbers.updated,
+        "numberAvailable": numbers.available,
+        "numberUnavailable": numbers.unavailable,
+    }
+    tree |= {name: value for name, value in optional.items() if value}
+    if kept.collision_count is not None:
+        tree["collisionCount"] = kept.collision_count
+    if kept.conditions:
+        tree["conditions"] = kept.conditions
+    return tree
