@@ -15,7 +15,8 @@ What is dropped (spec api-machinery, section 12; Go's ``omitempty``):
   ``automountServiceAccountToken: false``) carries a meaning and stays, as do empty structs.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from functools import cache
 
 from cluster.api import schemas
@@ -156,7 +157,7 @@ def _scalar_decoder(type_: FieldType) -> _Decoder:
 
 
 def _decode_raw(value: JsonValue) -> JsonValue:
-    if _too_deep(value, MAX_DEPTH):
+    if _raw_problem(value):
         raise _Irregular
     return value
 
@@ -167,12 +168,20 @@ def _decode_raw_object(value: JsonValue) -> JsonValue:
     return _decode_raw(value)
 
 
-def _too_deep(value: JsonValue, left: int) -> bool:
+def _raw_problem(value: JsonValue, left: int = MAX_DEPTH) -> str:
+    """What is wrong with a value without a schema: too deep, or NaN (msgpack can write it)."""
+    children: Iterable[JsonValue]
     if value.__class__ is dict:
-        return left == 0 or any(_too_deep(item, left - 1) for item in value.values())
-    if value.__class__ is list:
-        return left == 0 or any(_too_deep(item, left - 1) for item in value)
-    return False
+        children = value.values()
+    elif value.__class__ is list:
+        children = value
+    elif value.__class__ is float and not math.isfinite(value):
+        return f"json: unsupported value: {value}"
+    else:
+        return ""
+    if left == 0:
+        return f"json: exceeded max depth of {MAX_DEPTH}"
+    return next(filter(None, (_raw_problem(child, left - 1) for child in children)), "")
 
 
 def _list_decoder(item_field: Field) -> _Decoder:
@@ -287,8 +296,9 @@ class _Reporter:
 
 def _checked_scalar(value: JsonValue, field: Field, names: str, struct: str) -> JsonValue:
     if field.type in (FieldType.RAW, FieldType.RAW_OBJECT):
-        if _too_deep(value, MAX_DEPTH):
-            raise _Refused(f"json: exceeded max depth of {MAX_DEPTH}")
+        problem = _raw_problem(value)
+        if problem:
+            raise _Refused(problem)
         if field.type is FieldType.RAW or value.__class__ is dict:
             return value
     elif fits(field.type, value):

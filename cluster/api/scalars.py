@@ -1,6 +1,7 @@
 """Scalar values of the API: what JSON they accept and the one form in which they are kept."""
 
 import binascii
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -36,7 +37,7 @@ def fits(type_: FieldType, value: JsonValue) -> bool:
         return type_ not in _NUMERIC and type_ is not FieldType.BOOL
     if cls is bool:
         return type_ is FieldType.BOOL
-    return cls is float and type_ is FieldType.NUMBER
+    return cls is float and type_ is FieldType.NUMBER and math.isfinite(value)
 
 
 _NUMERIC = frozenset({FieldType.INT32, FieldType.INT64, FieldType.NUMBER})

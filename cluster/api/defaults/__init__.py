@@ -1,0 +1,54 @@
+"""Defaults that the API server writes into objects (spec api-machinery, section 17).
+
+Invariants: idempotent, in place, and never changes a value that is there (quantities finer than
+a milli unit excepted). What belongs to create strategies and admission (phase, QoS class,
+generation, default tolerations, priority) is not here.
+"""
+
+from collections.abc import Callable
+
+from cluster.api.defaults import core, workloads
+from cluster.api.defaults.output import fill
+from cluster.api.defaults.pod import default_pod
+from cluster.api.jsontypes import JsonObject
+from cluster.api.kinds import Resource
+
+_DEFAULTERS: dict[str, Callable[[JsonObject], None]] = {
+    "pods": default_pod,
+    "podtemplates": workloads.pod_template,
+    "replicationcontrollers": workloads.replication_controller,
+    "daemonsets.apps": workloads.daemon_set,
+    "deployments.apps": workloads.deployment,
+    "replicasets.apps": workloads.replica_set,
+    "statefulsets.apps": workloads.stateful_set,
+    "jobs.batch": workloads.job,
+    "cronjobs.batch": workloads.cron_job,
+    "services": core.service,
+    "secrets": core.secret,
+    "nodes": core.node,
+    "namespaces": core.namespace,
+    "endpoints": core.endpoints,
+    "persistentvolumeclaims": core.persistent_volume_claim,
+    "persistentvolumes": core.persistent_volume,
+    "limitranges": core.limit_range,
+    "rolebindings.rbac.authorization.k8s.io": core.role_binding,
+    "clusterrolebindings.rbac.authorization.k8s.io": core.role_binding,
+    "priorityclasses.scheduling.k8s.io": core.priority_class,
+    "horizontalpodautoscalers.autoscaling": core.horizontal_pod_autoscaler,
+    "networkpolicies.networking.k8s.io": core.network_policy,
+    "storageclasses.storage.k8s.io": core.storage_class,
+}
+
+
+def apply(resource: Resource, tree: JsonObject) -> None:
+    """Write the defaults of `resource` into a decoded object.
+
+    Also fills in what Kubernetes always prints: ``lastProbeTime: null`` of a pod's conditions,
+    the zero counters of a DaemonSet's status, empty structs (see `defaults.output`).
+    """
+    if tree.get("metadata") is None:
+        tree["metadata"] = {}
+    defaulter = _DEFAULTERS.get(resource.group_resource)
+    if defaulter is not None:
+        defaulter(tree)
+    fill(resource, tree)
