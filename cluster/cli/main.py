@@ -1,0 +1,68 @@
+"""The `kubeherd` command: its groups, its version, and what a failure looks like.
+
+Invariants: exit code 0 done, 1 failed with one line on standard error, 2 wrong usage; no traceback
+reaches a user (KUBEHERD_DEBUG=1 shows it to a developer).
+"""
+
+import importlib.metadata
+import os
+from typing import Any
+
+import click
+
+from cluster.api.errors import ApiError
+from cluster.cli.lifecycle import down, up
+from cluster.cli.logs import logs
+from cluster.cli.nodes import node
+from cluster.cli.status import status
+from cluster.client.transport import TransportError
+from cluster.launcher.errors import LauncherError
+
+_EPILOG = """\b
+Examples:
+  kubeherd up --nodes 5
+  export KUBECONFIG=$PWD/.kubeherd/kubeconfig
+  kubectl get nodes
+  kubeherd node kill node-2
+  kubeherd status
+  kubeherd down
+"""
+
+
+class _OneLineErrors(click.Group):
+    """Turns every failure into one line on standard error and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (LauncherError, TransportError) as error:
+            raise click.ClickException(_one_line(error)) from error
+        except ApiError as error:
+            raise click.ClickException(f"the API server refused: {_one_line(error)}") from error
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            if os.environ.get("KUBEHERD_DEBUG"):
+                raise
+            what = f"{type(error).__name__}: {_one_line(error)}"
+            raise click.ClickException(f"{what} (KUBEHERD_DEBUG=1 shows where)") from error
+
+
+@click.group(
+    cls=_OneLineErrors, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.version_option(importlib.metadata.version("kubeherd"), prog_name="kubeherd")
+def main() -> None:
+    """A Kubernetes-compatible cluster of real processes on this machine.
+
+    The API server, the controller manager and one agent per node run in the background; pods are
+    fake, everything else behaves like Kubernetes. All of a cluster lies in one directory.
+    """
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+for _command in (up, down, status, node, logs):
+    main.add_command(_command)

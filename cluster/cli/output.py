@@ -1,0 +1,47 @@
+"""What the commands print while they work: live on a terminal, plain lines elsewhere.
+
+Progress goes to standard error, results to standard output, so that output can be piped.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.status import Status
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Steps:
+    """A command's steps: the running one is shown live, a finished one leaves a line."""
+
+    def __init__(self, status: Status | None) -> None:
+        self._status = status
+        self._started_s = time.monotonic()
+
+    def doing(self, text: str) -> None:
+        """Show what is going on now (terminals only)."""
+        if self._status is not None:
+            self._status.update(text)
+
+    def done(self, text: str) -> None:
+        """Leave a line about a finished step, with the seconds since the command began."""
+        elapsed_s = time.monotonic() - self._started_s
+        err.print(f"[green]✓[/] {text} [dim]({elapsed_s:.1f} s)[/]")
+
+
+@contextlib.contextmanager
+def steps(first: str) -> Iterator[Steps]:
+    """Show the steps of a command; `first` is what it begins with."""
+    if not err.is_terminal:
+        yield Steps(None)
+        return
+    with err.status(first) as status:
+        yield Steps(status)
+
+
+def warn(text: str) -> None:
+    """One line on standard error that is not a failure."""
+    err.print(f"[yellow]warning:[/] {text}")

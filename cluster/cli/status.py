@@ -1,0 +1,112 @@
+"""`kubeherd status`: what runs, for people and for programs."""
+
+import json
+
+import click
+from rich.table import Table
+
+from cluster.api.jsontypes import JsonObject
+from cluster.cli.options import directory_option
+from cluster.cli.output import out
+from cluster.launcher import lifecycle, osproc, pki
+from cluster.launcher.plan import Role, processes
+from cluster.launcher.rundir import RunDir
+from cluster.launcher.state import ClusterState, ProcessState
+from cluster.launcher.supervised import Phase
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  kubeherd status
+  kubeherd status -o json | jq '.nodes[] | select(.ready | not) | .name'
+"""
+)
+@directory_option
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+def status(rundir: RunDir, output: str) -> None:
+    """Show the processes and the nodes of a cluster."""
+    document = read_status(rundir)
+    if output == "json":
+        click.echo(json.dumps(document, indent=2))
+    else:
+        _print(document)
+
+
+def read_status(rundir: RunDir) -> JsonObject:
+    """The document of `status -o json`; LauncherError if there is no cluster."""
+    settings = rundir.load_settings()
+    state, supervised = lifecycle.current_state(rundir)
+    known = {process.name: process for process in state.processes}
+    entries = [
+        _process(
+            known.get(spec.name)
+            or ProcessState(name=spec.name, role=spec.role, phase=Phase.DOWN, nodes=spec.nodes)
+        )
+        for spec in processes(settings, rundir)
+    ]
+    pids = {entry["name"]: entry["pid"] for entry in entries}
+    readiness: dict[str, bool] = {}
+    if pids[Role.APISERVER] is not None:
+        from cluster.cli import api  # noqa: PLC0415 - slow to import, needed only here
+
+        readiness = api.node_readiness(rundir)
+    ours = {node.name: pids[node.agent] for node in settings.nodes}
+    names = [*ours, *(name for name in readiness if name not in ours)]
+    return {
+        "apiserver": {"url": pki.server_url(settings.port), "pid": pids[Role.APISERVER]},
+        "supervisor": {"pid": _supervisor_pid(state) if supervised else None},
+        "processes": entries,
+        "nodes": [
+            {"name": name, "ready": readiness.get(name, False), "pid": ours.get(name)}
+            for name in names
+        ],
+        "dir": str(rundir.root),
+        "kubeconfig": str(rundir.kubeconfig),
+        "store": settings.store.value,
+        "speed": settings.speed,
+        "seed": settings.seed,
+    }
+
+
+def _process(state: ProcessState) -> JsonObject:
+    alive = state.process is not None and osproc.alive(state.process)
+    return {
+        "name": state.name,
+        "role": state.role.value,
+        "pid": state.process.pid if alive and state.process is not None else None,
+        "alive": alive,
+        "phase": state.phase.value if alive or state.phase is Phase.BACKOFF else Phase.DOWN.value,
+        "restarts": state.restarts,
+        "nodes": list(state.nodes),
+    }
+
+
+def _supervisor_pid(state: ClusterState) -> int | None:
+    return state.supervisor.pid if state.supervisor is not None else None
+
+
+def _print(document: JsonObject) -> None:
+    pid = document["apiserver"]["pid"]
+    out.print(f"API server  {document['apiserver']['url']}" + ("" if pid else "  [red](down)[/]"))
+    out.print(f"kubeconfig  {document['kubeconfig']}")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("PROCESS", "PID", "PHASE", "RESTARTS", "NODES READY"):
+        table.add_column(column)
+    ready = {node["name"]: node["ready"] for node in document["nodes"]}
+    for process in document["processes"]:
+        nodes = process["nodes"]
+        count = sum(ready.get(node, False) for node in nodes)
+        table.add_row(
+            process["name"],
+            str(process["pid"] or "-"),
+            _coloured(process["phase"]),
+            str(process["restarts"]),
+            f"{count}/{len(nodes)}" if nodes else "",
+        )
+    out.print(table)
+
+
+def _coloured(phase: str) -> str:
+    colours = {Phase.RUNNING: "green", Phase.FROZEN: "cyan", Phase.DOWN: "red"}
+    return f"[{colours.get(Phase(phase), 'yellow')}]{phase}[/]"

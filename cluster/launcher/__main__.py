@@ -1,0 +1,77 @@
+"""`python -m cluster.launcher --dir DIR`: the supervisor process of one cluster.
+
+Started by `kubeherd up`, which wrote cluster.json before. Holds the lock of the run directory for
+as long as it lives, announces itself through the readiness handshake once the control socket
+answers, and ends in order on SIGTERM, SIGINT or the stop command. Exit code 1 and one line of text
+on stderr when it could not start.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from cluster.launcher import osproc
+from cluster.launcher.errors import LauncherError
+from cluster.launcher.orphans import stop_orphans
+from cluster.launcher.osproc import ProcessId
+from cluster.launcher.rundir import RunDir
+from cluster.launcher.starters import ProcessStarter
+from cluster.launcher.supervisor import Supervisor
+from cluster.runtime import process
+from cluster.runtime.clock import LoopClock
+from cluster.runtime.process import Lifecycle, ProcessError
+from cluster.runtime.rng import Rng
+
+STOP_GRACE_PERIOD_S = 40.0
+
+
+def main() -> None:
+    """Entry point of the supervisor."""
+    options = _parse()
+    try:
+        exit_code = _supervise(RunDir(options.dir), options.follow_pid)
+    except LauncherError as error:
+        sys.exit(str(error))
+    sys.exit(exit_code)
+
+
+def _supervise(rundir: RunDir, follow_pid: int | None) -> int:
+    """Run the supervisor to its end; returns its exit code."""
+    settings = rundir.load_settings()
+    lock = rundir.acquire_lock()
+    try:
+        stop_orphans(rundir)
+        own = osproc.identify(os.getpid()) or ProcessId(os.getpid())
+        clock = LoopClock()  # real seconds: operating system processes do not obey --speed
+        starter = ProcessStarter(rundir)
+        rng = Rng(settings.seed).child("supervisor")
+
+        async def live(lifecycle: Lifecycle) -> int | None:
+            if follow_pid is not None and (followed := osproc.identify(follow_pid)):
+                osproc.watch_exit(followed, lifecycle.stop.set)
+            supervisor = Supervisor(rundir, settings, starter, clock, rng, own)
+            await supervisor.run(lifecycle.stop, lifecycle.ready)
+            if supervisor.failure:
+                raise ProcessError(supervisor.failure)
+            return None
+
+        return process.run(live, "supervisor", grace_period_s=STOP_GRACE_PERIOD_S)
+    finally:
+        stop_orphans(rundir)
+        os.close(lock)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m cluster.launcher", description="Supervise the processes of one cluster."
+    )
+    parser.add_argument("--dir", type=Path, required=True, help="the cluster's directory")
+    parser.add_argument(
+        "--follow-pid", type=int, metavar="PID", help="stop the cluster when this process ends"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

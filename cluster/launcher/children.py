@@ -1,0 +1,77 @@
+"""Started processes and the plain way to start one.
+
+A `Child` tells two things as they happen: that its process serves (the readiness handshake of
+`cluster.runtime.process`) and that it has ended. `start_subprocess` makes one by fork and exec;
+`cluster.launcher.spawner` makes them by asking the agents' fork server.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from cluster.launcher import osproc
+from cluster.launcher.osproc import ProcessId
+from cluster.launcher.plan import ProcessSpec
+from cluster.runtime.process import READY_FD_VARIABLE
+
+
+class Child:
+    """A started process: who it is, whether it is ready, and its end."""
+
+    def __init__(self, process: ProcessId) -> None:
+        self.process = process
+        self.ready = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.returncode: int | None = None
+
+    def end(self, returncode: int | None) -> None:
+        """Record that the process is gone; None where its return code cannot be known."""
+        if not self.ended.is_set():
+            self.returncode = returncode
+            self.ended.set()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Signal the process, unless it has ended."""
+        if not self.ended.is_set():
+            osproc.send_signal(self.process, number)
+
+
+def start_subprocess(spec: ProcessSpec, environment: Mapping[str, str]) -> Child:
+    """Start `python -m module args...`, its output appended to the log; OSError if that fails."""
+    loop = asyncio.get_running_loop()
+    read_end, write_end = os.pipe()
+    try:
+        log = os.open(spec.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            popen = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+                [sys.executable, "-P", "-m", spec.module, *spec.args],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(write_end,),
+                env={**environment, READY_FD_VARIABLE: str(write_end)},
+            )
+        finally:
+            os.close(log)
+    except BaseException:
+        os.close(read_end)
+        raise
+    finally:
+        os.close(write_end)
+    child = Child(osproc.identify(popen.pid) or ProcessId(popen.pid))
+
+    def on_ready() -> None:
+        loop.remove_reader(read_end)
+        if os.read(read_end, 4096):
+            child.ready.set()
+        os.close(read_end)
+
+    def on_exit() -> None:
+        child.end(popen.wait())
+
+    loop.add_reader(read_end, on_ready)
+    osproc.watch_exit(child.process, on_exit)
+    return child

@@ -1,0 +1,161 @@
+"""The control socket: how `kubeherd` talks to the supervisor of a cluster.
+
+JSON lines over a Unix socket that only the owner can open (0600 in a 0700 directory). A client
+sends one `Request`; the supervisor answers any number of progress `Reply`s (`final` false) and one
+final one, which carries the state of the cluster or an `error` for the user. Requests are small
+and bounded; a client that goes away loses only its answer.
+"""
+
+import asyncio
+import contextlib
+import enum
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from cluster.launcher.errors import LauncherError
+from cluster.launcher.rundir import RunDir
+from cluster.launcher.state import ClusterState
+
+_LINE_LIMIT = 8 << 20
+_SUN_PATH_LIMIT = 100
+_REQUEST_TIMEOUT_S = 10.0
+_LAST_ANSWERS_S = 2.0
+
+
+class Op(enum.StrEnum):
+    """What can be asked of a supervisor."""
+
+    STATUS = "status"
+    WAIT = "wait"
+    STOP = "stop"
+    NODE_ADD = "node-add"
+    NODE_KILL = "node-kill"
+    NODE_STOP = "node-stop"
+    NODE_START = "node-start"
+    NODE_FREEZE = "node-freeze"
+    NODE_THAW = "node-thaw"
+    NODE_REMOVE = "node-remove"
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """`nodes` names the nodes meant; for NODE_ADD without names, `count` says how many."""
+
+    op: Op
+    nodes: tuple[str, ...] = ()
+    count: int = 0
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """The state now; `nodes` are the nodes that the request touched; `error` is for the user."""
+
+    final: bool = True
+    state: ClusterState = ClusterState()
+    nodes: tuple[str, ...] = ()
+    error: str = ""
+
+
+Handler = Callable[[Request], AsyncIterator[Reply]]
+
+
+class ControlServer:
+    """Serves the control socket of one supervisor."""
+
+    def __init__(self, rundir: RunDir, handler: Handler) -> None:
+        self._rundir = rundir
+        self._handler = handler
+        self._server: asyncio.AbstractServer | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Listen; the lock of the run directory must be held, so an old socket is a dead one."""
+        self._rundir.socket.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with _socket_address(self._rundir.socket) as address:
+            listener.bind(address)
+        self._rundir.socket.chmod(0o600)
+        self._server = await asyncio.start_unix_server(
+            self._serve, sock=listener, limit=_LINE_LIMIT
+        )
+
+    async def close(self) -> None:
+        """Stop listening, let running answers end within a moment, and remove the socket."""
+        self._rundir.socket.unlink(missing_ok=True)
+        if self._server is not None:
+            self._server.close()
+        if self._connections:
+            _, late = await asyncio.wait(self._connections, timeout=_LAST_ANSWERS_S)
+            for task in late:
+                task.cancel()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (task := asyncio.current_task()) is not None:
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+        with contextlib.suppress(OSError):
+            try:
+                line = await asyncio.wait_for(reader.readline(), _REQUEST_TIMEOUT_S)
+                async for reply in self._answer(line):
+                    writer.write(msgspec.json.encode(reply) + b"\n")
+                    await writer.drain()
+            finally:
+                writer.close()
+
+    async def _answer(self, line: bytes) -> AsyncIterator[Reply]:
+        try:
+            request = msgspec.json.decode(line, type=Request)
+        except msgspec.DecodeError as error:
+            yield Reply(error=f"not a request: {error}")
+            return
+        try:
+            async for reply in self._handler(request):
+                yield reply
+        except LauncherError as error:
+            yield Reply(error=str(error))
+        except TimeoutError:
+            yield Reply(error=f"{request.op} took too long")
+
+
+def ask(rundir: RunDir, request: Request, timeout_s: float) -> Iterator[Reply]:
+    """Send a request; yields the progress and then the final reply.
+
+    `timeout_s` bounds the wait for each reply. LauncherError when no supervisor answers, when the
+    final reply is an error, or when time is up.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        try:
+            with _socket_address(rundir.socket) as address:
+                connection.connect(address)
+            connection.sendall(msgspec.json.encode(request) + b"\n")
+            with connection.makefile("rb") as lines:
+                for line in lines:
+                    reply = msgspec.json.decode(line, type=Reply)
+                    if reply.error:
+                        raise LauncherError(reply.error)
+                    yield reply
+                    if reply.final:
+                        return
+        except TimeoutError:
+            raise LauncherError(f"the supervisor did not answer within {timeout_s:g} s") from None
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise LauncherError(f"the cluster in {rundir.root} is not running") from None
+        except OSError as error:
+            raise LauncherError(f"cannot talk to the supervisor: {error.strerror}") from error
+    raise LauncherError("the supervisor went away")
+
+
+@contextlib.contextmanager
+def _socket_address(path: Path) -> Iterator[str]:
+    """An address for a Unix socket; a path too long for one goes through /proc/self/fd."""
+    if len(os.fsencode(path)) < _SUN_PATH_LIMIT:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)

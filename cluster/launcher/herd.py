@@ -1,0 +1,108 @@
+"""The processes of one cluster as a set: added, removed, started and stopped in order.
+
+Invariants: one supervising task per process, owned by the task group that was given; the API
+server starts first and stops last. Changes are announced to waiters and end up in state.json.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from cluster.launcher.plan import FAILED_STARTS_LIMIT, ProcessSpec, Role
+from cluster.launcher.state import ProcessState
+from cluster.launcher.supervised import Phase, Starter, SupervisedProcess
+from cluster.runtime.clock import Clock
+from cluster.runtime.rng import Rng
+
+AGENT_GRACE_S = 5.0
+CONTROLLER_GRACE_S = 5.0
+APISERVER_GRACE_S = 10.0
+_STOP_ORDER = (
+    (Role.AGENT, AGENT_GRACE_S),
+    (Role.CONTROLLER_MANAGER, CONTROLLER_GRACE_S),
+    (Role.APISERVER, APISERVER_GRACE_S),
+)
+
+
+class Herd:
+    """All supervised processes of a cluster, by name."""
+
+    def __init__(
+        self,
+        tasks: asyncio.TaskGroup,
+        starter: Starter,
+        clock: Clock,
+        rng: Rng,
+        changed: Callable[[], None],
+    ) -> None:
+        self._tasks = tasks
+        self._starter = starter
+        self._clock = clock
+        self._rng = rng
+        self._changed = changed
+        self._processes: dict[str, SupervisedProcess] = {}
+        self._supervising: dict[str, asyncio.Task[None]] = {}
+
+    def __getitem__(self, name: str) -> SupervisedProcess:
+        return self._processes[name]
+
+    def start(self, specs: Iterable[ProcessSpec]) -> None:
+        """Add these processes, or give them a new spec, and want them running."""
+        for spec in specs:
+            process = self._processes.get(spec.name)
+            if process is None:
+                process = SupervisedProcess(
+                    spec, self._starter, self._clock, self._rng, self._changed
+                )
+                self._processes[spec.name] = process
+                task = self._tasks.create_task(process.supervise(), name=f"supervise {spec.name}")
+                self._supervising[spec.name] = task
+            process.spec = spec
+            process.start()
+
+    async def remove(self, name: str) -> None:
+        """Stop a process and forget it."""
+        await self._processes[name].stop(AGENT_GRACE_S)
+        self._supervising.pop(name).cancel()
+        del self._processes[name]
+        self._changed()
+
+    async def stop_all(self) -> None:
+        """Stop everything: agents, then the controller manager, then the API server."""
+        for role, grace_s in _STOP_ORDER:
+            members = [p for p in self._processes.values() if p.spec.role is role]
+            await asyncio.gather(*(process.stop(grace_s) for process in members))
+
+    def end_supervision(self) -> None:
+        """Cancel the supervising tasks; the processes must be down."""
+        for task in self._supervising.values():
+            task.cancel()
+
+    def ready(self, names: Iterable[str]) -> bool:
+        """Whether all these processes serve."""
+        return all(self._processes[name].ready for name in names)
+
+    def hopeless(self) -> SupervisedProcess | None:
+        """A process that keeps ending before it is ready for the first time, or None.
+
+        The API server gets one try: what stops it (its port, its store) will not go away.
+        """
+        for process in self._processes.values():
+            limit = 1 if process.spec.role is Role.APISERVER else FAILED_STARTS_LIMIT
+            if not process.was_ready and process.failed_starts >= limit:
+                return process
+        return None
+
+    def snapshot(self) -> tuple[ProcessState, ...]:
+        """What state.json and `kubeherd status` say."""
+        return tuple(
+            ProcessState(
+                name=process.spec.name,
+                role=process.spec.role,
+                phase=process.phase,
+                ready=process.ready and process.phase is not Phase.FROZEN,
+                process=process.child.process if process.child is not None else None,
+                nodes=process.spec.nodes,
+                restarts=process.restarts,
+            )
+            for process in self._processes.values()
+        )

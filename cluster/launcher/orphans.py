@@ -1,0 +1,42 @@
+"""Stopping the processes of a cluster whose supervisor is gone.
+
+They are found by pid and start time in state.json and by the mark in their environment, and
+stopped in the usual order: agents, controller manager, API server.
+"""
+
+import signal
+import time
+from collections.abc import Sequence
+
+from cluster.launcher import osproc, state
+from cluster.launcher.osproc import ProcessId
+from cluster.launcher.rundir import RunDir
+
+GRACE_S = 5.0
+_LOOK_INTERVAL_S = 0.02
+
+
+def stop_orphans(rundir: RunDir) -> int:
+    """Stop every process of this cluster that still runs; returns how many there were.
+
+    Call it only with the lock of the run directory held: otherwise they are no orphans.
+    """
+    count = 0
+    for group in state.orphans(rundir):
+        count += len(group)
+        _stop(group)
+    return count
+
+
+def _stop(group: Sequence[ProcessId]) -> None:
+    for number, grace_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, GRACE_S)):
+        for process in group:
+            osproc.send_signal(process, number)
+            osproc.send_signal(process, signal.SIGCONT)
+        deadline_s = time.monotonic() + grace_s
+        while any(osproc.alive(process) for process in group):
+            if time.monotonic() > deadline_s:
+                break
+            time.sleep(_LOOK_INTERVAL_S)
+        else:
+            return

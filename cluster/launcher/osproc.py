@@ -1,0 +1,110 @@
+"""Processes of the operating system, named by pid and start time.
+
+A pid alone may have been given to somebody else since it was written down; together with the
+start time it cannot. Invariant: no signal is sent to a process whose start time differs from the
+one that was recorded.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+MARKER_VARIABLE = "KUBEHERD_RUN_DIR"
+"""In the environment of every process of a cluster: its directory, so that none can get lost."""
+_POLL_S = 0.05
+
+
+class ProcessId(msgspec.Struct, frozen=True):
+    """A process: its pid and its start time in clock ticks since boot (0 where unknown)."""
+
+    pid: int
+    start_ticks: int = 0
+
+
+def identify(pid: int) -> ProcessId | None:
+    """The process that has this pid now; None if there is none (a zombie counts as none)."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return None if Path("/proc/self").exists() or not _responds(pid) else ProcessId(pid)
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in ("Z", "X") else ProcessId(pid, int(fields[19]))
+
+
+def alive(process: ProcessId) -> bool:
+    """Whether exactly this process still runs (or is frozen)."""
+    return identify(process.pid) == process
+
+
+def send_signal(process: ProcessId, number: signal.Signals) -> bool:
+    """Signal exactly this process; False if it is gone."""
+    if not alive(process):
+        return False
+    try:
+        os.kill(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def marked(directory: Path) -> list[ProcessId]:
+    """All processes of this user whose environment names `directory` as their cluster's."""
+    wanted = f"{MARKER_VARIABLE}={directory}".encode()
+    found: list[ProcessId] = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                process = identify(int(entry.name))
+                if process is not None:
+                    found.append(process)
+    return found
+
+
+def watch_exit(process: ProcessId, callback: Callable[[], None]) -> None:
+    """Call `callback` from the running event loop once the process has ended.
+
+    The process need not be a child. Uses a pidfd where the kernel has them, else looks at
+    intervals.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        loop.call_soon(callback)
+        return
+    except (AttributeError, OSError):
+        _poll_exit(loop, process, callback)
+        return
+
+    def on_exit() -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        callback()
+
+    loop.add_reader(descriptor, on_exit)
+
+
+def _poll_exit(
+    loop: asyncio.AbstractEventLoop, process: ProcessId, callback: Callable[[], None]
+) -> None:
+    if alive(process):
+        loop.call_later(_POLL_S, _poll_exit, loop, process, callback)
+    else:
+        callback()
+
+
+def _responds(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

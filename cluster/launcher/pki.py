@@ -1,0 +1,282 @@
+"""The cluster's certificates: its own CA, the API server's, and one identity per client.
+
+Who a client is, is in its certificate: the common name is the user, organisations are the groups
+(Kubernetes' X.509 client authentication). Keys are EC P-256. Invariants: the CA is created once
+and never replaced while its files are there, so every kubeconfig handed out stays good; private
+keys are written 0600 (`rundir.write_private`) and never logged.
+"""
+
+import base64
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import orjson
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from cluster.api.jsontypes import JsonObject
+from cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
+from cluster.launcher.errors import LauncherError
+from cluster.launcher.rundir import RunDir, write_private
+
+VALIDITY = timedelta(days=3650)
+_CLOCK_SKEW = timedelta(minutes=5)
+_SERVING_NAMES = (
+    "localhost",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+)
+_SERVING_ADDRESSES = ("127.0.0.1", "::1", "10.96.0.1")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A client's user name and groups."""
+
+    user: str
+    groups: tuple[str, ...] = ()
+
+
+ADMIN = Identity("kubernetes-admin", ("system:masters",))
+CONTROLLER_MANAGER = Identity("system:kube-controller-manager")
+
+
+def node_identity(node: str) -> Identity:
+    """The identity of the agent of `node`, as the Node authorizer of Kubernetes expects it."""
+    return Identity(f"system:node:{node}", ("system:nodes",))
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """A certificate and its private key, both PEM."""
+
+    certificate: bytes
+    key: bytes
+
+
+class Authority:
+    """The cluster's CA: signs certificates. Safe to use from several threads."""
+
+    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+        self._certificate = certificate
+        self._key = key
+        self.certificate_pem = certificate.public_bytes(serialization.Encoding.PEM)
+
+    @classmethod
+    def create(cls) -> "Authority":
+        """A new self-signed CA."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")])
+        certificate = (
+            _builder(name, name, key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_key_usage(signs_certificates=True), critical=True)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+            )
+            .sign(key, hashes.SHA256())
+        )
+        return cls(certificate, key)
+
+    @classmethod
+    def load(cls, pair: KeyPair) -> "Authority":
+        """The CA from its files' contents; ValueError if they are not a certificate and its key."""
+        certificate = x509.load_pem_x509_certificate(pair.certificate)
+        key = serialization.load_pem_private_key(pair.key, password=None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError("not an elliptic curve key")
+        if certificate.public_key() != key.public_key():
+            raise ValueError("the key does not belong to the certificate")
+        return cls(certificate, key)
+
+    def key_pair(self) -> KeyPair:
+        """The CA's own certificate and key."""
+        return KeyPair(self.certificate_pem, _key_pem(self._key))
+
+    def issue_client(self, identity: Identity) -> KeyPair:
+        """A client certificate that authenticates `identity`."""
+        subject = x509.Name(
+            [
+                *(x509.NameAttribute(NameOID.ORGANIZATION_NAME, g) for g in identity.groups),
+                x509.NameAttribute(NameOID.COMMON_NAME, identity.user),
+            ]
+        )
+        return self._issue(subject, ExtendedKeyUsageOID.CLIENT_AUTH, ())
+
+    def issue_server(self) -> KeyPair:
+        """The API server's certificate, good for loopback and the names of the service."""
+        names: list[x509.GeneralName] = [x509.DNSName(name) for name in _SERVING_NAMES]
+        names += [x509.IPAddress(ipaddress.ip_address(text)) for text in _SERVING_ADDRESSES]
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")])
+        return self._issue(subject, ExtendedKeyUsageOID.SERVER_AUTH, names)
+
+    def _issue(
+        self,
+        subject: x509.Name,
+        usage: x509.ObjectIdentifier,
+        alternative_names: Sequence[x509.GeneralName],
+    ) -> KeyPair:
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = (
+            _builder(subject, self._certificate.subject, key)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
+        )
+        if alternative_names:
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName(alternative_names), critical=False
+            )
+        certificate = builder.sign(self._key, hashes.SHA256())
+        return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), _key_pem(key))
+
+
+def kubeconfig(server: str, ca_pem: bytes, pair: KeyPair, user: str) -> JsonObject:
+    """A kubeconfig with everything embedded."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {
+                "name": "kubeherd",
+                "cluster": {"server": server, "certificate-authority-data": _b64(ca_pem)},
+            }
+        ],
+        "contexts": [{"name": "kubeherd", "context": {"cluster": "kubeherd", "user": user}}],
+        "current-context": "kubeherd",
+        "users": [
+            {
+                "name": user,
+                "user": {
+                    "client-certificate-data": _b64(pair.certificate),
+                    "client-key-data": _b64(pair.key),
+                },
+            }
+        ],
+    }
+
+
+def server_url(port: int) -> str:
+    """Where the API server of this cluster listens."""
+    return f"https://127.0.0.1:{port}"
+
+
+class ClusterPki:
+    """The certificates of one run directory, made when they are missing, otherwise reused."""
+
+    def __init__(self, rundir: RunDir, authority: Authority, server: str) -> None:
+        self._rundir = rundir
+        self._authority = authority
+        self._server = server
+
+    @classmethod
+    def ensure(cls, rundir: RunDir, port: int) -> "ClusterPki":
+        """Load or create the CA, the API server's certificate and the two central kubeconfigs.
+
+        LauncherError if the files cannot be written or are damaged.
+        """
+        authority = _ensure_authority(rundir.pki)
+        certificate, key = rundir.pki / "apiserver.crt", rundir.pki / "apiserver.key"
+        if not (certificate.exists() and key.exists()):
+            serving = authority.issue_server()
+            write_private(key, serving.key)
+            write_private(certificate, serving.certificate)
+        pki = cls(rundir, authority, server_url(port))
+        if not pki._is_current(rundir.kubeconfig):
+            text = yaml.safe_dump(pki._kubeconfig(ADMIN), sort_keys=False)
+            write_private(rundir.kubeconfig, text.encode())
+        pki._ensure_internal(rundir.controller_kubeconfig, CONTROLLER_MANAGER)
+        return pki
+
+    def ensure_nodes(self, nodes: Sequence[str]) -> None:
+        """Write the kubeconfigs of these nodes where they are missing or for another address."""
+        for node in nodes:
+            self._ensure_internal(self._rundir.node_kubeconfig(node), node_identity(node))
+
+    def _ensure_internal(self, path: Path, identity: Identity) -> None:
+        """A kubeconfig for a process of ours: in JSON, which is read faster than YAML.
+
+        It is not fsynced: what a crash of the machine damages is recognised and made again.
+        """
+        if not self._is_current(path):
+            write_private(path, orjson.dumps(self._kubeconfig(identity)), durable=False)
+
+    def _kubeconfig(self, identity: Identity) -> JsonObject:
+        pair = self._authority.issue_client(identity)
+        return kubeconfig(self._server, self._authority.certificate_pem, pair, identity.user)
+
+    def _is_current(self, path: Path) -> bool:
+        try:
+            access = load_kubeconfig(path)
+        except KubeconfigError:
+            return False
+        return access.server == self._server and access.ca_pem == self._authority.certificate_pem
+
+
+def _ensure_authority(directory: Path) -> Authority:
+    certificate, key = directory / "ca.crt", directory / "ca.key"
+    if certificate.exists():
+        try:
+            return Authority.load(KeyPair(certificate.read_bytes(), key.read_bytes()))
+        except (OSError, ValueError) as error:
+            raise LauncherError(
+                f"the certificate authority in {directory} is damaged: {error}"
+            ) from error
+    authority = Authority.create()
+    pair = authority.key_pair()
+    write_private(key, pair.key)
+    write_private(certificate, pair.certificate)
+    return authority
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_after(now + VALIDITY)
+    )
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

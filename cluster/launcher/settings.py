@@ -1,0 +1,130 @@
+"""The settings of a cluster: what `up` was asked for and what brings the same cluster back.
+
+Kept as `DIR/cluster.json`. Pure: functions return new settings, reading and writing is done by
+`cluster.launcher.rundir`. Invariants: node names are unique and keep the order in which they were
+added; every node belongs to exactly one agent process.
+"""
+
+import enum
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from cluster.launcher.errors import LauncherError
+
+FORMAT_VERSION = 1
+_DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_NAME_LIMIT = 52  # "system:node:NAME" is a certificate's common name: 64 characters (RFC 5280)
+_RESERVED_NAMES = frozenset({"apiserver", "controller-manager", "supervisor", "spawner"})
+
+
+class StoreKind(enum.StrEnum):
+    """Where the API server keeps its objects."""
+
+    SQLITE = "sqlite"
+    MEMORY = "memory"
+
+
+class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One node and the agent process that runs it."""
+
+    name: str
+    agent: str
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that `up` needs to bring a cluster back; times are nominal seconds."""
+
+    format_version: int = FORMAT_VERSION
+    nodes: tuple[NodeSettings, ...] = ()
+    nodes_per_agent: int = 1
+    store: StoreKind = StoreKind.SQLITE
+    port: int
+    speed: float = 1.0
+    seed: int = 0
+
+    @property
+    def node_names(self) -> list[str]:
+        """All node names, in the order in which they were added."""
+        return [node.name for node in self.nodes]
+
+    def agents(self) -> dict[str, list[str]]:
+        """Agent process -> names of its nodes, in order."""
+        out: dict[str, list[str]] = {}
+        for node in self.nodes:
+            out.setdefault(node.agent, []).append(node.name)
+        return out
+
+    def agent_of(self, node: str) -> str:
+        """The agent process of a node; LauncherError if the cluster has no such node."""
+        for entry in self.nodes:
+            if entry.name == node:
+                return entry.agent
+        raise LauncherError(f'the cluster has no node "{node}"')
+
+
+def check_node_name(name: str) -> None:
+    """LauncherError unless `name` is a valid and free-to-use node name (a DNS-1123 subdomain)."""
+    if len(name) > _NAME_LIMIT or not _DNS_SUBDOMAIN.fullmatch(name):
+        raise LauncherError(
+            f'"{name}" is not a node name: use at most {_NAME_LIMIT} lower case letters, '
+            'digits, "-" and "."'
+        )
+    if name in _RESERVED_NAMES:
+        raise LauncherError(f'"{name}" is the name of a process of the cluster, not of a node')
+
+
+def next_names(taken: Sequence[str], count: int) -> list[str]:
+    """The first `count` of node-0, node-1, ... that come after every such name in `taken`."""
+    used = [int(m.group(1)) for name in taken if (m := re.fullmatch(r"node-(\d+)", name))]
+    first = max(used, default=-1) + 1
+    return [f"node-{number}" for number in range(first, first + count)]
+
+
+def add_nodes(settings: Settings, names: Sequence[str]) -> Settings:
+    """Settings with these nodes too, `nodes_per_agent` to a new agent process each.
+
+    With one node per process the process has the node's name, otherwise agent-0, agent-1, ...
+    LauncherError if a name is not valid or is there already.
+    """
+    taken = set(settings.node_names)
+    for name in names:
+        check_node_name(name)
+        if name in taken:
+            raise LauncherError(f'node "{name}" exists already')
+        taken.add(name)
+    per_agent = settings.nodes_per_agent
+    added: list[NodeSettings] = []
+    if per_agent == 1:
+        added = [NodeSettings(name=name, agent=name) for name in names]
+    else:
+        used = [int(a[6:]) for a in settings.agents() if re.fullmatch(r"agent-\d+", a)]
+        first = max(used, default=-1) + 1
+        for index, name in enumerate(names):
+            added.append(NodeSettings(name=name, agent=f"agent-{first + index // per_agent}"))
+    return msgspec.structs.replace(settings, nodes=(*settings.nodes, *added))
+
+
+def remove_node(settings: Settings, name: str) -> Settings:
+    """Settings without this node; LauncherError if it is not there."""
+    settings.agent_of(name)
+    return msgspec.structs.replace(
+        settings, nodes=tuple(node for node in settings.nodes if node.name != name)
+    )
+
+
+def encode(settings: Settings) -> bytes:
+    """Indented JSON, ending in a newline."""
+    return msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
+
+
+def decode(data: bytes) -> Settings:
+    """The reverse of `encode`; LauncherError if it is not ours or from a newer kubeherd."""
+    try:
+        settings = msgspec.json.decode(data, type=Settings)
+    except msgspec.DecodeError as error:
+        raise LauncherError(f"cluster.json is not readable: {error}") from error
+    if settings.format_version > FORMAT_VERSION:
+        raise LauncherError("cluster.json was written by a newer kubeherd")
+    return settings

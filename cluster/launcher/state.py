@@ -1,0 +1,76 @@
+"""The state of a cluster's processes, as told over the control socket and kept in state.json.
+
+The file is what makes orphans findable: if the supervisor itself is killed, its processes are
+known by pid and start time.
+"""
+
+import msgspec
+
+from cluster.launcher import osproc
+from cluster.launcher.osproc import ProcessId
+from cluster.launcher.plan import Role
+from cluster.launcher.rundir import RunDir, write_private
+from cluster.launcher.supervised import Phase
+
+
+class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
+    """One supervised process; `process` is None while it does not run."""
+
+    name: str
+    role: Role
+    phase: Phase
+    ready: bool = False
+    process: ProcessId | None = None
+    nodes: tuple[str, ...] = ()
+    restarts: int = 0
+
+
+class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
+    """All processes of a cluster. `failure` says why its start was given up."""
+
+    supervisor: ProcessId | None = None
+    spawner: ProcessId | None = None
+    processes: tuple[ProcessState, ...] = ()
+    failure: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether every process that should run has said that it serves."""
+        return all(p.ready for p in self.processes if p.phase is not Phase.DOWN)
+
+
+def read(rundir: RunDir) -> ClusterState:
+    """The last state that was written, however old; empty if there is none or it is damaged."""
+    try:
+        return msgspec.json.decode(rundir.state_json.read_bytes(), type=ClusterState)
+    except (OSError, msgspec.DecodeError):
+        return ClusterState()
+
+
+def write(rundir: RunDir, state: ClusterState) -> None:
+    """Replace state.json."""
+    write_private(rundir.state_json, msgspec.json.encode(state) + b"\n", durable=False)
+
+
+def orphans(rundir: RunDir) -> list[list[ProcessId]]:
+    """Living processes of this cluster, in groups in the order of stopping.
+
+    Agents first (with what is not in the state file but carries the cluster's mark), then the
+    controller manager, then the API server. Meant for when no supervisor runs.
+    """
+    last = read(rundir)
+    groups: dict[Role, list[ProcessId]] = {
+        Role.AGENT: [],
+        Role.CONTROLLER_MANAGER: [],
+        Role.APISERVER: [],
+    }
+    known: set[ProcessId] = set()
+    for entry in last.processes:
+        if entry.process is not None and osproc.alive(entry.process):
+            groups[entry.role].append(entry.process)
+            known.add(entry.process)
+    if last.spawner is not None and osproc.alive(last.spawner):
+        groups[Role.AGENT].append(last.spawner)
+        known.add(last.spawner)
+    groups[Role.AGENT] += [p for p in osproc.marked(rundir.root) if p not in known]
+    return list(groups.values())

@@ -1,0 +1,162 @@
+"""One process under supervision: kept running while it is wanted, kept down while it is not.
+
+Invariants: at most one instance runs at any time; a crash is followed by a capped, jittered
+back-off and a new start, an end that was asked for is not. Waits are real seconds, whatever the
+cluster's `--speed`: a process needs as long to start and stop as it needs.
+"""
+
+import asyncio
+import contextlib
+import enum
+import signal
+from collections.abc import Awaitable, Callable
+
+from cluster.launcher import plan
+from cluster.launcher.children import Child
+from cluster.launcher.plan import ProcessSpec
+from cluster.runtime.clock import Clock
+from cluster.runtime.rng import Rng
+
+KILL_TIMEOUT_S = 10.0
+
+Starter = Callable[[ProcessSpec], Awaitable[Child]]
+
+
+class Phase(enum.StrEnum):
+    """Where a process is in its life."""
+
+    DOWN = "down"
+    STARTING = "starting"
+    RUNNING = "running"
+    FROZEN = "frozen"
+    BACKOFF = "backoff"
+
+
+class SupervisedProcess:
+    """Runs one `ProcessSpec`; `supervise` is its only task and owns the process."""
+
+    def __init__(
+        self,
+        spec: ProcessSpec,
+        start: Starter,
+        clock: Clock,
+        rng: Rng,
+        changed: Callable[[], None],
+    ) -> None:
+        self.spec = spec
+        self.phase = Phase.DOWN
+        self.child: Child | None = None
+        self.restarts = 0
+        self.failed_starts = 0
+        self.was_ready = False
+        self._start_child = start
+        self._clock = clock
+        self._rng = rng
+        self._changed = changed
+        self._wanted = asyncio.Event()
+        self._unwanted = asyncio.Event()
+        self._down = asyncio.Event()
+        self._down.set()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the process should run."""
+        return self._wanted.is_set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the process runs and has said that it serves."""
+        return self.child is not None and self.child.ready.is_set()
+
+    def start(self) -> None:
+        """Want the process running; does nothing if it is wanted already."""
+        if not self.wanted:
+            self.failed_starts = 0
+            self.was_ready = False
+            self._down.clear()
+            self._unwanted.clear()
+            self._wanted.set()
+
+    async def stop(self, grace_s: float) -> None:
+        """Want it down: SIGTERM, and SIGKILL after `grace_s`; returns when it has ended."""
+        self._want_down()
+        if self.child is not None:
+            self.child.send_signal(signal.SIGTERM)
+            self.child.send_signal(signal.SIGCONT)  # a frozen process cannot handle SIGTERM
+            with contextlib.suppress(TimeoutError):
+                await self._clock.wait_for(self._down.wait(), grace_s)
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Want it down, at once (SIGKILL); returns when it has ended."""
+        self._want_down()
+        if self.child is not None:
+            self.child.send_signal(signal.SIGKILL)
+        await self._clock.wait_for(self._down.wait(), KILL_TIMEOUT_S)
+
+    def freeze(self) -> None:
+        """SIGSTOP: the process keeps everything but does nothing."""
+        if self.child is not None:
+            self.child.send_signal(signal.SIGSTOP)
+            self._enter(Phase.FROZEN)
+
+    def thaw(self) -> None:
+        """SIGCONT: undo `freeze`."""
+        if self.child is not None and self.phase is Phase.FROZEN:
+            self.child.send_signal(signal.SIGCONT)
+            self._enter(Phase.RUNNING if self.ready else Phase.STARTING)
+
+    async def supervise(self) -> None:
+        """Keep the process as it is wanted, for ever; cancelling leaves it alone."""
+        crashes = 0
+        while True:
+            if not self.wanted:
+                crashes = 0
+                self._enter(Phase.DOWN)
+                self._down.set()
+                await self._wanted.wait()
+            started_s = self._clock.monotonic_s()
+            await self._run_once()
+            if not self.wanted:
+                continue
+            stable = self._clock.monotonic_s() - started_s >= plan.STABLE_AFTER_S
+            crashes = 1 if stable else crashes + 1
+            self.restarts += 1
+            self._enter(Phase.BACKOFF)
+            with contextlib.suppress(TimeoutError):
+                delay_s = plan.restart_delay_s(crashes, self._rng)
+                await self._clock.wait_for(self._unwanted.wait(), delay_s)
+
+    async def _run_once(self) -> None:
+        """Start the process and see it to its end."""
+        self._enter(Phase.STARTING)
+        try:
+            child = await self._start_child(self.spec)
+        except OSError:
+            self.failed_starts += 1
+            return
+        self.child = child
+        self._changed()
+        if not self.wanted:
+            child.send_signal(signal.SIGKILL)
+        announcing = asyncio.ensure_future(self._announce(child))
+        try:
+            await child.ended.wait()
+        finally:
+            announcing.cancel()
+        self.failed_starts = 0 if child.ready.is_set() else self.failed_starts + 1
+        self.child = None
+
+    async def _announce(self, child: Child) -> None:
+        await child.ready.wait()
+        self.was_ready = True
+        if self.phase is Phase.STARTING:
+            self._enter(Phase.RUNNING)
+
+    def _want_down(self) -> None:
+        self._wanted.clear()
+        self._unwanted.set()
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self._changed()

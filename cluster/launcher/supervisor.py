@@ -1,0 +1,208 @@
+"""The supervisor: owns all processes of one cluster and answers the control socket.
+
+Start: API server, controller manager and the agents' fork server at once (each retries until the
+API is there), then the agents. Stop: agents, controller manager, API server. Invariant: a
+supervisor that leaves, for whatever reason but its own SIGKILL, leaves no process behind.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from cluster.launcher import osproc, plan, state
+from cluster.launcher.control import ControlServer, Op, Reply, Request
+from cluster.launcher.errors import LauncherError
+from cluster.launcher.herd import Herd
+from cluster.launcher.logs import last_words
+from cluster.launcher.nodes import NodeCommands
+from cluster.launcher.pki import ClusterPki
+from cluster.launcher.rundir import RunDir
+from cluster.launcher.settings import Settings
+from cluster.launcher.starters import ProcessStarter
+from cluster.launcher.state import ClusterState
+from cluster.runtime.clock import Clock
+from cluster.runtime.rng import Rng
+
+PROGRESS_INTERVAL_S = 0.05
+AGENT_READY_TIMEOUT_S = 60.0
+
+
+class Supervisor:
+    """One cluster's supervisor; `run` is its life."""
+
+    def __init__(
+        self,
+        rundir: RunDir,
+        settings: Settings,
+        starter: ProcessStarter,
+        clock: Clock,
+        rng: Rng,
+        own_process: osproc.ProcessId,
+    ) -> None:
+        self._rundir = rundir
+        self._settings = settings
+        self._starter = starter
+        self._clock = clock
+        self._rng = rng
+        self._own_process = own_process
+        self._changing = asyncio.Lock()
+        self._tick = asyncio.Event()
+        self._leaving = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._brought_up = False
+        self._failure = ""
+        self._herd: Herd
+        self._nodes: NodeCommands
+
+    @property
+    def failure(self) -> str:
+        """Why the start of the cluster was given up; empty if it was not."""
+        return self._failure
+
+    async def run(self, stop: asyncio.Event, started: Callable[[], None]) -> None:
+        """Bring the cluster up and keep it until `stop` is set or somebody asks for its end.
+
+        `started` is called once the control socket answers.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            self._herd = Herd(tasks, self._starter, self._clock, self._rng, self._changed)
+            control = ControlServer(self._rundir, self._handle)
+            await control.start()
+            started()
+            helpers = [
+                tasks.create_task(self._leave_when(stop), name="stop"),
+                tasks.create_task(self._write_state(), name="state"),
+                tasks.create_task(self._bring_up(tasks), name="bring up"),
+            ]
+            try:
+                await self._leaving.wait()
+            finally:
+                helpers[-1].cancel()
+                async with self._changing:
+                    await self._herd.stop_all()
+                self._starter.close()
+                self._herd.end_supervision()
+                self._empty.set()
+                self._changed()
+                await control.close()
+                for task in helpers:
+                    task.cancel()
+                state.write(self._rundir, self.snapshot())
+
+    def snapshot(self) -> ClusterState:
+        """The state of everything, now."""
+        return ClusterState(
+            supervisor=None if self._empty.is_set() else self._own_process,
+            spawner=self._starter.spawner_process,
+            processes=self._herd.snapshot(),
+            failure=self._failure,
+        )
+
+    async def _bring_up(self, tasks: asyncio.TaskGroup) -> None:
+        settings, rundir = self._settings, self._rundir
+        try:
+            pki = await asyncio.to_thread(ClusterPki.ensure, rundir, settings.port)
+            self._nodes = NodeCommands(rundir, settings, pki, self._herd)
+            self._herd.start(
+                [plan.apiserver(settings, rundir), plan.controller_manager(settings, rundir)]
+            )
+            self._starter.warm_up(tasks)
+            async with self._changing:
+                await self._nodes.start_all()
+        except LauncherError as error:
+            self._fail(str(error))
+            return
+        self._brought_up = True
+        self._changed()
+        while not (self._brought_up and self.snapshot().ready):
+            hopeless = self._herd.hopeless()
+            if hopeless is not None:
+                why = last_words(hopeless.spec.log) or f"see {hopeless.spec.log}"
+                self._fail(f"{hopeless.spec.name} could not start: {why}")
+                return
+            await self._next_change()
+
+    def _fail(self, why: str) -> None:
+        self._failure = why
+        self._changed()
+        self._leaving.set()
+
+    async def _handle(self, request: Request) -> AsyncIterator[Reply]:
+        match request.op:
+            case Op.STATUS:
+                yield Reply(state=self.snapshot())
+            case Op.WAIT:
+                async for reply in self._progress(self._is_up):
+                    yield reply
+            case Op.STOP:
+                self._leaving.set()
+                async for reply in self._progress(self._empty.is_set):
+                    yield reply
+            case _:
+                async for reply in self._node_command(request):
+                    yield reply
+
+    async def _node_command(self, request: Request) -> AsyncIterator[Reply]:
+        if not self._brought_up or self._leaving.is_set():
+            raise LauncherError("the cluster is starting or stopping")
+        async with self._changing:
+            touched = await self._carry_out(request)
+        if request.op in (Op.NODE_ADD, Op.NODE_START):
+            agents = self._nodes.agents_of(touched)
+            async with asyncio.timeout(AGENT_READY_TIMEOUT_S):
+                async for reply in self._progress(lambda: self._herd.ready(agents)):
+                    if not reply.final:
+                        yield reply
+        yield Reply(state=self.snapshot(), nodes=tuple(touched))
+
+    async def _carry_out(self, request: Request) -> list[str]:
+        if request.op is Op.NODE_ADD:
+            return await self._nodes.add(request.nodes, request.count)
+        commands: dict[Op, Callable[[str], Awaitable[list[str]]]] = {
+            Op.NODE_KILL: self._nodes.kill,
+            Op.NODE_STOP: self._nodes.stop,
+            Op.NODE_START: self._nodes.start,
+            Op.NODE_FREEZE: self._nodes.freeze,
+            Op.NODE_THAW: self._nodes.thaw,
+            Op.NODE_REMOVE: self._nodes.remove,
+        }
+        touched: list[str] = []
+        for node in request.nodes:
+            touched += await commands[request.op](node)
+        return touched
+
+    def _is_up(self) -> bool:
+        if self._failure:
+            raise LauncherError(self._failure)
+        if self._leaving.is_set():
+            raise LauncherError("the cluster is being stopped")
+        return self._brought_up and self.snapshot().ready
+
+    async def _progress(self, done: Callable[[], bool]) -> AsyncIterator[Reply]:
+        """Replies with the state at every change (but not all the time) until `done`."""
+        while True:
+            change = self._tick
+            if done():
+                break
+            yield Reply(final=False, state=self.snapshot())
+            await change.wait()
+            await self._clock.sleep(PROGRESS_INTERVAL_S)
+        yield Reply(state=self.snapshot())
+
+    async def _leave_when(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._leaving.set()
+
+    async def _write_state(self) -> None:
+        while True:
+            with contextlib.suppress(LauncherError):  # a full disk must not take the cluster down
+                state.write(self._rundir, self.snapshot())
+            await self._next_change()
+            await self._clock.sleep(PROGRESS_INTERVAL_S)
+
+    async def _next_change(self) -> None:
+        await self._tick.wait()
+
+    def _changed(self) -> None:
+        self._tick.set()
+        self._tick = asyncio.Event()

@@ -1,0 +1,42 @@
+"""Stand-in processes for the supervisor's tests: real processes that do nothing."""
+
+import dataclasses
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from cluster.launcher.children import Child, start_subprocess
+from cluster.launcher.osproc import MARKER_VARIABLE
+from cluster.launcher.plan import ProcessSpec
+from cluster.launcher.rundir import RunDir
+
+Starter = Callable[[ProcessSpec], Awaitable[Child]]
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def rundir(tmp_path: Path) -> RunDir:
+    directory = RunDir(tmp_path / "herd")
+    directory.prepare()
+    return directory
+
+
+@pytest.fixture
+def standins(rundir: RunDir) -> Callable[..., Starter]:
+    """Makes a starter that runs the stand-in; `modes` gives some processes another behaviour."""
+
+    def make(modes: dict[str, str] | None = None) -> Starter:
+        async def start(spec: ProcessSpec) -> Child:
+            environment = {
+                **os.environ,
+                "PYTHONPATH": str(HERE),
+                MARKER_VARIABLE: str(rundir.root),
+                "STANDIN_MODE": (modes or {}).get(spec.name, ""),
+            }
+            return start_subprocess(dataclasses.replace(spec, module="standin"), environment)
+
+        return start
+
+    return make

@@ -1,0 +1,200 @@
+"""The supervisor with stand-in processes: starting, node commands, crashes, leaving."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from cluster.launcher import control, osproc, state
+from cluster.launcher import settings as settings_module
+from cluster.launcher.control import Op, Reply, Request
+from cluster.launcher.errors import LauncherError
+from cluster.launcher.plan import Role
+from cluster.launcher.rundir import RunDir
+from cluster.launcher.settings import Settings
+from cluster.launcher.state import ClusterState, ProcessState
+from cluster.launcher.supervised import Phase, Starter
+from cluster.launcher.supervisor import Supervisor
+from cluster.runtime.clock import LoopClock
+from cluster.runtime.rng import Rng
+
+OWN = osproc.ProcessId(os.getpid())
+
+
+class NoWarmUp:
+    """Starts stand-ins only; there is no fork server to warm up."""
+
+    spawner_process = None
+
+    def __init__(self, starter: Starter) -> None:
+        self._starter = starter
+
+    async def __call__(self, spec):
+        return await self._starter(spec)
+
+    def warm_up(self, tasks: asyncio.TaskGroup) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class Running:
+    """A running supervisor and a way to ask it."""
+
+    def __init__(self, rundir: RunDir, stop: asyncio.Event, supervisor: Supervisor) -> None:
+        self.rundir = rundir
+        self.stop = stop
+        self.supervisor = supervisor
+
+    async def ask(self, op: Op, *nodes: str, count: int = 0) -> Reply:
+        request = Request(op=op, nodes=nodes, count=count)
+        return await asyncio.to_thread(
+            lambda: list(control.ask(self.rundir, request, timeout_s=20))[-1]
+        )
+
+    async def state(self) -> ClusterState:
+        return (await self.ask(Op.STATUS)).state
+
+    async def process(self, name: str) -> ProcessState:
+        return next(p for p in (await self.state()).processes if p.name == name)
+
+    async def until(self, name: str, condition: Callable[[ProcessState], bool]) -> ProcessState:
+        async with asyncio.timeout(10):
+            while not condition(found := await self.process(name)):
+                await asyncio.sleep(0.01)
+        return found
+
+
+@contextlib.asynccontextmanager
+async def running(
+    rundir: RunDir, starter: Starter, nodes: int = 2, nodes_per_agent: int = 1
+) -> AsyncIterator[Running]:
+    empty = Settings(port=1, nodes_per_agent=nodes_per_agent)
+    names = settings_module.next_names([], nodes)
+    settings = settings_module.add_nodes(empty, names)
+    rundir.save_settings(settings)
+    stop, started = asyncio.Event(), asyncio.Event()
+    supervisor = Supervisor(rundir, settings, NoWarmUp(starter), LoopClock(), Rng(1), OWN)
+    life = asyncio.ensure_future(supervisor.run(stop, started.set))
+    await started.wait()
+    try:
+        yield Running(rundir, stop, supervisor)
+    finally:
+        stop.set()
+        await asyncio.wait_for(life, 20)
+    assert osproc.marked(rundir.root) == []
+
+
+async def test_brings_all_processes_up_and_down_in_order(rundir, standins):
+    async with running(rundir, standins()) as herd:
+        up = (await herd.ask(Op.WAIT)).state
+        assert [p.name for p in up.processes] == [
+            "apiserver",
+            "controller-manager",
+            "node-0",
+            "node-1",
+        ]
+        assert all(p.ready and p.phase is Phase.RUNNING for p in up.processes)
+        pids = {p.process.pid for p in up.processes if p.process}
+        assert len(pids) == 4
+        last = (await herd.ask(Op.STOP)).state
+        assert all(p.process is None for p in last.processes)
+    assert state.read(rundir).supervisor is None
+    assert not rundir.socket.exists()
+
+
+async def test_killed_node_stays_dead_until_started(rundir, standins):
+    async with running(rundir, standins()) as herd:
+        before = (await herd.ask(Op.WAIT)).state.processes[2]
+        assert (await herd.ask(Op.NODE_KILL, "node-0")).nodes == ("node-0",)
+        dead = await herd.process("node-0")
+        assert dead.phase is Phase.DOWN
+        assert dead.process is None
+        assert before.process is not None
+        assert not osproc.alive(before.process)
+        with pytest.raises(LauncherError, match='node "node-0" is not running'):
+            await herd.ask(Op.NODE_KILL, "node-0")
+        await herd.ask(Op.NODE_START, "node-0")
+        alive = await herd.process("node-0")
+        assert alive.ready
+        assert alive.process != before.process
+        with pytest.raises(LauncherError, match="already running"):
+            await herd.ask(Op.NODE_START, "node-0")
+
+
+async def test_crashed_process_is_restarted(rundir, standins):
+    async with running(rundir, standins()) as herd:
+        up = (await herd.ask(Op.WAIT)).state
+        first = up.processes[1].process
+        assert first is not None
+        os.kill(first.pid, signal.SIGKILL)
+        again = await herd.until("controller-manager", lambda p: p.ready and p.process != first)
+        assert again.restarts == 1
+
+
+async def test_freeze_and_thaw(rundir, standins):
+    async with running(rundir, standins()) as herd:
+        await herd.ask(Op.WAIT)
+        await herd.ask(Op.NODE_FREEZE, "node-1")
+        frozen = await herd.process("node-1")
+        assert frozen.phase is Phase.FROZEN
+        assert not frozen.ready
+        with pytest.raises(LauncherError, match="already frozen"):
+            await herd.ask(Op.NODE_FREEZE, "node-1")
+        await herd.ask(Op.NODE_THAW, "node-1")
+        assert (await herd.process("node-1")).phase is Phase.RUNNING
+        with pytest.raises(LauncherError, match="not frozen"):
+            await herd.ask(Op.NODE_THAW, "node-1")
+
+
+async def test_frozen_process_is_stopped_too(rundir, standins):
+    async with running(rundir, standins()) as herd:
+        await herd.ask(Op.WAIT)
+        await herd.ask(Op.NODE_FREEZE, "node-1")
+        assert (await herd.ask(Op.NODE_STOP, "node-1")).nodes == ("node-1",)
+        assert (await herd.process("node-1")).phase is Phase.DOWN
+
+
+async def test_added_and_removed_nodes_are_remembered(rundir, standins):
+    async with running(rundir, standins()) as herd:
+        await herd.ask(Op.WAIT)
+        assert (await herd.ask(Op.NODE_ADD, count=2)).nodes == ("node-2", "node-3")
+        assert (await herd.ask(Op.NODE_ADD, "edge-1")).nodes == ("edge-1",)
+        assert (await herd.process("edge-1")).ready
+        await herd.ask(Op.NODE_REMOVE, "node-0")
+        with pytest.raises(LauncherError, match='node "edge-1" exists already'):
+            await herd.ask(Op.NODE_ADD, "edge-1")
+        with pytest.raises(LauncherError, match='no node "node-0"'):
+            await herd.ask(Op.NODE_KILL, "node-0")
+        names = [p.name for p in (await herd.state()).processes if p.role is Role.AGENT]
+    assert names == ["node-1", "node-2", "node-3", "edge-1"]
+    assert rundir.load_settings().node_names == names
+    assert not rundir.node_kubeconfig("node-0").exists()
+    assert rundir.node_kubeconfig("edge-1").stat().st_mode & 0o777 == 0o600
+
+
+async def test_nodes_of_one_agent_go_down_together(rundir, standins):
+    async with running(rundir, standins(), nodes=3, nodes_per_agent=2) as herd:
+        await herd.ask(Op.WAIT)
+        assert (await herd.ask(Op.NODE_KILL, "node-0")).nodes == ("node-0", "node-1")
+        await herd.ask(Op.NODE_START, "node-1")
+        assert (await herd.ask(Op.NODE_REMOVE, "node-1")).nodes == ("node-0", "node-1")
+        left = await herd.until("agent-0", lambda p: p.ready)
+        assert left.nodes == ("node-0",)
+
+
+async def test_start_is_given_up_with_the_words_of_the_process(rundir, standins):
+    async with running(rundir, standins({"apiserver": "crash"})) as herd:
+        with pytest.raises(LauncherError, match="apiserver could not start: the port is on fire"):
+            await herd.ask(Op.WAIT)
+    assert state.read(rundir).failure == "apiserver could not start: the port is on fire"
+
+
+async def test_agent_that_never_starts_fails_the_start(rundir, standins):
+    async with running(rundir, standins({"node-1": "crash"})) as herd:
+        with pytest.raises(LauncherError, match="node-1 could not start"):
+            await herd.ask(Op.WAIT)
