@@ -1,0 +1,99 @@
+"""Which events reach the API server: counting, combining, limiting. Pure; the rules of client-go.
+
+Source: spec api-machinery, section 19. The same event again counts up the first one; the tenth
+similar one (same but for the message) within 600 s and those after it are combined into one; each
+source and object has a burst of 25 writes and then one per 300 s. Invariant: memory is bounded,
+the least recently used knowledge is forgotten first.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+COMBINED_PREFIX = "(combined from similar events): "
+MAX_SIMILAR = 10
+SIMILAR_INTERVAL_S = 600.0
+BURST = 25
+REFILL_PER_S = 1.0 / 300.0
+MAX_KNOWN = 4096
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Lru(Generic[K, V]):
+    """A bounded mapping that forgets what was used longest ago."""
+
+    def __init__(self, size: int = MAX_KNOWN) -> None:
+        self._size = size
+        self._entries: OrderedDict[K, V] = OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        """The value, now the most recently used; None if unknown."""
+        value = self._entries.get(key)
+        if value is not None:
+            self._entries.move_to_end(key)
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        """Remember a value."""
+        self._entries[key] = value
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+
+    def drop(self, key: K) -> None:
+        """Forget a key, if it is known."""
+        self._entries.pop(key, None)
+
+
+@dataclass(slots=True)
+class _Similar:
+    messages: set[str]
+    last_s: float
+
+
+@dataclass(slots=True)
+class _Bucket:
+    updated_s: float
+    tokens: float = float(BURST)
+
+
+@dataclass
+class Combiner:
+    """Turns too many similar messages into one; `combine` gives the message to count under."""
+
+    _seen: Lru[Hashable, _Similar] = field(default_factory=Lru)
+
+    def combine(self, similar: Hashable, message: str, now_s: float) -> tuple[str, bool]:
+        """(message to show, whether it stands for several); `similar`: all but the message."""
+        record = self._seen.get(similar)
+        if record is None or now_s - record.last_s > SIMILAR_INTERVAL_S:
+            record = _Similar(set(), now_s)
+        record.messages.add(message)
+        record.last_s = now_s
+        self._seen.put(similar, record)
+        if len(record.messages) < MAX_SIMILAR:
+            return message, False
+        record.messages.pop()
+        return COMBINED_PREFIX + message, True
+
+
+@dataclass
+class SpamFilter:
+    """A token bucket per source and object."""
+
+    _buckets: Lru[Hashable, _Bucket] = field(default_factory=Lru)
+
+    def admits(self, source_and_object: Hashable, now_s: float) -> bool:
+        """Whether one more write is within the limit; if so it counts."""
+        bucket = self._buckets.get(source_and_object) or _Bucket(now_s)
+        gained = (now_s - bucket.updated_s) * REFILL_PER_S
+        bucket.tokens = min(float(BURST), bucket.tokens + gained)
+        bucket.updated_s = now_s
+        self._buckets.put(source_and_object, bucket)
+        if bucket.tokens < 1.0:
+            return False
+        bucket.tokens -= 1.0
+        return True

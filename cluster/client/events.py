@@ -1,0 +1,292 @@
+"""The event recorder: says what happened to an object as an Event in the cluster.
+
+Recording never waits and never fails: events go into a bounded queue (the oldest is dropped when
+it is full), `run` correlates them (`cluster.client.correlate`) and writes them a few at a time.
+Invariants: writes of one event series happen in order; an event that the server refuses is
+dropped, one that it could not answer is tried again a few times.
+"""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import msgspec
+import structlog
+
+from cluster.api.errors import AlreadyExists, ApiError, NotFound
+from cluster.api.jsontypes import JsonObject
+from cluster.api.kinds import EVENTS, EVENTS_V1, Resource
+from cluster.api.timestamps import format_micro_time, format_time
+from cluster.client.backoff import Backoff
+from cluster.client.client import ApiClient
+from cluster.client.correlate import Combiner, Lru, SpamFilter
+from cluster.client.transport import TransportError
+from cluster.runtime.clock import Clock
+from cluster.runtime.rng import Rng
+
+QUEUE_LIMIT = 2000
+BATCH_SIZE = 64
+CONCURRENT_WRITES = 4
+MAX_TRIES = 12
+RETRY_BASE_S = 1.0
+RETRY_CAP_S = 10.0
+SERIES_IDLE_S = 360.0
+MAX_NOTE_LENGTH = 1024
+
+_log = structlog.get_logger(__name__)
+
+
+class EventApi(Enum):
+    """Which of the two event APIs a component writes; both show the same objects."""
+
+    CORE_V1 = auto()
+    EVENTS_V1 = auto()
+
+
+class ObjectReference(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
+):
+    """The object that an event is about; `namespace` empty for a cluster-scoped one."""
+
+    api_version: str = ""
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    field_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Occurrence:
+    regarding: ObjectReference
+    type: str
+    reason: str
+    message: str
+    action: str
+    at_s: float
+    time: str
+    micro_time: str
+
+
+@dataclass(slots=True)
+class _Series:
+    """An event in the cluster that occurrences are counted on."""
+
+    namespace: str
+    name: str
+    count: int
+    last: _Occurrence
+    reported_count: int = 0
+
+
+class EventRecorder:
+    """Records events of one component (`daemonset-controller`) on one host."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        component: str,
+        host: str,
+        clock: Clock,
+        rng: Rng,
+        *,
+        api: EventApi = EventApi.CORE_V1,
+    ) -> None:
+        self._client = client
+        self._component = component
+        self._host = host
+        self._clock = clock
+        self._rng = rng
+        self._api = api
+        self._queue: deque[_Occurrence] = deque(maxlen=QUEUE_LIMIT)
+        self._arrived = asyncio.Event()
+        self._combiner = Combiner()
+        self._spam = SpamFilter()
+        self._series: Lru[tuple[object, ...], _Series] = Lru()
+        self._last_stamp = 0
+
+    def event(
+        self,
+        regarding: ObjectReference,
+        type_: str,
+        reason: str,
+        message: str,
+        *,
+        action: str = "",
+    ) -> None:
+        """Record that something happened. `type_` is Normal or Warning.
+
+        `action` is only written by the API events.k8s.io/v1, which requires it.
+        """
+        now = self._clock.now()
+        occurrence = _Occurrence(
+            regarding,
+            type_,
+            reason,
+            message,
+            action,
+            self._clock.monotonic_s(),
+            format_time(now),
+            format_micro_time(now),
+        )
+        self._queue.append(occurrence)
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Write what is recorded until cancelled; may be called again."""
+        while True:
+            await self._arrived.wait()
+            while self._queue:
+                batch = [self._queue.popleft() for _ in range(min(BATCH_SIZE, len(self._queue)))]
+                await self._write_batch(batch)
+            self._arrived.clear()
+
+    async def _write_batch(self, batch: list[_Occurrence]) -> None:
+        """Occurrences of one series in order, different series at the same time."""
+        by_series: dict[tuple[object, ...], list[tuple[_Occurrence, str]]] = {}
+        for occurrence in batch:
+            key, message = self._correlate(occurrence)
+            by_series.setdefault(key, []).append((occurrence, message))
+        todo = deque(by_series.items())
+
+        async def work() -> None:
+            while todo:
+                key, occurrences = todo.popleft()
+                for occurrence, message in occurrences:
+                    await self._write(key, occurrence, message)
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(min(CONCURRENT_WRITES, len(todo))):
+                tasks.create_task(work(), name=f"events-{self._component}")
+
+    def _correlate(self, occurrence: _Occurrence) -> tuple[tuple[object, ...], str]:
+        """The series that an occurrence belongs to, and the message to show."""
+        similar = (
+            _identity(occurrence.regarding),
+            occurrence.type,
+            occurrence.reason,
+            occurrence.action,
+        )
+        if self._api is EventApi.EVENTS_V1:
+            return similar, occurrence.message[:MAX_NOTE_LENGTH]
+        message, combined = self._combiner.combine(similar, occurrence.message, occurrence.at_s)
+        return (similar if combined else (*similar, message)), message
+
+    async def _write(self, key: tuple[object, ...], occurrence: _Occurrence, message: str) -> None:
+        series = self._series.get(key)
+        if self._api is EventApi.EVENTS_V1 and series is not None:
+            idle_s = occurrence.at_s - series.last.at_s
+            if idle_s > SERIES_IDLE_S:
+                series = None
+        if series is None:
+            series = _Series(*self._new_name(occurrence.regarding), count=0, last=occurrence)
+            self._series.put(key, series)
+        series.count += 1
+        series.last = occurrence
+        if not self._worth_writing(series, occurrence):
+            return
+        if not await self._try_hard(series, message):
+            self._series.drop(key)
+
+    def _worth_writing(self, series: _Series, occurrence: _Occurrence) -> bool:
+        if self._api is EventApi.EVENTS_V1:
+            return series.count <= 2  # the second one starts the series; later ones only count
+        return self._spam.admits(_identity(occurrence.regarding), occurrence.at_s)
+
+    def _new_name(self, regarding: ObjectReference) -> tuple[str, str]:
+        """(namespace, name): the name ends in the time in nanoseconds, made unique."""
+        nanos = int(self._clock.now().timestamp() * 1_000_000) * 1000
+        self._last_stamp = max(self._last_stamp + 1, nanos)
+        return regarding.namespace or "default", f"{regarding.name}.{self._last_stamp:016x}"
+
+    async def _try_hard(self, series: _Series, message: str) -> bool:
+        """Write; again with back-off while there is no answer. False: given up or refused."""
+        backoff = Backoff(self._rng, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S)
+        for _ in range(MAX_TRIES):
+            try:
+                await self._send(series, message)
+            except TransportError:
+                await self._clock.sleep(backoff.next_s())
+            except ApiError as error:
+                _log.info("event_refused", name=series.name, error=error.message)
+                return False
+            else:
+                return True
+        _log.warning("event_dropped", name=series.name, tries=MAX_TRIES)
+        return False
+
+    async def _send(self, series: _Series, message: str) -> None:
+        if series.reported_count:
+            try:
+                await self._client.patch(
+                    self._resource,
+                    series.name,
+                    self._count_patch(series, message),
+                    series.namespace,
+                )
+            except NotFound:  # its hour is over: begin again
+                series.reported_count = 0
+                series.namespace, series.name = self._new_name(series.last.regarding)
+        if not series.reported_count:
+            tree = self._tree(series, message)
+            with suppress(AlreadyExists):  # an earlier try whose answer was lost
+                await self._client.create(self._resource, tree, series.namespace)
+        series.reported_count = series.count
+
+    @property
+    def _resource(self) -> Resource:
+        return EVENTS if self._api is EventApi.CORE_V1 else EVENTS_V1
+
+    def _count_patch(self, series: _Series, message: str) -> JsonObject:
+        if self._api is EventApi.EVENTS_V1:
+            last = series.last.micro_time
+            return {"series": {"count": series.count, "lastObservedTime": last}}
+        return {"count": series.count, "lastTimestamp": series.last.time, "message": message}
+
+    def _tree(self, series: _Series, message: str) -> JsonObject:
+        last = series.last
+        regarding: JsonObject = msgspec.to_builtins(last.regarding)
+        tree: JsonObject = {
+            "apiVersion": self._resource.api_version,
+            "kind": "Event",
+            "metadata": {"name": series.name, "namespace": series.namespace},
+            "reason": last.reason,
+            "type": last.type,
+        }
+        if self._api is EventApi.EVENTS_V1:
+            tree |= {
+                "eventTime": last.micro_time,
+                "reportingController": self._component,
+                "reportingInstance": f"{self._component}-{self._host}",
+                "action": last.action or last.reason,
+                "regarding": regarding,
+                "note": message,
+            }
+        else:
+            tree |= {
+                "eventTime": None,
+                "involvedObject": regarding,
+                "message": message,
+                "source": {"component": self._component, "host": self._host},
+                "firstTimestamp": last.time,
+                "lastTimestamp": last.time,
+                "count": series.count,
+                "reportingComponent": self._component,
+                "reportingInstance": self._host,
+            }
+        return tree
+
+
+def _identity(reference: ObjectReference) -> tuple[str, ...]:
+    """What makes two references the same object: everything but its revision."""
+    return (
+        reference.api_version,
+        reference.kind,
+        reference.namespace,
+        reference.name,
+        reference.uid,
+        reference.field_path,
+    )

@@ -1,0 +1,268 @@
+"""List + watch -> cache: keeps a local copy of a collection current for as long as it runs.
+
+To a kubeherd server it long-polls, from any other it reads the watch stream with bookmarks. After
+a lost connection it goes on from the last revision; after 410 it lists again and tells handlers the
+difference, deletions included. Invariants: the cache only moves forward; handlers see every change
+that the cache sees, in order, with the object before and after; trouble is logged once until it
+is over; `run` ends only by cancellation or a handler's exception, and may be called again.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import aclosing
+from typing import Generic, TypeVar
+
+import msgspec
+import structlog
+
+from cluster.api.errors import ApiError, Expired, from_status
+from cluster.api.kinds import Resource
+from cluster.api.objects import PartialObject
+from cluster.client.backoff import Backoff
+from cluster.client.cache import Cache, HasMetadata, key_of
+from cluster.client.client import ApiClient, is_msgpack, selectors
+from cluster.client.transport import JSON, TransportError
+from cluster.client.wire import (
+    BOOKMARK,
+    DELETED,
+    ERROR,
+    LineSplitter,
+    StreamEvent,
+    Undecodable,
+    decode_poll,
+    decoder_for,
+)
+from cluster.runtime.clock import Clock
+from cluster.runtime.rng import Rng
+
+T = TypeVar("T", bound=HasMetadata)
+Handler = Callable[[T | None, T | None], None]
+
+POLL_TIMEOUT_S = 25
+POLL_JITTER = 0.4
+STREAM_TIMEOUT_S = 300
+ANSWER_MARGIN_S = 15
+"""Real seconds: how long the server may hold a watch, and how much later we give up on it."""
+
+BACKOFF_BASE_S = 0.2
+BACKOFF_CAP_S = 10.0
+SHORT_WATCH_S = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Reflector(Generic[T]):
+    """One collection (or the part of it that the selectors choose) and its changes."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        resource: Resource,
+        into: type[T],
+        *,
+        namespace: str = "",
+        field_selector: str = "",
+        label_selector: str = "",
+        clock: Clock,
+        rng: Rng,
+    ) -> None:
+        self.resource = resource
+        self.cache: Cache[T] = Cache()
+        self.synced = asyncio.Event()
+        self.revision = 0
+        self._client = client
+        self._into = into
+        self._namespace = namespace
+        self._label_selector = label_selector
+        self._field_selector = field_selector
+        self._clock = clock
+        self._rng = rng
+        self._backoff = Backoff(rng, base_s=BACKOFF_BASE_S, cap_s=BACKOFF_CAP_S)
+        self._handlers: list[Handler[T]] = []
+        self._waiters: dict[asyncio.Future[None], int] = {}
+        self._listed = False
+        self._failing = False
+
+    def on_change(self, handler: Handler[T]) -> None:
+        """Call `handler(old, new)` for every change: old None means added, new None deleted.
+
+        Objects that are in the cache already are told at once as added.
+        """
+        self._handlers.append(handler)
+        for obj in list(self.cache.values()):
+            handler(None, obj)
+
+    async def seen(self, revision: int, timeout_s: float) -> None:
+        """Return when the cache is at least as new as a revision; TimeoutError after nominal s."""
+        if self.revision >= revision:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = revision
+        try:
+            await self._clock.wait_for(waiter, timeout_s)
+        finally:
+            del self._waiters[waiter]
+
+    async def run(self) -> None:
+        """List and watch for ever."""
+        while True:
+            try:
+                if not self._listed:
+                    await self._list()
+                await self._watch()
+            except Expired as error:
+                self._listed = False
+                _log.info("watch_expired", resource=self.resource.plural, error=error.message)
+                await self._pause()
+            except (ApiError, TransportError, msgspec.DecodeError) as error:
+                self._report(error)
+                await self._pause()
+
+    async def _pause(self) -> None:
+        await self._clock.sleep(self._backoff.next_s())
+
+    def _report(self, error: Exception) -> None:
+        if not self._failing:
+            self._failing = True
+            _log.warning("watch_failing", resource=self.resource.plural, error=str(error))
+
+    def _recovered(self) -> None:
+        self._backoff.reset()
+        if self._failing:
+            self._failing = False
+            _log.info("watch_recovered", resource=self.resource.plural)
+
+    # --- list ---
+
+    async def _list(self) -> None:
+        listed = await self._client.list(
+            self.resource,
+            self._into,
+            self._namespace,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+        )
+        self._replace(listed.items)
+        self._listed = True
+        self.revision = 0
+        self._advance(int(listed.resource_version or 0))
+        self.synced.set()
+        if self._failing:
+            self._recovered()
+
+    def _replace(self, items: Iterable[T]) -> None:
+        """Make the cache equal to a list; tells handlers what changed, deletions first."""
+        fresh = {key_of(item): item for item in items}
+        for key in self.cache.keys():  # noqa: SIM118 - a copy: the cache changes below
+            if key not in fresh:
+                self._tell(self.cache.remove(key), None)
+        for key, item in fresh.items():
+            old = self.cache.get(*key)
+            if old is None or not _same_version(old, item):
+                self.cache.put(key, item)
+                self._tell(old, item)
+
+    # --- watch ---
+
+    async def _watch(self) -> None:
+        """Follow changes; returns when the mode of watching changes or the stream ended."""
+        if self._client.private:
+            while self._client.private:
+                await self._poll()
+        else:
+            await self._stream()
+
+    def _query(self, timeout_s: int) -> dict[str, str]:
+        return {
+            "watch": "1",
+            "resourceVersion": str(self.revision),
+            "timeoutSeconds": str(timeout_s),
+            **selectors(self._label_selector, self._field_selector),
+        }
+
+    async def _poll(self) -> None:
+        held_s = round(self._rng.jittered(POLL_TIMEOUT_S, POLL_JITTER))
+        response = await self._client.send(
+            "GET",
+            self.resource.path(self._namespace),
+            query={**self._query(held_s), "poll": "1"},
+            timeout_s=held_s + ANSWER_MARGIN_S,
+        )
+        if "stream=watch" in response.content_type or not is_msgpack(response):
+            self._client.renounce_private_features()
+            return
+        answer, skipped = decode_poll(response.body, self._into, msgpack=True)
+        if int(answer.resource_version) < self.revision:
+            raise Expired(f"the server went back to revision {answer.resource_version}")
+        self._recovered()
+        for bad in skipped:
+            self._report_undecodable(bad)
+        for event in answer.events:
+            self._apply(event.type, event.object)
+        self._advance(int(answer.resource_version))
+
+    async def _stream(self) -> None:
+        held_s = round(self._rng.jittered(STREAM_TIMEOUT_S, POLL_JITTER))
+        query = {**self._query(held_s), "allowWatchBookmarks": "true"}
+        splitter = LineSplitter()
+        started_s = self._clock.monotonic_s()
+        chunks = self._client.transport.stream(
+            self.resource.path(self._namespace),
+            query=query,
+            accept=JSON,
+            timeout_s=held_s + ANSWER_MARGIN_S,
+        )
+        async with aclosing(chunks) as stream:
+            async for chunk in stream:
+                for event in splitter.feed(chunk):
+                    self._take(event)
+                self._recovered()
+        if self._clock.monotonic_s() - started_s < SHORT_WATCH_S:
+            await self._pause()
+
+    def _take(self, event: StreamEvent) -> None:
+        if event.type == ERROR:
+            raise from_status(event.tree())
+        if event.type == BOOKMARK:
+            mark: PartialObject = decoder_for(PartialObject, msgpack=False).decode(event.object)
+            self._advance(int(mark.metadata.resource_version))
+            return
+        obj = event.decode(self._into)
+        if isinstance(obj, Undecodable):
+            self._report_undecodable(obj)
+            return
+        self._apply(event.type, obj)
+        self._advance(int(obj.metadata.resource_version))
+
+    def _report_undecodable(self, bad: Undecodable) -> None:
+        _log.error(
+            "object_undecodable", resource=self.resource.plural, name=bad.name, error=bad.error
+        )
+
+    # --- changes ---
+
+    def _apply(self, type_: str, obj: T) -> None:
+        key = key_of(obj)
+        if type_ == DELETED:
+            old = self.cache.remove(key)
+            if old is not None:
+                self._tell(old, None)
+            return
+        self._tell(self.cache.put(key, obj), obj)
+
+    def _tell(self, old: T | None, new: T | None) -> None:
+        for handler in self._handlers:
+            handler(old, new)
+
+    def _advance(self, revision: int) -> None:
+        self.revision = max(self.revision, revision)
+        for waiter, wanted in self._waiters.items():
+            if wanted <= self.revision and not waiter.done():
+                waiter.set_result(None)
+
+
+def _same_version(old: HasMetadata, new: HasMetadata) -> bool:
+    return (
+        old.metadata.resource_version == new.metadata.resource_version
+        and old.metadata.uid == new.metadata.uid
+    )

@@ -1,0 +1,86 @@
+"""What the client needs of HTTP, as an interface: real sockets, or the server in the same process.
+
+Invariants: an answer of any status is a `TransportResponse`; `TransportError` means that there was
+no (whole) answer, so the request may or may not have been carried out.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import orjson
+
+from cluster.api.errors import ApiError, from_status
+
+JSON = "application/json"
+MSGPACK = "application/msgpack"
+
+DEFAULT_TIMEOUT_S = 30.0
+
+
+class TransportError(Exception):
+    """No answer: refused, reset, timed out, or cut off in the middle."""
+
+
+@dataclass(slots=True)
+class TransportResponse:
+    """An answer. Header names are lower case; `content_type` is the header's value as sent."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Transport(Protocol):
+    """One identity's way to one API server. Timeouts are real seconds: a network does not run
+    faster because the cluster does."""
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "",
+        accept: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> TransportResponse:
+        """Send a request and read the whole answer; TransportError without one.
+
+        `path` is decoded (not percent-encoded) and without a query.
+        """
+
+    def stream(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        accept: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> AsyncGenerator[bytes, None]:
+        """GET, yielding the body's chunks as they come until the server ends it.
+
+        `timeout_s` bounds the wait for each chunk. Raises ApiError for a status other than 200,
+        TransportError when there is no answer or it breaks off.
+        """
+
+    async def close(self) -> None:
+        """Close all connections; requests under way end with TransportError."""
+
+
+def error_of(response: TransportResponse) -> ApiError:
+    """The exception for an answer with an error status, whatever its body is."""
+    try:
+        tree = orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        tree = None
+    if not isinstance(tree, dict) or tree.get("kind") != "Status":
+        text = response.body[:200].decode(errors="replace").strip()
+        tree = {"message": text or f"HTTP {response.status}"}
+    error = from_status(tree, response.status)
+    retry_after = response.headers.get("retry-after", "")
+    if retry_after.isdigit() and error.retry_after_s is None:
+        error.details = {**(error.details or {}), "retryAfterSeconds": int(retry_after)}
+    return error

@@ -1,0 +1,39 @@
+"""Chance as an argument: every random decision comes from an `Rng` that was handed in.
+
+Invariants: the same seed gives the same decisions, and `child(name)` depends on the seed and the
+name only, not on what was drawn before; so one component's use of chance never shifts another's.
+Not for secrets: keys and tokens come from `secrets` and `cryptography`.
+"""
+
+import hashlib
+import os
+import random
+import uuid
+
+SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+"""The characters of generated names (spec api-machinery, section 5): no vowels, no look-alikes."""
+
+
+class Rng(random.Random):
+    """A seeded `random.Random` with named sub-streams. No seed: one from the operating system."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.root_seed = int.from_bytes(os.urandom(8), "big") if seed is None else seed
+        super().__init__(self.root_seed)
+
+    def child(self, name: str) -> "Rng":
+        """An independent stream, the same for the same seed and name."""
+        digest = hashlib.sha256(f"{self.root_seed}/{name}".encode()).digest()
+        return Rng(int.from_bytes(digest[:8], "big"))
+
+    def jittered(self, base_s: float, factor: float) -> float:
+        """A duration between `base_s` and `base_s * (1 + factor)`, in the unit of `base_s`."""
+        return base_s * (1.0 + factor * self.random())
+
+    def uuid4(self) -> str:
+        """A random (version 4) UUID in canonical text form."""
+        return str(uuid.UUID(int=self.getrandbits(128), version=4))
+
+    def choice_suffix(self, length: int = 5) -> str:
+        """A random suffix as generateName appends it."""
+        return "".join(self.choices(SUFFIX_ALPHABET, k=length))
