@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from cluster.cli.options import directory_option, timeout_option
 from cluster.cli.output import Steps, err, out, steps, warn
-from cluster.launcher import lifecycle, pki
+from cluster.launcher import lifecycle
 from cluster.launcher import settings as settings_module
 from cluster.launcher.errors import LauncherError
 from cluster.launcher.plan import Role
@@ -193,7 +193,7 @@ class _UpProgress:
 
     def show(self, state: ClusterState) -> None:
         texts = {
-            Role.APISERVER: f"API server at {pki.server_url(self._settings.port)}",
+            Role.APISERVER: f"API server at {self._settings.server}",
             Role.CONTROLLER_MANAGER: "controller manager",
         }
         for process in state.processes:

@@ -1,5 +1,6 @@
 """`kubeherd logs`: the log of one process."""
 
+import sys
 import time
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def _path(rundir: RunDir, name: str) -> Path:
 
 
 def _print(path: Path, *, follow: bool) -> None:
-    out = click.get_binary_stream("stdout")
+    out = sys.stdout.buffer
     with path.open("rb") as file:
         while True:
             while chunk := file.read(_CHUNK_BYTES):

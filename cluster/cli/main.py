@@ -4,7 +4,6 @@ Invariants: exit code 0 done, 1 failed with one line on standard error, 2 wrong 
 reaches a user (KUBEHERD_DEBUG=1 shows it to a developer).
 """
 
-import importlib.metadata
 import os
 from typing import Any
 
@@ -51,7 +50,7 @@ class _OneLineErrors(click.Group):
 @click.group(
     cls=_OneLineErrors, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.version_option(importlib.metadata.version("kubeherd"), prog_name="kubeherd")
+@click.version_option(package_name="kubeherd", prog_name="kubeherd")
 def main() -> None:
     """A Kubernetes-compatible cluster of real processes on this machine.
 

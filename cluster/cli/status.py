@@ -8,11 +8,10 @@ from rich.table import Table
 from cluster.api.jsontypes import JsonObject
 from cluster.cli.options import directory_option
 from cluster.cli.output import out
-from cluster.launcher import lifecycle, osproc, pki
-from cluster.launcher.plan import Role, processes
+from cluster.launcher import lifecycle, osproc
+from cluster.launcher.plan import Phase, Role, processes
 from cluster.launcher.rundir import RunDir
 from cluster.launcher.state import ClusterState, ProcessState
-from cluster.launcher.supervised import Phase
 
 
 @click.command(
@@ -54,7 +53,7 @@ def read_status(rundir: RunDir) -> JsonObject:
     ours = {node.name: pids[node.agent] for node in settings.nodes}
     names = [*ours, *(name for name in readiness if name not in ours)]
     return {
-        "apiserver": {"url": pki.server_url(settings.port), "pid": pids[Role.APISERVER]},
+        "apiserver": {"url": settings.server, "pid": pids[Role.APISERVER]},
         "supervisor": {"pid": _supervisor_pid(state) if supervised else None},
         "processes": entries,
         "nodes": [

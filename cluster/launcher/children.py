@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from cluster.launcher import osproc
 from cluster.launcher.osproc import ProcessId
 from cluster.launcher.plan import ProcessSpec
-from cluster.runtime.process import READY_FD_VARIABLE
+from cluster.runtime.handshake import READY_FD_VARIABLE
 
 
 class Child:

@@ -7,9 +7,9 @@ server starts first and stops last. Changes are announced to waiters and end up 
 import asyncio
 from collections.abc import Callable, Iterable
 
-from cluster.launcher.plan import FAILED_STARTS_LIMIT, ProcessSpec, Role
+from cluster.launcher.plan import FAILED_STARTS_LIMIT, Phase, ProcessSpec, Role
 from cluster.launcher.state import ProcessState
-from cluster.launcher.supervised import Phase, Starter, SupervisedProcess
+from cluster.launcher.supervised import Starter, SupervisedProcess
 from cluster.runtime.clock import Clock
 from cluster.runtime.rng import Rng
 

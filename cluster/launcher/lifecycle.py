@@ -22,7 +22,7 @@ from cluster.launcher.orphans import stop_orphans
 from cluster.launcher.osproc import ProcessId
 from cluster.launcher.rundir import RunDir
 from cluster.launcher.state import ClusterState
-from cluster.runtime.process import READY_FD_VARIABLE
+from cluster.runtime.handshake import READY_FD_VARIABLE
 
 SUPERVISOR_START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 60.0

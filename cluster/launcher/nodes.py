@@ -14,9 +14,10 @@ from cluster.launcher import settings as settings_module
 from cluster.launcher.errors import LauncherError
 from cluster.launcher.herd import AGENT_GRACE_S, Herd
 from cluster.launcher.pki import ClusterPki
+from cluster.launcher.plan import Phase
 from cluster.launcher.rundir import RunDir
 from cluster.launcher.settings import Settings
-from cluster.launcher.supervised import Phase, SupervisedProcess
+from cluster.launcher.supervised import SupervisedProcess
 
 
 class NodeCommands:

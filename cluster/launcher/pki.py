@@ -168,11 +168,6 @@ def kubeconfig(server: str, ca_pem: bytes, pair: KeyPair, user: str) -> JsonObje
     }
 
 
-def server_url(port: int) -> str:
-    """Where the API server of this cluster listens."""
-    return f"https://127.0.0.1:{port}"
-
-
 class ClusterPki:
     """The certificates of one run directory, made when they are missing, otherwise reused."""
 
@@ -182,10 +177,11 @@ class ClusterPki:
         self._server = server
 
     @classmethod
-    def ensure(cls, rundir: RunDir, port: int) -> "ClusterPki":
+    def ensure(cls, rundir: RunDir, server: str) -> "ClusterPki":
         """Load or create the CA, the API server's certificate and the two central kubeconfigs.
 
-        LauncherError if the files cannot be written or are damaged.
+        `server` is the address to put into them. LauncherError if a file cannot be written or is
+        damaged.
         """
         authority = _ensure_authority(rundir.pki)
         certificate, key = rundir.pki / "apiserver.crt", rundir.pki / "apiserver.key"
@@ -193,7 +189,7 @@ class ClusterPki:
             serving = authority.issue_server()
             write_private(key, serving.key)
             write_private(certificate, serving.certificate)
-        pki = cls(rundir, authority, server_url(port))
+        pki = cls(rundir, authority, server)
         if not pki._is_current(rundir.kubeconfig):
             text = yaml.safe_dump(pki._kubeconfig(ADMIN), sort_keys=False)
             write_private(rundir.kubeconfig, text.encode())

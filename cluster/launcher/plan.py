@@ -27,6 +27,16 @@ class Role(enum.StrEnum):
     AGENT = "agent"
 
 
+class Phase(enum.StrEnum):
+    """Where a process is in its life."""
+
+    DOWN = "down"
+    STARTING = "starting"
+    RUNNING = "running"
+    FROZEN = "frozen"
+    BACKOFF = "backoff"
+
+
 @dataclass(frozen=True)
 class ProcessSpec:
     """A process that should run: `python -m module args...`."""

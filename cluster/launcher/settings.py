@@ -45,6 +45,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
 
     @property
+    def server(self) -> str:
+        """Where the API server of this cluster listens."""
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
     def node_names(self) -> list[str]:
         """All node names, in the order in which they were added."""
         return [node.name for node in self.nodes]

@@ -12,7 +12,7 @@ from cluster.launcher.osproc import MARKER_VARIABLE, ProcessId
 from cluster.launcher.plan import ProcessSpec, Role
 from cluster.launcher.rundir import RunDir
 from cluster.launcher.spawner import Spawner, SpawnerGone
-from cluster.runtime.process import READY_FD_VARIABLE
+from cluster.runtime.handshake import READY_FD_VARIABLE
 
 SPAWNER_LAUNCHES = 3
 SPAWN_TIMEOUT_S = 30.0

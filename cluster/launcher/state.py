@@ -8,9 +8,8 @@ import msgspec
 
 from cluster.launcher import osproc
 from cluster.launcher.osproc import ProcessId
-from cluster.launcher.plan import Role
+from cluster.launcher.plan import Phase, Role
 from cluster.launcher.rundir import RunDir, write_private
-from cluster.launcher.supervised import Phase
 
 
 class ProcessState(msgspec.Struct, frozen=True, kw_only=True):

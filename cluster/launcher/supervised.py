@@ -7,29 +7,18 @@ cluster's `--speed`: a process needs as long to start and stop as it needs.
 
 import asyncio
 import contextlib
-import enum
 import signal
 from collections.abc import Awaitable, Callable
 
 from cluster.launcher import plan
 from cluster.launcher.children import Child
-from cluster.launcher.plan import ProcessSpec
+from cluster.launcher.plan import Phase, ProcessSpec
 from cluster.runtime.clock import Clock
 from cluster.runtime.rng import Rng
 
 KILL_TIMEOUT_S = 10.0
 
 Starter = Callable[[ProcessSpec], Awaitable[Child]]
-
-
-class Phase(enum.StrEnum):
-    """Where a process is in its life."""
-
-    DOWN = "down"
-    STARTING = "starting"
-    RUNNING = "running"
-    FROZEN = "frozen"
-    BACKOFF = "backoff"
 
 
 class SupervisedProcess:

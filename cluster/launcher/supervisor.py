@@ -101,7 +101,7 @@ class Supervisor:
     async def _bring_up(self, tasks: asyncio.TaskGroup) -> None:
         settings, rundir = self._settings, self._rundir
         try:
-            pki = await asyncio.to_thread(ClusterPki.ensure, rundir, settings.port)
+            pki = await asyncio.to_thread(ClusterPki.ensure, rundir, settings.server)
             self._nodes = NodeCommands(rundir, settings, pki, self._herd)
             self._herd.start(
                 [plan.apiserver(settings, rundir), plan.controller_manager(settings, rundir)]

@@ -17,8 +17,8 @@ import orjson
 import structlog
 
 from cluster.runtime import logging
+from cluster.runtime.handshake import READY_FD_VARIABLE
 
-READY_FD_VARIABLE = "KUBEHERD_READY_FD"
 STOP_GRACE_PERIOD_S = 10.0
 
 _log = structlog.get_logger(__name__)

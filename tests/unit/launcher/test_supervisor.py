@@ -12,11 +12,11 @@ from cluster.launcher import control, osproc, state
 from cluster.launcher import settings as settings_module
 from cluster.launcher.control import Op, Reply, Request
 from cluster.launcher.errors import LauncherError
-from cluster.launcher.plan import Role
+from cluster.launcher.plan import Phase, Role
 from cluster.launcher.rundir import RunDir
 from cluster.launcher.settings import Settings
 from cluster.launcher.state import ClusterState, ProcessState
-from cluster.launcher.supervised import Phase, Starter
+from cluster.launcher.supervised import Starter
 from cluster.launcher.supervisor import Supervisor
 from cluster.runtime.clock import LoopClock
 from cluster.runtime.rng import Rng
@@ -64,7 +64,8 @@ class Running:
 
     async def until(self, name: str, condition: Callable[[ProcessState], bool]) -> ProcessState:
         async with asyncio.timeout(10):
-            while not condition(found := await self.process(name)):
+            # each look asks over a socket; there is no event to wait for
+            while not condition(found := await self.process(name)):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         return found
 
