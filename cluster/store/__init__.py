@@ -1,0 +1,1 @@
+"""The revisioned state: records, engines (memory, SQLite), history and the watch hub."""

@@ -1,0 +1,59 @@
+"""What makes writes durable, behind one interface.
+
+An engine gets groups of writes in revision order and returns when they are durable. It never sees
+a read: the state lives in memory and is replayed from the engine at start.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class StoreError(Exception):
+    """The store cannot be opened or written: one line for a person, saying what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One write as the engine keeps it; `value` of a delete is the last state."""
+
+    revision: int
+    create_revision: int
+    deleted: bool
+    resource_key: str
+    namespace: str
+    name: str
+    value: bytes
+
+
+class Engine(Protocol):
+    """Durability for one store."""
+
+    def open(self) -> int:
+        """Open or create; returns the compacted revision. Raises StoreError."""
+
+    def replay(self) -> Iterator[Row]:
+        """All kept rows in revision order. Raises StoreError for a broken file."""
+
+    async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
+        """Make the rows durable in one go, forget the revisions in `drop`, and remember
+        `compacted`. Raises StoreError when nothing of it was kept."""
+
+    async def close(self) -> None:
+        """Release files and threads; safe to call twice."""
+
+
+class MemoryEngine:
+    """Keeps nothing: the store is as durable as its process."""
+
+    def open(self) -> int:
+        return 0
+
+    def replay(self) -> Iterator[Row]:
+        return iter(())
+
+    async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
+        return None
+
+    async def close(self) -> None:
+        return None

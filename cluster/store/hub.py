@@ -1,0 +1,241 @@
+"""The watch hub: brings committed events to those who watch, and to nobody else.
+
+Watchers are indexed by (resource, namespace) or (resource, node), so an event costs what its
+interested watchers cost. Invariants: a subscription sees every matching event after its revision
+exactly once and in revision order, or ends with Expired; every queue is bounded; a waiter that was
+made in the same step as its look into the history misses nothing.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cluster.api.errors import Expired
+from cluster.store.state import EventType, History, Record, WatchEvent
+
+MAX_QUEUED_EVENTS = 10_000
+"""Per subscription: one that is further behind is ended with 410 and lists again."""
+
+Predicate = Callable[[Record], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchFilter:
+    """What a watcher wants: a resource, perhaps one namespace, perhaps the pods of one node, and
+    a predicate for the rest of its label and field selectors."""
+
+    resource_key: str
+    namespace: str = ""
+    node_name: str = ""
+    matches: Predicate | None = None
+
+    def wants(self, record: Record | None) -> bool:
+        """Whether this state of an object is visible through the filter."""
+        if record is None or (self.namespace and record.namespace != self.namespace):
+            return False
+        if self.node_name and record.attrs.fields.get("spec.nodeName", "") != self.node_name:
+            return False
+        return self.matches is None or self.matches(record)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event as one watcher sees it: by its filter an update may be an ADDED or a DELETED
+    (spec api-machinery, section 3). For a DELETED of an object that only stopped matching the
+    state to show is `event.previous` with the revision of `event`."""
+
+    type: EventType
+    event: WatchEvent
+
+    @property
+    def left(self) -> bool:
+        """The object still exists, it only stopped matching."""
+        return self.type is EventType.DELETED and self.event.type is not EventType.DELETED
+
+
+def deliver(event: WatchEvent, wanted: WatchFilter) -> Delivery | None:
+    """The event through a filter, or None if its watcher sees nothing of it."""
+    if event.type is EventType.DELETED:
+        # what a watcher sees go is what it had seen: the state before the deletion
+        visible = wanted.wants(event.previous if event.previous is not None else event.record)
+        return Delivery(EventType.DELETED, event) if visible else None
+    before, after = wanted.wants(event.previous), wanted.wants(event.record)
+    if after:
+        return Delivery(EventType.MODIFIED if before else EventType.ADDED, event)
+    return Delivery(EventType.DELETED, event) if before else None
+
+
+class Subscription:
+    """A watcher's bounded queue; iterate with `next` until it raises."""
+
+    def __init__(self, wanted: WatchFilter, backlog: Iterable[Delivery], limit: int) -> None:
+        self.filter = wanted
+        self._limit = limit
+        self._queue: deque[Delivery] = deque(backlog)
+        self._wake = asyncio.Event()
+        self._error: Expired | None = None
+        self._closed = False
+        if self._queue:
+            self._wake.set()
+
+    async def next(self) -> list[Delivery]:
+        """All deliveries there are, waiting for at least one; empty once the hub has closed.
+
+        Raises Expired when this watcher fell too far behind.
+        """
+        await self._wake.wait()
+        if self._error is not None:
+            raise self._error
+        deliveries = list(self._queue)
+        self._queue.clear()
+        if not self._closed:
+            self._wake.clear()
+        return deliveries
+
+    def offer(self, delivery: Delivery) -> None:
+        """Queue a delivery; beyond the bound the subscription is ended instead."""
+        if self._error is not None:
+            return
+        if len(self._queue) >= self._limit:
+            self._queue.clear()
+            self._error = Expired(f"too old resource version: fell behind {self._limit} events")
+        else:
+            self._queue.append(delivery)
+        self._wake.set()
+
+    def close(self) -> None:
+        """No more events will come."""
+        self._closed = True
+        self._wake.set()
+
+
+_IndexKey = tuple[str, str, str]
+_M = TypeVar("_M")
+
+
+def _index_key(wanted: WatchFilter) -> _IndexKey:
+    if wanted.node_name:
+        return (wanted.resource_key, "", wanted.node_name)
+    return (wanted.resource_key, wanted.namespace, "")
+
+
+def _event_keys(event: WatchEvent) -> list[_IndexKey]:
+    record = event.record
+    keys = [(record.resource_key, "", "")]
+    if record.namespace:
+        keys.append((record.resource_key, record.namespace, ""))
+    nodes = {
+        state.attrs.fields.get("spec.nodeName", "")
+        for state in (record, event.previous)
+        if state is not None
+    }
+    keys.extend((record.resource_key, "", node) for node in sorted(nodes) if node)
+    return keys
+
+
+class Hub:
+    """Subscriptions and long-poll waiters over one history."""
+
+    def __init__(self, history: History, *, max_queued_events: int = MAX_QUEUED_EVENTS) -> None:
+        self._history = history
+        self._limit = max_queued_events
+        self._subscriptions: dict[_IndexKey, set[Subscription]] = {}
+        self._waiters: dict[_IndexKey, set[_Waiter]] = {}
+        self._closed = False
+
+    def events_since(self, wanted: WatchFilter, revision: int, limit: int = 0) -> list[Delivery]:
+        """Deliveries newer than `revision`, oldest first, at most `limit` (0: all).
+
+        Raises Expired when the history does not reach back that far.
+        """
+        deliveries = []
+        for event in self._history.since(wanted.resource_key, wanted.node_name, revision):
+            delivery = deliver(event, wanted)
+            if delivery is not None:
+                deliveries.append(delivery)
+                if limit and len(deliveries) >= limit:
+                    break
+        return deliveries
+
+    def subscribe(self, wanted: WatchFilter, since_revision: int) -> Subscription:
+        """All matching events after `since_revision`, past and future. Raises Expired."""
+        backlog = self.events_since(wanted, since_revision)
+        subscription = Subscription(wanted, backlog, self._limit)
+        if self._closed:
+            subscription.close()
+        else:
+            self._subscriptions.setdefault(_index_key(wanted), set()).add(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Forget a subscription; unknown ones are ignored."""
+        _discard(self._subscriptions, _index_key(subscription.filter), subscription)
+
+    async def wait(self, wanted: WatchFilter, timeout_s: float) -> bool:
+        """Return True once an event that `wanted` sees is committed, False after `timeout_s`
+        real seconds or when the hub closes. Looks at future events only: call it in the same
+        step as `events_since`, before anything is awaited."""
+        if self._closed:
+            return False
+        waiter = _Waiter(wanted)
+        key = _index_key(wanted)
+        self._waiters.setdefault(key, set()).add(waiter)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await waiter.future
+        except TimeoutError:
+            return False
+        finally:
+            _discard(self._waiters, key, waiter)
+
+    def publish(self, events: Sequence[WatchEvent]) -> None:
+        """Hand out one committed group, in revision order."""
+        for event in events:
+            for key in _event_keys(event):
+                for subscription in tuple(self._subscriptions.get(key, ())):
+                    delivery = deliver(event, subscription.filter)
+                    if delivery is not None:
+                        subscription.offer(delivery)
+                for waiter in tuple(self._waiters.get(key, ())):
+                    waiter.look_at(event)
+
+    def close(self) -> None:
+        """End all subscriptions and waits; later ones end at once."""
+        self._closed = True
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.close()
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                waiter.resolve(False)
+
+    @property
+    def watchers(self) -> int:
+        """How many subscriptions and waiters there are."""
+        return sum(map(len, self._subscriptions.values())) + sum(map(len, self._waiters.values()))
+
+
+class _Waiter:
+    __slots__ = ("filter", "future")
+
+    def __init__(self, wanted: WatchFilter) -> None:
+        self.filter = wanted
+        self.future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def look_at(self, event: WatchEvent) -> None:
+        if not self.future.done() and deliver(event, self.filter) is not None:
+            self.future.set_result(True)
+
+    def resolve(self, value: bool) -> None:
+        if not self.future.done():
+            self.future.set_result(value)
+
+
+def _discard(index: dict[_IndexKey, set[_M]], key: _IndexKey, member: _M) -> None:
+    members = index.get(key)
+    if members is not None:
+        members.discard(member)
+        if not members:
+            del index[key]

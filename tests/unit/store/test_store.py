@@ -1,0 +1,227 @@
+"""The store: staged writes are invisible until committed, and survive what they must survive."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import orjson
+import pytest
+
+from cluster.api.errors import Expired, ServiceUnavailable
+from cluster.store.engine import Engine, MemoryEngine, Row, StoreError
+from cluster.store.hub import WatchFilter
+from cluster.store.sqlite import SqliteEngine
+from cluster.store.state import Attrs, EventType
+from cluster.store.store import Staged, Store, running
+
+
+def attrs_of(resource_key: str, json: bytes) -> Attrs:
+    tree = orjson.loads(json)
+    node = tree.get("node", "")
+    return Attrs(tree.get("labels", {}), {"spec.nodeName": node} if node else {})
+
+
+def put(store: Store, name: str, *, resource: str = "pods", namespace: str = "ns", **tree: object):  # type: ignore[no-untyped-def]
+    def json_for(revision: int) -> bytes:
+        return orjson.dumps({"name": name, "rv": revision, **tree})
+
+    return store.put(resource, namespace, name, json_for, attrs_of(resource, json_for(0)))
+
+
+def delete(store: Store, name: str, *, resource: str = "pods", namespace: str = "ns") -> Staged:
+    last = store.head(resource, namespace, name)
+    assert last is not None
+    tree = last.load()
+    return store.delete(
+        resource, namespace, name, lambda revision: orjson.dumps({**tree, "rv": revision})
+    )
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    return MemoryEngine() if request.param == "memory" else SqliteEngine(tmp_path / "store.db")
+
+
+@pytest.fixture
+async def store(engine: Engine) -> AsyncIterator[Store]:
+    async with running(Store(engine, attrs_of)) as opened:
+        yield opened
+
+
+async def test_a_staged_write_is_seen_by_writers_only_until_its_commit(store: Store) -> None:
+    staged = put(store, "a")
+    assert store.head("pods", "ns", "a") is staged.record
+    assert store.get("pods", "ns", "a") is None
+    assert store.revision == 0
+    await store.committed(staged)
+    assert store.get("pods", "ns", "a") is staged.record
+    assert store.revision == staged.revision == 1
+
+
+async def test_a_staged_delete_hides_the_object_from_writers_and_not_from_readers(
+    store: Store,
+) -> None:
+    await store.committed(put(store, "a"))
+    staged = delete(store, "a")
+    assert store.head("pods", "ns", "a") is None
+    assert store.get("pods", "ns", "a") is not None
+    await store.committed(staged)
+    assert store.get("pods", "ns", "a") is None
+    assert staged.record.load()["rv"] == 2
+
+
+async def test_lists_are_ordered_by_namespace_and_name(store: Store) -> None:
+    for namespace, name in [("b", "a"), ("a", "z"), ("a", "b"), ("ab", "a")]:
+        last = put(store, name, namespace=namespace)
+    await store.committed(last)
+    assert [(r.namespace, r.name) for r in store.list("pods")] == [
+        ("a", "b"),
+        ("a", "z"),
+        ("ab", "a"),
+        ("b", "a"),
+    ]
+    assert [r.name for r in store.list("pods", "a")] == ["b", "z"]
+
+
+async def test_a_list_at_an_old_revision_is_what_it_was(store: Store) -> None:
+    await store.committed(put(store, "a", v=1))
+    await store.committed(put(store, "b"))
+    put(store, "a", v=2)
+    delete(store, "b")
+    await store.committed(put(store, "c"))
+    then = store.list_at("pods", "ns", 2)
+    assert [(r.name, r.load().get("v")) for r in then] == [("a", 1), ("b", None)]
+    assert [r.name for r in store.list_at("pods", "", 5)] == ["a", "c"]
+
+
+async def test_history_is_bounded_and_too_old_a_revision_is_refused() -> None:
+    async with running(Store(MemoryEngine(), attrs_of, max_history_events=3)) as store:
+        for index in range(6):
+            await store.committed(put(store, f"p{index}"))
+        assert store.compacted == 3
+        wanted = WatchFilter("pods")
+        assert [d.event.record.name for d in store.hub.events_since(wanted, 3)] == [
+            "p3",
+            "p4",
+            "p5",
+        ]
+        with pytest.raises(Expired, match=r"too old resource version: 2 \(3\)"):
+            store.hub.events_since(wanted, 2)
+        with pytest.raises(Expired):
+            store.list_at("pods", "", 2)
+
+
+class FailingEngine(MemoryEngine):
+    """Fails every commit while `broken` is set."""
+
+    broken = False
+
+    async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
+        if self.broken:
+            raise StoreError("disk full")
+
+
+async def test_a_failed_commit_leaves_nothing_behind_and_revisions_are_not_reused() -> None:
+    engine = FailingEngine()
+    async with running(Store(engine, attrs_of)) as store:
+        await store.committed(put(store, "a", v=1))
+        engine.broken = True
+        lost = [put(store, "a", v=2), put(store, "b")]
+        for staged in lost:
+            with pytest.raises(ServiceUnavailable, match="disk full"):
+                await store.committed(staged)
+        assert store.head("pods", "ns", "b") is None
+        assert store.list("pods")[0].load()["v"] == 1
+        engine.broken = False
+        again = await store.committed(put(store, "b"))
+        assert again.revision > max(staged.revision for staged in lost)
+        assert [d.event.record.name for d in store.hub.events_since(WatchFilter("pods"), 0)] == [
+            "a",
+            "b",
+        ]
+
+
+async def test_sqlite_brings_back_objects_history_and_the_revision(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    async with running(Store(SqliteEngine(path), attrs_of)) as store:
+        put(store, "a", labels={"x": "1"})
+        put(store, "b")
+        put(store, "a", labels={"x": "2"})
+        await store.committed(delete(store, "b"))
+    async with running(Store(SqliteEngine(path), attrs_of)) as store:
+        assert store.revision == 4
+        record = store.get("pods", "ns", "a")
+        assert record is not None
+        assert (record.revision, record.create_revision) == (3, 1)
+        assert record.attrs.labels == {"x": "2"}
+        assert store.get("pods", "ns", "b") is None
+        events = store.hub.events_since(WatchFilter("pods"), 1)
+        assert [(d.type, d.event.revision) for d in events] == [
+            (EventType.ADDED, 2),
+            (EventType.MODIFIED, 3),
+            (EventType.DELETED, 4),
+        ]
+        assert (await store.committed(put(store, "c"))).revision == 5
+
+
+async def test_compaction_deletes_superseded_rows_and_keeps_the_state(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    engine = SqliteEngine(path)
+    async with running(Store(engine, attrs_of, max_history_events=2)) as store:
+        for value in range(20):
+            await store.committed(put(store, "a", v=value))
+        await store.committed(put(store, "gone"))
+        await store.committed(delete(store, "gone"))
+        for value in range(4):
+            await store.committed(put(store, "b", v=value))
+    engine.open()
+    rows = list(engine.replay())
+    await engine.close()
+    assert len(rows) <= 6
+    assert {row.name for row in rows} == {"a", "b"}
+    async with running(Store(SqliteEngine(path), attrs_of)) as store:
+        assert [r.load().get("v") for r in store.list("pods")] == [19, 3]
+        assert store.revision == 26
+
+
+async def test_two_servers_never_share_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    async with running(Store(SqliteEngine(path), attrs_of)):
+        with pytest.raises(StoreError, match="in use by another API server"):
+            SqliteEngine(path).open()
+
+
+@pytest.mark.parametrize("content", [b"not a database, and long enough to be looked at" * 40, b"x"])
+def test_a_broken_file_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "store.db"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="damaged"):
+        SqliteEngine(path).open()
+    assert path.read_bytes() == content
+
+
+def test_a_foreign_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE notes (text TEXT)")
+    connection.close()
+    with pytest.raises(StoreError, match="not a kubeherd store"):
+        SqliteEngine(path).open()
+
+
+def test_an_unwritable_place_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"cannot open|damaged|No such file"):
+        SqliteEngine(tmp_path / "missing" / "store.db").open()
+
+
+async def test_a_store_that_stops_refuses_writes_and_commits_what_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    async with running(Store(SqliteEngine(path), attrs_of)) as store:
+        staged = put(store, "a")
+        store.stop()
+        with pytest.raises(ServiceUnavailable):
+            put(store, "b")
+        await asyncio.wait_for(store.committed(staged), 5)
+    async with running(Store(SqliteEngine(path), attrs_of)) as store:
+        assert [r.name for r in store.list("pods")] == ["a"]
