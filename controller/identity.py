@@ -1,8 +1,8 @@
 """Who holds the lease: an identity that another process on the same machine can check for life.
 
-`<host>_<boot>-<pid namespace>-<pid>-<start time>_<seed>`. Pid alone would be reused; boot, pid namespace and
-start time make it unique. Invariant: `is_dead` is true only when the process certainly is gone; an
-identity of another machine, or one it cannot read, is never called dead.
+`<host>_<boot and pid namespace>-<pid>-<start time>`: a pid alone would be used again. Invariant:
+`is_dead` is true only when the process certainly is gone; an identity of another machine, or one
+that cannot be read, is never called dead.
 """
 
 import os

@@ -10,12 +10,13 @@ from typing import Any, TypeVar, cast
 import structlog
 
 from cluster.api.kinds import Resource
+from cluster.client.cache import HasMetadata
 from cluster.client.client import ApiClient
 from cluster.client.reflector import Reflector
 from cluster.runtime.clock import Clock
 from cluster.runtime.rng import Rng
 
-T = TypeVar("T")
+T = TypeVar("T", bound=HasMetadata)
 
 _PROGRESS_INTERVAL_S = 5.0
 

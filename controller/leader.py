@@ -7,7 +7,6 @@ Kubernetes: the identity names the holder's process, so a manager killed on the 
 succeeded at once instead of after 15 s. Invariant: `hold` returns before another could take over.
 """
 
-import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
 

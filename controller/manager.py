@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import structlog
 
 from cluster.client.client import ApiClient
-from cluster.client.events import EventRecorder
+from cluster.client.events import EventApi, EventRecorder
 from cluster.runtime.clock import Clock
 from cluster.runtime.rng import Rng
 from controller.informers import Informers
@@ -50,9 +50,10 @@ class Context:
         self.host = host
         self.recorders: list[EventRecorder] = []
 
-    def recorder(self, component: str) -> EventRecorder:
+    def recorder(self, component: str, api: EventApi = EventApi.CORE_V1) -> EventRecorder:
         """An event recorder for this source component; the manager runs it."""
-        recorder = EventRecorder(self.client, component, self.host, self.clock, self.rng)
+        rng = self.rng.child(f"events-{component}")
+        recorder = EventRecorder(self.client, component, self.host, self.clock, rng, api=api)
         self.recorders.append(recorder)
         return recorder
 

@@ -11,6 +11,17 @@ from controller.manager import Context, Controller, Factory
 
 CONTROLLERS: Mapping[str, str] = {
     "daemonset-controller": "controller.daemonset.controller:DaemonSetController",
+    "scheduler": "controller.scheduler.controller:Scheduler",
+    "node-lifecycle-controller": "controller.nodes.controller:NodeLifecycleController",
+    "taint-eviction-controller": "controller.tainteviction.controller:TaintEvictionController",
+    "pod-garbage-collector-controller": "controller.podgc.controller:PodGarbageCollector",
+    "garbage-collector-controller": "controller.garbage.controller:GarbageCollector",
+    "namespace-controller": "controller.namespace.controller:NamespaceController",
+    "serviceaccount-controller": "controller.serviceaccount.controller:ServiceAccountController",
+    "root-ca-certificate-publisher-controller": (
+        "controller.serviceaccount.rootca:RootCAPublisher"
+    ),
+    "disruption-controller": "controller.disruption.controller:DisruptionController",
 }
 
 

@@ -2,11 +2,11 @@
 
 Every controller has the same one, so that back-off, logging and cancellation are the same. A
 reconcile returns None when it is done, or the nominal seconds after which to look again; raising
-means a retry with the queue's rate limit. Invariant: a key taken from the queue is always given back.
+means a retry with the queue's rate limit. Invariant: a key taken from the queue is given back.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeVar
 
 import structlog
@@ -15,8 +15,13 @@ from cluster.api.errors import ApiError
 from cluster.client.transport import TransportError
 from cluster.client.workqueue import WorkQueue
 
-K = TypeVar("K")
+K = TypeVar("K", bound=Hashable)
 Reconcile = Callable[[K], Awaitable[float | None]]
+
+
+class ReconcileError(Exception):
+    """A reconcile that could not do its work for now; the text says why. It will be tried again."""
+
 
 _log = structlog.get_logger(__name__)
 
@@ -35,7 +40,7 @@ async def _work(queue: WorkQueue[K], reconcile: Reconcile[K], controller: str) -
         key = await queue.get()
         try:
             again_s = await reconcile(key)
-        except (ApiError, TransportError, TimeoutError) as error:
+        except (ReconcileError, ApiError, TransportError, TimeoutError) as error:
             _log.info("reconcile_failed", controller=controller, key=str(key), error=str(error))
             queue.add_rate_limited(key)
         except Exception:  # top of the reconcile loop: one bad object must not stop the others

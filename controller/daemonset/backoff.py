@@ -4,6 +4,8 @@ Invariant: an entry that was not raised for twice the cap counts as absent. The 
 entries under (DaemonSet UID, observed generation, node), so a new generation starts afresh.
 """
 
+from collections.abc import Mapping
+
 from controller.daemonset.model import BackoffEntry
 
 INITIAL_S = 1.0
@@ -50,7 +52,7 @@ class FailedPodBackoff:
         }
 
     def record(
-        self, uid: str, generation: int, entries: dict[str, BackoffEntry], now_s: float
+        self, uid: str, generation: int, entries: Mapping[str, BackoffEntry], now_s: float
     ) -> None:
         """Keep what a plan raised."""
         for node, entry in entries.items():

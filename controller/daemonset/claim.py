@@ -1,7 +1,7 @@
 """Which pods and revisions belong to a DaemonSet, and which change hands (spec section 7).
 
-Invariants: an object controlled by somebody else is never touched; nothing is adopted by, or for, an
-object that is being deleted; only objects of the same namespace are adopted.
+Invariants: an object controlled by somebody else is never touched; nothing is adopted by, or for,
+an object that is being deleted; only objects of the same namespace are adopted.
 """
 
 from collections.abc import Iterable
@@ -76,5 +76,5 @@ def release_patch(daemonset: DaemonSet, target_uid: str) -> JsonObject:
 
 
 def is_daemonset_reference(reference: OwnerReference | None) -> bool:
-    """Whether a controller reference is of kind DaemonSet; the group is not compared (section 2)."""
+    """Whether a controller reference names a DaemonSet; its group is not compared (section 2)."""
     return reference is not None and reference.kind == DAEMONSETS.kind

@@ -21,7 +21,9 @@ def scaled(value: int | str | None, total: int) -> int:
         return value
     number = value.removesuffix("%")
     if number == value or not (number.isascii() and number.isdigit()):
-        raise InvalidNumber(f'invalid value for IntOrString: invalid type: string is not a percentage "{value}"')
+        raise InvalidNumber(
+            f'invalid value for IntOrString: invalid type: string is not a percentage "{value}"'
+        )
     return -(-int(number) * total // 100)
 
 

@@ -42,14 +42,19 @@ def count(daemonset: DaemonSet, placement: Placement, hash_: str, now: Now) -> S
 
 def differs(status: DaemonSetStatus, generation: int, numbers: StatusNumbers) -> bool:
     """Whether the status has to be written: a number differs, or the generation is newer."""
-    return status.observed_generation < generation or numbers != StatusNumbers(
-        desired=status.desired_number_scheduled,
-        current=status.current_number_scheduled,
-        misscheduled=status.number_misscheduled,
-        ready=status.number_ready,
-        available=status.number_available,
-        updated=status.updated_number_scheduled,
-    ) or numbers.unavailable != status.number_unavailable
+    return (
+        status.observed_generation < generation
+        or numbers
+        != StatusNumbers(
+            desired=status.desired_number_scheduled,
+            current=status.current_number_scheduled,
+            misscheduled=status.number_misscheduled,
+            ready=status.number_ready,
+            available=status.number_available,
+            updated=status.updated_number_scheduled,
+        )
+        or numbers.unavailable != status.number_unavailable
+    )
 
 
 def requeue_after_s(daemonset: DaemonSet, numbers: StatusNumbers) -> float | None:
@@ -58,7 +63,9 @@ def requeue_after_s(daemonset: DaemonSet, numbers: StatusNumbers) -> float | Non
     return float(min_ready_s) if min_ready_s > 0 and numbers.ready != numbers.available else None
 
 
-def status_tree(numbers: StatusNumbers, kept: DaemonSetStatus, observed_generation: int) -> JsonObject:
+def status_tree(
+    numbers: StatusNumbers, kept: DaemonSetStatus, observed_generation: int
+) -> JsonObject:
     """The status as Kubernetes serialises it: four counters always, the others only if not zero."""
     tree: JsonObject = {
         "currentNumberScheduled": numbers.current,

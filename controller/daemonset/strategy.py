@@ -61,9 +61,7 @@ class Step:
     deletes: list[Pod] = field(default_factory=list)
 
 
-def find(
-    pods_by_node: NodePods, daemonset: DaemonSet, hash_: str, now: Now
-) -> list[Found]:
+def find(pods_by_node: NodePods, daemonset: DaemonSet, hash_: str, now: Now) -> list[Found]:
     """Look at every node of the map with its empty entries (8.1)."""
     generation = template_generation(daemonset)
     min_ready_s = daemonset.spec.min_ready_seconds
@@ -149,7 +147,9 @@ def with_surge(
         here = placement.nodes.get(node.node_name)
         if here is None:
             name = node.node_name
-            raise StrategyError(f'couldn\'t get node for nodeName "{name}": node "{name}" not found')
+            raise StrategyError(
+                f'couldn\'t get node for nodeName "{name}": node "{name}" not found'
+            )
         if not placement.decisions[node.node_name].should_run:
             (unwanted if node.old_available else step.deletes).append(node.old)
         elif gate.allows(here):

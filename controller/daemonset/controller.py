@@ -1,0 +1,267 @@
+"""The shell of the DaemonSet controller: wakes up, reads caches, carries plans out.
+
+All decisions are in `plan.py` and `wakeups.py`. Invariants: one sync of a DaemonSet at a time (the
+queue sees to that), and none before the caches show what the last one wrote; the status is written
+even when pods could not be created.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+import msgspec
+
+from cluster.api.errors import ApiError
+from cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, NODES, PODS
+from cluster.api.labels import NOTHING, Selector
+from cluster.api.objects import ControllerRevision, DaemonSet, Node, Pod
+from cluster.client.events import ObjectReference
+from cluster.client.transport import TransportError
+from cluster.client.workqueue import WorkQueue
+from controller.daemonset import status, wakeups
+from controller.daemonset.backoff import FailedPodBackoff
+from controller.daemonset.execute import Caches, Execution, Record
+from controller.daemonset.memory import Memory
+from controller.daemonset.model import Now, Observed, Plan
+from controller.daemonset.plan import count_status, plan
+from controller.daemonset.store_status import store_status
+from controller.daemonset.template import Template
+from controller.daemonset.wakeups import Key, Wake, Wakeups
+from controller.daemonset.written import Written
+from controller.manager import Context
+from controller.worker import ReconcileError, run_workers
+
+NAME = "daemonset-controller"
+SETTLE_TIMEOUT_S = 5.0
+"""How long a sync waits for its own writes before it counts the status."""
+
+COALESCE_FACTOR = 4.0
+COALESCE_MAX_S = 0.5
+"""A plan is not made again before this many times what it took to make it has passed."""
+
+_OWNER = "daemonset-controller/owner"
+_ORPHANS = "daemonset-controller/orphans"
+_NODE = "daemonset-controller/node"
+_NAMESPACE = "daemonset-controller/namespace"
+
+
+class DaemonSetController:
+    """Keeps every DaemonSet's pods, revisions and status as they should be."""
+
+    def __init__(self, context: Context) -> None:
+        self._client = context.client
+        self._clock = context.clock
+        self._daemonsets = context.informers.get(DAEMONSETS, DaemonSet)
+        self._revisions = context.informers.get(CONTROLLERREVISIONS, ControllerRevision)
+        self._pods = context.informers.get(PODS, Pod)
+        self._nodes = context.informers.get(NODES, Node)
+        self._caches = Caches(self._daemonsets, self._revisions, self._pods)
+        rng = context.rng.child(NAME)
+        self._queue: WorkQueue[Key] = WorkQueue(context.clock, rng)
+        self._node_queue: WorkQueue[str] = WorkQueue(context.clock, rng)
+        self._recorder = context.recorder(NAME)
+        self._wakeups = Wakeups(self, self._selector_of)
+        self._backoff = FailedPodBackoff()
+        self._memories: dict[Key, Memory] = {}
+        self._index()
+        self._subscribe()
+
+    def _index(self) -> None:
+        self._pods.cache.add_index(_OWNER, _owner_uid)
+        self._pods.cache.add_index(_ORPHANS, _orphan_namespace)
+        self._pods.cache.add_index(_NODE, lambda pod: pod.spec.node_name)
+        self._revisions.cache.add_index(_NAMESPACE, lambda revision: revision.metadata.namespace)
+        self._daemonsets.cache.add_index(_NAMESPACE, lambda daemonset: daemonset.metadata.namespace)
+
+    def _subscribe(self) -> None:
+        self._daemonsets.on_change(self._daemonset_changed)
+        self._pods.on_change(lambda old, new: self._wake(self._wakeups.pod_changed(old, new)))
+        self._revisions.on_change(
+            lambda old, new: self._wake(self._wakeups.revision_changed(old, new))
+        )
+        self._nodes.on_change(self._node_changed)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        for daemonset in self._daemonsets.cache.values():
+            self._queue.add(wakeups.key_of(daemonset))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(run_workers(self._queue, self._sync, controller=NAME))
+            tasks.create_task(run_workers(self._node_queue, self._sync_node, controller=NAME))
+
+    # --- lookups that wakeups need ---
+
+    def get(self, namespace: str, name: str) -> DaemonSet | None:
+        """The cached DaemonSet, or None."""
+        return self._daemonsets.cache.get(namespace, name)
+
+    def in_namespace(self, namespace: str) -> Iterable[DaemonSet]:
+        """The cached DaemonSets of a namespace."""
+        return self._daemonsets.cache.by_index(_NAMESPACE, namespace)
+
+    def _selector_of(self, daemonset: DaemonSet) -> Selector:
+        template = self._template(daemonset)
+        return NOTHING if template is None else template.selector
+
+    def _template(self, daemonset: DaemonSet) -> Template | None:
+        """The compiled template; None if the DaemonSet is not usable (its own sync says why)."""
+        try:
+            return self._memory(daemonset).template(daemonset)
+        except (ApiError, msgspec.ValidationError):
+            return None
+
+    def _memory(self, daemonset: DaemonSet) -> Memory:
+        key, uid = wakeups.key_of(daemonset), daemonset.metadata.uid
+        memory = self._memories.get(key)
+        if memory is None or memory.uid != uid:
+            memory = self._memories[key] = Memory(uid, self._clock)
+        return memory
+
+    # --- events ---
+
+    def _daemonset_changed(self, old: DaemonSet | None, new: DaemonSet | None) -> None:
+        changed = new or old
+        if changed is None:
+            return
+        key = wakeups.key_of(changed)
+        if new is None:
+            self._memories.pop(key, None)
+        self._wake([Wake(key)])
+
+    def _node_changed(self, old: Node | None, new: Node | None) -> None:
+        if new is not None and wakeups.node_matters(old, new):
+            self._node_queue.add(new.metadata.name)
+
+    def _wake(self, wakes: Iterable[Wake]) -> None:
+        for key, after_s in wakes:
+            memory = self._memories.get(key)
+            pause_s = 0.0 if memory is None else memory.not_before_s - self._clock.monotonic_s()
+            self._queue.add_after(key, max(after_s, pause_s))
+
+    async def _sync_node(self, name: str) -> None:
+        """Wake every DaemonSet that a changed node concerns (section 2)."""
+        node = self._nodes.cache.get("", name)
+        if node is None:
+            return
+        pods = self._pods.cache.by_index(_NODE, name)
+        for daemonset in self._daemonsets.cache.values():
+            template = self._template(daemonset)
+            if template is None:
+                continue
+            if wakeups.node_wakes(daemonset, template.rule.decide(node), pods):
+                self._wake([Wake(wakeups.key_of(daemonset))])
+
+    # --- one sync ---
+
+    async def _sync(self, key: Key) -> float | None:
+        """Look at one DaemonSet and do what its plan says; seconds until the next look."""
+        known = self._memories.get(key)
+        if known is not None:
+            await known.written.wait_seen()
+        daemonset = self._daemonsets.cache.get(*key)
+        if daemonset is None:
+            self._memories.pop(key, None)
+            return None
+        memory = self._memory(daemonset)
+        template = memory.template(daemonset)
+        chosen = self._plan(daemonset, memory, template)
+        record = self._record_on(daemonset)
+        execution = Execution(self._client, self._caches, memory.written, daemonset, record)
+        await execution.history(chosen)
+        errors = await self._carry_out(execution, chosen, template, record)
+        try:
+            await self._store_status(daemonset, chosen, template, memory.written)
+        except ReconcileError as error:
+            errors.append(error)
+        if errors:
+            raise ReconcileError("; ".join(dict.fromkeys(str(error) for error in errors)))
+        return chosen.requeue_after_s
+
+    def _plan(self, daemonset: DaemonSet, memory: Memory, template: Template) -> Plan:
+        """Make the plan, and keep what has to be known next time."""
+        now = self._now()
+        observed = self._observe(daemonset, memory.hold)
+        chosen = plan(observed, now, template)
+        memory.hold = chosen.hold
+        if chosen.backoff:
+            uid, generation = daemonset.metadata.uid, daemonset.status.observed_generation
+            self._backoff.record(uid, generation, chosen.backoff, now.monotonic_s)
+        template.rule.forget_all_but(observed.nodes)
+        done_s = self._clock.monotonic_s()
+        pause_s = min(COALESCE_MAX_S, COALESCE_FACTOR * (done_s - now.monotonic_s))
+        memory.not_before_s = done_s + pause_s
+        return chosen
+
+    def _observe(self, daemonset: DaemonSet, hold: str = "") -> Observed:
+        metadata = daemonset.metadata
+        return Observed(
+            daemonset=daemonset,
+            nodes=list(self._nodes.cache.values()),
+            pods=[
+                *self._pods.cache.by_index(_OWNER, metadata.uid),
+                *self._pods.cache.by_index(_ORPHANS, metadata.namespace),
+            ],
+            revisions=self._revisions.cache.by_index(_NAMESPACE, metadata.namespace),
+            backoff=self._backoff.of(metadata.uid, daemonset.status.observed_generation),
+            hold=hold,
+        )
+
+    def _now(self) -> Now:
+        return Now(monotonic_s=self._clock.monotonic_s(), age_s=self._clock.age_s)
+
+    def _record_on(self, daemonset: DaemonSet) -> Record:
+        metadata = daemonset.metadata
+        regarding = ObjectReference(
+            api_version=DAEMONSETS.api_version,
+            kind=DAEMONSETS.kind,
+            namespace=metadata.namespace,
+            name=metadata.name,
+            uid=metadata.uid,
+            resource_version=metadata.resource_version,
+        )
+        return lambda event: self._recorder.event(
+            regarding, event.type.value, event.reason.value, event.message
+        )
+
+    async def _carry_out(
+        self, execution: Execution, chosen: Plan, template: Template, record: Record
+    ) -> list[Exception]:
+        """Pods first, revisions that are no longer needed last; errors are returned."""
+        try:
+            await execution.claim_pods(chosen)
+            for event in chosen.events:
+                record(event)
+            errors = await execution.create_pods(chosen, template)
+            errors += await execution.delete_pods(chosen)
+            if chosen.failure:
+                errors.append(ReconcileError(chosen.failure))
+            if not errors:
+                await execution.delete_revisions(chosen.delete_revisions)
+        except (ReconcileError, ApiError, TransportError) as error:
+            return [error]
+        return errors
+
+    async def _store_status(
+        self, daemonset: DaemonSet, chosen: Plan, template: Template, written: Written
+    ) -> None:
+        if not chosen.hash:
+            return
+        numbers = chosen.status
+        if chosen.writes:
+            await written.wait_seen(SETTLE_TIMEOUT_S)
+            numbers = count_status(self._observe(daemonset), chosen.hash, self._now(), template)
+            if not status.differs(daemonset.status, daemonset.metadata.generation, numbers):
+                return
+        if numbers is not None:
+            revision = await store_status(
+                self._client, daemonset, numbers, daemonset.metadata.generation
+            )
+            written.note(self._daemonsets, revision)
+
+
+def _owner_uid(pod: Pod) -> str | Iterable[str]:
+    controller = pod.metadata.controller()
+    return () if controller is None else controller.uid
+
+
+def _orphan_namespace(pod: Pod) -> str | Iterable[str]:
+    return pod.metadata.namespace if pod.metadata.controller() is None else ()

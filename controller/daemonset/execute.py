@@ -1,0 +1,254 @@
+"""Carries a plan out: the writes to pods and revisions (spec sections 6, 7, 9).
+
+Invariants: creates go in batches of 1, 2, 4, ... and stop after the first batch with an error; at
+most `CONCURRENCY` requests are under way; an adoption is preceded by a live look at the DaemonSet;
+every write that succeeded is noted, so that the next sync waits for it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TypeVar
+
+from cluster.api.errors import AlreadyExists, ApiError, Invalid, NotFound
+from cluster.api.jsontypes import JsonObject
+from cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, PODS, Resource
+from cluster.api.objects import ControllerRevision, DaemonSet, PartialObject, Pod
+from cluster.client.client import ApiClient, PatchKind
+from cluster.client.reflector import Reflector
+from cluster.client.transport import TransportError
+from controller.daemonset.claim import adopt_patch, release_patch
+from controller.daemonset.collision import revision_exists
+from controller.daemonset.model import (
+    HASH_LABEL,
+    Event,
+    EventType,
+    Plan,
+    Reason,
+    RevisionPatch,
+)
+from controller.daemonset.template import Template
+from controller.daemonset.written import Written
+from controller.worker import ReconcileError
+
+CONCURRENCY = 64
+
+Record = Callable[[Event], None]
+T = TypeVar("T")
+
+
+class Caches:
+    """The reflectors whose resources a plan writes to."""
+
+    def __init__(
+        self,
+        daemonsets: Reflector[DaemonSet],
+        revisions: Reflector[ControllerRevision],
+        pods: Reflector[Pod],
+    ) -> None:
+        self.daemonsets = daemonsets
+        self.revisions = revisions
+        self.pods = pods
+
+
+def batches(total: int) -> Iterator[int]:
+    """Sizes of slow-start batches: 1, 2, 4, ..., the last one cut off."""
+    size = 1
+    while total > 0:
+        yield min(size, total)
+        total -= size
+        size *= 2
+
+
+class Execution:
+    """Carries out one plan of one DaemonSet."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        caches: Caches,
+        written: Written,
+        daemonset: DaemonSet,
+        record: Record,
+    ) -> None:
+        self._client = client
+        self._caches = caches
+        self._written = written
+        self._daemonset = daemonset
+        self._record = record
+        self._namespace = daemonset.metadata.namespace
+        self._name = daemonset.metadata.name
+        self._slots = asyncio.Semaphore(CONCURRENCY)
+
+    # --- history: an error here fails the sync at once ---
+
+    async def history(self, plan: Plan) -> None:
+        """Claim, patch, de-duplicate and create revisions (sections 7 and 9)."""
+        await self._claim(CONTROLLERREVISIONS, plan.adopt_revisions, plan.release_revisions)
+        for patch in plan.patch_revisions:
+            await self._patch_revision(patch)
+        for relabel in plan.relabel_pods:
+            labels = {"metadata": {"labels": {HASH_LABEL: relabel.hash}}}
+            await self._patch(PODS, relabel.pod.metadata.name, labels, PatchKind.MERGE)
+        await self.delete_revisions(plan.delete_duplicates)
+        if plan.create_revision is not None:
+            await self._create_revision(plan.create_revision, plan.hash)
+
+    async def claim_pods(self, plan: Plan) -> None:
+        """Adopt and release pods (section 7)."""
+        try:
+            await self._claim(PODS, plan.adopt_pods, plan.release_pods)
+        except ReconcileError as error:
+            prefix = f'couldn\'t get node to daemon pod mapping for daemon set "{self._name}"'
+            raise ReconcileError(f"{prefix}: {error}") from error
+
+    async def delete_revisions(self, revisions: Sequence[ControllerRevision]) -> None:
+        """Delete revisions, one after the other."""
+        for revision in revisions:
+            try:
+                await self._delete(CONTROLLERREVISIONS, revision.metadata.name)
+            except NotFound:
+                continue
+
+    async def _claim(
+        self,
+        resource: Resource,
+        adopt: Sequence[Pod | ControllerRevision],
+        release: Sequence[Pod | ControllerRevision],
+    ) -> None:
+        refusal = await self._adoption_refusal() if adopt else ""
+        if refusal:
+            metadata = adopt[0].metadata
+            what = f"{resource.kind} {metadata.namespace}/{metadata.name} ({metadata.uid})"
+            raise ReconcileError(f"can't adopt {what}: {refusal}")
+        for target in adopt:
+            patch = adopt_patch(self._daemonset, target.metadata.uid)
+            try:
+                await self._patch(resource, target.metadata.name, patch, PatchKind.STRATEGIC)
+            except NotFound:
+                continue
+        for target in release:
+            patch = release_patch(self._daemonset, target.metadata.uid)
+            try:
+                await self._patch(resource, target.metadata.name, patch, PatchKind.STRATEGIC)
+            except (NotFound, Invalid):
+                continue
+
+    async def _adoption_refusal(self) -> str:
+        """Why the live DaemonSet must not adopt anything, "" if it may."""
+        prefix = "can't recheck DeletionTimestamp: "
+        try:
+            live = await self._client.get(DAEMONSETS, DaemonSet, self._name, self._namespace)
+        except (ApiError, TransportError) as error:
+            return f"{prefix}{error}"
+        wanted, got = self._daemonset.metadata.uid, live.metadata.uid
+        what = f"{self._namespace}/{self._name}"
+        if got != wanted:
+            return f"{prefix}original DaemonSet {what} is gone: got uid {got}, wanted {wanted}"
+        if live.metadata.deletion_timestamp is not None:
+            return f"{what} has just been deleted at {live.metadata.deletion_timestamp}"
+        return ""
+
+    async def _patch_revision(self, patch: RevisionPatch) -> None:
+        metadata = patch.revision.metadata
+        tree: JsonObject = {"metadata": {"resourceVersion": metadata.resource_version}}
+        if patch.hash:
+            tree["metadata"]["labels"] = {HASH_LABEL: patch.hash}
+        if patch.number is not None:
+            tree["revision"] = patch.number
+        await self._patch(CONTROLLERREVISIONS, metadata.name, tree, PatchKind.MERGE)
+
+    async def _create_revision(self, tree: JsonObject, hash_: str) -> None:
+        try:
+            await self._create(CONTROLLERREVISIONS, tree)
+        except AlreadyExists as error:
+            hash_there = await revision_exists(self._client, self._daemonset, tree, error)
+            if hash_there != hash_:
+                raise ReconcileError(
+                    f"revision {tree['metadata']['name']} has another hash"
+                ) from error
+
+    # --- pods: errors are collected, the status is written nevertheless ---
+
+    async def create_pods(self, plan: Plan, template: Template) -> list[Exception]:
+        """Create in slow-start batches; returns what went wrong."""
+        wanted = list(plan.creates)
+        start = 0
+        for size in batches(len(wanted)):
+            batch = wanted[start : start + size]
+            start += size
+            errors = await self._together(
+                batch, lambda node: self._create_pod(template, plan.hash, node)
+            )
+            if errors:
+                return errors
+        return []
+
+    async def delete_pods(self, plan: Plan) -> list[Exception]:
+        """Delete all at once; returns what went wrong."""
+        return await self._together(plan.deletes, self._delete_pod)
+
+    async def _together(
+        self, items: Sequence[T], act: Callable[[T], Awaitable[Exception | None]]
+    ) -> list[Exception]:
+        async def one(item: T) -> Exception | None:
+            async with self._slots:
+                return await act(item)
+
+        if len(items) == 1:
+            results = [await act(items[0])]
+        else:
+            async with asyncio.TaskGroup() as tasks:
+                started = [tasks.create_task(one(item)) for item in items]
+            results = [task.result() for task in started]
+        return [error for error in results if error is not None]
+
+    async def _create_pod(self, template: Template, hash_: str, node_name: str) -> Exception | None:
+        try:
+            pod = await self._create(PODS, template.pod(self._daemonset, hash_, node_name))
+        except (ApiError, TransportError) as error:
+            causes = error.causes if isinstance(error, ApiError) else []
+            if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
+                return None
+            self._record(Event(EventType.WARNING, Reason.FAILED_CREATE, f"Error creating: {error}"))
+            return error
+        message = f"Created pod: {pod.metadata.name}"
+        self._record(Event(EventType.NORMAL, Reason.SUCCESSFUL_CREATE, message))
+        return None
+
+    async def _delete_pod(self, pod: Pod) -> Exception | None:
+        try:
+            await self._delete(PODS, pod.metadata.name)
+        except NotFound:
+            return None
+        except (ApiError, TransportError) as error:
+            self._record(Event(EventType.WARNING, Reason.FAILED_DELETE, f"Error deleting: {error}"))
+            return error
+        message = f"Deleted pod: {pod.metadata.name}"
+        self._record(Event(EventType.NORMAL, Reason.SUCCESSFUL_DELETE, message))
+        return None
+
+    # --- requests; answers are decoded no further than their metadata ---
+
+    async def _create(self, resource: Resource, tree: JsonObject) -> PartialObject:
+        body, content_type = self._client.encode(tree)
+        path = resource.path(self._namespace)
+        answer = await self._client.send("POST", path, body=body, content_type=content_type)
+        created = self._client.decode(answer, PartialObject)
+        self._note(resource, created.metadata.resource_version)
+        return created
+
+    async def _delete(self, resource: Resource, name: str) -> None:
+        answer = await self._client.send("DELETE", resource.path(self._namespace, name))
+        deleted = self._client.decode(answer, PartialObject)
+        if deleted.kind == resource.kind:
+            self._note(resource, deleted.metadata.resource_version)
+
+    async def _patch(
+        self, resource: Resource, name: str, patch: JsonObject, kind: PatchKind
+    ) -> None:
+        tree = await self._client.patch(resource, name, patch, self._namespace, kind=kind)
+        self._note(resource, str(tree["metadata"].get("resourceVersion") or ""))
+
+    def _note(self, resource: Resource, resource_version: str) -> None:
+        reflector = self._caches.pods if resource is PODS else self._caches.revisions
+        self._written.note(reflector, resource_version)

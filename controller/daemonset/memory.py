@@ -1,0 +1,27 @@
+"""What the controller remembers of one DaemonSet from one sync to the next.
+
+Invariant: a memory belongs to one UID; a DaemonSet re-created under its name starts afresh.
+"""
+
+from cluster.api.objects import DaemonSet
+from cluster.runtime.clock import Clock
+from controller.daemonset.template import Template
+from controller.daemonset.written import Written
+
+
+class Memory:
+    """Compiled template, own writes, the reported hold, and when to look again at the earliest."""
+
+    def __init__(self, uid: str, clock: Clock) -> None:
+        self.uid = uid
+        self.written = Written(clock)
+        self.hold = ""
+        self.not_before_s = 0.0
+        self._compiled: tuple[int, Template] | None = None
+
+    def template(self, daemonset: DaemonSet) -> Template:
+        """The compiled template of the DaemonSet's generation; BadRequest if it is unusable."""
+        generation = daemonset.metadata.generation
+        if self._compiled is None or self._compiled[0] != generation:
+            self._compiled = (generation, Template(daemonset))
+        return self._compiled[1]

@@ -1,0 +1,162 @@
+"""One sync of one DaemonSet as a pure function: `plan(observed, now) -> Plan` (spec section 3).
+
+Order of decisions: history, manage (one pod per node), and only if that changes nothing the
+rolling step, then the history's cleanup and the status. Invariants: what is being deleted is left
+alone; at most 250 pods are created and 250 deleted; the same input gives the same plan.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from cluster.api.objects import ControllerRevision, DaemonSet, Pod
+from controller.daemonset import history, limits, rollout, status, strategy
+from controller.daemonset.claim import Claim, claim
+from controller.daemonset.limits import ROLLING_UPDATE, InvalidNumber
+from controller.daemonset.manage import manage
+from controller.daemonset.model import (
+    BURST_REPLICAS,
+    Event,
+    EventType,
+    Now,
+    Observed,
+    Plan,
+    Reason,
+    StatusNumbers,
+)
+from controller.daemonset.placement import Placement, by_node
+from controller.daemonset.strategy import Step, StrategyError
+from controller.daemonset.template import Template
+
+SELECTING_ALL = "This daemon set is selecting all pods. A non-empty selector is required."
+
+
+@dataclass(frozen=True)
+class _Rolled:
+    """The rolling step with what the rollout controls say about it."""
+
+    step: Step = field(default_factory=Step)
+    hold: str = ""
+    event: Event | None = None
+    failure: str = ""
+    requeue_after_s: float | None = None
+
+
+def plan(observed: Observed, now: Now, template: Template | None = None) -> Plan:
+    """What a sync does. `template`: the compiled one of this generation, if it is at hand."""
+    daemonset = observed.daemonset
+    if selects_all(daemonset):
+        event = Event(EventType.WARNING, Reason.SELECTING_ALL, SELECTING_ALL)
+        return Plan(events=(event,), hold=observed.hold)
+    if daemonset.metadata.deletion_timestamp is not None:
+        return Plan(hold=observed.hold)
+    template = template or Template(daemonset)
+    revisions = claim(daemonset, template.selector, observed.revisions)
+    pods = claim(daemonset, template.selector, observed.pods)
+    past = history.build(daemonset, template.data, revisions.claimed, pods.claimed)
+    placement = Placement(template.rule, observed.nodes, pods.claimed)
+    numbers = status.count(daemonset, placement, past.hash, now)
+    base = _with_history(observed, revisions, pods, past, numbers)
+    if past.relabels:
+        # The cached pods still carry the old hash; what they are is known when they are seen anew.
+        return base
+    return _with_pods(base, observed, placement, pods.claimed, past, now)
+
+
+def selects_all(daemonset: DaemonSet) -> bool:
+    """Whether the selector is there but empty: such a DaemonSet is not acted upon."""
+    selector = daemonset.spec.selector
+    return selector is not None and not selector.match_labels and not selector.match_expressions
+
+
+def count_status(observed: Observed, hash_: str, now: Now, template: Template) -> StatusNumbers:
+    """The status numbers alone, for after the writes of a plan."""
+    pods = claim(observed.daemonset, template.selector, observed.pods)
+    placement = Placement(template.rule, observed.nodes, pods.claimed)
+    return status.count(observed.daemonset, placement, hash_, now)
+
+
+def _with_history(
+    observed: Observed,
+    revisions: Claim[ControllerRevision],
+    pods: Claim[Pod],
+    past: history.History,
+    numbers: StatusNumbers,
+) -> Plan:
+    daemonset = observed.daemonset
+    return Plan(
+        adopt_revisions=revisions.adopt,
+        release_revisions=revisions.release,
+        patch_revisions=past.patches,
+        relabel_pods=past.relabels,
+        delete_duplicates=past.duplicates,
+        create_revision=past.create,
+        adopt_pods=pods.adopt,
+        release_pods=pods.release,
+        status=numbers
+        if status.differs(daemonset.status, daemonset.metadata.generation, numbers)
+        else None,
+        hash=past.hash,
+        hold=observed.hold,
+        requeue_after_s=status.requeue_after_s(daemonset, numbers),
+    )
+
+
+def _with_pods(
+    base: Plan,
+    observed: Observed,
+    placement: Placement,
+    claimed: list[Pod],
+    past: history.History,
+    now: Now,
+) -> Plan:
+    daemonset = observed.daemonset
+    surge = limits.allows_surge(daemonset)
+    managed = manage(observed, placement, past.hash, surge=surge, now=now)
+    rolled = _Rolled(hold=observed.hold)
+    if not managed.creates and not managed.deletes:
+        rolled = _roll(observed, placement, past.hash, now)
+    events = [*managed.events, *((rolled.event,) if rolled.event else ())]
+    delete_revisions = []
+    if not rolled.failure:
+        everywhere = by_node(claimed, keep_finished=True).values()
+        carrying = (pod for pods in everywhere for pod in pods)
+        limit = daemonset.spec.revision_history_limit
+        delete_revisions = history.surplus(past.old, carrying, limit)
+    return replace(
+        base,
+        events=events,
+        creates=[*managed.creates, *rolled.step.creates][:BURST_REPLICAS],
+        deletes=[*managed.deletes, *rolled.step.deletes][:BURST_REPLICAS],
+        delete_revisions=delete_revisions,
+        backoff=managed.backoff,
+        hold=rolled.hold,
+        failure=rolled.failure,
+        requeue_after_s=_earliest(
+            base.requeue_after_s, managed.requeue_after_s, rolled.requeue_after_s
+        ),
+    )
+
+
+def _roll(observed: Observed, placement: Placement, hash_: str, now: Now) -> _Rolled:
+    daemonset = observed.daemonset
+    if daemonset.spec.update_strategy.type != ROLLING_UPDATE:
+        return _Rolled()
+    found = strategy.find(placement.with_empty_entries(), daemonset, hash_, now)
+    try:
+        max_surge, max_unavailable = limits.surge_and_unavailable(daemonset, placement.desired)
+        control = rollout.control(daemonset, found, placement, now.age_s)
+        if max_surge > 0:
+            step = strategy.with_surge(found, placement, max_surge, control.gate)
+        else:
+            step = strategy.without_surge(found, placement, max_unavailable, control.gate)
+    except (StrategyError, InvalidNumber) as error:
+        return _Rolled(hold=observed.hold, failure=str(error))
+    return _Rolled(
+        step,
+        hold=control.hold,
+        event=rollout.hold_event(control, observed.hold),
+        requeue_after_s=control.requeue_after_s,
+    )
+
+
+def _earliest(*times_s: float | None) -> float | None:
+    return min((time_s for time_s in times_s if time_s is not None), default=None)
