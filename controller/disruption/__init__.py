@@ -1,0 +1,1 @@
+"""PodDisruptionBudget status: how many pods may be evicted now (spec api-machinery, 9)."""

@@ -1,0 +1,5 @@
+"""The garbage collector: deletion along owner references. Spec: api-machinery, section 7.
+
+`graph` knows who depends on whom, `plan` decides about one object, `discovery` finds the kinds,
+`controller` watches and writes.
+"""

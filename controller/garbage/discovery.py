@@ -1,0 +1,78 @@
+"""Which kinds the collector must watch: what the server offers to delete, list and watch.
+
+Read from discovery, so that custom resources and whatever an unknown server has are covered. Each
+group counts in its preferred version only: the same object in two versions would be two watches.
+"""
+
+from collections.abc import Mapping
+
+from cluster.api.errors import ApiError
+from cluster.api.jsontypes import JsonObject
+from cluster.api.kinds import EVENTS, EVENTS_V1, Resource, find
+from cluster.client.client import ApiClient
+
+NEEDED_VERBS = frozenset({"delete", "list", "watch"})
+IGNORED = frozenset({EVENTS.group_resource, EVENTS_V1.group_resource})
+"""Events are never collected, and there are too many to watch them for nothing."""
+
+
+class Kinds:
+    """The kinds of the server, and the group list that says when to look again."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        self._groups: JsonObject | None = None
+        self._by_kind: dict[tuple[str, str], Resource] = {}
+        self.collectable: tuple[Resource, ...] = ()
+
+    def for_kind(self, api_version: str, kind: str) -> Resource | None:
+        """The resource behind an owner reference; None if the server does not serve it."""
+        return self._by_kind.get((api_version, kind))
+
+    async def refresh(self) -> bool:
+        """Ask again; returns whether anything may have changed. One request if nothing has."""
+        groups = await self._client.request("GET", "/apis")
+        if groups == self._groups:
+            return False
+        found: list[Resource] = await self._of("", "v1", preferred=True)
+        complete = True
+        for group in groups.get("groups") or ():
+            preferred = (group.get("preferredVersion") or {}).get("version")
+            for version in group.get("versions") or ():
+                name = version.get("version", "")
+                try:
+                    found += await self._of(group["name"], name, preferred=name == preferred)
+                except ApiError:
+                    complete = False  # an extension server is down: the other groups still count
+        self.collectable = tuple(found)
+        self._groups = groups if complete else None
+        return True
+
+    async def _of(self, group: str, version: str, *, preferred: bool) -> list[Resource]:
+        """Learn the kinds of one group version; returns the collectable ones if it is preferred."""
+        root = f"/apis/{group}/{version}" if group else f"/api/{version}"
+        document = await self._client.request("GET", root)
+        out: list[Resource] = []
+        for entry in document.get("resources") or ():
+            if "/" in entry["name"]:
+                continue
+            resource = find(group, version, entry["name"]) or _resource(group, version, entry)
+            self._by_kind[resource.api_version, resource.kind] = resource
+            wanted = preferred and set(entry.get("verbs") or ()) >= NEEDED_VERBS
+            if wanted and resource.group_resource not in IGNORED:
+                out.append(resource)
+        return out
+
+
+def _resource(group: str, version: str, entry: Mapping[str, object]) -> Resource:
+    """A kind that Kubernetes itself does not have."""
+    verbs = entry.get("verbs")
+    return Resource(
+        group=group,
+        version=version,
+        plural=str(entry["name"]),
+        singular=str(entry.get("singularName") or ""),
+        kind=str(entry["kind"]),
+        namespaced=bool(entry.get("namespaced")),
+        verbs=tuple(str(verb) for verb in verbs) if isinstance(verbs, list) else (),
+    )

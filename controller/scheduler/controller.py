@@ -1,0 +1,300 @@
+"""The scheduling loop: pods without a node in, bindings or reasons out (spec 1, 4, 5, 6).
+
+Decisions are synchronous, on a cache fed by the shared informers, so nothing can change between
+looking and assuming; writes run beside the loop, bounded in number. Invariants: a pod is in the
+queue, being written, or done, never two of these; a failed write gives its room back and puts the
+pod back into the queue with back-off.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from cluster.api import labels
+from cluster.api.errors import ApiError
+from cluster.api.kinds import NODES, PODDISRUPTIONBUDGETS, PODS
+from cluster.api.objects import Node, Pod
+from cluster.client.events import EventApi
+from cluster.client.transport import TransportError
+from controller.disruption.objects import PodDisruptionBudget
+from controller.manager import Context
+from controller.references import pod_reference
+from controller.scheduler import messages, plan, scores
+from controller.scheduler.cache import Cache
+from controller.scheduler.nodeinfo import Key, Placement, PodInfo, placement, pod_info
+from controller.scheduler.preemption import Budget, Preemption, Victims, preempt
+from controller.scheduler.queue import SchedulingQueue
+from controller.scheduler.writer import COMPONENT, SchedulerWriter
+
+PARALLEL_WRITES = 64
+FREED_BY_PODS = frozenset({"NodePorts", "NodeResourcesFit"})
+"""What a pod that leaves a node can lift."""
+UNSCHEDULABLE = "Unschedulable"
+SCHEDULER_ERROR = "SchedulerError"
+
+_log = structlog.get_logger(__name__)
+
+
+class Scheduler:
+    """Assigns the pods of the profile ``default-scheduler`` to nodes."""
+
+    def __init__(self, context: Context) -> None:
+        self._clock = context.clock
+        self._rng = context.rng.child("scheduler")
+        self._pods = context.informers.get(PODS, Pod)
+        self._nodes = context.informers.get(NODES, Node)
+        self._budgets = context.informers.get(PODDISRUPTIONBUDGETS, PodDisruptionBudget)
+        self._recorder = context.recorder(COMPONENT, EventApi.EVENTS_V1)
+        self._writer = SchedulerWriter(context.client, context.clock)
+        self._cache = Cache()
+        self._queue = SchedulingQueue()
+        self._changed = asyncio.Event()
+        self._slots = asyncio.Semaphore(PARALLEL_WRITES)
+        self._start = 0
+        self._nodes.on_change(self._node_changed)
+        self._pods.on_change(self._pod_changed)
+
+    async def run(self) -> None:
+        """Schedule until cancelled."""
+        self._queue = SchedulingQueue()
+        self._slots = asyncio.Semaphore(PARALLEL_WRITES)
+        self._cache.forget_all()
+        for pod in self._pods.cache.values():
+            if is_waiting(pod):
+                self._enqueue(pod)
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                key = self._queue.pop(self._clock.monotonic_s())
+                if key is None:
+                    await self._until_due()
+                    continue
+                await self._slots.acquire()
+                write = self._schedule(key)
+                if write is None:
+                    self._slots.release()
+                else:
+                    tasks.create_task(self._carry_out(key, write))
+
+    async def _until_due(self) -> None:
+        due_s = self._queue.next_s()
+        self._changed.clear()
+        if due_s is None:
+            await self._changed.wait()
+            return
+        try:
+            pause_s = max(0.0, due_s - self._clock.monotonic_s())
+            await self._clock.wait_for(self._changed.wait(), pause_s)
+        except TimeoutError:
+            return
+
+    async def _carry_out(self, key: Key, write: Coroutine[Any, Any, None]) -> None:
+        try:
+            await write
+        except (ApiError, TransportError, TimeoutError) as error:
+            _log.warning("pod_not_written", pod="/".join(key), error=str(error))
+        except Exception:  # top of one pod's turn: a surprise must not stop the other pods
+            _log.exception("scheduling_crashed", pod="/".join(key))
+        finally:
+            self._slots.release()
+
+    # --- what the watches say ---
+
+    def _node_changed(self, old: Node | None, new: Node | None) -> None:
+        if new is None:
+            if old is not None:
+                self._cache.remove_node(old.metadata.name)
+            return
+        self._cache.set_node(new)
+        if old is None or node_matters(old, new):
+            self._queue.wake_for_node(new.metadata.name, self._clock.monotonic_s())
+            self._changed.set()
+
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        pod = new or old
+        if pod is None:
+            return
+        meta = pod.metadata
+        if new is None:
+            self._gone(pod)
+        elif new.spec.node_name:
+            self._queue.discard((meta.namespace, meta.name))
+            self._cache.drop_nomination(meta.uid)
+            if self._cache.set_pod(new):
+                self._room_on(new.spec.node_name)
+        elif is_waiting(new):
+            if old is not None and old.metadata.uid != meta.uid:
+                self._gone(old)
+                old = None
+            nominated = new.status.nominated_node_name
+            if nominated != (old.status.nominated_node_name if old else ""):
+                self._cache.nominate(pod_info(new), nominated)
+            if old is not None and pod_matters(old, new):
+                self._queue.wake((meta.namespace, meta.name), self._clock.monotonic_s())
+            self._enqueue(new)
+
+    def _gone(self, pod: Pod) -> None:
+        meta = pod.metadata
+        self._queue.discard((meta.namespace, meta.name))
+        self._cache.drop_nomination(meta.uid)
+        node = self._cache.remove_pod(meta.uid)
+        if node is not None:
+            self._room_on(node)
+
+    def _room_on(self, node: str) -> None:
+        self._queue.wake_for_node(node, self._clock.monotonic_s(), FREED_BY_PODS)
+        self._changed.set()
+
+    def _enqueue(self, pod: Pod) -> None:
+        meta = pod.metadata
+        if not self._cache.is_assumed(meta.uid):
+            key = meta.namespace, meta.name
+            self._queue.add(key, pod.spec.priority or 0, self._clock.monotonic_s())
+            self._changed.set()
+
+    # --- one pod's turn ---
+
+    def _schedule(self, key: Key) -> Coroutine[Any, Any, None] | None:
+        """Decide about one pod; returns the writes that follow, None if there are none."""
+        pod = self._pods.cache.get(*key)
+        if pod is None or not is_waiting(pod) or self._cache.is_assumed(pod.metadata.uid):
+            self._queue.discard(key)
+            return None
+        if pod.metadata.deletion_timestamp is not None:
+            self._queue.discard(key)
+            text = f"skip schedule deleting pod: {key[0]}/{key[1]}"
+            self._event(pod, "Warning", "FailedScheduling", "Scheduling", text)
+            return None
+        info, where = pod_info(pod), placement(pod)
+        nodes = self._cache.nodes
+        result = plan.attempt(info, where, nodes, self._cache.nominated, self._start)
+        if where.names is None:
+            self._start += result.examined
+        if not result.feasible:
+            return self._no_node(key, info, where, result)
+        node = self._best(info, result)
+        self._cache.assume(info, node)
+        return self._bind(key, info, node)
+
+    def _best(self, info: PodInfo, result: plan.Attempt) -> str:
+        if len(result.feasible) == 1:
+            return result.feasible[0].name
+        return plan.choose(scores.score(info, result.feasible), self._rng.choice)
+
+    async def _bind(self, key: Key, info: PodInfo, node: str) -> None:
+        try:
+            await self._writer.bind(info.pod, node)
+        except (ApiError, TransportError, TimeoutError) as error:
+            freed = self._cache.forget(info.uid)
+            if freed is not None:
+                self._room_on(freed)
+            current = self._pods.cache.get(*key)
+            if current is None or current.spec.node_name:
+                self._queue.discard(key)
+                return
+            await self._error(key, info.pod, f'running Bind plugin "DefaultBinder": {error}')
+            return
+        self._queue.discard(key)
+        self._cache.drop_nomination(info.uid)
+        namespace, name = key
+        self._event(
+            info.pod,
+            "Normal",
+            "Scheduled",
+            "Binding",
+            f"Successfully assigned {namespace}/{name} to {node}",
+        )
+
+    def _event(self, pod: Pod, type_: str, reason: str, action: str, note: str) -> None:
+        note = messages.cut_note(note)
+        self._recorder.event(pod_reference(pod), type_, reason, note, action=action)
+
+    def _error(self, key: Key, pod: Pod, message: str) -> Coroutine[Any, Any, None]:
+        self._queue.failed(key, self._clock.monotonic_s(), retry=True)
+        self._changed.set()
+        self._event(pod, "Warning", "FailedScheduling", "Scheduling", message)
+        return self._writer.set_unschedulable(pod, SCHEDULER_ERROR, message, None)
+
+    def _no_node(
+        self, key: Key, info: PodInfo, where: Placement, result: plan.Attempt
+    ) -> Coroutine[Any, Any, None]:
+        outcome = Preemption()
+        message = plan.failure_message(result)
+        nodes = self._cache.nodes
+        if nodes:
+            nominated = self._cache.nominated
+            outcome = preempt(info, where, result, nodes, nominated, self._current_budgets(info))
+            message = messages.with_preemption(message, outcome.message)
+        self._queue.failed(key, self._clock.monotonic_s(), result.plugins, where.names)
+        self._event(info.pod, "Warning", "FailedScheduling", "Scheduling", message)
+        if outcome.victims is not None:
+            self._cache.nominate(info, outcome.victims.node)
+            return self._preempt(info, outcome.victims, message)
+        clear = outcome.clear_nomination or not nodes
+        if clear:
+            self._cache.drop_nomination(info.uid)
+        return self._writer.set_unschedulable(
+            info.pod, UNSCHEDULABLE, message, "" if clear else None
+        )
+
+    def _current_budgets(self, info: PodInfo) -> list[Budget]:
+        if info.priority <= 0:
+            return []
+        return [_budget(item) for item in self._budgets.cache.values()]
+
+    async def _preempt(self, info: PodInfo, victims: Victims, message: str) -> None:
+        """Evict the victims, void lesser nominations, then write the preemptor's status."""
+        for victim in victims.pods:
+            await self._writer.evict(victim.pod)
+            self._event(
+                victim.pod,
+                "Normal",
+                "Preempted",
+                "Preempting",
+                f"Preempted by pod {info.uid} on node {victims.node}",
+            )
+        for other in list(self._cache.nominated.get(victims.node, ())):
+            if other.priority < info.priority:
+                self._cache.drop_nomination(other.uid)
+                await self._writer.clear_nomination(other.pod)
+        await self._writer.set_unschedulable(info.pod, UNSCHEDULABLE, message, victims.node)
+
+
+def is_waiting(pod: Pod) -> bool:
+    """Whether this scheduler has to find a node for the pod (spec 1)."""
+    return (
+        not pod.spec.node_name
+        and pod.spec.scheduler_name in ("", COMPONENT)
+        and not pod.spec.scheduling_gates
+        and not pod.terminal
+    )
+
+
+def node_matters(old: Node, new: Node) -> bool:
+    """Whether a node changed in a way that may let a pod onto it (spec 4)."""
+    return (
+        old.spec.taints != new.spec.taints
+        or old.spec.unschedulable != new.spec.unschedulable
+        or old.metadata.labels != new.metadata.labels
+        or old.status.allocatable != new.status.allocatable
+    )
+
+
+def pod_matters(old: Pod, new: Pod) -> bool:
+    """Whether a waiting pod changed in more than its status."""
+    return (
+        old.spec != new.spec
+        or old.metadata.labels != new.metadata.labels
+        or old.metadata.deletion_timestamp != new.metadata.deletion_timestamp
+    )
+
+
+def _budget(item: PodDisruptionBudget) -> Budget:
+    selector = labels.from_selector(item.spec.selector)
+    return Budget(
+        item.metadata.namespace,
+        selector.matches,
+        item.status.disruptions_allowed,
+        frozenset(item.status.disrupted_pods),
+    )

@@ -1,0 +1,108 @@
+"""Why a node is no place for a pod: the filter plugins, in their order (spec 3).
+
+Pure. The first plugin that rejects a node speaks for it, with all of its own reasons. A rejection
+is either one that removing pods may lift, or one that it cannot: preemption depends on that.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cluster.api.objects import Taint
+from cluster.api.scheduling import first_untolerated, ports_conflict, tolerated
+from controller.scheduler.nodeinfo import NodeInfo, Placement, PodInfo
+
+_UNSCHEDULABLE_TAINT = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
+_FIRST_RESOURCES = ("cpu", "memory", "ephemeral-storage")
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One plugin's refusal of one node; ``resolvable``: evicting pods could help."""
+
+    plugin: str
+    reasons: tuple[str, ...]
+    resolvable: bool = False
+
+
+UNSCHEDULABLE = Rejection("NodeUnschedulable", ("node(s) were unschedulable",))
+WRONG_NAME = Rejection("NodeName", ("node(s) didn't match the requested node name",))
+UNTOLERATED = Rejection("TaintToleration", ("node(s) had untolerated taint(s)",))
+NO_AFFINITY = Rejection("NodeAffinity", ("node(s) didn't match Pod's node affinity/selector",))
+NOT_NAMED = Rejection("NodeAffinity", ("node(s) didn't satisfy plugin(s) [NodeAffinity]",))
+NO_PORTS = Rejection(
+    "NodePorts",
+    ("node(s) didn't have free ports for the requested pod ports",),
+    resolvable=True,
+)
+
+
+def _unschedulable(pod: PodInfo, _where: Placement, info: NodeInfo) -> Rejection | None:
+    node = info.node
+    if node is None or not node.spec.unschedulable:
+        return None
+    return None if tolerated(pod.pod.spec.tolerations, _UNSCHEDULABLE_TAINT) else UNSCHEDULABLE
+
+
+def _name(pod: PodInfo, _where: Placement, info: NodeInfo) -> Rejection | None:
+    return WRONG_NAME if pod.pod.spec.node_name not in ("", info.name) else None
+
+
+def _taints(pod: PodInfo, _where: Placement, info: NodeInfo) -> Rejection | None:
+    if info.node is None or not info.node.spec.taints:
+        return None
+    untolerated = first_untolerated(info.node.spec.taints, pod.pod.spec.tolerations)
+    return None if untolerated is None else UNTOLERATED
+
+
+def _affinity(_pod: PodInfo, where: Placement, info: NodeInfo) -> Rejection | None:
+    if where.match is None or info.node is None:
+        return None
+    return None if where.match(info.node.metadata.labels, info.name) else NO_AFFINITY
+
+
+def _ports(pod: PodInfo, _where: Placement, info: NodeInfo) -> Rejection | None:
+    if not pod.ports or not info.with_ports:
+        return None
+    used = [port for other in info.with_ports.values() for port in other.ports]
+    return NO_PORTS if ports_conflict(pod.ports, used) else None
+
+
+def fit(pod: PodInfo, info: NodeInfo) -> Rejection | None:
+    """NodeResourcesFit: every resource that is short, and whether it could ever be enough."""
+    reasons: list[str] = []
+    resolvable = True
+    if len(info.pods) + 1 > info.allocatable.get("pods", 0):
+        reasons.append("Too many pods")
+    requests = pod.requests
+    if requests:
+        names = [n for n in _FIRST_RESOURCES if n in requests]
+        names += [n for n in requests if n not in _FIRST_RESOURCES]
+        for name in names:
+            whole = info.allocatable.get(name, 0)
+            if requests[name] > whole - info.requested.get(name, 0):
+                reasons.append(f"Insufficient {name}")
+                resolvable = resolvable and requests[name] <= whole
+    return Rejection("NodeResourcesFit", tuple(reasons), resolvable) if reasons else None
+
+
+def _fit(pod: PodInfo, _where: Placement, info: NodeInfo) -> Rejection | None:
+    return fit(pod, info)
+
+
+_FILTERS: tuple[Callable[[PodInfo, Placement, NodeInfo], Rejection | None], ...] = (
+    _unschedulable,
+    _name,
+    _taints,
+    _affinity,
+    _ports,
+    _fit,
+)
+
+
+def reject(pod: PodInfo, where: Placement, info: NodeInfo) -> Rejection | None:
+    """The first plugin's refusal, or None if the pod may go to this node."""
+    for check in _FILTERS:
+        rejection = check(pod, where, info)
+        if rejection is not None:
+            return rejection
+    return None

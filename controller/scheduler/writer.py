@@ -1,0 +1,109 @@
+"""The writes of the scheduler: bindings, conditions, nominations, evictions (spec 4 to 6).
+
+Invariant: a pod's status is written only where something differs, with the pod's uid, so that a
+pod of the same name that came later is never touched.
+"""
+
+from cluster.api.errors import NotFound
+from cluster.api.jsontypes import JsonObject
+from cluster.api.kinds import PODS
+from cluster.api.objects import Condition, Pod
+from cluster.api.timestamps import format_time
+from cluster.client.client import ApiClient
+from cluster.runtime.clock import Clock
+from controller.scheduler.preemption import PREEMPTED
+
+COMPONENT = "default-scheduler"
+PREEMPTED_MESSAGE = f"{COMPONENT}: preempting to accommodate a higher priority pod"
+
+
+def condition_tree(old: Condition | None, wanted: Condition, now: str) -> JsonObject | None:
+    """The condition to write, None if the old one says the same; time moves with the status."""
+    same_status = old is not None and old.status == wanted.status
+    if (
+        old is not None
+        and same_status
+        and (old.reason, old.message, old.observed_generation)
+        == (wanted.reason, wanted.message, wanted.observed_generation)
+    ):
+        return None
+    since = old.last_transition_time if old is not None and same_status else now
+    tree: JsonObject = {
+        "type": wanted.type,
+        "status": wanted.status,
+        "lastProbeTime": None,
+        "lastTransitionTime": since,
+        "reason": wanted.reason,
+        "message": wanted.message,
+    }
+    if wanted.observed_generation:
+        tree["observedGeneration"] = wanted.observed_generation
+    return tree
+
+
+class SchedulerWriter:
+    """Writes pods through the API."""
+
+    def __init__(self, client: ApiClient, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+
+    async def bind(self, pod: Pod, node: str) -> None:
+        """POST the Binding; raises what the server answers."""
+        meta = pod.metadata
+        await self._client.bind(meta.namespace, meta.name, meta.uid, node)
+
+    async def set_unschedulable(
+        self, pod: Pod, reason: str, message: str, nominated: str | None
+    ) -> None:
+        """Write PodScheduled False and, unless None, the nominated node (empty clears it)."""
+        condition = condition_tree(
+            pod.status.condition("PodScheduled"),
+            Condition(
+                type="PodScheduled",
+                status="False",
+                reason=reason,
+                message=message,
+                observed_generation=pod.metadata.generation,
+            ),
+            format_time(self._clock.now()),
+        )
+        status: JsonObject = {}
+        if condition is not None:
+            status["conditions"] = [condition]
+        if nominated is not None and nominated != pod.status.nominated_node_name:
+            status["nominatedNodeName"] = nominated or None
+        if status:
+            await self._patch_status(pod, status)
+
+    async def clear_nomination(self, pod: Pod) -> None:
+        """Take the nominated node off a waiting pod that lost it to a more important one."""
+        if pod.status.nominated_node_name:
+            await self._patch_status(pod, {"nominatedNodeName": None})
+
+    async def evict(self, victim: Pod) -> None:
+        """Mark a victim and delete it with its own grace period; gone already is fine."""
+        condition = condition_tree(
+            victim.status.condition("DisruptionTarget"),
+            Condition(
+                type="DisruptionTarget",
+                status="True",
+                reason=PREEMPTED,
+                message=PREEMPTED_MESSAGE,
+                observed_generation=victim.metadata.generation,
+            ),
+            format_time(self._clock.now()),
+        )
+        meta = victim.metadata
+        try:
+            if condition is not None:
+                await self._patch_status(victim, {"conditions": [condition]})
+            if meta.deletion_timestamp is None:
+                await self._client.delete(PODS, meta.name, meta.namespace, uid=meta.uid)
+        except NotFound:
+            return
+
+    async def _patch_status(self, pod: Pod, status: JsonObject) -> None:
+        meta = pod.metadata
+        patch = {"metadata": {"uid": meta.uid}, "status": status}
+        await self._client.patch(PODS, meta.name, patch, meta.namespace, subresource="status")
