@@ -9,15 +9,17 @@ from cluster.api.kinds import NODES
 from cluster.api.objects import Node
 from cluster.client.client import ApiClient
 from cluster.client.http import from_kubeconfig
-from cluster.client.reflector import Reflector
 from cluster.client.transport import TransportError
 from cluster.launcher.errors import LauncherError
 from cluster.launcher.rundir import RunDir
+from cluster.launcher.view import ClusterView, node_is_ready
+from cluster.runtime import logging
 from cluster.runtime.clock import LoopClock
-from cluster.runtime.rng import Rng
 
 STATUS_TIMEOUT_S = 3.0
 DELETE_TIMEOUT_S = 10.0
+
+logging.configure("kubeherd", level="error")
 
 
 def node_readiness(rundir: RunDir) -> dict[str, bool]:
@@ -26,7 +28,7 @@ def node_readiness(rundir: RunDir) -> dict[str, bool]:
     async def read() -> dict[str, bool]:
         async with _client(rundir) as client, asyncio.timeout(STATUS_TIMEOUT_S):
             listed = await client.list(NODES, Node)
-        return {node.metadata.name: is_ready(node) for node in listed.items}
+        return {node.metadata.name: node_is_ready(node) for node in listed.items}
 
     try:
         return asyncio.run(read())
@@ -45,37 +47,24 @@ def wait_for_nodes(
     LauncherError with some names after `timeout_s` real seconds.
     """
     wanted = set(names)
-    ready: set[str] = set()
+    late = wanted
 
     async def wait() -> None:
-        complete = asyncio.Event()
+        async with ClusterView(rundir.kubeconfig) as view:
 
-        def on_change(old: Node | None, new: Node | None) -> None:
-            if new is not None and is_ready(new):
-                ready.add(new.metadata.name)
-            elif (gone := new or old) is not None:
-                ready.discard(gone.metadata.name)
-            progress(len(ready & wanted))
-            if wanted <= ready:
-                complete.set()
+            def complete() -> bool:
+                nonlocal late
+                late = wanted - view.ready_nodes()
+                progress(len(wanted) - len(late))
+                return not late
 
-        async with _client(rundir) as client, asyncio.TaskGroup() as tasks:
-            reflector = Reflector(client, NODES, Node, clock=LoopClock(), rng=Rng())
-            reflector.on_change(on_change)
-            watching = tasks.create_task(reflector.run())
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await complete.wait()
-            finally:
-                watching.cancel()
+            await view.until(complete, "all nodes Ready", timeout_s)
 
-    if not wanted:
-        return
     try:
         asyncio.run(wait())
     except TimeoutError:
-        late = sorted(wanted - ready)
-        shown = ", ".join(late[:5]) + (", ..." if len(late) > 5 else "")
+        some = sorted(late)
+        shown = ", ".join(some[:5]) + (", ..." if len(some) > 5 else "")
         raise LauncherError(f"not Ready after {timeout_s:g} s: {shown}") from None
 
 
@@ -94,11 +83,6 @@ def delete_node(rundir: RunDir, name: str) -> None:
             f'the process of node "{name}" is stopped, but the API server did not answer: '
             f"delete the Node yourself ({error})"
         ) from error
-
-
-def is_ready(node: Node) -> bool:
-    """Whether the Ready condition is True."""
-    return any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
 
 
 @contextlib.asynccontextmanager

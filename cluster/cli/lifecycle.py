@@ -1,7 +1,6 @@
 """`kubeherd up` and `kubeherd down`: a cluster as a whole."""
 
 import os
-import random
 import signal
 from collections.abc import Sequence
 from types import FrameType
@@ -13,7 +12,6 @@ from click.core import ParameterSource
 from cluster.cli.options import directory_option, timeout_option
 from cluster.cli.output import Steps, err, out, steps, warn
 from cluster.launcher import lifecycle
-from cluster.launcher import settings as settings_module
 from cluster.launcher.errors import LauncherError
 from cluster.launcher.plan import Role
 from cluster.launcher.rundir import RunDir
@@ -99,24 +97,20 @@ def up(
         for name in ("nodes", "nodes_per_agent", "store", "port", "speed", "seed")
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
-    if rundir.locked():
-        raise LauncherError(f"the cluster in {rundir.root} is already running")
     if rundir.exists():
         settings = _stored(rundir, given, nodes, StoreKind(store))
         wanted = {"nodes_per_agent": nodes_per_agent, "port": port, "speed": speed, "seed": seed}
         changes = {name: value for name, value in wanted.items() if name in given}
         settings = msgspec.structs.replace(settings, **changes)
     else:
-        chance = random.SystemRandom()
-        settings = Settings(
+        settings = lifecycle.new_settings(
+            nodes=nodes,
             nodes_per_agent=nodes_per_agent,
             store=StoreKind(store),
-            port=port or lifecycle.choose_port(chance),
+            port=port,
             speed=speed,
-            seed=chance.getrandbits(32) if seed is None else seed,
+            seed=seed,
         )
-        names = settings_module.next_names([], nodes)
-        settings = settings_module.add_nodes(settings, names)
     _start(rundir, settings, timeout_s, foreground=foreground)
     _explain(rundir, settings)
     if foreground:
@@ -162,12 +156,8 @@ def _stored(rundir: RunDir, given: set[str], nodes: int, store: StoreKind) -> Se
 
 
 def _start(rundir: RunDir, settings: Settings, timeout_s: float, *, foreground: bool) -> None:
-    if not lifecycle.port_is_free(settings.port):
-        raise LauncherError(f"port {settings.port} of 127.0.0.1 is in use: choose one with --port")
-    rundir.prepare()
     with steps("starting the processes") as progress:
-        rundir.save_settings(settings)
-        lifecycle.launch(rundir, follow_pid=os.getpid() if foreground else None)
+        lifecycle.begin(rundir, settings, follow_pid=os.getpid() if foreground else None)
         from cluster.cli import api  # noqa: PLC0415 - loads while the processes start
 
         shown = _UpProgress(progress, settings)

@@ -12,15 +12,16 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from cluster.launcher import control, osproc, state
+from cluster.launcher import settings as settings_module
 from cluster.launcher.control import Op, Request
 from cluster.launcher.errors import LauncherError
 from cluster.launcher.logs import last_words
 from cluster.launcher.orphans import stop_orphans
 from cluster.launcher.osproc import ProcessId
 from cluster.launcher.rundir import RunDir
+from cluster.launcher.settings import Settings, StoreKind
 from cluster.launcher.state import ClusterState
 from cluster.runtime.handshake import READY_FD_VARIABLE
 
@@ -31,6 +32,41 @@ PORT_RANGE = range(20000, 32000)
 """Below the ports that Linux gives to outgoing connections: none of those can take ours."""
 
 Progress = Callable[[ClusterState], None]
+
+
+def new_settings(
+    *,
+    nodes: int = 3,
+    nodes_per_agent: int = 1,
+    store: StoreKind = StoreKind.SQLITE,
+    port: int | None = None,
+    speed: float = 1.0,
+    seed: int | None = None,
+) -> Settings:
+    """The settings of a new cluster; a free port and a random seed where none is given."""
+    chance = random.SystemRandom()
+    settings = Settings(
+        nodes_per_agent=nodes_per_agent,
+        store=store,
+        port=choose_port(chance) if port is None else port,
+        speed=speed,
+        seed=chance.getrandbits(32) if seed is None else seed,
+    )
+    return settings_module.add_nodes(settings, settings_module.next_names([], nodes))
+
+
+def begin(rundir: RunDir, settings: Settings, *, follow_pid: int | None = None) -> None:
+    """Start a cluster that does not run, new or not; `wait_until_up` is the other half.
+
+    LauncherError if it runs, or the port or the directory cannot be used; then nothing changed.
+    """
+    if rundir.locked():
+        raise LauncherError(f"the cluster in {rundir.root} is already running")
+    if not port_is_free(settings.port):
+        raise LauncherError(f"port {settings.port} of 127.0.0.1 is in use: choose one with --port")
+    rundir.prepare()
+    rundir.save_settings(settings)
+    launch(rundir, follow_pid=follow_pid)
 
 
 def launch(rundir: RunDir, *, follow_pid: int | None = None) -> None:
@@ -147,14 +183,6 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def cluster_directory(directory: Path) -> RunDir:
-    """The run directory of an existing cluster; LauncherError if there is none."""
-    rundir = RunDir(directory)
-    if not rundir.exists():
-        raise LauncherError(f"no cluster in {rundir.root}")
-    return rundir
 
 
 def _supervisor_stops(rundir: RunDir, progress: Progress) -> ProcessId | None:

@@ -1,0 +1,85 @@
+"""A cluster in the hands of a program: what the command line does, as calls.
+
+Used by the test fixture and the programs in scripts/. All calls block; async code hands them to
+`asyncio.to_thread`. A context manager: at its end the cluster is stopped, and if the program itself
+is killed the supervisor notices and stops the cluster.
+"""
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from cluster.launcher import control, lifecycle, osproc
+from cluster.launcher.control import Op, Request
+from cluster.launcher.errors import LauncherError
+from cluster.launcher.plan import Role
+from cluster.launcher.rundir import RunDir
+from cluster.launcher.settings import Settings
+from cluster.launcher.state import ClusterState, ProcessState
+from cluster.launcher.view import ClusterView
+
+UP_TIMEOUT_S = 120.0
+COMMAND_TIMEOUT_S = 90.0
+
+
+class ClusterHandle:
+    """One cluster in one directory. `settings` are used if the directory has no cluster yet."""
+
+    def __init__(self, directory: Path, settings: Settings) -> None:
+        self.rundir = RunDir(directory)
+        self.settings = settings
+
+    def __enter__(self) -> "ClusterHandle":
+        try:
+            self.up()
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.down()
+
+    def up(self) -> ClusterState:
+        """Start the cluster; returns when all processes serve. LauncherError if they do not."""
+        if self.rundir.exists():
+            self.settings = self.rundir.load_settings()
+        lifecycle.begin(self.rundir, self.settings, follow_pid=os.getpid())
+        return lifecycle.wait_until_up(self.rundir, UP_TIMEOUT_S, lambda _state: None)
+
+    def down(self) -> bool:
+        """Stop the cluster; False if it did not run."""
+        return lifecycle.shut_down(self.rundir, lambda _state: None)
+
+    def view(self) -> ClusterView:
+        """A live view of the cluster's objects, with a client."""
+        return ClusterView(self.rundir.kubeconfig)
+
+    def node(self, op: Op, *nodes: str, count: int = 0) -> Sequence[str]:
+        """A node command; returns the names of the nodes that it touched."""
+        request = Request(op=op, nodes=nodes, count=count)
+        return list(control.ask(self.rundir, request, COMMAND_TIMEOUT_S))[-1].nodes
+
+    def state(self) -> ClusterState:
+        """The state of the processes, now."""
+        return lifecycle.current_state(self.rundir)[0]
+
+    def process(self, name: str) -> ProcessState:
+        """The state of one process; LauncherError if there is none of that name."""
+        for process in self.state().processes:
+            if process.name == name:
+                return process
+        raise LauncherError(f'no process "{name}"')
+
+    def crash(self, role: Role | str) -> None:
+        """SIGKILL a process behind the supervisor's back: it will be started again."""
+        process = self.process(role).process
+        if process is None or not osproc.send_signal(process, signal.SIGKILL):
+            raise LauncherError(f"{role} does not run")
