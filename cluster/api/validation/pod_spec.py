@@ -1,0 +1,161 @@
+"""Rules of pod specs, of pods and of templates (spec api-machinery, section 18)."""
+
+import ipaddress
+
+from cluster.api import metadata, names
+from cluster.api.causes import duplicate, forbidden, invalid, invalid_each, not_supported, required
+from cluster.api.errors import Cause
+from cluster.api.jsontypes import JsonObject
+from cluster.api.validation.affinity import affinity, topology_spread
+from cluster.api.validation.checks import each
+from cluster.api.validation.containers import (
+    active_deadline,
+    containers,
+    ephemeral_containers,
+    host_network_ports,
+    init_containers,
+)
+from cluster.api.validation.resources import resource_amounts, resource_requirements
+from cluster.api.validation.security import pod_security_context
+from cluster.api.validation.tolerations import tolerations
+from cluster.api.validation.volumes import volumes
+
+_RESTART = ("Always", "OnFailure", "Never")
+_DNS = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
+_PREEMPTION = ("Never", "PreemptLowerPriority")
+_IP_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+_MAX_NAMESERVERS = 3
+
+
+def pod_template(template: JsonObject, path: str) -> list[Cause]:
+    """A pod template: labels, annotations and the spec."""
+    meta = template.get("metadata") or {}
+    spec = template.get("spec") or {}
+    causes = metadata.labels(meta.get("labels"), f"{path}.metadata.labels")
+    causes += metadata.annotations(meta.get("annotations"), f"{path}.metadata.annotations")
+    causes += pod_spec(spec, f"{path}.spec", template=True)
+    if spec.get("ephemeralContainers"):
+        detail = "ephemeral containers not allowed in pod template"
+        causes.append(forbidden(f"{path}.spec.ephemeralContainers", detail))
+    return causes
+
+
+def pod_spec(spec: JsonObject, path: str, *, template: bool = False) -> list[Cause]:
+    """The spec of a pod or, with `template`, of a pod template."""
+    known, causes = volumes(spec.get("volumes"), f"{path}.volumes")
+    causes += containers(spec, known, path)
+    causes += init_containers(spec, known, path)
+    causes += ephemeral_containers(spec, known, path)
+    resources = spec.get("resources")
+    causes += resource_requirements(resources, f"{path}.resources", pod_level=True)
+    if spec.get("hostNetwork"):
+        causes += host_network_ports(spec, path, template=template)
+    causes += _choice(spec, "restartPolicy", _RESTART, path)
+    causes += _choice(spec, "dnsPolicy", _DNS, path)
+    causes += metadata.labels(spec.get("nodeSelector"), f"{path}.nodeSelector")
+    causes += pod_security_context(spec, f"{path}.securityContext")
+    causes += affinity(spec.get("affinity"), f"{path}.affinity")
+    causes += _dns_config(spec, f"{path}.dnsConfig")
+    causes += _gates(spec, path)
+    spread = spec.get("topologySpreadConstraints")
+    causes += topology_spread(spread, f"{path}.topologySpreadConstraints")
+    causes += _names(spec, path)
+    deadline = spec.get("activeDeadlineSeconds")
+    causes += active_deadline(deadline, f"{path}.activeDeadlineSeconds")
+    causes += _host(spec, path)
+    causes += tolerations(spec.get("tolerations"), f"{path}.tolerations")
+    causes += _host_aliases(spec.get("hostAliases"), f"{path}.hostAliases")
+    causes += _priority(spec, path)
+    return causes + resource_amounts(spec.get("overhead"), f"{path}.overhead")
+
+
+def _choice(spec: JsonObject, name: str, supported: tuple[str, ...], path: str) -> list[Cause]:
+    value = spec.get(name, "")
+    if value in supported:
+        return []
+    if not value:
+        return [required(f"{path}.{name}")]
+    return [not_supported(f"{path}.{name}", value, supported)]
+
+
+def _names(spec: JsonObject, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    for name in ("serviceAccountName", "nodeName"):
+        if spec.get(name):
+            problems = names.dns_subdomain(spec[name])
+            causes += invalid_each(f"{path}.{name}", spec[name], problems)
+    return causes
+
+
+def _host(spec: JsonObject, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    for name in ("hostname", "subdomain"):
+        if spec.get(name):
+            causes += invalid_each(f"{path}.{name}", spec[name], names.dns_label(spec[name]))
+    return causes
+
+
+def _priority(spec: JsonObject, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    for name in ("priorityClassName", "runtimeClassName"):
+        if spec.get(name):
+            problems = names.dns_subdomain(spec[name])
+            causes += invalid_each(f"{path}.{name}", spec[name], problems)
+    policy = spec.get("preemptionPolicy")
+    if policy is not None and policy not in _PREEMPTION:
+        supported = ("PreemptLowerPriority", "Never")
+        causes.append(not_supported(f"{path}.preemptionPolicy", policy, supported))
+    return causes
+
+
+def _gates(spec: JsonObject, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    for at, gate in each(spec.get("readinessGates"), f"{path}.readinessGates"):
+        kind = gate.get("conditionType", "")
+        causes += invalid_each(f"{at}.conditionType", kind, names.qualified_name(kind))
+    seen: set[str] = set()
+    for at, gate in each(spec.get("schedulingGates"), f"{path}.schedulingGates"):
+        name = gate.get("name", "")
+        causes += invalid_each(at, name, names.qualified_name(name))
+        if name in seen:
+            causes.append(duplicate(at, name))
+        seen.add(name)
+    return causes
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _dns_config(spec: JsonObject, path: str) -> list[Cause]:
+    config = spec.get("dnsConfig") or {}
+    servers = config.get("nameservers") or []
+    causes: list[Cause] = []
+    if spec.get("dnsPolicy") == "None" and not servers:
+        detail = "must provide at least one DNS nameserver when `dnsPolicy` is None"
+        at = f"{path}.nameservers" if spec.get("dnsConfig") is not None else path
+        causes.append(required(at, detail))
+    if len(servers) > _MAX_NAMESERVERS:
+        detail = f"must not have more than {_MAX_NAMESERVERS} nameservers"
+        causes.append(invalid(f"{path}.nameservers", servers, detail))
+    for index, server in enumerate(servers):
+        if not _is_ip(server):
+            causes.append(invalid(f"{path}.nameservers[{index}]", server, _IP_TEXT))
+    for at, option in each(config.get("options"), f"{path}.options"):
+        if not option.get("name"):
+            causes.append(required(at, "must not be empty"))
+    return causes
+
+
+def _host_aliases(items: list[JsonObject] | None, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    for at, alias in each(items, path):
+        if not _is_ip(alias.get("ip", "")):
+            causes.append(invalid(f"{at}.ip", alias.get("ip", ""), _IP_TEXT))
+        for index, host in enumerate(alias.get("hostnames") or ()):
+            causes += invalid_each(f"{at}.hostnames[{index}]", host, names.dns_subdomain(host))
+    return causes
