@@ -1,0 +1,112 @@
+"""Whether a kubelet admits a pod: pure, in the kubelet's order, with its reasons and messages.
+
+Source: spec node-lifecycle 11. The pod is bound already, so this is the kubelet's own check of
+what the scheduler (or whoever set spec.nodeName) should have seen to. The first rule that fails
+decides.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from agents.facts import Rejection
+from cluster.api import podutil, scheduling
+from cluster.api.objects import Node, Pod, PodSpec, Taint
+
+CRITICAL_PRIORITY: Final = 2_000_000_000
+_MEMORY_PRESSURE: Final = "MemoryPressure"
+_PRESSURES: Final = (_MEMORY_PRESSURE, "DiskPressure", "PIDPressure")
+_RESOURCE_ORDER: Final = {"cpu": 0, "memory": 1, "ephemeral-storage": 2}
+
+
+def admit(
+    pod: Pod, node: Node, others: Iterable[Pod], *, pressures: Sequence[str] = ()
+) -> Rejection | None:
+    """None to run the pod, else why not.
+
+    `others`: the pods already on the node (ended ones are ignored). `pressures`: the types of the
+    node's pressure conditions that are True.
+    """
+    active = [other for other in others if not podutil.is_terminal(other)]
+    return (
+        _evicted(pod, pressures)
+        or _resources(pod.spec, node, active)
+        or _node_affinity(pod, node)
+        or _node_name(pod, node)
+        or _ports(pod.spec, active)
+        or _taints(pod.spec, node)
+    )
+
+
+def is_critical(pod: Pod) -> bool:
+    """Whether a pod's priority exempts it from eviction."""
+    return pod.spec.priority is not None and pod.spec.priority >= CRITICAL_PRIORITY
+
+
+def _evicted(pod: Pod, pressures: Sequence[str]) -> Rejection | None:
+    present = [type_ for type_ in _PRESSURES if type_ in pressures]
+    if not present or is_critical(pod):
+        return None
+    if present == [_MEMORY_PRESSURE]:
+        taint = Taint(key="node.kubernetes.io/memory-pressure", effect="NoSchedule")
+        best_effort = pod.status.qos_class in ("", "BestEffort")
+        if not best_effort or scheduling.tolerated(pod.spec.tolerations, taint):
+            return None
+    return Rejection("Evicted", f"The node had condition: [{' '.join(present)}]. ")
+
+
+def _resources(spec: PodSpec, node: Node, active: Sequence[Pod]) -> Rejection | None:
+    capacity = scheduling.allocatable_amounts(node.status.allocatable)
+    room = capacity.get("pods", 0)
+    if len(active) + 1 > room:
+        return _out_of("pods", 1, len(active), room)
+    wanted = {name: n for name, n in scheduling.pod_requests(spec).items() if n > 0}
+    if not wanted:
+        return None
+    used: dict[str, int] = {}
+    for other in active:
+        for name, amount in scheduling.pod_requests(other.spec).items():
+            used[name] = used.get(name, 0) + amount
+    for name in sorted(wanted, key=lambda name: (_RESOURCE_ORDER.get(name, 3), name)):
+        if wanted[name] > capacity.get(name, 0) - used.get(name, 0):
+            return _out_of(name, wanted[name], used.get(name, 0), capacity.get(name, 0))
+    return None
+
+
+def _out_of(resource: str, requested: int, used: int, capacity: int) -> Rejection:
+    return Rejection(
+        f"OutOf{resource}",
+        f"Node didn't have enough resource: {resource}, "
+        f"requested: {requested}, used: {used}, capacity: {capacity}",
+    )
+
+
+def _node_affinity(pod: Pod, node: Node) -> Rejection | None:
+    if scheduling.matches_node(pod.spec, node):
+        return None
+    return _predicate("NodeAffinity", "node(s) didn't match Pod's node affinity/selector")
+
+
+def _node_name(pod: Pod, node: Node) -> Rejection | None:
+    if pod.spec.node_name in ("", node.metadata.name):
+        return None
+    return _predicate("NodeName", "node(s) didn't match the requested node name")
+
+
+def _ports(spec: PodSpec, active: Sequence[Pod]) -> Rejection | None:
+    wanted = scheduling.host_ports(spec)
+    if not wanted:
+        return None
+    used = [port for other in active for port in scheduling.host_ports(other.spec)]
+    if not scheduling.ports_conflict(wanted, used):
+        return None
+    return _predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports")
+
+
+def _taints(spec: PodSpec, node: Node) -> Rejection | None:
+    if not scheduling.first_untolerated(node.spec.taints, spec.tolerations, scheduling.NO_EXECUTE):
+        return None
+    return _predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate")
+
+
+def _predicate(reason: str, why: str) -> Rejection:
+    return Rejection(reason, f"Predicate {reason} failed: {why}")

@@ -1,0 +1,127 @@
+"""How a fake container behaves: the `kubeherd.io/...` annotations of its pod, and its image's name.
+
+A pod-wide annotation (`kubeherd.io/crash-after-seconds`) holds for every regular container and
+sidecar, one with a container's name (`kubeherd.io/web.crash-after-seconds`) for that container
+only and before the pod-wide one. Regular init containers heed only annotations with their name,
+except for those on pulling. docs/fake-pods.md lists them. Invariant: a value that cannot be parsed
+counts as absent, because a pod must never be stuck on a typing error in an experiment.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+PREFIX: Final = "kubeherd.io/"
+UNPULLABLE: Final = ("nonexistent", "non-existent")
+"""An image whose reference contains one of these never pulls (DESIGN section 3)."""
+
+
+class Behaviour(msgspec.Struct, frozen=True, gc=False):
+    """What one fake container does; times in nominal seconds, None: never."""
+
+    pull_delay_s: float = 0.0
+    pull_error: str = ""
+    start_delay_s: float = 0.0
+    ready_delay_s: float = 0.0
+    crash_after_s: float | None = None
+    crash_times: int | None = None
+    exit_code: int = 1
+    run_for_s: float | None = None
+    oom_after_s: float | None = None
+    stop_delay_s: float = 0.0
+    stop_exit_code: int = 0
+    prestop_s: float = 0.0
+    fail_readiness: bool = False
+    fail_liveness_after_s: float | None = None
+    fail_startup: bool = False
+
+
+DEFAULT: Final = Behaviour()
+"""Everything at once, gracefully and successfully, and the process runs for ever."""
+
+RUNS_TO_COMPLETION: Final = Behaviour(run_for_s=0.0)
+"""What a regular init container does without annotations."""
+
+_PULL_KEYS: Final = ("pull-delay-seconds", "pull-error")
+
+
+def pull_error(image: str, behaviour: Behaviour) -> str:
+    """The runtime's error for pulling this image, or "" if it can be pulled."""
+    if behaviour.pull_error:
+        return behaviour.pull_error
+    if any(word in image for word in UNPULLABLE):
+        return (
+            f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": '
+            "pull access denied, repository does not exist or may require authorization"
+        )
+    return ""
+
+
+def behaviour(
+    annotations: Mapping[str, str], container: str, *, runs_to_completion: bool = False
+) -> Behaviour:
+    """The behaviour of one container; `runs_to_completion` for a regular init container."""
+    if not any(key.startswith(PREFIX) for key in annotations):
+        return RUNS_TO_COMPLETION if runs_to_completion else DEFAULT
+    return _parse(annotations, container, runs_to_completion)
+
+
+def _parse(annotations: Mapping[str, str], container: str, runs_to_completion: bool) -> Behaviour:
+    def text(name: str) -> str | None:
+        own = annotations.get(f"{PREFIX}{container}.{name}")
+        if own is not None or (runs_to_completion and name not in _PULL_KEYS):
+            return own
+        return annotations.get(PREFIX + name)
+
+    def seconds(name: str) -> float | None:
+        return parse_seconds(text(name))
+
+    run_for_s = seconds("run-for-seconds")
+    crash_after_s = seconds("crash-after-seconds")
+    oom_after_s = seconds("oom-after-seconds")
+    if runs_to_completion and run_for_s is None and crash_after_s is None and oom_after_s is None:
+        run_for_s = 0.0
+    return Behaviour(
+        pull_delay_s=seconds("pull-delay-seconds") or 0.0,
+        pull_error=text("pull-error") or "",
+        start_delay_s=seconds("start-delay-seconds") or 0.0,
+        ready_delay_s=seconds("ready-delay-seconds") or 0.0,
+        crash_after_s=crash_after_s,
+        crash_times=_integer(text("crash-times")),
+        exit_code=_exit_code(text("exit-code"), 1),
+        run_for_s=run_for_s,
+        oom_after_s=oom_after_s,
+        stop_delay_s=seconds("stop-delay-seconds") or 0.0,
+        stop_exit_code=_exit_code(text("stop-exit-code"), 0),
+        prestop_s=seconds("prestop-seconds") or 0.0,
+        fail_readiness=is_true(text("fail-readiness")),
+        fail_liveness_after_s=seconds("fail-liveness-after-seconds"),
+        fail_startup=is_true(text("fail-startup")),
+    )
+
+
+def parse_seconds(text: str | None) -> float | None:
+    """Non-negative, finite seconds, or None."""
+    try:
+        value = float(text) if text is not None else -1.0
+    except ValueError:
+        return None
+    return value if 0.0 <= value < 1e9 else None
+
+
+def is_true(text: str | None) -> bool:
+    """Whether an annotation's value says yes."""
+    return text is not None and text.strip().lower() in ("true", "1", "yes")
+
+
+def _integer(text: str | None) -> int | None:
+    try:
+        return int(text) if text is not None else None
+    except ValueError:
+        return None
+
+
+def _exit_code(text: str | None, default: int) -> int:
+    code = _integer(text)
+    return code if code is not None and 0 <= code <= 255 else default

@@ -1,0 +1,279 @@
+"""Many nodes in one process: each with its own identity, heartbeats and pods.
+
+What nodes share is what costs: timers, the bound on writes under way, and, with one credential
+for all (`fleet_kubeconfig`), one connection pool and one watch for the pods of all of them.
+Invariants: a node's failure to register does not hold up the others; a stop ends the tasks and
+leaves Node, Lease and pods in the API as they are.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from agents import heartbeat, node
+from agents.heartbeat import StatusReporter
+from agents.kubelet import Kubelet
+from agents.lease import LeaseKeeper
+from agents.node import NodeConfig, NodeIdentity
+from agents.podlog import PodLog
+from agents.registration import Registered, Registrar
+from agents.timers import Timers
+from cluster.api.jsontypes import JsonObject
+from cluster.api.kinds import NODES, PODS
+from cluster.api.objects import Node, Pod
+from cluster.api.timestamps import format_time
+from cluster.client.client import ApiClient
+from cluster.client.events import EventRecorder, ObjectReference
+from cluster.client.reflector import Reflector
+from cluster.runtime.clock import Clock
+from cluster.runtime.rng import Rng
+
+MAX_WRITES: Final = 32
+MAX_STARTING: Final = 32
+SYNC_TIMEOUT_S: Final = 3600.0
+NOT_YET_READY: Final = "container runtime status check may not have completed yet"
+
+_log = structlog.get_logger(__name__)
+
+
+class Shared(msgspec.Struct, frozen=True, kw_only=True):
+    """What all nodes of a process share."""
+
+    clock: Clock
+    rng: Rng
+    timers: Timers
+    tasks: asyncio.TaskGroup
+    writes: asyncio.Semaphore
+    registrar: Registrar
+    reboot: bool = False
+    pod_log: PodLog | None = None
+
+
+class Watches:
+    """The watches of pods and Nodes that one or all nodes of the process use."""
+
+    def __init__(self, client: ApiClient, clock: Clock, rng: Rng, node_name: str = "") -> None:
+        """`node_name` empty: of all nodes, filtered here."""
+        pods = f"spec.nodeName={node_name}" if node_name else "spec.nodeName!="
+        nodes = f"metadata.name={node_name}" if node_name else ""
+        self.pods = Reflector(
+            client, PODS, Pod, field_selector=pods, clock=clock, rng=rng.child("pods")
+        )
+        self.nodes = Reflector(
+            client, NODES, Node, field_selector=nodes, clock=clock, rng=rng.child("nodes")
+        )
+        self._kubelets: dict[str, Kubelet] = {}
+        self._on_node: dict[str, Callable[[Node | None, Node | None], None]] = {}
+        self.pods.on_change(self._pod_changed)
+        self.nodes.on_change(self._node_changed)
+
+    def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Run both watches as tasks of the owner."""
+        tasks.create_task(self.pods.run(), name="watch-pods")
+        tasks.create_task(self.nodes.run(), name="watch-nodes")
+
+    def attach(
+        self,
+        name: str,
+        kubelet: Kubelet,
+        on_node: Callable[[Node | None, Node | None], None],
+    ) -> None:
+        """From now on tell `kubelet` of its pods and `on_node` of its Node; begins with those
+        that are known."""
+        self._kubelets[name] = kubelet
+        self._on_node[name] = on_node
+        for pod in [p for p in self.pods.cache.values() if p.spec.node_name == name]:
+            kubelet.observe(None, pod)
+
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        pod = new or old
+        kubelet = self._kubelets.get(pod.spec.node_name) if pod is not None else None
+        if kubelet is not None:
+            kubelet.observe(old, new)
+
+    def _node_changed(self, old: Node | None, new: Node | None) -> None:
+        changed = new or old
+        tell = self._on_node.get(changed.metadata.name) if changed is not None else None
+        if tell is not None:
+            tell(old, new)
+
+
+class NodeAgent:
+    """One node: registers, then keeps lease, status and pods until its tasks are cancelled."""
+
+    def __init__(
+        self, config: NodeConfig, client: ApiClient, watches: Watches, shared: Shared
+    ) -> None:
+        self._config = config
+        self._client = client
+        self._watches = watches
+        self._shared = shared
+        self._rng = shared.rng.child(config.name)
+        self._recorder = EventRecorder(
+            client, "kubelet", config.name, shared.clock, self._rng.child("events")
+        )
+        self._reporter: StatusReporter | None = None
+
+    async def start(self) -> None:
+        """Register and start the node's tasks; returns when its status is reported."""
+        shared, config = self._shared, self._config
+        tasks, clock = shared.tasks, shared.clock
+        tasks.create_task(self._recorder.run(), name=f"events-{config.name}")
+        self._node_event("Normal", "Starting", "Starting kubelet.")
+        registered = await shared.registrar.register(
+            self._client, config, reboot=shared.reboot, status_of=self._initial_status
+        )
+        if registered.rebooted:
+            boot_id = registered.identity.boot_id
+            message = f"Node {config.name} has been rebooted, boot id: {boot_id}"
+            self._node_event("Warning", "Rebooted", message)
+        _log.info("node_registered", node=config.name, created=registered.created)
+        lease = LeaseKeeper(
+            self._client,
+            config.name,
+            clock,
+            self._rng.child("lease"),
+            node_uid=lambda: self._node_uid(registered),
+            interval_s=self._interval_s,
+        )
+        tasks.create_task(lease.run(new_node=registered.created), name=f"lease-{config.name}")
+        kubelet = self._kubelet(registered)
+        self._reporter = reporter = StatusReporter(
+            self._client,
+            config,
+            registered.identity,
+            clock,
+            self._rng.child("status"),
+            observed=self._observed,
+            images=lambda: kubelet.runtime.images,
+            events=self._node_event,
+            existing=registered.tree,
+        )
+        tasks.create_task(reporter.run(), name=f"status-{config.name}")
+        await clock.wait_for(self._watches.nodes.synced.wait(), SYNC_TIMEOUT_S)
+        self._watches.attach(config.name, kubelet, self._node_changed)
+        await clock.wait_for(self._watches.pods.synced.wait(), SYNC_TIMEOUT_S)
+        await clock.wait_for(reporter.reported.wait(), SYNC_TIMEOUT_S)
+
+    def _kubelet(self, registered: Registered) -> Kubelet:
+        shared = self._shared
+        return Kubelet(
+            client=self._client,
+            config=self._config,
+            identity=registered.identity,
+            rebooted=registered.rebooted,
+            observed_node=self._observed,
+            initial_node=msgspec.convert(registered.tree, Node),
+            recorder=self._recorder,
+            timers=shared.timers,
+            tasks=shared.tasks,
+            writes=shared.writes,
+            clock=shared.clock,
+            rng=self._rng.child("pods"),
+            pod_log=shared.pod_log,
+        )
+
+    def _initial_status(self, identity: NodeIdentity) -> JsonObject:
+        now = format_time(self._shared.clock.now())
+        wanted = node.conditions(self._config.annotations, NOT_YET_READY)
+        trees, _, _ = node.condition_trees(wanted, {}, now)
+        return {**node.status_content(self._config, identity, ()), "conditions": trees}
+
+    def _observed(self) -> Node | None:
+        return self._watches.nodes.cache.get("", self._config.name)
+
+    def _node_uid(self, registered: Registered) -> str:
+        if not self._watches.nodes.synced.is_set():
+            return registered.uid
+        seen = self._observed()
+        return seen.metadata.uid if seen is not None else ""
+
+    def _interval_s(self) -> float:
+        seen = self._observed()
+        return heartbeat.interval_s(
+            seen.metadata.annotations if seen is not None else self._config.annotations
+        )
+
+    def _node_changed(self, old: Node | None, new: Node | None) -> None:
+        if new is None:
+            _log.warning("node_deleted", node=self._config.name, note="not registered again")
+            return
+        if old is None:
+            return
+        if old.spec.unschedulable != new.spec.unschedulable:
+            reason = "NodeNotSchedulable" if new.spec.unschedulable else "NodeSchedulable"
+            message = f"Node {self._config.name} status is now: {reason}"
+            self._node_event("Normal", reason, message)
+        if old.metadata.annotations != new.metadata.annotations and self._reporter is not None:
+            self._reporter.look_again()
+
+    def _node_event(self, type_: str, reason: str, message: str) -> None:
+        reference = ObjectReference(api_version="v1", kind="Node", name=self._config.name)
+        self._recorder.event(reference, type_, reason, message)
+
+
+class Fleet:
+    """All nodes of a process. `run` ends only by cancellation or an unexpected error."""
+
+    def __init__(
+        self,
+        configs: Sequence[NodeConfig],
+        client_for: Callable[[str], ApiClient],
+        *,
+        one_identity: bool,
+        clock: Clock,
+        rng: Rng,
+        reboot: bool = False,
+        pod_log: PodLog | None = None,
+    ) -> None:
+        """`client_for(name)`: a client with a node's identity; the same for all if
+        `one_identity`."""
+        self._configs = configs
+        self._client_for = client_for
+        self._one_identity = one_identity
+        self._clock = clock
+        self._rng = rng
+        self._reboot = reboot
+        self._pod_log = pod_log
+
+    async def run(self, on_ready: Callable[[], None]) -> None:
+        """Run the nodes; calls `on_ready` once, when all of them have reported their status."""
+        clock, rng = self._clock, self._rng
+        async with asyncio.TaskGroup() as tasks:
+            timers = Timers(clock)
+            tasks.create_task(timers.run(), name="timers")
+            shared = Shared(
+                clock=clock,
+                rng=rng,
+                timers=timers,
+                tasks=tasks,
+                writes=asyncio.Semaphore(MAX_WRITES),
+                registrar=Registrar(clock, rng.child("registrar")),
+                reboot=self._reboot,
+                pod_log=self._pod_log,
+            )
+            await self._start(shared)
+            on_ready()
+
+    async def _start(self, shared: Shared) -> None:
+        common = self._watches("", shared) if self._one_identity else None
+        at_once = asyncio.Semaphore(MAX_STARTING)
+
+        async def start(config: NodeConfig) -> None:
+            watches = common or self._watches(config.name, shared)
+            client = self._client_for(config.name)
+            async with at_once:
+                await NodeAgent(config, client, watches, shared).start()
+
+        async with asyncio.TaskGroup() as starting:
+            for config in self._configs:
+                starting.create_task(start(config), name=f"start-{config.name}")
+
+    def _watches(self, node_name: str, shared: Shared) -> Watches:
+        client = self._client_for(node_name)
+        watches = Watches(client, self._clock, self._rng.child(f"watch/{node_name}"), node_name)
+        watches.start(shared.tasks)
+        return watches
