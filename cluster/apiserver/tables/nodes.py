@@ -1,0 +1,125 @@
+"""The columns of nodes, leases and the objects around them (spec api-machinery, 15)."""
+
+from datetime import datetime
+
+from cluster.api.jsontypes import JsonObject
+from cluster.apiserver.tables.columns import (
+    AGE,
+    NAME,
+    NONE,
+    UNKNOWN,
+    Cell,
+    Column,
+    Printer,
+    age,
+    condition,
+    items,
+    member,
+    name_of,
+)
+
+_ROLE_PREFIX = "node-role.kubernetes.io/"
+_ROLE_LABEL = "kubernetes.io/role"
+
+
+def status_word(node: JsonObject) -> str:
+    """``Ready``, ``NotReady`` or ``Unknown``, with ``,SchedulingDisabled`` if cordoned."""
+    ready = condition(node, "Ready")
+    word = "Unknown"
+    if ready:
+        word = "Ready" if ready.get("status") == "True" else "NotReady"
+    return f"{word},SchedulingDisabled" if member(node, "spec").get("unschedulable") else word
+
+
+def roles(node: JsonObject) -> str:
+    """The roles that labels give a node, sorted, or ``<none>``."""
+    found = set()
+    for key, value in member(node, "metadata", "labels").items():
+        if key.startswith(_ROLE_PREFIX) and key != _ROLE_PREFIX:
+            found.add(key.removeprefix(_ROLE_PREFIX))
+        elif key == _ROLE_LABEL and value:
+            found.add(value)
+    return ",".join(sorted(found)) or NONE
+
+
+def _address(node: JsonObject, kind: str) -> str:
+    for address in items(member(node, "status"), "addresses"):
+        if address.get("type") == kind:
+            return str(address.get("address") or "")
+    return NONE
+
+
+def _node(node: JsonObject, now: datetime) -> list[Cell]:
+    info = member(node, "status", "nodeInfo")
+    kernel = info.get("kernelVersion") or UNKNOWN
+    if info.get("architecture"):
+        kernel = f"{kernel} ({info['architecture']})"
+    return [
+        name_of(node),
+        status_word(node),
+        roles(node),
+        age(node, now),
+        info.get("kubeletVersion") or "",
+        _address(node, "InternalIP"),
+        _address(node, "ExternalIP"),
+        info.get("osImage") or UNKNOWN,
+        kernel,
+        info.get("containerRuntimeVersion") or UNKNOWN,
+    ]
+
+
+NODES = Printer(
+    (
+        NAME,
+        Column("Status", description="Whether the node is ready and takes pods"),
+        Column("Roles", description="Roles that the node's labels give it"),
+        AGE,
+        Column("Version", description="Version of its kubelet"),
+        Column("Internal-IP", description="Address inside the cluster", wide=True),
+        Column("External-IP", description="Address outside the cluster", wide=True),
+        Column("OS-Image", description="Operating system", wide=True),
+        Column("Kernel-Version", description="Kernel and architecture", wide=True),
+        Column("Container-Runtime", description="Container runtime and version", wide=True),
+    ),
+    _node,
+)
+
+
+def _lease(lease: JsonObject, now: datetime) -> list[Cell]:
+    holder = member(lease, "spec").get("holderIdentity") or ""
+    return [name_of(lease), holder, age(lease, now)]
+
+
+LEASES = Printer((NAME, Column("Holder", description="Who holds the lease"), AGE), _lease)
+
+
+def _runtime_class(tree: JsonObject, now: datetime) -> list[Cell]:
+    return [name_of(tree), tree.get("handler") or "", age(tree, now)]
+
+
+RUNTIME_CLASSES = Printer(
+    (NAME, Column("Handler", description="Runtime configuration on the node"), AGE),
+    _runtime_class,
+)
+
+
+def _priority_class(tree: JsonObject, now: datetime) -> list[Cell]:
+    return [
+        name_of(tree),
+        tree.get("value") or 0,
+        bool(tree.get("globalDefault")),
+        age(tree, now),
+        tree.get("preemptionPolicy") or "PreemptLowerPriority",
+    ]
+
+
+PRIORITY_CLASSES = Printer(
+    (
+        NAME,
+        Column("Value", "integer", "Priority of pods of this class"),
+        Column("Global-Default", "boolean", "Whether pods without a class get this one"),
+        AGE,
+        Column("PreemptionPolicy", description="Whether pods of this class may evict others"),
+    ),
+    _priority_class,
+)
