@@ -7,7 +7,8 @@ import argparse
 import sys
 
 from cluster.client.client import ApiClient
-from cluster.client.kubeconfig import from_kubeconfig
+from cluster.client.http import from_kubeconfig
+from cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
 from cluster.runtime import process
 from cluster.runtime.clock import LoopClock
 from cluster.runtime.rng import Rng
@@ -44,7 +45,10 @@ def main(argv: list[str] | None = None) -> int:
     async def manage(lifecycle: process.Lifecycle) -> None:
         clock = LoopClock(arguments.speed)
         rng = Rng(arguments.seed)
-        transport = from_kubeconfig(arguments.kubeconfig)
+        try:
+            transport = from_kubeconfig(arguments.kubeconfig)
+        except KubeconfigError as error:
+            raise process.ProcessError(str(error)) from error
         try:
             client = ApiClient(transport, clock, private_features=not arguments.portable)
             elector = LeaderElector(
@@ -55,7 +59,15 @@ def main(argv: list[str] | None = None) -> int:
                 is_dead=identity.is_dead,
             )
             host = identity.hostname()
-            manager = Manager(client, clock, rng, arguments.factories, host=host, elector=elector)
+            manager = Manager(
+                client,
+                clock,
+                rng,
+                arguments.factories,
+                host=host,
+                elector=elector,
+                root_ca_pem=load_kubeconfig(arguments.kubeconfig).ca_pem,
+            )
             await manager.run(lifecycle.stop, lifecycle.ready)
         finally:
             await transport.close()

@@ -41,9 +41,17 @@ class Context:
     """What the manager gives to a controller's constructor."""
 
     def __init__(
-        self, client: ApiClient, clock: Clock, rng: Rng, informers: Informers, host: str
+        self,
+        client: ApiClient,
+        clock: Clock,
+        rng: Rng,
+        informers: Informers,
+        host: str,
+        *,
+        root_ca_pem: bytes = b"",
     ) -> None:
         self.client = client
+        self.root_ca_pem = root_ca_pem
         self.clock = clock
         self.rng = rng
         self.informers = informers
@@ -73,12 +81,13 @@ class Manager:
         *,
         host: str,
         elector: LeaderElector | None = None,
+        root_ca_pem: bytes = b"",
     ) -> None:
         self._clock = clock
         self._rng = rng
         self._elector = elector
         self._informers = Informers(client, clock, rng)
-        self._context = Context(client, clock, rng, self._informers, host)
+        self._context = Context(client, clock, rng, self._informers, host, root_ca_pem=root_ca_pem)
         self._controllers = {name: make(self._context) for name, make in factories.items()}
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:

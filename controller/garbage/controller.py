@@ -39,9 +39,9 @@ from cluster.client.events import ObjectReference
 from cluster.client.reflector import Reflector
 from cluster.client.transport import TransportError
 from cluster.client.workqueue import WorkQueue
+from controller.discovery import Kinds
 from controller.disruption.objects import PodDisruptionBudget
 from controller.garbage import plan
-from controller.garbage.discovery import Kinds
 from controller.garbage.graph import FOREGROUND, ORPHAN, Graph, Item, Todo, matches
 from controller.garbage.plan import Owner
 from controller.garbage.writer import GarbageWriter

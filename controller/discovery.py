@@ -1,4 +1,4 @@
-"""Which kinds the collector must watch: what the server offers to delete, list and watch.
+"""Which kinds there are: what the server offers to list, watch and delete.
 
 Read from discovery, so that custom resources and whatever an unknown server has are covered. Each
 group counts in its preferred version only: the same object in two versions would be two watches.
@@ -23,7 +23,17 @@ class Kinds:
         self._client = client
         self._groups: JsonObject | None = None
         self._by_kind: dict[tuple[str, str], Resource] = {}
-        self.collectable: tuple[Resource, ...] = ()
+        self.preferred: tuple[Resource, ...] = ()
+        """Every resource that the server has, in its group's preferred version."""
+
+    @property
+    def collectable(self) -> list[Resource]:
+        """The kinds that a garbage collector must watch."""
+        return [
+            resource
+            for resource in self.preferred
+            if set(resource.verbs) >= NEEDED_VERBS and resource.group_resource not in IGNORED
+        ]
 
     def for_kind(self, api_version: str, kind: str) -> Resource | None:
         """The resource behind an owner reference; None if the server does not serve it."""
@@ -44,12 +54,12 @@ class Kinds:
                     found += await self._of(group["name"], name, preferred=name == preferred)
                 except ApiError:
                     complete = False  # an extension server is down: the other groups still count
-        self.collectable = tuple(found)
+        self.preferred = tuple(found)
         self._groups = groups if complete else None
         return True
 
     async def _of(self, group: str, version: str, *, preferred: bool) -> list[Resource]:
-        """Learn the kinds of one group version; returns the collectable ones if it is preferred."""
+        """Learn the kinds of one group version; returns them if it is preferred."""
         root = f"/apis/{group}/{version}" if group else f"/api/{version}"
         document = await self._client.request("GET", root)
         out: list[Resource] = []
@@ -58,8 +68,7 @@ class Kinds:
                 continue
             resource = find(group, version, entry["name"]) or _resource(group, version, entry)
             self._by_kind[resource.api_version, resource.kind] = resource
-            wanted = preferred and set(entry.get("verbs") or ()) >= NEEDED_VERBS
-            if wanted and resource.group_resource not in IGNORED:
+            if preferred:
                 out.append(resource)
         return out
 
