@@ -1,0 +1,106 @@
+"""Certificates and kubeconfigs: whom they name, that they are reused, that nobody else can look."""
+
+import ssl
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from cluster.client.http import tls_context
+from cluster.client.kubeconfig import load_kubeconfig
+from cluster.launcher.errors import LauncherError
+from cluster.launcher.pki import ClusterPki
+from cluster.launcher.rundir import RunDir
+
+SERVER = "https://127.0.0.1:6443"
+
+
+def subject(pem: bytes) -> tuple[str, list[str]]:
+    name = x509.load_pem_x509_certificate(pem).subject
+    user = name.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+    groups = name.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return str(user), [str(group.value) for group in groups]
+
+
+def test_identities(rundir: RunDir):
+    ClusterPki.ensure(rundir, SERVER).ensure_nodes(["node-0"])
+    found = [
+        subject(load_kubeconfig(path).certificate_pem)
+        for path in (
+            rundir.kubeconfig,
+            rundir.controller_kubeconfig,
+            rundir.node_kubeconfig("node-0"),
+        )
+    ]
+    assert found == [
+        ("kubernetes-admin", ["system:masters"]),
+        ("system:kube-controller-manager", []),
+        ("system:node:node-0", ["system:nodes"]),
+    ]
+
+
+def test_admin_kubeconfig_is_yaml_with_everything_embedded(rundir: RunDir):
+    ClusterPki.ensure(rundir, SERVER)
+    tree = yaml.safe_load(rundir.kubeconfig.read_text())
+    assert tree["clusters"][0]["cluster"]["server"] == SERVER
+    assert set(tree["users"][0]["user"]) == {"client-certificate-data", "client-key-data"}
+
+
+def test_nothing_secret_is_readable_by_others(rundir: RunDir):
+    ClusterPki.ensure(rundir, SERVER).ensure_nodes(["node-0"])
+    for path in rundir.root.rglob("*"):
+        mode = path.stat().st_mode & 0o777
+        assert mode == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_everything_is_reused(rundir: RunDir):
+    ClusterPki.ensure(rundir, SERVER).ensure_nodes(["node-0"])
+    before = {path: path.read_bytes() for path in rundir.root.rglob("*") if path.is_file()}
+    ClusterPki.ensure(rundir, SERVER).ensure_nodes(["node-0"])
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_another_port_renews_the_kubeconfigs_but_not_the_authority(rundir: RunDir):
+    ClusterPki.ensure(rundir, SERVER)
+    authority = (rundir.pki / "ca.crt").read_bytes()
+    ClusterPki.ensure(rundir, "https://127.0.0.1:7000")
+    assert load_kubeconfig(rundir.kubeconfig).server == "https://127.0.0.1:7000"
+    assert (rundir.pki / "ca.crt").read_bytes() == authority
+
+
+def test_damaged_node_kubeconfig_is_made_again(rundir: RunDir):
+    pki = ClusterPki.ensure(rundir, SERVER)
+    path = rundir.node_kubeconfig("node-0")
+    path.write_bytes(b"")
+    pki.ensure_nodes(["node-0"])
+    assert load_kubeconfig(path).server == SERVER
+
+
+def test_damaged_authority_is_reported_and_kept(rundir: RunDir):
+    ClusterPki.ensure(rundir, SERVER)
+    (rundir.pki / "ca.key").write_text("nonsense")
+    with pytest.raises(LauncherError, match=r"certificate authority in .* is damaged"):
+        ClusterPki.ensure(rundir, SERVER)
+    assert (rundir.pki / "ca.key").read_text() == "nonsense"
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "::1", "localhost", "kubernetes.default.svc"])
+def test_server_and_client_trust_each_other(rundir: RunDir, name: str):
+    """A TLS handshake in memory, both sides checking, under every name of the server."""
+    ClusterPki.ensure(rundir, SERVER)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(rundir.pki / "apiserver.crt", rundir.pki / "apiserver.key")
+    server.load_verify_locations(rundir.pki / "ca.crt")
+    server.verify_mode = ssl.CERT_REQUIRED
+    client = tls_context(load_kubeconfig(rundir.kubeconfig))
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    left = client.wrap_bio(to_client, to_server, server_hostname=name)
+    right = server.wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(3):
+        for side in (left, right):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+    assert ((("commonName", "kubernetes-admin"),)) in right.getpeercert()["subject"]

@@ -1,0 +1,35 @@
+"""Which processes a cluster consists of, and when crashed ones start again."""
+
+from cluster.launcher import plan
+from cluster.launcher.plan import Role
+from cluster.launcher.rundir import RunDir
+from cluster.launcher.settings import Settings, StoreKind, add_nodes
+from cluster.runtime.rng import Rng
+
+
+def test_command_lines(rundir: RunDir):
+    empty = Settings(port=7001, nodes_per_agent=2, store=StoreKind.MEMORY, speed=2.0, seed=5)
+    found = plan.processes(add_nodes(empty, ["a", "b", "c"]), rundir)
+    root = str(rundir.root)
+    assert [(p.name, p.role, p.module) for p in found] == [
+        ("apiserver", Role.APISERVER, "cluster.apiserver"),
+        ("controller-manager", Role.CONTROLLER_MANAGER, "controller"),
+        ("agent-0", Role.AGENT, "agents"),
+        ("agent-1", Role.AGENT, "agents"),
+    ]
+    common = "--speed 2 --seed 5"
+    assert [" ".join(p.args) for p in found] == [
+        f"--dir {root} --port 7001 --store memory {common}",
+        f"--kubeconfig {root}/kubeconfigs/controller-manager.kubeconfig {common}",
+        f"--node a --node b --kubeconfig-dir {root}/kubeconfigs {common}",
+        f"--node c --kubeconfig-dir {root}/kubeconfigs {common}",
+    ]
+
+
+def test_back_off_grows_is_jittered_and_capped():
+    rng = Rng(1)
+    for crashes in (1, 2, 3, 20, 10**6):
+        longest = min(plan.RESTART_CAP_S, plan.RESTART_BASE_S * 2 ** min(crashes - 1, 30))
+        delays = [plan.restart_delay_s(crashes, rng) for _ in range(50)]
+        assert all(longest / 2 <= delay <= longest for delay in delays)
+        assert len(set(delays)) > 1
