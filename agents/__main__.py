@@ -104,9 +104,13 @@ def main(
         clock = LoopClock(speed)
         transports = Transports(kubeconfig_dir, fleet_kubeconfig)
         try:
+            client_for = transports.clients(clock, private_features=not json_only)
+            configs = [named(common, node) for node in dict.fromkeys(nodes)]
+            for config in configs:
+                client_for(config.name)  # an unreadable kubeconfig fails the start, not a task
             fleet = Fleet(
-                [named(common, node) for node in dict.fromkeys(nodes)],
-                transports.clients(clock, private_features=not json_only),
+                configs,
+                client_for,
                 one_identity=fleet_kubeconfig is not None,
                 clock=clock,
                 rng=Rng(seed).child(nodes[0]),

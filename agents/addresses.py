@@ -1,10 +1,11 @@
 """Addresses without a coordinator: each node has an index, from which its IP and pod range follow.
 
 Index i owns the node address 10.0.0.0 + 16 + i and the pod range number i of the /24 ranges that
-start at 10.244.0.0 and go on at 10.128.0.0. Nodes called `node-<i>` have index i; any other name
-is hashed into the upper half, and whoever registers a node passes over indexes already taken
-(the range is recorded in the Node's annotation `kubeherd.io/pod-cidr`, or taken from
-spec.podCIDR). Invariant: addresses of different indexes never overlap.
+start at 10.244.0.0 and go on at 10.128.0.0. Nodes called `node-<i>` have index i; for any other
+name the part before its trailing number is hashed into the upper half and the number added, so that
+nodes of one naming scheme never meet; whoever registers a node passes over indexes that it knows to
+be taken. The range is recorded in the Node's annotation `kubeherd.io/pod-cidr`; a spec.podCIDR goes
+before it. Invariant: addresses of different indexes never overlap.
 """
 
 import hashlib
@@ -30,13 +31,20 @@ def index_for(name: str, taken: Collection[int] = ()) -> int:
     match = _NUMBERED_NAME.fullmatch(name)
     if match and int(match[1]) < _NUMBERED and int(match[1]) not in taken:
         return int(match[1])
-    digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+    prefix, number = _split(name)
+    start = int.from_bytes(hashlib.sha256(prefix.encode()).digest()[:4], "big") + number
     span = RANGES - _NUMBERED
     for offset in range(span):
-        index = _NUMBERED + (digest + offset) % span
+        index = _NUMBERED + (start + offset) % span
         if index not in taken:
             return index
     raise ValueError("every pod range is taken")
+
+
+def _split(name: str) -> tuple[str, int]:
+    """A name without its trailing number, and that number: `worker-12` and 12."""
+    prefix = name.rstrip("0123456789")
+    return prefix, int(name[len(prefix) :][-9:] or 0)
 
 
 def is_numbered(name: str) -> bool:
