@@ -65,3 +65,6 @@ def _one_line(error: Exception) -> str:
 
 for _command in (up, down, status, node, logs):
     main.add_command(_command)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""The `herd` fixture: a running multi-process cluster for one async test.
+
+    async def test_something(herd):
+        await herd.apply(daemonset("web"))
+        await herd.until(lambda: len(herd.pods("web")) == 3, "a pod on every node")
+
+Each test has a cluster of its own (own directory, free port, seed 1), gone afterwards whatever
+happens; `@pytest.mark.herd(nodes=2, speed=5)` changes its settings. Waits end at the first change
+that fulfils them. On a failure the logs of the processes are shown.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from cluster.api.jsontypes import JsonObject
+from cluster.api.kinds import DAEMONSETS
+from cluster.api.objects import DaemonSet, Pod
+from cluster.client.client import ApiClient, PatchKind
+from cluster.launcher import lifecycle
+from cluster.launcher.control import Op
+from cluster.launcher.handle import ClusterHandle
+from cluster.launcher.plan import Role
+from cluster.launcher.view import ClusterView
+
+DEFAULTS = {"nodes": 3, "speed": 20.0, "seed": 1}
+LOG_TAIL_LINES = 15
+
+
+class Herd:
+    """A running cluster and what a test does with it."""
+
+    def __init__(self, handle: ClusterHandle, view: ClusterView) -> None:
+        self.handle = handle
+        self.view = view
+
+    @property
+    def client(self) -> ApiClient:
+        return self.view.client
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.handle.rundir.kubeconfig
+
+    def pods(self, owner: str = "") -> list[Pod]:
+        return self.view.pods(owner)
+
+    def ready_on(self, owner: str) -> list[str]:
+        """The nodes with a ready pod of this owner, a node for each pod."""
+        return [p.spec.node_name for p in self.pods(owner) if p.ready and not terminating(p)]
+
+    def daemonset(self, name: str, namespace: str = "default") -> DaemonSet:
+        found = self.view.daemonset(namespace, name)
+        assert found is not None
+        return found
+
+    async def apply(self, obj: JsonObject) -> JsonObject:
+        return await self.client.create(DAEMONSETS, obj)
+
+    async def set_image(self, name: str, image: str) -> None:
+        container = {"name": "main", "image": image}
+        patch = {"spec": {"template": {"spec": {"containers": [container]}}}}
+        await self.client.patch(DAEMONSETS, name, patch, "default", kind=PatchKind.STRATEGIC)
+
+    async def until(self, condition: Callable[[], bool], what: str, timeout_s: float = 30) -> None:
+        await self.view.until(condition, what, timeout_s)
+
+    async def until_running(self, name: str, *nodes: str) -> None:
+        """Wait for exactly one ready pod on each of these nodes and for the status to say so."""
+
+        def running() -> bool:
+            daemonset = self.view.daemonset("default", name)
+            return (
+                daemonset is not None
+                and self.ready_on(name) == sorted(nodes)
+                and daemonset.status.observed_generation == daemonset.metadata.generation
+                and daemonset.status.updated_number_scheduled == len(nodes)
+                and daemonset.status.number_available == len(nodes)
+            )
+
+        await self.until(running, f"{name} on {', '.join(nodes)}")
+
+    async def node(self, op: Op, *nodes: str, count: int = 0) -> list[str]:
+        return list(await asyncio.to_thread(self.handle.node, op, *nodes, count=count))
+
+    async def crash(self, role: Role | str) -> None:
+        await asyncio.to_thread(self.handle.crash, role)
+
+
+def terminating(pod: Pod) -> bool:
+    return pod.metadata.deletion_timestamp is not None
+
+
+@pytest.fixture
+def daemonset() -> Callable[..., JsonObject]:
+    """Makes a DaemonSet with one container `main`; further arguments go into its spec."""
+
+    def make(name: str, image: str = "app:1", **spec: object) -> JsonObject:
+        labels = {"app": name}
+        return {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {
+                "selector": {"matchLabels": labels},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {"containers": [{"name": "main", "image": image}]},
+                },
+                **spec,
+            },
+        }
+
+    return make
+
+
+@pytest.fixture
+async def herd(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Herd]:
+    marker = request.node.get_closest_marker("herd")
+    options = {**DEFAULTS, **(marker.kwargs if marker else {})}
+    handle = ClusterHandle(tmp_path / "herd", lifecycle.new_settings(**options))
+    try:
+        await asyncio.to_thread(handle.up)
+        async with handle.view() as view:
+            names = set(handle.settings.node_names)
+            await view.until(lambda: view.ready_nodes() >= names, "all nodes Ready")
+            yield Herd(handle, view)
+    finally:
+        await asyncio.to_thread(handle.down)
+        _show_logs(handle)
+
+
+def _show_logs(handle: ClusterHandle) -> None:
+    """Print the ends of the logs: pytest shows them with a failed test."""
+    for path in sorted(handle.rundir.logs.glob("*.log")):
+        print(f"--- {path.name}")
+        print(*path.read_text().splitlines()[-LOG_TAIL_LINES:], sep="\n")

@@ -1,0 +1,117 @@
+"""kill -9 at bad moments: no acknowledged write is lost, nothing runs twice, pods converge."""
+
+import asyncio
+
+import pytest
+
+from cluster.api.errors import AlreadyExists, ApiError
+from cluster.api.kinds import CONFIGMAPS
+from cluster.api.objects import PartialObject
+from cluster.client.transport import TransportError
+from cluster.launcher.plan import Role
+from cluster.launcher.state import ProcessState
+
+pytestmark = pytest.mark.integration
+
+
+class Writer:
+    """Creates ConfigMaps one after the other and remembers what was acknowledged."""
+
+    def __init__(self, herd, name: str) -> None:
+        self._herd = herd
+        self._name = name
+        self.acknowledged: dict[str, str] = {}
+
+    async def write(self) -> None:
+        number = 0
+        while True:
+            name = f"{self._name}-{number}"
+            body = {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": name, "namespace": "default"},
+                "data": {"number": str(number)},
+            }
+            try:
+                created = await self._herd.client.create(CONFIGMAPS, body)
+            except AlreadyExists:
+                number += 1  # it was written, only the answer was lost
+            except (TransportError, ApiError):
+                await asyncio.sleep(0.01)
+            else:
+                self.acknowledged[name] = created["metadata"]["resourceVersion"]
+                number += 1
+
+
+async def test_api_server_killed_during_writes(herd, daemonset):
+    await herd.apply(daemonset("web"))
+    writers = [Writer(herd, f"writer-{number}") for number in range(4)]
+    tasks = [asyncio.create_task(writer.write()) for writer in writers]
+    for _ in range(3):
+        before = sum(len(writer.acknowledged) for writer in writers)
+        await herd.crash(Role.APISERVER)
+        async with asyncio.timeout(30):
+            # the writers go on by themselves; there is no event to wait for
+            while sum(len(w.acknowledged) for w in writers) < before + 40:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    listed = (await herd.client.list(CONFIGMAPS, PartialObject, "default")).items
+    stored = {item.metadata.name: item.metadata.resource_version for item in listed}
+    acknowledged = {n: v for writer in writers for n, v in writer.acknowledged.items()}
+    assert acknowledged.items() <= stored.items()
+    assert len(set(acknowledged.values())) == len(acknowledged), "a revision was given out twice"
+    await herd.until_running("web", "node-0", "node-1", "node-2")
+
+
+async def test_controller_manager_killed_during_a_rollout(herd, daemonset):
+    await herd.apply(daemonset("web", "app:1"))
+    await herd.until_running("web", "node-0", "node-1", "node-2")
+    await herd.set_image("web", "app:2")
+    await herd.until(
+        lambda: herd.daemonset("web").status.updated_number_scheduled in (1, 2),
+        "the rollout has begun",
+    )
+    await herd.crash(Role.CONTROLLER_MANAGER)
+    await herd.until(
+        lambda: {p.spec.containers[0].image for p in herd.pods("web")} == {"app:2"},
+        "the new image everywhere",
+    )
+    await herd.until_running("web", "node-0", "node-1", "node-2")
+
+
+async def test_agent_killed_takes_its_node_and_pods_back(herd, daemonset):
+    await herd.apply(daemonset("web"))
+    await herd.until_running("web", "node-0", "node-1", "node-2")
+    before = {pod.metadata.uid for pod in herd.pods("web")}
+    await herd.crash("node-0")
+    async with asyncio.timeout(20):
+        # the supervisor is asked; it tells nobody by itself
+        while not restarted(await asyncio.to_thread(herd.handle.process, "node-0")):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await herd.until_running("web", "node-0", "node-1", "node-2")
+    assert {pod.metadata.uid for pod in herd.pods("web")} == before
+    assert all(status["restartCount"] == 0 for status in container_statuses(herd))
+
+
+def restarted(process: ProcessState) -> bool:
+    return process.restarts == 1 and process.ready
+
+
+def container_statuses(herd) -> list[dict]:
+    return [status for pod in herd.pods("web") for status in pod.status.container_statuses]
+
+
+async def test_down_and_up_brings_everything_back(herd, daemonset):
+    await herd.apply(daemonset("web"))
+    await herd.until_running("web", "node-0", "node-1", "node-2")
+    before = {pod.metadata.uid for pod in herd.pods("web")}
+    assert await asyncio.to_thread(herd.handle.down)
+    assert not await asyncio.to_thread(herd.handle.down)
+    await asyncio.to_thread(herd.handle.up)
+    async with herd.handle.view() as view:
+        await view.until(lambda: len(view.ready_nodes()) == 3, "all nodes Ready")
+        assert {pod.metadata.uid for pod in view.pods("web")} == before
+        await view.until(lambda: all(p.ready for p in view.pods("web")), "all pods ready")
