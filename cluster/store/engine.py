@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+FIRST_REVISION = 1
+"""The revision of an empty store; 0 means something else in the API ("any")."""
+
 
 class StoreError(Exception):
     """The store cannot be opened or written: one line for a person, saying what to do."""

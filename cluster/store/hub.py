@@ -1,9 +1,10 @@
 """The watch hub: brings committed events to those who watch, and to nobody else.
 
-Watchers are indexed by (resource, namespace) or (resource, node), so an event costs what its
-interested watchers cost. Invariants: a subscription sees every matching event after its revision
-exactly once and in revision order, or ends with Expired; every queue is bounded; a waiter that was
-made in the same step as its look into the history misses nothing.
+Watchers are indexed by node, name, namespace or resource, whichever is narrowest, so an event
+costs what its interested watchers cost. Invariants: a subscription sees every matching event after
+its revision exactly once and in revision order, or ends with Expired; every queue is bounded; a
+waiter that was made in the same step as its look into the history misses nothing; watchers are told
+in the order in which they came.
 """
 
 import asyncio
@@ -13,29 +14,36 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cluster.api.errors import Expired
-from cluster.store.state import EventType, History, Record, WatchEvent
+from cluster.store.history import History, nodes_of
+from cluster.store.state import NODE_INDEXED, EventType, Record, WatchEvent
 
 MAX_QUEUED_EVENTS = 10_000
 """Per subscription: one that is further behind is ended with 410 and lists again."""
+
+RECENT_EVENTS = 1000
+"""So many of the newest events keep their encodings."""
 
 Predicate = Callable[[Record], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class WatchFilter:
-    """What a watcher wants: a resource, perhaps one namespace, perhaps the pods of one node, and
-    a predicate for the rest of its label and field selectors."""
+    """What a watcher wants: a resource, perhaps one namespace, perhaps the pods of one node or
+    objects of one name, and a predicate for the rest of its label and field selectors."""
 
     resource_key: str
     namespace: str = ""
     node_name: str = ""
     matches: Predicate | None = None
+    name: str = ""
 
     def wants(self, record: Record | None) -> bool:
         """Whether this state of an object is visible through the filter."""
         if record is None or (self.namespace and record.namespace != self.namespace):
             return False
-        if self.node_name and record.attrs.fields.get("spec.nodeName", "") != self.node_name:
+        if self.name and record.name != self.name:
+            return False
+        if self.node_name and record.node_name != self.node_name:
             return False
         return self.matches is None or self.matches(record)
 
@@ -111,27 +119,28 @@ class Subscription:
         self._wake.set()
 
 
-_IndexKey = tuple[str, str, str]
+_IndexKey = tuple[str, ...]
 _M = TypeVar("_M")
 
 
 def _index_key(wanted: WatchFilter) -> _IndexKey:
     if wanted.node_name:
-        return (wanted.resource_key, "", wanted.node_name)
-    return (wanted.resource_key, wanted.namespace, "")
+        return (wanted.resource_key, "node", wanted.node_name)
+    if wanted.name:
+        return (wanted.resource_key, "name", wanted.name)
+    if wanted.namespace:
+        return (wanted.resource_key, "namespace", wanted.namespace)
+    return (wanted.resource_key,)
 
 
 def _event_keys(event: WatchEvent) -> list[_IndexKey]:
     record = event.record
-    keys = [(record.resource_key, "", "")]
+    key = record.resource_key
+    keys: list[_IndexKey] = [(key,), (key, "name", record.name)]
     if record.namespace:
-        keys.append((record.resource_key, record.namespace, ""))
-    nodes = {
-        state.attrs.fields.get("spec.nodeName", "")
-        for state in (record, event.previous)
-        if state is not None
-    }
-    keys.extend((record.resource_key, "", node) for node in sorted(nodes) if node)
+        keys.append((key, "namespace", record.namespace))
+    if key == NODE_INDEXED:
+        keys.extend((key, "node", node_name) for node_name in nodes_of(event))
     return keys
 
 
@@ -141,8 +150,9 @@ class Hub:
     def __init__(self, history: History, *, max_queued_events: int = MAX_QUEUED_EVENTS) -> None:
         self._history = history
         self._limit = max_queued_events
-        self._subscriptions: dict[_IndexKey, set[Subscription]] = {}
-        self._waiters: dict[_IndexKey, set[_Waiter]] = {}
+        self._subscriptions: dict[_IndexKey, dict[Subscription, None]] = {}
+        self._waiters: dict[_IndexKey, dict[_Waiter, None]] = {}
+        self._recent: deque[WatchEvent] = deque()
         self._closed = False
 
     def events_since(self, wanted: WatchFilter, revision: int, limit: int = 0) -> list[Delivery]:
@@ -166,7 +176,7 @@ class Hub:
         if self._closed:
             subscription.close()
         else:
-            self._subscriptions.setdefault(_index_key(wanted), set()).add(subscription)
+            self._subscriptions.setdefault(_index_key(wanted), {})[subscription] = None
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -181,7 +191,7 @@ class Hub:
             return False
         waiter = _Waiter(wanted)
         key = _index_key(wanted)
-        self._waiters.setdefault(key, set()).add(waiter)
+        self._waiters.setdefault(key, {})[waiter] = None
         try:
             async with asyncio.timeout(timeout_s):
                 return await waiter.future
@@ -193,6 +203,9 @@ class Hub:
     def publish(self, events: Sequence[WatchEvent]) -> None:
         """Hand out one committed group, in revision order."""
         for event in events:
+            self._recent.append(event)
+            if len(self._recent) > RECENT_EVENTS:
+                self._recent.popleft().forget_encodings()
             for key in _event_keys(event):
                 for subscription in tuple(self._subscriptions.get(key, ())):
                     delivery = deliver(event, subscription.filter)
@@ -233,9 +246,9 @@ class _Waiter:
             self.future.set_result(value)
 
 
-def _discard(index: dict[_IndexKey, set[_M]], key: _IndexKey, member: _M) -> None:
+def _discard(index: dict[_IndexKey, dict[_M, None]], key: _IndexKey, member: _M) -> None:
     members = index.get(key)
     if members is not None:
-        members.discard(member)
+        members.pop(member, None)
         if not members:
             del index[key]

@@ -2,43 +2,59 @@
 
 Invariants: a group of writes is one transaction with full sync, off the event loop in a thread
 that owns the connection; the file is locked for as long as it is open, so two API servers never
-share it; a file that is not ours, is newer than this code or is broken is refused and left as it
-is. Rows that are superseded and no longer in the history are deleted as the history moves on.
+share it; a new file appears whole or not at all; a file that is not ours, is newer than this code
+or is broken is refused and left as it is. Rows that are superseded and no longer in the history are
+deleted as the history moves on; the revision up to which that happened is kept with them, so the
+counter never goes back even if the newest row is among the deleted.
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
+from zlib import crc32
 
 from cluster.store.engine import Row, StoreError
 
 APPLICATION_ID = 0x6B686431
 """Marks the file as kubeherd's ("khd1")."""
 SCHEMA_VERSION = 1
-_MAGIC = b"SQLite format 3\0"
 
-_SCHEMA = """
-CREATE TABLE log (
-  revision INTEGER PRIMARY KEY,
-  create_revision INTEGER NOT NULL,
-  deleted INTEGER NOT NULL,
-  resource TEXT NOT NULL,
-  namespace TEXT NOT NULL,
-  name TEXT NOT NULL,
-  value BLOB NOT NULL
-);
-CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT INTO meta VALUES ('compacted', 0);
-"""
+_MAGIC = b"SQLite format 3\0"
+_HEADER_SIZE = 100
+_USER_VERSION_AT = 60
+_APPLICATION_ID_AT = 68
+
+_CREATE = (
+    """CREATE TABLE log (
+      revision INTEGER PRIMARY KEY,
+      create_revision INTEGER NOT NULL,
+      deleted INTEGER NOT NULL,
+      resource TEXT NOT NULL,
+      namespace TEXT NOT NULL,
+      name TEXT NOT NULL,
+      checksum INTEGER NOT NULL,
+      value BLOB NOT NULL
+    )""",
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+    "INSERT INTO meta VALUES ('compacted', 0)",
+    f"PRAGMA application_id={APPLICATION_ID}",
+    f"PRAGMA user_version={SCHEMA_VERSION}",
+)
+_SELECT = (
+    "SELECT revision, create_revision, deleted, resource, namespace, name, checksum, value"
+    " FROM log ORDER BY revision"
+)
+_INSERT = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 T = TypeVar("T")
 
 
 class SqliteEngine:
-    """See `cluster.store.engine.Engine`."""
+    """See `cluster.store.engine.Engine`. The directory of `path` must exist."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,112 +62,108 @@ class SqliteEngine:
         self._thread: ThreadPoolExecutor | None = None
 
     def open(self) -> int:
+        """As `Engine.open`; creates the file if there is none."""
         try:
-            return self._open()
+            if not self.path.exists():
+                self._create()
+            self._check_header()
+            return self._connect()
         except sqlite3.OperationalError as error:
             self._abandon()
             if "locked" in str(error):
                 raise StoreError(
                     f"{self.path} is in use by another API server; stop it first"
                 ) from error
+            raise self._unusable(str(error)) from error
+        except sqlite3.DatabaseError as error:
+            self._abandon()
+            raise self._damaged(str(error)) from error
+        except OSError as error:
+            self._abandon()
+            raise self._unusable(error.strerror or str(error)) from error
+
+    def _create(self) -> None:
+        """Make an empty store beside the place and move it there whole, never over another."""
+        log = self.path.with_name(self.path.name + "-wal")
+        if log.exists():
             raise StoreError(
-                f"cannot open the store {self.path}: {error}; check that the directory exists and"
-                " can be written"
-            ) from error
-        except (sqlite3.DatabaseError, OSError) as error:
-            self._abandon()
-            raise StoreError(self._broken(str(error))) from error
-
-    def _open(self) -> int:
-        is_new = not self.path.exists() or self.path.stat().st_size == 0
-        if is_new:
-            self.path.touch(mode=0o600)
-        else:
-            with self.path.open("rb") as file:
-                if file.read(len(_MAGIC)) != _MAGIC:
-                    raise StoreError(self._broken("not an SQLite file"))
-        connection = sqlite3.connect(
-            self.path, isolation_level=None, check_same_thread=False, timeout=0.5
-        )
-        self._connection = connection
-        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-        if not is_new:
-            self._check_identity(connection)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("BEGIN IMMEDIATE")  # takes the exclusive lock and keeps it
+                f"{self.path} is missing but its log {log.name} is there: restore {self.path.name},"
+                " or move the log away to start with an empty cluster"
+            )
+        new = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        new.unlink(missing_ok=True)
         try:
-            if is_new or not _scalar(connection, "PRAGMA user_version"):
-                for statement in _SCHEMA.split(";"):
+            new.touch(mode=0o600)
+            connection = sqlite3.connect(new, isolation_level=None)
+            try:
+                connection.execute("BEGIN")
+                for statement in _CREATE:
                     connection.execute(statement)
-                connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-            compacted = _scalar(connection, "SELECT value FROM meta WHERE key = 'compacted'")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
-        return compacted
+                connection.execute("COMMIT")
+            finally:
+                connection.close()
+            self.path.hardlink_to(new)
+        finally:
+            new.unlink(missing_ok=True)
 
-    def _check_identity(self, connection: sqlite3.Connection) -> None:
-        application_id = _scalar(connection, "PRAGMA application_id")
-        version = _scalar(connection, "PRAGMA user_version")
-        if application_id == 0 and version == 0:
-            tables = _scalar(connection, "SELECT count(*) FROM sqlite_master")
-            if tables == 0:
-                return  # created, but killed before the schema was written
-        if application_id != APPLICATION_ID:
-            self._abandon()
+    def _check_header(self) -> None:
+        """Refuse what is not ours before SQLite touches it (SQLite's file format, section 1.3)."""
+        with self.path.open("rb") as file:
+            header = file.read(_HEADER_SIZE)
+        if len(header) < _HEADER_SIZE or not header.startswith(_MAGIC):
+            raise self._damaged("not an SQLite file")
+        if _number(header, _APPLICATION_ID_AT) != APPLICATION_ID:
             raise StoreError(f"{self.path} is not a kubeherd store; choose another directory")
+        version = _number(header, _USER_VERSION_AT)
         if version > SCHEMA_VERSION:
-            self._abandon()
             raise StoreError(
                 f"{self.path} was written by a newer kubeherd (schema {version}, this one knows"
                 f" {SCHEMA_VERSION}); upgrade kubeherd"
             )
 
+    def _connect(self) -> int:
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, timeout=0.5
+        )
+        self._connection = connection
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA wal_autocheckpoint=4000")  # pages, about 16 MB
+        connection.execute("BEGIN IMMEDIATE")  # takes the exclusive lock, which then stays
+        compacted = connection.execute("SELECT value FROM meta WHERE key='compacted'").fetchone()
+        connection.execute("COMMIT")
+        if compacted is None:
+            raise self._damaged("the compacted revision is missing")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+        return int(compacted[0])
+
     def replay(self) -> Iterator[Row]:
+        """As `Engine.replay`."""
         connection = self._require()
         try:
-            cursor = connection.execute(
-                "SELECT revision, create_revision, deleted, resource, namespace, name, value"
-                " FROM log ORDER BY revision"
-            )
-            for revision, created, deleted, resource, namespace, name, value in cursor:
+            for row in connection.execute(_SELECT):
+                revision, created, deleted, resource, namespace, name, checksum, value = row
+                if crc32(value) != checksum:
+                    raise self._damaged(f"wrong checksum at revision {revision}")
                 yield Row(revision, created, bool(deleted), resource, namespace, name, value)
-        except sqlite3.DatabaseError as error:
-            raise StoreError(self._broken(str(error))) from error
+        except (sqlite3.DatabaseError, TypeError) as error:
+            raise self._damaged(str(error)) from error
 
     async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
+        """As `Engine.commit`."""
         await self._in_thread(lambda: self._commit(rows, drop, compacted))
 
     def _commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
         connection = self._require()
         try:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(
-                "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        row.revision,
-                        row.create_revision,
-                        row.deleted,
-                        row.resource_key,
-                        row.namespace,
-                        row.name,
-                        row.value,
-                    )
-                    for row in rows
-                ],
-            )
+            connection.executemany(_INSERT, map(_values, rows))
             if drop:
                 connection.executemany(
                     "DELETE FROM log WHERE revision = ?", [(revision,) for revision in drop]
                 )
-                connection.execute(
-                    "UPDATE meta SET value = ? WHERE key = 'compacted'", (compacted,)
-                )
+            connection.execute("UPDATE meta SET value = ? WHERE key = 'compacted'", (compacted,))
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             if connection.in_transaction:
@@ -159,6 +171,7 @@ class SqliteEngine:
             raise StoreError(f"cannot write to the store {self.path}: {error}") from error
 
     async def close(self) -> None:
+        """As `Engine.close`."""
         if self._thread is not None:
             await self._in_thread(self._abandon)
             self._thread.shutdown(wait=True)
@@ -179,13 +192,31 @@ class SqliteEngine:
             raise StoreError(f"the store {self.path} is closed")
         return self._connection
 
-    def _broken(self, why: str) -> str:
-        return (
+    def _damaged(self, why: str) -> StoreError:
+        return StoreError(
             f"the store {self.path} is damaged ({why}); nothing was changed: restore a copy,"
             " or move it away to start with an empty cluster"
         )
 
+    def _unusable(self, why: str) -> StoreError:
+        return StoreError(
+            f"cannot open the store {self.path}: {why}; check that its directory exists and can be"
+            " written"
+        )
 
-def _scalar(connection: sqlite3.Connection, statement: str) -> int:
-    row = connection.execute(statement).fetchone()
-    return int(row[0]) if row else 0
+
+def _values(row: Row) -> tuple[int | str | bytes, ...]:
+    return (
+        row.revision,
+        row.create_revision,
+        row.deleted,
+        row.resource_key,
+        row.namespace,
+        row.name,
+        crc32(row.value),
+        row.value,
+    )
+
+
+def _number(header: bytes, at: int) -> int:
+    return int.from_bytes(header[at : at + 4], "big")

@@ -1,20 +1,17 @@
-"""The revisioned key-value state, pure: records, the committed keyspace and the event history.
+"""The revisioned key-value state, pure: records, events and the committed keyspace.
 
-Invariants: revisions only grow; a `Record` never changes once made; the keyspace holds exactly the
-effect of all events up to `revision`; the history holds every event with a revision above
-`compacted`, in order, each with the record that it replaced.
+Invariants: an object is kept as its JSON bytes only; a `Record` never changes once made; the
+keyspace holds exactly the effect of all committed events; a list that was handed out never changes.
 """
 
 from bisect import bisect_left, insort
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-import msgpack
+import msgspec
 import orjson
 
-from cluster.api.errors import Expired
 from cluster.api.jsontypes import JsonObject
 
 
@@ -30,6 +27,16 @@ AttrsOf = Callable[[str, bytes], Attrs]
 """Recomputes the attributes of a stored object: (resource key, its JSON) -> Attrs."""
 
 
+NODE_INDEXED = "pods"
+NODE_NAME_FIELD = "spec.nodeName"
+"""The resource and its selectable field that have an index of their own: kubelets watch by it."""
+
+
+def storage_key(namespace: str, name: str) -> str:
+    """``namespace/name``, or ``name`` for a cluster-scoped object."""
+    return f"{namespace}/{name}" if namespace else name
+
+
 class Record:
     """One version of one object: its key, its revision and its bytes.
 
@@ -38,7 +45,6 @@ class Record:
 
     __slots__ = (
         "_attrs",
-        "_msgpack",
         "create_revision",
         "json",
         "name",
@@ -64,10 +70,25 @@ class Record:
         self.create_revision = create_revision
         self.json = json
         self._attrs = attrs
-        self._msgpack: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"Record({self.resource_key} {self.key} @{self.revision})"
+
+    @property
+    def key(self) -> str:
+        """The storage key inside the collection; lists are ordered by it (spec section 2)."""
+        return storage_key(self.namespace, self.name)
+
+    @property
+    def node_name(self) -> str:
+        """The node that the object is bound to; "" for none, and for all kinds but pods."""
+        if self.resource_key != NODE_INDEXED:
+            return ""
+        return self.attrs.fields.get(NODE_NAME_FIELD, "")
 
     @property
     def attrs(self) -> Attrs:
+        """Labels and selectable fields, computed at most once."""
         attrs = self._attrs
         if not isinstance(attrs, Attrs):
             attrs = self._attrs = attrs(self.resource_key, self.json)
@@ -75,10 +96,9 @@ class Record:
 
     @property
     def msgpack(self) -> bytes:
-        """The object as msgpack, made on first need and kept."""
-        if self._msgpack is None:
-            self._msgpack = msgpack.packb(orjson.loads(self.json))
-        return self._msgpack
+        """The object as msgpack. Not kept: it would double the memory of the store, and events,
+        which go to many watchers, keep their own encodings while they are new."""
+        return msgspec.msgpack.encode(orjson.loads(self.json))
 
     def load(self) -> JsonObject:
         """A tree of its own for the caller, who may change it."""
@@ -117,41 +137,81 @@ class WatchEvent:
             body = self._bodies[type_, media] = make()
         return body
 
+    def forget_encodings(self) -> None:
+        """Free the encodings of an event that is no longer new; who asks gets them made again."""
+        self._bodies.clear()
 
-Key = tuple[str, str]
-"""(namespace, name): the order of lists."""
+
+_AFTER_SLASH = "0"  # the character after "/": keys that begin with "ns/" end before "ns0"
 
 
 class _Collection:
-    """All objects of one resource, ordered by key."""
+    """All objects of one resource, in the order of their storage keys."""
 
-    __slots__ = ("_keys", "_listed", "records")
+    __slots__ = ("_by_node", "_keys", "_listed", "records")
 
     def __init__(self) -> None:
-        self.records: dict[Key, Record] = {}
-        self._keys: list[Key] = []
-        self._listed: list[Record] | None = None
+        self.records: dict[str, Record] = {}
+        self._keys: list[str] | None = []  # None: to be sorted when first asked for
+        self._listed: dict[str, Sequence[Record]] = {}
+        self._by_node: dict[str, dict[str, Record]] | None = None
+
+    def load(self, record: Record, *, deleted: bool) -> None:
+        """Replay a write at start: order and index are made when first asked for."""
+        self._keys = None
+        if deleted:
+            self.records.pop(record.key, None)
+        else:
+            self.records[record.key] = record
 
     def set(self, record: Record) -> None:
-        key = (record.namespace, record.name)
-        if key not in self.records:
+        key = record.key
+        old = self.records.get(key)
+        if old is None and self._keys is not None:
             insort(self._keys, key)
         self.records[key] = record
-        self._listed = None
+        self._listed.clear()
+        if self._by_node is not None:
+            if old is not None:
+                self._unindex(self._by_node, key, old)
+            self._by_node.setdefault(record.node_name, {})[key] = record
 
-    def remove(self, key: Key) -> None:
-        if self.records.pop(key, None) is not None:
+    def remove(self, key: str) -> None:
+        old = self.records.pop(key, None)
+        if old is None:
+            return
+        if self._keys is not None:
             del self._keys[bisect_left(self._keys, key)]
-            self._listed = None
+        self._listed.clear()
+        if self._by_node is not None:
+            self._unindex(self._by_node, key, old)
 
     def list(self, namespace: str) -> Sequence[Record]:
-        if namespace:
-            low = bisect_left(self._keys, (namespace, ""))
-            high = bisect_left(self._keys, (namespace + "\0", ""))
-            return [self.records[key] for key in self._keys[low:high]]
-        if self._listed is None:
-            self._listed = [self.records[key] for key in self._keys]
-        return self._listed
+        listed = self._listed.get(namespace)
+        if listed is None:
+            if self._keys is None:
+                self._keys = sorted(self.records)
+            keys = self._keys
+            if namespace:
+                low = bisect_left(keys, f"{namespace}/")
+                keys = keys[low : bisect_left(keys, namespace + _AFTER_SLASH, low)]
+            listed = self._listed[namespace] = tuple([self.records[key] for key in keys])
+        return listed
+
+    def on_node(self, node_name: str) -> Sequence[Record]:
+        if self._by_node is None:
+            self._by_node = {}
+            for key, record in self.records.items():
+                self._by_node.setdefault(record.node_name, {})[key] = record
+        found = self._by_node.get(node_name, {})
+        return [found[key] for key in sorted(found)]
+
+    @staticmethod
+    def _unindex(by_node: dict[str, dict[str, Record]], key: str, old: Record) -> None:
+        bucket = by_node[old.node_name]
+        del bucket[key]
+        if not bucket:
+            del by_node[old.node_name]
 
 
 class Keyspace:
@@ -161,23 +221,37 @@ class Keyspace:
         self._collections: dict[str, _Collection] = {}
 
     def get(self, resource_key: str, namespace: str, name: str) -> Record | None:
+        """The object, or None."""
         collection = self._collections.get(resource_key)
-        return collection.records.get((namespace, name)) if collection else None
+        return collection.records.get(storage_key(namespace, name)) if collection else None
 
     def list(self, resource_key: str, namespace: str = "") -> Sequence[Record]:
-        """Ordered by namespace and name; the caller must not change it."""
+        """Ordered by storage key; made once until the collection's next write."""
         collection = self._collections.get(resource_key)
         return collection.list(namespace) if collection else ()
 
+    def on_node(self, resource_key: str, node_name: str) -> Sequence[Record]:
+        """The objects bound to a node, ordered by storage key."""
+        collection = self._collections.get(resource_key)
+        return collection.on_node(node_name) if collection else ()
+
     def apply(self, event: WatchEvent) -> None:
-        record = event.record
-        collection = self._collections.get(record.resource_key)
-        if collection is None:
-            collection = self._collections[record.resource_key] = _Collection()
+        """Carry out a committed write."""
+        collection = self._own(event.record.resource_key)
         if event.type is EventType.DELETED:
-            collection.remove((record.namespace, record.name))
+            collection.remove(event.record.key)
         else:
-            collection.set(record)
+            collection.set(event.record)
+
+    def load(self, record: Record, *, deleted: bool) -> None:
+        """Carry out a write while starting."""
+        self._own(record.resource_key).load(record, deleted=deleted)
+
+    def _own(self, resource_key: str) -> _Collection:
+        collection = self._collections.get(resource_key)
+        if collection is None:
+            collection = self._collections[resource_key] = _Collection()
+        return collection
 
     def __len__(self) -> int:
         return sum(len(collection.records) for collection in self._collections.values())
@@ -185,93 +259,3 @@ class Keyspace:
     def resource_keys(self) -> Sequence[str]:
         """The resources that have (or had) objects."""
         return tuple(self._collections)
-
-
-NODE_NAME_FIELD = "spec.nodeName"
-"""The selectable field that has an index of its own: kubelets watch by it."""
-
-IndexKey = tuple[str, str]
-"""(resource key, node name or "")."""
-
-
-def index_keys(event: WatchEvent) -> list[IndexKey]:
-    """The indexes that an event belongs to: its resource, and the nodes it is or was bound to."""
-    resource_key = event.record.resource_key
-    keys = [(resource_key, "")]
-    node = event.record.attrs.fields.get(NODE_NAME_FIELD, "")
-    if node:
-        keys.append((resource_key, node))
-    if event.previous is not None:
-        before = event.previous.attrs.fields.get(NODE_NAME_FIELD, "")
-        if before and before != node:
-            keys.append((resource_key, before))
-    return keys
-
-
-class History:
-    """The newest events, bounded by number and by bytes, indexed as watchers ask for them."""
-
-    def __init__(self, max_events: int, max_bytes: int, compacted: int = 0) -> None:
-        self.max_events = max_events
-        self.max_bytes = max_bytes
-        self.compacted = compacted
-        self._events: deque[WatchEvent] = deque()
-        self._bytes = 0
-        self._indexes: dict[IndexKey, deque[WatchEvent]] = {}
-
-    def __len__(self) -> int:
-        return len(self._events)
-
-    def append(self, event: WatchEvent) -> None:
-        self._events.append(event)
-        self._bytes += len(event.record.json)
-        for key in index_keys(event):
-            index = self._indexes.get(key)
-            if index is None:
-                index = self._indexes[key] = deque()
-            index.append(event)
-
-    def compact(self) -> list[WatchEvent]:
-        """Drop the oldest events until the bounds hold; returns what was dropped."""
-        dropped = []
-        while self._events and (
-            len(self._events) > self.max_events or self._bytes > self.max_bytes
-        ):
-            event = self._events.popleft()
-            self._bytes -= len(event.record.json)
-            self.compacted = event.revision
-            for key in index_keys(event):
-                index = self._indexes[key]
-                index.popleft()
-                if not index:
-                    del self._indexes[key]
-            dropped.append(event)
-        return dropped
-
-    def since(self, resource_key: str, node_name: str, revision: int) -> list[WatchEvent]:
-        """Events of the index newer than `revision`, oldest first; Expired when it is too old."""
-        if revision < self.compacted:
-            raise Expired(f"too old resource version: {revision} ({self.compacted})")
-        newer: list[WatchEvent] = []
-        for event in reversed(self._indexes.get((resource_key, node_name), ())):
-            if event.revision <= revision:
-                break
-            newer.append(event)
-        newer.reverse()
-        return newer
-
-
-def undo(
-    records: Sequence[Record], events: Sequence[WatchEvent], namespace: str
-) -> Sequence[Record]:
-    """The list as it was before `events` (ordered, oldest first) happened to it."""
-    state = {(record.namespace, record.name): record for record in records}
-    for event in reversed(events):
-        if namespace and event.record.namespace != namespace:
-            continue
-        key = (event.record.namespace, event.record.name)
-        if event.previous is None:
-            state.pop(key, None)
-        else:
-            state[key] = event.previous
-    return [state[key] for key in sorted(state)]

@@ -8,30 +8,30 @@ the serialisation point.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from sys import intern
 
 import structlog
 
 from cluster.api.errors import Expired, ServiceUnavailable
-from cluster.store.engine import Engine, Row, StoreError
+from cluster.store.engine import FIRST_REVISION, Engine, Row, StoreError
+from cluster.store.history import History, undo
 from cluster.store.hub import Hub
-from cluster.store.state import (
-    Attrs,
-    AttrsOf,
-    EventType,
-    History,
-    Keyspace,
-    Record,
-    WatchEvent,
-    undo,
-)
+from cluster.store.state import Attrs, AttrsOf, EventType, Keyspace, Record, WatchEvent
 
-MAX_HISTORY_EVENTS = 50_000
+MAX_HISTORY_EVENTS = 20_000
 MAX_HISTORY_BYTES = 32 * 1024 * 1024
-MAX_GROUP = 2_000
+MAX_GROUP = 1_000
 """Writes in one transaction at most."""
+
+MAX_STAGED = 20_000
+"""Writes that may wait for their commit; beyond it the store says that it cannot keep up."""
+
+OLD_LISTS_KEPT = 4
+"""Lists of the past that are kept for the next page of their readers."""
 
 _log = structlog.get_logger(__name__)
 
@@ -82,12 +82,13 @@ class Store:
         self._keyspace = Keyspace()
         self._history = History(max_history_events, max_history_bytes)
         self.hub = Hub(self._history)
-        self.revision = 0
-        self._staged_revision = 0
+        self.revision = FIRST_REVISION
+        self._staged_revision = FIRST_REVISION
         self._head: dict[_HeadKey, Staged] = {}
         self._pending: list[Staged] = []
         self._wake = asyncio.Event()
         self._closing = False
+        self._old_lists: OrderedDict[tuple[str, str, int], Sequence[Record]] = OrderedDict()
         self._obsolete: list[int] = []  # revisions that the next transaction may forget
 
     # --- reading: committed state only ---
@@ -97,8 +98,15 @@ class Store:
         return self._keyspace.get(resource_key, namespace, name)
 
     def list(self, resource_key: str, namespace: str = "") -> Sequence[Record]:
-        """Committed objects ordered by namespace and name; not to be changed by the caller."""
+        """Committed objects ordered by storage key (``namespace/name``, bytewise).
+
+        The same sequence until the collection's next write, so work may be cached by its identity.
+        """
         return self._keyspace.list(resource_key, namespace)
+
+    def list_on_node(self, resource_key: str, node_name: str) -> Sequence[Record]:
+        """The committed objects whose spec.nodeName is this, by index; for pods only."""
+        return self._keyspace.on_node(resource_key, node_name)
 
     def list_at(self, resource_key: str, namespace: str, revision: int) -> Sequence[Record]:
         """The list exactly as it was at `revision` <= `self.revision`; Expired if compacted."""
@@ -106,8 +114,17 @@ class Store:
             return self.list(resource_key, namespace)
         if revision < self._history.compacted:
             raise Expired("The resourceVersion for the provided list is too old.")
-        events = self._history.since(resource_key, "", revision)
-        return undo(self.list(resource_key, namespace), events, namespace)
+        key = (resource_key, namespace, revision)
+        found = self._old_lists.get(key)
+        if found is None:
+            events = self._history.since(resource_key, "", revision)
+            if not events:
+                return self.list(resource_key, namespace)
+            found = undo(self.list(resource_key, namespace), events, namespace)
+            self._old_lists[key] = found
+            if len(self._old_lists) > OLD_LISTS_KEPT:
+                self._old_lists.popitem(last=False)
+        return found
 
     @property
     def compacted(self) -> int:
@@ -166,6 +183,8 @@ class Store:
     def _stage(self, event: WatchEvent) -> Staged:
         if self._closing:
             raise ServiceUnavailable("the server is shutting down")
+        if len(self._pending) >= MAX_STAGED:
+            raise ServiceUnavailable("the store cannot keep up with the writes, try again later")
         staged = Staged(event, [])
         record = event.record
         self._staged_revision = record.revision
@@ -189,23 +208,22 @@ class Store:
     def open(self) -> None:
         """Read everything back from the engine. Raises StoreError."""
         self._history.compacted = self._engine.open()
-        self.revision = self._history.compacted
+        self.revision = max(FIRST_REVISION, self._history.compacted)
         for row in self._engine.replay():
             self._replay(row)
         self._staged_revision = self.revision
 
     def _replay(self, row: Row) -> None:
-        key = (row.resource_key, row.namespace, row.name)
+        key = (intern(row.resource_key), intern(row.namespace), row.name)
         previous = self._keyspace.get(*key)
         record = Record(*key, row.revision, row.create_revision, row.value, self._attrs_of)
         if row.deleted:
             type_ = EventType.DELETED
         else:
             type_ = EventType.ADDED if previous is None else EventType.MODIFIED
-        event = WatchEvent(type_, record, previous)
-        self._keyspace.apply(event)
+        self._keyspace.load(record, deleted=row.deleted)
         if row.revision > self._history.compacted:
-            self._history.append(event)
+            self._history.append(WatchEvent(type_, record, previous))
         self.revision = max(self.revision, row.revision)
 
     async def run(self) -> None:

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from cluster.api.errors import Expired, ServiceUnavailable
-from cluster.store.engine import Engine, MemoryEngine, Row, StoreError
+from cluster.store.engine import FIRST_REVISION, Engine, MemoryEngine, Row, StoreError
 from cluster.store.hub import WatchFilter
 from cluster.store.sqlite import SqliteEngine
 from cluster.store.state import Attrs, EventType
@@ -53,10 +53,10 @@ async def test_a_staged_write_is_seen_by_writers_only_until_its_commit(store: St
     staged = put(store, "a")
     assert store.head("pods", "ns", "a") is staged.record
     assert store.get("pods", "ns", "a") is None
-    assert store.revision == 0
+    assert store.revision == FIRST_REVISION
     await store.committed(staged)
     assert store.get("pods", "ns", "a") is staged.record
-    assert store.revision == staged.revision == 1
+    assert store.revision == staged.revision == FIRST_REVISION + 1
 
 
 async def test_a_staged_delete_hides_the_object_from_writers_and_not_from_readers(
@@ -68,7 +68,7 @@ async def test_a_staged_delete_hides_the_object_from_writers_and_not_from_reader
     assert store.get("pods", "ns", "a") is not None
     await store.committed(staged)
     assert store.get("pods", "ns", "a") is None
-    assert staged.record.load()["rv"] == 2
+    assert staged.record.load()["rv"] == 3
 
 
 async def test_lists_are_ordered_by_namespace_and_name(store: Store) -> None:
@@ -90,24 +90,24 @@ async def test_a_list_at_an_old_revision_is_what_it_was(store: Store) -> None:
     put(store, "a", v=2)
     delete(store, "b")
     await store.committed(put(store, "c"))
-    then = store.list_at("pods", "ns", 2)
+    then = store.list_at("pods", "ns", 3)
     assert [(r.name, r.load().get("v")) for r in then] == [("a", 1), ("b", None)]
-    assert [r.name for r in store.list_at("pods", "", 5)] == ["a", "c"]
+    assert [r.name for r in store.list_at("pods", "", 6)] == ["a", "c"]
 
 
 async def test_history_is_bounded_and_too_old_a_revision_is_refused() -> None:
     async with running(Store(MemoryEngine(), attrs_of, max_history_events=3)) as store:
         for index in range(6):
             await store.committed(put(store, f"p{index}"))
-        assert store.compacted == 3
+        assert store.compacted == 4
         wanted = WatchFilter("pods")
-        assert [d.event.record.name for d in store.hub.events_since(wanted, 3)] == [
+        assert [d.event.record.name for d in store.hub.events_since(wanted, 4)] == [
             "p3",
             "p4",
             "p5",
         ]
-        with pytest.raises(Expired, match=r"too old resource version: 2 \(3\)"):
-            store.hub.events_since(wanted, 2)
+        with pytest.raises(Expired, match=r"too old resource version: 3 \(4\)"):
+            store.hub.events_since(wanted, 3)
         with pytest.raises(Expired):
             store.list_at("pods", "", 2)
 
@@ -150,19 +150,19 @@ async def test_sqlite_brings_back_objects_history_and_the_revision(tmp_path: Pat
         put(store, "a", labels={"x": "2"})
         await store.committed(delete(store, "b"))
     async with running(Store(SqliteEngine(path), attrs_of)) as store:
-        assert store.revision == 4
+        assert store.revision == 5
         record = store.get("pods", "ns", "a")
         assert record is not None
-        assert (record.revision, record.create_revision) == (3, 1)
+        assert (record.revision, record.create_revision) == (4, 2)
         assert record.attrs.labels == {"x": "2"}
         assert store.get("pods", "ns", "b") is None
-        events = store.hub.events_since(WatchFilter("pods"), 1)
+        events = store.hub.events_since(WatchFilter("pods"), 2)
         assert [(d.type, d.event.revision) for d in events] == [
-            (EventType.ADDED, 2),
-            (EventType.MODIFIED, 3),
-            (EventType.DELETED, 4),
+            (EventType.ADDED, 3),
+            (EventType.MODIFIED, 4),
+            (EventType.DELETED, 5),
         ]
-        assert (await store.committed(put(store, "c"))).revision == 5
+        assert (await store.committed(put(store, "c"))).revision == 6
 
 
 async def test_compaction_deletes_superseded_rows_and_keeps_the_state(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ async def test_compaction_deletes_superseded_rows_and_keeps_the_state(tmp_path: 
     assert {row.name for row in rows} == {"a", "b"}
     async with running(Store(SqliteEngine(path), attrs_of)) as store:
         assert [r.load().get("v") for r in store.list("pods")] == [19, 3]
-        assert store.revision == 26
+        assert store.revision == 27
 
 
 async def test_two_servers_never_share_a_file(tmp_path: Path) -> None:

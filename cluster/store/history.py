@@ -1,0 +1,119 @@
+"""The newest events, kept so that watchers can resume and old lists can be made again. Pure.
+
+Bounded by number and by bytes; what falls out is compacted. Invariants: holds every event with a
+revision above `compacted`, in order; finding what is new for a watcher costs what happened to its
+resource (for a kubelet: to the pods of its node) since then, no more; starting decodes no object.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from cluster.api.errors import Expired
+from cluster.store.state import NODE_INDEXED, Record, WatchEvent
+
+_TRIM_SHARE = 16
+"""Compaction drops a sixteenth of the bound at once, so that it is rare."""
+
+
+class History:
+    """The events of the store, newest last."""
+
+    def __init__(self, max_events: int, max_bytes: int, compacted: int = 0) -> None:
+        self.max_events = max_events
+        self.max_bytes = max_bytes
+        self.compacted = compacted
+        self._events: deque[WatchEvent] = deque()
+        self._bytes = 0
+        self._by_resource: dict[str, deque[WatchEvent]] = {}
+        self._by_node: dict[str, deque[WatchEvent]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def append(self, event: WatchEvent) -> None:
+        """Add the newest event."""
+        self._events.append(event)
+        self._bytes += len(event.record.json)
+        resource_key = event.record.resource_key
+        self._by_resource.setdefault(resource_key, deque()).append(event)
+        if self._by_node is not None and resource_key == NODE_INDEXED:
+            _add_to_nodes(self._by_node, event)
+
+    def compact(self) -> list[WatchEvent]:
+        """Drop the oldest events if a bound is passed; returns what was dropped."""
+        if len(self._events) <= self.max_events and self._bytes <= self.max_bytes:
+            return []
+        keep_events = self.max_events - self.max_events // _TRIM_SHARE
+        keep_bytes = self.max_bytes - self.max_bytes // _TRIM_SHARE
+        dropped = []
+        while self._events and (len(self._events) > keep_events or self._bytes > keep_bytes):
+            dropped.append(self._drop_oldest())
+        return dropped
+
+    def _drop_oldest(self) -> WatchEvent:
+        event = self._events.popleft()
+        self._bytes -= len(event.record.json)
+        self.compacted = event.revision
+        self._by_resource[event.record.resource_key].popleft()
+        if self._by_node is not None and event.record.resource_key == NODE_INDEXED:
+            for node_name in nodes_of(event):
+                index = self._by_node[node_name]
+                index.popleft()
+                if not index:
+                    del self._by_node[node_name]
+        return event
+
+    def since(self, resource_key: str, node_name: str, revision: int) -> list[WatchEvent]:
+        """Events newer than `revision`, oldest first; Expired (410) when it is too old.
+
+        `node_name` narrows them to the pods that are or were bound to that node.
+        """
+        if revision < self.compacted:
+            raise Expired(f"too old resource version: {revision} ({self.compacted})")
+        newer: list[WatchEvent] = []
+        for event in reversed(self._candidates(resource_key, node_name)):
+            if event.revision <= revision:
+                break
+            newer.append(event)
+        newer.reverse()
+        return newer
+
+    def _candidates(self, resource_key: str, node_name: str) -> deque[WatchEvent]:
+        events = self._by_resource.get(resource_key, _NONE)
+        if not node_name or resource_key != NODE_INDEXED:
+            return events
+        if self._by_node is None:
+            self._by_node = {}
+            for event in events:
+                _add_to_nodes(self._by_node, event)
+        return self._by_node.get(node_name, _NONE)
+
+
+_NONE: deque[WatchEvent] = deque()
+
+
+def nodes_of(event: WatchEvent) -> list[str]:
+    """The nodes that a pod's event concerns: the one it is bound to, and the one it was."""
+    node_name = event.record.node_name
+    before = event.previous.node_name if event.previous is not None else ""
+    return [name for name in dict.fromkeys((node_name, before)) if name]
+
+
+def _add_to_nodes(index: dict[str, deque[WatchEvent]], event: WatchEvent) -> None:
+    for node_name in nodes_of(event):
+        index.setdefault(node_name, deque()).append(event)
+
+
+def undo(
+    records: Sequence[Record], events: Sequence[WatchEvent], namespace: str
+) -> Sequence[Record]:
+    """The list as it was before `events` (ordered, oldest first) happened to it."""
+    state = {record.key: record for record in records}
+    for event in reversed(events):
+        if namespace and event.record.namespace != namespace:
+            continue
+        if event.previous is None:
+            state.pop(event.record.key, None)
+        else:
+            state[event.record.key] = event.previous
+    return tuple([state[key] for key in sorted(state)])
