@@ -85,7 +85,7 @@ class Struct(Node):
         if field is None:
             return Member("f:" + name, ATOM, False, None)
         always = field.required or (
-            field.type is FieldType.OBJECT and _is_embedded(self._definition.go_type, name)
+            field.type is FieldType.OBJECT and is_embedded(self._definition.go_type, name)
         )
         return Member("f:" + name, node_of(field), always, _ZEROS.get(field.type))
 
@@ -273,7 +273,7 @@ _EMBEDDED = frozenset(
 _POINTERS = frozenset({("ReplicationControllerSpec", "template")})
 
 
-def _is_embedded(go_type: str, name: str) -> bool:
+def is_embedded(go_type: str, name: str) -> bool:
     """Whether the Go field is a struct rather than a pointer; the schema does not tell."""
     if name in _EMBEDDED_NAMES:
         return (go_type, name) not in _POINTERS

@@ -42,11 +42,13 @@ def content_type(accept: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A finished answer: the body, its type, and its entity tag ("" for legacy documents)."""
+    """A finished answer: body, type, entity tag ("" for legacy documents) and Cache-Control
+    ("": as for every other answer)."""
 
     body: bytes
     content_type: str
     etag: str = ""
+    cache_control: str = ""
 
     def not_modified(self, if_none_match: str) -> bool:
         """Whether a client that sent this If-None-Match gets 304."""
@@ -204,7 +206,8 @@ def _aggregated(root: str) -> Document:
             "items": items,
         }
     )
-    return Document(body, _AGGREGATED, f'"{hashlib.sha512(body).hexdigest().upper()}"')
+    etag = f'"{hashlib.sha512(body).hexdigest().upper()}"'
+    return Document(body, _AGGREGATED, etag, "public")
 
 
 def _aggregated_version(group: str, version: str) -> JsonObject:
