@@ -194,6 +194,11 @@ class _Dumper(yaml.CSafeDumper):
     """Quotes every string that Go would read as a boolean."""
 
 
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar(_STRING_TAG, text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]\Z"), list("yYnN"))
 
 

@@ -1,5 +1,7 @@
 """Defaults of kinds without a pod template (spec api-machinery, section 17)."""
 
+import base64
+
 from cluster.api.jsontypes import JsonObject
 
 
@@ -26,9 +28,14 @@ def service(tree: JsonObject) -> None:
 
 
 def secret(tree: JsonObject) -> None:
-    """Secret: type Opaque."""
+    """Secret: type Opaque; stringData, which is write-only, becomes data."""
     if not tree.get("type"):
         tree["type"] = "Opaque"
+    plain = tree.pop("stringData", None)
+    if plain:
+        data = tree.setdefault("data", {})
+        for key, text in plain.items():
+            data[key] = base64.b64encode(text.encode()).decode()
 
 
 def node(tree: JsonObject) -> None:

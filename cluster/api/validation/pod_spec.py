@@ -123,7 +123,8 @@ def _gates(spec: JsonObject, path: str) -> list[Cause]:
     return causes
 
 
-def _is_ip(text: str) -> bool:
+def is_ip(text: str) -> bool:
+    """Whether a text is an IPv4 or IPv6 address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -143,7 +144,7 @@ def _dns_config(spec: JsonObject, path: str) -> list[Cause]:
         detail = f"must not have more than {_MAX_NAMESERVERS} nameservers"
         causes.append(invalid(f"{path}.nameservers", servers, detail))
     for index, server in enumerate(servers):
-        if not _is_ip(server):
+        if not is_ip(server):
             causes.append(invalid(f"{path}.nameservers[{index}]", server, _IP_TEXT))
     for at, option in each(config.get("options"), f"{path}.options"):
         if not option.get("name"):
@@ -154,7 +155,7 @@ def _dns_config(spec: JsonObject, path: str) -> list[Cause]:
 def _host_aliases(items: list[JsonObject] | None, path: str) -> list[Cause]:
     causes: list[Cause] = []
     for at, alias in each(items, path):
-        if not _is_ip(alias.get("ip", "")):
+        if not is_ip(alias.get("ip", "")):
             causes.append(invalid(f"{at}.ip", alias.get("ip", ""), _IP_TEXT))
         for index, host in enumerate(alias.get("hostnames") or ()):
             causes += invalid_each(f"{at}.hostnames[{index}]", host, names.dns_subdomain(host))

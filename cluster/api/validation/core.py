@@ -1,0 +1,230 @@
+"""Rules of Namespace, ConfigMap, Secret, Event, Lease, ResourceQuota and Service."""
+
+import base64
+import binascii
+
+import orjson
+
+from cluster.api import names
+from cluster.api.causes import forbidden, invalid, invalid_each, not_supported, required, too_long
+from cluster.api.errors import Cause
+from cluster.api.jsontypes import JsonObject
+from cluster.api.validation.checks import (
+    each,
+    immutable,
+    not_negative,
+    one_of,
+    port_number,
+    positive,
+)
+from cluster.api.validation.probes import port_number_or_name
+from cluster.api.validation.resources import resource_amounts
+
+MAX_DATA_BYTES = 1024 * 1024
+_FROZEN = "field is immutable when `immutable` is set"
+_QUOTA_SCOPES = (
+    "BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass",
+    "Terminating", "VolumeAttributesClass",
+)  # fmt: skip
+_SECRET_KEYS: dict[str, tuple[str, ...]] = {
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+}
+
+
+def create_namespace(tree: JsonObject) -> list[Cause]:
+    """A namespace: its finalizers are qualified names."""
+    causes: list[Cause] = []
+    for finalizer in (tree.get("spec") or {}).get("finalizers") or ():
+        causes += invalid_each("spec.finalizers", finalizer, names.qualified_name(finalizer))
+    return causes
+
+
+def update_namespace_status(new: JsonObject, old: JsonObject) -> list[Cause]:
+    """The phase follows from deletionTimestamp."""
+    phase = (new.get("status") or {}).get("phase", "")
+    deleting = bool((new.get("metadata") or {}).get("deletionTimestamp"))
+    if deleting and phase != "Terminating":
+        detail = "may only be 'Terminating' if `deletionTimestamp` is not empty"
+        return [invalid("status.phase", phase, detail)]
+    if not deleting and phase != "Active":
+        detail = "may only be 'Active' if `deletionTimestamp` is empty"
+        return [invalid("status.phase", phase, detail)]
+    return []
+
+
+def create_config_map(tree: JsonObject) -> list[Cause]:
+    """A ConfigMap: keys, and 1 MiB of data at most."""
+    data, binary = tree.get("data") or {}, tree.get("binaryData") or {}
+    causes: list[Cause] = []
+    total = 0
+    for key, value in data.items():
+        causes += invalid_each(f"data[{key}]", key, names.config_map_key(key))
+        if key in binary:
+            detail = "duplicate of key present in binaryData"
+            causes.append(invalid(f"data[{key}]", key, detail))
+        total += len(value) if value.isascii() else len(value.encode())
+    for key, value in binary.items():
+        causes += invalid_each(f"binaryData[{key}]", key, names.config_map_key(key))
+        total += _decoded_length(value)
+    if total > MAX_DATA_BYTES:
+        causes.append(too_long("", MAX_DATA_BYTES))
+    return causes
+
+
+def _decoded_length(text: str) -> int:
+    return len(text) // 4 * 3 - text.count("=", -2)
+
+
+def _frozen(new: JsonObject, old: JsonObject, fields: tuple[str, ...]) -> list[Cause]:
+    if not old.get("immutable"):
+        return []
+    causes = [] if new.get("immutable") else [forbidden("immutable", _FROZEN)]
+    return causes + [
+        forbidden(name, _FROZEN)
+        for name in fields
+        if (new.get(name) or {}) != (old.get(name) or {})
+    ]
+
+
+def update_config_map(new: JsonObject, old: JsonObject) -> list[Cause]:
+    """A changed ConfigMap."""
+    return _frozen(new, old, ("data", "binaryData")) + create_config_map(new)
+
+
+def create_secret(tree: JsonObject) -> list[Cause]:
+    """A Secret: keys, size, and the keys that its type demands."""
+    data = tree.get("data") or {}
+    causes: list[Cause] = []
+    for key in data:
+        causes += invalid_each(f"data[{key}]", key, names.config_map_key(key))
+    if sum(map(_decoded_length, data.values())) > MAX_DATA_BYTES:
+        causes.append(too_long("data", MAX_DATA_BYTES))
+    kind = tree.get("type", "")
+    causes += [required(f"data[{key}]") for key in _SECRET_KEYS.get(kind, ()) if key not in data]
+    if kind == "kubernetes.io/service-account-token":
+        annotation = "kubernetes.io/service-account.name"
+        if not ((tree.get("metadata") or {}).get("annotations") or {}).get(annotation):
+            causes.append(required(f"metadata.annotations[{annotation}]"))
+    elif kind == "kubernetes.io/basic-auth" and not {"username", "password"} & data.keys():
+        causes += [required("data[username]"), required("data[password]")]
+    elif kind in ("kubernetes.io/dockercfg", "kubernetes.io/dockerconfigjson"):
+        key = _SECRET_KEYS[kind][0]
+        if key in data and not _is_json(data[key]):
+            detail = "invalid JSON"
+            causes.append(invalid(f"data[{key}]", "<secret contents redacted>", detail))
+    return causes
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(base64.b64decode(text))
+    except (orjson.JSONDecodeError, binascii.Error):
+        return False
+    return True
+
+
+def update_secret(new: JsonObject, old: JsonObject) -> list[Cause]:
+    """A changed Secret: its type stays."""
+    causes = immutable(new.get("type", ""), old.get("type", ""), "type")
+    return causes + _frozen(new, old, ("data",)) + create_secret(new)
+
+
+def create_event(tree: JsonObject) -> list[Cause]:
+    """An Event of the core group."""
+    return _event(tree, "involvedObject", "reportingComponent")
+
+
+def create_events_event(tree: JsonObject) -> list[Cause]:
+    """An Event of events.k8s.io."""
+    causes = _event(tree, "regarding", "reportingController")
+    if len(tree.get("note", "")) > 1024:
+        causes.append(invalid("note", "", "can have at most 1024 characters"))
+    if tree.get("eventTime") and tree.get("type") not in ("Normal", "Warning"):
+        detail = 'has to be one of "Normal", "Warning"'
+        causes.append(invalid("type", "", detail))
+    return causes
+
+
+def _event(tree: JsonObject, about: str, controller: str) -> list[Cause]:
+    namespace = (tree.get("metadata") or {}).get("namespace", "")
+    involved = (tree.get(about) or {}).get("namespace", "")
+    timed = bool(tree.get("eventTime"))
+    causes: list[Cause] = []
+    fits = (
+        namespace == involved if involved
+        else namespace == "default" or (timed and namespace == "kube-system")
+    )  # fmt: skip
+    if not fits:
+        detail = "does not match event.namespace"
+        causes.append(invalid("involvedObject.namespace", involved, detail))
+    if timed:
+        causes += [
+            required(name)
+            for name in (controller, "reportingInstance", "action", "reason")
+            if not tree.get(name)
+        ]
+    reporter = tree.get(controller)
+    if timed and reporter:
+        causes += invalid_each(controller, reporter, names.qualified_name(reporter))
+    return causes
+
+
+def create_lease(tree: JsonObject) -> list[Cause]:
+    """A Lease: a positive duration, a transition count that is not negative."""
+    spec = tree.get("spec") or {}
+    causes = positive(spec, "leaseDurationSeconds", "spec")
+    return causes + not_negative(spec, "leaseTransitions", "spec")
+
+
+def create_resource_quota(tree: JsonObject) -> list[Cause]:
+    """A ResourceQuota: names, amounts and scopes."""
+    spec = tree.get("spec") or {}
+    causes = resource_amounts(spec.get("hard"), "spec.hard")
+    for scope in spec.get("scopes") or ():
+        if scope not in _QUOTA_SCOPES:
+            causes.append(invalid("spec.scopes", spec["scopes"], "unsupported scope"))
+    return causes
+
+
+def update_resource_quota(new: JsonObject, old: JsonObject) -> list[Cause]:
+    """A changed ResourceQuota: its scopes stay."""
+    after = sorted((new.get("spec") or {}).get("scopes") or ())
+    before = sorted((old.get("spec") or {}).get("scopes") or ())
+    return create_resource_quota(new) + immutable(after, before, "spec.scopes")
+
+
+def create_service(tree: JsonObject) -> list[Cause]:
+    """A Service: ports and their numbers."""
+    spec = tree.get("spec") or {}
+    kind, causes = spec.get("type", ""), []
+    supported = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+    if not spec.get("ports") and kind != "ExternalName" and spec.get("clusterIP") != "None":
+        causes.append(required("spec.ports"))
+    if kind == "ExternalName" and not spec.get("externalName"):
+        causes.append(required("spec.externalName"))
+    several = len(spec.get("ports") or ()) > 1
+    for at, port in each(spec.get("ports"), "spec.ports"):
+        name = port.get("name", "")
+        if several and not name:
+            causes.append(required(f"{at}.name"))
+        elif name:
+            causes += invalid_each(f"{at}.name", name, names.dns_label(name))
+        causes += port_number(port.get("port", 0), f"{at}.port")
+        causes += one_of(port.get("protocol", ""), ("SCTP", "TCP", "UDP"), f"{at}.protocol")
+        causes += port_number_or_name(port.get("targetPort", 0), f"{at}.targetPort")
+    if kind not in supported:
+        causes.append(not_supported("spec.type", kind, supported))
+    return causes
+
+
+def update_service(new: JsonObject, old: JsonObject) -> list[Cause]:
+    """A changed Service: its cluster IP stays."""
+    causes = create_service(new)
+    before = (old.get("spec") or {}).get("clusterIP", "")
+    after = (new.get("spec") or {}).get("clusterIP", "")
+    if before and (old.get("spec") or {}).get("type") != "ExternalName" and after != before:
+        causes += immutable([after], [before], "spec.clusterIPs[0]")
+    return causes
