@@ -22,8 +22,8 @@ ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
 @dataclass(slots=True)
 class ApiRequest:
-    """One request. `path` is decoded; `query` keeps the first value of each parameter (repeated
-    parameters joined in `query_all`); header names are lower case; `body` is already decompressed
+    """One request. `path` is decoded; `query` keeps the first value of each parameter; header
+    names are lower case or compared without case; `body` is already decompressed
     and within the size limit."""
 
     method: str

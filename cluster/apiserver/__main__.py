@@ -1,0 +1,77 @@
+"""``python -m cluster.apiserver``: one API server process over the store in a run directory."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from cluster.apiserver.http import HttpServer, tls_context
+from cluster.apiserver.server import ApiServer, attrs_of
+from cluster.runtime import process
+from cluster.runtime.clock import LoopClock
+from cluster.runtime.process import Lifecycle, ProcessError
+from cluster.runtime.rng import Rng
+from cluster.store.engine import Engine, MemoryEngine, StoreError
+from cluster.store.sqlite import SqliteEngine
+from cluster.store.store import Store, running
+
+_HOST = "127.0.0.1"
+
+
+def arguments(argv: list[str]) -> argparse.Namespace:
+    """Parse the command line; exits with 2 where it is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m cluster.apiserver", description=__doc__)
+    parser.add_argument("--dir", type=Path, required=True, help="the cluster's run directory")
+    parser.add_argument("--port", type=int, default=6443, help="0 picks a free one")
+    parser.add_argument("--store", choices=("sqlite", "memory"), default="sqlite")
+    parser.add_argument("--speed", type=float, default=1.0, help="shortens every wait by this")
+    parser.add_argument("--seed", type=int, default=None, help="makes chance repeatable")
+    return parser.parse_args(argv)
+
+
+def _engine(options: argparse.Namespace) -> Engine:
+    if options.store == "memory":
+        return MemoryEngine()
+    return SqliteEngine(options.dir / "store.db")
+
+
+async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
+    """Open the store, serve until asked to stop, commit what is staged, close.
+
+    ProcessError for a taken port, missing certificates, or a store that cannot be opened.
+    """
+    tls = tls_context(options.dir / "pki")
+    clock, rng = LoopClock(options.speed), Rng(options.seed)
+    store = Store(_engine(options), attrs_of)
+    try:
+        async with running(store):
+            api = ApiServer(store, clock, rng.child("apiserver"))
+            await api.bootstrap()
+            http = HttpServer(api, clock, rng.child("audit"))
+            port = await http.start(_HOST, options.port, tls)
+            api.server_address = f"{_HOST}:{port}"
+            background = asyncio.create_task(api.run(), name="maintenance")
+            try:
+                lifecycle.ready(url=f"https://{_HOST}:{port}", port=port)
+                await lifecycle.stop.wait()
+            finally:
+                await http.stop()
+                background.cancel()
+                await asyncio.gather(background, return_exceptions=True)
+    except* StoreError as group:
+        raise ProcessError(str(group.exceptions[0])) from None
+    except* ProcessError as group:
+        raise ProcessError(str(group.exceptions[0])) from None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit code of the process."""
+    options = arguments(sys.argv[1:] if argv is None else argv)
+    if not options.speed >= 1e-3:
+        print("--speed must be at least 0.001", file=sys.stderr)
+        return process.ExitCode.USAGE
+    return process.run(lambda lifecycle: serve(options, lifecycle), "apiserver")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

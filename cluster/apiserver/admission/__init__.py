@@ -1,0 +1,10 @@
+"""Admission: the plugins of Kubernetes that change or refuse a write (spec api-machinery, section 20).
+
+`chain.Admission` runs them in the order of Kubernetes; a plugin is a function of an
+`AdmissionRequest` and a `Lookup`, without I/O.
+"""
+
+from cluster.apiserver.admission.chain import Admission
+from cluster.apiserver.admission.request import AdmissionRequest, Operation
+
+__all__ = ["Admission", "AdmissionRequest", "Operation"]

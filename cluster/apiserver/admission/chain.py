@@ -1,0 +1,48 @@
+"""The order of the admission plugins: all mutating ones, then (after validation) the others."""
+
+from cluster.apiserver.admission import (
+    limit_ranger,
+    namespace_lifecycle,
+    node_restriction,
+    pods,
+    priority,
+    topology_labels,
+)
+from cluster.apiserver.admission.request import AdmissionRequest, Operation, Plugin
+from cluster.apiserver.lookup import Lookup
+
+_MUTATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
+    (Operation.CREATE, "pods"): (
+        limit_ranger.set_container_defaults,
+        pods.set_service_account,
+        pods.add_default_tolerations,
+        priority.resolve_priority,
+    ),
+    (Operation.UPDATE, "pods"): (pods.add_default_tolerations,),
+    (Operation.CREATE, "nodes"): (pods.taint_new_node,),
+    (Operation.CREATE, "pods/binding"): (topology_labels.copy_node_labels,),
+}
+_VALIDATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
+    (Operation.CREATE, "priorityclasses.scheduling.k8s.io"): (priority.check_single_default,),
+    (Operation.UPDATE, "priorityclasses.scheduling.k8s.io"): (priority.check_single_default,),
+}
+
+
+class Admission:
+    """The chain. Each step raises `Forbidden` or `NotFound` to refuse the write."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+
+    def mutate(self, request: AdmissionRequest) -> None:
+        """NamespaceLifecycle first, then the mutating plugins for this kind of write."""
+        namespace_lifecycle.check(request, self._lookup)
+        for plugin in _MUTATING.get((request.operation, request.target), ()):
+            plugin(request, self._lookup)
+
+    def validate(self, request: AdmissionRequest) -> None:
+        """The plugins that only refuse; runs on the object as it would be stored."""
+        if "system:nodes" in request.user.groups:
+            node_restriction.check(request, self._lookup)
+        for plugin in _VALIDATING.get((request.operation, request.target), ()):
+            plugin(request, self._lookup)

@@ -1,0 +1,46 @@
+"""What an admission plugin sees of a write."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from cluster.api.errors import Forbidden, forbidden
+from cluster.api.jsontypes import JsonObject
+from cluster.api.kinds import Resource
+from cluster.apiserver.lookup import Lookup
+from cluster.apiserver.messages import User
+
+
+class Operation(Enum):
+    CREATE = "CREATE"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+
+
+@dataclass(slots=True)
+class AdmissionRequest:
+    """One write. `new` is None for a delete, `old` for a create; mutating plugins change `new` in
+    place."""
+
+    operation: Operation
+    resource: Resource
+    namespace: str
+    name: str
+    user: User
+    subresource: str = ""
+    new: JsonObject | None = None
+    old: JsonObject | None = None
+
+    @property
+    def target(self) -> str:
+        """``pods`` or ``pods/status``: what a plugin compares with."""
+        key = self.resource.group_resource
+        return f"{key}/{self.subresource}" if self.subresource else key
+
+    def forbidden(self, why: str) -> Forbidden:
+        """403 naming the object of this request."""
+        return forbidden(self.resource, self.name, why)
+
+
+Plugin: TypeAlias = Callable[[AdmissionRequest, Lookup], None]

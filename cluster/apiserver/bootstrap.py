@@ -1,0 +1,77 @@
+"""What exists from the start: system namespaces, priority classes, roles and bindings.
+
+Source: spec api-machinery, sections 8 and 20; scheduler, section 6. Created where missing, never
+overwritten, so that a person's changes survive a restart.
+"""
+
+from cluster.api import defaults, kinds
+from cluster.api.jsontypes import JsonObject
+from cluster.api.kinds import Resource
+from cluster.apiserver import served
+from cluster.apiserver.authn import SERVER
+from cluster.apiserver.authz import policy
+from cluster.apiserver.authz.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
+from cluster.apiserver.context import RequestContext
+from cluster.apiserver.registry import Pending, Registry
+from cluster.runtime.clock import Clock
+
+SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")
+_PRIORITY_CLASSES = {
+    "system-node-critical": (
+        2000001000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+    "system-cluster-critical": (
+        2000000000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another "
+        "node if necessary.",
+    ),
+}
+
+
+async def ensure_system_objects(registry: Registry, clock: Clock) -> None:
+    """Create what is missing of all of it."""
+    wanted: list[tuple[Resource, JsonObject]] = [
+        *((kinds.NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES),
+        *((kinds.PRIORITYCLASSES, tree) for tree in _priority_classes()),
+        *((CLUSTER_ROLES, tree) for tree in policy.cluster_roles()),
+        *((CLUSTER_ROLE_BINDINGS, tree) for tree in policy.cluster_role_bindings()),
+    ]
+    await _ensure(registry, clock, wanted)
+
+
+async def ensure_system_namespaces(registry: Registry, clock: Clock) -> None:
+    """Bring back a system namespace that somebody removed."""
+    await _ensure(
+        registry,
+        clock,
+        [(kinds.NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES],
+    )
+
+
+async def _ensure(
+    registry: Registry, clock: Clock, wanted: list[tuple[Resource, JsonObject]]
+) -> None:
+    staged: list[tuple[Resource, Pending]] = []
+    for resource, tree in wanted:
+        kind = served.of(resource)
+        if registry.store.head(kind.key, "", tree["metadata"]["name"]) is not None:
+            continue
+        tree = {"kind": resource.kind, "apiVersion": resource.api_version, **tree}
+        defaults.apply(resource, tree)
+        ctx = RequestContext(user=SERVER, now=clock.now(), field_manager="kube-apiserver")
+        staged.append((resource, registry.stage_create(kind, "", tree, ctx)))
+    for resource, pending in staged:
+        await registry.commit_all(served.of(resource), [pending])
+
+
+def _priority_classes() -> list[JsonObject]:
+    return [
+        {
+            "metadata": {"name": name},
+            "value": value,
+            "description": description,
+            "preemptionPolicy": "PreemptLowerPriority",
+        }
+        for name, (value, description) in _PRIORITY_CLASSES.items()
+    ]

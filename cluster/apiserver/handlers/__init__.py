@@ -1,0 +1,1 @@
+"""Request handlers by verb and subresource: from a `Route` to an answer."""

@@ -1,0 +1,93 @@
+"""Access reviews and self reviews: questions to the authorizer, nothing is stored.
+
+Source: spec api-machinery, section 20.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from cluster.api import errors
+from cluster.api.jsontypes import JsonObject
+from cluster.apiserver.authz.authorizer import attributes_from_spec
+from cluster.apiserver.handlers.services import Call
+from cluster.apiserver.messages import ApiResponse, User
+from cluster.apiserver.responses import tree_response
+
+
+def _review(call: Call) -> JsonObject:
+    tree = call.decode(call.context())
+    tree.setdefault("spec", {})
+    return tree
+
+
+def _answer(call: Call, tree: JsonObject, status: JsonObject) -> ApiResponse:
+    tree["status"] = status
+    return tree_response(call.request, tree, call.negotiated, 201)
+
+
+async def self_subject_access(call: Call) -> ApiResponse:
+    """May I do this?"""
+    tree = _review(call)
+    return _answer(call, tree, _decide(call, call.request.user, tree["spec"]))
+
+
+async def subject_access(call: Call) -> ApiResponse:
+    """May that user do this?"""
+    tree = _review(call)
+    spec = tree["spec"]
+    if call.route.namespace:
+        attributes = spec.get("resourceAttributes") or {}
+        if attributes.get("namespace", "") != call.route.namespace:
+            raise errors.BadRequest(
+                "spec.resourceAttributes.namespace must match the namespace of the review"
+            )
+    if not spec.get("user") and not spec.get("groups"):
+        raise errors.BadRequest("at least one of user or group must be specified")
+    user = User(spec.get("user", ""), tuple(spec.get("groups") or ()))
+    return _answer(call, tree, _decide(call, user, spec))
+
+
+def _decide(call: Call, user: User, spec: JsonObject) -> JsonObject:
+    decision = call.services.authorizer.authorize(attributes_from_spec(user, spec))
+    status: JsonObject = {"allowed": decision.allowed}
+    if decision.reason:
+        status["reason"] = decision.reason
+    return status
+
+
+async def self_subject_rules(call: Call) -> ApiResponse:
+    """All that I may do in a namespace."""
+    tree = _review(call)
+    namespace = tree["spec"].get("namespace", "")
+    if not namespace:
+        raise errors.BadRequest("no namespace on request")
+    resources: list[JsonObject] = []
+    paths: list[JsonObject] = []
+    for rule in call.services.authorizer.rules(call.request.user, namespace):
+        (paths if rule.urls else resources).append(rule.to_json())
+    status = {"resourceRules": resources, "nonResourceRules": paths, "incomplete": False}
+    return _answer(call, tree, status)
+
+
+async def self_subject(call: Call) -> ApiResponse:
+    """Who am I? (``kubectl auth whoami``)"""
+    tree = _review(call)
+    user = call.request.user
+    tree.pop("spec", None)
+    return _answer(call, tree, {"userInfo": {"username": user.name, "groups": list(user.groups)}})
+
+
+async def token_review(call: Call) -> ApiResponse:
+    """Whose token is this? kubeherd issues none, so: nobody's."""
+    tree = _review(call)
+    status: JsonObject = {"authenticated": False, "user": {}, "error": "invalid bearer token"}
+    return _answer(call, tree, status)
+
+
+HANDLERS: dict[str, Callable[[Call], Awaitable[ApiResponse]]] = {
+    "selfsubjectaccessreviews.authorization.k8s.io": self_subject_access,
+    "subjectaccessreviews.authorization.k8s.io": subject_access,
+    "localsubjectaccessreviews.authorization.k8s.io": subject_access,
+    "selfsubjectrulesreviews.authorization.k8s.io": self_subject_rules,
+    "selfsubjectreviews.authentication.k8s.io": self_subject,
+    "tokenreviews.authentication.k8s.io": token_review,
+}

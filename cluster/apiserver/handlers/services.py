@@ -1,0 +1,104 @@
+"""What every handler needs of the server, and helpers around one request."""
+
+from dataclasses import dataclass
+
+from cluster.api import codecs, decoding, defaults, errors
+from cluster.api.jsontypes import JsonObject
+from cluster.apiserver.authz import Authorizer
+from cluster.apiserver.context import FieldValidation, RequestContext, write_context
+from cluster.apiserver.messages import ApiRequest
+from cluster.apiserver.negotiation import Negotiated, negotiate
+from cluster.apiserver.registry import Registry
+from cluster.apiserver.routing import Route
+from cluster.apiserver.served import ServedKind
+from cluster.apiserver.tracking import is_component
+from cluster.runtime.clock import Clock
+from cluster.runtime.rng import Rng
+from cluster.store.store import Store
+
+_OPTIONS_KIND = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of the server, shared by all requests."""
+
+    store: Store
+    clock: Clock
+    rng: Rng
+    registry: Registry
+    authorizer: Authorizer
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One routed request with its negotiated answer form."""
+
+    services: Services
+    request: ApiRequest
+    route: Route
+    kind: ServedKind
+    negotiated: Negotiated
+
+    def context(self) -> RequestContext:
+        """The options of a write."""
+        request = self.request
+        return write_context(
+            request.user,
+            self.services.clock.now(),
+            request.query,
+            request.headers,
+            _OPTIONS_KIND.get(self.route.verb, "CreateOptions"),
+            self.route.subresource_name,
+        )
+
+    def decode(self, ctx: RequestContext) -> JsonObject:
+        """The body as an object of the call's kind: decoded, checked, defaulted."""
+        resource = self.kind.resource
+        tree = self.decode_as(resource.group, resource.version, resource.kind, ctx)
+        defaults.apply(resource, tree)
+        return tree
+
+    def decode_as(self, group: str, version: str, kind: str, ctx: RequestContext) -> JsonObject:
+        """The body as an object of any kind; BadRequest if it is of another one."""
+        duplicates = ctx.field_validation is not FieldValidation.IGNORE and not is_component(
+            self.request.user
+        )
+        content_type = self.request.headers.get("content-type", "")
+        body = codecs.decode_body(content_type, self.request.body, find_duplicates=duplicates)
+        tree = body.tree
+        _check_kind(tree, f"{group}/{version}" if group else version, version, kind)
+        problems = body.strict_problems + decoding.decode_kind(group, version, kind, tree)
+        prefix = f'{kind} in version "{version}" cannot be handled as a {kind}: '
+        ctx.strict_problems(problems, prefix)
+        if not isinstance(tree.get("metadata"), dict):
+            tree["metadata"] = {}
+        return tree
+
+
+def call(services: Services, request: ApiRequest, route: Route, kind: ServedKind) -> Call:
+    """A call; NotAcceptable if the client accepts nothing that can be served."""
+    return Call(services, request, route, kind, negotiate(request.headers.get("accept", "")))
+
+
+def _check_kind(tree: JsonObject, api_version: str, version: str, kind: str) -> None:
+    given_version = tree.get("apiVersion") or api_version
+    given_kind = tree.get("kind") or kind
+    if not isinstance(given_version, str) or not isinstance(given_kind, str):
+        raise errors.BadRequest(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal into Go struct "
+            "field .apiVersion or .kind of type string"
+        )
+    if given_kind != kind:
+        raise errors.BadRequest(
+            f'{given_kind} in version "{given_version.rpartition("/")[2]}" cannot be handled as a '
+            f"{kind}: no conversion from {given_version}, Kind={given_kind} to "
+            f"{api_version}, Kind={kind}"
+        )
+    if given_version != api_version:
+        raise errors.BadRequest(
+            f"the API version in the data ({given_version}) does not match the expected API "
+            f"version ({api_version})"
+        )
+    tree["apiVersion"] = api_version
+    tree["kind"] = kind

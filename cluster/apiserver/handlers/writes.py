@@ -1,0 +1,148 @@
+"""POST, PUT and DELETE of objects and collections (spec api-machinery, sections 4 and 6)."""
+
+from cluster.api import codecs, errors, kinds
+from cluster.api.jsontypes import JsonObject
+from cluster.apiserver import deletion, listing
+from cluster.apiserver.context import RequestContext
+from cluster.apiserver.deletion import DeleteOptions
+from cluster.apiserver.handlers.services import Call
+from cluster.apiserver.messages import ApiResponse
+from cluster.apiserver.registry import Pending, Prepare, Written
+from cluster.apiserver.responses import (
+    list_response,
+    object_response,
+    success,
+    tree_response,
+)
+from cluster.apiserver.strategies.namespace import NamespaceStrategy
+from cluster.apiserver.strategies.pod import PodStrategy
+
+
+async def create(call: Call) -> ApiResponse:
+    """201 and the new object."""
+    ctx = call.context()
+    tree = call.decode(ctx)
+    written = await call.services.registry.create(call.kind, call.route.namespace, tree, ctx)
+    return written_response(call, written, ctx)
+
+
+async def update(call: Call) -> ApiResponse:
+    """200 and the changed object, or 201 for kinds that a PUT may create."""
+    ctx = call.context()
+    route = call.route
+    tree = call.decode(ctx)
+    name = tree["metadata"].get("name", "")
+    if not name:
+        raise errors.BadRequest("name must be provided")
+    if name != route.name:
+        raise errors.BadRequest(
+            f"the name of the object ({name}) does not match the name on the URL ({route.name})"
+        )
+    creates = call.kind.strategy.allows_create_on_update and route.subresource is None
+    written = await call.services.registry.update(
+        call.kind,
+        route.namespace,
+        route.name,
+        lambda _: tree,
+        ctx,
+        prepare=preparation(call),
+        on_missing=(lambda: tree) if creates else None,
+        conditional=True,
+    )
+    return written_response(call, written, ctx)
+
+
+def preparation(call: Call) -> Prepare:
+    """How a write to the call's (sub)resource is combined with the stored object."""
+    strategy, name = call.kind.strategy, call.route.subresource_name
+    if not name:
+        return strategy.prepare_update
+    if name == "finalize" and isinstance(strategy, NamespaceStrategy):
+        return strategy.prepare_finalize
+    if isinstance(strategy, PodStrategy):
+        if name == "ephemeralcontainers":
+            return strategy.prepare_ephemeral_containers
+        if name == "resize":
+            return strategy.prepare_resize
+    return strategy.prepare_status
+
+
+async def delete(call: Call) -> ApiResponse:
+    """200 with the object, or with a Status where it is gone and its kind says so."""
+    options, ctx = _delete_options(call)
+    kind, route = call.kind, call.route
+    written = await call.services.registry.delete(kind, route.namespace, route.name, options, ctx)
+    if written.removed and not kind.strategy.returns_deleted_object:
+        meta = codecs.loads_json(written.json)["metadata"]
+        return tree_response(call.request, success(kind, meta), call.negotiated)
+    pending = options.orphan_dependents is False and not written.removed
+    return object_response(
+        call.request,
+        kind,
+        written.json,
+        call.negotiated,
+        call.services.clock,
+        status=202 if pending else 200,
+    )
+
+
+async def delete_collection(call: Call) -> ApiResponse:
+    """Delete each selected object; the answer lists them as they were."""
+    options, ctx = _delete_options(call)
+    opts = listing.options(call.kind, call.request.query)
+    listing.check_list(opts, call.request.query)
+    services, kind = call.services, call.kind
+    records, meta = listing.collect(services.store, kind, call.route.namespace, opts)
+    staged: list[Pending] = []
+    try:
+        for record in records:
+            try:
+                staged.append(
+                    services.registry.stage_delete(
+                        kind, record.namespace, record.name, options, ctx
+                    )
+                )
+            except errors.NotFound:
+                continue
+    finally:
+        await services.registry.commit_all(kind, staged)
+    return list_response(call.request, kind, records, meta, call.negotiated, services.clock)
+
+
+def _delete_options(call: Call) -> tuple[DeleteOptions, RequestContext]:
+    request = call.request
+    if request.body:
+        content_type = request.headers.get("content-type", "")
+        body: JsonObject = codecs.decode_body(content_type, request.body).tree
+        options = deletion.options_from_body(body)
+    else:
+        options = deletion.options_from_query(request.query)
+    ctx = RequestContext(user=request.user, now=call.services.clock.now(), dry_run=options.dry_run)
+    return options, ctx
+
+
+def written_response(call: Call, written: Written, ctx: RequestContext) -> ApiResponse:
+    """The answer to a create, update or patch."""
+    if call.kind.resource is kinds.PODS and written.created:
+        ctx.warnings.extend(pod_warnings(codecs.loads_json(written.json)))
+    return object_response(
+        call.request,
+        call.kind,
+        written.json,
+        call.negotiated,
+        call.services.clock,
+        status=201 if written.created else 200,
+        warnings=ctx.warnings,
+    )
+
+
+def pod_warnings(tree: JsonObject) -> list[str]:
+    """What Kubernetes warns of at the creation of a pod (spec api-machinery, section 18)."""
+    name = tree["metadata"]["name"]
+    if "." not in name and len(name) <= 63:
+        return []
+    why = "must not contain dots" if "." in name else "must be no more than 63 characters"
+    return [
+        "metadata.name: this is used in the Pod's hostname, which can result in surprising "
+        f"behavior; a DNS label is recommended: [{why}]"
+    ]

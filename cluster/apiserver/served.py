@@ -1,0 +1,84 @@
+"""Everything that requests for one resource need, worked out once at start.
+
+A `ServedKind` joins the resource of the URL, the form in which it is stored, its strategy and the
+fixed bytes around its objects, so that the hot path does no per-kind work.
+"""
+
+from dataclasses import dataclass
+
+from cluster.api import kinds, schemas
+from cluster.api.jsontypes import JsonObject
+from cluster.api.kinds import Resource
+from cluster.api.schemas import Definition
+from cluster.apiserver import strategies
+from cluster.apiserver.conversion import Converter, converters, storage_resource
+from cluster.apiserver.strategies import Strategy
+
+_META_ORDER = (
+    "name", "generateName", "namespace", "uid", "resourceVersion", "generation",
+    "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "labels",
+    "annotations", "ownerReferences", "finalizers", "managedFields",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServedKind:
+    """One served resource. `key` names its storage; `prefix` is how the stored JSON begins."""
+
+    resource: Resource
+    storage: Resource
+    key: str
+    strategy: Strategy
+    prefix: bytes
+    list_kind: str
+    to_served: Converter | None
+    to_stored: Converter | None
+
+    @property
+    def definition(self) -> Definition:
+        """The schema in the served version."""
+        resource = self.resource
+        return schemas.definition(resource.group, resource.version, resource.kind)
+
+    def stored(self, tree: JsonObject) -> JsonObject:
+        """`tree` (served version) in the stored version, with keys in the order of Kubernetes."""
+        if self.to_stored is not None:
+            tree = self.to_stored(tree)
+        meta = tree["metadata"]
+        ordered = {key: meta[key] for key in _META_ORDER if key in meta}
+        out: JsonObject = {
+            "kind": self.storage.kind,
+            "apiVersion": self.storage.api_version,
+            "metadata": ordered,
+        }
+        for key, value in tree.items():
+            if key not in out:
+                out[key] = value
+        return out
+
+    def served(self, tree: JsonObject) -> JsonObject:
+        """A stored tree in the served version."""
+        return tree if self.to_served is None else self.to_served(tree)
+
+
+def _served(resource: Resource) -> ServedKind:
+    storage = storage_resource(resource)
+    both = converters(resource)
+    return ServedKind(
+        resource=resource,
+        storage=storage,
+        key=storage.group_resource,
+        strategy=strategies.of(resource),
+        prefix=f'{{"kind":"{storage.kind}","apiVersion":"{storage.api_version}",'.encode(),
+        list_kind=f"{resource.kind}List",
+        to_served=both[0] if both else None,
+        to_stored=both[1] if both else None,
+    )
+
+
+_KINDS: dict[int, ServedKind] = {id(resource): _served(resource) for resource in kinds.ALL}
+
+
+def of(resource: Resource) -> ServedKind:
+    """The `ServedKind` of a resource of `cluster.api.kinds`."""
+    return _KINDS[id(resource)]

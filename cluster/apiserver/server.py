@@ -1,0 +1,238 @@
+"""The API server as one function: `ApiServer.handle` turns a request into an answer.
+
+Free of any HTTP library: the aiohttp shell (`http`) and the in-process transport of the simulation
+are adapters around it. Invariants: every refusal is a Status object; an unexpected exception is
+logged and answered as InternalError, never raised; after `stop` new requests get 503.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import orjson
+import structlog
+
+from cluster.api import errors, fields, kinds
+from cluster.api.errors import ApiError
+from cluster.api.jsontypes import JsonObject
+from cluster.apiserver import bootstrap, discovery, routing, served, watching
+from cluster.apiserver.authz import Attributes, Authorizer
+from cluster.apiserver.authz.attributes import refusal_text
+from cluster.apiserver.authz.authorizer import SUPERUSERS
+from cluster.apiserver.handlers import patching, reads, reviews, subresources, writes
+from cluster.apiserver.handlers.health import ENDPOINTS, Health, version
+from cluster.apiserver.handlers.services import Call, Services, call
+from cluster.apiserver.maintenance import Maintenance
+from cluster.apiserver.messages import ApiRequest, ApiResponse, WatchResponse
+from cluster.apiserver.negotiation import Media
+from cluster.apiserver.registry import Registry
+from cluster.apiserver.responses import error_response
+from cluster.apiserver.routing import Route, UnknownPath
+from cluster.runtime.clock import Clock
+from cluster.runtime.rng import Rng
+from cluster.store.state import Attrs
+from cluster.store.store import Store
+
+Response: TypeAlias = ApiResponse | WatchResponse
+_Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
+
+_log = structlog.get_logger(__name__)
+
+_BY_VERB: dict[str, _Handler] = {
+    "get": reads.get,
+    "list": reads.list_objects,
+    "watch": watching.watch,
+    "create": writes.create,
+    "update": writes.update,
+    "patch": patching.patch,
+    "delete": writes.delete,
+    "deletecollection": writes.delete_collection,
+}
+_BY_SUBRESOURCE: dict[str, _Handler] = {
+    "pods/binding": subresources.bind,
+    "pods/eviction": subresources.evict,
+    "pods/log": subresources.log,
+    **dict.fromkeys(
+        ("pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "nodes/proxy",
+         "services/proxy", "serviceaccounts/token"),
+        subresources.connect,
+    ),
+}  # fmt: skip
+_PLAIN = "text/plain; charset=utf-8"
+_NOT_FOUND = ApiResponse(404, b"404 page not found\n", _PLAIN)
+
+
+def attrs_of(resource_key: str, json: bytes) -> Attrs:
+    """The attributes of a stored object: what `Store` needs to read its engine back."""
+    tree: JsonObject = orjson.loads(json)
+    resource = kinds.for_kind(tree["apiVersion"], tree["kind"])
+    if resource is None:
+        return Attrs()
+    return Attrs(tree["metadata"].get("labels") or {}, fields.selectable(resource, tree))
+
+
+class ApiServer:
+    """One API server over one opened store. Call `bootstrap` before the first request, and run
+    `run` as a task while it serves."""
+
+    def __init__(self, store: Store, clock: Clock, rng: Rng, *, server_address: str = "") -> None:
+        registry = Registry(store, clock, rng)
+        self._authorizer = Authorizer(registry)
+        registry.on_rbac_change = self._authorizer.invalidate
+        self.services = Services(store, clock, rng, registry, self._authorizer)
+        self.server_address = server_address
+        self._maintenance = Maintenance(registry, clock)
+        self._stopping = False
+        self._health = Health({
+            "ping": lambda: True,
+            "log": lambda: True,
+            "etcd": lambda: not self._stopping,
+            "shutdown": lambda: not self._stopping,
+        })  # fmt: skip
+
+    async def bootstrap(self) -> None:
+        """Create the objects that every cluster has."""
+        await bootstrap.ensure_system_objects(self.services.registry, self.services.clock)
+
+    async def run(self) -> None:
+        """Background work, forever; the owner cancels it."""
+        await self._maintenance.run()
+
+    def stop(self) -> None:
+        """Refuse new requests with 503 and end all watches; requests under way finish."""
+        self._stopping = True
+        self.services.store.hub.close()
+
+    async def handle(self, request: ApiRequest) -> Response:
+        """Answer one request. Never raises but for cancellation."""
+        try:
+            return await self._answer(request)
+        except ApiError as error:
+            return error_response(error, request, _error_media(request))
+        except UnknownPath:
+            return _NOT_FOUND
+        except Exception as error:  # the last resort: a bug must not take the connection down
+            _log.exception("request_failed", method=request.method, path=request.path)
+            text = f"Internal error occurred: {type(error).__name__}"
+            details = {"causes": [{"message": type(error).__name__}]}
+            return error_response(errors.InternalError(text, details=details), request)
+
+    async def _answer(self, request: ApiRequest) -> Response:
+        path = request.path
+        if path.startswith(("/api/", "/apis/")):
+            try:
+                route = routing.parse(request.method, path, request.query)
+            except UnknownPath:
+                return self._document(request)
+            except ApiError:
+                self._authorize_path(request)
+                raise
+            return await self._resource(request, route)
+        return self._document(request)
+
+    async def _resource(self, request: ApiRequest, route: Route) -> Response:
+        if self._stopping:
+            raise errors.ServiceUnavailable("the server is shutting down")
+        if SUPERUSERS not in request.user.groups:
+            self._authorize(request, route)
+        one = call(self.services, request, route, served.of(route.resource))
+        return await _handler(route)(one)
+
+    def _authorize(self, request: ApiRequest, route: Route) -> None:
+        name = route.name
+        selector = ""
+        if route.verb in ("list", "watch", "deletecollection"):
+            selector = request.query.get("fieldSelector", "")
+            if selector and not name:
+                name = fields.parse(selector).exact("metadata.name") or ""
+        resource = route.resource
+        attributes = Attributes(
+            user=request.user,
+            verb=route.verb,
+            group=resource.group,
+            version=resource.version,
+            resource=resource.plural,
+            subresource=route.subresource_name,
+            namespace=_authorized_namespace(route),
+            name=name,
+            field_selector=selector,
+        )
+        decision = self._authorizer.authorize(attributes)
+        if decision.allowed:
+            return
+        raise errors.forbidden(resource, name, refusal_text(attributes, decision.reason))
+
+    # --- paths that are no resources ---
+
+    def _document(self, request: ApiRequest) -> ApiResponse:
+        """Health, version, discovery, OpenAPI."""
+        path = request.path
+        first = path.split("/", 2)[1] if path.startswith("/") else ""
+        self._authorize_path(request)
+        if request.method not in ("GET", "HEAD"):
+            raise errors.MethodNotAllowed(routing.METHOD_TEXT, details={})
+        if first in ENDPOINTS:
+            return self._health.answer(request)
+        if path in ("/version", "/version/"):
+            return ApiResponse(200, version())
+        if self._stopping:
+            raise errors.ServiceUnavailable("the server is shutting down")
+        if path == "/":
+            return _paths()
+        accept = request.headers.get("accept", "")
+        if first == "openapi":
+            from cluster.apiserver import openapi  # noqa: PLC0415 - large, and seldom asked for
+
+            found = openapi.document(path, request.headers)
+        else:
+            found = discovery.document(path, accept, self.server_address)
+        if found is None:
+            return _NOT_FOUND
+        headers = {"ETag": found.etag, "Vary": "Accept"} if found.etag else {"Vary": "Accept"}
+        if found.not_modified(request.headers.get("if-none-match", "")):
+            return ApiResponse(304, b"", found.content_type, headers)
+        return ApiResponse(200, found.body, found.content_type, headers)
+
+    def _authorize_path(self, request: ApiRequest) -> None:
+        if SUPERUSERS in request.user.groups:
+            return
+        verb = request.method.lower()
+        attributes = Attributes(request.user, "get" if verb == "head" else verb, path=request.path)
+        if not self._authorizer.authorize(attributes).allowed:
+            raise errors.Forbidden(
+                f'forbidden: User "{request.user.name}" cannot {attributes.verb} path '
+                f'"{request.path}"',
+                details={},
+            )
+
+
+def _authorized_namespace(route: Route) -> str:
+    """A Namespace object counts as being in itself."""
+    return route.name if route.resource is kinds.NAMESPACES else route.namespace
+
+
+def _handler(route: Route) -> _Handler:
+    if route.subresource is None:
+        if route.resource.group_resource == "bindings":
+            return subresources.bind
+        review = reviews.HANDLERS.get(route.resource.group_resource)
+        return review if review is not None else _BY_VERB[route.verb]
+    name = route.subresource.name
+    if name == "scale":
+        return subresources.scale
+    return _BY_SUBRESOURCE.get(f"{route.resource.plural}/{name}", _BY_VERB[route.verb])
+
+
+def _error_media(request: ApiRequest) -> Media:
+    """Errors come in msgpack to clients that speak it, else in JSON."""
+    accept = request.headers.get("accept", "")
+    return Media.MSGPACK if accept.startswith(Media.MSGPACK.value) else Media.JSON
+
+
+def _paths() -> ApiResponse:
+    roots = sorted({resource.root for resource in kinds.ALL})
+    groups = sorted({f"/apis/{resource.group}" for resource in kinds.ALL if resource.group})
+    paths = sorted({
+        "/api", "/apis", "/healthz", "/livez", "/readyz", "/metrics", "/openapi/v2",
+        "/openapi/v3", "/version", *roots, *groups,
+    })  # fmt: skip
+    return ApiResponse(200, orjson.dumps({"paths": paths}, option=orjson.OPT_INDENT_2))

@@ -1,0 +1,27 @@
+"""What distinguishes the kinds of Kubernetes in create, update and delete.
+
+`base.Strategy` is what most kinds do; a kind with rules of its own has a module here. `strategies.
+of(resource)` is the only way in.
+"""
+
+from cluster.api.kinds import Resource
+from cluster.apiserver.strategies import daemonset, namespace, node, pod, workload
+from cluster.apiserver.strategies.base import Strategy
+
+_OWN: dict[str, type[Strategy]] = {
+    "pods": pod.PodStrategy,
+    "nodes": node.NodeStrategy,
+    "namespaces": namespace.NamespaceStrategy,
+    "daemonsets.apps": daemonset.DaemonSetStrategy,
+    "persistentvolumeclaims": workload.PhasePendingStrategy,
+    "persistentvolumes": workload.PhasePendingStrategy,
+    "certificatesigningrequests.certificates.k8s.io": workload.SigningRequestStrategy,
+}
+
+
+def of(resource: Resource) -> Strategy:
+    """The strategy of a resource: its own, or the common one with the flags of its kind."""
+    return _OWN.get(resource.group_resource, Strategy)(resource)
+
+
+__all__ = ["Strategy", "of"]

@@ -1,0 +1,97 @@
+"""Pods: the first status, generation, and what ``/status`` and the other subresources may change.
+
+Source: spec api-machinery, sections 4, 9, 13 and 17.
+"""
+
+from cluster.api import qos
+from cluster.api.jsontypes import JsonObject
+from cluster.apiserver.context import RequestContext
+from cluster.apiserver.strategies.base import Strategy, keep
+
+_GATED = "Scheduling is blocked due to non-empty scheduling gates"
+
+
+class PodStrategy(Strategy):
+    def initial_status(self, tree: JsonObject) -> JsonObject:
+        status: JsonObject = {"phase": "Pending"}
+        if tree["spec"].get("schedulingGates"):
+            status["conditions"] = [{
+                "type": "PodScheduled",
+                "status": "False",
+                "lastProbeTime": None,
+                "lastTransitionTime": None,
+                "reason": "SchedulingGated",
+                "message": _GATED,
+            }]  # fmt: skip
+        status["qosClass"] = qos.qos_class(tree)
+        return status
+
+    def prepare_create(self, tree: JsonObject, ctx: RequestContext) -> None:
+        tree.setdefault("spec", {})
+        super().prepare_create(tree, ctx)
+        tree["metadata"]["generation"] = 1
+        for condition in tree["status"].get("conditions", ()):
+            condition["lastTransitionTime"] = ctx.timestamp
+
+    def prepare_update(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
+        super().prepare_update(new, old, ctx)
+        spec = new.get("spec") or {}
+        grace = spec.get("terminationGracePeriodSeconds")
+        if isinstance(grace, int) and grace < 0:
+            spec["terminationGracePeriodSeconds"] = 1
+        self.count_spec_change(new, old)
+
+    def count_spec_change(self, new: JsonObject, old: JsonObject) -> None:
+        """metadata.generation + 1 iff the spec differs."""
+        if new.get("spec") != old.get("spec"):
+            new["metadata"]["generation"] = int(old["metadata"].get("generation", 0)) + 1
+
+    def prepare_status(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
+        super().prepare_status(new, old, ctx)
+        old_status = old.get("status") or {}
+        status = new.setdefault("status", {})
+        if not status.get("qosClass") and "qosClass" in old_status:
+            status["qosClass"] = old_status["qosClass"]
+        if not status.get("observedGeneration") and "observedGeneration" in old_status:
+            status["observedGeneration"] = old_status["observedGeneration"]
+        observed = {
+            condition.get("type"): condition.get("observedGeneration")
+            for condition in old_status.get("conditions") or ()
+        }
+        for condition in status.get("conditions") or ():
+            known = observed.get(condition.get("type"))
+            if not condition.get("observedGeneration") and known:
+                condition["observedGeneration"] = known
+
+    def prepare_ephemeral_containers(
+        self, new: JsonObject, old: JsonObject, ctx: RequestContext
+    ) -> None:
+        """A write to ``/ephemeralcontainers``: nothing else of the pod may change."""
+        added = (new.get("spec") or {}).get("ephemeralContainers")
+        self._keep_but_spec(new, old)
+        new["spec"] = dict(old["spec"])
+        if added:
+            new["spec"]["ephemeralContainers"] = added
+        self.count_spec_change(new, old)
+
+    def prepare_resize(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
+        """A write to ``/resize``: only the resources and resize policies of containers change."""
+        wanted = {c.get("name"): c for c in (new.get("spec") or {}).get("containers") or ()}
+        self._keep_but_spec(new, old)
+        containers = []
+        for container in old["spec"].get("containers") or ():
+            resized = dict(container)
+            if (source := wanted.get(container.get("name"))) is not None:
+                keep(resized, source, "resources")
+                keep(resized, source, "resizePolicy")
+            containers.append(resized)
+        new["spec"] = {**old["spec"], "containers": containers}
+        self.count_spec_change(new, old)
+
+    def _keep_but_spec(self, new: JsonObject, old: JsonObject) -> None:
+        meta = dict(old["metadata"])
+        keep(meta, new["metadata"], "managedFields")
+        keep(meta, new["metadata"], "resourceVersion")
+        new.clear()
+        new.update(old)
+        new["metadata"] = meta

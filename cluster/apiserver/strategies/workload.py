@@ -1,0 +1,22 @@
+"""Small rules of kinds that need no module of their own."""
+
+from cluster.api.jsontypes import JsonObject
+from cluster.apiserver.context import RequestContext
+from cluster.apiserver.strategies.base import Strategy
+
+
+class PhasePendingStrategy(Strategy):
+    """Volumes and claims begin Pending."""
+
+    def initial_status(self, tree: JsonObject) -> JsonObject:
+        return {"phase": "Pending"}
+
+
+class SigningRequestStrategy(Strategy):
+    """A CertificateSigningRequest names who asked for it, whatever the client says."""
+
+    def prepare_create(self, tree: JsonObject, ctx: RequestContext) -> None:
+        super().prepare_create(tree, ctx)
+        spec = tree.setdefault("spec", {})
+        spec["username"] = ctx.user.name
+        spec["groups"] = list(ctx.user.groups)

@@ -1,0 +1,41 @@
+"""Field ownership of writes that are no server-side apply (spec api-machinery, section 11).
+
+Decision: writes of the cluster's own components (kubelets, controller manager, scheduler) are not
+tracked. They are the hot path (pod status, leases), and nobody applies against them.
+"""
+
+from cluster.api import managedfields
+from cluster.api.jsontypes import JsonObject
+from cluster.apiserver.context import RequestContext
+from cluster.apiserver.messages import User
+from cluster.apiserver.served import ServedKind
+from cluster.apiserver.strategies.base import keep
+
+_COMPONENTS = frozenset({"system:kube-controller-manager", "system:kube-scheduler"})
+
+
+def is_component(user: User) -> bool:
+    """Whether `user` is a part of the cluster itself."""
+    return user.name in _COMPONENTS or "system:nodes" in user.groups
+
+
+def record(kind: ServedKind, new: JsonObject, old: JsonObject | None, ctx: RequestContext) -> None:
+    """Set metadata.managedFields of `new`, which replaces `old` (None: is created)."""
+    if ctx.applied:
+        return
+    meta = new["metadata"]
+    if is_component(ctx.user):
+        keep(meta, old["metadata"] if old is not None else {}, "managedFields")
+        return
+    entries = managedfields.record_update(
+        kind.resource,
+        old,
+        new,
+        manager=ctx.field_manager,
+        time=ctx.timestamp,
+        subresource=ctx.subresource,
+    )
+    if entries:
+        meta["managedFields"] = entries
+    else:
+        meta.pop("managedFields", None)
