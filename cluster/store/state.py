@@ -137,6 +137,11 @@ class WatchEvent:
             body = self._bodies[type_, media] = make()
         return body
 
+    @property
+    def object_msgpack(self) -> bytes:
+        """The event's object as msgpack, made once."""
+        return self.encoded(self.type, "object msgpack", lambda: self.record.msgpack)
+
     def forget_encodings(self) -> None:
         """Free the encodings of an event that is no longer new; who asks gets them made again."""
         self._bodies.clear()
