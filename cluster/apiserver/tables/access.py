@@ -155,7 +155,7 @@ FLOW_SCHEMAS = Printer(
     (
         NAME,
         Column("PriorityLevel", description="Priority level of its requests"),
-        Column("MatchingPrecedence", "integer", "Lower ones are tried first"),
+        Column("MatchingPrecedence", description="Lower ones are tried first"),
         Column("DistinguisherMethod", description="What makes flows of requests"),
         AGE,
         Column("MissingPL", description="Whether the priority level is missing"),

@@ -102,7 +102,7 @@ EVENTS = Printer(
         Column("Source", description="Component that reported it", wide=True),
         Column("Message", description="What happened"),
         Column("First Seen", description="Time since it was first seen", wide=True),
-        Column("Count", "integer", "How often it was seen", wide=True),
+        Column("Count", description="How often it was seen", wide=True),
         Column("Name", description="Name of the event", wide=True, format="name"),
     ),
     _event,

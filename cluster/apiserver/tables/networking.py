@@ -99,7 +99,7 @@ ENDPOINTS = Printer((NAME, Column("Endpoints", description="Addresses and ports"
 
 
 def _slice(tree: JsonObject, now: datetime) -> list[Cell]:
-    ports = [str(p["port"]) if p.get("port") else "*" for p in items(tree, "ports")]
+    ports = [str(p.get("port") or p.get("name") or "*") for p in items(tree, "ports")]
     addresses = [a for e in items(tree, "endpoints") for a in items(e, "addresses")]
     return [
         name_of(tree),
@@ -182,11 +182,11 @@ def _ip_address(tree: JsonObject, now: datetime) -> list[Cell]:
     ref = member(tree, "spec", "parentRef")
     parts = [ref.get(k) for k in ("resource", "group", "namespace", "name")]
     kind = ".".join(str(p) for p in parts[:2] if p)
-    return [name_of(tree), "/".join([kind, *(str(p) for p in parts[2:] if p)]), age(tree, now)]
+    return [name_of(tree), "/".join([kind, *(str(p) for p in parts[2:] if p)])]
 
 
 IP_ADDRESSES = Printer(
-    (NAME, Column("ParentRef", description="Object that uses the address"), AGE), _ip_address
+    (NAME, Column("ParentRef", description="Object that uses the address")), _ip_address
 )
 
 

@@ -123,3 +123,46 @@ PRIORITY_CLASSES = Printer(
     ),
     _priority_class,
 )
+
+
+def _claim_state(tree: JsonObject) -> str:
+    states = []
+    if member(tree, "metadata").get("deletionTimestamp"):
+        states.append("deleted")
+    if member(tree, "status", "allocation"):
+        states.append("allocated")
+        if items(member(tree, "status"), "reservedFor"):
+            states.append("reserved")
+    return ",".join(states) or "pending"
+
+
+def _resource_claim(tree: JsonObject, now: datetime) -> list[Cell]:
+    return [name_of(tree), _claim_state(tree), age(tree, now)]
+
+
+RESOURCE_CLAIMS = Printer(
+    (NAME, Column("State", description="Pending, allocated or reserved"), AGE), _resource_claim
+)
+
+
+def _resource_slice(tree: JsonObject, now: datetime) -> list[Cell]:
+    spec = member(tree, "spec")
+    return [
+        name_of(tree),
+        spec.get("nodeName") or "",
+        spec.get("driver") or "",
+        member(spec, "pool").get("name") or "",
+        age(tree, now),
+    ]
+
+
+RESOURCE_SLICES = Printer(
+    (
+        NAME,
+        Column("Node", description="Node that has the devices"),
+        Column("Driver", description="Driver of the devices"),
+        Column("Pool", description="Pool to which they belong"),
+        AGE,
+    ),
+    _resource_slice,
+)

@@ -56,6 +56,8 @@ _PRINTERS: dict[str, Printer] = {
     "componentstatuses": core.COMPONENT_STATUSES,
     "deviceclasses.resource.k8s.io": core.NAMED,
     "resourceclaimtemplates.resource.k8s.io": core.NAMED,
+    "resourceclaims.resource.k8s.io": nodes.RESOURCE_CLAIMS,
+    "resourceslices.resource.k8s.io": nodes.RESOURCE_SLICES,
     "services": networking.SERVICES,
     "endpoints": networking.ENDPOINTS,
     "endpointslices.discovery.k8s.io": networking.ENDPOINT_SLICES,

@@ -135,7 +135,7 @@ STORAGE_CLASSES = Printer(
         Column("Provisioner", description="Who makes the volumes"),
         Column("ReclaimPolicy", description="What happens to released volumes"),
         Column("VolumeBindingMode", description="When volumes are made and bound"),
-        Column("AllowVolumeExpansion", "boolean", "Whether volumes can grow"),
+        Column("AllowVolumeExpansion", description="Whether volumes can grow"),
         AGE,
     ),
     _storage_class,
@@ -167,7 +167,7 @@ def _attachment(tree: JsonObject, now: datetime) -> list[Cell]:
 VOLUME_ATTACHMENTS = Printer(
     (
         NAME,
-        Column("Attacher", description="Driver that attaches it"),
+        Column("Attacher", description="Driver that attaches it", format="name"),
         Column("PV", description="Volume"),
         Column("Node", description="Node"),
         Column("Attached", "boolean", "Whether it is attached"),
