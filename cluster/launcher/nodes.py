@@ -29,11 +29,13 @@ class NodeCommands:
         self._pki = pki
         self._herd = herd
 
-    async def start_all(self) -> list[str]:
-        """Start the agents of all nodes; returns all node names."""
+    async def prepare(self) -> None:
+        """Make what the agents of all nodes need."""
         await asyncio.to_thread(self._pki.ensure_nodes, self._settings.node_names)
+
+    def start_all(self) -> None:
+        """Start the agents of all nodes."""
         self._herd.start(self._spec(agent) for agent in self._settings.agents())
-        return self._settings.node_names
 
     async def add(self, names: Sequence[str], count: int) -> list[str]:
         """Add nodes by name, or `count` of them named node-0, node-1, ...; start their agents."""

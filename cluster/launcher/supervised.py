@@ -65,6 +65,7 @@ class SupervisedProcess:
             self._down.clear()
             self._unwanted.clear()
             self._wanted.set()
+            self._enter(Phase.STARTING)
 
     async def stop(self, grace_s: float) -> None:
         """Want it down: SIGTERM, and SIGKILL after `grace_s`; returns when it has ended."""

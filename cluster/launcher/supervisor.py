@@ -1,8 +1,9 @@
 """The supervisor: owns all processes of one cluster and answers the control socket.
 
-Start: API server, controller manager and the agents' fork server at once (each retries until the
-API is there), then the agents. Stop: agents, controller manager, API server. Invariant: a
-supervisor that leaves, for whatever reason but its own SIGKILL, leaves no process behind.
+Start: the API server, and while it loads the agents' fork server and the nodes' certificates; when
+it serves, the controller manager and the agents. Stop: agents, controller manager, API server.
+Invariant: a supervisor that leaves, for whatever reason but its own SIGKILL, leaves no process
+behind.
 """
 
 import asyncio
@@ -99,28 +100,34 @@ class Supervisor:
         )
 
     async def _bring_up(self, tasks: asyncio.TaskGroup) -> None:
-        settings, rundir = self._settings, self._rundir
         try:
-            pki = await asyncio.to_thread(ClusterPki.ensure, rundir, settings.server)
-            self._nodes = NodeCommands(rundir, settings, pki, self._herd)
-            self._herd.start(
-                [plan.apiserver(settings, rundir), plan.controller_manager(settings, rundir)]
-            )
-            self._starter.warm_up(tasks)
             async with self._changing:
-                await self._nodes.start_all()
+                await self._start_processes(tasks)
+            await self._until_ready(lambda: self.snapshot().ready)
         except LauncherError as error:
             self._fail(str(error))
-            return
+
+    async def _start_processes(self, tasks: asyncio.TaskGroup) -> None:
+        settings, rundir = self._settings, self._rundir
+        pki = await asyncio.to_thread(ClusterPki.ensure, rundir, settings.server)
+        self._nodes = NodeCommands(rundir, settings, pki, self._herd)
+        self._herd.start([plan.apiserver(settings, rundir)])
+        self._starter.warm_up(tasks)
+        await self._nodes.prepare()
+        await self._until_ready(lambda: self._herd.ready([plan.Role.APISERVER]))
+        self._herd.start([plan.controller_manager(settings, rundir)])
+        self._nodes.start_all()
         self._brought_up = True
         self._changed()
-        while not (self._brought_up and self.snapshot().ready):
+
+    async def _until_ready(self, ready: Callable[[], bool]) -> None:
+        """Wait for processes that are starting; LauncherError once there is no hope."""
+        while not ready():
             hopeless = self._herd.hopeless()
             if hopeless is not None:
                 why = last_words(hopeless.spec.log) or f"see {hopeless.spec.log}"
-                self._fail(f"{hopeless.spec.name} could not start: {why}")
-                return
-            await self._next_change()
+                raise LauncherError(f"{hopeless.spec.name} could not start: {why}")
+            await self._tick.wait()
 
     def _fail(self, why: str) -> None:
         self._failure = why
@@ -197,11 +204,8 @@ class Supervisor:
         while True:
             with contextlib.suppress(LauncherError):  # a full disk must not take the cluster down
                 state.write(self._rundir, self.snapshot())
-            await self._next_change()
+            await self._tick.wait()
             await self._clock.sleep(PROGRESS_INTERVAL_S)
-
-    async def _next_change(self) -> None:
-        await self._tick.wait()
 
     def _changed(self) -> None:
         self._tick.set()
