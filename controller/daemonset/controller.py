@@ -230,8 +230,12 @@ class DaemonSetController:
             await execution.claim_pods(chosen)
             for event in chosen.events:
                 record(event)
-            errors = await execution.create_pods(chosen, template)
-            errors += await execution.delete_pods(chosen)
+            hash_ = chosen.hash
+            errors = await execution.create_pods(chosen.creates, hash_, template)
+            errors += await execution.delete_pods(chosen.deletes)
+            if not errors:
+                errors += await execution.create_pods(chosen.update_creates, hash_, template)
+                errors += await execution.delete_pods(chosen.update_deletes)
             if chosen.failure:
                 errors.append(ReconcileError(chosen.failure))
             if not errors:

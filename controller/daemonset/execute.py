@@ -169,23 +169,24 @@ class Execution:
 
     # --- pods: errors are collected, the status is written nevertheless ---
 
-    async def create_pods(self, plan: Plan, template: Template) -> list[Exception]:
+    async def create_pods(
+        self, node_names: Sequence[str], hash_: str, template: Template
+    ) -> list[Exception]:
         """Create in slow-start batches; returns what went wrong."""
-        wanted = list(plan.creates)
         start = 0
-        for size in batches(len(wanted)):
-            batch = wanted[start : start + size]
+        for size in batches(len(node_names)):
+            batch = node_names[start : start + size]
             start += size
             errors = await self._together(
-                batch, lambda node: self._create_pod(template, plan.hash, node)
+                batch, lambda node: self._create_pod(template, hash_, node)
             )
             if errors:
                 return errors
         return []
 
-    async def delete_pods(self, plan: Plan) -> list[Exception]:
+    async def delete_pods(self, pods: Sequence[Pod]) -> list[Exception]:
         """Delete all at once; returns what went wrong."""
-        return await self._together(plan.deletes, self._delete_pod)
+        return await self._together(pods, self._delete_pod)
 
     async def _together(
         self, items: Sequence[T], act: Callable[[T], Awaitable[Exception | None]]

@@ -116,7 +116,8 @@ class StatusNumbers:
 class Plan:
     """What one sync does, in the order of its fields.
 
-    `creates` are node names, `hash` the label of the pods made for them. `failure` is an error to
+    Creates are node names, `hash` the label of the pods made for them. What the rolling update adds
+    (`update_...`) is done only if everything before it succeeded. `failure` is an error to
     report after the status was written: the sync then counts as failed. `requeue_after_s` is when
     to look again even if nothing happens.
     """
@@ -132,6 +133,8 @@ class Plan:
     events: Sequence[Event] = ()
     creates: Sequence[str] = ()
     deletes: Sequence[Pod] = ()
+    update_creates: Sequence[str] = ()
+    update_deletes: Sequence[Pod] = ()
     delete_revisions: Sequence[ControllerRevision] = ()
     status: StatusNumbers | None = None
     hash: str = ""
@@ -154,5 +157,7 @@ class Plan:
             or self.release_pods
             or self.creates
             or self.deletes
+            or self.update_creates
+            or self.update_deletes
             or self.delete_revisions
         )

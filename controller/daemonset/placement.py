@@ -4,6 +4,7 @@ Invariant: a pod is at exactly one node or at none; pods are compared in one ord
 """
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 
 from cluster.api.objects import Node, Pod
 from cluster.api.podutil import is_terminal, is_terminating
@@ -28,6 +29,23 @@ class Placement:
         self.nodes: dict[str, Node] = {node.metadata.name: node for node in nodes}
         self.pods = by_node(pods)
         self.desired = sum(decision.should_run for decision in self.decisions.values())
+
+    def after(self, creates: Sequence[str], deletes: Sequence[Pod]) -> "Placement":
+        """The placement once these pods are terminating, and others are on their way to nodes.
+
+        A node that a pod is on its way to counts as empty: there is nothing to update on it.
+        """
+        if not creates and not deletes:
+            return self
+        gone = {(pod.metadata.namespace, pod.metadata.name) for pod in deletes}
+        pods = {
+            name: [p for p in found if (p.metadata.namespace, p.metadata.name) not in gone]
+            for name, found in self.pods.items()
+        }
+        pods.update((name, []) for name in creates)
+        later = copy(self)
+        later.pods = pods
+        return later
 
     def with_empty_entries(self) -> NodePods:
         """The pods by node, with an empty entry for each node that should run but has none (8.1).

@@ -1,8 +1,10 @@
 """One sync of one DaemonSet as a pure function: `plan(observed, now) -> Plan` (spec section 3).
 
-Order of decisions: history, manage (one pod per node), and only if that changes nothing the
-rolling step, then the history's cleanup and the status. Invariants: what is being deleted is left
-alone; at most 250 pods are created and 250 deleted; the same input gives the same plan.
+Order of decisions: history, manage (one pod per node), the rolling step on what manage leaves, the
+history's cleanup, the status. Where Kubernetes waits for its cache between manage and the rolling
+step, the step is computed from the pods as manage will leave them. Invariants: what is being
+deleted is left alone; each of the two steps creates and deletes at most 250 pods; the same input
+gives the same plan.
 """
 
 from dataclasses import dataclass, field, replace
@@ -111,9 +113,10 @@ def _with_pods(
     daemonset = observed.daemonset
     surge = limits.allows_surge(daemonset)
     managed = manage(observed, placement, past.hash, surge=surge, now=now)
-    rolled = _Rolled(hold=observed.hold)
-    if not managed.creates and not managed.deletes:
-        rolled = _roll(observed, placement, past.hash, now)
+    creates, deletes = managed.creates[:BURST_REPLICAS], managed.deletes[:BURST_REPLICAS]
+    rolled = _Rolled()
+    if daemonset.spec.update_strategy.type == ROLLING_UPDATE:
+        rolled = _roll(observed, placement.after(creates, deletes), past.hash, now)
     events = [*managed.events, *((rolled.event,) if rolled.event else ())]
     delete_revisions = []
     if not rolled.failure:
@@ -124,8 +127,10 @@ def _with_pods(
     return replace(
         base,
         events=events,
-        creates=[*managed.creates, *rolled.step.creates][:BURST_REPLICAS],
-        deletes=[*managed.deletes, *rolled.step.deletes][:BURST_REPLICAS],
+        creates=creates,
+        deletes=deletes,
+        update_creates=rolled.step.creates[:BURST_REPLICAS],
+        update_deletes=rolled.step.deletes[:BURST_REPLICAS],
         delete_revisions=delete_revisions,
         backoff=managed.backoff,
         hold=rolled.hold,
@@ -138,8 +143,6 @@ def _with_pods(
 
 def _roll(observed: Observed, placement: Placement, hash_: str, now: Now) -> _Rolled:
     daemonset = observed.daemonset
-    if daemonset.spec.update_strategy.type != ROLLING_UPDATE:
-        return _Rolled()
     found = strategy.find(placement.with_empty_entries(), daemonset, hash_, now)
     try:
         max_surge, max_unavailable = limits.surge_and_unavailable(daemonset, placement.desired)

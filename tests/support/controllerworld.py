@@ -1,0 +1,79 @@
+"""Runs controllers against the fake API server on virtual time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import virtualtime
+from fakeapi import EPOCH, FakeApi
+
+from cluster.api.jsontypes import JsonObject
+from cluster.client.client import ApiClient
+from cluster.runtime.clock import VirtualClock
+from cluster.runtime.rng import Rng
+from controller.informers import Informers
+from controller.manager import Context, Controller
+
+Scenario = Callable[[FakeApi], Awaitable[None]]
+
+
+def play(*factories: Callable[[Context], Controller], scenario: Scenario) -> FakeApi:
+    """Start the controllers on an empty cluster, play the scenario, stop them."""
+
+    async def main() -> FakeApi:
+        clock = VirtualClock(EPOCH)
+        api = FakeApi(clock)
+        client = ApiClient(api, clock)
+        await client.request("GET", "/apis")  # from here on the client knows that it may long-poll
+        informers = Informers(client, clock, Rng(2))
+        context = api.context(informers, client)
+        controllers = [make(context) for make in factories]
+        async with asyncio.TaskGroup() as tasks:
+            caches = tasks.create_task(informers.run())
+            await informers.wait_synced()
+            running = [tasks.create_task(one.run()) for one in controllers]
+            running += [tasks.create_task(recorder.run()) for recorder in context.recorders]
+            await clock.sleep(0.1)
+            await scenario(api)
+            for task in [caches, *running]:
+                task.cancel()
+        return api
+
+    return virtualtime.run(main())
+
+
+def node(name: str, ready: str | None = "True", **fields: object) -> JsonObject:
+    """A Node tree with room for pods."""
+    conditions = []
+    if ready is not None:
+        conditions = [
+            {"type": kind, "status": "False", "lastHeartbeatTime": "2026-01-01T00:00:00Z"}
+            for kind in ("MemoryPressure", "DiskPressure", "PIDPressure")
+        ]
+        conditions.append(
+            {"type": "Ready", "status": ready, "lastHeartbeatTime": "2026-01-01T00:00:00Z"}
+        )
+    allocatable = {"cpu": "4", "memory": "8Gi", "pods": "10"}
+    return {
+        "metadata": {"name": name, **(fields.pop("metadata", {}))},  # type: ignore[dict-item]
+        "spec": fields,
+        "status": {"conditions": conditions, "allocatable": allocatable},
+    }
+
+
+def pod(name: str, node_name: str = "", ready: bool = True, **spec: object) -> JsonObject:
+    """A Pod tree in namespace ``ns``, bound if a node is named."""
+    fields: JsonObject = {
+        "containers": [{"name": "c", "image": "i"}],
+        "schedulerName": "default-scheduler",
+        **spec,
+    }
+    status: JsonObject = {"phase": "Pending"}
+    if node_name:
+        fields["nodeName"] = node_name
+        condition = {"type": "Ready", "status": "True" if ready else "False"}
+        status = {"phase": "Running", "conditions": [condition]}
+    return {
+        "metadata": {"name": name, "namespace": "ns", "generation": 1},
+        "spec": fields,
+        "status": status,
+    }
