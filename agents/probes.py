@@ -62,14 +62,17 @@ def run(
     `first_s` is the first tick; `answers_yes` what the container answers now; `answer_changes_s`
     when it will next answer otherwise (None: never).
     """
-    next_s = probe.next_s if probe.next_s is not None else first_s
     healthy, streak, failures = probe.healthy, probe.streak, 0
-    if answers_yes and healthy:
+    next_s = first_s if probe.next_s is None else probe.next_s
+    if healthy and streak == 0:
+        # Nobody woke us for the successes since the last run.
         next_s = max(next_s, _tick_at_or_after(spec, first_s, now_s))
-        wake_s = answer_changes_s
-        if wake_s is not None:
-            wake_s = _tick_at_or_after(spec, first_s, max(wake_s, next_s))
-        return Outcome(Probe(True, 0, next_s), 0, wake_s)
+    if answers_yes and healthy:
+        settled = probe if streak == 0 else Probe(True, 0, next_s)
+        if answer_changes_s is None:
+            return Outcome(settled, 0, None)
+        changes_s = max(answer_changes_s, now_s)
+        return Outcome(settled, 0, _tick_at_or_after(spec, first_s, changes_s))
     while next_s <= now_s:
         next_s += spec.period_s
         if not answers_yes:
