@@ -1,0 +1,193 @@
+"""The scheduler on virtual time: binding, waiting, waking, preemption."""
+
+from controllerworld import node, play, pod
+from fakeapi import FakeApi
+
+from cluster.api.jsontypes import JsonObject
+from cluster.api.kinds import NODES, PODS
+from controller.scheduler.controller import Scheduler
+
+
+def pinned(node_name: str) -> JsonObject:
+    """The affinity of a DaemonSet pod."""
+    field = {"key": "metadata.name", "operator": "In", "values": [node_name]}
+    terms = {"nodeSelectorTerms": [{"matchFields": [field]}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+
+
+def asking(cpu: str) -> list[JsonObject]:
+    return [{"name": "c", "image": "i", "resources": {"requests": {"cpu": cpu}}}]
+
+
+def node_of(api: FakeApi, name: str) -> str:
+    tree = api.get(PODS, name, "ns")
+    assert tree is not None
+    return str(tree["spec"].get("nodeName", ""))
+
+
+def scheduled_condition(api: FakeApi, name: str) -> JsonObject:
+    tree = api.get(PODS, name, "ns")
+    assert tree is not None
+    found: list[JsonObject] = [
+        c for c in tree["status"].get("conditions", []) if c["type"] == "PodScheduled"
+    ]
+    return found[0] if found else {}
+
+
+def test_daemon_pods_are_bound_to_the_nodes_they_name() -> None:
+    async def scenario(api: FakeApi) -> None:
+        for number in range(50):
+            api.put(NODES, node(f"n{number}"))
+            api.put(PODS, pod(f"p{number}", affinity=pinned(f"n{number}")))
+        await api.clock.sleep(1)
+        assert all(node_of(api, f"p{number}") == f"n{number}" for number in range(50))
+
+    api = play(Scheduler, scenario=scenario)
+    assert ("p7", "Scheduled", "Successfully assigned ns/p7 to n7") in api.events()
+    assert len(api.events()) == 50
+
+
+def test_full_node_the_message_the_condition_and_the_wake_up() -> None:
+    message = (
+        "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) didn't satisfy plugin(s)"
+        " [NodeAffinity]. preemption: 0/3 nodes are available: 1 No preemption victims found for"
+        " incoming pod, 2 Preemption is not helpful for scheduling."
+    )
+
+    async def scenario(api: FakeApi) -> None:
+        for name in ("a", "b", "c"):
+            api.put(NODES, node(name))
+        api.put(PODS, pod("big", "a", containers=asking("4")))
+        await api.clock.sleep(0.5)
+        api.put(PODS, pod("waits", affinity=pinned("a"), containers=asking("1")))
+        await api.clock.sleep(0.5)
+        condition = scheduled_condition(api, "waits")
+        assert condition["status"] == "False"
+        assert condition["reason"] == "Unschedulable"
+        assert condition["message"] == message
+        assert condition["observedGeneration"] == 1
+        assert node_of(api, "waits") == ""
+        api.remove(PODS, "big", "ns")
+        await api.clock.sleep(0.3)
+        assert node_of(api, "waits") == "", "the first back-off lasts a second"
+        await api.clock.sleep(1)
+        assert node_of(api, "waits") == "a"
+
+    api = play(Scheduler, scenario=scenario)
+    assert ("waits", "FailedScheduling", message) in api.events()
+
+
+def test_pod_for_a_node_that_does_not_exist_is_bound_when_it_comes() -> None:
+    async def scenario(api: FakeApi) -> None:
+        api.put(PODS, pod("p", affinity=pinned("later")))
+        await api.clock.sleep(2)
+        assert scheduled_condition(api, "p")["message"] == "no nodes available to schedule pods"
+        api.put(NODES, node("later"))
+        await api.clock.sleep(0.5)
+        assert node_of(api, "p") == "later"
+
+    play(Scheduler, scenario=scenario)
+
+
+def test_tainted_node_binds_once_the_taint_is_gone() -> None:
+    taint = {"key": "k", "effect": "NoSchedule"}
+
+    async def scenario(api: FakeApi) -> None:
+        api.put(NODES, node("a", taints=[taint]))
+        api.put(PODS, pod("p"))
+        await api.clock.sleep(2)
+        assert scheduled_condition(api, "p")["message"] == (
+            "0/1 nodes are available: 1 node(s) had untolerated taint(s). preemption: 0/1 nodes"
+            " are available: 1 Preemption is not helpful for scheduling."
+        )
+        api.change(NODES, "a", {"spec": {"taints": None}})
+        await api.clock.sleep(0.5)
+        assert node_of(api, "p") == "a"
+
+    play(Scheduler, scenario=scenario)
+
+
+def test_gated_bound_and_foreign_pods_are_left_alone() -> None:
+    async def scenario(api: FakeApi) -> None:
+        api.put(NODES, node("a"))
+        api.put(PODS, pod("gated", schedulingGates=[{"name": "g"}]))
+        api.put(PODS, pod("foreign", schedulerName="other"))
+        await api.clock.sleep(1)
+        assert api.requests == []
+        api.change(PODS, "gated", {"spec": {"schedulingGates": None}}, "ns")
+        await api.clock.sleep(0.5)
+        assert node_of(api, "gated") == "a"
+
+    play(Scheduler, scenario=scenario)
+
+
+def test_pods_spread_over_equal_nodes_and_never_overfill_one() -> None:
+    async def scenario(api: FakeApi) -> None:
+        for name in ("a", "b"):
+            api.put(NODES, node(name))
+        for number in range(6):
+            api.put(PODS, pod(f"p{number}", containers=asking("1500m")))
+        await api.clock.sleep(1)
+        homes = [node_of(api, f"p{number}") for number in range(6)]
+        assert sorted(homes) == ["", "", "a", "a", "b", "b"]
+
+    play(Scheduler, scenario=scenario)
+
+
+def test_failed_binding_gives_the_room_back_and_is_tried_again() -> None:
+    async def scenario(api: FakeApi) -> None:
+        api.put(NODES, node("a"))
+        api.failing.append("/binding")
+        api.put(PODS, pod("p", containers=asking("3")))
+        await api.clock.sleep(0.5)
+        assert scheduled_condition(api, "p")["reason"] == "SchedulerError"
+        api.failing.clear()
+        await api.clock.sleep(3)
+        assert node_of(api, "p") == "a"
+
+    play(Scheduler, scenario=scenario)
+
+
+def test_important_pod_evicts_nominates_and_follows() -> None:
+    async def scenario(api: FakeApi) -> None:
+        api.put(NODES, node("a"))
+        api.put(PODS, pod("victim", "a", containers=asking("3")))
+        await api.clock.sleep(0.5)
+        api.put(PODS, pod("vip", containers=asking("2"), priority=2000001000))
+        await api.clock.sleep(0.5)
+        victim = api.get(PODS, "victim", "ns")
+        assert victim is not None
+        assert victim["metadata"]["deletionTimestamp"]
+        target = next(c for c in victim["status"]["conditions"] if c["type"] == "DisruptionTarget")
+        assert target["reason"] == "PreemptionByScheduler"
+        assert target["message"] == (
+            "default-scheduler: preempting to accommodate a higher priority pod"
+        )
+        vip = api.get(PODS, "vip", "ns")
+        assert vip is not None
+        assert vip["status"]["nominatedNodeName"] == "a"
+        assert scheduled_condition(api, "vip")["message"] == (
+            "0/1 nodes are available: 1 Insufficient cpu."
+        )
+        api.put(PODS, pod("sneaky", containers=asking("3")))
+        await api.clock.sleep(0.5)
+        api.remove(PODS, "victim", "ns")
+        await api.clock.sleep(2)
+        assert node_of(api, "vip") == "a"
+        assert node_of(api, "sneaky") == "", "the room was kept for the nominated pod"
+
+    api = play(Scheduler, scenario=scenario)
+    assert ("victim", "Preempted", "Preempted by pod uid-vip on node a") in api.events()
+
+
+def test_terminating_unbound_pod_is_skipped() -> None:
+    async def scenario(api: FakeApi) -> None:
+        tree = pod("p")
+        tree["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        tree["metadata"]["finalizers"] = ["example.com/x"]
+        api.put(PODS, tree)
+        await api.clock.sleep(1)
+        assert scheduled_condition(api, "p") == {}
+
+    api = play(Scheduler, scenario=scenario)
+    assert ("p", "FailedScheduling", "skip schedule deleting pod: ns/p") in api.events()
