@@ -96,9 +96,13 @@ class Subscription:
         await self._wake.wait()
         if self._error is not None:
             raise self._error
+        return self.take()
+
+    def take(self) -> list[Delivery]:
+        """What waits already; may be empty."""
         deliveries = list(self._queue)
         self._queue.clear()
-        if not self._closed:
+        if not self._closed and self._error is None:
             self._wake.clear()
         return deliveries
 

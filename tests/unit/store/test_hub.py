@@ -1,0 +1,152 @@
+"""The hub: every interested watcher once and in order, nobody else at all."""
+
+import asyncio
+
+import orjson
+import pytest
+
+from cluster.api.errors import Expired
+from cluster.store.history import History
+from cluster.store.hub import RECENT_EVENTS, Hub, WatchFilter
+from cluster.store.state import Attrs, EventType, Record, WatchEvent
+
+
+def attrs_of(_resource_key: str, json: bytes) -> Attrs:
+    tree = orjson.loads(json)
+    return Attrs({"app": tree.get("app", "")}, {"spec.nodeName": tree.get("node", "")})
+
+
+class World:
+    """A history and its hub."""
+
+    def __init__(self, max_queued_events: int = 100) -> None:
+        self.history = History(100, 1 << 20)
+        self.hub = Hub(self.history, max_queued_events=max_queued_events)
+        self.records: dict[tuple[str, str], Record] = {}
+        self.revision = 1
+
+    def write(self, resource: str, name: str, **tree: str) -> WatchEvent:
+        self.revision += 1
+        old = self.records.get((resource, name))
+        record = Record(
+            resource, "ns", name, self.revision, self.revision, orjson.dumps(tree), attrs_of
+        )
+        self.records[resource, name] = record
+        event = WatchEvent(EventType.MODIFIED if old else EventType.ADDED, record, old)
+        self.history.append(event)
+        self.hub.publish([event])
+        return event
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def told(world: World, wanted: WatchFilter, since: int = 1) -> list[tuple[str, str]]:
+    deliveries = world.hub.events_since(wanted, since)
+    return [(d.type.value, d.event.record.name) for d in deliveries]
+
+
+async def test_a_pod_that_moves_is_deleted_for_the_old_node_and_added_for_the_new(
+    world: World,
+) -> None:
+    watches = {
+        node: world.hub.subscribe(WatchFilter("pods", "", node), 1) for node in ("", "n1", "n2")
+    }
+    world.write("pods", "a")
+    world.write("pods", "a", node="n1")
+    world.write("pods", "a", node="n2")
+    seen = {node: [d.type.value for d in watch.take()] for node, watch in watches.items()}
+    assert seen == {
+        "": ["ADDED", "MODIFIED", "MODIFIED"],
+        "n1": ["ADDED", "DELETED"],
+        "n2": ["ADDED"],
+    }
+    assert told(world, WatchFilter("pods", "", "n1")) == [("ADDED", "a"), ("DELETED", "a")]
+
+
+async def test_a_predicate_turns_updates_into_comings_and_goings(world: World) -> None:
+    wanted = WatchFilter("pods", matches=lambda record: record.attrs.labels["app"] == "web")
+    watch = world.hub.subscribe(wanted, 1)
+    for app in ("db", "web", "web", "db"):
+        world.write("pods", "a", app=app)
+    deliveries = watch.take()
+    assert [d.type.value for d in deliveries] == ["ADDED", "MODIFIED", "DELETED"]
+    assert deliveries[-1].left
+    assert not deliveries[0].left
+
+
+async def test_an_event_asks_only_the_watchers_of_its_object(world: World) -> None:
+    asked = []
+
+    def asked_by(name: str) -> WatchFilter:
+        return WatchFilter("nodes", name=name, matches=lambda _record: not asked.append(name))
+
+    watches = [world.hub.subscribe(asked_by(f"n{index}"), 1) for index in range(5)]
+    world.write("nodes", "n3")
+    assert set(asked) == {"n3"}
+    assert [len(watch.take()) for watch in watches] == [0, 0, 0, 1, 0]
+
+
+async def test_a_subscription_begins_with_what_it_missed(world: World) -> None:
+    first, second = world.write("pods", "a"), world.write("pods", "b")
+    watch = world.hub.subscribe(WatchFilter("pods"), first.revision)
+    third = world.write("pods", "c")
+    assert [d.event for d in await watch.next()] == [second, third]
+
+
+async def test_a_slow_watcher_is_ended_and_the_others_are_not(world: World) -> None:
+    world = World(max_queued_events=3)
+    slow, fast = (world.hub.subscribe(WatchFilter("pods"), 1) for _ in range(2))
+    seen = []
+    for index in range(4):
+        world.write("pods", f"p{index}")
+        seen += fast.take()
+    assert len(seen) == 4
+    with pytest.raises(Expired):
+        await slow.next()
+
+
+async def test_a_waiter_wakes_for_a_match_only(world: World) -> None:
+    waiting = asyncio.ensure_future(world.hub.wait(WatchFilter("pods", "", "n1"), 5))
+    await asyncio.sleep(0)
+    world.write("pods", "a", node="n2")
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    world.write("pods", "b", node="n1")
+    assert await waiting
+    assert world.hub.watchers == 0
+
+
+async def test_a_cancelled_waiter_is_forgotten(world: World) -> None:
+    waiting = asyncio.ensure_future(world.hub.wait(WatchFilter("pods"), 5))
+    await asyncio.sleep(0)
+    assert world.hub.watchers == 1
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert world.hub.watchers == 0
+
+
+async def test_closing_ends_everyone(world: World) -> None:
+    watch = world.hub.subscribe(WatchFilter("pods"), 1)
+    waiting = asyncio.ensure_future(world.hub.wait(WatchFilter("pods"), 5))
+    await asyncio.sleep(0)
+    world.hub.close()
+    assert await watch.next() == []
+    assert not await waiting
+    assert await world.hub.subscribe(WatchFilter("pods"), 1).next() == []
+
+
+async def test_an_event_is_encoded_once_and_the_encoding_is_let_go_when_it_is_old(
+    world: World,
+) -> None:
+    event = world.write("pods", "a")
+    made = []
+    for _ in range(3):
+        event.encoded(event.type, "json", lambda: made.append(1) or b"x")
+    assert len(made) == 1
+    for index in range(RECENT_EVENTS):
+        world.write("nodes", f"n{index}")
+    event.encoded(event.type, "json", lambda: made.append(1) or b"x")
+    assert len(made) == 2
