@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import orjson
 
 from cluster.api import protobuf, yamlcodec
@@ -130,7 +130,7 @@ def _check_depth(encoded: bytes, tree: JsonValue) -> None:
     if encoded.count(b"{") + encoded.count(b"[") <= MAX_DEPTH:
         return  # cannot be deeper than it has brackets
     level: list[JsonValue] = [tree]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [child for parent in level for child in _children(parent)]
         if not level:
             return

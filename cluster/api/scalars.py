@@ -34,13 +34,18 @@ def fits(type_: FieldType, value: JsonValue) -> bool:
             return value in _INT32
         return type_ is FieldType.NUMBER or (type_ is FieldType.INT64 and value in _INT64)
     if cls is str:
-        return type_ not in _NUMERIC and type_ is not FieldType.BOOL
+        return type_ in _TEXTUAL
     if cls is bool:
         return type_ is FieldType.BOOL
     return cls is float and type_ is FieldType.NUMBER and math.isfinite(value)
 
 
-_NUMERIC = frozenset({FieldType.INT32, FieldType.INT64, FieldType.NUMBER})
+_TEXTUAL = frozenset(
+    {
+        FieldType.STRING, FieldType.BYTES, FieldType.TIME, FieldType.MICRO_TIME,
+        FieldType.INT_OR_STRING,
+    }
+)  # fmt: skip
 
 
 def canonical(type_: FieldType, value: JsonValue) -> JsonValue:

@@ -6,6 +6,7 @@ scalars resolve as in Go (``y`` and ``on`` are booleans, dates stay strings, ``0
 are octal). Keys become strings, as JSON needs them.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -164,6 +165,14 @@ def _scalar(event: yaml.ScalarEvent, line: int) -> JsonValue:
     text = str(event.value)
     if event.style or event.tag == _STRING_TAG:  # quoted, literal, folded, !!str
         return text
+    value = _resolved(text)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"yaml: line {line}: unsupported value: {text}")
+    return value
+
+
+def _resolved(text: str) -> JsonValue:
+    """What a plain scalar stands for."""
     if text in _NULLS:
         return None
     if text in _BOOLS:
@@ -175,9 +184,7 @@ def _scalar(event: yaml.ScalarEvent, line: int) -> JsonValue:
         return _integer(plain)
     if _FLOAT.fullmatch(plain):
         return float(plain)
-    if _NON_FINITE.fullmatch(text):
-        raise ValueError(f"yaml: line {line}: unsupported value: {text}")
-    return text
+    return math.nan if _NON_FINITE.fullmatch(text) else text
 
 
 def _integer(text: str) -> int:
@@ -191,15 +198,19 @@ def _integer(text: str) -> int:
 
 
 class _Dumper(yaml.CSafeDumper):
-    """Quotes every string that Go would read as a boolean."""
+    """Quotes every string that `load` would not read back as that string."""
 
 
-def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar(_STRING_TAG, text, style="|" if "\n" in text else None)
+def _represented(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style: str | None = None
+    if "\n" in text:
+        style = "|"
+    elif not isinstance(_resolved(text), str):
+        style = "'"
+    return dumper.represent_scalar(_STRING_TAG, text, style=style)
 
 
-_Dumper.add_representer(str, _text)
-_Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]\Z"), list("yYnN"))
+_Dumper.add_representer(str, _represented)
 
 
 def dump(tree: JsonValue) -> bytes:
