@@ -8,9 +8,11 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
 import orjson
 
 from cluster.api.errors import ApiError, from_status
+from cluster.api.jsontypes import JsonValue
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
@@ -70,12 +72,19 @@ class Transport(Protocol):
         """Close all connections; requests under way end with TransportError."""
 
 
+def _status_tree(response: TransportResponse) -> JsonValue:
+    """The body's tree, in whichever form the server wrote it; None if it is neither."""
+    try:
+        if response.content_type.startswith(MSGPACK):
+            return msgspec.msgpack.decode(response.body)
+        return orjson.loads(response.body)
+    except (orjson.JSONDecodeError, msgspec.DecodeError):
+        return None
+
+
 def error_of(response: TransportResponse) -> ApiError:
     """The exception for an answer with an error status, whatever its body is."""
-    try:
-        tree = orjson.loads(response.body)
-    except orjson.JSONDecodeError:
-        tree = None
+    tree = _status_tree(response)
     if not isinstance(tree, dict) or tree.get("kind") != "Status":
         text = response.body[:200].decode(errors="replace").strip()
         tree = {"message": text or f"HTTP {response.status}"}
