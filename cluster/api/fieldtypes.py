@@ -58,11 +58,11 @@ class Member(NamedTuple):
 class Struct(Node):
     """A struct with granular ownership."""
 
-    __slots__ = ("_definition", "_members", "_skip")
+    __slots__ = ("_definition", "_members", "skip")
 
     def __init__(self, definition: Definition, skip: frozenset[str] = frozenset()) -> None:
         self._definition = definition
-        self._skip = skip
+        self.skip = skip
         self._members: dict[str, Member] = {}
 
     def member(self, name: str) -> Member:
@@ -102,10 +102,13 @@ class Struct(Node):
     def owned(self, value: JsonValue) -> FieldSet:
         out: FieldSet = {}
         for name in sorted(value or ()):
-            if name in self._skip:
+            if name in self.skip:
                 continue
             key, node, _, _ = self.member(name)
-            out[key] = node.owned(value[name])
+            sub = node.owned(value[name])
+            if not sub and isinstance(node, Struct) and node.skip:
+                continue  # nothing in it but members that nobody owns
+            out[key] = sub
         return out
 
     def diff(self, old: JsonValue, new: JsonValue) -> Diff:
@@ -115,7 +118,7 @@ class Struct(Node):
         members = self._members
         for name in sorted(new if new.keys() >= old.keys() else new.keys() | old.keys()):
             before, after = old.get(name), new.get(name)
-            if before is after or before == after or name in self._skip:
+            if before is after or before == after or name in self.skip:
                 continue
             key, node, always, zero = members.get(name) or self.member(name)
             if before is None and not always:

@@ -1,8 +1,9 @@
 """The order of merged lists in strategic merge patches."""
 
+import json
+
 from cluster.api.errors import BadRequest
 from cluster.api.jsontypes import JsonValue
-from cluster.api.patches.mergekeys import identity
 
 
 def unique(items: list[JsonValue]) -> list[JsonValue]:
@@ -20,7 +21,8 @@ def arrange(
     """
     wanted = _positions(order, merge_key)
     had = _positions(server, merge_key)
-    named, others = [], []
+    named: list[tuple[object, JsonValue]] = []
+    others: list[tuple[object, JsonValue]] = []
     for item in merged:
         key = identity(item, merge_key)
         (named if key in wanted else others).append((key, item))
@@ -51,7 +53,8 @@ def check_contains(order: list[JsonValue], patch: list[JsonValue], merge_key: st
         position = wanted.get(identity(element, merge_key), -1)
         if position <= last:
             raise BadRequest(
-                f"The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{order}\n"
+                f"The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n"
+                f"{order}\n"
             )
         last = position
 
@@ -61,3 +64,11 @@ def _positions(items: list[JsonValue], merge_key: str) -> dict[object, int]:
     for index, item in enumerate(items):
         out.setdefault(identity(item, merge_key), index)
     return out
+
+
+def identity(item: JsonValue, merge_key: str) -> object:
+    """A hashable identity: the merge key's value, or the item itself for primitive lists."""
+    value = item.get(merge_key) if merge_key and isinstance(item, dict) else item
+    if isinstance(value, dict | list):
+        return json.dumps(value, sort_keys=True)
+    return (type(value) is bool, value)
