@@ -81,11 +81,14 @@ class Watches:
         kubelet: Kubelet,
         on_node: Callable[[Node | None, Node | None], None],
     ) -> None:
-        """From now on tell `kubelet` of its pods and `on_node` of its Node; begins with those
-        that are known."""
+        """From now on tell `kubelet` of its pods and `on_node` of its Node.
+
+        Begins with the pods that are known, those that have an address first: it stays theirs.
+        """
         self._kubelets[name] = kubelet
         self._on_node[name] = on_node
-        for pod in [p for p in self.pods.cache.values() if p.spec.node_name == name]:
+        known = [pod for pod in self.pods.cache.values() if pod.spec.node_name == name]
+        for pod in sorted(known, key=lambda pod: not pod.status.pod_ip):
             kubelet.observe(None, pod)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
@@ -126,6 +129,8 @@ class NodeAgent:
         registered = await shared.registrar.register(
             self._client, config, reboot=shared.reboot, status_of=self._initial_status
         )
+        if registered.created:
+            self._pressure_events()
         if registered.rebooted:
             boot_id = registered.identity.boot_id
             message = f"Node {config.name} has been rebooted, boot id: {boot_id}"
@@ -154,8 +159,8 @@ class NodeAgent:
         )
         tasks.create_task(reporter.run(), name=f"status-{config.name}")
         await clock.wait_for(self._watches.nodes.synced.wait(), SYNC_TIMEOUT_S)
-        self._watches.attach(config.name, kubelet, self._node_changed)
         await clock.wait_for(self._watches.pods.synced.wait(), SYNC_TIMEOUT_S)
+        self._watches.attach(config.name, kubelet, self._node_changed)
         await clock.wait_for(reporter.reported.wait(), SYNC_TIMEOUT_S)
 
     def _kubelet(self, registered: Registered) -> Kubelet:
@@ -174,6 +179,16 @@ class NodeAgent:
             clock=shared.clock,
             rng=self._rng.child("pods"),
             pod_log=shared.pod_log,
+        )
+
+    def _pressure_events(self) -> None:
+        """A new Node's first conditions are changes too; Ready follows when it is reported."""
+        for condition in node.conditions(self._config.annotations):
+            if condition.type != "Ready":
+                message = f"Node {self._config.name} status is now: {condition.event}"
+                self._node_event("Normal", condition.event, message)
+        self._node_event(
+            "Normal", "NodeAllocatableEnforced", "Updated Node Allocatable limit across pods"
         )
 
     def _initial_status(self, identity: NodeIdentity) -> JsonObject:

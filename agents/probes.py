@@ -83,8 +83,8 @@ def run(
         streak += 1
         if streak >= (spec.success_threshold if answers_yes else spec.failure_threshold):
             healthy, streak = answers_yes, 0
-    settled = healthy and answers_yes and answer_changes_s is None
-    return Outcome(Probe(healthy, streak, next_s), failures, None if settled else next_s)
+    quiet = healthy and answers_yes and answer_changes_s is None
+    return Outcome(Probe(healthy, streak, next_s), failures, None if quiet else next_s)
 
 
 def _tick_at_or_after(spec: ProbeSpec, first_s: float, at_s: float) -> float:
