@@ -1,0 +1,133 @@
+"""OpenAPI documents as kubectl needs them (spec api-machinery, 16)."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from cluster.api.errors import NotAcceptable
+from cluster.apiserver import openapi
+from cluster.apiserver.discovery import Document
+
+APPS = "/openapi/v3/apis/apps/v1"
+
+
+def get(path: str, accept: str = "application/json", **query: str) -> Document:
+    found = openapi.document(path, query, accept)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def apps() -> Any:
+    return json.loads(get(APPS).body)
+
+
+def test_index_names_every_group_version_with_a_hash() -> None:
+    found = get("/openapi/v3")
+    paths = json.loads(found.body)["paths"]
+    assert {"api/v1", "apis/apps/v1", "apis/coordination.k8s.io/v1"} <= set(paths)
+    assert found.content_type.startswith("text/plain")
+    assert found.not_modified(found.etag)
+    url = urlsplit(paths["apis/apps/v1"]["serverRelativeURL"])
+    (hash_,) = parse_qs(url.query)["hash"]
+    assert get(url.path, hash=hash_).cache_control == "public, immutable"
+    assert get(url.path, hash="old").cache_control == ""
+
+
+@pytest.mark.parametrize("path", ["/openapi", "/openapi/v3/apis/apps/v9", "/openapi/v4"])
+def test_unknown_paths_have_no_document(path: str) -> None:
+    assert openapi.document(path, {}, "") is None
+
+
+def test_references_stay_inside_the_document(apps: Any) -> None:
+    text = json.dumps(apps)
+    assert "$defs" not in text
+    schemas = apps["components"]["schemas"]
+    prefix = "#/components/schemas/"
+    pending = [apps]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            reference = node.get("$ref")
+            if isinstance(reference, str):
+                assert reference.removeprefix(prefix) in schemas
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
+
+
+def test_fields_are_described_beside_their_reference(apps: Any) -> None:
+    schemas = apps["components"]["schemas"]
+    field = schemas["io.k8s.api.apps.v1.DaemonSet"]["properties"]["spec"]
+    assert field["allOf"] == [{"$ref": "#/components/schemas/io.k8s.api.apps.v1.DaemonSetSpec"}]
+    assert field["default"] == {}
+    assert field["description"]
+    surge = schemas["io.k8s.api.apps.v1.RollingUpdateDaemonSet"]["properties"]["maxSurge"]
+    assert "default" not in surge
+
+
+def test_types_are_plain_and_enums_those_of_kubernetes(apps: Any) -> None:
+    schemas = apps["components"]["schemas"]
+    strategy = schemas["io.k8s.api.apps.v1.DaemonSetUpdateStrategy"]["properties"]["type"]
+    assert strategy["type"] == "string"
+    assert strategy["enum"] == ["OnDelete", "RollingUpdate"]
+    kind = schemas["io.k8s.api.apps.v1.DaemonSet"]["properties"]["kind"]
+    assert "enum" not in kind
+    int_or_string = schemas["io.k8s.apimachinery.pkg.util.intstr.IntOrString"]
+    assert int_or_string["oneOf"] == [{"type": "integer"}, {"type": "string"}]
+
+
+def test_merge_keys_are_there_for_client_side_apply(apps: Any) -> None:
+    spec = apps["components"]["schemas"]["io.k8s.api.core.v1.PodSpec"]["properties"]
+    assert spec["containers"]["x-kubernetes-patch-merge-key"] == "name"
+    assert spec["containers"]["x-kubernetes-patch-strategy"] == "merge"
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "action"),
+    [
+        ("/apis/apps/v1/namespaces/{namespace}/daemonsets", "get", "list"),
+        ("/apis/apps/v1/namespaces/{namespace}/daemonsets", "post", "post"),
+        ("/apis/apps/v1/namespaces/{namespace}/daemonsets", "delete", "deletecollection"),
+        ("/apis/apps/v1/namespaces/{namespace}/daemonsets/{name}", "patch", "patch"),
+        ("/apis/apps/v1/namespaces/{namespace}/daemonsets/{name}/status", "put", "put"),
+        ("/apis/apps/v1/daemonsets", "get", "list"),
+    ],
+)
+def test_paths_name_their_kind(apps: Any, path: str, method: str, action: str) -> None:
+    operation = apps["paths"][path][method]
+    assert operation["x-kubernetes-action"] == action
+    assert operation["x-kubernetes-group-version-kind"] == {
+        "group": "apps",
+        "kind": "DaemonSet",
+        "version": "v1",
+    }
+
+
+def test_patch_takes_field_validation_and_dry_run(apps: Any) -> None:
+    path = "/apis/apps/v1/namespaces/{namespace}/daemonsets/{name}"
+    names = {parameter["name"] for parameter in apps["paths"][path]["patch"]["parameters"]}
+    assert {"fieldValidation", "dryRun", "fieldManager", "force"} <= names
+
+
+def test_operation_ids_are_unique(apps: Any) -> None:
+    found = [
+        operation["operationId"]
+        for operations in apps["paths"].values()
+        for name, operation in operations.items()
+        if name != "parameters"
+    ]
+    assert len(found) == len(set(found))
+
+
+def test_version_2_is_json_only() -> None:
+    tree = json.loads(get("/openapi/v2").body)
+    definition = tree["definitions"]["io.k8s.api.apps.v1.DaemonSet"]
+    assert definition["properties"]["spec"]["$ref"] == (
+        "#/definitions/io.k8s.api.apps.v1.DaemonSetSpec"
+    )
+    assert definition["x-kubernetes-group-version-kind"]
+    with pytest.raises(NotAcceptable):
+        get("/openapi/v2", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
