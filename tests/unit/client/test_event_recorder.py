@@ -1,0 +1,223 @@
+"""Events as client-go records them: counted, combined, limited, never in anybody's way."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import virtualtime
+
+from cluster.client.client import ApiClient
+from cluster.client.events import QUEUE_LIMIT, EventApi, EventRecorder, ObjectReference
+from cluster.client.transport import TransportError, TransportResponse
+from cluster.runtime.clock import VirtualClock
+from cluster.runtime.rng import Rng
+
+POD = ObjectReference(api_version="v1", kind="Pod", namespace="ns", name="p", uid="u")
+Tree = dict[str, Any]
+
+
+class Sink:
+    """A server for events: keeps what is created, applies patches, fails on request."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, Tree] = {}
+        self.requests: list[tuple[str, str]] = []
+        self.outages = 0
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "",
+        accept: str = "",
+        timeout_s: float = 30.0,
+    ) -> TransportResponse:
+        self.requests.append((method, path))
+        await asyncio.sleep(0.01)
+        tree = msgspec.json.decode(body or b"{}")
+        if method == "POST":
+            name = tree["metadata"]["name"]
+            if name in self.events:
+                return _refusal(409, "AlreadyExists")
+            self.events[name] = tree
+        else:
+            name = path.rpartition("/")[2]
+            if name not in self.events:
+                return _refusal(404, "NotFound")
+            self.events[name] |= tree
+        if self.outages:
+            self.outages -= 1
+            raise TransportError("the answer was lost")
+        return TransportResponse(200, b"{}")
+
+    def stream(self, path: str, **_options: object) -> Any:
+        raise NotImplementedError
+
+    async def close(self) -> None: ...
+
+
+def _refusal(code: int, reason: str) -> TransportResponse:
+    status = {"kind": "Status", "code": code, "reason": reason, "message": reason}
+    return TransportResponse(code, msgspec.json.encode(status))
+
+
+def sink_of(recorder: EventRecorder) -> Sink:
+    sink = recorder._client.transport
+    assert isinstance(sink, Sink)
+    return sink
+
+
+def record(
+    main: Callable[[EventRecorder], Awaitable[None]], api: EventApi = EventApi.CORE_V1
+) -> Sink:
+    sink = Sink()
+
+    async def run() -> None:
+        clock = VirtualClock(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+        client = ApiClient(sink, clock)
+        recorder = EventRecorder(client, "kubelet", "node-1", clock, Rng(1), api=api)
+        task = asyncio.ensure_future(recorder.run())
+        await main(recorder)
+        await asyncio.sleep(100)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    virtualtime.run(run())
+    return sink
+
+
+def test_an_event_has_the_fields_that_kubernetes_writes() -> None:
+    async def main(recorder: EventRecorder) -> None:
+        recorder.event(POD, "Warning", "Failed", "no image")
+
+    sink = record(main)
+    assert sink.requests == [("POST", "/api/v1/namespaces/ns/events")]
+    (event,) = sink.events.values()
+    name = event["metadata"].pop("name")
+    assert int(name.removeprefix("p."), 16) == 1767323045 * 10**9
+    assert len(name) == len("p.") + 16
+    assert event == {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"namespace": "ns"},
+        "involvedObject": {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "namespace": "ns",
+            "name": "p",
+            "uid": "u",
+        },
+        "type": "Warning",
+        "reason": "Failed",
+        "message": "no image",
+        "source": {"component": "kubelet", "host": "node-1"},
+        "firstTimestamp": "2026-01-02T03:04:05Z",
+        "lastTimestamp": "2026-01-02T03:04:05Z",
+        "eventTime": None,
+        "count": 1,
+        "reportingComponent": "kubelet",
+        "reportingInstance": "node-1",
+    }
+
+
+def test_events_of_cluster_scoped_objects_go_to_the_namespace_default() -> None:
+    async def main(recorder: EventRecorder) -> None:
+        recorder.event(ObjectReference(kind="Node", name="n"), "Normal", "Starting", "hello")
+
+    assert record(main).requests == [("POST", "/api/v1/namespaces/default/events")]
+
+
+def test_the_same_again_counts_up_whatever_the_objects_revision() -> None:
+    async def main(recorder: EventRecorder) -> None:
+        for revision in range(3):
+            regarding = msgspec.structs.replace(POD, resource_version=str(revision))
+            recorder.event(regarding, "Normal", "Pulled", "image")
+            await asyncio.sleep(60)
+
+    sink = record(main)
+    (event,) = sink.events.values()
+    assert (event["count"], event["firstTimestamp"], event["lastTimestamp"]) == (
+        3,
+        "2026-01-02T03:04:05Z",
+        "2026-01-02T03:06:05Z",
+    )
+    assert [method for method, _ in sink.requests] == ["POST", "PATCH", "PATCH"]
+
+
+def test_many_similar_ones_are_combined() -> None:
+    async def main(recorder: EventRecorder) -> None:
+        for index in range(15):
+            recorder.event(POD, "Normal", "Pulled", f"image {index}")
+
+    messages = sorted(event["message"] for event in record(main).events.values())
+    assert messages[0] == "(combined from similar events): image 14"
+    assert len(messages) == 10
+
+
+def test_one_object_gets_a_burst_of_25_writes_and_then_one_per_300_s() -> None:
+    async def main(recorder: EventRecorder) -> None:
+        for _ in range(50):
+            recorder.event(POD, "Normal", "Pulled", "image")
+        recorder.event(msgspec.structs.replace(POD, name="other", uid="o"), "Normal", "A", "b")
+        await asyncio.sleep(310)
+        recorder.event(POD, "Normal", "Pulled", "image")
+        recorder.event(POD, "Normal", "Pulled", "image")
+
+    sink = record(main)
+    counts = {event["involvedObject"]["name"]: event["count"] for event in sink.events.values()}
+    assert len(sink.requests) == 25 + 1 + 1
+    assert counts == {"p": 51, "other": 1}
+
+
+def test_an_event_that_was_cleaned_up_is_written_anew() -> None:
+    async def main(recorder: EventRecorder) -> None:
+        recorder.event(POD, "Normal", "Pulled", "image")
+        await asyncio.sleep(1)
+        sink_of(recorder).events.clear()
+        recorder.event(POD, "Normal", "Pulled", "image")
+
+    sink = record(main)
+    assert [method for method, _ in sink.requests] == ["POST", "PATCH", "POST"]
+    assert len(sink.events) == 1
+
+
+def test_a_lost_answer_makes_no_second_event() -> None:
+    async def main(recorder: EventRecorder) -> None:
+        sink_of(recorder).outages = 2
+        recorder.event(POD, "Normal", "Pulled", "image")
+
+    sink = record(main)
+    assert [method for method, _ in sink.requests] == ["POST", "POST"]
+    assert [event["count"] for event in sink.events.values()] == [1]
+
+
+def test_the_queue_is_bounded_and_forgets_the_oldest() -> None:
+    async def main(recorder: EventRecorder) -> None:
+        for index in range(QUEUE_LIMIT + 10):
+            recorder.event(ObjectReference(kind="Pod", name=f"p{index}"), "Normal", "A", "b")
+
+    sink = record(main)
+    assert len(sink.events) == QUEUE_LIMIT
+    assert not any(name.startswith("p9.") for name in sink.events)
+
+
+def test_the_new_api_makes_a_series_of_repetitions() -> None:
+    async def main(recorder: EventRecorder) -> None:
+        for _ in range(4):
+            recorder.event(POD, "Warning", "FailedScheduling", "no node", action="Scheduling")
+            await asyncio.sleep(1)
+
+    sink = record(main, EventApi.EVENTS_V1)
+    assert [method for method, _ in sink.requests] == ["POST", "PATCH"]
+    (event,) = sink.events.values()
+    assert event["eventTime"] == "2026-01-02T03:04:05.000000Z"
+    assert event["regarding"]["name"] == "p"
+    assert (event["note"], event["action"]) == ("no node", "Scheduling")
+    assert event["reportingController"] == "kubelet"
+    assert event["series"]["count"] == 2
+    assert "count" not in event

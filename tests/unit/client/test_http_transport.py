@@ -1,0 +1,215 @@
+"""The HTTP transport and the client on it, against a small server on loopback."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import unquote_plus
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from cluster.api.errors import Conflict, InternalError, NotFound, TooManyRequests
+from cluster.api.kinds import LEASES, NODES, PODS
+from cluster.api.objects import Node, Pod
+from cluster.client.client import ApiClient, PatchKind
+from cluster.client.http import HttpTransport
+from cluster.client.kubeconfig import ClusterAccess
+from cluster.client.transport import MSGPACK, TransportError
+from cluster.runtime.clock import LoopClock
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Server:
+    """Answers with whatever the test sets; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.handler: Handler = self.empty
+        self.url = ""
+
+    async def empty(self, _request: web.Request) -> web.Response:
+        return web.json_response({})
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.requests.append(
+            (request.method, unquote_plus(request.path_qs), dict(request.headers), body)
+        )
+        return await self.handler(request)
+
+    def answers(self, *responses: web.Response) -> None:
+        remaining = list(responses)
+
+        async def handler(_request: web.Request) -> web.Response:
+            return remaining.pop(0)
+
+        self.handler = handler
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    server = Server()
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", server.serve)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    server.url = f"http://{host}:{port}"
+    yield server
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def transport(server: Server) -> AsyncIterator[HttpTransport]:
+    transport = HttpTransport(ClusterAccess(server.url, token="s3cret"))
+    yield transport
+    await transport.close()
+
+
+@pytest.fixture
+def client(transport: HttpTransport) -> ApiClient:
+    return ApiClient(transport, LoopClock(1000))
+
+
+def status(code: int, reason: str, message: str, **extra: object) -> web.Response:
+    body = {"kind": "Status", "message": message, "reason": reason, "code": code, **extra}
+    return web.json_response(body, status=code)
+
+
+async def test_a_request_carries_path_query_and_identity(
+    server: Server, transport: HttpTransport
+) -> None:
+    await transport.request(
+        "GET", "/apis/x/näme:1", query={"labelSelector": "a in (b,c)", "limit": "5"}
+    )
+    method, path, headers, _ = server.requests[0]
+    assert (method, path) == ("GET", "/apis/x/näme:1?labelSelector=a in (b,c)&limit=5")
+    assert headers["Authorization"] == "Bearer s3cret"
+    assert "Cookie" not in headers
+
+
+async def test_no_answer_is_a_transport_error(server: Server, transport: HttpTransport) -> None:
+    async def hang(_request: web.Request) -> web.Response:
+        await asyncio.sleep(5)
+        raise AssertionError
+
+    server.handler = hang
+    with pytest.raises(TransportError, match="timed out"):
+        await transport.request("GET", "/x", timeout_s=0.05)
+    nobody = HttpTransport(ClusterAccess("http://127.0.0.1:1"))
+    with pytest.raises(TransportError, match="GET /x"):
+        await nobody.request("GET", "/x")
+    await nobody.close()
+    with pytest.raises(TransportError, match="closed"):
+        await nobody.request("GET", "/x")
+
+
+async def test_refusals_are_the_exceptions_that_the_server_raised(
+    server: Server, client: ApiClient
+) -> None:
+    server.answers(
+        status(404, "NotFound", 'nodes "a" not found', details={"name": "a", "kind": "nodes"}),
+        status(409, "Conflict", "stale"),
+        web.Response(status=502, text="bad gateway"),
+    )
+    with pytest.raises(NotFound, match='nodes "a" not found') as caught:
+        await client.get(NODES, Node, "a")
+    assert caught.value.details == {"name": "a", "kind": "nodes"}
+    with pytest.raises(Conflict):
+        await client.delete(PODS, "a", "ns", uid="u1", grace_period_s=0)
+    options = msgspec.json.decode(server.requests[1][3])
+    assert options["preconditions"] == {"uid": "u1"}
+    assert options["gracePeriodSeconds"] == 0
+    with pytest.raises(Exception, match="bad gateway"):
+        await client.get(NODES, Node, "a")
+
+
+async def test_retry_after_is_obeyed_and_nothing_else_is_repeated(
+    server: Server, client: ApiClient
+) -> None:
+    busy = status(429, "TooManyRequests", "busy")
+    busy.headers["Retry-After"] = "1"
+    server.answers(busy, web.json_response({"metadata": {"name": "n"}}))
+    assert (await client.get(NODES, Node, "n")).metadata.name == "n"
+    server.answers(status(429, "TooManyRequests", "a budget forbids it"))
+    with pytest.raises(TooManyRequests):
+        await client.request("POST", "/api/v1/namespaces/ns/pods/p/eviction", body={})
+    assert len(server.requests) == 3
+
+
+async def test_bodies_become_msgpack_once_the_server_has_answered_in_it(
+    server: Server, client: ApiClient
+) -> None:
+    packed = msgspec.msgpack.encode({"metadata": {"name": "n"}})
+    answer = [web.Response(body=packed, content_type=MSGPACK) for _ in range(3)]
+    server.answers(*answer)
+    assert not client.private
+    await client.create(LEASES, {"metadata": {"name": "n", "namespace": "x"}})
+    await client.create(LEASES, {"metadata": {"name": "n", "namespace": "x"}})
+    await client.patch(NODES, "n", {"spec": {}}, kind=PatchKind.MERGE)
+    kinds = [headers["Content-Type"] for _, _, headers, _ in server.requests]
+    assert kinds == ["application/json", MSGPACK, "application/merge-patch+json"]
+    assert server.requests[0][1] == "/apis/coordination.k8s.io/v1/namespaces/x/leases"
+    assert client.private
+
+
+async def test_a_server_that_unlearned_msgpack_gets_json(server: Server, client: ApiClient) -> None:
+    packed = msgspec.msgpack.encode({"metadata": {"name": "n"}})
+    server.answers(
+        web.Response(body=packed, content_type=MSGPACK),
+        status(415, "UnsupportedMediaType", "no msgpack"),
+        web.json_response({"metadata": {"name": "b"}}),
+    )
+    await client.get(NODES, Node, "n")
+    assert await client.create(NODES, {"metadata": {"name": "b"}}) == {"metadata": {"name": "b"}}
+    assert not client.private
+
+
+async def test_a_stranger_is_only_spoken_to_in_json(
+    server: Server, transport: HttpTransport
+) -> None:
+    client = ApiClient(transport, LoopClock(), private_features=False)
+    await client.get(NODES, Node, "n")
+    assert server.requests[0][2]["Accept"] == "application/json"
+
+
+async def test_a_list_reads_all_pages_and_leaves_out_what_it_cannot_read(
+    server: Server, client: ApiClient
+) -> None:
+    good, bad = {"metadata": {"name": "a"}}, {"metadata": {"name": "b"}, "spec": {"taints": 7}}
+    server.answers(
+        web.json_response({"metadata": {"resourceVersion": "7", "continue": "c"}, "items": [good]}),
+        web.json_response({"metadata": {"resourceVersion": "7"}, "items": [bad, good]}),
+    )
+    listed = await client.list(NODES, Node, label_selector="a=b")
+    assert [item.metadata.name for item in listed.items] == ["a", "a"]
+    assert listed.resource_version == "7"
+    assert "limit=500" in server.requests[0][1]
+    assert "continue=c" in server.requests[1][1]
+
+
+async def test_an_answer_of_another_kind_is_an_error(server: Server, client: ApiClient) -> None:
+    server.answers(web.json_response([1, 2]), web.Response(body=b"{", content_type=MSGPACK))
+    with pytest.raises(InternalError, match="unexpected answer"):
+        await client.get(PODS, Pod, "p", "ns")
+
+
+async def test_a_stream_yields_what_comes_and_says_when_it_is_refused(
+    server: Server, transport: HttpTransport
+) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.path == "/gone":
+            return status(410, "Expired", "too old")
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"one\n")
+        await response.write(b"two\n")
+        return response
+
+    server.handler = handler
+    assert b"".join([chunk async for chunk in transport.stream("/x")]) == b"one\ntwo\n"
+    with pytest.raises(Exception, match="too old"):
+        _ = [chunk async for chunk in transport.stream("/gone")]

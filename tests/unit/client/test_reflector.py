@@ -1,0 +1,239 @@
+"""The reflector: its cache follows the server through everything that can happen to a watch."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+import virtualtime
+
+from cluster.api.errors import Expired
+from cluster.api.kinds import NODES
+from cluster.api.objects import Node
+from cluster.client.client import ApiClient
+from cluster.client.reflector import Reflector
+from cluster.client.transport import JSON, MSGPACK, TransportError, TransportResponse
+from cluster.runtime.clock import VirtualClock
+from cluster.runtime.rng import Rng
+
+Tree = dict[str, Any]
+Change = tuple[str | None, str | None]
+
+
+def node(name: str, revision: int, **labels: str) -> Tree:
+    meta = {"name": name, "uid": name, "resourceVersion": str(revision), "labels": labels}
+    return {"metadata": meta}
+
+
+def listed(revision: int, *items: Tree) -> Tree:
+    return {"metadata": {"resourceVersion": str(revision)}, "items": list(items)}
+
+
+def polled(revision: int, *events: tuple[str, Tree]) -> Tree:
+    shown = [{"type": type_, "object": obj} for type_, obj in events]
+    return {"resourceVersion": str(revision), "events": shown}
+
+
+class Script:
+    """A transport that answers from two lists: of lists, and of watches; then hangs."""
+
+    def __init__(self, lists: list[Any], watches: list[Any], *, msgpack: bool = True) -> None:
+        self.lists = lists
+        self.watches = watches
+        self.msgpack = msgpack
+        self.queries: list[Mapping[str, str]] = []
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "",
+        accept: str = "",
+        timeout_s: float = 30.0,
+    ) -> TransportResponse:
+        query = query or {}
+        self.queries.append(dict(query))
+        answer = await self._next(self.watches if "watch" in query else self.lists)
+        if self.msgpack and MSGPACK in accept:
+            return TransportResponse(200, msgspec.msgpack.encode(answer), MSGPACK)
+        return TransportResponse(200, msgspec.json.encode(answer), JSON)
+
+    async def stream(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        accept: str = "",
+        timeout_s: float = 30.0,
+    ) -> AsyncGenerator[bytes, None]:
+        self.queries.append(dict(query or {}))
+        for chunk in await self._next(self.watches):
+            await asyncio.sleep(2)
+            yield chunk
+
+    async def close(self) -> None: ...
+
+    async def _next(self, answers: list[Any]) -> Any:
+        await asyncio.sleep(0.001)
+        if not answers:
+            await asyncio.sleep(1e6)
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def follow(
+    script: Script,
+    then: Callable[[Reflector[Node]], Awaitable[None]] | None = None,
+    *,
+    s: float = 60,
+) -> tuple[dict[str, dict[str, str]], list[Change], Reflector[Node]]:
+    """Run a reflector on virtual time: (labels by name, changes, reflector)."""
+
+    async def main() -> tuple[dict[str, dict[str, str]], list[Change], Reflector[Node]]:
+        clock = VirtualClock(datetime(2026, 1, 1, tzinfo=UTC))
+        reflector = Reflector(ApiClient(script, clock), NODES, Node, clock=clock, rng=Rng(1))
+        changes: list[Change] = []
+        reflector.on_change(lambda old, new: changes.append((shown(old), shown(new))))
+        task = asyncio.ensure_future(reflector.run())
+        if then is not None:
+            await then(reflector)
+        await asyncio.sleep(60)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        labels = {obj.metadata.name: obj.metadata.labels for obj in reflector.cache.values()}
+        return labels, changes, reflector
+
+    return virtualtime.run(main())
+
+
+def shown(obj: Node | None) -> str | None:
+    return None if obj is None else f"{obj.metadata.name}@{obj.metadata.resource_version}"
+
+
+def test_a_list_and_then_changes_by_long_poll() -> None:
+    script = Script(
+        [listed(5, node("a", 3), node("b", 5))],
+        [
+            polled(7, ("MODIFIED", node("a", 6, x="1")), ("ADDED", node("c", 7))),
+            polled(9, ("DELETED", node("b", 8))),
+        ],
+    )
+    labels, changes, reflector = follow(script)
+    assert labels == {"a": {"x": "1"}, "c": {}}
+    assert changes == [
+        (None, "a@3"),
+        (None, "b@5"),
+        ("a@3", "a@6"),
+        (None, "c@7"),
+        ("b@5", None),
+    ]
+    assert [query.get("resourceVersion") for query in script.queries] == [None, "5", "7", "9"]
+    assert script.queries[1]["poll"] == "1"
+    assert 25 <= int(script.queries[1]["timeoutSeconds"]) <= 35
+    assert reflector.synced.is_set()
+
+
+def test_after_410_it_lists_again_and_tells_the_difference() -> None:
+    script = Script(
+        [
+            listed(5, node("a", 3), node("b", 5), node("c", 5)),
+            listed(20, node("a", 3), node("c", 9)),
+        ],
+        [Expired("too old"), polled(21, ("MODIFIED", node("a", 21)))],
+    )
+    _, changes, reflector = follow(script)
+    assert changes[3:] == [("b@5", None), ("c@5", "c@9"), ("a@3", "a@21")]
+    assert reflector.revision == 21
+
+
+def test_a_server_that_lost_its_past_is_listed_again() -> None:
+    script = Script([listed(500, node("a", 3)), listed(2, node("z", 2))], [polled(1)])
+    labels, _, reflector = follow(script)
+    assert labels == {"z": {}}
+    assert reflector.revision == 2
+
+
+def test_lost_connections_resume_where_they_were_and_are_reported_once() -> None:
+    lost = [TransportError("refused") for _ in range(5)]
+    script = Script([*lost[:2], listed(5)], [*lost, polled(6, ("ADDED", node("a", 6)))])
+    with structlog.testing.capture_logs() as logs:
+        labels, _, _ = follow(script)
+    assert labels == {"a": {}}
+    events = [entry["event"] for entry in logs if entry["event"].startswith("watch_")]
+    assert events == ["watch_failing", "watch_recovered"] * 2
+    assert [query.get("resourceVersion") for query in script.queries[3:9]] == ["5"] * 6
+
+
+def test_an_object_that_does_not_decode_is_skipped_with_one_line() -> None:
+    bad = {"metadata": {"name": "bad"}, "spec": {"taints": "none"}}
+    script = Script([listed(5)], [polled(7, ("ADDED", bad), ("ADDED", node("a", 7)))])
+    with structlog.testing.capture_logs() as logs:
+        labels, _, reflector = follow(script)
+    assert labels == {"a": {}}
+    assert reflector.revision == 7
+    assert [entry["name"] for entry in logs if entry["event"] == "object_undecodable"] == ["bad"]
+
+
+def line(type_: str, obj: Tree) -> bytes:
+    return msgspec.json.encode({"type": type_, "object": obj}) + b"\n"
+
+
+def test_a_plain_server_is_followed_by_stream_with_bookmarks() -> None:
+    added = line("ADDED", node("a", 6))
+    script = Script(
+        [listed(5)],
+        [
+            [added[:10], added[10:] + line("MODIFIED", node("a", 8, x="1"))],
+            [line("BOOKMARK", {"kind": "Node", "metadata": {"resourceVersion": "30"}})],
+            [line("DELETED", node("a", 31))],
+        ],
+        msgpack=False,
+    )
+    labels, changes, reflector = follow(script)
+    assert labels == {}
+    assert changes == [(None, "a@6"), ("a@6", "a@8"), ("a@8", None)]
+    assert [query.get("resourceVersion") for query in script.queries[1:4]] == ["5", "8", "30"]
+    assert script.queries[1]["allowWatchBookmarks"] == "true"
+    assert "poll" not in script.queries[1]
+    assert reflector.revision == 31
+
+
+def test_a_stream_that_says_expired_leads_to_a_new_list() -> None:
+    error = line("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": "old"})
+    script = Script([listed(5, node("a", 5)), listed(50)], [[error]], msgpack=False)
+    labels, changes, _ = follow(script)
+    assert labels == {}
+    assert changes == [(None, "a@5"), ("a@5", None)]
+
+
+def test_seen_waits_for_a_revision_and_gives_up_in_time() -> None:
+    async def wait(reflector: Reflector[Node]) -> None:
+        await reflector.seen(6, 10)
+        assert reflector.cache.get("", "a") is not None
+        with pytest.raises(TimeoutError):
+            await reflector.seen(99, 10)
+
+    follow(Script([listed(5)], [polled(6, ("ADDED", node("a", 6)))]), wait)
+
+
+def test_an_index_follows_the_objects() -> None:
+    async def index(reflector: Reflector[Node]) -> None:
+        reflector.cache.add_index("x", lambda obj: obj.metadata.labels.get("x", ""))
+
+    script = Script(
+        [listed(5, node("a", 3, x="1"), node("b", 5, x="1"))],
+        [polled(7, ("MODIFIED", node("a", 6, x="2")), ("DELETED", node("b", 7)))],
+    )
+    _, _, reflector = follow(script, index)
+    assert [obj.metadata.name for obj in reflector.cache.by_index("x", "2")] == ["a"]
+    assert reflector.cache.by_index("x", "1") == []
+    with pytest.raises(KeyError):
+        reflector.cache.by_index("y", "")

@@ -1,0 +1,37 @@
+"""Chance that can be repeated."""
+
+import uuid
+
+from cluster.runtime.rng import SUFFIX_ALPHABET, Rng
+
+
+def test_the_same_seed_gives_the_same_decisions_and_no_seed_does_not() -> None:
+    assert [Rng(7).random() for _ in range(2)] == [Rng(7).random()] * 2
+    assert Rng().random() != Rng().random()
+
+
+def test_children_depend_on_seed_and_name_and_not_on_what_was_drawn() -> None:
+    parent = Rng(7)
+    before = parent.child("a").random()
+    parent.random()
+    assert parent.child("a").random() == before
+    assert parent.child("b").random() != before
+    assert Rng(8).child("a").random() != before
+    assert parent.child("a").child("b").random() != parent.child("b").random()
+
+
+def test_jitter_only_lengthens() -> None:
+    rng = Rng(1)
+    values = [rng.jittered(10, 0.2) for _ in range(200)]
+    assert 10 <= min(values) < 10.2
+    assert 11.8 < max(values) <= 12
+
+
+def test_uuids_are_version_4_and_suffixes_use_the_safe_alphabet() -> None:
+    rng = Rng(1)
+    made = {uuid.UUID(rng.uuid4()) for _ in range(20)}
+    assert len(made) == 20
+    assert {(u.version, u.variant) for u in made} == {(4, uuid.RFC_4122)}
+    suffix = rng.choice_suffix(200)
+    assert len(suffix) == 200
+    assert set(suffix) <= set(SUFFIX_ALPHABET)
