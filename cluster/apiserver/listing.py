@@ -18,7 +18,7 @@ from cluster.api.goformat import quoted
 from cluster.api.jsontypes import JsonObject
 from cluster.api.labels import Selector
 from cluster.apiserver.served import ServedKind
-from cluster.store.state import Record
+from cluster.store.state import NODE_INDEXED, Record
 from cluster.store.store import Store
 
 _CONTINUE_EXPIRED = (
@@ -165,7 +165,7 @@ def collect(
     try:
         if revision is None:
             revision = store.revision
-            records = store.list(kind.key, namespace)
+            records = _narrowed(store, kind.key, namespace, opts.field_selector)
         else:
             records = store.list_at(kind.key, namespace, revision)
     except errors.Expired:
@@ -184,6 +184,23 @@ def collect(
         if opts.label_selector.empty and opts.field_selector.empty:
             meta["remainingItemCount"] = remaining
     return chosen, meta
+
+
+def _narrowed(
+    store: Store, key: str, namespace: str, field_selector: FieldSelector
+) -> Sequence[Record]:
+    """The committed records that can match, by index: thousands of kubelets list their own node
+    and their own pods."""
+    name = field_selector.exact("metadata.name")
+    if name:
+        record = store.get(key, namespace, name)
+        if record is not None or namespace:
+            return () if record is None else (record,)
+    node_name = field_selector.exact("spec.nodeName")
+    if node_name and key == NODE_INDEXED:
+        records = store.list_on_node(key, node_name)
+        return [r for r in records if r.namespace == namespace] if namespace else records
+    return store.list(key, namespace)
 
 
 def select(
@@ -227,10 +244,8 @@ def _relative_key(record: Record, namespace: str) -> str:
 def _position(records: Sequence[Record], namespace: str, start: str) -> int:
     bound = start.removesuffix("\0")
     if namespace:
-        return bisect_right(records, ("", bound), key=lambda r: ("", r.name))
-    head, slash, tail = bound.partition("/")
-    wanted = (head, tail) if slash else ("", bound)
-    return bisect_right(records, wanted, key=lambda r: (r.namespace, r.name))
+        return bisect_right(records, bound, key=lambda r: r.name)
+    return bisect_right(records, bound, key=lambda r: r.key)
 
 
 def _decode_continue(text: str) -> Continue:

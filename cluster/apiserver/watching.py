@@ -121,7 +121,11 @@ def _filter(call: Call, opts: ListOptions) -> WatchFilter:
         )
     )
     return WatchFilter(
-        call.kind.key, call.route.namespace, node, _predicate(opts.label_selector, fields, name)
+        call.kind.key,
+        call.route.namespace,
+        node,
+        _predicate(opts.label_selector, fields, name),
+        name or selected or "",
     )
 
 
@@ -273,9 +277,8 @@ class _Encoder:
             metadata=tables.list_metadata(tree["metadata"]),
             include_object=call.request.query.get("includeObject", ""),
             version=call.negotiated.table_version,
+            with_columns=self._columns,
         )
-        if not self._columns:
-            table["columnDefinitions"] = None
         self._columns = False
         return table
 
@@ -305,6 +308,9 @@ async def _poll(call: Call, opts: ListOptions, wanted: WatchFilter) -> ApiRespon
     timeout_s = _POLL_DEFAULT_S
     if "timeoutSeconds" in query:
         timeout_s = min(max(0, listing.integer(query, "timeoutSeconds")), _POLL_MAX_S)
+    if opts.revision > store.revision:
+        # Known from a store that is gone (memory, a restored copy): the client must list again.
+        raise Expired(f"too new resource version: {opts.revision} ({store.revision})")
     deliveries = store.hub.events_since(wanted, opts.revision, POLL_LIMIT)
     if not deliveries and timeout_s > 0:
         try:
@@ -315,8 +321,6 @@ async def _poll(call: Call, opts: ListOptions, wanted: WatchFilter) -> ApiRespon
     revision = store.revision
     if len(deliveries) >= POLL_LIMIT:
         revision = deliveries[-1].event.revision
-    # A client may know a revision that a restored store has not reached: never send it back.
-    revision = max(revision, opts.revision)
     if call.negotiated.media is Media.MSGPACK:
         body = _poll_msgpack(call, deliveries, revision)
     else:
@@ -346,7 +350,7 @@ def _poll_msgpack(call: Call, deliveries: list[Delivery], revision: int) -> byte
         if delivery.left or call.kind.to_served is not None:
             parts.append(packer.pack(call.kind.served(shown_tree(delivery))))
         else:
-            parts.append(delivery.event.record.msgpack)
+            parts.append(delivery.event.object_msgpack)
     return b"".join(parts)
 
 
