@@ -123,17 +123,12 @@ def prune(node: Node, merged: JsonObject, last: FieldSet, owned: FieldSet) -> Js
     `owned` is everything that all managers own now, including what is applied this time.
     """
     last = with_containers(node, last)
-    everything = with_containers(node, claim(node, merged))
+    everything = with_containers(node, node.owned(merged))
     pruned = remove(node, merged, last)
-    kept = fieldsets.union(with_containers(node, claim(node, pruned)), with_containers(node, owned))
+    kept = fieldsets.union(with_containers(node, node.owned(pruned)), with_containers(node, owned))
     pruned = remove(node, merged, fieldsets.difference(everything, kept))
-    gone = fieldsets.difference(everything, with_containers(node, claim(node, pruned)))
+    gone = fieldsets.difference(everything, with_containers(node, node.owned(pruned)))
     return remove(node, merged, fieldsets.intersection(gone, last))
-
-
-def claim(node: Node, value: JsonObject) -> FieldSet:
-    """The whole field set of a tree."""
-    return node.owned(value)
 
 
 def with_containers(node: Node, fields: FieldSet) -> FieldSet:
@@ -153,7 +148,10 @@ def with_containers(node: Node, fields: FieldSet) -> FieldSet:
 
 
 def remove(node: Node, value: JsonObject, fields: FieldSet) -> JsonObject:
-    """`value` without the members of `fields`; containers that this empties go too."""
+    """`value` without the members of `fields`.
+
+    Containers that this empties go too, except the structs that always exist (``spec``).
+    """
     if not fields:
         return value
     out: JsonObject = {}
@@ -161,10 +159,14 @@ def remove(node: Node, value: JsonObject, fields: FieldSet) -> JsonObject:
         sub = fields.get("f:" + name)
         if sub is None:
             out[name] = member
-        elif not fieldsets.is_member(sub):
+            continue
+        rest: JsonValue = None
+        if not fieldsets.is_member(sub):
             rest = _remove_value(child(node, name), member, sub)
-            if rest or not member:
-                out[name] = rest
+        if rest or (rest is not None and not member):
+            out[name] = rest
+        elif isinstance(node, Struct) and node.member(name).always and isinstance(member, dict):
+            out[name] = {}
     return out
 
 
