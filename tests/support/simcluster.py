@@ -1,0 +1,468 @@
+"""A whole cluster in one process on virtual time: the real store, API server, controllers, agents.
+
+Only the edges are replaced: HTTP by calls of `ApiServer.handle`, the disk by a list of committed
+rows, time by an event loop that jumps to its next timer, chance by one seed. So the long waits of
+Kubernetes (50 s grace, 300 s tolerations, 15 min back-off) pass in milliseconds, and the same seed
+gives the same history, byte for byte. Every component can be crashed and started again between
+any two steps; a crashed API server forgets everything that was not committed.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import virtualtime
+
+from agents.fleet import Fleet
+from agents.node import NodeConfig
+from cluster.api.errors import ApiError
+from cluster.api.jsontypes import JsonObject
+from cluster.api.kinds import DAEMONSETS, NODES, PODS, Resource
+from cluster.api.objects import DaemonSet, Node, Pod
+from cluster.apiserver.messages import ApiRequest, ApiResponse, User
+from cluster.apiserver.server import ApiServer, attrs_of
+from cluster.client.client import ApiClient
+from cluster.client.transport import (
+    DEFAULT_TIMEOUT_S,
+    TransportError,
+    TransportResponse,
+    error_of,
+)
+from cluster.runtime.clock import VirtualClock
+from cluster.runtime.rng import Rng
+from cluster.store.engine import Row
+from cluster.store.store import Store
+from controller import registry
+from controller.leader import LeaderElector
+from controller.manager import Manager
+
+
+
+def virtual(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Make an async test an ordinary one that runs on virtual time."""
+
+    def run() -> None:
+        virtualtime.run(test())
+
+    run.__name__ = test.__name__
+    run.__doc__ = test.__doc__
+    run.__module__ = test.__module__
+    return run
+
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+COMMIT_S = 0.001
+"""How long a group commit takes; a crash in between loses the group."""
+LATENCY_S = 0.0005
+"""One way between a client and the server."""
+
+ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
+CONTROLLER_MANAGER = User("system:kube-controller-manager", ("system:authenticated",))
+
+
+def node_user(name: str) -> User:
+    return User(f"system:node:{name}", ("system:nodes", "system:authenticated"))
+
+
+class Disk:
+    """The rows that were committed: what survives a crash of the API server."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Row] = {}
+        self.compacted = 0
+        self.history = hashlib.sha256()
+
+    def open(self) -> int:
+        return self.compacted
+
+    def replay(self) -> Iterator[Row]:
+        return iter(sorted(self.rows.values(), key=lambda row: row.revision))
+
+    async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
+        await asyncio.sleep(COMMIT_S)
+        for row in rows:
+            self.rows[row.revision] = row
+            self.history.update(f"{row.revision} {row.deleted} {row.resource_key} ".encode())
+            self.history.update(row.value)
+        for revision in drop:
+            self.rows.pop(revision, None)
+        self.compacted = compacted
+
+    async def close(self) -> None:
+        return None
+
+
+class Process:
+    """A component as a task of its own that can be killed at any await."""
+
+    def __init__(self, name: str, body: Coroutine[Any, Any, None]) -> None:
+        self.name = name
+        self.task = asyncio.create_task(body, name=name)
+
+    async def kill(self) -> None:
+        self.task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self.task
+
+    @property
+    def alive(self) -> bool:
+        return not self.task.done()
+
+
+class Network:
+    """Who reaches the API server; answers get lost when it dies or a partition begins."""
+
+    def __init__(self) -> None:
+        self.api: ApiServer | None = None
+        self.cut: set[str] = set()
+        self.requests = 0
+        self._under_way: dict[asyncio.Task[Any], str] = {}
+
+    def reachable(self, client: str) -> ApiServer:
+        if self.api is None or client in self.cut:
+            raise TransportError("connection refused")
+        return self.api
+
+    async def call(self, client: str, request: ApiRequest, timeout_s: float) -> Any:
+        api = self.reachable(client)
+        self.requests += 1
+        await asyncio.sleep(LATENCY_S)
+        task: asyncio.Task[Any] = asyncio.create_task(api.handle(request))
+        self._under_way[task] = client
+        try:
+            async with asyncio.timeout(timeout_s):
+                answer = await task
+            await asyncio.sleep(LATENCY_S)
+        except TimeoutError:
+            raise TransportError(f"{request.method} {request.path}: timed out") from None
+        except asyncio.CancelledError:
+            if task.cancelled() and self._lost(client, api):
+                raise TransportError("connection reset") from None
+            raise
+        finally:
+            del self._under_way[task]
+        if self._lost(client, api):
+            raise TransportError("connection reset")
+        return answer
+
+    def _lost(self, client: str, api: ApiServer) -> bool:
+        return self.api is not api or client in self.cut
+
+    def break_off(self, clients: Iterable[str] | None = None) -> None:
+        """End the requests under way of these clients (None: of all)."""
+        wanted = None if clients is None else set(clients)
+        for task, client in self._under_way.items():
+            if wanted is None or client in wanted:
+                task.cancel()
+
+
+class InProcessTransport:
+    """`cluster.client.transport.Transport` without sockets."""
+
+    def __init__(self, network: Network, client: str, user: User) -> None:
+        self._network = network
+        self._client = client
+        self._user = user
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: bytes | None,
+        content_type: str,
+        accept: str,
+    ) -> ApiRequest:
+        headers = {"user-agent": self._client}
+        if accept:
+            headers["accept"] = accept
+        if content_type:
+            headers["content-type"] = content_type
+        return ApiRequest(method, path, dict(query or {}), headers, body or b"", self._user)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "",
+        accept: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> TransportResponse:
+        request = self._request(method, path, query, body, content_type, accept)
+        answer = await self._network.call(self._client, request, timeout_s)
+        if not isinstance(answer, ApiResponse):
+            await answer.chunks.aclose()
+            raise TransportError("a stream where an answer was expected")
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return TransportResponse(answer.status, answer.body, answer.content_type, headers)
+
+    async def stream(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        accept: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> AsyncIterator[bytes]:
+        request = self._request("GET", path, query, None, "", accept)
+        answer = await self._network.call(self._client, request, timeout_s)
+        if isinstance(answer, ApiResponse):
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            raise error_of(
+                TransportResponse(answer.status, answer.body, answer.content_type, headers)
+            )
+        api = self._network.api
+        try:
+            async for chunk in answer.chunks:
+                if self._network.api is not api or self._client in self._network.cut:
+                    raise TransportError("connection reset")
+                yield chunk
+        finally:
+            await answer.chunks.aclose()
+
+    async def close(self) -> None:
+        return None
+
+
+class SimulatedCluster:
+    """Use it as ``async with simulated(seed=..., nodes=...) as cluster:`` on a virtual loop."""
+
+    def __init__(self, seed: int, *, portable: bool = False) -> None:
+        self.clock = VirtualClock(EPOCH)
+        self.rng = Rng(seed)
+        self.disk = Disk()
+        self.network = Network()
+        self.processes: dict[str, Process] = {}
+        self.configs: dict[str, NodeConfig] = {}
+        self._portable = portable
+        self._lives = 0
+        self.admin = self.client("admin", ADMIN)
+
+    def client(self, name: str, user: User) -> ApiClient:
+        transport = InProcessTransport(self.network, name, user)
+        return ApiClient(transport, self.clock, private_features=not self._portable)
+
+    def _life(self, name: str) -> Rng:
+        """Chance for one life of a component: no two lives draw the same uuids."""
+        self._lives += 1
+        return self.rng.child(f"{name}/{self._lives}")
+
+    # --- components ---
+
+    def start_apiserver(self) -> None:
+        self.processes["apiserver"] = Process("apiserver", self._serve())
+
+    async def _serve(self) -> None:
+        store = Store(self.disk, attrs_of)
+        store.open()
+        api = ApiServer(store, self.clock, self._life("apiserver"))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(store.run())
+            await api.bootstrap()
+            tasks.create_task(api.run())
+            self.network.api = api
+
+    async def crash_apiserver(self) -> None:
+        """SIGKILL: nothing more is committed, every connection breaks."""
+        self.network.api = None
+        await self.processes["apiserver"].kill()
+        self.network.break_off()
+
+    def start_manager(self, controllers: str = "*") -> None:
+        self.processes["controller-manager"] = Process(
+            "controller-manager", self._manage(controllers)
+        )
+
+    async def _manage(self, controllers: str) -> None:
+        client = self.client("controller-manager", CONTROLLER_MANAGER)
+        rng = self._life("controller-manager")
+        elector = LeaderElector(
+            client,
+            self.clock,
+            rng.child("leader"),
+            identity=f"simulated_{self._lives}",
+            is_dead=lambda _identity: True,
+        )
+        manager = Manager(
+            client, self.clock, rng, registry.select(controllers), host="sim", elector=elector
+        )
+        await manager.run(asyncio.Event())
+
+    def start_node(self, name: str, *, reboot: bool = False, **config: Any) -> None:
+        if config or name not in self.configs:
+            self.configs[name] = NodeConfig(name=name, **config)
+        fleet = Fleet(
+            [self.configs[name]],
+            lambda node: self.client(node, node_user(node)),
+            one_identity=False,
+            clock=self.clock,
+            rng=self._life(name),
+            reboot=reboot,
+        )
+        self.processes[name] = Process(name, fleet.run(lambda: None))
+
+    async def kill(self, name: str) -> None:
+        if name == "apiserver":
+            await self.crash_apiserver()
+        else:
+            await self.processes[name].kill()
+
+    def start(self, name: str) -> None:
+        """Start a component again that was killed."""
+        if name == "apiserver":
+            self.start_apiserver()
+        elif name == "controller-manager":
+            self.start_manager()
+        else:
+            self.start_node(name)
+
+    def partition(self, *clients: str) -> None:
+        """From now on these clients do not reach the API server."""
+        self.network.cut.update(clients)
+        self.network.break_off(clients)
+
+    def heal(self) -> None:
+        self.network.cut.clear()
+
+    # --- looking ---
+
+    @property
+    def now_s(self) -> float:
+        return self.clock.monotonic_s()
+
+    async def pods(self, namespace: str = "default") -> list[Pod]:
+        return list((await self.admin.list(PODS, Pod, namespace)).items)
+
+    async def nodes(self) -> dict[str, Node]:
+        return {n.metadata.name: n for n in (await self.admin.list(NODES, Node)).items}
+
+    async def daemonset(self, name: str, namespace: str = "default") -> DaemonSet:
+        return await self.admin.get(DAEMONSETS, DaemonSet, name, namespace)
+
+    async def tree(self, resource: Resource, name: str, namespace: str = "") -> JsonObject:
+        return await self.admin.request("GET", resource.path(namespace, name))
+
+    async def events(self, reason: str, namespace: str = "default") -> list[JsonObject]:
+        listed = await self.admin.request("GET", f"/api/v1/namespaces/{namespace}/events")
+        return [event for event in listed["items"] if event["reason"] == reason]
+
+    async def until(
+        self,
+        condition: Callable[[], Coroutine[Any, Any, bool]],
+        *,
+        within_s: float,
+        what: str = "",
+        step_s: float = 0.25,
+    ) -> float:
+        """Wait until the condition holds; returns the virtual time at which it was seen."""
+        deadline_s = self.now_s + within_s
+        while True:
+            with suppress(ApiError, TransportError):
+                if await condition():
+                    return self.now_s
+            if self.now_s >= deadline_s:
+                raise AssertionError(f"not within {within_s} s: {what or condition.__name__}")
+            await self.clock.sleep(step_s)
+
+    async def until_ready(self, *names: str, within_s: float = 60.0) -> None:
+        async def ready() -> bool:
+            nodes = await self.nodes()
+            return all(is_ready(nodes.get(name)) for name in names)
+
+        await self.until(ready, within_s=within_s, what=f"{names} are Ready")
+
+    async def until_rolled_out(
+        self, name: str, *, within_s: float = 120.0, namespace: str = "default"
+    ) -> None:
+        """Until the DaemonSet is observed, updated and available on all its nodes."""
+
+        async def done() -> bool:
+            return rolled_out(await self.daemonset(name, namespace))
+
+        await self.until(done, within_s=within_s, what=f"DaemonSet {name} rolled out")
+
+    def digest(self) -> str:
+        """A hash over every committed write, in order."""
+        return self.disk.history.hexdigest()
+
+
+def is_ready(node: Node | None) -> bool:
+    if node is None:
+        return False
+    return any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
+
+
+def rolled_out(daemonset: DaemonSet) -> bool:
+    status = daemonset.status
+    return (
+        status.observed_generation == daemonset.metadata.generation
+        and status.updated_number_scheduled
+        == status.number_available
+        == status.desired_number_scheduled
+        and status.number_misscheduled == 0
+    )
+
+
+def daemonset_tree(name: str = "agent", image: str = "agent:1", **spec: Any) -> JsonObject:
+    """A DaemonSet of one container; `annotations` are those of its pods."""
+    annotations = spec.pop("annotations", {})
+    pod_spec = spec.pop("pod_spec", {})
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}, "annotations": annotations},
+                "spec": {"containers": [{"name": "main", "image": image}], **pod_spec},
+            },
+            **spec,
+        },
+    }
+
+
+def pod_tree(name: str, node: str = "", **spec: Any) -> JsonObject:
+    """A plain pod, bound by its creator if `node` is given."""
+    annotations = spec.pop("annotations", {})
+    if node:
+        spec["nodeName"] = node
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "annotations": annotations},
+        "spec": {"containers": [{"name": "main", "image": "app:1"}], **spec},
+    }
+
+
+@asynccontextmanager
+async def simulated(
+    seed: int = 1, nodes: int | Sequence[str] = 0, *, portable: bool = False
+) -> AsyncIterator[SimulatedCluster]:
+    """A running cluster with Ready nodes ``node-0`` ...; everything is gone afterwards."""
+    cluster = SimulatedCluster(seed, portable=portable)
+    names = [f"node-{index}" for index in range(nodes)] if isinstance(nodes, int) else list(nodes)
+    cluster.start_apiserver()
+    cluster.start_manager()
+    for name in names:
+        cluster.start_node(name)
+    try:
+        await cluster.until_ready(*names)
+        yield cluster
+    finally:
+        for name in reversed(list(cluster.processes)):
+            await cluster.kill(name)
