@@ -38,7 +38,7 @@ def _checker(key: str) -> _Check:
         causes = [required(prefix + name) for name, empty in missing if tree.get(name) in empty]
         for name, field in inner:
             value = tree.get(name)
-            if value:
+            if value is not None:
                 causes += _inner(field, value, prefix + name)
         return causes
 

@@ -56,7 +56,10 @@ def test_amount_is_exact_to_a_nano_and_rounded_away_from_zero(
 ) -> None:
     text = f"{whole}.{decimals:06}{suffix}"
     sign = -1 if text.startswith("-") else 1
-    exact = sign * (abs(whole) + Fraction(decimals, 10**6)) * SUFFIXES[suffix]
+    exact = (abs(whole) + Fraction(decimals, 10**6)) * SUFFIXES[suffix]
+    if suffix.endswith("i"):
+        exact = min(exact, Fraction(2**63 - 1))
+    exact *= sign
     parsed = quantity.parse(text)
     difference = abs(parsed.fraction()) - abs(exact)
     assert 0 <= difference < Fraction(1, quantity.NANO)

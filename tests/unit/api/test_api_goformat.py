@@ -1,0 +1,27 @@
+"""Values in error texts, as Go prints them."""
+
+from typing import Any
+
+import pytest
+
+from cluster.api import goformat
+
+
+@pytest.mark.parametrize(
+    ("item", "text"),
+    [
+        ("a", '"a"'), ('a"\n\\', r'"a\"\n\\"'), ("\x01é", '"\\x01é"'), (1, "1"), (True, "true"),
+        (None, "null"), ({"a": ["b"]}, '{"a":["b"]}'), ("\u200b", r'"\u200b"'),
+    ],
+)  # fmt: skip
+def test_value(item: Any, text: str) -> None:
+    assert goformat.value(item) == text
+
+
+def test_plain_maps_are_sorted_and_nil_is_named() -> None:
+    tree = {"spec": {"b": 30, "a": None}, "m": {"x": "y z"}, "l": [1, True]}
+    assert goformat.plain(tree) == "map[l:[1 true] m:map[x:y z] spec:map[a:<nil> b:30]]"
+
+
+def test_string_slice() -> None:
+    assert goformat.string_slice(["a", "b"]) == '[]string{"a", "b"}'
