@@ -204,12 +204,12 @@ def _explain(rundir: RunDir, settings: Settings) -> None:
 
 def _stay(rundir: RunDir) -> None:
     """Wait for Ctrl-C, SIGTERM or the cluster's end, then stop everything."""
-    err.print("Ctrl-C stops the cluster.")
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+    err.print("Ctrl-C stops the cluster.")
     try:
         lifecycle.wait_for_end(rundir)
         return

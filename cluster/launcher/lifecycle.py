@@ -60,8 +60,10 @@ def begin(rundir: RunDir, settings: Settings, *, follow_pid: int | None = None) 
 
     LauncherError if it runs, or the port or the directory cannot be used; then nothing changed.
     """
-    if rundir.locked():
-        raise LauncherError(f"the cluster in {rundir.root} is already running")
+    if rundir.lock.exists():
+        lock = rundir.acquire_lock()
+        stop_orphans(rundir)  # of a supervisor that was killed: they hold the port and the store
+        os.close(lock)
     if not port_is_free(settings.port):
         raise LauncherError(f"port {settings.port} of 127.0.0.1 is in use: choose one with --port")
     rundir.prepare()
