@@ -71,22 +71,26 @@ class Requirement:
 class Selector:
     """Requirements that must all hold."""
 
-    __slots__ = ("_equal", "_others", "requirements")
+    __slots__ = ("_equal", "_others", "_within", "_without", "requirements")
 
     def __init__(self, requirements: Iterable[Requirement] = ()) -> None:
         self.requirements = tuple(sorted(requirements, key=lambda r: r.key))
-        # Equality with one value is what nearly all selectors consist of.
-        self._equal: tuple[tuple[str, str], ...] = tuple(
-            (r.key, next(iter(r.values)))
-            for r in self.requirements
-            if len(r.values) == 1 and r.operator not in _NEGATIVE | _ORDERED
-        )
-        keys = {key for key, _ in self._equal}
-        self._others = tuple(
-            r
-            for r in self.requirements
-            if r.key not in keys or len(r.values) != 1 or r.operator in _NEGATIVE | _ORDERED
-        )
+        # Sorted out by how they compare: matching is hot, enums are slow to look at.
+        equal: list[tuple[str, str]] = []
+        within: list[tuple[str, frozenset[str]]] = []
+        without: list[tuple[str, frozenset[str]]] = []
+        others: list[Requirement] = []
+        for r in self.requirements:
+            if r.operator in (Operator.NOT_IN, Operator.NOT_EQUALS):
+                without.append((r.key, r.values))
+            elif r.operator in _ORDERED or not r.values:
+                others.append(r)
+            elif len(r.values) == 1:
+                equal.append((r.key, next(iter(r.values))))
+            else:
+                within.append((r.key, r.values))
+        self._equal, self._within = tuple(equal), tuple(within)
+        self._without, self._others = tuple(without), tuple(others)
 
     @property
     def empty(self) -> bool:
@@ -98,7 +102,13 @@ class Selector:
         for key, value in self._equal:
             if labels.get(key) != value:
                 return False
-        return all(r.matches(labels) for r in self._others)
+        for key, values in self._within:
+            if labels.get(key) not in values:
+                return False
+        for key, values in self._without:
+            if labels.get(key) in values:
+                return False
+        return not self._others or all(r.matches(labels) for r in self._others)
 
 
 class NothingSelector(Selector):
