@@ -5,6 +5,8 @@ annotations that the agent owns are put right. Invariant: after success nothing 
 again, so a Node deleted later is not re-created until the agent restarts.
 """
 
+import hashlib
+import uuid
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -144,7 +146,10 @@ def adopted_identity(existing: JsonObject, fresh: NodeIdentity, *, reboot: bool)
     status = existing.get("status") or {}
     cidr = spec.get("podCIDR") or (metadata.get("annotations") or {}).get(CIDR_ANNOTATION)
     ips = [a["address"] for a in status.get("addresses") or () if a.get("type") == "InternalIP"]
-    boot_id = "" if reboot else _boot_id(existing)
+    boot_id = _boot_id(existing)
+    if boot_id and reboot:
+        # Made from the one before: a seeded Rng gives the same first boot id in every life.
+        boot_id = str(uuid.UUID(bytes=hashlib.sha256(boot_id.encode()).digest()[:16], version=4))
     return NodeIdentity(
         pod_cidr=str(cidr or fresh.pod_cidr),
         ip=str(ips[0]) if ips else fresh.ip,

@@ -60,11 +60,13 @@ def at(seconds: float) -> Moment:
 class Driver:
     """Steps one pod; collects events as (nominal second, type, reason, message)."""
 
-    def __init__(self, pod: Pod, facts: PodFacts | None = None, node: NodeView = NODE) -> None:
+    def __init__(
+        self, pod: Pod, facts: PodFacts | None = None, node: NodeView = NODE, now_s: float = 0.0
+    ) -> None:
         self.pod = pod
         self.node = node
         self.facts = facts or PodFacts(uid=UID, pod_ip="10.244.1.2")
-        self.now_s = 0.0
+        self.now_s = now_s
         self.events: list[tuple[float, str, str, str]] = []
         self.logs: list[str] = []
         self.step: Step = self._step()

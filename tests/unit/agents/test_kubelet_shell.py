@@ -1,0 +1,402 @@
+"""The agent against an API server: registration, heartbeats, pods, absence (spec 1, 2, 10, 14)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from kubelet_api import FakeApi, Tree, status
+from kubelet_virtual import run
+
+from agents.__main__ import until_stopped
+from agents.fleet import Fleet
+from agents.node import NodeConfig
+from cluster.client.client import ApiClient
+from cluster.runtime.clock import VirtualClock
+from cluster.runtime.rng import Rng
+
+NODE = "/api/v1/nodes/node-1"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node-1"
+POD = "/api/v1/namespaces/shop/pods/web-0"
+
+
+class Agent:
+    """One agent process with one node, started and stopped at will."""
+
+    def __init__(self, api: FakeApi, clock: VirtualClock, **options: Any) -> None:
+        client = ApiClient(api, clock)
+        names = options.pop("names", ("node-1",))
+        self.fleet = Fleet(
+            [NodeConfig(name=name) for name in names],
+            lambda _: client,
+            one_identity=len(names) > 1,
+            clock=clock,
+            rng=Rng(7),
+            **options,
+        )
+        self.stop = asyncio.Event()
+        self.ready = asyncio.Event()
+        self.task = asyncio.create_task(until_stopped(self.fleet, self.stop, self.ready.set))
+
+    async def end(self) -> None:
+        self.stop.set()
+        await self.task
+
+
+def with_agent(
+    test: Callable[[FakeApi, VirtualClock, Agent], Awaitable[None]], **options: Any
+) -> None:
+    async def main(clock: VirtualClock) -> None:
+        api = FakeApi()
+        agent = Agent(api, clock, **options)
+        await agent.ready.wait()
+        await test(api, clock, agent)
+        await agent.end()
+
+    run(main)
+
+
+def a_pod(**fields: Any) -> Tree:
+    return {
+        "metadata": {"generation": 1, "annotations": fields.pop("annotations", {})},
+        "spec": {
+            "nodeName": "node-1",
+            "containers": [{"name": "web", "image": "nginx"}],
+            **fields,
+        },
+        "status": {"phase": "Pending", "qosClass": "BestEffort"},
+    }
+
+
+def delete_gracefully(tree: Tree) -> None:
+    tree["metadata"] |= {
+        "deletionTimestamp": "2026-01-01T00:10:00Z",
+        "deletionGracePeriodSeconds": 30,
+        "generation": 2,
+    }
+
+
+def ready(api: FakeApi, path: str = POD) -> str:
+    conditions = api.objects[path]["status"].get("conditions", [])
+    return str(next((c["status"] for c in conditions if c["type"] == "Ready"), ""))
+
+
+def test_a_new_node_registers_reports_and_leases() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        await clock.sleep(1)
+        node = api.objects[NODE]
+        assert node["metadata"]["labels"]["kubernetes.io/hostname"] == "node-1"
+        assert node["metadata"]["annotations"] == {
+            "volumes.kubernetes.io/controller-managed-attach-detach": "true",
+            "kubeherd.io/pod-cidr": "10.244.1.0/24",
+        }
+        posted = next(tree for method, _, tree in api.log if method == "POST")
+        assert posted is not None
+        assert posted["status"]["conditions"][3]["status"] == "False"
+        assert [(c["type"], c["status"]) for c in node["status"]["conditions"]] == [
+            ("MemoryPressure", "False"),
+            ("DiskPressure", "False"),
+            ("PIDPressure", "False"),
+            ("Ready", "True"),
+        ]
+        lease = api.objects[LEASE]
+        assert lease["metadata"]["ownerReferences"] == [
+            {"apiVersion": "v1", "kind": "Node", "name": "node-1", "uid": node["metadata"]["uid"]}
+        ]
+        assert lease["spec"]["holderIdentity"] == "node-1"
+        assert lease["spec"]["leaseDurationSeconds"] == 40
+        assert lease["spec"]["renewTime"].endswith("Z")
+        reasons = {t["reason"] for p, t in api.objects.items() if "/events/" in p}
+        assert {"Starting", "NodeReady", "NodeHasSufficientMemory"} <= reasons
+
+    with_agent(test)
+
+
+def test_cadence_of_lease_and_status() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        await clock.sleep(1)
+        api.requests.clear()
+        await clock.sleep(600)
+        assert 57 <= api.requests[f"PUT {LEASE}"] <= 60
+        assert f"GET {LEASE}" not in api.requests
+        assert 1 <= api.requests[f"PATCH {NODE}/status"] <= 3
+
+    with_agent(test)
+
+
+def test_a_status_set_to_unknown_is_put_right_within_one_interval() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        await clock.sleep(5)
+
+        def unknown(tree: Tree) -> None:
+            tree["status"]["conditions"][3]["status"] = "Unknown"
+
+        api.change(NODE, unknown)
+        await clock.sleep(11)
+        assert ready(api, NODE) == "True"
+
+    with_agent(test)
+
+
+def test_faked_conditions_and_slow_heartbeats() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        def fake(tree: Tree) -> None:
+            tree["metadata"]["annotations"] |= {
+                "kubeherd.io/not-ready": "PLEG is not healthy",
+                "kubeherd.io/disk-pressure": "true",
+                "kubeherd.io/heartbeat-interval-seconds": "100",
+            }
+
+        api.change(NODE, fake)
+        await clock.sleep(1)
+        conditions = {c["type"]: c for c in api.objects[NODE]["status"]["conditions"]}
+        assert conditions["Ready"]["reason"] == "KubeletNotReady"
+        assert conditions["Ready"]["message"] == "PLEG is not healthy"
+        assert conditions["DiskPressure"]["status"] == "True"
+        await clock.sleep(20)
+        api.requests.clear()
+        await clock.sleep(1000)
+        assert 8 <= api.requests[f"PUT {LEASE}"] <= 11
+
+    with_agent(test)
+
+
+def test_a_lost_lease_race_is_repaired() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        await clock.sleep(1)
+        api.change(LEASE, lambda tree: tree["spec"].update(renewTime="x"))
+        await clock.sleep(11)
+        assert api.objects[LEASE]["spec"]["renewTime"] != "x"
+        api.remove(LEASE)
+        await clock.sleep(12)
+        assert LEASE in api.objects
+
+    with_agent(test)
+
+
+def test_a_deleted_node_is_not_registered_again() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        await clock.sleep(1)
+        api.remove(NODE)
+        api.remove(LEASE)
+        await clock.sleep(120)
+        assert NODE not in api.objects
+        assert LEASE not in api.objects
+        await agent.end()
+        again = Agent(api, clock)
+        await again.ready.wait()
+        assert ready(api, NODE) == "True"
+        await again.end()
+
+    with_agent(test)
+
+
+def test_a_pod_runs_with_one_write_and_goes_with_two() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        api.put(POD, a_pod())
+        await clock.sleep(0.1)
+        assert ready(api) == "True"
+        assert [c["type"] for c in api.objects[POD]["status"]["conditions"]][-1] == "PodScheduled"
+        assert api.requests[f"PATCH {POD}/status"] == 1
+        await clock.sleep(30)
+        assert api.requests[f"PATCH {POD}/status"] == 1
+        uid = api.objects[POD]["metadata"]["uid"]
+        api.change(POD, delete_gracefully)
+        await clock.sleep(0.1)
+        assert POD not in api.objects
+        assert api.requests[f"PATCH {POD}/status"] == 2
+        final = next(t for r, _, p, t in reversed(api.history) if p == POD)
+        assert final["status"]["phase"] == "Succeeded"
+        options = next(tree for method, _, tree in api.log if method == "DELETE")
+        assert options is not None
+        assert options["gracePeriodSeconds"] == 0
+        assert options["preconditions"] == {"uid": uid}
+        assert f"GET {POD}" not in api.requests
+
+    with_agent(test)
+
+
+def test_conditions_of_others_stay_and_come_first() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        pod = a_pod()
+        pod["status"]["conditions"] = [
+            {"type": "DisruptionTarget", "status": "True"},
+            {"type": "PodScheduled", "status": "True", "lastTransitionTime": "early"},
+        ]
+        api.put(POD, pod)
+        await clock.sleep(0.1)
+        conditions = api.objects[POD]["status"]["conditions"]
+        assert [c["type"] for c in conditions] == [
+            "DisruptionTarget",
+            "PodReadyToStartContainers",
+            "Initialized",
+            "Ready",
+            "ContainersReady",
+            "PodScheduled",
+        ]
+        assert conditions[-1]["lastTransitionTime"] == "early"
+
+    with_agent(test)
+
+
+def test_a_pod_marked_not_ready_by_others_is_put_right_within_ten_seconds() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        api.put(POD, a_pod())
+        await clock.sleep(1)
+
+        def not_ready(tree: Tree) -> None:
+            tree["status"]["conditions"][2]["status"] = "False"
+
+        api.change(POD, not_ready)
+        assert ready(api) == "False"
+        await clock.sleep(10.5)
+        assert ready(api) == "True"
+
+    with_agent(test)
+
+
+def test_a_removed_pod_gets_no_more_writes_and_frees_its_address() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        api.put(POD, a_pod(annotations={"kubeherd.io/stop-delay-seconds": "99"}))
+        await clock.sleep(1)
+        api.remove(POD)
+        api.requests.clear()
+        await clock.sleep(60)
+        assert not [r for r in api.requests if POD in r]
+        api.put(POD, a_pod())
+        await clock.sleep(1)
+        assert ready(api) == "True"
+        assert api.objects[POD]["metadata"]["uid"] != "uid-0"
+
+    with_agent(test)
+
+
+def test_a_pod_of_the_same_name_is_another_pod() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        first = api.put(POD, a_pod())
+        await clock.sleep(1)
+        first_id = api.objects[POD]["status"]["containerStatuses"][0]["containerID"]
+        api.objects.pop(POD)
+        second = api.put(POD, a_pod())
+        await clock.sleep(1)
+        assert first["metadata"]["uid"] != second["metadata"]["uid"]
+        assert api.objects[POD]["status"]["containerStatuses"][0]["containerID"] != first_id
+
+    with_agent(test)
+
+
+def test_admission_refuses_and_says_why() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        api.put(POD, a_pod(nodeSelector={"disk": "ssd"}))
+        await clock.sleep(1)
+        pod_status = api.objects[POD]["status"]
+        assert (pod_status["phase"], pod_status["reason"]) == ("Failed", "NodeAffinity")
+        assert "containerStatuses" not in pod_status
+        events = [t for p, t in api.objects.items() if "/shop/events/" in p]
+        assert [(e["type"], e["reason"]) for e in events] == [("Warning", "NodeAffinity")]
+
+    with_agent(test)
+
+
+def test_an_agent_restart_changes_no_pod() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        api.put(POD, a_pod(annotations={"kubeherd.io/crash-times": "1"}))
+        await clock.sleep(1)
+        before = api.objects[POD]
+        await agent.end()
+        await clock.sleep(30)
+        again = Agent(api, clock)
+        await again.ready.wait()
+        await clock.sleep(5)
+        assert api.objects[POD] == before
+        other = POD.replace("web-0", "web-1")
+        api.put(other, a_pod())
+        await clock.sleep(1)
+        assert api.objects[other]["status"]["podIP"] != before["status"]["podIP"]
+        await again.end()
+
+    with_agent(test)
+
+
+def test_a_reboot_restarts_containers_in_the_same_pod() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        api.put(POD, a_pod())
+        await clock.sleep(1)
+        before = api.objects[POD]
+        boot_id = api.objects[NODE]["status"]["nodeInfo"]["bootID"]
+        await agent.end()
+        again = Agent(api, clock, reboot=True)
+        await again.ready.wait()
+        await clock.sleep(5)
+        after = api.objects[POD]
+        assert after["metadata"]["uid"] == before["metadata"]["uid"]
+        (container,) = after["status"]["containerStatuses"]
+        assert container["restartCount"] == 1
+        assert container["lastState"]["terminated"]["exitCode"] == 255
+        assert after["status"]["startTime"] == before["status"]["startTime"]
+        assert api.objects[NODE]["status"]["nodeInfo"]["bootID"] != boot_id
+        events = [t for p, t in api.objects.items() if "/default/events/" in p]
+        assert "Rebooted" in {e["reason"] for e in events}
+        await again.end()
+
+    with_agent(test)
+
+
+def test_a_pod_that_was_terminating_is_finished_after_the_restart() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        api.put(POD, a_pod())
+        await clock.sleep(1)
+        await agent.end()
+        api.change(POD, delete_gracefully)
+        again = Agent(api, clock)
+        await again.ready.wait()
+        await clock.sleep(1)
+        assert POD not in api.objects
+        await again.end()
+
+    with_agent(test)
+
+
+def test_the_api_server_is_away_for_a_while() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        api.put(POD, a_pod(annotations={"kubeherd.io/crash-after-seconds": "20"}))
+        await clock.sleep(5)
+        api.down = True
+        api.changed.set()
+        await clock.sleep(100)
+        api.down = False
+        await clock.sleep(20)
+        assert api.objects[POD]["status"]["containerStatuses"][0]["restartCount"] >= 2
+        assert ready(api, NODE) == "True"
+
+    with_agent(test)
+
+
+def test_a_refused_write_is_tried_again() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        refusals = [status(500, "InternalError")] * 3
+        api.refuse = lambda method, path: (
+            refusals.pop() if refusals and path == f"{POD}/status" else None
+        )
+        api.put(POD, a_pod())
+        await clock.sleep(10)
+        assert ready(api) == "True"
+
+    with_agent(test)
+
+
+@pytest.mark.parametrize("count", [3])
+def test_a_fleet_with_one_identity(count: int) -> None:
+    names = tuple(f"node-{i}" for i in range(count))
+
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        for name in names:
+            path = f"/api/v1/namespaces/shop/pods/web-{name}"
+            api.put(path, a_pod(nodeName=name))
+        await clock.sleep(1)
+        ips = {t["status"]["podIP"] for p, t in api.objects.items() if "/pods/" in p}
+        assert len(ips) == count
+        nodes = [t for p, t in api.objects.items() if p.startswith("/api/v1/nodes/")]
+        assert len({n["status"]["addresses"][0]["address"] for n in nodes}) == count
+
+    with_agent(test, names=names)
