@@ -187,12 +187,13 @@ class Hub:
         """Forget a subscription; unknown ones are ignored."""
         _discard(self._subscriptions, _index_key(subscription.filter), subscription)
 
-    async def wait(self, wanted: WatchFilter, timeout_s: float) -> bool:
-        """Return True once an event that `wanted` sees is committed, False after `timeout_s`
-        real seconds or when the hub closes. Looks at future events only: call it in the same
-        step as `events_since`, before anything is awaited."""
+    async def wait(self, wanted: WatchFilter, timeout_s: float) -> int:
+        """The revision of the next event that `wanted` sees; 0 after `timeout_s` real seconds or
+        when the hub closes. Looks at future events only: call it in the same step as
+        `events_since`, before anything is awaited, and then ask for what is newer than the
+        revision before the one returned: an older one may be compacted by then."""
         if self._closed:
-            return False
+            return 0
         waiter = _Waiter(wanted)
         key = _index_key(wanted)
         self._waiters.setdefault(key, {})[waiter] = None
@@ -200,7 +201,7 @@ class Hub:
             async with asyncio.timeout(timeout_s):
                 return await waiter.future
         except TimeoutError:
-            return False
+            return 0
         finally:
             _discard(self._waiters, key, waiter)
 
@@ -226,7 +227,7 @@ class Hub:
                 subscription.close()
         for waiters in self._waiters.values():
             for waiter in waiters:
-                waiter.resolve(False)
+                waiter.give_up()
 
     @property
     def watchers(self) -> int:
@@ -239,15 +240,15 @@ class _Waiter:
 
     def __init__(self, wanted: WatchFilter) -> None:
         self.filter = wanted
-        self.future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def look_at(self, event: WatchEvent) -> None:
         if not self.future.done() and deliver(event, self.filter) is not None:
-            self.future.set_result(True)
+            self.future.set_result(event.revision)
 
-    def resolve(self, value: bool) -> None:
+    def give_up(self) -> None:
         if not self.future.done():
-            self.future.set_result(value)
+            self.future.set_result(0)
 
 
 def _discard(index: dict[_IndexKey, dict[_M, None]], key: _IndexKey, member: _M) -> None:

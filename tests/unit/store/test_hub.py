@@ -114,8 +114,8 @@ async def test_a_waiter_wakes_for_a_match_only(world: World) -> None:
     world.write("pods", "a", node="n2")
     await asyncio.sleep(0)
     assert not waiting.done()
-    world.write("pods", "b", node="n1")
-    assert await waiting
+    event = world.write("pods", "b", node="n1")
+    assert await waiting == event.revision
     assert world.hub.watchers == 0
 
 
@@ -134,7 +134,7 @@ async def test_closing_ends_everyone(world: World) -> None:
     await asyncio.sleep(0)
     world.hub.close()
     assert await watch.next() == []
-    assert not await waiting
+    assert await waiting == 0
     assert await world.hub.subscribe(WatchFilter("pods"), 1).next() == []
 
 
