@@ -59,6 +59,7 @@ class LeaderElector:
         self._seen_record: tuple[str, str] | None = None
         self._seen_at_s = 0.0
         self._lease: Lease | None = None
+        self._renewed_s = 0.0
 
     async def acquire(self) -> None:
         """Return when this candidate holds the lease."""
@@ -75,19 +76,19 @@ class LeaderElector:
 
     async def hold(self) -> None:
         """Renew; return when the lease is lost: taken by another, or not renewed for 10 s."""
-        renewed_s = self._clock.monotonic_s()
         while True:
-            await self._clock.sleep(RETRY_PERIOD_S)
             started_s = self._clock.monotonic_s()
-            if started_s - renewed_s > LEASE_DURATION_S:
+            unrenewed_s = started_s - self._renewed_s
+            if unrenewed_s > LEASE_DURATION_S:
                 _log.warning("lease_lost", lease=LEASE_NAME, why="not renewed in time")
                 return
-            answer = await self._renew_within(renewed_s + RENEW_DEADLINE_S - started_s)
-            if answer is _Answer.HELD:
-                renewed_s = started_s
-            elif answer is _Answer.TAKEN or started_s - renewed_s > RENEW_DEADLINE_S:
-                _log.warning("lease_lost", lease=LEASE_NAME, holder=self._holder())
-                return
+            if unrenewed_s >= RETRY_PERIOD_S:
+                answer = await self._renew_within(RENEW_DEADLINE_S - unrenewed_s)
+                late = started_s - self._renewed_s > RENEW_DEADLINE_S
+                if answer is _Answer.TAKEN or (answer is _Answer.UNKNOWN and late):
+                    _log.warning("lease_lost", lease=LEASE_NAME, holder=self._holder())
+                    return
+            await self._clock.sleep(RETRY_PERIOD_S)
 
     async def release(self) -> None:
         """Give the lease up, if held, so that a successor need not wait; best effort."""
@@ -106,8 +107,12 @@ class LeaderElector:
             return _Answer.UNKNOWN
 
     async def _try_to_hold(self) -> _Answer:
+        started_s = self._clock.monotonic_s()
         try:
-            return await self._attempt()
+            answer = await self._attempt()
+            if answer is _Answer.HELD:
+                self._renewed_s = started_s
+            return answer
         except (Conflict, AlreadyExists, NotFound):
             self._lease = None
             return _Answer.UNKNOWN
@@ -163,6 +168,7 @@ class LeaderElector:
         if lease.metadata.resource_version:
             metadata["resourceVersion"] = lease.metadata.resource_version
         transitions = lease.spec.lease_transitions or 0
+        takes_over = bool(holder) and not same and bool(lease.metadata.resource_version)
         return {
             "apiVersion": LEASES.api_version,
             "kind": LEASES.kind,
@@ -172,6 +178,6 @@ class LeaderElector:
                 "leaseDurationSeconds": duration_s,
                 "acquireTime": lease.spec.acquire_time if same else now,
                 "renewTime": now,
-                "leaseTransitions": transitions if same or not holder else transitions + 1,
+                "leaseTransitions": transitions + takes_over,
             },
         }

@@ -48,7 +48,6 @@ from controller.leader import LeaderElector
 from controller.manager import Manager
 
 
-
 def virtual(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
     """Make an async test an ordinary one that runs on virtual time."""
 

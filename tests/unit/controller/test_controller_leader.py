@@ -1,0 +1,169 @@
+"""Leader election: one acts, others wait, a dead one is succeeded (controller/leader.py)."""
+
+import asyncio
+from collections.abc import Callable
+
+from scripted_transport import Answer, ScriptedTransport
+
+from cluster.api import errors
+from cluster.api.jsontypes import JsonObject
+from cluster.api.kinds import LEASES
+from cluster.client.client import ApiClient
+from cluster.runtime.rng import Rng
+from controller import identity
+from controller.leader import LEASE_DURATION_S, LeaderElector
+
+
+class LeaseServer:
+    """One Lease with optimistic concurrency."""
+
+    def __init__(self) -> None:
+        self.lease: JsonObject | None = None
+        self.revision = 0
+        self.down = False
+
+    def __call__(self, method: str, path: str, body: JsonObject) -> Answer:
+        if self.down:
+            return errors.ServiceUnavailable("down")
+        if method == "GET":
+            return self.lease or errors.not_found(LEASES, "kube-controller-manager")
+        known = (self.lease or {"metadata": {}})["metadata"].get("resourceVersion")
+        if method == "POST" and self.lease is not None:
+            return errors.already_exists(LEASES, "x")
+        if body["metadata"].get("resourceVersion") != known:
+            return errors.conflict(LEASES, "x", errors.MODIFIED)
+        self.revision += 1
+        metadata = {**body["metadata"], "resourceVersion": str(self.revision)}
+        self.lease = {**body, "metadata": metadata}
+        return self.lease
+
+    @property
+    def holder(self) -> str:
+        return str((self.lease or {"spec": {}})["spec"].get("holderIdentity", ""))
+
+
+class StepClock:
+    """Time passes only by sleeping, and sleeping takes no time."""
+
+    def __init__(self) -> None:
+        self.time_s = 0.0
+        self.on_sleep: Callable[[], None] = lambda: None
+
+    def monotonic_s(self) -> float:
+        return self.time_s
+
+    def now(self) -> object:
+        from datetime import timedelta  # noqa: PLC0415
+
+        from daemonset_world import EPOCH  # noqa: PLC0415 - one constant
+
+        return EPOCH + timedelta(seconds=self.time_s)
+
+    def age_s(self, timestamp: object) -> float:
+        raise NotImplementedError
+
+    async def sleep(self, duration_s: float) -> None:
+        self.time_s += duration_s
+        self.on_sleep()
+        await asyncio.sleep(0)
+
+    async def wait_for(self, awaitable: object, timeout_s: float) -> object:
+        return await awaitable  # type: ignore[misc]
+
+
+def elector(
+    server: LeaseServer, clock: StepClock, name: str, *, dead: tuple[str, ...] = ()
+) -> LeaderElector:
+    client = ApiClient(ScriptedTransport(server), clock, private_features=False)  # type: ignore[arg-type]
+    return LeaderElector(client, clock, Rng(1), identity=name, is_dead=dead.__contains__)  # type: ignore[arg-type]
+
+
+async def test_the_first_one_leads_at_once() -> None:
+    server, clock = LeaseServer(), StepClock()
+    await elector(server, clock, "a").acquire()
+    assert server.holder == "a"
+    assert server.lease is not None
+    assert server.lease["spec"]["leaseTransitions"] == 0
+    assert clock.time_s == 0
+
+
+async def test_a_second_one_waits_until_the_lease_has_not_changed_for_its_duration() -> None:
+    server, clock = LeaseServer(), StepClock()
+    await elector(server, clock, "a").acquire()
+    await elector(server, clock, "b").acquire()
+    assert clock.time_s >= LEASE_DURATION_S
+    assert server.holder == "b"
+    assert server.lease is not None
+    assert server.lease["spec"]["leaseTransitions"] == 1
+
+
+async def test_a_released_lease_is_free_at_once() -> None:
+    server, clock = LeaseServer(), StepClock()
+    first = elector(server, clock, "a")
+    await first.acquire()
+    await first.release()
+    await elector(server, clock, "b").acquire()
+    assert clock.time_s == 0
+
+
+async def test_a_dead_holder_is_succeeded_at_once() -> None:
+    server, clock = LeaseServer(), StepClock()
+    await elector(server, clock, "a").acquire()
+    await elector(server, clock, "b", dead=("a",)).acquire()
+    assert clock.time_s == 0
+
+
+async def test_hold_ends_when_another_one_has_the_lease() -> None:
+    server, clock = LeaseServer(), StepClock()
+    first = elector(server, clock, "a")
+    await first.acquire()
+    await elector(server, clock, "b", dead=("a",)).acquire()
+    await first.hold()
+    assert server.holder == "b"
+    assert clock.time_s < LEASE_DURATION_S
+
+
+async def test_hold_ends_before_the_lease_expires_when_it_cannot_be_renewed() -> None:
+    server, clock = LeaseServer(), StepClock()
+    first = elector(server, clock, "a")
+    await first.acquire()
+    server.down = True
+    await first.hold()
+    assert 10 < clock.time_s < LEASE_DURATION_S
+
+
+async def test_hold_survives_a_short_outage() -> None:
+    server, clock = LeaseServer(), StepClock()
+    first = elector(server, clock, "a")
+    await first.acquire()
+
+    def outage() -> None:
+        server.down = 4 < clock.time_s < 9
+        if clock.time_s > 30:
+            raise asyncio.CancelledError
+
+    clock.on_sleep = outage
+    task = asyncio.ensure_future(first.hold())
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled(), "it was still holding after 30 s"
+
+
+async def test_hold_ends_after_a_freeze() -> None:
+    server, clock = LeaseServer(), StepClock()
+    first = elector(server, clock, "a")
+    await first.acquire()
+    clock.time_s += 60
+    await first.hold()
+    assert server.revision == 1, "it did not even try to renew"
+
+
+def test_the_identity_of_a_living_process_is_not_dead() -> None:
+    own = identity.own_identity()
+    assert not identity.is_dead(own)
+    assert not identity.is_dead("another-host_abc-1-2")
+    assert not identity.is_dead("")
+
+
+def test_the_identity_of_an_ended_process_is_dead() -> None:
+    head, _, _ = identity.own_identity().rpartition("-")
+    assert identity.is_dead(f"{head}-1")
