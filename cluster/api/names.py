@@ -6,13 +6,14 @@ them causes of a field. `generate` is pure: it takes the random choice as a func
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, wraps
 
 from cluster.api.kinds import Resource
 
 GENERATED_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5
 _MAX_GENERATED = 63
+_MAX_REMEMBERED = 320
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
@@ -71,21 +72,35 @@ def _matches(pattern: str, value: str) -> bool:
     return re.fullmatch(pattern, value, re.ASCII) is not None
 
 
-@lru_cache(maxsize=8192)
-def _subdomain(value: str) -> tuple[str, ...]:
+_NameRule = Callable[[str], list[str]]
+
+
+def _remembered(rule: _NameRule) -> _NameRule:
+    """Remember the verdicts on names of sane length: the same few come all the time."""
+
+    @lru_cache(maxsize=4096)
+    def verdict(value: str) -> tuple[str, ...]:
+        return tuple(rule(value))
+
+    @wraps(rule)
+    def check(value: str) -> list[str]:
+        return list(verdict(value)) if len(value) <= _MAX_REMEMBERED else rule(value)
+
+    return check
+
+
+@_remembered
+def dns_subdomain(value: str) -> list[str]:
+    """RFC 1123 subdomain: at most 253 characters, dots allowed."""
     problems = []
     if len(value) > MAX_SUBDOMAIN:
         problems.append(too_long(MAX_SUBDOMAIN))
     if not _matches(_SUBDOMAIN, value):
         problems.append(_regex_error(_SUBDOMAIN_TEXT, _SUBDOMAIN, "example.com"))
-    return tuple(problems)
+    return problems
 
 
-def dns_subdomain(value: str) -> list[str]:
-    """RFC 1123 subdomain: at most 253 characters, dots allowed."""
-    return list(_subdomain(value))
-
-
+@_remembered
 def dns_label(value: str) -> list[str]:
     """RFC 1123 label: at most 63 characters, no dots."""
     problems = []
@@ -109,21 +124,22 @@ def dns_1035_label(value: str) -> list[str]:
     return problems
 
 
-@lru_cache(maxsize=8192)
-def _qualified(value: str) -> tuple[str, ...]:
+@_remembered
+def qualified_name(value: str) -> list[str]:
+    """``[prefix/]name``: keys of labels, annotations and taints, names of resources."""
     parts = value.split("/")
     problems = []
     if len(parts) > 2:
-        return (
+        return [
             "a qualified name "
             + _regex_error(_NAME_PART_TEXT, _NAME_PART, "MyName", "my.name", "123-abc")
             + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
-        )
+        ]
     if len(parts) == 2:
         if not parts[0]:
             problems.append("prefix part must be non-empty")
         else:
-            problems += [f"prefix part {text}" for text in _subdomain(parts[0])]
+            problems += [f"prefix part {text}" for text in dns_subdomain(parts[0])]
     name = parts[-1]
     if not name:
         problems.append("name part must be non-empty")
@@ -133,30 +149,22 @@ def _qualified(value: str) -> tuple[str, ...]:
         problems.append(
             "name part " + _regex_error(_NAME_PART_TEXT, _NAME_PART, "MyName", "my.name", "123-abc")
         )
-    return tuple(problems)
+    return problems
 
 
-def qualified_name(value: str) -> list[str]:
-    """``[prefix/]name``: keys of labels, annotations and taints, names of resources."""
-    return list(_qualified(value))
-
-
-@lru_cache(maxsize=8192)
-def _label_value(value: str) -> tuple[str, ...]:
+@_remembered
+def label_value(value: str) -> list[str]:
+    """The value of a label: at most 63 bytes, may be empty."""
     problems = []
     if len(value) > MAX_LABEL:
         problems.append(too_long(MAX_LABEL, "bytes"))
     if not _matches(_LABEL_VALUE, value):
         examples = ("MyValue", "my_value", "12345")
         problems.append(_regex_error(_LABEL_VALUE_TEXT, _LABEL_VALUE, *examples))
-    return tuple(problems)
+    return problems
 
 
-def label_value(value: str) -> list[str]:
-    """The value of a label: at most 63 bytes, may be empty."""
-    return list(_label_value(value))
-
-
+@_remembered
 def config_map_key(value: str) -> list[str]:
     """A key in the data of a ConfigMap or a Secret."""
     problems = []
@@ -211,7 +219,6 @@ def path_segment(value: str) -> list[str]:
     return [f"may not contain '{char}'" for char in "/%" if char in value]
 
 
-_NameRule = Callable[[str], list[str]]
 _RULES: dict[str, _NameRule] = {
     "namespaces": dns_label,
     "services": dns_label,
