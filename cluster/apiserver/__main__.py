@@ -45,7 +45,8 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     store = Store(_engine(options), attrs_of)
     try:
         async with running(store):
-            api = ApiServer(store, clock, rng.child("apiserver"))
+            logs = options.dir / "logs" / "pods"
+            api = ApiServer(store, clock, rng.child("apiserver"), pod_log_dir=logs)
             await api.bootstrap()
             http = HttpServer(api, clock, rng.child("audit"))
             port = await http.start(_HOST, options.port, tls)

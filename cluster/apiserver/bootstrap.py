@@ -57,10 +57,10 @@ async def _ensure(
         kind = served.of(resource)
         if registry.store.head(kind.key, "", tree["metadata"]["name"]) is not None:
             continue
-        tree = {"kind": resource.kind, "apiVersion": resource.api_version, **tree}
-        defaults.apply(resource, tree)
+        whole = {"kind": resource.kind, "apiVersion": resource.api_version, **tree}
+        defaults.apply(resource, whole)
         ctx = RequestContext(user=SERVER, now=clock.now(), field_manager="kube-apiserver")
-        staged.append((resource, registry.stage_create(kind, "", tree, ctx)))
+        staged.append((resource, registry.stage_create(kind, "", whole, ctx)))
     for resource, pending in staged:
         await registry.commit_all(served.of(resource), [pending])
 

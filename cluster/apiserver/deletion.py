@@ -1,7 +1,8 @@
 """What a DELETE does to an object: remove it, mark it, or nothing (pure).
 
 Source: spec api-machinery, section 6; for pods node-lifecycle, section 9; for namespaces section 8.
-Invariant: an object with finalizers is never removed; a plan never changes the tree it was made from.
+Invariants: an object with finalizers is never removed; a plan never changes the tree it was made
+from.
 """
 
 from collections.abc import Mapping

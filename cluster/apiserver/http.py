@@ -112,7 +112,7 @@ class HttpServer:
             body = await _read_body(request)
         except errors.ApiError as error:
             return self._finished(error_response(error))
-        if request.headers.get("Authorization"):
+        if user is ANONYMOUS and "Authorization" in request.headers:
             return self._finished(error_response(errors.Unauthorized("Unauthorized")))
         api_request = ApiRequest(
             method=request.method,

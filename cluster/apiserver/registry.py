@@ -1,8 +1,8 @@
 """Create, update and delete of objects: the pipeline between a decoded request and the store.
 
-Source: spec api-machinery, sections 4 to 6, whose order of steps this module follows: defaulting has
-been done, then system metadata, field ownership, mutating admission, name, strategy, validation, validating
-admission, store. Invariants: the steps between `Store.head` and `Store.put` never await, so no
+Source: spec api-machinery, sections 4 to 6, whose order of steps this module follows: defaulting
+has been done, then system metadata, field ownership, mutating admission, name, strategy,
+validation, validating admission, store. Invariants: the steps between `Store.head` and `Store.put` never await, so no
 other write can come between (the event loop is the serialisation point); on any refusal nothing is
 stored; an object that would not change is not written.
 """
@@ -283,7 +283,7 @@ class Registry:
 
 @dataclass(slots=True)
 class Pending:
-    """A write that is staged but perhaps not durable; `staged` is None where nothing was written."""
+    """A write that is staged but perhaps not durable; `staged` is None if nothing was written."""
 
     written: Written
     staged: Staged | None

@@ -19,6 +19,14 @@ from cluster.apiserver.served import ServedKind
 from cluster.runtime.clock import Clock
 from cluster.store.state import Record
 
+CREATED: JsonObject = {
+    "kind": "Status",
+    "apiVersion": "v1",
+    "metadata": {},
+    "status": "Success",
+    "code": 201,
+}
+"""What POST to binding and eviction answers."""
 _NO_HEADERS: dict[str, str] = {}
 _MAX_WARNINGS_BYTES = 4096
 _FIXMAP = 0x80

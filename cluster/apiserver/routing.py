@@ -25,8 +25,8 @@ _CONNECT = frozenset({"exec", "attach", "portforward", "proxy"})
 @dataclass(slots=True, frozen=True)
 class Route:
     """One request for a resource. `verb` is the verb of Kubernetes: get, list, watch, create,
-    update, patch, delete or deletecollection. `namespace` is empty for cluster scope and for a collection
-    over all namespaces; `remainder` is the path below a subresource such as ``proxy``."""
+    update, patch, delete or deletecollection. `namespace` is empty for cluster scope and for a
+    collection over all namespaces; `remainder` is the path below a subresource such as ``proxy``."""
 
     resource: Resource
     verb: str

@@ -6,6 +6,7 @@ logged and answered as InternalError, never raised; after `stop` new requests ge
 """
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeAlias
 
 import orjson
@@ -18,11 +19,22 @@ from cluster.apiserver import bootstrap, discovery, routing, served, watching
 from cluster.apiserver.authz import Attributes, Authorizer
 from cluster.apiserver.authz.attributes import refusal_text
 from cluster.apiserver.authz.authorizer import SUPERUSERS
-from cluster.apiserver.handlers import patching, reads, reviews, subresources, writes
+from cluster.apiserver.handlers import (
+    binding,
+    connect,
+    eviction,
+    patching,
+    podlogs,
+    reads,
+    reviews,
+    scale,
+    writes,
+)
 from cluster.apiserver.handlers.health import ENDPOINTS, Health, version
 from cluster.apiserver.handlers.services import Call, Services, call
 from cluster.apiserver.maintenance import Maintenance
 from cluster.apiserver.messages import ApiRequest, ApiResponse, WatchResponse
+from cluster.apiserver.metrics import Metrics
 from cluster.apiserver.negotiation import Media
 from cluster.apiserver.registry import Registry
 from cluster.apiserver.responses import error_response
@@ -48,13 +60,13 @@ _BY_VERB: dict[str, _Handler] = {
     "deletecollection": writes.delete_collection,
 }
 _BY_SUBRESOURCE: dict[str, _Handler] = {
-    "pods/binding": subresources.bind,
-    "pods/eviction": subresources.evict,
-    "pods/log": subresources.log,
+    "pods/binding": binding.bind,
+    "pods/eviction": eviction.evict,
+    "pods/log": podlogs.log,
     **dict.fromkeys(
         ("pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "nodes/proxy",
          "services/proxy", "serviceaccounts/token"),
-        subresources.connect,
+        connect.connect,
     ),
 }  # fmt: skip
 _PLAIN = "text/plain; charset=utf-8"
@@ -74,14 +86,23 @@ class ApiServer:
     """One API server over one opened store. Call `bootstrap` before the first request, and run
     `run` as a task while it serves."""
 
-    def __init__(self, store: Store, clock: Clock, rng: Rng, *, server_address: str = "") -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        rng: Rng,
+        *,
+        server_address: str = "",
+        pod_log_dir: Path | None = None,
+    ) -> None:
         registry = Registry(store, clock, rng)
         self._authorizer = Authorizer(registry)
         registry.on_rbac_change = self._authorizer.invalidate
-        self.services = Services(store, clock, rng, registry, self._authorizer)
+        self.services = Services(store, clock, rng, registry, self._authorizer, pod_log_dir)
         self.server_address = server_address
         self._maintenance = Maintenance(registry, clock)
         self._stopping = False
+        self._metrics = Metrics(store)
         self._health = Health({
             "ping": lambda: True,
             "log": lambda: True,
@@ -104,6 +125,12 @@ class ApiServer:
 
     async def handle(self, request: ApiRequest) -> Response:
         """Answer one request. Never raises but for cancellation."""
+        response = await self._answered(request)
+        status = response.status if isinstance(response, ApiResponse) else 200
+        self._metrics.count(request.method, status)
+        return response
+
+    async def _answered(self, request: ApiRequest) -> Response:
         try:
             return await self._answer(request)
         except ApiError as error:
@@ -174,6 +201,8 @@ class ApiServer:
             return self._health.answer(request)
         if path in ("/version", "/version/"):
             return ApiResponse(200, version())
+        if path == "/metrics":
+            return self._metrics.answer()
         if self._stopping:
             raise errors.ServiceUnavailable("the server is shutting down")
         if path == "/":
@@ -182,12 +211,16 @@ class ApiServer:
         if first == "openapi":
             from cluster.apiserver import openapi  # noqa: PLC0415 - large, and seldom asked for
 
-            found = openapi.document(path, request.headers)
+            found = openapi.document(path, request.query, accept)
         else:
             found = discovery.document(path, accept, self.server_address)
         if found is None:
             return _NOT_FOUND
-        headers = {"ETag": found.etag, "Vary": "Accept"} if found.etag else {"Vary": "Accept"}
+        headers = {"Vary": "Accept"}
+        if found.etag:
+            headers["ETag"] = found.etag
+        if found.cache_control:
+            headers["Cache-Control"] = found.cache_control
         if found.not_modified(request.headers.get("if-none-match", "")):
             return ApiResponse(304, b"", found.content_type, headers)
         return ApiResponse(200, found.body, found.content_type, headers)
@@ -213,12 +246,12 @@ def _authorized_namespace(route: Route) -> str:
 def _handler(route: Route) -> _Handler:
     if route.subresource is None:
         if route.resource.group_resource == "bindings":
-            return subresources.bind
+            return binding.bind
         review = reviews.HANDLERS.get(route.resource.group_resource)
         return review if review is not None else _BY_VERB[route.verb]
     name = route.subresource.name
     if name == "scale":
-        return subresources.scale
+        return scale.scale
     return _BY_SUBRESOURCE.get(f"{route.resource.plural}/{name}", _BY_VERB[route.verb])
 
 

@@ -1,4 +1,4 @@
-"""Admission: the plugins of Kubernetes that change or refuse a write (spec api-machinery, section 20).
+"""Admission: the plugins that change or refuse a write (spec api-machinery, section 20).
 
 `chain.Admission` runs them in the order of Kubernetes; a plugin is a function of an
 `AdmissionRequest` and a `Lookup`, without I/O.

@@ -13,7 +13,7 @@ _EXEMPT_GROUP = "authorization.k8s.io"
 
 
 def check(request: AdmissionRequest, lookup: Lookup) -> None:
-    """Refuse creates in absent (404) and terminating (403) namespaces, and deletes of system ones."""
+    """Refuse creates in absent (404) and terminating (403) namespaces, deletes of system ones."""
     if request.operation is Operation.DELETE:
         if request.resource is kinds.NAMESPACES and request.name in IMMORTAL:
             raise request.forbidden("this namespace may not be deleted")

@@ -1,7 +1,7 @@
 """The Node authorizer: what the identity of a kubelet may read and write.
 
-Source: spec api-machinery, section 20, "Node identity". Which secret, config map or claim belongs to
-a node follows from the pods bound to it, so those answers are computed from pods each time.
+Source: spec api-machinery, section 20, "Node identity". Which secret, config map or claim belongs
+to a node follows from the pods bound to it, so those answers are computed from pods each time.
 """
 
 from collections.abc import Iterable

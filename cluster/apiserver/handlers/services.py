@@ -1,6 +1,7 @@
 """What every handler needs of the server, and helpers around one request."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from cluster.api import codecs, decoding, defaults, errors
 from cluster.api.jsontypes import JsonObject
@@ -28,6 +29,7 @@ class Services:
     rng: Rng
     registry: Registry
     authorizer: Authorizer
+    pod_log_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

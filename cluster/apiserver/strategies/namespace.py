@@ -1,6 +1,7 @@
 """Namespaces: phase, the finalizer of the namespace controller, the name label.
 
-Source: spec api-machinery, sections 8 and 9. ``spec.finalizers`` changes through ``/finalize`` only.
+Source: spec api-machinery, sections 8 and 9. ``spec.finalizers`` changes through
+``/finalize`` only.
 """
 
 from cluster.api.jsontypes import JsonObject

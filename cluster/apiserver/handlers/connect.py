@@ -1,0 +1,17 @@
+"""exec, attach, portforward, proxy, token: nothing real is there to reach."""
+
+from cluster.api import errors
+from cluster.apiserver.handlers.services import Call
+from cluster.apiserver.messages import ApiResponse
+
+
+async def connect(call: Call) -> ApiResponse:
+    """exec, attach, portforward, proxy: there is no real container or service to reach."""
+    route = call.route
+    kind, name = call.kind, route.name
+    if call.services.registry.get(kind.storage, route.namespace, name) is None:
+        raise errors.not_found(kind.resource, name)
+    raise errors.BadRequest(
+        f"{kind.resource.plural}/{route.subresource_name} is not available: kubeherd's pods and "
+        "nodes are fake and run no processes"
+    )

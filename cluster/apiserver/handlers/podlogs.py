@@ -1,0 +1,178 @@
+"""GET pods/<n>/log: what the fake containers wrote (spec api-machinery, section 9).
+
+An agent started with ``--pod-log-dir`` keeps ``<dir>/<pod uid>/<container>.log``, lines
+``<time> stdout F <text>``, at most 64 KiB each; a server that was told the directory serves them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cluster.api import errors, kinds
+from cluster.api.jsontypes import JsonObject
+from cluster.api.timestamps import parse_time
+from cluster.apiserver import listing
+from cluster.apiserver.handlers.services import Call
+from cluster.apiserver.messages import ApiResponse, WatchResponse
+from cluster.runtime.clock import Clock
+
+_TEXT = "text/plain"
+_MAX_FILE_BYTES = 1024 * 1024
+_FOLLOW_EVERY_S = 1.0
+_FOLLOW_LIMIT_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    follow: bool
+    timestamps: bool
+    tail_lines: int | None
+    limit_bytes: int | None
+    since: datetime | None
+
+
+async def log(call: Call) -> ApiResponse | WatchResponse:
+    """The lines of one container, once or followed."""
+    route, query = call.route, call.request.query
+    pod = call.services.registry.get(kinds.PODS, route.namespace, route.name)
+    if pod is None:
+        raise errors.not_found(kinds.PODS, route.name)
+    options = _options(query, call.services.clock.now())
+    container = _container(pod, route.name, query.get("container", ""))
+    if not (pod.get("spec") or {}).get("nodeName"):
+        return ApiResponse(204, b"", _TEXT)
+    _check_started(pod, route.name, container, previous=_flag(query, "previous"))
+    directory = call.services.pod_log_dir
+    path = directory / pod["metadata"]["uid"] / f"{container}.log" if directory else None
+    if options.follow:
+        chunks = _followed(call, path, options, container)
+        return WatchResponse(chunks, _TEXT)
+    lines = await asyncio.to_thread(_read, path)
+    return ApiResponse(200, _rendered(lines, options), _TEXT)
+
+
+def _flag(query: Mapping[str, str], key: str) -> bool:
+    return query.get(key, "").lower() in ("1", "t", "true")
+
+
+def _options(query: Mapping[str, str], now: datetime) -> _Options:
+    since: datetime | None = None
+    if "sinceSeconds" in query:
+        seconds = listing.integer(query, "sinceSeconds")
+        if not 0 < seconds < 10**9:
+            raise errors.BadRequest("sinceSeconds: must be greater than 0")
+        since = now - timedelta(seconds=seconds)
+    elif text := query.get("sinceTime", ""):
+        try:
+            since = parse_time(text)
+        except ValueError:
+            raise errors.BadRequest(f"sinceTime: Invalid value: {text}") from None
+    return _Options(
+        follow=_flag(query, "follow"),
+        timestamps=_flag(query, "timestamps"),
+        tail_lines=max(0, listing.integer(query, "tailLines")) if "tailLines" in query else None,
+        limit_bytes=max(1, listing.integer(query, "limitBytes")) if "limitBytes" in query else None,
+        since=since,
+    )
+
+
+def _container(pod: JsonObject, name: str, asked: str) -> str:
+    """The container meant; BadRequest where it is unknown or not clear."""
+    spec = pod.get("spec") or {}
+    names = [
+        str(container["name"])
+        for group in ("initContainers", "containers", "ephemeralContainers")
+        for container in spec.get(group) or ()
+    ]
+    if asked:
+        if asked not in names:
+            raise errors.BadRequest(f"container {asked} is not valid for pod {name}")
+        return asked
+    if len(names) != 1:
+        raise errors.BadRequest(
+            f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]"
+        )
+    return names[0]
+
+
+def _check_started(pod: JsonObject, name: str, container: str, *, previous: bool) -> None:
+    entry = _container_status(pod, container)
+    state = entry.get("state") or {}
+    if previous:
+        if "terminated" not in (entry.get("lastState") or {}):
+            raise errors.BadRequest(
+                f'previous terminated container "{container}" in pod "{name}" not found'
+            )
+        return
+    if not {"running", "terminated"} & (state.keys() | (entry.get("lastState") or {}).keys()):
+        reason = (state.get("waiting") or {}).get("reason", "ContainerCreating")
+        raise errors.BadRequest(
+            f'container "{container}" in pod "{name}" is waiting to start: {reason}'
+        )
+
+
+def _container_status(pod: JsonObject, container: str) -> JsonObject:
+    status = pod.get("status") or {}
+    groups = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+    for group in groups:
+        for entry in status.get(group) or ():
+            if entry.get("name") == container:
+                return dict(entry)
+    return {}
+
+
+def _read(path: Path | None) -> list[bytes]:
+    """The raw lines of a log file; none where there is no file."""
+    if path is None:
+        return []
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_FILE_BYTES).splitlines(keepends=True)
+    except OSError:
+        return []
+
+
+def _rendered(lines: list[bytes], options: _Options) -> bytes:
+    shown = []
+    for line in lines:
+        time, _, rest = line.partition(b" ")
+        text = rest.split(b" ", 2)[-1]
+        if options.since is not None and not _newer(time, options.since):
+            continue
+        shown.append(time + b" " + text if options.timestamps else text)
+    if options.tail_lines is not None:
+        shown = shown[len(shown) - min(options.tail_lines, len(shown)) :]
+    return b"".join(shown)[: options.limit_bytes]
+
+
+def _newer(time: bytes, since: datetime) -> bool:
+    try:
+        return parse_time(time.decode()) >= since
+    except ValueError:
+        return True
+
+
+async def _followed(
+    call: Call, path: Path | None, options: _Options, container: str
+) -> AsyncIterator[bytes]:
+    """What is there, then what comes, until the container or pod ends or an hour is over."""
+    clock: Clock = call.services.clock
+    end_s = clock.monotonic_s() + _FOLLOW_LIMIT_S
+    lines = await asyncio.to_thread(_read, path)
+    yield _rendered(lines, options)
+    rest = _Options(True, options.timestamps, None, options.limit_bytes, None)
+    while clock.monotonic_s() < end_s:
+        route = call.route
+        pod = call.services.registry.get(kinds.PODS, route.namespace, route.name)
+        state = {} if pod is None else _container_status(pod, container).get("state") or {}
+        await clock.sleep(_FOLLOW_EVERY_S)
+        seen = lines[-1] if lines else b""
+        lines = await asyncio.to_thread(_read, path)
+        # The file drops its older half when it is full: go on after the last line that was sent.
+        start = len(lines) - lines[::-1].index(seen) if seen in lines else 0
+        if lines[start:]:
+            yield _rendered(lines[start:], rest)
+        if "running" not in state:
+            return

@@ -1,0 +1,105 @@
+"""GET, PUT and PATCH of ``/scale``: replicas as an autoscaling/v1 Scale (spec api-machinery, 9)."""
+
+from collections.abc import Callable
+
+from cluster.api import codecs, errors, patches
+from cluster.api.errors import Cause
+from cluster.api.jsontypes import JsonObject
+from cluster.apiserver.handlers.services import Call
+from cluster.apiserver.messages import ApiResponse
+from cluster.apiserver.responses import tree_response
+
+_MERGE_TYPES = ("application/merge-patch+json", "application/strategic-merge-patch+json")
+
+
+async def scale(call: Call) -> ApiResponse:
+    """GET, PUT and PATCH of ``/scale``."""
+    if call.route.verb == "get":
+        return await _get(call)
+    if call.route.verb == "update":
+        body = call.decode_as("autoscaling", "v1", "Scale", call.context())
+        return await _write(call, lambda _: body)
+    content_type = codecs.media_type(call.request.headers.get("content-type", ""))
+    body = codecs.loads_json(call.request.body)
+    if content_type == "application/json-patch+json":
+        return await _write(call, lambda current: patches.json_patch(current, body))
+    if content_type in _MERGE_TYPES and isinstance(body, dict):
+        return await _write(call, lambda current: patches.merge_patch(current, body))
+    raise errors.UnsupportedMediaType(
+        "the body of the request was in an unknown format - accepted media types include: "
+        f"application/json-patch+json, {', '.join(_MERGE_TYPES)}"
+    )
+
+
+async def _get(call: Call) -> ApiResponse:
+    """The autoscaling/v1 Scale of a workload."""
+    tree = call.services.registry.get(call.kind.storage, call.route.namespace, call.route.name)
+    if tree is None:
+        raise errors.not_found(call.kind.resource, call.route.name)
+    return tree_response(call.request, scale_of(tree), call.negotiated)
+
+
+async def _write(call: Call, change: Callable[[JsonObject], JsonObject]) -> ApiResponse:
+    """Set the replicas that `change` makes of the current Scale."""
+    ctx = call.context()
+
+    def transform(tree: JsonObject) -> JsonObject:
+        wanted = change(scale_of(tree))
+        replicas = (wanted.get("spec") or {}).get("replicas", 0)
+        if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
+            cause = Cause(
+                "FieldValueInvalid",
+                f"Invalid value: {replicas}: must be greater than or equal to 0",
+                "spec.replicas",
+            )
+            raise errors.invalid("autoscaling", "Scale", call.route.name, [cause])
+        meta = wanted.get("metadata") or {}
+        for key in ("resourceVersion", "uid"):
+            if meta.get(key):
+                tree["metadata"][key] = meta[key]
+        tree["spec"] = {**tree["spec"], "replicas": replicas}
+        return tree
+
+    written = await call.services.registry.update(
+        call.kind,
+        call.route.namespace,
+        call.route.name,
+        transform,
+        ctx,
+        prepare=call.kind.strategy.prepare_update,
+    )
+    result = scale_of(codecs.loads_json(written.json))
+    return tree_response(call.request, result, call.negotiated)
+
+
+def scale_of(tree: JsonObject) -> JsonObject:
+    """The Scale view of a workload."""
+    meta, spec = tree["metadata"], tree.get("spec") or {}
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    selector = spec.get("selector") or {}
+    if "matchLabels" in selector or "matchExpressions" in selector:
+        text = _selector_text(selector)
+    else:
+        text = ",".join(f"{key}={selector[key]}" for key in sorted(selector))
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: meta[key] for key in kept if key in meta},
+        "spec": {"replicas": spec.get("replicas", 0)},
+        "status": {
+            "replicas": (tree.get("status") or {}).get("replicas", 0),
+            "selector": text,
+        },
+    }
+
+
+def _selector_text(selector: JsonObject) -> str:
+    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for item in selector.get("matchExpressions") or ():
+        key, operator = item.get("key", ""), item.get("operator", "")
+        values = ",".join(sorted(item.get("values") or ()))
+        parts.append({
+            "In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})",
+            "Exists": key, "DoesNotExist": f"!{key}",
+        }.get(operator, key))  # fmt: skip
+    return ",".join(sorted(parts))

@@ -1,0 +1,161 @@
+"""An API server over a memory store, driven in process; requests and answers as JSON trees."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from cluster.apiserver.authn import authenticated
+from cluster.apiserver.messages import ApiRequest, ApiResponse, User, WatchResponse
+from cluster.apiserver.server import ApiServer, attrs_of
+from cluster.runtime.clock import LoopClock
+from cluster.runtime.rng import Rng
+from cluster.store.engine import MemoryEngine
+from cluster.store.store import Store, running
+
+ADMIN = authenticated("kubernetes-admin", ["system:masters"])
+NODE = authenticated("system:node:n1", ["system:nodes"])
+BOB = authenticated("bob")
+MANAGER = authenticated("system:kube-controller-manager")
+STRATEGIC = "application/strategic-merge-patch+json"
+MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+APPLY = "application/apply-patch+yaml"
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    content_type: str
+    raw: bytes
+
+    @property
+    def tree(self) -> Any:
+        return orjson.loads(self.raw)
+
+    @property
+    def message(self) -> str:
+        return str(self.tree.get("message", ""))
+
+
+@dataclass
+class Cluster:
+    """Short-hand for requests to one server."""
+
+    api: ApiServer
+    store: Store
+    clock: LoopClock
+    user: User = field(default=ADMIN)
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        user: User | None = None,
+        **headers: str,
+    ) -> ApiResponse | WatchResponse:
+        sent = {"user-agent": "tester/1", "content-type": "application/json"}
+        sent |= {key.replace("_", "-"): value for key, value in headers.items()}
+        payload = body if isinstance(body, bytes) else b""
+        if body is not None and not isinstance(body, bytes):
+            payload = json.dumps(body).encode()
+        path, _, text = path.partition("?")
+        asked = dict(part.partition("=")[::2] for part in text.split("&") if part)
+        request = ApiRequest(
+            method, path, {**asked, **(query or {})}, sent, payload, user or self.user
+        )
+        return await self.api.handle(request)
+
+    async def call(self, method: str, path: str, body: Any = None, **kwargs: Any) -> Answer:
+        response = await self.raw(method, path, body, **kwargs)
+        assert isinstance(response, ApiResponse)
+        return Answer(response.status, response.headers, response.content_type, response.body)
+
+    async def get(self, path: str, **kwargs: Any) -> Answer:
+        return await self.call("GET", path, **kwargs)
+
+    async def post(self, path: str, body: Any, **kwargs: Any) -> Answer:
+        return await self.call("POST", path, body, **kwargs)
+
+    async def put(self, path: str, body: Any, **kwargs: Any) -> Answer:
+        return await self.call("PUT", path, body, **kwargs)
+
+    async def delete(self, path: str, body: Any = None, **kwargs: Any) -> Answer:
+        return await self.call("DELETE", path, body, **kwargs)
+
+    async def patch(
+        self, path: str, body: Any, content_type: str = STRATEGIC, **kwargs: Any
+    ) -> Answer:
+        return await self.call("PATCH", path, body, content_type=content_type, **kwargs)
+
+    async def watch(self, path: str, **kwargs: Any) -> "Watcher":
+        response = await self.raw("GET", path, **kwargs)
+        assert isinstance(response, WatchResponse), response
+        return Watcher(response)
+
+
+class Watcher:
+    """Reads a watch stream event by event."""
+
+    def __init__(self, response: WatchResponse) -> None:
+        self.content_type = response.content_type
+        self._chunks = response.chunks
+        self._events: list[Any] = []
+
+    async def next(self) -> Any:
+        while not self._events:
+            chunk = await anext(self._chunks)
+            self._events = [orjson.loads(line) for line in chunk.splitlines()]
+        return self._events.pop(0)
+
+    async def rest(self) -> list[Any]:
+        """Everything until the stream ends."""
+        found, self._events = self._events, []
+        async for chunk in self._chunks:
+            found += [orjson.loads(line) for line in chunk.splitlines()]
+        return found
+
+    async def close(self) -> None:
+        await self._chunks.aclose()  # type: ignore[attr-defined]
+
+
+@asynccontextmanager
+async def api_cluster(*, speed: float = 1.0, **store_options: int) -> AsyncIterator[Cluster]:
+    """A bootstrapped server; gone when the block is left."""
+    store = Store(MemoryEngine(), attrs_of, **store_options)
+    async with running(store):
+        clock = LoopClock(speed)
+        api = ApiServer(store, clock, Rng(1))
+        await api.bootstrap()
+        yield Cluster(api, store, clock)
+
+
+def config_map(name: str = "x", **data: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "data": data}
+
+
+def pod(name: str = "p", **spec: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name},
+        "spec": {"containers": [{"name": "c", "image": "nginx"}], **spec},
+    }
+
+
+def daemon_set(name: str = "d", image: str = "nginx:1") -> dict[str, Any]:
+    return {
+        "metadata": {"name": name},
+        "spec": {
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "c", "image": image}]},
+            },
+        },
+    }

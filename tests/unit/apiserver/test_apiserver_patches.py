@@ -1,0 +1,159 @@
+"""PATCH in all its forms, with the answers of a recorded control plane (spec api-machinery, 10, 11)."""
+
+import json
+
+import pytest
+from apicluster import APPLY, JSON_PATCH, MERGE, STRATEGIC, Cluster, config_map, daemon_set
+
+CMS = "/api/v1/namespaces/default/configmaps"
+DSS = "/apis/apps/v1/namespaces/default/daemonsets"
+
+
+async def test_strategic_merge_patches_containers_by_name(cluster: Cluster) -> None:
+    await cluster.post(DSS, daemon_set("d"))
+    containers = [{"name": "c", "image": "nginx:2"}]
+    answer = await cluster.patch(
+        f"{DSS}/d", {"spec": {"template": {"spec": {"containers": containers}}}}
+    )
+    (container,) = answer.tree["spec"]["template"]["spec"]["containers"]
+    assert (container["image"], container["terminationMessagePath"]) == (
+        "nginx:2",
+        "/dev/termination-log",
+    )
+    assert answer.tree["metadata"]["generation"] == 2
+
+
+async def test_patch_without_effect_keeps_the_revision(cluster: Cluster) -> None:
+    created = (await cluster.post(CMS, config_map("a", k="v"))).tree
+    before = cluster.store.revision
+    answer = await cluster.patch(f"{CMS}/a", {"data": {"k": "v"}}, user_agent="other/1")
+    assert (answer.status, answer.tree, cluster.store.revision) == (200, created, before)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "code", "message"),
+    [
+        (
+            JSON_PATCH,
+            [{"op": "remove", "path": "/data/nothing"}],
+            422,
+            "the server rejected our request due to an error in our request",
+        ),
+        (MERGE, b"{", 400, "error decoding patch: "),
+        (STRATEGIC, b"[]", 400, "error decoding patch: "),
+        (JSON_PATCH, b"{}", 400, "error decoding patch: "),
+        (
+            JSON_PATCH,
+            [{"op": "test", "path": "/kind", "value": "x"}] * 10_001,
+            413,
+            "The allowed maximum operations in a JSON patch is 10000, got 10001",
+        ),
+        (
+            "text/plain",
+            {},
+            415,
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json-patch+json, application/merge-patch+json, "
+            "application/strategic-merge-patch+json, application/apply-patch+yaml",
+        ),
+        (MERGE, {"metadata": {"resourceVersion": "1"}}, 409, "the object has been modified"),
+        (MERGE, {"metadata": {"uid": "x"}}, 409, "Precondition failed: UID in precondition: x"),
+        (MERGE, {"metadata": {"name": "b"}}, 422, "field is immutable"),
+        (MERGE, {"data": {"k": {}}}, 422, 'patch: Invalid value: "'),
+    ],
+)
+async def test_patch_refuses(
+    cluster: Cluster, content_type: str, body: object, code: int, message: str
+) -> None:
+    await cluster.post(CMS, config_map("a", k="v"))
+    before = cluster.store.revision
+    answer = await cluster.patch(f"{CMS}/a", body, content_type)
+    assert answer.status == code
+    assert message in answer.message
+    assert cluster.store.revision == before
+
+
+async def test_patch_of_an_absent_object_is_404(cluster: Cluster) -> None:
+    assert (await cluster.patch(f"{CMS}/ghost", {})).status == 404
+
+
+async def test_strict_patch_shows_the_patch_as_go_prints_it(cluster: Cluster) -> None:
+    await cluster.post(DSS, daemon_set("d"))
+    spec = {"terminationGracePeriodSecond": 30, "terminationGracePeriodSeconds": None}
+    answer = await cluster.patch(
+        f"{DSS}/d?fieldValidation=Strict", {"spec": {"template": {"spec": spec}}}
+    )
+    text = (
+        'Invalid value: "map[spec:map[template:map[spec:map[terminationGracePeriodSecond:30 '
+        'terminationGracePeriodSeconds:<nil>]]]]": strict decoding error: unknown field '
+        '"spec.template.spec.terminationGracePeriodSecond"'
+    )
+    assert answer.status == 422
+    assert answer.message == f' "" is invalid: patch: {text}'
+    assert answer.tree["details"] == {
+        "causes": [{"reason": "FieldValueInvalid", "message": text, "field": "patch"}]
+    }
+
+
+async def test_immutable_selector_has_the_recorded_message(cluster: Cluster) -> None:
+    await cluster.post(DSS, daemon_set("d"))
+    patch = {"spec": {"selector": {"matchLabels": {"app": "other"}}}}
+    answer = await cluster.patch(f"{DSS}/d", patch, MERGE)
+    assert answer.status == 422
+    assert answer.message == (
+        'DaemonSet.apps "d" is invalid: [spec.selector: Invalid value: '
+        '{"matchLabels":{"app":"other"}}: field is immutable, spec.template.metadata.labels: '
+        'Invalid value: {"app":"d"}: `selector` does not match template `labels`]'
+    )
+
+
+async def _apply(cluster: Cluster, manager: str, data: object, **query: str) -> object:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data}
+    return await cluster.patch(f"{CMS}/a", body, APPLY, query={"fieldManager": manager, **query})
+
+
+async def test_apply_creates_merges_conflicts_and_forces(cluster: Cluster) -> None:
+    created = await _apply(cluster, "one", {"k": "1", "l": "1"})
+    assert created.status == 201
+    assert created.tree["metadata"]["managedFields"][0]["operation"] == "Apply"
+    merged = await _apply(cluster, "two", {"m": "2"})
+    assert (merged.status, merged.tree["data"]) == (200, {"k": "1", "l": "1", "m": "2"})
+    conflict = await _apply(cluster, "two", {"k": "2"})
+    assert conflict.status == 409
+    assert conflict.message == 'Apply failed with 1 conflict: conflict with "one": .data.k'
+    assert conflict.tree["details"]["causes"] == [{
+        "reason": "FieldManagerConflict",
+        "message": 'conflict with "one"',
+        "field": ".data.k",
+    }]  # fmt: skip
+    forced = await _apply(cluster, "two", {"k": "2"}, force="true")
+    assert forced.tree["data"] == {"k": "2", "l": "1"}
+    dropped = await _apply(cluster, "one", {"k": "2"})
+    assert dropped.tree["data"] == {"k": "2"}
+
+
+async def test_apply_options(cluster: Cluster) -> None:
+    answer = await cluster.patch(f"{CMS}/a", {}, APPLY)
+    assert answer.status == 422
+    assert "fieldManager: Required value: is required for apply patch" in answer.message
+    answer = await cluster.patch(f"{CMS}/a?force=true", {}, MERGE)
+    assert "force: Forbidden: may not be specified for non-apply patch" in answer.message
+    yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, managedFields: []}\n"
+    answer = await cluster.call("PATCH", f"{CMS}/a?fieldManager=x", yaml, content_type=APPLY)
+    assert answer.status in (201, 400)
+
+
+async def test_unknown_field_in_a_patch_warns(cluster: Cluster) -> None:
+    await cluster.post(CMS, config_map("a"))
+    answer = await cluster.patch(f"{CMS}/a", {"foo": 1}, MERGE)
+    assert answer.status == 200
+    assert answer.headers["Warning"] == '299 - "unknown field \\"foo\\""'
+
+
+async def test_status_patch(cluster: Cluster) -> None:
+    await cluster.post(DSS, daemon_set("d"))
+    patch = {"status": {"numberReady": 2}, "spec": {"minReadySeconds": 7}}
+    tree = (await cluster.patch(f"{DSS}/d/status", patch)).tree
+    assert tree["status"]["numberReady"] == 2
+    assert "minReadySeconds" not in tree["spec"]
+    assert json.dumps(tree["metadata"]["managedFields"]).count('"subresource": "status"') == 1
