@@ -1,8 +1,8 @@
 """Started processes and the plain way to start one.
 
-A `Child` tells two things as they happen: that its process serves (the readiness handshake of
-`cluster.runtime.process`) and that it has ended. `start_subprocess` makes one by fork and exec;
-`cluster.launcher.spawner` makes them by asking the agents' fork server.
+A `Child` tells as it happens that its process serves, or why it never will (the readiness handshake
+of `cluster.runtime.handshake`), and that it has ended. `start_subprocess` makes one by fork and
+exec; `cluster.launcher.spawner` makes them by asking the agents' fork server.
 """
 
 import asyncio
@@ -15,7 +15,9 @@ from collections.abc import Mapping
 from cluster.launcher import osproc
 from cluster.launcher.osproc import ProcessId
 from cluster.launcher.plan import ProcessSpec
-from cluster.runtime.handshake import READY_FD_VARIABLE
+from cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
+
+LINE_BYTES = 65536
 
 
 class Child:
@@ -26,6 +28,7 @@ class Child:
         self.ready = asyncio.Event()
         self.ended = asyncio.Event()
         self.returncode: int | None = None
+        self.failure = ""
 
     def end(self, returncode: int | None) -> None:
         """Record that the process is gone; None where its return code cannot be known."""
@@ -65,9 +68,11 @@ def start_subprocess(spec: ProcessSpec, environment: Mapping[str, str]) -> Child
 
     def on_ready() -> None:
         loop.remove_reader(read_end)
-        if os.read(read_end, 4096):
-            child.ready.set()
+        line = os.read(read_end, LINE_BYTES)
         os.close(read_end)
+        child.failure = failure_in(line) if line else ""
+        if line and not child.failure:
+            child.ready.set()
 
     def on_exit() -> None:
         child.end(popen.wait())

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from cluster.launcher import control, osproc, state
 from cluster.launcher import settings as settings_module
+from cluster.launcher.children import LINE_BYTES
 from cluster.launcher.control import Op, Request
 from cluster.launcher.errors import LauncherError
 from cluster.launcher.logs import last_words
@@ -23,7 +24,7 @@ from cluster.launcher.osproc import ProcessId
 from cluster.launcher.rundir import RunDir
 from cluster.launcher.settings import Settings, StoreKind
 from cluster.launcher.state import ClusterState
-from cluster.runtime.handshake import READY_FD_VARIABLE
+from cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
 
 SUPERVISOR_START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 60.0
@@ -101,9 +102,10 @@ def launch(rundir: RunDir, *, follow_pid: int | None = None) -> None:
         os.close(log)
     try:
         answered, _, _ = select.select([read_end], [], [], SUPERVISOR_START_TIMEOUT_S)
-        if not answered or not os.read(read_end, 4096):
-            why = last_words(rundir.log("supervisor"))
-            raise LauncherError(f"the supervisor did not start: {why}")
+        line = os.read(read_end, LINE_BYTES) if answered else b""
+        failure = failure_in(line) if line else last_words(rundir.log("supervisor"))
+        if failure or not line:
+            raise LauncherError(f"the supervisor did not start: {failure}")
     finally:
         os.close(read_end)
 

@@ -38,6 +38,7 @@ class SupervisedProcess:
         self.restarts = 0
         self.failed_starts = 0
         self.was_ready = False
+        self.failure = ""
         self._start_child = start
         self._clock = clock
         self._rng = rng
@@ -122,8 +123,9 @@ class SupervisedProcess:
         self._enter(Phase.STARTING)
         try:
             child = await self._start_child(self.spec)
-        except OSError:
+        except OSError as error:
             self.failed_starts += 1
+            self.failure = str(error)
             return
         self.child = child
         self._changed()
@@ -135,6 +137,7 @@ class SupervisedProcess:
         finally:
             announcing.cancel()
         self.failed_starts = 0 if child.ready.is_set() else self.failed_starts + 1
+        self.failure = child.failure
         self.child = None
 
     async def _announce(self, child: Child) -> None:

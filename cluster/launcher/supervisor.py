@@ -125,7 +125,8 @@ class Supervisor:
         while not ready():
             hopeless = self._herd.hopeless()
             if hopeless is not None:
-                why = last_words(hopeless.spec.log) or f"see {hopeless.spec.log}"
+                log = hopeless.spec.log
+                why = hopeless.failure or last_words(log) or f"see {log}"
                 raise LauncherError(f"{hopeless.spec.name} could not start: {why}")
             await self._tick.wait()
 

@@ -1,7 +1,20 @@
 """The readiness handshake between a parent and the process it starts.
 
-Kept apart from `cluster.runtime.process` so that a parent (the CLI) need not load logging for it.
+The process writes one JSON line to the descriptor in its environment: facts about itself when it
+serves, or the key `error` when it never will (`cluster.runtime.process`); then it closes it. Kept
+apart from there so that a parent (the CLI) need not load logging for it.
 """
+
+import json
 
 READY_FD_VARIABLE = "KUBEHERD_READY_FD"
 """In a process's environment: the descriptor to write one JSON line to when it serves."""
+
+
+def failure_in(line: bytes) -> str:
+    """Why the process that wrote this line will not serve; empty if it serves."""
+    try:
+        facts = json.loads(line)
+    except ValueError:
+        return "it ended without saying why"
+    return str(facts.get("error", "")) if isinstance(facts, dict) else ""

@@ -1,7 +1,7 @@
 """A tiny process in the place of a real one: says that it serves and lives until SIGTERM.
 
-What it should do otherwise is in STANDIN_MODE: `crash` ends at once with an error line, `deaf`
-ignores SIGTERM.
+What it should do otherwise is in STANDIN_MODE: `crash` ends at once with an error line, `refuse`
+announces a failure, `deaf` ignores SIGTERM.
 """
 
 import os
@@ -17,6 +17,9 @@ def main() -> None:
     if mode == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ready = int(os.environ["KUBEHERD_READY_FD"])
+    if mode == "refuse":
+        os.write(ready, b'{"error": "the store is damaged"}\n')
+        sys.exit(1)
     os.write(ready, b"{}\n")
     os.close(ready)
     while True:
