@@ -1,0 +1,139 @@
+"""The shell: one sync against a scripted server, caches filled by hand (spec sections 1 to 3)."""
+
+import pytest
+from daemonset_world import EPOCH, daemonset, nodes, pod
+from scripted_transport import Answer, ScriptedTransport
+
+from cluster.api import errors
+from cluster.api.jsontypes import JsonObject
+from cluster.api.kinds import DAEMONSETS, NODES, PODS
+from cluster.api.objects import DaemonSet, Node, Pod
+from cluster.client.client import ApiClient
+from cluster.client.reflector import Reflector
+from cluster.runtime.clock import VirtualClock
+from cluster.runtime.rng import Rng
+from controller.daemonset.controller import DaemonSetController
+from controller.informers import Informers
+from controller.manager import Context
+from controller.worker import ReconcileError
+
+KEY = ("ns", "ds")
+
+
+class Shell:
+    """A controller whose caches the test fills and whose server it scripts."""
+
+    def __init__(self) -> None:
+        self.create_error: Exception | None = None
+        self.status_error: Exception | None = None
+        self.creates_allowed = 1000
+        self.created = 0
+        self.statuses: list[JsonObject] = []
+        transport = ScriptedTransport(self.answer)
+        clock, rng = VirtualClock(EPOCH), Rng(1)
+        client = ApiClient(transport, clock, private_features=False)
+        context = Context(client, clock, rng, Informers(client, clock, rng), "host")
+        self.transport = transport
+        self.controller = DaemonSetController(context)
+        self.daemonsets = context.informers.get(DAEMONSETS, DaemonSet)
+        self.pods = context.informers.get(PODS, Pod)
+        self.nodes = context.informers.get(NODES, Node)
+
+    def answer(self, method: str, path: str, body: JsonObject) -> Answer:
+        if method == "POST" and path.endswith("/pods"):
+            return self._pod_created(body)
+        if path.endswith("/status"):
+            if self.status_error is None:
+                self.statuses.append(body["status"])
+            return self.status_error or body
+        if "controllerrevisions" in path:
+            return {"kind": "ControllerRevision", "metadata": {"resourceVersion": "0"}}
+        if method == "GET":
+            return {"metadata": {"name": "ds", "namespace": "ns", "uid": "ds-uid"}}
+        return body
+
+    def _pod_created(self, body: JsonObject) -> Answer:
+        if self.create_error is not None and self.created >= self.creates_allowed:
+            return self.create_error
+        self.created += 1
+        name = f"p{self.created}"
+        labels = body["metadata"]["labels"]
+        terms = body["spec"]["affinity"]["nodeAffinity"][
+            "requiredDuringSchedulingIgnoredDuringExecution"
+        ]["nodeSelectorTerms"]
+        node_name = terms[0]["matchFields"][0]["values"][0]
+        made = pod(name, node_name, labels=labels, resource_version=str(self.created))
+        change(self.pods, made)
+        return {"kind": "Pod", "metadata": {"name": name, "resourceVersion": str(self.created)}}
+
+    async def sync(self) -> float | None:
+        return await self.controller._sync(KEY)
+
+
+def change(reflector: Reflector[object], obj: object) -> None:  # type: ignore[type-var]
+    """An object arrives by watch."""
+    reflector._apply("ADDED", obj)
+    revision = obj.metadata.resource_version  # type: ignore[attr-defined]
+    reflector._advance(int(revision or 0))
+
+
+@pytest.fixture
+def shell() -> Shell:
+    made = Shell()
+    change(made.daemonsets, daemonset())
+    for found in nodes(20):
+        change(made.nodes, found)
+    return made
+
+
+async def test_a_sync_creates_pods_and_counts_them(shell: Shell) -> None:
+    await shell.sync()
+    assert shell.created == 20
+    assert shell.statuses[-1]["currentNumberScheduled"] == 20
+    assert shell.statuses[-1]["observedGeneration"] == 1
+
+
+async def test_the_status_is_written_even_when_pods_cannot_be_created(shell: Shell) -> None:
+    shell.create_error = errors.forbidden(PODS, "p", "exceeded quota")
+    shell.creates_allowed = 10
+    with pytest.raises(ReconcileError, match="exceeded quota"):
+        await shell.sync()
+    status = shell.statuses[-1]
+    assert (status["desiredNumberScheduled"], status["currentNumberScheduled"]) == (20, 10)
+    assert status["updatedNumberScheduled"] == 10
+
+
+async def test_failed_creates_are_not_waited_for(shell: Shell) -> None:
+    shell.create_error = errors.InternalError("boom")
+    shell.creates_allowed = 0
+    for _ in range(2):
+        with pytest.raises(ReconcileError, match="boom"):
+            await shell.sync()
+    assert shell.transport.methods("/api/v1/namespaces/ns/pods") == ["POST", "POST"]
+
+
+async def test_errors_of_sync_and_status(shell: Shell) -> None:
+    shell.status_error = errors.Conflict("status boom")
+    with pytest.raises(ReconcileError, match=r"^error storing status"):
+        await shell.sync()
+    shell.create_error = errors.InternalError("pod boom")
+    shell.creates_allowed = 20
+    change(shell.nodes, nodes(21)[20])
+    with pytest.raises(ReconcileError, match=r"^pod boom; error storing status"):
+        await shell.sync()
+    shell.create_error = shell.status_error = None
+    await shell.sync()
+
+
+async def test_a_deleted_daemonset_is_looked_at_once_more(shell: Shell) -> None:
+    await shell.sync()
+    shell.daemonsets._apply("DELETED", daemonset())
+    assert await shell.sync() is None
+    assert await shell.controller._queue.get() == KEY
+
+
+async def test_a_recreated_daemonset_starts_clean(shell: Shell) -> None:
+    await shell.sync()
+    change(shell.daemonsets, daemonset(uid="other"))
+    await shell.sync()
+    assert shell.created == 40
