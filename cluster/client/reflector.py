@@ -52,7 +52,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Reflector(Generic[T]):
-    """One collection (or the part of it that the selectors choose) and its changes."""
+    """One collection (or the part of it that the selectors choose) and its changes.
+
+    `gather_s`: nominal seconds to let changes gather between two polls, for collections in which
+    something changes all the time and nothing is urgent (leases).
+    """
 
     def __init__(
         self,
@@ -65,8 +69,10 @@ class Reflector(Generic[T]):
         label_selector: str = "",
         clock: Clock,
         rng: Rng,
+        gather_s: float = 0.0,
     ) -> None:
         self.resource = resource
+        self._gather_s = gather_s
         self.cache: Cache[T] = Cache()
         self.synced = asyncio.Event()
         self.revision = 0
@@ -200,6 +206,8 @@ class Reflector(Generic[T]):
         for event in answer.events:
             self._apply(event.type, event.object)
         self._advance(int(answer.resource_version))
+        if answer.events and self._gather_s:
+            await self._clock.sleep(self._gather_s)
 
     async def _stream(self) -> None:
         held_s = round(self._rng.jittered(STREAM_TIMEOUT_S, POLL_JITTER))
