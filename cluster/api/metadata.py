@@ -35,7 +35,7 @@ def create(resource: Resource, metadata: JsonObject, path: str = "metadata") -> 
         causes += invalid_each(f"{path}.generateName", generate_name, problems)
     name = metadata.get("name", "")
     if name:
-        problems = names.path_segment(name) or names.problems_of(resource, name)
+        problems = names.problems_of(resource, name) or names.path_segment(name)
         causes += invalid_each(f"{path}.name", name, problems)
     elif not generate_name:
         causes.append(required(f"{path}.name", "name or generateName is required"))

@@ -5,7 +5,7 @@ from typing import Any
 import msgpack
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.api import codecs
@@ -115,6 +115,7 @@ def test_unknown_media_type_lists_the_known_ones() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(FORMATS), st.binary(max_size=60))
 def test_any_bytes_are_decoded_or_refused(content_type: str, body: bytes) -> None:
     for candidate in (body, b"k8s\x00" + body):
@@ -128,6 +129,7 @@ def test_any_bytes_are_decoded_or_refused(content_type: str, body: bytes) -> Non
         assert status in (400, 415)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=5),

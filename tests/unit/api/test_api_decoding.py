@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.api import decoding, kinds
@@ -194,6 +194,7 @@ JSON_TREES = st.recursive(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(JSON_TREES)
 def test_any_tree_is_decoded_or_refused(tree: Any) -> None:
     for resource in (kinds.DAEMONSETS, kinds.PODS, kinds.CONTROLLERREVISIONS, kinds.SECRETS):

@@ -33,7 +33,6 @@ def test_good_metadata() -> None:
     ("meta", "field", "text"),
     [
         ({}, "metadata.name", "Required value: name or generateName is required"),
-        ({"name": "a/b"}, "metadata.name", 'Invalid value: "a/b": may not contain \'/\''),
         ({"name": "p", "namespace": ""}, "metadata.namespace", "Required value"),
         ({"name": "p", "generation": -1}, "metadata.generation",
          "Invalid value: -1: must be greater than or equal to 0"),
@@ -54,6 +53,17 @@ def test_good_metadata() -> None:
 )  # fmt: skip
 def test_refused_on_create(meta: dict[str, Any], field: str, text: str) -> None:
     assert create(**meta) == [(field, text)]
+
+
+def test_names_follow_the_rule_of_their_kind() -> None:
+    ((field, text),) = create(name="a/b")
+    assert field == "metadata.name"
+    assert text.startswith('Invalid value: "a/b": a lowercase RFC 1123 subdomain must consist')
+    role = kinds.resource("rbac.authorization.k8s.io", "v1", "roles")
+    assert create(role, name="system:A") == []
+    assert create(role, name="a/b") == [
+        ("metadata.name", "Invalid value: \"a/b\": may not contain '/'")
+    ]
 
 
 def test_label_problems_name_the_map() -> None:

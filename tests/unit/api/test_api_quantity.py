@@ -4,7 +4,7 @@ import re
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.api import quantity
@@ -50,6 +50,7 @@ def test_refused_with_the_words_of_kubernetes(text: object, problem: str) -> Non
         quantity.parse(text)  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**9), 10**9), st.integers(0, 999999), st.sampled_from(sorted(SUFFIXES)))
 def test_amount_is_exact_to_a_nano_and_rounded_away_from_zero(
     whole: int, decimals: int, suffix: str
@@ -71,6 +72,7 @@ def _away(amount: Fraction) -> int:
     return -((-amount) // 1) if amount >= 0 else int(amount // 1)
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**30), 10**30), st.sampled_from(list(quantity.Family)))
 def test_canonical_form_is_a_fixed_point(nanos: int, family: quantity.Family) -> None:
     first = quantity.Quantity(nanos, family)
@@ -80,6 +82,7 @@ def test_canonical_form_is_a_fixed_point(nanos: int, family: quantity.Family) ->
     assert again.canonical() == quantity.parse(again.canonical()).canonical()
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**18), 10**18), st.integers(-(10**18), 10**18))
 def test_order_and_sums_are_those_of_the_amounts(left: int, right: int) -> None:
     a, b = quantity.Quantity(left), quantity.Quantity(right)
