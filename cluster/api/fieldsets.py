@@ -9,7 +9,9 @@ may share parts; no child is a non-member without members below it; keys made he
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from cluster.api.jsontypes import JsonObject
+import orjson
+
+from cluster.api.jsontypes import JsonObject, JsonValue
 
 FieldSet = JsonObject
 
@@ -160,3 +162,25 @@ def canonical(fields: FieldSet) -> FieldSet:
         else:
             out[key] = canonical(child)
     return out
+
+
+def is_valid(fields: JsonValue) -> bool:
+    """Whether a tree that a client sent is a field set: its shape and every key."""
+    if not isinstance(fields, dict):
+        return False
+    return all(_is_key(key) and is_valid(child) for key, child in fields.items())
+
+
+def _is_key(key: str) -> bool:
+    kind, colon, rest = key.partition(":")
+    if key == SELF or (kind == "f" and colon):
+        return True
+    if not colon or kind not in ("k", "v", "i"):
+        return False
+    try:
+        value = orjson.loads(rest)
+    except orjson.JSONDecodeError:
+        return False
+    if kind == "k":
+        return isinstance(value, dict) and bool(value)
+    return kind == "v" or (isinstance(value, int) and not isinstance(value, bool))

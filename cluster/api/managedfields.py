@@ -114,6 +114,16 @@ def _usable(entries: list[JsonObject]) -> bool:
     )
 
 
+def _valid(sent: list[JsonObject]) -> bool:
+    """Whether a client's entries can be kept: text members, well-formed field sets, no repeats."""
+    texts = ("manager", "apiVersion", "time", "subresource")
+    if not all(isinstance(e.get(name, ""), str) for e in sent for name in texts):
+        return False
+    if len({identity(e) for e in sent}) != len(sent):
+        return False
+    return all(fieldsets.is_valid(e["fieldsV1"]) for e in sent)
+
+
 def current(old: JsonObject | None, new: JsonObject, subresource: str) -> list[JsonObject] | None:
     """The entries to start from; None if the object's fields are not tracked.
 
@@ -125,7 +135,7 @@ def current(old: JsonObject | None, new: JsonObject, subresource: str) -> list[J
         sent = entries_of(new)
         if len(sent) == 1 and not sent[0]:
             return None if old is not None else []
-        if sent is not stored and sent != stored and _usable(sent):
+        if sent is not stored and sent != stored and _usable(sent) and _valid(sent):
             return sort([{**e, "fieldsV1": fieldsets.canonical(e["fieldsV1"])} for e in sent])
     if _usable(stored):
         return stored

@@ -7,11 +7,15 @@ copied when first written to, so a patch costs what it touches.
 
 from typing import Any
 
+import orjson
+
 from cluster.api.errors import RequestEntityTooLarge
 from cluster.api.jsontypes import JsonObject, JsonValue
 from cluster.api.patches.problems import not_applicable, undecodable
 
 MAX_OPERATIONS = 10_000
+MAX_COPIED_BYTES = 3 * 1024 * 1024
+"""What the copy operations of one patch may add to the object."""
 
 
 def json_patch(tree: JsonObject, operations: JsonValue) -> JsonObject:
@@ -38,6 +42,7 @@ class _Document:
         self.root: JsonObject = dict(tree)
         # Containers that belong to this document; the values keep their ids from being reused.
         self._own: dict[int, Any] = {id(self.root): self.root}
+        self._copied_bytes = 0
 
     def apply(self, operation: JsonObject) -> None:
         name = operation.get("op")
@@ -56,14 +61,21 @@ class _Document:
             value = self._get(source, must_exist=True)
             if name == "move":
                 self._remove(source)
-            self._add(path, value)
-            if name == "copy":
+            else:
+                self._count_copy(value)
                 self._disown(value)
+            self._add(path, value)
         else:
             raise not_applicable()
 
+    def _count_copy(self, value: JsonValue) -> None:
+        """Copies of copies grow without bound; Kubernetes stops them at the body limit."""
+        self._copied_bytes += len(orjson.dumps(value))
+        if self._copied_bytes > MAX_COPIED_BYTES:
+            raise not_applicable()
+
     def _disown(self, value: JsonValue) -> None:
-        """After a copy the value hangs in two places: both must copy before they write."""
+        """A value about to hang in two places: whoever writes into it must copy it first."""
         pending = [value]
         while pending:
             item = pending.pop()

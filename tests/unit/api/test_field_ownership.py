@@ -322,3 +322,40 @@ def test_conflicting_sets_are_path_sets() -> None:
     assert left == {"f:a": {".": {}, "f:b": {}}}
     assert fieldsets.difference(left, {"f:a": {}}) == {"f:a": {"f:b": {}}}
     assert fieldsets.recursive_difference(left, {"f:a": {}}) == {}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"f:data": 5},
+        {"f:data": {"x": {}}},
+        {"k:{": {}},
+        {"k:[]": {}},
+        {"v:{": {}},
+        {"i:x": {}},
+        "f:data",
+    ],
+)
+def test_broken_managed_fields_of_a_client_are_ignored(fields: Any) -> None:
+    live = create(config_map(a="1"))
+    new = config_map(a="1")
+    new["metadata"]["managedFields"] = [{**entries(live)[0], "fieldsV1": fields}]
+    assert entries(update(live, new, "m")) == entries(live)
+
+
+def test_repeated_managers_of_a_client_are_ignored() -> None:
+    live = create(config_map(a="1"))
+    new = config_map(a="1")
+    sent = {**entries(live)[0], "manager": "twice"}
+    new["metadata"]["managedFields"] = [sent, sent]
+    assert entries(update(live, new, "m")) == entries(live)
+
+
+def test_managed_fields_of_a_client_are_kept_in_canonical_form() -> None:
+    live = create(config_map(a="1"))
+    new = config_map(a="1")
+    sent = {**entries(live)[0], "manager": "z"}
+    new["metadata"]["managedFields"] = [
+        {**sent, "fieldsV1": {"f:data": {"f:b": {}, "f:a": {".": {}}}}}
+    ]
+    assert json.dumps(owned(update(live, new, "m"))) == '{"z": {"f:data": {"f:a": {}, "f:b": {}}}}'

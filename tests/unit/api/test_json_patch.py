@@ -123,3 +123,17 @@ def test_merge_patch_must_be_an_object() -> None:
     with pytest.raises(ApiError) as caught:
         merge_patch({}, [1])
     assert caught.value.status_code == 400
+
+
+def test_a_value_can_be_copied_into_itself() -> None:
+    patched = json_patch(
+        {"a": {"x": {}}},
+        [op("add", "/a/x/y", value=1), op("copy", "/a/x/z", **{"from": "/a"})],
+    )
+    assert patched == {"a": {"x": {"y": 1, "z": {"x": {"y": 1}}}}}
+
+
+def test_copies_of_copies_are_bounded() -> None:
+    double = [op("copy", "/a/-", **{"from": "/a"})]
+    with pytest.raises(Invalid):
+        json_patch({"a": ["x" * 100]}, double * 40)
