@@ -209,8 +209,8 @@ def _stay(rundir: RunDir) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
-    err.print("Ctrl-C stops the cluster.")
     try:
+        err.print("Ctrl-C stops the cluster.")
         lifecycle.wait_for_end(rundir)
         return
     except KeyboardInterrupt:

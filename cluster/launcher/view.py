@@ -32,11 +32,13 @@ class ClusterView:
         self._nodes = Reflector(self.client, NODES, Node, clock=clock, rng=rng)
         self._pods = Reflector(self.client, PODS, Pod, clock=clock, rng=rng)
         self._daemonsets = Reflector(self.client, DAEMONSETS, DaemonSet, clock=clock, rng=rng)
+        self.changes = 0
         self._change = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "ClusterView":
         def on_change(_old: object, _new: object) -> None:
+            self.changes += 1
             self._change.set()
 
         self._nodes.on_change(on_change)
@@ -89,6 +91,12 @@ class ClusterView:
         """A DaemonSet, or None."""
         return self._daemonsets.cache.get(namespace, name)
 
+    async def changed_since(self, changes: int) -> None:
+        """Return once `changes` is larger than it was: at the next change of anything."""
+        while self.changes <= changes:
+            self._change.clear()
+            await self._change.wait()
+
     async def until(
         self, condition: Callable[[], bool], what: str, timeout_s: float = WAIT_TIMEOUT_S
     ) -> None:
@@ -99,10 +107,10 @@ class ClusterView:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while True:
-                    self._change.clear()
+                    seen = self.changes
                     if condition():
                         return
-                    await self._change.wait()
+                    await self.changed_since(seen)
         raise TimeoutError(f"{what}: not within {timeout_s:g} s")
 
 
