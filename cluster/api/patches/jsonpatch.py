@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from cluster.api.decoding import MAX_DEPTH
 from cluster.api.errors import RequestEntityTooLarge
 from cluster.api.jsontypes import JsonObject, JsonValue
 from cluster.api.patches.problems import not_applicable, undecodable
@@ -122,6 +123,7 @@ class _Document:
         return container
 
     def _add(self, path: list[str], value: JsonValue) -> None:
+        _check_depth(len(path), value)
         container = self._parent(path)
         if isinstance(container, dict):
             container[path[-1]] = value
@@ -135,6 +137,7 @@ class _Document:
         container.insert(index if index >= 0 else len(container) + index, value)
 
     def _replace(self, path: list[str], value: JsonValue) -> None:
+        _check_depth(len(path), value)
         container = self._parent(path)
         key = _key(container, path[-1])
         try:
@@ -148,6 +151,21 @@ class _Document:
             del container[_key(container, path[-1])]
         except (KeyError, IndexError):
             raise not_applicable() from None
+
+
+def _check_depth(depth: int, value: JsonValue) -> None:
+    """Many operations could nest deeper than any body may be, and than encoders can follow."""
+    level = [value]
+    while level:
+        if depth > MAX_DEPTH:
+            raise not_applicable()
+        depth += 1
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
 
 
 def _required_value(operation: JsonObject) -> JsonValue:

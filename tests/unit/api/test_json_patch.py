@@ -137,3 +137,12 @@ def test_copies_of_copies_are_bounded() -> None:
     double = [op("copy", "/a/-", **{"from": "/a"})]
     with pytest.raises(Invalid):
         json_patch({"a": ["x" * 100]}, double * 40)
+
+
+def test_nesting_is_bounded() -> None:
+    deeper = [op("add", "/a" * depth, value={}) for depth in range(1, 300)]
+    assert json_patch({}, deeper[:90])
+    with pytest.raises(Invalid):
+        json_patch({}, deeper)
+    with pytest.raises(Invalid):
+        json_patch({"a": {}}, [op("copy", "/a/a", **{"from": "/a"})] * 250)
