@@ -96,8 +96,17 @@ class Scheduler:
             _log.warning("pod_not_written", pod="/".join(key), error=str(error))
         except Exception:  # top of one pod's turn: a surprise must not stop the other pods
             _log.exception("scheduling_crashed", pod="/".join(key))
+            self._give_back(key)
         finally:
             self._slots.release()
+
+    def _give_back(self, key: Key) -> None:
+        """Queue a pod again whose turn ended nobody knows how."""
+        pod = self._pods.cache.get(*key)
+        if pod is not None:
+            self._cache.forget(pod.metadata.uid)
+        self._queue.failed(key, self._clock.monotonic_s(), retry=True)
+        self._changed.set()
 
     # --- what the watches say ---
 

@@ -48,6 +48,8 @@ class FakeApi:
         """(method, path) of every write."""
         self.failing: list[str] = []
         """Parts of paths whose writes get no answer."""
+        self.surprises: list[str] = []
+        """Parts of paths whose writes raise what no client expects."""
         self._moved = asyncio.Condition()
 
     # --- for tests ---
@@ -109,6 +111,8 @@ class FakeApi:
             self.requests.append((method, path))
             if any(part in path for part in self.failing):
                 raise TransportError("no answer")
+            if any(part in path for part in self.surprises):
+                raise RuntimeError("surprise")
         try:
             tree = await self._answer(method, path, dict(query or {}), body, content_type)
         except ApiError as error:

@@ -191,3 +191,17 @@ def test_terminating_unbound_pod_is_skipped() -> None:
 
     api = play(Scheduler, scenario=scenario)
     assert ("p", "FailedScheduling", "skip schedule deleting pod: ns/p") in api.events()
+
+
+def test_a_surprise_while_binding_loses_no_pod() -> None:
+    async def scenario(api: FakeApi) -> None:
+        api.put(NODES, node("a"))
+        api.surprises.append("/binding")
+        api.put(PODS, pod("p", containers=asking("3")))
+        await api.clock.sleep(0.5)
+        assert node_of(api, "p") == ""
+        api.surprises.clear()
+        await api.clock.sleep(3)
+        assert node_of(api, "p") == "a"
+
+    play(Scheduler, scenario=scenario)
