@@ -4,6 +4,7 @@ from cluster.api import labels
 from cluster.api.causes import forbidden, invalid, not_supported, required
 from cluster.api.errors import ApiError, Cause
 from cluster.api.jsontypes import JsonObject
+from cluster.api.validation import gostructs
 from cluster.api.validation.checks import (
     count_or_percent,
     immutable,
@@ -86,7 +87,7 @@ def _update_strategy(strategy: JsonObject, path: str) -> list[Cause]:
     if kind == "OnDelete":
         return []
     if kind != "RollingUpdate":
-        return [not_supported(path, strategy, ("RollingUpdate", "OnDelete"))]
+        return [not_supported(path, gostructs.strategy(strategy), ("RollingUpdate", "OnDelete"))]
     if strategy.get("rollingUpdate") is None:
         return [required(f"{path}.rollingUpdate")]
     return _rolling_update(strategy["rollingUpdate"], f"{path}.rollingUpdate")

@@ -4,6 +4,7 @@ from cluster.api import names
 from cluster.api.causes import forbidden, invalid, invalid_each, not_supported, required
 from cluster.api.errors import Cause
 from cluster.api.jsontypes import JsonObject
+from cluster.api.validation import gostructs
 from cluster.api.validation.checks import (
     count_or_percent,
     each,
@@ -58,7 +59,7 @@ def create_disruption_budget(tree: JsonObject) -> list[Cause]:
     causes: list[Cause] = []
     if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
         detail = "minAvailable and maxUnavailable cannot be both set"
-        causes.append(invalid("spec", spec, detail))
+        causes.append(invalid("spec", gostructs.disruption_budget_spec(spec), detail))
     for name in ("minAvailable", "maxUnavailable"):
         if spec.get(name) is not None:
             causes += count_or_percent(spec[name], f"spec.{name}")
@@ -172,4 +173,4 @@ def update_cluster_role_binding(new: JsonObject, old: JsonObject) -> list[Cause]
 def _changed_role(new: JsonObject, old: JsonObject) -> list[Cause]:
     if new.get("roleRef") == old.get("roleRef"):
         return []
-    return [invalid("roleRef", new.get("roleRef"), "cannot change roleRef")]
+    return [invalid("roleRef", gostructs.role_ref(new.get("roleRef")), "cannot change roleRef")]

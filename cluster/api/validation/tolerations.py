@@ -4,6 +4,7 @@ from cluster.api import names
 from cluster.api.causes import duplicate, invalid, invalid_each, not_supported, required
 from cluster.api.errors import Cause
 from cluster.api.jsontypes import JsonObject
+from cluster.api.validation import gostructs
 from cluster.api.validation.checks import each
 
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
@@ -37,7 +38,7 @@ def _toleration(toleration: JsonObject, path: str) -> list[Cause]:
     elif operator == "Exists":
         if value:
             detail = "value must be empty when `operator` is 'Exists'"
-            causes.append(invalid(f"{path}.operator", toleration, detail))
+            causes.append(invalid(f"{path}.operator", gostructs.toleration(toleration), detail))
     else:
         causes.append(not_supported(f"{path}.operator", operator, ("Equal", "Exists")))
     if effect and effect not in EFFECTS:
@@ -66,6 +67,6 @@ def taints(items: list[JsonObject] | None, path: str) -> list[Cause]:
 
 
 def _duplicate_taint(path: str, taint: JsonObject) -> Cause:
-    from_go = duplicate(path, taint)
+    from_go = duplicate(path, gostructs.taint(taint))
     detail = "taints must be unique by key and effect pair"
     return Cause(from_go.reason, f"{from_go.message}: {detail}", path)

@@ -3,6 +3,7 @@
 from cluster.api.causes import forbidden, invalid, not_supported, required
 from cluster.api.errors import Cause
 from cluster.api.jsontypes import JsonObject
+from cluster.api.validation import gostructs
 from cluster.api.validation.checks import (
     count_or_percent,
     immutable,
@@ -86,7 +87,7 @@ def _deployment_strategy(strategy: JsonObject, path: str) -> list[Cause]:
         detail = "may not be specified when strategy `type` is 'Recreate'"
         return [forbidden(f"{path}.rollingUpdate", detail)]
     if kind != "RollingUpdate":
-        return [not_supported(path, strategy, ("Recreate", "RollingUpdate"))]
+        return [not_supported(path, gostructs.strategy(strategy), ("Recreate", "RollingUpdate"))]
     if rolling is None:
         return [required(f"{path}.rollingUpdate", "this should be defaulted and never be nil")]
     unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)

@@ -75,7 +75,8 @@ def test_rolling_update(fields: dict[str, Any], problems: list[str]) -> None:
     ("spec", "problems"),
     [
         ({"updateStrategy": {"type": "Never"}},
-         ['spec.updateStrategy: Unsupported value: {"type":"Never"}: supported values: '
+         ['spec.updateStrategy: Unsupported value: {"Type":"Never",'
+          '"RollingUpdate":null}: supported values: '
           '"RollingUpdate", "OnDelete"']),
         ({"minReadySeconds": -1},
          ["spec.minReadySeconds: Invalid value: -1: must be greater than or equal to 0"]),

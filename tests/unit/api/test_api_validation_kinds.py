@@ -33,7 +33,8 @@ TAINT = {"key": "a", "effect": "NoSchedule"}
     [
         (kinds.NODES, {"spec": {"taints": [TAINT]}}, []),
         (kinds.NODES, {"spec": {"taints": [TAINT, TAINT]}},
-         ['spec.taints[1]: Duplicate value: {"key":"a","effect":"NoSchedule"}: taints must be '
+         ['spec.taints[1]: Duplicate value: {"Key":"a","Value":"","Effect":"NoSchedule",'
+          '"TimeAdded":null}: taints must be '
           "unique by key and effect pair"]),
         (kinds.NODES, {"spec": {"taints": [{"key": "a", "effect": "x"}]}},
          ['spec.taints[0].effect: Unsupported value: "x": supported values: "NoSchedule", '
@@ -68,7 +69,8 @@ TAINT = {"key": "a", "effect": "NoSchedule"}
         (kinds.PRIORITYCLASSES, {"value": 10**9 + 1},
          ["value: Forbidden: maximum allowed value of a user defined priority is 1000000000"]),
         (kinds.PODDISRUPTIONBUDGETS, {"spec": {"minAvailable": 1, "maxUnavailable": "x"}},
-         ['spec: Invalid value: {"minAvailable":1,"maxUnavailable":"x"}: minAvailable and '
+         ['spec: Invalid value: {"MinAvailable":1,"Selector":null,"MaxUnavailable":"x",'
+          '"UnhealthyPodEvictionPolicy":null}: minAvailable and '
           "maxUnavailable cannot be both set",
           'spec.maxUnavailable: Invalid value: "x": a valid percent string must be a numeric '
           "string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is "
@@ -115,7 +117,7 @@ def test_create(which: kinds.Resource, fields: dict[str, Any], problems: list[st
         (kinds.PRIORITYCLASSES, {"value": 1}, {"value": 2},
          ["value: Forbidden: may not be changed in an update."]),
         (resource("rolebindings", RBAC), {"roleRef": ROLE}, {"roleRef": {**ROLE, "name": "s"}},
-         [f'roleRef: Invalid value: {{"apiGroup":"{RBAC}","kind":"Role","name":"s"}}: cannot '
+         [f'roleRef: Invalid value: {{"APIGroup":"{RBAC}","Kind":"Role","Name":"s"}}: cannot '
           "change roleRef"]),
         (kinds.LEASES, {"spec": {}}, {"spec": {"leaseDurationSeconds": -1}},
          ["spec.leaseDurationSeconds: Invalid value: -1: must be greater than 0"]),
