@@ -1,8 +1,8 @@
 """Two versions of one stored object: both event APIs, both autoscaling versions.
 
 Source: spec api-machinery, section 19 ("Both APIs show the same objects"). Objects are stored in
-one form (core/v1 Event, autoscaling/v2); the other version is made from it on the way out and turned
-into it on the way in. Functions return new top-level trees and never change their argument.
+one form (core/v1 Event, autoscaling/v2); the other version is made from it on the way out and
+turned into it on the way in. Functions return new top-level trees and never change their argument.
 """
 
 from collections.abc import Callable

@@ -26,7 +26,7 @@ _CONNECT = frozenset({"exec", "attach", "portforward", "proxy"})
 class Route:
     """One request for a resource. `verb` is the verb of Kubernetes: get, list, watch, create,
     update, patch, delete or deletecollection. `namespace` is empty for cluster scope and for a
-    collection over all namespaces; `remainder` is the path below a subresource such as ``proxy``."""
+    collection over all namespaces; `remainder` is the path below a subresource like ``proxy``."""
 
     resource: Resource
     verb: str

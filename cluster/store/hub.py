@@ -201,7 +201,9 @@ class Hub:
             async with asyncio.timeout(timeout_s):
                 return await waiter.future
         except TimeoutError:
-            return 0
+            # The event may have come in the very step in which the time ran out.
+            future = waiter.future
+            return future.result() if future.done() and not future.cancelled() else 0
         finally:
             _discard(self._waiters, key, waiter)
 

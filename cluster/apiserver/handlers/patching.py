@@ -1,8 +1,8 @@
 """PATCH: JSON, merge and strategic merge patches, and server-side apply.
 
 Source: spec api-machinery, sections 10 and 11. A patch is applied to the stored object in the
-served version; the result goes the way of an update. Because nothing awaits between reading and staging,
-concurrent writers cannot make a patch conflict.
+served version; the result goes the way of an update. Because nothing awaits between reading and
+staging, concurrent writers cannot make a patch conflict.
 """
 
 from collections.abc import Callable

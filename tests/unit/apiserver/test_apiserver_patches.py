@@ -1,4 +1,4 @@
-"""PATCH in all its forms, with the answers of a recorded control plane (spec api-machinery, 10, 11)."""
+"""PATCH in all its forms, with the answers of a recorded control plane (api-machinery 10, 11)."""
 
 import json
 

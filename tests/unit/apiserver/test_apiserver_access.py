@@ -1,0 +1,248 @@
+"""Who may do what: RBAC, the Node authorizer, NodeRestriction, admission (api-machinery 20)."""
+
+from typing import Any
+
+import pytest
+from apicluster import ADMIN, BOB, MANAGER, NODE, Cluster, config_map, pod
+
+from cluster.apiserver.authn import authenticated, user_from_certificate
+from cluster.apiserver.messages import ANONYMOUS
+
+CMS = "/api/v1/namespaces/default/configmaps"
+PODS = "/api/v1/namespaces/default/pods"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+
+
+def test_certificate_names_user_and_groups() -> None:
+    subject = ((("organizationName", "system:nodes"),), (("commonName", "system:node:n1"),))
+    user = user_from_certificate({"subject": subject})
+    assert user == authenticated("system:node:n1", ["system:nodes"])
+    assert user_from_certificate(None) is ANONYMOUS
+    assert user_from_certificate({"subject": ()}) is ANONYMOUS
+
+
+async def test_anonymous_sees_health_and_version_only(cluster: Cluster) -> None:
+    for path in ("/healthz", "/livez", "/readyz", "/version"):
+        assert (await cluster.get(path, user=ANONYMOUS)).status == 200
+    answer = await cluster.get("/apis", user=ANONYMOUS)
+    assert (answer.status, answer.message) == (
+        403,
+        'forbidden: User "system:anonymous" cannot get path "/apis"',
+    )
+    for path in (CMS, "/metrics", "/openapi/v3", "/api/v1/nothing", "/"):
+        assert (await cluster.get(path, user=ANONYMOUS)).status == 403
+
+
+async def test_refusal_names_user_verb_and_place(cluster: Cluster) -> None:
+    answer = await cluster.get(f"{CMS}/x", user=BOB)
+    assert (answer.status, answer.message) == (
+        403,
+        'configmaps "x" is forbidden: User "bob" cannot get resource "configmaps" in API group "" '
+        'in the namespace "default"',
+    )
+    answer = await cluster.get("/apis/apps/v1/daemonsets", user=BOB)
+    assert answer.message == (
+        'daemonsets.apps is forbidden: User "bob" cannot list resource "daemonsets" in API group '
+        '"apps" at the cluster scope'
+    )
+
+
+async def test_roles_take_effect_and_lose_it(cluster: Cluster) -> None:
+    role = {
+        "metadata": {"name": "r"},
+        "rules": [{
+            "verbs": ["get"], "apiGroups": [""], "resources": ["configmaps"],
+            "resourceNames": ["a"],
+        }],
+    }  # fmt: skip
+    binding = {
+        "metadata": {"name": "r"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
+        "subjects": [{"kind": "User", "name": "bob", "apiGroup": "rbac.authorization.k8s.io"}],
+    }
+    await cluster.post(CMS, config_map("a"))
+    assert (await cluster.get(f"{CMS}/a", user=BOB)).status == 403
+    assert (await cluster.post(f"{RBAC}/namespaces/default/roles", role)).status == 201
+    assert (await cluster.post(f"{RBAC}/namespaces/default/rolebindings", binding)).status == 201
+    assert (await cluster.get(f"{CMS}/a", user=BOB)).status == 200
+    assert (await cluster.get(f"{CMS}/b", user=BOB)).status == 403
+    assert (
+        await cluster.get("/api/v1/namespaces/kube-system/configmaps/a", user=BOB)
+    ).status == 403
+    listed = await cluster.get(CMS, query={"fieldSelector": "metadata.name=a"}, user=BOB)
+    assert listed.status == 403
+    await cluster.delete(f"{RBAC}/namespaces/default/rolebindings/r")
+    assert (await cluster.get(f"{CMS}/a", user=BOB)).status == 403
+
+
+async def test_aggregated_cluster_role_and_service_account(cluster: Cluster) -> None:
+    part = {
+        "metadata": {"name": "part", "labels": {"agg": "yes"}},
+        "rules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["configmaps"]}],
+    }
+    whole = {
+        "metadata": {"name": "whole"},
+        "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"agg": "yes"}}]},
+    }
+    binding = {
+        "metadata": {"name": "whole"},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "whole",
+        },
+        "subjects": [{"kind": "ServiceAccount", "name": "s", "namespace": "default"}],
+    }
+    for path, body in (
+        ("clusterroles", part), ("clusterroles", whole), ("clusterrolebindings", binding)
+    ):  # fmt: skip
+        assert (await cluster.post(f"{RBAC}/{path}", body)).status == 201
+    account = authenticated("system:serviceaccount:default:s")
+    assert (await cluster.post(CMS, config_map("a"), user=account)).status == 201
+
+
+async def test_the_controller_manager_may_do_its_work(cluster: Cluster) -> None:
+    assert (await cluster.post(PODS, pod("p"), user=MANAGER)).status == 201
+    assert (await cluster.get("/apis", user=MANAGER)).status == 200
+    assert (await cluster.patch(f"{PODS}/p/status", {}, user=MANAGER)).status == 200
+    binding = {"metadata": {"name": "p"}, "target": {"name": "n1"}}
+    assert (await cluster.post(f"{PODS}/p/binding", binding, user=MANAGER)).status == 201
+    assert (await cluster.delete(f"{PODS}/p?gracePeriodSeconds=0", user=MANAGER)).status == 200
+
+
+# --- nodes ---
+
+
+async def _node(cluster: Cluster, name: str = "n1", **meta: Any) -> Any:
+    return await cluster.post("/api/v1/nodes", {"metadata": {"name": name, **meta}}, user=NODE)
+
+
+async def test_a_kubelet_registers_and_sees_itself_only(cluster: Cluster) -> None:
+    assert (await _node(cluster)).status == 201
+    other = await _node(cluster, "n2")
+    assert (other.status, other.message) == (
+        403,
+        'nodes "n2" is forbidden: node "n1" is not allowed to modify node "n2"',
+    )
+    assert (await cluster.get("/api/v1/nodes/n1", user=NODE)).status == 200
+    answer = await cluster.get("/api/v1/nodes", user=NODE)
+    assert answer.message.endswith(
+        "at the cluster scope: node 'n1' cannot read all nodes, only its own Node object"
+    )
+    own = await cluster.get("/api/v1/nodes", query={"fieldSelector": "metadata.name=n1"}, user=NODE)
+    assert own.status == 200
+    assert (await cluster.delete("/api/v1/nodes/n1", user=NODE)).status == 403
+
+
+@pytest.mark.parametrize(
+    ("labels", "status"),
+    [
+        ({"kubernetes.io/hostname": "n1", "node.kubernetes.io/x": "y", "own/label": "z"}, 201),
+        ({"node-role.kubernetes.io/master": ""}, 403),
+        ({"x.node-restriction.kubernetes.io/a": "b"}, 403),
+    ],
+)
+async def test_labels_a_kubelet_may_set(
+    cluster: Cluster, labels: dict[str, str], status: int
+) -> None:
+    answer = await _node(cluster, labels=labels)
+    assert answer.status == status
+    if status == 403:
+        assert "is not allowed to set the following labels: " in answer.message
+
+
+async def test_a_kubelet_may_not_change_taints(cluster: Cluster) -> None:
+    await _node(cluster)
+    answer = await cluster.patch("/api/v1/nodes/n1", {"spec": {"taints": []}}, user=NODE)
+    assert answer.status == 403
+    assert 'node "n1" is not allowed to modify taints' in answer.message
+    status = await cluster.patch(
+        "/api/v1/nodes/n1/status", {"status": {"capacity": {"cpu": "1"}}}, user=NODE
+    )
+    assert status.status == 200
+
+
+async def test_a_kubelet_and_its_pods(cluster: Cluster) -> None:
+    for name, node in (("mine", "n1"), ("theirs", "n2")):
+        await cluster.post(PODS, pod(name, nodeName=node))
+    refused = await cluster.get("/api/v1/pods", user=NODE)
+    assert "can only list/watch pods with spec.nodeName field selector" in refused.message
+    own = await cluster.get("/api/v1/pods", query={"fieldSelector": "spec.nodeName=n1"}, user=NODE)
+    assert [item["metadata"]["name"] for item in own.tree["items"]] == ["mine"]
+    foreign = {"fieldSelector": "spec.nodeName=n2"}
+    assert (await cluster.get("/api/v1/pods", query=foreign, user=NODE)).status == 403
+    assert (await cluster.get(f"{PODS}/mine", user=NODE)).status == 200
+    answer = await cluster.get(f"{PODS}/theirs", user=NODE)
+    assert "no relationship found between node 'n1' and this object" in answer.message
+    patch = {"status": {"phase": "Running"}}
+    assert (await cluster.patch(f"{PODS}/mine/status", patch, user=NODE)).status == 200
+    assert (await cluster.patch(f"{PODS}/theirs/status", patch, user=NODE)).status == 403
+    labelled = {"metadata": {"labels": {"a": "b"}}}
+    answer = await cluster.patch(f"{PODS}/mine/status", labelled, user=NODE)
+    assert "cannot update labels through pod status" in answer.message
+    answer = await cluster.delete(f"{PODS}/theirs", user=NODE)
+    assert "can only delete pods with spec.nodeName set to itself" in answer.message
+    assert (await cluster.delete(f"{PODS}/mine?gracePeriodSeconds=0", user=NODE)).status == 200
+    answer = await cluster.post(PODS, pod("new", nodeName="n1"), user=NODE)
+    assert "can only create mirror pods" in answer.message
+
+
+async def test_a_kubelet_reads_what_its_pods_refer_to(cluster: Cluster) -> None:
+    await cluster.post(CMS, config_map("used"))
+    await cluster.post(CMS, config_map("unused"))
+    volumes = [{"name": "v", "configMap": {"name": "used"}}]
+    await cluster.post(PODS, pod("mine", nodeName="n1", volumes=volumes))
+    assert (await cluster.get(f"{CMS}/used", user=NODE)).status == 200
+    assert (await cluster.get(f"{CMS}/unused", user=NODE)).status == 403
+    assert (await cluster.get(CMS, user=NODE)).status == 403
+
+
+async def test_a_kubelet_renews_its_own_lease(cluster: Cluster) -> None:
+    lease = {"metadata": {"name": "n1"}, "spec": {"holderIdentity": "n1"}}
+    created = await cluster.post(LEASES, lease, user=NODE)
+    assert created.status == 201
+    assert (await cluster.put(f"{LEASES}/n1", created.tree, user=NODE)).status == 200
+    other = await cluster.get(f"{LEASES}/n2", user=NODE)
+    assert "can only access node lease with the same name as the requesting node" in other.message
+    created = await cluster.post(LEASES, {"metadata": {"name": "n2"}}, user=NODE)
+    assert created.status == 403
+    elsewhere = await cluster.get(LEASES.replace("kube-node-lease", "default"), user=NODE)
+    assert elsewhere.status == 403
+
+
+# --- admission ---
+
+
+async def test_priority_classes(cluster: Cluster) -> None:
+    tree = (await cluster.post(PODS, pod("p", priorityClassName="system-node-critical"))).tree
+    assert tree["spec"]["priority"] == 2000001000
+    answer = await cluster.post(PODS, pod("q", priorityClassName="ghost"))
+    assert (answer.status, answer.message) == (
+        403,
+        'pods "q" is forbidden: no PriorityClass with name ghost was found',
+    )
+    answer = await cluster.post(PODS, pod("q", priority=5))
+    assert answer.message == (
+        'pods "q" is forbidden: the integer value of priority (5) must not be provided in pod '
+        "spec; priority admission controller computed 0 from the given PriorityClass name"
+    )
+    path = "/apis/scheduling.k8s.io/v1/priorityclasses"
+    default = {"metadata": {"name": "d"}, "value": 7, "globalDefault": True}
+    assert (await cluster.post(path, default)).status == 201
+    assert (await cluster.post(PODS, pod("r"))).tree["spec"]["priority"] == 7
+    second = await cluster.post(path, default | {"metadata": {"name": "e"}})
+    assert "PriorityClass d is already marked as default" in second.message
+
+
+async def test_limit_range_defaults(cluster: Cluster) -> None:
+    limits = [{"type": "Container", "default": {"cpu": "1"}, "defaultRequest": {"cpu": "500m"}}]
+    path = "/api/v1/namespaces/default/limitranges"
+    await cluster.post(path, {"metadata": {"name": "l"}, "spec": {"limits": limits}})
+    tree = (await cluster.post(PODS, pod("p"))).tree
+    assert tree["spec"]["containers"][0]["resources"] == {
+        "limits": {"cpu": "1"},
+        "requests": {"cpu": "500m"},
+    }
+    assert tree["status"]["qosClass"] == "Burstable"
+    assert ADMIN.groups[0] == "system:masters"
