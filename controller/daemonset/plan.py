@@ -10,6 +10,7 @@ gives the same plan.
 from dataclasses import dataclass, field, replace
 
 from cluster.api.objects import ControllerRevision, DaemonSet, Pod
+from cluster.api.scheduling import target_node_name
 from controller.daemonset import history, limits, rollout, status, strategy
 from controller.daemonset.claim import Claim, claim
 from controller.daemonset.limits import ROLLING_UPDATE, InvalidNumber
@@ -24,7 +25,7 @@ from controller.daemonset.model import (
     Reason,
     StatusNumbers,
 )
-from controller.daemonset.placement import Placement, by_node
+from controller.daemonset.placement import Placement
 from controller.daemonset.strategy import Step, StrategyError
 from controller.daemonset.template import Template
 
@@ -120,8 +121,7 @@ def _with_pods(
     events = [*managed.events, *((rolled.event,) if rolled.event else ())]
     delete_revisions = []
     if not rolled.failure:
-        everywhere = by_node(claimed, keep_finished=True).values()
-        carrying = (pod for pods in everywhere for pod in pods)
+        carrying = (pod for pod in claimed if target_node_name(pod))
         limit = daemonset.spec.revision_history_limit
         delete_revisions = history.surplus(past.old, carrying, limit)
     return replace(
