@@ -14,14 +14,17 @@ from agents.node import NodeConfig
 from agents.podlog import PodLog
 from cluster.api.objects import Taint
 from cluster.client.client import ApiClient
-from cluster.client.http import from_kubeconfig
-from cluster.client.kubeconfig import KubeconfigError
+from cluster.client.http import MAX_CONNECTIONS, HttpTransport
+from cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
 from cluster.client.transport import Transport
 from cluster.runtime import process
 from cluster.runtime.clock import LoopClock
 from cluster.runtime.process import Lifecycle, ProcessError
 from cluster.runtime.rng import Rng
 
+NODE_CONNECTIONS = 4
+"""Per node identity: two for its watches, two for what it writes. TLS handshakes are what a
+thousand identities in one process cost."""
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
@@ -145,6 +148,7 @@ class Transports:
     def __init__(self, kubeconfig_dir: Path | None, fleet_kubeconfig: Path | None) -> None:
         self._directory = kubeconfig_dir
         self._file = fleet_kubeconfig
+        self._limit = NODE_CONNECTIONS if fleet_kubeconfig is None else MAX_CONNECTIONS
         self._open: dict[Path, Transport] = {}
 
     def clients(self, clock: LoopClock, *, private_features: bool) -> Callable[[str], ApiClient]:
@@ -154,7 +158,8 @@ class Transports:
         def client_for(name: str) -> ApiClient:
             path = self._file or (self._directory or Path()) / f"{name}.kubeconfig"
             if path not in made:
-                self._open[path] = transport = from_kubeconfig(path)
+                transport = HttpTransport(load_kubeconfig(path), max_connections=self._limit)
+                self._open[path] = transport
                 made[path] = ApiClient(transport, clock, private_features=private_features)
             return made[path]
 

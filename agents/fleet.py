@@ -278,9 +278,9 @@ class Fleet:
         at_once = asyncio.Semaphore(MAX_STARTING)
 
         async def start(config: NodeConfig) -> None:
-            watches = common or self._watches(config.name, shared)
-            client = self._client_for(config.name)
             async with at_once:
+                watches = common or self._watches(config.name, shared)
+                client = self._client_for(config.name)
                 await NodeAgent(config, client, watches, shared).start()
 
         async with asyncio.TaskGroup() as starting:
