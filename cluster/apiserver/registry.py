@@ -3,8 +3,8 @@
 Source: spec api-machinery, sections 4 to 6, whose order of steps this module follows: defaulting
 has been done, then system metadata, field ownership, mutating admission, name, strategy,
 validation, validating admission, store. Invariants: the steps between `Store.head` and
-`Store.put` never await, so no other write can come between (the event loop is the serialisation point); on any refusal nothing is
-stored; an object that would not change is not written.
+`Store.put` never await, so no other write can come between (the event loop is the serialisation
+point); on any refusal nothing is stored; an object that would not change is not written.
 """
 
 from collections.abc import Callable, Iterable

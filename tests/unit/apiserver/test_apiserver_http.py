@@ -1,0 +1,177 @@
+"""The HTTP shell over TLS: certificates, bodies, streams, shutdown."""
+
+import asyncio
+import gzip
+import io
+import json
+import shutil
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+from apicluster import api_cluster, config_map
+from throwawaypki import Authority
+
+from cluster.apiserver.http import BODY_LIMIT_BYTES, HttpServer, tls_context
+from cluster.runtime.process import ProcessError
+from cluster.runtime.rng import Rng
+
+CMS = "/api/v1/namespaces/default/configmaps"
+
+
+@dataclass
+class Served:
+    http: HttpServer
+    port: int
+    authority: Authority
+
+    def session(self, user: str = "", *groups: str) -> aiohttp.ClientSession:
+        context = ssl.create_default_context(
+            cafile=str(self.authority.directory / "pki" / "ca.crt")
+        )
+        if user:
+            context.load_cert_chain(*self.authority.identity(user, *groups))
+        return aiohttp.ClientSession(
+            f"https://127.0.0.1:{self.port}", connector=aiohttp.TCPConnector(ssl=context)
+        )
+
+    def admin(self) -> aiohttp.ClientSession:
+        return self.session("admin", "system:masters")
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    authority = Authority(tmp_path)
+    async with api_cluster() as cluster:
+        http = HttpServer(cluster.api, cluster.clock, Rng(1))
+        port = await http.start("127.0.0.1", 0, tls_context(tmp_path / "pki"))
+        yield Served(http, port, authority)
+        await http.stop()
+
+
+async def test_identity_comes_from_the_certificate(served: Served) -> None:
+    async with served.session("bob", "crew") as session, session.get("/api/v1/pods") as response:
+        assert response.status == 403
+        assert 'User "bob" cannot list resource "pods"' in (await response.json())["message"]
+    async with served.session() as session:
+        async with session.get("/version") as response:
+            assert response.status == 200
+        async with session.get("/apis") as response:
+            assert response.status == 403
+        headers = {"Authorization": "Bearer nonsense"}
+        async with session.get("/version", headers=headers) as response:
+            assert (response.status, (await response.json())["message"]) == (401, "Unauthorized")
+
+
+async def test_headers_of_an_answer(served: Served) -> None:
+    async with served.admin() as session, session.get("/api/v1/namespaces") as response:
+        assert response.headers["Content-Type"] == "application/json"
+        assert response.headers["Cache-Control"] == "no-cache, private"
+        assert len(response.headers["Audit-Id"]) == 36
+
+
+async def test_bodies_plain_compressed_and_too_large(served: Served) -> None:
+    async with served.admin() as session:
+        body = json.dumps(config_map("a", k="v")).encode()
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        async with session.post(CMS, data=gzip.compress(body), headers=headers) as response:
+            assert response.status == 201
+        async with session.post(CMS, data=b"no gzip", headers=headers) as response:
+            assert response.status == 400
+        for encoding in ("br", "x"):
+            async with session.post(
+                CMS, data=body, headers=headers | {"Content-Encoding": encoding}
+            ) as response:
+                assert response.status == 415
+        bomb = gzip.compress(b" " * (BODY_LIMIT_BYTES + 1))
+        async with session.post(CMS, data=bomb, headers=headers) as response:
+            assert response.status == 413
+            message = (await response.json())["message"]
+            assert message == "Request entity too large: limit is 3145728"
+        async with session.post(CMS, data=io.BytesIO(b" " * (BODY_LIMIT_BYTES + 1))) as response:
+            assert response.status == 413
+        async with session.get(f"{CMS}/a") as response:
+            assert (await response.json())["data"] == {"k": "v"}
+
+
+async def test_head_has_no_body_and_options_is_refused(served: Served) -> None:
+    async with served.admin() as session:
+        async with session.head("/api/v1/namespaces/default") as response:
+            assert (response.status, await response.read()) == (200, b"")
+            assert int(response.headers["Content-Length"]) > 100
+        async with session.options("/api/v1/namespaces/default") as response:
+            assert response.status == 405
+
+
+async def test_query_and_path_are_decoded(served: Served) -> None:
+    async with served.admin() as session:
+        await (await session.post(CMS, json=config_map("a"))).read()
+        path = f"{CMS}?fieldSelector=metadata.name%3Da&limit=5&limit=x&labelSelector=%21b+%2C%21c"
+        async with session.get(path.replace("default", "def%61ult")) as response:
+            assert len((await response.json())["items"]) == 1
+
+
+async def test_watch_streams_and_ends_when_the_server_stops(served: Served) -> None:
+    async with served.admin() as session, session.get(f"{CMS}?watch=1") as response:
+        assert response.headers["Transfer-Encoding"] == "chunked"
+        await (await session.post(CMS, json=config_map("a"))).read()
+        first = json.loads(await response.content.readline())
+        assert (first["type"], first["object"]["metadata"]["name"]) == ("ADDED", "a")
+        stopping = asyncio.ensure_future(served.http.stop())
+        assert await response.content.read() == b""
+        await stopping
+
+
+async def test_a_watch_is_dropped_with_its_client(served: Served, tmp_path: Path) -> None:
+    hub = served.http._api.services.store.hub
+    async with served.admin() as session:
+        response = await session.get(f"{CMS}?watch=1")
+        assert hub.watchers == 1
+        response.close()
+    async with asyncio.timeout(5):
+        while hub.watchers:  # noqa: ASYNC110 - the hub has no event for this
+            await asyncio.sleep(0.01)
+
+
+async def test_errors_of_starting_are_one_line(served: Served, tmp_path: Path) -> None:
+    other = HttpServer(served.http._api, served.http._clock, Rng(1))
+    with pytest.raises(ProcessError, match=f"port {served.port} is already in use"):
+        await other.start("127.0.0.1", served.port, None)
+    with pytest.raises(ProcessError, match="cannot load the certificates in "):
+        tls_context(tmp_path / "nothing")
+
+
+@pytest.mark.kubectl
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+async def test_kubectl(served: Served, tmp_path: Path) -> None:
+    kubeconfig = served.authority.kubeconfig(served.port)
+
+    async def kubectl(*arguments: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            "kubectl", "--kubeconfig", str(kubeconfig), "--cache-dir", str(tmp_path), *arguments,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        async with asyncio.timeout(30):
+            output, _ = await process.communicate()
+        return output.decode()
+
+    assert "kube-system" in await kubectl("get", "namespaces")
+    manifest = Path(__file__).parents[3] / "examples" / "fluentd-daemonset.yaml"
+    applied = await kubectl("apply", "-f", str(manifest))
+    assert applied == "daemonset.apps/fluentd-elasticsearch created\n"
+    assert await kubectl("apply", "-f", str(manifest)) == applied.replace("created", "unchanged")
+    assert await kubectl("diff", "-f", str(manifest)) == ""
+    dry = await kubectl("apply", "--dry-run=server", "-f", str(manifest))
+    assert dry.endswith("unchanged (server dry run)\n")
+    target = ("-n", "kube-system", "ds/fluentd-elasticsearch")
+    changed = await kubectl("set", "image", *target, "fluentd-elasticsearch=x:2")
+    assert changed == "daemonset.apps/fluentd-elasticsearch image updated\n"
+    created = await kubectl("create", "configmap", "x", "--from-literal=a=b")
+    assert created == "configmap/x created\n"
+    assert "a:\n----\nb" in await kubectl("describe", "configmap", "x")
+    assert await kubectl("delete", "configmap", "x") == 'configmap "x" deleted\n'
+    deleted = await kubectl("delete", *target)
+    assert deleted == 'daemonset.apps "fluentd-elasticsearch" deleted\n'
