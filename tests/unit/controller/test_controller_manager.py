@@ -1,0 +1,130 @@
+"""The manager: ordered start and stop, supervised controllers (controller/manager.py)."""
+
+import asyncio
+from collections.abc import Callable
+
+from daemonset_world import EPOCH
+from scripted_transport import ScriptedTransport
+
+from cluster.client.client import ApiClient
+from cluster.runtime.clock import VirtualClock
+from cluster.runtime.rng import Rng
+from controller.manager import Context, Controller, Manager
+
+
+class ImpatientClock(VirtualClock):
+    """Sleeping takes no time."""
+
+    async def sleep(self, duration_s: float) -> None:
+        await asyncio.sleep(0)
+
+
+class Working:
+    """A controller that notes its life and works until cancelled."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    async def run(self) -> None:
+        self.log.append("started")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.log.append("stopped")
+
+
+class Crashing:
+    """A controller that raises a few times, then sets an event and works."""
+
+    def __init__(self, failures: int, recovered: asyncio.Event) -> None:
+        self.failures = failures
+        self.recovered = recovered
+
+    async def run(self) -> None:
+        if self.failures > 0:
+            self.failures -= 1
+            raise RuntimeError("a fault of this controller")
+        self.recovered.set()
+        await asyncio.Event().wait()
+
+
+class Elector:
+    """Holds the lease until told to lose it."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+        self.lost = asyncio.Event()
+
+    async def acquire(self) -> None:
+        self.log.append("acquired")
+
+    async def hold(self) -> None:
+        await self.lost.wait()
+        self.lost.clear()
+
+    async def release(self) -> None:
+        self.log.append("released")
+
+
+def manager(
+    elector: Elector | None = None, **controllers: Callable[[Context], Controller]
+) -> Manager:
+    clock = ImpatientClock(EPOCH)
+    client = ApiClient(ScriptedTransport(lambda *_: {}), clock, private_features=False)
+    return Manager(client, clock, Rng(1), controllers, host="h", elector=elector)  # type: ignore[arg-type]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - conditions of the tests, not of the code
+            await asyncio.sleep(0)
+
+
+async def test_controllers_run_between_acquiring_and_releasing_the_lease() -> None:
+    log: list[str] = []
+    stop = asyncio.Event()
+
+    def on_ready() -> None:
+        log.append("ready")
+        asyncio.get_running_loop().call_later(0.01, stop.set)
+
+    await manager(Elector(log), a=lambda _: Working(log)).run(stop, on_ready)
+    assert log == ["acquired", "ready", "started", "stopped", "released"]
+
+
+async def test_a_crashing_controller_is_restarted_and_takes_no_other_with_it() -> None:
+    log: list[str] = []
+    stop, recovered = asyncio.Event(), asyncio.Event()
+    made = manager(a=lambda _: Working(log), b=lambda _: Crashing(3, recovered))
+    task = asyncio.ensure_future(made.run(stop))
+    await until(recovered.is_set)
+    assert log == ["started"]
+    stop.set()
+    await task
+    assert log == ["started", "stopped"]
+
+
+async def test_a_lost_lease_stops_the_controllers_until_it_is_won_again() -> None:
+    log: list[str] = []
+    stop = asyncio.Event()
+    elector = Elector(log)
+    readiness: list[bool] = []
+    made = manager(elector, a=lambda _: Working(log))
+    task = asyncio.ensure_future(made.run(stop, lambda: readiness.append(True)))
+    await until(lambda: log.count("started") == 1)
+    elector.lost.set()
+    await until(lambda: log.count("started") == 2)
+    stop.set()
+    await task
+    assert log == [
+        "acquired", "started", "stopped", "acquired", "started", "stopped", "released"
+    ]  # fmt: skip
+    assert readiness == [True]
+
+
+async def test_a_stop_before_anything_started() -> None:
+    log: list[str] = []
+    stop = asyncio.Event()
+    stop.set()
+    await manager(Elector(log), a=lambda _: Working(log)).run(stop)
+    assert log == ["released"]
