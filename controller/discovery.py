@@ -25,6 +25,8 @@ class Kinds:
         self._by_kind: dict[tuple[str, str], Resource] = {}
         self.preferred: tuple[Resource, ...] = ()
         """Every resource that the server has, in its group's preferred version."""
+        self.failures: tuple[str, ...] = ()
+        """Group versions that the server could not describe, with the reason."""
 
     @property
     def collectable(self) -> list[Resource]:
@@ -45,17 +47,18 @@ class Kinds:
         if groups == self._groups:
             return False
         found: list[Resource] = await self._of("", "v1", preferred=True)
-        complete = True
+        failures: list[str] = []
         for group in groups.get("groups") or ():
             preferred = (group.get("preferredVersion") or {}).get("version")
             for version in group.get("versions") or ():
                 name = version.get("version", "")
                 try:
                     found += await self._of(group["name"], name, preferred=name == preferred)
-                except ApiError:
-                    complete = False  # an extension server is down: the other groups still count
+                except ApiError as error:  # an extension server is down: the others still count
+                    failures.append(f"{group['name']}/{name}: {error.message}")
         self.preferred = tuple(found)
-        self._groups = groups if complete else None
+        self.failures = tuple(failures)
+        self._groups = None if failures else groups
         return True
 
     async def _of(self, group: str, version: str, *, preferred: bool) -> list[Resource]:

@@ -83,6 +83,7 @@ class NamespaceController:
         outcome = plan.Outcome()
         try:
             await self._kinds.refresh()
+            outcome.discovery_errors += self._kinds.failures
         except (ApiError, TransportError) as error:
             outcome.discovery_errors.append(str(error))
         await self._empty_of(PODS, name, outcome)
