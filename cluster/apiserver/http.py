@@ -101,6 +101,9 @@ class HttpServer:
         if self._server is not None:
             self._server.close()
         self._api.stop()
+        for connection in self._connections.connections:
+            # Idle connections close now, busy ones after their request; else aiohttp would wait.
+            connection.close()
         await self._connections.shutdown(_SHUTDOWN_S)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
