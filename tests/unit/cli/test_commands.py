@@ -1,0 +1,133 @@
+"""The command line without a cluster: help, usage, one-line failures, the status document."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cluster.cli import status as status_module
+from cluster.cli.main import main
+from cluster.launcher import lifecycle, state
+from cluster.launcher.osproc import ProcessId
+from cluster.launcher.plan import Phase, Role
+from cluster.launcher.rundir import RunDir
+from cluster.launcher.state import ClusterState, ProcessState
+
+
+def invoke(directory: Path, *args: str) -> Result:
+    return CliRunner().invoke(main, args, env={"KUBEHERD_DIR": str(directory)})
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> RunDir:
+    """A cluster of two nodes that was up once; its API server's pid belongs to nobody now."""
+    rundir = RunDir(tmp_path / "herd")
+    rundir.prepare()
+    rundir.save_settings(lifecycle.new_settings(nodes=2, port=7001, seed=4))
+    gone = ProcessState(
+        name="apiserver", role=Role.APISERVER, phase=Phase.RUNNING, process=ProcessId(1, 1)
+    )
+    state.write(rundir, ClusterState(supervisor=ProcessId(1, 1), processes=(gone,)))
+    return rundir
+
+
+def commands() -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = [()]
+    for name, command in main.commands.items():
+        found.append((name,))
+        found += [(name, sub) for sub in getattr(command, "commands", {})]
+    return found
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_help(tmp_path: Path, command: tuple[str, ...]):
+    result = invoke(tmp_path, *command, "--help")
+    assert result.exit_code == 0
+    assert "Usage: " in result.output
+
+
+def test_status_of_a_stopped_cluster(stopped: RunDir):
+    result = invoke(stopped.root, "status", "-o", "json")
+    assert result.exit_code == 0
+    document = json.loads(result.output)
+    assert document["apiserver"] == {"url": "https://127.0.0.1:7001", "pid": None}
+    assert [(p["name"], p["role"], p["pid"], p["alive"]) for p in document["processes"]] == [
+        ("apiserver", "apiserver", None, False),
+        ("controller-manager", "controller-manager", None, False),
+        ("node-0", "agent", None, False),
+        ("node-1", "agent", None, False),
+    ]
+    assert document["nodes"] == [
+        {"name": "node-0", "ready": False, "pid": None},
+        {"name": "node-1", "ready": False, "pid": None},
+    ]
+
+
+def test_status_as_text(stopped: RunDir):
+    output = invoke(stopped.root, "status").output
+    assert "https://127.0.0.1:7001  (down)" in output
+    assert output.count("down") == 5
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("status",), "no cluster in"),
+        (("node", "kill", "node-0"), "no cluster in"),
+        (("logs", "node-0"), "no cluster in"),
+    ],
+)
+def test_missing_cluster(tmp_path: Path, args: tuple[str, ...], message: str):
+    result = invoke(tmp_path, *args)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {message}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_stopped_cluster_has_nobody_to_ask(stopped: RunDir):
+    result = invoke(stopped.root, "node", "kill", "node-0")
+    assert result.exit_code == 1
+    assert "is not running" in result.stderr
+
+
+def test_another_store_is_refused(stopped: RunDir):
+    result = invoke(stopped.root, "up", "--store", "memory")
+    assert result.exit_code == 1
+    assert "keeps its objects in the sqlite store" in result.stderr
+
+
+def test_down_never_touches_a_foreign_directory(tmp_path: Path):
+    (tmp_path / "precious").write_text("")
+    result = invoke(tmp_path, "down", "--purge")
+    assert result.exit_code == 1
+    assert "is not the directory of a cluster" in result.stderr
+    assert (tmp_path / "precious").exists()
+
+
+def test_down_and_purge_of_a_stopped_cluster(stopped: RunDir):
+    assert invoke(stopped.root, "down").exit_code == 0
+    assert stopped.root.exists()
+    assert invoke(stopped.root, "down", "--purge").exit_code == 0
+    assert not stopped.root.exists()
+
+
+def test_logs_of_a_node_in_a_shared_agent(tmp_path: Path):
+    rundir = RunDir(tmp_path / "herd")
+    rundir.prepare()
+    rundir.save_settings(lifecycle.new_settings(nodes=4, nodes_per_agent=2, port=7001))
+    rundir.log("agent-1").write_text('{"event": "hello"}\n')
+    assert invoke(rundir.root, "logs", "node-3").output == '{"event": "hello"}\n'
+    assert (
+        'no process "ghost" here; there are: agent-1' in invoke(rundir.root, "logs", "ghost").stderr
+    )
+
+
+def test_unexpected_error_is_one_line(stopped: RunDir, monkeypatch: pytest.MonkeyPatch):
+    def broken(_rundir: RunDir) -> None:
+        raise RuntimeError("first\nsecond")
+
+    monkeypatch.setattr(status_module, "read_status", broken)
+    result = invoke(stopped.root, "status")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: RuntimeError: first second (KUBEHERD_DEBUG=1 shows where)\n"
