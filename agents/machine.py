@@ -116,7 +116,7 @@ def _run(plans: list[ContainerPlan], facts: PodFacts, sync: Pass) -> PodFacts:
         if plan.role is Role.INIT and (was_up or phases.completed(known)):
             continue
         if blocked and plan.role is not Role.REGULAR:
-            containers[plan.name] = progress(known, plan, sync)
+            containers[plan.name] = _settle(known, plan, sync)
             continue
         if blocked:
             break
@@ -138,8 +138,8 @@ def _terminate(plans: list[ContainerPlan], facts: PodFacts, sync: Pass) -> PodFa
             containers[plan.name] = _stop(containers[plan.name], plan, sync, grace_s)
     waiting = any(c.running for name, c in containers.items() if name not in _names(sidecars))
     for plan in reversed(sidecars):
-        if waiting:
-            containers[plan.name] = progress(containers[plan.name], plan, sync)
+        if waiting and containers[plan.name].running:
+            containers[plan.name] = _settle(containers[plan.name], plan, sync)
         else:
             containers[plan.name] = _stop(containers[plan.name], plan, sync, grace_s)
             waiting = containers[plan.name].running
@@ -158,6 +158,11 @@ def _stop(
     if container.stop is None or sync.now.s + grace_s < container.stop.sigkill_s:
         message = f"Stopping container {plan.name}"
         container = stopping.begin_stop(container, plan, sync, grace_s, message)
+    return _settle(container, plan, sync)
+
+
+def _settle(container: ContainerFacts, plan: ContainerPlan, sync: Pass) -> ContainerFacts:
+    """Let happen by itself whatever happens now, without starting anything."""
     while (after := progress(container, plan, sync)) is not container:
         container = after
     return container

@@ -11,6 +11,7 @@ from agents.containers import image_id
 from agents.facts import ContainerFacts, ContainerPhase, PodFacts, Terminated, WaitingReason
 from agents.plans import ContainerPlan, Role
 from agents.sync import NodeView
+from cluster.api import quantity
 from cluster.api.jsontypes import JsonObject
 from cluster.api.objects import Container, Pod
 
@@ -37,6 +38,8 @@ def generate(
         _add_containers(status, pod, plans, facts)
     if pod.status.qos_class:
         status["qosClass"] = pod.status.qos_class
+    if any(container.container_id for container in facts.containers.values()):
+        _add_pod_resources(status, pod)
     if transitions != facts.transitions:
         facts = replace(facts, transitions=transitions)
     return status, facts
@@ -130,6 +133,28 @@ def _resources(spec: Container) -> JsonObject:
     if spec.resources.requests:
         resources["requests"] = spec.resources.requests
     return resources
+
+
+def _add_pod_resources(status: JsonObject, pod: Pod) -> None:
+    """The pod's `allocatedResources` and `resources`: what its regular containers add up to."""
+    containers = [container.resources for container in pod.spec.containers]
+    requests = _sum([resources.requests for resources in containers])
+    limits = _sum([resources.limits for resources in containers])
+    if requests:
+        status["allocatedResources"] = requests
+    if limits or requests:
+        status["resources"] = {
+            key: value for key, value in (("limits", limits), ("requests", requests)) if value
+        }
+
+
+def _sum(lists: list[dict[str, str | int | float]]) -> dict[str, str]:
+    total: dict[str, quantity.Quantity] = {}
+    for amounts in lists:
+        for name, amount in amounts.items():
+            parsed = quantity.parse(amount)
+            total[name] = total[name] + parsed if name in total else parsed
+    return {name: str(amount) for name, amount in total.items()}
 
 
 def _states(facts: ContainerFacts, initial: WaitingReason) -> tuple[JsonObject, JsonObject]:

@@ -74,13 +74,8 @@ def _shorten(facts: ContainerFacts, stop: Stop, sigkill_s: float) -> ContainerFa
 
 def abandon(facts: ContainerFacts) -> ContainerFacts:
     """Give up what has not begun to run: pulls, back-offs, and containers not yet started."""
-    match facts.phase:
-        case ContainerPhase.STARTING:
-            attempts = facts.attempts - 1
-        case ContainerPhase.RUNNING:
-            return facts
-        case _:
-            attempts = facts.attempts
+    if facts.phase is ContainerPhase.RUNNING:
+        return facts
     if facts.phase is ContainerPhase.EXITED:
         return facts if facts.waiting is None else replace(facts, waiting=None)
     if facts.last is not None or facts.terminated is not None:
@@ -88,12 +83,11 @@ def abandon(facts: ContainerFacts) -> ContainerFacts:
         return replace(
             facts,
             phase=ContainerPhase.EXITED,
-            attempts=attempts,
             waiting=None,
             terminated=ended,
             last=None if ended is facts.last else facts.last,
         )
-    return replace(facts, phase=ContainerPhase.ABSENT, attempts=attempts, container_id="")
+    return replace(facts, phase=ContainerPhase.ABSENT, container_id="")
 
 
 def exited(facts: ContainerFacts, code: int, reason: str, sync: Pass) -> ContainerFacts:

@@ -60,6 +60,15 @@ def test_container_status_fields() -> None:
     assert status["user"] == {"linux": {"uid": 0, "gid": 0, "supplementalGroups": [0]}}
 
 
+def test_the_pods_resources_are_the_sum_of_its_containers() -> None:
+    one = container("one", resources={"requests": {"cpu": "100m"}, "limits": {"memory": "1Gi"}})
+    two = container("two", resources={"requests": {"cpu": "1"}})
+    status = Driver(pod(one, two)).status
+    assert status["allocatedResources"] == {"cpu": "1100m"}
+    assert status["resources"] == {"limits": {"memory": "1Gi"}, "requests": {"cpu": "1100m"}}
+    assert "resources" not in Driver(pod()).status
+
+
 def test_container_statuses_are_sorted_by_name() -> None:
     statuses = Driver(pod(container("web"), container("agent"))).status["containerStatuses"]
     assert [s["name"] for s in statuses] == ["agent", "web"]
