@@ -121,7 +121,7 @@ class HttpServer:
             method=request.method,
             path=unquote(path) if "%" in path else path,
             query=query,
-            headers=request.headers,
+            headers=_headers(request),
             body=body,
             user=user,
         )
@@ -174,6 +174,15 @@ class HttpServer:
             if aclose is not None:
                 await aclose()
         return response
+
+
+def _headers(request: web.BaseRequest) -> Mapping[str, str]:
+    """The request's headers; those of repeated groups joined by commas."""
+    groups = request.headers.getall("Impersonate-Group", ())
+    if len(groups) < 2:
+        return request.headers
+    lower = {key.lower(): value for key, value in request.headers.items()}
+    return lower | {"impersonate-group": ",".join(groups)}
 
 
 def _parse_query(text: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ logged and answered as InternalError, never raised; after `stop` new requests ge
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -32,6 +33,7 @@ from cluster.apiserver.handlers import (
 )
 from cluster.apiserver.handlers.health import ENDPOINTS, Health, version
 from cluster.apiserver.handlers.services import Call, Services, call
+from cluster.apiserver.impersonation import effective_user
 from cluster.apiserver.maintenance import Maintenance
 from cluster.apiserver.messages import ApiRequest, ApiResponse, WatchResponse
 from cluster.apiserver.metrics import Metrics
@@ -145,6 +147,9 @@ class ApiServer:
 
     async def _answer(self, request: ApiRequest) -> Response:
         path = request.path
+        if "impersonate-user" in request.headers or "impersonate-group" in request.headers:
+            user = effective_user(request.user, request.headers, self._authorizer)
+            request = replace(request, user=user)
         if path.startswith(("/api/", "/apis/")):
             try:
                 route = routing.parse(request.method, path, request.query)

@@ -89,7 +89,12 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
         name=name,
         role=Role.AGENT,
         module="agents",
-        args=(*named, "--kubeconfig-dir", str(rundir.kubeconfigs), *_common(settings)),
+        args=(
+            *named,
+            *("--kubeconfig-dir", str(rundir.kubeconfigs)),
+            *("--pod-log-dir", str(rundir.logs / "pods")),
+            *_common(settings),
+        ),
         log=rundir.log(name),
         nodes=tuple(nodes),
     )

@@ -246,3 +246,15 @@ async def test_limit_range_defaults(cluster: Cluster) -> None:
     }
     assert tree["status"]["qosClass"] == "Burstable"
     assert ADMIN.groups[0] == "system:masters"
+
+
+async def test_impersonation(cluster: Cluster) -> None:
+    answer = await cluster.get(CMS, impersonate_user="eve", impersonate_group="crew")
+    assert answer.status == 403
+    assert 'User "eve" cannot list resource "configmaps"' in answer.message
+    as_master = {"impersonate_user": "eve", "impersonate_group": "system:masters"}
+    assert (await cluster.get(CMS, **as_master)).status == 200
+    refused = await cluster.get(CMS, user=BOB, impersonate_user="eve")
+    assert refused.message.startswith(
+        'users "eve" is forbidden: User "bob" cannot impersonate resource "users"'
+    )

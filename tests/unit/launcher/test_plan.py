@@ -18,11 +18,12 @@ def test_command_lines(rundir: RunDir):
         ("agent-1", Role.AGENT, "agents"),
     ]
     common = "--speed 2 --seed 5"
+    logs = f"--pod-log-dir {root}/logs/pods"
     assert [" ".join(p.args) for p in found] == [
         f"--dir {root} --port 7001 --store memory {common}",
         f"--kubeconfig {root}/kubeconfigs/controller-manager.kubeconfig {common}",
-        f"--node a --node b --kubeconfig-dir {root}/kubeconfigs {common}",
-        f"--node c --kubeconfig-dir {root}/kubeconfigs {common}",
+        f"--node a --node b --kubeconfig-dir {root}/kubeconfigs {logs} {common}",
+        f"--node c --kubeconfig-dir {root}/kubeconfigs {logs} {common}",
     ]
 
 
