@@ -201,9 +201,9 @@ class Hub:
             async with asyncio.timeout(timeout_s):
                 return await waiter.future
         except TimeoutError:
-            # The event may have come in the very step in which the time ran out.
-            future = waiter.future
-            return future.result() if future.done() and not future.cancelled() else 0
+            # An event may have come after the time ran out and before this task went on: by then
+            # the future is cancelled, but the waiter was still told.
+            return waiter.revision
         finally:
             _discard(self._waiters, key, waiter)
 
@@ -238,14 +238,18 @@ class Hub:
 
 
 class _Waiter:
-    __slots__ = ("filter", "future")
+    __slots__ = ("filter", "future", "revision")
 
     def __init__(self, wanted: WatchFilter) -> None:
         self.filter = wanted
+        self.revision = 0
         self.future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def look_at(self, event: WatchEvent) -> None:
-        if not self.future.done() and deliver(event, self.filter) is not None:
+        if self.revision or deliver(event, self.filter) is None:
+            return
+        self.revision = event.revision
+        if not self.future.done():
             self.future.set_result(event.revision)
 
     def give_up(self) -> None:

@@ -119,6 +119,17 @@ async def test_a_waiter_wakes_for_a_match_only(world: World) -> None:
     assert world.hub.watchers == 0
 
 
+async def test_a_waiter_whose_time_has_run_out_still_learns_of_an_event_before_it_goes_on(
+    world: World,
+) -> None:
+    waiting = asyncio.ensure_future(world.hub.wait(WatchFilter("pods"), 0))
+    await asyncio.sleep(0)  # it waits
+    await asyncio.sleep(0)  # its time runs out; it goes on in the next step only
+    event = world.write("pods", "a")
+    assert not waiting.done()
+    assert await waiting == event.revision
+
+
 async def test_a_cancelled_waiter_is_forgotten(world: World) -> None:
     waiting = asyncio.ensure_future(world.hub.wait(WatchFilter("pods"), 5))
     await asyncio.sleep(0)
