@@ -7,6 +7,7 @@ validation, validating admission, store. Invariants: the steps between `Store.he
 point); on any refusal nothing is stored; an object that would not change is not written.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -30,6 +31,7 @@ _WIPED = (
     "creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink",
 )  # fmt: skip
 _GENERATE_TRIES = 8
+_COMMIT_TIMEOUT_S = 34.0  # real seconds: what a disk takes does not follow --speed
 _FORCED = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "uid")
 
 
@@ -269,7 +271,13 @@ class Registry:
             return pending.written
         if kind.resource.group == RBAC_GROUP:
             self.on_rbac_change()
-        await self.store.committed(pending.staged)
+        try:
+            async with asyncio.timeout(_COMMIT_TIMEOUT_S):
+                await self.store.committed(pending.staged)
+        except TimeoutError:
+            raise errors.Timeout(
+                "Timeout: request did not complete within requested timeout"
+            ) from None
         if kind.resource.group == RBAC_GROUP:
             self.on_rbac_change()
         pending.written.json = pending.staged.record.json

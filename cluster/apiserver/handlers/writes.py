@@ -1,5 +1,8 @@
 """POST, PUT and DELETE of objects and collections (spec api-machinery, sections 4 and 6)."""
 
+from collections.abc import Sequence
+from contextlib import suppress
+
 from cluster.api import codecs, errors, kinds
 from cluster.api.jsontypes import JsonObject
 from cluster.apiserver import deletion, listing
@@ -16,6 +19,10 @@ from cluster.apiserver.responses import (
 )
 from cluster.apiserver.strategies.namespace import NamespaceStrategy
 from cluster.apiserver.strategies.pod import PodStrategy
+from cluster.store.state import Record
+
+_BATCH = 500
+"""So many deletes of a collection are staged before other requests get their turn."""
 
 
 async def create(call: Call) -> ApiResponse:
@@ -93,20 +100,25 @@ async def delete_collection(call: Call) -> ApiResponse:
     listing.check_list(opts, call.request.query)
     services, kind = call.services, call.kind
     records, meta = listing.collect(services.store, kind, call.route.namespace, opts)
+    for start in range(0, len(records), _BATCH):
+        await _delete_batch(call, records[start : start + _BATCH], options, ctx)
+    return list_response(call.request, kind, records, meta, call.negotiated, services.clock)
+
+
+async def _delete_batch(
+    call: Call, records: Sequence[Record], options: DeleteOptions, ctx: RequestContext
+) -> None:
+    """Delete some objects of a collection; what is staged is committed even if one is refused."""
+    registry = call.services.registry
     staged: list[Pending] = []
     try:
-        for record in records:
-            try:
+        for one in records:
+            with suppress(errors.NotFound):
                 staged.append(
-                    services.registry.stage_delete(
-                        kind, record.namespace, record.name, options, ctx
-                    )
+                    registry.stage_delete(call.kind, one.namespace, one.name, options, ctx)
                 )
-            except errors.NotFound:
-                continue
     finally:
-        await services.registry.commit_all(kind, staged)
-    return list_response(call.request, kind, records, meta, call.negotiated, services.clock)
+        await registry.commit_all(call.kind, staged)
 
 
 def _delete_options(call: Call) -> tuple[DeleteOptions, RequestContext]:
