@@ -4,6 +4,8 @@ from cluster.api import errors
 from cluster.apiserver.handlers.services import Call
 from cluster.apiserver.messages import ApiResponse
 
+_WHY = {"token": "kubeherd issues no service account tokens"}
+
 
 async def connect(call: Call) -> ApiResponse:
     """exec, attach, portforward, proxy: there is no real container or service to reach."""
@@ -11,7 +13,9 @@ async def connect(call: Call) -> ApiResponse:
     kind, name = call.kind, route.name
     if call.services.registry.get(kind.storage, route.namespace, name) is None:
         raise errors.not_found(kind.resource, name)
+    why = _WHY.get(
+        route.subresource_name, "kubeherd's pods and nodes are fake and run no processes"
+    )
     raise errors.BadRequest(
-        f"{kind.resource.plural}/{route.subresource_name} is not available: kubeherd's pods and "
-        "nodes are fake and run no processes"
+        f"{kind.resource.plural}/{route.subresource_name} is not available: {why}"
     )
