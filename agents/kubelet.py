@@ -22,7 +22,7 @@ from agents.node import NodeConfig, NodeIdentity, conditions
 from agents.podlog import PodLog
 from agents.recovery import recover
 from agents.runtime import FakeRuntime
-from agents.statuspatch import status_patch
+from agents.statuspatch import patched, status_patch
 from agents.sync import NodeView, PodEvent
 from agents.timers import Timers
 from cluster.api import podutil
@@ -274,7 +274,7 @@ class Kubelet:
             )
             stored = self._client.decode(answer, PartialObject)
             worker.revision = max(worker.revision, int(stored.metadata.resource_version or 0))
-            worker.known = {**worker.known, **wanted}
+            worker.known = patched(worker.known, wanted)
             return True
         if worker.delete and not worker.deleted:
             worker.deleted = True

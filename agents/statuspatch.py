@@ -28,6 +28,12 @@ def status_patch(known: JsonObject, wanted: JsonObject) -> JsonObject | None:
     return patch or None
 
 
+def patched(known: JsonObject, wanted: JsonObject) -> JsonObject:
+    """What the API knows once `status_patch(known, wanted)` is stored."""
+    kept = {k: v for k, v in known.items() if k in wanted or k not in _REMOVABLE}
+    return {**kept, **wanted}
+
+
 def _ips(before: list[JsonObject], after: list[JsonObject]) -> list[JsonObject]:
     kept = {entry["ip"] for entry in after}
     gone = [entry for entry in before if entry["ip"] not in kept]

@@ -16,7 +16,9 @@ async def scenario(seed: int) -> str:
         await cluster.admin.create(PODS, pod_tree("plain"), "default")
         await cluster.until_rolled_out("agent")
         await cluster.kill("node-1")
-        template = {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "b:2"}]}}}}
+        template = {
+            "spec": {"template": {"spec": {"containers": [{"name": "main", "image": "b:2"}]}}}
+        }
         await cluster.admin.patch(DAEMONSETS, "agent", template, "default")
         await cluster.clock.sleep(0.013)
         await cluster.kill("apiserver")
@@ -51,7 +53,9 @@ def test_the_history_does_not_depend_on_the_process() -> None:
             capture_output=True,
             text=True,
             check=True,
-        ).stdout.strip().splitlines()[-1]
+        )
+        .stdout.strip()
+        .splitlines()[-1]
         for seed in ("1", "2")
     }
     assert len(digests) == 1

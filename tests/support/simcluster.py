@@ -146,9 +146,10 @@ class Network:
         except TimeoutError:
             raise TransportError(f"{request.method} {request.path}: timed out") from None
         except asyncio.CancelledError:
-            if task.cancelled() and self._lost(client, api):
-                raise TransportError("connection reset") from None
-            raise
+            caller = asyncio.current_task()
+            if caller is not None and caller.cancelling():
+                raise  # the caller was killed, not the connection
+            raise TransportError("connection reset") from None
         finally:
             del self._under_way[task]
         if self._lost(client, api):
