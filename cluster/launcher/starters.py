@@ -21,11 +21,11 @@ SPAWN_TIMEOUT_S = 30.0
 class ProcessStarter:
     """Starts the processes of one cluster; owns the fork server."""
 
-    def __init__(self, rundir: RunDir, *, use_spawner: bool = True) -> None:
+    def __init__(self, rundir: RunDir) -> None:
         self._rundir = rundir
         self._environment = {**os.environ, MARKER_VARIABLE: str(rundir.root)}
         self._environment.pop(READY_FD_VARIABLE, None)
-        self._launches_left = SPAWNER_LAUNCHES if use_spawner else 0
+        self._launches_left = SPAWNER_LAUNCHES
         self._spawner: Spawner | None = None
         self._tasks: asyncio.TaskGroup
 

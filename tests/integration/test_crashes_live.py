@@ -1,6 +1,7 @@
 """kill -9 at bad moments: no acknowledged write is lost, nothing runs twice, pods converge."""
 
 import asyncio
+import signal
 
 import pytest
 
@@ -8,6 +9,8 @@ from cluster.api.errors import AlreadyExists, ApiError
 from cluster.api.kinds import CONFIGMAPS
 from cluster.api.objects import PartialObject
 from cluster.client.transport import TransportError
+from cluster.launcher import osproc
+from cluster.launcher.control import Op
 from cluster.launcher.plan import Role
 from cluster.launcher.state import ProcessState
 
@@ -102,6 +105,24 @@ def restarted(process: ProcessState) -> bool:
 
 def container_statuses(herd) -> list[dict]:
     return [status for pod in herd.pods("web") for status in pod.status.container_statuses]
+
+
+async def test_fork_server_killed(herd, daemonset):
+    """Its agents live on and are still supervised, and new ones can be started."""
+    await herd.apply(daemonset("web"))
+    await herd.until_running("web", "node-0", "node-1", "node-2")
+    spawner = herd.handle.state().spawner
+    assert spawner is not None
+    assert osproc.send_signal(spawner, signal.SIGKILL)
+    await herd.crash("node-1")
+    await herd.node(Op.NODE_KILL, "node-0")
+    await herd.node(Op.NODE_START, "node-0")
+    await herd.node(Op.NODE_ADD, "edge")
+    async with asyncio.timeout(20):
+        # the supervisor is asked; it tells nobody by itself
+        while not restarted(await asyncio.to_thread(herd.handle.process, "node-1")):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await herd.until_running("web", "edge", "node-0", "node-1", "node-2")
 
 
 async def test_down_and_up_brings_everything_back(herd, daemonset):
