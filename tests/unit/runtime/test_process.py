@@ -60,13 +60,24 @@ class Child:
             self.said = pipe.read()
 
     def end(self, *signals: signal.Signals) -> tuple[int, str, list[dict[str, object]]]:
-        """Send signals; (exit code, standard output, log)."""
-        for number in signals:
-            self.process.send_signal(number)
-            with pytest.raises(subprocess.TimeoutExpired):
-                self.process.wait(0.1 if number is not signals[-1] else 0)
-        out, err = self.process.communicate(timeout=20)
-        return self.process.returncode, out, [json.loads(line) for line in err.splitlines()]
+        """Send signals, each when the one before was heard; (exit code, standard output, log)."""
+        process = self.process
+        assert process.stdout is not None
+        assert process.stderr is not None
+        lines: list[str] = []
+        try:
+            for index, number in enumerate(signals):
+                while index and not any('"stopping"' in line for line in lines):
+                    lines.append(process.stderr.readline())
+                process.send_signal(number)
+            lines += process.stderr.readlines()
+            out = process.stdout.read()
+            return process.wait(20), out, [json.loads(line) for line in lines]
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            process.stderr.close()
 
 
 def events(log: list[dict[str, object]]) -> list[object]:
