@@ -6,17 +6,19 @@ tracked. They are the hot path (pod status, leases), and nobody applies against 
 
 from cluster.api import managedfields
 from cluster.api.jsontypes import JsonObject
+from cluster.apiserver.authz.policy import FLEET_AGENTS
 from cluster.apiserver.context import RequestContext
 from cluster.apiserver.messages import User
 from cluster.apiserver.served import ServedKind
 from cluster.apiserver.strategies.base import keep
 
 _COMPONENTS = frozenset({"system:kube-controller-manager", "system:kube-scheduler"})
+_AGENTS = frozenset({"system:nodes", FLEET_AGENTS})
 
 
 def is_component(user: User) -> bool:
     """Whether `user` is a part of the cluster itself."""
-    return user.name in _COMPONENTS or "system:nodes" in user.groups
+    return user.name in _COMPONENTS or not _AGENTS.isdisjoint(user.groups)
 
 
 def record(kind: ServedKind, new: JsonObject, old: JsonObject | None, ctx: RequestContext) -> None:

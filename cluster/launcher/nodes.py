@@ -31,7 +31,7 @@ class NodeCommands:
 
     async def prepare(self) -> None:
         """Make what the agents of all nodes need."""
-        await asyncio.to_thread(self._pki.ensure_nodes, self._settings.node_names)
+        await self._ensure_identities(self._settings.node_names)
 
     def start_all(self) -> None:
         """Start the agents of all nodes."""
@@ -42,7 +42,7 @@ class NodeCommands:
         added = list(names) or settings_module.next_names(self._settings.node_names, count)
         before = set(self._settings.agents())
         self._save(settings_module.add_nodes(self._settings, added))
-        await asyncio.to_thread(self._pki.ensure_nodes, added)
+        await self._ensure_identities(added)
         self._herd.start(self._spec(a) for a in self._settings.agents() if a not in before)
         return added
 
@@ -91,20 +91,29 @@ class NodeCommands:
         was_wanted = self._herd[agent].wanted
         touched = list(self._herd[agent].spec.nodes)
         self._save(settings_module.remove_node(self._settings, node))
+        identity = self._rundir.node_kubeconfig(node)
         if agent not in self._settings.agents():
             await self._herd.remove(agent)
+            if self._settings.has_fleets:
+                identity = self._rundir.fleet_kubeconfig(agent)
         else:
             await self._herd[agent].stop(AGENT_GRACE_S)
             self._herd[agent].spec = self._spec(agent)
             if was_wanted:
                 self._herd[agent].start()
         with contextlib.suppress(OSError):
-            self._rundir.node_kubeconfig(node).unlink()
+            identity.unlink()
         return touched
 
     def agents_of(self, nodes: Sequence[str]) -> set[str]:
         """The agent processes that have these nodes."""
         return {self._settings.agent_of(node) for node in nodes}
+
+    async def _ensure_identities(self, nodes: Sequence[str]) -> None:
+        if self._settings.has_fleets:
+            await asyncio.to_thread(self._pki.ensure_fleets, self.agents_of(nodes))
+        else:
+            await asyncio.to_thread(self._pki.ensure_nodes, nodes)
 
     def _spec(self, agent: str) -> plan.ProcessSpec:
         return plan.agent(self._settings, self._rundir, agent)

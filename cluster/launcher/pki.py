@@ -8,7 +8,7 @@ keys are written 0600 (`rundir.write_private`) and never logged.
 
 import base64
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,6 +52,15 @@ CONTROLLER_MANAGER = Identity("system:kube-controller-manager")
 def node_identity(node: str) -> Identity:
     """The identity of the agent of `node`, as the Node authorizer of Kubernetes expects it."""
     return Identity(f"system:node:{node}", ("system:nodes",))
+
+
+def fleet_identity(agent: str) -> Identity:
+    """The identity of the agent process `agent` with several nodes.
+
+    One identity for all its nodes: a certificate and connections for each of a thousand nodes cost
+    more than all that the nodes do. What it may do says the role that RBAC binds to its group.
+    """
+    return Identity(f"kubeherd:agent:{agent}", ("kubeherd:fleet-agents",))
 
 
 @dataclass(frozen=True)
@@ -200,6 +209,11 @@ class ClusterPki:
         """Write the kubeconfigs of these nodes where they are missing or for another address."""
         for node in nodes:
             self._ensure_internal(self._rundir.node_kubeconfig(node), node_identity(node))
+
+    def ensure_fleets(self, agents: Iterable[str]) -> None:
+        """The same for agent processes with several nodes each."""
+        for agent in agents:
+            self._ensure_internal(self._rundir.fleet_kubeconfig(agent), fleet_identity(agent))
 
     def _ensure_internal(self, path: Path, identity: Identity) -> None:
         """A kubeconfig for a process of ours: in JSON, which is read faster than YAML.

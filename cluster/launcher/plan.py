@@ -84,6 +84,9 @@ def controller_manager(settings: Settings, rundir: RunDir) -> ProcessSpec:
 def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
     """The agent process `name` with all its nodes; KeyError if the settings have none."""
     nodes = settings.agents()[name]
+    identity = ("--kubeconfig-dir", str(rundir.kubeconfigs))
+    if settings.has_fleets:
+        identity = ("--fleet-kubeconfig", str(rundir.fleet_kubeconfig(name)))
     named = [word for node in nodes for word in ("--node", node)]
     return ProcessSpec(
         name=name,
@@ -91,7 +94,7 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
         module="agents",
         args=(
             *named,
-            *("--kubeconfig-dir", str(rundir.kubeconfigs)),
+            *identity,
             *("--pod-log-dir", str(rundir.logs / "pods")),
             *_common(settings),
         ),

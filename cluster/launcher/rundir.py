@@ -40,6 +40,10 @@ class RunDir:
         """The identity of a node's agent."""
         return self.kubeconfigs / f"{node}.kubeconfig"
 
+    def fleet_kubeconfig(self, agent: str) -> Path:
+        """The one identity of an agent process with several nodes."""
+        return self.kubeconfigs / f"{agent}.kubeconfig"
+
     @property
     def controller_kubeconfig(self) -> Path:
         """The identity of the controller manager."""

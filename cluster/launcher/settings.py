@@ -50,6 +50,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"https://127.0.0.1:{self.port}"
 
     @property
+    def has_fleets(self) -> bool:
+        """Whether agent processes have several nodes each, and one identity for all of them."""
+        return self.nodes_per_agent > 1
+
+    @property
     def node_names(self) -> list[str]:
         """All node names, in the order in which they were added."""
         return [node.name for node in self.nodes]

@@ -1,8 +1,8 @@
 """The roles and bindings that exist from the start (spec api-machinery, section 20).
 
 They follow the bootstrap policy of Kubernetes, with these differences: one role for the whole
-controller manager identity (kubeherd runs its controllers under it), and ``admin``, ``edit`` and
-``view`` written out instead of aggregated.
+controller manager identity (kubeherd runs its controllers under it), one for agent processes with
+many nodes, and ``admin``, ``edit`` and ``view`` written out instead of aggregated.
 """
 
 from cluster.api.jsontypes import JsonObject
@@ -73,6 +73,9 @@ _REVIEWS = [
     _rule(("create",), ("authorization.k8s.io",), ("subjectaccessreviews",)),
 ]
 _LEADER = _rule(("create", "get", "update", "list", "watch"), ("coordination.k8s.io",), ("leases",))
+FLEET_AGENTS = "kubeherd:fleet-agents"
+"""The group of agent processes with many nodes each. Kubernetes has no such thing: its Node
+authorizer knows one node per identity, so RBAC allows them what kubelets need, on any node."""
 
 _CLUSTER_ROLES: dict[str, list[JsonObject]] = {
     "cluster-admin": [
@@ -101,6 +104,13 @@ _CLUSTER_ROLES: dict[str, list[JsonObject]] = {
         _rule(
             ("create", *_READ), ("certificates.k8s.io",), ("certificatesigningrequests",)
         )
+    ],
+    FLEET_AGENTS: [
+        _EVENTS,
+        _rule(("create", "get", "list", "patch", "update", "watch"), ("",), ("nodes",)),
+        _rule(("patch", "update"), ("",), ("nodes/status", "pods/status")),
+        _rule(("delete", *_READ), ("",), ("pods",)),
+        _rule(("create", "get", "update"), ("coordination.k8s.io",), ("leases",)),
     ],
     "system:kube-scheduler": [
         _EVENTS,
@@ -143,6 +153,7 @@ _BINDINGS: dict[str, tuple[tuple[str, str], ...]] = {
         ("Group", "system:unauthenticated"),
     ),
     "system:monitoring": (("Group", "system:monitoring"),),
+    FLEET_AGENTS: (("Group", FLEET_AGENTS),),
     "system:kube-scheduler": (("User", "system:kube-scheduler"),),
     "system:kube-controller-manager": (("User", "system:kube-controller-manager"),),
 }

@@ -211,6 +211,23 @@ async def test_a_kubelet_renews_its_own_lease(cluster: Cluster) -> None:
     assert elsewhere.status == 403
 
 
+async def test_a_fleet_agent_is_the_kubelet_of_any_node_and_nothing_more(cluster: Cluster) -> None:
+    fleet = authenticated("kubeherd:agent:agent-0", ["kubeherd:fleet-agents"])
+    for name in ("n1", "n2"):
+        node = {"metadata": {"name": name}}
+        assert (await cluster.post("/api/v1/nodes", node, user=fleet)).status == 201
+        assert (await cluster.patch(f"/api/v1/nodes/{name}/status", {}, user=fleet)).status == 200
+        lease = await cluster.post(LEASES, {"metadata": {"name": name}}, user=fleet)
+        assert (await cluster.put(f"{LEASES}/{name}", lease.tree, user=fleet)).status == 200
+    await cluster.post(PODS, pod("p", nodeName="n1"))
+    assert (await cluster.get("/api/v1/pods", user=fleet)).status == 200
+    assert (await cluster.patch(f"{PODS}/p/status", {}, user=fleet)).status == 200
+    assert (await cluster.post(PODS, pod("new"), user=fleet)).status == 403
+    assert (await cluster.delete(f"{PODS}/p?gracePeriodSeconds=0", user=fleet)).status == 200
+    assert (await cluster.delete("/api/v1/nodes/n1", user=fleet)).status == 403
+    assert (await cluster.get("/api/v1/secrets", user=fleet)).status == 403
+
+
 # --- admission ---
 
 

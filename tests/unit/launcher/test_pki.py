@@ -24,19 +24,23 @@ def subject(pem: bytes) -> tuple[str, list[str]]:
 
 
 def test_identities(rundir: RunDir):
-    ClusterPki.ensure(rundir, SERVER).ensure_nodes(["node-0"])
+    pki = ClusterPki.ensure(rundir, SERVER)
+    pki.ensure_nodes(["node-0"])
+    pki.ensure_fleets(["agent-0"])
     found = [
         subject(load_kubeconfig(path).certificate_pem)
         for path in (
             rundir.kubeconfig,
             rundir.controller_kubeconfig,
             rundir.node_kubeconfig("node-0"),
+            rundir.fleet_kubeconfig("agent-0"),
         )
     ]
     assert found == [
         ("kubernetes-admin", ["system:masters"]),
         ("system:kube-controller-manager", []),
         ("system:node:node-0", ["system:nodes"]),
+        ("kubeherd:agent:agent-0", ["kubeherd:fleet-agents"]),
     ]
 
 
