@@ -100,7 +100,7 @@ def node_processes() -> Iterator[Row]:
 
 
 def fleet(nodes: int, budgets: dict[str, float], cpu_budgets: dict[str, float]) -> Iterator[Row]:
-    """Create, update and delete a DaemonSet on many nodes: seconds, CPU seconds of all processes."""
+    """Create, update and delete a DaemonSet on many nodes: seconds, and CPU of all processes."""
     with cluster(nodes=nodes, nodes_per_agent=min(nodes, 500)) as handle:
         for step, (elapsed_s, cpu_s) in asyncio.run(_fleet_steps(handle, nodes)).items():
             yield Row(f"{nodes}-nodes-{step}", elapsed_s, "s", budgets[step])
