@@ -50,7 +50,8 @@ class PodWorker:
     """What the kubelet knows of one pod."""
 
     __slots__ = (
-        "delete", "deleted", "facts", "known", "pod", "removed", "revision", "task", "wanted",
+        "delete", "deleted", "facts", "known", "pod", "removed", "revision", "task", "unread",
+        "wanted",
     )  # fmt: skip
 
     def __init__(self, pod: Pod, facts: PodFacts) -> None:
@@ -63,6 +64,8 @@ class PodWorker:
         self.deleted = False
         self.removed = False
         self.task: asyncio.Task[None] | None = None
+        self.unread = False
+        """The watch showed a status while a write was under way: `known` may lag behind it."""
 
 
 class Kubelet:
@@ -165,7 +168,11 @@ class Kubelet:
             worker.revision = revision
             if worker.task is None:
                 worker.known = api_status(pod)
+            else:
+                worker.unread = True
         elif not _asks_anew(before, pod):
+            if revision == worker.revision:
+                self._read_back(worker)
             return
         self._advance(worker, own_change=_asks_anew(before, pod))
 
@@ -206,6 +213,18 @@ class Kubelet:
         elif worker.task is None and status_patch(worker.known, worker.wanted) is not None:
             self._reconcile_later(worker)
 
+    def _read_back(self, worker: PodWorker) -> None:
+        """The API's status after an own write: others may have changed it just before."""
+        if worker.task is not None:
+            worker.unread = True
+            return
+        if worker.removed or _revision(worker.pod) < worker.revision:
+            return  # the watch is still to show what was written
+        worker.unread = False
+        worker.known = api_status(worker.pod)
+        if status_patch(worker.known, worker.wanted) is not None:
+            self._reconcile_later(worker)
+
     def _reconcile_later(self, worker: PodWorker) -> None:
         """Somebody else changed the status: put it right at the next full pass."""
         due_s = self._clock.monotonic_s() + self._rng.uniform(0.0, RECONCILE_S)
@@ -240,7 +259,9 @@ class Kubelet:
                     async with self._writes:
                         more = await self._write_once(worker)
                 except (NotFound, Conflict):
-                    return  # another object by now, or none: the watch will tell
+                    # Another object by now, or none: the watch will tell. If not, look again.
+                    self._reconcile_later(worker)
+                    return
                 except Invalid as error:
                     _log.error("status_refused", pod=_name(worker), error=error.message)
                     return
@@ -258,6 +279,8 @@ class Kubelet:
                     return
         finally:
             worker.task = None
+            if worker.unread:
+                self._read_back(worker)
 
     async def _write_once(self, worker: PodWorker) -> bool:
         """One request; False if there was nothing to write."""
@@ -277,18 +300,10 @@ class Kubelet:
             worker.known = patched(worker.known, wanted)
             return True
         if worker.delete and not worker.deleted:
+            await self._client.delete(
+                PODS, metadata.name, metadata.namespace, grace_period_s=0, uid=metadata.uid
+            )
             worker.deleted = True
-            try:
-                await self._client.delete(
-                    PODS,
-                    metadata.name,
-                    metadata.namespace,
-                    grace_period_s=0,
-                    uid=metadata.uid,
-                )
-            except TransportError:
-                worker.deleted = False
-                raise
         return False
 
     # --- small things ---

@@ -255,6 +255,29 @@ def test_a_pod_marked_not_ready_by_others_is_put_right_within_ten_seconds() -> N
     with_agent(test)
 
 
+def test_what_others_write_just_before_an_own_write_is_put_right() -> None:
+    """Neither write answers the other: the kubelet's patch does not mention what changed."""
+
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        def meddle(method: str, path: str) -> None:
+            if (method, path) == ("PATCH", f"{POD}/status"):
+                api.refuse = lambda _m, _p: None
+                api.change(POD, lambda tree: tree["status"].update(message="from outside"))
+
+        api.refuse = meddle
+        api.put(POD, a_pod())
+        await clock.sleep(0.5)
+        assert ready(api) == "True"
+        assert api.objects[POD]["status"]["message"] == "from outside"
+        await clock.sleep(10.5)
+        assert "message" not in api.objects[POD]["status"]
+        patches = api.requests[f"PATCH {POD}/status"]
+        await clock.sleep(60)
+        assert api.requests[f"PATCH {POD}/status"] == patches == 2
+
+    with_agent(test)
+
+
 def test_a_removed_pod_gets_no_more_writes_and_frees_its_address() -> None:
     async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
         api.put(POD, a_pod(annotations={"kubeherd.io/stop-delay-seconds": "99"}))
@@ -381,6 +404,21 @@ def test_a_refused_write_is_tried_again() -> None:
         api.put(POD, a_pod())
         await clock.sleep(10)
         assert ready(api) == "True"
+
+    with_agent(test)
+
+
+def test_the_last_delete_is_asked_for_until_it_is_done() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        api.put(POD, a_pod())
+        await clock.sleep(0.5)
+        api.refuse = lambda method, _: status(503, "Unavailable") if method == "DELETE" else None
+        api.change(POD, delete_gracefully)
+        await clock.sleep(60)
+        assert POD in api.objects
+        api.refuse = lambda _m, _p: None
+        await clock.sleep(25)
+        assert POD not in api.objects
 
     with_agent(test)
 
