@@ -8,7 +8,7 @@ from pathlib import Path
 from cluster.apiserver.http import HttpServer, tls_context
 from cluster.apiserver.server import ApiServer, attrs_of
 from cluster.runtime import process
-from cluster.runtime.clock import LoopClock
+from cluster.runtime.clock import Clock, LoopClock
 from cluster.runtime.process import Lifecycle, ProcessError
 from cluster.runtime.rng import Rng
 from cluster.store.engine import Engine, MemoryEngine, StoreError
@@ -35,13 +35,22 @@ def _engine(options: argparse.Namespace) -> Engine:
     return SqliteEngine(options.dir / "store.db")
 
 
+def chance(seed: int | None, clock: Clock) -> Rng:
+    """The chance of one life of the server.
+
+    No two lives share it, not even with one seed: uids and generated names must never come again.
+    """
+    return Rng(seed).child(clock.now().isoformat())
+
+
 async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     """Open the store, serve until asked to stop, commit what is staged, close.
 
     ProcessError for a taken port, missing certificates, or a store that cannot be opened.
     """
     tls = tls_context(options.dir / "pki")
-    clock, rng = LoopClock(options.speed), Rng(options.seed)
+    clock = LoopClock(options.speed)
+    rng = chance(options.seed, clock)
     store = Store(_engine(options), attrs_of)
     try:
         async with running(store):

@@ -65,6 +65,8 @@ async def test_api_server_killed_during_writes(herd, daemonset):
     stored = {item.metadata.name: item.metadata.resource_version for item in listed}
     acknowledged = {n: v for writer in writers for n, v in writer.acknowledged.items()}
     assert acknowledged.items() <= stored.items()
+    uids = {item.metadata.uid for item in listed}
+    assert len(uids) == len(listed), "a uid was given out twice"
     assert len(set(acknowledged.values())) == len(acknowledged), "a revision was given out twice"
     await herd.until_running("web", "node-0", "node-1", "node-2")
 

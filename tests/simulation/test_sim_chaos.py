@@ -44,7 +44,7 @@ async def strike(cluster: SimulatedCluster, chance: Rng) -> str:
 
 
 async def invariants_hold(cluster: SimulatedCluster) -> bool:
-    """Exactly one ready pod of the newest template on every node, none elsewhere."""
+    """Exactly one ready pod of the newest template on every node, none elsewhere or going."""
     daemonset = await cluster.daemonset("agent")
     image = daemonset.spec.template["spec"]["containers"][0]["image"]
     pods = await cluster.pods()
@@ -52,6 +52,7 @@ async def invariants_hold(cluster: SimulatedCluster) -> bool:
         rolled_out(daemonset)
         and sorted(p.spec.node_name for p in pods) == sorted(await cluster.nodes())
         and all(p.ready and p.spec.containers[0].image == image for p in pods)
+        and not any(p.metadata.deletion_timestamp for p in pods)
     )
 
 
