@@ -16,7 +16,7 @@ from cluster.api import kinds, schemas
 from cluster.api.jsontypes import JsonObject
 from cluster.apiserver.discovery import Document
 from cluster.apiserver.negotiation import clauses, not_acceptable
-from cluster.apiserver.openapi import definitions, paths
+from cluster.apiserver.openapi import definitions, paths, protobuf
 
 __all__ = ["document"]
 
@@ -30,13 +30,16 @@ _V2_TYPES = frozenset({"application/json", "application/*", "*/*"})
 def document(path: str, query: Mapping[str, str], accept: str = "") -> Document | None:
     """The document at ``/openapi/v2``, ``/openapi/v3`` or ``/openapi/v3/<group-version>``.
 
-    None if there is none; NotAcceptable (406) if the client takes only protobuf. With a ``hash``
-    in `query` that is not the current one the answer must not be cached for ever.
+    None if there is none; NotAcceptable (406) if the client takes no form that there is. With a
+    ``hash`` in `query` that is not the current one the answer must not be cached for ever.
     """
     if path == "/openapi/v2":
-        if not any(clause.media_type in _V2_TYPES for clause in clauses(accept)):
-            raise not_acceptable()
-        return _v2()
+        for clause in clauses(accept):
+            if clause.media_type in protobuf.MEDIA_TYPES:
+                return _v2_protobuf()
+            if clause.media_type in _V2_TYPES:
+                return _v2()
+        raise not_acceptable()
     if path.rstrip("/") == "/openapi/v3":
         return _index()
     name = path.removeprefix("/openapi/v3/")
@@ -98,12 +101,21 @@ def _v3(name: str) -> Document:
     return Document(orjson.dumps(tree), "application/json", f'"{_hash(name)}"')
 
 
-@cache
-def _v2() -> Document:
-    tree = {
+def _v2_tree() -> JsonObject:
+    return {
         "swagger": "2.0",
         "info": _INFO,
         "paths": {},
         "definitions": {key: definitions.v2(key) for key in sorted(schemas.raw())},
     }
-    return Document(orjson.dumps(tree), "application/json", f'"{_hash("v2")}"')
+
+
+@cache
+def _v2() -> Document:
+    return Document(orjson.dumps(_v2_tree()), "application/json", f'"{_hash("v2")}"')
+
+
+@cache
+def _v2_protobuf() -> Document:
+    body = protobuf.encode(_v2_tree())
+    return Document(body, protobuf.MEDIA_TYPES[1], f'"{_hash("v2-protobuf")}"')

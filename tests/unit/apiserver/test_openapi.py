@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from cluster.api.errors import NotAcceptable
+from cluster.api.protobuf import _wire_fields
 from cluster.apiserver import openapi
 from cluster.apiserver.discovery import Document
 
@@ -122,7 +123,7 @@ def test_operation_ids_are_unique(apps: Any) -> None:
     assert len(found) == len(set(found))
 
 
-def test_version_2_is_json_only() -> None:
+def test_version_2_in_json() -> None:
     tree = json.loads(get("/openapi/v2").body)
     definition = tree["definitions"]["io.k8s.api.apps.v1.DaemonSet"]
     assert definition["properties"]["spec"]["$ref"] == (
@@ -130,4 +131,30 @@ def test_version_2_is_json_only() -> None:
     )
     assert definition["x-kubernetes-group-version-kind"]
     with pytest.raises(NotAcceptable):
-        get("/openapi/v2", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
+        get("/openapi/v2", "application/xml")
+
+
+def test_version_2_in_protobuf_is_what_kubectl_reads() -> None:
+    found = get("/openapi/v2", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
+    assert found.content_type == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+    document = dict(_wire_fields(found.body))
+    assert document[1] == b"2.0"
+    definitions = {}
+    for _, entry in _wire_fields(document[9]):
+        name, schema = dict(_wire_fields(entry)).values()
+        definitions[name.decode()] = list(_wire_fields(schema))
+    tree = json.loads(get("/openapi/v2").body)["definitions"]
+    assert definitions.keys() == tree.keys()
+    name = "io.k8s.api.apps.v1.DaemonSetSpec"
+    schema = dict(definitions[name])
+    assert schema[4].decode() == tree[name]["description"]
+    assert [value.decode() for number, value in definitions[name] if number == 19] == (
+        tree[name]["required"]
+    )
+    properties = [dict(_wire_fields(entry)) for _, entry in _wire_fields(schema[25])]
+    assert [entry[1].decode() for entry in properties] == list(tree[name]["properties"])
+    kinds = dict(_wire_fields(dict(definitions["io.k8s.api.apps.v1.DaemonSet"])[31]))
+    assert kinds[1] == b"x-kubernetes-group-version-kind"
+    assert json.loads(dict(_wire_fields(kinds[2]))[2]) == [
+        {"group": "apps", "kind": "DaemonSet", "version": "v1"}
+    ]
