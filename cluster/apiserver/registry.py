@@ -7,13 +7,12 @@ validation, validating admission, store. Invariants: the steps between `Store.he
 point); on any refusal nothing is stored; an object that would not change is not written.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.api import codecs, errors, fields, names, validation
-from cluster.api.errors import Cause
+from cluster.api.errors import ApiError, Cause
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import Resource
 from cluster.apiserver import deletion, tracking
@@ -31,7 +30,6 @@ _WIPED = (
     "creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink",
 )  # fmt: skip
 _GENERATE_TRIES = 8
-_COMMIT_TIMEOUT_S = 34.0  # real seconds: what a disk takes does not follow --speed
 _FORCED = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "uid")
 
 
@@ -77,7 +75,12 @@ class Registry:
         self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext
     ) -> Written:
         """Store a new object from a decoded, defaulted tree in the served version."""
-        return await self._commit(kind, self.stage_create(kind, namespace, tree, ctx))
+        try:
+            pending = self.stage_create(kind, namespace, tree, ctx)
+        except ApiError:
+            await self._settled(kind, namespace, (tree.get("metadata") or {}).get("name", ""))
+            raise
+        return await self._commit(kind, pending)
 
     def stage_create(
         self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext
@@ -146,13 +149,18 @@ class Registry:
         record = self.store.head(kind.key, namespace, name)
         if record is None:
             if on_missing is None:
+                await self._settled(kind, namespace, name)
                 raise errors.not_found(kind.resource, name)
             return await self.create(kind, namespace, on_missing(), ctx)
         old = kind.served(record.load())
-        new = transform(kind.served(record.load()))
-        pending = self._stage_update(
-            kind, record, old, new, ctx, prepare or kind.strategy.prepare_update, conditional
-        )
+        try:
+            new = transform(kind.served(record.load()))
+            pending = self._stage_update(
+                kind, record, old, new, ctx, prepare or kind.strategy.prepare_update, conditional
+            )
+        except ApiError:
+            await self._settled(kind, namespace, name)
+            raise
         return await self._commit(kind, pending)
 
     def _stage_update(
@@ -190,7 +198,7 @@ class Registry:
         if deletion.finished(resource, new):
             return self._remove(kind, namespace, name, new, ctx)
         if new == old:
-            return Pending(Written(record.json, tree=old), None)
+            return self._unchanged(kind, record, old)
         return self._put(kind, namespace, name, new, ctx)
 
     # --- delete ---
@@ -204,7 +212,12 @@ class Registry:
         ctx: RequestContext,
     ) -> Written:
         """Delete an object as far as its finalizers and grace period let it."""
-        return await self._commit(kind, self.stage_delete(kind, namespace, name, options, ctx))
+        try:
+            pending = self.stage_delete(kind, namespace, name, options, ctx)
+        except ApiError:
+            await self._settled(kind, namespace, name)
+            raise
+        return await self._commit(kind, pending)
 
     def stage_delete(
         self,
@@ -226,7 +239,7 @@ class Registry:
         deletion.check_preconditions(kind.resource, tree, options)
         plan = deletion.plan(kind.storage, tree, options, ctx.now)
         if plan.action is Action.NOTHING:
-            return Pending(Written(record.json, tree=plan.tree), None)
+            return self._unchanged(kind, record, plan.tree)
         if plan.action is Action.MARK:
             return self._put(kind, namespace, name, plan.tree, ctx)
         if plan.action is Action.MARK_AND_REMOVE:
@@ -234,6 +247,11 @@ class Registry:
         return self._remove(kind, namespace, name, plan.tree, ctx)
 
     # --- the store ---
+
+    def _unchanged(self, kind: ServedKind, record: Record, tree: JsonObject) -> "Pending":
+        """Nothing to write; but what is answered must be durable before it is told."""
+        staged = self.store.staged(kind.key, record.namespace, record.name)
+        return Pending(Written(record.json, tree=tree), staged)
 
     def _put(
         self,
@@ -266,18 +284,26 @@ class Registry:
         staged = self.store.delete(kind.key, namespace, name, _encoder(stored))
         return Pending(Written(b"", removed=True), staged)
 
+    async def _settled(self, kind: ServedKind, namespace: str, name: str) -> None:
+        """A refusal tells what there is, too: let that become durable before it is told."""
+        staged = self.store.staged(kind.key, namespace, name)
+        if staged is not None:
+            await self._durable(staged)
+
+    async def _durable(self, staged: Staged) -> None:
+        try:
+            await self.store.committed(staged)
+        except TimeoutError:
+            raise errors.Timeout(
+                "Timeout: request did not complete within requested timeout"
+            ) from None
+
     async def _commit(self, kind: ServedKind, pending: "Pending") -> Written:
         if pending.staged is None:
             return pending.written
         if kind.resource.group == RBAC_GROUP:
             self.on_rbac_change()
-        try:
-            async with asyncio.timeout(_COMMIT_TIMEOUT_S):
-                await self.store.committed(pending.staged)
-        except TimeoutError:
-            raise errors.Timeout(
-                "Timeout: request did not complete within requested timeout"
-            ) from None
+        await self._durable(pending.staged)
         if kind.resource.group == RBAC_GROUP:
             self.on_rbac_change()
         pending.written.json = pending.staged.record.json

@@ -30,6 +30,9 @@ MAX_GROUP = 1_000
 MAX_STAGED = 20_000
 """Writes that may wait for their commit; beyond it the store says that it cannot keep up."""
 
+COMMIT_TIMEOUT_S = 34.0
+"""How long a writer waits for its commit, in real seconds: disks do not follow --speed."""
+
 OLD_LISTS_KEPT = 4
 """Lists of the past that are kept for the next page of their readers."""
 
@@ -144,6 +147,13 @@ class Store:
             return self._keyspace.get(resource_key, namespace, name)
         return None if staged.event.type is EventType.DELETED else staged.record
 
+    def staged(self, resource_key: str, namespace: str, name: str) -> Staged | None:
+        """The newest write of this object that is not committed yet, or None.
+
+        An answer that tells what `head` showed has to wait for it: it may still vanish.
+        """
+        return self._head.get((resource_key, namespace, name))
+
     def put(
         self,
         resource_key: str,
@@ -193,12 +203,21 @@ class Store:
         self._wake.set()
         return staged
 
-    async def committed(self, staged: Staged) -> Record:
-        """Return when the write is durable and visible; ServiceUnavailable if it was not kept."""
+    async def committed(self, staged: Staged, timeout_s: float = COMMIT_TIMEOUT_S) -> Record:
+        """Return when the write is durable and visible.
+
+        ServiceUnavailable if it was not kept; TimeoutError if that is not known after `timeout_s`
+        real seconds.
+        """
         if not staged.done:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            waiter: asyncio.Future[None] = loop.create_future()
             staged.waiters.append(waiter)
-            await waiter
+            giving_up = loop.call_later(timeout_s, _give_up, waiter)
+            try:
+                await waiter
+            finally:
+                giving_up.cancel()
         if staged.error is not None:
             raise ServiceUnavailable(str(staged.error))
         return staged.record
@@ -277,6 +296,11 @@ class Store:
     async def close(self) -> None:
         """Release the engine; after `run` has returned."""
         await self._engine.close()
+
+
+def _give_up(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError("the commit takes too long"))
 
 
 def _row(staged: Staged) -> Row:

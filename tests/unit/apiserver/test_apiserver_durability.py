@@ -1,0 +1,101 @@
+"""What is answered is durable: no answer shows a write that a crash could still take back."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from apicluster import MERGE, Cluster, config_map
+
+from cluster.apiserver.server import ApiServer, attrs_of
+from cluster.runtime.clock import LoopClock
+from cluster.runtime.rng import Rng
+from cluster.store.engine import MemoryEngine, Row, StoreError
+from cluster.store.store import Store, running
+
+CMS = "/api/v1/namespaces/default/configmaps"
+
+
+class SlowDisk(MemoryEngine):
+    """Commits only while `open_gate` is set; with `broken` set it then refuses."""
+
+    def __init__(self) -> None:
+        self.open_gate = asyncio.Event()
+        self.open_gate.set()
+        self.broken = False
+
+    async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
+        await self.open_gate.wait()
+        if self.broken:
+            raise StoreError("disk full")
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_a_refusal_waits_for_the_write_that_it_tells_of(broken: bool) -> None:
+    disk, clock = SlowDisk(), LoopClock()
+    async with running(Store(disk, attrs_of)) as store:
+        api = ApiServer(store, clock, Rng(1))
+        await api.bootstrap()
+        cluster = Cluster(api, store, clock)
+        await cluster.post(CMS, config_map("old"))
+        stale = config_map("old")
+        stale["metadata"]["resourceVersion"] = "1"
+        disk.open_gate.clear()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(cluster.post(CMS, config_map("new")))
+            tasks.create_task(cluster.delete(f"{CMS}/old"))
+            await asyncio.sleep(0)
+            refused = [
+                tasks.create_task(cluster.post(CMS, config_map("new"))),
+                tasks.create_task(cluster.delete(f"{CMS}/old")),
+                tasks.create_task(cluster.patch(f"{CMS}/old", {"data": {}}, MERGE)),
+                tasks.create_task(
+                    cluster.put(
+                        f"{CMS}/new", {**stale, "metadata": {"name": "new", "resourceVersion": "1"}}
+                    )
+                ),
+            ]
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not any(task.done() for task in refused)
+            disk.broken = broken
+            disk.open_gate.set()
+        disk.broken = False
+        codes = [task.result().status for task in refused]
+        assert codes == ([503] * 4 if broken else [409, 404, 404, 409])
+
+
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize(
+    ("method", "body", "done"),
+    [
+        ("PATCH", {"data": {"k": "new"}}, 200),
+        ("DELETE", None, 200),
+    ],
+)
+async def test_a_request_that_changes_nothing_waits_for_the_write_that_it_shows(
+    method: str, body: object, done: int, broken: bool
+) -> None:
+    disk, clock = SlowDisk(), LoopClock()
+    async with running(Store(disk, attrs_of)) as store:
+        api = ApiServer(store, clock, Rng(1))
+        await api.bootstrap()
+        cluster = Cluster(api, store, clock)
+        stuck = config_map("a", k="old")
+        stuck["metadata"]["finalizers"] = ["example.com/hold"]
+        await cluster.post(CMS, stuck)
+        before = store.revision
+        disk.open_gate.clear()
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(cluster.call(method, f"{CMS}/a", body, content_type=MERGE))
+            await asyncio.sleep(0)
+            again = tasks.create_task(cluster.call(method, f"{CMS}/a", body, content_type=MERGE))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not first.done()
+            assert not again.done()
+            disk.broken = broken
+            disk.open_gate.set()
+        wanted = 503 if broken else done
+        assert first.result().status == again.result().status == wanted
+        assert store.revision == (before if broken else before + 1)
+        disk.broken = False
