@@ -309,9 +309,15 @@ def _checked_scalar(value: JsonValue, field: Field, names: str, struct: str) -> 
     raise _Refused(_mismatch(value, field, names, struct))
 
 
+_INTEGERS = frozenset({FieldType.INT32, FieldType.INT64, FieldType.INT_OR_STRING})
+
+
 def _mismatch(value: JsonValue, field: Field, names: str, struct: str) -> str:
     """Go's text for a value of the wrong type (golden case selector-mismatch)."""
-    text = f"json: cannot unmarshal {json_type_of(value)} into Go "
+    shown = json_type_of(value)
+    if shown == "number" and field.type in _INTEGERS:
+        shown = f"number {value}"  # a number, but not one that fits the type
+    text = f"json: cannot unmarshal {shown} into Go "
     if field.type in (FieldType.TIME, FieldType.MICRO_TIME, FieldType.INT_OR_STRING):
         inner = "int32" if field.type is FieldType.INT_OR_STRING else "string"
         return f"{text}value of type {inner}"  # these types decode themselves

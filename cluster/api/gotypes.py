@@ -62,7 +62,7 @@ _NAMED: dict[tuple[str, str], str] = {
 
 
 def json_type_of(value: JsonValue) -> str:
-    """What Go calls a JSON value: ``bool``, ``string``, ``array``, ``object``, ``number 1.5``."""
+    """What Go calls a JSON value: ``bool``, ``string``, ``array``, ``object``, ``number``."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -70,7 +70,7 @@ def json_type_of(value: JsonValue) -> str:
     if isinstance(value, str):
         return "string"
     if isinstance(value, int | float):
-        return f"number {value}"
+        return "number"
     return "array" if isinstance(value, list) else "object"
 
 

@@ -11,10 +11,11 @@ from typing import TypeAlias
 from cluster.api import apply, codecs, decoding, defaults, errors, patches
 from cluster.api.errors import Cause
 from cluster.api.goformat import plain, quoted
+from cluster.api.gotypes import json_type_of
 from cluster.api.jsontypes import JsonObject, JsonValue
 from cluster.apiserver.context import FieldValidation, RequestContext
 from cluster.apiserver.handlers.services import Call
-from cluster.apiserver.handlers.writes import preparation, written_response
+from cluster.apiserver.handlers.writes import check_name, preparation, written_response
 from cluster.apiserver.messages import ApiResponse
 from cluster.apiserver.responses import object_response
 
@@ -93,12 +94,17 @@ def _transform(call: Call, media_type: str, ctx: RequestContext) -> Transform:
         why = error.message.removeprefix("couldn't get version/kind; json parse error: ")
         raise errors.BadRequest(f"error decoding patch: {why}") from None
     if media_type != JSON_PATCH and not isinstance(body, dict):
-        raise errors.BadRequest("error decoding patch: json: cannot unmarshal into Go value")
+        raise errors.BadRequest(
+            f"error decoding patch: json: cannot unmarshal {json_type_of(body)} into Go value of "
+            "type map[string]interface {}"
+        )
 
     def transform(old: JsonObject) -> JsonObject:
         patched = _patched(call, media_type, old, body)
         shown = _Shown(media_type, body, patched)
-        return _decoded(call, patched, ctx, shown)
+        tree = _decoded(call, patched, ctx, shown)
+        check_name(tree, call.route.name)
+        return tree
 
     return transform
 
@@ -186,13 +192,8 @@ class _Apply:
             f'{resource.kind} in version "{resource.version}" cannot be handled as a '
             f"{resource.kind}: ",
         )
-        meta = tree.setdefault("metadata", {})
-        name = meta.setdefault("name", call.route.name)
-        if name != call.route.name:
-            raise errors.BadRequest(
-                f"the name of the object ({name}) does not match the name on the URL "
-                f"({call.route.name})"
-            )
+        tree.setdefault("metadata", {}).setdefault("name", call.route.name)
+        check_name(tree, call.route.name)
         self._applied = tree
 
     def update(self, old: JsonObject) -> JsonObject:

@@ -33,18 +33,26 @@ async def create(call: Call) -> ApiResponse:
     return written_response(call, written, ctx)
 
 
+def check_name(tree: JsonObject, name: str) -> None:
+    """400 unless the object has the name that the URL gives it."""
+    own = tree["metadata"].get("name", "")
+    if not own:
+        raise errors.BadRequest(
+            f"the name of the object ({name} based on URL) was undeterminable: name must be "
+            "provided"
+        )
+    if own != name:
+        raise errors.BadRequest(
+            f"the name of the object ({own}) does not match the name on the URL ({name})"
+        )
+
+
 async def update(call: Call) -> ApiResponse:
     """200 and the changed object, or 201 for kinds that a PUT may create."""
     ctx = call.context()
     route = call.route
     tree = call.decode(ctx)
-    name = tree["metadata"].get("name", "")
-    if not name:
-        raise errors.BadRequest("name must be provided")
-    if name != route.name:
-        raise errors.BadRequest(
-            f"the name of the object ({name}) does not match the name on the URL ({route.name})"
-        )
+    check_name(tree, route.name)
     creates = call.kind.strategy.allows_create_on_update and route.subresource is None
     written = await call.services.registry.update(
         call.kind,

@@ -54,7 +54,7 @@ def test_wrong_type_inside_a_map_names_the_struct_and_the_path() -> None:
         ({"hostNetwork": "yes"}, ("string", "PodSpec", "hostNetwork", "bool")),
         ({"priority": 2**31}, ("number 2147483648", "PodSpec", "priority", "int32")),
         ({"priority": 1.5}, ("number 1.5", "PodSpec", "priority", "int32")),
-        ({"containers": [{"name": 1}]}, ("number 1", "Container", "containers.name", "string")),
+        ({"containers": [{"name": 1}]}, ("number", "Container", "containers.name", "string")),
         ({"restartPolicy": []}, ("array", "PodSpec", "restartPolicy", "v1.RestartPolicy")),
         ({"nodeSelector": "a"}, ("string", "PodSpec", "nodeSelector", "map[string]string")),
         ({"securityContext": 3}, ("number 3", "PodSpec", "securityContext", "v1.PodSecurityContext")),  # noqa: E501
