@@ -60,6 +60,7 @@ class LeaderElector:
         self._seen_at_s = 0.0
         self._lease: Lease | None = None
         self._renewed_s = 0.0
+        self._failing = False
 
     async def acquire(self) -> None:
         """Return when this candidate holds the lease."""
@@ -83,8 +84,9 @@ class LeaderElector:
                 _log.warning("lease_lost", lease=LEASE_NAME, why="not renewed in time")
                 return
             if unrenewed_s >= RETRY_PERIOD_S:
-                answer = await self._renew_within(RENEW_DEADLINE_S - unrenewed_s)
-                late = started_s - self._renewed_s > RENEW_DEADLINE_S
+                last_try_s = min(RETRY_PERIOD_S, LEASE_DURATION_S - unrenewed_s)
+                answer = await self._renew_within(max(RENEW_DEADLINE_S - unrenewed_s, last_try_s))
+                late = self._clock.monotonic_s() - self._renewed_s >= RENEW_DEADLINE_S
                 if answer is _Answer.TAKEN or (answer is _Answer.UNKNOWN and late):
                     _log.warning("lease_lost", lease=LEASE_NAME, holder=self._holder())
                     return
@@ -102,7 +104,7 @@ class LeaderElector:
 
     async def _renew_within(self, timeout_s: float) -> _Answer:
         try:
-            return await self._clock.wait_for(self._try_to_hold(), max(RETRY_PERIOD_S, timeout_s))
+            return await self._clock.wait_for(self._try_to_hold(), timeout_s)
         except TimeoutError:
             return _Answer.UNKNOWN
 
@@ -110,15 +112,20 @@ class LeaderElector:
         started_s = self._clock.monotonic_s()
         try:
             answer = await self._attempt()
-            if answer is _Answer.HELD:
-                self._renewed_s = started_s
-            return answer
         except (Conflict, AlreadyExists, NotFound):
             self._lease = None
             return _Answer.UNKNOWN
         except (ApiError, TransportError) as error:
-            _log.info("lease_unreachable", error=str(error))
+            if not self._failing:
+                self._failing = True
+                _log.warning("lease_unreachable", lease=LEASE_NAME, error=str(error))
             return _Answer.UNKNOWN
+        if answer is _Answer.HELD:
+            self._renewed_s = started_s
+        if self._failing:
+            self._failing = False
+            _log.info("lease_reachable", lease=LEASE_NAME)
+        return answer
 
     async def _attempt(self) -> _Answer:
         lease = self._lease

@@ -2,13 +2,21 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
+import pytest
+import virtualtime
+from daemonset_world import EPOCH
 from scripted_transport import Answer, ScriptedTransport
+from structlog.testing import capture_logs
 
 from cluster.api import errors
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import LEASES
 from cluster.client.client import ApiClient
+from cluster.client.transport import TransportError, TransportResponse
+from cluster.runtime.clock import VirtualClock
 from cluster.runtime.rng import Rng
 from controller import identity
 from controller.leader import LEASE_DURATION_S, LeaderElector
@@ -54,8 +62,6 @@ class StepClock:
 
     def now(self) -> object:
         from datetime import timedelta  # noqa: PLC0415
-
-        from daemonset_world import EPOCH  # noqa: PLC0415 - one constant
 
         return EPOCH + timedelta(seconds=self.time_s)
 
@@ -129,7 +135,52 @@ async def test_hold_ends_before_the_lease_expires_when_it_cannot_be_renewed() ->
     await first.acquire()
     server.down = True
     await first.hold()
-    assert 10 < clock.time_s < LEASE_DURATION_S
+    assert 10 <= clock.time_s < LEASE_DURATION_S
+
+
+@pytest.mark.parametrize("answer_s", [0.0, 3.7, 5.9, 100.0])
+@pytest.mark.parametrize("down_at_s", [1.0, 2.5, 9.0])
+def test_hold_never_outlasts_the_lease_however_slowly_the_server_fails(
+    down_at_s: float, answer_s: float
+) -> None:
+    """From the last renewal that the server may have seen: that is what others wait 15 s from."""
+
+    async def held_s() -> float:
+        server, clock = LeaseServer(), VirtualClock(EPOCH)
+        transport = ScriptedTransport(server)
+        client = ApiClient(transport, clock, private_features=False)
+        first = LeaderElector(client, clock, Rng(1), identity="a")
+        await first.acquire()
+        request, renewed_s = transport.request, [clock.monotonic_s()]
+
+        async def slow(method: str, path: str, **options: Any) -> TransportResponse:
+            if clock.monotonic_s() < down_at_s:
+                renewed_s.append(clock.monotonic_s())
+                return await request(method, path, **options)
+            await clock.sleep(answer_s)
+            raise TransportError("down")
+
+        transport.request = slow  # type: ignore[method-assign]
+        await first.hold()
+        return clock.monotonic_s() - renewed_s[-1]
+
+    assert 10 <= virtualtime.run(held_s()) <= LEASE_DURATION_S
+
+
+def test_a_lost_server_is_logged_once() -> None:
+    async def logged() -> list[str]:
+        server, clock = LeaseServer(), VirtualClock(EPOCH)
+        server.down = True
+        client = ApiClient(ScriptedTransport(server), clock, private_features=False)
+        first = LeaderElector(client, clock, Rng(1), identity="a")
+        with capture_logs() as logs, suppress(TimeoutError):
+            await clock.wait_for(first.acquire(), 60)
+        server.down = False
+        with capture_logs() as later:
+            await first.acquire()
+        return [entry["event"] for entry in [*logs, *later]]
+
+    assert virtualtime.run(logged()) == ["lease_unreachable", "lease_reachable", "leading"]
 
 
 async def test_hold_survives_a_short_outage() -> None:
