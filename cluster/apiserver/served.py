@@ -20,6 +20,11 @@ _META_ORDER = (
     "annotations", "ownerReferences", "finalizers", "managedFields",
 )  # fmt: skip
 
+_DEPRECATIONS = {
+    "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
+    "endpoints": ("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServedKind:
@@ -33,6 +38,8 @@ class ServedKind:
     list_kind: str
     to_served: Converter | None
     to_stored: Converter | None
+    deprecation: str
+    """What every answer warns of, or "" (k8s.io/api/core/v1: lifecycle of the two old kinds)."""
 
     @property
     def definition(self) -> Definition:
@@ -73,6 +80,7 @@ def _served(resource: Resource) -> ServedKind:
         list_kind=f"{resource.kind}List",
         to_served=both[0] if both else None,
         to_stored=both[1] if both else None,
+        deprecation=_DEPRECATIONS.get(resource.group_resource, ""),
     )
 
 

@@ -14,6 +14,7 @@ import orjson
 import structlog
 
 from cluster.api import errors, fields, kinds
+from cluster.api.batch import PATH as BATCH_PATH
 from cluster.api.errors import ApiError
 from cluster.api.jsontypes import JsonObject
 from cluster.apiserver import bootstrap, discovery, routing, served, watching
@@ -21,6 +22,7 @@ from cluster.apiserver.authz import Attributes, Authorizer
 from cluster.apiserver.authz.attributes import refusal_text
 from cluster.apiserver.authz.authorizer import SUPERUSERS
 from cluster.apiserver.handlers import (
+    batch,
     binding,
     connect,
     eviction,
@@ -39,7 +41,7 @@ from cluster.apiserver.messages import ApiRequest, ApiResponse, WatchResponse
 from cluster.apiserver.metrics import Metrics
 from cluster.apiserver.negotiation import Media
 from cluster.apiserver.registry import Registry
-from cluster.apiserver.responses import error_response
+from cluster.apiserver.responses import error_response, warning_header
 from cluster.apiserver.routing import Route, UnknownPath
 from cluster.runtime.clock import Clock
 from cluster.runtime.rng import Rng
@@ -159,6 +161,8 @@ class ApiServer:
                 self._authorize_path(request)
                 raise
             return await self._resource(request, route)
+        if path == BATCH_PATH:
+            return await batch.answer(request, self.handle)
         return self._document(request)
 
     async def _resource(self, request: ApiRequest, route: Route) -> Response:
@@ -166,8 +170,14 @@ class ApiServer:
             raise errors.ServiceUnavailable("the server is shutting down")
         if SUPERUSERS not in request.user.groups:
             self._authorize(request, route)
-        one = call(self.services, request, route, served.of(route.resource))
-        return await _handler(route)(one)
+        kind = served.of(route.resource)
+        response = await _handler(route)(call(self.services, request, route, kind))
+        if kind.deprecation:
+            own = warning_header([kind.deprecation])
+            given = response.headers.get("Warning")
+            warning = f"{own}, {given}" if given else own
+            response.headers = {**response.headers, "Warning": warning}
+        return response
 
     def _authorize(self, request: ApiRequest, route: Route) -> None:
         name = route.name

@@ -443,3 +443,14 @@ async def test_routing(cluster: Cluster, method: str, path: str, status: int) ->
 async def test_head_is_like_get(cluster: Cluster) -> None:
     answer = await cluster.call("HEAD", "/api/v1/namespaces/default", user=ADMIN)
     assert answer.status == 200
+
+
+async def test_deprecated_kinds_say_so(cluster: Cluster) -> None:
+    answer = await cluster.get("/api/v1/namespaces/default/endpoints")
+    assert answer.headers["Warning"] == (
+        '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
+    )
+    body = {"metadata": {"name": "e"}, "nosuch": 1}
+    answer = await cluster.post("/api/v1/namespaces/default/endpoints", body)
+    assert answer.headers["Warning"].endswith('EndpointSlice", 299 - "unknown field \\"nosuch\\""')
+    assert "Warning" not in (await cluster.get("/api/v1/namespaces/default/services")).headers
