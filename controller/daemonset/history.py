@@ -7,19 +7,14 @@ revision whose hash some pod carries is never deleted; an earlier template re-us
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import CONTROLLERREVISIONS
 from cluster.api.objects import ControllerRevision, DaemonSet, Pod
 from controller.daemonset.claim import owner_reference
+from controller.daemonset.gohash import template_hash
 from controller.daemonset.model import HASH_LABEL, Relabel, RevisionPatch
 
 DEFAULT_HISTORY_LIMIT = 10
-
-_FNV_OFFSET = 2166136261
-_FNV_PRIME = 16777619
-_SAFE_DIGITS = str.maketrans("0123456789", "456789bcdf")
 
 
 @dataclass(frozen=True)
@@ -32,17 +27,6 @@ class History:
     patches: Sequence[RevisionPatch] = ()
     duplicates: Sequence[ControllerRevision] = ()
     relabels: Sequence[Relabel] = field(default=())
-
-
-def template_hash(template: JsonObject, collision_count: int | None) -> str:
-    """FNV-1a (32 bit) over the canonical template and the collision count, in safe characters."""
-    data = msgspec.json.encode(template, order="deterministic")
-    if collision_count is not None:
-        data += (collision_count & 0xFFFFFFFF).to_bytes(4, "little") + bytes(4)
-    value = _FNV_OFFSET
-    for byte in data:
-        value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
-    return str(value).translate(_SAFE_DIGITS)
 
 
 def revision_hash(revision: ControllerRevision) -> str:

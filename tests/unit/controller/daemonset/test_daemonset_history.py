@@ -16,7 +16,6 @@ from daemonset_world import (
 )
 
 from cluster.api.objects import ControllerRevision, DaemonSetStatus
-from controller.daemonset import history
 from controller.daemonset.model import HASH_LABEL
 from controller.daemonset.template import Template, revision_data
 
@@ -45,24 +44,6 @@ def test_first_revision() -> None:
     assert metadata["ownerReferences"][0]["uid"] == ds.metadata.uid
     assert created["revision"] == 1
     assert created["data"] == Template(ds).data
-
-
-def test_the_hash_is_opaque_but_deterministic() -> None:
-    template = daemonset().spec.template
-    plain = history.template_hash(template, None)
-    assert plain == history.template_hash(dict(reversed(template.items())), None)
-    assert set(plain) <= set("456789bcdf")
-    assert len(plain) <= 10
-    others = {history.template_hash(template, count) for count in range(5)}
-    assert len(others | {plain}) == 6
-
-
-def test_fnv_1a_of_known_bytes() -> None:
-    value = 0x811C9DC5
-    for byte in b"{}":
-        value = ((value ^ byte) * 0x01000193) % 2**32
-    digits = "456789bcdf"
-    assert history.template_hash({}, None) == "".join(digits[int(d)] for d in str(value))
 
 
 def test_an_update_makes_the_next_revision_and_a_rollback_reuses_the_old_one() -> None:
