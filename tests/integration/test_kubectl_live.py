@@ -30,7 +30,7 @@ pytestmark = [
 
 
 async def kubectl(herd, *args: str) -> str:
-    """What kubectl prints; fails the test if it fails."""
+    """What kubectl prints on standard output (newer ones warn on the other); fails if it fails."""
     process = await asyncio.create_subprocess_exec(
         str(KUBECTL),
         "--kubeconfig",
@@ -38,12 +38,11 @@ async def kubectl(herd, *args: str) -> str:
         "--namespace=kube-system",
         *args,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        stderr=asyncio.subprocess.PIPE,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
-    text = output.decode()
-    assert process.returncode == 0, text
-    return text
+    output, errors = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, errors.decode()
+    return output.decode()
 
 
 async def test_rollout_and_rollback(herd):
