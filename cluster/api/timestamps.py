@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime
 
+_WHOLE_SECONDS = len("2006-01-02T15:04:05")
+
 
 def format_time(moment: datetime) -> str:
     """metav1.Time: ``2006-01-02T15:04:05Z``, whole seconds, UTC."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat()[:_WHOLE_SECONDS] + "Z"
 
 
 def format_micro_time(moment: datetime) -> str:

@@ -32,6 +32,9 @@ def test_duplicates_are_found_when_asked_for() -> None:
     assert found.tree == {"a": {"b": 2}, "l": [{"x": 1}, {"x": 3}]}
     assert found.strict_problems == ['duplicate field "a.b"', 'duplicate field "l[1].x"']
     assert codecs.decode_body(codecs.JSON, body).strict_problems == []
+    escaped = rb'{"a": "1:2", "a": "\u003a\u003a", "b": 1}'
+    found = codecs.decode_body(codecs.JSON, escaped, find_duplicates=True)
+    assert found.strict_problems == ['duplicate field "a"']
     yaml = codecs.decode_body(codecs.YAML, b"a: 1\na: 2\n", find_duplicates=True)
     assert yaml.tree == {"a": 2}
     assert len(yaml.strict_problems) == 1

@@ -142,6 +142,27 @@ async def test_a_failed_commit_leaves_nothing_behind_and_revisions_are_not_reuse
         ]
 
 
+class HangingEngine(MemoryEngine):
+    """Its commits wait for `free`."""
+
+    def __init__(self) -> None:
+        self.free = asyncio.Event()
+
+    async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
+        await self.free.wait()
+
+
+async def test_a_writer_does_not_wait_for_ever_and_its_write_is_not_lost() -> None:
+    engine = HangingEngine()
+    async with running(Store(engine, attrs_of)) as store:
+        staged = put(store, "a")
+        with pytest.raises(TimeoutError):
+            await store.committed(staged, timeout_s=0.001)
+        assert store.get("pods", "ns", "a") is None
+        engine.free.set()
+        assert await store.committed(staged) is store.get("pods", "ns", "a")
+
+
 async def test_sqlite_brings_back_objects_history_and_the_revision(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with running(Store(SqliteEngine(path), attrs_of)) as store:
