@@ -57,7 +57,7 @@ def test_wrong_type_inside_a_map_names_the_struct_and_the_path() -> None:
         ({"containers": [{"name": 1}]}, ("number", "Container", "containers.name", "string")),
         ({"restartPolicy": []}, ("array", "PodSpec", "restartPolicy", "v1.RestartPolicy")),
         ({"nodeSelector": "a"}, ("string", "PodSpec", "nodeSelector", "map[string]string")),
-        ({"securityContext": 3}, ("number", "PodSpec", "securityContext", "v1.PodSecurityContext")),  # noqa: E501
+        ({"securityContext": 3}, ("number", "PodSpec", "securityContext", "v1.PodSecurityContext")),
     ],
 )  # fmt: skip
 def test_wrong_types(spec: dict[str, Any], problem: tuple[str, str, str, str]) -> None:
