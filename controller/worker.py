@@ -2,7 +2,8 @@
 
 Every controller has the same one, so that back-off, logging and cancellation are the same. A
 reconcile returns None when it is done, or the nominal seconds after which to look again; raising
-means a retry with the queue's rate limit. Invariant: a key taken from the queue is given back.
+means a retry with the queue's rate limit. Invariants: a key taken from the queue is given back;
+trouble is logged once until it is over: once for a key, once for all while the server is away.
 """
 
 import asyncio
@@ -26,27 +27,59 @@ class ReconcileError(Exception):
 _log = structlog.get_logger(__name__)
 
 
+class Troubles:
+    """What one controller has said already about what does not work."""
+
+    def __init__(self, controller: str) -> None:
+        self.controller = controller
+        self._unreachable = False
+        self._failing: set[Hashable] = set()
+
+    def failed(self, key: Hashable, error: Exception) -> None:
+        """A reconcile raised what it may raise."""
+        if isinstance(error, TransportError):
+            if not self._unreachable:
+                self._unreachable = True
+                _log.warning("server_unreachable", controller=self.controller, error=str(error))
+        elif key not in self._failing:
+            self._failing.add(key)
+            _log.info(
+                "reconcile_failed", controller=self.controller, key=str(key), error=str(error)
+            )
+
+    def worked(self, key: Hashable) -> None:
+        """A reconcile went through."""
+        if self._unreachable:
+            self._unreachable = False
+            _log.info("server_reachable", controller=self.controller)
+        if key in self._failing:
+            self._failing.discard(key)
+            _log.info("reconcile_recovered", controller=self.controller, key=str(key))
+
+
 async def run_workers(
     queue: WorkQueue[K], reconcile: Reconcile[K], *, controller: str, workers: int = 2
 ) -> None:
     """Run `workers` loops over the queue until cancelled."""
+    troubles = Troubles(controller)
     async with asyncio.TaskGroup() as tasks:
         for number in range(workers):
-            tasks.create_task(_work(queue, reconcile, controller), name=f"{controller}-{number}")
+            tasks.create_task(_work(queue, reconcile, troubles), name=f"{controller}-{number}")
 
 
-async def _work(queue: WorkQueue[K], reconcile: Reconcile[K], controller: str) -> None:
+async def _work(queue: WorkQueue[K], reconcile: Reconcile[K], troubles: Troubles) -> None:
     while True:
         key = await queue.get()
         try:
             again_s = await reconcile(key)
         except (ReconcileError, ApiError, TransportError, TimeoutError) as error:
-            _log.info("reconcile_failed", controller=controller, key=str(key), error=str(error))
+            troubles.failed(key, error)
             queue.add_rate_limited(key)
         except Exception:  # top of the reconcile loop: one bad object must not stop the others
-            _log.exception("reconcile_crashed", controller=controller, key=str(key))
+            _log.exception("reconcile_crashed", controller=troubles.controller, key=str(key))
             queue.add_rate_limited(key)
         else:
+            troubles.worked(key)
             queue.forget(key)
             if again_s is not None:
                 queue.add_after(key, again_s)
