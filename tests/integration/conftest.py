@@ -10,10 +10,13 @@ that fulfils them. On a failure the logs of the processes are shown.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from e2e_framework import SPEED as E2E_SPEED
+from e2e_framework import Framework
+from kubernetes_asyncio import client, config
 
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import DAEMONSETS
@@ -130,6 +133,28 @@ async def herd(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     finally:
         await asyncio.to_thread(handle.down)
         _show_logs(handle)
+
+
+@pytest.fixture(scope="module")
+def e2e_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterHandle]:
+    """One cluster for all specs of a module, as in a run of upstream's suite."""
+    settings = lifecycle.new_settings(nodes=3, speed=E2E_SPEED, seed=1)
+    with ClusterHandle(tmp_path_factory.mktemp("e2e") / "herd", settings) as handle:
+        yield handle
+
+
+@pytest.fixture
+async def f(e2e_cluster: ClusterHandle) -> AsyncIterator[Framework]:
+    """A namespace on the module's cluster and clients for it; see `e2e_framework`."""
+    configuration = client.Configuration()
+    await config.load_kube_config(
+        str(e2e_cluster.rundir.kubeconfig), client_configuration=configuration
+    )
+    async with client.ApiClient(configuration) as api:
+        framework = Framework(api)
+        await framework.before_each("daemonsets")
+        yield framework
+        await framework.after_each()
 
 
 def _show_logs(handle: ClusterHandle) -> None:
