@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import virtualtime
-from fakeapi import EPOCH, FakeApi
+from fakeapi import FakeApi
 
 from cluster.api.jsontypes import JsonObject
 from cluster.client.client import ApiClient
@@ -19,13 +19,12 @@ Scenario = Callable[[FakeApi], Awaitable[None]]
 def play(*factories: Callable[[Context], Controller], scenario: Scenario) -> FakeApi:
     """Start the controllers on an empty cluster, play the scenario, stop them."""
 
-    async def main() -> FakeApi:
-        clock = VirtualClock(EPOCH)
+    async def main(clock: VirtualClock) -> FakeApi:
         api = FakeApi(clock)
         client = ApiClient(api, clock)
         await client.request("GET", "/apis")  # from here on the client knows that it may long-poll
         informers = Informers(client, clock, Rng(2))
-        context = api.context(informers, client)
+        context = Context(client, clock, Rng(1), informers, "host", root_ca_pem=b"CA\n")
         controllers = [make(context) for make in factories]
         async with asyncio.TaskGroup() as tasks:
             caches = tasks.create_task(informers.run())
@@ -38,7 +37,7 @@ def play(*factories: Callable[[Context], Controller], scenario: Scenario) -> Fak
                 task.cancel()
         return api
 
-    return virtualtime.run(main())
+    return virtualtime.run_with_clock(main)
 
 
 def node(name: str, ready: str | None = "True", **fields: object) -> JsonObject:

@@ -1,17 +1,20 @@
-"""A small API server in memory, behind the real client: enough for the shells of controllers.
+"""A small API server in memory, behind the real client: for the shells of agents and controllers.
 
-It knows revisions, watches (long-poll), the patch types, status and binding subresources, graceful
-deletion of bound pods, finalizers, propagation policies and preconditions. No validation.
+It knows revisions, watches (long-poll), field selectors, the patch types, status and binding
+subresources, graceful deletion of bound pods, finalizers, propagation policies and preconditions.
+No validation.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
+import copy
+from collections import Counter
+from collections.abc import Callable
 from urllib.parse import unquote
 
 import msgspec
+from stubtransport import Request, StubTransport
 
-from cluster.api import kinds, patches, schemas
+from cluster.api import fields, kinds, patches, schemas
 from cluster.api.errors import (
     MODIFIED,
     ApiError,
@@ -24,63 +27,75 @@ from cluster.api.errors import (
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import Resource
 from cluster.api.timestamps import format_time
-from cluster.client.client import ApiClient
 from cluster.client.transport import JSON, MSGPACK, TransportError, TransportResponse
 from cluster.runtime.clock import VirtualClock
-from cluster.runtime.rng import Rng
-from controller.informers import Informers
-from controller.manager import Context
 
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-Key = tuple[str, str, str]
-"""(group resource, namespace, name)."""
+Disturbance = Callable[[Request], Exception | None]
+"""What happens to a request instead of an answer; an ApiError becomes its Status."""
 
 
-class FakeApi:
-    """The server, and its transport."""
+def undisturbed(_request: Request) -> None:
+    """Every request gets its answer."""
+
+
+def failing_writes(path_part: str, error: Exception) -> Disturbance:
+    """The error for every write whose path contains `path_part`."""
+    return lambda sent: error if sent.method != "GET" and path_part in sent.path else None
+
+
+class FakeApi(StubTransport):
+    """The server, and its transport. Objects are found by their path (`Resource.path`)."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
         self.revision = 0
-        self.objects: dict[Key, JsonObject] = {}
-        self.history: list[tuple[int, str, Resource, JsonObject]] = []
-        self.requests: list[tuple[str, str]] = []
-        """(method, path) of every write."""
-        self.failing: list[str] = []
-        """Parts of paths whose writes get no answer."""
-        self.surprises: list[str] = []
-        """Parts of paths whose writes raise what no client expects."""
-        self._moved = asyncio.Condition()
+        self.objects: dict[str, JsonObject] = {}
+        self.history: list[tuple[int, str, str, JsonObject]] = []
+        """(revision, type of the event, path, object)."""
+        self.requests: list[Request] = []
+        """Everything but watches."""
+        self.disturbance: Disturbance = undisturbed
+        self._down = False
+        self._incarnations: Counter[str] = Counter()
+        self._moved = asyncio.Event()
 
     # --- for tests ---
 
     def put(self, resource: Resource, tree: JsonObject) -> JsonObject:
         """Create or replace an object directly, as some other client would."""
         meta = tree.setdefault("metadata", {})
-        key = (resource.group_resource, meta.get("namespace", ""), meta["name"])
-        old = self.objects.get(key)
-        meta.setdefault("uid", f"uid-{meta['name']}")
+        path = _path(resource, tree)
+        old = self.objects.get(path)
+        if old is None:
+            self._incarnations[path] += 1
+        meta.setdefault("uid", old["metadata"]["uid"] if old else self._new_uid(path))
         meta.setdefault("creationTimestamp", format_time(self.clock.now()))
         tree = {"apiVersion": resource.api_version, "kind": resource.kind, **tree}
-        return self._store(resource, key, tree, "ADDED" if old is None else "MODIFIED")
+        return self._store(path, tree, "ADDED" if old is None else "MODIFIED")
 
     def change(
         self, resource: Resource, name: str, patch: JsonObject, namespace: str = ""
     ) -> JsonObject:
         """Merge-patch an object directly."""
-        tree = self.objects[resource.group_resource, namespace, name]
+        tree = self.objects[resource.path(namespace, name)]
         return self.put(resource, patches.merge_patch(tree, patch))
+
+    def edit(self, path: str, change: Callable[[JsonObject], None]) -> JsonObject:
+        """Change an object in place, as some other client would."""
+        tree = copy.deepcopy(self.objects[path])
+        change(tree)
+        return self._store(path, tree, "MODIFIED")
 
     def remove(self, resource: Resource, name: str, namespace: str = "") -> None:
         """Take an object away at once."""
-        key = (resource.group_resource, namespace, name)
-        self._store(resource, key, self.objects[key], "DELETED")
+        path = resource.path(namespace, name)
+        self._store(path, self.objects[path], "DELETED")
 
     def get(self, resource: Resource, name: str, namespace: str = "") -> JsonObject | None:
-        return self.objects.get((resource.group_resource, namespace, name))
+        return self.objects.get(resource.path(namespace, name))
 
     def all(self, resource: Resource) -> list[JsonObject]:
-        return [tree for key, tree in self.objects.items() if key[0] == resource.group_resource]
+        return [tree for path, tree in self.objects.items() if _is_of(resource, path)]
 
     def events(self) -> list[tuple[str, str, str]]:
         """(object, reason, message) of all events."""
@@ -90,138 +105,133 @@ class FakeApi:
             out.append((about["name"], tree["reason"], tree.get("message") or tree.get("note", "")))
         return out
 
-    def context(self, informers: Informers, client: ApiClient) -> Context:
-        return Context(client, self.clock, Rng(1), informers, "host", root_ca_pem=b"CA\n")
+    @property
+    def writes(self) -> list[tuple[str, str]]:
+        """(method, path) of every write so far."""
+        return [(sent.method, sent.path) for sent in self.requests if sent.method != "GET"]
+
+    def count(self, method: str, path: str) -> int:
+        """How often a request was made; watches do not count."""
+        return sum((sent.method, sent.path) == (method, path) for sent in self.requests)
+
+    def go_down(self) -> None:
+        """Answer nobody, open long-polls included, until `come_back`."""
+        self._down = True
+        self._wake()
+
+    def come_back(self) -> None:
+        self._down = False
 
     # --- the transport ---
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-        content_type: str = "",
-        accept: str = "",
-        timeout_s: float = 30.0,
-    ) -> TransportResponse:
+    async def answer(self, request: Request) -> TransportResponse:
         await asyncio.sleep(0)
-        if method != "GET":
-            self.requests.append((method, path))
-            if any(part in path for part in self.failing):
-                raise TransportError("no answer")
-            if any(part in path for part in self.surprises):
-                raise RuntimeError("surprise")
+        if self._down:
+            raise TransportError("refused")
+        if not request.query.get("watch"):
+            self.requests.append(request)
         try:
-            tree = await self._answer(method, path, dict(query or {}), body, content_type)
+            if (error := self.disturbance(request)) is not None:
+                raise error
+            tree = await self._answer(request)
         except ApiError as error:
             return TransportResponse(error.status_code, msgspec.json.encode(error.status()), JSON)
         return TransportResponse(200, msgspec.msgpack.encode(tree), MSGPACK)
 
-    def stream(self, path: str, **_options: object) -> AsyncIterator[bytes]:
-        raise NotImplementedError("the fake only long-polls")
-
-    async def close(self) -> None:
-        return
-
-    async def _answer(
-        self, method: str, path: str, query: dict[str, str], body: bytes | None, content_type: str
-    ) -> JsonObject:
+    async def _answer(self, request: Request) -> JsonObject:
+        method, path = request.method, request.path
         if path in ("/apis", "/api/v1") or (path.startswith("/apis/") and path.count("/") == 3):
             return _discovery(path)
         resource, namespace, name, subresource = _parse(path)
-        if method == "GET" and query.get("poll"):
-            return await self._poll(resource, namespace, query)
-        if method == "GET" and not name:
-            items = [t for t in self.all(resource) if _in(t, namespace)]
+        selector = fields.parse(request.query.get("fieldSelector", ""), resource)
+
+        def wanted(path: str, tree: JsonObject) -> bool:
+            return (
+                _is_of(resource, path)
+                and (not namespace or tree["metadata"].get("namespace") == namespace)
+                and selector.matches(fields.selectable(resource, tree))
+            )
+
+        if method == "GET" and request.query.get("poll"):
+            return await self._poll(wanted, request.query)
+        if not name and method in ("GET", "DELETE"):
+            items = [tree for path, tree in self.objects.items() if wanted(path, tree)]
+            if method == "DELETE":
+                for tree in items:
+                    self._delete(resource, _path(resource, tree), request.tree)
+                return {}
             return {"metadata": {"resourceVersion": str(self.revision)}, "items": items}
-        sent = None if body is None else _decode(body, content_type)
         if method == "POST":
-            return self._post(resource, namespace, name, subresource, sent or {})
-        if method == "DELETE" and not name:
-            for tree in [t for t in self.all(resource) if _in(t, namespace)]:
-                meta = tree["metadata"]
-                key = (resource.group_resource, meta.get("namespace", ""), meta["name"])
-                self._delete(resource, key, sent or {})
-            return {}
-        key = (resource.group_resource, namespace, name)
-        if key not in self.objects:
+            return self._post(resource, namespace, name, subresource, request.tree)
+        path = resource.path(namespace, name)
+        if path not in self.objects:
             raise not_found(resource, name)
         if method == "GET":
-            return self.objects[key]
+            return self.objects[path]
         if method == "DELETE":
-            return self._delete(resource, key, sent or {})
-        return self._update(resource, key, subresource, method, sent, content_type)
+            return self._delete(resource, path, request.tree)
+        return self._update(resource, path, subresource, request)
 
-    async def _poll(self, resource: Resource, namespace: str, query: dict[str, str]) -> JsonObject:
+    async def _poll(
+        self, wanted: Callable[[str, JsonObject], bool], query: dict[str, str]
+    ) -> JsonObject:
         since = int(query["resourceVersion"])
         if since > self.revision:
             raise Expired("too new")
-
-        def news() -> list[JsonObject]:
-            return [
-                {"type": type_, "object": tree}
-                for revision, type_, kind, tree in self.history
-                if revision > since
-                and kind.group_resource == resource.group_resource
-                and _in(tree, namespace)
-            ]
-
+        events: list[JsonObject] = []
         try:
-            async with asyncio.timeout(float(query["timeoutSeconds"])), self._moved:
-                await self._moved.wait_for(lambda: bool(news()))
+            async with asyncio.timeout(float(query["timeoutSeconds"])):
+                while not events:
+                    if self._down:
+                        raise TransportError("connection reset")
+                    moved = self._moved
+                    events = [
+                        {"type": type_, "object": tree}
+                        for revision, type_, path, tree in self.history
+                        if revision > since and wanted(path, tree)
+                    ]
+                    if not events:
+                        await moved.wait()
         except TimeoutError:
             pass
-        return {"resourceVersion": str(self.revision), "events": news()}
+        return {"resourceVersion": str(self.revision), "events": events}
 
     def _post(
         self, resource: Resource, namespace: str, name: str, subresource: str, sent: JsonObject
     ) -> JsonObject:
         if subresource == "binding":
-            key = ("pods", namespace, name)
-            if key not in self.objects:
+            path = kinds.PODS.path(namespace, name)
+            if path not in self.objects:
                 raise not_found(kinds.PODS, name)
-            old = self.objects[key]
+            old = self.objects[path]
             if old["spec"].get("nodeName"):
                 raise Conflict(f"pod {name} is already assigned to node")
             spec = {**old["spec"], "nodeName": sent["target"]["name"]}
-            self._store(kinds.PODS, key, {**old, "spec": spec}, "MODIFIED")
+            self._store(path, {**old, "spec": spec}, "MODIFIED")
             return {"kind": "Status", "status": "Success"}
         meta = sent["metadata"]
-        key = (resource.group_resource, namespace, meta["name"])
-        if key in self.objects:
+        if resource.path(namespace, meta["name"]) in self.objects:
             raise already_exists(resource, meta["name"])
         tree = {**sent, "metadata": {**meta, "namespace": namespace} if namespace else meta}
         return self.put(resource, tree)
 
     def _update(
-        self,
-        resource: Resource,
-        key: Key,
-        subresource: str,
-        method: str,
-        sent: JsonObject | None,
-        content_type: str,
+        self, resource: Resource, path: str, subresource: str, request: Request
     ) -> JsonObject:
-        old = self.objects[key]
-        sent = sent or {}
-        meta = sent.get("metadata") or {}
-        if meta.get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:
-            raise conflict(resource, key[2], "Precondition failed: UID")
-        if (
-            meta.get("resourceVersion", old["metadata"]["resourceVersion"])
-            != (old["metadata"]["resourceVersion"])
-        ):
-            raise conflict(resource, key[2], MODIFIED)
+        old, sent = self.objects[path], request.tree
+        stored, meta = old["metadata"], sent.get("metadata") or {}
+        if meta.get("uid", stored["uid"]) != stored["uid"]:
+            raise conflict(resource, stored["name"], "Precondition failed: UID")
+        if meta.get("resourceVersion", stored["resourceVersion"]) != stored["resourceVersion"]:
+            raise conflict(resource, stored["name"], MODIFIED)
         new = sent
-        if method == "PATCH" and content_type.startswith("application/strategic"):
+        if request.method == "PATCH" and request.content_type.startswith("application/strategic"):
             definition = schemas.definition(resource.group, resource.version, resource.kind)
             new = patches.strategic_merge(old, sent, definition)
-        elif method == "PATCH":
+        elif request.method == "PATCH":
             new = patches.merge_patch(old, sent)
         if subresource == "status":
-            new = {**old, "status": new.get("status", {})}
+            new = {**old, "metadata": new["metadata"], "status": new.get("status", {})}
         elif subresource != "finalize" and "status" in old:
             new = {**new, "status": old["status"]}
         if new == old:
@@ -232,14 +242,16 @@ class FakeApi:
             and not (new.get("spec") or {}).get("finalizers")
             and not new["metadata"].get("deletionGracePeriodSeconds")
         )
-        return self._store(resource, key, new, "DELETED" if done else "MODIFIED")
+        return self._store(path, new, "DELETED" if done else "MODIFIED")
 
-    def _delete(self, resource: Resource, key: Key, options: JsonObject) -> JsonObject:
-        old = self.objects[key]
+    def _delete(self, resource: Resource, path: str, options: JsonObject) -> JsonObject:
+        old = self.objects[path]
         meta = dict(old["metadata"])
         for name, wanted in (options.get("preconditions") or {}).items():
             if meta.get(name) != wanted:
-                raise conflict(resource, key[2], f"the {name} in the precondition does not match")
+                raise conflict(
+                    resource, meta["name"], f"the {name} in the precondition does not match"
+                )
         finalizers = [f for f in meta.get("finalizers") or () if f not in _PROPAGATION.values()]
         wanted_finalizer = _PROPAGATION.get(options.get("propagationPolicy", ""))
         if wanted_finalizer:
@@ -251,36 +263,38 @@ class FakeApi:
                 return old
             meta |= {"deletionTimestamp": format_time(self.clock.now()), "finalizers": finalizers}
             meta["deletionGracePeriodSeconds"] = grace_s if graceful else 0
-            return self._store(resource, key, {**old, "metadata": meta}, "MODIFIED")
-        return self._store(resource, key, old, "DELETED")
+            return self._store(path, {**old, "metadata": meta}, "MODIFIED")
+        return self._store(path, old, "DELETED")
 
-    def _store(self, resource: Resource, key: Key, tree: JsonObject, type_: str) -> JsonObject:
+    def _store(self, path: str, tree: JsonObject, type_: str) -> JsonObject:
         self.revision += 1
         tree = {**tree, "metadata": {**tree["metadata"], "resourceVersion": str(self.revision)}}
         if type_ == "DELETED":
-            del self.objects[key]
+            del self.objects[path]
         else:
-            self.objects[key] = tree
-        self.history.append((self.revision, type_, resource, tree))
-        asyncio.get_running_loop().create_task(self._notify())
+            self.objects[path] = tree
+        self.history.append((self.revision, type_, path, tree))
+        self._wake()
         return tree
 
-    async def _notify(self) -> None:
-        async with self._moved:
-            self._moved.notify_all()
+    def _wake(self) -> None:
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    def _new_uid(self, path: str) -> str:
+        name, incarnation = path.rpartition("/")[2], self._incarnations[path]
+        return f"uid-{name}" if incarnation == 1 else f"uid-{name}-{incarnation}"
 
 
 _PROPAGATION = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
 
 
-def _in(tree: JsonObject, namespace: str) -> bool:
-    return not namespace or tree["metadata"].get("namespace") == namespace
+def _path(resource: Resource, tree: JsonObject) -> str:
+    return resource.path(tree["metadata"].get("namespace", ""), tree["metadata"]["name"])
 
 
-def _decode(body: bytes, content_type: str) -> JsonObject:
-    codec = msgspec.msgpack if content_type.startswith(MSGPACK) else msgspec.json
-    tree: JsonObject = codec.decode(body)
-    return tree
+def _is_of(resource: Resource, path: str) -> bool:
+    return path.startswith(resource.root) and path.split("/")[-2] == resource.plural
 
 
 def _parse(path: str) -> tuple[Resource, str, str, str]:

@@ -2,10 +2,16 @@
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from cluster.runtime.clock import VirtualClock
+
 T = TypeVar("T")
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+"""The wall-clock time at which virtual time begins."""
 
 
 class _JumpingSelector(selectors.SelectSelector):
@@ -35,3 +41,12 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end on virtual time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)
+
+
+def run_with_clock(main: Callable[[VirtualClock], Awaitable[T]]) -> T:
+    """Run `main(clock)` to its end on virtual time."""
+
+    async def started() -> T:
+        return await main(VirtualClock(EPOCH))
+
+    return run(started())

@@ -38,7 +38,7 @@ def test_background_deletion_takes_the_dependents() -> None:
     async def scenario(api: FakeApi) -> None:
         daemonset_with_pods(api)
         await api.clock.sleep(1)
-        assert api.requests == []
+        assert api.writes == []
         await delete(api, "ds", "Background")
         await api.clock.sleep(1)
         assert api.get(CONTROLLERREVISIONS, "rev", "ns") is None

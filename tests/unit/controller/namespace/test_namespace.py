@@ -108,6 +108,6 @@ def test_living_namespaces_are_left_alone() -> None:
     async def scenario(api: FakeApi) -> None:
         api.put(NAMESPACES, {"metadata": {"name": "ns"}, "spec": {"finalizers": ["kubernetes"]}})
         await api.clock.sleep(3)
-        assert api.requests == []
+        assert api.writes == []
 
     play(NamespaceController, scenario=scenario)

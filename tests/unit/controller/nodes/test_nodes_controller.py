@@ -1,9 +1,10 @@
 """The node lifecycle controller on virtual time: silence, taints, pods, return."""
 
 from controllerworld import node, play, pod
-from fakeapi import FakeApi
+from fakeapi import FakeApi, failing_writes, undisturbed
 
 from cluster.api.kinds import LEASES, NODES, PODS
+from cluster.client.transport import TransportError
 from controller.nodes.controller import NodeLifecycleController
 
 UNREACHABLE = "node.kubernetes.io/unreachable"
@@ -123,12 +124,12 @@ def test_pods_that_could_not_be_marked_are_marked_in_a_later_pass() -> None:
         api.put(NODES, node("a"))
         api.put(NODES, node("b"))
         api.put(PODS, pod("p", "a"))
-        api.failing.append("/pods/p/status")
+        api.disturbance = failing_writes("/pods/p/status", TransportError("no answer"))
         await keep_alive(api, 60, "b")
         tree = api.get(PODS, "p", "ns")
         assert tree is not None
         assert tree["status"]["conditions"][0]["status"] == "True"
-        api.failing.clear()
+        api.disturbance = undisturbed
         await keep_alive(api, 10, "b")
         tree = api.get(PODS, "p", "ns")
         assert tree is not None

@@ -101,7 +101,7 @@ def test_pods_of_a_deleted_node_are_failed_and_force_deleted() -> None:
         assert api.get(PODS, "p", "ns") is not None
         await api.clock.sleep(40)
         assert api.get(PODS, "p", "ns") is None
-        last = [tree for _, kind, r, tree in api.history if r == PODS and kind == "MODIFIED"][-1]
+        last = [tree for _, type_, _, tree in api.history if type_ == "MODIFIED"][-1]
         assert last["status"]["phase"] == "Failed"
         conditions = {c["type"]: c for c in last["status"]["conditions"]}
         condition = conditions["DisruptionTarget"]
@@ -121,6 +121,6 @@ def test_terminating_pods_of_a_dead_but_existing_node_stay() -> None:
         api.put(PODS, tree)
         await api.clock.sleep(300)
         assert api.get(PODS, "p", "ns") is not None
-        assert api.requests == []
+        assert api.writes == []
 
     play(PodGarbageCollector, scenario=scenario)

@@ -1,10 +1,11 @@
 """The scheduler on virtual time: binding, waiting, waking, preemption."""
 
 from controllerworld import node, play, pod
-from fakeapi import FakeApi
+from fakeapi import FakeApi, failing_writes, undisturbed
 
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import NODES, PODS
+from cluster.client.transport import TransportError
 from controller.scheduler.controller import Scheduler
 
 
@@ -113,7 +114,7 @@ def test_gated_bound_and_foreign_pods_are_left_alone() -> None:
         api.put(PODS, pod("gated", schedulingGates=[{"name": "g"}]))
         api.put(PODS, pod("foreign", schedulerName="other"))
         await api.clock.sleep(1)
-        assert api.requests == []
+        assert api.writes == []
         api.change(PODS, "gated", {"spec": {"schedulingGates": None}}, "ns")
         await api.clock.sleep(0.5)
         assert node_of(api, "gated") == "a"
@@ -137,11 +138,11 @@ def test_pods_spread_over_equal_nodes_and_never_overfill_one() -> None:
 def test_failed_binding_gives_the_room_back_and_is_tried_again() -> None:
     async def scenario(api: FakeApi) -> None:
         api.put(NODES, node("a"))
-        api.failing.append("/binding")
+        api.disturbance = failing_writes("/binding", TransportError("no answer"))
         api.put(PODS, pod("p", containers=asking("3")))
         await api.clock.sleep(0.5)
         assert scheduled_condition(api, "p")["reason"] == "SchedulerError"
-        api.failing.clear()
+        api.disturbance = undisturbed
         await api.clock.sleep(3)
         assert node_of(api, "p") == "a"
 
@@ -196,11 +197,11 @@ def test_terminating_unbound_pod_is_skipped() -> None:
 def test_a_surprise_while_binding_loses_no_pod() -> None:
     async def scenario(api: FakeApi) -> None:
         api.put(NODES, node("a"))
-        api.surprises.append("/binding")
+        api.disturbance = failing_writes("/binding", RuntimeError("surprise"))
         api.put(PODS, pod("p", containers=asking("3")))
         await api.clock.sleep(0.5)
         assert node_of(api, "p") == ""
-        api.surprises.clear()
+        api.disturbance = undisturbed
         await api.clock.sleep(3)
         assert node_of(api, "p") == "a"
 

@@ -24,9 +24,9 @@ def test_objects_appear_and_reappear() -> None:
         configmap = api.get(CONFIGMAPS, "kube-root-ca.crt", "ns")
         assert configmap is not None
         assert configmap["data"] == {"ca.crt": "CA\n"}
-        writes = len(api.requests)
+        writes = len(api.writes)
         await api.clock.sleep(60)
-        assert len(api.requests) == writes, "nothing to do any more"
+        assert len(api.writes) == writes, "nothing to do any more"
 
     play(ServiceAccountController, RootCAPublisher, scenario=scenario)
 
@@ -36,7 +36,7 @@ def test_a_namespace_that_is_being_deleted_gets_nothing() -> None:
         metadata = {"name": "ns", "deletionTimestamp": "2026-01-01T00:00:00Z"}
         api.put(NAMESPACES, {"metadata": metadata, "status": {"phase": "Terminating"}})
         await api.clock.sleep(1)
-        assert api.requests == []
+        assert api.writes == []
 
     play(ServiceAccountController, RootCAPublisher, scenario=scenario)
 

@@ -2,10 +2,11 @@
 
 import pytest
 from controllerworld import node, play, pod
-from fakeapi import FakeApi
+from fakeapi import FakeApi, failing_writes, undisturbed
 
 from cluster.api.kinds import NODES, PODS
 from cluster.api.objects import ObjectMeta, Pod, PodSpec, Taint, Toleration
+from cluster.client.transport import TransportError
 from controller.tainteviction.controller import TaintEvictionController
 from controller.tainteviction.plan import Change, Evictions, tolerated_for_s
 
@@ -85,7 +86,7 @@ def test_eviction_after_the_tolerated_time_with_condition_and_events() -> None:
         await api.clock.sleep(1)
         api.change(NODES, "n", {"spec": {"taints": [{"key": "a", "effect": "NoExecute"}]}})
         await api.clock.sleep(295)
-        assert api.requests == []
+        assert api.writes == []
         await api.clock.sleep(10)
         patient = api.get(PODS, "patient", "ns")
         assert patient is not None
@@ -123,11 +124,11 @@ def test_returning_node_cancels_the_eviction() -> None:
 
 def test_deletion_that_gets_no_answer_is_tried_again() -> None:
     async def scenario(api: FakeApi) -> None:
-        api.failing.append("/pods/p")
+        api.disturbance = failing_writes("/pods/p", TransportError("no answer"))
         api.put(NODES, node("n", taints=[{"key": "a", "effect": "NoExecute"}]))
         api.put(PODS, pod("p", "n"))
         await api.clock.sleep(3)
-        api.failing.clear()
+        api.disturbance = undisturbed
         await api.clock.sleep(3)
         tree = api.get(PODS, "p", "ns")
         assert tree is not None
