@@ -13,6 +13,7 @@ from agents.fleet import Fleet
 from agents.node import NodeConfig
 from agents.podlog import PodLog
 from cluster.api.objects import Taint
+from cluster.client.batching import BatchingTransport
 from cluster.client.client import ApiClient
 from cluster.client.http import MAX_CONNECTIONS, HttpTransport
 from cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
@@ -158,7 +159,11 @@ class Transports:
         def client_for(name: str) -> ApiClient:
             path = self._file or (self._directory or Path()) / f"{name}.kubeconfig"
             if path not in made:
-                transport = HttpTransport(load_kubeconfig(path), max_connections=self._limit)
+                transport: Transport = HttpTransport(
+                    load_kubeconfig(path), max_connections=self._limit
+                )
+                if private_features:
+                    transport = BatchingTransport(transport)
                 self._open[path] = transport
                 made[path] = ApiClient(transport, clock, private_features=private_features)
             return made[path]

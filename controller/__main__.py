@@ -6,9 +6,11 @@ Exit code 0 after an ordered stop (SIGTERM, SIGINT), 1 with one clear line if it
 import argparse
 import sys
 
+from cluster.client.batching import BatchingTransport
 from cluster.client.client import ApiClient
 from cluster.client.http import from_kubeconfig
 from cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
+from cluster.client.transport import Transport
 from cluster.runtime import process
 from cluster.runtime.clock import LoopClock
 from cluster.runtime.rng import Rng
@@ -46,9 +48,11 @@ def main(argv: list[str] | None = None) -> int:
         clock = LoopClock(arguments.speed)
         rng = Rng(arguments.seed)
         try:
-            transport = from_kubeconfig(arguments.kubeconfig)
+            transport: Transport = from_kubeconfig(arguments.kubeconfig)
         except KubeconfigError as error:
             raise process.ProcessError(str(error)) from error
+        if not arguments.portable:
+            transport = BatchingTransport(transport)
         try:
             client = ApiClient(transport, clock, private_features=not arguments.portable)
             elector = LeaderElector(

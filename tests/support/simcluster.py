@@ -32,9 +32,11 @@ from cluster.api.kinds import DAEMONSETS, NODES, PODS, Resource
 from cluster.api.objects import DaemonSet, Node, Pod
 from cluster.apiserver.messages import ApiRequest, ApiResponse, User
 from cluster.apiserver.server import ApiServer, attrs_of
+from cluster.client.batching import BatchingTransport
 from cluster.client.client import ApiClient
 from cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
+    Transport,
     TransportError,
     TransportResponse,
     error_of,
@@ -253,7 +255,9 @@ class SimulatedCluster:
         self.admin = self.client("admin", ADMIN)
 
     def client(self, name: str, user: User) -> ApiClient:
-        transport = InProcessTransport(self.network, name, user)
+        transport: Transport = InProcessTransport(self.network, name, user)
+        if not self._portable:
+            transport = BatchingTransport(transport)
         return ApiClient(transport, self.clock, private_features=not self._portable)
 
     def _life(self, name: str) -> Rng:

@@ -1,0 +1,52 @@
+"""The private batch: several requests of one client in one HTTP request (ARCHITECTURE.md). Pure.
+
+Shared by the server, which answers it, and the client, which sends it. In msgpack, as arrays; each
+answer has the place of its request.
+"""
+
+from typing import Final
+
+import msgspec
+
+PATH: Final = "/kubeherd/batch"
+MAX_REQUESTS: Final = 256
+
+
+class BatchedRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One request. `path` is decoded; `body` empty for none."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    content_type: str
+    accept: str
+    body: bytes
+
+
+class BatchedAnswer(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One answer. Header names are lower case."""
+
+    status: int
+    content_type: str
+    headers: dict[str, str]
+    body: bytes
+
+
+_requests = msgspec.msgpack.Decoder(list[BatchedRequest])
+_answers = msgspec.msgpack.Decoder(list[BatchedAnswer])
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(batch: list[BatchedRequest] | list[BatchedAnswer]) -> bytes:
+    """The body of a batch or of its answer."""
+    return _encoder.encode(batch)
+
+
+def decode_requests(body: bytes) -> list[BatchedRequest]:
+    """The reverse; msgspec.DecodeError if it is no batch."""
+    return _requests.decode(body)
+
+
+def decode_answers(body: bytes) -> list[BatchedAnswer]:
+    """The reverse; msgspec.DecodeError if it is no answer to one."""
+    return _answers.decode(body)

@@ -1,0 +1,67 @@
+"""The private batch (ARCHITECTURE.md): many small writes of one client in one HTTP request.
+
+HTTP and TLS cost as much as a small write itself, and an agent process with hundreds of nodes has
+hundreds of them at once. Invariant: a batch means exactly what its requests mean one by one, sent
+at the same time: each is authorized, admitted, counted and refused for itself.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from cluster.api import batch, errors
+from cluster.api.batch import BatchedAnswer, BatchedRequest
+from cluster.apiserver.messages import ANONYMOUS, ApiRequest, ApiResponse, WatchResponse
+from cluster.apiserver.negotiation import Media
+from cluster.apiserver.responses import error_response
+
+Handle = Callable[[ApiRequest], Awaitable[ApiResponse | WatchResponse]]
+
+_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+async def answer(request: ApiRequest, handle: Handle) -> ApiResponse:
+    """Answer all requests in the body; BadRequest if it is no batch or too large a one."""
+    if request.user is ANONYMOUS:
+        raise errors.Forbidden(
+            f'forbidden: User "{request.user.name}" cannot post path "{request.path}"', details={}
+        )
+    if request.method != "POST":
+        raise errors.MethodNotAllowed(
+            "the server does not allow this method on the requested resource", details={}
+        )
+    try:
+        requests = batch.decode_requests(request.body)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise errors.BadRequest(f"not a batch: {error}") from None
+    if len(requests) > batch.MAX_REQUESTS:
+        raise errors.BadRequest(f"a batch has at most {batch.MAX_REQUESTS} requests")
+    async with asyncio.TaskGroup() as tasks:
+        started = [tasks.create_task(_one(item, request, handle)) for item in requests]
+    body = batch.encode([task.result() for task in started])
+    return ApiResponse(200, body, Media.MSGPACK.value)
+
+
+async def _one(item: BatchedRequest, outer: ApiRequest, handle: Handle) -> BatchedAnswer:
+    request = ApiRequest(
+        method=item.method,
+        path=item.path,
+        query=item.query,
+        headers={
+            "accept": item.accept,
+            "content-type": item.content_type,
+            "user-agent": outer.headers.get("user-agent", ""),
+        },
+        body=item.body,
+        user=outer.user,
+    )
+    response: ApiResponse | WatchResponse
+    if item.method not in _WRITES or item.path == batch.PATH:
+        response = error_response(errors.BadRequest("only writes can be batched"), request)
+    else:
+        response = await handle(request)
+    if isinstance(response, WatchResponse):  # no write streams; nothing to close before its start
+        response = error_response(errors.BadRequest("a batch cannot stream"), request)
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return BatchedAnswer(response.status, response.content_type, headers, bytes(response.body))

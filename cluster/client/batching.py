@@ -1,0 +1,198 @@
+"""A transport that sends writes of the same moment together (ARCHITECTURE.md, "The private batch").
+
+HTTP and TLS cost more than a small write itself, on both sides. One write alone goes out as it is
+and at once; only while a few are under way the next ones gather, and then go out as one request. So
+nothing waits on purpose, and the busier the client, the larger its batches. Invariants: a write has
+the outcome that it would have had alone; TransportError if its batch got no answer; a server that
+does not know batches gets none after the first; whoever waits here is answered by whoever sends, or
+becomes the one who sends.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import msgspec
+
+from cluster.api import batch
+from cluster.api.batch import BatchedRequest
+from cluster.client.transport import (
+    DEFAULT_TIMEOUT_S,
+    MSGPACK,
+    Transport,
+    TransportError,
+    TransportResponse,
+)
+
+PARALLEL_SENDS = 4
+MAX_BATCH = 64
+MAX_BATCH_BYTES = 512 * 1024
+"""Well below the server's limit for one body."""
+
+_UNKNOWN = (404, 405, 415)
+
+
+class _Turn(Enum):
+    """What a waiting write is told instead of an answer."""
+
+    SEND = auto()
+    """Send, and take along who waits."""
+    ALONE = auto()
+    """The server knows no batches: nothing was carried out."""
+
+
+@dataclass(slots=True, eq=False)
+class _Write:
+    request: BatchedRequest
+    timeout_s: float
+    outcome: "asyncio.Future[TransportResponse | _Turn]"
+
+
+class BatchingTransport:
+    """See `cluster.client.transport.Transport`. `inner` does the sending."""
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+        self._known = False
+        """The server has shown that it is kubeherd's, by an answer in msgpack."""
+        self._renounced = False
+        self._sending = 0
+        self._waiting: deque[_Write] = deque()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "",
+        accept: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> TransportResponse:
+        """As `Transport.request`."""
+        item = BatchedRequest(method, path, dict(query or {}), content_type, accept, body or b"")
+        outcome: asyncio.Future[TransportResponse | _Turn]
+        outcome = asyncio.get_running_loop().create_future()
+        write = _Write(item, timeout_s, outcome)
+        if method == "GET" or not self._known or self._renounced:
+            return await self._alone(write)
+        if self._sending < PARALLEL_SENDS:
+            self._sending += 1
+        else:
+            told = await self._told(write)
+            if isinstance(told, TransportResponse):
+                return told
+            if told is _Turn.ALONE:
+                return await self._alone(write)
+        try:
+            return await self._lead(write)
+        finally:
+            self._pass_on()
+
+    def stream(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        accept: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> AsyncGenerator[bytes, None]:
+        """As `Transport.stream`."""
+        return self._inner.stream(path, query=query, accept=accept, timeout_s=timeout_s)
+
+    async def close(self) -> None:
+        """As `Transport.close`."""
+        await self._inner.close()
+
+    async def _told(self, write: _Write) -> TransportResponse | _Turn:
+        """Wait for the answer that another's batch brings, or for the turn to send."""
+        self._waiting.append(write)
+        outcome = write.outcome
+        try:
+            return await outcome
+        except asyncio.CancelledError:
+            given = outcome.done() and not outcome.cancelled() and outcome.exception() is None
+            if given and outcome.result() is _Turn.SEND:
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        """Give the turn to send to the next one who waits."""
+        while self._waiting:
+            following = self._waiting.popleft().outcome
+            if not following.done():
+                following.set_result(_Turn.SEND)
+                return
+        self._sending -= 1
+
+    async def _lead(self, write: _Write) -> TransportResponse:
+        """Send a write together with those that wait."""
+        await asyncio.sleep(0)  # what others write in this very step comes along
+        others = self._take(len(write.request.body))
+        if not others:
+            return await self._alone(write)
+        try:
+            answers = await self._send([write, *others])
+        except BaseException as error:
+            why = str(error) if isinstance(error, TransportError) else "given up by its sender"
+            for other in others:
+                if not other.outcome.done():
+                    other.outcome.set_exception(TransportError(why))
+            raise
+        for other, answer in zip(others, answers[1:], strict=True):
+            if not other.outcome.done():
+                other.outcome.set_result(answer)
+        first = answers[0]
+        return first if isinstance(first, TransportResponse) else await self._alone(write)
+
+    def _take(self, size: int) -> list[_Write]:
+        taken: list[_Write] = []
+        while self._waiting and len(taken) < MAX_BATCH - 1:
+            write = self._waiting[0]
+            size += len(write.request.body)
+            if size > MAX_BATCH_BYTES:
+                break
+            self._waiting.popleft()
+            if not write.outcome.done():  # else it was cancelled
+                taken.append(write)
+        return taken
+
+    async def _send(self, writes: Sequence[_Write]) -> "Sequence[TransportResponse | _Turn]":
+        response = await self._inner.request(
+            "POST",
+            batch.PATH,
+            body=batch.encode([write.request for write in writes]),
+            content_type=MSGPACK,
+            accept=MSGPACK,
+            timeout_s=max(write.timeout_s for write in writes),
+        )
+        if response.status in _UNKNOWN:
+            self._renounced = True
+            return [_Turn.ALONE] * len(writes)
+        if response.status != 200:
+            return [response] * len(writes)  # refused as a whole: nothing was carried out
+        try:
+            answers = batch.decode_answers(response.body)
+        except msgspec.DecodeError as error:
+            raise TransportError(f"the answer to a batch is damaged: {error}") from error
+        if len(answers) != len(writes):
+            raise TransportError(f"{len(answers)} answers to a batch of {len(writes)}")
+        return [TransportResponse(a.status, a.body, a.content_type, a.headers) for a in answers]
+
+    async def _alone(self, write: _Write) -> TransportResponse:
+        request = write.request
+        response = await self._inner.request(
+            request.method,
+            request.path,
+            query=request.query or None,
+            body=request.body or None,
+            content_type=request.content_type,
+            accept=request.accept,
+            timeout_s=write.timeout_s,
+        )
+        if response.content_type.startswith(MSGPACK):
+            self._known = True
+        return response

@@ -1,0 +1,165 @@
+"""Writes of the same moment go out together; each has the outcome it would have had alone."""
+
+import asyncio
+
+import pytest
+
+from cluster.api import batch
+from cluster.api.batch import BatchedAnswer
+from cluster.client.batching import MAX_BATCH, PARALLEL_SENDS, BatchingTransport
+from cluster.client.transport import MSGPACK, TransportError, TransportResponse
+
+
+class Server:
+    """Answers when the gate is open; knows batches unless `batches` is False."""
+
+    def __init__(self, *, batches: bool = True, media: str = MSGPACK) -> None:
+        self.batches = batches
+        self.media = media
+        self.sent: list[list[str]] = []
+        """The paths of each HTTP request."""
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.failure: Exception | None = None
+
+    async def request(self, method, path, *, body=None, **_):
+        if path == batch.PATH:
+            paths = [request.path for request in batch.decode_requests(body)]
+        else:
+            paths = [path]
+        self.sent.append(paths)
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        if path != batch.PATH:
+            return TransportResponse(200, path.encode(), self.media)
+        if not self.batches:
+            return TransportResponse(404, b"404 page not found", "text/plain")
+        answers = [
+            BatchedAnswer(409 if "bad" in p else 200, MSGPACK, {}, p.encode()) for p in paths
+        ]
+        return TransportResponse(200, batch.encode(answers), MSGPACK)
+
+    async def close(self) -> None:
+        pass
+
+
+async def opened(server: Server) -> BatchingTransport:
+    """A transport that knows whom it talks to."""
+    transport = BatchingTransport(server)
+    await transport.request("GET", "/hello")
+    server.sent.clear()
+    return transport
+
+
+async def write_all(transport: BatchingTransport, count: int) -> list[TransportResponse]:
+    writes = (transport.request("POST", f"/{n}", body=b"x") for n in range(count))
+    return await asyncio.gather(*writes)
+
+
+async def test_writes_one_after_the_other_go_alone():
+    server = Server()
+    transport = await opened(server)
+    for n in range(3):
+        assert (await transport.request("POST", f"/{n}")).body == f"/{n}".encode()
+    assert server.sent == [["/0"], ["/1"], ["/2"]]
+
+
+async def test_many_writes_share_a_few_requests_and_each_gets_its_answer():
+    server = Server()
+    transport = await opened(server)
+    answers = await write_all(transport, 200)
+    assert [answer.body for answer in answers] == [f"/{n}".encode() for n in range(200)]
+    assert sorted(path for paths in server.sent for path in paths) == sorted(
+        f"/{n}" for n in range(200)
+    )
+    assert len(server.sent) < 20
+    assert max(map(len, server.sent)) <= MAX_BATCH
+
+
+async def test_a_refused_write_is_refused_alone():
+    transport = await opened(Server())
+    paths = ["/a", "/b", "/bad", "/c", "/d", "/e", "/bad2", "/f"]
+    answers = await asyncio.gather(*(transport.request("PUT", path) for path in paths))
+    refused = [path for path, answer in zip(paths, answers, strict=True) if answer.status == 409]
+    assert set(refused) <= {"/bad", "/bad2"}
+    assert all(answers[i].body == path.encode() for i, path in enumerate(paths))
+
+
+async def test_reads_never_wait_for_writes():
+    server = Server()
+    transport = await opened(server)
+    server.gate.clear()
+    writes = asyncio.create_task(write_all(transport, 20))
+    await asyncio.sleep(0)
+    reading = asyncio.create_task(transport.request("GET", "/read"))
+    await asyncio.sleep(0.001)
+    assert ["/read"] in server.sent
+    server.gate.set()
+    await reading
+    await writes
+
+
+async def test_a_server_without_batches_gets_every_write_alone():
+    server = Server(batches=False)
+    transport = await opened(server)
+    answers = await write_all(transport, 50)
+    assert [answer.body for answer in answers] == [f"/{n}".encode() for n in range(50)]
+    server.sent.clear()
+    await write_all(transport, 10)
+    assert all(len(paths) == 1 for paths in server.sent)
+
+
+async def test_a_server_that_is_not_known_gets_no_batch():
+    server = Server(media="application/json")
+    transport = await opened(server)
+    await write_all(transport, PARALLEL_SENDS * 3)
+    assert all(len(paths) == 1 for paths in server.sent)
+
+
+async def test_no_answer_fails_every_write_of_the_batch_and_no_later_one():
+    server = Server()
+    transport = await opened(server)
+    server.failure = TransportError("connection reset")
+    writes = [transport.request("POST", f"/{n}") for n in range(20)]
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    assert all(isinstance(outcome, TransportError) for outcome in outcomes)
+    server.failure = None
+    assert len(await write_all(transport, 20)) == 20
+
+
+@pytest.mark.parametrize("victims", [range(4), range(4, 8), range(12), range(0, 12, 2)])
+async def test_a_cancelled_write_takes_no_other_one_with_it_unless_it_carried_it(victims: range):
+    server = Server()
+    transport = await opened(server)
+    server.gate.clear()
+    tasks = [asyncio.create_task(transport.request("POST", f"/{n}")) for n in range(12)]
+    await asyncio.sleep(0.001)
+    for victim in victims:
+        tasks[victim].cancel()
+    server.gate.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for number, outcome in enumerate(outcomes):
+        if number in victims:
+            assert isinstance(outcome, asyncio.CancelledError)
+        else:
+            assert isinstance(outcome, TransportResponse | TransportError)
+    assert len(await write_all(transport, 30)) == 30  # nobody holds the turn for ever
+
+
+async def test_cancelled_in_the_moment_of_its_turn():
+    """The turn to send was given to a task that is cancelled before it runs again."""
+    server = Server()
+    transport = await opened(server)
+    server.gate.clear()
+    tasks = [asyncio.create_task(transport.request("POST", f"/{n}")) for n in range(6)]
+    await asyncio.sleep(0.001)
+    late = [asyncio.create_task(transport.request("POST", f"/late{n}")) for n in range(3)]
+    await asyncio.sleep(0)
+    server.gate.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+        for task in late:
+            task.cancel()
+    await asyncio.gather(*tasks, *late, return_exceptions=True)
+    assert len(await write_all(transport, 30)) == 30
