@@ -5,12 +5,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from kubelet_api import FakeApi, Tree, status
-from kubelet_virtual import run
+import virtualtime
+from fakeapi import FakeApi, undisturbed
+from kubelet_pods import Tree
+from stubtransport import Request
 
 from agents.__main__ import until_stopped
 from agents.fleet import Fleet
 from agents.node import NodeConfig
+from cluster.api.errors import ApiError, InternalError, ServiceUnavailable
+from cluster.api.kinds import LEASES, NODES, PODS
 from cluster.client.client import ApiClient
 from cluster.runtime.clock import VirtualClock
 from cluster.runtime.rng import Rng
@@ -47,18 +51,23 @@ def with_agent(
     test: Callable[[FakeApi, VirtualClock, Agent], Awaitable[None]], **options: Any
 ) -> None:
     async def main(clock: VirtualClock) -> None:
-        api = FakeApi()
+        api = FakeApi(clock)
         agent = Agent(api, clock, **options)
         await agent.ready.wait()
         await test(api, clock, agent)
         await agent.end()
 
-    run(main)
+    virtualtime.run_with_clock(main)
 
 
 def a_pod(**fields: Any) -> Tree:
     return {
-        "metadata": {"generation": 1, "annotations": fields.pop("annotations", {})},
+        "metadata": {
+            "name": fields.pop("name", "web-0"),
+            "namespace": "shop",
+            "generation": 1,
+            "annotations": fields.pop("annotations", {}),
+        },
         "spec": {
             "nodeName": "node-1",
             "containers": [{"name": "web", "image": "nginx"}],
@@ -90,8 +99,7 @@ def test_a_new_node_registers_reports_and_leases() -> None:
             "volumes.kubernetes.io/controller-managed-attach-detach": "true",
             "kubeherd.io/pod-cidr": "10.244.1.0/24",
         }
-        posted = next(tree for method, _, tree in api.log if method == "POST")
-        assert posted is not None
+        posted = next(sent.tree for sent in api.requests if sent.method == "POST")
         assert posted["status"]["conditions"][3]["status"] == "False"
         assert [(c["type"], c["status"]) for c in node["status"]["conditions"]] == [
             ("MemoryPressure", "False"),
@@ -117,9 +125,9 @@ def test_cadence_of_lease_and_status() -> None:
         await clock.sleep(1)
         api.requests.clear()
         await clock.sleep(600)
-        assert 57 <= api.requests[f"PUT {LEASE}"] <= 60
-        assert f"GET {LEASE}" not in api.requests
-        assert 1 <= api.requests[f"PATCH {NODE}/status"] <= 3
+        assert 57 <= api.count("PUT", LEASE) <= 60
+        assert api.count("GET", LEASE) == 0
+        assert 1 <= api.count("PATCH", f"{NODE}/status") <= 3
 
     with_agent(test)
 
@@ -131,7 +139,7 @@ def test_a_status_set_to_unknown_is_put_right_within_one_interval() -> None:
         def unknown(tree: Tree) -> None:
             tree["status"]["conditions"][3]["status"] = "Unknown"
 
-        api.change(NODE, unknown)
+        api.edit(NODE, unknown)
         await clock.sleep(11)
         assert ready(api, NODE) == "True"
 
@@ -147,7 +155,7 @@ def test_faked_conditions_and_slow_heartbeats() -> None:
                 "kubeherd.io/heartbeat-interval-seconds": "100",
             }
 
-        api.change(NODE, fake)
+        api.edit(NODE, fake)
         await clock.sleep(1)
         conditions = {c["type"]: c for c in api.objects[NODE]["status"]["conditions"]}
         assert conditions["Ready"]["reason"] == "KubeletNotReady"
@@ -156,7 +164,7 @@ def test_faked_conditions_and_slow_heartbeats() -> None:
         await clock.sleep(20)
         api.requests.clear()
         await clock.sleep(1000)
-        assert 8 <= api.requests[f"PUT {LEASE}"] <= 11
+        assert 8 <= api.count("PUT", LEASE) <= 11
 
     with_agent(test)
 
@@ -164,10 +172,10 @@ def test_faked_conditions_and_slow_heartbeats() -> None:
 def test_a_lost_lease_race_is_repaired() -> None:
     async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
         await clock.sleep(1)
-        api.change(LEASE, lambda tree: tree["spec"].update(renewTime="x"))
+        api.edit(LEASE, lambda tree: tree["spec"].update(renewTime="x"))
         await clock.sleep(11)
         assert api.objects[LEASE]["spec"]["renewTime"] != "x"
-        api.remove(LEASE)
+        api.remove(LEASES, "node-1", "kube-node-lease")
         await clock.sleep(12)
         assert LEASE in api.objects
 
@@ -177,8 +185,8 @@ def test_a_lost_lease_race_is_repaired() -> None:
 def test_a_deleted_node_is_not_registered_again() -> None:
     async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
         await clock.sleep(1)
-        api.remove(NODE)
-        api.remove(LEASE)
+        api.remove(NODES, "node-1")
+        api.remove(LEASES, "node-1", "kube-node-lease")
         await clock.sleep(120)
         assert NODE not in api.objects
         assert LEASE not in api.objects
@@ -193,25 +201,24 @@ def test_a_deleted_node_is_not_registered_again() -> None:
 
 def test_a_pod_runs_with_one_write_and_goes_with_two() -> None:
     async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
-        api.put(POD, a_pod())
+        api.put(PODS, a_pod())
         await clock.sleep(0.1)
         assert ready(api) == "True"
         assert [c["type"] for c in api.objects[POD]["status"]["conditions"]][-1] == "PodScheduled"
-        assert api.requests[f"PATCH {POD}/status"] == 1
+        assert api.count("PATCH", f"{POD}/status") == 1
         await clock.sleep(30)
-        assert api.requests[f"PATCH {POD}/status"] == 1
+        assert api.count("PATCH", f"{POD}/status") == 1
         uid = api.objects[POD]["metadata"]["uid"]
-        api.change(POD, delete_gracefully)
+        api.edit(POD, delete_gracefully)
         await clock.sleep(0.1)
         assert POD not in api.objects
-        assert api.requests[f"PATCH {POD}/status"] == 2
-        final = next(t for r, _, p, t in reversed(api.history) if p == POD)
+        assert api.count("PATCH", f"{POD}/status") == 2
+        final = next(tree for _, _, path, tree in reversed(api.history) if path == POD)
         assert final["status"]["phase"] == "Succeeded"
-        options = next(tree for method, _, tree in api.log if method == "DELETE")
-        assert options is not None
+        options = next(sent.tree for sent in api.requests if sent.method == "DELETE")
         assert options["gracePeriodSeconds"] == 0
         assert options["preconditions"] == {"uid": uid}
-        assert f"GET {POD}" not in api.requests
+        assert api.count("GET", POD) == 0
 
     with_agent(test)
 
@@ -223,7 +230,7 @@ def test_conditions_of_others_stay_and_come_first() -> None:
             {"type": "DisruptionTarget", "status": "True"},
             {"type": "PodScheduled", "status": "True", "lastTransitionTime": "early"},
         ]
-        api.put(POD, pod)
+        api.put(PODS, pod)
         await clock.sleep(0.1)
         conditions = api.objects[POD]["status"]["conditions"]
         assert [c["type"] for c in conditions] == [
@@ -241,13 +248,13 @@ def test_conditions_of_others_stay_and_come_first() -> None:
 
 def test_a_pod_marked_not_ready_by_others_is_put_right_within_ten_seconds() -> None:
     async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
-        api.put(POD, a_pod())
+        api.put(PODS, a_pod())
         await clock.sleep(1)
 
         def not_ready(tree: Tree) -> None:
             tree["status"]["conditions"][2]["status"] = "False"
 
-        api.change(POD, not_ready)
+        api.edit(POD, not_ready)
         assert ready(api) == "False"
         await clock.sleep(10.5)
         assert ready(api) == "True"
@@ -259,48 +266,55 @@ def test_what_others_write_just_before_an_own_write_is_put_right() -> None:
     """Neither write answers the other: the kubelet's patch does not mention what changed."""
 
     async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
-        def meddle(method: str, path: str) -> None:
-            if (method, path) == ("PATCH", f"{POD}/status"):
-                api.refuse = lambda _m, _p: None
-                api.change(POD, lambda tree: tree["status"].update(message="from outside"))
+        def meddle(sent: Request) -> None:
+            if (sent.method, sent.path) == ("PATCH", f"{POD}/status"):
+                api.disturbance = undisturbed
+                api.edit(POD, lambda tree: tree["status"].update(message="from outside"))
 
-        api.refuse = meddle
-        api.put(POD, a_pod())
+        api.disturbance = meddle
+        api.put(PODS, a_pod())
         await clock.sleep(0.5)
         assert ready(api) == "True"
         assert api.objects[POD]["status"]["message"] == "from outside"
         await clock.sleep(10.5)
         assert "message" not in api.objects[POD]["status"]
-        patches = api.requests[f"PATCH {POD}/status"]
+        patches = api.count("PATCH", f"{POD}/status")
         await clock.sleep(60)
-        assert api.requests[f"PATCH {POD}/status"] == patches == 2
+        assert api.count("PATCH", f"{POD}/status") == patches == 2
 
     with_agent(test)
 
 
 def test_a_removed_pod_gets_no_more_writes_and_frees_its_address() -> None:
     async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
-        api.put(POD, a_pod(annotations={"kubeherd.io/stop-delay-seconds": "99"}))
+        await agent.end()
+        api.change(NODES, "node-1", {"spec": {"podCIDR": "10.9.0.0/30"}})  # room for one pod
+        again = Agent(api, clock)
+        await again.ready.wait()
+        first = api.put(PODS, a_pod(annotations={"kubeherd.io/stop-delay-seconds": "99"}))
         await clock.sleep(1)
-        api.remove(POD)
+        assert api.objects[POD]["status"]["podIP"] == "10.9.0.2"
+        api.remove(PODS, "web-0", "shop")
         api.requests.clear()
         await clock.sleep(60)
-        assert not [r for r in api.requests if POD in r]
-        api.put(POD, a_pod())
+        assert not [sent for sent in api.requests if POD in sent.path]
+        second = api.put(PODS, a_pod())
         await clock.sleep(1)
+        assert second["metadata"]["uid"] != first["metadata"]["uid"]
         assert ready(api) == "True"
-        assert api.objects[POD]["metadata"]["uid"] != "uid-0"
+        assert api.objects[POD]["status"]["podIP"] == "10.9.0.2"
+        await again.end()
 
     with_agent(test)
 
 
 def test_a_pod_of_the_same_name_is_another_pod() -> None:
     async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
-        first = api.put(POD, a_pod())
+        first = api.put(PODS, a_pod())
         await clock.sleep(1)
         first_id = api.objects[POD]["status"]["containerStatuses"][0]["containerID"]
         api.objects.pop(POD)
-        second = api.put(POD, a_pod())
+        second = api.put(PODS, a_pod())
         await clock.sleep(1)
         assert first["metadata"]["uid"] != second["metadata"]["uid"]
         assert api.objects[POD]["status"]["containerStatuses"][0]["containerID"] != first_id
@@ -310,7 +324,7 @@ def test_a_pod_of_the_same_name_is_another_pod() -> None:
 
 def test_admission_refuses_and_says_why() -> None:
     async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
-        api.put(POD, a_pod(nodeSelector={"disk": "ssd"}))
+        api.put(PODS, a_pod(nodeSelector={"disk": "ssd"}))
         await clock.sleep(1)
         pod_status = api.objects[POD]["status"]
         assert (pod_status["phase"], pod_status["reason"]) == ("Failed", "NodeAffinity")
@@ -323,7 +337,7 @@ def test_admission_refuses_and_says_why() -> None:
 
 def test_an_agent_restart_changes_no_pod() -> None:
     async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
-        api.put(POD, a_pod(annotations={"kubeherd.io/crash-times": "1"}))
+        api.put(PODS, a_pod(annotations={"kubeherd.io/crash-times": "1"}))
         await clock.sleep(1)
         before = api.objects[POD]
         await agent.end()
@@ -333,7 +347,7 @@ def test_an_agent_restart_changes_no_pod() -> None:
         await clock.sleep(5)
         assert api.objects[POD] == before
         other = POD.replace("web-0", "web-1")
-        api.put(other, a_pod())
+        api.put(PODS, a_pod(name="web-1"))
         await clock.sleep(1)
         assert api.objects[other]["status"]["podIP"] != before["status"]["podIP"]
         await again.end()
@@ -343,7 +357,7 @@ def test_an_agent_restart_changes_no_pod() -> None:
 
 def test_a_reboot_restarts_containers_in_the_same_pod() -> None:
     async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
-        api.put(POD, a_pod())
+        api.put(PODS, a_pod())
         await clock.sleep(1)
         before = api.objects[POD]
         boot_id = api.objects[NODE]["status"]["nodeInfo"]["bootID"]
@@ -367,10 +381,10 @@ def test_a_reboot_restarts_containers_in_the_same_pod() -> None:
 
 def test_a_pod_that_was_terminating_is_finished_after_the_restart() -> None:
     async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
-        api.put(POD, a_pod())
+        api.put(PODS, a_pod())
         await clock.sleep(1)
         await agent.end()
-        api.change(POD, delete_gracefully)
+        api.edit(POD, delete_gracefully)
         again = Agent(api, clock)
         await again.ready.wait()
         await clock.sleep(1)
@@ -382,12 +396,11 @@ def test_a_pod_that_was_terminating_is_finished_after_the_restart() -> None:
 
 def test_the_api_server_is_away_for_a_while() -> None:
     async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
-        api.put(POD, a_pod(annotations={"kubeherd.io/crash-after-seconds": "20"}))
+        api.put(PODS, a_pod(annotations={"kubeherd.io/crash-after-seconds": "20"}))
         await clock.sleep(5)
-        api.down = True
-        api.changed.set()
+        api.go_down()
         await clock.sleep(100)
-        api.down = False
+        api.come_back()
         await clock.sleep(20)
         assert api.objects[POD]["status"]["containerStatuses"][0]["restartCount"] >= 2
         assert ready(api, NODE) == "True"
@@ -397,11 +410,11 @@ def test_the_api_server_is_away_for_a_while() -> None:
 
 def test_a_refused_write_is_tried_again() -> None:
     async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
-        refusals = [status(500, "InternalError")] * 3
-        api.refuse = lambda method, path: (
-            refusals.pop() if refusals and path == f"{POD}/status" else None
+        refusals: list[ApiError] = [InternalError("a bad moment")] * 3
+        api.disturbance = lambda sent: (
+            refusals.pop() if refusals and sent.path == f"{POD}/status" else None
         )
-        api.put(POD, a_pod())
+        api.put(PODS, a_pod())
         await clock.sleep(10)
         assert ready(api) == "True"
 
@@ -410,13 +423,14 @@ def test_a_refused_write_is_tried_again() -> None:
 
 def test_the_last_delete_is_asked_for_until_it_is_done() -> None:
     async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
-        api.put(POD, a_pod())
+        api.put(PODS, a_pod())
         await clock.sleep(0.5)
-        api.refuse = lambda method, _: status(503, "Unavailable") if method == "DELETE" else None
-        api.change(POD, delete_gracefully)
+        unavailable = ServiceUnavailable("a bad minute")
+        api.disturbance = lambda sent: unavailable if sent.method == "DELETE" else None
+        api.edit(POD, delete_gracefully)
         await clock.sleep(60)
         assert POD in api.objects
-        api.refuse = lambda _m, _p: None
+        api.disturbance = undisturbed
         await clock.sleep(25)
         assert POD not in api.objects
 
@@ -429,8 +443,7 @@ def test_a_fleet_with_one_identity(count: int) -> None:
 
     async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
         for name in names:
-            path = f"/api/v1/namespaces/shop/pods/web-{name}"
-            api.put(path, a_pod(nodeName=name))
+            api.put(PODS, a_pod(name=f"web-{name}", nodeName=name))
         await clock.sleep(1)
         ips = {t["status"]["podIP"] for p, t in api.objects.items() if "/pods/" in p}
         assert len(ips) == count
