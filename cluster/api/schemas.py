@@ -1,21 +1,27 @@
 """The schemas of Kubernetes 1.36: what fields a kind has, their types, and how lists merge.
 
 Read from the definitions that `kubernetes-validate` ships (made from Kubernetes' own OpenAPI).
-Invariants: the 1.6 MB file is parsed once per process and only when first needed; a definition is
-turned into a `Definition` when it is first asked for and never changes afterwards, so it can be
-compared by identity and compiled into closures (see `cluster.api.decoding`).
+Invariants: the 1.6 MB file is read when first needed and kept as bytes, of which only what is asked
+for becomes trees; a definition is turned into a `Definition` when it is first asked for and never
+changes afterwards, so it can be compared by identity and compiled into closures (see
+`cluster.api.decoding`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache, cached_property
-from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Generic, TypeVar
 
-import orjson
+import msgspec
 
 from cluster.api.jsontypes import JsonObject
 
+T = TypeVar("T")
+
+_PATH = Path("kubernetes-json-schema", "v1.36.0-local", "_definitions.json")
 _PREFIX = "#/$defs/"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
@@ -120,25 +126,61 @@ class Definition:
         return self.properties.get(name)
 
 
-@cache
-def raw() -> dict[str, JsonObject]:
-    """The definitions as shipped (OpenAPI schemas with ``x-kubernetes-*``), by their key.
+class _Kind(msgspec.Struct, frozen=True):
+    group: str
+    version: str
+    kind: str
 
-    References are ``#/$defs/<key>``, nullable types are ``["string", "null"]``. Do not modify.
+
+class _Summary(msgspec.Struct):
+    kinds: list[_Kind] = msgspec.field(name="x-kubernetes-group-version-kind", default_factory=list)
+    map_type: str = msgspec.field(name="x-kubernetes-map-type", default="")
+
+
+class _File(msgspec.Struct, Generic[T]):
+    definitions: dict[str, T] = msgspec.field(name="$defs")
+
+
+def _file() -> bytes:
+    # found without an import: the package loads a validator that is not needed here
+    spec = find_spec("kubernetes_validate")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("the package kubernetes-validate is not installed")
+    package = Path(spec.submodule_search_locations[0])
+    return (package / _PATH).read_bytes()
+
+
+@cache
+def _raw() -> dict[str, msgspec.Raw]:
+    return msgspec.json.decode(_file(), type=_File[msgspec.Raw]).definitions
+
+
+@cache
+def _summaries() -> dict[str, _Summary]:
+    return msgspec.json.decode(_file(), type=_File[_Summary]).definitions
+
+
+def keys() -> Iterable[str]:
+    """The keys of all definitions."""
+    return _raw().keys()
+
+
+def raw(key: str) -> JsonObject:
+    """A definition as shipped (OpenAPI schema with ``x-kubernetes-*``); KeyError if unknown.
+
+    References are ``#/$defs/<key>``, nullable types are ``["string", "null"]``. Each call
+    gives a tree of its own.
     """
-    path = files("kubernetes_validate").joinpath(
-        "kubernetes-json-schema", "v1.36.0-local", "_definitions.json"
-    )
-    definitions: dict[str, JsonObject] = orjson.loads(path.read_bytes())["$defs"]
-    return definitions
+    tree: JsonObject = msgspec.json.decode(_raw()[key])
+    return tree
 
 
 @cache
 def _keys_by_kind() -> dict[tuple[str, str, str], str]:
     return {
-        (gvk["group"], gvk["version"], gvk["kind"]): key
-        for key, schema in raw().items()
-        for gvk in schema.get("x-kubernetes-group-version-kind", ())
+        (one.group, one.version, one.kind): key
+        for key, summary in _summaries().items()
+        for one in summary.kinds
     }
 
 
@@ -156,7 +198,7 @@ def definition(group: str, version: str, kind: str) -> Definition:
 @cache
 def by_key(key: str) -> Definition:
     """The definition with this key; KeyError if there is none."""
-    schema = raw()[key]
+    schema = raw(key)
     required = frozenset(schema.get("required", ()))
     return Definition(
         key=key,
@@ -191,7 +233,7 @@ def _field(schema: JsonObject, required: bool = False) -> Field:
         special = _SPECIAL.get(key)
         if special is not None:
             return Field(special, **common)
-        common["map_type"] = common["map_type"] or raw()[key].get("x-kubernetes-map-type", "")
+        common["map_type"] = common["map_type"] or _summaries()[key].map_type
         return Field(FieldType.OBJECT, definition_key=key, **common)
     declared = _scalar_type(schema)
     if declared == "array":

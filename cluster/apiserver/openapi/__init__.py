@@ -106,7 +106,7 @@ def _v2_tree() -> JsonObject:
         "swagger": "2.0",
         "info": _INFO,
         "paths": {},
-        "definitions": {key: definitions.v2(key) for key in sorted(schemas.raw())},
+        "definitions": {key: definitions.v2(key) for key in sorted(schemas.keys())},
     }
 
 

@@ -34,14 +34,14 @@ _SCALAR_REFERENCES = frozenset({_INT_OR_STRING, _QUANTITY})
 
 def closure(keys: Iterable[str]) -> list[str]:
     """The keys together with those of every definition that they refer to, sorted."""
-    raw = schemas.raw()
+    known = schemas.keys()
     seen: set[str] = set()
-    pending = [key for key in keys if key in raw]
+    pending = [key for key in keys if key in known]
     while pending:
         key = pending.pop()
         if key not in seen:
             seen.add(key)
-            pending.extend(_references(raw[key]))
+            pending.extend(_references(schemas.raw(key)))
     return sorted(seen)
 
 
@@ -75,7 +75,7 @@ def v2(key: str) -> JsonObject:
 def _definition(key: str, field: _Convert, one_of: list[JsonObject] | None) -> JsonObject:
     if key in _SCALAR_REFERENCES:
         return _scalar_definition(key, one_of)
-    raw = schemas.raw()[key]
+    raw = schemas.raw(key)
     out = {name: value for name, value in raw.items() if name not in ("properties", "type")}
     if "type" in raw:
         out["type"] = _plain_type(raw["type"])

@@ -13,7 +13,6 @@ from controller.daemonset.gohash import dump, template_hash
 
 DATA = Path(__file__).parents[3] / "data" / "template-hashes.json"
 RECORDED = [(entry["hash"], entry["template"]) for entry in json.loads(DATA.read_bytes())]
-DEFINITIONS = schemas.raw()
 TABLE = Path(gohash.__file__).with_name("template_types.json")
 STRUCTS = json.loads(TABLE.read_bytes())["structs"]
 CORE = "io.k8s.api.core.v1."
@@ -152,7 +151,7 @@ def test_the_table_has_exactly_the_fields_of_the_schema_of_1_36() -> None:
     todo, seen = [CORE + "PodTemplateSpec"], set()
     while todo:
         name = todo.pop()
-        properties = DEFINITIONS[name].get("properties", {})
+        properties = schemas.raw(name).get("properties", {})
         if name in seen or not properties or name.endswith("ManagedFieldsEntry"):
             continue
         seen.add(name)
