@@ -58,6 +58,7 @@ def plan(observed: Observed, now: Now, template: Template | None = None) -> Plan
     placement = Placement(template.rule, observed.nodes, pods.claimed)
     numbers = status.count(daemonset, placement, past.hash, now)
     base = _with_history(observed, revisions, pods, past, numbers)
+    base = replace(base, requeue_after_s=status.requeue_after_s(daemonset, placement, numbers, now))
     if past.relabels:
         # The cached pods still carry the old hash; what they are is known when they are seen anew.
         return base
@@ -99,7 +100,6 @@ def _with_history(
         else None,
         hash=past.hash,
         hold=observed.hold,
-        requeue_after_s=status.requeue_after_s(daemonset, numbers),
     )
 
 

@@ -6,7 +6,7 @@ available never exceeds ready. Conditions and collisionCount are left as they ar
 
 from cluster.api.jsontypes import JsonObject
 from cluster.api.objects import DaemonSet, DaemonSetStatus
-from cluster.api.podutil import is_available, ready_condition
+from cluster.api.podutil import is_available, is_terminating, ready_condition
 from controller.daemonset.model import Now, StatusNumbers
 from controller.daemonset.placement import Placement, is_updated, order
 from controller.daemonset.template import template_generation
@@ -57,10 +57,29 @@ def differs(status: DaemonSetStatus, generation: int, numbers: StatusNumbers) ->
     )
 
 
-def requeue_after_s(daemonset: DaemonSet, numbers: StatusNumbers) -> float | None:
-    """When to count again because ready pods become available with time alone."""
+def requeue_after_s(
+    daemonset: DaemonSet, placement: Placement, numbers: StatusNumbers, now: Now
+) -> float | None:
+    """When to look again because ready pods become available with time alone.
+
+    Besides what Kubernetes asks for (minReadySeconds, if ready and available differ) this is the
+    first moment at which any pod becomes available: the numbers show only the oldest pod of a
+    node, and a queue that keeps the earliest of several delays forgets the later ones, so that a
+    surging rollout could stop for good.
+    """
     min_ready_s = daemonset.spec.min_ready_seconds
-    return float(min_ready_s) if min_ready_s > 0 and numbers.ready != numbers.available else None
+    if min_ready_s <= 0:
+        return None
+    waits_s = [float(min_ready_s)] if numbers.ready != numbers.available else []
+    for pods in placement.pods.values():
+        for pod in pods:
+            ready = ready_condition(pod)
+            if ready is None or ready.last_transition_time is None or is_terminating(pod):
+                continue
+            remaining_s = min_ready_s - now.age_s(ready.last_transition_time)
+            if remaining_s > 0:
+                waits_s.append(remaining_s)
+    return min(waits_s, default=None)
 
 
 def status_tree(

@@ -124,6 +124,35 @@ async def test_surge_never_leaves_a_node_without_an_available_pod() -> None:
 
 
 @virtual
+async def test_a_surging_rollout_goes_on_although_pods_become_available_one_after_the_other() -> (
+    None
+):
+    """Several delays of one key: the queue keeps the earliest, the others must not be lost."""
+    async with simulated(seed=2, nodes=3) as cluster:
+        strategy = {"rollingUpdate": {"maxSurge": "20%", "maxUnavailable": 0}}
+        daemonset = daemonset_tree(
+            minReadySeconds=10,
+            updateStrategy=strategy,
+            annotations={"kubeherd.io/prestop-seconds": "15"},
+        )
+        probe = {"exec": {"command": ["true"]}, "initialDelaySeconds": 7, "periodSeconds": 3}
+        daemonset["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = probe
+        await cluster.admin.create(DAEMONSETS, daemonset, "default")
+        await cluster.until_rolled_out("agent")
+        await set_image(cluster, "agent:2")
+        for after_s in (1, 4):  # two old pods go early: their nodes get a second new pod at once
+            await cluster.clock.sleep(after_s)
+            old = [
+                pod
+                for pod in await cluster.pods()
+                if pod.spec.containers[0].image == "agent:1"
+                and pod.metadata.deletion_timestamp is None
+            ]
+            await cluster.admin.delete(PODS, old[1].metadata.name, "default")
+        await cluster.until_rolled_out("agent", within_s=90)
+
+
+@virtual
 async def test_a_dead_node_does_not_stop_a_rollout_of_the_others_within_its_budget() -> None:
     async with simulated(nodes=4) as cluster:
         strategy = {"rollingUpdate": {"maxUnavailable": 2}}

@@ -67,6 +67,20 @@ def test_old_pods_wait_for_min_ready_seconds_of_the_new_one() -> None:
     assert set(deleted(world.plan())) == {"n2-0-old-ready", "n3-2-new"}
 
 
+def test_the_next_look_is_when_the_first_new_pod_becomes_available() -> None:
+    world = surging(2, 2, min_ready_s=15)
+    fill(world, "n0", "old-ready", "new-ready")
+    fill(world, "n1", "old-ready", "new")
+    world.time_s = 11
+    assert world.plan().requeue_after_s == 4, "though ready and available (of old pods) agree"
+    world.make_ready("n1-1-new")
+    world.time_s = 16
+    assert deleted(world.plan()) == ["n0-0-old-ready"]
+    assert world.plan().requeue_after_s == 10
+    world.time_s = 26
+    assert world.plan().requeue_after_s is None
+
+
 def test_creates_come_before_deletes_in_waves() -> None:
     world = surging(5, 2)
     world.settle()
