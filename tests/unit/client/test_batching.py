@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from stubtransport import Request, StubTransport
 
 from cluster.api import batch
 from cluster.api.batch import BatchedAnswer
@@ -10,7 +11,7 @@ from cluster.client.batching import MAX_BATCH, PARALLEL_SENDS, BatchingTransport
 from cluster.client.transport import MSGPACK, TransportError, TransportResponse
 
 
-class Server:
+class Server(StubTransport):
     """Answers when the gate is open; knows batches unless `batches` is False."""
 
     def __init__(self, *, batches: bool = True, media: str = MSGPACK) -> None:
@@ -22,9 +23,10 @@ class Server:
         self.gate.set()
         self.failure: Exception | None = None
 
-    async def request(self, method, path, *, body=None, **_):
+    async def answer(self, request: Request) -> TransportResponse:
+        path = request.path
         if path == batch.PATH:
-            paths = [request.path for request in batch.decode_requests(body)]
+            paths = [one.path for one in batch.decode_requests(request.body)]
         else:
             paths = [path]
         self.sent.append(paths)
@@ -39,9 +41,6 @@ class Server:
             BatchedAnswer(409 if "bad" in p else 200, MSGPACK, {}, p.encode()) for p in paths
         ]
         return TransportResponse(200, batch.encode(answers), MSGPACK)
-
-    async def close(self) -> None:
-        pass
 
 
 async def opened(server: Server) -> BatchingTransport:

@@ -1,12 +1,13 @@
 """Events as client-go records them: counted, combined, limited, never in anybody's way."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import virtualtime
+from stubtransport import Request, StubTransport
 
 from cluster.client.client import ApiClient
 from cluster.client.events import QUEUE_LIMIT, EventApi, EventRecorder, ObjectReference
@@ -18,7 +19,7 @@ POD = ObjectReference(api_version="v1", kind="Pod", namespace="ns", name="p", ui
 Tree = dict[str, Any]
 
 
-class Sink:
+class Sink(StubTransport):
     """A server for events: keeps what is created, applies patches, fails on request."""
 
     def __init__(self) -> None:
@@ -26,39 +27,23 @@ class Sink:
         self.requests: list[tuple[str, str]] = []
         self.outages = 0
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-        content_type: str = "",
-        accept: str = "",
-        timeout_s: float = 30.0,
-    ) -> TransportResponse:
-        self.requests.append((method, path))
+    async def answer(self, request: Request) -> TransportResponse:
+        self.requests.append((request.method, request.path))
         await asyncio.sleep(0.01)
-        tree = msgspec.json.decode(body or b"{}")
-        if method == "POST":
-            name = tree["metadata"]["name"]
+        if request.method == "POST":
+            name = request.tree["metadata"]["name"]
             if name in self.events:
                 return _refusal(409, "AlreadyExists")
-            self.events[name] = tree
+            self.events[name] = request.tree
         else:
-            name = path.rpartition("/")[2]
+            name = request.path.rpartition("/")[2]
             if name not in self.events:
                 return _refusal(404, "NotFound")
-            self.events[name] |= tree
+            self.events[name] |= request.tree
         if self.outages:
             self.outages -= 1
             raise TransportError("the answer was lost")
         return TransportResponse(200, b"{}")
-
-    def stream(self, path: str, **_options: object) -> Any:
-        raise NotImplementedError
-
-    async def close(self) -> None: ...
 
 
 def _refusal(code: int, reason: str) -> TransportResponse:
@@ -66,16 +51,13 @@ def _refusal(code: int, reason: str) -> TransportResponse:
     return TransportResponse(code, msgspec.json.encode(status))
 
 
-def sink_of(recorder: EventRecorder) -> Sink:
-    sink = recorder._client.transport
-    assert isinstance(sink, Sink)
-    return sink
-
-
 def record(
-    main: Callable[[EventRecorder], Awaitable[None]], api: EventApi = EventApi.CORE_V1
+    main: Callable[[EventRecorder], Awaitable[None]],
+    api: EventApi = EventApi.CORE_V1,
+    sink: Sink | None = None,
 ) -> Sink:
-    sink = Sink()
+    """What a server got of the events that `main` recorded, 100 s later."""
+    sink = sink or Sink()
 
     async def run() -> None:
         clock = VirtualClock(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
@@ -175,23 +157,27 @@ def test_one_object_gets_a_burst_of_25_writes_and_then_one_per_300_s() -> None:
 
 
 def test_an_event_that_was_cleaned_up_is_written_anew() -> None:
+    sink = Sink()
+
     async def main(recorder: EventRecorder) -> None:
         recorder.event(POD, "Normal", "Pulled", "image")
         await asyncio.sleep(1)
-        sink_of(recorder).events.clear()
+        sink.events.clear()
         recorder.event(POD, "Normal", "Pulled", "image")
 
-    sink = record(main)
+    record(main, sink=sink)
     assert [method for method, _ in sink.requests] == ["POST", "PATCH", "POST"]
     assert len(sink.events) == 1
 
 
 def test_a_lost_answer_makes_no_second_event() -> None:
+    sink = Sink()
+    sink.outages = 2
+
     async def main(recorder: EventRecorder) -> None:
-        sink_of(recorder).outages = 2
         recorder.event(POD, "Normal", "Pulled", "image")
 
-    sink = record(main)
+    record(main, sink=sink)
     assert [method for method, _ in sink.requests] == ["POST", "POST"]
     assert [event["count"] for event in sink.events.values()] == [1]
 

@@ -1,14 +1,14 @@
 """The reflector: its cache follows the server through everything that can happen to a watch."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import msgspec
 import pytest
 import structlog
 import virtualtime
+from stubtransport import Request, StubTransport
 
 from cluster.api.errors import Expired
 from cluster.api.kinds import NODES
@@ -37,47 +37,27 @@ def polled(revision: int, *events: tuple[str, Tree]) -> Tree:
     return {"resourceVersion": str(revision), "events": shown}
 
 
-class Script:
+class Script(StubTransport):
     """A transport that answers from two lists: of lists, and of watches; then hangs."""
 
     def __init__(self, lists: list[Any], watches: list[Any], *, msgpack: bool = True) -> None:
         self.lists = lists
         self.watches = watches
         self.msgpack = msgpack
-        self.queries: list[Mapping[str, str]] = []
+        self.queries: list[dict[str, str]] = []
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-        content_type: str = "",
-        accept: str = "",
-        timeout_s: float = 30.0,
-    ) -> TransportResponse:
-        query = query or {}
-        self.queries.append(dict(query))
-        answer = await self._next(self.watches if "watch" in query else self.lists)
-        if self.msgpack and MSGPACK in accept:
+    async def answer(self, request: Request) -> TransportResponse:
+        self.queries.append(request.query)
+        answer = await self._next(self.watches if "watch" in request.query else self.lists)
+        if self.msgpack and MSGPACK in request.accept:
             return TransportResponse(200, msgspec.msgpack.encode(answer), MSGPACK)
         return TransportResponse(200, msgspec.json.encode(answer), JSON)
 
-    async def stream(
-        self,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        accept: str = "",
-        timeout_s: float = 30.0,
-    ) -> AsyncGenerator[bytes, None]:
-        self.queries.append(dict(query or {}))
+    async def answer_stream(self, request: Request) -> AsyncGenerator[bytes, None]:
+        self.queries.append(request.query)
         for chunk in await self._next(self.watches):
             await asyncio.sleep(2)
             yield chunk
-
-    async def close(self) -> None: ...
 
     async def _next(self, answers: list[Any]) -> Any:
         await asyncio.sleep(0.001)
@@ -90,15 +70,13 @@ class Script:
 
 
 def follow(
-    script: Script,
-    then: Callable[[Reflector[Node]], Awaitable[None]] | None = None,
-    *,
-    s: float = 60,
+    script: Script, then: Callable[[Reflector[Node]], Awaitable[None]] | None = None
 ) -> tuple[dict[str, dict[str, str]], list[Change], Reflector[Node]]:
     """Run a reflector on virtual time: (labels by name, changes, reflector)."""
 
-    async def main() -> tuple[dict[str, dict[str, str]], list[Change], Reflector[Node]]:
-        clock = VirtualClock(datetime(2026, 1, 1, tzinfo=UTC))
+    async def main(
+        clock: VirtualClock,
+    ) -> tuple[dict[str, dict[str, str]], list[Change], Reflector[Node]]:
         reflector = Reflector(ApiClient(script, clock), NODES, Node, clock=clock, rng=Rng(1))
         changes: list[Change] = []
         reflector.on_change(lambda old, new: changes.append((shown(old), shown(new))))
@@ -111,7 +89,7 @@ def follow(
         labels = {obj.metadata.name: obj.metadata.labels for obj in reflector.cache.values()}
         return labels, changes, reflector
 
-    return virtualtime.run(main())
+    return virtualtime.run_with_clock(main)
 
 
 def shown(obj: Node | None) -> str | None:
