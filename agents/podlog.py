@@ -1,10 +1,11 @@
 """The logs of fake containers as files, in the format that container runtimes write.
 
 `DIR/<uid>/<container>.log`, lines `<RFC 3339 time> stdout F <text>`. Invariants: a file never
-exceeds its bound (the older half is dropped); a failing disk never disturbs a pod.
+exceeds its bound (the older half is dropped); a failing disk never disturbs a pod. Plain system
+calls instead of pathlib: with hundreds of pods that start at once, paths cost more than all else.
 """
 
-import shutil
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from cluster.api.timestamps import format_micro_time
 from cluster.runtime.clock import Clock
 
 MAX_BYTES: Final = 64 * 1024
+_APPEND: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 _log = structlog.get_logger(__name__)
 
@@ -33,29 +35,35 @@ class PodLog:
         """Append lines to the containers' files."""
         at = format_micro_time(self._clock.now())
         for line in lines:
-            path = self._directory / pod_uid / f"{line.container}.log"
+            path = f"{self._directory}/{pod_uid}/{line.container}.log"
             try:
                 _append(path, f"{at} stdout F {line.text}\n".encode())
             except OSError as error:
                 if not self._failing:
                     self._failing = True
-                    _log.warning("pod_log_failing", path=str(path), error=str(error))
+                    _log.warning("pod_log_failing", path=path, error=str(error))
 
     def remove(self, pod_uid: str) -> None:
         """The pod is gone, and its logs with it."""
+        directory = f"{self._directory}/{pod_uid}"
         with suppress(OSError):
-            shutil.rmtree(self._directory / pod_uid)
+            for name in os.listdir(directory):  # noqa: PTH208 - a hot path, see the module
+                os.unlink(f"{directory}/{name}")  # noqa: PTH108
+            os.rmdir(directory)  # noqa: PTH106
 
 
-def _append(path: Path, line: bytes) -> None:
+def _append(path: str, line: bytes) -> None:
     try:
-        size = path.stat().st_size
+        file = os.open(path, _APPEND, 0o600)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        size = 0
-    if size + len(line) <= MAX_BYTES:
-        with path.open("ab") as file:
-            file.write(line)
-        return
-    kept = path.read_bytes()[-MAX_BYTES // 2 :]
-    path.write_bytes(kept[kept.find(b"\n") + 1 :] + line)
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120
+        file = os.open(path, _APPEND, 0o600)
+    try:
+        size = os.fstat(file).st_size
+        if size + len(line) > MAX_BYTES:
+            kept = os.pread(file, MAX_BYTES // 2, size - MAX_BYTES // 2)
+            os.ftruncate(file, 0)
+            os.write(file, kept[kept.find(b"\n") + 1 :])
+        os.write(file, line)
+    finally:
+        os.close(file)

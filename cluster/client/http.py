@@ -48,7 +48,11 @@ class HttpTransport:
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         self.access = access
-        self._headers = {"User-Agent": user_agent, **_authorization(access)}
+        self._headers = {
+            "User-Agent": user_agent,
+            "Accept-Encoding": "identity",  # the server is near: to compress costs more than bytes
+            **_authorization(access),
+        }
         self._max_connections = max_connections
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
