@@ -8,21 +8,12 @@ any two steps; a crashed API server forgets everything that was not committed.
 """
 
 import asyncio
-import hashlib
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Coroutine,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import virtualtime
+from simedges import Disk, InProcessTransport, Network, Process
 
 from agents.fleet import Fleet
 from agents.node import NodeConfig
@@ -30,20 +21,13 @@ from cluster.api.errors import ApiError
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import DAEMONSETS, NODES, PODS, Resource
 from cluster.api.objects import DaemonSet, Node, Pod
-from cluster.apiserver.messages import ApiRequest, ApiResponse, User
+from cluster.apiserver.messages import User
 from cluster.apiserver.server import ApiServer, attrs_of
 from cluster.client.batching import BatchingTransport
 from cluster.client.client import ApiClient
-from cluster.client.transport import (
-    DEFAULT_TIMEOUT_S,
-    Transport,
-    TransportError,
-    TransportResponse,
-    error_of,
-)
+from cluster.client.transport import Transport, TransportError
 from cluster.runtime.clock import VirtualClock
 from cluster.runtime.rng import Rng
-from cluster.store.engine import Row
 from cluster.store.store import Store
 from controller import registry
 from controller.leader import LeaderElector
@@ -62,12 +46,6 @@ def virtual(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]
     return run
 
 
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-COMMIT_S = 0.001
-"""How long a group commit takes; a crash in between loses the group."""
-LATENCY_S = 0.0005
-"""One way between a client and the server."""
-
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
 CONTROLLER_MANAGER = User("system:kube-controller-manager", ("system:authenticated",))
 
@@ -76,175 +54,11 @@ def node_user(name: str) -> User:
     return User(f"system:node:{name}", ("system:nodes", "system:authenticated"))
 
 
-class Disk:
-    """The rows that were committed: what survives a crash of the API server."""
-
-    def __init__(self) -> None:
-        self.rows: dict[int, Row] = {}
-        self.compacted = 0
-        self.history = hashlib.sha256()
-
-    def open(self) -> int:
-        return self.compacted
-
-    def replay(self) -> Iterator[Row]:
-        return iter(sorted(self.rows.values(), key=lambda row: row.revision))
-
-    async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
-        await asyncio.sleep(COMMIT_S)
-        for row in rows:
-            self.rows[row.revision] = row
-            self.history.update(f"{row.revision} {row.deleted} {row.resource_key} ".encode())
-            self.history.update(row.value)
-        for revision in drop:
-            self.rows.pop(revision, None)
-        self.compacted = compacted
-
-    async def close(self) -> None:
-        return None
-
-
-class Process:
-    """A component as a task of its own that can be killed at any await."""
-
-    def __init__(self, name: str, body: Coroutine[Any, Any, None]) -> None:
-        self.name = name
-        self.task = asyncio.create_task(body, name=name)
-
-    async def kill(self) -> None:
-        self.task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self.task
-
-    @property
-    def alive(self) -> bool:
-        return not self.task.done()
-
-
-class Network:
-    """Who reaches the API server; answers get lost when it dies or a partition begins."""
-
-    def __init__(self) -> None:
-        self.api: ApiServer | None = None
-        self.cut: set[str] = set()
-        self.requests = 0
-        self._under_way: dict[asyncio.Task[Any], str] = {}
-
-    def reachable(self, client: str) -> ApiServer:
-        if self.api is None or client in self.cut:
-            raise TransportError("connection refused")
-        return self.api
-
-    async def call(self, client: str, request: ApiRequest, timeout_s: float) -> Any:
-        api = self.reachable(client)
-        self.requests += 1
-        await asyncio.sleep(LATENCY_S)
-        task: asyncio.Task[Any] = asyncio.create_task(api.handle(request))
-        self._under_way[task] = client
-        try:
-            async with asyncio.timeout(timeout_s):
-                answer = await task
-            await asyncio.sleep(LATENCY_S)
-        except TimeoutError:
-            raise TransportError(f"{request.method} {request.path}: timed out") from None
-        except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if caller is not None and caller.cancelling():
-                raise  # the caller was killed, not the connection
-            raise TransportError("connection reset") from None
-        finally:
-            del self._under_way[task]
-        if self._lost(client, api):
-            raise TransportError("connection reset")
-        return answer
-
-    def _lost(self, client: str, api: ApiServer) -> bool:
-        return self.api is not api or client in self.cut
-
-    def break_off(self, clients: Iterable[str] | None = None) -> None:
-        """End the requests under way of these clients (None: of all)."""
-        wanted = None if clients is None else set(clients)
-        for task, client in self._under_way.items():
-            if wanted is None or client in wanted:
-                task.cancel()
-
-
-class InProcessTransport:
-    """`cluster.client.transport.Transport` without sockets."""
-
-    def __init__(self, network: Network, client: str, user: User) -> None:
-        self._network = network
-        self._client = client
-        self._user = user
-
-    def _request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: bytes | None,
-        content_type: str,
-        accept: str,
-    ) -> ApiRequest:
-        headers = {"user-agent": self._client}
-        if accept:
-            headers["accept"] = accept
-        if content_type:
-            headers["content-type"] = content_type
-        return ApiRequest(method, path, dict(query or {}), headers, body or b"", self._user)
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-        content_type: str = "",
-        accept: str = "",
-        timeout_s: float = DEFAULT_TIMEOUT_S,
-    ) -> TransportResponse:
-        request = self._request(method, path, query, body, content_type, accept)
-        answer = await self._network.call(self._client, request, timeout_s)
-        if not isinstance(answer, ApiResponse):
-            await answer.chunks.aclose()
-            raise TransportError("a stream where an answer was expected")
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        return TransportResponse(answer.status, answer.body, answer.content_type, headers)
-
-    async def stream(
-        self,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        accept: str = "",
-        timeout_s: float = DEFAULT_TIMEOUT_S,
-    ) -> AsyncIterator[bytes]:
-        request = self._request("GET", path, query, None, "", accept)
-        answer = await self._network.call(self._client, request, timeout_s)
-        if isinstance(answer, ApiResponse):
-            headers = {name.lower(): value for name, value in answer.headers.items()}
-            raise error_of(
-                TransportResponse(answer.status, answer.body, answer.content_type, headers)
-            )
-        api = self._network.api
-        try:
-            async for chunk in answer.chunks:
-                if self._network.api is not api or self._client in self._network.cut:
-                    raise TransportError("connection reset")
-                yield chunk
-        finally:
-            await answer.chunks.aclose()
-
-    async def close(self) -> None:
-        return None
-
-
 class SimulatedCluster:
     """Use it as ``async with simulated(seed=..., nodes=...) as cluster:`` on a virtual loop."""
 
     def __init__(self, seed: int, *, portable: bool = False) -> None:
-        self.clock = VirtualClock(EPOCH)
+        self.clock = VirtualClock(virtualtime.EPOCH)
         self.rng = Rng(seed)
         self.disk = Disk()
         self.network = Network()
