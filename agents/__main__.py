@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+
+# isort: split
 import click
 
 from agents.addresses import MAX_PODS

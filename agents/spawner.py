@@ -22,6 +22,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NoReturn
 
+import cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+
+# isort: split
 import click
 import msgspec
 import orjson

@@ -6,6 +6,9 @@ Exit code 0 after an ordered stop (SIGTERM, SIGINT), 1 with one clear line if it
 import argparse
 import sys
 
+import cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+
+# isort: split
 from cluster.client.batching import BatchingTransport
 from cluster.client.client import ApiClient
 from cluster.client.http import from_kubeconfig
@@ -46,7 +49,8 @@ def main(argv: list[str] | None = None) -> int:
 
     async def manage(lifecycle: process.Lifecycle) -> None:
         clock = LoopClock(arguments.speed)
-        rng = Rng(arguments.seed)
+        # No two lives share their chance, or the second would give its pods the first one's names.
+        rng = Rng(arguments.seed).child(clock.now().isoformat())
         try:
             transport: Transport = from_kubeconfig(arguments.kubeconfig)
         except KubeconfigError as error:

@@ -6,6 +6,9 @@ import gc
 import sys
 from pathlib import Path
 
+import cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+
+# isort: split
 from cluster.apiserver.http import HttpServer, tls_context
 from cluster.apiserver.server import ApiServer, attrs_of
 from cluster.runtime import process

@@ -11,6 +11,9 @@ import os
 import sys
 from pathlib import Path
 
+import cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+
+# isort: split
 from cluster.launcher import osproc
 from cluster.launcher.errors import LauncherError
 from cluster.launcher.orphans import stop_orphans
