@@ -42,10 +42,11 @@ class ProcessStarter:
         """The fork server, if it runs."""
         return self._spawner.process if self._spawner and not self._spawner.gone else None
 
-    def warm_up(self, tasks: asyncio.TaskGroup) -> None:
-        """Start the fork server ahead of its first use."""
+    def warm_up(self, tasks: asyncio.TaskGroup, *, agents: bool) -> None:
+        """Give it its tasks; if there are `agents` to come, start the fork server ahead of them."""
         self._tasks = tasks
-        self._usable_spawner()
+        if agents:
+            self._usable_spawner()
 
     async def __call__(self, spec: ProcessSpec) -> Child:
         """Start a process; OSError if that does not work."""

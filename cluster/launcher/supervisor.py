@@ -112,7 +112,7 @@ class Supervisor:
         pki = await asyncio.to_thread(ClusterPki.ensure, rundir, settings.server)
         self._nodes = NodeCommands(rundir, settings, pki, self._herd)
         self._herd.start([plan.apiserver(settings, rundir)])
-        self._starter.warm_up(tasks)
+        self._starter.warm_up(tasks, agents=bool(settings.nodes))
         await self._nodes.prepare()
         await self._until_ready(lambda: self._herd.ready([plan.Role.APISERVER]))
         self._herd.start([plan.controller_manager(settings, rundir)])
