@@ -57,17 +57,7 @@ class SchedulerWriter:
         self, pod: Pod, reason: str, message: str, nominated: str | None
     ) -> None:
         """Write PodScheduled False and, unless None, the nominated node (empty clears it)."""
-        condition = condition_tree(
-            pod.status.condition("PodScheduled"),
-            Condition(
-                type="PodScheduled",
-                status="False",
-                reason=reason,
-                message=message,
-                observed_generation=pod.metadata.generation,
-            ),
-            format_time(self._clock.now()),
-        )
+        condition = self._condition(pod, "PodScheduled", "False", reason, message)
         status: JsonObject = {}
         if condition is not None:
             status["conditions"] = [condition]
@@ -83,16 +73,8 @@ class SchedulerWriter:
 
     async def evict(self, victim: Pod) -> None:
         """Mark a victim and delete it with its own grace period; gone already is fine."""
-        condition = condition_tree(
-            victim.status.condition("DisruptionTarget"),
-            Condition(
-                type="DisruptionTarget",
-                status="True",
-                reason=PREEMPTED,
-                message=PREEMPTED_MESSAGE,
-                observed_generation=victim.metadata.generation,
-            ),
-            format_time(self._clock.now()),
+        condition = self._condition(
+            victim, "DisruptionTarget", "True", PREEMPTED, PREEMPTED_MESSAGE
         )
         meta = victim.metadata
         try:
@@ -102,6 +84,18 @@ class SchedulerWriter:
                 await self._client.delete(PODS, meta.name, meta.namespace, uid=meta.uid)
         except NotFound:
             return
+
+    def _condition(
+        self, pod: Pod, type_: str, status: str, reason: str, message: str
+    ) -> JsonObject | None:
+        wanted = Condition(
+            type=type_,
+            status=status,
+            reason=reason,
+            message=message,
+            observed_generation=pod.metadata.generation,
+        )
+        return condition_tree(pod.status.condition(type_), wanted, format_time(self._clock.now()))
 
     async def _patch_status(self, pod: Pod, status: JsonObject) -> None:
         meta = pod.metadata

@@ -1,10 +1,10 @@
 """Rules of affinity and topology spread (spec api-machinery, section 18)."""
 
 from cluster.api import names
-from cluster.api.causes import duplicate, forbidden, invalid, invalid_each, not_supported, required
+from cluster.api.causes import duplicate, invalid, invalid_each, not_supported, required
 from cluster.api.errors import Cause
 from cluster.api.jsontypes import JsonObject
-from cluster.api.validation.checks import POSITIVE, each, label_selector
+from cluster.api.validation.checks import POSITIVE, each, label_selector, selector_requirement
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
@@ -58,33 +58,9 @@ def node_selector(tree: JsonObject, path: str) -> list[Cause]:
 def _node_selector_term(term: JsonObject, path: str) -> list[Cause]:
     causes: list[Cause] = []
     for at, requirement in each(term.get("matchExpressions"), f"{path}.matchExpressions"):
-        causes += _node_expression(requirement, at)
+        causes += selector_requirement(requirement, at, compares=True)
     for at, requirement in each(term.get("matchFields"), f"{path}.matchFields"):
         causes += _node_field(requirement, at)
-    return causes
-
-
-def _node_expression(requirement: JsonObject, path: str) -> list[Cause]:
-    operator, values = requirement.get("operator", ""), requirement.get("values") or []
-    key = requirement.get("key", "")
-    causes: list[Cause] = []
-    if operator in ("In", "NotIn"):
-        if not values:
-            detail = "must be specified when `operator` is 'In' or 'NotIn'"
-            causes.append(required(f"{path}.values", detail))
-    elif operator in ("Exists", "DoesNotExist"):
-        if values:
-            detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-            causes.append(forbidden(f"{path}.values", detail))
-    elif operator in ("Gt", "Lt"):
-        if len(values) != 1:
-            detail = "must be specified single value when `operator` is 'Lt' or 'Gt'"
-            causes.append(required(f"{path}.values", detail))
-    else:
-        causes.append(invalid(f"{path}.operator", operator, "not a valid selector operator"))
-    causes += invalid_each(f"{path}.key", key, names.qualified_name(key))
-    for index, value in enumerate(values):
-        causes += invalid_each(f"{path}.values[{index}]", value, names.label_value(value))
     return causes
 
 

@@ -69,11 +69,14 @@ def label_selector(selector: JsonObject | None, path: str) -> list[Cause]:
         causes += invalid_each(f"{path}.matchLabels", key, names.qualified_name(key))
         causes += invalid_each(f"{path}.matchLabels[{key}]", value, names.label_value(value))
     for index, requirement in enumerate(selector.get("matchExpressions", ())):
-        causes += _selector_requirement(requirement, f"{path}.matchExpressions[{index}]")
+        causes += selector_requirement(requirement, f"{path}.matchExpressions[{index}]")
     return causes
 
 
-def _selector_requirement(requirement: JsonObject, path: str) -> list[Cause]:
+def selector_requirement(
+    requirement: JsonObject, path: str, *, compares: bool = False
+) -> list[Cause]:
+    """One expression of a label selector; `compares`: of a node selector, which knows Gt and Lt."""
     operator, values = requirement.get("operator", ""), requirement.get("values") or []
     causes: list[Cause] = []
     if operator in ("In", "NotIn"):
@@ -84,6 +87,10 @@ def _selector_requirement(requirement: JsonObject, path: str) -> list[Cause]:
         if values:
             detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
             causes.append(forbidden(f"{path}.values", detail))
+    elif compares and operator in ("Gt", "Lt"):
+        if len(values) != 1:
+            detail = "must be specified single value when `operator` is 'Lt' or 'Gt'"
+            causes.append(required(f"{path}.values", detail))
     else:
         causes.append(invalid(f"{path}.operator", operator, "not a valid selector operator"))
     key = requirement.get("key", "")
