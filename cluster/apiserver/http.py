@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
-from aiohttp import web
+import structlog
+from aiohttp import ClientError, HttpVersion11, web
+from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from cluster.api import errors
@@ -27,6 +29,7 @@ from cluster.apiserver.messages import (
     WatchResponse,
 )
 from cluster.apiserver.responses import error_response
+from cluster.apiserver.routing import METHOD_TEXT
 from cluster.apiserver.server import ApiServer
 from cluster.runtime.clock import Clock
 from cluster.runtime.process import ProcessError
@@ -40,6 +43,12 @@ _READ_BYTES = 64 * 1024
 _CACHE_CONTROL = "no-cache, private"
 _GZIP_WINDOW = 31
 _EMPTY: dict[str, str] = {}
+_BODY_TIMEOUT_S = 60.0
+"""How long a client may take to send its body, as long as Kubernetes lets a request take."""
+
+_WHY_CHARACTERS = 200
+
+_log = structlog.get_logger(__name__)
 
 
 class _Connection(RequestHandler):
@@ -57,6 +66,37 @@ class _Connection(RequestHandler):
         super().connection_lost(exc)
         if watching is not None:
             watching.cancel()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """A Status for what is no HTTP, or for a bug; either way the connection ends."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun, it cannot turn into an error")
+        answer = error_response(_wire_error(exc))
+        response = web.Response(
+            status=answer.status, body=answer.body, headers={"Content-Type": answer.content_type}
+        )
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: object, **kw: object) -> None:
+        _log.error("connection_failed", error=repr(kw.get("exc_info", args)))
+
+
+def _wire_error(exc: BaseException | None) -> errors.ApiError:
+    """What a client is told about a request that could not be read or handled."""
+    if isinstance(exc, BadHttpMethod):
+        return errors.MethodNotAllowed(METHOD_TEXT, details={})
+    if isinstance(exc, HttpProcessingError | ClientError):
+        why = getattr(exc, "message", "") or str(exc)
+        return errors.BadRequest(f"the request is not valid HTTP: {why[:_WHY_CHARACTERS]}")
+    _log.error("request_failed", exc_info=exc)
+    return errors.InternalError(f"Internal error occurred: {type(exc).__name__}", details={})
 
 
 class _Connections(web.Server):
@@ -112,7 +152,10 @@ class HttpServer:
         path, _, query_text = request.raw_path.partition("?")
         query = _parse_query(query_text)
         try:
-            body = await _read_body(request)
+            if request.can_read_body and not request.content.is_eof():
+                body = await _late_body(request)
+            else:
+                body = await _read_body(request)
         except errors.ApiError as error:
             return self._finished(error_response(error))
         if user is ANONYMOUS and "Authorization" in request.headers:
@@ -159,7 +202,8 @@ class HttpServer:
 
     async def _stream(self, request: web.BaseRequest, watch: WatchResponse) -> web.StreamResponse:
         response = web.StreamResponse(headers=self._headers(watch.content_type, watch.headers))
-        response.enable_chunked_encoding()
+        if request.version >= HttpVersion11:
+            response.enable_chunked_encoding()  # else the stream ends with the connection
         try:
             await response.prepare(request)
             async for chunk in watch.chunks:
@@ -193,6 +237,18 @@ def _parse_query(text: str) -> dict[str, str]:
     for key, value in parse_qsl(text, keep_blank_values=True):
         query.setdefault(key, value)
     return query
+
+
+async def _late_body(request: web.BaseRequest) -> bytes:
+    """The body that is still on its way; 504 if it does not arrive."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT_S):
+            return await _read_body(request)
+    except TimeoutError:
+        raise errors.Timeout("the request body did not arrive") from None
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:

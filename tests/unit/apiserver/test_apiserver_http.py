@@ -1,6 +1,7 @@
 """The HTTP shell over TLS: certificates, bodies, streams, shutdown."""
 
 import asyncio
+import contextlib
 import gzip
 import io
 import json
@@ -175,3 +176,92 @@ async def test_kubectl(served: Served, tmp_path: Path) -> None:
     assert await kubectl("delete", "configmap", "x") == 'configmap "x" deleted\n'
     deleted = await kubectl("delete", *target)
     assert deleted == 'daemonset.apps "fluentd-elasticsearch" deleted\n'
+
+
+async def wire(served: Served, sent: bytes, *, then: bytes = b"", patience_s: float = 5.0) -> bytes:
+    """What comes back for these bytes, until the server closes or falls silent; `then` is sent
+    after the first answer."""
+    context = ssl.create_default_context(cafile=str(served.authority.directory / "pki" / "ca.crt"))
+    context.load_cert_chain(*served.authority.identity("admin", "system:masters"))
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=context)
+    received = b""
+    try:
+        writer.write(sent)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                while chunk := await reader.read(65536):
+                    received += chunk
+                    writer.write(then)
+                    then = b""
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    return received
+
+
+def request(method: str = "GET", path: str = "/version", body: bytes = b"", **more: str) -> bytes:
+    headers = {"Host": "x", "Connection": "close", "Content-Type": "application/json"}
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in (headers | more).items()]
+    return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode() + body
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        pytest.param(request("FLY"), 405, id="unknown method"),
+        pytest.param(b"GET nonsense\r\n\r\n", 400, id="no HTTP"),
+        pytest.param(b"GET /version HTTP/9.9\r\n\r\n", 400, id="unknown version"),
+        pytest.param(request(x="y" * 70_000), 400, id="huge header"),
+        pytest.param(request(**{f"x{i}": "y" for i in range(300)}), 400, id="many headers"),
+        pytest.param(request(path="/api/v1/pods?x=" + "y" * 70_000), 400, id="huge query"),
+        pytest.param(
+            request("POST", CMS, b"zz\r\n", Transfer_Encoding="chunked"), 400, id="chunks"
+        ),
+        pytest.param(request("POST", CMS, Content_Length="-1"), 400, id="negative length"),
+        pytest.param(request("POST", CMS, Content_Length="9", Transfer_Encoding="chunked"), 400),
+    ],
+)
+async def test_what_is_no_http_gets_a_status(served: Served, sent: bytes, code: int) -> None:
+    head, _, body = (await wire(served, sent)).partition(b"\r\n\r\n")
+    assert int(head.split()[1]) == code
+    status = json.loads(body)
+    assert (status["kind"], status["code"]) == ("Status", code)
+    assert status["message"]
+    assert b" 200 " in await wire(served, request())
+
+
+async def test_http_1_0_gets_answers_and_watches(served: Served) -> None:
+    answer = await wire(served, b"GET /version HTTP/1.0\r\n\r\n")
+    assert b" 200 OK" in answer
+    path = b"/api/v1/namespaces?watch=1&timeoutSeconds=1"
+    answer = await wire(served, b"GET " + path + b" HTTP/1.0\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b" 200 OK" in head
+    assert b"chunked" not in head.lower()
+    events = [json.loads(line) for line in body.splitlines()]
+    assert {event["object"]["metadata"]["name"] for event in events} >= {"default", "kube-system"}
+
+
+async def test_pipelined_requests_are_answered_in_order(served: Served) -> None:
+    first = request(path="/healthz", Connection="keep-alive")
+    answers = await wire(served, first + first + request(path="/version"))
+    assert answers.count(b" 200 OK") == 3
+    assert answers.index(b'"gitVersion"') > answers.rindex(b"\r\n\r\nok")
+
+
+async def test_expect_continue(served: Served) -> None:
+    body = json.dumps(config_map("e")).encode()
+    sent = request("POST", CMS, Expect="100-continue", Content_Length=str(len(body)))
+    answer = await wire(served, sent, then=body)
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n")
+    assert b" 201 Created" in answer
+
+
+async def test_a_body_that_never_comes_times_out(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.apiserver.http._BODY_TIMEOUT_S", 0.05)
+    answer = await wire(served, request("POST", CMS, b"{", Content_Length="10"), patience_s=0.3)
+    assert answer.startswith(b"HTTP/1.1 504 ")
+    assert b"the request body did not arrive" in answer
