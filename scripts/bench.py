@@ -26,7 +26,6 @@ from cluster.client.http import from_kubeconfig
 from cluster.launcher import lifecycle
 from cluster.launcher.handle import ClusterHandle
 from cluster.launcher.plan import Role
-from cluster.launcher.view import ClusterView
 from cluster.runtime import logging
 
 CONTROL_PLANE = (Role.APISERVER, Role.CONTROLLER_MANAGER)
@@ -137,13 +136,13 @@ async def _fleet_steps(handle: ClusterHandle, nodes: int) -> dict[str, tuple[flo
         for step, act, done in steps:
             cpu_s, began_s = cpu_seconds(handle, *ALL), time.monotonic()
             await act()
-            await _wait_quietly(view, done, step)
+            await _wait_quietly(done, step)
             elapsed_s = time.monotonic() - began_s
             results[step] = (elapsed_s, cpu_seconds(handle, *ALL) - cpu_s)
     return results
 
 
-async def _wait_quietly(view: ClusterView, done: Callable[[], bool], what: str) -> None:
+async def _wait_quietly(done: Callable[[], bool], what: str) -> None:
     """Look at the condition a few times a second: looking at every change would cost too much."""
     deadline_s = time.monotonic() + FLEET_TIMEOUT_S
     while not done():

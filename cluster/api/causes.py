@@ -52,9 +52,3 @@ def not_found(field: str, value: JsonValue) -> Cause:
 def too_long(field: str, limit: int) -> Cause:
     """``Too long: may not be more than <n> bytes``."""
     return Cause("FieldValueTooLong", f"Too long: may not be more than {limit} bytes", field)
-
-
-def too_many(field: str, actual: int, limit: int) -> Cause:
-    """``Too many: <actual>: must have at most <n> items``."""
-    text = f"Too many: {actual}: must have at most {limit} items"
-    return Cause("FieldValueTooMany", text, field)

@@ -55,13 +55,13 @@ def parse(text: str, resource: Resource | None = None) -> FieldSelector:
     """
     if not text:
         return EVERYTHING
-    requirements = [_term(term) for term in _split(text, text) if term]
+    requirements = [_term(term) for term in _split(text) if term]
     if resource is not None:
         requirements = [_converted(resource, r) for r in requirements]
     return FieldSelector(tuple(requirements))
 
 
-def _split(text: str, whole: str) -> list[str]:
+def _split(text: str) -> list[str]:
     """Splits at the commas that no backslash escapes; the escapes stay."""
     terms, start, i = [], 0, 0
     while i < len(text):

@@ -141,17 +141,6 @@ def paths(fields: FieldSet, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str,
             yield from paths(child, (*prefix, key))
 
 
-def from_paths(members: Iterator[tuple[str, ...]] | list[tuple[str, ...]]) -> FieldSet:
-    """The set with exactly these paths."""
-    root: FieldSet = {}
-    for path in members:
-        node = root
-        for key in path:
-            node = node.setdefault(key, {})
-        node[SELF] = LEAF
-    return canonical(root)
-
-
 def canonical(fields: FieldSet) -> FieldSet:
     """The same set with sorted keys and leaves written as ``{}``."""
     out: FieldSet = {}

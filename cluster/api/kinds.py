@@ -49,11 +49,6 @@ class Resource:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @cached_property
-    def group_kind(self) -> str:
-        """``DaemonSet.apps`` (``Pod`` for the core group): how 422 errors name it."""
-        return f"{self.kind}.{self.group}" if self.group else self.kind
-
-    @cached_property
     def root(self) -> str:
         """``/apis/apps/v1`` or ``/api/v1``."""
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"

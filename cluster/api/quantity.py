@@ -147,6 +147,3 @@ def parse(text: str | int | float) -> Quantity:
     if isinstance(text, bool) or not isinstance(text, int | float | str):
         raise ValueError(WRONG_FORMAT)
     return _parse(str(text).strip())
-
-
-ZERO = Quantity(0)

@@ -95,10 +95,6 @@ class WorkQueue(Generic[K]):
         """The key succeeded: its next back-off begins anew."""
         self._failures.pop(key, None)
 
-    def num_requeues(self, key: K) -> int:
-        """How often the key was added rate limited since it was forgotten."""
-        return self._failures.get(key, 0)
-
     async def get(self) -> K:
         """The next key, to be given back with `done`; QueueClosed when closed and empty."""
         while True:

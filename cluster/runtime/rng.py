@@ -10,9 +10,6 @@ import os
 import random
 import uuid
 
-SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-"""The characters of generated names (spec api-machinery, section 5): no vowels, no look-alikes."""
-
 
 class Rng(random.Random):
     """A seeded `random.Random` with named sub-streams. No seed: one from the operating system."""
@@ -33,7 +30,3 @@ class Rng(random.Random):
     def uuid4(self) -> str:
         """A random (version 4) UUID in canonical text form."""
         return str(uuid.UUID(int=self.getrandbits(128), version=4))
-
-    def choice_suffix(self, length: int = 5) -> str:
-        """A random suffix as generateName appends it."""
-        return "".join(self.choices(SUFFIX_ALPHABET, k=length))

@@ -23,7 +23,6 @@ AGAIN_S = 1.0
 """How soon a namespace that is not empty yet is looked at again."""
 FINALIZER_AGAIN_S = 15.0
 """The same when only foreign finalizers keep it."""
-PODS_BY_NAMESPACE = "metadata.namespace"
 _NEEDED_VERBS = frozenset({"list", "delete"})
 
 _log = structlog.get_logger(__name__)

@@ -14,7 +14,13 @@ SETS = st.frozensets(PATHS, max_size=12)
 
 
 def tree(members: frozenset[Path]) -> fieldsets.FieldSet:
-    return fieldsets.from_paths(sorted(members))
+    root: fieldsets.FieldSet = {}
+    for path in members:
+        node = root
+        for key in path:
+            node = node.setdefault(key, {})
+        node[fieldsets.SELF] = fieldsets.LEAF
+    return fieldsets.canonical(root)
 
 
 def members(fields: fieldsets.FieldSet) -> frozenset[Path]:

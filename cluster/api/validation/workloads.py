@@ -198,8 +198,3 @@ def create_cron_job(tree: JsonObject) -> list[Cause]:
 def create_pod_template(tree: JsonObject) -> list[Cause]:
     """A PodTemplate."""
     return pod_template(tree.get("template") or {}, "template")
-
-
-def update_pod_template(new: JsonObject, old: JsonObject) -> list[Cause]:
-    """A changed PodTemplate."""
-    return create_pod_template(new)

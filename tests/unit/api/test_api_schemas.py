@@ -24,7 +24,7 @@ POD_SPEC = "spec.template.spec"
 def test_every_kind_has_a_schema_with_metadata() -> None:
     for resource in kinds.ALL:
         definition = schemas.definition(resource.group, resource.version, resource.kind)
-        assert {"apiVersion", "kind"} <= definition.properties.keys(), resource.group_kind
+        assert {"apiVersion", "kind"} <= definition.properties.keys(), resource
 
 
 def test_unknown_kinds() -> None:
