@@ -92,6 +92,8 @@ def _wire_error(exc: BaseException | None) -> errors.ApiError:
     """What a client is told about a request that could not be read or handled."""
     if isinstance(exc, BadHttpMethod):
         return errors.MethodNotAllowed(METHOD_TEXT, details={})
+    if isinstance(exc, ConnectionError):
+        return errors.BadRequest("the client went away")  # which nobody reads
     if isinstance(exc, HttpProcessingError | ClientError):
         why = getattr(exc, "message", "") or str(exc)
         return errors.BadRequest(f"the request is not valid HTTP: {why[:_WHY_CHARACTERS]}")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import structlog
 from apicluster import api_cluster, config_map
 from throwawaypki import Authority
 
@@ -265,3 +266,10 @@ async def test_a_body_that_never_comes_times_out(
     answer = await wire(served, request("POST", CMS, b"{", Content_Length="10"), patience_s=0.3)
     assert answer.startswith(b"HTTP/1.1 504 ")
     assert b"the request body did not arrive" in answer
+
+
+async def test_a_client_that_goes_away_is_no_error(served: Served) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await wire(served, request("POST", CMS, b"{", Content_Length="10"), patience_s=0.1)
+        assert b" 200 " in await wire(served, request())
+    assert logs == []
