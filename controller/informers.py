@@ -63,6 +63,11 @@ class Informers:
                 self._start(self._tasks, resource, reflector)
         return cast("Reflector[T]", reflector)
 
+    def relist(self) -> None:
+        """The caches count as filled only when each has been listed anew."""
+        for reflector in self._reflectors.values():
+            reflector.relist()
+
     async def run(self) -> None:
         """Keep all caches current until cancelled."""
         try:

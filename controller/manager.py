@@ -1,9 +1,9 @@
 """The controller manager: starts caches and controllers in order, keeps them running, stops them.
 
-Order: informers (all controllers share them), leader election, event recorders, controllers; the
+Order: leader election, informers (all controllers share them), event recorders, controllers; the
 stop is the reverse, and the lease is given up at the end. Invariants: controllers act only while
-this manager holds the lease and all caches have synced; a controller that raises is started again
-with back-off and takes no other one with it; every task has an owner here.
+this manager holds the lease, on caches that were listed since it got it; a controller that raises
+is started again with back-off and takes no other one with it; every task has an owner here.
 
 A controller is any class with `async run()`. Its constructor asks for informers and subscribes to
 them (no I/O). `run` starts by queueing everything that is in the caches and works until cancelled;
@@ -17,8 +17,10 @@ from typing import Any, Protocol
 
 import structlog
 
+from cluster.api.errors import ApiError
 from cluster.client.client import ApiClient
 from cluster.client.events import EventApi, EventRecorder
+from cluster.client.transport import TransportError
 from cluster.runtime.clock import Clock
 from cluster.runtime.rng import Rng
 from controller.informers import Informers
@@ -92,29 +94,43 @@ class Manager:
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set; `on_ready` is called once, when the controllers first run."""
-        async with _running(self._informers.run()):
-            ready = on_ready
-            while not stop.is_set():
-                if not await _unless_stopped(stop, self._prepare()):
-                    break
-                async with (
-                    _running(*(recorder.run() for recorder in self._context.recorders)),
-                    _running(*(self._supervise(name) for name in self._controllers)),
-                ):
-                    _log.info("controllers_started", controllers=list(self._controllers))
-                    ready()
-                    ready = _nothing
-                    await _unless_stopped(stop, self._hold())
-                _log.info("controllers_stopped")
-            if self._elector is not None:
-                await self._elector.release()
+        ready = on_ready
 
-    async def _prepare(self) -> None:
-        """Fill the caches and become the leader, at the same time."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._informers.wait_synced())
-            if self._elector is not None:
-                tasks.create_task(self._elector.acquire())
+        def acting() -> None:
+            nonlocal ready
+            ready()
+            ready = _nothing
+
+        while not stop.is_set():
+            if self._elector is not None and not await _unless_stopped(
+                stop, self._elector.acquire()
+            ):
+                break
+            await _unless_stopped(stop, self._lead(acting))
+        if self._elector is not None:
+            await self._elector.release()
+
+    async def _lead(self, acting: Callable[[], None]) -> None:
+        """Fill the caches and run the controllers, for as long as the lease is held.
+
+        What the last leader wrote lies before the lease was won, and the lists after it.
+        """
+        self._informers.relist()
+        async with _running(self._informers.run()), _running(self._act(acting)):
+            await self._hold()
+
+    async def _act(self, acting: Callable[[], None]) -> None:
+        await self._informers.wait_synced()
+        try:
+            async with (
+                _running(*(recorder.run() for recorder in self._context.recorders)),
+                _running(*(self._supervise(name) for name in self._controllers)),
+            ):
+                _log.info("controllers_started", controllers=list(self._controllers))
+                acting()
+                await asyncio.Event().wait()
+        finally:
+            _log.info("controllers_stopped")
 
     async def _hold(self) -> None:
         if self._elector is None:
@@ -129,12 +145,23 @@ class Manager:
             try:
                 await self._controllers[name].run()
                 _log.error("controller_ended", controller=name)
-            except Exception:  # supervisor: a controller's failure is its own
-                _log.exception("controller_crashed", controller=name)
+            except Exception as error:  # supervisor: a controller's failure is its own
+                if cause := unreachable(error):
+                    _log.warning("controller_stopped", controller=name, error=str(cause))
+                else:
+                    _log.exception("controller_crashed", controller=name)
             if self._clock.monotonic_s() - started_s > RESTART_BACKOFF_CAP_S:
                 backoff_s = RESTART_BACKOFF_S
             await self._clock.sleep(self._rng.jittered(backoff_s, RESTART_JITTER))
             backoff_s = min(RESTART_BACKOFF_CAP_S, backoff_s * 2)
+
+
+def unreachable(error: BaseException) -> BaseException | None:
+    """The first cause of a failure that is all the server's absence or refusal, else None."""
+    if isinstance(error, BaseExceptionGroup):
+        causes = [unreachable(inner) for inner in error.exceptions]
+        return causes[0] if all(causes) else None
+    return error if isinstance(error, (ApiError, TransportError)) else None
 
 
 def _nothing() -> None:

@@ -98,6 +98,11 @@ class Reflector(Generic[T]):
         for obj in list(self.cache.values()):
             handler(None, obj)
 
+    def relist(self) -> None:
+        """Begin with a list when `run` is called next; `synced` is unset until it is there."""
+        self._listed = False
+        self.synced.clear()
+
     async def seen(self, revision: int, timeout_s: float) -> None:
         """Return when the cache is at least as new as a revision; TimeoutError after nominal s."""
         if self.revision >= revision:

@@ -55,9 +55,9 @@ class DaemonSetController:
         self._pods = context.informers.get(PODS, Pod)
         self._nodes = context.informers.get(NODES, Node)
         self._caches = Caches(self._daemonsets, self._revisions, self._pods)
-        rng = context.rng.child(NAME)
-        self._queue: WorkQueue[Key] = WorkQueue(context.clock, rng)
-        self._node_queue: WorkQueue[str] = WorkQueue(context.clock, rng)
+        self._rng = context.rng.child(NAME)
+        self._queue: WorkQueue[Key] = WorkQueue(context.clock, self._rng)
+        self._node_queue: WorkQueue[str] = WorkQueue(context.clock, self._rng)
         self._recorder = context.recorder(NAME)
         self._wakeups = Wakeups(self, self._selector_of)
         self._backoff = FailedPodBackoff()
@@ -113,7 +113,7 @@ class DaemonSetController:
         key, uid = wakeups.key_of(daemonset), daemonset.metadata.uid
         memory = self._memories.get(key)
         if memory is None or memory.uid != uid:
-            memory = self._memories[key] = Memory(uid, self._clock)
+            memory = self._memories[key] = Memory(uid, self._clock, self._rng)
         return memory
 
     # --- events ---
@@ -165,7 +165,9 @@ class DaemonSetController:
         template = memory.template(daemonset)
         chosen = self._plan(daemonset, memory, template)
         record = self._record_on(daemonset)
-        execution = Execution(self._client, self._caches, memory.written, daemonset, record)
+        execution = Execution(
+            self._client, self._caches, memory.written, daemonset, record, memory.names
+        )
         await execution.history(chosen)
         errors = await self._carry_out(execution, chosen, template, record)
         try:

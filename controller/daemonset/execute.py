@@ -1,15 +1,24 @@
 """Carries a plan out: the writes to pods and revisions (spec sections 6, 7, 9).
 
 Invariants: creates go in batches of 1, 2, 4, ... and stop after the first batch with an error; at
-most `CONCURRENCY` requests are under way; an adoption is preceded by a live look at the DaemonSet;
-every write that succeeded is noted, so that the next sync waits for it.
+most `CONCURRENCY` requests are under way; a create that is tried again makes no second pod; an
+adoption is preceded by a live look at the DaemonSet; every write that succeeded is noted, so that
+the next sync waits for it.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeVar
 
-from cluster.api.errors import AlreadyExists, ApiError, Invalid, NotFound
+from cluster.api.errors import (
+    AlreadyExists,
+    ApiError,
+    InternalError,
+    Invalid,
+    NotFound,
+    ServiceUnavailable,
+    Timeout,
+)
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, PODS, Resource
 from cluster.api.objects import ControllerRevision, DaemonSet, PartialObject, Pod
@@ -26,11 +35,13 @@ from controller.daemonset.model import (
     Reason,
     RevisionPatch,
 )
+from controller.daemonset.podnames import PodNames
 from controller.daemonset.template import Template
 from controller.daemonset.written import Written
 from controller.worker import ReconcileError
 
 CONCURRENCY = 64
+_NAME_TRIES = 8
 
 Record = Callable[[Event], None]
 T = TypeVar("T")
@@ -69,12 +80,14 @@ class Execution:
         written: Written,
         daemonset: DaemonSet,
         record: Record,
+        names: PodNames,
     ) -> None:
         self._client = client
         self._caches = caches
         self._written = written
         self._daemonset = daemonset
         self._record = record
+        self._names = names
         self._namespace = daemonset.metadata.namespace
         self._name = daemonset.metadata.name
         self._slots = asyncio.Semaphore(CONCURRENCY)
@@ -205,16 +218,52 @@ class Execution:
 
     async def _create_pod(self, template: Template, hash_: str, node_name: str) -> Exception | None:
         try:
-            pod = await self._create(PODS, template.pod(self._daemonset, hash_, node_name))
-        except (ApiError, TransportError) as error:
+            name = await self._make_pod(template.pod(self._daemonset, hash_, node_name), node_name)
+        except (ReconcileError, ApiError, TransportError) as error:
             causes = error.causes if isinstance(error, ApiError) else []
             if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
                 return None
             self._record(Event(EventType.WARNING, Reason.FAILED_CREATE, f"Error creating: {error}"))
             return error
-        message = f"Created pod: {pod.metadata.name}"
-        self._record(Event(EventType.NORMAL, Reason.SUCCESSFUL_CREATE, message))
+        self._record(Event(EventType.NORMAL, Reason.SUCCESSFUL_CREATE, f"Created pod: {name}"))
         return None
+
+    async def _make_pod(self, tree: JsonObject, node_name: str) -> str:
+        """Create a pod, or find the one that an earlier try made; returns its name."""
+        generate_name = tree["metadata"]["generateName"]
+        name = self._names.open_name(node_name)
+        if name and self._caches.pods.cache.get(self._namespace, name) is not None:
+            name = ""  # made and seen, and yet the plan wants another one
+        for _ in range(_NAME_TRIES):
+            name = name or self._names.fresh(generate_name)
+            try:
+                await self._create(PODS, {**tree, "metadata": {**tree["metadata"], "name": name}})
+            except AlreadyExists:
+                if name == self._names.open_name(node_name) and await self._is_own_pod(name):
+                    break
+                self._names.answered(node_name)
+                name = ""
+            except (TransportError, InternalError, Timeout, ServiceUnavailable):
+                self._names.unanswered(node_name, name)
+                raise
+            else:
+                break
+        else:
+            raise ReconcileError(f"no free name for a pod found ({generate_name})")
+        self._names.answered(node_name)
+        return name
+
+    async def _is_own_pod(self, name: str) -> bool:
+        """Whether the pod of this name is this DaemonSet's; the next sync waits to see it."""
+        try:
+            pod = await self._client.get(PODS, PartialObject, name, self._namespace)
+        except NotFound:
+            return False
+        owner = pod.metadata.controller()
+        if owner is None or owner.uid != self._daemonset.metadata.uid:
+            return False
+        self._note(PODS, pod.metadata.resource_version)
+        return True
 
     async def _delete_pod(self, pod: Pod) -> Exception | None:
         try:

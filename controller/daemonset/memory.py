@@ -5,15 +5,19 @@ Invariant: a memory belongs to one UID; a DaemonSet re-created under its name st
 
 from cluster.api.objects import DaemonSet
 from cluster.runtime.clock import Clock
+from cluster.runtime.rng import Rng
+from controller.daemonset.podnames import PodNames
 from controller.daemonset.template import Template
 from controller.daemonset.written import Written
 
 
 class Memory:
-    """Compiled template, own writes, the reported hold, and when to look again at the earliest."""
+    """Compiled template, own writes, names of new pods, the reported hold, and when to look again
+    at the earliest."""
 
-    def __init__(self, uid: str, clock: Clock) -> None:
+    def __init__(self, uid: str, clock: Clock, rng: Rng) -> None:
         self.uid = uid
+        self.names = PodNames(rng.choice)
         self.written = Written(clock)
         self.hold = ""
         self.not_before_s = 0.0

@@ -1,12 +1,19 @@
 """The manager: ordered start and stop, supervised controllers (controller/manager.py)."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 
 from daemonset_world import EPOCH
-from scripted_transport import ScriptedTransport
+from scripted_transport import Answer, Script, ScriptedTransport
+from structlog.testing import capture_logs
+from stubtransport import Request
 
+from cluster.api.errors import ServiceUnavailable
+from cluster.api.jsontypes import JsonObject
+from cluster.api.kinds import NODES
+from cluster.api.objects import Node
 from cluster.client.client import ApiClient
+from cluster.client.transport import TransportError
 from cluster.runtime.clock import VirtualClock
 from cluster.runtime.rng import Rng
 from controller.manager import Context, Controller, Manager
@@ -66,11 +73,21 @@ class Elector:
         self.log.append("released")
 
 
+class Quiet(ScriptedTransport):
+    """Its watches show nothing."""
+
+    async def answer_stream(self, request: Request) -> AsyncGenerator[bytes, None]:
+        await asyncio.Event().wait()
+        yield b""
+
+
 def manager(
-    elector: Elector | None = None, **controllers: Callable[[Context], Controller]
+    elector: Elector | None = None,
+    script: Script = lambda *_: {},
+    **controllers: Callable[[Context], Controller],
 ) -> Manager:
     clock = ImpatientClock(EPOCH)
-    client = ApiClient(ScriptedTransport(lambda *_: {}), clock, private_features=False)
+    client = ApiClient(Quiet(script), clock, private_features=False)
     return Manager(client, clock, Rng(1), controllers, host="h", elector=elector)  # type: ignore[arg-type]
 
 
@@ -120,6 +137,88 @@ async def test_a_lost_lease_stops_the_controllers_until_it_is_won_again() -> Non
         "acquired", "started", "stopped", "acquired", "started", "stopped", "released"
     ]  # fmt: skip
     assert readiness == [True]
+
+
+class Reading(Working):
+    """A controller with a cache of nodes."""
+
+    def __init__(self, context: Context, log: list[str]) -> None:
+        super().__init__(log)
+        context.informers.get(NODES, Node)
+
+
+async def test_the_caches_are_listed_after_the_lease_is_won_each_time() -> None:
+    """So they hold everything that the leader before has written."""
+    log: list[str] = []
+    stop = asyncio.Event()
+    elector = Elector(log)
+
+    def answer(method: str, path: str, _body: JsonObject) -> Answer:
+        log.append(f"{method} {path}")
+        return {"metadata": {"resourceVersion": "5"}, "items": []}
+
+    made = manager(elector, answer, a=lambda context: Reading(context, log))
+    task = asyncio.ensure_future(made.run(stop))
+    await until(lambda: log.count("started") == 1)
+    elector.lost.set()
+    await until(lambda: log.count("started") == 2)
+    stop.set()
+    await task
+    leading = ["acquired", "GET /api/v1/nodes", "started", "stopped"]
+    assert log == [*leading, *leading, "released"]
+
+
+async def test_a_lease_lost_while_the_caches_fill_starts_no_controller() -> None:
+    log: list[str] = []
+    stop = asyncio.Event()
+    elector = Elector(log)
+    reached = asyncio.Event()
+
+    def answer(_method: str, _path: str, _body: JsonObject) -> Answer:
+        if not reached.is_set():
+            return TransportError("refused")
+        return {"metadata": {"resourceVersion": "5"}, "items": []}
+
+    made = manager(elector, answer, a=lambda context: Reading(context, log))
+    task = asyncio.ensure_future(made.run(stop))
+    await until(lambda: log == ["acquired"])
+    elector.lost.set()
+    await until(lambda: log == ["acquired", "acquired"])
+    reached.set()
+    await until(lambda: log == ["acquired", "acquired", "started"])
+    stop.set()
+    await task
+
+
+class Unlucky:
+    """A controller whose tasks meet a server that is away."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.ended = asyncio.Event()
+
+    async def run(self) -> None:
+        if self.errors:
+            async with asyncio.TaskGroup():
+                raise self.errors.pop(0)
+        self.ended.set()
+        await asyncio.Event().wait()
+
+
+async def test_only_surprises_are_logged_with_their_traceback() -> None:
+    unlucky = Unlucky(TransportError("refused"), ServiceUnavailable("disk full"), KeyError("bug"))
+    stop = asyncio.Event()
+    with capture_logs() as logs:
+        task = asyncio.ensure_future(manager(a=lambda _: unlucky).run(stop))
+        await until(unlucky.ended.is_set)
+        stop.set()
+        await task
+    about = [(entry["event"], entry.get("error")) for entry in logs if "controller" in entry]
+    assert about == [
+        ("controller_stopped", "refused"),
+        ("controller_stopped", "disk full"),
+        ("controller_crashed", None),
+    ]
 
 
 async def test_a_stop_before_anything_started() -> None:

@@ -12,10 +12,12 @@ from cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, PODS
 from cluster.api.objects import ControllerRevision, DaemonSet, Pod
 from cluster.client.client import ApiClient
 from cluster.client.reflector import Reflector
+from cluster.client.transport import TransportError
 from cluster.runtime.clock import VirtualClock
 from cluster.runtime.rng import Rng
 from controller.daemonset.execute import Caches, Execution, batches
 from controller.daemonset.model import Event, Plan, Reason, StatusNumbers
+from controller.daemonset.podnames import PodNames
 from controller.daemonset.store_status import store_status
 from controller.daemonset.template import Template
 from controller.daemonset.written import Written
@@ -41,8 +43,9 @@ class Bench:
         )
         self.written = Written(clock)
         self.events: list[Event] = []
+        self.names = PodNames(rng.choice)
         self.execution = Execution(
-            self.client, self.caches, self.written, self.ds, self.events.append
+            self.client, self.caches, self.written, self.ds, self.events.append, self.names
         )
 
     def reasons(self) -> list[Reason]:
@@ -83,6 +86,59 @@ async def test_created_pods_are_waited_for() -> None:
     await bench.execution.create_pods(["n0", "n1", "n2"], "h", Template(bench.ds))
     bench.caches.pods.revision = 3
     assert await bench.written.wait_seen(0.0)
+
+
+class Pods:
+    """A server that keeps pods by name and may lose its answers."""
+
+    def __init__(self, lose: int, owner: str) -> None:
+        self.lose = lose
+        self.owner = owner
+        self.made: dict[str, JsonObject] = {}
+
+    def __call__(self, method: str, path: str, body: JsonObject) -> Answer:
+        if method == "GET":
+            return self.made.get(path.rsplit("/", 1)[1]) or errors.not_found(PODS, "x")
+        name = body["metadata"]["name"]
+        if name in self.made:
+            return errors.already_exists(PODS, name)
+        metadata = {**body["metadata"], "resourceVersion": str(len(self.made) + 7)}
+        owners = [{**metadata["ownerReferences"][0], "uid": self.owner}]
+        self.made[name] = {"kind": "Pod", "metadata": {**metadata, "ownerReferences": owners}}
+        if self.lose:
+            self.lose -= 1
+            return TransportError("connection reset")
+        return self.made[name]
+
+
+async def test_a_create_whose_answer_was_lost_makes_no_second_pod() -> None:
+    ds = daemonset()
+    server = Pods(lose=1, owner=ds.metadata.uid)
+    bench = Bench(server, ds)
+    assert len(await bench.execution.create_pods(["n1"], "h", Template(ds))) == 1
+    assert await bench.execution.create_pods(["n1"], "h", Template(ds)) == []
+    (name,) = server.made
+    assert name.startswith("ds-")
+    assert server.made[name]["metadata"]["generateName"] == "ds-"
+    assert bench.reasons() == [Reason.FAILED_CREATE, Reason.SUCCESSFUL_CREATE]
+    assert not await bench.written.wait_seen(0.0), "the pod that was found is not waited for"
+    assert await bench.execution.create_pods(["n1"], "h", Template(ds)) == []
+    assert len(server.made) == 2, "a later create is another pod"
+
+
+async def test_a_name_that_someone_elses_pod_has_is_not_used() -> None:
+    ds = daemonset()
+    server = Pods(lose=1, owner="another")
+    bench = Bench(server, ds)
+    await bench.execution.create_pods(["n1"], "h", Template(ds))
+    assert await bench.execution.create_pods(["n1"], "h", Template(ds)) == []
+    assert len(server.made) == 2
+
+
+async def test_without_a_free_name_a_create_fails() -> None:
+    bench = Bench(lambda method, _path, _body: errors.already_exists(PODS, "ds-x"))
+    (problem,) = await bench.execution.create_pods(["n1"], "h", Template(bench.ds))
+    assert str(problem) == "no free name for a pod found (ds-)"
 
 
 async def test_a_terminating_namespace_is_no_error() -> None:
