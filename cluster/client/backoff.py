@@ -1,4 +1,4 @@
-"""Back-off between attempts: exponential, capped, jittered (DESIGN section 3)."""
+"""Back-off between attempts: exponential, capped, jittered."""
 
 from cluster.runtime.rng import Rng
 

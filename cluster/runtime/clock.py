@@ -1,4 +1,4 @@
-"""Time as an interface (DESIGN section 3, "Time and chance").
+"""Time as an interface (ARCHITECTURE.md, "Time and chance are arguments").
 
 Durations in kubeherd are *nominal* seconds: the 50 s of a grace period are 50 wherever they are
 compared or slept. A clock with speed X makes a nominal second last 1/X real seconds, while

@@ -1,10 +1,10 @@
 """The store: stage a write at once, commit in groups, show it to readers when it is durable.
 
-Invariants (DESIGN section 3): a write takes the next revision when it is staged; readers, watchers
-and the writer's answer see it only after its group is committed; groups become visible in revision
-order; a group that cannot be committed vanishes together with everything staged on top of it.
-Staging is synchronous: between `head` and `put` nothing else can write, which makes the event loop
-the serialisation point.
+Invariants (ARCHITECTURE.md, "Durable before visible"): a write takes the next revision when it is
+staged; readers, watchers and the writer's answer see it only after its group is committed; groups
+become visible in revision order; a group that cannot be committed vanishes together with everything
+staged on top of it. Staging is synchronous: between `head` and `put` nothing else can write, which
+makes the event loop the serialisation point.
 """
 
 import asyncio
