@@ -84,9 +84,14 @@ def controller_manager(settings: Settings, rundir: RunDir) -> ProcessSpec:
 def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
     """The agent process `name` with all its nodes; KeyError if the settings have none."""
     nodes = settings.agents()[name]
-    identity = ("--kubeconfig-dir", str(rundir.kubeconfigs))
     if settings.has_fleets:
-        identity = ("--fleet-kubeconfig", str(rundir.fleet_kubeconfig(name)))
+        # No log files: creating and deleting one for each pod costs more than all else of a pod.
+        own = ("--fleet-kubeconfig", str(rundir.fleet_kubeconfig(name)))
+    else:
+        own = (
+            *("--kubeconfig-dir", str(rundir.kubeconfigs)),
+            *("--pod-log-dir", str(rundir.logs / "pods")),
+        )
     named = [word for node in nodes for word in ("--node", node)]
     return ProcessSpec(
         name=name,
@@ -94,8 +99,7 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
         module="agents",
         args=(
             *named,
-            *identity,
-            *("--pod-log-dir", str(rundir.logs / "pods")),
+            *own,
             *_common(settings),
         ),
         log=rundir.log(name),

@@ -18,20 +18,19 @@ def test_command_lines(rundir: RunDir):
         ("agent-1", Role.AGENT, "agents"),
     ]
     common = "--speed 2 --seed 5"
-    logs = f"--pod-log-dir {root}/logs/pods"
     assert [" ".join(p.args) for p in found] == [
         f"--dir {root} --port 7001 --store memory {common}",
         f"--kubeconfig {root}/kubeconfigs/controller-manager.kubeconfig {common}",
-        f"--node a --node b --fleet-kubeconfig {root}/kubeconfigs/agent-0.kubeconfig "
-        f"{logs} {common}",
-        f"--node c --fleet-kubeconfig {root}/kubeconfigs/agent-1.kubeconfig {logs} {common}",
+        f"--node a --node b --fleet-kubeconfig {root}/kubeconfigs/agent-0.kubeconfig {common}",
+        f"--node c --fleet-kubeconfig {root}/kubeconfigs/agent-1.kubeconfig {common}",
     ]
 
 
-def test_an_agent_with_one_node_has_the_identity_of_that_node(rundir: RunDir):
+def test_an_agent_with_one_node_has_its_identity_and_pod_logs(rundir: RunDir):
     settings = add_nodes(Settings(port=7001), ["a"])
     args = plan.agent(settings, rundir, "a").args
     assert args[:4] == ("--node", "a", "--kubeconfig-dir", str(rundir.kubeconfigs))
+    assert args[4:6] == ("--pod-log-dir", str(rundir.logs / "pods"))
 
 
 def test_back_off_grows_is_jittered_and_capped():
