@@ -84,6 +84,7 @@ def controller_manager(settings: Settings, rundir: RunDir) -> ProcessSpec:
 def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
     """The agent process `name` with all its nodes; KeyError if the settings have none."""
     nodes = settings.agents()[name]
+    own: tuple[str, ...]
     if settings.has_fleets:
         # No log files: creating and deleting one for each pod costs more than all else of a pod.
         own = ("--fleet-kubeconfig", str(rundir.fleet_kubeconfig(name)))
