@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgpack
 import orjson
 
-from cluster.api import protobuf, yamlcodec
+from cluster.api import protobuf
 from cluster.api.decoding import MAX_DEPTH
 from cluster.api.errors import BadRequest, UnsupportedMediaType
 from cluster.api.jsontypes import JsonObject, JsonValue
@@ -97,6 +97,8 @@ def _keeps_every_field(body: bytes, tree: JsonValue) -> bool:
 
 
 def _decode_yaml(body: bytes, find_duplicates: bool) -> Body:
+    from cluster.api import yamlcodec  # noqa: PLC0415 - seldom used, and slow to load
+
     try:
         tree, duplicates = yamlcodec.load(body, max_depth=MAX_DEPTH)
     except ValueError as error:
@@ -212,4 +214,6 @@ def dumps_msgpack(tree: JsonValue) -> bytes:
 
 def dumps_yaml(tree: JsonValue) -> bytes:
     """YAML as kubectl prints it: sorted keys, block style, no line wrapping."""
+    from cluster.api import yamlcodec  # noqa: PLC0415 - seldom used, and slow to load
+
     return yamlcodec.dump(tree)

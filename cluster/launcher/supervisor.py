@@ -193,8 +193,8 @@ class Supervisor:
             if done():
                 break
             yield Reply(final=False, state=self.snapshot())
-            await change.wait()
             await self._clock.sleep(PROGRESS_INTERVAL_S)
+            await change.wait()
         yield Reply(state=self.snapshot())
 
     async def _leave_when(self, stop: asyncio.Event) -> None:
@@ -203,10 +203,11 @@ class Supervisor:
 
     async def _write_state(self) -> None:
         while True:
+            change = self._tick
             with contextlib.suppress(LauncherError):  # a full disk must not take the cluster down
                 state.write(self._rundir, self.snapshot())
-            await self._tick.wait()
             await self._clock.sleep(PROGRESS_INTERVAL_S)
+            await change.wait()
 
     def _changed(self) -> None:
         self._tick.set()

@@ -52,10 +52,10 @@ class Lifecycle:
         if self._ready:
             return
         self._ready = True
-        gc.collect()
-        gc.freeze()
         _log.info("ready", **facts)
         announce({"name": self.name, "pid": os.getpid(), **facts})
+        gc.collect()
+        gc.freeze()
 
     def failed(self, error: str) -> None:
         """Tell the parent why this process will never serve: the key `error` in the same line."""
