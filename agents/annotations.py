@@ -14,7 +14,7 @@ import msgspec
 
 PREFIX: Final = "kubeherd.io/"
 UNPULLABLE: Final = ("nonexistent", "non-existent")
-"""An image whose reference contains one of these never pulls (DESIGN section 3)."""
+"""An image whose reference contains one of these never pulls (docs/fake-pods.md)."""
 
 
 class Behaviour(msgspec.Struct, frozen=True, gc=False):
@@ -44,6 +44,11 @@ RUNS_TO_COMPLETION: Final = Behaviour(run_for_s=0.0)
 """What a regular init container does without annotations."""
 
 _PULL_KEYS: Final = ("pull-delay-seconds", "pull-error")
+
+
+def sandbox_error(annotations: Mapping[str, str]) -> str:
+    """Why the sandbox of a pod cannot be created (`kubeherd.io/sandbox-error`), or ""."""
+    return annotations.get(PREFIX + "sandbox-error", "")
 
 
 def pull_error(image: str, behaviour: Behaviour) -> str:

@@ -19,6 +19,10 @@ OWNED: Final = (
 """In the order in which a kubelet writes them."""
 
 
+DISRUPTION_TARGET: Final = "DisruptionTarget"
+BY_KUBELET: Final = "TerminationByKubelet"
+
+
 class Verdict(NamedTuple):
     """One condition without its times."""
 
@@ -31,7 +35,9 @@ class Verdict(NamedTuple):
 def verdicts(pod: Pod, plans: list[ContainerPlan], facts: PodFacts) -> list[Verdict]:
     """The conditions of a pod in the kubelet's order."""
     containers_ready = _containers_ready(plans, facts)
+    disrupted = [Verdict(DISRUPTION_TARGET, True, BY_KUBELET, facts.disruption)]
     return [
+        *(disrupted if facts.disruption else ()),
         Verdict("PodReadyToStartContainers", facts.sandbox),
         _initialized(plans, facts),
         _ready(pod, containers_ready),
@@ -93,7 +99,7 @@ def _containers_ready(plans: list[ContainerPlan], facts: PodFacts) -> Verdict:
     unready = [
         plan.name
         for plan in plans
-        if plan.role is not Role.INIT and not facts.containers[plan.name].ready
+        if plan.role in (Role.REGULAR, Role.SIDECAR) and not facts.containers[plan.name].ready
     ]
     if not unready:
         return Verdict("ContainersReady", True)

@@ -138,6 +138,19 @@ class Rejection(msgspec.Struct, frozen=True, gc=False):
     message: str
 
 
+class Ending(msgspec.Struct, frozen=True, gc=False):
+    """A kubelet's own decision to end a running pod (spec node-lifecycle 11, 13 and 15)."""
+
+    reason: str
+    message: str
+    disruption: str
+    """The message of the pod's DisruptionTarget condition."""
+    grace_s: float | None = None
+    """Overrides the pod's own grace period if it is shorter."""
+    event: bool = True
+    """Whether a Warning Event with the same reason and message tells of it."""
+
+
 class Transition(msgspec.Struct, frozen=True, gc=False):
     """A condition's status and since when it has it."""
 
@@ -153,11 +166,13 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
     start_s: float = 0.0
     pod_ip: str = ""
     sandbox: bool = False
+    sandbox_retry_s: float = 0.0
     phase: PodPhase = PodPhase.PENDING
     containers: dict[str, ContainerFacts] = msgspec.field(default_factory=dict)
     transitions: dict[str, Transition] = msgspec.field(default_factory=dict)
     rejection: Rejection | None = None
-    deadline_exceeded: bool = False
+    disruption: str = ""
+    """The message of the DisruptionTarget condition, if the kubelet set one."""
     grace_s: float | None = None
     """The grace period in force since termination began; it only shrinks."""
     final: bool = False

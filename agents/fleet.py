@@ -119,6 +119,7 @@ class NodeAgent:
             client, "kubelet", config.name, shared.clock, self._rng.child("events")
         )
         self._reporter: StatusReporter | None = None
+        self._kubelet: Kubelet | None = None
 
     async def start(self) -> None:
         """Register and start the node's tasks; returns when its status is reported."""
@@ -145,7 +146,7 @@ class NodeAgent:
             interval_s=self._interval_s,
         )
         tasks.create_task(lease.run(new_node=registered.created), name=f"lease-{config.name}")
-        kubelet = self._kubelet(registered)
+        self._kubelet = kubelet = self._new_kubelet(registered)
         self._reporter = reporter = StatusReporter(
             self._client,
             config,
@@ -161,9 +162,10 @@ class NodeAgent:
         await clock.wait_for(self._watches.nodes.synced.wait(), SYNC_TIMEOUT_S)
         await clock.wait_for(self._watches.pods.synced.wait(), SYNC_TIMEOUT_S)
         self._watches.attach(config.name, kubelet, self._node_changed)
+        kubelet.node_changed()
         await clock.wait_for(reporter.reported.wait(), SYNC_TIMEOUT_S)
 
-    def _kubelet(self, registered: Registered) -> Kubelet:
+    def _new_kubelet(self, registered: Registered) -> Kubelet:
         shared = self._shared
         return Kubelet(
             client=self._client,
@@ -224,6 +226,8 @@ class NodeAgent:
             self._node_event("Normal", reason, message)
         if old.metadata.annotations != new.metadata.annotations and self._reporter is not None:
             self._reporter.look_again()
+            if self._kubelet is not None:
+                self._kubelet.node_changed()
 
     def _node_event(self, type_: str, reason: str, message: str) -> None:
         reference = ObjectReference(api_version="v1", kind="Node", name=self._config.name)

@@ -8,26 +8,27 @@ pod's uid in the patch is the precondition.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
-import msgspec
 import orjson
 import structlog
 
-from agents import machine
-from agents.admission import admit
-from agents.facts import Moment, PodFacts
+from agents import endings, machine
+from agents.admission import admit, is_critical, shortages
+from agents.facts import Ending, Moment, Rejection
 from agents.node import NodeConfig, NodeIdentity, conditions
 from agents.podlog import PodLog
+from agents.podworker import PodWorker, api_status, asks_anew, ends, revision_of
 from agents.recovery import recover
 from agents.runtime import FakeRuntime
 from agents.statuspatch import patched, status_patch
 from agents.sync import NodeView, PodEvent
 from agents.timers import Timers
+from agents.troubles import Troubles
 from cluster.api import podutil
 from cluster.api.errors import ApiError, Conflict, Invalid, NotFound
-from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import PODS
 from cluster.api.objects import Node, PartialObject, Pod
 from cluster.api.timestamps import format_time
@@ -44,28 +45,6 @@ RETRY_BASE_S: Final = 0.2
 RETRY_CAP_S: Final = 10.0
 
 _log = structlog.get_logger(__name__)
-
-
-class PodWorker:
-    """What the kubelet knows of one pod."""
-
-    __slots__ = (
-        "delete", "deleted", "facts", "known", "pod", "removed", "revision", "task", "unread",
-        "wanted",
-    )  # fmt: skip
-
-    def __init__(self, pod: Pod, facts: PodFacts) -> None:
-        self.pod = pod
-        self.facts = facts
-        self.known: JsonObject = api_status(pod)
-        self.wanted: JsonObject = {}
-        self.revision = _revision(pod)
-        self.delete = False
-        self.deleted = False
-        self.removed = False
-        self.task: asyncio.Task[None] | None = None
-        self.unread = False
-        """The watch showed a status while a write was under way: `known` may lag behind it."""
 
 
 class Kubelet:
@@ -106,6 +85,16 @@ class Kubelet:
         )
         self._workers: dict[str, PodWorker] = {}
         self._failing = False
+        self._troubles = Troubles(
+            config.name,
+            config.ephemeral_storage,
+            annotations=self._node_annotations,
+            pods=lambda: [w.pod for w in self._workers.values() if not ends(w)],
+            ending=lambda: any(ends(w) and not w.facts.final for w in self._workers.values()),
+            end=lambda pod, ending: self._end(self._workers[pod.metadata.uid], ending),
+            timers=timers,
+            clock=clock,
+        )
 
     # --- what the watch says ---
 
@@ -120,6 +109,13 @@ class Kubelet:
             self._add(new)
         else:
             self._update(worker, new)
+
+    def node_changed(self) -> None:
+        """The Node changed, or its pods are complete: look whether it is in trouble."""
+        self._troubles.look()
+
+    def _node_annotations(self) -> Mapping[str, str]:
+        return (self._observed_node() or self._initial_node).metadata.annotations
 
     def _add(self, pod: Pod) -> None:
         now = self._now()
@@ -146,13 +142,20 @@ class Kubelet:
     def _admitted(self, worker: PodWorker, now: Moment) -> bool:
         pod = worker.pod
         node = self._observed_node() or self._initial_node
-        pressures = [c.type for c in conditions(node.metadata.annotations) if c.status]
+        pressures = [
+            c.type for c in conditions(node.metadata.annotations) if c.status and c.type != "Ready"
+        ]
         others = [
             other.pod
             for other in self._workers.values()
             if other is not worker and not other.facts.final
         ]
-        rejection = admit(pod, node, others, pressures=pressures)
+        admits = partial(
+            admit, pod, node, pressures=pressures, shutting_down=self._troubles.shutting_down
+        )
+        rejection = admits(others)
+        if rejection is not None and rejection.reason.startswith("OutOf") and is_critical(pod):
+            rejection = self._make_room(pod, node, others, admits)
         if rejection is None:
             return True
         worker.facts = machine.reject(worker.facts, rejection.reason, rejection.message, now)
@@ -160,21 +163,47 @@ class Kubelet:
         _log.info("pod_rejected", pod=pod.metadata.name, reason=rejection.reason)
         return False
 
+    def _make_room(
+        self,
+        pod: Pod,
+        node: Node,
+        others: Sequence[Pod],
+        admits: Callable[[Sequence[Pod]], Rejection | None],
+    ) -> Rejection | None:
+        """End other pods for a critical one (spec 11); None if it can be admitted then."""
+        short = shortages(pod.spec, node, others)
+        victims = endings.preemption_victims(pod, others, short)
+        if victims is None:
+            return Rejection("UnexpectedAdmissionError", endings.no_victims(short))
+        staying = [other for other in others if other not in victims]
+        rejection = admits(staying)
+        if rejection is None:
+            for victim in victims:
+                self._end(self._workers[victim.metadata.uid], endings.PREEMPTED)
+        return rejection
+
+    def _end(self, worker: PodWorker, ending: Ending) -> None:
+        """End a running pod of this kubelet's own accord."""
+        worker.facts = machine.end(worker.facts, worker.pod, ending)
+        if ending.event:
+            self._tell(worker.pod, PodEvent("Warning", ending.reason, ending.message))
+        self._advance(worker)
+
     def _update(self, worker: PodWorker, pod: Pod) -> None:
         before = worker.pod
         worker.pod = pod
-        revision = _revision(pod)
+        revision = revision_of(pod)
         if revision > worker.revision:
             worker.revision = revision
             if worker.task is None:
                 worker.known = api_status(pod)
             else:
                 worker.unread = True
-        elif not _asks_anew(before, pod):
+        elif not asks_anew(before, pod):
             if revision == worker.revision:
                 self._read_back(worker)
             return
-        self._advance(worker, own_change=_asks_anew(before, pod))
+        self._advance(worker, own_change=asks_anew(before, pod))
 
     def _remove(self, pod: Pod) -> None:
         worker = self._workers.get(pod.metadata.uid)
@@ -218,7 +247,7 @@ class Kubelet:
         if worker.task is not None:
             worker.unread = True
             return
-        if worker.removed or _revision(worker.pod) < worker.revision:
+        if worker.removed or revision_of(worker.pod) < worker.revision:
             return  # the watch is still to show what was written
         worker.unread = False
         worker.known = api_status(worker.pod)
@@ -323,31 +352,6 @@ class Kubelet:
 
     def _now(self) -> Moment:
         return Moment(self._clock.monotonic_s(), format_time(self._clock.now()))
-
-
-def api_status(pod: Pod) -> JsonObject:
-    """The status that the API has, as far as the typed pod tells."""
-    tree: JsonObject = msgspec.to_builtins(pod.status)
-    if pod.status.host_ip:
-        tree["hostIPs"] = [{"ip": pod.status.host_ip}]
-    if pod.status.pod_ip:
-        tree["podIPs"] = [{"ip": pod.status.pod_ip}]
-    return tree
-
-
-def _asks_anew(before: Pod, after: Pod) -> bool:
-    """Whether something that the kubelet obeys changed: spec, annotations, deletion."""
-    old, new = before.metadata, after.metadata
-    return (
-        old.generation != new.generation
-        or old.deletion_timestamp != new.deletion_timestamp
-        or old.annotations != new.annotations
-        or (not new.generation and before.spec != after.spec)
-    )
-
-
-def _revision(pod: Pod) -> int:
-    return int(pod.metadata.resource_version or 0)
 
 
 def _name(worker: PodWorker) -> str:

@@ -6,14 +6,22 @@ never leaves Succeeded or Failed; restart counts never fall; after deletion was 
 sequence of steps ends with `delete`; the next wake-up lies after `now`.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from agents import annotations, status, stopping
 from agents import phase as phases
-from agents import status, stopping
 from agents.containers import drive, progress
-from agents.facts import TERMINAL, ContainerFacts, Moment, PodFacts, PodPhase, Rejection
+from agents.facts import (
+    TERMINAL,
+    ContainerFacts,
+    Ending,
+    Moment,
+    PodFacts,
+    PodPhase,
+    Rejection,
+)
 from agents.plans import ContainerPlan, Role, container_plans
 from agents.sync import LogLine, NodeView, Pass, PodEvent
 from cluster.api.jsontypes import JsonObject
@@ -23,6 +31,8 @@ _DEADLINE = Rejection(
     "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
 )
 _REMOVED_GRACE_S = 1.0
+SANDBOX_RETRY_S: Final = 10.0
+"""How long a kubelet waits at least after a failed sync of a pod (spec 10)."""
 
 
 class Step(NamedTuple):
@@ -68,8 +78,20 @@ def reject(facts: PodFacts, reason: str, message: str, now: Moment) -> PodFacts:
         start_time=facts.start_time or now.text,
         phase=PodPhase.FAILED,
         rejection=Rejection(reason, f"Pod was rejected: {message}"),
+        containers={},
         final=True,
     )
+
+
+def end(facts: PodFacts, pod: Pod, ending: Ending) -> PodFacts:
+    """The facts of a pod that the kubelet itself ends: evicted, preempted, node shutting down."""
+    grace_s = stopping.pod_grace_s(pod)
+    if ending.grace_s is not None:
+        grace_s = min(grace_s, max(1.0, ending.grace_s))
+    if facts.grace_s is not None:
+        grace_s = min(grace_s, facts.grace_s)
+    rejection = Rejection(ending.reason, ending.message)
+    return replace(facts, rejection=rejection, disruption=ending.disruption, grace_s=grace_s)
 
 
 def _with_containers(facts: PodFacts, plans: list[ContainerPlan]) -> PodFacts:
@@ -81,6 +103,11 @@ def _with_containers(facts: PodFacts, plans: list[ContainerPlan]) -> PodFacts:
 
 def _triggers(pod: Pod, facts: PodFacts, sync: Pass, *, removed: bool) -> PodFacts:
     """Whether and with how much grace the pod has to end (spec 13, triggers and step 1)."""
+    if facts.phase not in TERMINAL and pod.status.phase in TERMINAL:
+        # Somebody else declared the pod over: its phase stays, what runs is ended.
+        said = pod.status
+        reason = Rejection(said.reason, said.message) if said.reason else facts.rejection
+        facts = replace(facts, phase=PodPhase(said.phase), rejection=reason)
     grace_s: float | None = None
     deadline_s = pod.spec.active_deadline_seconds
     if removed:
@@ -106,6 +133,8 @@ def _triggers(pod: Pod, facts: PodFacts, sync: Pass, *, removed: bool) -> PodFac
 
 def _run(plans: list[ContainerPlan], facts: PodFacts, sync: Pass) -> PodFacts:
     """Start what may run: sandbox, init containers one after the other, then all others."""
+    if (error := annotations.sandbox_error(sync.pod.metadata.annotations)) and not facts.sandbox:
+        return _without_sandbox(facts, error, sync)
     containers = dict(facts.containers)
     was_up = any(
         phases.ever_started(containers[plan.name]) for plan in plans if plan.role is Role.REGULAR
@@ -113,17 +142,28 @@ def _run(plans: list[ContainerPlan], facts: PodFacts, sync: Pass) -> PodFacts:
     blocked = False
     for plan in plans:
         known = containers[plan.name]
+        if plan.role is Role.EPHEMERAL:
+            containers[plan.name] = drive(known, plan, sync)
+            continue
         if plan.role is Role.INIT and (was_up or phases.completed(known)):
             continue
-        if blocked and plan.role is not Role.REGULAR:
-            containers[plan.name] = _settle(known, plan, sync)
-            continue
         if blocked:
-            break
+            if plan.role is not Role.REGULAR:
+                containers[plan.name] = _settle(known, plan, sync)
+            continue
         containers[plan.name] = driven = drive(known, plan, sync)
         if not was_up and phases.pending_init(plan, driven):
             blocked = True
     return replace(facts, containers=containers, sandbox=True)
+
+
+def _without_sandbox(facts: PodFacts, error: str, sync: Pass) -> PodFacts:
+    """No sandbox, no containers: the kubelet tries again after its sync error back-off."""
+    if sync.now.s >= facts.sandbox_retry_s:
+        sync.warning("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+        facts = replace(facts, sandbox_retry_s=sync.now.s + SANDBOX_RETRY_S)
+    sync.wake(facts.sandbox_retry_s)
+    return facts
 
 
 def _terminate(plans: list[ContainerPlan], facts: PodFacts, sync: Pass) -> PodFacts:
@@ -175,7 +215,7 @@ def _with_phase(
     ending = facts.terminating
     phase = phases.pod_phase(plans, facts.containers, previous=facts.phase, terminating=ending)
     running = any(container.running for container in facts.containers.values())
-    if facts.rejection is not None and not running:
+    if facts.rejection is not None and not running and facts.phase not in TERMINAL:
         phase = PodPhase.FAILED
     if ending and not running:
         return _finish(plans, facts, phase)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from agents.annotations import PREFIX, is_true
+from agents.annotations import PREFIX, is_true, parse_seconds
 from agents.containers import IMAGE_SIZE_BYTES, image_id
 from agents.facts import Transition
 from cluster.api.jsontypes import JsonObject
@@ -28,6 +28,9 @@ MEMORY_PRESSURE: Final = PREFIX + "memory-pressure"
 DISK_PRESSURE: Final = PREFIX + "disk-pressure"
 PID_PRESSURE: Final = PREFIX + "pid-pressure"
 NOT_READY: Final = PREFIX + "not-ready"
+SHUTTING_DOWN: Final = PREFIX + "shutting-down"
+CONDITION_ONLY: Final = "condition-only"
+"""A pressure annotation of this value shows the condition and evicts no running pod."""
 HEARTBEAT_INTERVAL: Final = PREFIX + "heartbeat-interval-seconds"
 
 
@@ -134,11 +137,23 @@ def _taint(taint: Taint) -> JsonObject:
     return tree
 
 
+def evicts(annotations: Mapping[str, str], pressure: str) -> bool:
+    """Whether this pressure annotation asks for the eviction of running pods."""
+    return is_true(annotations.get(pressure))
+
+
+def shutdown_grace_s(annotations: Mapping[str, str]) -> float | None:
+    """How long the pods of a machine that shuts down have; None if it does not."""
+    return parse_seconds(annotations.get(SHUTTING_DOWN))
+
+
 def conditions(annotations: Mapping[str, str], runtime_error: str = "") -> list[NodeCondition]:
     """The conditions in a kubelet's order; `runtime_error`: why the node is not ready."""
     faked = annotations.get(NOT_READY, "")
     if faked and not runtime_error and faked.strip().lower() != "false":
         runtime_error = "container runtime is down" if is_true(faked) else faked
+    if shutdown_grace_s(annotations) is not None and not runtime_error:
+        runtime_error = "node is shutting down"
     return [
         _pressure(annotations, MEMORY_PRESSURE, _MEMORY),
         _pressure(annotations, DISK_PRESSURE, _DISK),
@@ -204,7 +219,8 @@ _PID: Final = (
 def _pressure(
     annotations: Mapping[str, str], key: str, both: tuple[NodeCondition, NodeCondition]
 ) -> NodeCondition:
-    return both[1] if is_true(annotations.get(key)) else both[0]
+    faked = annotations.get(key)
+    return both[1] if is_true(faked) or faked == CONDITION_ONLY else both[0]
 
 
 def condition_trees(

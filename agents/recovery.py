@@ -23,7 +23,7 @@ from agents.facts import (
     Terminated,
     Transition,
 )
-from agents.plans import ContainerPlan, container_plans
+from agents.plans import ContainerPlan, Role, container_plans
 from cluster.api.jsontypes import JsonObject
 from cluster.api.objects import Pod
 
@@ -44,7 +44,11 @@ def recover(pod: Pod, now: Moment, age_s: AgeOf, *, rebooted: bool = False) -> P
     plans = container_plans(pod)
     trees = {
         str(tree.get("name")): tree
-        for tree in (*status.init_container_statuses, *status.container_statuses)
+        for tree in (
+            *status.init_container_statuses,
+            *status.container_statuses,
+            *status.ephemeral_container_statuses,
+        )
     }
     containers = {
         plan.name: _container(plan, trees[plan.name], now, age_s, rebooted=rebooted)
@@ -95,6 +99,8 @@ def _container(
             finished_at=now.text,
             container_id=container_id,
         )
+        if plan.role is Role.EPHEMERAL:
+            return replace(common, phase=ContainerPhase.EXITED, terminated=lost, last=last)
         return ContainerFacts(attempts=attempts, last=lost)
     if running is not None:
         started_at = str(running.get("startedAt") or now.text)

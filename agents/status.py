@@ -73,7 +73,9 @@ def _add_addresses(status: JsonObject, pod: Pod, facts: PodFacts, node: NodeView
 def _add_containers(
     status: JsonObject, pod: Pod, plans: list[ContainerPlan], facts: PodFacts
 ) -> None:
-    specs = {c.name: c for c in (*pod.spec.init_containers, *pod.spec.containers)}
+    spec = pod.spec
+    containers = (*spec.init_containers, *spec.containers, *spec.ephemeral_containers)
+    specs = {c.name: c for c in containers}
     initial = (
         WaitingReason.POD_INITIALIZING
         if pod.spec.init_containers
@@ -81,15 +83,20 @@ def _add_containers(
     )
     init: list[JsonObject] = []
     regular: list[JsonObject] = []
+    ephemeral: list[JsonObject] = []
+    lists = {Role.REGULAR: regular, Role.EPHEMERAL: ephemeral}
     for plan in plans:
         container = facts.containers[plan.name]
         tree = _container(specs[plan.name], plan, container, initial)
-        (regular if plan.role is Role.REGULAR else init).append(tree)
+        lists.get(plan.role, init).append(tree)
     if init:
         status["initContainerStatuses"] = init
     if len(regular) > 1:
         regular.sort(key=lambda tree: str(tree["name"]))
     status["containerStatuses"] = regular
+    if ephemeral:
+        ephemeral.sort(key=lambda tree: str(tree["name"]))
+        status["ephemeralContainerStatuses"] = ephemeral
 
 
 def _container(

@@ -7,7 +7,15 @@ of others kept and ordered first (spec node-lifecycle 12 and 12.2). Pure.
 from agents.conditions import OWNED
 from cluster.api.jsontypes import JsonObject, JsonValue
 
-_REMOVABLE = ("reason", "message", "podIP", "podIPs", "containerStatuses", "initContainerStatuses")
+_REMOVABLE = (
+    "reason",
+    "message",
+    "podIP",
+    "podIPs",
+    "containerStatuses",
+    "initContainerStatuses",
+    "ephemeralContainerStatuses",
+)
 
 
 def status_patch(known: JsonObject, wanted: JsonObject) -> JsonObject | None:
@@ -55,7 +63,8 @@ def _conditions(patch: JsonObject, before: list[JsonObject], after: list[JsonObj
     if not changed:
         return
     patch["conditions"] = changed
-    others = [type_ for type_ in known if type_ not in OWNED]
+    own = {*OWNED, *(condition["type"] for condition in after)}
+    others = [type_ for type_ in known if type_ not in own]
     order = [*others, *(condition["type"] for condition in after)]
     patch["$setElementOrder/conditions"] = [{"type": type_} for type_ in order]
 

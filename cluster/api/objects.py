@@ -140,6 +140,7 @@ class Container(Wire, frozen=True, kw_only=True):
     image: str = ""
     image_pull_policy: str = ""
     restart_policy: str = ""
+    restart_policy_rules: list[JsonObject] = msgspec.field(default_factory=list)
     ports: list[ContainerPort] = msgspec.field(default_factory=list)
     resources: ResourceRequirements = msgspec.field(default_factory=ResourceRequirements)
     volume_mounts: list[VolumeMount] = msgspec.field(default_factory=list)
@@ -156,7 +157,9 @@ class PodReadinessGate(Wire, frozen=True, kw_only=True):
 class PodSpec(Wire, frozen=True, kw_only=True):
     containers: list[Container] = msgspec.field(default_factory=list)
     init_containers: list[Container] = msgspec.field(default_factory=list)
+    ephemeral_containers: list[Container] = msgspec.field(default_factory=list)
     restart_policy: str = "Always"
+    os: JsonObject | None = None
     termination_grace_period_seconds: int | None = None
     active_deadline_seconds: int | None = None
     node_name: str = ""
@@ -189,6 +192,7 @@ class PodStatus(Wire, frozen=True, kw_only=True):
     conditions: list[Condition] = msgspec.field(default_factory=list)
     container_statuses: list[JsonObject] = msgspec.field(default_factory=list)
     init_container_statuses: list[JsonObject] = msgspec.field(default_factory=list)
+    ephemeral_container_statuses: list[JsonObject] = msgspec.field(default_factory=list)
 
     def condition(self, type_: str) -> Condition | None:
         """The condition of this type, or None."""

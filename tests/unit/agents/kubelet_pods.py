@@ -8,7 +8,7 @@ import msgspec
 from agents.facts import Moment, PodFacts
 from agents.machine import Step, step
 from agents.sync import NodeView
-from cluster.api.objects import Pod
+from cluster.api.objects import Node, Pod
 
 Tree = dict[str, Any]
 NODE = NodeView(name="node-1", host_ips=("10.0.0.17",))
@@ -51,6 +51,16 @@ def pod(
         "status": status or {"phase": "Pending", "qosClass": "BestEffort"},
     }
     return msgspec.convert(tree, Pod)
+
+
+def admitting_node(**fields: object) -> Node:
+    """A node to be admitted to; `fields` beside `taints` are allocatable resources."""
+    tree = {
+        "metadata": {"name": "node-1", "labels": {"disk": "ssd"}},
+        "spec": {"taints": fields.pop("taints", [])},
+        "status": {"allocatable": {"cpu": "2", "memory": "1Gi", "pods": "3", **fields}},
+    }
+    return msgspec.convert(tree, Node)
 
 
 def at(seconds: float) -> Moment:

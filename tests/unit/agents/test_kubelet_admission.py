@@ -1,20 +1,11 @@
 """Kubelet admission: reasons, messages and their order (spec node-lifecycle 11)."""
 
-import msgspec
 import pytest
 from kubelet_pods import Tree, container, pod
+from kubelet_pods import admitting_node as node
 
 from agents.admission import admit
-from cluster.api.objects import Node, Pod
-
-
-def node(**fields: object) -> Node:
-    tree = {
-        "metadata": {"name": "node-1", "labels": {"disk": "ssd"}},
-        "spec": {"taints": fields.pop("taints", [])},
-        "status": {"allocatable": {"cpu": "2", "memory": "1Gi", "pods": "3", **fields}},
-    }
-    return msgspec.convert(tree, Node)
+from cluster.api.objects import Pod
 
 
 def asking(**requests: str) -> Pod:
