@@ -5,6 +5,7 @@ Pure but for the store it is handed. Invariant: all pages of a chunked list show
 
 import base64
 import binascii
+import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ _CONTINUE_EXPIRED = (
 _TOO_OLD = "The resourceVersion for the provided list is too old."
 _LATEST = -1
 _MAX_INT64 = 2**63 - 1
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class ListOptions:
     revision_given: bool
     match: str
     limit: int
+    timeout_s: int
+    """How long a watch lasts; 0 is as long as the server likes."""
     token: "Continue | None"
     label_selector: Selector
     field_selector: FieldSelector
@@ -70,6 +74,7 @@ def options(kind: ServedKind, query: Mapping[str, str]) -> ListOptions:
         revision_given=bool(revision_text),
         match=query.get("resourceVersionMatch", ""),
         limit=max(0, limit),
+        timeout_s=max(0, integer(query, "timeoutSeconds")),
         token=_decode_continue(token_text) if token_text else None,
         label_selector=labels.parse(query.get("labelSelector", "")),
         field_selector=fields.parse(query.get("fieldSelector", ""), kind.resource),
@@ -81,12 +86,9 @@ def integer(query: Mapping[str, str], key: str) -> int:
     text = query.get(key, "")
     if not text:
         return 0
-    try:
-        value = int(text)
-    except ValueError:
-        raise errors.BadRequest(
-            f"strconv.ParseInt: parsing {quoted(text)}: invalid syntax"
-        ) from None
+    if not _INTEGER.fullmatch(text):
+        raise errors.BadRequest(f"strconv.ParseInt: parsing {quoted(text)}: invalid syntax")
+    value = int(text) if len(text) < 30 else _MAX_INT64 + 1
     if abs(value) > _MAX_INT64:
         raise errors.BadRequest(f"strconv.ParseInt: parsing {quoted(text)}: value out of range")
     return value

@@ -150,10 +150,10 @@ def _predicate(
 async def _stream(
     call: Call, opts: ListOptions, wanted: WatchFilter, plan: _Plan
 ) -> AsyncIterator[bytes]:
-    store, clock, query = call.services.store, call.services.clock, call.request.query
+    store, clock = call.services.store, call.services.clock
     encoder = _Encoder(call)
-    duration_s = float(listing.integer(query, "timeoutSeconds"))
-    if duration_s <= 0:
+    duration_s = float(opts.timeout_s)
+    if not duration_s:
         duration_s = _MIN_DURATION_S * (1 + call.services.rng.random())
     end_s = clock.monotonic_s() + duration_s
     since = store.revision if plan.initial_events or opts.revision == 0 else opts.revision
@@ -306,7 +306,7 @@ async def _poll(call: Call, opts: ListOptions, wanted: WatchFilter) -> ApiRespon
     store, query = call.services.store, call.request.query
     timeout_s = float(_POLL_DEFAULT_S)
     if "timeoutSeconds" in query:
-        timeout_s = min(max(0, listing.integer(query, "timeoutSeconds")), _POLL_MAX_S)
+        timeout_s = min(opts.timeout_s, _POLL_MAX_S)
     if opts.revision > store.revision:
         # Known from a store that is gone (memory, a restored copy): the client must list again.
         raise Expired(f"too new resource version: {opts.revision} ({store.revision})")

@@ -70,7 +70,7 @@ def create_config_map(tree: JsonObject) -> list[Cause]:
         causes += invalid_each(f"binaryData[{key}]", key, names.config_map_key(key))
         total += _decoded_length(value)
     if total > MAX_DATA_BYTES:
-        causes.append(too_long("", MAX_DATA_BYTES))
+        causes.append(too_long("[]", MAX_DATA_BYTES))  # how Kubernetes shows the empty path
     return causes
 
 

@@ -454,3 +454,16 @@ async def test_deprecated_kinds_say_so(cluster: Cluster) -> None:
     answer = await cluster.post("/api/v1/namespaces/default/endpoints", body)
     assert answer.headers["Warning"].endswith('EndpointSlice", 299 - "unknown field \\"nosuch\\""')
     assert "Warning" not in (await cluster.get("/api/v1/namespaces/default/services")).headers
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "1_0", "\N{FULLWIDTH DIGIT ONE}", " 1", "9" * 30, "9" * 5000]
+)
+@pytest.mark.parametrize("watch", ["", "&watch=1"])
+async def test_numbers_are_checked_before_the_answer_begins(
+    cluster: Cluster, text: str, watch: str
+) -> None:
+    path = "/api/v1/namespaces/default/configmaps?resourceVersion=0" + watch
+    answer = await cluster.call("GET", path, query={"timeoutSeconds": text})
+    assert (answer.status, answer.tree["reason"]) == (400, "BadRequest")
+    assert answer.message.startswith("strconv.ParseInt: parsing ")
