@@ -245,7 +245,7 @@ def _check_converged(world: World) -> None:
 
 
 @given(worlds())
-def test_status_arithmetic(world: World) -> None:
+def test_the_numbers_of_the_status_add_up(world: World) -> None:
     world.apply(world.plan())
     status = world.ds.status
     desired = status.desired_number_scheduled

@@ -31,13 +31,13 @@ def members(fields: fieldsets.FieldSet) -> frozenset[Path]:
 
 
 @given(SETS)
-def test_round_trip(a: frozenset[Path]) -> None:
+def test_a_set_survives_json(a: frozenset[Path]) -> None:
     encoded = json.dumps(tree(a))
     assert members(json.loads(encoded)) == a
 
 
 @given(SETS, SETS)
-def test_algebra(a: frozenset[Path], b: frozenset[Path]) -> None:
+def test_sets_of_fields_are_sets_of_paths(a: frozenset[Path], b: frozenset[Path]) -> None:
     left, right = tree(a), tree(b)
     before = json.dumps([left, right])
     assert members(fieldsets.union(left, right)) == a | b

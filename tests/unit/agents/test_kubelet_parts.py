@@ -170,7 +170,7 @@ def test_reconcile_touches_only_what_the_agent_owns() -> None:
     ("seconds", "text"),
     [(0, "0s"), (0.25, "250ms"), (1.5, "1.5s"), (80, "1m20s"), (300, "5m0s"), (7205, "2h0m5s")],
 )
-def test_go_durations(seconds: float, text: str) -> None:
+def test_durations_are_worded_as_go_words_them(seconds: float, text: str) -> None:
     assert go_duration(seconds) == text
 
 
@@ -188,11 +188,11 @@ def test_go_durations(seconds: float, text: str) -> None:
         ("", False),
     ],
 )
-def test_image_references(image: str, valid: bool) -> None:
+def test_which_image_references_can_be_parsed(image: str, valid: bool) -> None:
     assert valid_reference(image) == valid
 
 
-def test_image_ids() -> None:
+def test_an_image_id_is_the_reference_with_a_digest() -> None:
     assert image_id("nginx:1").startswith("nginx@sha256:")
     assert image_id("host:5000/app").startswith("host:5000/app@sha256:")
     assert image_id("app@sha256:abc") == "app@sha256:abc"

@@ -144,7 +144,7 @@ def test_deletion_in_crash_loop_back_off_shows_how_it_ended() -> None:
     assert driver.status["phase"] == "Failed"
 
 
-def test_active_deadline() -> None:
+def test_the_active_deadline_fails_the_pod() -> None:
     driver = Driver(pod(activeDeadlineSeconds=60))
     assert driver.step.next_wake_s == 60
     driver.until(60)

@@ -189,7 +189,7 @@ def test_crash_times_limits_the_crashes() -> None:
     assert (status["restartCount"], status["ready"]) == (1, True)
 
 
-def test_oom_kill() -> None:
+def test_a_container_out_of_memory_ends_with_137() -> None:
     driver = Driver(pod(annotations={"oom-after-seconds": "2"}))
     driver.until(2)
     terminated = driver.state()["terminated"]
@@ -234,7 +234,7 @@ def test_pull_error_annotation_and_its_removal() -> None:
     assert driver.status["phase"] == "Running"
 
 
-def test_pull_policies() -> None:
+def test_pull_policies_never_and_always() -> None:
     never = Driver(pod(container(image="nonexistent", imagePullPolicy="Never")))
     assert never.state()["waiting"] == {
         "reason": "ErrImageNeverPull",
@@ -339,7 +339,7 @@ def test_a_sidecar_starts_first_and_counts_for_readiness() -> None:
     assert driver.condition("Ready")["status"] == "True"
 
 
-def test_readiness_gates() -> None:
+def test_readiness_gates_hold_the_pod_back() -> None:
     gates = [{"conditionType": "x"}]
     driver = Driver(pod(readinessGates=gates))
     assert driver.condition("ContainersReady")["status"] == "True"

@@ -60,7 +60,9 @@ def test_wrong_type_inside_a_map_names_the_struct_and_the_path() -> None:
         ({"securityContext": 3}, ("number", "PodSpec", "securityContext", "v1.PodSecurityContext")),
     ],
 )  # fmt: skip
-def test_wrong_types(spec: dict[str, Any], problem: tuple[str, str, str, str]) -> None:
+def test_the_first_wrong_type_is_worded_as_go_words_it(
+    spec: dict[str, Any], problem: tuple[str, str, str, str]
+) -> None:
     value, struct, path, go_type = problem
     assert refusal(daemon_set(**spec)) == (
         f"{PREFIX}json: cannot unmarshal {value} into Go struct field "

@@ -54,7 +54,7 @@ def pod_spec(**spec: Any) -> dict[str, Any]:
     return found
 
 
-def test_daemon_set() -> None:
+def test_defaults_of_a_daemon_set() -> None:
     tree = defaulted(kinds.DAEMONSETS, spec={"template": TEMPLATE})
     assert tree["spec"] == {
         "template": DEFAULTED_TEMPLATE,
@@ -105,7 +105,7 @@ def test_every_template_is_defaulted(plural: str, group: str, path: tuple[str, .
     assert found == DEFAULTED_TEMPLATE
 
 
-def test_deployment() -> None:
+def test_defaults_of_a_deployment() -> None:
     spec = defaulted(kinds.resource("apps", "v1", "deployments"), spec={"template": TEMPLATE})[
         "spec"
     ]
@@ -150,7 +150,7 @@ def test_probes_and_sources() -> None:
     assert found["lifecycle"]["preStop"]["httpGet"]["scheme"] == "HTTP"
 
 
-def test_volumes() -> None:
+def test_defaults_of_volumes() -> None:
     given: list[dict[str, Any]] = [
         {"name": "a"},
         {"name": "b", "secret": {"secretName": "s"}},
@@ -185,11 +185,11 @@ def test_quantities_are_rounded_up_to_a_thousandth() -> None:
         ("busybox@sha256:abc", "IfNotPresent"), ("busybox:latest@sha256:abc", "Always"),
     ],
 )  # fmt: skip
-def test_pull_policy(image: str, policy: str) -> None:
+def test_the_pull_policy_follows_the_tag(image: str, policy: str) -> None:
     assert pull_policy(image) == policy
 
 
-def test_other_kinds() -> None:
+def test_defaults_of_other_kinds() -> None:
     node = defaulted(kinds.NODES, status={"capacity": {"cpu": "1"}})
     assert node["status"]["allocatable"] == {"cpu": "1"}
     namespace = defaulted(kinds.NAMESPACES, metadata={"name": "team"})
@@ -241,6 +241,8 @@ def test_two_objects_share_nothing() -> None:
         ([{"requests": {"cpu": "0"}}], "BestEffort"),
     ],
 )  # fmt: skip
-def test_qos_class(resources: list[dict[str, Any]], expected: str) -> None:
+def test_the_qos_class_follows_the_resources(
+    resources: list[dict[str, Any]], expected: str
+) -> None:
     containers = [{"name": str(i), "resources": item} for i, item in enumerate(resources)]
     assert qos.qos_class({"spec": {"containers": containers}}) == expected

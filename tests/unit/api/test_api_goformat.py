@@ -14,7 +14,7 @@ from cluster.api import goformat
         (None, "null"), ({"a": ["b"]}, '{"a":["b"]}'), ("\u200b", r'"\u200b"'),
     ],
 )  # fmt: skip
-def test_value(item: Any, text: str) -> None:
+def test_values_look_as_go_prints_them(item: Any, text: str) -> None:
     assert goformat.value(item) == text
 
 
@@ -23,5 +23,5 @@ def test_plain_maps_are_sorted_and_nil_is_named() -> None:
     assert goformat.plain(tree) == "map[l:[1 true] m:map[x:y z] spec:map[a:<nil> b:30]]"
 
 
-def test_string_slice() -> None:
+def test_a_string_slice_looks_as_go_prints_it() -> None:
     assert goformat.string_slice(["a", "b"]) == '[]string{"a", "b"}'

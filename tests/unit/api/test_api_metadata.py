@@ -22,7 +22,7 @@ def owner(**fields: Any) -> dict[str, Any]:
     return {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "u", **fields}
 
 
-def test_good_metadata() -> None:
+def test_good_metadata_has_no_causes() -> None:
     assert create(name="p", labels={"a/b": "c"}, annotations={"A.b/C": "x"}) == []
     assert create(name="p", ownerReferences=[owner(controller=True), owner(name="e")]) == []
     assert create(name="p", finalizers=["orphan", "example.com/x"]) == []

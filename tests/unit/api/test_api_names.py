@@ -61,12 +61,14 @@ NAME_PART = (
         (names.percent, "25%", []),
     ],
 )
-def test_checks(check: object, value: str, problems: list[str]) -> None:
+def test_a_check_tells_all_problems_of_a_name(
+    check: object, value: str, problems: list[str]
+) -> None:
     assert callable(check)
     assert check(value) == problems
 
 
-def test_percent_text() -> None:
+def test_a_number_without_percent_sign_is_no_percentage() -> None:
     assert names.percent("25") == [
         "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  "
         "or '93%', regex used for validation is '[0-9]+%')"

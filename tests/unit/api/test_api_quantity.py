@@ -29,7 +29,7 @@ SUFFIXES = {
         ("0.1Ki", "102400m"), ("1.5m", "1500u"),
     ],
 )  # fmt: skip
-def test_canonical_form(text: str | int | float, canonical: str) -> None:
+def test_a_quantity_has_one_canonical_form(text: str | int | float, canonical: str) -> None:
     assert quantity.parse(text).canonical() == canonical
 
 

@@ -27,7 +27,7 @@ def test_every_kind_has_a_schema_with_metadata() -> None:
         assert {"apiVersion", "kind"} <= definition.properties.keys(), resource
 
 
-def test_unknown_kinds() -> None:
+def test_unknown_kinds_and_fields_are_not_found() -> None:
     with pytest.raises(KeyError):
         schemas.definition("apps", "v1", "Nothing")
     assert DAEMON_SET.field("nothing") is None
@@ -43,7 +43,7 @@ def test_unknown_kinds() -> None:
         ("metadata.managedFields.fieldsV1", FieldType.RAW_OBJECT), ("spec", FieldType.OBJECT),
     ],
 )  # fmt: skip
-def test_types(path: str, type_: FieldType) -> None:
+def test_fields_have_the_types_of_the_schema(path: str, type_: FieldType) -> None:
     assert field_at(DAEMON_SET, path).type is type_
 
 
@@ -64,7 +64,7 @@ def test_lists_know_how_they_merge() -> None:
     assert field_at(DAEMON_SET, "spec.selector").map_type == "atomic"
 
 
-def test_required_fields() -> None:
+def test_a_definition_knows_its_required_fields() -> None:
     spec = field_at(DAEMON_SET, "spec").definition
     assert spec is not None
     assert spec.required == {"selector", "template"}

@@ -67,7 +67,7 @@ def test_a_good_one() -> None:
         ({"maxSurge": "x"}, [f'{ROLLING}.maxSurge: Invalid value: "x": {PERCENT}']),
     ],
 )  # fmt: skip
-def test_rolling_update(fields: dict[str, Any], problems: list[str]) -> None:
+def test_bounds_of_a_rolling_update(fields: dict[str, Any], problems: list[str]) -> None:
     assert create(rolling(**fields)) == problems
 
 
@@ -89,7 +89,7 @@ def test_rolling_update(fields: dict[str, Any], problems: list[str]) -> None:
           "`selector` does not match template `labels`"]),
     ],
 )  # fmt: skip
-def test_spec(spec: dict[str, Any], problems: list[str]) -> None:
+def test_refused_specs_of_daemon_sets(spec: dict[str, Any], problems: list[str]) -> None:
     assert create(daemon_set(**spec)) == problems
 
 
@@ -100,7 +100,7 @@ def test_selector_must_match_the_template() -> None:
     ]
 
 
-def test_selector_operators() -> None:
+def test_an_unknown_selector_operator_is_refused() -> None:
     expression = {"key": "name", "operator": "Near", "values": ["x"]}
     assert create(daemon_set(selector={"matchExpressions": [expression]}))[0] == (
         'spec.selector.matchExpressions[0].operator: Invalid value: "Near": not a valid selector '
@@ -135,7 +135,7 @@ def test_the_selector_is_immutable() -> None:
     assert validation.update(kinds.DAEMONSETS, new, old) == []
 
 
-def test_status() -> None:
+def test_numbers_of_a_status_are_not_negative_and_collisions_not_fewer() -> None:
     old = daemon_set()
     old["metadata"]["resourceVersion"] = "1"
     old["status"]["collisionCount"] = 2
@@ -166,7 +166,7 @@ REVISION: dict[str, Any] = {
         ({"revision": -1}, ["revision: Invalid value: -1: must be greater than or equal to 0"]),
     ],
 )
-def test_controller_revision(change: dict[str, Any], problems: list[str]) -> None:
+def test_refused_controller_revisions(change: dict[str, Any], problems: list[str]) -> None:
     tree = {**REVISION, **change}
     assert shown(validation.create(kinds.CONTROLLERREVISIONS, tree)) == problems
 

@@ -61,7 +61,7 @@ TERM = (
         container(resources={"limits": {"cpu": "1"}, "requests": {"cpu": "1"}}),
     ],
 )  # fmt: skip
-def test_good_pods(tree: dict[str, Any]) -> None:
+def test_good_pods_have_no_causes(tree: dict[str, Any]) -> None:
     assert create(tree) == []
 
 
@@ -188,7 +188,7 @@ def test_good_pods(tree: dict[str, Any]) -> None:
          "`privileged` to true"),
     ],
 )  # fmt: skip
-def test_refused(tree: dict[str, Any], problem: str) -> None:
+def test_what_is_refused_in_a_pod(tree: dict[str, Any], problem: str) -> None:
     assert create(tree)[0] == problem
 
 

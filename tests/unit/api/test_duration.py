@@ -33,5 +33,5 @@ MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
         (100 * YEAR + 3 * DAY, "100y"),
     ],
 )
-def test_ages(age_s: float, text: str) -> None:
+def test_ages_are_shown_as_kubectl_shows_them(age_s: float, text: str) -> None:
     assert duration.human(age_s) == text

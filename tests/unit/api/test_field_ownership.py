@@ -187,7 +187,7 @@ def test_old_updates_merge_into_ancient_changes() -> None:
     assert set(found[0]["fieldsV1"]["f:data"]) >= {"f:k1", "f:k2", "f:k3"}
 
 
-def test_apply_creates() -> None:
+def test_the_first_apply_creates_and_owns() -> None:
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}}
     result = apply.apply(kinds.CONFIGMAPS, None, body, manager="m", time=TIME)
     assert result.changed
@@ -275,7 +275,7 @@ def test_untracked_objects_belong_to_before_first_apply() -> None:
         ({"metadata": {"managedFields": []}}, "metadata.managedFields must be nil"),
     ],
 )
-def test_bad_applies(change: dict[str, Any], part: str) -> None:
+def test_applied_trees_that_are_refused(change: dict[str, Any], part: str) -> None:
     with pytest.raises(BadRequest, match=part):
         do_apply(None, {**applied(), **change}, "one")
 

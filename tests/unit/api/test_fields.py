@@ -7,7 +7,7 @@ from cluster.api.errors import BadRequest
 from cluster.api.fields import FieldRequirement
 
 
-def test_grammar() -> None:
+def test_the_grammar_of_field_selectors() -> None:
     selector = fields.parse(r"a=b,c!=d,,e==f\,g\=h\\i")
     assert selector.requirements == (
         FieldRequirement("a", "b"),
@@ -60,7 +60,7 @@ def test_unsupported_fields_are_bad_requests(
     assert caught.value.message.startswith(message)
 
 
-def test_pod_values() -> None:
+def test_the_selectable_fields_of_a_pod() -> None:
     pod = {
         "metadata": {"name": "p", "namespace": "n"},
         "spec": {"nodeName": "n1", "restartPolicy": "Always", "hostNetwork": True},

@@ -33,7 +33,9 @@ def op(name: str, path: str, **more: Any) -> dict[str, Any]:
         (op("test", "/absent", value=None), ("c",), "d"),
     ],
 )
-def test_operations(operation: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+def test_each_operation_changes_a_copy(
+    operation: dict[str, Any], path: tuple[str, ...], value: Any
+) -> None:
     before = copy.deepcopy(TREE)
     found: Any = json_patch(TREE, [operation])
     for key in path:
@@ -113,7 +115,7 @@ def test_patched_values_are_not_written_into() -> None:
         ({"a": {"b": 1}}, {"a": "c"}, {"a": "c"}),
     ],
 )
-def test_merge_patch(tree: Any, patch: Any, merged: Any) -> None:
+def test_a_merge_patch_changes_a_copy(tree: Any, patch: Any, merged: Any) -> None:
     before = copy.deepcopy(tree)
     assert merge_patch(tree, patch) == merged
     assert tree == before

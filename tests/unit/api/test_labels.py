@@ -28,7 +28,9 @@ from cluster.api.objects import LabelSelector, LabelSelectorRequirement
         ("in in (in,notin)", {"in": "notin"}, {"in": "x"}),
     ],
 )
-def test_text_selects(text: str, matching: dict[str, str] | None, other: dict[str, str]) -> None:
+def test_a_selector_as_text_selects(
+    text: str, matching: dict[str, str] | None, other: dict[str, str]
+) -> None:
     selector = labels.parse(text)
     assert not selector.empty
     if matching is not None:
@@ -78,7 +80,7 @@ def test_bad_keys_and_values_are_bad_requests(text: str, part: str) -> None:
     assert part in caught.value.message
 
 
-def test_objects_select() -> None:
+def test_a_selector_as_object_selects() -> None:
     tree = {
         "matchLabels": {"app": "x"},
         "matchExpressions": [

@@ -215,5 +215,5 @@ def test_host_ports_of_containers_and_sidecars() -> None:
         (HostPort("0.0.0.0", "TCP", 80), HostPort("0.0.0.0", "TCP", 81), False),
     ],
 )
-def test_port_conflicts(wanted: HostPort, used: HostPort, expected: bool) -> None:
+def test_when_host_ports_are_in_conflict(wanted: HostPort, used: HostPort, expected: bool) -> None:
     assert scheduling.ports_conflict([wanted], [used]) is expected

@@ -49,7 +49,7 @@ def test_atomic_lists_are_replaced() -> None:
     assert merge(tree, patch) == patch
 
 
-def test_null_deletes() -> None:
+def test_null_deletes_a_field() -> None:
     tree = {"metadata": {"labels": {"a": "1", "b": "2"}}, "spec": {"nodeName": "x"}}
     patch = {"metadata": {"labels": {"a": None}}, "spec": {"nodeName": None, "hostname": None}}
     assert merge(tree, patch) == {"metadata": {"labels": {"b": "2"}}, "spec": {}}
@@ -69,7 +69,7 @@ def test_null_deletes() -> None:
         ),
     ],
 )
-def test_patch_directive(patch: Any, expected: Any) -> None:
+def test_the_patch_directive_replaces_and_deletes(patch: Any, expected: Any) -> None:
     assert merge(containers(A, B), patch) == expected
 
 
@@ -111,7 +111,7 @@ def test_patched_elements_must_be_in_the_order_list() -> None:
         merge(containers(A), patch)
 
 
-def test_retain_keys() -> None:
+def test_retain_keys_drops_the_others() -> None:
     tree = {"spec": {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"x": 1}}}}
     patch = {"spec": {"updateStrategy": {"$retainKeys": ["type"], "type": "OnDelete"}}}
     merged = strategic_merge(tree, patch, DAEMON_SET)

@@ -231,7 +231,7 @@ async def test_a_fleet_agent_is_the_kubelet_of_any_node_and_nothing_more(cluster
 # --- admission ---
 
 
-async def test_priority_classes(cluster: Cluster) -> None:
+async def test_a_priority_class_gives_a_pod_its_priority(cluster: Cluster) -> None:
     tree = (await cluster.post(PODS, pod("p", priorityClassName="system-node-critical"))).tree
     assert tree["spec"]["priority"] == 2000001000
     answer = await cluster.post(PODS, pod("q", priorityClassName="ghost"))
@@ -265,7 +265,7 @@ async def test_limit_range_defaults(cluster: Cluster) -> None:
     assert ADMIN.groups[0] == "system:masters"
 
 
-async def test_impersonation(cluster: Cluster) -> None:
+async def test_impersonation_needs_a_right_of_its_own(cluster: Cluster) -> None:
     answer = await cluster.get(CMS, impersonate_user="eve", impersonate_group="crew")
     assert answer.status == 403
     assert 'User "eve" cannot list resource "configmaps"' in answer.message

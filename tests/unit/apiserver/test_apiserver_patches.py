@@ -68,7 +68,7 @@ async def test_patch_without_effect_keeps_the_revision(cluster: Cluster) -> None
         (MERGE, {"data": {"k": {}}}, 422, 'patch: Invalid value: "'),
     ],
 )
-async def test_patch_refuses(
+async def test_patches_that_are_refused_change_nothing(
     cluster: Cluster, content_type: str, body: object, code: int, message: str
 ) -> None:
     await cluster.post(CMS, config_map("a", k="v"))
@@ -138,7 +138,7 @@ async def test_apply_creates_merges_conflicts_and_forces(cluster: Cluster) -> No
     assert dropped.tree["data"] == {"k": "2"}
 
 
-async def test_apply_options(cluster: Cluster) -> None:
+async def test_options_that_apply_needs_and_others_must_not_have(cluster: Cluster) -> None:
     answer = await cluster.patch(f"{CMS}/a", {}, APPLY)
     assert answer.status == 422
     assert "fieldManager: Required value: is required for apply patch" in answer.message
@@ -156,7 +156,7 @@ async def test_unknown_field_in_a_patch_warns(cluster: Cluster) -> None:
     assert answer.headers["Warning"] == '299 - "unknown field \\"foo\\""'
 
 
-async def test_status_patch(cluster: Cluster) -> None:
+async def test_a_status_patch_leaves_the_spec(cluster: Cluster) -> None:
     await cluster.post(DSS, daemon_set("d"))
     patch = {"status": {"numberReady": 2}, "spec": {"minReadySeconds": 7}}
     tree = (await cluster.patch(f"{DSS}/d/status", patch)).tree

@@ -14,7 +14,7 @@ PODS = "/api/v1/namespaces/default/pods"
 BINDING: dict[str, Any] = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}}
 
 
-async def test_binding(cluster: Cluster) -> None:
+async def test_a_binding_gives_a_pod_its_node(cluster: Cluster) -> None:
     labels = {"topology.kubernetes.io/zone": "z", "other": "x"}
     await cluster.post("/api/v1/nodes", {"metadata": {"name": "n1", "labels": labels}})
     await cluster.post(PODS, pod("p"))
@@ -60,7 +60,7 @@ async def test_binding_through_the_bindings_resource(cluster: Cluster) -> None:
         ),
     ],
 )
-async def test_binding_refuses(
+async def test_bindings_that_are_refused(
     cluster: Cluster, spec: Any, binding: Any, code: int, text: str
 ) -> None:
     await cluster.post(PODS, pod("p", **spec))
@@ -143,7 +143,7 @@ async def test_pending_pods_are_evicted_without_budget(cluster: Cluster) -> None
     assert (await cluster.get(f"{PODS}/p")).status == 404
 
 
-async def test_log(cluster: Cluster, tmp_path: Path) -> None:
+async def test_the_log_of_a_container_is_served(cluster: Cluster, tmp_path: Path) -> None:
     assert (await cluster.get(f"{PODS}/p/log")).status == 404
     await cluster.post(PODS, pod("p"))
     assert (await cluster.get(f"{PODS}/p/log")).status == 204
@@ -182,7 +182,7 @@ async def test_connect_says_why_not(cluster: Cluster, name: str) -> None:
     assert "fake" in answer.message
 
 
-async def test_scale(cluster: Cluster) -> None:
+async def test_scale_reads_and_writes_replicas(cluster: Cluster) -> None:
     path = "/apis/apps/v1/namespaces/default/deployments"
     assert (await cluster.post(path, daemon_set("d"))).status == 201
     scale = (await cluster.get(f"{path}/d/scale")).tree

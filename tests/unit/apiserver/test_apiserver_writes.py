@@ -83,7 +83,9 @@ async def test_create_over_a_terminating_object_says_so(cluster: Cluster) -> Non
         ({"metadata": []}, 400, "cannot be handled as a ConfigMap: json: cannot unmarshal"),
     ],
 )
-async def test_create_refuses(cluster: Cluster, change: object, code: int, text: str) -> None:
+async def test_creates_that_are_refused_store_nothing(
+    cluster: Cluster, change: object, code: int, text: str
+) -> None:
     before = cluster.store.revision
     answer = await cluster.post(CMS, {**config_map("a"), **change})  # type: ignore[dict-item]
     assert (answer.status, answer.tree["code"]) == (code, code)
@@ -97,7 +99,7 @@ async def test_malformed_bodies_are_400(cluster: Cluster, body: bytes) -> None:
     assert (answer.status, answer.tree["reason"]) == (400, "BadRequest")
 
 
-async def test_generate_name(cluster: Cluster) -> None:
+async def test_a_generated_name_fits_the_limit(cluster: Cluster) -> None:
     base = "x" * 70 + "-"
     answer = await cluster.post(CMS, {"metadata": {"generateName": base}})
     meta = answer.tree["metadata"]
@@ -143,7 +145,7 @@ async def test_dry_run_other_value_is_422(cluster: Cluster) -> None:
 @pytest.mark.parametrize(
     ("mode", "status"), [("", 201), ("Warn", 201), ("Ignore", 201), ("Strict", 400), ("x", 422)]
 )
-async def test_field_validation(cluster: Cluster, mode: str, status: int) -> None:
+async def test_unknown_and_double_fields_by_mode(cluster: Cluster, mode: str, status: int) -> None:
     body = b'{"metadata":{"name":"a"},"foo":1,"data":{"k":"1","k":"2"}}'
     answer = await cluster.call("POST", f"{CMS}?fieldValidation={mode}", body)
     assert answer.status == status
@@ -192,7 +194,9 @@ async def test_put_that_changes_nothing_keeps_the_revision(cluster: Cluster) -> 
         ({"name": "a", "uid": "other"}, 409, "Precondition failed: UID in precondition: other"),
     ],
 )
-async def test_put_refuses(cluster: Cluster, meta: object, code: int, text: str) -> None:
+async def test_puts_that_are_refused_store_nothing(
+    cluster: Cluster, meta: object, code: int, text: str
+) -> None:
     await cluster.post(CMS, config_map("a"))
     before = cluster.store.revision
     answer = await cluster.put(f"{CMS}/a", {"metadata": meta, "data": {"z": "z"}})
@@ -270,7 +274,7 @@ async def test_daemon_set_template_generation_must_be_a_number(cluster: Cluster)
     assert 'strconv.ParseInt: parsing "x": invalid syntax' in answer.message
 
 
-async def test_new_pod(cluster: Cluster) -> None:
+async def test_what_the_server_fills_in_for_a_new_pod(cluster: Cluster) -> None:
     tree = (await cluster.post(PODS, pod("p") | {"status": {"phase": "Running"}})).tree
     assert tree["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
     assert tree["metadata"]["generation"] == 1
@@ -283,7 +287,7 @@ async def test_new_pod(cluster: Cluster) -> None:
     ]
 
 
-async def test_gated_pod(cluster: Cluster) -> None:
+async def test_a_gated_pod_says_that_it_is_not_scheduled(cluster: Cluster) -> None:
     tree = (await cluster.post(PODS, pod("p", schedulingGates=[{"name": "a.b/c"}]))).tree
     (condition,) = tree["status"]["conditions"]
     assert (condition["type"], condition["status"], condition["reason"]) == (
@@ -373,7 +377,9 @@ async def test_no_new_finalizer_on_a_terminating_object(cluster: Cluster) -> Non
         ({"gracePeriodSeconds": "x"}, 400, "cannot unmarshal string"),
     ],
 )
-async def test_delete_refuses(cluster: Cluster, options: object, code: int, text: str) -> None:
+async def test_deletes_that_are_refused_delete_nothing(
+    cluster: Cluster, options: object, code: int, text: str
+) -> None:
     await cluster.post(CMS, config_map("a"))
     answer = await cluster.delete(f"{CMS}/a", options)
     assert answer.status == code
@@ -425,7 +431,7 @@ async def test_unbound_pod_goes_at_once_with_two_events(cluster: Cluster) -> Non
     assert events[0]["object"]["metadata"]["deletionGracePeriodSeconds"] == 0
 
 
-async def test_namespace_life(cluster: Cluster) -> None:
+async def test_a_namespace_terminates_until_it_is_finalized(cluster: Cluster) -> None:
     created = (await cluster.post("/api/v1/namespaces", {"metadata": {"name": "t"}})).tree
     assert created["metadata"]["labels"] == {"kubernetes.io/metadata.name": "t"}
     assert created["spec"] == {"finalizers": ["kubernetes"]}

@@ -62,7 +62,7 @@ def test_clients_that_take_no_json_are_refused(path: str) -> None:
     assert caught.value.status_code == 406
 
 
-def test_groups() -> None:
+def test_a_group_names_its_versions() -> None:
     groups = {group["name"]: group for group in tree("/apis")["groups"]}
     assert groups["apps"] == {
         "name": "apps",
@@ -73,7 +73,7 @@ def test_groups() -> None:
     assert tree("/apis/apps") == {"kind": "APIGroup", "apiVersion": "v1", **groups["apps"]}
 
 
-def test_resource_lists() -> None:
+def test_a_resource_list_describes_each_resource() -> None:
     found = tree("/apis/apps/v1")
     assert (found["kind"], found["groupVersion"]) == ("APIResourceList", "apps/v1")
     entries = {entry["name"]: entry for entry in found["resources"]}

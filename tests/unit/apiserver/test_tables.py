@@ -187,7 +187,7 @@ INIT_SPEC = {"initContainers": [{"name": "i"}, {"name": "j"}]}
         ),
     ],
 )
-def test_pod_status(tree: dict[str, Any], word: str) -> None:
+def test_the_status_column_of_pods(tree: dict[str, Any], word: str) -> None:
     assert cells("pods", tree)["Status"] == word
 
 
@@ -233,7 +233,7 @@ def test_rows_of_finished_pods_are_marked(phase: str) -> None:
     assert "conditions" not in row
 
 
-def test_nodes() -> None:
+def test_a_node_shows_roles_and_addresses() -> None:
     tree = {
         "metadata": {
             "labels": {
@@ -255,7 +255,7 @@ def test_nodes() -> None:
     )
 
 
-def test_events() -> None:
+def test_an_event_shows_source_and_ages() -> None:
     tree = {
         "metadata": {"name": "e"},
         "involvedObject": {"kind": "Pod", "name": "p", "fieldPath": "spec.containers{c}"},
@@ -410,12 +410,12 @@ def test_events() -> None:
         ("roles.rbac.authorization.k8s.io", {"metadata": {"name": "r"}}, {"Created At": ""}),
     ],
 )
-def test_cells(name: str, tree: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_cells_of_a_kind(name: str, tree: dict[str, Any], expected: dict[str, Any]) -> None:
     found = cells(name, tree)
     assert {key: found[key] for key in expected} == expected
 
 
-def test_include_object() -> None:
+def test_include_object_chooses_what_a_row_carries() -> None:
     tree = {"kind": "Pod", "apiVersion": "v1", **pod()}
 
     def included(value: str) -> Any:

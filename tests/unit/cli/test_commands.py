@@ -41,7 +41,7 @@ def commands() -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
-def test_help(tmp_path: Path, command: tuple[str, ...]):
+def test_every_command_explains_itself(tmp_path: Path, command: tuple[str, ...]):
     result = invoke(tmp_path, *command, "--help")
     assert result.exit_code == 0
     assert "Usage: " in result.output
@@ -78,7 +78,7 @@ def test_status_as_text(stopped: RunDir):
         (("logs", "node-0"), "no cluster in"),
     ],
 )
-def test_missing_cluster(tmp_path: Path, args: tuple[str, ...], message: str):
+def test_a_missing_cluster_is_one_line(tmp_path: Path, args: tuple[str, ...], message: str):
     result = invoke(tmp_path, *args)
     assert result.exit_code == 1
     assert result.stderr.startswith(f"Error: {message}")

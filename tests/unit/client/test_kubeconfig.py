@@ -28,7 +28,7 @@ def write(tmp_path: Path, tree: object) -> Path:
     return path
 
 
-def test_embedded_credentials(tmp_path: Path) -> None:
+def test_embedded_credentials_are_decoded(tmp_path: Path) -> None:
     data = base64.b64encode(b"PEM").decode()
     tree = config(
         {"client-certificate-data": data, "client-key-data": data},

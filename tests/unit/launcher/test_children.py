@@ -67,5 +67,5 @@ async def test_no_descriptor_is_left_behind(rundir: RunDir, standins: Callable):
         (b"{", "it ended without saying why"),
     ],
 )
-def test_announcement(line: bytes, failure: str):
+def test_what_a_readiness_line_says(line: bytes, failure: str):
     assert failure_in(line) == failure

@@ -23,7 +23,7 @@ def subject(pem: bytes) -> tuple[str, list[str]]:
     return str(user), [str(group.value) for group in groups]
 
 
-def test_identities(rundir: RunDir):
+def test_each_kubeconfig_has_its_own_identity(rundir: RunDir):
     pki = ClusterPki.ensure(rundir, SERVER)
     pki.ensure_nodes(["node-0"])
     pki.ensure_fleets(["agent-0"])

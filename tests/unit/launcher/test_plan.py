@@ -7,7 +7,7 @@ from cluster.launcher.settings import Settings, StoreKind, add_nodes
 from cluster.runtime.rng import Rng
 
 
-def test_command_lines(rundir: RunDir):
+def test_the_command_lines_of_all_processes(rundir: RunDir):
     empty = Settings(port=7001, nodes_per_agent=2, store=StoreKind.MEMORY, speed=2.0, seed=5)
     found = plan.processes(add_nodes(empty, ["a", "b", "c"]), rundir)
     root = str(rundir.root)

@@ -19,7 +19,7 @@ def test_one_lock_holder(rundir: RunDir):
     assert not rundir.locked()
 
 
-def test_no_cluster(tmp_path: Path):
+def test_a_directory_without_cluster_says_so(tmp_path: Path):
     with pytest.raises(LauncherError, match=f"no cluster in {tmp_path}"):
         RunDir(tmp_path).load_settings()
 

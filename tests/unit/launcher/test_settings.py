@@ -24,7 +24,7 @@ def test_nodes_share_agents():
 
 
 @pytest.mark.parametrize("name", ["", "Node", "a_b", "-a", "a" * 53, "apiserver", "../etc", "a..b"])
-def test_bad_names(name: str):
+def test_bad_node_names_are_refused(name: str):
     with pytest.raises(LauncherError):
         add_nodes(Settings(port=1), [name])
 
@@ -39,13 +39,13 @@ def test_removing_what_is_not_there():
         remove_node(Settings(port=1), "a")
 
 
-def test_round_trip():
+def test_settings_survive_the_round_trip():
     settings = add_nodes(Settings(port=1, store=StoreKind.MEMORY, speed=2.5, seed=7), ["a"])
     assert settings_module.decode(settings_module.encode(settings)) == settings
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'{"port": "x"}', b'{"port": 1, "nodes": 3}'])
-def test_unreadable_settings(data: bytes):
+def test_unreadable_settings_are_one_line(data: bytes):
     with pytest.raises(LauncherError, match=r"cluster\.json is not readable"):
         settings_module.decode(data)
 

@@ -49,7 +49,9 @@ def test_secrets_never_reach_the_log(capfd: pytest.CaptureFixture[str]) -> None:
     assert entry["request"] == {"headers": [{"Authorization": "[redacted]"}], "path": "/x"}
 
 
-def test_levels(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_level_of_the_environment_counts(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     logging.configure("x")
     structlog.get_logger().debug("quiet")
     monkeypatch.setenv(logging.LEVEL_VARIABLE, "debug")

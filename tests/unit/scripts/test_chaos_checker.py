@@ -64,7 +64,7 @@ def with_status(**fields: int) -> DaemonSet:
     return msgspec.structs.replace(GOOD.daemonset, status=status)
 
 
-def test_good_state():
+def test_a_good_state_has_no_problems():
     assert chaos_nodes.problems(GOOD) == []
 
 
@@ -82,6 +82,6 @@ def test_good_state():
         ({"daemonset": with_status(observed_generation=2)}, "status is of generation 2, not 3"),
     ],
 )
-def test_bad_state(change: dict, problem: str):
+def test_each_broken_rule_is_a_problem(change: dict, problem: str):
     found = chaos_nodes.problems(dataclasses.replace(GOOD, **change))
     assert any(line.startswith(problem) for line in found), found

@@ -23,7 +23,7 @@ from controller.daemonset.claim import adopt_patch, claim, release_patch
         ("", False, False, False, False, ""),
     ],
 )
-def test_claim(
+def test_what_is_claimed_adopted_and_released(
     controller: str, matches: bool, ds_deleting: bool, deleting: bool, claimed: bool, action: str
 ) -> None:
     ds = daemonset(deleting=ds_deleting)

@@ -65,7 +65,7 @@ def quota_of(limit: int) -> Script:
     return script
 
 
-def test_batches_double() -> None:
+def test_batches_double_in_size() -> None:
     assert list(batches(0)) == []
     assert list(batches(1)) == [1]
     assert list(batches(12)) == [1, 2, 4, 5]

@@ -31,7 +31,7 @@ def test_data_is_the_template_as_a_canonical_strategic_merge_patch() -> None:
     )
 
 
-def test_first_revision() -> None:
+def test_the_first_revision_holds_the_template() -> None:
     annotations = {"kubernetes.io/change-cause": "first", "x": "y"}
     ds = daemonset(annotations=annotations)
     created = World(ds, []).plan().create_revision

@@ -65,7 +65,9 @@ def test_should_a_node_run_the_pod(spec: JsonObject, expected: tuple[bool, bool]
         (["NoSchedule", "NoExecute"], NEITHER),
     ],
 )
-def test_untolerated_taints(effects: list[str], expected: tuple[bool, bool]) -> None:
+def test_taints_keep_new_pods_away_or_drive_pods_out(
+    effects: list[str], expected: tuple[bool, bool]
+) -> None:
     taints = [taint("x", effect) for effect in effects]
     assert NodeRule(daemonset().spec.template).decide(node("n0", taints=taints)) == expected
 

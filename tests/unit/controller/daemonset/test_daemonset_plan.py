@@ -268,7 +268,9 @@ def test_no_pod_for_a_tainted_node() -> None:
         ("network-unavailable", "NoSchedule", True, 1),
     ],
 )
-def test_default_tolerations(key: str, effect: str, host_network: bool, creates: int) -> None:
+def test_daemon_pods_tolerate_the_conditions_of_nodes(
+    key: str, effect: str, host_network: bool, creates: int
+) -> None:
     tainted = [node("n0", taints=[taint(f"node.kubernetes.io/{key}", effect)])]
     assert World(daemonset(spec={"hostNetwork": host_network}), tainted).sync() == (creates, 0)
 

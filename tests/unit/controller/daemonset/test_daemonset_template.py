@@ -22,7 +22,7 @@ AIMED = {
 }
 
 
-def test_created_pod() -> None:
+def test_a_created_pod_has_the_template_and_its_owner() -> None:
     ds = daemonset(annotations=GENERATION, spec={"nodeName": "n1", "hostNetwork": True})
     ds.spec.template["metadata"] |= {"annotations": {"a": "b"}, "finalizers": ["x/y"]}
     made = Template(ds).pod(ds, "h", "n1")

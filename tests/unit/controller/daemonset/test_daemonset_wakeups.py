@@ -91,7 +91,7 @@ def test_a_pod_that_turns_ready_wakes_again_after_min_ready_seconds() -> None:
     assert [wake.after_s for wake in WAKEUPS.pod_changed(of_two, ready_two)] == [0.0]
 
 
-def test_revisions() -> None:
+def test_a_revision_wakes_its_owner_or_all_that_match() -> None:
     owned = revision(ONE, 1)
     reference = [owner("u1", "one")]
     owned = msgspec.structs.replace(

@@ -79,7 +79,7 @@ def test_only_dependents_with_the_flag_block() -> None:
     assert plan.blocking(item(), [blocks, does_not]) == [blocks]
 
 
-def test_patches() -> None:
+def test_patches_take_off_owners_and_unblock_them() -> None:
     assert plan.drop_references_patch("u", ["o"]) == {
         "metadata": {"uid": "u", "ownerReferences": [{"$patch": "delete", "uid": "o"}]}
     }

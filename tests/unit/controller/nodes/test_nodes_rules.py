@@ -233,7 +233,7 @@ def test_patches_carry_time_and_resource_version() -> None:
         ),
     ],
 )
-def test_zone_key(labels: dict[str, str], key: str) -> None:
+def test_the_zone_of_a_node_follows_its_labels(labels: dict[str, str], key: str) -> None:
     assert zones.zone_key(labels) == key
 
 
@@ -249,7 +249,9 @@ def test_zone_key(labels: dict[str, str], key: str) -> None:
         (0, 5, ZoneState.FULL_DISRUPTION),
     ],
 )
-def test_zone_state(ready: int, not_ready: int, state: ZoneState) -> None:
+def test_the_state_of_a_zone_follows_its_nodes(
+    ready: int, not_ready: int, state: ZoneState
+) -> None:
     assert zones.zone_state(["True"] * ready + ["Unknown"] * not_ready) is state
 
 
@@ -262,7 +264,9 @@ def test_zone_state(ready: int, not_ready: int, state: ZoneState) -> None:
         (ZoneState.FULL_DISRUPTION, 10, 0.1),
     ],
 )
-def test_rates(state: ZoneState, size: int, rate: float) -> None:
+def test_the_eviction_rate_follows_the_state_of_the_zone(
+    state: ZoneState, size: int, rate: float
+) -> None:
     assert zones.rate_for(state, size) == rate
 
 

@@ -104,7 +104,7 @@ def test_hopeless_nodes_are_not_candidates_and_void_the_nomination() -> None:
     assert found.clear_nomination
 
 
-def test_policy_never() -> None:
+def test_a_pod_with_policy_never_preempts_nobody() -> None:
     found = outcome(a_pod("p", "2", 9, policy="Never"), a_node("a", a_pod("small", "4")))
     assert found.message == "not eligible due to preemptionPolicy=Never."
 

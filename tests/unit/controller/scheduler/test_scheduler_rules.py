@@ -96,7 +96,7 @@ def test_cordoned_nodes_need_the_toleration() -> None:
     ("effect", "rejected"),
     [("NoSchedule", True), ("NoExecute", True), ("PreferNoSchedule", False)],
 )
-def test_taints(effect: str, rejected: bool) -> None:
+def test_untolerated_taints_reject_a_node(effect: str, rejected: bool) -> None:
     info = info_of(a_node("a", Taint(key="k", value="v", effect=effect)))
     wanted = ("node(s) had untolerated taint(s)",) if rejected else ()
     assert reasons(a_pod(), info) == wanted
@@ -111,7 +111,7 @@ def test_node_selector_and_affinity() -> None:
     assert reasons(a_pod(affinity=affinity(named("b"))), info_of(a_node("a"))) == text
 
 
-def test_node_name() -> None:
+def test_a_node_of_another_name_is_rejected() -> None:
     wrong = ("node(s) didn't match the requested node name",)
     assert reasons(a_pod(node_name="b"), info_of(a_node("a"))) == wrong
 
@@ -131,7 +131,9 @@ def test_node_name() -> None:
         (ContainerPort(container_port=80), ContainerPort(container_port=80), True),
     ],
 )
-def test_ports(wanted: ContainerPort, used: ContainerPort, free: bool) -> None:
+def test_host_ports_in_use_reject_a_node(
+    wanted: ContainerPort, used: ContainerPort, free: bool
+) -> None:
     info = info_of(a_node(), a_pod("other", port=used))
     text = ("node(s) didn't have free ports for the requested pod ports",)
     assert reasons(a_pod(port=wanted), info) == (() if free else text)
