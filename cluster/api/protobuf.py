@@ -90,7 +90,8 @@ def decode(body: bytes) -> JsonObject:
             raise UnsupportedMediaType(
                 f"protobuf bodies of {kind or 'no kind'} ({api_version or 'no version'}) are not "
                 "supported here: send application/json instead of "
-                "application/vnd.kubernetes.protobuf"
+                "application/vnd.kubernetes.protobuf (kubectl create: add --dry-run=client -o yaml "
+                "| kubectl create -f -)"
             )
         raw = base64.b64decode(unknown.get("raw", ""))
         return {"apiVersion": api_version, "kind": kind, **_decode_message(message, raw)}

@@ -5,7 +5,7 @@ of(resource)` is the only way in.
 """
 
 from cluster.api.kinds import Resource
-from cluster.apiserver.strategies import daemonset, namespace, node, pod, workload
+from cluster.apiserver.strategies import customresource, daemonset, namespace, node, pod, workload
 from cluster.apiserver.strategies.base import Strategy
 
 _OWN: dict[str, type[Strategy]] = {
@@ -16,6 +16,7 @@ _OWN: dict[str, type[Strategy]] = {
     "persistentvolumeclaims": workload.PhasePendingStrategy,
     "persistentvolumes": workload.PhasePendingStrategy,
     "certificatesigningrequests.certificates.k8s.io": workload.SigningRequestStrategy,
+    "customresourcedefinitions.apiextensions.k8s.io": customresource.DefinitionStrategy,
 }
 
 
