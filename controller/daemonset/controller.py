@@ -253,7 +253,7 @@ class DaemonSetController:
             return
         numbers = chosen.status
         if chosen.writes:
-            await written.wait_seen(SETTLE_TIMEOUT_S)
+            await written.settled(SETTLE_TIMEOUT_S)
             numbers = count_status(self._observe(daemonset), chosen.hash, self._now(), template)
             if not status.differs(daemonset.status, daemonset.metadata.generation, numbers):
                 return

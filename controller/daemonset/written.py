@@ -52,26 +52,33 @@ class Written:
         if known is None or known.revision < revision:
             self._wanted[reflector] = _Wanted(revision, reflector.revision)
 
-    async def wait_seen(self, timeout_s: float = EXPECTATIONS_TIMEOUT_S) -> bool:
-        """Wait until the caches show all noted writes; False if they do not in time.
+    async def wait_seen(self) -> None:
+        """Wait until the caches show all noted writes.
 
-        Either way nothing is noted any more: an expectation that expired is one no longer.
+        After `EXPECTATIONS_TIMEOUT_S` nothing is noted any more: an expectation that expired is one
+        no longer.
         """
+        if not await self.settled(EXPECTATIONS_TIMEOUT_S):
+            revisions = [wanted.revision for wanted in self._wanted.values()]
+            _log.warning("own_writes_not_seen", revisions=revisions)
+            self._wanted.clear()
+
+    async def settled(self, timeout_s: float) -> bool:
+        """Wait for the same, but not as long; False if some are not seen yet: they stay noted."""
         if self._opaque:
             await self._clock.sleep(OPAQUE_REVISION_WAIT_S)
             self._opaque = False
         deadline_s = self._clock.monotonic_s() + timeout_s
-        seen = True
-        while self._wanted:
-            reflector, wanted = self._wanted.popitem()
-            seen = await self._wait(reflector, wanted, deadline_s) and seen
-        return seen
+        for reflector, wanted in list(self._wanted.items()):
+            if not await self._wait(reflector, wanted, deadline_s):
+                return False
+            del self._wanted[reflector]
+        return True
 
     async def _wait(self, reflector: Reflector[Any], wanted: _Wanted, deadline_s: float) -> bool:
         while wanted.noted_at <= reflector.revision < wanted.revision:
             left_s = deadline_s - self._clock.monotonic_s()
             if left_s <= 0:
-                _log.warning("own_writes_not_seen", revision=wanted.revision)
                 return False
             with suppress(TimeoutError):
                 await reflector.seen(wanted.revision, min(left_s, CHECK_INTERVAL_S))

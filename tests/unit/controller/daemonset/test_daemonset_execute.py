@@ -85,7 +85,7 @@ async def test_created_pods_are_waited_for() -> None:
     bench = Bench(quota_of(3))
     await bench.execution.create_pods(["n0", "n1", "n2"], "h", Template(bench.ds))
     bench.caches.pods.revision = 3
-    assert await bench.written.wait_seen(0.0)
+    assert await bench.written.settled(0.0)
 
 
 class Pods:
@@ -121,7 +121,7 @@ async def test_a_create_whose_answer_was_lost_makes_no_second_pod() -> None:
     assert name.startswith("ds-")
     assert server.made[name]["metadata"]["generateName"] == "ds-"
     assert bench.reasons() == [Reason.FAILED_CREATE, Reason.SUCCESSFUL_CREATE]
-    assert not await bench.written.wait_seen(0.0), "the pod that was found is not waited for"
+    assert not await bench.written.settled(0.0), "the pod that was found is not waited for"
     assert await bench.execution.create_pods(["n1"], "h", Template(ds)) == []
     assert len(server.made) == 2, "a later create is another pod"
 
