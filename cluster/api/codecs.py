@@ -14,6 +14,7 @@ import orjson
 from cluster.api import protobuf
 from cluster.api.decoding import MAX_DEPTH
 from cluster.api.errors import BadRequest, UnsupportedMediaType
+from cluster.api.gojson import syntax_error
 from cluster.api.jsontypes import JsonObject, JsonValue
 
 JSON = "application/json"
@@ -75,7 +76,8 @@ def loads_json(body: bytes) -> JsonValue:
     try:
         tree = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from None
+        why = syntax_error(body, error.msg, error.pos)
+        raise BadRequest(f"couldn't get version/kind; json parse error: {why}") from None
     _check_depth(body, tree)
     return tree
 
@@ -204,6 +206,14 @@ def dumps_json(tree: JsonValue, *, pretty: bool = False) -> bytes:
     if pretty:
         return orjson.dumps(tree, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     return orjson.dumps(tree)
+
+
+def dumps_json_to_keep(tree: JsonValue) -> bytes:
+    """Compact JSON bytes that take no more memory than they have bytes.
+
+    What orjson returns lies in a buffer several times its size for as long as it lives.
+    """
+    return bytes(memoryview(orjson.dumps(tree)))
 
 
 def dumps_msgpack(tree: JsonValue) -> bytes:
