@@ -147,6 +147,7 @@ def shut_down(rundir: RunDir, progress: Progress) -> bool:
     try:
         ran = stop_orphans(rundir) > 0 or ran
         left = [process for group in state.orphans(rundir) for process in group]
+        rundir.socket.unlink(missing_ok=True)  # a supervisor that was killed leaves it
     finally:
         os.close(lock)
     if left:

@@ -91,6 +91,7 @@ class Store:
         self._pending: list[Staged] = []
         self._wake = asyncio.Event()
         self._closing = False
+        self._failing = False
         self._old_lists: OrderedDict[tuple[str, str, int], Sequence[Record]] = OrderedDict()
         self._obsolete: list[int] = []  # revisions that the next transaction may forget
 
@@ -261,9 +262,14 @@ class Store:
         try:
             await self._engine.commit(rows, self._obsolete, self._history.compacted)
         except StoreError as error:
-            _log.error("commit_failed", writes=len(group), error=str(error))
+            if not self._failing:
+                self._failing = True
+                _log.error("commit_failed", writes=len(group), error=str(error))
             self._roll_back(group, error)
             return
+        if self._failing:
+            self._failing = False
+            _log.info("commit_recovered")
         events = [staged.event for staged in group]
         for staged in group:
             event = staged.event

@@ -119,6 +119,7 @@ def test_killed_supervisor_leaves_no_orphan(directory: Path):
     os.kill(status_of(directory)["supervisor"]["pid"], signal.SIGKILL)
     assert kubeherd(directory, "down").returncode == 0
     assert osproc.marked(directory) == []
+    assert not list((directory / "run").glob("*.sock"))
 
 
 def test_foreground_ends_with_sigterm(directory: Path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from cluster.api.errors import Expired, ServiceUnavailable
 from cluster.store.engine import FIRST_REVISION, Engine, MemoryEngine, Row, StoreError
@@ -120,6 +121,20 @@ class FailingEngine(MemoryEngine):
     async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
         if self.broken:
             raise StoreError("disk full")
+
+
+async def test_a_full_disk_is_logged_once_until_it_is_over() -> None:
+    engine = FailingEngine()
+    async with running(Store(engine, attrs_of)) as store:
+        with capture_logs() as logs:
+            for _ in range(2):
+                engine.broken = True
+                for _ in range(3):
+                    with pytest.raises(ServiceUnavailable):
+                        await store.committed(put(store, "a"))
+                engine.broken = False
+                await store.committed(put(store, "a"))
+    assert [entry["event"] for entry in logs] == ["commit_failed", "commit_recovered"] * 2
 
 
 async def test_a_failed_commit_leaves_nothing_behind_and_revisions_are_not_reused() -> None:
