@@ -36,7 +36,8 @@ _log = structlog.get_logger(__name__)
 class Controller(Protocol):
     """One control loop; see the module's docstring."""
 
-    async def run(self) -> None: ...
+    async def run(self) -> None:
+        """Work until cancelled."""
 
 
 class Context:

@@ -21,6 +21,7 @@ class Cause:
     field: str = ""
 
     def to_json(self) -> JsonObject:
+        """The entry as it is sent; without a field where there is none."""
         out: JsonObject = {"reason": self.reason, "message": self.message}
         if self.field:
             out["field"] = self.field
@@ -178,6 +179,7 @@ def _details(resource: Resource, name: str, kind: str) -> JsonObject:
 
 
 def not_found(resource: Resource, name: str) -> NotFound:
+    """404 in the wording of Kubernetes: ``R.G "<n>" not found``."""
     return NotFound(
         f'{resource.group_resource} "{name}" not found',
         details=_details(resource, name, resource.plural),
@@ -185,6 +187,7 @@ def not_found(resource: Resource, name: str) -> NotFound:
 
 
 def already_exists(resource: Resource, name: str, prefix: str = "") -> AlreadyExists:
+    """409 of a create: ``R.G "<n>" already exists``, after `prefix`."""
     return AlreadyExists(
         f'{prefix}{resource.group_resource} "{name}" already exists',
         details=_details(resource, name, resource.plural),
@@ -192,6 +195,7 @@ def already_exists(resource: Resource, name: str, prefix: str = "") -> AlreadyEx
 
 
 def conflict(resource: Resource, name: str, why: str) -> Conflict:
+    """409 of a write: ``Operation cannot be fulfilled on R.G "<n>": <why>``."""
     return Conflict(
         f'Operation cannot be fulfilled on {resource.group_resource} "{name}": {why}',
         details=_details(resource, name, resource.plural),

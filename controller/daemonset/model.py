@@ -109,6 +109,7 @@ class StatusNumbers:
 
     @property
     def unavailable(self) -> int:
+        """Desired pods that are not available, missing ones included."""
         return self.desired - self.available
 
 

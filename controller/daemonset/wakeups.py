@@ -30,9 +30,11 @@ class Wake(NamedTuple):
 class DaemonSets(Protocol):
     """Lookups in the cache of DaemonSets."""
 
-    def get(self, namespace: str, name: str) -> DaemonSet | None: ...
+    def get(self, namespace: str, name: str) -> DaemonSet | None:
+        """The DaemonSet of this name, None if the cache has none."""
 
-    def in_namespace(self, namespace: str) -> Iterable[DaemonSet]: ...
+    def in_namespace(self, namespace: str) -> Iterable[DaemonSet]:
+        """All DaemonSets of a namespace, in no order."""
 
 
 SelectorOf = Callable[[DaemonSet], Selector]

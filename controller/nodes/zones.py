@@ -69,6 +69,7 @@ class TokenBucket:
         return self.filled_s if self.rate > 0 else None
 
     def try_take(self, now_s: float) -> bool:
+        """Take the token; False if it is not there yet."""
         if self.rate <= 0 or now_s < self.filled_s:
             return False
         self.filled_s = now_s + 1 / self.rate
