@@ -175,6 +175,7 @@ class PodSpec(Wire, frozen=True, kw_only=True):
     resources: ResourceRequirements | None = None
     readiness_gates: list[PodReadinessGate] = msgspec.field(default_factory=list)
     scheduling_gates: list[JsonObject] = msgspec.field(default_factory=list)
+    topology_spread_constraints: list[JsonObject] = msgspec.field(default_factory=list)
 
 
 class PodStatus(Wire, frozen=True, kw_only=True):

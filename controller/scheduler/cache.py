@@ -7,8 +7,10 @@ the N of ``0/N nodes``. Pods that name a node which is not there wait in `strays
 
 from dataclasses import dataclass, field
 
-from cluster.api.objects import Node, Pod
-from controller.scheduler.nodeinfo import NodeInfo, PodInfo, counts_on_node, pod_info
+from cluster.api.objects import Node, ObjectMeta, Pod
+from cluster.api.scheduling import first_untolerated
+from controller.scheduler.nodeinfo import NodeInfo, Placement, PodInfo, counts_on_node, pod_info
+from controller.scheduler.topology import Place, Rules, Terms, rules
 
 
 @dataclass(slots=True)
@@ -20,6 +22,8 @@ class Cache:
     _node_of: dict[str, str] = field(default_factory=dict)
     """By pod uid, assumed pods included."""
     _assumed: set[str] = field(default_factory=set)
+    _averse: dict[str, Terms] = field(default_factory=dict)
+    """Pods with required anti-affinity, by uid."""
     nominated: dict[str, list[PodInfo]] = field(default_factory=dict)
     _nomination_of: dict[str, str] = field(default_factory=dict)
 
@@ -56,6 +60,8 @@ class Cache:
         old = target.pods.get(uid)
         target.add(info)
         self._node_of[uid] = pod.spec.node_name
+        if info.terms is not None and info.terms.anti:
+            self._averse[uid] = info.terms
         return old is not None and any(
             info.requests.get(name, 0) < amount for name, amount in old.requests.items()
         )
@@ -63,6 +69,7 @@ class Cache:
     def remove_pod(self, uid: str) -> str | None:
         """A pod is gone or over; returns the node where it was counted, or None."""
         self._assumed.discard(uid)
+        self._averse.pop(uid, None)
         name = self._node_of.pop(uid, None)
         if name is None:
             return None
@@ -77,6 +84,8 @@ class Cache:
         """Count a pod on a node whose binding is on its way."""
         self._info(node).add(info)
         self._node_of[info.uid] = node
+        if info.terms is not None and info.terms.anti:
+            self._averse[info.uid] = info.terms
         self._assumed.add(info.uid)
 
     def forget(self, uid: str) -> str | None:
@@ -86,6 +95,35 @@ class Cache:
     def is_assumed(self, uid: str) -> bool:
         """Whether a binding of this pod is on its way."""
         return uid in self._assumed
+
+    def rules_for(self, info: PodInfo, where: Placement) -> Rules | None:
+        """Which topology domains are open to a waiting pod; None if nobody has such terms."""
+        if info.terms is None and not self._averse:
+            return None
+        averse = [
+            (Place(node.metadata.labels, ()), terms)
+            for uid, terms in self._averse.items()
+            if (node := self._node(self._node_of.get(uid, ""))) is not None
+        ]
+        places = (
+            [self._place(info, where, node) for node in self.nodes.values()] if info.terms else []
+        )
+        return rules(info.pod, info.terms, places, averse)
+
+    def _node(self, name: str) -> Node | None:
+        known = self.nodes.get(name)
+        return None if known is None else known.node
+
+    @staticmethod
+    def _place(info: PodInfo, where: Placement, on: NodeInfo) -> Place:
+        metadata = on.node.metadata if on.node is not None else ObjectMeta()
+        taints = on.node.spec.taints if on.node is not None else []
+        return Place(
+            metadata.labels,
+            [other.pod for other in on.pods.values()],
+            where.match is None or where.match(metadata.labels, on.name),
+            not taints or first_untolerated(taints, info.pod.spec.tolerations) is None,
+        )
 
     def nominate(self, info: PodInfo, node: str) -> None:
         """Keep room on a node for a pod that preempted there; empty ``node``: no more."""

@@ -129,9 +129,12 @@ class Scheduler:
             self._gone(pod)
         elif new.spec.node_name:
             self._queue.discard((meta.namespace, meta.name))
+            if old is None or not old.spec.node_name or old.metadata.labels != meta.labels:
+                self._neighbours_changed()
             self._cache.drop_nomination(meta.uid)
             if self._cache.set_pod(new):
                 self._room_on(new.spec.node_name)
+                self._neighbours_changed()
         elif is_waiting(new):
             if old is not None and old.metadata.uid != meta.uid:
                 self._gone(old)
@@ -150,10 +153,16 @@ class Scheduler:
         node = self._cache.remove_pod(meta.uid)
         if node is not None:
             self._room_on(node)
+            self._neighbours_changed()
 
     def _room_on(self, node: str) -> None:
         self._queue.wake_for_node(node, self._clock.monotonic_s(), FREED_BY_PODS)
         self._changed.set()
+
+    def _neighbours_changed(self) -> None:
+        """A bound pod came, went or has other labels: terms about other pods may hold now."""
+        if self._queue.wake_for_neighbours(self._clock.monotonic_s()):
+            self._changed.set()
 
     def _enqueue(self, pod: Pod) -> None:
         meta = pod.metadata
@@ -177,6 +186,7 @@ class Scheduler:
             return None
         info, where = pod_info(pod), placement(pod)
         nodes = self._cache.nodes
+        where = plan.with_rules(where, self._cache.rules_for(info, where))
         result = plan.attempt(info, where, nodes, self._cache.nominated, self._start)
         if where.names is None:
             self._start += result.examined

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from cluster.api.objects import Taint
 from cluster.api.scheduling import first_untolerated, ports_conflict, tolerated
 from controller.scheduler.nodeinfo import NodeInfo, Placement, PodInfo
+from controller.scheduler.topology import INTER_POD, SPREAD
 
 _UNSCHEDULABLE_TAINT = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 _FIRST_RESOURCES = ("cpu", "memory", "ephemeral-storage")
@@ -33,6 +34,22 @@ NO_PORTS = Rejection(
     "NodePorts",
     ("node(s) didn't have free ports for the requested pod ports",),
     resolvable=True,
+)
+
+
+TOO_SKEWED = Rejection(
+    SPREAD, ("node(s) didn't match pod topology spread constraints",), resolvable=True
+)
+NO_SPREAD_KEY = Rejection(
+    SPREAD, ("node(s) didn't match pod topology spread constraints (missing required label)",)
+)
+NOT_NEAR = Rejection(INTER_POD, ("node(s) didn't match pod affinity rules",))
+TOO_NEAR = Rejection(INTER_POD, ("node(s) didn't match pod anti-affinity rules",), resolvable=True)
+UNWELCOME = Rejection(
+    INTER_POD, ("node(s) didn't satisfy existing pods anti-affinity rules",), resolvable=True
+)
+UNSUPPORTED = Rejection(
+    INTER_POD, ("pod affinity terms with a namespaceSelector are not supported by kubeherd",)
 )
 
 
@@ -89,6 +106,35 @@ def _fit(pod: PodInfo, _where: Placement, info: NodeInfo) -> Rejection | None:
     return fit(pod, info)
 
 
+def _spread(_pod: PodInfo, where: Placement, info: NodeInfo) -> Rejection | None:
+    if where.rules is None or info.node is None:
+        return None
+    labels = info.node.metadata.labels
+    if any(key not in labels for key, _, _ in where.rules.spread):
+        return NO_SPREAD_KEY
+    for key, room, counts in where.rules.spread:
+        if counts.get(labels[key], 0) > room:
+            return TOO_SKEWED
+    return None
+
+
+def _inter_pod(pod: PodInfo, where: Placement, info: NodeInfo) -> Rejection | None:
+    rules = where.rules
+    if pod.terms is not None and pod.terms.unsupported:
+        return UNSUPPORTED
+    if rules is None or info.node is None:
+        return None
+    labels = info.node.metadata.labels
+    for key in rules.near_keys:
+        if key not in labels or not (rules.bootstraps or (key, labels[key]) in rules.near):
+            return NOT_NEAR
+    if any(labels.get(key) == value for key, value in rules.far):
+        return TOO_NEAR
+    if any(labels.get(key) == value for key, value in rules.unwelcome):
+        return UNWELCOME
+    return None
+
+
 _FILTERS: tuple[Callable[[PodInfo, Placement, NodeInfo], Rejection | None], ...] = (
     _unschedulable,
     _name,
@@ -96,6 +142,8 @@ _FILTERS: tuple[Callable[[PodInfo, Placement, NodeInfo], Rejection | None], ...]
     _affinity,
     _ports,
     _fit,
+    _spread,
+    _inter_pod,
 )
 
 

@@ -17,6 +17,7 @@ from cluster.api.scheduling import (
     pod_requests,
     required_node_match,
 )
+from controller.scheduler.topology import Rules, Terms, terms_of
 
 DEFAULT_CPU_MILLI = 100
 DEFAULT_MEMORY_BYTES = 200 * 1024 * 1024
@@ -36,6 +37,8 @@ class PodInfo:
     priority: int
     weight: tuple[int, int]
     """cpu and memory as scoring counts them: containers without a request count as small."""
+    terms: Terms | None = None
+    """What it asks of the pods around it; None for almost every pod."""
 
     @property
     def key(self) -> Key:
@@ -50,7 +53,12 @@ def pod_info(pod: Pod) -> PodInfo:
     """Work out a pod's requests, ports and priority; ValueError on an unreadable quantity."""
     requests = {name: amount for name, amount in pod_requests(pod.spec).items() if amount > 0}
     return PodInfo(
-        pod, requests, tuple(host_ports(pod.spec)), pod.spec.priority or 0, _weight(pod, requests)
+        pod,
+        requests,
+        tuple(host_ports(pod.spec)),
+        pod.spec.priority or 0,
+        _weight(pod, requests),
+        terms_of(pod),
     )
 
 
@@ -71,6 +79,8 @@ class Placement:
     """nodeSelector and required affinity; None: every node."""
     names: frozenset[str] | None
     """The only nodes worth examining; None: all; empty: its terms contradict each other."""
+    rules: Rules | None = None
+    """Which topology domains are open to it, as things are now; None: all."""
 
 
 def placement(pod: Pod) -> Placement:
@@ -125,7 +135,7 @@ class NodeInfo:
         generation = pod.metadata.generation
         if info is None or not generation or info.pod.metadata.generation != generation:
             return False
-        fresh = PodInfo(pod, info.requests, info.ports, info.priority, info.weight)
+        fresh = PodInfo(pod, info.requests, info.ports, info.priority, info.weight, info.terms)
         self.pods[info.uid] = fresh
         if info.ports:
             self.with_ports[info.uid] = fresh

@@ -5,11 +5,12 @@ nodes there are: the other nodes share one reason and are only counted.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from controller.scheduler import messages
 from controller.scheduler.filters import NOT_NAMED, Rejection, reject
 from controller.scheduler.nodeinfo import NodeInfo, Placement, PodInfo
+from controller.scheduler.topology import Rules
 
 MIN_FEASIBLE_NODES = 100
 MIN_FEASIBLE_PERCENT = 5
@@ -40,6 +41,11 @@ def enough_feasible(nodes: int) -> int:
         return nodes
     percent = max(MIN_FEASIBLE_PERCENT, 50 - nodes // 125)
     return max(MIN_FEASIBLE_NODES, nodes * percent // 100)
+
+
+def with_rules(where: Placement, rules: Rules | None) -> Placement:
+    """The placement with what holds about other pods now."""
+    return where if rules is None else replace(where, rules=rules)
 
 
 def reserved(pod: PodInfo, node: str, nominated: Nominated) -> list[PodInfo]:

@@ -11,10 +11,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from controller.scheduler.nodeinfo import Key
+from controller.scheduler.topology import INTER_POD, SPREAD
 
 INITIAL_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 10.0
 MAX_UNSCHEDULABLE_S = 300.0
+
+
+ABOUT_OTHER_PODS = frozenset({SPREAD, INTER_POD})
 
 
 class Part(Enum):
@@ -54,6 +58,8 @@ class SchedulingQueue:
     _active: list[tuple[int, float, int, Key]] = field(default_factory=list)
     _backing_off: list[tuple[float, int, Key]] = field(default_factory=list)
     _unschedulable: dict[Key, None] = field(default_factory=dict)
+    _neighbourly: dict[Key, None] = field(default_factory=dict)
+    """Unschedulable for the sake of other pods, wherever these are; may hold some that are not."""
     _serial: int = 0
 
     def __len__(self) -> int:
@@ -77,6 +83,7 @@ class SchedulingQueue:
         self._entries.pop(key, None)
         self._taken.pop(key, None)
         self._unschedulable.pop(key, None)
+        self._neighbourly.pop(key, None)
 
     def pop(self, now_s: float) -> Key | None:
         """The next pod to try, by priority and then by time; None if none is due."""
@@ -117,6 +124,8 @@ class SchedulingQueue:
             entry.part = Part.UNSCHEDULABLE
             self._entries[key] = entry
             self._unschedulable[key] = None
+            if entry.plugins & ABOUT_OTHER_PODS:
+                self._neighbourly[key] = None
 
     def wake_for_node(self, node: str, now_s: float, plugins: frozenset[str] | None = None) -> None:
         """A node changed for the better: wake those it may matter to.
@@ -129,6 +138,14 @@ class SchedulingQueue:
                 continue
             if plugins is None or not entry.plugins or entry.plugins & plugins:
                 self._wake(entry, now_s)
+
+    def wake_for_neighbours(self, now_s: float) -> bool:
+        """Pods changed somewhere: wake those rejected by terms about other pods, if there are."""
+        keys = [key for key in self._neighbourly if key in self._unschedulable]
+        self._neighbourly.clear()
+        for key in keys:
+            self._wake(self._entries[key], now_s)
+        return bool(keys)
 
     def wake(self, key: Key, now_s: float) -> None:
         """The pod itself changed."""
