@@ -326,7 +326,7 @@ class Pending:
 def _encoder(stored: JsonObject) -> Callable[[int], bytes]:
     def encode(revision: int) -> bytes:
         stored["metadata"]["resourceVersion"] = str(revision)
-        return codecs.dumps_json(stored)
+        return codecs.dumps_json_to_keep(stored)
 
     return encode
 

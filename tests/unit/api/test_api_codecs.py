@@ -1,5 +1,6 @@
 """Bodies: every format gives a JSON tree or a Status, whatever the bytes."""
 
+import tracemalloc
 from typing import Any
 
 import msgpack
@@ -144,3 +145,15 @@ def test_any_bytes_are_decoded_or_refused(content_type: str, body: bytes) -> Non
 )  # fmt: skip
 def test_yaml_reads_back_what_it_writes(tree: dict[str, Any]) -> None:
     assert tree_of(codecs.YAML, codecs.dumps_yaml(tree)) == tree
+
+
+def test_bytes_to_keep_take_no_more_memory_than_they_need() -> None:
+    tree = {"data": "x" * 1000}
+    tracemalloc.start()
+    try:
+        kept = [codecs.dumps_json_to_keep(tree) for _ in range(100)]
+        used_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept[0] == codecs.dumps_json(tree)
+    assert used_bytes < 150 * len(kept[0])
