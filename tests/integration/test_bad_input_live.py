@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from urllib.parse import parse_qsl
 
 import aiohttp
 import msgpack
@@ -43,14 +44,51 @@ BAD_CREATES = [
     pytest.param(GOOD.replace(b'"a"', b'"../x"'), JSON, 422, id="path as a name"),
     pytest.param(GOOD.replace(b'{"name":"a"}', b"{}"), JSON, 422, id="no name"),
     pytest.param(LONG_NAME, JSON, 422, id="name too long"),
+    pytest.param(GOOD.replace(b'"a"', '"\N{SNOWMAN}"'.encode()), JSON, 422, id="name not ASCII"),
+    pytest.param(GOOD.replace(b'"a"', b'"a\\u0000"'), JSON, 422, id="NUL in a name"),
+    pytest.param(GOOD.replace(b'"v"', b'"\\ud800"'), JSON, 400, id="half a surrogate"),
+    pytest.param(GOOD.replace(b'"v"', b"NaN"), JSON, 400, id="NaN"),
+    pytest.param(b"null", JSON, 400, id="null"),
+    pytest.param(GOOD.replace(b'{"name":"a"}', b'"a"'), JSON, 400, id="metadata is a string"),
+    pytest.param(GOOD.replace(b'"a"}', b'"a","labels":{"a b":"c"}}'), JSON, 422, id="bad label"),
+    pytest.param(GOOD.replace(b'"a"}', b'"a","finalizers":["x"]}'), JSON, 422, id="bad finalizer"),
+    pytest.param(GOOD.replace(b'"a"}', b'"a","namespace":"b"}'), JSON, 400, id="other namespace"),
+    pytest.param(GOOD.replace(b'"a"}', b'"a","resourceVersion":"5"}'), JSON, 400, id="not new"),
+    pytest.param(GOOD.replace(b'"v1"', b'"v2"'), JSON, 400, id="unknown version"),
+    pytest.param(GOOD.replace(b'"v"', b'"%s"' % (b"x" * 1048577)), JSON, 422, id="over 1 MiB"),
+    pytest.param(b"!!python/object:os.system {}", "application/yaml", 422, id="YAML with a tag"),
+    pytest.param(b"\x81\xa4kind\xc4\x01a", "application/msgpack", 400, id="msgpack with bytes"),
+    pytest.param(b"\x81\x01\x02", "application/msgpack", 400, id="msgpack with number keys"),
+    pytest.param(b"k8s\x00\xff", "application/vnd.kubernetes.protobuf", 400, id="half protobuf"),
+]
+"""Body, media type, code of a POST that stores nothing."""
+BAD_QUERIES = [
+    ("resourceVersion=abc", 400),
+    ("resourceVersion=99999999", 504),
+    ("limit=x", 400),
+    ("continue=garbage", 400),
+    ("labelSelector=a%20b%20c", 400),
+    ("fieldSelector=x.y=1", 400),
+    ("resourceVersionMatch=Exact", 422),
+    ("watch=1&resourceVersion=abc", 400),
+    ("watch=1&timeoutSeconds=x", 400),
+    ("watch=1&poll=1", 400),
+    ("watch=1&poll=1&resourceVersion=99999999", 410),
 ]
 
 
 async def send(herd, method: str, path: str, body=b"", content_type=JSON) -> TransportResponse:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # aiohttp dislikes large bodies
+        path, _, query = path.partition("?")
         return await herd.client.transport.request(
-            method, path, body=body, content_type=content_type, accept=JSON, timeout_s=20
+            method,
+            path,
+            query=dict(parse_qsl(query)),
+            body=body,
+            content_type=content_type,
+            accept=JSON,
+            timeout_s=20,
         )
 
 
@@ -96,6 +134,20 @@ async def test_bad_requests(herd, subtests):
         ("POST", "/api/v1/namespaces/nowhere/configmaps", GOOD, JSON, 404),
         ("DELETE", item, b"{", JSON, 400),
         ("PUT", CONFIGMAPS_PATH, GOOD, JSON, 405),
+        ("PATCH", item, b"[]", merge, 400),
+        ("PATCH", item, b'{"metadata":{"name":"b"}}', merge, 400),
+        ("PATCH", item, b'{"data":{"k":5}}', merge, 422),
+        ("PATCH", item, b'{"data":{"k":"%s"}}' % (b"x" * (3 << 20)), merge, 413),
+        ("PATCH", item, GOOD, "application/apply-patch+yaml", 422),
+        ("PATCH", f"{item}?fieldManager=m", b"kind: Pod", "application/apply-patch+yaml", 400),
+        ("PUT", item, b"{}", JSON, 400),
+        ("PUT", item, GOOD.replace(b'"a"}', b'"a","uid":"x"}'), JSON, 409),
+        ("DELETE", item, b'{"preconditions":{"uid":"x"}}', JSON, 409),
+        ("DELETE", item, b'{"propagationPolicy":"x"}', JSON, 422),
+        ("DELETE", f"{item}?dryRun=x", b"", JSON, 422),
+        ("GET", f"{CONFIGMAPS_PATH}/%00", b"", JSON, 404),
+        ("GET", f"{CONFIGMAPS_PATH}/{'x' * 2000}", b"", JSON, 404),
+        *(("GET", f"{CONFIGMAPS_PATH}?{query}", b"", JSON, code) for query, code in BAD_QUERIES),
     ]
     for method, path, body, content_type, code in others:
         with subtests.test(f"{method} {path} {body[:40]!r}"):
