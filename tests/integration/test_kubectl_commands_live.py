@@ -1,0 +1,197 @@
+"""What kubectl prints where the server has a say: lists in files, refusals, things that pods lack.
+
+One cluster for the whole module: each command is a case. What the DaemonSet rollout prints is in
+test_kubectl_live.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.launcher import lifecycle
+from cluster.launcher.handle import ClusterHandle
+
+BESIDE_PYTHON = Path(sys.executable).parent
+KUBECTL = shutil.which("kubectl", path=f"{os.environ.get('PATH', '')}:{BESIDE_PYTHON}")
+FAKE = "is not available: kubeherd's pods and nodes are fake and run no processes"
+LIST = """\
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: one}}
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: two}%s}
+"""
+DEFINITION = """\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  names: {kind: Widget, plural: widgets}
+  scope: Namespaced
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+"""
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.kubectl,
+    pytest.mark.skipif(KUBECTL is None, reason="no kubectl: scripts/get_kubectl.py fetches one"),
+]
+
+
+class Kubectl:
+    def __init__(self, kubeconfig: Path) -> None:
+        self._kubeconfig = kubeconfig
+
+    def __call__(self, command: str, *more: str, stdin: str = "") -> tuple[int, str]:
+        """Exit code and everything printed; a command that hangs for 20 s fails the test."""
+        done = subprocess.run(
+            [str(KUBECTL), *command.split(), *more],
+            env=os.environ | {"KUBECONFIG": str(self._kubeconfig)},
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+
+@pytest.fixture(scope="module")
+def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+    """kubectl on a cluster with one node and the running pod `p`."""
+    directory = tmp_path_factory.mktemp("kubectl") / "herd"
+    with ClusterHandle(directory, lifecycle.new_settings(nodes=1, speed=20.0, seed=1)) as handle:
+        run = Kubectl(handle.rundir.kubeconfig)
+        for command in ("run p --image=nginx", "wait --for=condition=Ready pod/p --timeout=15s"):
+            code, printed = run(command)
+            assert code == 0, printed
+        yield run
+
+
+def test_lists_in_files(kubectl: Kubectl):
+    created = "configmap/one created\nconfigmap/two created\n"
+    assert kubectl("create -f -", stdin=LIST % "") == (0, created)
+    code, refused = kubectl("create -f -", stdin=LIST % ", nosuch: 1")
+    assert code == 1
+    assert 'unknown field "nosuch" in io.k8s.api.core.v1.ConfigMap' in refused
+    _, shown = kubectl("get configmaps one two -o yaml")
+    code, applied = kubectl("apply -f -", stdin=shown)
+    assert (code, applied.count(" configured\n")) == (0, 2)
+    code, pruned = kubectl("delete -f -", stdin=LIST % "")
+    assert (code, pruned.count(" deleted")) == (0, 2)
+
+
+def test_explain_from_version_2(kubectl: Kubectl):
+    code, text = kubectl("explain pod.spec.nodeName --output=plaintext-openapiv2")
+    assert code == 0
+    assert "FIELD:    nodeName <string>" in text
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("exec p -- ls", f"pods/exec {FAKE}"),
+        ("attach p", f"pods/attach {FAKE}"),
+        ("cp p:/etc/passwd /tmp/never", f"pods/exec {FAKE}"),
+        ("port-forward p :80", f"pods/portforward {FAKE}"),
+        ("top pods", "error: Metrics API not available"),
+        ("create token default", "kubeherd issues no service account tokens"),
+        ("create deployment d --image=x", "--dry-run=client -o yaml | kubectl create -f -"),
+        ("create service clusterip s --tcp=80", "protobuf bodies of Service (v1)"),
+        ("patch pod p -p x", "cannot unmarshal string into Go value of type map[string]interface"),
+        (
+            'patch pod p -p {"metadata":{"name":"q"}}',
+            "Error from server (BadRequest): the name of the object (q) does not match the name on "
+            "the URL (p)",
+        ),
+        ("get widgets", 'error: the server doesn\'t have a resource type "widgets"'),
+        ("get --raw /nowhere", "Error from server (NotFound)"),
+        ("get pods --as=bob", 'User "bob" cannot list resource "pods"'),
+        ("rollout status ds/none", 'daemonsets.apps "none" not found'),
+        ("delete ns default", "this namespace may not be deleted"),
+    ],
+)
+def test_refusals_are_clear_and_quick(kubectl: Kubectl, command: str, text: str):
+    code, printed = kubectl(command)
+    assert code == 1
+    assert text in printed
+    assert "Traceback" not in printed
+
+
+def test_warnings(kubectl: Kubectl):
+    assert (kubectl("get endpoints"))[1].startswith("Warning: v1 Endpoints is deprecated")
+    code, printed = kubectl("apply -f -", stdin=DEFINITION)
+    assert code == 0
+    assert "Warning: kubeherd stores CustomResourceDefinitions but serves no custom res" in printed
+    code, printed = kubectl(
+        "get crd widgets.example.com -o",
+        'jsonpath={.status.conditions[?(@.type=="Established")].status}',
+    )
+    assert (code, printed) == (0, "False")
+    wait = "wait --for=condition=Established crd/widgets.example.com --timeout=1s"
+    assert (kubectl(wait))[0] == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "create ns made",
+        "create configmap made --from-literal=a=b",
+        "create secret generic made --from-literal=a=b",
+        "create secret docker-registry made2 --docker-server=x --docker-username=u "
+        "--docker-password=p",
+        "create serviceaccount made",
+        "create role made --verb=get --resource=pods",
+        "create rolebinding made --role=made --user=u",
+        "create clusterrole made --verb=get --resource=nodes",
+        "create clusterrolebinding made --clusterrole=made --group=g",
+        "create quota made --hard=pods=5",
+        "create pdb made --selector=app=x --min-available=1",
+        "create priorityclass made --value=5",
+    ],
+)
+def test_typed_creates(kubectl: Kubectl, command: str):
+    code, printed = kubectl(command)
+    assert code == 0, printed
+    assert printed.endswith(" created\n")
+    code, printed = kubectl(command)
+    assert code == 1
+    assert "already exists" in printed
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "get all -A",
+        "get nodes,pods,cm,sa,secrets,events,leases,priorityclasses -A -o wide --show-labels",
+        "get pods --chunk-size=1 -o name",
+        "get pods --server-print=false",
+        "get pods --sort-by=.metadata.name -o custom-columns=N:.metadata.name",
+        "describe node node-0",
+        "describe pod p",
+        "describe ns,sa,cm,secret,quota,pdb,role,rolebinding,ep -A",
+        "events",
+        "logs p --tail=1 --timestamps",
+        "api-resources -o wide",
+        "api-versions",
+        "explain daemonset.spec --recursive",
+        "cluster-info dump",
+        "auth can-i --list",
+        "auth whoami",
+        "get --raw /readyz?verbose",
+        "get --raw /metrics",
+        "get --raw /openapi/v2",
+        "version",
+    ],
+)
+def test_looking_around(kubectl: Kubectl, command: str):
+    code, printed = kubectl(command)
+    assert code == 0, printed
+    assert printed
