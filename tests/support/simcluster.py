@@ -57,12 +57,21 @@ def node_user(name: str) -> User:
 class SimulatedCluster:
     """Use it as ``async with simulated(seed=..., nodes=...) as cluster:`` on a virtual loop."""
 
-    def __init__(self, seed: int, *, portable: bool = False) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        portable: bool = False,
+        disk: Disk | None = None,
+        network: Network | None = None,
+    ) -> None:
         self.clock = VirtualClock(virtualtime.EPOCH)
         self.rng = Rng(seed)
-        self.disk = Disk()
-        self.network = Network()
+        self.disk = disk or Disk()
+        self.network = network or Network()
         self.processes: dict[str, Process] = {}
+        self.identities: dict[str, str] = {}
+        """Of the controller managers, by the names of their processes."""
         self.configs: dict[str, NodeConfig] = {}
         self._portable = portable
         self._lives = 0
@@ -100,25 +109,25 @@ class SimulatedCluster:
         await self.processes["apiserver"].kill()
         self.network.break_off()
 
-    def start_manager(self, controllers: str = "*") -> None:
-        self.processes["controller-manager"] = Process(
-            "controller-manager", self._manage(controllers)
-        )
+    def start_manager(self, controllers: str = "*", name: str = "controller-manager") -> None:
+        self.processes[name] = Process(name, self._manage(controllers, name))
 
-    async def _manage(self, controllers: str) -> None:
-        client = self.client("controller-manager", CONTROLLER_MANAGER)
-        rng = self._life("controller-manager")
+    async def _manage(self, controllers: str, name: str) -> None:
+        client = self.client(name, CONTROLLER_MANAGER)
+        rng = self._life(name)
+        identity = self.identities[name] = f"{name}_{self._lives}"
         elector = LeaderElector(
-            client,
-            self.clock,
-            rng.child("leader"),
-            identity=f"simulated_{self._lives}",
-            is_dead=lambda _identity: True,
+            client, self.clock, rng.child("leader"), identity=identity, is_dead=self._is_dead
         )
         manager = Manager(
             client, self.clock, rng, registry.select(controllers), host="sim", elector=elector
         )
         await manager.run(asyncio.Event())
+
+    def _is_dead(self, identity: str) -> bool:
+        """Whether a controller manager has ended: its host can see that."""
+        name = identity.partition("_")[0]
+        return self.identities.get(name) != identity or not self.processes[name].alive
 
     def start_node(self, name: str, *, reboot: bool = False, **config: Any) -> None:
         if config or name not in self.configs:
@@ -143,8 +152,8 @@ class SimulatedCluster:
         """Start a component again that was killed."""
         if name == "apiserver":
             self.start_apiserver()
-        elif name == "controller-manager":
-            self.start_manager()
+        elif name.startswith("controller-manager"):
+            self.start_manager(name=name)
         else:
             self.start_node(name)
 

@@ -1,0 +1,146 @@
+"""Edges that misbehave as a seed says: delays, lost requests and answers, a disk that fails.
+
+And the witness who looks at every committed write for what must never be, however bad the weather.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import orjson
+from simedges import COMMIT_S, Disk, Network
+
+from cluster.api.jsontypes import JsonObject
+from cluster.apiserver.messages import ApiRequest, ApiResponse, WatchResponse
+from cluster.client.transport import TransportError
+from cluster.runtime.rng import Rng
+from cluster.store.engine import Row, StoreError
+
+_LATENCIES_S = (0.0002, 0.0005, 0.002, 0.01)
+_COMMITS_S = (0.0, COMMIT_S, 0.005, 0.02)
+
+
+class FragileDisk(Disk):
+    """Crashes the API server just before or just after a commit, or is full for a while."""
+
+    def __init__(self, rng: Rng) -> None:
+        super().__init__()
+        self._rng = rng
+        self.commits_until_crash = 0
+        """0: no crash is coming."""
+        self.full_until_s = 0.0
+        self.on_crash: Callable[[], None] = lambda: None
+        self.on_commit: Callable[[Row], None] = lambda _row: None
+
+    async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
+        if asyncio.get_running_loop().time() < self.full_until_s:
+            raise StoreError("disk full")
+        crashes = self.commits_until_crash == 1
+        self.commits_until_crash = max(0, self.commits_until_crash - 1)
+        await asyncio.sleep(self._rng.choice(_COMMITS_S))
+        if crashes and self._rng.random() < 0.5:
+            await self._crash()
+        assert not self.rows.keys() & {row.revision for row in rows}, "a revision was given twice"
+        await super().commit(rows, drop, compacted)
+        for row in rows:
+            self.on_commit(row)
+        if crashes:
+            await self._crash()
+
+    async def _crash(self) -> None:
+        self.on_crash()
+        await asyncio.Event().wait()
+
+
+class Weather(Network):
+    """Requests and answers take their time, overtake each other and get lost.
+
+    What the server has begun it ends, whether or not the client still waits for the answer.
+    """
+
+    def __init__(self, rng: Rng, calm: str) -> None:
+        """`calm`: the client that the weather spares."""
+        super().__init__()
+        self._rng = rng
+        self._calm = calm
+        self.loss = 0.0
+        self.slowness = 1.0
+        self.frozen_until_s = 0.0
+
+    def clear(self) -> None:
+        """Nothing is lost or slow any more."""
+        self.loss, self.slowness, self.frozen_until_s = 0.0, 1.0, 0.0
+
+    async def call(
+        self, client: str, request: ApiRequest, timeout_s: float
+    ) -> ApiResponse | WatchResponse:
+        if client == self._calm:
+            return await super().call(client, request, timeout_s)
+        if request.method != "GET" and self._rng.random() < self.loss / 2:
+            self.reachable(client)
+            await self._way()
+            raise TransportError("connection reset")
+        answering = asyncio.ensure_future(self._answered(client, request))
+        answering.add_done_callback(lambda task: task.cancelled() or task.exception())
+        done, _ = await asyncio.wait({answering}, timeout=timeout_s)
+        if not done:
+            raise TransportError("timed out")
+        if self._rng.random() < self.loss:
+            raise TransportError("connection reset")
+        return answering.result()
+
+    async def _answered(self, client: str, request: ApiRequest) -> ApiResponse | WatchResponse:
+        api = self.reachable(client)
+        await self._way()
+        if self.lost(client, api):
+            raise TransportError("connection reset")
+        answer = await super().call(client, request, timeout_s=3600)
+        await self._way()
+        if self.lost(client, api):
+            raise TransportError("connection reset")
+        return answer
+
+    async def _way(self) -> None:
+        frozen_s = self.frozen_until_s - asyncio.get_running_loop().time()
+        await asyncio.sleep(max(frozen_s, self._rng.choice(_LATENCIES_S) * self.slowness))
+
+
+class Witness:
+    """Sees every committed write; `seen` is what must never be.
+
+    Never two pods of one DaemonSet on a node (beyond `allowed`, for surge) that have not ended, and
+    never a uid or a name and uid that come again.
+    """
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.allowed = 1
+        self._pods: dict[str, JsonObject] = {}
+        self._uids: dict[str, int] = {}
+
+    def watch(self, row: Row) -> None:
+        """One committed write."""
+        tree: JsonObject = orjson.loads(row.value)
+        uid = tree["metadata"].get("uid", "")
+        if uid and self._uids.setdefault(uid, row.create_revision) != row.create_revision:
+            self.seen.append(f"{row.resource_key} {row.name} has the uid of another object")
+        if row.resource_key != "pods":
+            return
+        if row.deleted:
+            self._pods.pop(uid, None)
+            return
+        self._pods[uid] = tree
+        owners = tree["metadata"].get("ownerReferences")
+        node = tree["spec"].get("nodeName")
+        if owners and node:
+            self._look_at(owners[0]["uid"], node)
+
+    def _look_at(self, owner: str, node: str) -> None:
+        here = [
+            pod["metadata"]["name"]
+            for pod in self._pods.values()
+            if pod["spec"].get("nodeName") == node
+            and pod["metadata"]["ownerReferences"][0]["uid"] == owner
+            and pod["status"].get("phase") not in ("Succeeded", "Failed")
+        ]
+        if len(here) > self.allowed:
+            self.seen.append(f"at once on {node}: {', '.join(sorted(here))}")
