@@ -95,7 +95,8 @@ class ControlServer:
         if (task := asyncio.current_task()) is not None:
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
-        with contextlib.suppress(OSError):
+        # only `close` cancels; a cancelled task would make asyncio's streams print a traceback
+        with contextlib.suppress(OSError, asyncio.CancelledError):
             try:
                 line = await asyncio.wait_for(reader.readline(), _REQUEST_TIMEOUT_S)
                 async for reply in self._answer(line):

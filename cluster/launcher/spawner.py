@@ -93,16 +93,19 @@ class Spawner:
         try:
             while line := await reader.readline():
                 self._receive(json.loads(line))
-        except (OSError, ValueError):
+        except (OSError, ValueError, LookupError):
             pass  # no longer a partner to talk to: treated like its end
         finally:
             self._lost()
 
     def give_up(self) -> None:
-        """End the spawner; its agents are left alone. `read_events` then returns."""
+        """End the spawner; its agents are left alone. `read_events` then returns.
+
+        It has nothing to put in order, and a frozen one obeys only SIGKILL.
+        """
         self.gone = True
         if self._popen.poll() is None:
-            self._popen.terminate()
+            self._popen.kill()
 
     async def _send(self, request: JsonObject) -> None:
         await self._connected.wait()

@@ -52,3 +52,32 @@ async def test_nonsense_is_refused(rundir: RunDir, monkeypatch: pytest.MonkeyPat
         assert b"not a request" in await reader.readline()
         writer.close()
     await server.close()
+
+
+async def test_an_answer_that_the_end_cuts_off_is_no_error_of_the_supervisor(
+    rundir: RunDir, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(control, "_LAST_ANSWERS_S", 0.01)
+    errors: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: errors.append(context))
+    asked = asyncio.Event()
+
+    async def endless(_request: Request) -> AsyncIterator[Reply]:
+        asked.set()
+        await asyncio.Event().wait()
+        yield Reply()
+
+    server = ControlServer(rundir, endless)
+    await server.start()
+    async with asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(_refusal(rundir, Request(op=Op.STOP)))
+        await asyncio.wait_for(asked.wait(), 5)
+        await server.close()
+    assert asking.result() == "the supervisor went away"
+    assert errors == []
+
+
+async def _refusal(rundir: RunDir, request: Request) -> str:
+    with pytest.raises(LauncherError) as refused:
+        await replies(rundir, request)
+    return str(refused.value)
