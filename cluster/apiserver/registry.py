@@ -23,7 +23,7 @@ from cluster.apiserver.deletion import Action, DeleteOptions
 from cluster.apiserver.served import ServedKind
 from cluster.runtime.clock import Clock
 from cluster.runtime.rng import Rng
-from cluster.store.state import Attrs, Record
+from cluster.store.state import NODE_INDEXED, Attrs, Record
 from cluster.store.store import Staged, Store
 
 _WIPED = (
@@ -343,7 +343,10 @@ def _with_version_slot(meta: JsonObject) -> JsonObject:
     return out
 
 
-def _attrs(resource: Resource, stored: JsonObject) -> Attrs:
+def _attrs(resource: Resource, stored: JsonObject) -> Attrs | None:
+    """Attributes that are certain to be asked for, by the index of watchers; else None."""
+    if resource.group_resource != NODE_INDEXED:
+        return None
     return Attrs(
         labels=stored["metadata"].get("labels") or {}, fields=fields.selectable(resource, stored)
     )

@@ -40,7 +40,7 @@ def storage_key(namespace: str, name: str) -> str:
 class Record:
     """One version of one object: its key, its revision and its bytes.
 
-    `attrs` may be given, or is made from the bytes on first use (after a restart).
+    `attrs` may be given, or is made from the bytes on first use.
     """
 
     __slots__ = (
@@ -124,7 +124,7 @@ class WatchEvent:
         self.type = type_
         self.record = record
         self.previous = previous
-        self._bodies: dict[tuple[EventType, str], bytes] = {}
+        self._bodies: dict[tuple[EventType, str], bytes] | None = None  # most have none
 
     @property
     def revision(self) -> int:
@@ -132,6 +132,8 @@ class WatchEvent:
 
     def encoded(self, type_: EventType, media: str, make: Callable[[], bytes]) -> bytes:
         """The bytes of this event in one form, made once however many watchers get them."""
+        if self._bodies is None:
+            self._bodies = {}
         body = self._bodies.get((type_, media))
         if body is None:
             body = self._bodies[type_, media] = make()
@@ -144,7 +146,7 @@ class WatchEvent:
 
     def forget_encodings(self) -> None:
         """Free the encodings of an event that is no longer new; who asks gets them made again."""
-        self._bodies.clear()
+        self._bodies = None
 
 
 _AFTER_SLASH = "0"  # the character after "/": keys that begin with "ns/" end before "ns0"

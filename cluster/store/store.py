@@ -67,7 +67,7 @@ class Staged:
 
 
 class Store:
-    """See the module. `attrs_of` recomputes attributes of objects read back from the engine.
+    """See the module. `attrs_of` makes the attributes of objects that came without any.
 
     Use it as ``async with running(store):``.
     """
@@ -161,13 +161,19 @@ class Store:
         namespace: str,
         name: str,
         json_for: Callable[[int], bytes],
-        attrs: Attrs,
+        attrs: Attrs | None = None,
     ) -> Staged:
-        """Stage a create or update; `json_for` gets the revision and returns the object's JSON."""
+        """Stage a create or update; `json_for` gets the revision and returns the object's JSON.
+
+        Without `attrs` they are made from the JSON when somebody first selects by them.
+        """
         previous = self.head(resource_key, namespace, name)
         revision = self._staged_revision + 1
         created = revision if previous is None else previous.create_revision
-        record = Record(resource_key, namespace, name, revision, created, json_for(revision), attrs)
+        json = json_for(revision)
+        record = Record(
+            resource_key, namespace, name, revision, created, json, attrs or self._attrs_of
+        )
         type_ = EventType.ADDED if previous is None else EventType.MODIFIED
         return self._stage(WatchEvent(type_, record, previous))
 
