@@ -55,15 +55,27 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
 class Watches:
     """The watches of pods and Nodes that one or all nodes of the process use."""
 
-    def __init__(self, client: ApiClient, clock: Clock, rng: Rng, node_name: str = "") -> None:
-        """`node_name` empty: of all nodes, filtered here."""
-        pods = f"spec.nodeName={node_name}" if node_name else "spec.nodeName!="
-        nodes = f"metadata.name={node_name}" if node_name else ""
+    def __init__(self, client: ApiClient, clock: Clock, rng: Rng, names: Sequence[str]) -> None:
+        """`names`: the nodes; of a single one by the field selectors that a kubelet uses."""
+        alone = len(names) == 1
+        several = () if alone else names
         self.pods = Reflector(
-            client, PODS, Pod, field_selector=pods, clock=clock, rng=rng.child("pods")
+            client,
+            PODS,
+            Pod,
+            field_selector=f"spec.nodeName={names[0]}" if alone else "spec.nodeName!=",
+            nodes=several,
+            clock=clock,
+            rng=rng.child("pods"),
         )
         self.nodes = Reflector(
-            client, NODES, Node, field_selector=nodes, clock=clock, rng=rng.child("nodes")
+            client,
+            NODES,
+            Node,
+            field_selector=f"metadata.name={names[0]}" if alone else "",
+            nodes=several,
+            clock=clock,
+            rng=rng.child("nodes"),
         )
         self._kubelets: dict[str, Kubelet] = {}
         self._on_node: dict[str, Callable[[Node | None, Node | None], None]] = {}
@@ -278,12 +290,13 @@ class Fleet:
             on_ready()
 
     async def _start(self, shared: Shared) -> None:
-        common = self._watches("", shared) if self._one_identity else None
+        names = [config.name for config in self._configs]
+        common = self._watches(names, shared) if self._one_identity else None
         at_once = asyncio.Semaphore(MAX_STARTING)
 
         async def start(config: NodeConfig) -> None:
             async with at_once:
-                watches = common or self._watches(config.name, shared)
+                watches = common or self._watches([config.name], shared)
                 client = self._client_for(config.name)
                 await NodeAgent(config, client, watches, shared).start()
 
@@ -291,8 +304,8 @@ class Fleet:
             for config in self._configs:
                 starting.create_task(start(config), name=f"start-{config.name}")
 
-    def _watches(self, node_name: str, shared: Shared) -> Watches:
-        client = self._client_for(node_name)
-        watches = Watches(client, self._clock, self._rng.child(f"watch/{node_name}"), node_name)
+    def _watches(self, names: Sequence[str], shared: Shared) -> Watches:
+        client = self._client_for(names[0])
+        watches = Watches(client, self._clock, self._rng.child(f"watch/{names[0]}"), names)
         watches.start(shared.tasks)
         return watches

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 import msgpack
 
-from cluster.api import codecs, errors
+from cluster.api import codecs, errors, kinds, nodeset
 from cluster.api.errors import Cause, Expired
 from cluster.api.fields import FieldSelector
 from cluster.api.jsontypes import JsonObject
+from cluster.api.kinds import Resource
 from cluster.api.labels import Selector
+from cluster.api.nodeset import NodeSet
 from cluster.apiserver import listing, tables
 from cluster.apiserver.handlers.services import Call
 from cluster.apiserver.listing import ListOptions
@@ -22,7 +24,7 @@ from cluster.apiserver.messages import ApiResponse, WatchResponse
 from cluster.apiserver.negotiation import Media, Shape, clauses
 from cluster.apiserver.responses import finished, partial
 from cluster.runtime.clock import Clock
-from cluster.store.hub import Delivery, Hub, Subscription, WatchFilter
+from cluster.store.hub import Delivery, Hub, Predicate, Subscription, WatchFilter
 from cluster.store.state import EventType, Record
 
 POLL_LIMIT = 500
@@ -119,13 +121,18 @@ def _filter(call: Call, opts: ListOptions) -> WatchFilter:
             if not (node and r.field == "spec.nodeName" and not r.negated and r.value == node)
         )
     )
-    return WatchFilter(
-        call.kind.key,
-        call.route.namespace,
-        node,
-        _predicate(opts.label_selector, fields, name),
-        name or selected or "",
-    )
+    matches = _predicate(opts.label_selector, fields, name)
+    nodes = call.request.query.get("nodes", "")
+    if nodes:
+        matches = _on_nodes(nodeset.parse(nodes), call.kind.resource, matches)
+    return WatchFilter(call.kind.key, call.route.namespace, node, matches, name or selected or "")
+
+
+def _on_nodes(nodes: NodeSet, resource: Resource, others: Predicate | None) -> Predicate:
+    """Private, for fleets: only these Nodes, or the pods bound to them."""
+    if resource is kinds.NODES:
+        return lambda record: record.name in nodes and (others is None or others(record))
+    return lambda record: record.node_name in nodes and (others is None or others(record))
 
 
 def _predicate(

@@ -8,16 +8,17 @@ is over; `run` ends only by cancellation or a handler's exception, and may be ca
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
 import msgspec
 import structlog
 
+from cluster.api import nodeset
 from cluster.api.errors import ApiError, Expired, from_status
 from cluster.api.kinds import Resource
-from cluster.api.objects import PartialObject
+from cluster.api.objects import PartialObject, Pod
 from cluster.client.backoff import Backoff
 from cluster.client.cache import Cache, HasMetadata, key_of
 from cluster.client.client import ApiClient, is_msgpack, selectors
@@ -44,6 +45,9 @@ STREAM_TIMEOUT_S = 300
 ANSWER_MARGIN_S = 15
 """Real seconds: how long the server may hold a watch, and how much later we give up on it."""
 
+MAX_NODE_SET_LENGTH = 16_000
+"""It is part of the URL; thousands of names without numbers are filtered on this side only."""
+
 BACKOFF_BASE_S = 0.2
 BACKOFF_CAP_S = 10.0
 SHORT_WATCH_S = 1.0
@@ -55,7 +59,8 @@ class Reflector(Generic[T]):
     """One collection (or the part of it that the selectors choose) and its changes.
 
     `gather_s`: nominal seconds to let changes gather between two polls, for collections in which
-    something changes all the time and nothing is urgent (leases).
+    something changes all the time and nothing is urgent (leases). `nodes` empty: all, else only
+    the Nodes of these names or the pods bound to them; a kubeherd server sends no others.
     """
 
     def __init__(
@@ -70,8 +75,12 @@ class Reflector(Generic[T]):
         clock: Clock,
         rng: Rng,
         gather_s: float = 0.0,
+        nodes: Collection[str] = (),
     ) -> None:
         self.resource = resource
+        self._nodes = frozenset(nodes)
+        node_set = nodeset.encode(nodes)
+        self._node_set = node_set if len(node_set) <= MAX_NODE_SET_LENGTH else ""
         self._gather_s = gather_s
         self.cache: Cache[T] = Cache()
         self.synced = asyncio.Event()
@@ -163,7 +172,7 @@ class Reflector(Generic[T]):
 
     def _replace(self, items: Iterable[T]) -> None:
         """Make the cache equal to a list; tells handlers what changed, deletions first."""
-        fresh = {key_of(item): item for item in items}
+        fresh = {key_of(item): item for item in items if self._wanted(item)}
         for key in self.cache.keys():  # noqa: SIM118 - a copy: the cache changes below
             if key not in fresh:
                 self._tell(self.cache.remove(key), None)
@@ -193,10 +202,13 @@ class Reflector(Generic[T]):
 
     async def _poll(self) -> None:
         held_s = round(self._rng.jittered(POLL_TIMEOUT_S, POLL_JITTER))
+        query = {**self._query(held_s), "poll": "1"}
+        if self._node_set:
+            query["nodes"] = self._node_set
         response = await self._client.send(
             "GET",
             self.resource.path(self._namespace),
-            query={**self._query(held_s), "poll": "1"},
+            query=query,
             timeout_s=held_s + ANSWER_MARGIN_S,
         )
         if "stream=watch" in response.content_type or not is_msgpack(response):
@@ -254,7 +266,16 @@ class Reflector(Generic[T]):
 
     # --- changes ---
 
+    def _wanted(self, obj: T) -> bool:
+        """Whether an object is of the nodes that this reflector is for."""
+        if not self._nodes:
+            return True
+        name = obj.spec.node_name if isinstance(obj, Pod) else obj.metadata.name
+        return name in self._nodes
+
     def _apply(self, type_: str, obj: T) -> None:
+        if not self._wanted(obj):
+            return
         key = key_of(obj)
         if type_ == DELETED:
             old = self.cache.remove(key)

@@ -364,6 +364,19 @@ async def test_poll_answers_at_once_and_waits_otherwise(cluster: Cluster) -> Non
     assert packed["resourceVersion"] == str(cluster.store.revision)
 
 
+async def test_poll_for_the_nodes_of_a_fleet(cluster: Cluster) -> None:
+    start = cluster.store.revision
+    for name, node in (("a", "node-1"), ("b", "node-7"), ("c", "other"), ("d", "")):
+        await cluster.post("/api/v1/namespaces/default/pods", pod(name, nodeName=node))
+    for name in ("node-1", "node-7"):
+        await cluster.post("/api/v1/nodes", {"metadata": {"name": name}})
+    query = f"?watch=1&poll=1&resourceVersion={start}&nodes=node-:0-5,other"
+    seen = (await cluster.get(f"/api/v1/pods{query}")).tree["events"]
+    assert [event["object"]["metadata"]["name"] for event in seen] == ["a", "c"]
+    seen = (await cluster.get(f"/api/v1/nodes{query}")).tree["events"]
+    assert [event["object"]["metadata"]["name"] for event in seen] == ["node-1"]
+
+
 async def test_poll_without_events_advances_the_revision(cluster: Cluster) -> None:
     revision = cluster.store.revision
     await cluster.post("/api/v1/namespaces", {"metadata": {"name": "x"}})

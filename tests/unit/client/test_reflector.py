@@ -1,7 +1,7 @@
 """The reflector: its cache follows the server through everything that can happen to a watch."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -70,14 +70,17 @@ class Script(StubTransport):
 
 
 def follow(
-    script: Script, then: Callable[[Reflector[Node]], Awaitable[None]] | None = None
+    script: Script,
+    then: Callable[[Reflector[Node]], Awaitable[None]] | None = None,
+    nodes: Sequence[str] = (),
 ) -> tuple[dict[str, dict[str, str]], list[Change], Reflector[Node]]:
     """Run a reflector on virtual time: (labels by name, changes, reflector)."""
 
     async def main(
         clock: VirtualClock,
     ) -> tuple[dict[str, dict[str, str]], list[Change], Reflector[Node]]:
-        reflector = Reflector(ApiClient(script, clock), NODES, Node, clock=clock, rng=Rng(1))
+        client = ApiClient(script, clock)
+        reflector = Reflector(client, NODES, Node, clock=clock, rng=Rng(1), nodes=nodes)
         changes: list[Change] = []
         reflector.on_change(lambda old, new: changes.append((shown(old), shown(new))))
         task = asyncio.ensure_future(reflector.run())
@@ -117,6 +120,17 @@ def test_a_list_and_then_changes_by_long_poll() -> None:
     assert script.queries[1]["poll"] == "1"
     assert 25 <= int(script.queries[1]["timeoutSeconds"]) <= 35
     assert reflector.synced.is_set()
+
+
+def test_of_other_nodes_nothing_is_asked_for_and_nothing_is_kept() -> None:
+    script = Script(
+        [listed(5, node("n-1", 3), node("n-7", 5))],
+        [polled(7, ("ADDED", node("n-2", 6)), ("MODIFIED", node("n-7", 7)))],
+    )
+    labels, changes, _ = follow(script, nodes=("n-1", "n-2"))
+    assert set(labels) == {"n-1", "n-2"}
+    assert changes == [(None, "n-1@3"), (None, "n-2@6")]
+    assert script.queries[1]["nodes"] == "n-:1-2"
 
 
 def test_after_410_it_lists_again_and_tells_the_difference() -> None:
