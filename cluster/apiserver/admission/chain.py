@@ -6,6 +6,7 @@ from cluster.apiserver.admission import (
     node_restriction,
     pods,
     priority,
+    service_addresses,
     topology_labels,
 )
 from cluster.apiserver.admission.request import AdmissionRequest, Operation, Plugin
@@ -19,6 +20,8 @@ _MUTATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
         priority.resolve_priority,
     ),
     (Operation.UPDATE, "pods"): (pods.add_default_tolerations,),
+    (Operation.CREATE, "services"): (service_addresses.allocate,),
+    (Operation.UPDATE, "services"): (service_addresses.allocate,),
     (Operation.CREATE, "nodes"): (pods.taint_new_node,),
     (Operation.CREATE, "pods/binding"): (topology_labels.copy_node_labels,),
 }

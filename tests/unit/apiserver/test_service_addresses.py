@@ -1,0 +1,67 @@
+"""Services get addresses and node ports, keep them, and share none."""
+
+from ipaddress import IPv4Address
+
+from apicluster import MERGE, Cluster
+
+from cluster.apiserver.admission.service_addresses import CLUSTER_RANGE, NODE_PORTS
+
+PATH = "/api/v1/namespaces/default/services"
+
+
+def service(name: str, *, ports: int = 1, **spec: object) -> dict[str, object]:
+    numbered = [{"name": f"p{n}", "port": 80 + n} for n in range(ports)]
+    return {"metadata": {"name": name}, "spec": {"ports": numbered, **spec}}
+
+
+async def test_addresses_differ_and_come_from_the_range(cluster: Cluster) -> None:
+    specs = [(await cluster.post(PATH, service(f"s{n}"))).tree["spec"] for n in range(20)]
+    addresses = {spec["clusterIP"] for spec in specs}
+    assert len(addresses) == 20
+    assert all(IPv4Address(address) in CLUSTER_RANGE for address in addresses)
+    assert [spec["clusterIPs"] for spec in specs] == [[spec["clusterIP"]] for spec in specs]
+    assert (specs[0]["ipFamilies"], specs[0]["ipFamilyPolicy"]) == (["IPv4"], "SingleStack")
+
+
+async def test_an_address_stays(cluster: Cluster) -> None:
+    created = (await cluster.post(PATH, service("s", type="NodePort", ports=2))).tree["spec"]
+    ports = [port["nodePort"] for port in created["ports"]]
+    assert len(set(ports)) == 2
+    assert all(port in NODE_PORTS for port in ports)
+    replaced = (await cluster.put(f"{PATH}/s", service("s", type="NodePort", ports=3))).tree["spec"]
+    assert replaced["clusterIP"] == created["clusterIP"]
+    assert [port["nodePort"] for port in replaced["ports"]][:2] == ports
+    assert len({port["nodePort"] for port in replaced["ports"]}) == 3
+    patch = {"spec": {"clusterIP": "10.96.7.7", "clusterIPs": ["10.96.7.7"]}}
+    assert (await cluster.patch(f"{PATH}/s", patch, MERGE)).status == 422
+
+
+async def test_headless_and_external_services_have_none(cluster: Cluster) -> None:
+    headless = (await cluster.post(PATH, service("h", clusterIP="None"))).tree["spec"]
+    assert (headless["clusterIP"], headless["clusterIPs"]) == ("None", ["None"])
+    external = service("e", type="ExternalName", externalName="a.example")
+    assert "clusterIP" not in (await cluster.post(PATH, external)).tree["spec"]
+
+
+async def test_an_address_may_be_asked_for_once(cluster: Cluster) -> None:
+    wanted = "10.96.0.10"
+    created = await cluster.post(PATH, service("a", clusterIP=wanted))
+    assert created.tree["spec"]["clusterIPs"] == [wanted]
+    again = await cluster.post(PATH, service("b", clusterIP=wanted))
+    assert (again.status, again.message) == (
+        422,
+        'Service "b" is invalid: spec.clusterIPs: Invalid value: ["10.96.0.10"]: failed to '
+        "allocate IP 10.96.0.10: provided IP is already allocated",
+    )
+    outside = await cluster.post(PATH, service("c", clusterIP="1.2.3.4"))
+    assert outside.message.endswith("The range of valid IPs is 10.96.0.0/12")
+    nonsense = await cluster.post(PATH, service("d", clusterIP="x"))
+    assert nonsense.status == 422
+
+
+async def test_a_type_changes_in_place(cluster: Cluster) -> None:
+    created = (await cluster.post(PATH, service("s"))).tree["spec"]
+    assert "nodePort" not in created["ports"][0]
+    changed = (await cluster.patch(f"{PATH}/s", {"spec": {"type": "NodePort"}}, MERGE)).tree["spec"]
+    assert changed["ports"][0]["nodePort"] in NODE_PORTS
+    assert changed["clusterIP"] == created["clusterIP"]
