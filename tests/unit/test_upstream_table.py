@@ -1,0 +1,113 @@
+"""docs/upstream-tests.md is complete and points at tests that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TABLE = (ROOT / "docs" / "upstream-tests.md").read_text()
+HERE = "tests/unit/controller/daemonset/"
+
+UPSTREAM = {
+    "pkg/controller/daemon/daemon_controller_test.go": """
+        TestDeleteFinalStateUnknown TestExpectationsOnRecreate
+        TestSimpleDaemonSetLaunchesPods
+        TestSimpleDaemonSetScheduleDaemonSetPodsLaunchesPods
+        TestSimpleDaemonSetPodCreateErrors TestDaemonSetPodCreateExpectationsError
+        TestSimpleDaemonSetUpdatesStatusAfterLaunchingPods
+        TestSimpleDaemonSetUpdatesStatusError TestNoNodesDoesNothing
+        TestOneNodeDaemonLaunchesPod TestNotReadyNodeDaemonDoesLaunchPod
+        TestInsufficientCapacityNodeDaemonDoesNotUnscheduleRunningPod
+        TestInsufficientCapacityNodeSufficientCapacityWithNodeLabelDaemonLaunchPod
+        TestNetworkUnavailableNodeDaemonLaunchesPod TestDontDoAnythingIfBeingDeleted
+        TestDontDoAnythingIfBeingDeletedRace
+        TestPortConflictWithSameDaemonPodDoesNotDeletePod
+        TestNoPortConflictNodeDaemonLaunchesPod
+        TestPodIsNotDeletedByDaemonsetWithEmptyLabelSelector TestDealsWithExistingPods
+        TestSelectorDaemonLaunchesPods TestSelectorDaemonDeletesUnselectedPods
+        TestSelectorDaemonDealsWithExistingPods TestBadSelectorDaemonDoesNothing
+        TestNameDaemonSetLaunchesPods TestBadNameDaemonSetDoesNothing
+        TestNameAndSelectorDaemonSetLaunchesPods
+        TestInconsistentNameSelectorDaemonSetDoesNothing
+        TestSelectorDaemonSetLaunchesPods TestNodeAffinityDaemonLaunchesPods
+        TestNumberReadyStatus TestObservedGeneration TestDaemonKillFailedPods
+        TestDaemonKillFailedPodsBackoff
+        TestNoScheduleTaintedDoesntEvicitRunningIntolerantPod
+        TestNoExecuteTaintedDoesEvicitRunningIntolerantPod
+        TestTaintedNodeDaemonDoesNotLaunchIntolerantPod
+        TestTaintedNodeDaemonLaunchesToleratePod TestNotReadyNodeDaemonLaunchesPod
+        TestUnreachableNodeDaemonLaunchesPod TestNodeDaemonLaunchesToleratePod
+        TestDaemonSetRespectsTermination TestTaintPressureNodeDaemonLaunchesPod
+        TestNodeShouldRunDaemonPod TestUpdateNode TestDeleteNoDaemonPod
+        TestDeleteUnscheduledPodForNotExistingNode TestGetNodesToDaemonPods TestAddNode
+        TestAddPod TestAddPodOrphan TestUpdatePod TestUpdatePodOrphanSameLabels
+        TestUpdatePodOrphanWithNewLabels TestUpdatePodChangeControllerRef
+        TestUpdatePodControllerRefRemoved TestDeletePod TestDeletePodOrphan
+        TestSurgeDealsWithExistingPods TestSurgePreservesReadyOldPods
+        TestSurgeCreatesNewPodWhenAtMaxSurgeAndOldPodDeleted
+        TestSurgeDeletesUnreadyOldPods TestSurgePreservesOldReadyWithUnsatisfiedMinReady
+        TestSurgeDeletesOldReadyWithUnsatisfiedMinReady TestStoreDaemonSetStatus
+        TestShouldIgnoreNodeUpdate
+    """,
+    "pkg/controller/daemon/update_test.go": """
+        TestDaemonSetUpdatesPods TestDaemonSetUpdatesPodsWithMaxSurge
+        TestDaemonSetUpdatesPodsNotMatchTainstWithMaxSurge
+        TestDaemonSetUpdatesWhenNewPodIsNotReady TestDaemonSetUpdatesSomeOldPodsNotReady
+        TestDaemonSetUpdatesSaveOldHealthyPods
+        TestDaemonSetUpdatesAllOldNotReadyPodsAndNewNotReadyPods
+        TestDaemonSetUpdatesAllOldPodsNotReady
+        TestDaemonSetUpdatesAllOldPodsNotReadyMaxSurge
+        TestDaemonSetUpdatesNoTemplateChanged TestGetUnavailableNumbers
+        TestControlledHistories
+    """,
+    "pkg/controller/daemon/util/daemonset_util_test.go": """
+        TestIsPodUpdated TestCreatePodTemplate
+        TestReplaceDaemonSetPodNodeNameNodeAffinity TestGetTargetNodeName
+    """,
+    "test/integration/daemonset/daemonset_test.go": """
+        TestOneNodeDaemonLaunchesPod TestSimpleDaemonSetLaunchesPods
+        TestSimpleDaemonSetRestartsPodsOnTerminalPhase
+        TestDaemonSetWithNodeSelectorLaunchesPods TestNotReadyNodeDaemonDoesLaunchPod
+        TestInsufficientCapacityNode TestLaunchWithHashCollision
+        TestDSCUpdatesPodLabelAfterDedupCurHistories TestTaintedNode
+        TestUnschedulableNodeDaemonDoesLaunchPod
+        TestUpdateStatusDespitePodCreationFailure
+        TestDaemonSetRollingUpdateWithTolerations
+    """,
+}
+"""The tests of Kubernetes v1.36 that pin what the DaemonSet controller does, by file."""
+
+
+def rows() -> dict[str, dict[str, list[str]]]:
+    """Section -> upstream's name -> our test ids."""
+    found: dict[str, dict[str, list[str]]] = {}
+    section = ""
+    for line in TABLE.splitlines():
+        if line.startswith("## "):
+            section = line.removeprefix("## ")
+            found[section] = {}
+        elif match := re.match(r"\| (Test\w+) \| (.*) \|$", line):
+            found[section][match[1]] = re.findall(r"`([^`]+)`", match[2])
+    return found
+
+
+@pytest.mark.parametrize("section", UPSTREAM)
+def test_every_upstream_test_has_a_row(section: str) -> None:
+    assert sorted(rows()[section]) == sorted(UPSTREAM[section].split())
+
+
+@pytest.mark.parametrize(
+    "test_id",
+    sorted({one for section in rows().values() for ids in section.values() for one in ids}),
+)
+def test_every_named_test_exists(test_id: str) -> None:
+    path, separator, name = test_id.partition("::")
+    assert separator, f"{test_id} names no test"
+    file = ROOT / (path if "/" in path else HERE + path)
+    assert re.search(rf"^(async )?def {name}\(", file.read_text(), re.MULTILINE), test_id
+
+
+def test_no_row_is_empty() -> None:
+    empty = [name for section in rows().values() for name, ids in section.items() if not ids]
+    assert empty == []
