@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
 
+from cluster.api import nodeutil
 from cluster.api.errors import ApiError, NotFound
 from cluster.api.kinds import NODES
 from cluster.api.objects import Node
@@ -12,7 +13,7 @@ from cluster.client.http import from_kubeconfig
 from cluster.client.transport import TransportError
 from cluster.launcher.errors import LauncherError
 from cluster.launcher.rundir import RunDir
-from cluster.launcher.view import ClusterView, node_is_ready
+from cluster.launcher.view import ClusterView
 from cluster.runtime import logging
 from cluster.runtime.clock import LoopClock
 
@@ -28,7 +29,7 @@ def node_readiness(rundir: RunDir) -> dict[str, bool]:
     async def read() -> dict[str, bool]:
         async with _client(rundir) as client, asyncio.timeout(STATUS_TIMEOUT_S):
             listed = await client.list(NODES, Node)
-        return {node.metadata.name: node_is_ready(node) for node in listed.items}
+        return {node.metadata.name: nodeutil.is_ready(node) for node in listed.items}
 
     try:
         return asyncio.run(read())

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from cluster.api import nodeutil
 from cluster.api.kinds import DAEMONSETS, NODES, PODS
 from cluster.api.objects import DaemonSet, Node, Pod
 from cluster.client.client import ApiClient
@@ -76,7 +77,7 @@ class ClusterView:
 
     def ready_nodes(self) -> set[str]:
         """The names of the Nodes that are Ready."""
-        return {node.metadata.name for node in self._nodes.cache if node_is_ready(node)}
+        return {node.metadata.name for node in self._nodes.cache if nodeutil.is_ready(node)}
 
     def pods(self, owner: str = "") -> list[Pod]:
         """All pods, or those controlled by the object called `owner`, by node name."""
@@ -112,8 +113,3 @@ class ClusterView:
                         return
                     await self.changed_since(seen)
         raise TimeoutError(f"{what}: not within {timeout_s:g} s")
-
-
-def node_is_ready(node: Node) -> bool:
-    """Whether the Ready condition of a Node is True."""
-    return any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)

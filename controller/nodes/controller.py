@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Iterable
 
 import structlog
 
+from cluster.api import nodeutil
 from cluster.api.errors import ApiError
 from cluster.api.kinds import LEASES, NODES, PODS
 from cluster.api.objects import Lease, Node, Pod
@@ -165,7 +166,7 @@ class NodeLifecycleController:
                     f"Node {name} event: Registered Node {name} in Controller",
                 )
                 self._zone(node)
-                condition = health.ready_condition(node)
+                condition = nodeutil.ready_condition(node)
                 if condition is not None and condition.status == Status.UNKNOWN:
                     self._retry.add(name)  # a predecessor may have died before it marked the pods
         for name in [name for name in self._known if name not in nodes]:
@@ -310,7 +311,7 @@ class NodeLifecycleController:
 
     async def _taint(self, name: str, queue: zones.ZoneQueue) -> None:
         node = self._nodes.cache.get("", name)
-        condition = None if node is None else health.ready_condition(node)
+        condition = None if node is None else nodeutil.ready_condition(node)
         wanted = taints.no_execute_key(None if condition is None else condition.status)
         if node is None or wanted is None:
             return

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cluster.api import nodeutil
 from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import Condition, Node
+from cluster.api.objects import Node
 
 
 class Status(StrEnum):
@@ -44,11 +45,6 @@ class Health:
     ready: str | None
 
 
-def ready_condition(node: Node) -> Condition | None:
-    """The node's Ready condition, or None if nobody posted one yet."""
-    return next((c for c in node.status.conditions if c.type == "Ready"), None)
-
-
 def observe(
     known: Health | None, node: Node, renew_time: str | None, now_s: float, created_s: float
 ) -> Health:
@@ -57,7 +53,7 @@ def observe(
     ``created_s`` is the node's creation on the same clock as ``now_s``. Returns ``known`` itself
     when nothing changed.
     """
-    condition = ready_condition(node)
+    condition = nodeutil.ready_condition(node)
     heartbeat = None if condition is None else condition.last_heartbeat_time or ""
     ready = None if condition is None else condition.status
     if known is None:

@@ -8,6 +8,7 @@ vouches that the node is down.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from cluster.api import nodeutil
 from cluster.api.objects import Node, Pod
 
 PERIOD_S = 20.0
@@ -39,7 +40,7 @@ def out_of_service(pods: Iterable[Pod], nodes: Mapping[str, Node]) -> list[Pod]:
         name
         for name, node in nodes.items()
         if any(taint.key == OUT_OF_SERVICE for taint in node.spec.taints)
-        and not any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
+        and not nodeutil.is_ready(node)
     }
     if not down:
         return []

@@ -17,6 +17,7 @@ from simedges import Disk, InProcessTransport, Network, Process
 
 from agents.fleet import Fleet
 from agents.node import NodeConfig
+from cluster.api import nodeutil
 from cluster.api.errors import ApiError
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import DAEMONSETS, NODES, PODS, Resource
@@ -228,9 +229,7 @@ class SimulatedCluster:
 
 
 def is_ready(node: Node | None) -> bool:
-    if node is None:
-        return False
-    return any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
+    return node is not None and nodeutil.is_ready(node)
 
 
 def rolled_out(daemonset: DaemonSet) -> bool:
