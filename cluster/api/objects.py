@@ -6,8 +6,6 @@ instants uses `cluster.api.timestamps`. Where a tree must survive unchanged (a p
 data of a ControllerRevision, a pod's affinity) it is kept as a `JsonObject`.
 """
 
-from typing import Any
-
 import msgspec
 
 from cluster.api.jsontypes import JsonObject
@@ -315,8 +313,3 @@ class ListMeta(Wire, frozen=True, kw_only=True):
     resource_version: str = ""
     continue_: str = msgspec.field(default="", name="continue")
     remaining_item_count: int | None = None
-
-
-def decode_json(data: bytes, into: type[Any]) -> Any:
-    """Decode JSON bytes into one of the structs above; msgspec.ValidationError on a wrong type."""
-    return msgspec.json.decode(data, type=into)

@@ -91,7 +91,7 @@ def up(
     """Start a cluster, or bring a stopped one back with its nodes and objects.
 
     Returns when the API server answers and every node is Ready; the processes stay.
-    """  # fmt: skip
+    """
     given = {
         name
         for name in ("nodes", "nodes_per_agent", "store", "port", "speed", "seed")
