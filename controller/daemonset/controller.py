@@ -85,7 +85,7 @@ class DaemonSetController:
         for daemonset in self._daemonsets.cache.values():
             self._queue.add(wakeups.key_of(daemonset))
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(run_workers(self._queue, self._sync, controller=NAME))
+            tasks.create_task(run_workers(self._queue, self.sync, controller=NAME))
             tasks.create_task(run_workers(self._node_queue, self._sync_node, controller=NAME))
 
     # --- lookups that wakeups need ---
@@ -152,8 +152,11 @@ class DaemonSetController:
 
     # --- one sync ---
 
-    async def _sync(self, key: Key) -> float | None:
-        """Look at one DaemonSet and do what its plan says; seconds until the next look."""
+    async def sync(self, key: Key) -> float | None:
+        """Look at one DaemonSet and do what its plan says; seconds until the next look.
+
+        ReconcileError if a write failed; what the others did stays done, the status included.
+        """
         known = self._memories.get(key)
         if known is not None:
             await known.written.wait_seen()

@@ -67,7 +67,7 @@ class Shell:
         return {"kind": "Pod", "metadata": {"name": name, "resourceVersion": str(self.created)}}
 
     async def sync(self) -> float | None:
-        return await self.controller._sync(KEY)
+        return await self.controller.sync(KEY)
 
 
 def change(reflector: Reflector[object], obj: object) -> None:  # type: ignore[type-var]
