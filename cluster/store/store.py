@@ -25,7 +25,8 @@ from cluster.store.state import Attrs, AttrsOf, EventType, Keyspace, Record, Wat
 MAX_HISTORY_EVENTS = 20_000
 MAX_HISTORY_BYTES = 32 * 1024 * 1024
 MAX_GROUP = 1_000
-"""Writes in one transaction at most."""
+MAX_GROUP_BYTES = 4 * 1024 * 1024
+"""Writes in one transaction at most, and about so many bytes: the event loop adds them to it."""
 
 MAX_STAGED = 20_000
 """Writes that may wait for their commit; beyond it the store says that it cannot keep up."""
@@ -258,10 +259,18 @@ class Store:
             await self._wake.wait()
             self._wake.clear()
             while self._pending:
-                group, self._pending = self._pending[:MAX_GROUP], self._pending[MAX_GROUP:]
-                await self._commit(group)
+                await self._commit(self._next_group())
             if self._closing:
                 return
+
+    def _next_group(self) -> Sequence[Staged]:
+        size_bytes = 0
+        for count, staged in enumerate(self._pending, 1):
+            size_bytes += len(staged.record.json)
+            if count == MAX_GROUP or size_bytes >= MAX_GROUP_BYTES:
+                break
+        group, self._pending = self._pending[:count], self._pending[count:]
+        return group
 
     async def _commit(self, group: Sequence[Staged]) -> None:
         rows = [_row(staged) for staged in group]

@@ -14,7 +14,7 @@ from cluster.store.engine import FIRST_REVISION, Engine, MemoryEngine, Row, Stor
 from cluster.store.hub import WatchFilter
 from cluster.store.sqlite import SqliteEngine
 from cluster.store.state import Attrs, EventType
-from cluster.store.store import Staged, Store, running
+from cluster.store.store import MAX_GROUP_BYTES, Staged, Store, running
 
 
 def attrs_of(resource_key: str, json: bytes) -> Attrs:
@@ -165,6 +165,24 @@ class HangingEngine(MemoryEngine):
 
     async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
         await self.free.wait()
+
+
+async def test_large_writes_are_committed_in_smaller_groups() -> None:
+    groups: list[int] = []
+
+    class Counting(MemoryEngine):
+        async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
+            groups.append(len(rows))
+
+    engine = Counting()
+    async with running(Store(engine, attrs_of)) as store:
+        large = b'"' + b"x" * (MAX_GROUP_BYTES // 2) + b'"'
+        staged = [
+            store.put("pods", "ns", name, lambda _, json=json: json, Attrs())
+            for name, json in zip("abcd", (large, large, b"{}", b"{}"), strict=True)
+        ]
+        await store.committed(staged[-1])
+    assert groups == [2, 2]
 
 
 async def test_a_writer_does_not_wait_for_ever_and_its_write_is_not_lost() -> None:
