@@ -1,4 +1,5 @@
-"""What exists from the start: system namespaces, priority classes, roles and bindings.
+"""What exists from the start: system namespaces, priority classes, roles and bindings,
+the Service `kubernetes`.
 
 Source: spec api-machinery, sections 8 and 20; scheduler, section 6. Created where missing, never
 overwritten, so that a person's changes survive a restart.
@@ -8,6 +9,7 @@ from cluster.api import defaults, kinds
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import Resource
 from cluster.apiserver import served
+from cluster.apiserver.admission.service_addresses import CLUSTER_RANGE, SERVICES
 from cluster.apiserver.authn import SERVER
 from cluster.apiserver.authz import policy
 from cluster.apiserver.authz.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
@@ -36,6 +38,7 @@ async def ensure_system_objects(registry: Registry, clock: Clock) -> None:
         *((kinds.PRIORITYCLASSES, tree) for tree in _priority_classes()),
         *((CLUSTER_ROLES, tree) for tree in policy.cluster_roles()),
         *((CLUSTER_ROLE_BINDINGS, tree) for tree in policy.cluster_role_bindings()),
+        (SERVICES, _kubernetes_service()),
     ]
     await _ensure(registry, clock, wanted)
 
@@ -55,14 +58,28 @@ async def _ensure(
     staged: list[tuple[Resource, Pending]] = []
     for resource, tree in wanted:
         kind = served.of(resource)
-        if registry.store.head(kind.key, "", tree["metadata"]["name"]) is not None:
+        namespace = tree["metadata"].get("namespace", "")
+        if registry.store.head(kind.key, namespace, tree["metadata"]["name"]) is not None:
             continue
         whole = {"kind": resource.kind, "apiVersion": resource.api_version, **tree}
         defaults.apply(resource, whole)
         ctx = RequestContext(user=SERVER, now=clock.now(), field_manager="kube-apiserver")
-        staged.append((resource, registry.stage_create(kind, "", whole, ctx)))
+        staged.append((resource, registry.stage_create(kind, namespace, whole, ctx)))
     for resource, pending in staged:
         await registry.commit_all(served.of(resource), [pending])
+
+
+def _kubernetes_service() -> JsonObject:
+    """The Service of the API server itself, at the first address of the range."""
+    port = {"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}
+    return {
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"component": "apiserver", "provider": "kubernetes"},
+        },
+        "spec": {"clusterIP": str(CLUSTER_RANGE[1]), "ports": [port]},
+    }
 
 
 def _priority_classes() -> list[JsonObject]:

@@ -65,3 +65,19 @@ async def test_a_type_changes_in_place(cluster: Cluster) -> None:
     changed = (await cluster.patch(f"{PATH}/s", {"spec": {"type": "NodePort"}}, MERGE)).tree["spec"]
     assert changed["ports"][0]["nodePort"] in NODE_PORTS
     assert changed["clusterIP"] == created["clusterIP"]
+
+
+async def test_the_api_server_is_a_service_and_comes_back_only_if_missing(cluster: Cluster) -> None:
+    found = await cluster.get(f"{PATH}/kubernetes")
+    assert (found.tree["spec"]["clusterIP"], found.tree["spec"]["type"]) == (
+        "10.96.0.1",
+        "ClusterIP",
+    )
+    labels = {"component": "apiserver", "provider": "kubernetes"}
+    assert found.tree["metadata"]["labels"] == labels
+    await cluster.api.bootstrap()
+    assert (await cluster.get(f"{PATH}/kubernetes")).tree == found.tree
+    await cluster.call("DELETE", f"{PATH}/kubernetes")
+    await cluster.api.bootstrap()
+    again = (await cluster.get(f"{PATH}/kubernetes")).tree
+    assert again["metadata"]["uid"] != found.tree["metadata"]["uid"]
