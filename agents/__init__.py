@@ -1,1 +1,4 @@
-"""Kubelet agents: register nodes, keep their leases, run fake pods by a pure state machine."""
+"""Kubelet agents: register nodes, keep their leases, run fake pods by a pure state machine.
+
+Spec: node-lifecycle, sections 1, 2 and 10 to 14.
+"""

@@ -60,7 +60,7 @@ class Quantity:
         return Fraction(self.nanos, NANO)
 
     def rounded_up_to_milli(self) -> "Quantity":
-        """What defaulting does to the quantities of resource lists (spec, section 17)."""
+        """What defaulting does to the quantities of resource lists (spec api-machinery, 17)."""
         milli = self.milli_value() * _MILLI_NANOS
         return self if milli == self.nanos else Quantity(milli, self.family)
 

@@ -1,6 +1,7 @@
 """The DaemonSet controller: one pod of the current template on every node that should run it.
 
-`plan.py` decides (pure), `controller.py` wakes up, reads caches and carries plans out. The modules
-between are one rule of the specification each: nodes, claim, manage, strategy, rollout, history,
-status. Invariant: everything but `controller.py` and `execute.py` is pure.
+Spec: daemonset-controller, all sections. `plan` decides (pure); `controller` wakes up, reads caches
+and carries plans out, with the writes in `execute`, `collision` and `store_status`, and what is
+remembered between syncs in `memory` and `written`. The others are one rule each, and pure: nodes,
+placement, claim, manage, strategy, rollout, history, template, status, wakeups, backoff.
 """

@@ -1,5 +1,5 @@
 """The garbage collector: deletion along owner references. Spec: api-machinery, section 7.
 
-`graph` knows who depends on whom, `plan` decides about one object, `discovery` finds the kinds,
-`controller` watches and writes.
+`graph` knows who depends on whom, `plan` decides about one object, `controller` watches, `writer`
+writes. The kinds are found by `controller.discovery`.
 """

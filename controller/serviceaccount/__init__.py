@@ -1,1 +1,4 @@
-"""What every namespace gets: ServiceAccount `default`, ConfigMap `kube-root-ca.crt` (spec 8)."""
+"""What every namespace gets: ServiceAccount `default` and ConfigMap `kube-root-ca.crt`.
+
+Spec: api-machinery, section 8.
+"""
