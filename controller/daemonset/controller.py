@@ -17,12 +17,13 @@ from cluster.api.objects import ControllerRevision, DaemonSet, Node, Pod
 from cluster.client.events import ObjectReference
 from cluster.client.transport import TransportError
 from cluster.client.workqueue import WorkQueue
-from controller.daemonset import status, wakeups
+from controller.daemonset import rollout, status, wakeups
 from controller.daemonset.backoff import FailedPodBackoff
 from controller.daemonset.execute import Caches, Execution, Record
 from controller.daemonset.memory import Memory
 from controller.daemonset.model import Now, Observed, Plan
 from controller.daemonset.plan import count_status, plan
+from controller.daemonset.recall import reported_hold
 from controller.daemonset.store_status import store_status
 from controller.daemonset.template import Template
 from controller.daemonset.wakeups import Key, Wake, Wakeups
@@ -147,7 +148,9 @@ class DaemonSetController:
             template = self._template(daemonset)
             if template is None:
                 continue
-            if wakeups.node_wakes(daemonset, template.rule.decide(node), pods):
+            if rollout.selects_nodes(daemonset) or wakeups.node_wakes(
+                daemonset, template.rule.decide(node), pods
+            ):
                 self._wake([Wake(wakeups.key_of(daemonset))])
 
     # --- one sync ---
@@ -166,6 +169,9 @@ class DaemonSetController:
             return None
         memory = self._memory(daemonset)
         template = memory.template(daemonset)
+        if not memory.recalled:
+            memory.hold = await reported_hold(self._client, daemonset)
+            memory.recalled = True
         chosen = self._plan(daemonset, memory, template)
         record = self._record_on(daemonset)
         execution = Execution(

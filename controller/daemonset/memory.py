@@ -20,6 +20,8 @@ class Memory:
         self.names = PodNames(rng.choice)
         self.written = Written(clock)
         self.hold = ""
+        self.recalled = False
+        """Whether it was asked what an earlier life has reported."""
         self.not_before_s = 0.0
         self._compiled: tuple[int, Template] | None = None
 

@@ -75,6 +75,11 @@ def control(
     return _narrow(settings, old, placement)
 
 
+def selects_nodes(daemonset: DaemonSet) -> bool:
+    """Whether the labels of nodes decide what a rollout may replace."""
+    return SELECTOR in daemonset.metadata.annotations
+
+
 def hold_event(control: Control, known_hold: str) -> Event | None:
     """The event that reports a hold, if it is not the one that is known already."""
     if not control.hold or control.hold == known_hold:
