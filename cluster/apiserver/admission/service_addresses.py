@@ -40,7 +40,9 @@ def allocate(request: AdmissionRequest, lookup: Lookup) -> None:
     ]
     seed = zlib.crc32(f"{request.namespace}/{request.name}".encode())
     _set_address(request, spec, old, others, seed)
-    if kind != "ClusterIP" and spec.get("allocateLoadBalancerNodePorts", True):
+    if kind == "ClusterIP":
+        _drop_node_ports(spec, old)
+    elif spec.get("allocateLoadBalancerNodePorts", True):
         _set_node_ports(spec, old, others, seed)
 
 
@@ -100,6 +102,18 @@ def _set_node_ports(spec: JsonObject, old: JsonObject, others: list[JsonObject],
     for port in spec.get("ports") or ():
         if not port.get("nodePort"):
             port["nodePort"] = before.get(_key(port)) or next(free, 0)
+
+
+def _drop_node_ports(spec: JsonObject, old: JsonObject) -> None:
+    """What a Service that is no longer of type NodePort only has left over from that time."""
+    left = {port.get("nodePort") for port in old.get("ports") or ()}
+    for port in spec.get("ports") or ():
+        if port.get("nodePort") in left:
+            port.pop("nodePort", None)
+    if old.get("type") != "ClusterIP" and spec.get("externalTrafficPolicy") == old.get(
+        "externalTrafficPolicy"
+    ):
+        spec.pop("externalTrafficPolicy", None)
 
 
 def _key(port: JsonObject) -> tuple[object, object]:

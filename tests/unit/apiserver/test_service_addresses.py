@@ -65,6 +65,8 @@ async def test_a_type_changes_in_place(cluster: Cluster) -> None:
     changed = (await cluster.patch(f"{PATH}/s", {"spec": {"type": "NodePort"}}, MERGE)).tree["spec"]
     assert changed["ports"][0]["nodePort"] in NODE_PORTS
     assert changed["clusterIP"] == created["clusterIP"]
+    back = (await cluster.patch(f"{PATH}/s", {"spec": {"type": "ClusterIP"}}, MERGE)).tree["spec"]
+    assert back == created
 
 
 async def test_the_api_server_is_a_service_and_comes_back_only_if_missing(cluster: Cluster) -> None:
