@@ -51,9 +51,9 @@ async def test_api_server_killed_during_writes(herd, daemonset):
     writers = [Writer(herd, f"writer-{number}") for number in range(4)]
     tasks = [asyncio.create_task(writer.write()) for writer in writers]
     for _ in range(3):
-        before = sum(len(writer.acknowledged) for writer in writers)
         await herd.crash(Role.APISERVER)
-        async with asyncio.timeout(30):
+        before = sum(len(writer.acknowledged) for writer in writers)
+        async with asyncio.timeout(60):
             # the writers go on by themselves; there is no event to wait for
             while sum(len(w.acknowledged) for w in writers) < before + 40:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
