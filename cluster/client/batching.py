@@ -2,15 +2,17 @@
 
 HTTP and TLS cost more than a small write itself, on both sides. One write alone goes out as it is
 and at once; only while a few are under way the next ones gather, and then go out as one request. So
-nothing waits on purpose, and the busier the client, the larger its batches. Invariants: a write has
-the outcome that it would have had alone; TransportError if its batch got no answer; a server that
-does not know batches gets none after the first; whoever waits here is answered by whoever sends, or
-becomes the one who sends.
+nothing waits on purpose, and the busier the client, the larger its batches. Events have a lane of
+their own with one request under way: in a rush of pods they come a moment after what they tell of,
+not before. Invariants: a write has the outcome that it would have had alone; TransportError if its
+batch got no answer; a server that does not know batches gets none after the first; whoever waits
+here is answered by whoever sends, or becomes the one who sends.
 """
 
 import asyncio
+import re
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -27,11 +29,13 @@ from cluster.client.transport import (
 )
 
 PARALLEL_SENDS = 4
+PARALLEL_EVENT_SENDS = 1
 MAX_BATCH = 64
 MAX_BATCH_BYTES = 512 * 1024
 """Well below the server's limit for one body."""
 
 _UNKNOWN = (404, 405, 415)
+_EVENT = re.compile(r"/namespaces/[^/]+/events(/[^/]+)?$")
 
 
 class _Turn(Enum):
@@ -43,11 +47,97 @@ class _Turn(Enum):
     """The server knows no batches: nothing was carried out."""
 
 
+_Outcome = TransportResponse | _Turn
+
+
 @dataclass(slots=True, eq=False)
 class _Write:
     request: BatchedRequest
     timeout_s: float
-    outcome: "asyncio.Future[TransportResponse | _Turn]"
+    outcome: "asyncio.Future[_Outcome]"
+
+
+class _Lane:
+    """Writes that go out in at most `parallel` requests at a time, each sent by one who waits."""
+
+    def __init__(
+        self, parallel: int, send: Callable[[Sequence[_Write]], Awaitable[Sequence[_Outcome]]]
+    ) -> None:
+        self._free = parallel
+        self._send = send
+        self._gathering = False
+        """Somebody is about to send: come along."""
+        self._waiting: deque[_Write] = deque()
+
+    async def write(self, write: _Write) -> _Outcome:
+        """The answer to a write, or ALONE if it has to be sent alone."""
+        if self._free and not self._gathering:
+            self._free -= 1
+        else:
+            told = await self._told(write)
+            if told is not _Turn.SEND:
+                return told
+        try:
+            return await self._lead(write)
+        finally:
+            self._free += 1
+            self._pass_on()
+
+    async def _told(self, write: _Write) -> _Outcome:
+        """Wait for the answer that another's request brings, or for the turn to send."""
+        self._waiting.append(write)
+        outcome = write.outcome
+        try:
+            return await outcome
+        except asyncio.CancelledError:
+            given = outcome.done() and not outcome.cancelled() and outcome.exception() is None
+            if given and outcome.result() is _Turn.SEND:
+                self._free += 1
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        """Give the turn to send to the next one who waits, if there is one to give."""
+        while self._free and self._waiting:
+            following = self._waiting.popleft().outcome
+            if not following.done():
+                self._free -= 1
+                following.set_result(_Turn.SEND)
+                return
+
+    async def _lead(self, write: _Write) -> _Outcome:
+        """Send a write together with those that wait."""
+        self._gathering = True
+        try:
+            await asyncio.sleep(0)  # what others write in this very step comes along
+        finally:
+            self._gathering = False
+        others = self._take(len(write.request.body))
+        self._pass_on()  # there may be more than fit
+        try:
+            answers = await self._send([write, *others])
+        except BaseException as error:
+            why = str(error) if isinstance(error, TransportError) else "given up by its sender"
+            for other in others:
+                if not other.outcome.done():
+                    other.outcome.set_exception(TransportError(why))
+            raise
+        for other, answer in zip(others, answers[1:], strict=True):
+            if not other.outcome.done():
+                other.outcome.set_result(answer)
+        return answers[0]
+
+    def _take(self, size: int) -> list[_Write]:
+        taken: list[_Write] = []
+        while self._waiting and len(taken) < MAX_BATCH - 1:
+            write = self._waiting[0]
+            size += len(write.request.body)
+            if size > MAX_BATCH_BYTES:
+                break
+            self._waiting.popleft()
+            if not write.outcome.done():  # else it was cancelled
+                taken.append(write)
+        return taken
 
 
 class BatchingTransport:
@@ -58,8 +148,8 @@ class BatchingTransport:
         self._known = False
         """The server has shown that it is kubeherd's, by an answer in msgpack."""
         self._renounced = False
-        self._sending = 0
-        self._waiting: deque[_Write] = deque()
+        self._writes = _Lane(PARALLEL_SENDS, self._send)
+        self._events = _Lane(PARALLEL_EVENT_SENDS, self._send)
 
     async def request(
         self,
@@ -74,23 +164,12 @@ class BatchingTransport:
     ) -> TransportResponse:
         """As `Transport.request`."""
         item = BatchedRequest(method, path, dict(query or {}), content_type, accept, body or b"")
-        outcome: asyncio.Future[TransportResponse | _Turn]
-        outcome = asyncio.get_running_loop().create_future()
-        write = _Write(item, timeout_s, outcome)
+        write = _Write(item, timeout_s, asyncio.get_running_loop().create_future())
         if method == "GET" or not self._known or self._renounced:
             return await self._alone(write)
-        if self._sending < PARALLEL_SENDS:
-            self._sending += 1
-        else:
-            told = await self._told(write)
-            if isinstance(told, TransportResponse):
-                return told
-            if told is _Turn.ALONE:
-                return await self._alone(write)
-        try:
-            return await self._lead(write)
-        finally:
-            self._pass_on()
+        lane = self._events if _EVENT.search(path) else self._writes
+        answer = await lane.write(write)
+        return answer if isinstance(answer, TransportResponse) else await self._alone(write)
 
     def stream(
         self,
@@ -107,60 +186,10 @@ class BatchingTransport:
         """As `Transport.close`."""
         await self._inner.close()
 
-    async def _told(self, write: _Write) -> TransportResponse | _Turn:
-        """Wait for the answer that another's batch brings, or for the turn to send."""
-        self._waiting.append(write)
-        outcome = write.outcome
-        try:
-            return await outcome
-        except asyncio.CancelledError:
-            given = outcome.done() and not outcome.cancelled() and outcome.exception() is None
-            if given and outcome.result() is _Turn.SEND:
-                self._pass_on()
-            raise
-
-    def _pass_on(self) -> None:
-        """Give the turn to send to the next one who waits."""
-        while self._waiting:
-            following = self._waiting.popleft().outcome
-            if not following.done():
-                following.set_result(_Turn.SEND)
-                return
-        self._sending -= 1
-
-    async def _lead(self, write: _Write) -> TransportResponse:
-        """Send a write together with those that wait."""
-        await asyncio.sleep(0)  # what others write in this very step comes along
-        others = self._take(len(write.request.body))
-        if not others:
-            return await self._alone(write)
-        try:
-            answers = await self._send([write, *others])
-        except BaseException as error:
-            why = str(error) if isinstance(error, TransportError) else "given up by its sender"
-            for other in others:
-                if not other.outcome.done():
-                    other.outcome.set_exception(TransportError(why))
-            raise
-        for other, answer in zip(others, answers[1:], strict=True):
-            if not other.outcome.done():
-                other.outcome.set_result(answer)
-        first = answers[0]
-        return first if isinstance(first, TransportResponse) else await self._alone(write)
-
-    def _take(self, size: int) -> list[_Write]:
-        taken: list[_Write] = []
-        while self._waiting and len(taken) < MAX_BATCH - 1:
-            write = self._waiting[0]
-            size += len(write.request.body)
-            if size > MAX_BATCH_BYTES:
-                break
-            self._waiting.popleft()
-            if not write.outcome.done():  # else it was cancelled
-                taken.append(write)
-        return taken
-
-    async def _send(self, writes: Sequence[_Write]) -> "Sequence[TransportResponse | _Turn]":
+    async def _send(self, writes: Sequence[_Write]) -> Sequence[_Outcome]:
+        """Send writes in one request; their answers in order."""
+        if len(writes) == 1:
+            return [await self._alone(writes[0])]
         response = await self._inner.request(
             "POST",
             batch.PATH,

@@ -1,6 +1,7 @@
 """Writes of the same moment go out together; each has the outcome it would have had alone."""
 
 import asyncio
+import random
 
 import pytest
 from stubtransport import Request, StubTransport
@@ -162,3 +163,44 @@ async def test_cancelled_in_the_moment_of_its_turn():
             task.cancel()
     await asyncio.gather(*tasks, *late, return_exceptions=True)
     assert len(await write_all(transport, 30)) == 30
+
+
+async def test_events_do_not_hold_up_other_writes():
+    """However many events wait, other writes go out at once, and events one request at a time."""
+    server = Server()
+    transport = await opened(server)
+    server.gate.clear()
+    events = "/api/v1/namespaces/default/events"
+    waiting = [asyncio.create_task(transport.request("POST", events)) for _ in range(200)]
+    await asyncio.sleep(0.001)
+    assert len(server.sent) == 1
+    status = asyncio.create_task(transport.request("PATCH", "/api/v1/nodes/n/status"))
+    await asyncio.sleep(0.001)
+    assert server.sent[-1] == ["/api/v1/nodes/n/status"]
+    server.gate.set()
+    await asyncio.gather(status, *waiting)
+    assert sum(map(len, server.sent)) == 201
+
+
+async def test_any_mix_of_writes_and_cancellations_leaves_the_lanes_open():
+    server = Server()
+    transport = await opened(server)
+    chance = random.Random(1)
+    paths = ["/api/v1/nodes/n", "/api/v1/namespaces/a/events", "/api/v1/namespaces/a/events/e"]
+
+    async def write() -> None:
+        for _ in range(chance.randrange(3)):
+            await asyncio.sleep(0)
+        await transport.request(
+            "PATCH", chance.choice(paths), body=b"x" * chance.randrange(100_000)
+        )
+
+    for _ in range(50):
+        tasks = [asyncio.create_task(write()) for _ in range(chance.randrange(1, 40))]
+        for _ in range(chance.randrange(6)):
+            await asyncio.sleep(0)
+            chance.choice(tasks).cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(5):
+        await write_all(transport, 300)
+        await asyncio.gather(*(transport.request("POST", paths[1]) for _ in range(300)))
