@@ -119,7 +119,7 @@ class StatusReporter:
                 return
 
     def _trouble(self, error: Exception) -> None:
-        if not self._failing:
+        if not self._failing and not self._client.unreachable:
             self._failing = True
             _log.warning("status_failing", node=self._config.name, error=str(error))
 

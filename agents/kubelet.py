@@ -295,7 +295,7 @@ class Kubelet:
                     _log.error("status_refused", pod=_name(worker), error=error.message)
                     return
                 except (ApiError, TransportError) as error:
-                    if not self._failing:
+                    if not self._failing and not self._client.unreachable:
                         self._failing = True
                         _log.warning("pod_writes_failing", node=self._config.name, error=str(error))
                     await self._clock.sleep(backoff.next_s())

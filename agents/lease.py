@@ -56,6 +56,11 @@ def renewed(lease: JsonObject, name: str, node_uid: str, renew_time: str) -> Jso
     }
 
 
+def on_tick(now_s: float, wait_s: float, tick_s: float) -> float:
+    """`wait_s`, lengthened so that it ends at a multiple of `tick_s` on the clock of `now_s`."""
+    return wait_s + (-(now_s + wait_s) % tick_s if tick_s else 0.0)
+
+
 def _owner(name: str, node_uid: str) -> JsonObject:
     return {"apiVersion": "v1", "kind": "Node", "name": name, "uid": node_uid}
 
@@ -80,13 +85,16 @@ class LeaseKeeper:
         *,
         node_uid: Callable[[], str],
         interval_s: Callable[[], float],
+        tick_s: float = 0.0,
     ) -> None:
+        """`tick_s`: renew only at multiples of it, together with others who do (0: at any time)."""
         self._client = client
         self._name = name
         self._clock = clock
         self._rng = rng
         self._node_uid = node_uid
         self._interval_s = interval_s
+        self._tick_s = tick_s
         self._lease: JsonObject | None = None
         self._failing = False
 
@@ -97,7 +105,8 @@ class LeaseKeeper:
         while True:
             if self._lease is None or not await self._renew():
                 await self._ensure()
-            await self._clock.sleep(self._rng.jittered(self._interval_s(), JITTER))
+            wait_s = self._rng.jittered(self._interval_s(), JITTER)
+            await self._clock.sleep(on_tick(self._clock.monotonic_s(), wait_s, self._tick_s))
 
     async def _renew(self) -> bool:
         for _ in range(RENEW_TRIES):
@@ -119,7 +128,7 @@ class LeaseKeeper:
         try:
             done = await action()
         except (ApiError, TransportError) as error:
-            if not self._failing:
+            if not self._failing and not self._client.unreachable:
                 self._failing = True
                 _log.warning("lease_failing", node=self._name, error=str(error))
             return False

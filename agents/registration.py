@@ -62,7 +62,7 @@ class Registrar:
             try:
                 return await self._try(client, config, reboot=reboot, status_of=status_of)
             except (ApiError, TransportError) as error:
-                if not failing:
+                if not failing and not client.unreachable:
                     failing = True
                     _log.warning("registration_failing", node=config.name, error=str(error))
                 await self._clock.sleep(backoff.next_s())

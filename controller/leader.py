@@ -116,7 +116,7 @@ class LeaderElector:
             self._lease = None
             return _Answer.UNKNOWN
         except (ApiError, TransportError) as error:
-            if not self._failing:
+            if not self._failing and not self._client.unreachable:
                 self._failing = True
                 _log.warning("lease_unreachable", lease=LEASE_NAME, error=str(error))
             return _Answer.UNKNOWN

@@ -3,7 +3,7 @@
 Every controller has the same one, so that back-off, logging and cancellation are the same. A
 reconcile returns None when it is done, or the nominal seconds after which to look again; raising
 means a retry with the queue's rate limit. Invariants: a key taken from the queue is given back;
-trouble is logged once until it is over: once for a key, once for all while the server is away.
+a key's trouble is logged once until it is over.
 """
 
 import asyncio
@@ -32,16 +32,11 @@ class Troubles:
 
     def __init__(self, controller: str) -> None:
         self.controller = controller
-        self._unreachable = False
         self._failing: set[Hashable] = set()
 
     def failed(self, key: Hashable, error: Exception) -> None:
-        """A reconcile raised what it may raise."""
-        if isinstance(error, TransportError):
-            if not self._unreachable:
-                self._unreachable = True
-                _log.warning("server_unreachable", controller=self.controller, error=str(error))
-        elif key not in self._failing:
+        """A reconcile raised what it may raise. (A server that is away is the client's to tell.)"""
+        if key not in self._failing and not isinstance(error, TransportError):
             self._failing.add(key)
             _log.info(
                 "reconcile_failed", controller=self.controller, key=str(key), error=str(error)
@@ -49,9 +44,6 @@ class Troubles:
 
     def worked(self, key: Hashable) -> None:
         """A reconcile went through."""
-        if self._unreachable:
-            self._unreachable = False
-            _log.info("server_reachable", controller=self.controller)
         if key in self._failing:
             self._failing.discard(key)
             _log.info("reconcile_recovered", controller=self.controller, key=str(key))

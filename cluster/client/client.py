@@ -3,7 +3,8 @@
 Speaks plain Kubernetes JSON to any API server. To a kubeherd server it changes over to msgpack as
 soon as that server has answered in msgpack once: every read accepts both, so no request ever fails
 for it. Invariants: an `ApiError` subclass for every refusal, `TransportError` when there was no
-answer; a write is never repeated unless the server said that it did not carry it out.
+answer; a write is never repeated unless the server said that it did not carry it out; the absence
+of the server is logged once until it is over, for all who use this client.
 """
 
 from collections.abc import Mapping, Sequence
@@ -68,6 +69,8 @@ class ApiClient:
         self._clock = clock
         self._private_features = private_features
         self._server_speaks_msgpack = False
+        self.unreachable = False
+        """The last request got no answer. It has been logged: nobody else need say so."""
 
     @property
     def transport(self) -> Transport:
@@ -221,15 +224,20 @@ class ApiClient:
         """
         accept = _BOTH if self._private_features else JSON
         for attempt in range(MAX_RETRIES + 1):
-            response = await self._transport.request(
-                method,
-                path,
-                query=query,
-                body=body,
-                content_type=content_type,
-                accept=accept,
-                timeout_s=timeout_s,
-            )
+            try:
+                response = await self._transport.request(
+                    method,
+                    path,
+                    query=query,
+                    body=body,
+                    content_type=content_type,
+                    accept=accept,
+                    timeout_s=timeout_s,
+                )
+            except TransportError as lost:
+                self._lost(lost)
+                raise
+            self._found()
             if response.status < 300:
                 self._learn(response)
                 return response
@@ -245,6 +253,16 @@ class ApiClient:
         if isinstance(error, UnsupportedMediaType) and content_type == MSGPACK:
             return await self._send_as_json(method, path, query, cast("bytes", body), timeout_s)
         raise error
+
+    def _lost(self, error: TransportError) -> None:
+        if not self.unreachable:
+            self.unreachable = True
+            _log.warning("server_unreachable", error=str(error))
+
+    def _found(self) -> None:
+        if self.unreachable:
+            self.unreachable = False
+            _log.info("server_reachable")
 
     async def _send_as_json(
         self,

@@ -142,7 +142,7 @@ class Reflector(Generic[T]):
         await self._clock.sleep(self._backoff.next_s())
 
     def _report(self, error: Exception) -> None:
-        if not self._failing:
+        if not self._failing and not self._client.unreachable:
             self._failing = True
             _log.warning("watch_failing", resource=self.resource.plural, error=str(error))
 

@@ -10,7 +10,7 @@ import structlog
 import virtualtime
 from stubtransport import Request, StubTransport
 
-from cluster.api.errors import Expired
+from cluster.api.errors import Expired, ServiceUnavailable
 from cluster.api.kinds import NODES
 from cluster.api.objects import Node
 from cluster.client.client import ApiClient
@@ -159,8 +159,7 @@ def test_lost_connections_resume_where_they_were_and_are_reported_once() -> None
     with structlog.testing.capture_logs() as logs:
         labels, _, _ = follow(script)
     assert labels == {"a": {}}
-    events = [entry["event"] for entry in logs if entry["event"].startswith("watch_")]
-    assert events == ["watch_failing", "watch_recovered"] * 2
+    assert [entry["event"] for entry in logs] == ["server_unreachable", "server_reachable"] * 2
     assert [query.get("resourceVersion") for query in script.queries[3:9]] == ["5"] * 6
 
 
@@ -229,3 +228,11 @@ def test_an_index_follows_the_objects() -> None:
     assert reflector.cache.by_index("x", "1") == []
     with pytest.raises(KeyError):
         reflector.cache.by_index("y", "")
+
+
+def test_refused_lists_are_reported_once() -> None:
+    script = Script([ServiceUnavailable("disk full")] * 3 + [listed(5, node("a", 3))], [polled(5)])
+    with structlog.testing.capture_logs() as logs:
+        labels, _, _ = follow(script)
+    assert labels == {"a": {}}
+    assert [entry["event"] for entry in logs] == ["watch_failing", "watch_recovered"]
