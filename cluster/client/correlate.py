@@ -43,6 +43,10 @@ class Lru(Generic[K, V]):
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
 
+    def items(self) -> list[tuple[K, V]]:
+        """A copy of what is remembered, the least recently used first."""
+        return list(self._entries.items())
+
     def drop(self, key: K) -> None:
         """Forget a key, if it is known."""
         self._entries.pop(key, None)

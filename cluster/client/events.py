@@ -26,13 +26,17 @@ from cluster.client.transport import TransportError
 from cluster.runtime.clock import Clock
 from cluster.runtime.rng import Rng
 
-QUEUE_LIMIT = 2000
+QUEUE_LIMIT = 20_000
+"""Room for the burst of a DaemonSet on 5,000 nodes, several times over; about 10 MB when full."""
 BATCH_SIZE = 64
 CONCURRENT_WRITES = 4
 MAX_TRIES = 12
 RETRY_BASE_S = 1.0
 RETRY_CAP_S = 10.0
 SERIES_IDLE_S = 360.0
+"""A series without a new occurrence for so long is over: its last count is written."""
+SERIES_REFRESH_S = 1800.0
+"""How old the count in the cluster may get while a series goes on."""
 MAX_NOTE_LENGTH = 1024
 
 _log = structlog.get_logger(__name__)
@@ -79,7 +83,9 @@ class _Series:
     name: str
     count: int
     last: _Occurrence
+    message: str = ""
     reported_count: int = 0
+    reported_s: float = 0.0
 
 
 class EventRecorder:
@@ -107,6 +113,9 @@ class EventRecorder:
         self._spam = SpamFilter()
         self._series: Lru[tuple[object, ...], _Series] = Lru()
         self._last_stamp = 0
+        self._dropped = 0
+        self._uncounted = False
+        """Whether some series in the cluster shows a smaller count than it has."""
 
     def event(
         self,
@@ -132,17 +141,48 @@ class EventRecorder:
             format_time(now),
             format_micro_time(now),
         )
+        if len(self._queue) == QUEUE_LIMIT:
+            self._dropped += 1
         self._queue.append(occurrence)
         self._arrived.set()
 
     async def run(self) -> None:
         """Write what is recorded until cancelled; may be called again."""
         while True:
-            await self._arrived.wait()
+            await self._until_work()
+            if self._dropped:
+                _log.warning("events_dropped", component=self._component, count=self._dropped)
+                self._dropped = 0
             while self._queue:
                 batch = [self._queue.popleft() for _ in range(min(BATCH_SIZE, len(self._queue)))]
                 await self._write_batch(batch)
             self._arrived.clear()
+
+    async def _until_work(self) -> None:
+        """Until events arrive; while counts lag behind, series are looked at every 6 minutes."""
+        while self._uncounted:
+            try:
+                await self._clock.wait_for(self._arrived.wait(), SERIES_IDLE_S)
+            except TimeoutError:
+                await self._settle_series()
+            else:
+                await self._settle_series()
+                return
+        await self._arrived.wait()
+
+    async def _settle_series(self) -> None:
+        """Write the counts of series that are over, and of those shown as too old."""
+        now_s = self._clock.monotonic_s()
+        self._uncounted = False
+        for key, series in self._series.items():
+            if series.count == series.reported_count:
+                continue
+            over = now_s - series.last.at_s >= SERIES_IDLE_S
+            if not over and now_s - series.reported_s < SERIES_REFRESH_S:
+                self._uncounted = True
+                continue
+            if not await self._try_hard(series, series.message) or over:
+                self._series.drop(key)
 
     async def _write_batch(self, batch: list[_Occurrence]) -> None:
         """Occurrences of one series in order, different series at the same time."""
@@ -186,7 +226,9 @@ class EventRecorder:
             self._series.put(key, series)
         series.count += 1
         series.last = occurrence
+        series.message = message
         if not self._worth_writing(series, occurrence):
+            self._uncounted = self._uncounted or self._api is EventApi.EVENTS_V1
             return
         if not await self._try_hard(series, message):
             self._series.drop(key)
@@ -235,6 +277,7 @@ class EventRecorder:
             with suppress(AlreadyExists):  # an earlier try whose answer was lost
                 await self._client.create(self._resource, tree, series.namespace)
         series.reported_count = series.count
+        series.reported_s = self._clock.monotonic_s()
 
     @property
     def _resource(self) -> Resource:

@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import pytest
 import virtualtime
 from stubtransport import Request, StubTransport
 
+from cluster.client import events
 from cluster.client.client import ApiClient
-from cluster.client.events import QUEUE_LIMIT, EventApi, EventRecorder, ObjectReference
+from cluster.client.events import EventApi, EventRecorder, ObjectReference
 from cluster.client.transport import TransportError, TransportResponse
 from cluster.runtime.clock import VirtualClock
 from cluster.runtime.rng import Rng
@@ -182,14 +184,58 @@ def test_a_lost_answer_makes_no_second_event() -> None:
     assert [event["count"] for event in sink.events.values()] == [1]
 
 
-def test_the_queue_is_bounded_and_forgets_the_oldest() -> None:
+def test_the_queue_is_bounded_forgets_the_oldest_and_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "QUEUE_LIMIT", 100)
+
     async def main(recorder: EventRecorder) -> None:
-        for index in range(QUEUE_LIMIT + 10):
+        for index in range(110):
             recorder.event(ObjectReference(kind="Pod", name=f"p{index}"), "Normal", "A", "b")
 
     sink = record(main)
-    assert len(sink.events) == QUEUE_LIMIT
+    assert len(sink.events) == 100
     assert not any(name.startswith("p9.") for name in sink.events)
+    told = [line for line in capsys.readouterr().out.splitlines() if "events_dropped" in line]
+    assert len(told) == 1
+    assert "count=10" in told[0]
+
+
+def test_the_burst_of_5000_nodes_loses_nothing() -> None:
+    async def main(recorder: EventRecorder) -> None:
+        for index in range(5000):
+            pod = ObjectReference(kind="Pod", namespace="ns", name=f"p{index}", uid=str(index))
+            recorder.event(pod, "Normal", "Scheduled", "assigned", action="Binding")
+
+    assert len(record(main, EventApi.EVENTS_V1).events) == 5000
+
+
+def test_the_last_count_of_a_series_is_written_when_it_is_over() -> None:
+    async def main(recorder: EventRecorder) -> None:
+        for _ in range(5):
+            recorder.event(POD, "Warning", "FailedScheduling", "no node", action="Scheduling")
+            await asyncio.sleep(100)
+        await asyncio.sleep(1000)
+        recorder.event(POD, "Warning", "FailedScheduling", "again", action="Scheduling")
+
+    sink = record(main, EventApi.EVENTS_V1)
+    assert [method for method, _ in sink.requests] == ["POST", "PATCH", "PATCH", "POST"]
+    first, second = sink.events.values()
+    assert first["series"]["count"] == 5
+    assert first["series"]["lastObservedTime"] == "2026-01-02T03:10:45.000000Z"
+    assert "series" not in second
+
+
+def test_a_series_that_goes_on_is_refreshed_every_half_hour() -> None:
+    async def main(recorder: EventRecorder) -> None:
+        for _ in range(40):
+            recorder.event(POD, "Warning", "FailedScheduling", "no node", action="Scheduling")
+            await asyncio.sleep(60)
+
+    sink = record(main, EventApi.EVENTS_V1)
+    assert [method for method, _ in sink.requests] == ["POST", "PATCH", "PATCH"]
+    (event,) = sink.events.values()
+    assert 30 <= event["series"]["count"] <= 33
 
 
 def test_the_new_api_makes_a_series_of_repetitions() -> None:
