@@ -33,6 +33,8 @@ from cluster.runtime.rng import Rng
 
 MAX_WRITES: Final = 32
 MAX_STARTING: Final = 32
+LEASE_TICK_S: Final = 0.5
+"""Leases of a fleet are renewed at these steps: renewals of the same moment share a request."""
 SYNC_TIMEOUT_S: Final = 3600.0
 NOT_YET_READY: Final = "container runtime status check may not have completed yet"
 
@@ -48,6 +50,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     tasks: asyncio.TaskGroup
     writes: asyncio.Semaphore
     registrar: Registrar
+    lease_tick_s: float = 0.0
     reboot: bool = False
     pod_log: PodLog | None = None
 
@@ -156,6 +159,7 @@ class NodeAgent:
             self._rng.child("lease"),
             node_uid=lambda: self._node_uid(registered),
             interval_s=self._interval_s,
+            tick_s=shared.lease_tick_s,
         )
         tasks.create_task(lease.run(new_node=registered.created), name=f"lease-{config.name}")
         self._kubelet = kubelet = self._new_kubelet(registered)
@@ -283,6 +287,7 @@ class Fleet:
                 tasks=tasks,
                 writes=asyncio.Semaphore(MAX_WRITES),
                 registrar=Registrar(clock, rng.child("registrar")),
+                lease_tick_s=LEASE_TICK_S if self._one_identity else 0.0,
                 reboot=self._reboot,
                 pod_log=self._pod_log,
             )
