@@ -150,10 +150,16 @@ def test_without_surge_no_pod_joins_a_living_one(world: World) -> None:
     assert present.isdisjoint(created(world.plan()))
 
 
+rolls = numbers.map(lambda number: rolling(number, 0))
+surges = numbers.map(lambda number: rolling(0, number))
+
+
 @st.composite
-def rollouts(draw: st.DrawFn) -> World:
+def rollouts(
+    draw: st.DrawFn, strategy: st.SearchStrategy[DaemonSetUpdateStrategy] = rolls
+) -> World:
     """A rollout under way: plain nodes with at most one pod each, new or old, available or not."""
-    world = World(daemonset(strategy=rolling(draw(numbers), 0)), [node(name) for name in NAMES])
+    world = World(daemonset(strategy=draw(strategy)), [node(name) for name in NAMES])
     hash_ = world.hash
     for name in NAMES:
         if draw(st.integers(0, 9)) == 0:
@@ -198,6 +204,46 @@ def test_available_pods_are_deleted_only_within_the_budget(world: World) -> None
         after += all(p.metadata.name in gone for p in available)
     lost = after - before
     assert lost <= max(0, budget - before)
+
+
+@given(rollouts(surges), st.data())
+def test_no_more_nodes_surge_than_allowed(world: World, data: st.DataObject) -> None:
+    """Nodes with an available old pod get a second pod only as far as maxSurge goes; a node whose
+    new pod is not available yet uses it up."""
+    for name in data.draw(st.lists(st.sampled_from(NAMES), unique=True)):
+        old = world.pods.get(name)
+        if old is not None and not is_terminating(old):
+            ready = data.draw(st.booleans())
+            world.pods[f"{name}-new"] = pod(f"{name}-new", name, hash_=world.hash, ready=ready)
+            world.pods[name] = pod(name, name, hash_="old", ready=True)
+    budget, _ = limits.surge_and_unavailable(world.ds, len(world.nodes))
+    surging = sum(
+        f"{name}-new" in world.pods and not world.pods[f"{name}-new"].ready for name in NAMES
+    )
+    beside_available = [
+        name for name in created(world.plan()) if name in world.pods and world.pods[name].ready
+        and not is_terminating(world.pods[name])
+    ]  # fmt: skip
+    assert len(beside_available) <= max(0, budget - surging)
+
+
+@given(worlds())
+def test_what_ends_already_is_not_deleted_again(world: World) -> None:
+    bound = {name for name, found in world.pods.items() if found.spec.node_name}
+    ending = {name for name, found in world.pods.items() if is_terminating(found)}
+    assert not set(deleted(world.plan())) & ending & bound
+
+
+@given(rollouts(), st.integers(0, 30))
+def test_available_means_ready_for_long_enough(world: World, min_ready_s: int) -> None:
+    spec = msgspec.structs.replace(world.ds.spec, min_ready_seconds=min_ready_s)
+    world.ds = msgspec.structs.replace(world.ds, spec=spec)
+    world.time_s = 15.0
+    chosen = world.plan()
+    ready = sum(found.ready for found in world.pods.values())
+    assert chosen.status is not None
+    assert chosen.status.ready == ready
+    assert chosen.status.available == (ready if min_ready_s <= 15 else 0)
 
 
 @given(worlds())
