@@ -21,6 +21,7 @@ from cluster.api.errors import ApiError
 from cluster.client.client import ApiClient
 from cluster.client.events import EventApi, EventRecorder
 from cluster.client.transport import TransportError
+from cluster.runtime.cancellation import raise_if_cancelled
 from cluster.runtime.clock import Clock
 from cluster.runtime.rng import Rng
 from controller.informers import Informers
@@ -147,6 +148,7 @@ class Manager:
                 await self._controllers[name].run()
                 _log.error("controller_ended", controller=name)
             except Exception as error:  # supervisor: a controller's failure is its own
+                raise_if_cancelled()
                 if cause := unreachable(error):
                     _log.warning("controller_stopped", controller=name, error=str(cause))
                 else:

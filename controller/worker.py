@@ -15,6 +15,7 @@ import structlog
 from cluster.api.errors import ApiError
 from cluster.client.transport import TransportError
 from cluster.client.workqueue import WorkQueue
+from cluster.runtime.cancellation import raise_if_cancelled
 
 K = TypeVar("K", bound=Hashable)
 Reconcile = Callable[[K], Awaitable[float | None]]
@@ -68,6 +69,7 @@ async def _work(queue: WorkQueue[K], reconcile: Reconcile[K], troubles: Troubles
             troubles.failed(key, error)
             queue.add_rate_limited(key)
         except Exception:  # top of the reconcile loop: one bad object must not stop the others
+            raise_if_cancelled()
             _log.exception("reconcile_crashed", controller=troubles.controller, key=str(key))
             queue.add_rate_limited(key)
         else:
