@@ -103,21 +103,21 @@ def _container(
     spec: Container, plan: ContainerPlan, facts: ContainerFacts, initial: WaitingReason
 ) -> JsonObject:
     exists = bool(facts.container_id)
-    ended_well = facts.terminated is not None and facts.terminated.exit_code == 0
     image = (facts.image if exists else "") or spec.image
     state, last = _states(facts, initial)
     tree: JsonObject = {
         "name": spec.name,
         "state": state,
         "lastState": last,
-        "ready": ended_well if plan.role is Role.INIT else facts.ready,
+        "ready": _shown_ready(plan, facts),
         "restartCount": facts.restart_count,
         "image": image,
         "imageID": image_id(image) if exists else "",
     }
     if exists:
         tree["containerID"] = facts.container_id
-    tree["started"] = facts.started
+    if plan.role is not Role.EPHEMERAL:
+        tree["started"] = facts.started
     if exists:
         if spec.resources.requests:
             tree["allocatedResources"] = spec.resources.requests
@@ -131,6 +131,15 @@ def _container(
     if exists:
         tree["user"] = _ROOT_USER
     return tree
+
+
+def _shown_ready(plan: ContainerPlan, facts: ContainerFacts) -> bool:
+    match plan.role:
+        case Role.INIT:
+            return facts.terminated is not None and facts.terminated.exit_code == 0
+        case Role.EPHEMERAL:
+            return False  # nobody probes it, and the kubelet never says otherwise
+    return facts.ready
 
 
 def _resources(spec: Container) -> JsonObject:

@@ -156,6 +156,7 @@ def test_an_ephemeral_container_starts_once_and_counts_for_nothing() -> None:
     driver.change(pod(ephemeralContainers=[debug], annotations=annotations))
     [status] = driver.status["ephemeralContainerStatuses"]
     assert "running" in status["state"]
+    assert (status["ready"], "started" in status) == (False, False)
     driver.until(60)
     [status] = driver.status["ephemeralContainerStatuses"]
     assert status["state"]["terminated"]["exitCode"] == 7
