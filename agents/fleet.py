@@ -107,6 +107,11 @@ class Watches:
             kubelet.observe(None, pod)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        if old is not None and new is not None and old.spec.node_name != new.spec.node_name:
+            # After a list: another pod of the same name, and the end of the first went unseen.
+            self._pod_changed(old, None)
+            self._pod_changed(None, new)
+            return
         pod = new or old
         kubelet = self._kubelets.get(pod.spec.node_name) if pod is not None else None
         if kubelet is not None:

@@ -208,13 +208,16 @@ class Scheduler:
             freed = self._cache.forget(info.uid)
             if freed is not None:
                 self._room_on(freed)
+            if self._replaced(key, info):
+                return
             current = self._pods.cache.get(*key)
             if current is None or current.spec.node_name:
                 self._queue.discard(key)
                 return
             await self._error(key, info.pod, f'running Bind plugin "DefaultBinder": {error}')
             return
-        self._queue.discard(key)
+        if not self._replaced(key, info):
+            self._queue.discard(key)
         self._cache.drop_nomination(info.uid)
         namespace, name = key
         self._event(
@@ -224,6 +227,11 @@ class Scheduler:
             "Binding",
             f"Successfully assigned {namespace}/{name} to {node}",
         )
+
+    def _replaced(self, key: Key, info: PodInfo) -> bool:
+        """Whether another pod has the name by now: its place in the queue is its own."""
+        current = self._pods.cache.get(*key)
+        return current is not None and current.metadata.uid != info.uid
 
     def _event(self, pod: Pod, type_: str, reason: str, action: str, note: str) -> None:
         note = messages.cut_note(note)

@@ -1,14 +1,19 @@
 """The agent's pods: writes, absence of the server, restarts (spec node-lifecycle 10 and 14)."""
 
 import pytest
+import virtualtime
 from agentworld import NODE, POD, Agent, a_pod, delete_gracefully, ready, with_agent
 from fakeapi import FakeApi, undisturbed
 from kubelet_pods import Tree
 from stubtransport import Request
 
+from agents.fleet import Watches
 from cluster.api.errors import ApiError, InternalError, ServiceUnavailable
 from cluster.api.kinds import NODES, PODS
+from cluster.api.objects import ObjectMeta, Pod, PodSpec
+from cluster.client.client import ApiClient
 from cluster.runtime.clock import VirtualClock
+from cluster.runtime.rng import Rng
 
 
 def test_a_pod_runs_with_one_write_and_goes_with_two() -> None:
@@ -263,3 +268,31 @@ def test_a_fleet_with_one_identity(count: int) -> None:
         assert len({n["status"]["addresses"][0]["address"] for n in nodes}) == count
 
     with_agent(test, names=names)
+
+
+class Kubelet:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str | None, str | None]] = []
+
+    def observe(self, old: Pod | None, new: Pod | None) -> None:
+        self.told.append((old and old.metadata.uid, new and new.metadata.uid))
+
+
+async def test_a_pod_replaced_unseen_by_one_on_another_node_is_gone_from_its_own() -> None:
+    """A fleet's shared watch lists again: same name, another pod, another kubelet."""
+    clock = VirtualClock(virtualtime.EPOCH)
+    client = ApiClient(FakeApi(clock), clock)
+    watches = Watches(client, clock, Rng(1), ["node-1", "node-2"])
+    kubelets = {name: Kubelet() for name in ("node-1", "node-2")}
+    for name, kubelet in kubelets.items():
+        watches.attach(name, kubelet, lambda _old, _new: None)  # type: ignore[arg-type]
+    first, second = (
+        Pod(metadata=ObjectMeta(name="web", uid=uid), spec=PodSpec(node_name=node))
+        for uid, node in (("uid-1", "node-1"), ("uid-2", "node-2"))
+    )
+    watches._pod_changed(None, first)
+    watches._pod_changed(first, second)
+    assert kubelets["node-1"].told == [(None, "uid-1"), ("uid-1", None)]
+    assert kubelets["node-2"].told == [(None, "uid-2")]

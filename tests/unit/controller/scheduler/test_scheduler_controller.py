@@ -1,11 +1,13 @@
 """The scheduler on virtual time: binding, waiting, waking, preemption."""
 
+import pytest
 from controllerworld import node, play, pod
 from fakeapi import FakeApi, failing_writes, undisturbed
+from stubtransport import Request
 
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import NODES, PODS
-from cluster.client.transport import TransportError
+from cluster.client.transport import TransportError, TransportResponse
 from controller.scheduler.controller import Scheduler
 
 
@@ -203,6 +205,38 @@ def test_a_surprise_while_binding_loses_no_pod() -> None:
         assert node_of(api, "p") == ""
         api.disturbance = undisturbed
         await api.clock.sleep(3)
+        assert node_of(api, "p") == "a"
+
+    play(Scheduler, scenario=scenario)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_pod_of_the_same_name_is_not_forgotten_with_the_one_before(lost: bool) -> None:
+    """The answer to the first one's binding comes when the second one waits already."""
+
+    async def scenario(api: FakeApi) -> None:
+        api.put(NODES, node("a"))
+        answer = api.answer
+
+        async def slow(request: Request) -> TransportResponse:
+            answered = await answer(request)
+            if request.path.endswith("p/binding"):
+                api.answer = answer  # type: ignore[method-assign]
+                api.remove(PODS, "p", "ns")
+                api.put(PODS, pod("fills", "a", containers=asking("3")))
+                await api.clock.sleep(0.1)
+                api.put(PODS, pod("p", containers=asking("2")))
+                await api.clock.sleep(1)
+                if lost:
+                    raise TransportError("no answer")
+            return answered
+
+        api.answer = slow  # type: ignore[method-assign]
+        api.put(PODS, pod("p", containers=asking("1")))
+        await api.clock.sleep(5)
+        assert node_of(api, "p") == ""
+        api.remove(PODS, "fills", "ns")
+        await api.clock.sleep(15)
         assert node_of(api, "p") == "a"
 
     play(Scheduler, scenario=scenario)
