@@ -91,10 +91,9 @@ class NodeLifecycleController:
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         if new is None or not new.spec.node_name:
             return
-        if old is None or old.spec.node_name != new.spec.node_name:
-            known = self._health.get(new.spec.node_name)
-            if known is not None and known.ready not in (None, Status.TRUE):
-                self._pod_queue.add((new.metadata.namespace, new.metadata.name))
+        moved = old is None or old.spec.node_name != new.spec.node_name
+        if moved and self._is_down(new.spec.node_name):
+            self._pod_queue.add((new.metadata.namespace, new.metadata.name))
 
     async def _reconcile_node(self, name: str) -> None:
         node = self._nodes.cache.get("", name)
@@ -109,9 +108,21 @@ class NodeLifecycleController:
         pod = self._pods.cache.get(*key)
         if pod is None:
             return
-        known = self._health.get(pod.spec.node_name)
-        if known is not None and known.ready not in (None, Status.TRUE):
+        if self._is_down(pod.spec.node_name):
             await self._writer.mark_pod_not_ready(pod)
+
+    def _is_down(self, node_name: str) -> bool:
+        """Whether the last pass found the node not ready, and it still shows that.
+
+        A pass is up to 5 s old: a node that became Ready since must not lose its new pods.
+        """
+        known = self._health.get(node_name)
+        if known is None or known.ready in (None, Status.TRUE):
+            return False
+        node = self._nodes.cache.get("", node_name)
+        if node is None:
+            return True
+        return not any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
 
     # --- the monitor pass ---
 

@@ -150,3 +150,19 @@ def test_pod_bound_to_a_node_that_is_not_ready_is_marked() -> None:
         assert taints(api, "a") == {("node.kubernetes.io/not-ready", "NoSchedule")}
 
     play(NodeLifecycleController, scenario=scenario)
+
+
+def test_pod_on_a_node_that_became_ready_since_the_last_pass_keeps_its_status() -> None:
+    """Every new node is not ready at first: its first pods stayed unavailable for seconds."""
+
+    async def scenario(api: FakeApi) -> None:
+        api.put(NODES, node("a", ready="False"))
+        await keep_alive(api, 10, "a")
+        api.put(NODES, node("a", ready="True"))
+        api.put(PODS, pod("early", "a"))
+        await keep_alive(api, 20, "a")
+        tree = api.get(PODS, "early", "ns")
+        assert tree is not None
+        assert tree["status"]["conditions"][0]["status"] == "True"
+
+    play(NodeLifecycleController, scenario=scenario)
