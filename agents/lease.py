@@ -21,7 +21,6 @@ from cluster.runtime.rng import Rng
 
 NAMESPACE: Final = "kube-node-lease"
 DURATION_S: Final = 40
-RENEW_INTERVAL_S: Final = 0.25 * DURATION_S
 JITTER: Final = 0.04
 RENEW_TRIES: Final = 5
 RETRY_BASE_S: Final = 0.2

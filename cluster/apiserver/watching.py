@@ -24,7 +24,7 @@ from cluster.apiserver.messages import ApiResponse, WatchResponse
 from cluster.apiserver.negotiation import Media, Shape, clauses
 from cluster.apiserver.responses import finished, partial
 from cluster.runtime.clock import Clock
-from cluster.store.hub import Delivery, Hub, Predicate, Subscription, WatchFilter
+from cluster.store.hub import Delivery, Predicate, Subscription, WatchFilter
 from cluster.store.state import EventType, Record
 
 POLL_LIMIT = 500
@@ -178,7 +178,7 @@ async def _stream(
                 yield b"".join(map(encoder.added, records[start : start + _CHUNK_EVENTS]))
             if plan.end_bookmark:
                 yield encoder.bookmark(since, _INITIAL_END)
-        async for chunk in _changes(subscription, encoder, clock, end_s, plan, store.hub, call):
+        async for chunk in _changes(subscription, encoder, clock, end_s, plan, call):
             yield chunk
     finally:
         store.hub.unsubscribe(subscription)
@@ -190,7 +190,6 @@ async def _changes(
     clock: Clock,
     end_s: float,
     plan: _Plan,
-    hub: Hub,
     call: Call,
 ) -> AsyncIterator[bytes]:
     """Events until the time is over, the client is too slow, or the server stops."""
