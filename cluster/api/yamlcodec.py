@@ -29,6 +29,7 @@ _INT = re.compile(r"[-+]?(?:0x[0-9a-fA-F]+|0b[01]+|0o?[0-7]+|0|[1-9][0-9]*)", re
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 _NON_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _MAX_NUMBER = 400
+_MERGE_KEY = "<<"
 _STRING_TAG = "tag:yaml.org,2002:str"
 
 
@@ -39,6 +40,8 @@ class _Open:
     value: list[JsonValue] | dict[str, JsonValue]
     anchor: str | None
     key: str | None = None
+    merging: bool = False
+    """The key is the merge key, a plain ``<<``; quoted it is a key like any other."""
     merges: list[JsonValue] = field(default_factory=list)
 
 
@@ -101,11 +104,12 @@ class _Builder:
 
     def _key(self, event: yaml.ScalarEvent, line: int) -> None:
         top = self.stack[-1]
-        value = "<<" if event.value == "<<" and not event.style else _scalar(event, line)
+        top.merging = event.value == _MERGE_KEY and not event.style
+        value = _scalar(event, line)
         if isinstance(value, bool):
             value = "true" if value else "false"
         key = "null" if value is None else str(value)
-        if key in top.value:
+        if key in top.value and not top.merging:
             self.duplicates.append(
                 f'yaml: unmarshal errors:\n  line {line}: key "{key}" already set in map'
             )
@@ -120,7 +124,7 @@ class _Builder:
             top.value.append(value)
         elif top.key is None:
             raise ValueError(f"yaml: line {line}: invalid map key")
-        elif top.key == "<<":
+        elif top.merging:
             top.merges += value if isinstance(value, list) else [value]
             top.key = None
         else:
@@ -205,7 +209,7 @@ def _represented(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     style: str | None = None
     if "\n" in text:
         style = "|"
-    elif not isinstance(_resolved(text), str):
+    elif text == _MERGE_KEY or not isinstance(_resolved(text), str):
         style = "'"
     return dumper.represent_scalar(_STRING_TAG, text, style=style)
 

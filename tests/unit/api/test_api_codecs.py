@@ -60,6 +60,14 @@ def test_yaml_aliases_do_not_share_parts() -> None:
     assert tree["b"] == {"k": [1]}
 
 
+def test_only_a_plain_merge_key_merges() -> None:
+    text = b"base: &b {a: 1, c: 2}\nplain: {<<: *b, a: 3}\nquoted: {'<<': *b}\n"
+    tree = tree_of(codecs.YAML, text)
+    assert tree["plain"] == {"a": 3, "c": 2}
+    assert tree["quoted"] == {"<<": {"a": 1, "c": 2}}
+    assert tree_of(codecs.YAML, codecs.dumps_yaml(tree["quoted"])) == tree["quoted"]
+
+
 def test_yaml_output_is_sorted_and_quotes_what_would_be_read_otherwise() -> None:
     assert codecs.dumps_yaml({"b": "y", "a": [{"c": 1}], "t": "2020-01-01", "m": "x\ny\n"}) == (
         b"a:\n- c: 1\nb: 'y'\nm: |\n  x\n  y\nt: '2020-01-01'\n"
@@ -139,7 +147,7 @@ def test_any_bytes_are_decoded_or_refused(content_type: str, body: bytes) -> Non
         st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=5),
         st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1)
         | st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), max_size=12)
-        | st.sampled_from(["y", "0o17", "1e3", "~", "null", "on", "0x1", "1_0", "-", "a: b", "#"]),
+        | st.sampled_from(["y", "0o17", "1e3", "~", "null", "on", "0x1", "1_0", "-", "a: b", "#", "<<"]),
         max_size=4,
     )
 )  # fmt: skip
