@@ -153,7 +153,11 @@ class SqliteEngine:
                 if crc32(value) != checksum:
                     raise self._damaged(f"wrong checksum at revision {revision}")
                 yield Row(revision, created, bool(deleted), resource, namespace, name, value)
+        except StoreError:
+            self._abandon()
+            raise
         except (sqlite3.DatabaseError, TypeError) as error:
+            self._abandon()
             raise self._damaged(str(error)) from error
 
     async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
