@@ -17,7 +17,6 @@ from cluster.apiserver.context import FieldValidation, RequestContext
 from cluster.apiserver.handlers.services import Call
 from cluster.apiserver.handlers.writes import check_name, preparation, written_response
 from cluster.apiserver.messages import ApiResponse
-from cluster.apiserver.responses import object_response
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -57,16 +56,7 @@ async def patch(call: Call) -> ApiResponse:
         prepare=preparation(call),
         on_missing=on_missing,
     )
-    if written.created:
-        return written_response(call, written, ctx)
-    return object_response(
-        call.request,
-        call.kind,
-        written.json,
-        call.negotiated,
-        call.services.clock,
-        warnings=ctx.warnings,
-    )
+    return written_response(call, written, ctx)
 
 
 def _check_options(call: Call, applying: bool) -> None:
