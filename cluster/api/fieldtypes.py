@@ -66,10 +66,12 @@ class Struct(Node):
         self._members: dict[str, Member] = {}
 
     def member(self, name: str) -> Member:
-        """The field called `name`; unknown names are leaves."""
+        """The field called `name`; unknown names are leaves, and not kept: clients choose them."""
         found = self._members.get(name)
         if found is None:
-            found = self._members[name] = self._compile(name)
+            found = self._compile(name)
+            if self.knows(name):
+                self._members[name] = found
         return found
 
     def knows(self, name: str) -> bool:

@@ -6,14 +6,14 @@ them causes of a field. `generate` is pure: it takes the random choice as a func
 
 import re
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import wraps
 
 from cluster.api.kinds import Resource
+from cluster.api.memo import remembered
 
 GENERATED_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5
 _MAX_GENERATED = 63
-_MAX_REMEMBERED = 320
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
@@ -73,13 +73,13 @@ _NameRule = Callable[[str], list[str]]
 def _remembered(rule: _NameRule) -> _NameRule:
     """Remember the verdicts on names of sane length: the same few come all the time."""
 
-    @lru_cache(maxsize=4096)
+    @remembered(entries=1024, longest=128)
     def verdict(value: str) -> tuple[str, ...]:
         return tuple(rule(value))
 
     @wraps(rule)
     def check(value: str) -> list[str]:
-        return list(verdict(value)) if len(value) <= _MAX_REMEMBERED else rule(value)
+        return list(verdict(value))
 
     return check
 

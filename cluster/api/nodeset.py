@@ -6,7 +6,8 @@ A colon is in no node name. Invariant: `parse(encode(names))` has exactly these 
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
+
+from cluster.api.memo import remembered
 
 _NUMBERED = re.compile(r"(.*?)(0|[1-9][0-9]{0,8})")
 """A name that a prefix and a number without leading zeros give back."""
@@ -46,7 +47,7 @@ def encode(names: Iterable[str]) -> str:
     return ",".join(parts)
 
 
-@lru_cache(maxsize=256)
+@remembered(entries=16, longest=8192)
 def parse(text: str) -> NodeSet:
     """The set that a text means. Whatever is no range is taken as a name."""
     names: set[str] = set()

@@ -57,19 +57,23 @@ def _messages() -> dict[str, _Schema]:
 
 
 @cache
-def _message_of(api_version: str, kind: str) -> str | None:
-    """The message of a kind whose bodies are understood."""
-    if kind == "DeleteOptions":
-        return _META + "DeleteOptions"
+def _by_kind() -> dict[tuple[str, str], str]:
+    """The messages whose bodies are understood, by apiVersion and kind."""
+    found: dict[tuple[str, str], str] = {}
     for name, fields in _messages().items():
         package, _, rest = name.partition(".")
         version, _, message = rest.partition(".")
         group = _GROUPS.get(package)
-        if group is None or message != kind or fields.get(1, ("",))[0] != "metadata":
-            continue
-        if api_version == (f"{group}/{version}" if group else version):
-            return name
-    return None
+        if group is not None and fields.get(1, ("",))[0] == "metadata":
+            found[f"{group}/{version}" if group else version, message] = name
+    return found
+
+
+def _message_of(api_version: str, kind: str) -> str | None:
+    """The message of a kind whose bodies are understood."""
+    if kind == "DeleteOptions":
+        return _META + "DeleteOptions"
+    return _by_kind().get((api_version, kind))
 
 
 def decode(body: bytes) -> JsonObject:

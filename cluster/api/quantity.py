@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
-from functools import lru_cache
+
+from cluster.api.memo import remembered
 
 NANO = 10**9
 _MILLI_NANOS = 10**6
@@ -121,7 +122,7 @@ def _exponents(suffix: str) -> tuple[int, int, Family]:
     return int(match[1]), 0, Family.DECIMAL_EXPONENT
 
 
-@lru_cache(maxsize=4096)
+@remembered(entries=4096, longest=40)
 def _parse(text: str) -> Quantity:
     if len(text) > _MAX_TEXT:
         raise ValueError(WRONG_NUMBER)

@@ -5,10 +5,10 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
 
 from cluster.api import quantity
 from cluster.api.jsontypes import JsonValue
+from cluster.api.memo import remembered
 from cluster.api.schemas import FieldType
 from cluster.api.timestamps import format_micro_time, format_time
 
@@ -62,7 +62,7 @@ def _quantity(value: JsonValue) -> str:
     return quantity.parse(value).canonical()
 
 
-@lru_cache(maxsize=4096)
+@remembered(entries=4096, longest=40)
 def _canonical_quantity(text: str) -> str:
     return quantity.parse(text).canonical()
 
@@ -135,6 +135,6 @@ def _micro_time(value: str) -> str:
 _CANONICAL: dict[FieldType, Callable[[JsonValue], JsonValue]] = {
     FieldType.QUANTITY: _quantity,
     FieldType.BYTES: _base64,
-    FieldType.TIME: lru_cache(maxsize=1024)(_time),
+    FieldType.TIME: remembered(entries=1024, longest=40)(_time),
     FieldType.MICRO_TIME: _micro_time,
 }

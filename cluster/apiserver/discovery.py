@@ -15,6 +15,7 @@ import orjson
 from cluster.api import kinds
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import Resource, Subresource
+from cluster.api.memo import remembered
 from cluster.apiserver.negotiation import clauses, not_acceptable
 
 PREFERRED_VERSIONS = {"autoscaling": "v2"}
@@ -23,9 +24,11 @@ PREFERRED_VERSIONS = {"autoscaling": "v2"}
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _JSON = "application/json"
+_LONGEST_PATH = 128
+"""No document has a longer one; so the cache of them is bounded in bytes, too."""
 
 
-@lru_cache(maxsize=256)
+@remembered(entries=64, longest=256)
 def content_type(accept: str) -> str:
     """The Content-Type with which to answer /api and /apis: aggregated, or plain JSON for the
     legacy documents; NotAcceptable (406) if the client takes neither."""
@@ -76,7 +79,6 @@ def groups() -> dict[str, tuple[str, ...]]:
     return {group: tuple(versions) for group, versions in found.items()}
 
 
-@cache
 def resources(group: str, version: str) -> tuple[Resource, ...]:
     """The resources of a group-version, in order; empty if it is not served."""
     return tuple(r for r in kinds.ALL if r.group == group and r.version == version)
@@ -91,13 +93,13 @@ def document(path: str, accept: str = "", server_address: str = "") -> Document 
     root = path.strip("/")
     if root in ("api", "apis") and content_type(accept) == _AGGREGATED:
         return _aggregated(root)
-    found = _legacy(path, server_address)
+    found = _legacy(path, server_address) if len(path) <= _LONGEST_PATH else None
     if found is not None:
         content_type(accept)
     return found
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def _legacy(path: str, server_address: str) -> Document | None:
     parts = path.strip("/").split("/")
     tree: JsonObject | None = None

@@ -8,9 +8,9 @@ import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 
 from cluster.api.errors import NotAcceptable
+from cluster.api.memo import remembered
 
 _COMPRESS_ABOVE_BYTES = 128 * 1024
 _BROWSERS = ("curl", "Wget", "Mozilla/5.0")
@@ -61,7 +61,7 @@ _MEDIA = {media.value: media for media in Media} | {
 _VERSIONS = ("v1", "v1beta1")
 
 
-@lru_cache(maxsize=256)
+@remembered(entries=64, longest=256)
 def clauses(accept: str) -> tuple[Clause, ...]:
     """The media ranges of an Accept header, in order; ``*/*`` if it is empty."""
     found = []
@@ -75,7 +75,7 @@ def clauses(accept: str) -> tuple[Clause, ...]:
     return tuple(found) or (Clause("*/*"),)
 
 
-@lru_cache(maxsize=256)
+@remembered(entries=64, longest=256)
 def negotiate(accept: str) -> Negotiated:
     """The first clause of `accept` that the server can answer; NotAcceptable (406) if none."""
     for clause in clauses(accept):

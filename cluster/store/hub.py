@@ -21,7 +21,9 @@ MAX_QUEUED_EVENTS = 10_000
 """Per subscription: one that is further behind is ended with 410 and lists again."""
 
 RECENT_EVENTS = 1000
-"""So many of the newest events keep their encodings."""
+"""So many of the newest events keep their encodings, ..."""
+RECENT_BYTES = 8 * 1024 * 1024
+"""... and so many bytes of them, as JSON: a few large objects must not fill the memory."""
 
 Predicate = Callable[[Record], bool]
 
@@ -157,6 +159,7 @@ class Hub:
         self._subscriptions: dict[_IndexKey, dict[Subscription, None]] = {}
         self._waiters: dict[_IndexKey, dict[_Waiter, None]] = {}
         self._recent: deque[WatchEvent] = deque()
+        self._recent_bytes = 0
         self._closed = False
 
     def events_since(self, wanted: WatchFilter, revision: int, limit: int = 0) -> list[Delivery]:
@@ -210,9 +213,7 @@ class Hub:
     def publish(self, events: Sequence[WatchEvent]) -> None:
         """Hand out one committed group, in revision order."""
         for event in events:
-            self._recent.append(event)
-            if len(self._recent) > RECENT_EVENTS:
-                self._recent.popleft().forget_encodings()
+            self._remember(event)
             for key in _event_keys(event):
                 for subscription in tuple(self._subscriptions.get(key, ())):
                     delivery = deliver(event, subscription.filter)
@@ -220,6 +221,17 @@ class Hub:
                         subscription.offer(delivery)
                 for waiter in tuple(self._waiters.get(key, ())):
                     waiter.look_at(event)
+
+    def _remember(self, event: WatchEvent) -> None:
+        """Let a new event keep its encodings, and the oldest of the new ones no longer."""
+        event.keep_encodings()
+        recent = self._recent
+        recent.append(event)
+        self._recent_bytes += len(event.record.json)
+        while len(recent) > RECENT_EVENTS or self._recent_bytes > RECENT_BYTES:
+            oldest = recent.popleft()
+            self._recent_bytes -= len(oldest.record.json)
+            oldest.forget_encodings()
 
     def close(self) -> None:
         """End all subscriptions and waits; later ones end at once."""

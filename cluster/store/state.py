@@ -124,16 +124,17 @@ class WatchEvent:
         self.type = type_
         self.record = record
         self.previous = previous
-        self._bodies: dict[tuple[EventType, str], bytes] | None = None  # most have none
+        self._bodies: dict[tuple[EventType, str], bytes] | None = None  # None: not kept
 
     @property
     def revision(self) -> int:
         return self.record.revision
 
     def encoded(self, type_: EventType, media: str, make: Callable[[], bytes]) -> bytes:
-        """The bytes of this event in one form, made once however many watchers get them."""
+        """The bytes of this event in one form, made once however many watchers get them while it
+        is new."""
         if self._bodies is None:
-            self._bodies = {}
+            return make()
         body = self._bodies.get((type_, media))
         if body is None:
             body = self._bodies[type_, media] = make()
@@ -141,11 +142,15 @@ class WatchEvent:
 
     @property
     def object_msgpack(self) -> bytes:
-        """The event's object as msgpack, made once."""
+        """The event's object as msgpack."""
         return self.encoded(self.type, "object msgpack", lambda: self.record.msgpack)
 
+    def keep_encodings(self) -> None:
+        """The event is new: many watchers are about to ask for the same bytes."""
+        self._bodies = {}
+
     def forget_encodings(self) -> None:
-        """Free the encodings of an event that is no longer new; who asks gets them made again."""
+        """The event is no longer new: free its encodings; who asks gets them made each time."""
         self._bodies = None
 
 
@@ -202,6 +207,8 @@ class _Collection:
             if namespace:
                 low = bisect_left(keys, f"{namespace}/")
                 keys = keys[low : bisect_left(keys, namespace + _AFTER_SLASH, low)]
+                if not keys:
+                    return ()  # and not kept: there is no end of namespaces without objects
             listed = self._listed[namespace] = tuple([self.records[key] for key in keys])
         return listed
 
