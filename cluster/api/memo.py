@@ -11,9 +11,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def remembered(
-    *, entries: int, longest: int
-) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
+def remembered(*, entries: int, longest: int) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
     """Keep the answers to the last `entries` texts of at most `longest` characters each."""
 
     def decorate(function: Callable[[str], T]) -> Callable[[str], T]:

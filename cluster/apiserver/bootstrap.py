@@ -12,7 +12,12 @@ from cluster.apiserver import served
 from cluster.apiserver.admission.service_addresses import CLUSTER_RANGE, SERVICES
 from cluster.apiserver.authn import SERVER
 from cluster.apiserver.authz import policy
-from cluster.apiserver.authz.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
+from cluster.apiserver.authz.rbac import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    ROLE_BINDINGS,
+    ROLES,
+)
 from cluster.apiserver.context import RequestContext
 from cluster.apiserver.registry import Pending, Registry
 from cluster.runtime.clock import Clock
@@ -38,6 +43,8 @@ async def ensure_system_objects(registry: Registry, clock: Clock) -> None:
         *((kinds.PRIORITYCLASSES, tree) for tree in _priority_classes()),
         *((CLUSTER_ROLES, tree) for tree in policy.cluster_roles()),
         *((CLUSTER_ROLE_BINDINGS, tree) for tree in policy.cluster_role_bindings()),
+        *((ROLES, tree) for tree in policy.roles()),
+        *((ROLE_BINDINGS, tree) for tree in policy.role_bindings()),
         (SERVICES, _kubernetes_service()),
     ]
     await _ensure(registry, clock, wanted)

@@ -10,7 +10,7 @@ import asyncio
 import errno
 import ssl
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
@@ -20,6 +20,7 @@ from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from cluster.api import errors
+from cluster.apiserver import impersonation
 from cluster.apiserver.authn import user_from_certificate
 from cluster.apiserver.messages import (
     ANONYMOUS,
@@ -43,6 +44,8 @@ _READ_BYTES = 64 * 1024
 _CACHE_CONTROL = "no-cache, private"
 _GZIP_WINDOW = 31
 _EMPTY: dict[str, str] = {}
+_IMPERSONATE = impersonation.PREFIX.encode()
+_IMPERSONATE_LENGTH = len(_IMPERSONATE)
 _BODY_TIMEOUT_S = 60.0
 """How long a client may take to send its body, as long as Kubernetes lets a request take."""
 
@@ -166,9 +169,10 @@ class HttpServer:
             method=request.method,
             path=unquote(path) if "%" in path else path,
             query=query,
-            headers=_headers(request),
+            headers=request.headers,
             body=body,
             user=user,
+            impersonate=_impersonate(request),
         )
         if "watch" in query and isinstance(connection, _Connection):
             connection.watching = asyncio.current_task()
@@ -222,13 +226,15 @@ class HttpServer:
         return response
 
 
-def _headers(request: web.BaseRequest) -> Mapping[str, str]:
-    """The request's headers; those of repeated groups joined by commas."""
-    groups = request.headers.getall("Impersonate-Group", ())
-    if len(groups) < 2:
-        return request.headers
-    lower = {key.lower(): value for key, value in request.headers.items()}
-    return lower | {"impersonate-group": ",".join(groups)}
+def _impersonate(request: web.BaseRequest) -> Sequence[tuple[str, str]]:
+    """The header lines that ask to act as somebody else, as `ApiRequest` has them."""
+    found = []
+    for raw_name, raw_value in request.raw_headers:
+        if raw_name[:_IMPERSONATE_LENGTH].lower() == _IMPERSONATE:
+            found.append(
+                (raw_name.decode("ascii", "replace").lower(), raw_value.decode("utf-8", "replace"))
+            )
+    return found
 
 
 def _parse_query(text: str) -> dict[str, str]:

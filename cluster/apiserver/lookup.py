@@ -15,3 +15,6 @@ class Lookup(Protocol):
 
     def list(self, resource: Resource, namespace: str = "") -> Iterable[JsonObject]:
         """Fresh trees of all objects of the resource, in one namespace or in all."""
+
+    def pods_on(self, node_name: str) -> Iterable[JsonObject]:
+        """Fresh trees of the pods bound to a node, by index."""

@@ -5,8 +5,10 @@
 adapters around that one function.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from cluster.api.jsontypes import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,20 @@ class User:
 
     name: str
     groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Further facts by key; only impersonation gives any (``Impersonate-Extra-<key>``)."""
+
+    def to_json(self) -> JsonObject:
+        """The UserInfo of authentication.k8s.io/v1."""
+        out: JsonObject = {"username": self.name}
+        if self.uid:
+            out["uid"] = self.uid
+        if self.groups:
+            out["groups"] = list(self.groups)
+        if self.extra:
+            out["extra"] = {key: list(values) for key, values in self.extra}
+        return out
 
 
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
@@ -23,8 +39,10 @@ ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 @dataclass(slots=True)
 class ApiRequest:
     """One request. `path` is decoded; `query` keeps the first value of each parameter; header
-    names are lower case or compared without case; `body` is already decompressed
-    and within the size limit."""
+    names are lower case or compared without case; `body` is already decompressed and within the
+    size limit. `impersonate` has the header lines that ask to act as somebody else (name in lower
+    case, value), as they were sent: a line may come several times, and the name of a group may
+    contain any character, so `headers` cannot hold them."""
 
     method: str
     path: str
@@ -32,6 +50,7 @@ class ApiRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     user: User = ANONYMOUS
+    impersonate: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(slots=True)

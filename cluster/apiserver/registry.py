@@ -17,6 +17,7 @@ from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import Resource
 from cluster.apiserver import deletion, tracking
 from cluster.apiserver.admission import Admission, AdmissionRequest, Operation
+from cluster.apiserver.authz import Authorizer, escalation
 from cluster.apiserver.authz.rbac import GROUP as RBAC_GROUP
 from cluster.apiserver.context import RequestContext
 from cluster.apiserver.deletion import Action, DeleteOptions
@@ -54,10 +55,10 @@ class Registry:
 
     def __init__(self, store: Store, clock: Clock, rng: Rng) -> None:
         self.store = store
-        self.on_rbac_change: Callable[[], None] = lambda: None
         self._clock = clock
         self._rng = rng
         self.admission = Admission(self)
+        self.authorizer = Authorizer(self)
 
     # --- Lookup, for admission and authorisation ---
 
@@ -67,6 +68,10 @@ class Registry:
 
     def list(self, resource: Resource, namespace: str = "") -> Iterable[JsonObject]:
         for record in self.store.list(resource.group_resource, namespace):
+            yield record.load()
+
+    def pods_on(self, node_name: str) -> Iterable[JsonObject]:
+        for record in self.store.list_on_node(NODE_INDEXED, node_name):
             yield record.load()
 
     # --- create ---
@@ -101,6 +106,8 @@ class Registry:
             Operation.CREATE, resource, namespace, meta.get("name", ""), ctx.user, new=tree
         )
         self.admission.mutate(request)
+        if resource.group == RBAC_GROUP:
+            escalation.check(request, self.authorizer)
         self._name(kind, namespace, meta)
         request.name = name = meta.get("name", "")
         kind.strategy.prepare_create(tree, ctx)
@@ -181,6 +188,8 @@ class Registry:
         self.admission.mutate(request := AdmissionRequest(
             Operation.UPDATE, resource, namespace, name, ctx.user, ctx.subresource, new, old
         ))  # fmt: skip
+        if resource.group == RBAC_GROUP:
+            escalation.check(request, self.authorizer)
         _check_version(kind, meta, old_meta, conditional)
         meta.pop("selfLink", None)
         for key in _FORCED:
@@ -302,10 +311,10 @@ class Registry:
         if pending.staged is None:
             return pending.written
         if kind.resource.group == RBAC_GROUP:
-            self.on_rbac_change()
+            self.authorizer.invalidate()
         await self._durable(pending.staged)
         if kind.resource.group == RBAC_GROUP:
-            self.on_rbac_change()
+            self.authorizer.invalidate()
         pending.written.json = pending.staged.record.json
         return pending.written
 

@@ -17,9 +17,9 @@ from cluster.api import errors, fields, kinds
 from cluster.api.batch import PATH as BATCH_PATH
 from cluster.api.errors import ApiError
 from cluster.api.jsontypes import JsonObject
-from cluster.apiserver import bootstrap, discovery, routing, served, watching
-from cluster.apiserver.authz import Attributes, Authorizer
-from cluster.apiserver.authz.attributes import refusal_text
+from cluster.apiserver import bootstrap, discovery, impersonation, routing, served, watching
+from cluster.apiserver.authz import Attributes, questions
+from cluster.apiserver.authz.attributes import refusal
 from cluster.apiserver.authz.authorizer import SUPERUSERS
 from cluster.apiserver.handlers import (
     batch,
@@ -35,7 +35,6 @@ from cluster.apiserver.handlers import (
 )
 from cluster.apiserver.handlers.health import ENDPOINTS, Health, version
 from cluster.apiserver.handlers.services import Call, Services, call
-from cluster.apiserver.impersonation import effective_user
 from cluster.apiserver.maintenance import Maintenance
 from cluster.apiserver.messages import ApiRequest, ApiResponse, WatchResponse
 from cluster.apiserver.metrics import Metrics
@@ -100,9 +99,8 @@ class ApiServer:
         pod_log_dir: Path | None = None,
     ) -> None:
         registry = Registry(store, clock, rng)
-        self._authorizer = Authorizer(registry)
-        registry.on_rbac_change = self._authorizer.invalidate
-        self.services = Services(store, clock, rng, registry, self._authorizer, pod_log_dir)
+        self._authorizer = registry.authorizer
+        self.services = Services(store, clock, rng, registry, pod_log_dir)
         self.server_address = server_address
         self._maintenance = Maintenance(registry, clock)
         self._stopping = False
@@ -149,9 +147,11 @@ class ApiServer:
 
     async def _answer(self, request: ApiRequest) -> Response:
         path = request.path
-        if "impersonate-user" in request.headers or "impersonate-group" in request.headers:
-            user = effective_user(request.user, request.headers, self._authorizer)
-            request = replace(request, user=user)
+        if request.impersonate and (wanted := impersonation.parse(request.impersonate)):
+            user = impersonation.effective_user(
+                wanted, questions.of_request(request), self._authorizer
+            )
+            request = replace(request, user=user, impersonate=())
         if path.startswith(("/api/", "/apis/")):
             try:
                 route = routing.parse(request.method, path, request.query)
@@ -169,7 +169,7 @@ class ApiServer:
         if self._stopping:
             raise errors.ServiceUnavailable("the server is shutting down")
         if SUPERUSERS not in request.user.groups:
-            self._authorize(request, route)
+            self._require(questions.of_route(request, route))
         kind = served.of(route.resource)
         response = await _handler(route)(call(self.services, request, route, kind))
         if kind.deprecation:
@@ -179,29 +179,10 @@ class ApiServer:
             response.headers = {**response.headers, "Warning": warning}
         return response
 
-    def _authorize(self, request: ApiRequest, route: Route) -> None:
-        name = route.name
-        selector = ""
-        if route.verb in ("list", "watch", "deletecollection"):
-            selector = request.query.get("fieldSelector", "")
-            if selector and not name:
-                name = fields.parse(selector).exact("metadata.name") or ""
-        resource = route.resource
-        attributes = Attributes(
-            user=request.user,
-            verb=route.verb,
-            group=resource.group,
-            version=resource.version,
-            resource=resource.plural,
-            subresource=route.subresource_name,
-            namespace=_authorized_namespace(route),
-            name=name,
-            field_selector=selector,
-        )
+    def _require(self, attributes: Attributes) -> None:
         decision = self._authorizer.authorize(attributes)
-        if decision.allowed:
-            return
-        raise errors.forbidden(resource, name, refusal_text(attributes, decision.reason))
+        if not decision.allowed:
+            raise refusal(attributes, decision.reason)
 
     # --- paths that are no resources ---
 
@@ -241,21 +222,8 @@ class ApiServer:
         return ApiResponse(200, found.body, found.content_type, headers)
 
     def _authorize_path(self, request: ApiRequest) -> None:
-        if SUPERUSERS in request.user.groups:
-            return
-        verb = request.method.lower()
-        attributes = Attributes(request.user, "get" if verb == "head" else verb, path=request.path)
-        if not self._authorizer.authorize(attributes).allowed:
-            raise errors.Forbidden(
-                f'forbidden: User "{request.user.name}" cannot {attributes.verb} path '
-                f'"{request.path}"',
-                details={},
-            )
-
-
-def _authorized_namespace(route: Route) -> str:
-    """A Namespace object counts as being in itself."""
-    return route.name if route.resource is kinds.NAMESPACES else route.namespace
+        if SUPERUSERS not in request.user.groups:
+            self._require(questions.of_path(request))
 
 
 def _handler(route: Route) -> _Handler:

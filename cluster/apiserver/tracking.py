@@ -6,14 +6,14 @@ tracked. They are the hot path (pod status, leases), and nobody applies against 
 
 from cluster.api import managedfields
 from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.authz.policy import FLEET_AGENTS
 from cluster.apiserver.context import RequestContext
+from cluster.apiserver.kubelets import FLEET_AGENTS, NODES_GROUP
 from cluster.apiserver.messages import User
 from cluster.apiserver.served import ServedKind
 from cluster.apiserver.strategies.base import keep
 
 _COMPONENTS = frozenset({"system:kube-controller-manager", "system:kube-scheduler"})
-_AGENTS = frozenset({"system:nodes", FLEET_AGENTS})
+_AGENTS = frozenset({NODES_GROUP, FLEET_AGENTS})
 
 
 def is_component(user: User) -> bool:

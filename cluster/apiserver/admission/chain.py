@@ -26,6 +26,7 @@ _MUTATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
     (Operation.CREATE, "pods/binding"): (topology_labels.copy_node_labels,),
 }
 _VALIDATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
+    (Operation.CREATE, "pods"): (pods.check_mirror_pod,),
     (Operation.CREATE, "priorityclasses.scheduling.k8s.io"): (priority.check_single_default,),
     (Operation.UPDATE, "priorityclasses.scheduling.k8s.io"): (priority.check_single_default,),
 }
@@ -45,7 +46,6 @@ class Admission:
 
     def validate(self, request: AdmissionRequest) -> None:
         """The plugins that only refuse; runs on the object as it would be stored."""
-        if "system:nodes" in request.user.groups:
-            node_restriction.check(request, self._lookup)
         for plugin in _VALIDATING.get((request.operation, request.target), ()):
             plugin(request, self._lookup)
+        node_restriction.check(request, self._lookup)

@@ -1,186 +1,122 @@
 """NodeRestriction: a kubelet may write its own node, its own pods and its own lease only.
 
-Source: spec api-machinery, section 20. Applies to users ``system:node:<name>`` in group
-``system:nodes``; all refusals are 403.
+Source: Kubernetes v1.36, plugin/pkg/admission/noderestriction/admission.go. Applies to kubelets and
+to fleet agents (`kubelets.acting`); all refusals are 403. Decision: it runs on the object as it
+would be stored, so an invalid object is refused with 422 before. Tokens need no rule: kubeherd
+issues none.
 """
 
-from collections.abc import Callable, Iterable
+import base64
+import binascii
+from collections.abc import Callable
 
-from cluster.api import kinds
-from cluster.api.errors import Forbidden
 from cluster.api.jsontypes import JsonObject
+from cluster.apiserver import kubelets
+from cluster.apiserver.admission import own_node, own_pods
 from cluster.apiserver.admission.request import AdmissionRequest, Operation
+from cluster.apiserver.kubelets import LEASE_NAMESPACE, NODE_USER_PREFIX, Kubelet
 from cluster.apiserver.lookup import Lookup
-from cluster.apiserver.messages import User
 
-NODE_USER_PREFIX = "system:node:"
-LEASE_NAMESPACE = "kube-node-lease"
-_MIRROR = "kubernetes.io/config.mirror"
-_ALLOWED_LABELS = frozenset({
-    "kubernetes.io/hostname", "topology.kubernetes.io/zone", "topology.kubernetes.io/region",
-    "failure-domain.beta.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region",
-    "node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type",
-    "kubernetes.io/os", "beta.kubernetes.io/os", "kubernetes.io/arch", "beta.kubernetes.io/arch",
+_SIGNERS = frozenset({
+    "kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet",
 })  # fmt: skip
-
-
-def node_name(user: User) -> str:
-    """The node whose identity `user` is, or an empty string."""
-    if "system:nodes" in user.groups and user.name.startswith(NODE_USER_PREFIX):
-        return user.name.removeprefix(NODE_USER_PREFIX)
-    return ""
+_REPORTED = ("capacity", "conditions", "allocatedResources", "allocatedResourceStatuses")
 
 
 def check(request: AdmissionRequest, lookup: Lookup) -> None:
     """Refuse what a kubelet may not do; no opinion about other users."""
-    node = node_name(request.user)
-    if not node:
+    kubelet = kubelets.acting(request.user)
+    if kubelet is None:
+        return
+    if kubelet.node == "":
         raise request.forbidden(f'could not determine node from user "{request.user.name}"')
-    rule = _RULES.get(request.target)
+    rule = _RULES.get(request.resource.group_resource)
     if rule is not None:
-        rule(request, node, lookup)
+        rule(request, kubelet, lookup)
 
 
-def _refuse(request: AdmissionRequest, node: str, why: str) -> Forbidden:
-    return request.forbidden(f'node "{node}" {why}')
-
-
-def _check_node(request: AdmissionRequest, node: str, lookup: Lookup) -> None:
-    if request.name != node:
-        raise _refuse(request, node, f'is not allowed to modify node "{request.name}"')
-    if request.new is None:
-        return
-    new_labels = request.new["metadata"].get("labels") or {}
-    if request.old is None:
-        forbidden = _forbidden_labels(new_labels)
-        if forbidden:
-            raise _refuse(
-                request,
-                node,
-                f"is not allowed to set the following labels: {', '.join(forbidden)}",
-            )
-        return
-    old_spec, new_spec = request.old.get("spec") or {}, request.new.get("spec") or {}
-    if (old_spec.get("taints") or []) != (new_spec.get("taints") or []):
-        raise _refuse(request, node, "is not allowed to modify taints")
-    if (request.old["metadata"].get("ownerReferences") or []) != (
-        request.new["metadata"].get("ownerReferences") or []
-    ):
-        raise _refuse(request, node, "is not allowed to modify ownerReferences")
-    old_labels = request.old["metadata"].get("labels") or {}
-    changed = [
-        key
-        for key in {**old_labels, **new_labels}
-        if old_labels.get(key) != new_labels.get(key) or (key in old_labels) != (key in new_labels)
-    ]
-    forbidden = _forbidden_labels(changed)
-    if forbidden:
-        raise _refuse(request, node, f"is not allowed to modify labels: {', '.join(forbidden)}")
-
-
-def _forbidden_labels(keys: Iterable[str]) -> list[str]:
-    return sorted(key for key in keys if not _label_allowed(key))
-
-
-def _label_allowed(key: str) -> bool:
-    domain = key.partition("/")[0] if "/" in key else ""
-    if _within(domain, "node-restriction.kubernetes.io"):
-        return False
-    if not (_within(domain, "kubernetes.io") or _within(domain, "k8s.io")):
-        return True
-    return (
-        key in _ALLOWED_LABELS
-        or _within(domain, "kubelet.kubernetes.io")
-        or _within(domain, "node.kubernetes.io")
-    )
-
-
-def _within(domain: str, parent: str) -> bool:
-    return domain == parent or domain.endswith("." + parent)
-
-
-def _check_pod(request: AdmissionRequest, node: str, lookup: Lookup) -> None:
-    if request.operation is Operation.CREATE:
-        _check_mirror_pod(request, node, lookup)
-    elif request.operation is Operation.DELETE:
-        if _node_of(request.old) != node:
-            raise _refuse(request, node, "can only delete pods with spec.nodeName set to itself")
-    else:
-        raise _refuse(request, node, "is not allowed to update pods")
-
-
-def _check_mirror_pod(request: AdmissionRequest, node: str, lookup: Lookup) -> None:
-    pod = request.new or {}
-    meta, spec = pod["metadata"], pod.get("spec") or {}
-    if _MIRROR not in (meta.get("annotations") or {}):
-        raise _refuse(request, node, "can only create mirror pods")
-    if spec.get("nodeName") != node:
-        raise _refuse(request, node, "can only create pods with spec.nodeName set to itself")
-    owners = meta.get("ownerReferences") or []
-    if len(owners) > 1:
-        raise _refuse(request, node, "can only create pods with a single owner reference")
-    if owners:
-        owner = owners[0]
-        if owner.get("apiVersion") != "v1" or owner.get("kind") != "Node":
-            raise _refuse(
-                request, node, "can only create pods with an owner reference set to itself"
-            )
-        if owner.get("name") != node or not owner.get("controller"):
-            raise _refuse(
-                request,
-                node,
-                "can only create pods with a controller owner reference set to itself",
-            )
-        if owner.get("blockOwnerDeletion"):
-            raise _refuse(request, node, "must not set blockOwnerDeletion on an owner reference")
-        stored = lookup.get(kinds.NODES, "", node)
-        if stored is None or stored["metadata"].get("uid") != owner.get("uid"):
-            raise _refuse(request, node, "UID mismatch in the owner reference")
-    if spec.get("serviceAccountName"):
-        raise _refuse(request, node, "can not create pods that reference a service account")
-    for volume in spec.get("volumes") or ():
-        for kind in ("secret", "configMap", "persistentVolumeClaim", "projected"):
-            if kind in volume:
-                raise _refuse(request, node, f"can not create pods that reference {kind.lower()}s")
-
-
-def _check_pod_status(request: AdmissionRequest, node: str, lookup: Lookup) -> None:
-    if _node_of(request.old) != node:
-        raise _refuse(
-            request, node, "can only update pod status for pods with spec.nodeName set to itself"
+def _check_claim(request: AdmissionRequest, kubelet: Kubelet, lookup: Lookup) -> None:
+    if request.subresource != "status":
+        raise request.forbidden("may only update PVC status")
+    if _but_reports(request.new or {}) != _but_reports(request.old or {}):
+        raise request.forbidden(
+            f"{kubelet.shown} is not allowed to update fields other than status.quantity and "
+            "status.conditions"
         )
-    old_labels = (request.old or {})["metadata"].get("labels") or {}
-    new_labels = (request.new or {})["metadata"].get("labels") or {}
-    if old_labels != new_labels:
-        raise _refuse(request, node, "cannot update labels through pod status")
 
 
-def _check_eviction(request: AdmissionRequest, node: str, lookup: Lookup) -> None:
-    pod = lookup.get(kinds.PODS, request.namespace, request.name)
-    if pod is not None and _node_of(pod) != node:
-        raise _refuse(request, node, "can only evict pods with spec.nodeName set to itself")
+def _but_reports(claim: JsonObject) -> JsonObject:
+    """A claim without what a kubelet reports about it, and without what counts for nothing."""
+    meta, status = dict(claim.get("metadata") or {}), dict(claim.get("status") or {})
+    for key in ("resourceVersion", "managedFields"):
+        meta.pop(key, None)
+    for key in _REPORTED:
+        status.pop(key, None)
+    meta, status = ({key: value for key, value in part.items() if value} for part in (meta, status))
+    return {**claim, "metadata": meta, "status": status}
 
 
-def _check_lease(request: AdmissionRequest, node: str, lookup: Lookup) -> None:
+def _check_lease(request: AdmissionRequest, kubelet: Kubelet, lookup: Lookup) -> None:
     if request.namespace != LEASE_NAMESPACE:
         raise request.forbidden(
             f'can only access leases in the "{LEASE_NAMESPACE}" system namespace'
         )
-    if request.name != node:
+    if not kubelet.owns(request.name):
         raise request.forbidden(
             "can only access node lease with the same name as the requesting node"
         )
 
 
-def _node_of(pod: JsonObject | None) -> str:
-    return str(((pod or {}).get("spec") or {}).get("nodeName", ""))
+def _check_csi_node(request: AdmissionRequest, kubelet: Kubelet, lookup: Lookup) -> None:
+    if not kubelet.owns(request.name):
+        raise request.forbidden("can only access CSINode with the same name as the requesting node")
 
 
-_RULES: dict[str, Callable[[AdmissionRequest, str, Lookup], None]] = {
-    "nodes": _check_node,
-    "nodes/status": _check_node,
-    "pods": _check_pod,
-    "pods/status": _check_pod_status,
-    "pods/eviction": _check_eviction,
+def _check_slice(request: AdmissionRequest, kubelet: Kubelet, lookup: Lookup) -> None:
+    """Updates are the authorizer's to judge: the name of the node cannot change."""
+    if request.operation is Operation.UPDATE:
+        return
+    deleting = request.operation is Operation.DELETE
+    tree = (request.old if deleting else request.new) or {}
+    if not kubelet.owns((tree.get("spec") or {}).get("nodeName", "")):
+        verb = "delete" if deleting else "create"
+        raise request.forbidden(
+            f"can only {verb} ResourceSlice with the same NodeName as the requesting node"
+        )
+
+
+def _check_signing_request(request: AdmissionRequest, kubelet: Kubelet, lookup: Lookup) -> None:
+    spec = (request.new or {}).get("spec") or {}
+    if request.operation is not Operation.CREATE or spec.get("signerName") not in _SIGNERS:
+        return
+    try:
+        name = _common_name(spec.get("request", ""))
+    except ValueError as error:
+        raise request.forbidden(f"unable to parse csr: {error}") from None
+    node = name.removeprefix(NODE_USER_PREFIX)
+    if node == name or not kubelet.owns(node):
+        own = kubelet.node or "<a node>"
+        raise request.forbidden(f"can only create a node CSR with CN={NODE_USER_PREFIX}{own}")
+
+
+def _common_name(encoded: str) -> str:
+    """The common name in a PEM request in base64, "" if it has none; ValueError if it is none."""
+    from cryptography import x509  # noqa: PLC0415 - half a second of imports, for a rare kind
+
+    try:
+        request = x509.load_pem_x509_csr(base64.b64decode(encoded, validate=True))
+    except binascii.Error as error:
+        raise ValueError(str(error)) from None
+    names = request.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(names[-1].value) if names else ""
+
+
+_RULES: dict[str, Callable[[AdmissionRequest, Kubelet, Lookup], None]] = {
+    "pods": own_pods.check,
+    "nodes": own_node.check,
+    "persistentvolumeclaims": _check_claim,
     "leases.coordination.k8s.io": _check_lease,
+    "csinodes.storage.k8s.io": _check_csi_node,
+    "resourceslices.resource.k8s.io": _check_slice,
+    "certificatesigningrequests.certificates.k8s.io": _check_signing_request,
 }

@@ -5,14 +5,15 @@ only fills in the name. kubeherd's pods are fake and mount nothing, so the accou
 yet and no token volume is projected.
 """
 
+from cluster.api import podreferences
 from cluster.api.jsontypes import JsonObject
 from cluster.apiserver.admission.request import AdmissionRequest
+from cluster.apiserver.kubelets import MIRROR_ANNOTATION
 from cluster.apiserver.lookup import Lookup
 
 _TOLERATION_S = 300
 _NOT_READY = "node.kubernetes.io/not-ready"
 _UNREACHABLE = "node.kubernetes.io/unreachable"
-_MIRROR = "kubernetes.io/config.mirror"
 
 
 def _spec(request: AdmissionRequest) -> JsonObject:
@@ -21,13 +22,30 @@ def _spec(request: AdmissionRequest) -> JsonObject:
 
 def set_service_account(request: AdmissionRequest, lookup: Lookup) -> None:
     """``default`` where a pod names no service account (mirror pods have none)."""
-    annotations = (request.new or {})["metadata"].get("annotations") or {}
-    if _MIRROR in annotations:
-        return
     spec = _spec(request)
-    if not spec.get("serviceAccountName"):
+    if not _is_mirror(request) and not spec.get("serviceAccountName"):
         spec["serviceAccountName"] = "default"
         spec["serviceAccount"] = "default"
+
+
+def check_mirror_pod(request: AdmissionRequest, lookup: Lookup) -> None:
+    """A mirror pod stands for a file on a node: it can use no account and no secret."""
+    if not _is_mirror(request):
+        return
+    pod = request.new or {}
+    if _spec(request).get("serviceAccountName"):
+        raise request.forbidden("a mirror pod may not reference service accounts")
+    if any(podreferences.secrets(pod)):
+        raise request.forbidden("a mirror pod may not reference secrets")
+    for volume in _spec(request).get("volumes") or ():
+        if any("serviceAccountToken" in one for one in podreferences.projections(volume)):
+            raise request.forbidden(
+                "a mirror pod may not use ServiceAccountToken volume projections"
+            )
+
+
+def _is_mirror(request: AdmissionRequest) -> bool:
+    return MIRROR_ANNOTATION in ((request.new or {})["metadata"].get("annotations") or {})
 
 
 def add_default_tolerations(request: AdmissionRequest, lookup: Lookup) -> None:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from cluster.api.errors import Forbidden
+from cluster.api.fields import EVERYTHING, FieldSelector
+from cluster.api.goformat import quoted
 from cluster.apiserver.messages import User
 
 
@@ -18,7 +21,7 @@ class Attributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
-    field_selector: str = ""
+    field_selector: FieldSelector = EVERYTHING
 
     @property
     def resource_path(self) -> str:
@@ -34,14 +37,34 @@ class Decision:
     reason: str = ""
 
 
-def refusal_text(attributes: Attributes, reason: str) -> str:
-    """``User "u" cannot get resource "pods" in API group "" in the namespace "x"[: reason]``."""
-    text = (
-        f'User "{attributes.user.name}" cannot {attributes.verb} resource '
-        f'"{attributes.resource_path}" in API group "{attributes.group}"'
+def refusal(attributes: Attributes, reason: str) -> Forbidden:
+    """403: ``pods "x" is forbidden: User "u" cannot get resource "pods" in API group "" in the
+    namespace "n"[: reason]`` (apiserver/pkg/endpoints/handlers/responsewriters/errors.go)."""
+    text = _text(attributes).translate(_NO_HTML)
+    if reason:
+        text += f": {reason}"
+    resource, group, name = attributes.resource, attributes.group, attributes.name
+    if not resource:
+        return Forbidden(f"forbidden: {text}", details={})
+    subject = f"{resource}.{group}" if group else resource
+    if name:
+        subject += f" {quoted(name)}"
+    details = {"name": name, "group": group, "kind": resource}
+    return Forbidden(
+        f"{subject} is forbidden: {text}",
+        details={key: value for key, value in details.items() if value},
     )
+
+
+_NO_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+"""A refusal shows what a stranger sent; it must not look like HTML."""
+
+
+def _text(attributes: Attributes) -> str:
+    who = f"User {quoted(attributes.user.name)} cannot {attributes.verb}"
+    if not attributes.resource:
+        return f"{who} path {quoted(attributes.path)}"
+    what = f"{who} resource {quoted(attributes.resource_path)} in API group"
     if attributes.namespace:
-        text += f' in the namespace "{attributes.namespace}"'
-    else:
-        text += " at the cluster scope"
-    return f"{text}: {reason}" if reason else text
+        return f"{what} {quoted(attributes.group)} in the namespace {quoted(attributes.namespace)}"
+    return f"{what} {quoted(attributes.group)} at the cluster scope"

@@ -1,20 +1,28 @@
 """The chain of authorizers, with a cache of the answers that only RBAC objects decide.
 
-Invariant: a cached answer is forgotten whenever a role or binding changes (`invalidate`). The Node
-authorizer's answers depend on pods and are never cached, except those that depend on nothing.
+Invariants: a cached answer is forgotten whenever a role or binding changes (`invalidate`). The Node
+authorizer's answers depend on pods and are never cached. The cache is bounded in bytes, for
+what a question contains is chosen by who asks; those who show no credentials cache nothing.
 """
 
-from collections.abc import Mapping
+from sys import getsizeof
 
 from cluster.apiserver.authz.attributes import Attributes, Decision
 from cluster.apiserver.authz.node import NodeAuthorizer
-from cluster.apiserver.authz.rbac import RbacAuthorizer, Rule
+from cluster.apiserver.authz.rbac import EVERYTHING, RbacAuthorizer, Rule
+from cluster.apiserver.kubelets import node_of
 from cluster.apiserver.lookup import Lookup
-from cluster.apiserver.messages import User
+from cluster.apiserver.messages import ANONYMOUS, User
 
 SUPERUSERS = "system:masters"
-_CACHE_LIMIT = 20_000
+CACHE_BYTES = 4 * 1024 * 1024
+_LONGEST_BYTES = 4096
+"""A question that takes more is answered anew each time."""
+_ENTRY_BYTES = 500
+"""What an entry takes besides its texts: tuples, the decision, the place in the table."""
 _ALLOWED = Decision(True)
+
+_Key = tuple[str, tuple[str, ...], str, str, str, str, str, str, str]
 
 
 class Authorizer:
@@ -23,72 +31,70 @@ class Authorizer:
     def __init__(self, lookup: Lookup) -> None:
         self._node = NodeAuthorizer(lookup)
         self._rbac = RbacAuthorizer(lookup)
-        self._cache: dict[Attributes, Decision] = {}
+        self._cache: dict[_Key, Decision] = {}
+        self._cached_bytes = 0
 
     def invalidate(self) -> None:
         """A role or binding changed."""
         self._rbac.invalidate()
-        self._cache.clear()
+        self._forget()
 
     def authorize(self, attributes: Attributes) -> Decision:
         """Allowed if any authorizer allows; the reasons of the others are joined."""
         user = attributes.user
         if SUPERUSERS in user.groups:
             return _ALLOWED
-        cached = self._cache.get(attributes)
+        key = (
+            user.name, user.groups, attributes.verb, attributes.group, attributes.resource,
+            attributes.subresource, attributes.namespace,
+            attributes.name if self._rbac.minds_name(attributes) else "", attributes.path,
+        )  # fmt: skip
+        cached = self._cache.get(key)
         if cached is not None:
             return cached
-        reasons: list[str] = []
-        cacheable = True
-        if "system:nodes" in user.groups:
-            answer = self._node.authorize(attributes)
-            cacheable = answer.cacheable
-            decision = answer.decision
-            if decision.allowed:
-                return self._remember(attributes, decision) if cacheable else decision
-            if decision.reason:
-                reasons.append(decision.reason)
-        decision = self._rbac.authorize(attributes)
-        if not decision.allowed:
-            if decision.reason:
-                reasons.append(decision.reason)
-            decision = Decision(False, ", ".join(reasons))
-        return self._remember(attributes, decision) if cacheable else decision
+        decision = self.decide(attributes)
+        if user.name != ANONYMOUS.name and node_of(user) is None:
+            self._remember(key, decision)
+        return decision
+
+    def decide(self, attributes: Attributes) -> Decision:
+        """As `authorize`, worked out anew and not kept: for questions that are no requests."""
+        user = attributes.user
+        if SUPERUSERS in user.groups:
+            return _ALLOWED
+        by_node = self._node.authorize(attributes)
+        if by_node.allowed:
+            return by_node
+        by_roles = self._rbac.authorize(attributes)
+        if by_roles.allowed or not by_node.reason:
+            return by_roles
+        reasons = (by_node.reason, by_roles.reason)
+        return Decision(False, ", ".join(reason for reason in reasons if reason))
 
     def rules(self, user: User, namespace: str) -> list[Rule]:
         """All RBAC rules that apply to a user in a namespace (SelfSubjectRulesReview)."""
         if SUPERUSERS in user.groups:
-            return [
-                Rule(("*",), ("*",), ("*",), (), ()),
-                Rule(("*",), (), (), (), ("*",)),
-            ]
+            return list(EVERYTHING)
         return self._rbac.rules(user, namespace)
 
-    def _remember(self, attributes: Attributes, decision: Decision) -> Decision:
-        if len(self._cache) >= _CACHE_LIMIT:
-            self._cache.clear()
-        self._cache[attributes] = decision
-        return decision
+    def role_rules(self, kind: str, namespace: str, name: str) -> tuple[Rule, ...] | None:
+        """The rules of a Role or ClusterRole (aggregated ones resolved), None if there is none."""
+        return self._rbac.role_rules(kind, namespace, name)
+
+    def _remember(self, key: _Key, decision: Decision) -> None:
+        size_bytes = _size_bytes(key)
+        if size_bytes > _LONGEST_BYTES:
+            return
+        if self._cached_bytes + size_bytes > CACHE_BYTES:
+            self._forget()
+        self._cache[key] = decision
+        self._cached_bytes += size_bytes
+
+    def _forget(self) -> None:
+        self._cache.clear()
+        self._cached_bytes = 0
 
 
-def attributes_from_spec(user: User, spec: Mapping[str, object]) -> Attributes:
-    """The question of an access review: ``resourceAttributes`` or ``nonResourceAttributes``."""
-    resource = spec.get("resourceAttributes")
-    if isinstance(resource, Mapping):
-        selector = resource.get("fieldSelector")
-        raw = selector.get("rawSelector", "") if isinstance(selector, Mapping) else ""
-        return Attributes(
-            user=user,
-            verb=str(resource.get("verb", "")),
-            group=str(resource.get("group", "")),
-            version=str(resource.get("version", "")),
-            resource=str(resource.get("resource", "")),
-            subresource=str(resource.get("subresource", "")),
-            namespace=str(resource.get("namespace", "")),
-            name=str(resource.get("name", "")),
-            field_selector=str(raw),
-        )
-    path = spec.get("nonResourceAttributes")
-    if not isinstance(path, Mapping):
-        path = {}
-    return Attributes(user=user, verb=str(path.get("verb", "")), path=str(path.get("path", "")))
+def _size_bytes(key: _Key) -> int:
+    name, groups, *rest = key
+    return _ENTRY_BYTES + sum(map(getsizeof, (name, groups, *groups, *rest)))

@@ -1,205 +1,228 @@
 """The Node authorizer: what the identity of a kubelet may read and write.
 
-Source: spec api-machinery, section 20, "Node identity". Which secret, config map or claim belongs
-to a node follows from the pods bound to it, so those answers are computed from pods each time.
+Source: Kubernetes v1.36, plugin/pkg/auth/authorizer/node/node_authorizer.go and the rules for nodes
+in .../rbac/bootstrappolicy/policy.go, with the feature gates at their defaults. What it cannot know
+(the content of a write) is left to NodeRestriction. Its answers depend on pods: never cached.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from cluster.api import kinds
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.admission.node_restriction import LEASE_NAMESPACE, node_name
+from cluster.apiserver.authz import relations
 from cluster.apiserver.authz.attributes import Attributes, Decision
+from cluster.apiserver.authz.relations import Related
+from cluster.apiserver.kubelets import LEASE_NAMESPACE, node_of
 from cluster.apiserver.lookup import Lookup
 
 _READ = frozenset({"get", "list", "watch"})
+_WRITE = frozenset({"create", "update", "patch"})
 _STATIC: dict[tuple[str, str], frozenset[str]] = {
-    ("", "events"): frozenset({"create", "update", "patch"}),
-    ("events.k8s.io", "events"): frozenset({"create", "update", "patch"}),
+    ("", "events"): _WRITE,
+    ("events.k8s.io", "events"): _WRITE,
     ("", "services"): _READ,
     ("", "endpoints"): frozenset({"get"}),
     ("storage.k8s.io", "csidrivers"): _READ,
     ("node.k8s.io", "runtimeclasses"): _READ,
-    ("storage.k8s.io", "volumeattachments"): frozenset({"get"}),
     ("certificates.k8s.io", "certificatesigningrequests"): _READ | {"create"},
     ("authentication.k8s.io", "tokenreviews"): frozenset({"create"}),
     ("authorization.k8s.io", "subjectaccessreviews"): frozenset({"create"}),
     ("authorization.k8s.io", "localsubjectaccessreviews"): frozenset({"create"}),
-    ("", "nodes/status"): frozenset({"update", "patch"}),
-    ("", "pods/status"): frozenset({"update", "patch"}),
-    ("", "pods/eviction"): frozenset({"create"}),
 }
-_REFERENCED = frozenset({"secrets", "configmaps", "persistentvolumeclaims", "persistentvolumes"})
+"""Allowed to every kubelet, by group and resource (with subresource)."""
+_OWN_VERBS = frozenset({"get", "create", "update", "patch", "delete"})
+_SELECTED_VERBS = frozenset({"list", "watch", "deletecollection"})
 
-
-@dataclass(frozen=True, slots=True)
-class NodeAnswer:
-    """`cacheable` when the answer depends on nothing but the question."""
-
-    decision: Decision
-    cacheable: bool
-
-
-_ALLOW = NodeAnswer(Decision(True), False)
-_NO_OPINION = NodeAnswer(Decision(False), True)
-
-
-def _no(reason: str, *, cacheable: bool = True) -> NodeAnswer:
-    return NodeAnswer(Decision(False, reason), cacheable)
+_ALLOWED = Decision(True)
+_NO_OPINION = Decision(False)
+_UNNAMED = Decision(False, "No Object name found")
 
 
 class NodeAuthorizer:
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
 
-    def authorize(self, attributes: Attributes) -> NodeAnswer:
+    def authorize(self, attributes: Attributes) -> Decision:
         """Allowed, or no opinion (with a reason where Kubernetes gives one)."""
-        if attributes.path:
+        node = node_of(attributes.user)
+        if node is None or attributes.path:
             return _NO_OPINION
-        node = node_name(attributes.user)
         if not node:
-            return _no(f'unknown node for user "{attributes.user.name}"')
-        verbs = _STATIC.get((attributes.group, attributes.resource_path))
-        if verbs is not None:
-            return _ALLOW if attributes.verb in verbs else _NO_OPINION
-        key = (attributes.group, attributes.resource_path)
-        if key == ("", "nodes"):
-            return _node(attributes, node)
-        if key == ("coordination.k8s.io", "leases"):
-            return _lease(attributes, node)
-        if key == ("storage.k8s.io", "csinodes"):
-            return _own(attributes, node, {"get", "create", "update", "patch", "delete"})
-        if key == ("", "pods"):
-            return self._pod(attributes, node)
-        if key == ("", "serviceaccounts/token"):
-            return self._token(attributes, node)
-        if attributes.group == "" and attributes.resource in _REFERENCED:
-            return self._referenced(attributes, node)
+            return Decision(False, f'unknown node for user "{attributes.user.name}"')
+        rule = _RULES.get((attributes.group, attributes.resource))
+        if rule is not None:
+            return rule(attributes, node, self._lookup)
+        verbs = _STATIC.get((attributes.group, attributes.resource_path), ())
+        return _ALLOWED if attributes.verb in verbs else _NO_OPINION
+
+
+_Rule = Callable[[Attributes, str, Lookup], Decision]
+
+
+def _related(related: Related, attributes: Attributes, node: str, lookup: Lookup) -> Decision:
+    if not attributes.name:
+        return _UNNAMED
+    if related(lookup, node, attributes.namespace, attributes.name):
+        return _ALLOWED
+    return Decision(False, f"no relationship found between node '{node}' and this object")
+
+
+def _get(related: Related) -> _Rule:
+    """One object at a time, if it belongs to the node."""
+
+    def rule(attributes: Attributes, node: str, lookup: Lookup) -> Decision:
+        if attributes.verb != "get":
+            return Decision(False, "can only get individual resources of this type")
+        if attributes.subresource:
+            return Decision(False, "cannot get subresource")
+        return _related(related, attributes, node, lookup)
+
+    return rule
+
+
+def _read(related: Related) -> _Rule:
+    """Also lists and watches of one named object, for the kubelet's caches."""
+
+    def rule(attributes: Attributes, node: str, lookup: Lookup) -> Decision:
+        if attributes.verb not in _READ:
+            return Decision(False, "can only read resources of this type")
+        if attributes.subresource:
+            return Decision(False, "cannot read subresource")
+        if not attributes.namespace:
+            return Decision(False, "can only read namespaced object of this type")
+        return _related(related, attributes, node, lookup)
+
+    return rule
+
+
+def _claim(attributes: Attributes, node: str, lookup: Lookup) -> Decision:
+    if attributes.subresource != "status":
+        return _GET_CLAIM(attributes, node, lookup)
+    if attributes.verb not in ("update", "patch"):
+        return Decision(False, "can only get/update/patch this type")
+    return _related(relations.claim, attributes, node, lookup)
+
+
+def _service_account(attributes: Attributes, node: str, lookup: Lookup) -> Decision:
+    if attributes.verb == "get" and not attributes.subresource:
+        return _READ_ACCOUNT(attributes, node, lookup)
+    if attributes.verb != "create" or not attributes.name:
+        return Decision(False, "can only create tokens for individual service accounts")
+    if attributes.subresource != "token":
+        return Decision(False, "can only create token subresource of serviceaccount")
+    return _related(relations.service_account, attributes, node, lookup)
+
+
+_GET_CLAIM = _get(relations.claim)
+_READ_ACCOUNT = _read(relations.service_account)
+
+
+def _node(attributes: Attributes, node: str, lookup: Lookup) -> Decision:
+    verb, name = attributes.verb, attributes.name
+    if attributes.subresource == "status":
+        return _ALLOWED if verb in ("update", "patch") else _NO_OPINION
+    if attributes.subresource:
         return _NO_OPINION
-
-    def _pod(self, attributes: Attributes, node: str) -> NodeAnswer:
-        verb = attributes.verb
-        if verb in ("create", "delete"):
-            return _ALLOW
-        if verb not in _READ:
-            return _NO_OPINION
-        if verb in ("list", "watch") and _selects_node(attributes.field_selector, node):
-            return _ALLOW
-        if not attributes.name:
-            return _no("can only list/watch pods with spec.nodeName field selector")
-        pod = self._lookup.get(kinds.PODS, attributes.namespace, attributes.name)
-        if pod is None or (pod.get("spec") or {}).get("nodeName") != node:
-            return _unrelated(node)
-        return NodeAnswer(Decision(True), cacheable=False)
-
-    def _token(self, attributes: Attributes, node: str) -> NodeAnswer:
-        if attributes.verb != "create":
-            return _NO_OPINION
-        for pod in self._pods_of(node, attributes.namespace):
-            if (pod.get("spec") or {}).get("serviceAccountName") == attributes.name:
-                return NodeAnswer(Decision(True), cacheable=False)
-        return _unrelated(node)
-
-    def _referenced(self, attributes: Attributes, node: str) -> NodeAnswer:
-        if attributes.verb not in _READ or attributes.subresource:
-            return _no("can only read resources of this type")
-        if not attributes.name:
-            return _no("No Object name found")
-        if attributes.resource == "persistentvolumes":
-            claims = kinds.resource("", "v1", "persistentvolumeclaims")
-            names = {
-                (claim["metadata"]["namespace"], claim["metadata"]["name"])
-                for claim in self._lookup.list(claims)
-                if (claim.get("spec") or {}).get("volumeName") == attributes.name
-            }
-            related = any(
-                (pod["metadata"]["namespace"], name) in names
-                for pod in self._pods_of(node, "")
-                for name in _references(pod, "persistentvolumeclaims")
-            )
-        else:
-            related = any(
-                attributes.name in _references(pod, attributes.resource)
-                for pod in self._pods_of(node, attributes.namespace)
-            )
-        return NodeAnswer(Decision(True), cacheable=False) if related else _unrelated(node)
-
-    def _pods_of(self, node: str, namespace: str) -> Iterable[JsonObject]:
-        for pod in self._lookup.list(kinds.PODS, namespace):
-            if (pod.get("spec") or {}).get("nodeName") == node:
-                yield pod
+    if verb in _WRITE:
+        return _ALLOWED
+    if verb not in _READ:
+        return _NO_OPINION
+    if name == node:
+        return _ALLOWED
+    what = f"'{name}'" if name else "all nodes"
+    return Decision(False, f"node '{node}' cannot read {what}, only its own Node object")
 
 
-def _unrelated(node: str) -> NodeAnswer:
-    return _no(f"no relationship found between node '{node}' and this object", cacheable=False)
-
-
-def _node(attributes: Attributes, node: str) -> NodeAnswer:
+def _pod(attributes: Attributes, node: str, lookup: Lookup) -> Decision:
     verb = attributes.verb
-    if verb in ("create", "update", "patch"):
-        return _ALLOW
-    if verb in _READ:
-        if attributes.name == node:
-            return _ALLOW
-        return _no(f"node '{node}' cannot read all nodes, only its own Node object")
-    return _NO_OPINION
+    match attributes.subresource:
+        case "":
+            return _whole_pod(attributes, node, lookup)
+        case "status":
+            return _ALLOWED if verb in ("update", "patch") else _NO_OPINION
+        case "eviction":
+            return _ALLOWED if verb == "create" else _NO_OPINION
+        case _:
+            return _NO_OPINION
 
 
-def _lease(attributes: Attributes, node: str) -> NodeAnswer:
-    if attributes.namespace != LEASE_NAMESPACE:
-        return _no(f'can only access leases in the "{LEASE_NAMESPACE}" system namespace')
-    if attributes.verb not in ("get", "create", "update", "patch", "delete"):
-        return _no("can only get, create, update, patch, or delete a node lease")
-    if attributes.verb != "create" and attributes.name != node:
-        return _no("can only access node lease with the same name as the requesting node")
-    return _ALLOW
-
-
-def _own(attributes: Attributes, node: str, verbs: set[str]) -> NodeAnswer:
-    if attributes.verb not in verbs:
+def _whole_pod(attributes: Attributes, node: str, lookup: Lookup) -> Decision:
+    verb = attributes.verb
+    if verb in ("create", "delete"):
+        return _ALLOWED
+    if verb not in _READ:
         return _NO_OPINION
+    if verb != "get" and _selects(attributes, node):
+        return _ALLOWED
+    if verb == "get" or attributes.name:
+        return _related(relations.pod, attributes, node, lookup)
+    return Decision(False, "can only list/watch pods with spec.nodeName field selector")
+
+
+def _lease(attributes: Attributes, node: str, lookup: Lookup) -> Decision:
+    if attributes.verb not in _OWN_VERBS:
+        return Decision(False, "can only get, create, update, patch, or delete a node lease")
+    if attributes.namespace != LEASE_NAMESPACE:
+        return Decision(
+            False, f'can only access leases in the "{LEASE_NAMESPACE}" system namespace'
+        )
     if attributes.verb != "create" and attributes.name != node:
-        return _no("can only access CSINode with the same name as the requesting node")
-    return _ALLOW
+        return Decision(
+            False, "can only access node lease with the same name as the requesting node"
+        )
+    return _ALLOWED
 
 
-def _selects_node(field_selector: str, node: str) -> bool:
-    wanted = (f"spec.nodeName={node}", f"spec.nodeName=={node}")
-    return any(part.strip() in wanted for part in field_selector.split(","))
+def _csi_node(attributes: Attributes, node: str, lookup: Lookup) -> Decision:
+    if attributes.verb not in _OWN_VERBS:
+        return Decision(False, "can only get, create, update, patch, or delete a CSINode")
+    if attributes.subresource:
+        return Decision(False, "cannot authorize CSINode subresources")
+    if attributes.verb != "create" and attributes.name != node:
+        return Decision(False, "can only access CSINode with the same name as the requesting node")
+    return _ALLOWED
 
 
-def _references(pod: JsonObject, resource: str) -> set[str]:
-    """Names of the secrets, config maps or claims that a pod refers to."""
-    spec = pod.get("spec") or {}
-    found: set[str] = set()
-    volume_keys = {
-        "secrets": ("secret", "secretName"),
-        "configmaps": ("configMap", "name"),
-        "persistentvolumeclaims": ("persistentVolumeClaim", "claimName"),
-    }
-    kind, name_key = volume_keys[resource]
-    for volume in spec.get("volumes") or ():
-        sources = [volume, *((volume.get("projected") or {}).get("sources") or ())]
-        for source in sources:
-            entry = source.get(kind) or {}
-            found.add(entry.get(name_key) or entry.get("name", ""))
-    if resource == "secrets":
-        found.update(ref.get("name", "") for ref in spec.get("imagePullSecrets") or ())
-    for group in ("initContainers", "containers", "ephemeralContainers"):
-        for container in spec.get(group) or ():
-            found.update(_environment(container, resource))
-    found.discard("")
-    return found
-
-
-def _environment(container: JsonObject, resource: str) -> Iterable[str]:
-    ref_key, from_key = (
-        ("secretKeyRef", "secretRef")
-        if resource == "secrets"
-        else ("configMapKeyRef", "configMapRef")
+def _resource_slice(attributes: Attributes, node: str, lookup: Lookup) -> Decision:
+    verb = attributes.verb
+    if attributes.subresource:
+        return Decision(False, "cannot authorize ResourceSlice subresources")
+    if verb == "create":
+        return _ALLOWED
+    if verb in _OWN_VERBS:
+        return _related(relations.resource_slice, attributes, node, lookup)
+    if verb not in _SELECTED_VERBS:
+        return Decision(
+            False,
+            "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, "
+            "update, patch, delete, deletecollection",
+        )
+    if _selects(attributes, node):
+        return _ALLOWED
+    return Decision(
+        False,
+        "can only list/watch/deletecollection resourceslices with nodeName field selector",
     )
-    for entry in container.get("env") or ():
-        yield ((entry.get("valueFrom") or {}).get(ref_key) or {}).get("name", "")
-    for entry in container.get("envFrom") or ():
-        yield (entry.get(from_key) or {}).get("name", "")
+
+
+def _selects(attributes: Attributes, node: str) -> bool:
+    """Whether the field selector leaves nothing but objects of the node."""
+    return any(
+        one.field == "spec.nodeName" and one.value == node and not one.negated
+        for one in attributes.field_selector.requirements
+    )
+
+
+_RULES: dict[tuple[str, str], _Rule] = {
+    ("", "secrets"): _read(relations.secret),
+    ("", "configmaps"): _read(relations.config_map),
+    ("", "persistentvolumeclaims"): _claim,
+    ("", "persistentvolumes"): _get(relations.volume),
+    ("resource.k8s.io", "resourceclaims"): _get(relations.resource_claim),
+    ("storage.k8s.io", "volumeattachments"): _get(relations.attachment),
+    ("", "serviceaccounts"): _service_account,
+    ("coordination.k8s.io", "leases"): _lease,
+    ("storage.k8s.io", "csinodes"): _csi_node,
+    ("resource.k8s.io", "resourceslices"): _resource_slice,
+    ("", "nodes"): _node,
+    ("", "pods"): _pod,
+}
+"""What follows from more than the verb, by group and resource."""

@@ -6,10 +6,12 @@ many nodes, and ``admin``, ``edit`` and ``view`` written out instead of aggregat
 """
 
 from cluster.api.jsontypes import JsonObject
+from cluster.apiserver.kubelets import FLEET_AGENTS, LEASE_NAMESPACE
 
 _READ = ("get", "list", "watch")
 _WRITE = ("create", "delete", "deletecollection", "patch", "update")
 _ALL = (*_READ, *_WRITE)
+_RBAC = "rbac.authorization.k8s.io"
 _META: JsonObject = {
     "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
     "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
@@ -73,9 +75,6 @@ _REVIEWS = [
     _rule(("create",), ("authorization.k8s.io",), ("subjectaccessreviews",)),
 ]
 _LEADER = _rule(("create", "get", "update", "list", "watch"), ("coordination.k8s.io",), ("leases",))
-FLEET_AGENTS = "kubeherd:fleet-agents"
-"""The group of agent processes with many nodes each. Kubernetes has no such thing: its Node
-authorizer knows one node per identity, so RBAC allows them what kubelets need, on any node."""
 
 _CLUSTER_ROLES: dict[str, list[JsonObject]] = {
     "cluster-admin": [
@@ -110,7 +109,6 @@ _CLUSTER_ROLES: dict[str, list[JsonObject]] = {
         _rule(("create", "get", "list", "patch", "update", "watch"), ("",), ("nodes",)),
         _rule(("patch", "update"), ("",), ("nodes/status", "pods/status")),
         _rule(("delete", *_READ), ("",), ("pods",)),
-        _rule(("create", "get", "update"), ("coordination.k8s.io",), ("leases",)),
     ],
     "system:kube-scheduler": [
         _EVENTS,
@@ -159,15 +157,22 @@ _BINDINGS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
+_ROLES: dict[tuple[str, str], list[JsonObject]] = {
+    (LEASE_NAMESPACE, FLEET_AGENTS): [
+        _rule(("create", "get", "update"), ("coordination.k8s.io",), ("leases",))
+    ],
+}
+"""Roles by namespace and name."""
+_ROLE_BINDINGS: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
+    (LEASE_NAMESPACE, FLEET_AGENTS): (("Group", FLEET_AGENTS),),
+}
+"""To the role of the same name, by namespace and name."""
+
+
 def cluster_roles() -> list[JsonObject]:
     """The ClusterRoles to create where they are missing."""
     return [
-        {
-            "kind": "ClusterRole",
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "metadata": {"name": name, **_META},
-            "rules": rules,
-        }
+        {"metadata": {"name": name, **_META}, "rules": rules}
         for name, rules in _CLUSTER_ROLES.items()
     ]
 
@@ -175,19 +180,34 @@ def cluster_roles() -> list[JsonObject]:
 def cluster_role_bindings() -> list[JsonObject]:
     """The ClusterRoleBindings to create where they are missing."""
     return [
-        {
-            "kind": "ClusterRoleBinding",
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "metadata": {"name": name, **_META},
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "ClusterRole",
-                "name": name,
-            },
-            "subjects": [
-                {"kind": kind, "apiGroup": "rbac.authorization.k8s.io", "name": subject}
-                for kind, subject in subjects
-            ],
-        }
+        {"metadata": {"name": name, **_META}, **_binding("ClusterRole", name, subjects)}
         for name, subjects in _BINDINGS.items()
     ]
+
+
+def roles() -> list[JsonObject]:
+    """The Roles to create where they are missing."""
+    return [
+        {"metadata": {"name": name, "namespace": namespace, **_META}, "rules": rules}
+        for (namespace, name), rules in _ROLES.items()
+    ]
+
+
+def role_bindings() -> list[JsonObject]:
+    """The RoleBindings to create where they are missing."""
+    return [
+        {
+            "metadata": {"name": name, "namespace": namespace, **_META},
+            **_binding("Role", name, subjects),
+        }
+        for (namespace, name), subjects in _ROLE_BINDINGS.items()
+    ]
+
+
+def _binding(kind: str, name: str, subjects: tuple[tuple[str, str], ...]) -> JsonObject:
+    return {
+        "roleRef": {"apiGroup": _RBAC, "kind": kind, "name": name},
+        "subjects": [
+            {"kind": kind, "apiGroup": _RBAC, "name": subject} for kind, subject in subjects
+        ],
+    }

@@ -57,10 +57,14 @@ class Rule:
         return {key: list(values) for key, values in named.items() if values}
 
 
+EVERYTHING = (Rule(("*",), ("*",), ("*",), (), ()), Rule(("*",), (), (), (), ("*",)))
+"""What ``cluster-admin`` allows."""
+
+
 def _url_matches(pattern: str, path: str) -> bool:
     if pattern == "*" or pattern == path:
         return True
-    return pattern.endswith("*") and path.startswith(pattern[:-1])
+    return pattern.endswith("*") and path.startswith(pattern.rstrip("*"))
 
 
 def rule_from_json(tree: JsonObject) -> Rule:
@@ -82,13 +86,31 @@ class _Grant:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """All roles and bindings. `named`: the resources of rules that hold for some names only."""
+
+    grants: dict[tuple[str, str], list[_Grant]]
+    roles: dict[tuple[str, str, str], tuple[Rule, ...]]
+    named: frozenset[str]
+
+
 class RbacAuthorizer:
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
-        self._by_subject: dict[tuple[str, str], list[_Grant]] | None = None
+        self._made: _Compiled | None = None
 
     def invalidate(self) -> None:
-        self._by_subject = None
+        self._made = None
+
+    def minds_name(self, attributes: Attributes) -> bool:
+        """Whether any rule could answer otherwise for another name."""
+        named = self._compiled().named
+        return bool(named) and (
+            "*" in named
+            or attributes.resource_path in named
+            or f"*/{attributes.subresource}" in named
+        )
 
     def authorize(self, attributes: Attributes) -> Decision:
         """Allowed by the first rule of a binding of the user or one of its groups."""
@@ -108,21 +130,44 @@ class RbacAuthorizer:
                 found.update(dict.fromkeys(grant.rules))
         return list(found)
 
+    def role_rules(self, kind: str, namespace: str, name: str) -> tuple[Rule, ...] | None:
+        """The rules of a Role or ClusterRole, None if it does not exist."""
+        return self._compiled().roles.get(_role_key(kind, namespace, name))
+
+    def _compiled(self) -> _Compiled:
+        if self._made is None:
+            self._made = _compile(self._lookup)
+        return self._made
+
     def _grants(self, user: User) -> Iterable[_Grant]:
-        by_subject = self._by_subject
-        if by_subject is None:
-            by_subject = self._by_subject = _compile(self._lookup)
+        by_subject = self._compiled().grants
         yield from by_subject.get(("User", user.name), ())
         for group in user.groups:
             yield from by_subject.get(("Group", group), ())
 
 
-def _compile(lookup: Lookup) -> dict[tuple[str, str], list[_Grant]]:
-    cluster_roles = _cluster_roles(list(lookup.list(CLUSTER_ROLES)))
-    roles = {
-        (role["metadata"]["namespace"], role["metadata"]["name"]): _rules(role)
-        for role in lookup.list(ROLES)
+def _role_key(kind: str, namespace: str, name: str) -> tuple[str, str, str]:
+    return (kind, "" if kind == "ClusterRole" else namespace, name)
+
+
+def _compile(lookup: Lookup) -> _Compiled:
+    roles = _cluster_roles(list(lookup.list(CLUSTER_ROLES)))
+    for role in lookup.list(ROLES):
+        meta = role["metadata"]
+        roles[_role_key("Role", meta["namespace"], meta["name"])] = _rules(role)
+    named = {
+        resource
+        for rules in roles.values()
+        for rule in rules
+        if rule.names
+        for resource in rule.resources
     }
+    return _Compiled(_compile_grants(lookup, roles), roles, frozenset(named))
+
+
+def _compile_grants(
+    lookup: Lookup, roles: dict[tuple[str, str, str], tuple[Rule, ...]]
+) -> dict[tuple[str, str], list[_Grant]]:
     by_subject: dict[tuple[str, str], list[_Grant]] = {}
     for resource in (CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS):
         for binding in lookup.list(resource):
@@ -130,11 +175,7 @@ def _compile(lookup: Lookup) -> dict[tuple[str, str], list[_Grant]]:
             namespace = meta.get("namespace", "")
             ref = binding.get("roleRef") or {}
             name = ref.get("name", "")
-            rules = (
-                cluster_roles.get(name)
-                if ref.get("kind") == "ClusterRole"
-                else roles.get((namespace, name))
-            )
+            rules = roles.get(_role_key(ref.get("kind", ""), namespace, name))
             if not rules:
                 continue
             for subject in binding.get("subjects") or ():
@@ -157,6 +198,8 @@ def _full_name(meta: JsonObject) -> str:
 def _subject_key(subject: JsonObject, namespace: str) -> tuple[str, str]:
     if subject.get("kind") == "ServiceAccount":
         home = subject.get("namespace") or namespace
+        if not home:
+            return "", ""  # nobody: validation refuses it, older stores may hold it
         return "User", f"system:serviceaccount:{home}:{subject.get('name', '')}"
     return str(subject.get("kind", "")), str(subject.get("name", ""))
 
@@ -172,9 +215,9 @@ def _rules(role: JsonObject) -> tuple[Rule, ...]:
     return tuple(rule_from_json(rule) for rule in role.get("rules") or ())
 
 
-def _cluster_roles(roles: list[JsonObject]) -> dict[str, tuple[Rule, ...]]:
-    """Rules by name; an aggregated role has the rules of the roles that its selectors match."""
-    own = {role["metadata"]["name"]: _rules(role) for role in roles}
+def _cluster_roles(roles: list[JsonObject]) -> dict[tuple[str, str, str], tuple[Rule, ...]]:
+    """The rules; an aggregated role has those of the roles that its selectors match."""
+    own = {_cluster_role_key(role): _rules(role) for role in roles}
     for role in roles:
         selectors = (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()
         collected: dict[Rule, None] = {}
@@ -184,5 +227,9 @@ def _cluster_roles(roles: list[JsonObject]) -> dict[str, tuple[Rule, ...]]:
                 if selector.matches(other["metadata"].get("labels") or {}):
                     collected.update(dict.fromkeys(_rules(other)))
         if selectors:
-            own[role["metadata"]["name"]] = tuple(collected)
+            own[_cluster_role_key(role)] = tuple(collected)
     return own
+
+
+def _cluster_role_key(role: JsonObject) -> tuple[str, str, str]:
+    return _role_key("ClusterRole", "", role["metadata"]["name"])

@@ -190,6 +190,7 @@ class _Apply:
         return self._merge(old)
 
     def create(self) -> JsonObject:
+        self._call.check_create()
         return self._merge(None)
 
     def _merge(self, old: JsonObject | None) -> JsonObject:

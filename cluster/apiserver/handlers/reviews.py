@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from cluster.api import errors
 from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.authz.authorizer import attributes_from_spec
+from cluster.apiserver.authz import questions
 from cluster.apiserver.handlers.services import Call
 from cluster.apiserver.messages import ApiResponse, User
 from cluster.apiserver.responses import tree_response
@@ -47,7 +47,7 @@ async def subject_access(call: Call) -> ApiResponse:
 
 
 def _decide(call: Call, user: User, spec: JsonObject) -> JsonObject:
-    decision = call.services.authorizer.authorize(attributes_from_spec(user, spec))
+    decision = call.services.registry.authorizer.decide(questions.of_review(user, spec))
     status: JsonObject = {"allowed": decision.allowed}
     if decision.reason:
         status["reason"] = decision.reason
@@ -62,7 +62,7 @@ async def self_subject_rules(call: Call) -> ApiResponse:
         raise errors.BadRequest("no namespace on request")
     resources: list[JsonObject] = []
     paths: list[JsonObject] = []
-    for rule in call.services.authorizer.rules(call.request.user, namespace):
+    for rule in call.services.registry.authorizer.rules(call.request.user, namespace):
         (paths if rule.urls else resources).append(rule.to_json())
     status = {"resourceRules": resources, "nonResourceRules": paths, "incomplete": False}
     return _answer(call, tree, status)
@@ -71,9 +71,8 @@ async def self_subject_rules(call: Call) -> ApiResponse:
 async def self_subject(call: Call) -> ApiResponse:
     """Who am I? (``kubectl auth whoami``)"""
     tree = _review(call)
-    user = call.request.user
     tree.pop("spec", None)
-    return _answer(call, tree, {"userInfo": {"username": user.name, "groups": list(user.groups)}})
+    return _answer(call, tree, {"userInfo": call.request.user.to_json()})
 
 
 async def token_review(call: Call) -> ApiResponse:

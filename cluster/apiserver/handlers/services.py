@@ -1,11 +1,12 @@
 """What every handler needs of the server, and helpers around one request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cluster.api import codecs, decoding, defaults, errors
 from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.authz import Authorizer
+from cluster.apiserver.authz import questions
+from cluster.apiserver.authz.attributes import refusal
 from cluster.apiserver.context import FieldValidation, RequestContext, write_context
 from cluster.apiserver.messages import ApiRequest
 from cluster.apiserver.negotiation import Negotiated, negotiate
@@ -28,7 +29,6 @@ class Services:
     clock: Clock
     rng: Rng
     registry: Registry
-    authorizer: Authorizer
     pod_log_dir: Path | None = None
 
 
@@ -53,6 +53,14 @@ class Call:
             _OPTIONS_KIND.get(self.route.verb, "CreateOptions"),
             self.route.subresource_name,
         )
+
+    def check_create(self) -> None:
+        """Forbidden unless the user may create the object that an update or apply did not find:
+        the right to update alone makes no objects."""
+        question = replace(questions.of_route(self.request, self.route), verb="create")
+        decision = self.services.registry.authorizer.authorize(question)
+        if not decision.allowed:
+            raise refusal(question, decision.reason)
 
     def decode(self, ctx: RequestContext) -> JsonObject:
         """The body as an object of the call's kind: decoded, checked, defaulted."""

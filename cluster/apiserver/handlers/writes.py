@@ -54,6 +54,11 @@ async def update(call: Call) -> ApiResponse:
     tree = call.decode(ctx)
     check_name(tree, route.name)
     creates = call.kind.strategy.allows_create_on_update and route.subresource is None
+
+    def create_missing() -> JsonObject:
+        call.check_create()
+        return tree
+
     written = await call.services.registry.update(
         call.kind,
         route.namespace,
@@ -61,7 +66,7 @@ async def update(call: Call) -> ApiResponse:
         lambda _: tree,
         ctx,
         prepare=preparation(call),
-        on_missing=(lambda: tree) if creates else None,
+        on_missing=create_missing if creates else None,
         conditional=True,
     )
     return written_response(call, written, ctx)

@@ -18,5 +18,6 @@ class SigningRequestStrategy(Strategy):
     def prepare_create(self, tree: JsonObject, ctx: RequestContext) -> None:
         super().prepare_create(tree, ctx)
         spec = tree.setdefault("spec", {})
-        spec["username"] = ctx.user.name
-        spec["groups"] = list(ctx.user.groups)
+        for key in ("username", "uid", "groups", "extra"):
+            spec.pop(key, None)
+        spec.update(ctx.user.to_json())

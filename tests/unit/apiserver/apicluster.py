@@ -1,7 +1,7 @@
 """An API server over a memory store, driven in process; requests and answers as JSON trees."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,17 +59,22 @@ class Cluster:
         *,
         query: Mapping[str, str] | None = None,
         user: User | None = None,
+        lines: Sequence[tuple[str, str]] = (),
         **headers: str,
     ) -> ApiResponse | WatchResponse:
         sent = {"user-agent": "tester/1", "content-type": "application/json"}
         sent |= {key.replace("_", "-"): value for key, value in headers.items()}
+        impersonate = [
+            *((name, value) for name, value in sent.items() if name.startswith("impersonate-")),
+            *lines,
+        ]
         payload = body if isinstance(body, bytes) else b""
         if body is not None and not isinstance(body, bytes):
             payload = json.dumps(body).encode()
         path, _, text = path.partition("?")
         asked = dict(part.partition("=")[::2] for part in text.split("&") if part)
         request = ApiRequest(
-            method, path, {**asked, **(query or {})}, sent, payload, user or self.user
+            method, path, {**asked, **(query or {})}, sent, payload, user or self.user, impersonate
         )
         return await self.api.handle(request)
 
