@@ -160,6 +160,10 @@ _READERS: dict[str, dict[str, _Reader]] = {
     "certificatesigningrequests.certificates.k8s.io": {
         "spec.signerName": _at("spec", "signerName")
     },
+    "resourceslices.resource.k8s.io": {
+        "spec.nodeName": _at("spec", "nodeName"),
+        "spec.driver": _at("spec", "driver"),
+    },
     "events": {
         **{
             f"involvedObject.{key}": _either(_at("involvedObject", key), _at("regarding", key))
@@ -181,7 +185,7 @@ _ALIASES: dict[str, dict[str, str]] = {
         "reportingController": "reportingComponent",
     },
 }
-_NOT_NAMESPACED = frozenset({"nodes", "namespaces"})
+_NOT_NAMESPACED = frozenset({"nodes", "namespaces", "resourceslices.resource.k8s.io"})
 _KNOWN: dict[str, dict[str, str]] = {
     name: {
         "metadata.name": "metadata.name",
