@@ -5,6 +5,7 @@ list or watch with a field selector compares strings and never decodes an object
 in a checked `FieldSelector` are those of `selectable`; an absent field compares as "".
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -46,6 +47,7 @@ class FieldSelector:
 
 
 EVERYTHING = FieldSelector()
+_SPECIAL = re.compile(r"[\\,=]")
 
 
 def parse(text: str, resource: Resource | None = None) -> FieldSelector:
@@ -63,6 +65,8 @@ def parse(text: str, resource: Resource | None = None) -> FieldSelector:
 
 def _split(text: str) -> list[str]:
     """Splits at the commas that no backslash escapes; the escapes stay."""
+    if "\\" not in text:
+        return text.split(",")
     terms, start, i = [], 0, 0
     while i < len(text):
         if text[i] == "\\":
@@ -90,6 +94,8 @@ def _term(term: str) -> FieldRequirement:
 
 
 def _unescape(value: str) -> str:
+    if _SPECIAL.search(value) is None:
+        return value
     out, i = [], 0
     while i < len(value):
         char = value[i]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from apicluster import ADMIN, BOB, MANAGER, NODE, Cluster, config_map, pod
+from apicluster import ADMIN, BOB, MANAGER, MERGE, NODE, Cluster, config_map, pod
 
 from cluster.apiserver.authn import authenticated, user_from_certificate
 from cluster.apiserver.messages import ANONYMOUS
@@ -226,6 +226,66 @@ async def test_a_fleet_agent_is_the_kubelet_of_any_node_and_nothing_more(cluster
     assert (await cluster.delete(f"{PODS}/p?gracePeriodSeconds=0", user=fleet)).status == 200
     assert (await cluster.delete("/api/v1/nodes/n1", user=fleet)).status == 403
     assert (await cluster.get("/api/v1/secrets", user=fleet)).status == 403
+
+
+FLEET = authenticated("kubeherd:agent:agent-0", ["kubeherd:fleet-agents"])
+
+
+async def test_a_fleet_agent_is_held_to_the_restrictions_of_kubelets(cluster: Cluster) -> None:
+    for name in ("n1", "n2"):
+        await cluster.post("/api/v1/nodes", {"metadata": {"name": name}}, user=FLEET)
+    await cluster.post(PODS, pod("free", schedulingGates=[{"name": "a.b/c"}]))
+    await cluster.post(PODS, pod("bound", nodeName="n1"))
+    lease = {"metadata": {"name": "n1"}}
+    elsewhere = LEASES.replace("kube-node-lease", "kube-system")
+    own = 'fleet agent "kubeherd:agent:agent-0"'
+    for method, path, body, why in (
+        ("DELETE", f"{PODS}/free", None,
+         f"{own} can only delete pods with spec.nodeName set to itself"),
+        ("PATCH", f"{PODS}/free/status", {"status": {"phase": "Failed"}},
+         f"{own} can only update pod status for pods with spec.nodeName set to itself"),
+        ("PATCH", f"{PODS}/bound/status", {"metadata": {"labels": {"a": "b"}}},
+         f"{own} cannot update labels through pod status"),
+        ("PATCH", "/api/v1/nodes/n2", {"spec": {"taints": []}},
+         f"{own} is not allowed to modify taints"),
+        ("PATCH", "/api/v1/nodes/n2", {"metadata": {"labels": {"node-role.kubernetes.io/a": ""}}},
+         "is not allowed to modify labels: node-role.kubernetes.io/a"),
+        ("POST", elsewhere, lease, ""),
+        ("GET", elsewhere, None, ""),
+        ("POST", PODS, pod("new", nodeName="n1"), ""),
+        ("DELETE", "/api/v1/nodes/n1", None, ""),
+        ("PATCH", "/api/v1/namespaces/default", {}, ""),
+        ("GET", "/api/v1/namespaces/default/secrets/s", None, ""),
+        ("GET", "/api/v1/namespaces/default/configmaps/s", None, ""),
+        ("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", {}, ""),
+        ("POST", f"{PODS}/bound/binding", {"target": {"name": "n2"}}, ""),
+        ("POST", f"{PODS}/bound/eviction", {"metadata": {"name": "bound"}}, ""),
+        ("PATCH", f"{PODS}/bound", {}, ""),
+        ("POST", f"{RBAC}/clusterroles", {"metadata": {"name": "r"}}, ""),
+    ):  # fmt: skip
+        content_type = MERGE if method == "PATCH" else "application/json"
+        answer = await cluster.call(method, path, body, user=FLEET, content_type=content_type)
+        assert (answer.status, answer.message.endswith(why)) == (403, True), answer.message
+    assert (await cluster.post(LEASES, lease, user=FLEET)).status == 201
+    assert (await cluster.patch(f"{PODS}/bound/status", {}, user=FLEET)).status == 200
+
+
+async def test_restrictions_hold_for_a_fleet_with_more_rights(cluster: Cluster) -> None:
+    """Admission, not RBAC: a store of an older version lets fleet agents write all leases."""
+    group = "rbac.authorization.k8s.io"
+    binding = {
+        "metadata": {"name": "older"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "Group", "name": FLEET.groups[0], "apiGroup": group}],
+    }
+    await cluster.post(f"{RBAC}/clusterrolebindings", binding)
+    path = LEASES.replace("kube-node-lease", "kube-system")
+    refused = await cluster.post(path, {"metadata": {"name": "leader"}}, user=FLEET)
+    assert refused.message.endswith(
+        'can only access leases in the "kube-node-lease" system namespace'
+    )
+    refused = await cluster.post(PODS, pod("p"), user=FLEET)
+    assert "can only create mirror pods" in refused.message
 
 
 # --- admission ---

@@ -273,3 +273,28 @@ async def test_a_client_that_goes_away_is_no_error(served: Served) -> None:
         await wire(served, request("POST", CMS, b"{", Content_Length="10"), patience_s=0.1)
         assert b" 200 " in await wire(served, request())
     assert logs == []
+
+
+async def test_impersonation_headers_keep_their_lines(served: Served) -> None:
+    """A group's name may contain a comma, and a line may come twice."""
+    path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    review = request("POST", path, b"{}", Content_Length="2")
+    lines = (
+        b"Impersonate-User: eve\r\nIMPERSONATE-GROUP: a,b\r\nImpersonate-Group: c\r\n"
+        b"Impersonate-Uid: 7\r\nImpersonate-Extra-Example.com%2fScope: x\r\n"
+        b"impersonate-extra-example.com%2fscope: y\r\nHost"
+    )
+    head, _, body = (await wire(served, review.replace(b"Host", lines))).partition(b"\r\n\r\n")
+    assert int(head.split()[1]) == 201
+    assert json.loads(body)["status"]["userInfo"] == {
+        "username": "eve",
+        "uid": "7",
+        "groups": ["a,b", "c", "system:authenticated"],
+        "extra": {"example.com/scope": ["x", "y"]},
+    }
+    nameless = review.replace(b"Host", b"Impersonate-Group: a\r\nHost")
+    head, _, body = (await wire(served, nameless)).partition(b"\r\n\r\n")
+    assert int(head.split()[1]) == 400
+    assert "without impersonating a user name" in json.loads(body)["message"]
+    odd = request("GET", CMS).replace(b"Host", b"Impersonate-User: \xff\r\nHost")
+    assert b"HTTP/1.1 403" in await wire(served, odd)

@@ -7,7 +7,7 @@ import pytest
 
 from cluster.api.errors import Expired
 from cluster.store.history import History
-from cluster.store.hub import RECENT_EVENTS, Hub, WatchFilter
+from cluster.store.hub import RECENT_BYTES, RECENT_EVENTS, Hub, WatchFilter
 from cluster.store.state import Attrs, EventType, Record, WatchEvent
 
 
@@ -160,4 +160,33 @@ async def test_an_event_is_encoded_once_and_the_encoding_is_let_go_when_it_is_ol
     for index in range(RECENT_EVENTS):
         world.write("nodes", f"n{index}")
     event.encoded(event.type, "json", lambda: made.append(1) or b"x")
+    assert len(made) == 2
+
+
+async def test_large_events_do_not_keep_each_others_encodings(world: World) -> None:
+    made = []
+
+    def encode(event: WatchEvent) -> None:
+        event.encoded(event.type, "json", lambda: made.append(1) or b"x")
+
+    large = "x" * (RECENT_BYTES // 4)
+    first = world.write("configmaps", "a", data=large)
+    for _ in range(2):
+        encode(first)
+    assert len(made) == 1
+    last = first
+    for index in range(4):
+        last = world.write("configmaps", f"b{index}", data=large)
+    for _ in range(2):
+        encode(first)
+        encode(last)
+    assert len(made) == 4  # the old one each time, the new one once
+
+
+async def test_events_that_nobody_was_told_of_keep_no_encodings(world: World) -> None:
+    """The history that is read back at a start."""
+    event = WatchEvent(EventType.ADDED, world.write("pods", "a").record, None)
+    made = []
+    for _ in range(2):
+        event.encoded(event.type, "json", lambda: made.append(1) or b"x")
     assert len(made) == 2
