@@ -55,6 +55,7 @@ _VIEW = [
 ]
 _EDIT = [
     *_VIEW,
+    _rule(("impersonate",), ("",), ("serviceaccounts",)),
     _rule(_ALL, ("",), _CORE_EDIT),
     _rule(("create", "get"), ("",), ("pods/attach", "pods/exec", "pods/portforward", "pods/proxy")),
     _rule(_ALL, ("apps",), _WORKLOADS),

@@ -9,6 +9,7 @@ from cluster.api import errors
 from cluster.api.jsontypes import JsonObject
 from cluster.apiserver.authz import questions
 from cluster.apiserver.handlers.services import Call
+from cluster.apiserver.kubelets import node_of
 from cluster.apiserver.messages import ApiResponse, User
 from cluster.apiserver.responses import tree_response
 
@@ -64,7 +65,10 @@ async def self_subject_rules(call: Call) -> ApiResponse:
     paths: list[JsonObject] = []
     for rule in call.services.registry.authorizer.rules(call.request.user, namespace):
         (paths if rule.urls else resources).append(rule.to_json())
-    status = {"resourceRules": resources, "nonResourceRules": paths, "incomplete": False}
+    status: JsonObject = {"resourceRules": resources, "nonResourceRules": paths}
+    status["incomplete"] = node_of(call.request.user) is not None
+    if status["incomplete"]:
+        status["evaluationError"] = "node authorizer does not support user rule resolution"
     return _answer(call, tree, status)
 
 

@@ -211,6 +211,14 @@ async def test_resource_claims_made_from_a_template(cluster: Cluster) -> None:
     assert 'node "n1" cannot update extended resource claim status' in refused.message
 
 
+async def test_a_kubelet_is_told_that_its_rules_are_not_all(cluster: Cluster) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+    review = {"spec": {"namespace": "default"}}
+    status = (await cluster.post(path, review, user=NODE)).tree["status"]
+    assert status["incomplete"] is True
+    assert (await cluster.post(path, review)).tree["status"]["incomplete"] is False
+
+
 @pytest.mark.parametrize(
     ("user", "reason"),
     [
