@@ -13,7 +13,8 @@ import pytest
 
 from cluster.api.errors import ServiceUnavailable
 from cluster.store.engine import Row, StoreError
-from cluster.store.sqlite import APPLICATION_ID, SCHEMA_VERSION, SqliteEngine
+from cluster.store.schema import APPLICATION_ID, SCHEMA_VERSION
+from cluster.store.sqlite import SqliteEngine
 from cluster.store.state import Attrs
 from cluster.store.store import Store, running
 
