@@ -58,9 +58,13 @@ def processes(settings: Settings, rundir: RunDir) -> list[ProcessSpec]:
     ]
 
 
-def apiserver(settings: Settings, rundir: RunDir) -> ProcessSpec:
-    """The API server."""
+def apiserver(
+    settings: Settings, rundir: RunDir, accept_loss_after: int | None = None
+) -> ProcessSpec:
+    """The API server; `accept_loss_after`: the revision after which its store may have lost."""
     place = ("--dir", str(rundir.root), "--port", str(settings.port), "--store", settings.store)
+    if accept_loss_after is not None:
+        place += ("--accept-loss-after", str(accept_loss_after))
     return ProcessSpec(
         name=Role.APISERVER,
         role=Role.APISERVER,

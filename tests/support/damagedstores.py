@@ -5,7 +5,6 @@ named, seeded and aimed at every structure of the database, the log and the mark
 """
 
 import random
-import shutil
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -60,6 +59,8 @@ def files_in(directory: Path) -> Files:
 
 
 def write_files(directory: Path, files: Files) -> None:
+    """Make the directory with these files."""
+    directory.mkdir()
     for name, content in files.items():
         (directory / name).write_bytes(content)
 
@@ -80,10 +81,9 @@ async def write(store: Store, rng: random.Random, groups: int) -> None:
 
 
 async def scenes(directory: Path, seed: int) -> dict[str, Scene]:
-    """One store's life. killed: all is in the log. settled: all of it was copied into the
+    """One store's life, in an empty directory. killed: all is in the log. settled: all of it was copied into the
     database. restarted: the log began anew over old frames. stopped: there is no log."""
     rng = random.Random(seed)
-    directory.mkdir()
     found = {}
 
     def take(name: str) -> None:
@@ -101,7 +101,6 @@ async def scenes(directory: Path, seed: int) -> dict[str, Scene]:
         await write(store, rng, 8)
         take("restarted")
     found["stopped"] = Scene("stopped", files_in(directory), objects_of(store), store.revision)
-    shutil.rmtree(directory)
     return found
 
 
@@ -186,8 +185,8 @@ def _of_database(scene: Scene, older: Scene, rng: random.Random) -> Iterator[tup
         before = older.files[DATABASE][page * PAGE : (page + 1) * PAGE]
         if before:
             yield f"page {page + 1} is of before", run_of(DATABASE, page * PAGE, before)
-    for size in (0, 1, 50, 100, 512, PAGE, *(rng.randrange(size) for _ in range(6)), size - 1):
-        yield f"database cut to {size}", cut(DATABASE, size)
+    for left in (0, 1, 50, 100, 512, PAGE, *(rng.randrange(size) for _ in range(6)), size - 1):
+        yield f"database cut to {left}", cut(DATABASE, left)
 
 
 def _of_log(scene: Scene, rng: random.Random) -> Iterator[tuple[str, Damage]]:

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from damagedstores import (
     DATABASE,
-    LOG,
-    MARK,
     Damage,
     Files,
     Scene,
@@ -31,17 +29,16 @@ MIN_DAMAGES = 300
 
 @pytest.fixture(scope="module")
 def life(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
-    return asyncio.run(scenes(tmp_path_factory.mktemp("life") / "store", seed=1))
+    return asyncio.run(scenes(tmp_path_factory.mktemp("life"), seed=1))
 
 
 @pytest.fixture(scope="module")
 def other_life(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
-    return asyncio.run(scenes(tmp_path_factory.mktemp("other") / "store", seed=2))
+    return asyncio.run(scenes(tmp_path_factory.mktemp("other"), seed=2))
 
 
 async def opened(directory: Path, files: Files, accept: int | None = None) -> Store:
     """The store after an open, a write and a stop. StoreError if it is refused."""
-    directory.mkdir()
     write_files(directory, files)
     async with running(Store(SqliteEngine(directory / DATABASE, accept), attrs_of)) as store:
         await store.committed(store.put("nodes", "", "after", lambda rv: b'{"rv":%d}' % rv))
@@ -56,7 +53,7 @@ async def complaint(directory: Path, scene: Scene, files: Files) -> str:
         if files_in(directory) != files:
             return "refused, but files were changed"
         return "" if "\n" not in str(error) else f"not one line: {error}"
-    except Exception as error:  # noqa: BLE001 - whatever else it is, it is wrong
+    except Exception as error:
         return repr(error)
     else:
         if objects_of(store) != scene.objects:
