@@ -81,8 +81,8 @@ async def write(store: Store, rng: random.Random, groups: int) -> None:
 
 
 async def scenes(directory: Path, seed: int) -> dict[str, Scene]:
-    """One store's life, in an empty directory. killed: all is in the log. settled: all of it was copied into the
-    database. restarted: the log began anew over old frames. stopped: there is no log."""
+    """One store's life, in an empty directory. young, killed: all is in the log. settled: all of it
+    was copied into the database. restarted: the log began anew over old frames. stopped: no log."""
     rng = random.Random(seed)
     found = {}
 
