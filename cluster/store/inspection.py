@@ -21,6 +21,7 @@ from zlib import crc32
 from cluster.store import mark, schema, wal
 from cluster.store.engine import FIRST_REVISION, Row, StoreError
 from cluster.store.mark import Mark
+from cluster.store.wal import Buffer
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
@@ -74,7 +75,7 @@ class Finding:
     needs_log: bool = False
 
 
-def inspect(path: Path, database: bytes, log: bytes, marked: bytes | None) -> Finding:
+def inspect(path: Path, database: Buffer, log: Buffer, marked: bytes | None) -> Finding:
     """Judge the bytes of the database at `path`, its log, and its mark (None: there is none).
 
     StoreError if the file is not a store, or is one of a newer kubeherd.
@@ -85,7 +86,7 @@ def inspect(path: Path, database: bytes, log: bytes, marked: bytes | None) -> Fi
         return Finding(str(damaged))
     found = wal.read(log, page_size)
     try:
-        contents = read(path, wal.apply(database, found, page_size))
+        contents = read(path, wal.apply(database, log, found, page_size))
     except Damaged as damaged:
         return _without_log(path, database, str(damaged)) if log else Finding(str(damaged))
     problem = _mark_problem(path, contents, marked)
@@ -94,7 +95,7 @@ def inspect(path: Path, database: bytes, log: bytes, marked: bytes | None) -> Fi
     return Finding(problem, contents, needs_log=bool(found.pages))
 
 
-def _without_log(path: Path, database: bytes, problem: str) -> Finding:
+def _without_log(path: Path, database: Buffer, problem: str) -> Finding:
     try:
         return Finding(problem, read(path, bytearray(database)))
     except Damaged:
@@ -115,10 +116,10 @@ def _mark_problem(path: Path, contents: Contents, marked: bytes | None) -> str:
     return ""
 
 
-def _check_header(path: Path, database: bytes) -> int:
+def _check_header(path: Path, database: Buffer) -> int:
     """The page size. What is looked at here never changes in the life of a store, so the file
     itself must have it even where the log holds a newer first page."""
-    if len(database) < _HEADER_BYTES or not database.startswith(_MAGIC):
+    if len(database) < _HEADER_BYTES or database[: len(_MAGIC)] != _MAGIC:
         raise Damaged("not an SQLite file")
     page_size = int.from_bytes(database[_PAGE_SIZE_AT:_FORMATS_AT], "big")
     page_size = 1 << 16 if page_size == 1 else page_size
@@ -150,6 +151,7 @@ def read(path: Path, image: bytearray) -> Contents:
     try:
         with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
             connection.deserialize(image)
+            del image  # it was copied, and may be large
             return _read(connection, version)
     except (sqlite3.Error, TypeError, ValueError, OverflowError) as error:
         raise Damaged(str(error)) from error
@@ -199,5 +201,5 @@ def after_loss(contents: Contents, marked: Mark | None, skipped: int) -> Content
     return replace(contents, meta=meta, rows=rows, sum_of_rows=schema.sum_of(rows))
 
 
-def _number(header: bytes | bytearray, at: int) -> int:
+def _number(header: Buffer | bytearray, at: int) -> int:
     return int.from_bytes(header[at : at + 4], "big")

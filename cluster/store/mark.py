@@ -44,11 +44,20 @@ def decode(data: bytes) -> Mark | None:
 
 
 class MarkFile:
-    """The file of a mark, open for writing."""
+    """The file of a store's mark, open for writing."""
 
     def __init__(self, path: Path, mark: Mark) -> None:
-        """Replace the file, whatever it was, by one with this mark, durably. Raises OSError."""
+        """Write this mark, into the file of this store if it is there, else durably into a new one
+        in its place. Raises OSError."""
         self._store_id = mark.store_id
+        old = decode(path.read_bytes()) if path.exists() else None
+        if old is not None and old.store_id == mark.store_id:
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            self.write(mark.revision)
+        else:
+            self._replace(path, mark)
+
+    def _replace(self, path: Path, mark: Mark) -> None:
         new = path.with_name(f".{path.name}.{os.getpid()}")
         new.unlink(missing_ok=True)
         self._descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

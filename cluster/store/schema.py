@@ -41,6 +41,7 @@ DELETE_ROWS = "DELETE FROM log WHERE revision IN (SELECT value FROM json_each(?)
 SUM_OF_ROWS = (
     "SELECT coalesce(sum(checksum), 0) FROM log WHERE revision IN (SELECT value FROM json_each(?))"
 )
+SET_SEAL = "UPDATE meta SET value = ? WHERE key = 'seal'"
 _SET_META = "REPLACE INTO meta VALUES ('compacted', ?), ('id', ?), ('seal', ?)"
 _UPGRADE = (
     "UPDATE log SET checksum = row_checksum"
@@ -52,26 +53,9 @@ Values = tuple[int, int, int, str, str, str, int, bytes]
 
 def values(row: Row) -> Values:
     """A row as `INSERT_ROW` takes it."""
-    deleted = int(row.deleted)
-    checksum = row_checksum(
-        row.revision,
-        row.create_revision,
-        deleted,
-        row.resource_key,
-        row.namespace,
-        row.name,
-        row.value,
-    )
-    return (
-        row.revision,
-        row.create_revision,
-        deleted,
-        row.resource_key,
-        row.namespace,
-        row.name,
-        checksum,
-        row.value,
-    )
+    revision, created, deleted = row.revision, row.create_revision, int(row.deleted)
+    key = (revision, created, deleted, row.resource_key, row.namespace, row.name)
+    return (*key, row_checksum(*key, row.value), row.value)
 
 
 def row_checksum(

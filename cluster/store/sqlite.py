@@ -69,8 +69,8 @@ class SqliteEngine:
         try:
             if not self.path.exists():
                 self._files.create()
-            with self._files.locked():
-                finding = inspection.inspect(self.path, *self._files.read())
+            with self._files.locked(), self._files.read() as found:
+                finding = inspection.inspect(self.path, *found)
                 contents = self._accepted(finding)
                 lost = self._set_aside(finding, contents) if finding.problem else False
             self._connect(contents, lost=lost)
@@ -131,7 +131,12 @@ class SqliteEngine:
         self._rows, self._sum_of_rows = contents.rows, contents.sum_of_rows
         self._compacted = contents.compacted
         if lost or contents.version < schema.SCHEMA_VERSION:
-            self._seal(connection, self._sum_of_rows, self._compacted)
+            schema.set_meta(
+                connection,
+                sum_of_rows=self._sum_of_rows,
+                store_id=self._store_id,
+                compacted=self._compacted,
+            )
         connection.execute("COMMIT")
         if lost:  # not before: a mark of the old end would hide the loss from the next start
             self._mark = MarkFile(self._files.mark, Mark(self._store_id, contents.revision))
@@ -180,9 +185,13 @@ class SqliteEngine:
         self._sync_mark()
 
     def _seal(self, connection: sqlite3.Connection, sum_of_rows: int, compacted: int) -> None:
-        schema.set_meta(
-            connection, sum_of_rows=sum_of_rows, store_id=self._store_id, compacted=compacted
-        )
+        if compacted == self._compacted:
+            sealed = schema.seal(sum_of_rows, self._store_id, compacted)
+            connection.execute(schema.SET_SEAL, (sealed,))
+        else:
+            schema.set_meta(
+                connection, sum_of_rows=sum_of_rows, store_id=self._store_id, compacted=compacted
+            )
 
     def _sync_mark(self) -> None:
         """Put the mark of the commits before this one on the disk, if that is due."""

@@ -19,6 +19,7 @@ over them next does not link to their rest.) Whether the *last* transactions are
 told from here; see `cluster.store.mark`.
 """
 
+import mmap
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,9 +39,10 @@ _WORDS_BETWEEN_MASKS = 16
 
 @dataclass(frozen=True, slots=True)
 class Wal:
-    """What counts in a log: pages of committed transactions, newest version each."""
+    """What counts in a log: pages of committed transactions, the newest version of each."""
 
-    pages: dict[int, memoryview]
+    pages: dict[int, int]
+    """Page number -> where in the log the page begins."""
     size_pages: int
     """Size of the database after the last commit; 0 if there is none in the log."""
     broken: bool
@@ -59,7 +61,10 @@ class _Frame(NamedTuple):
 _NOTHING = Wal({}, 0, broken=False)
 
 
-def read(data: bytes, page_size: int) -> Wal:
+Buffer = bytes | mmap.mmap
+
+
+def read(data: Buffer, page_size: int) -> Wal:
     """The log's content for a database of this page size.
 
     A header that is not whole makes it an empty log, as for SQLite; a whole one of another page
@@ -81,31 +86,28 @@ def read(data: bytes, page_size: int) -> Wal:
     linked = _linked(data, stride, frames, (check1, check2), big_endian)
     whole = linked.index(False) if False in linked else len(linked)
     counted = max((i + 1 for i in range(whole) if frames[i].size_pages), default=0)
-    view = memoryview(data)
-    pages = {}
-    for index in range(counted):
-        at = HEADER_BYTES + index * stride + FRAME_HEADER_BYTES
-        pages[frames[index].page] = view[at : at + page_size]
+    first = HEADER_BYTES + FRAME_HEADER_BYTES
     return Wal(
-        pages,
+        {frames[index].page: first + index * stride for index in range(counted)},
         frames[counted - 1].size_pages if counted else 0,
         broken=any(frames[i].size_pages and linked[i + 1] for i in range(counted, len(frames) - 1)),
     )
 
 
-def apply(database: bytes, wal: Wal, page_size: int) -> bytearray:
-    """The database file as it is once the log is copied into it."""
-    if not wal.size_pages:
-        return bytearray(database)
-    size = wal.size_pages * page_size
-    image = bytearray(database[:size].ljust(size, b"\0"))
-    for number, page in wal.pages.items():
+def apply(database: Buffer, log: Buffer, wal: Wal, page_size: int) -> bytearray:
+    """The database file as it is once what counts of its log is copied into it."""
+    image = bytearray(database)
+    if wal.size_pages:
+        size = wal.size_pages * page_size
+        del image[size:]
+        image.extend(bytes(size - len(image)))
+    for number, at in wal.pages.items():
         if number <= wal.size_pages:
-            image[(number - 1) * page_size : number * page_size] = page
+            image[(number - 1) * page_size : number * page_size] = log[at : at + page_size]
     return image
 
 
-def _current(data: bytes, stride: int, salts: Sequence[int]) -> list[_Frame]:
+def _current(data: Buffer, stride: int, salts: Sequence[int]) -> list[_Frame]:
     """Frame headers up to the last one with these salts: what is behind is older."""
     count = (len(data) - HEADER_BYTES) // stride
     frames = [
@@ -118,7 +120,7 @@ def _current(data: bytes, stride: int, salts: Sequence[int]) -> list[_Frame]:
 
 
 def _linked(
-    data: bytes,
+    data: Buffer,
     stride: int,
     frames: Sequence[_Frame],
     header_sum: tuple[int, int],

@@ -62,8 +62,9 @@ def three_transactions(order: str = "<") -> Writer:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_the_newest_committed_version_of_each_page_counts(order: str) -> None:
-    found = wal.read(bytes(three_transactions(order).data), PAGE)
-    assert {number: page[1] for number, page in found.pages.items()} == {1: 4, 2: 2, 3: 3, 4: 5}
+    data = bytes(three_transactions(order).data)
+    found = wal.read(data, PAGE)
+    assert {number: data[at + 1] for number, at in found.pages.items()} == {1: 4, 2: 2, 3: 3, 4: 5}
     assert (found.size_pages, found.broken) == (9, False)
 
 
@@ -157,6 +158,7 @@ def test_the_image_has_the_size_of_the_last_commit() -> None:
     writer.transaction(1, 4, size_pages=4)
     writer.transaction(2, size_pages=3)
     database = bytes([9]) * (5 * PAGE)
-    image = wal.apply(database, wal.read(bytes(writer.data), PAGE), PAGE)
+    log = bytes(writer.data)
+    image = wal.apply(database, log, wal.read(log, PAGE), PAGE)
     assert [image[start] for start in range(0, len(image), PAGE)] == [1, 2, 9]
-    assert wal.apply(database, wal.read(b"", PAGE), PAGE) == database
+    assert wal.apply(database, b"", wal.read(b"", PAGE), PAGE) == database
