@@ -115,14 +115,18 @@ class StoreFiles:
             number += 1
             place = self.aside(revision).with_name(f"{self.aside(revision).name}.{number}")
         place.mkdir(mode=0o700)
-        for file in (self.path, self.log, self.mark):
-            if file.exists():
-                copy = place / file.name
-                copy.touch(mode=0o600)
-                shutil.copyfile(file, copy)
-                _sync(copy)
-        sync_directory(place)
-        sync_directory(self.path.parent)
+        try:
+            for file in (self.path, self.log, self.mark):
+                if file.exists():
+                    copy = place / file.name
+                    copy.touch(mode=0o600)
+                    shutil.copyfile(file, copy)
+                    _sync(copy)
+            sync_directory(place)
+            sync_directory(self.path.parent)
+        except OSError:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
         return place
 
 

@@ -20,7 +20,6 @@ import asyncio
 import contextlib
 import json
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -168,12 +167,13 @@ class SqliteEngine:
             connection.executemany(schema.INSERT_ROW, values)
             if not drop:
                 self._seal(connection, sum_of_rows, compacted)
-        await self._in_thread(lambda: self._finish(drop, sum_of_rows, compacted))
+        now_s = asyncio.get_running_loop().time()
+        await self._in_thread(lambda: self._finish(drop, sum_of_rows, compacted, now_s))
         if rows and self._mark is not None:
             with contextlib.suppress(OSError):  # a mark that is behind loses nothing
                 self._mark.write(rows[-1].revision)
 
-    def _finish(self, drop: Sequence[int], sum_of_rows: int, compacted: int) -> None:
+    def _finish(self, drop: Sequence[int], sum_of_rows: int, compacted: int, now_s: float) -> None:
         with self._transaction() as connection:
             if drop:
                 dropped = json.dumps(drop)
@@ -182,7 +182,7 @@ class SqliteEngine:
                 self._seal(connection, sum_of_rows, compacted)
             connection.execute("COMMIT")
             self._sum_of_rows, self._compacted = sum_of_rows, compacted
-        self._sync_mark()
+        self._sync_mark(now_s)
 
     def _seal(self, connection: sqlite3.Connection, sum_of_rows: int, compacted: int) -> None:
         if compacted == self._compacted:
@@ -193,9 +193,8 @@ class SqliteEngine:
                 connection, sum_of_rows=sum_of_rows, store_id=self._store_id, compacted=compacted
             )
 
-    def _sync_mark(self) -> None:
+    def _sync_mark(self, now_s: float) -> None:
         """Put the mark of the commits before this one on the disk, if that is due."""
-        now_s = time.monotonic()
         if self._mark is not None and now_s - self._mark_synced_s >= MARK_SYNC_INTERVAL_S:
             self._mark_synced_s = now_s
             with contextlib.suppress(OSError):
@@ -250,7 +249,8 @@ class SqliteEngine:
             )
         return StoreError(
             f"the store {self.path} is damaged ({why}); nothing was changed: put back a copy of"
-            f" {name} with the {name}-wal and {name}-mark of the same time, {way_out}"
+            f" {name} and, if it had one, its {name}-wal (not {name}-mark, which tells whether the"
+            f" copy is too old), {way_out}"
         )
 
     def _unusable(self, why: str) -> StoreError:
