@@ -33,13 +33,19 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--store", choices=("sqlite", "memory"), default="sqlite")
     parser.add_argument("--speed", type=float, default=1.0, help="shortens every wait by this")
     parser.add_argument("--seed", type=int, default=None, help="makes chance repeatable")
+    parser.add_argument(
+        "--accept-loss-after",
+        type=int,
+        metavar="REVISION",
+        help="go on with a damaged store that can be read up to this revision",
+    )
     return parser.parse_args(argv)
 
 
 def _engine(options: argparse.Namespace) -> Engine:
     if options.store == "memory":
         return MemoryEngine()
-    return SqliteEngine(options.dir / "store.db")
+    return SqliteEngine(options.dir / "store.db", options.accept_loss_after)
 
 
 def chance(seed: int | None, clock: Clock) -> Rng:

@@ -73,6 +73,12 @@ Examples:
     envvar="KUBEHERD_SEED",
     help="Seed of every random decision.  [default: random, kept]",
 )
+@click.option(
+    "--accept-loss-after",
+    type=click.IntRange(min=1),
+    metavar="REVISION",
+    help="Go on with a damaged store that can be read up to this revision; its files are kept.",
+)
 @click.option("--foreground", is_flag=True, help="Stay, and stop the cluster on Ctrl-C.")
 @timeout_option(120)
 @click.pass_context
@@ -85,6 +91,7 @@ def up(
     port: int | None,
     speed: float,
     seed: int | None,
+    accept_loss_after: int | None,
     foreground: bool,
     timeout_s: float,
 ) -> None:
@@ -111,7 +118,13 @@ def up(
             speed=speed,
             seed=seed,
         )
-    _start(rundir, settings, timeout_s, foreground=foreground)
+    _start(
+        rundir,
+        settings,
+        timeout_s,
+        follow_pid=os.getpid() if foreground else None,
+        accept_loss_after=accept_loss_after,
+    )
     _explain(rundir, settings)
     if foreground:
         _stay(rundir)
@@ -155,9 +168,18 @@ def _stored(rundir: RunDir, given: set[str], nodes: int, store: StoreKind) -> Se
     return settings
 
 
-def _start(rundir: RunDir, settings: Settings, timeout_s: float, *, foreground: bool) -> None:
+def _start(
+    rundir: RunDir,
+    settings: Settings,
+    timeout_s: float,
+    *,
+    follow_pid: int | None,
+    accept_loss_after: int | None,
+) -> None:
     with steps("starting the processes") as progress:
-        lifecycle.begin(rundir, settings, follow_pid=os.getpid() if foreground else None)
+        lifecycle.begin(
+            rundir, settings, follow_pid=follow_pid, accept_loss_after=accept_loss_after
+        )
         from cluster.cli import api  # noqa: PLC0415 - loads while the processes start
 
         shown = _UpProgress(progress, settings)

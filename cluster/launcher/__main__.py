@@ -33,13 +33,13 @@ def main() -> None:
     """Entry point of the supervisor."""
     options = _parse()
     try:
-        exit_code = _supervise(RunDir(options.dir), options.follow_pid)
+        exit_code = _supervise(RunDir(options.dir), options.follow_pid, options.accept_loss_after)
     except LauncherError as error:
         sys.exit(str(error))
     sys.exit(exit_code)
 
 
-def _supervise(rundir: RunDir, follow_pid: int | None) -> int:
+def _supervise(rundir: RunDir, follow_pid: int | None, accept_loss_after: int | None) -> int:
     """Run the supervisor to its end; returns its exit code."""
     settings = rundir.load_settings()
     lock = rundir.acquire_lock()
@@ -53,7 +53,7 @@ def _supervise(rundir: RunDir, follow_pid: int | None) -> int:
         async def live(lifecycle: Lifecycle) -> int | None:
             if follow_pid is not None and (followed := osproc.identify(follow_pid)):
                 osproc.watch_exit(followed, lifecycle.stop.set)
-            supervisor = Supervisor(rundir, settings, starter, clock, rng, own)
+            supervisor = Supervisor(rundir, settings, starter, clock, rng, own, accept_loss_after)
             await supervisor.run(lifecycle.stop, lifecycle.ready)
             if supervisor.failure:
                 raise ProcessError(supervisor.failure)
@@ -72,6 +72,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--dir", type=Path, required=True, help="the cluster's directory")
     parser.add_argument(
         "--follow-pid", type=int, metavar="PID", help="stop the cluster when this process ends"
+    )
+    parser.add_argument(
+        "--accept-loss-after", type=int, metavar="REVISION", help="given to the API server once"
     )
     return parser.parse_args()
 

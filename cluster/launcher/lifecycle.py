@@ -56,9 +56,16 @@ def new_settings(
     return settings_module.add_nodes(settings, settings_module.next_names([], nodes))
 
 
-def begin(rundir: RunDir, settings: Settings, *, follow_pid: int | None = None) -> None:
+def begin(
+    rundir: RunDir,
+    settings: Settings,
+    *,
+    follow_pid: int | None = None,
+    accept_loss_after: int | None = None,
+) -> None:
     """Start a cluster that does not run, new or not; `wait_until_up` is the other half.
 
+    `accept_loss_after`: go on with a damaged store that can be read up to this revision.
     LauncherError if it runs, or the port or the directory cannot be used; then nothing changed.
     """
     if rundir.lock.exists():
@@ -69,10 +76,12 @@ def begin(rundir: RunDir, settings: Settings, *, follow_pid: int | None = None) 
         raise LauncherError(f"port {settings.port} of 127.0.0.1 is in use: choose one with --port")
     rundir.prepare()
     rundir.save_settings(settings)
-    launch(rundir, follow_pid=follow_pid)
+    launch(rundir, follow_pid=follow_pid, accept_loss_after=accept_loss_after)
 
 
-def launch(rundir: RunDir, *, follow_pid: int | None = None) -> None:
+def launch(
+    rundir: RunDir, *, follow_pid: int | None = None, accept_loss_after: int | None = None
+) -> None:
     """Start the supervisor of a prepared run directory; returns once its socket answers.
 
     `follow_pid`: stop the cluster when that process ends. LauncherError if it did not start.
@@ -84,6 +93,8 @@ def launch(rundir: RunDir, *, follow_pid: int | None = None) -> None:
     command = [sys.executable, "-P", "-m", "cluster.launcher", "--dir", str(rundir.root)]
     if follow_pid is not None:
         command += ["--follow-pid", str(follow_pid)]
+    if accept_loss_after is not None:
+        command += ["--accept-loss-after", str(accept_loss_after)]
     try:
         os.set_inheritable(write_end, True)
         os.posix_spawn(

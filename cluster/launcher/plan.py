@@ -58,14 +58,19 @@ def processes(settings: Settings, rundir: RunDir) -> list[ProcessSpec]:
     ]
 
 
-def apiserver(settings: Settings, rundir: RunDir) -> ProcessSpec:
-    """The API server."""
+def apiserver(
+    settings: Settings, rundir: RunDir, accept_loss_after: int | None = None
+) -> ProcessSpec:
+    """The API server; `accept_loss_after`: the revision after which its store may have lost."""
     place = ("--dir", str(rundir.root), "--port", str(settings.port), "--store", settings.store)
+    loss: tuple[str, ...] = ()
+    if accept_loss_after is not None:
+        loss = ("--accept-loss-after", str(accept_loss_after))
     return ProcessSpec(
         name=Role.APISERVER,
         role=Role.APISERVER,
         module="cluster.apiserver",
-        args=(*place, *_common(settings)),
+        args=(*place, *loss, *_common(settings)),
         log=rundir.log(Role.APISERVER),
     )
 

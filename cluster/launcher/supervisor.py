@@ -39,6 +39,7 @@ class Supervisor:
         clock: Clock,
         rng: Rng,
         own_process: osproc.ProcessId,
+        accept_loss_after: int | None = None,
     ) -> None:
         self._rundir = rundir
         self._settings = settings
@@ -46,6 +47,7 @@ class Supervisor:
         self._clock = clock
         self._rng = rng
         self._own_process = own_process
+        self._accept_loss_after = accept_loss_after
         self._changing = asyncio.Lock()
         self._tick = asyncio.Event()
         self._leaving = asyncio.Event()
@@ -111,10 +113,11 @@ class Supervisor:
         settings, rundir = self._settings, self._rundir
         pki = await asyncio.to_thread(ClusterPki.ensure, rundir, settings.server)
         self._nodes = NodeCommands(rundir, settings, pki, self._herd)
-        self._herd.start([plan.apiserver(settings, rundir)])
+        self._herd.start([plan.apiserver(settings, rundir, self._accept_loss_after)])
         self._starter.warm_up(tasks, agents=bool(settings.nodes))
         await self._nodes.prepare()
         await self._until_ready(lambda: self._herd.ready([plan.Role.APISERVER]))
+        self._herd.start([plan.apiserver(settings, rundir)])  # a restart accepts no further loss
         self._herd.start([plan.controller_manager(settings, rundir)])
         self._nodes.start_all()
         self._brought_up = True

@@ -1,132 +1,114 @@
 """The SQLite engine: one table that is a log of revisions, as etcd keeps them.
 
 Invariants: a group of writes is one transaction, whose full sync happens in a thread, off the event
-loop; the file is locked for as long as it is open, so two API servers never share it; a new file
-appears whole or not at all; a file that is not ours, is newer than this code or is broken is
-refused and left as it is. Rows that are superseded and no longer in the history are deleted as the
-history moves on; the revision up to which that happened is kept with them, so the counter never
-goes back even if the newest row is among the deleted.
+loop; a write counts as acknowledged once its COMMIT returned, and the mark beside the store says so
+before its writer hears it; the file is locked for as long as it is open, so two API servers never
+share it. SQLite opens the files only after they were found whole (`cluster.store.inspection`): a
+store that is not ours, newer than this code, or damaged is refused and every file of it left as it
+is. Rows that are superseded and no longer in the history are deleted as the history moves on; the
+revision up to which that happened is kept with them, so the counter never goes back even if the
+newest row is among the deleted.
+
+Somebody may accept the loss of what came after a revision. Then the damaged files are copied aside,
+the state of that revision goes on without a past, and its revisions go on far above all that can
+have been given out: nobody who saw a lost one takes another for it, and who watches from before is
+told to list again (410). etcd is restored the same way (`etcdutl snapshot restore
+--bump-revision 1000000000 --mark-compacted`).
 """
 
 import asyncio
+import contextlib
 import json
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
-from zlib import crc32
 
+import structlog
+
+from cluster.store import inspection, mark, schema
 from cluster.store.engine import Row, StoreError
+from cluster.store.files import StoreFiles, in_use
+from cluster.store.inspection import Contents, Finding
+from cluster.store.mark import Mark, MarkFile
 
-APPLICATION_ID = 0x6B686431
-"""Marks the file as kubeherd's ("khd1")."""
-SCHEMA_VERSION = 1
+SKIPPED_AFTER_LOSS = 1_000_000_000
+MARK_SYNC_INTERVAL_S = 1.0
+"""Real seconds; see `cluster.store.mark`."""
 
-_MAGIC = b"SQLite format 3\0"
-_HEADER_SIZE = 100
-_USER_VERSION_AT = 60
-_APPLICATION_ID_AT = 68
-
-_CREATE = (
-    """CREATE TABLE log (
-      revision INTEGER PRIMARY KEY,
-      create_revision INTEGER NOT NULL,
-      deleted INTEGER NOT NULL,
-      resource TEXT NOT NULL,
-      namespace TEXT NOT NULL,
-      name TEXT NOT NULL,
-      checksum INTEGER NOT NULL,
-      value BLOB NOT NULL
-    )""",
-    "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
-    "INSERT INTO meta VALUES ('compacted', 0)",
-    f"PRAGMA application_id={APPLICATION_ID}",
-    f"PRAGMA user_version={SCHEMA_VERSION}",
-)
-_SELECT = (
-    "SELECT revision, create_revision, deleted, resource, namespace, name, checksum, value"
-    " FROM log ORDER BY revision"
-)
-_INSERT = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_DELETE = "DELETE FROM log WHERE revision IN (SELECT value FROM json_each(?))"
-_COMPACTED = "UPDATE meta SET value = ? WHERE key = 'compacted'"
+_log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
 
 class SqliteEngine:
-    """See `cluster.store.engine.Engine`. The directory of `path` must exist."""
+    """See `cluster.store.engine.Engine`. The directory of `path` must exist.
 
-    def __init__(self, path: Path) -> None:
+    `accept_loss_after`: the revision that a refusal named, to go on from there. It does nothing
+    for a store that is whole, or that ends at another revision.
+    """
+
+    def __init__(self, path: Path, accept_loss_after: int | None = None) -> None:
         self.path = path
+        self._files = StoreFiles(path)
+        self._accept_loss_after = accept_loss_after
         self._connection: sqlite3.Connection | None = None
         self._thread: ThreadPoolExecutor | None = None
+        self._mark: MarkFile | None = None
+        self._mark_synced_s = 0.0
+        self._rows: Sequence[Row] = ()
+        self._store_id = 0
         self._compacted = 0
+        self._sum_of_rows = 0
 
     def open(self) -> int:
         """As `Engine.open`; creates the file if there is none."""
         try:
             if not self.path.exists():
-                self._create()
-            self._check_header()
-            return self._connect()
-        except sqlite3.OperationalError as error:
+                self._files.create()
+            with self._files.locked(), self._files.read() as found:
+                finding = inspection.inspect(self.path, *found)
+                contents = self._accepted(finding)
+                lost = self._set_aside(finding, contents) if finding.problem else False
+            self._connect(contents, lost=lost)
+        except StoreError:
+            self._abandon()
+            raise
+        except sqlite3.Error as error:
             self._abandon()
             if "locked" in str(error):
-                raise StoreError(
-                    f"{self.path} is in use by another API server; stop it first"
-                ) from error
+                raise in_use(self.path) from error
             raise self._unusable(str(error)) from error
-        except sqlite3.DatabaseError as error:
-            self._abandon()
-            raise self._damaged(str(error)) from error
         except OSError as error:
             self._abandon()
             raise self._unusable(error.strerror or str(error)) from error
+        return self._compacted
 
-    def _create(self) -> None:
-        """Make an empty store beside the place and move it there whole, never over another."""
-        log = self.path.with_name(self.path.name + "-wal")
-        if log.exists():
-            raise StoreError(
-                f"{self.path} is missing but its log {log.name} is there: restore {self.path.name},"
-                " or move the log away to start with an empty cluster"
-            )
-        new = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        new.unlink(missing_ok=True)
-        try:
-            new.touch(mode=0o600)
-            connection = sqlite3.connect(new, isolation_level=None)
-            try:
-                connection.execute("BEGIN")
-                for statement in _CREATE:
-                    connection.execute(statement)
-                connection.execute("COMMIT")
-            finally:
-                connection.close()
-            self.path.hardlink_to(new)
-        finally:
-            new.unlink(missing_ok=True)
+    def _accepted(self, finding: Finding) -> Contents:
+        """The contents to go on with. StoreError if the store is refused."""
+        contents = finding.contents
+        if contents is None:
+            raise self._damaged(finding.problem)
+        if finding.problem and contents.revision != self._accept_loss_after:
+            raise self._damaged(finding.problem, contents.revision)
+        return contents
 
-    def _check_header(self) -> None:
-        """Refuse what is not ours before SQLite touches it (SQLite's file format, section 1.3)."""
-        with self.path.open("rb") as file:
-            header = file.read(_HEADER_SIZE)
-        if len(header) < _HEADER_SIZE or not header.startswith(_MAGIC):
-            raise self._damaged("not an SQLite file")
-        if _number(header, _APPLICATION_ID_AT) != APPLICATION_ID:
-            raise StoreError(f"{self.path} is not a kubeherd store; choose another directory")
-        version = _number(header, _USER_VERSION_AT)
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{self.path} was written by a newer kubeherd (schema {version}, this one knows"
-                f" {SCHEMA_VERSION}); upgrade kubeherd"
-            )
+    def _set_aside(self, finding: Finding, contents: Contents) -> bool:
+        """Keep the files as they are; then drop a log of which nothing can be used."""
+        place = self._files.set_aside(contents.revision)
+        _log.warning(
+            "loss_accepted",
+            problem=finding.problem,
+            revision=contents.revision,
+            damaged_files=str(place),
+        )
+        if not finding.needs_log:
+            self._files.log.unlink(missing_ok=True)
+        return True
 
-    def _connect(self) -> int:
+    def _connect(self, contents: Contents, *, lost: bool) -> None:
         connection = sqlite3.connect(
             self.path, isolation_level=None, check_same_thread=False, timeout=0.5
         )
@@ -136,29 +118,40 @@ class SqliteEngine:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA wal_autocheckpoint=4000")  # pages, about 16 MB
         connection.execute("BEGIN IMMEDIATE")  # takes the exclusive lock, which then stays
-        compacted = connection.execute("SELECT value FROM meta WHERE key='compacted'").fetchone()
+        if dict(connection.execute(schema.SELECT_META)) != contents.meta:
+            raise in_use(self.path)  # somebody wrote since it was inspected
+        self._store_id = schema.new_id(connection) if contents.version == 1 else contents.meta["id"]
+        if lost:
+            contents = self._give_up_the_rest(connection, contents)
+        else:
+            self._mark = MarkFile(self._files.mark, Mark(self._store_id, contents.revision))
+        if contents.version < schema.SCHEMA_VERSION:
+            schema.upgrade(connection)
+        self._rows, self._sum_of_rows = contents.rows, contents.sum_of_rows
+        self._compacted = contents.compacted
+        if lost or contents.version < schema.SCHEMA_VERSION:
+            schema.set_meta(
+                connection,
+                sum_of_rows=self._sum_of_rows,
+                store_id=self._store_id,
+                compacted=self._compacted,
+            )
         connection.execute("COMMIT")
-        if compacted is None:
-            raise self._damaged("the compacted revision is missing")
+        if lost:  # not before: a mark of the old end would hide the loss from the next start
+            self._mark = MarkFile(self._files.mark, Mark(self._store_id, contents.revision))
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
-        self._compacted = int(compacted[0])
-        return self._compacted
+
+    def _give_up_the_rest(self, connection: sqlite3.Connection, contents: Contents) -> Contents:
+        marked = mark.decode(self._files.read_mark() or b"")
+        kept = inspection.after_loss(contents, marked, SKIPPED_AFTER_LOSS)
+        past = {row.revision for row in contents.rows} - {row.revision for row in kept.rows}
+        connection.execute(schema.DELETE_ROWS, (json.dumps(sorted(past)),))
+        return kept
 
     def replay(self) -> Iterator[Row]:
         """As `Engine.replay`."""
-        connection = self._require()
-        try:
-            for row in connection.execute(_SELECT):
-                revision, created, deleted, resource, namespace, name, checksum, value = row
-                if crc32(value) != checksum:
-                    raise self._damaged(f"wrong checksum at revision {revision}")
-                yield Row(revision, created, bool(deleted), resource, namespace, name, value)
-        except StoreError:
-            self._abandon()
-            raise
-        except (sqlite3.DatabaseError, TypeError) as error:
-            self._abandon()
-            raise self._damaged(str(error)) from error
+        rows, self._rows = self._rows, ()
+        return iter(rows)
 
     async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
         """As `Engine.commit`.
@@ -167,19 +160,45 @@ class SqliteEngine:
         in the thread, in as few calls as possible: after each of them the thread has to get the
         interpreter lock back from a busy event loop, which costs more than adding a row.
         """
+        values = [schema.values(row) for row in rows]
+        sum_of_rows = self._sum_of_rows + sum(value[6] for value in values)
         with self._transaction() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(_INSERT, map(_values, rows))
-        await self._in_thread(lambda: self._finish(drop, compacted))
+            connection.executemany(schema.INSERT_ROW, values)
+            if not drop:
+                self._seal(connection, sum_of_rows, compacted)
+        now_s = asyncio.get_running_loop().time()
+        await self._in_thread(lambda: self._finish(drop, sum_of_rows, compacted, now_s))
+        if rows and self._mark is not None:
+            with contextlib.suppress(OSError):  # a mark that is behind loses nothing
+                self._mark.write(rows[-1].revision)
 
-    def _finish(self, drop: Sequence[int], compacted: int) -> None:
+    def _finish(self, drop: Sequence[int], sum_of_rows: int, compacted: int, now_s: float) -> None:
         with self._transaction() as connection:
             if drop:
-                connection.execute(_DELETE, (json.dumps(drop),))
-            if compacted != self._compacted:
-                connection.execute(_COMPACTED, (compacted,))
+                dropped = json.dumps(drop)
+                sum_of_rows -= connection.execute(schema.SUM_OF_ROWS, (dropped,)).fetchone()[0]
+                connection.execute(schema.DELETE_ROWS, (dropped,))
+                self._seal(connection, sum_of_rows, compacted)
             connection.execute("COMMIT")
-            self._compacted = compacted
+            self._sum_of_rows, self._compacted = sum_of_rows, compacted
+        self._sync_mark(now_s)
+
+    def _seal(self, connection: sqlite3.Connection, sum_of_rows: int, compacted: int) -> None:
+        if compacted == self._compacted:
+            sealed = schema.seal(sum_of_rows, self._store_id, compacted)
+            connection.execute(schema.SET_SEAL, (sealed,))
+        else:
+            schema.set_meta(
+                connection, sum_of_rows=sum_of_rows, store_id=self._store_id, compacted=compacted
+            )
+
+    def _sync_mark(self, now_s: float) -> None:
+        """Put the mark of the commits before this one on the disk, if that is due."""
+        if self._mark is not None and now_s - self._mark_synced_s >= MARK_SYNC_INTERVAL_S:
+            self._mark_synced_s = now_s
+            with contextlib.suppress(OSError):
+                self._mark.sync()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -203,6 +222,11 @@ class SqliteEngine:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        if self._mark is not None:
+            with contextlib.suppress(OSError):
+                self._mark.sync()
+            self._mark.close()
+            self._mark = None
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         if self._thread is None:
@@ -214,10 +238,19 @@ class SqliteEngine:
             raise StoreError(f"the store {self.path} is closed")
         return self._connection
 
-    def _damaged(self, why: str) -> StoreError:
+    def _damaged(self, why: str, readable: int | None = None) -> StoreError:
+        """The refusal; `readable`: the revision up to which the store can be read whole."""
+        name = self.path.name
+        way_out = f"or move {name}* away to start with an empty cluster"
+        if readable is not None:
+            way_out = (
+                f"or `kubeherd up --accept-loss-after {readable}` goes on without what came after"
+                f" revision {readable} and keeps the files of now in {self._files.aside(readable)}"
+            )
         return StoreError(
-            f"the store {self.path} is damaged ({why}); nothing was changed: restore a copy,"
-            " or move it away to start with an empty cluster"
+            f"the store {self.path} is damaged ({why}); nothing was changed: put back a copy of"
+            f" {name} and, if it had one, its {name}-wal (not {name}-mark, which tells whether the"
+            f" copy is too old), {way_out}"
         )
 
     def _unusable(self, why: str) -> StoreError:
@@ -225,20 +258,3 @@ class SqliteEngine:
             f"cannot open the store {self.path}: {why}; check that its directory exists and can be"
             " written"
         )
-
-
-def _values(row: Row) -> tuple[int | str | bytes, ...]:
-    return (
-        row.revision,
-        row.create_revision,
-        row.deleted,
-        row.resource_key,
-        row.namespace,
-        row.name,
-        crc32(row.value),
-        row.value,
-    )
-
-
-def _number(header: bytes, at: int) -> int:
-    return int.from_bytes(header[at : at + 4], "big")

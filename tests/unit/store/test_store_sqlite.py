@@ -13,7 +13,8 @@ import pytest
 
 from cluster.api.errors import ServiceUnavailable
 from cluster.store.engine import Row, StoreError
-from cluster.store.sqlite import APPLICATION_ID, SCHEMA_VERSION, SqliteEngine
+from cluster.store.schema import APPLICATION_ID, SCHEMA_VERSION
+from cluster.store.sqlite import SqliteEngine
 from cluster.store.state import Attrs
 from cluster.store.store import Store, running
 
@@ -91,6 +92,24 @@ async def test_a_killed_server_loses_no_acknowledged_write(tmp_path: Path, lines
         assert store.revision >= max(map(abs, promised.values()))
         staged = store.put("pods", "ns0", "new", lambda rv: b'{"rv":%d}' % rv, Attrs())
         assert staged.revision == store.revision + 1
+
+
+def test_a_store_that_another_process_has_open_is_in_use(tmp_path: Path) -> None:
+    """Whatever it looks like meanwhile: it is being written."""
+    path = tmp_path / "store.db"
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for _ in range(20):
+                assert process.stdout.readline()
+                with pytest.raises(StoreError, match="in use by another API server"):
+                    SqliteEngine(path).open()
+            assert process.stdout.readline()
+        finally:
+            process.kill()
+            process.stdout.read()
 
 
 async def test_the_revision_survives_the_compaction_of_the_newest_write(tmp_path: Path) -> None:
