@@ -6,6 +6,17 @@ appears whole or not at all; a file that is not ours, is newer than this code or
 refused and left as it is. Rows that are superseded and no longer in the history are deleted as the
 history moves on; the revision up to which that happened is kept with them, so the counter never
 goes back even if the newest row is among the deleted.
+
+A commit that fails is one of two things. If SQLite could not write all of it (the disk is full, a
+limit or a quota is reached) it is not in the log: the log's last frame says that the transaction
+is complete, every frame carries a checksum, and a frame that was not written whole has a wrong one.
+That is a clean refusal, and the engine goes on. Anything else, a failed sync above all, leaves a
+transaction that is invisible to this connection but whole in the log, where the next one to open
+the file finds it, or not, if the machine stops first; and the kernel counts pages that it could not
+write as written, so a repeated sync proves nothing. The engine says that it does not know
+(`OutcomeUnknown`) and is done: its process ends, as PostgreSQL's does, and the next one takes for
+true what it reads, after it has written and synced that log anew (`_rewrite_log`). So a running
+server never shows a state that a restart would take back.
 """
 
 import asyncio
@@ -19,7 +30,7 @@ from pathlib import Path
 from typing import TypeVar
 from zlib import crc32
 
-from cluster.store.engine import Row, StoreError
+from cluster.store.engine import OutcomeUnknown, Row, StoreError
 
 APPLICATION_ID = 0x6B686431
 """Marks the file as kubeherd's ("khd1")."""
@@ -53,6 +64,13 @@ _SELECT = (
 _INSERT = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _DELETE = "DELETE FROM log WHERE revision IN (SELECT value FROM json_each(?))"
 _COMPACTED = "UPDATE meta SET value = ? WHERE key = 'compacted'"
+_TOUCH = "UPDATE meta SET value = value + 1 WHERE key = 'compacted'"
+"""Makes a transaction write: SQLite leaves out an update that changes nothing."""
+
+_NOT_WRITTEN = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})
+"""Errors of a COMMIT that could not write all its frames (SQLite's os_unix.c, unixWrite)."""
+
+_REWRITE_BYTES = 1024 * 1024
 
 T = TypeVar("T")
 
@@ -153,9 +171,13 @@ class SqliteEngine:
                 if crc32(value) != checksum:
                     raise self._damaged(f"wrong checksum at revision {revision}")
                 yield Row(revision, created, bool(deleted), resource, namespace, name, value)
+            self._rewrite_log()
         except StoreError:
             self._abandon()
             raise
+        except OSError as error:
+            self._abandon()
+            raise self._unwritable(error) from error
         except (sqlite3.DatabaseError, TypeError) as error:
             self._abandon()
             raise self._damaged(str(error)) from error
@@ -169,28 +191,58 @@ class SqliteEngine:
         """
         with self._transaction() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(_INSERT, map(_values, rows))
-        await self._in_thread(lambda: self._finish(drop, compacted))
+            if rows:
+                connection.executemany(_INSERT, map(_values, rows))
+            else:
+                connection.execute(_TOUCH)
+        await self._in_thread(lambda: self._finish(drop, compacted, probe=not rows))
 
-    def _finish(self, drop: Sequence[int], compacted: int) -> None:
+    def _finish(self, drop: Sequence[int], compacted: int, *, probe: bool) -> None:
         with self._transaction() as connection:
             if drop:
                 connection.execute(_DELETE, (json.dumps(drop),))
-            if compacted != self._compacted:
+            if compacted != self._compacted or probe:
                 connection.execute(_COMPACTED, (compacted,))
-            connection.execute("COMMIT")
+            try:
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                if error.sqlite_errorcode not in _NOT_WRITTEN:
+                    raise OutcomeUnknown(self._unwritable(error)) from error
+                raise
             self._compacted = compacted
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One part of a transaction, which is rolled back if it fails. Raises StoreError."""
+        """One part of a transaction, which is rolled back if it fails. Raises as `commit`."""
         connection = self._require()
         try:
             yield connection
         except sqlite3.Error as error:
             if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise StoreError(f"cannot write to the store {self.path}: {error}") from error
+                self._roll_back(connection)
+            raise self._unwritable(error) from error
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute("ROLLBACK")
+        except sqlite3.Error as error:  # whatever this connection holds now, it is not the file
+            raise OutcomeUnknown(self._unwritable(error)) from error
+
+    def _rewrite_log(self) -> None:
+        """Make durable what was just read, before anybody is shown it.
+
+        A log that a process left behind may be in the kernel's memory only: it was killed before
+        its sync, or the sync failed and the kernel took the pages for written. Writing the same
+        bytes in place makes it write them again, needs no space, and is safe to break off.
+        """
+        log = self.path.with_name(self.path.name + "-wal")
+        if not log.exists() or not log.stat().st_size:
+            return
+        with log.open("r+b", buffering=0) as file:
+            at = 0
+            while block := os.pread(file.fileno(), _REWRITE_BYTES, at):
+                at += os.pwrite(file.fileno(), block, at)
+            os.fsync(file.fileno())
 
     async def close(self) -> None:
         """As `Engine.close`."""
@@ -219,6 +271,9 @@ class SqliteEngine:
             f"the store {self.path} is damaged ({why}); nothing was changed: restore a copy,"
             " or move it away to start with an empty cluster"
         )
+
+    def _unwritable(self, error: Exception) -> StoreError:
+        return StoreError(f"cannot write to the store {self.path}: {error}")
 
     def _unusable(self, why: str) -> StoreError:
         return StoreError(
