@@ -1,7 +1,8 @@
 """The transport over real HTTP: aiohttp with a keep-alive pool, TLS and client certificates.
 
-Invariants: no cookies, no proxies or credentials from the environment, every wait has a timeout,
-one TLS context per transport (it is the expensive part); keys never touch the disk.
+Invariants: a request is sent once, whatever becomes of its connection; no cookies, no proxies or
+credentials from the environment, every wait has a timeout, one TLS context per transport (it is the
+expensive part); keys never touch the disk.
 """
 
 import asyncio
@@ -130,6 +131,9 @@ class HttpTransport:
             self._session = aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=self._headers
             )
+            # aiohttp sends a PUT or DELETE again, unasked, when a kept connection ends before its
+            # answer; the first may have been carried out, and the answer to the second would lie.
+            self._session._retry_connection = False
         return self._session
 
     def _url(self, path: str, query: Mapping[str, str] | None) -> URL:

@@ -197,6 +197,24 @@ async def test_an_answer_of_another_kind_is_an_error(server: Server, client: Api
         await client.get(PODS, Pod, "p", "ns")
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+async def test_a_request_is_sent_once_even_if_a_kept_connection_ends_before_its_answer(
+    server: Server, transport: HttpTransport, method: str
+) -> None:
+    """As a server does that is killed after it has carried the request out."""
+    await transport.request("GET", "/first")
+
+    async def end(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    server.handler = end
+    with pytest.raises(TransportError):
+        await transport.request(method, "/second")
+    assert [request[1] for request in server.requests] == ["/first", "/second"]
+
+
 async def test_a_stream_yields_what_comes_and_says_when_it_is_refused(
     server: Server, transport: HttpTransport
 ) -> None:
