@@ -23,7 +23,8 @@ RESOURCES = {"configmaps": "/api/v1/namespaces/default/configmaps", "nodes": "/a
 MERGE = "application/merge-patch+json"
 OWN_NAMES, SHARED_NAMES = 5, 4
 BATCH_SIZES = (2, 12)
-LARGE_BYTES = 100_000
+LARGE_BYTES = 60_000
+"""Of a large object; a batch of them stays below the server's limit."""
 PAUSE_S = 0.002
 POLL_S = 2
 TIMEOUT_S = 20.0
