@@ -11,6 +11,9 @@ from typing import ClassVar
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import Resource
 
+RETRY_AFTER_S = 1
+"""How soon to come back after a write that the store could not take."""
+
 
 @dataclass(frozen=True)
 class Cause:
@@ -33,6 +36,8 @@ class ApiError(Exception):
 
     code: ClassVar[int] = 500
     reason: ClassVar[str] = ""
+    repeatable: ClassVar[bool] = True
+    """Whether a client may send the request again as it is, once `retry_after_s` is over."""
 
     def __init__(
         self,
@@ -141,6 +146,18 @@ class ServiceUnavailable(ApiError):
 
 class Timeout(ApiError):
     code, reason = 504, "Timeout"
+
+
+class OutcomeUnknown(Timeout):
+    """504: the write may have been carried out or not; look before you repeat it.
+
+    The hint when to look is in the details only: a Retry-After header makes clients repeat.
+    """
+
+    repeatable = False
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"Timeout: {why}", details={"retryAfterSeconds": RETRY_AFTER_S})
 
 
 _BY_REASON: dict[str, type[ApiError]] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
+from cluster.api.errors import ApiError
 from cluster.apiserver.http import HttpServer, tls_context
 from cluster.apiserver.server import ApiServer, attrs_of
 from cluster.runtime import process
@@ -59,13 +60,15 @@ def chance(seed: int | None, clock: Clock) -> Rng:
 async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     """Open the store, serve until asked to stop, commit what is staged, close.
 
-    ProcessError for a taken port, missing certificates, or a store that cannot be opened.
+    ProcessError for a taken port, missing certificates, a store that cannot be opened or takes no
+    write when it has to, and one whose last write has an unknown outcome: whoever starts this
+    process again has it read back.
     """
     gc.set_threshold(*_GC_THRESHOLDS)
     tls = tls_context(options.dir / "pki")
     clock = LoopClock(options.speed)
     rng = chance(options.seed, clock)
-    store = Store(_engine(options), attrs_of)
+    store = Store(_engine(options), attrs_of, rng=rng.child("store"))
     try:
         async with running(store):
             logs = options.dir / "logs" / "pods"
@@ -82,9 +85,7 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
                 await http.stop()
                 background.cancel()
                 await asyncio.gather(background, return_exceptions=True)
-    except* StoreError as group:
-        raise ProcessError(str(group.exceptions[0])) from None
-    except* ProcessError as group:
+    except* (StoreError, ProcessError, ApiError) as group:
         raise ProcessError(str(group.exceptions[0])) from None
 
 

@@ -48,8 +48,8 @@ class Maintenance:
             if cutoff:
                 await self._expire(cutoff)
             await bootstrap.ensure_system_namespaces(self._registry, self._clock)
-        except errors.ServiceUnavailable:
-            return  # the store refused (shutting down, disk full): the next pass tries again
+        except (errors.ServiceUnavailable, errors.OutcomeUnknown):
+            return  # shutting down, disk full: the next pass tries again
 
     async def _expire(self, cutoff: int) -> None:
         kind = served.of(kinds.EVENTS)

@@ -24,8 +24,9 @@ from cluster.apiserver.deletion import Action, DeleteOptions
 from cluster.apiserver.served import ServedKind
 from cluster.runtime.clock import Clock
 from cluster.runtime.rng import Rng
+from cluster.store.staged import Staged
 from cluster.store.state import NODE_INDEXED, Attrs, Record
-from cluster.store.store import Staged, Store
+from cluster.store.store import Store
 
 _WIPED = (
     "creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink",
@@ -303,8 +304,8 @@ class Registry:
         try:
             await self.store.committed(staged)
         except TimeoutError:
-            raise errors.Timeout(
-                "Timeout: request did not complete within requested timeout"
+            raise errors.OutcomeUnknown(
+                "request did not complete within requested timeout"
             ) from None
 
     async def _commit(self, kind: ServedKind, pending: "Pending") -> Written:

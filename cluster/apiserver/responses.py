@@ -90,7 +90,8 @@ def error_response(
 ) -> ApiResponse:
     """A Status object, with Retry-After where it says when to come back."""
     pretty = request is not None and wants_pretty(request.query, request.headers)
-    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else _NO_HEADERS
+    after_s = error.retry_after_s if error.repeatable else None
+    headers = {"Retry-After": str(after_s)} if after_s else _NO_HEADERS
     body = encode(error.status(), media, pretty=pretty)
     return ApiResponse(error.status_code, body, media.value, headers)
 

@@ -108,7 +108,7 @@ class ApiServer:
         self._health = Health({
             "ping": lambda: True,
             "log": lambda: True,
-            "etcd": lambda: not self._stopping,
+            "etcd": lambda: store.writable and not self._stopping,
             "shutdown": lambda: not self._stopping,
         })  # fmt: skip
 

@@ -203,7 +203,10 @@ async def _changes(
             deliveries = await clock.wait_for(subscription.next(), until_s - now_s)
         except TimeoutError:
             if plan.bookmarks and until_s < end_s:
-                yield encoder.bookmark(call.services.store.revision, {})
+                # An event may have come since the time ran out: then the revision is past it, and
+                # the event itself says where the watcher is.
+                if subscription.quiet:
+                    yield encoder.bookmark(call.services.store.revision, {})
                 last_s = end_s - _BOOKMARK_BEFORE_END_S
                 following_s = clock.monotonic_s() + _BOOKMARK_EVERY_S
                 bookmark_s = following_s if bookmark_s >= last_s else min(following_s, last_s)

@@ -1,7 +1,8 @@
 """The transport over real HTTP: aiohttp with a keep-alive pool, TLS and client certificates.
 
-Invariants: no cookies, no proxies or credentials from the environment, every wait has a timeout,
-one TLS context per transport (it is the expensive part); keys never touch the disk.
+Invariants: a write is sent once, whatever becomes of its connection; no cookies, no proxies or
+credentials from the environment, every wait has a timeout, one TLS context per transport (it is the
+expensive part); keys never touch the disk.
 """
 
 import asyncio
@@ -73,15 +74,8 @@ class HttpTransport:
         if content_type:
             headers["Content-Type"] = content_type
         try:
-            async with self._open().request(
-                method,
-                self._url(path, query),
-                data=body,
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S),
-                allow_redirects=False,
-                server_hostname=self.access.tls_server_name or None,
-            ) as response:
+            timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
+            async with await self._send(method, path, query, headers, timeout, body) as response:
                 return _answer(response, await response.read())
         except _FAILURES as error:
             raise _no_answer(method, path, error) from error
@@ -96,15 +90,11 @@ class HttpTransport:
     ) -> AsyncGenerator[bytes, None]:
         """As `Transport.stream`."""
         try:
-            async with self._open().get(
-                self._url(path, query),
-                headers={"Accept": accept} if accept else {},
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=timeout_s
-                ),
-                allow_redirects=False,
-                server_hostname=self.access.tls_server_name or None,
-            ) as response:
+            headers = {"Accept": accept} if accept else {}
+            timeout = aiohttp.ClientTimeout(
+                total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=timeout_s
+            )
+            async with await self._send("GET", path, query, headers, timeout) as response:
                 if response.status != 200:
                     raise error_of(_answer(response, await response.read()))
                 async for chunk in response.content.iter_any():
@@ -118,6 +108,34 @@ class HttpTransport:
         if self._session is not None:
             await self._session.close()
 
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,
+        body: bytes | None = None,
+    ) -> aiohttp.ClientResponse:
+        """Send a request; a read again if the connection that was kept for it turns out ended."""
+        for may_repeat in (method == "GET", False):
+            try:
+                return await self._open().request(
+                    method,
+                    self._url(path, query),
+                    data=body,
+                    headers=headers,
+                    timeout=timeout,
+                    allow_redirects=False,
+                    server_hostname=self.access.tls_server_name or None,
+                )
+            except aiohttp.ClientConnectorError:
+                raise
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+                if not may_repeat:
+                    raise
+        raise AssertionError("the second try returns or raises")
+
     def _open(self) -> aiohttp.ClientSession:
         if self._closed:
             raise TransportError("the transport is closed")
@@ -130,6 +148,9 @@ class HttpTransport:
             self._session = aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=self._headers
             )
+            # aiohttp sends a PUT or DELETE again, too, when a kept connection ends before its
+            # answer; the first may have been carried out, and the answer to the second would lie.
+            self._session._retry_connection = False
         return self._session
 
     def _url(self, path: str, query: Mapping[str, str] | None) -> URL:

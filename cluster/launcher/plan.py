@@ -13,8 +13,8 @@ from cluster.runtime.rng import Rng
 
 RESTART_BASE_S = 0.1
 RESTART_CAP_S = 10.0
-STABLE_AFTER_S = 10.0
-"""A process that lived this long has recovered: the next crash starts the back-off anew."""
+SERVED_WELL_S = 2.0
+"""A process that served this long had no trouble starting: it comes back at once."""
 FAILED_STARTS_LIMIT = 3
 """So many exits before the first readiness fail the start of the cluster."""
 
@@ -113,9 +113,21 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
     )
 
 
-def restart_delay_s(crashes: int, rng: Rng) -> float:
-    """Seconds to wait after the `crashes`-th crash in a row: doubling, capped, jittered."""
-    base_s: float = RESTART_BASE_S * 2 ** min(crashes - 1, 30)
+def failures_in_a_row(before: int, served_s: float) -> int:
+    """How many lives in a row came to nothing, when another one ended that served `served_s`.
+
+    Zero after one that served well, whatever ended it and however often that happens: the time for
+    which nobody is served must not grow with the number of accidents. A life without service (0 s)
+    or a short one is a failure, however long its start took.
+    """
+    return 0 if served_s >= SERVED_WELL_S else before + 1
+
+
+def restart_delay_s(failures: int, rng: Rng) -> float:
+    """Seconds to wait after so many failures in a row: doubling, capped, jittered; none after 0."""
+    if failures == 0:
+        return 0.0
+    base_s: float = RESTART_BASE_S * 2 ** min(failures - 1, 30)
     return min(RESTART_CAP_S, base_s) * rng.uniform(0.5, 1.0)
 
 

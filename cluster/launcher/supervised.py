@@ -1,8 +1,10 @@
 """One process under supervision: kept running while it is wanted, kept down while it is not.
 
-Invariants: at most one instance runs at any time; a crash is followed by a capped, jittered
-back-off and a new start, an end that was asked for is not. Waits are real seconds, whatever the
-cluster's `--speed`: a process needs as long to start and stop as it needs.
+Invariants: at most one instance runs at any time; a crash is followed by a new start, an end that
+was asked for is not. A process that served well before it crashed starts again at once; one that
+cannot start, or crashes again and again as soon as it serves, waits with a capped, jittered
+back-off. Waits are real seconds, whatever the cluster's `--speed`: a process needs as long to start
+and stop as it needs.
 """
 
 import asyncio
@@ -45,6 +47,7 @@ class SupervisedProcess:
         self._changed = changed
         self._wanted = asyncio.Event()
         self._unwanted = asyncio.Event()
+        self._serving_since_s: float | None = None
         self._down = asyncio.Event()
         self._down.set()
 
@@ -99,34 +102,37 @@ class SupervisedProcess:
 
     async def supervise(self) -> None:
         """Keep the process as it is wanted, for ever; cancelling leaves it alone."""
-        crashes = 0
+        failures = 0
         while True:
             if not self.wanted:
-                crashes = 0
+                failures = 0
                 self._enter(Phase.DOWN)
                 self._down.set()
                 await self._wanted.wait()
-            started_s = self._clock.monotonic_s()
-            await self._run_once()
+            served_s = await self._run_once()
             if not self.wanted:
                 continue
-            stable = self._clock.monotonic_s() - started_s >= plan.STABLE_AFTER_S
-            crashes = 1 if stable else crashes + 1
+            failures = plan.failures_in_a_row(failures, served_s)
             self.restarts += 1
-            self._enter(Phase.BACKOFF)
-            with contextlib.suppress(TimeoutError):
-                delay_s = plan.restart_delay_s(crashes, self._rng)
-                await self._clock.wait_for(self._unwanted.wait(), delay_s)
+            if failures:
+                await self._back_off(plan.restart_delay_s(failures, self._rng))
 
-    async def _run_once(self) -> None:
-        """Start the process and see it to its end."""
+    async def _back_off(self, delay_s: float) -> None:
+        """Wait before the next start, unless the process is not wanted any more."""
+        self._enter(Phase.BACKOFF)
+        with contextlib.suppress(TimeoutError):
+            await self._clock.wait_for(self._unwanted.wait(), delay_s)
+
+    async def _run_once(self) -> float:
+        """Start the process and see it to its end; returns for how many seconds it served."""
         self._enter(Phase.STARTING)
+        self._serving_since_s = None
         try:
             child = await self._start_child(self.spec)
         except OSError as error:
             self.failed_starts += 1
             self.failure = str(error)
-            return
+            return 0.0
         self.child = child
         self._changed()
         if not self.wanted:
@@ -136,13 +142,17 @@ class SupervisedProcess:
             await child.ended.wait()
         finally:
             announcing.cancel()
+        since_s = self._serving_since_s
+        served_s = 0.0 if since_s is None else self._clock.monotonic_s() - since_s
         self.failed_starts = 0 if child.ready.is_set() else self.failed_starts + 1
         self.failure = child.failure
         self.child = None
+        return served_s
 
     async def _announce(self, child: Child) -> None:
         await child.ready.wait()
         self.was_ready = True
+        self._serving_since_s = self._clock.monotonic_s()
         if self.phase is Phase.STARTING:
             self._enter(Phase.RUNNING)
 

@@ -16,6 +16,11 @@ class StoreError(Exception):
     """The store cannot be opened or written: one line for a person, saying what to do."""
 
 
+class OutcomeUnknown(StoreError):
+    """A commit failed at a point where its rows may have reached the disk: only reading the store
+    back can tell. The engine that raised it is not used any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One write as the engine keeps it; `value` of a delete is the last state."""
@@ -40,7 +45,10 @@ class Engine(Protocol):
 
     async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
         """Make the rows durable in one go, forget the revisions in `drop`, and remember
-        `compacted`. Raises StoreError when nothing of it was kept."""
+        `compacted`. Without rows it writes all the same: a probe, whether a write can be stored.
+
+        Raises StoreError when nothing of it was kept, OutcomeUnknown when that cannot be said.
+        """
 
     async def close(self) -> None:
         """Release files and threads; safe to call twice."""

@@ -108,6 +108,11 @@ class Subscription:
             self._wake.clear()
         return deliveries
 
+    @property
+    def quiet(self) -> bool:
+        """Nothing waits to be taken: all that was published has been, and more may come."""
+        return not self._wake.is_set()
+
     def offer(self, delivery: Delivery) -> None:
         """Queue a delivery; beyond the bound the subscription is ended instead."""
         if self._error is not None:
@@ -202,13 +207,14 @@ class Hub:
         self._waiters.setdefault(key, {})[waiter] = None
         try:
             async with asyncio.timeout(timeout_s):
-                return await waiter.future
+                await waiter.future
         except TimeoutError:
-            # An event may have come after the time ran out and before this task went on: by then
-            # the future is cancelled, but the waiter was still told.
-            return waiter.revision
+            pass
         finally:
             _discard(self._waiters, key, waiter)
+        # Not what ended the wait: an event may have come after the time ran out or the hub closed,
+        # and before this task went on; the caller would answer with a revision that is past it.
+        return waiter.revision
 
     def publish(self, events: Sequence[WatchEvent]) -> None:
         """Hand out one committed group, in revision order."""
@@ -255,18 +261,18 @@ class _Waiter:
     def __init__(self, wanted: WatchFilter) -> None:
         self.filter = wanted
         self.revision = 0
-        self.future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def look_at(self, event: WatchEvent) -> None:
         if self.revision or deliver(event, self.filter) is None:
             return
         self.revision = event.revision
         if not self.future.done():
-            self.future.set_result(event.revision)
+            self.future.set_result(None)
 
     def give_up(self) -> None:
         if not self.future.done():
-            self.future.set_result(0)
+            self.future.set_result(None)
 
 
 def _discard(index: dict[_IndexKey, dict[_M, None]], key: _IndexKey, member: _M) -> None:

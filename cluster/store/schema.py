@@ -42,6 +42,8 @@ SUM_OF_ROWS = (
     "SELECT coalesce(sum(checksum), 0) FROM log WHERE revision IN (SELECT value FROM json_each(?))"
 )
 SET_SEAL = "UPDATE meta SET value = ? WHERE key = 'seal'"
+TOUCH = "UPDATE meta SET value = value + 1 WHERE key = 'compacted'"
+"""Makes a transaction write: SQLite leaves out an update that changes nothing."""
 _SET_META = "REPLACE INTO meta VALUES ('compacted', ?), ('id', ?), ('seal', ?)"
 _UPGRADE = (
     "UPDATE log SET checksum = row_checksum"

@@ -14,11 +14,23 @@ the state of that revision goes on without a past, and its revisions go on far a
 have been given out: nobody who saw a lost one takes another for it, and who watches from before is
 told to list again (410). etcd is restored the same way (`etcdutl snapshot restore
 --bump-revision 1000000000 --mark-compacted`).
+
+A commit that fails is one of two things. If SQLite could not write all of it (the disk is full, a
+limit or a quota is reached) it is not in the log: the log's last frame says that the transaction
+is complete, every frame carries a checksum, and a frame that was not written whole has a wrong one.
+That is a clean refusal, and the engine goes on. Anything else, a failed sync above all, leaves a
+transaction that is invisible to this connection but whole in the log, where the next one to open
+the file finds it, or not, if the machine stops first; and the kernel counts pages that it could not
+write as written, so a repeated sync proves nothing. The engine says that it does not know
+(`OutcomeUnknown`) and is done: its process ends, as PostgreSQL's does, and the next one takes for
+true what it reads, after it has written and synced that log anew (`_rewrite_log`). So a running
+server never shows a state that a restart would take back.
 """
 
 import asyncio
 import contextlib
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +41,7 @@ from typing import TypeVar
 import structlog
 
 from cluster.store import inspection, mark, schema
-from cluster.store.engine import Row, StoreError
+from cluster.store.engine import OutcomeUnknown, Row, StoreError
 from cluster.store.files import StoreFiles, in_use
 from cluster.store.inspection import Contents, Finding
 from cluster.store.mark import Mark, MarkFile
@@ -37,6 +49,11 @@ from cluster.store.mark import Mark, MarkFile
 SKIPPED_AFTER_LOSS = 1_000_000_000
 MARK_SYNC_INTERVAL_S = 1.0
 """Real seconds; see `cluster.store.mark`."""
+
+_NOT_WRITTEN = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})
+"""Errors of a COMMIT that could not write all its frames (SQLite's os_unix.c, unixWrite)."""
+
+_REWRITE_BYTES = 1024 * 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -73,6 +90,7 @@ class SqliteEngine:
                 contents = self._accepted(finding)
                 lost = self._set_aside(finding, contents) if finding.problem else False
             self._connect(contents, lost=lost)
+            self._rewrite_log()
         except StoreError:
             self._abandon()
             raise
@@ -164,9 +182,12 @@ class SqliteEngine:
         sum_of_rows = self._sum_of_rows + sum(value[6] for value in values)
         with self._transaction() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(schema.INSERT_ROW, values)
+            if rows:
+                connection.executemany(schema.INSERT_ROW, values)
+            else:
+                connection.execute(schema.TOUCH)
             if not drop:
-                self._seal(connection, sum_of_rows, compacted)
+                self._seal(connection, sum_of_rows, compacted, anew=not rows)
         now_s = asyncio.get_running_loop().time()
         await self._in_thread(lambda: self._finish(drop, sum_of_rows, compacted, now_s))
         if rows and self._mark is not None:
@@ -179,13 +200,21 @@ class SqliteEngine:
                 dropped = json.dumps(drop)
                 sum_of_rows -= connection.execute(schema.SUM_OF_ROWS, (dropped,)).fetchone()[0]
                 connection.execute(schema.DELETE_ROWS, (dropped,))
-                self._seal(connection, sum_of_rows, compacted)
-            connection.execute("COMMIT")
+                self._seal(connection, sum_of_rows, compacted, anew=True)
+            try:
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                if error.sqlite_errorcode not in _NOT_WRITTEN:
+                    raise OutcomeUnknown(self._unwritable(error)) from error
+                raise
             self._sum_of_rows, self._compacted = sum_of_rows, compacted
         self._sync_mark(now_s)
 
-    def _seal(self, connection: sqlite3.Connection, sum_of_rows: int, compacted: int) -> None:
-        if compacted == self._compacted:
+    def _seal(
+        self, connection: sqlite3.Connection, sum_of_rows: int, compacted: int, *, anew: bool
+    ) -> None:
+        """Write the seal; `anew`: the rest of `meta` too, which a probe has touched."""
+        if compacted == self._compacted and not anew:
             sealed = schema.seal(sum_of_rows, self._store_id, compacted)
             connection.execute(schema.SET_SEAL, (sealed,))
         else:
@@ -202,14 +231,36 @@ class SqliteEngine:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One part of a transaction, which is rolled back if it fails. Raises StoreError."""
+        """One part of a transaction, which is rolled back if it fails. Raises as `commit`."""
         connection = self._require()
         try:
             yield connection
         except sqlite3.Error as error:
             if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise StoreError(f"cannot write to the store {self.path}: {error}") from error
+                self._roll_back(connection)
+            raise self._unwritable(error) from error
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute("ROLLBACK")
+        except sqlite3.Error as error:  # whatever this connection holds now, it is not the file
+            raise OutcomeUnknown(self._unwritable(error)) from error
+
+    def _rewrite_log(self) -> None:
+        """Make durable what was just read, before anybody is shown it.
+
+        A log that a process left behind may be in the kernel's memory only: it was killed before
+        its sync, or the sync failed and the kernel took the pages for written. Writing the same
+        bytes in place makes it write them again, needs no space, and is safe to break off.
+        """
+        log = self._files.log
+        if not log.exists() or not log.stat().st_size:
+            return
+        with log.open("r+b", buffering=0) as file:
+            at = 0
+            while block := os.pread(file.fileno(), _REWRITE_BYTES, at):
+                at += os.pwrite(file.fileno(), block, at)
+            os.fsync(file.fileno())
 
     async def close(self) -> None:
         """As `Engine.close`."""
@@ -252,6 +303,9 @@ class SqliteEngine:
             f" {name} and, if it had one, its {name}-wal (not {name}-mark, which tells whether the"
             f" copy is too old), {way_out}"
         )
+
+    def _unwritable(self, error: Exception) -> StoreError:
+        return StoreError(f"cannot write to the store {self.path}: {error}")
 
     def _unusable(self, why: str) -> StoreError:
         return StoreError(

@@ -5,21 +5,29 @@ staged; readers, watchers and the writer's answer see it only after its group is
 become visible in revision order; a group that cannot be committed vanishes together with everything
 staged on top of it. Staging is synchronous: between `head` and `put` nothing else can write, which
 makes the event loop the serialisation point.
+
+Whoever waits for a write learns one of three things: it is durable; it was not kept and never will
+be (ServiceUnavailable, come again); or nobody knows (OutcomeUnknown). After the last the store is
+done: what it holds in memory may not be what the disk holds, so it takes no write more and `run`
+raises, and its process ends. A client that saw the old state meanwhile saw what was true before the
+write; the next process shows what the disk kept, under the same revision or none.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from sys import intern
 
 import structlog
 
-from cluster.api.errors import Expired, ServiceUnavailable
+from cluster.api.errors import RETRY_AFTER_S, ApiError, Expired, OutcomeUnknown, ServiceUnavailable
+from cluster.runtime.rng import Rng
+from cluster.store import engine as engines
 from cluster.store.engine import FIRST_REVISION, Engine, Row, StoreError
 from cluster.store.history import History, undo
 from cluster.store.hub import Hub
+from cluster.store.staged import Staged
 from cluster.store.state import Attrs, AttrsOf, EventType, Keyspace, Record, WatchEvent
 
 MAX_HISTORY_EVENTS = 20_000
@@ -34,37 +42,20 @@ MAX_STAGED = 20_000
 COMMIT_TIMEOUT_S = 34.0
 """How long a writer waits for its commit, in real seconds: disks do not follow --speed."""
 
+PROBE_S = 0.5
+PROBE_JITTER = 0.5
+"""While the disk refuses writes, the store tries one of its own about this often, in real seconds:
+nobody else may write, and somebody wants to know that it is over."""
+
+SLOW_COMMIT_S = 2.0
+"""A commit that takes longer makes the store unready, as a slow answer of etcd would Kubernetes."""
+
 OLD_LISTS_KEPT = 4
 """Lists of the past that are kept for the next page of their readers."""
 
 _log = structlog.get_logger(__name__)
 
 _HeadKey = tuple[str, str, str]
-
-
-@dataclass(slots=True)
-class Staged:
-    """A write that has a revision and waits for its commit; await it with `Store.committed`."""
-
-    event: WatchEvent
-    waiters: list[asyncio.Future[None]]
-    error: Exception | None = None
-    done: bool = False
-
-    @property
-    def revision(self) -> int:
-        return self.event.record.revision
-
-    @property
-    def record(self) -> Record:
-        return self.event.record
-
-    def finish(self, error: Exception | None) -> None:
-        self.error = error
-        self.done = True
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
 
 
 class Store:
@@ -80,6 +71,7 @@ class Store:
         *,
         max_history_events: int = MAX_HISTORY_EVENTS,
         max_history_bytes: int = MAX_HISTORY_BYTES,
+        rng: Rng | None = None,
     ) -> None:
         self._engine = engine
         self._attrs_of = attrs_of
@@ -91,8 +83,10 @@ class Store:
         self._head: dict[_HeadKey, Staged] = {}
         self._pending: list[Staged] = []
         self._wake = asyncio.Event()
+        self._rng = rng or Rng(0)
         self._closing = False
         self._failing = False
+        self._committing_since_s: float | None = None
         self._old_lists: OrderedDict[tuple[str, str, int], Sequence[Record]] = OrderedDict()
         self._obsolete: list[int] = []  # revisions that the next transaction may forget
 
@@ -139,6 +133,14 @@ class Store:
     def resource_keys(self) -> Sequence[str]:
         """The resources that have or had objects."""
         return self._keyspace.resource_keys()
+
+    @property
+    def writable(self) -> bool:
+        """Whether a write would be stored now, as far as the last ones (or a probe) tell."""
+        if self._failing:
+            return False
+        since_s = self._committing_since_s
+        return since_s is None or asyncio.get_running_loop().time() - since_s < SLOW_COMMIT_S
 
     # --- writing ---
 
@@ -202,8 +204,8 @@ class Store:
         if self._closing:
             raise ServiceUnavailable("the server is shutting down")
         if len(self._pending) >= MAX_STAGED:
-            raise ServiceUnavailable("the store cannot keep up with the writes, try again later")
-        staged = Staged(event, [])
+            raise _refused("the store cannot keep up with the writes, try again later")
+        staged = Staged(event)
         record = event.record
         self._staged_revision = record.revision
         self._head[record.resource_key, record.namespace, record.name] = staged
@@ -214,21 +216,10 @@ class Store:
     async def committed(self, staged: Staged, timeout_s: float = COMMIT_TIMEOUT_S) -> Record:
         """Return when the write is durable and visible.
 
-        ServiceUnavailable if it was not kept; TimeoutError if that is not known after `timeout_s`
-        real seconds.
+        ServiceUnavailable if it was not kept, OutcomeUnknown if that cannot be said; TimeoutError
+        if it takes more than `timeout_s` real seconds, which says nothing either.
         """
-        if not staged.done:
-            loop = asyncio.get_running_loop()
-            waiter: asyncio.Future[None] = loop.create_future()
-            staged.waiters.append(waiter)
-            giving_up = loop.call_later(timeout_s, _give_up, waiter)
-            try:
-                await waiter
-            finally:
-                giving_up.cancel()
-        if staged.error is not None:
-            raise ServiceUnavailable(str(staged.error))
-        return staged.record
+        return await staged.finished(timeout_s)
 
     # --- life ---
 
@@ -254,14 +245,27 @@ class Store:
         self.revision = max(self.revision, row.revision)
 
     async def run(self) -> None:
-        """Commit what is staged until `close`; the owner runs this as a task."""
+        """Commit what is staged until `stop`; the owner runs this as a task.
+
+        Raises when a commit's outcome is unknown: the store must be read back, by a new one.
+        """
         while True:
-            await self._wake.wait()
+            if not await self._woken():
+                await self._commit([])
             self._wake.clear()
             while self._pending:
                 await self._commit(self._next_group())
             if self._closing:
                 return
+
+    async def _woken(self) -> bool:
+        """Wait for something to do; False when it is time for a probe instead."""
+        probe_s = self._rng.jittered(PROBE_S, PROBE_JITTER) if self._failing else None
+        try:
+            async with asyncio.timeout(probe_s):
+                return await self._wake.wait()
+        except TimeoutError:
+            return False
 
     def _next_group(self) -> Sequence[Staged]:
         size_bytes = 0
@@ -273,18 +277,36 @@ class Store:
         return group
 
     async def _commit(self, group: Sequence[Staged]) -> None:
-        rows = [_row(staged) for staged in group]
+        """Bring one group to the disk and then to the readers; an empty one is a probe."""
+        rows = [staged.row for staged in group]
+        self._committing_since_s = asyncio.get_running_loop().time()
         try:
             await self._engine.commit(rows, self._obsolete, self._history.compacted)
+        except engines.OutcomeUnknown as error:
+            _log.error("commit_outcome_unknown", writes=len(group), error=str(error))
+            self._give_up(group, str(error))
+            raise
         except StoreError as error:
+            why = str(error)
             if not self._failing:
                 self._failing = True
-                _log.error("commit_failed", writes=len(group), error=str(error))
-            self._roll_back(group, error)
+                _log.error("commit_failed", writes=len(group), error=why)
+            if group:
+                self._roll_back(group, lambda: _refused(why))
             return
+        except Exception as error:  # a bug: it may have happened at any point of the commit
+            self._give_up(group, type(error).__name__)
+            raise
+        finally:
+            self._committing_since_s = None
         if self._failing:
             self._failing = False
             _log.info("commit_recovered")
+        self._publish(group)
+        self._obsolete = _superseded(self._history.compact())
+
+    def _publish(self, group: Sequence[Staged]) -> None:
+        """Show a committed group to readers, watchers and its writers."""
         events = [staged.event for staged in group]
         for staged in group:
             event = staged.event
@@ -294,19 +316,25 @@ class Store:
             key = (record.resource_key, record.namespace, record.name)
             if self._head.get(key) is staged:
                 del self._head[key]
-        self.revision = events[-1].revision
+            self.revision = event.revision
         self.hub.publish(events)
         for staged in group:
             staged.finish(None)
-        self._obsolete = _superseded(self._history.compact())
 
-    def _roll_back(self, group: Sequence[Staged], error: Exception) -> None:
-        """Forget this group and all that was staged on top of it; revisions are not reused."""
-        failed = [*group, *self._pending]
-        self._pending = []
+    def _give_up(self, group: Sequence[Staged], why: str) -> None:
+        """Nobody knows whether this group is kept; what was staged on top of it never was."""
+        self._closing = self._failing = True
+        self._roll_back(group, lambda: OutcomeUnknown(f"the outcome is not known: {why}"))
+
+    def _roll_back(self, group: Sequence[Staged], error: Callable[[], ApiError]) -> None:
+        """Forget this group, for the reason that `error` makes, and refuse all that was staged on
+        top of it: that has reached no disk. Revisions are not reused."""
+        on_top, self._pending = self._pending, []
         self._head.clear()
-        for staged in failed:
-            staged.finish(error)
+        for staged in group:
+            staged.finish(error())
+        for staged in on_top:
+            staged.finish(_refused("the store could not write what this rests on"))
 
     def stop(self) -> None:
         """Refuse new writes, end watches; `run` returns when everything staged is committed."""
@@ -319,22 +347,9 @@ class Store:
         await self._engine.close()
 
 
-def _give_up(waiter: "asyncio.Future[None]") -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError("the commit takes too long"))
-
-
-def _row(staged: Staged) -> Row:
-    record = staged.record
-    return Row(
-        record.revision,
-        record.create_revision,
-        staged.event.type is EventType.DELETED,
-        record.resource_key,
-        record.namespace,
-        record.name,
-        record.json,
-    )
+def _refused(why: str) -> ServiceUnavailable:
+    """A write that was not kept and may be sent again."""
+    return ServiceUnavailable(why, details={"retryAfterSeconds": RETRY_AFTER_S})
 
 
 def _superseded(events: Sequence[WatchEvent]) -> list[int]:
@@ -350,12 +365,17 @@ def _superseded(events: Sequence[WatchEvent]) -> list[int]:
 
 @asynccontextmanager
 async def running(store: Store) -> AsyncIterator[Store]:
-    """Open the store and commit in the background; on leaving, commit the rest and close."""
+    """Open the store and commit in the background; on leaving, commit the rest and close.
+
+    Cancels what runs in it, and raises in a group what `Store.run` raised, if that gives up.
+    """
     store.open()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(store.run(), name="store-commit")
-        try:
-            yield store
-        finally:
-            store.stop()
-    await store.close()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(store.run(), name="store-commit")
+            try:
+                yield store
+            finally:
+                store.stop()
+    finally:
+        await store.close()

@@ -4,11 +4,20 @@ import asyncio
 import base64
 import gzip
 import json
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar, cast
 
 import msgpack
 import pytest
 from apicluster import ADMIN, MERGE, Cluster, api_cluster, config_map, pod
+
+from cluster.apiserver.server import ApiServer, attrs_of
+from cluster.runtime.clock import LoopClock
+from cluster.runtime.rng import Rng
+from cluster.store.engine import MemoryEngine
+from cluster.store.store import Store, running
+
+T = TypeVar("T")
 
 CMS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
@@ -296,6 +305,38 @@ async def test_watch_ends_after_its_time_with_a_bookmark_before() -> None:
         )
         events = await watcher.rest()
         assert [event["type"] for event in events] == ["BOOKMARK", "BOOKMARK"]
+
+
+class LateClock(LoopClock):
+    """Its first wait runs out at once, and before the waiter goes on, something happens."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__()
+        self._meanwhile: Callable[[], Awaitable[object]] | None = meanwhile
+
+    async def wait_for(self, awaitable: Awaitable[T], timeout_s: float) -> T:
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is None:
+            return await super().wait_for(awaitable, timeout_s)
+        cast("Coroutine[object, object, T]", awaitable).close()
+        await meanwhile()
+        raise TimeoutError
+
+
+async def test_a_bookmark_is_never_ahead_of_an_event() -> None:
+    """A client that is cut off after a bookmark goes on behind it."""
+
+    async with running(Store(MemoryEngine(), attrs_of)) as store:
+        clock = LateClock(lambda: cluster.post(CMS, config_map("late")))
+        api = ApiServer(store, clock, Rng(1))
+        await api.bootstrap()
+        cluster = Cluster(api, store, clock)
+        watcher = await cluster.watch(
+            f"{CMS}?watch=1&resourceVersion={store.revision}&allowWatchBookmarks=true"
+        )
+        event = await watcher.next()
+        assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", "late")
+        await watcher.close()
 
 
 async def test_watch_as_table_sends_columns_once(cluster: Cluster) -> None:

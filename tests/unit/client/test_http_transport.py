@@ -197,6 +197,41 @@ async def test_an_answer_of_another_kind_is_an_error(server: Server, client: Api
         await client.get(PODS, Pod, "p", "ns")
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_a_write_is_sent_once_even_if_a_kept_connection_ends_before_its_answer(
+    server: Server, transport: HttpTransport, method: str
+) -> None:
+    """As a server does that is killed after it has carried the request out."""
+    await transport.request("GET", "/first")
+
+    async def end(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    server.handler = end
+    with pytest.raises(TransportError):
+        await transport.request(method, "/second")
+    assert [request[1] for request in server.requests] == ["/first", "/second"]
+
+
+async def test_a_read_is_sent_again_if_a_kept_connection_turns_out_ended(
+    server: Server, transport: HttpTransport
+) -> None:
+    """As after a restart of the server."""
+    await transport.request("GET", "/first")
+
+    async def end(request: web.Request) -> web.Response:
+        server.handler = server.empty
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    server.handler = end
+    assert (await transport.request("GET", "/second")).status == 200
+    assert [request[1] for request in server.requests] == ["/first", "/second", "/second"]
+
+
 async def test_a_stream_yields_what_comes_and_says_when_it_is_refused(
     server: Server, transport: HttpTransport
 ) -> None:

@@ -130,6 +130,28 @@ async def test_a_waiter_whose_time_has_run_out_still_learns_of_an_event_before_i
     assert await waiting == event.revision
 
 
+async def test_a_waiter_whose_hub_closed_still_learns_of_an_event_before_it_goes_on(
+    world: World,
+) -> None:
+    """A server that stops commits what it has after it has ended the watches."""
+    waiting = asyncio.ensure_future(world.hub.wait(WatchFilter("pods"), 5))
+    await asyncio.sleep(0)
+    world.hub.close()
+    event = world.write("pods", "a")
+    assert await waiting == event.revision
+
+
+async def test_a_subscription_is_quiet_once_all_was_taken(world: World) -> None:
+    watch = world.hub.subscribe(WatchFilter("pods"), 1)
+    assert watch.quiet
+    world.write("pods", "a")
+    assert not watch.quiet
+    watch.take()
+    assert watch.quiet
+    world.hub.close()
+    assert not watch.quiet
+
+
 async def test_a_cancelled_waiter_is_forgotten(world: World) -> None:
     waiting = asyncio.ensure_future(world.hub.wait(WatchFilter("pods"), 5))
     await asyncio.sleep(0)

@@ -1,0 +1,68 @@
+"""A write on its way from the event loop to the disk, and those who wait for it."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from cluster.api.errors import ApiError
+from cluster.store.engine import Row
+from cluster.store.state import EventType, Record, WatchEvent
+
+
+@dataclass(slots=True)
+class Staged:
+    """A write that has a revision and waits for its commit; await it with `Store.committed`."""
+
+    event: WatchEvent
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+    error: ApiError | None = None
+    done: bool = False
+
+    @property
+    def revision(self) -> int:
+        return self.event.record.revision
+
+    @property
+    def record(self) -> Record:
+        return self.event.record
+
+    @property
+    def row(self) -> Row:
+        """The write as the engine keeps it."""
+        record = self.event.record
+        return Row(
+            record.revision,
+            record.create_revision,
+            self.event.type is EventType.DELETED,
+            record.resource_key,
+            record.namespace,
+            record.name,
+            record.json,
+        )
+
+    def finish(self, error: ApiError | None) -> None:
+        """Tell those who wait, and those who will."""
+        self.error = error
+        self.done = True
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def finished(self, timeout_s: float) -> Record:
+        """Wait for `finish`. Raises its error; TimeoutError after `timeout_s` real seconds."""
+        if not self.done:
+            loop = asyncio.get_running_loop()
+            waiter: asyncio.Future[None] = loop.create_future()
+            self.waiters.append(waiter)
+            giving_up = loop.call_later(timeout_s, _give_up, waiter)
+            try:
+                await waiter
+            finally:
+                giving_up.cancel()
+        if self.error is not None:
+            raise self.error.with_traceback(None)
+        return self.record
+
+
+def _give_up(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError("the commit takes too long"))

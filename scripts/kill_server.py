@@ -1,0 +1,121 @@
+"""An API server that is killed often: each life is a fork of a process that has imported it.
+
+Loading the code takes ten times as long as opening the store, and touches no file of the cluster;
+so it is done once. Everything else is as in ``python -m cluster.apiserver``: the same arguments,
+the readiness handshake, the same store.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
+
+START_TIMEOUT_S = 30.0
+END_TIMEOUT_S = 30.0
+
+
+def zygote() -> int:
+    """Fork an API server for each line of arguments on stdin; its pid, and its readiness line, go
+    to stdout. The kernel buries the children: their parent learns nothing of their end."""
+    from cluster.apiserver.__main__ import main  # noqa: PLC0415 - only the parent of servers
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while line := sys.stdin.buffer.readline():
+        pid = os.fork()
+        if pid == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.environ[READY_FD_VARIABLE] = str(os.dup(1))
+            os._exit(main(json.loads(line)))
+        os.write(1, b'{"pid":%d}\n' % pid)
+    return 0
+
+
+class Server:
+    """One API server after the other, on one directory and port."""
+
+    def __init__(self, directory: Path, port: int, options: Sequence[str] = ()) -> None:
+        self.store = directory / "store.db"
+        self._argv = ["--dir", str(directory), "--port", str(port), *options]
+        self._log = directory / "logs" / "apiserver.log"
+        self._zygote: asyncio.subprocess.Process
+        self._orders: asyncio.StreamWriter
+        self._answers: asyncio.StreamReader
+        self._pidfd = -1
+
+    async def open(self) -> None:
+        """Load the code."""
+        with self._log.open("ab") as log:
+            self._zygote = await asyncio.create_subprocess_exec(
+                sys.executable,
+                __file__,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, "KUBEHERD_LOG_LEVEL": "warning"},
+            )
+        self._orders = cast(asyncio.StreamWriter, self._zygote.stdin)
+        self._answers = cast(asyncio.StreamReader, self._zygote.stdout)
+
+    async def spawn(self) -> None:
+        """Begin a life; `ready` says when it serves."""
+        self._orders.write(json.dumps(self._argv).encode() + b"\n")
+        while "pid" not in (told := json.loads(await self._line())) or "name" in told:
+            pass  # the readiness line of one that was killed before anybody asked for it
+        self._pidfd = os.pidfd_open(told["pid"])
+
+    async def ready(self) -> None:
+        """Wait until it serves. RuntimeError, with the end of its log, if it never will."""
+        line = await self._line()
+        if why := failure_in(line):
+            raise RuntimeError(f"the API server does not start: {why}\n{self.last_words()}")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal; to one that has ended already, nothing happens."""
+        try:
+            signal.pidfd_send_signal(self._pidfd, number)
+        except ProcessLookupError:
+            return
+
+    async def ended(self) -> None:
+        """Wait until the process is gone."""
+        loop, gone = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._pidfd, gone.set)
+        try:
+            await asyncio.wait_for(gone.wait(), END_TIMEOUT_S)
+        finally:
+            loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    async def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self.signal(signal.SIGKILL)
+        await self.ended()
+
+    async def close(self) -> None:
+        """Kill what still runs."""
+        if self._pidfd >= 0:
+            await self.kill()
+        self._orders.close()
+        await self._zygote.wait()
+
+    def last_words(self) -> str:
+        """The end of the log."""
+        return "\n".join(self._log.read_text().splitlines()[-10:])
+
+    async def _line(self) -> bytes:
+        line = await asyncio.wait_for(self._answers.readline(), START_TIMEOUT_S)
+        if not line:
+            raise RuntimeError(f"the server's parent ended\n{self.last_words()}")
+        return line
+
+
+if __name__ == "__main__":
+    sys.exit(zygote())

@@ -1,0 +1,160 @@
+"""One supervised process through its lives, on virtual time: who waits before the next start."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import virtualtime
+
+from cluster.launcher import plan
+from cluster.launcher.children import Child
+from cluster.launcher.osproc import ProcessId
+from cluster.launcher.plan import Phase, ProcessSpec, Role
+from cluster.launcher.supervised import SupervisedProcess
+from cluster.runtime.clock import VirtualClock
+from cluster.runtime.rng import Rng
+
+FOR_EVER = 1e9
+
+
+@dataclass(frozen=True)
+class Life:
+    """How a process fares: seconds until it serves, and seconds for which it does (0: never)."""
+
+    starting_s: float
+    serving_s: float
+
+
+class Mortal(Child):
+    """A process that lives as its `Life` says, or until it is killed."""
+
+    def __init__(self, life: Life) -> None:
+        super().__init__(ProcessId(1))
+        self._living = asyncio.ensure_future(self._live(life))
+
+    async def _live(self, life: Life) -> None:
+        await asyncio.sleep(life.starting_s)
+        if life.serving_s:
+            self.ready.set()
+            await asyncio.sleep(life.serving_s)
+        self.end(1)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            self._living.cancel()
+            self.end(-number)
+
+
+class World:
+    """A supervised process, and for how long it was down before each start."""
+
+    def __init__(self, clock: VirtualClock, role: Role, lives: list[Life]) -> None:
+        self._clock = clock
+        self._tick = asyncio.Event()
+        self._lives = iter([*lives, Life(0.1, FOR_EVER)])
+        self._ended_s: float | None = None
+        self.downtimes_s: list[float] = []
+        spec = ProcessSpec(role.value, role, "module", (), Path("/dev/null"))
+        self.process = SupervisedProcess(spec, self._start, clock, Rng(1), self._changed)
+
+    def _changed(self) -> None:
+        self._tick.set()
+        self._tick = asyncio.Event()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a change of the process after which the condition holds."""
+        while not condition():
+            await self._tick.wait()
+
+    async def _start(self, _spec: ProcessSpec) -> Child:
+        if self._ended_s is not None:
+            self.downtimes_s.append(self._clock.monotonic_s() - self._ended_s)
+        life = next(self._lives)
+        self._ended_s = self._clock.monotonic_s() + life.starting_s + life.serving_s
+        if life.starting_s == FOR_EVER:
+            self._ended_s = self._clock.monotonic_s()
+            raise OSError("no more processes")
+        return Mortal(life)
+
+
+def downtimes_s(lives: list[Life], role: Role = Role.APISERVER) -> list[float]:
+    """For how long the process was down after each of these lives."""
+
+    async def scenario(clock: VirtualClock) -> list[float]:
+        world = World(clock, role, lives)
+        supervising = asyncio.ensure_future(world.process.supervise())
+        world.process.start()
+        await world.until(lambda: len(world.downtimes_s) == len(lives))
+        assert world.process.restarts == len(lives)
+        await world.process.kill()
+        assert world.process.phase is Phase.DOWN
+        supervising.cancel()
+        return world.downtimes_s
+
+    return virtualtime.run_with_clock(scenario)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_process_that_served_well_comes_back_at_once_however_often_it_dies(role: Role) -> None:
+    lives = [Life(0.4, 1.1 * plan.SERVED_WELL_S + number % 7) for number in range(50)]
+    assert max(downtimes_s(lives, role)) < 0.01
+
+
+NO_START = Life(0.2, 0)
+LATE_NO_START = Life(3 * plan.SERVED_WELL_S, 0)
+SHORT = Life(0.2, plan.SERVED_WELL_S / 10)
+REFUSED = Life(FOR_EVER, 0)
+
+
+@pytest.mark.parametrize("life", [NO_START, LATE_NO_START, SHORT, REFUSED])
+def test_a_process_that_comes_to_nothing_again_and_again_backs_off(life: Life) -> None:
+    downs_s = downtimes_s([life] * 12)
+    for failures, down_s in enumerate(downs_s, 1):
+        longest_s = min(plan.RESTART_CAP_S, plan.RESTART_BASE_S * 2 ** (failures - 1))
+        assert longest_s / 2 <= down_s <= longest_s + 0.01
+    assert len({round(down_s, 6) for down_s in downs_s[-4:]}) == 4, "the cap is jittered, too"
+
+
+def test_a_life_of_good_service_ends_the_back_off() -> None:
+    good = Life(0.4, 1.1 * plan.SERVED_WELL_S)
+    downs_s = downtimes_s([SHORT] * 8 + [good, SHORT, good])
+    assert downs_s[7] > plan.RESTART_CAP_S / 2
+    assert downs_s[8] < 0.01
+    assert downs_s[9] <= plan.RESTART_BASE_S
+    assert downs_s[10] < 0.01
+
+
+def test_a_process_that_is_not_wanted_any_more_does_not_wait() -> None:
+    async def scenario(clock: VirtualClock) -> None:
+        world = World(clock, Role.AGENT, [NO_START] * 20)
+        supervising = asyncio.ensure_future(world.process.supervise())
+        world.process.start()
+        await world.until(
+            lambda: world.process.phase is Phase.BACKOFF and len(world.downtimes_s) == 10
+        )
+        began_s = clock.monotonic_s()
+        await world.process.stop(1.0)
+        assert clock.monotonic_s() - began_s < 0.01
+        assert world.process.phase is Phase.DOWN
+        supervising.cancel()
+
+    virtualtime.run_with_clock(scenario)
+
+
+def test_the_first_failures_after_a_command_count_anew() -> None:
+    async def scenario(clock: VirtualClock) -> None:
+        world = World(clock, Role.AGENT, [NO_START] * 20)
+        supervising = asyncio.ensure_future(world.process.supervise())
+        world.process.start()
+        await world.until(lambda: len(world.downtimes_s) == 10)
+        await world.process.kill()
+        world.process.start()
+        await world.until(lambda: len(world.downtimes_s) == 12)
+        assert world.downtimes_s[-1] <= plan.RESTART_BASE_S + 0.01
+        await world.process.kill()
+        supervising.cancel()
+
+    virtualtime.run_with_clock(scenario)
