@@ -256,11 +256,14 @@ class SqliteEngine:
         log = self._files.log
         if not log.exists() or not log.stat().st_size:
             return
-        with log.open("r+b", buffering=0) as file:
-            at = 0
-            while block := os.pread(file.fileno(), _REWRITE_BYTES, at):
-                at += os.pwrite(file.fileno(), block, at)
-            os.fsync(file.fileno())
+        try:
+            with log.open("r+b", buffering=0) as file:
+                at = 0
+                while block := os.pread(file.fileno(), _REWRITE_BYTES, at):
+                    at += os.pwrite(file.fileno(), block, at)
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     async def close(self) -> None:
         """As `Engine.close`."""

@@ -4,6 +4,7 @@ The system calls of a writing process fail by a limit on the size of its files, 
 makes them fail (skipped where there is none, or where it may not trace).
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -130,7 +131,7 @@ async def test_a_failed_sync_is_an_unknown_outcome(
     await check(path, {f"p{number}": "unknown" for number in range(12)} | again)
 
 
-@pytest.mark.parametrize(("error", "size", "first"), [("ENOSPC", 10, 15), ("EIO", 50_000, 35)])
+@pytest.mark.parametrize(("error", "size", "first"), [("ENOSPC", 10, 35), ("EIO", 50_000, 60)])
 async def test_a_failed_write_is_a_refusal(
     tmp_path: Path, error: str, size: int, first: int
 ) -> None:
@@ -150,14 +151,11 @@ async def test_what_a_kill_left_in_the_log_is_written_again_before_it_is_shown(
     log = path.with_name("store.db-wal")
     assert log.stat().st_size
     before = log.read_bytes()
+    os.utime(log, (1, 1))
     engine = SqliteEngine(path)
     engine.open()
-    rows = engine.replay()
-    assert next(rows).name == "p0"
-    log.touch()
-    stamp = log.stat().st_mtime_ns
-    assert [row.name for row in rows] == list(told)[1:]
-    assert log.stat().st_mtime_ns > stamp
+    assert log.stat().st_mtime > 1
+    assert [row.name for row in engine.replay()] == list(told)
     assert log.read_bytes() == before
     await engine.close()
 
