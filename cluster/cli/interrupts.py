@@ -12,6 +12,9 @@ import signal
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+_Handler = Callable[[int, FrameType | None], object] | int | None
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _before = signal.getsignal(signal.SIGINT)
 
 
@@ -32,24 +35,20 @@ def done() -> None:
 
 
 class Interrupts:
-    """A context in which each of the signals is a KeyboardInterrupt; `number` is the last one's.
-
-    SIGINT keeps Python's own handler, because asyncio replaces that by one that cancels its main
-    task first; the others do what SIGINT does at the time.
-    """
+    """A context in which each of the signals is a KeyboardInterrupt; `number` is the last one's."""
 
     def __init__(self) -> None:
         self.number = signal.SIGINT
-        self._held = False
-        self._waiting = False
+        self._replaced: dict[signal.Signals, _Handler] = {}
 
     def __enter__(self) -> "Interrupts":
         self._replaced = {
-            number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)
+            number: handler
+            for number in _SIGNALS
+            if (handler := signal.getsignal(number)) is not signal.SIG_IGN
         }
-        for number, handler in self._replaced.items():
-            if handler is not signal.SIG_IGN:
-                _set(number, self._like_ctrl_c)
+        for number in self._replaced:
+            _set(number, self._interrupt)
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -61,39 +60,39 @@ class Interrupts:
         """What to end with after the last signal."""
         return 128 + self.number
 
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Let none come in between; one that does is raised at the end.
-
-        For imports: they run code in which Python drops a KeyboardInterrupt.
-        """
-        before = signal.getsignal(signal.SIGINT)
-        self._held = True
-        if before is not signal.SIG_IGN:
-            _set(signal.SIGINT, self._note)
-        try:
-            yield
-        finally:
-            _set(signal.SIGINT, before)
-            self._held = False
-        if self._waiting:
-            raise KeyboardInterrupt
-
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
-        self._waiting = True
-
-    def _like_ctrl_c(self, number: int, frame: FrameType | None) -> None:
+    def _interrupt(self, number: int, _frame: FrameType | None) -> None:
         self.number = signal.Signals(number)
-        handler = signal.getsignal(signal.SIGINT)
-        if self._held:
-            self._waiting = True
-        elif callable(handler):
-            handler(signal.SIGINT, frame)
-        else:
-            raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
 
-def _set(number: int, handler: "Callable[[int, FrameType | None], object] | int | None") -> None:
+@contextlib.contextmanager
+def deferred(at_once: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Code that no KeyboardInterrupt may tear: a signal calls `at_once`, and counts at the end.
+
+    That is for imports, in which Python drops such an exception, and for event loops, which it
+    leaves in pieces.
+    """
+    handlers: dict[int, Callable[[int, FrameType | None], object]] = {
+        number: handler for number in _SIGNALS if callable(handler := signal.getsignal(number))
+    }
+    came: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        at_once()
+
+    for number in handlers:
+        _set(number, note)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            _set(number, handler)
+        if came:
+            handlers[came[0]](came[0], None)
+
+
+def _set(number: int, handler: "_Handler") -> None:
     with contextlib.suppress(ValueError):  # not in the main thread: then there is nothing to set
         signal.signal(number, handler)
 

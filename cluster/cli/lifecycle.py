@@ -8,7 +8,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from cluster.cli.interrupts import Interrupts
+from cluster.cli.interrupts import Interrupts, deferred
 from cluster.cli.options import directory_option, timeout_option
 from cluster.cli.output import Steps, interrupted, out, say, steps, warn
 from cluster.launcher import lifecycle, osproc
@@ -122,7 +122,7 @@ def up(
         seed=seed,
     )
     with Interrupts() as interrupts:
-        start = _Start(rundir, timeout_s, interrupts, foreground=foreground)
+        start = _Start(rundir, timeout_s, foreground=foreground)
         try:
             settings = start.run(new, changed)
             _explain(rundir, settings)
@@ -197,12 +197,9 @@ def _check_against(
 class _Start:
     """The start of a cluster. `begun`: this command has started it, and can stop it."""
 
-    def __init__(
-        self, rundir: RunDir, timeout_s: float, interrupts: Interrupts, *, foreground: bool
-    ) -> None:
+    def __init__(self, rundir: RunDir, timeout_s: float, *, foreground: bool) -> None:
         self._rundir = rundir
         self._timeout_s = timeout_s
-        self._interrupts = interrupts
         self._foreground = foreground
         self.begun = False
 
@@ -216,7 +213,7 @@ class _Start:
                 follow_pid=os.getpid() if self._foreground else None,
                 started=self._has_begun,
             )
-            with self._interrupts.held():
+            with deferred():
                 from cluster.cli import api  # noqa: PLC0415 - loads while the processes start
 
             shown = _UpProgress(progress, settings)
