@@ -1,4 +1,4 @@
-"""The `kubeherd` command where it is treated badly: its directory, its signals, its surroundings."""
+"""The `kubeherd` command treated badly: its directory, its signals, its surroundings."""
 
 import contextlib
 import json
@@ -218,7 +218,7 @@ def apply_pod(directory: Path) -> None:
     client.CoreV1Api().create_namespaced_pod("default", {"metadata": {"name": "p"}, "spec": spec})
 
 
-@pytest.mark.parametrize("closed", [(0,), (0, 1), (1, 2), (0, 1, 2)], ids=str)
+@pytest.mark.parametrize("closed", [(0, 1), (1, 2), (0, 1, 2)], ids=str)
 def test_closed_standard_descriptors(directory: Path, closed: tuple[int, ...]):
     def run(*args: str) -> int:
         redirections = " ".join(f"{number}>&-" for number in closed)
@@ -298,9 +298,17 @@ def saying(text: str) -> Callable[[subprocess.Popen], None]:
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name
+    ("number", "moment"),
+    [
+        (signal.SIGINT, "locked"),
+        (signal.SIGINT, "started"),
+        (signal.SIGINT, "API server"),
+        (signal.SIGINT, "controller manager"),
+        (signal.SIGTERM, "started"),
+        (signal.SIGHUP, "controller manager"),
+    ],
+    ids=str,
 )
-@pytest.mark.parametrize("moment", ["locked", "started", "API server", "controller manager"])
 def test_interrupted_up_stops_what_it_started(directory: Path, number: signal.Signals, moment: str):
     moments = {"locked": locked(directory), "started": started(directory)}
     code, said = interrupted_up(directory, number, moments.get(moment, saying(moment)))
@@ -310,7 +318,7 @@ def test_interrupted_up_stops_what_it_started(directory: Path, number: signal.Si
     assert osproc.marked(directory) == []
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_interrupted_at_any_moment(directory: Path, seed: int):
     """A moment that no condition names: whatever it hits, nothing is left or it is said."""
     delay_s = random.Random(seed).uniform(0.05, 1.6)
@@ -325,11 +333,10 @@ def test_interrupted_at_any_moment(directory: Path, seed: int):
 
 def test_a_second_signal_leaves_at_once_and_says_what_goes_on(directory: Path):
     def moment(up: subprocess.Popen) -> None:
-        until((directory / "run" / "state.json").exists, "processes start")
+        saying("API server")(up)
         supervisor = next(filter(osproc.leads_session, osproc.marked(directory)))
         osproc.send_signal(supervisor, signal.SIGSTOP)  # so that stopping takes its time
-        up.send_signal(signal.SIGINT)
-        until(lambda: waits_for_answer(up.pid), "the first signal is being answered")
+        until(lambda: up.send_signal(signal.SIGINT) or ended_within(up, 0.5), "it leaves", 20)
 
     code, said = interrupted_up(directory, signal.SIGINT, moment)
     assert code == 130, said
@@ -342,10 +349,10 @@ def test_a_second_signal_leaves_at_once_and_says_what_goes_on(directory: Path):
     assert osproc.marked(directory) == []
 
 
-def waits_for_answer(pid: int) -> bool:
-    """Whether no signal is pending any more (spec proc(5), SigPnd and ShdPnd)."""
-    pending = re.findall(r"^S[hi][dg]Pnd:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.M)
-    return all(int(mask, 16) == 0 for mask in pending)
+def ended_within(process: subprocess.Popen, timeout_s: float) -> bool:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout_s)
+    return process.returncode is not None
 
 
 def test_an_interrupted_up_leaves_a_running_cluster_alone(directory: Path):
