@@ -18,7 +18,7 @@ from cluster.api.timestamps import format_micro_time
 from cluster.runtime.clock import Clock
 
 MAX_BYTES: Final = 64 * 1024
-_APPEND: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+_APPEND: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 _log = structlog.get_logger(__name__)
 

@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NoReturn
 
+import cluster.runtime.descriptors
 import cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
@@ -167,7 +168,8 @@ def _id_of(line: bytes) -> JsonValue:
 
 
 def _open_log(path: str) -> int:
-    return os.open(path or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    return os.open(path or os.devnull, flags, 0o600)
 
 
 # --- in the child ---

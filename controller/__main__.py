@@ -6,6 +6,7 @@ Exit code 0 after an ordered stop (SIGTERM, SIGINT), 1 with one clear line if it
 import argparse
 import sys
 
+import cluster.runtime.descriptors
 import cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split

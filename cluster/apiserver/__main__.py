@@ -6,6 +6,7 @@ import gc
 import sys
 from pathlib import Path
 
+import cluster.runtime.descriptors
 import cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split

@@ -1,21 +1,29 @@
 """`kubeherd up` and `kubeherd down`: a cluster as a whole."""
 
 import os
-import signal
-from collections.abc import Sequence
-from types import FrameType
+import shlex
+from collections.abc import Callable, Sequence
 
 import click
 import msgspec
 from click.core import ParameterSource
 
+from cluster.cli.interrupts import Interrupts, deferred
 from cluster.cli.options import directory_option, timeout_option
-from cluster.cli.output import Steps, err, out, steps, warn
-from cluster.launcher import lifecycle
+from cluster.cli.output import Steps, interrupted, out, say, steps, warn
+from cluster.launcher import lifecycle, osproc
 from cluster.launcher.errors import LauncherError
 from cluster.launcher.plan import Role
 from cluster.launcher.rundir import RunDir
-from cluster.launcher.settings import Settings, StoreKind
+from cluster.launcher.settings import (
+    MAX_NODES,
+    MAX_PORT,
+    MAX_SEED,
+    MAX_SPEED,
+    MIN_SPEED,
+    Settings,
+    StoreKind,
+)
 from cluster.launcher.state import ClusterState
 
 _UP_EPILOG = """\b
@@ -31,7 +39,7 @@ Examples:
 @directory_option
 @click.option(
     "--nodes",
-    type=click.IntRange(0, 10000),
+    type=click.IntRange(0, MAX_NODES),
     default=3,
     show_default=True,
     envvar="KUBEHERD_NODES",
@@ -39,7 +47,7 @@ Examples:
 )
 @click.option(
     "--nodes-per-agent",
-    type=click.IntRange(1, 10000),
+    type=click.IntRange(1, MAX_NODES),
     default=1,
     show_default=True,
     envvar="KUBEHERD_NODES_PER_AGENT",
@@ -55,13 +63,13 @@ Examples:
 )
 @click.option(
     "--port",
-    type=click.IntRange(1, 65535),
+    type=click.IntRange(1, MAX_PORT),
     envvar="KUBEHERD_PORT",
     help="Port of the API server.  [default: a free one, kept]",
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(0.001, 10000),
+    type=click.FloatRange(MIN_SPEED, MAX_SPEED),
     default=1.0,
     show_default=True,
     envvar="KUBEHERD_SPEED",
@@ -69,7 +77,7 @@ Examples:
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**63 - 1),
+    type=click.IntRange(0, MAX_SEED),
     envvar="KUBEHERD_SEED",
     help="Seed of every random decision.  [default: random, kept]",
 )
@@ -97,64 +105,95 @@ def up(
 ) -> None:
     """Start a cluster, or bring a stopped one back with its nodes and objects.
 
-    Returns when the API server answers and every node is Ready; the processes stay.
+    Returns when the API server answers and every node is Ready; the processes stay. Interrupted
+    before that, it stops what it started.
     """
     given = {
         name
         for name in ("nodes", "nodes_per_agent", "store", "port", "speed", "seed")
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
-    if rundir.exists():
-        settings = _stored(rundir, given, nodes, StoreKind(store))
+
+    def changed(stored: Settings) -> Settings:
+        _check_against(rundir, stored, given, nodes, StoreKind(store))
         wanted = {"nodes_per_agent": nodes_per_agent, "port": port, "speed": speed, "seed": seed}
         changes = {name: value for name, value in wanted.items() if name in given}
-        settings = msgspec.structs.replace(settings, **changes)
-    else:
-        settings = lifecycle.new_settings(
-            nodes=nodes,
-            nodes_per_agent=nodes_per_agent,
-            store=StoreKind(store),
-            port=port,
-            speed=speed,
-            seed=seed,
-        )
-    _start(
-        rundir,
-        settings,
-        timeout_s,
-        follow_pid=os.getpid() if foreground else None,
-        accept_loss_after=accept_loss_after,
+        return msgspec.structs.replace(stored, **changes)
+
+    new = lifecycle.new_settings(
+        nodes=nodes,
+        nodes_per_agent=nodes_per_agent,
+        store=StoreKind(store),
+        port=port,
+        speed=speed,
+        seed=seed,
     )
-    _explain(rundir, settings)
-    if foreground:
-        _stay(rundir)
+    with Interrupts() as interrupts:
+        start = _Start(
+            rundir,
+            timeout_s,
+            follow_pid=os.getpid() if foreground else None,
+            accept_loss_after=accept_loss_after,
+        )
+        try:
+            settings = start.run(new, changed)
+            _explain(rundir, settings)
+            if foreground:
+                _stay(rundir)
+        except KeyboardInterrupt:
+            raise interrupted(_give_up(rundir, begun=start.begun), interrupts.exit_code) from None
 
 
 @click.command(
     epilog="""\b
 Examples:
   kubeherd down
-  kubeherd down --purge     deletes the directory as well
+  kubeherd down --purge     deletes the cluster as well
 """
 )
 @directory_option
-@click.option("--purge", is_flag=True, help="Delete the directory with everything in it.")
+@click.option("--purge", is_flag=True, help="Delete what kubeherd made in the directory, and it.")
 def down(rundir: RunDir, purge: bool) -> None:
     """Stop every process of a cluster in order. Does nothing if it is stopped already."""
-    if not rundir.root.exists():
-        err.print(f"there is no cluster in {rundir.root}")
-        return
-    if not rundir.exists():
+    with Interrupts() as interrupts:
+        try:
+            if rundir.is_ours():
+                _stop(rundir)
+                if purge:
+                    _purge(rundir)
+            else:
+                _stop_strays(rundir)
+        except KeyboardInterrupt:
+            again = _command("down", rundir)
+            raise interrupted(f"interrupted: {again} goes on", interrupts.exit_code) from None
+
+
+def _stop_strays(rundir: RunDir) -> None:
+    """There is no cluster: end what is left of one that was."""
+    if lifecycle.shut_down(rundir, lambda _state: None):
+        say(f"stopped the processes of a cluster that was in {rundir.root}")
+    elif rundir.root.exists():
         raise LauncherError(f"{rundir.root} is not the directory of a cluster")
-    _stop(rundir)
-    if purge:
-        rundir.purge()
-        err.print(f"deleted {rundir.root}")
+    else:
+        say(f"there is no cluster in {rundir.root}")
 
 
-def _stored(rundir: RunDir, given: set[str], nodes: int, store: StoreKind) -> Settings:
-    """The settings of a stopped cluster; says so where options contradict them."""
-    settings = rundir.load_settings()
+def _purge(rundir: RunDir) -> None:
+    left = rundir.purge()
+    if left:
+        say(f"deleted the cluster in {rundir.root}; not made by kubeherd and left: {_names(left)}")
+    elif rundir.root.exists():
+        say(f"deleted the cluster in {rundir.root}; the directory was there before it, and stays")
+    else:
+        say(f"deleted {rundir.root}")
+    if rundir.named.is_symlink():
+        say(f"the symbolic link {rundir.named} was not made by kubeherd and is left")
+
+
+def _check_against(
+    rundir: RunDir, settings: Settings, given: set[str], nodes: int, store: StoreKind
+) -> None:
+    """Say where options contradict the settings of a stopped cluster; LauncherError if badly."""
     if "store" in given and store is not settings.store:
         raise LauncherError(
             f"the cluster in {rundir.root} keeps its objects in the {settings.store} store; "
@@ -165,34 +204,71 @@ def _stored(rundir: RunDir, given: set[str], nodes: int, store: StoreKind) -> Se
             f"the cluster in {rundir.root} has {len(settings.nodes)} nodes; --nodes {nodes} is "
             "ignored (use `kubeherd node add` and `kubeherd node rm`)"
         )
-    return settings
 
 
-def _start(
-    rundir: RunDir,
-    settings: Settings,
-    timeout_s: float,
-    *,
-    follow_pid: int | None,
-    accept_loss_after: int | None,
-) -> None:
-    with steps("starting the processes") as progress:
-        lifecycle.begin(
-            rundir, settings, follow_pid=follow_pid, accept_loss_after=accept_loss_after
-        )
-        from cluster.cli import api  # noqa: PLC0415 - loads while the processes start
+class _Start:
+    """The start of a cluster. `begun`: this command has started it, and can stop it."""
 
-        shown = _UpProgress(progress, settings)
-        lifecycle.wait_until_up(rundir, timeout_s, shown.show)
-        count = len(settings.nodes)
-        progress.doing("waiting for the nodes")
-        api.wait_for_nodes(
-            rundir,
-            settings.node_names,
-            timeout_s,
-            lambda ready: progress.doing(f"nodes Ready: {ready} of {count}"),
-        )
-        progress.done(f"{_count(count, 'node')} Ready")
+    def __init__(
+        self,
+        rundir: RunDir,
+        timeout_s: float,
+        *,
+        follow_pid: int | None,
+        accept_loss_after: int | None,
+    ) -> None:
+        self._rundir = rundir
+        self._timeout_s = timeout_s
+        self._follow_pid = follow_pid
+        self._accept_loss_after = accept_loss_after
+        self.begun = False
+
+    def run(self, new: Settings, changed: Callable[[Settings], Settings]) -> Settings:
+        """Start it and wait until all nodes are Ready; returns the settings that it has."""
+        with steps("starting the processes") as progress:
+            settings = lifecycle.begin(
+                self._rundir,
+                new,
+                change=changed,
+                follow_pid=self._follow_pid,
+                accept_loss_after=self._accept_loss_after,
+                started=self._has_begun,
+            )
+            with deferred():
+                from cluster.cli import api  # noqa: PLC0415 - loads while the processes start
+
+            shown = _UpProgress(progress, settings)
+            lifecycle.wait_until_up(self._rundir, self._timeout_s, shown.show)
+            count = len(settings.nodes)
+            progress.doing("waiting for the nodes")
+            api.wait_for_nodes(
+                self._rundir,
+                settings.node_names,
+                self._timeout_s,
+                lambda ready: progress.doing(f"nodes Ready: {ready} of {count}"),
+            )
+            progress.done(f"{_count(count, 'node')} Ready")
+        return settings
+
+    def _has_begun(self) -> None:
+        self.begun = True
+
+
+def _give_up(rundir: RunDir, *, begun: bool) -> str:
+    """After a signal: stop what `up` has started; another signal ends that. What to tell."""
+    try:
+        if begun:
+            lifecycle.shut_down(rundir, lambda _state: None)
+    except (KeyboardInterrupt, LauncherError):
+        pass
+    if osproc.marked(rundir.root):
+        stopping = _command("down", rundir)
+        return f"interrupted: processes of the cluster go on; {stopping} stops them"
+    return "interrupted" + (f": the cluster in {rundir.root} is stopped" if begun else "")
+
+
+def _command(name: str, rundir: RunDir) -> str:
+    return f"`kubeherd {name} --dir {shlex.quote(str(rundir.root))}`"
 
 
 class _UpProgress:
@@ -220,24 +296,18 @@ class _UpProgress:
 
 def _explain(rundir: RunDir, settings: Settings) -> None:
     out.print(f"The cluster is up: {_count(len(settings.nodes), 'node')}, seed {settings.seed}.")
-    out.print(f"  export KUBECONFIG={rundir.kubeconfig}")
+    out.print(f"  export KUBECONFIG={shlex.quote(str(rundir.kubeconfig))}", markup=False)
     out.print("  kubectl get nodes")
 
 
 def _stay(rundir: RunDir) -> None:
-    """Wait for Ctrl-C, SIGTERM or the cluster's end, then stop everything."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
+    """Wait for Ctrl-C, SIGTERM, SIGHUP or the cluster's end, then stop everything."""
     try:
-        err.print("Ctrl-C stops the cluster.")
+        say("Ctrl-C stops the cluster.")
         lifecycle.wait_for_end(rundir)
         return
     except KeyboardInterrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        pass
     _stop(rundir)
 
 
@@ -251,7 +321,7 @@ def _stop(rundir: RunDir) -> None:
         if lifecycle.shut_down(rundir, show):
             progress.done("stopped")
         else:
-            err.print(f"the cluster in {rundir.root} is not running")
+            say(f"the cluster in {rundir.root} is not running")
 
 
 def _names(names: Sequence[str]) -> str:

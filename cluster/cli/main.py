@@ -1,18 +1,24 @@
 """The `kubeherd` command: its groups, its version, and what a failure looks like.
 
-Invariants: exit code 0 done, 1 failed with one line on standard error, 2 wrong usage; no traceback
-reaches a user (KUBEHERD_DEBUG=1 shows it to a developer).
+Invariants: exit code 0 done, 1 failed with one line on standard error, 2 wrong usage, 128 and the
+number of the signal that interrupted it (130 for Ctrl-C); no traceback reaches a user
+(KUBEHERD_DEBUG=1 shows it to a developer).
 """
 
 import os
 from typing import Any
 
+import cluster.runtime.descriptors  # noqa: F401 - before anything is opened
+from cluster.cli import interrupts  # from here on Ctrl-C is quiet: loading takes a while
+
+# isort: split
 import click
 
 from cluster.api.errors import ApiError
 from cluster.cli.lifecycle import down, up
 from cluster.cli.logs import logs
 from cluster.cli.nodes import node
+from cluster.cli.output import interrupted
 from cluster.cli.status import status
 from cluster.client.transport import TransportError
 from cluster.launcher.errors import LauncherError
@@ -29,11 +35,21 @@ Examples:
 
 
 class _OneLineErrors(click.Group):
-    """Turns every failure into one line on standard error and exit code 1."""
+    """Turns every failure into one line on standard error and exit code 1, or that of a signal."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        interrupts.loading()
+        try:
+            return super().main(*args, **extra)
+        finally:
+            interrupts.loaded()
 
     def invoke(self, ctx: click.Context) -> Any:
+        interrupts.loaded()
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise interrupted("interrupted") from None
         except (LauncherError, TransportError) as error:
             raise click.ClickException(_one_line(error)) from error
         except ApiError as error:
@@ -66,5 +82,16 @@ def _one_line(error: Exception) -> str:
 for _command in (up, down, status, node, logs):
     main.add_command(_command)
 
+interrupts.loaded()
+
+
+def run() -> None:
+    """The program `kubeherd`."""
+    try:
+        main()
+    finally:
+        interrupts.done()
+
+
 if __name__ == "__main__":
-    main()
+    run()

@@ -9,6 +9,7 @@ from cluster.cli.output import err, steps, warn
 from cluster.launcher import control
 from cluster.launcher.control import Op, Request
 from cluster.launcher.rundir import RunDir
+from cluster.launcher.settings import MAX_NODES
 
 ANSWER_TIMEOUT_S = 90.0
 
@@ -31,7 +32,9 @@ def node() -> None:
 @node.command()
 @directory_option
 @timeout_option(60)
-@click.option("--count", type=click.IntRange(1, 10000), help="So many nodes with made-up names.")
+@click.option(
+    "--count", type=click.IntRange(1, MAX_NODES), help="So many nodes with made-up names."
+)
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 def add(rundir: RunDir, timeout_s: float, count: int | None, names: tuple[str, ...]) -> None:
     """Add nodes, by name or by number; waits until they are Ready."""

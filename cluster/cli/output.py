@@ -6,12 +6,25 @@ Progress goes to standard error, results to standard output, so that output can 
 import contextlib
 import time
 from collections.abc import Iterator
+from signal import SIGINT
 
+import click
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, emoji=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+
+
+def interrupted(message: str, exit_code: int = 128 + SIGINT) -> click.exceptions.Exit:
+    """Print the line that a command ends with after a signal; what to raise then.
+
+    The exit code is that which a shell gives. Nobody may be there to read: a terminal can be gone.
+    """
+    with contextlib.suppress(OSError):
+        say(message)
+    return click.exceptions.Exit(exit_code)
 
 
 class Steps:
@@ -24,12 +37,12 @@ class Steps:
     def doing(self, text: str) -> None:
         """Show what is going on now (terminals only)."""
         if self._status is not None:
-            self._status.update(text)
+            self._status.update(escape(text))
 
     def done(self, text: str) -> None:
         """Leave a line about a finished step, with the seconds since the command began."""
         elapsed_s = time.monotonic() - self._started_s
-        err.print(f"[green]✓[/] {text} [dim]({elapsed_s:.1f} s)[/]")
+        err.print(f"[green]✓[/] {escape(text)} [dim]({elapsed_s:.1f} s)[/]")
 
 
 @contextlib.contextmanager
@@ -42,6 +55,11 @@ def steps(first: str) -> Iterator[Steps]:
         yield Steps(status)
 
 
+def say(text: str) -> None:
+    """One line on standard error."""
+    err.print(text, markup=False)
+
+
 def warn(text: str) -> None:
     """One line on standard error that is not a failure."""
-    err.print(f"[yellow]warning:[/] {text}")
+    err.print(f"[yellow]warning:[/] {escape(text)}")

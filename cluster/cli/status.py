@@ -88,7 +88,7 @@ def _supervisor_pid(state: ClusterState) -> int | None:
 def _print(document: JsonObject) -> None:
     pid = document["apiserver"]["pid"]
     out.print(f"API server  {document['apiserver']['url']}" + ("" if pid else "  [red](down)[/]"))
-    out.print(f"kubeconfig  {document['kubeconfig']}")
+    out.print(f"kubeconfig  {document['kubeconfig']}", markup=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("PROCESS", "PID", "PHASE", "RESTARTS", "NODES READY"):
         table.add_column(column)

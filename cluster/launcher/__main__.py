@@ -1,9 +1,9 @@
 """`python -m cluster.launcher --dir DIR`: the supervisor process of one cluster.
 
-Started by `kubeherd up`, which wrote cluster.json before. Holds the lock of the run directory for
-as long as it lives, announces itself through the readiness handshake once the control socket
-answers, and ends in order on SIGTERM, SIGINT or the stop command. Exit code 1 and one line of text
-on stderr when it could not start.
+Started by `kubeherd up`, which wrote cluster.json before and hands over the lock of the run
+directory. Holds the lock for as long as it lives, announces itself through the readiness handshake
+once the control socket answers, and ends in order on SIGTERM, SIGINT, the stop command, or when its
+directory is gone. Exit code 1 and one line of text on stderr when it could not start.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import os
 import sys
 from pathlib import Path
 
+import cluster.runtime.descriptors
 import cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
@@ -33,17 +34,18 @@ def main() -> None:
     """Entry point of the supervisor."""
     options = _parse()
     try:
-        exit_code = _supervise(RunDir(options.dir), options.follow_pid, options.accept_loss_after)
+        exit_code = _supervise(options)
     except LauncherError as error:
         sys.exit(str(error))
     sys.exit(exit_code)
 
 
-def _supervise(rundir: RunDir, follow_pid: int | None, accept_loss_after: int | None) -> int:
+def _supervise(options: argparse.Namespace) -> int:
     """Run the supervisor to its end; returns its exit code."""
-    settings = rundir.load_settings()
-    lock = rundir.acquire_lock()
+    rundir, follow_pid = RunDir(options.dir), options.follow_pid
+    lock = _lock(rundir, options.lock_fd)
     try:
+        settings = rundir.load_settings()
         stop_orphans(rundir)
         own = osproc.identify(os.getpid()) or ProcessId(os.getpid())
         clock = LoopClock()  # real seconds: operating system processes do not obey --speed
@@ -53,7 +55,16 @@ def _supervise(rundir: RunDir, follow_pid: int | None, accept_loss_after: int | 
         async def live(lifecycle: Lifecycle) -> int | None:
             if follow_pid is not None and (followed := osproc.identify(follow_pid)):
                 osproc.watch_exit(followed, lifecycle.stop.set)
-            supervisor = Supervisor(rundir, settings, starter, clock, rng, own, accept_loss_after)
+            supervisor = Supervisor(
+                rundir,
+                settings,
+                starter,
+                clock,
+                rng,
+                own,
+                in_place=lambda: rundir.is_locked_by(lock),
+                accept_loss_after=options.accept_loss_after,
+            )
             await supervisor.run(lifecycle.stop, lifecycle.ready)
             if supervisor.failure:
                 raise ProcessError(supervisor.failure)
@@ -61,8 +72,19 @@ def _supervise(rundir: RunDir, follow_pid: int | None, accept_loss_after: int | 
 
         return process.run(live, "supervisor", grace_period_s=STOP_GRACE_PERIOD_S)
     finally:
-        stop_orphans(rundir)
+        if rundir.is_locked_by(lock):
+            stop_orphans(rundir)
         os.close(lock)
+
+
+def _lock(rundir: RunDir, inherited: int | None) -> int:
+    """The lock of the directory: from `up`, or acquired now. LauncherError if others have it."""
+    if inherited is None:
+        return rundir.acquire_lock()
+    os.set_inheritable(inherited, False)
+    if not rundir.is_locked_by(inherited):
+        raise LauncherError(f"{rundir.root} was deleted or moved away")
+    return inherited
 
 
 def _parse() -> argparse.Namespace:
@@ -70,6 +92,9 @@ def _parse() -> argparse.Namespace:
         prog="python -m cluster.launcher", description="Supervise the processes of one cluster."
     )
     parser.add_argument("--dir", type=Path, required=True, help="the cluster's directory")
+    parser.add_argument(
+        "--lock-fd", type=int, metavar="N", help="inherited descriptor that holds the lock"
+    )
     parser.add_argument(
         "--follow-pid", type=int, metavar="PID", help="stop the cluster when this process ends"
     )

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from cluster.launcher import osproc
 from cluster.launcher.osproc import ProcessId
 from cluster.launcher.plan import ProcessSpec
+from cluster.launcher.rundir import open_log
 from cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
 
 LINE_BYTES = 65536
@@ -47,7 +48,7 @@ def start_subprocess(spec: ProcessSpec, environment: Mapping[str, str]) -> Child
     loop = asyncio.get_running_loop()
     read_end, write_end = os.pipe()
     try:
-        log = os.open(spec.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        log = open_log(spec.log)
         try:
             popen = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
                 [sys.executable, "-P", "-m", spec.module, *spec.args],

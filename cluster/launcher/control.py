@@ -2,8 +2,9 @@
 
 JSON lines over a Unix socket that only the owner can open (0600 in a 0700 directory). A client
 sends one `Request`; the supervisor answers any number of progress `Reply`s (`final` false) and one
-final one, which carries the state of the cluster or an `error` for the user. Requests are small
-and bounded; a client that goes away loses only its answer.
+final one, which carries the state of the cluster or an `error` for the user. Requests and the
+number of clients are bounded, and so is the time that one may take to ask or to read; a client that
+goes away loses only its answer.
 """
 
 import asyncio
@@ -13,16 +14,23 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+import structlog
+from msgspec import Meta
 
 from cluster.launcher.errors import LauncherError
 from cluster.launcher.rundir import RunDir
+from cluster.launcher.settings import MAX_NODES
 from cluster.launcher.state import ClusterState
 
-_LINE_LIMIT = 8 << 20
+_REQUEST_LIMIT_BYTES = 1 << 20  # MAX_NODES names of the length limit are 560 kB
+_CLIENTS_LIMIT = 64
+_NAME_LIMIT = 253  # of any name in Kubernetes; whether it is a node's is for the supervisor to say
 _SUN_PATH_LIMIT = 100
 _REQUEST_TIMEOUT_S = 10.0
+_READ_TIMEOUT_S = 10.0
 _LAST_ANSWERS_S = 2.0
 
 
@@ -45,8 +53,20 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """`nodes` names the nodes meant; for NODE_ADD without names, `count` says how many."""
 
     op: Op
-    nodes: tuple[str, ...] = ()
-    count: int = 0
+    nodes: Annotated[
+        tuple[Annotated[str, Meta(max_length=_NAME_LIMIT)], ...], Meta(max_length=MAX_NODES)
+    ] = ()
+    count: Annotated[int, Meta(ge=0, le=MAX_NODES)] = 0
+
+    def check(self) -> None:
+        """LauncherError if it does not say which nodes it means."""
+        if self.op is Op.NODE_ADD and not self.nodes and self.count == 0:
+            raise LauncherError("node-add needs names or a count")
+        if self.op in _NAMED and not self.nodes:
+            raise LauncherError(f"{self.op} needs the name of a node")
+
+
+_NAMED = frozenset(Op) - {Op.STATUS, Op.WAIT, Op.STOP, Op.NODE_ADD}
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +80,12 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 Handler = Callable[[Request], AsyncIterator[Reply]]
 
+_log = structlog.get_logger(__name__)
+
+
+class NotListening(LauncherError):
+    """Nobody serves the control socket."""
+
 
 class ControlServer:
     """Serves the control socket of one supervisor."""
@@ -69,6 +95,7 @@ class ControlServer:
         self._handler = handler
         self._server: asyncio.AbstractServer | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._bound: os.stat_result | None = None
 
     async def start(self) -> None:
         """Listen; the lock of the run directory must be held, so an old socket is a dead one."""
@@ -77,13 +104,19 @@ class ControlServer:
         with _socket_address(self._rundir.socket) as address:
             listener.bind(address)
         self._rundir.socket.chmod(0o600)
+        self._bound = self._rundir.socket.stat()
         self._server = await asyncio.start_unix_server(
-            self._serve, sock=listener, limit=_LINE_LIMIT
+            self._serve, sock=listener, limit=_REQUEST_LIMIT_BYTES
         )
 
     async def close(self) -> None:
-        """Stop listening, let running answers end within a moment, and remove the socket."""
-        self._rundir.socket.unlink(missing_ok=True)
+        """Stop listening, let running answers end within a moment, and remove the socket.
+
+        Only its own: in a directory that was replaced there may be that of another supervisor.
+        """
+        with contextlib.suppress(OSError):
+            if self._bound and os.path.samestat(self._bound, self._rundir.socket.stat()):
+                self._rundir.socket.unlink()
         if self._server is not None:
             self._server.close()
         if self._connections:
@@ -98,26 +131,33 @@ class ControlServer:
         # only `close` cancels; a cancelled task would make asyncio's streams print a traceback
         with contextlib.suppress(OSError, asyncio.CancelledError):
             try:
-                line = await asyncio.wait_for(reader.readline(), _REQUEST_TIMEOUT_S)
-                async for reply in self._answer(line):
+                async for reply in self._answer(reader):
                     writer.write(msgspec.json.encode(reply) + b"\n")
-                    await writer.drain()
+                    await asyncio.wait_for(writer.drain(), _READ_TIMEOUT_S)
             finally:
                 writer.close()
 
-    async def _answer(self, line: bytes) -> AsyncIterator[Reply]:
+    async def _answer(self, reader: asyncio.StreamReader) -> AsyncIterator[Reply]:
+        if len(self._connections) > _CLIENTS_LIMIT:
+            yield Reply(error=f"more than {_CLIENTS_LIMIT} commands at once")
+            return
         try:
+            line = await asyncio.wait_for(reader.readline(), _REQUEST_TIMEOUT_S)
             request = msgspec.json.decode(line, type=Request)
-        except msgspec.DecodeError as error:
+        except (ValueError, msgspec.DecodeError) as error:  # ValueError: the line is too long
             yield Reply(error=f"not a request: {error}")
             return
         try:
+            request.check()
             async for reply in self._handler(request):
                 yield reply
         except LauncherError as error:
             yield Reply(error=str(error))
         except TimeoutError:
             yield Reply(error=f"{request.op} took too long")
+        except Exception as error:
+            _log.exception("request_failed", op=request.op)
+            yield Reply(error=f"{request.op} failed: {type(error).__name__}: {error}")
 
 
 def ask(rundir: RunDir, request: Request, timeout_s: float) -> Iterator[Reply]:
@@ -143,7 +183,7 @@ def ask(rundir: RunDir, request: Request, timeout_s: float) -> Iterator[Reply]:
         except TimeoutError:
             raise LauncherError(f"the supervisor did not answer within {timeout_s:g} s") from None
         except (FileNotFoundError, ConnectionRefusedError):
-            raise LauncherError(f"the cluster in {rundir.root} is not running") from None
+            raise NotListening(f"the cluster in {rundir.root} is not running") from None
         except OSError as error:
             raise LauncherError(f"cannot talk to the supervisor: {error.strerror}") from error
     raise LauncherError("the supervisor went away")

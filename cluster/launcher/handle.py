@@ -49,9 +49,7 @@ class ClusterHandle:
 
     def up(self) -> ClusterState:
         """Start the cluster; returns when all processes serve. LauncherError if they do not."""
-        if self.rundir.exists():
-            self.settings = self.rundir.load_settings()
-        lifecycle.begin(self.rundir, self.settings, follow_pid=os.getpid())
+        self.settings = lifecycle.begin(self.rundir, self.settings, follow_pid=os.getpid())
         return lifecycle.wait_until_up(self.rundir, UP_TIMEOUT_S, lambda _state: None)
 
     def down(self) -> bool:

@@ -4,6 +4,8 @@
 left. Both are synchronous and may be called from any process of the same user.
 """
 
+import contextlib
+import fcntl
 import os
 import random
 import select
@@ -11,17 +13,17 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from cluster.launcher import control, osproc, state
+from cluster.launcher import control, osproc, ownership, state
 from cluster.launcher import settings as settings_module
 from cluster.launcher.children import LINE_BYTES
-from cluster.launcher.control import Op, Request
+from cluster.launcher.control import NotListening, Op, Request
 from cluster.launcher.errors import LauncherError
 from cluster.launcher.logs import last_words
-from cluster.launcher.orphans import stop_orphans
-from cluster.launcher.osproc import ProcessId
-from cluster.launcher.rundir import RunDir
+from cluster.launcher.orphans import stop_orphans, stop_strays
+from cluster.launcher.osproc import MARKER_VARIABLE, ProcessId
+from cluster.launcher.rundir import RunDir, open_log
 from cluster.launcher.settings import Settings, StoreKind
 from cluster.launcher.state import ClusterState
 from cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
@@ -31,6 +33,9 @@ STOP_TIMEOUT_S = 60.0
 STATUS_TIMEOUT_S = 5.0
 PORT_RANGE = range(20000, 32000)
 """Below the ports that Linux gives to outgoing connections: none of those can take ours."""
+
+_READY_FD, _LOCK_FD, _FIRST_SPARE_FD = 3, 4, 10
+_LOOK_INTERVAL_S = 0.02
 
 Progress = Callable[[ClusterState], None]
 
@@ -60,57 +65,89 @@ def begin(
     rundir: RunDir,
     settings: Settings,
     *,
+    change: Callable[[Settings], Settings] = lambda stored: stored,
     follow_pid: int | None = None,
     accept_loss_after: int | None = None,
-) -> None:
-    """Start a cluster that does not run, new or not; `wait_until_up` is the other half.
+    started: Callable[[], None] = lambda: None,
+) -> Settings:
+    """Start a cluster that does not run; `wait_until_up` is the other half. Returns its settings.
 
     `accept_loss_after`: go on with a damaged store that can be read up to this revision.
-    LauncherError if it runs, or the port or the directory cannot be used; then nothing changed.
+    `settings` are those of a new cluster; one that was up before keeps its own, but for what
+    `change` makes of them. All happens under the lock, which the supervisor then has: of several
+    callers one starts the cluster, and the others change nothing. `started` is called once the
+    cluster is the caller's to stop; whatever is raised before that leaves no process behind.
+    LauncherError if the cluster runs, or the port or the directory cannot be used; then nothing
+    changed.
     """
-    if rundir.lock.exists():
-        lock = rundir.acquire_lock()
+    is_new = rundir.prepare()
+    lock = rundir.acquire_lock()
+    try:
         stop_orphans(rundir)  # of a supervisor that was killed: they hold the port and the store
+        if rundir.exists():
+            settings = change(rundir.load_settings())
+        settings_module.check(settings)
+        if not port_is_free(settings.port):
+            raise LauncherError(
+                f"port {settings.port} of 127.0.0.1 is in use: choose one with --port"
+            )
+        rundir.save_settings(settings)
+        launch(rundir, lock, follow_pid=follow_pid, accept_loss_after=accept_loss_after)
+        started()
+    except BaseException:
+        stop_orphans(rundir)
+        if is_new and not rundir.exists():
+            with contextlib.suppress(LauncherError):
+                rundir.purge_locked()
+        raise
+    finally:
         os.close(lock)
-    if not port_is_free(settings.port):
-        raise LauncherError(f"port {settings.port} of 127.0.0.1 is in use: choose one with --port")
-    rundir.prepare()
-    rundir.save_settings(settings)
-    launch(rundir, follow_pid=follow_pid, accept_loss_after=accept_loss_after)
+    return settings
 
 
 def launch(
-    rundir: RunDir, *, follow_pid: int | None = None, accept_loss_after: int | None = None
+    rundir: RunDir,
+    lock: int,
+    *,
+    follow_pid: int | None = None,
+    accept_loss_after: int | None = None,
 ) -> None:
     """Start the supervisor of a prepared run directory; returns once its socket answers.
 
-    `follow_pid`: stop the cluster when that process ends. LauncherError if it did not start.
+    `lock` is the directory's, which the supervisor shares from then on. `follow_pid`: stop the
+    cluster when that process ends. LauncherError if it did not start.
     """
-    read_end, write_end = os.pipe()
-    log = os.open(
-        rundir.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-    )
     command = [sys.executable, "-P", "-m", "cluster.launcher", "--dir", str(rundir.root)]
+    command += ["--lock-fd", str(_LOCK_FD)]
     if follow_pid is not None:
         command += ["--follow-pid", str(follow_pid)]
     if accept_loss_after is not None:
         command += ["--accept-loss-after", str(accept_loss_after)]
+    read_end, write_end = os.pipe()
     try:
-        os.set_inheritable(write_end, True)
-        os.posix_spawn(
-            sys.executable,
-            command,
-            {**os.environ, READY_FD_VARIABLE: str(write_end)},
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, log, 1),
-                (os.POSIX_SPAWN_DUP2, log, 2),
-            ],
-            setsid=True,
-        )
+        with _spare(write_end) as ready, _spare(lock) as held, _log_of_supervisor(rundir) as log:
+            os.posix_spawn(
+                sys.executable,
+                command,
+                {
+                    **os.environ,
+                    READY_FD_VARIABLE: str(_READY_FD),
+                    MARKER_VARIABLE: str(rundir.root),
+                },
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, log, 1),
+                    (os.POSIX_SPAWN_DUP2, log, 2),
+                    (os.POSIX_SPAWN_DUP2, ready, _READY_FD),
+                    (os.POSIX_SPAWN_DUP2, held, _LOCK_FD),
+                ],
+                setsid=True,
+            )
+    except BaseException:
+        os.close(read_end)
+        raise
     finally:
         os.close(write_end)
-        os.close(log)
     try:
         answered, _, _ = select.select([read_end], [], [], SUPERVISOR_START_TIMEOUT_S)
         line = os.read(read_end, LINE_BYTES) if answered else b""
@@ -145,15 +182,18 @@ def wait_until_up(rundir: RunDir, timeout_s: float, progress: Progress) -> Clust
 def shut_down(rundir: RunDir, progress: Progress) -> bool:
     """Stop the cluster in order and wait for its end; False if nothing ran.
 
-    LauncherError if processes are left after that.
+    Where there is no cluster, what is left of one whose directory was deleted or moved away is
+    stopped. LauncherError if processes are left after that, or the directory is not this user's.
     """
-    ran = False
-    if rundir.locked():
-        ran = True
+    if not rundir.lock.exists():
+        return stop_strays(rundir) > 0
+    ownership.check_owner(rundir.root)
+    ran = rundir.locked()
+    if ran:
         supervisor = _supervisor_stops(rundir, progress)
         _await_end(rundir, supervisor)
-    if not rundir.run.is_dir():
-        return ran
+        if not rundir.lock.exists():  # deleted while it stopped
+            return stop_strays(rundir) > 0 or ran
     lock = rundir.acquire_lock()
     try:
         ran = stop_orphans(rundir) > 0 or ran
@@ -204,14 +244,24 @@ def port_is_free(port: int) -> bool:
 def _supervisor_stops(rundir: RunDir, progress: Progress) -> ProcessId | None:
     """Ask the supervisor to stop everything; returns who it is."""
     supervisor = state.read(rundir).supervisor
-    try:
-        for reply in control.ask(rundir, Request(op=Op.STOP), STOP_TIMEOUT_S):
-            supervisor = reply.state.supervisor or supervisor
-            progress(reply.state)
-    except LauncherError:
-        # It does not answer (frozen, or just leaving): its death leaves orphans, which are stopped.
-        if supervisor is not None:
-            osproc.send_signal(supervisor, signal.SIGKILL)
+    deadline_s = time.monotonic() + SUPERVISOR_START_TIMEOUT_S
+    while rundir.locked():
+        try:
+            for reply in control.ask(rundir, Request(op=Op.STOP), STOP_TIMEOUT_S):
+                supervisor = reply.state.supervisor or supervisor
+                progress(reply.state)
+            break
+        except NotListening:  # it is just starting, or just leaving
+            if time.monotonic() < deadline_s:
+                time.sleep(_LOOK_INTERVAL_S)
+                continue
+        except LauncherError:
+            pass
+        # It does not answer (frozen, for one): its death leaves orphans, which are stopped.
+        for process in {supervisor, *filter(osproc.leads_session, osproc.marked(rundir.root))}:
+            if process is not None:
+                osproc.send_signal(process, signal.SIGKILL)
+        break
     return supervisor
 
 
@@ -221,3 +271,26 @@ def _await_end(rundir: RunDir, supervisor: ProcessId | None) -> None:
         if time.monotonic() > deadline_s:
             raise LauncherError("the supervisor does not end")
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def _spare(descriptor: int) -> Iterator[int]:
+    """A copy of a descriptor under a number that no child wants to have itself."""
+    copy = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_SPARE_FD)
+    try:
+        yield copy
+    finally:
+        os.close(copy)
+
+
+@contextlib.contextmanager
+def _log_of_supervisor(rundir: RunDir) -> Iterator[int]:
+    try:
+        log = open_log(rundir.log("supervisor"))
+    except OSError as error:
+        raise LauncherError(f"cannot write to {error.filename}: {error.strerror}") from error
+    try:
+        with _spare(log) as spare:
+            yield spare
+    finally:
+        os.close(log)

@@ -1,7 +1,8 @@
 """Stopping the processes of a cluster whose supervisor is gone.
 
 They are found by pid and start time in state.json and by the mark in their environment, and
-stopped in the usual order: agents, controller manager, API server.
+stopped in the usual order: agents, controller manager, API server. A supervisor whose directory was
+deleted or moved away is an orphan itself.
 """
 
 import signal
@@ -21,11 +22,24 @@ def stop_orphans(rundir: RunDir) -> int:
 
     Call it only with the lock of the run directory held: otherwise they are no orphans.
     """
-    count = 0
-    for group in state.orphans(rundir):
-        count += len(group)
+    return _stop_groups(state.orphans(rundir))
+
+
+def stop_strays(rundir: RunDir) -> int:
+    """Stop what runs in the name of a directory that has no lock; returns how many there were.
+
+    A cluster that runs has a lock, so these have lost their directory.
+    """
+    groups = state.orphans(rundir)
+    if rundir.lock.exists():
+        return 0  # a cluster was started meanwhile: they may be its own
+    return _stop_groups(groups)
+
+
+def _stop_groups(groups: Sequence[Sequence[ProcessId]]) -> int:
+    for group in groups:
         _stop(group)
-    return count
+    return sum(len(group) for group in groups)
 
 
 def _stop(group: Sequence[ProcessId]) -> None:

@@ -56,15 +56,25 @@ def send_signal(process: ProcessId, number: signal.Signals) -> bool:
 
 def marked(directory: Path) -> list[ProcessId]:
     """All processes of this user whose environment names `directory` as their cluster's."""
-    wanted = f"{MARKER_VARIABLE}={directory}".encode()
+    wanted = f"{MARKER_VARIABLE}=".encode() + os.fsencode(directory)
     found: list[ProcessId] = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
+            if entry.stat().st_uid != os.geteuid():
+                continue  # root may read all, and anybody may set a variable
             if wanted in (entry / "environ").read_bytes().split(b"\0"):
                 process = identify(int(entry.name))
                 if process is not None:
                     found.append(process)
     return found
+
+
+def leads_session(process: ProcessId) -> bool:
+    """Whether the process is the first of a session of its own: of a cluster's, the supervisor."""
+    try:
+        return os.getsid(process.pid) == process.pid
+    except OSError:
+        return False
 
 
 def watch_exit(process: ProcessId, callback: Callable[[], None]) -> None:

@@ -96,7 +96,7 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
     else:
         own = (
             *("--kubeconfig-dir", str(rundir.kubeconfigs)),
-            *("--pod-log-dir", str(rundir.logs / "pods")),
+            *("--pod-log-dir", str(rundir.pod_logs)),
         )
     named = [word for node in nodes for word in ("--node", node)]
     return ProcessSpec(

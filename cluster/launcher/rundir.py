@@ -1,36 +1,44 @@
 """The run directory: everything of one cluster lies in it (ARCHITECTURE.md has the map).
 
-Invariants: directories are 0700; a file with a secret is created 0600 and appears under its name
-only when it is complete (temporary file, fsync, rename), so no reader ever sees half of one and
-nobody else can read it, not even for a moment.
+Invariants: a directory that is somebody else's is never touched (`ownership`), and only what
+kubeherd made is deleted (`contents`, `purging`); directories made here are 0700; a file with a
+secret is created 0600 and appears under its name only when it is complete (temporary file, fsync,
+rename), so no reader ever sees half of one and nobody else can read it, not even for a moment.
 """
 
 import contextlib
 import fcntl
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
+from cluster.launcher import contents, ownership, purging
 from cluster.launcher import settings as settings_module
 from cluster.launcher.errors import LauncherError
 from cluster.launcher.settings import Settings
 
+_LOCK_ATTEMPTS = 10
+
 
 class RunDir:
-    """Paths inside a cluster's directory, and the few operations on the directory itself."""
+    """Paths inside a cluster's directory, and the few operations on the directory itself.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.absolute()
+    `root` is the directory itself, where `named` is a symbolic link to it: all processes know it
+    by one name.
+    """
+
+    def __init__(self, named: Path) -> None:
+        self.named = named.absolute()
+        self.root = Path(os.path.realpath(named))
         self.kubeconfig = self.root / "kubeconfig"
         self.pki = self.root / "pki"
         self.kubeconfigs = self.root / "kubeconfigs"
         self.logs = self.root / "logs"
         self.run = self.root / "run"
-        self.cluster_json = self.root / "cluster.json"
+        self.pod_logs = self.logs / "pods"
+        self.cluster_json = self.root / contents.CLUSTER_JSON
         self.state_json = self.run / "state.json"
         self.socket = self.run / "supervisor.sock"
-        self.lock = self.run / "lock"
+        self.lock = self.root / contents.LOCK
 
     def log(self, process: str) -> Path:
         """The log file of a process."""
@@ -53,19 +61,30 @@ class RunDir:
         """Whether a cluster was ever brought up here."""
         return self.cluster_json.is_file()
 
-    def prepare(self) -> None:
-        """Create the directories; LauncherError if that is not possible or not writable."""
+    def is_ours(self) -> bool:
+        """Whether kubeherd works in this directory, be it complete or not."""
+        return ownership.is_ours(self.root)
+
+    def prepare(self) -> bool:
+        """Create the directories, and make the outermost one kubeherd's; False if it was.
+
+        LauncherError if that is not possible, or if it is somebody else's; that is not touched.
+        """
+        ownership.check_name(self.root)
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            for directory in (self.root, self.pki, self.kubeconfigs, self.logs, self.run):
-                directory.mkdir(exist_ok=True)
+            made = _make_directory(self.root)
+            if not made:
+                ownership.check_usable(self.root)
+                self._check_links()
+            is_new = ownership.mark(self.root, made=made)
+            for directory in (self.pki, self.kubeconfigs, self.logs, self.pod_logs, self.run):
+                directory.mkdir(exist_ok=True, mode=0o700)
                 directory.chmod(0o700)
-            with tempfile.TemporaryFile(dir=self.run):
-                pass
         except OSError as error:
             raise LauncherError(
                 f"cannot write to {error.filename or self.root}: {error.strerror}"
             ) from error
+        return is_new
 
     def load_settings(self) -> Settings:
         """The cluster's settings; LauncherError if there is no cluster or it is not readable."""
@@ -84,15 +103,36 @@ class RunDir:
     def acquire_lock(self) -> int:
         """Lock the directory for one supervisor; the descriptor holds it until it is closed.
 
-        LauncherError if another supervisor has it.
+        It may be handed on to another process. LauncherError if another supervisor has the lock.
         """
-        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        for _ in range(_LOCK_ATTEMPTS):
+            try:
+                descriptor = os.open(
+                    self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+                )
+            except OSError as error:
+                raise LauncherError(f"cannot write to {self.lock}: {error.strerror}") from error
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(descriptor)
+                break
+            if self.is_locked_by(descriptor):
+                return descriptor
+            os.close(descriptor)  # the file was deleted after it was opened: a lock on nothing
+        raise LauncherError(f"the cluster in {self.root} is already running")
+
+    def is_locked_by(self, descriptor: int) -> bool:
+        """Whether a lock that was acquired is still the lock of what is under this path.
+
+        It is not once the directory was deleted, moved away or replaced.
+        """
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.path.samestat(os.fstat(descriptor), self.lock.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
         except OSError:
-            os.close(descriptor)
-            raise LauncherError(f"the cluster in {self.root} is already running") from None
-        return descriptor
+            return True  # cannot be told now: the disk is in trouble
 
     def locked(self) -> bool:
         """Whether a supervisor holds the lock now."""
@@ -104,14 +144,53 @@ class RunDir:
             return True
         return False
 
-    def purge(self) -> None:
-        """Delete the directory and everything in it."""
+    def purge(self) -> list[str]:
+        """Delete all that kubeherd made here, and the directory if it made that and it is empty.
+
+        Returns the relative paths of what somebody else put there: that stays. LauncherError if
+        the cluster runs or something cannot be deleted.
+        """
+        ownership.check_owner(self.root)
+        self.run.mkdir(exist_ok=True, mode=0o700)
+        lock = self.acquire_lock()
         try:
-            shutil.rmtree(self.root)
+            return self.purge_locked()
+        finally:
+            os.close(lock)
+
+    def purge_locked(self) -> list[str]:
+        """The same for one who holds the lock."""
+        made = ownership.made_by_us(self.root)
+        try:
+            left = purging.delete_made(str(self.root), self._layout())
+            purging.delete_last(str(self.root))
+            if made and not left:
+                self.root.rmdir()
         except OSError as error:
             raise LauncherError(
                 f"cannot delete {error.filename or self.root}: {error.strerror}"
             ) from error
+        return left
+
+    def _layout(self) -> contents.Folder:
+        try:
+            return contents.layout(self.load_settings().all_names())
+        except LauncherError:
+            return contents.layout()  # without settings nodes have left nothing, or nothing known
+
+    def _check_links(self) -> None:
+        """LauncherError if something was put here that leads what is written elsewhere."""
+        planted = purging.planted_links(str(self.root), self._layout())
+        if planted:
+            raise LauncherError(
+                f"{self.root / planted[0]} is a symbolic link, which kubeherd does not make"
+            )
+
+
+def open_log(path: Path) -> int:
+    """Open a log for appending, private and never through a symbolic link; OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.open(path, flags, 0o600)
 
 
 def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
@@ -138,6 +217,20 @@ def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
             _sync_directory(path.parent)
     except OSError as error:
         raise LauncherError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _make_directory(path: Path) -> bool:
+    """Make a private directory, and those above it; False if it is there already. OSError."""
+    for parent in reversed(path.parents):
+        if not parent.exists():
+            with contextlib.suppress(FileExistsError):
+                parent.mkdir(0o755)  # less by the umask, but never writable for others
+    try:
+        path.mkdir(0o700)
+    except FileExistsError:
+        return False
+    path.chmod(0o700)
+    return True
 
 
 def _sync_directory(directory: Path) -> None:

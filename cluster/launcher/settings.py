@@ -2,18 +2,27 @@
 
 Kept as `DIR/cluster.json`. Pure: functions return new settings, reading and writing is done by
 `cluster.launcher.rundir`. Invariants: node names are unique and keep the order in which they were
-added; every node belongs to exactly one agent process.
+added; every node belongs to exactly one agent process; every number is within its limits, which
+are the same for the command line, the file and the control socket.
 """
 
 import enum
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from cluster.launcher.errors import LauncherError
 
 FORMAT_VERSION = 1
+MAX_NODES: Final = 10_000
+MAX_PORT: Final = 65_535
+MIN_SPEED: Final = 0.001
+MAX_SPEED: Final = 10_000.0
+MAX_SEED: Final = 2**63 - 1
+_MAX_FORMER: Final = 10_000
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _NAME_LIMIT = 52  # "system:node:NAME" is a certificate's common name: 64 characters (RFC 5280)
 _RESERVED_NAMES = frozenset({"apiserver", "controller-manager", "supervisor", "spawner"})
@@ -34,15 +43,20 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that `up` needs to bring a cluster back; times are nominal seconds."""
+    """Everything that `up` needs to bring a cluster back; times are nominal seconds.
 
-    format_version: int = FORMAT_VERSION
-    nodes: tuple[NodeSettings, ...] = ()
-    nodes_per_agent: int = 1
+    `former` names nodes and agent processes that are no more, but whose logs may still be there:
+    the newest `_MAX_FORMER` of them.
+    """
+
+    format_version: Annotated[int, Meta(ge=1)] = FORMAT_VERSION
+    nodes: Annotated[tuple[NodeSettings, ...], Meta(max_length=MAX_NODES)] = ()
+    former: Annotated[tuple[str, ...], Meta(max_length=_MAX_FORMER)] = ()
+    nodes_per_agent: Annotated[int, Meta(ge=1, le=MAX_NODES)] = 1
     store: StoreKind = StoreKind.SQLITE
-    port: int
-    speed: float = 1.0
-    seed: int = 0
+    port: Annotated[int, Meta(ge=1, le=MAX_PORT)]
+    speed: Annotated[float, Meta(ge=MIN_SPEED, le=MAX_SPEED)] = 1.0
+    seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] = 0
 
     @property
     def server(self) -> str:
@@ -58,6 +72,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def node_names(self) -> list[str]:
         """All node names, in the order in which they were added."""
         return [node.name for node in self.nodes]
+
+    def all_names(self) -> set[str]:
+        """Names of all nodes and agent processes that there are or were."""
+        return {*self.node_names, *(node.agent for node in self.nodes), *self.former}
 
     def agents(self) -> dict[str, list[str]]:
         """Agent process -> names of its nodes, in order."""
@@ -96,8 +114,10 @@ def add_nodes(settings: Settings, names: Sequence[str]) -> Settings:
     """Settings with these nodes too, `nodes_per_agent` to a new agent process each.
 
     With one node per process the process has the node's name, otherwise agent-0, agent-1, ...
-    LauncherError if a name is not valid or is there already.
+    LauncherError if a name is not valid or is there already, or if it gets too many.
     """
+    if len(settings.nodes) + len(names) > MAX_NODES:
+        raise LauncherError(f"a cluster has at most {MAX_NODES} nodes")
     taken = set(settings.node_names)
     for name in names:
         check_node_name(name)
@@ -118,9 +138,12 @@ def add_nodes(settings: Settings, names: Sequence[str]) -> Settings:
 
 def remove_node(settings: Settings, name: str) -> Settings:
     """Settings without this node; LauncherError if it is not there."""
-    settings.agent_of(name)
+    gone = (settings.agent_of(name), name)
+    former = tuple(dict.fromkeys((*settings.former, *gone)))
     return msgspec.structs.replace(
-        settings, nodes=tuple(node for node in settings.nodes if node.name != name)
+        settings,
+        nodes=tuple(node for node in settings.nodes if node.name != name),
+        former=former[-_MAX_FORMER:],
     )
 
 
@@ -130,11 +153,35 @@ def encode(settings: Settings) -> bytes:
 
 
 def decode(data: bytes) -> Settings:
-    """The reverse of `encode`; LauncherError if it is not ours or from a newer kubeherd."""
+    """The reverse of `encode`; LauncherError if it is not ours, or from a newer kubeherd.
+
+    What `decode` returns could have been made by this module: somebody may have edited the file.
+    """
     try:
+        version = msgspec.json.decode(data, type=_Version).format_version
+        if version > FORMAT_VERSION:
+            raise LauncherError("cluster.json was written by a newer kubeherd")
         settings = msgspec.json.decode(data, type=Settings)
-    except msgspec.DecodeError as error:
+        _check_nodes(settings.nodes)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LauncherError(f"cluster.json is not readable: {error}") from error
-    if settings.format_version > FORMAT_VERSION:
-        raise LauncherError("cluster.json was written by a newer kubeherd")
     return settings
+
+
+def check(settings: Settings) -> None:
+    """LauncherError if these settings could not be read back: a number is out of its limits."""
+    decode(encode(settings))
+
+
+class _Version(msgspec.Struct, frozen=True):
+    format_version: int = FORMAT_VERSION
+
+
+def _check_nodes(nodes: Iterable[NodeSettings]) -> None:
+    names: set[str] = set()
+    for node in nodes:
+        check_node_name(node.name)
+        check_node_name(node.agent)
+        if node.name in names:
+            raise LauncherError(f'node "{node.name}" is twice in cluster.json')
+        names.add(node.name)

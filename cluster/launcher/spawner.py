@@ -21,7 +21,7 @@ from cluster.launcher import osproc
 from cluster.launcher.children import Child
 from cluster.launcher.osproc import ProcessId
 from cluster.launcher.plan import ProcessSpec
-from cluster.launcher.rundir import RunDir
+from cluster.launcher.rundir import RunDir, open_log
 
 _LINE_LIMIT = 1 << 20
 _COMMAND = (sys.executable, "-P", "-m", "agents.spawner", "--control-fd")
@@ -49,9 +49,7 @@ class Spawner:
     def launch(cls, rundir: RunDir, environment: Mapping[str, str]) -> "Spawner":
         """Start the fork server; OSError if that fails."""
         ours, theirs = socket.socketpair()
-        log = os.open(
-            rundir.log("spawner"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
+        log = open_log(rundir.log("spawner"))
         try:
             popen = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
                 [*_COMMAND, str(theirs.fileno())],

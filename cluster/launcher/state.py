@@ -4,6 +4,8 @@ The file is what makes orphans findable: if the supervisor itself is killed, its
 known by pid and start time.
 """
 
+import os
+
 import msgspec
 
 from cluster.launcher import osproc
@@ -52,18 +54,21 @@ def write(rundir: RunDir, state: ClusterState) -> None:
 
 
 def orphans(rundir: RunDir) -> list[list[ProcessId]]:
-    """Living processes of this cluster, in groups in the order of stopping.
+    """Living processes of this cluster but ourselves, in groups in the order of stopping.
 
-    Agents first (with what is not in the state file but carries the cluster's mark), then the
-    controller manager, then the API server. Meant for when no supervisor runs.
+    First a supervisor that lost its directory: it would start the others again. Then agents (with
+    what is not in the state file but carries the cluster's mark), the controller manager and the
+    API server. Meant for when no supervisor has the lock.
     """
     last = read(rundir)
+    marked = [process for process in osproc.marked(rundir.root) if process.pid != os.getpid()]
+    supervisors = [process for process in marked if osproc.leads_session(process)]
     groups: dict[Role, list[ProcessId]] = {
         Role.AGENT: [],
         Role.CONTROLLER_MANAGER: [],
         Role.APISERVER: [],
     }
-    known: set[ProcessId] = set()
+    known = set(supervisors)
     for entry in last.processes:
         if entry.process is not None and osproc.alive(entry.process):
             groups[entry.role].append(entry.process)
@@ -71,5 +76,5 @@ def orphans(rundir: RunDir) -> list[list[ProcessId]]:
     if last.spawner is not None and osproc.alive(last.spawner):
         groups[Role.AGENT].append(last.spawner)
         known.add(last.spawner)
-    groups[Role.AGENT] += [p for p in osproc.marked(rundir.root) if p not in known]
-    return list(groups.values())
+    groups[Role.AGENT] += [process for process in marked if process not in known]
+    return [*([supervisors] if supervisors else []), *groups.values()]

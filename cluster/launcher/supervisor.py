@@ -2,8 +2,8 @@
 
 Start: the API server, and while it loads the agents' fork server and the nodes' certificates; when
 it serves, the controller manager and the agents. Stop: agents, controller manager, API server.
-Invariant: a supervisor that leaves, for whatever reason but its own SIGKILL, leaves no process
-behind.
+Invariants: a supervisor that leaves, for whatever reason but its own SIGKILL, leaves no process
+behind; one whose directory is gone leaves, and writes nothing into what is there instead.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ from cluster.runtime.clock import Clock
 from cluster.runtime.rng import Rng
 
 PROGRESS_INTERVAL_S = 0.05
+LOOK_INTERVAL_S = 1.0
+"""How often it is looked whether the directory is still there."""
 AGENT_READY_TIMEOUT_S = 60.0
 
 
@@ -39,7 +41,9 @@ class Supervisor:
         clock: Clock,
         rng: Rng,
         own_process: osproc.ProcessId,
+        *,
         accept_loss_after: int | None = None,
+        in_place: Callable[[], bool] = lambda: True,
     ) -> None:
         self._rundir = rundir
         self._settings = settings
@@ -48,6 +52,7 @@ class Supervisor:
         self._rng = rng
         self._own_process = own_process
         self._accept_loss_after = accept_loss_after
+        self._in_place = in_place
         self._changing = asyncio.Lock()
         self._tick = asyncio.Event()
         self._leaving = asyncio.Event()
@@ -74,6 +79,7 @@ class Supervisor:
             started()
             helpers = [
                 tasks.create_task(self._leave_when(stop), name="stop"),
+                tasks.create_task(self._leave_without_directory(), name="directory"),
                 tasks.create_task(self._write_state(), name="state"),
                 tasks.create_task(self._bring_up(tasks), name="bring up"),
             ]
@@ -90,7 +96,7 @@ class Supervisor:
                 await control.close()
                 for task in helpers:
                     task.cancel()
-                state.write(self._rundir, self.snapshot())
+                self._save_state()
 
     def snapshot(self) -> ClusterState:
         """The state of everything, now."""
@@ -204,13 +210,22 @@ class Supervisor:
         await stop.wait()
         self._leaving.set()
 
+    async def _leave_without_directory(self) -> None:
+        while self._in_place():
+            await self._clock.sleep(LOOK_INTERVAL_S)
+        self._fail(f"{self._rundir.root} was deleted, moved away or replaced")
+
     async def _write_state(self) -> None:
         while True:
             change = self._tick
-            with contextlib.suppress(LauncherError):  # a full disk must not take the cluster down
-                state.write(self._rundir, self.snapshot())
+            self._save_state()
             await self._clock.sleep(PROGRESS_INTERVAL_S)
             await change.wait()
+
+    def _save_state(self) -> None:
+        with contextlib.suppress(LauncherError):  # a full disk must not take the cluster down
+            if self._in_place():
+                state.write(self._rundir, self.snapshot())
 
     def _changed(self) -> None:
         self._tick.set()

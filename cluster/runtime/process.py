@@ -2,7 +2,8 @@
 
 Invariants: SIGTERM and SIGINT only set `Lifecycle.stop`; the main coroutine ends by itself, and
 is cancelled when the grace period is over or a second signal comes; no traceback reaches a user
-(unexpected errors are logged); the readiness line is written at most once.
+(unexpected errors are logged); the readiness line is written at most once; no file or directory
+that the process makes is open to other users.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ from cluster.runtime import logging
 from cluster.runtime.handshake import READY_FD_VARIABLE
 
 STOP_GRACE_PERIOD_S = 10.0
+PRIVATE_UMASK = 0o077
+"""What a process of a cluster makes is for its user alone, whatever umask `up` was called with."""
 
 _log = structlog.get_logger(__name__)
 
@@ -96,8 +99,12 @@ def run(
     after `grace_period_s` real seconds it is cancelled. `loop_factory`: uvloop by default.
     """
     logging.configure(name, level=log_level)
-    with asyncio.Runner(loop_factory=loop_factory or _new_uvloop) as runner:
-        return runner.run(supervised(main, name, grace_period_s=grace_period_s))
+    previous = os.umask(PRIVATE_UMASK)
+    try:
+        with asyncio.Runner(loop_factory=loop_factory or _new_uvloop) as runner:
+            return runner.run(supervised(main, name, grace_period_s=grace_period_s))
+    finally:
+        os.umask(previous)
 
 
 def _new_uvloop() -> asyncio.AbstractEventLoop:

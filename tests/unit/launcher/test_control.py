@@ -1,10 +1,13 @@
 """The control socket: private, whatever the path is long, errors come through as such."""
 
 import asyncio
+import contextlib
+import re
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cluster.launcher import control
@@ -81,3 +84,112 @@ async def _refusal(rundir: RunDir, request: Request) -> str:
     with pytest.raises(LauncherError) as refused:
         await replies(rundir, request)
     return str(refused.value)
+
+
+async def raw(rundir: RunDir, data: bytes) -> Reply:
+    """What the server answers to these bytes; `control.ask` sends only what is right."""
+    with control._socket_address(rundir.socket) as address:
+        reader, writer = await asyncio.open_unix_connection(address, limit=1 << 22)
+    writer.write(data)
+    with contextlib.suppress(ConnectionError):
+        await writer.drain()
+    line = await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    await writer.wait_closed()
+    return msgspec.json.decode(line, type=Reply)
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"\n", "not a request"),
+        (b"\xff\xfe\n", "not a request"),
+        (b"[" * 100_000 + b"\n", "not a request"),
+        (b'{"op": "node-add", "count": 10000000}\n', r"Expected `int` <= 10000 - at `\$.count`"),
+        (b'{"op": "node-add", "count": -5}\n', r"Expected `int` >= 0 - at `\$.count`"),
+        (b'{"op": "node-add", "count": 1.5}\n', r"got `float` - at `\$.count`"),
+        (b'{"op": "node-add", "count": 0}\n', "node-add needs names or a count"),
+        (b'{"op": "node-remove"}\n', "node-remove needs the name of a node"),
+        (b'{"op": "node-kill", "nodes": ["' + b"x" * 254 + b'"]}\n', "length <= 253"),
+        (b'{"op": "node-kill", "nodes": [' + b'"x",' * 10_000 + b'"x"]}\n', "length <= 10000"),
+    ],
+    ids=lambda value: str(value[:40]),
+)
+async def test_a_request_out_of_its_limits_reaches_nobody(rundir: RunDir, data: bytes, error: str):
+    reached: list[Request] = []
+
+    async def note(request: Request) -> AsyncIterator[Reply]:
+        reached.append(request)
+        yield Reply()
+
+    server = ControlServer(rundir, note)
+    await server.start()
+    assert re.search(error, (await raw(rundir, data)).error)
+    assert reached == []
+    assert (await raw(rundir, b'{"op": "status"}\n')).error == ""  # and it goes on serving
+    await server.close()
+
+
+async def test_an_endless_line_is_cut_off(rundir: RunDir):
+    server = ControlServer(rundir, handler)
+    await server.start()
+    reader, writer = await asyncio.open_unix_connection(str(rundir.socket))
+    with contextlib.suppress(ConnectionError):  # the rest of it is not read any more
+        for _ in range(64):
+            writer.write(b"x" * (1 << 20))
+            await asyncio.wait_for(writer.drain(), 5)
+        await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    assert (await raw(rundir, b'{"op": "status"}\n')).error == ""
+    await server.close()
+
+
+@pytest.mark.parametrize("op", Op)
+async def test_every_operation_on_nodes_needs_one(rundir: RunDir, op: Op):
+    request = Request(op=op)
+    if op in (Op.STATUS, Op.WAIT, Op.STOP):
+        request.check()
+    else:
+        with pytest.raises(LauncherError, match=f"^{op} needs"):
+            request.check()
+
+
+async def test_silent_clients_are_few_and_not_for_long(
+    rundir: RunDir, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(control, "_CLIENTS_LIMIT", 3)
+    monkeypatch.setattr(control, "_REQUEST_TIMEOUT_S", 0.5)
+    server = ControlServer(rundir, handler)
+    await server.start()
+    silent = [await asyncio.open_unix_connection(str(rundir.socket)) for _ in range(3)]
+    assert "more than 3 commands at once" in (await raw(rundir, b'{"op": "stop"}\n')).error
+    for reader, writer in silent:
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+    assert (await raw(rundir, b'{"op": "stop"}\n')).error == ""
+    await server.close()
+
+
+async def test_an_unexpected_failure_is_told_and_the_next_request_served(
+    rundir: RunDir, capfd: pytest.CaptureFixture
+):
+    async def failing(_request: Request) -> AsyncIterator[Reply]:
+        raise RuntimeError("a mistake")
+        yield Reply()
+
+    server = ControlServer(rundir, failing)
+    await server.start()
+    for _ in range(2):
+        answer = await raw(rundir, b'{"op": "status"}\n')
+        assert answer.error == "status failed: RuntimeError: a mistake"
+    await server.close()
+
+
+async def test_the_socket_of_another_supervisor_stays(rundir: RunDir):
+    old, new = ControlServer(rundir, handler), ControlServer(rundir, handler)
+    await old.start()
+    await new.start()  # in a directory that was made anew under the same path
+    await old.close()
+    assert (await raw(rundir, b'{"op": "status"}\n')).error == ""
+    await new.close()
+    assert not rundir.socket.exists()

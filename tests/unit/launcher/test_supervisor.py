@@ -10,6 +10,7 @@ import pytest
 
 from cluster.launcher import control, osproc, state
 from cluster.launcher import settings as settings_module
+from cluster.launcher import supervisor as supervisor_module
 from cluster.launcher.control import Op, Reply, Request
 from cluster.launcher.errors import LauncherError
 from cluster.launcher.plan import Phase, Role
@@ -199,3 +200,26 @@ async def test_agent_that_never_starts_fails_the_start(rundir, standins):
     async with running(rundir, standins({"node-1": "crash"})) as herd:
         with pytest.raises(LauncherError, match="node-1 could not start"):
             await herd.ask(Op.WAIT)
+
+
+async def test_a_supervisor_without_its_directory_leaves_and_writes_nothing(
+    rundir, standins, monkeypatch
+):
+    monkeypatch.setattr(supervisor_module, "LOOK_INTERVAL_S", 0.05)
+    in_place = True
+    settings = settings_module.add_nodes(Settings(port=1), ["a"])
+    rundir.save_settings(settings)
+    supervisor = Supervisor(
+        rundir, settings, NoWarmUp(standins()), LoopClock(), Rng(1), OWN, lambda: in_place
+    )
+    started = asyncio.Event()
+    life = asyncio.ensure_future(supervisor.run(asyncio.Event(), started.set))
+    await started.wait()
+    await asyncio.to_thread(lambda: list(control.ask(rundir, Request(op=Op.WAIT), 20)))
+    in_place = False
+    successor = ClusterState(failure="of another cluster in a directory of the same name")
+    state.write(rundir, successor)
+    await asyncio.wait_for(life, 20)
+    assert supervisor.failure == f"{rundir.root} was deleted, moved away or replaced"
+    assert osproc.marked(rundir.root) == []
+    assert state.read(rundir) == successor

@@ -1,0 +1,66 @@
+"""What kubeherd makes in a cluster's directory, by name: only that may `down --purge` delete. Pure.
+
+Everything under another name was put there by somebody else and stays. kubeherd makes directories,
+files and one socket, never a symbolic link.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+MARKER = ".kubeherd-directory"
+"""The first thing that is written into a directory: from then on it is kubeherd's."""
+CLUSTER_JSON = "cluster.json"
+LOCK = "run/lock"
+LAST = (CLUSTER_JSON, LOCK, MARKER)
+"""Paths that go last, in this order: a deletion that was cut short can be finished."""
+
+_STORE = r"store\.db([-.].*)?|\.store\.db\..*"
+"""The store may put what it likes beside `store.db`, under names that begin with it."""
+_POD_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_CONTAINER_LOG = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\.log"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The files and folders that kubeherd makes in one directory.
+
+    Files by name or by a `pattern` of whole names; the keys of `folders` are such patterns.
+    """
+
+    names: frozenset[str] = frozenset()
+    pattern: str = r"(?!)"
+    folders: Mapping[str, "Folder"] = field(default_factory=dict)
+
+    def makes_file(self, name: str) -> bool:
+        """Whether a file of this name is kubeherd's; so is the temporary one it was written to."""
+        temporary = re.fullmatch(r"\.(.+)\.\d+\.tmp", name, re.DOTALL)
+        final = temporary[1] if temporary else name
+        return final in self.names or re.fullmatch(self.pattern, name, re.DOTALL) is not None
+
+    def folder(self, name: str) -> "Folder | None":
+        """What kubeherd makes in the folder of this name; None if the folder is not its own."""
+        for pattern, folder in self.folders.items():
+            if re.fullmatch(pattern, name):
+                return folder
+        return None
+
+
+def layout(agents: Iterable[str] = ()) -> Folder:
+    """The directory of a cluster whose nodes and agent processes have or had these names."""
+    processes = {"apiserver", "controller-manager", "spawner", "supervisor", *agents}
+    clients = {"controller-manager", *agents}
+    logs_of_pod = Folder(pattern=_CONTAINER_LOG)
+    return Folder(
+        frozenset((CLUSTER_JSON, "kubeconfig", MARKER)),
+        _STORE,
+        {
+            "pki": Folder(frozenset(("ca.crt", "ca.key", "apiserver.crt", "apiserver.key"))),
+            "kubeconfigs": Folder(frozenset(f"{name}.kubeconfig" for name in clients)),
+            "run": Folder(frozenset(("state.json", "supervisor.sock", "lock"))),
+            "logs": Folder(
+                frozenset(f"{name}.log" for name in processes),
+                folders={"pods": Folder(folders={_POD_UID: logs_of_pod})},
+            ),
+        },
+    )
