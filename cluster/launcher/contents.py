@@ -15,7 +15,7 @@ LOCK = "run/lock"
 LAST = (CLUSTER_JSON, LOCK, MARKER)
 """Paths that go last, in this order: a deletion that was cut short can be finished."""
 
-_STORE = r"store\.db([-.].*)?|\.store\.db\..*"
+_STORE = r"store\.db([-.].*)?|\.store\.db[-.].*"
 """The store may put what it likes beside `store.db`, under names that begin with it."""
 _POD_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _CONTAINER_LOG = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\.log"
@@ -55,6 +55,7 @@ def layout(agents: Iterable[str] = ()) -> Folder:
         frozenset((CLUSTER_JSON, "kubeconfig", MARKER)),
         _STORE,
         {
+            r"store\.db-damaged-\d+(\.\d+)?": Folder(pattern=_STORE),
             "pki": Folder(frozenset(("ca.crt", "ca.key", "apiserver.crt", "apiserver.key"))),
             "kubeconfigs": Folder(frozenset(f"{name}.kubeconfig" for name in clients)),
             "run": Folder(frozenset(("state.json", "supervisor.sock", "lock"))),
