@@ -5,7 +5,7 @@ the group ``system:nodes``. kubeherd adds agents with many nodes in one process,
 node; the same restrictions hold for them, with "its own node" read as "a node".
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cluster.apiserver.messages import User
 
@@ -18,12 +18,16 @@ LEASE_NAMESPACE = "kube-node-lease"
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 
 
-@dataclass(frozen=True, slots=True)
-class Kubelet:
+class Kubelet(NamedTuple):
     """Who acts for nodes: `node` is the only one, or None for a fleet agent (any node)."""
 
-    shown: str
+    user_name: str
     node: str | None
+
+    @property
+    def shown(self) -> str:
+        """How refusals name it."""
+        return f'fleet agent "{self.user_name}"' if self.node is None else f'node "{self.node}"'
 
     def owns(self, node_name: str) -> bool:
         """Whether it acts for the node of this name; "" is no node."""
@@ -41,7 +45,5 @@ def acting(user: User) -> Kubelet | None:
     """The restrictions under which `user` writes, None for one who is no kubelet of any kind."""
     node = node_of(user)
     if node is not None:
-        return Kubelet(f'node "{node}"', node)
-    if FLEET_AGENTS in user.groups:
-        return Kubelet(f'fleet agent "{user.name}"', None)
-    return None
+        return Kubelet(user.name, node)
+    return Kubelet(user.name, None) if FLEET_AGENTS in user.groups else None

@@ -93,7 +93,10 @@ def _check_status(request: AdmissionRequest, kubelet: Kubelet) -> None:
         raise _refusal(request, kubelet, "cannot update labels through pod status")
     old_status, new_status = old.get("status") or {}, new.get("status") or {}
     # What a status says of claims gives the right to read them.
-    if _claims_of(old_status) != _claims_of(new_status):
+    claims = "resourceClaimStatuses"
+    if (claims in old_status or claims in new_status) and (
+        _claims_of(old_status) != _claims_of(new_status)
+    ):
         raise _refusal(request, kubelet, "cannot update resource claim statues")
     key = "extendedResourceClaimStatus"
     if (old_status.get(key) or None) != (new_status.get(key) or None):
