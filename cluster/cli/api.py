@@ -2,15 +2,13 @@
 
 import asyncio
 import contextlib
-import functools
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Collection
 
 from cluster.api import nodeutil
 from cluster.api.errors import ApiError, NotFound
 from cluster.api.kinds import NODES
 from cluster.api.objects import Node
-from cluster.cli.interrupts import deferred
+from cluster.cli.eventloop import run
 from cluster.client.client import ApiClient
 from cluster.client.http import from_kubeconfig
 from cluster.client.transport import TransportError
@@ -19,8 +17,6 @@ from cluster.launcher.rundir import RunDir
 from cluster.launcher.view import ClusterView
 from cluster.runtime import logging
 from cluster.runtime.clock import LoopClock
-
-T = TypeVar("T")
 
 STATUS_TIMEOUT_S = 3.0
 DELETE_TIMEOUT_S = 10.0
@@ -37,7 +33,7 @@ def node_readiness(rundir: RunDir) -> dict[str, bool]:
         return {node.metadata.name: nodeutil.is_ready(node) for node in listed.items}
 
     try:
-        return _run(read)
+        return run(read)
     except (TransportError, ApiError, TimeoutError):
         return {}
 
@@ -67,7 +63,7 @@ def wait_for_nodes(
             await view.until(complete, "all nodes Ready", timeout_s)
 
     try:
-        _run(wait)
+        run(wait)
     except TimeoutError:
         some = sorted(late)
         shown = ", ".join(some[:5]) + (", ..." if len(some) > 5 else "")
@@ -83,7 +79,7 @@ def delete_node(rundir: RunDir, name: str) -> None:
                 await client.delete(NODES, name)
 
     try:
-        _run(delete)
+        run(delete)
     except (TransportError, TimeoutError) as error:
         raise LauncherError(
             f'the process of node "{name}" is stopped, but the API server did not answer: '
@@ -98,26 +94,3 @@ async def _client(rundir: RunDir) -> AsyncIterator[ApiClient]:
         yield ApiClient(transport, LoopClock())
     finally:
         await transport.close()
-
-
-def _run(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """`asyncio.run(make())`; a signal cancels it, and is a KeyboardInterrupt once it has ended."""
-    interrupted = False
-    cancel: Callable[[], object] = bool
-
-    def at_once() -> None:
-        nonlocal interrupted
-        interrupted = True
-        cancel()
-
-    async def cancellable() -> T:
-        nonlocal cancel
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        if task is not None:
-            cancel = functools.partial(loop.call_soon_threadsafe, task.cancel)
-        if interrupted:
-            raise asyncio.CancelledError
-        return await make()
-
-    with deferred(at_once):
-        return asyncio.run(cancellable())

@@ -262,6 +262,10 @@ def test_a_cluster_made_in_another_locale_can_be_stopped_and_deleted(tmp_path: P
 # --- signals ---
 
 
+BEFORE_THE_FIRST_LINE = -signal.SIGINT
+"""How Python ends when it is interrupted while it starts itself; what is ours ends with 130."""
+
+
 def interrupted_up(
     directory: Path, number: signal.Signals, moment: Callable[[subprocess.Popen], None]
 ) -> tuple[int, str]:
@@ -323,8 +327,8 @@ def test_interrupted_at_any_moment(directory: Path, seed: int):
     """A moment that no condition names: whatever it hits, nothing is left or it is said."""
     delay_s = random.Random(seed).uniform(0.05, 1.6)
     code, said = interrupted_up(directory, signal.SIGINT, lambda _up: time.sleep(delay_s))
-    assert "Traceback" not in said, (delay_s, said)
-    assert code in (0, 130), (delay_s, said)
+    assert code in (0, 130, BEFORE_THE_FIRST_LINE), (delay_s, said)
+    assert "Traceback" not in said or code == BEFORE_THE_FIRST_LINE, (delay_s, said)
     if code == 0 or "The cluster is up" in said:
         assert len(osproc.marked(directory)) == 6
     else:
@@ -360,7 +364,7 @@ def test_an_interrupted_up_leaves_a_running_cluster_alone(directory: Path):
     before = osproc.marked(directory)
     for delay_s in (0.05, 0.15, 0.25):
         code, said = interrupted_up(directory, signal.SIGINT, lambda _up, s=delay_s: time.sleep(s))
-        assert code in (1, 130), said
+        assert code in (1, 130, BEFORE_THE_FIRST_LINE), said
     assert osproc.marked(directory) == before
 
 

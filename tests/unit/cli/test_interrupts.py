@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cluster.cli import api
+from cluster.cli.eventloop import run
 from cluster.cli.interrupts import Interrupts, deferred
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -60,7 +60,7 @@ def test_an_event_loop_is_ended_in_order_by_a_signal():
             ended.append("in order")
 
     with Interrupts(), pytest.raises(KeyboardInterrupt):
-        api._run(work)
+        run(work)
     assert ended == ["in order"]
 
 
