@@ -204,7 +204,7 @@ class SqliteEngine:
             try:
                 connection.execute("COMMIT")
             except sqlite3.Error as error:
-                if error.sqlite_errorcode not in _NOT_WRITTEN:
+                if getattr(error, "sqlite_errorcode", None) not in _NOT_WRITTEN:
                     raise OutcomeUnknown(self._unwritable(error)) from error
                 raise
             self._sum_of_rows, self._compacted = sum_of_rows, compacted
