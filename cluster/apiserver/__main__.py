@@ -11,8 +11,10 @@ import cluster.runtime.lean_imports  # noqa: F401 - before all that imports stru
 
 # isort: split
 from cluster.api.errors import ApiError
-from cluster.apiserver.http import HttpServer, tls_context
+from cluster.apiserver.http import HttpServer
+from cluster.apiserver.listener import connection_limit
 from cluster.apiserver.server import ApiServer, attrs_of
+from cluster.apiserver.tls import tls_context
 from cluster.runtime import process
 from cluster.runtime.clock import Clock, LoopClock
 from cluster.runtime.process import Lifecycle, ProcessError
@@ -75,7 +77,8 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
             logs = options.dir / "logs" / "pods"
             api = ApiServer(store, clock, rng.child("apiserver"), pod_log_dir=logs)
             await api.bootstrap()
-            http = HttpServer(api, clock, rng.child("audit"))
+            limit = connection_limit()
+            http = HttpServer(api, clock, rng.child("audit"), max_connections=limit)
             port = await http.start(_HOST, options.port, tls)
             api.server_address = f"{_HOST}:{port}"
             background = asyncio.create_task(api.run(), name="maintenance")

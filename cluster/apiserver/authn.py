@@ -2,15 +2,39 @@
 
 Source: spec api-machinery, section 20. The TLS layer has already checked the certificate against
 the cluster's authority; without a certificate a request is anonymous. Bearer tokens are not issued
-by kubeherd, so a request that carries one is refused with 401 as a bad credential.
+by kubeherd, so a request that carries one is refused with 401 as a bad credential. Kubernetes looks
+at the certificate again with each request; what can change in between is that it expires.
 """
 
+import ssl
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from cluster.apiserver.messages import ANONYMOUS, User
 
 AUTHENTICATED = "system:authenticated"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is at the other end of a connection, and until when."""
+
+    user: User
+    expires: datetime | None = None
+    """When the certificate stops to be valid; None without one."""
+
+
+NOBODY = Identity(ANONYMOUS)
+
+
+def identity_of(certificate: Mapping[str, Any] | None) -> Identity:
+    """The identity in a verified peer certificate, as `user_from_certificate`."""
+    if not certificate:
+        return NOBODY
+    expires_s = ssl.cert_time_to_seconds(certificate["notAfter"])
+    return Identity(user_from_certificate(certificate), datetime.fromtimestamp(expires_s, UTC))
 
 
 def user_from_certificate(certificate: Mapping[str, Any] | None) -> User:

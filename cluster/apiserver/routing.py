@@ -54,6 +54,18 @@ _SUBRESOURCES: dict[tuple[str, str, str, str], Subresource] = {
 }
 
 
+def origin_form(target: str) -> str:
+    """The path and query of a request target, which may be an absolute URI (RFC 9112, 3.2.2)."""
+    if target.startswith("/"):
+        return target
+    _, found, rest = target.partition("://")
+    if not found:
+        return target
+    authority_end = next((at for at, char in enumerate(rest) if char in "/?"), len(rest))
+    path = rest[authority_end:]
+    return path if path.startswith("/") else f"/{path}"
+
+
 def is_watch(query: Mapping[str, str]) -> bool:
     """Whether ``watch`` asks for one: any value other than 0 and false, also the empty one."""
     value = query.get("watch")

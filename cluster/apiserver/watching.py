@@ -2,18 +2,20 @@
 
 Source: spec api-machinery, section 3; ARCHITECTURE.md, "The private long-poll". Invariants: a
 watcher sees every matching event after its start exactly once and in order, or its stream ends; the
-bytes of an event are made once per form, however many watchers get it.
+bytes of an event are made once per form, however many watchers get it; what is made for a watcher
+before he has read it is bounded in bytes; what the options have wrong is refused before a stream
+begins, and what fails later ends it with an ERROR event.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgpack
+import structlog
 
 from cluster.api import codecs, errors, kinds, nodeset
 from cluster.api.errors import Cause, Expired
 from cluster.api.fields import FieldSelector
-from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import Resource
 from cluster.api.labels import Selector
 from cluster.api.nodeset import NodeSet
@@ -22,7 +24,8 @@ from cluster.apiserver.handlers.services import Call
 from cluster.apiserver.listing import ListOptions
 from cluster.apiserver.messages import ApiResponse, WatchResponse
 from cluster.apiserver.negotiation import Media, Shape, clauses
-from cluster.apiserver.responses import finished, partial
+from cluster.apiserver.responses import finished
+from cluster.apiserver.watchevents import Encoder, chunks, shown_tree
 from cluster.runtime.clock import Clock
 from cluster.store.hub import Delivery, Predicate, Subscription, WatchFilter
 from cluster.store.state import EventType, Record
@@ -33,9 +36,13 @@ _POLL_MAX_S = 3600
 _BOOKMARK_EVERY_S = 60.0
 _BOOKMARK_BEFORE_END_S = 2.0
 _MIN_DURATION_S = 1800
-_CHUNK_EVENTS = 500
+POLL_BYTES = 4 * 1024 * 1024
+"""An answer to a long-poll ends with the event that reaches this."""
+
 _FALSE = ("0", "false", "f")
 _INITIAL_END = {"annotations": {"k8s.io/initial-events-end": "true"}}
+
+_log = structlog.get_logger(__name__)
 
 
 async def watch(call: Call) -> ApiResponse | WatchResponse:
@@ -50,6 +57,8 @@ async def watch(call: Call) -> ApiResponse | WatchResponse:
             "only the following media types are accepted: application/json, "
             "application/json;stream=watch"
         )
+    if call.negotiated.shape is Shape.TABLE:
+        tables.check_include_object(call.request.query.get("includeObject", ""))
     content_type = call.negotiated.media.value
     accept = call.request.headers.get("accept", "")
     if any(clause.parameter("stream") == "watch" for clause in clauses(accept)):
@@ -157,25 +166,34 @@ def _predicate(
 async def _stream(
     call: Call, opts: ListOptions, wanted: WatchFilter, plan: _Plan
 ) -> AsyncIterator[bytes]:
+    encoder = Encoder(call)
+    try:
+        async for chunk in _events(call, encoder, opts, wanted, plan):
+            yield chunk
+    except errors.ApiError as error:
+        yield encoder.error(error)
+    except Exception as error:  # a bug: the client must not take the end for a quiet one
+        _log.exception("watch_failed", path=call.request.path)
+        text = f"Internal error occurred: {type(error).__name__}"
+        yield encoder.error(errors.InternalError(text, details={}))
+
+
+async def _events(
+    call: Call, encoder: Encoder, opts: ListOptions, wanted: WatchFilter, plan: _Plan
+) -> AsyncIterator[bytes]:
     store, clock = call.services.store, call.services.clock
-    encoder = _Encoder(call)
     duration_s = float(opts.timeout_s)
     if not duration_s:
         duration_s = _MIN_DURATION_S * (1 + call.services.rng.random())
     end_s = clock.monotonic_s() + duration_s
     since = store.revision if plan.initial_events or opts.revision == 0 else opts.revision
-    try:
-        subscription = store.hub.subscribe(wanted, since)
-    except Expired as error:
-        yield encoder.error(error)
-        return
+    subscription = store.hub.subscribe(wanted, since)
     try:
         if plan.initial_events:
-            records = [
-                r for r in store.list(wanted.resource_key, wanted.namespace) if wanted.wants(r)
-            ]
-            for start in range(0, len(records), _CHUNK_EVENTS):
-                yield b"".join(map(encoder.added, records[start : start + _CHUNK_EVENTS]))
+            records = store.list(wanted.resource_key, wanted.namespace)
+            added = (part for r in records if wanted.wants(r) for part in encoder.added(r))
+            for chunk in chunks(added):
+                yield chunk
             if plan.end_bookmark:
                 yield encoder.bookmark(since, _INITIAL_END)
         async for chunk in _changes(subscription, encoder, clock, end_s, plan, call):
@@ -186,7 +204,7 @@ async def _stream(
 
 async def _changes(
     subscription: Subscription,
-    encoder: "_Encoder",
+    encoder: Encoder,
     clock: Clock,
     end_s: float,
     plan: _Plan,
@@ -215,95 +233,8 @@ async def _changes(
             return
         if not deliveries:
             return
-        for start in range(0, len(deliveries), _CHUNK_EVENTS):
-            yield b"".join(map(encoder.event, deliveries[start : start + _CHUNK_EVENTS]))
-
-
-class _Encoder:
-    """Events in the form that one stream negotiated."""
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._kind = call.kind
-        self._media = call.negotiated.media
-        self._shape = call.negotiated.shape
-        self._columns = True
-        plain = self._shape is Shape.OBJECT and self._kind.to_served is None
-        self._plain_json = plain and self._media is Media.JSON
-        resource = self._kind.resource
-        self._form = f"{self._media.value} {self._shape.value} {resource.api_version}"
-
-    def event(self, delivery: Delivery) -> bytes:
-        """One delivered event."""
-        if self._shape is Shape.TABLE:
-            return self._make(delivery)
-        event = delivery.event
-        return event.encoded(delivery.type, self._form, lambda: self._make(delivery))
-
-    def added(self, record: Record) -> bytes:
-        """A synthetic ADDED of an object that exists."""
-        if self._plain_json:
-            return b'{"type":"ADDED","object":' + record.json + b"}\n"
-        return self._tree("ADDED", record.load())
-
-    def bookmark(self, revision: int, meta: JsonObject) -> bytes:
-        """A BOOKMARK at `revision`."""
-        resource = self._kind.resource
-        return self._pack({
-            "type": "BOOKMARK",
-            "object": {
-                "kind": resource.kind,
-                "apiVersion": resource.api_version,
-                "metadata": {"resourceVersion": str(revision), **meta},
-            },
-        })  # fmt: skip
-
-    def error(self, error: errors.ApiError) -> bytes:
-        """An ERROR event with the Status."""
-        return self._pack({"type": "ERROR", "object": error.status()})
-
-    def _make(self, delivery: Delivery) -> bytes:
-        if self._plain_json and not delivery.left:
-            type_ = delivery.type.value.encode()
-            return b'{"type":"' + type_ + b'","object":' + delivery.event.record.json + b"}\n"
-        return self._tree(delivery.type.value, shown_tree(delivery))
-
-    def _tree(self, type_: str, stored: JsonObject) -> bytes:
-        tree = self._kind.served(stored)
-        if self._shape is Shape.TABLE:
-            tree = self._table(tree)
-        elif self._shape in (Shape.PARTIAL, Shape.PARTIAL_LIST):
-            tree = partial(tree)
-        return self._pack({"type": type_, "object": tree})
-
-    def _table(self, tree: JsonObject) -> JsonObject:
-        call = self._call
-        table = tables.table(
-            self._kind.resource,
-            [tree],
-            now=call.services.clock.now(),
-            metadata=tables.list_metadata(tree["metadata"]),
-            include_object=call.request.query.get("includeObject", ""),
-            version=call.negotiated.table_version,
-            with_columns=self._columns,
-        )
-        self._columns = False
-        return table
-
-    def _pack(self, tree: JsonObject) -> bytes:
-        if self._media is Media.MSGPACK:
-            return codecs.dumps_msgpack(tree)
-        return codecs.dumps_json(tree) + b"\n"
-
-
-def shown_tree(delivery: Delivery) -> JsonObject:
-    """The stored tree that an event shows: the last matching state for one that left."""
-    event = delivery.event
-    if not delivery.left or event.previous is None:
-        return event.record.load()
-    tree = event.previous.load()
-    tree["metadata"]["resourceVersion"] = str(event.revision)
-    return tree
+        for chunk in chunks(map(encoder.event, deliveries)):
+            yield chunk
 
 
 # --- the long-poll ---
@@ -325,8 +256,10 @@ async def _poll(call: Call, opts: ListOptions, wanted: WatchFilter) -> ApiRespon
         woken_at = await store.hub.wait(wanted, timeout_s)
         if woken_at:
             deliveries = store.hub.events_since(wanted, woken_at - 1, POLL_LIMIT)
+    fitting = _fitting(deliveries)
     revision = store.revision
-    if len(deliveries) >= POLL_LIMIT:
+    if fitting < len(deliveries) or fitting >= POLL_LIMIT:
+        deliveries = deliveries[:fitting]
         revision = deliveries[-1].event.revision
     if call.negotiated.media is Media.MSGPACK:
         body = _poll_msgpack(call, deliveries, revision)
@@ -334,6 +267,16 @@ async def _poll(call: Call, opts: ListOptions, wanted: WatchFilter) -> ApiRespon
         body = _poll_json(call, deliveries, revision)
     media = Media.MSGPACK if call.negotiated.media is Media.MSGPACK else Media.JSON
     return finished(call.request, body, media)
+
+
+def _fitting(deliveries: Sequence[Delivery]) -> int:
+    """How many of the deliveries make one answer: at least one, if there is one."""
+    size = 0
+    for count, delivery in enumerate(deliveries, 1):
+        size += len(delivery.event.record.json)
+        if size >= POLL_BYTES:
+            return count
+    return len(deliveries)
 
 
 _PACKED = {

@@ -20,6 +20,9 @@ from cluster.store.state import NODE_INDEXED, EventType, Record, WatchEvent
 MAX_QUEUED_EVENTS = 10_000
 """Per subscription: one that is further behind is ended with 410 and lists again."""
 
+MAX_QUEUED_BYTES = 32 * 1024 * 1024
+"""The same, in bytes of the objects in the events: as much as the history keeps."""
+
 RECENT_EVENTS = 1000
 """So many of the newest events keep their encodings, ..."""
 RECENT_BYTES = 8 * 1024 * 1024
@@ -80,10 +83,14 @@ def deliver(event: WatchEvent, wanted: WatchFilter) -> Delivery | None:
 class Subscription:
     """A watcher's bounded queue; iterate with `next` until it raises."""
 
-    def __init__(self, wanted: WatchFilter, backlog: Iterable[Delivery], limit: int) -> None:
+    def __init__(
+        self, wanted: WatchFilter, backlog: Iterable[Delivery], limit: int, limit_bytes: int
+    ) -> None:
         self.filter = wanted
         self._limit = limit
+        self._limit_bytes = limit_bytes
         self._queue: deque[Delivery] = deque(backlog)
+        self._bytes = 0
         self._wake = asyncio.Event()
         self._error: Expired | None = None
         self._closed = False
@@ -104,6 +111,7 @@ class Subscription:
         """What waits already; may be empty."""
         deliveries = list(self._queue)
         self._queue.clear()
+        self._bytes = 0
         if not self._closed and self._error is None:
             self._wake.clear()
         return deliveries
@@ -117,9 +125,11 @@ class Subscription:
         """Queue a delivery; beyond the bound the subscription is ended instead."""
         if self._error is not None:
             return
-        if len(self._queue) >= self._limit:
+        self._bytes += len(delivery.event.record.json)
+        if len(self._queue) >= self._limit or self._bytes > self._limit_bytes:
+            behind = len(self._queue)
             self._queue.clear()
-            self._error = Expired(f"too old resource version: fell behind {self._limit} events")
+            self._error = Expired(f"too old resource version: fell behind {behind} events")
         else:
             self._queue.append(delivery)
         self._wake.set()
@@ -158,9 +168,16 @@ def _event_keys(event: WatchEvent) -> list[_IndexKey]:
 class Hub:
     """Subscriptions and long-poll waiters over one history."""
 
-    def __init__(self, history: History, *, max_queued_events: int = MAX_QUEUED_EVENTS) -> None:
+    def __init__(
+        self,
+        history: History,
+        *,
+        max_queued_events: int = MAX_QUEUED_EVENTS,
+        max_queued_bytes: int = MAX_QUEUED_BYTES,
+    ) -> None:
         self._history = history
         self._limit = max_queued_events
+        self._limit_bytes = max_queued_bytes
         self._subscriptions: dict[_IndexKey, dict[Subscription, None]] = {}
         self._waiters: dict[_IndexKey, dict[_Waiter, None]] = {}
         self._recent: deque[WatchEvent] = deque()
@@ -184,7 +201,7 @@ class Hub:
     def subscribe(self, wanted: WatchFilter, since_revision: int) -> Subscription:
         """All matching events after `since_revision`, past and future. Raises Expired."""
         backlog = self.events_since(wanted, since_revision)
-        subscription = Subscription(wanted, backlog, self._limit)
+        subscription = Subscription(wanted, backlog, self._limit, self._limit_bytes)
         if self._closed:
             subscription.close()
         else:

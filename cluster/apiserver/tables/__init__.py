@@ -9,13 +9,14 @@ from datetime import datetime
 from functools import cache
 
 from cluster.api.errors import BadRequest
+from cluster.api.goformat import quoted
 from cluster.api.jsontypes import JsonObject, JsonValue
 from cluster.api.kinds import Resource
 from cluster.apiserver.tables.columns import Cell
 from cluster.apiserver.tables.pods import row_conditions
 from cluster.apiserver.tables.printers import printer
 
-__all__ = ["columns", "list_metadata", "row", "table"]
+__all__ = ["check_include_object", "columns", "list_metadata", "row", "table"]
 
 _LIST_METADATA = ("resourceVersion", "continue", "remainingItemCount")
 
@@ -52,8 +53,7 @@ def table(
     BadRequest; `version` that of meta.k8s.io; `with_columns` is false for all but the first event
     of a watch.
     """
-    if include_object not in ("", "None", "Metadata", "Object"):
-        raise BadRequest(f"unrecognized includeObject value: {include_object!r}".replace("'", '"'))
+    check_include_object(include_object)
     rows = [_row(resource, tree, now, include_object, version) for tree in trees]
     return {
         "kind": "Table",
@@ -62,6 +62,12 @@ def table(
         "columnDefinitions": columns(resource) if with_columns else None,
         "rows": rows,
     }
+
+
+def check_include_object(value: str) -> None:
+    """BadRequest for a value of the query parameter that does not exist."""
+    if value not in ("", "None", "Metadata", "Object"):
+        raise BadRequest(f"unrecognized includeObject value: {quoted(value)}")
 
 
 def _row(

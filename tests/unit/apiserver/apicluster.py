@@ -113,18 +113,23 @@ class Watcher:
         self.content_type = response.content_type
         self._chunks = response.chunks
         self._events: list[Any] = []
+        self._begun = b""
 
     async def next(self) -> Any:
         while not self._events:
-            chunk = await anext(self._chunks)
-            self._events = [orjson.loads(line) for line in chunk.splitlines()]
+            self._feed(await anext(self._chunks))
         return self._events.pop(0)
+
+    def _feed(self, chunk: bytes) -> None:
+        *lines, self._begun = (self._begun + chunk).split(b"\n")
+        self._events += map(orjson.loads, lines)
 
     async def rest(self) -> list[Any]:
         """Everything until the stream ends."""
-        found, self._events = self._events, []
         async for chunk in self._chunks:
-            found += [orjson.loads(line) for line in chunk.splitlines()]
+            self._feed(chunk)
+        assert not self._begun
+        found, self._events = self._events, []
         return found
 
     async def close(self) -> None:

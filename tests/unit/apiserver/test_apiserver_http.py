@@ -1,57 +1,31 @@
 """The HTTP shell over TLS: certificates, bodies, streams, shutdown."""
 
 import asyncio
-import contextlib
 import gzip
 import io
 import json
 import shutil
-import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
 import pytest
 import structlog
-from apicluster import api_cluster, config_map
-from throwawaypki import Authority
+from apicluster import config_map
+from wireserver import Served, request, serving, wire
 
-from cluster.apiserver.http import BODY_LIMIT_BYTES, HttpServer, tls_context
+from cluster.apiserver.bodies import BODY_LIMIT_BYTES
+from cluster.apiserver.http import HttpServer
+from cluster.apiserver.tls import tls_context
 from cluster.runtime.process import ProcessError
 from cluster.runtime.rng import Rng
 
 CMS = "/api/v1/namespaces/default/configmaps"
 
 
-@dataclass
-class Served:
-    http: HttpServer
-    port: int
-    authority: Authority
-
-    def session(self, user: str = "", *groups: str) -> aiohttp.ClientSession:
-        context = ssl.create_default_context(
-            cafile=str(self.authority.directory / "pki" / "ca.crt")
-        )
-        if user:
-            context.load_cert_chain(*self.authority.identity(user, *groups))
-        return aiohttp.ClientSession(
-            f"https://127.0.0.1:{self.port}", connector=aiohttp.TCPConnector(ssl=context)
-        )
-
-    def admin(self) -> aiohttp.ClientSession:
-        return self.session("admin", "system:masters")
-
-
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    authority = Authority(tmp_path)
-    async with api_cluster() as cluster:
-        http = HttpServer(cluster.api, cluster.clock, Rng(1))
-        port = await http.start("127.0.0.1", 0, tls_context(tmp_path / "pki"))
-        yield Served(http, port, authority)
-        await http.stop()
+    async with serving(tmp_path) as server:
+        yield server
 
 
 async def test_identity_comes_from_the_certificate(served: Served) -> None:
@@ -141,7 +115,7 @@ async def test_a_watch_is_dropped_with_its_client(served: Served, tmp_path: Path
 async def test_errors_of_starting_are_one_line(served: Served, tmp_path: Path) -> None:
     other = HttpServer(served.http._api, served.http._clock, Rng(1))
     with pytest.raises(ProcessError, match=f"port {served.port} is already in use"):
-        await other.start("127.0.0.1", served.port, None)
+        await other.start("127.0.0.1", served.port, tls_context(tmp_path / "pki"))
     with pytest.raises(ProcessError, match="cannot load the certificates in "):
         tls_context(tmp_path / "nothing")
 
@@ -177,34 +151,6 @@ async def test_kubectl(served: Served, tmp_path: Path) -> None:
     assert await kubectl("delete", "configmap", "x") == 'configmap "x" deleted\n'
     deleted = await kubectl("delete", *target)
     assert deleted == 'daemonset.apps "fluentd-elasticsearch" deleted\n'
-
-
-async def wire(served: Served, sent: bytes, *, then: bytes = b"", patience_s: float = 5.0) -> bytes:
-    """What comes back for these bytes, until the server closes or falls silent; `then` is sent
-    after the first answer."""
-    context = ssl.create_default_context(cafile=str(served.authority.directory / "pki" / "ca.crt"))
-    context.load_cert_chain(*served.authority.identity("admin", "system:masters"))
-    reader, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=context)
-    received = b""
-    try:
-        writer.write(sent)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
-                while chunk := await reader.read(65536):
-                    received += chunk
-                    writer.write(then)
-                    then = b""
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-    return received
-
-
-def request(method: str = "GET", path: str = "/version", body: bytes = b"", **more: str) -> bytes:
-    headers = {"Host": "x", "Connection": "close", "Content-Type": "application/json"}
-    lines = [f"{name.replace('_', '-')}: {value}" for name, value in (headers | more).items()]
-    return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode() + body
 
 
 @pytest.mark.parametrize(
@@ -262,7 +208,7 @@ async def test_expect_continue(served: Served) -> None:
 async def test_a_body_that_never_comes_times_out(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cluster.apiserver.http._BODY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("cluster.apiserver.bodies.TIMEOUT_S", 0.05)
     answer = await wire(served, request("POST", CMS, b"{", Content_Length="10"), patience_s=0.3)
     assert answer.startswith(b"HTTP/1.1 504 ")
     assert b"the request body did not arrive" in answer

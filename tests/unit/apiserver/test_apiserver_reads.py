@@ -9,9 +9,11 @@ from typing import Any, TypeVar, cast
 
 import msgpack
 import pytest
+import structlog
 from apicluster import ADMIN, MERGE, Cluster, api_cluster, config_map, pod
 
 from cluster.apiserver.server import ApiServer, attrs_of
+from cluster.apiserver.watching import POLL_BYTES
 from cluster.runtime.clock import LoopClock
 from cluster.runtime.rng import Rng
 from cluster.store.engine import MemoryEngine
@@ -384,6 +386,42 @@ async def test_stopping_ends_watches_and_refuses_requests(cluster: Cluster) -> N
     assert (await cluster.get("/readyz")).status == 500
 
 
+@pytest.mark.parametrize("query", ["includeObject=z", "includeObject=z&resourceVersion=0"])
+async def test_what_a_list_refuses_a_watch_refuses_before_it_begins(
+    cluster: Cluster, query: str
+) -> None:
+    listed = await cluster.get(f"{CMS}?{query}", accept=TABLE)
+    watched = await cluster.get(f"{CMS}?watch=1&{query}", accept=TABLE)
+    assert (watched.status, watched.tree) == (listed.status, listed.tree)
+    assert watched.tree["message"] == 'unrecognized includeObject value: "z"'
+
+
+async def test_a_bug_while_a_stream_is_written_is_an_error_event_and_is_logged(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    await cluster.post(CMS, config_map("a"))
+    monkeypatch.setattr("cluster.apiserver.tables.table", broken)
+    with structlog.testing.capture_logs() as logs:
+        (event,) = await (await cluster.watch(f"{CMS}?watch=1", accept=TABLE)).rest()
+    assert (event["type"], event["object"]["kind"]) == ("ERROR", "Status")
+    assert (event["object"]["code"], event["object"]["reason"]) == (500, "InternalError")
+    assert [log["event"] for log in logs] == ["watch_failed"]
+    assert cluster.store.hub.watchers == 0
+
+
+async def test_watch_of_large_and_small_objects_is_whole(cluster: Cluster) -> None:
+    sizes = [10, 200_000, 10, 70_000, 70_000, 10, *[30_000] * 5]
+    for number, size in enumerate(sizes):
+        await cluster.post(CMS, config_map(f"c{number:02}", v="v" * size))
+    watcher = await cluster.watch(f"{CMS}?watch=1")
+    seen = [await watcher.next() for _ in sizes]
+    assert [len(event["object"]["data"]["v"]) for event in seen] == sizes
+    await watcher.close()
+
+
 # --- the long-poll ---
 
 
@@ -521,3 +559,18 @@ async def test_numbers_are_checked_before_the_answer_begins(
     answer = await cluster.call("GET", path, query={"timeoutSeconds": text})
     assert (answer.status, answer.tree["reason"]) == (400, "BadRequest")
     assert answer.message.startswith("strconv.ParseInt: parsing ")
+
+
+async def test_an_answer_to_a_poll_is_bounded_in_bytes(cluster: Cluster) -> None:
+    revision = cluster.store.revision
+    for number in range(7):
+        body = config_map(f"c{number}", v="v" * 1_000_000)
+        assert (await cluster.post(CMS, body)).status == 201
+    answers = []
+    while revision < cluster.store.revision:
+        query = f"?watch=1&poll=1&timeoutSeconds=0&resourceVersion={revision}"
+        polled = await cluster.get(CMS + query)
+        assert len(polled.raw) < POLL_BYTES + 1_100_000
+        revision = int(polled.tree["resourceVersion"])
+        answers.append([e["object"]["metadata"]["name"] for e in polled.tree["events"]])
+    assert answers == [["c0", "c1", "c2", "c3", "c4"], ["c5", "c6"]]

@@ -19,9 +19,13 @@ def attrs_of(_resource_key: str, json: bytes) -> Attrs:
 class World:
     """A history and its hub."""
 
-    def __init__(self, max_queued_events: int = 100) -> None:
+    def __init__(self, max_queued_events: int = 100, max_queued_bytes: int = 1 << 20) -> None:
         self.history = History(100, 1 << 20)
-        self.hub = Hub(self.history, max_queued_events=max_queued_events)
+        self.hub = Hub(
+            self.history,
+            max_queued_events=max_queued_events,
+            max_queued_bytes=max_queued_bytes,
+        )
         self.records: dict[tuple[str, str], Record] = {}
         self.revision = 1
 
@@ -104,6 +108,16 @@ async def test_a_slow_watcher_is_ended_and_the_others_are_not(world: World) -> N
         world.write("pods", f"p{index}")
         seen += fast.take()
     assert len(seen) == 4
+    with pytest.raises(Expired):
+        await slow.next()
+
+
+async def test_a_watcher_that_holds_too_many_bytes_is_ended() -> None:
+    world = World(max_queued_bytes=3000)
+    slow, fast = (world.hub.subscribe(WatchFilter("pods"), 1) for _ in range(2))
+    for index in range(10):
+        world.write("pods", f"p{index}", text="x" * 500)
+        assert len(await fast.next()) == 1
     with pytest.raises(Expired):
         await slow.next()
 

@@ -1,0 +1,129 @@
+"""TLS: who is let in, and what those hear who are not."""
+
+import asyncio
+import contextlib
+import json
+import ssl
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import structlog
+from throwawaypki import Authority
+from wireserver import Served, request, serving
+
+from cluster.launcher import pki
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    async with serving(tmp_path / "own") as server:
+        yield server
+
+
+def foreign(served: Served, tmp_path: Path, _patch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    return Authority(tmp_path / "other").identity("admin", "system:masters")
+
+
+def expired(served: Served, tmp_path: Path, patch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    patch.setattr(pki, "VALIDITY", timedelta(seconds=-1))
+    return served.authority.identity("admin", "system:masters")
+
+
+def future(served: Served, tmp_path: Path, patch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    patch.setattr(pki, "_CLOCK_SKEW", timedelta(hours=-1))
+    return served.authority.identity("admin", "system:masters")
+
+
+def for_servers(served: Served, tmp_path: Path, _patch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    files = served.authority.directory / "pki"
+    return files / "apiserver.crt", files / "apiserver.key"
+
+
+CERTIFICATES = [
+    pytest.param(foreign, "UNKNOWN_CA", "unable to get local issuer certificate", id="foreign"),
+    pytest.param(expired, "CERTIFICATE_EXPIRED", "certificate has expired", id="expired"),
+    pytest.param(future, "BAD_CERTIFICATE", "certificate is not yet valid", id="not yet valid"),
+    pytest.param(for_servers, "UNSUPPORTED_CERTIFICATE", "unsuitable certificate purpose",
+                 id="for servers"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(("certificate", "alert", "logged"), CERTIFICATES)
+async def test_a_bad_certificate_is_refused_with_an_alert_that_names_the_reason(
+    served: Served,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    certificate: object,
+    alert: str,
+    logged: str,
+    version: ssl.TLSVersion,
+) -> None:
+    context = served.tls(*certificate(served, tmp_path, monkeypatch))  # type: ignore[operator]
+    context.maximum_version = version
+    with structlog.testing.capture_logs() as logs, pytest.raises(ssl.SSLError) as raised:
+        await answered(served, context)
+    assert alert in str(raised.value.reason)
+    assert [(log["event"], log["reason"]) for log in logs] == [("tls_handshake_failed", logged)]
+
+
+async def answered(served: Served, context: ssl.SSLContext) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=context)
+    with contextlib.closing(writer):
+        writer.write(request())
+        async with asyncio.timeout(5):
+            return await reader.read()
+
+
+async def test_many_refusals_are_one_line_in_the_log(served: Served, tmp_path: Path) -> None:
+    context = served.tls(*Authority(tmp_path / "other").identity("admin", "system:masters"))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(5):
+            with pytest.raises(ssl.SSLError):
+                await answered(served, context)
+    assert len(logs) == 1
+
+
+async def test_a_certificate_that_expires_on_an_open_connection_is_401(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pki, "VALIDITY", timedelta(seconds=2))
+    async with served.session("admin", "system:masters") as session, asyncio.timeout(10):
+        while True:
+            async with session.get("/api/v1/namespaces") as response:
+                body = await response.json()
+                peer = response.connection and response.connection.transport
+                if response.status != 200:
+                    break
+            await asyncio.sleep(0.05)
+        assert peer is None or not peer.is_closing()
+    assert (response.status, body["reason"], body["message"]) == (
+        401, "Unauthorized", "Unauthorized",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS"])
+async def test_plain_http_gets_the_answer_of_go(served: Served, method: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    with contextlib.closing(writer):
+        writer.write(request(method, Connection="keep-alive"))
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+    assert answer == (
+        b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+    )
+
+
+@pytest.mark.parametrize("sent", [b"SSH-2.0-x\r\n", b"\x80\x2e\x01", b"\0"])
+async def test_what_is_neither_tls_nor_http_is_closed(served: Served, sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    with contextlib.closing(writer):
+        writer.write(sent)
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+    async with served.admin() as session, session.get("/version") as response:
+        assert json.loads(await response.read())["major"] == "1"

@@ -1,0 +1,83 @@
+"""An API server on a real TLS socket, and raw bytes to and from it."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+from apicluster import api_cluster
+from throwawaypki import Authority
+
+from cluster.apiserver.http import HttpServer
+from cluster.apiserver.listener import MAX_CONNECTIONS
+from cluster.apiserver.tls import tls_context
+from cluster.runtime.rng import Rng
+
+
+@dataclass
+class Served:
+    http: HttpServer
+    port: int
+    authority: Authority
+
+    def tls(self, *identity: Path) -> ssl.SSLContext:
+        """A client's context; `identity` is its certificate and key file."""
+        context = ssl.create_default_context(
+            cafile=str(self.authority.directory / "pki" / "ca.crt")
+        )
+        if identity:
+            context.load_cert_chain(*identity)
+        return context
+
+    def session(self, user: str = "", *groups: str) -> aiohttp.ClientSession:
+        context = self.tls(*self.authority.identity(user, *groups)) if user else self.tls()
+        return aiohttp.ClientSession(
+            f"https://127.0.0.1:{self.port}", connector=aiohttp.TCPConnector(ssl=context)
+        )
+
+    def admin(self) -> aiohttp.ClientSession:
+        return self.session("admin", "system:masters")
+
+
+@asynccontextmanager
+async def serving(
+    directory: Path, *, max_connections: int = MAX_CONNECTIONS
+) -> AsyncIterator[Served]:
+    """A bootstrapped server with its certificates in `directory`; gone when the block is left."""
+    authority = Authority(directory)
+    async with api_cluster() as cluster:
+        http = HttpServer(cluster.api, cluster.clock, Rng(1), max_connections=max_connections)
+        port = await http.start("127.0.0.1", 0, tls_context(directory / "pki"))
+        yield Served(http, port, authority)
+        await http.stop()
+
+
+async def wire(served: Served, sent: bytes, *, then: bytes = b"", patience_s: float = 5.0) -> bytes:
+    """What comes back for these bytes, until the server closes or falls silent; `then` is sent
+    after the first answer."""
+    context = served.tls(*served.authority.identity("admin", "system:masters"))
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=context)
+    received = b""
+    try:
+        writer.write(sent)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                while chunk := await reader.read(65536):
+                    received += chunk
+                    writer.write(then)
+                    then = b""
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    return received
+
+
+def request(method: str = "GET", path: str = "/version", body: bytes = b"", **more: str) -> bytes:
+    headers = {"Host": "x", "Connection": "close", "Content-Type": "application/json"}
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in (headers | more).items()]
+    return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode() + body
