@@ -1,7 +1,8 @@
 """Authentication by client certificate: CN is the user, each O a group.
 
 Source: spec api-machinery, section 20. The TLS layer has already checked the certificate against
-the cluster's authority; without a certificate a request is anonymous. Bearer tokens are not issued
+the cluster's authority (one that is not good is refused with 401); without a certificate a request
+is anonymous. Bearer tokens are not issued
 by kubeherd, so a request that carries one is refused with 401 as a bad credential. Kubernetes looks
 at the certificate again with each request; what can change in between is that it expires.
 """
@@ -25,8 +26,12 @@ class Identity:
     expires: datetime | None = None
     """When the certificate stops to be valid; None without one."""
 
+    refused: bool = False
+    """Whether there was a certificate that is not good: 401, whatever the request."""
+
 
 NOBODY = Identity(ANONYMOUS)
+REFUSED = Identity(ANONYMOUS, refused=True)
 
 
 def identity_of(certificate: Mapping[str, Any] | None) -> Identity:

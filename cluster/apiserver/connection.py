@@ -16,9 +16,10 @@ from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from cluster.api import errors
-from cluster.apiserver.authn import NOBODY, Identity, identity_of
+from cluster.apiserver.authn import NOBODY, REFUSED, Identity, identity_of
 from cluster.apiserver.responses import error_response
 from cluster.apiserver.routing import METHOD_TEXT
+from cluster.apiserver.tls import problem_of
 
 IDLE_TIMEOUT_S = 90.0
 HEADER_TIMEOUT_S = 32.0
@@ -50,7 +51,10 @@ class Connection(RequestHandler):
         super().connection_made(transport)
         if isinstance(transport, asyncio.WriteTransport):
             transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
-        self.identity = identity_of(transport.get_extra_info("peercert"))
+        if problem_of(transport.get_extra_info("ssl_object")):
+            self.identity = REFUSED
+        else:
+            self.identity = identity_of(transport.get_extra_info("peercert"))
         self._silence = self._loop.call_later(HEADER_TIMEOUT_S, self._end_of_silence)
 
     def connection_lost(self, exc: BaseException | None) -> None:

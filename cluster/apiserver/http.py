@@ -76,7 +76,7 @@ class HttpServer:
         except errors.ApiError as error:
             return self._finished(error_response(error))
         if identity.user is ANONYMOUS:
-            refused = "Authorization" in request.headers
+            refused = identity.refused or "Authorization" in request.headers
         else:
             refused = identity.expires is not None and self._clock.now() > identity.expires
         if refused:

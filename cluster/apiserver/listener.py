@@ -17,7 +17,7 @@ from functools import partial
 from operator import itemgetter
 
 from cluster.apiserver.connection import HEADER_TIMEOUT_S, Connections
-from cluster.apiserver.tls import ServerContext, reason
+from cluster.apiserver.tls import ServerContext
 from cluster.runtime.clock import Clock
 from cluster.runtime.process import ProcessError
 from cluster.runtime.seldom import Seldom
@@ -61,7 +61,7 @@ class Listener:
             raise ProcessError(f"cannot listen on {host}:{port}: {error.strerror}") from None
         self._socket.setblocking(False)
         self._tls = tls
-        tls.report = lambda error: self._refused.warn(reason=reason(error))
+        tls.report = lambda reason: self._refused.warn(reason=reason)
         asyncio.get_running_loop().add_reader(self._socket, self._accept)
         bound: int = self._socket.getsockname()[1]
         return bound

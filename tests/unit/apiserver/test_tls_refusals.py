@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import json
+import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,12 +15,20 @@ import structlog
 from throwawaypki import Authority
 from wireserver import Served, request, serving
 
+from cluster.apiserver import leniency
 from cluster.launcher import pki
 
 
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
     async with serving(tmp_path / "own") as server:
+        yield server
+
+
+@pytest.fixture
+async def strict(tmp_path: Path) -> AsyncIterator[Served]:
+    """A server on a Python whose OpenSSL cannot be told to finish such handshakes."""
+    async with serving(tmp_path / "own", lenient=False) as server:
         yield server
 
 
@@ -52,7 +62,7 @@ CERTIFICATES = [
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize(("certificate", "alert", "logged"), CERTIFICATES)
-async def test_a_bad_certificate_is_refused_with_an_alert_that_names_the_reason(
+async def test_a_bad_certificate_is_401_whatever_is_asked(
     served: Served,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -63,27 +73,102 @@ async def test_a_bad_certificate_is_refused_with_an_alert_that_names_the_reason(
 ) -> None:
     context = served.tls(*certificate(served, tmp_path, monkeypatch))  # type: ignore[operator]
     context.maximum_version = version
+    with structlog.testing.capture_logs() as logs:
+        answer = await answered(served, context, "/version")
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    status = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert (status["kind"], status["reason"], status["message"]) == (
+        "Status", "Unauthorized", "Unauthorized",
+    )  # fmt: skip
+    assert [(log["event"], log["reason"]) for log in logs] == [("tls_handshake_failed", logged)]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_refused_certificate_does_not_come_back_by_a_resumed_session(
+    served: Served, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    """A resumed handshake shows no certificate, so nothing could be found wrong with it."""
+    context = served.tls(*Authority(tmp_path / "other").identity("admin", "system:masters"))
+    context.maximum_version = version
+    session = await asyncio.to_thread(secrets_asked_for, served.port, context, None)
+    again = await asyncio.to_thread(secrets_asked_for, served.port, context, session[1])
+    assert [status for status, _ in (session, again)] == [b"401", b"401"]
+
+
+def secrets_asked_for(
+    port: int, context: ssl.SSLContext, session: ssl.SSLSession | None
+) -> tuple[bytes, ssl.SSLSession | None]:
+    """The status of a request with the session of an earlier connection, and this one's session."""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as tls,
+    ):
+        tls.sendall(request(path="/api/v1/secrets"))
+        status = tls.recv(4096).split()[1]
+        assert not tls.session_reused
+        return status, tls.session
+
+
+async def test_good_certificates_and_none_are_served_beside_bad_ones(
+    served: Served, tmp_path: Path
+) -> None:
+    bad = served.tls(*Authority(tmp_path / "other").identity("admin", "system:masters"))
+    good = served.tls(*served.authority.identity("admin", "system:masters"))
+    asked = [bad, good, served.tls()] * 8
+    answers = await asyncio.gather(*(answered(served, c, "/api/v1/secrets") for c in asked))
+    assert [answer[9:12] for answer in answers] == [b"401", b"200", b"403"] * 8
+
+
+@pytest.mark.parametrize("missing", ["version", "library", "function"])
+async def test_without_a_known_openssl_the_handshake_is_as_python_has_it(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    options = context.options
+    if missing == "version":
+        monkeypatch.setattr(leniency, "_LOOKED_AT", ())
+    elif missing == "library":
+        monkeypatch.setitem(sys.modules, "_ssl", object())
+    else:
+        monkeypatch.setattr(leniency.ctypes, "CDLL", lambda _path: object())
+    assert leniency.install(context) is None
+    assert context.options == options
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(("certificate", "alert", "logged"), CERTIFICATES)
+async def test_a_bad_certificate_is_refused_with_an_alert_where_401_cannot_be_had(
+    strict: Served,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    certificate: object,
+    alert: str,
+    logged: str,
+    version: ssl.TLSVersion,
+) -> None:
+    context = strict.tls(*certificate(strict, tmp_path, monkeypatch))  # type: ignore[operator]
+    context.maximum_version = version
     with structlog.testing.capture_logs() as logs, pytest.raises(ssl.SSLError) as raised:
-        await answered(served, context)
+        await answered(strict, context)
     assert alert in str(raised.value.reason)
     assert [(log["event"], log["reason"]) for log in logs] == [("tls_handshake_failed", logged)]
 
 
-async def answered(served: Served, context: ssl.SSLContext) -> bytes:
+async def answered(served: Served, context: ssl.SSLContext, path: str = "/version") -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=context)
     with contextlib.closing(writer):
-        writer.write(request())
+        writer.write(request(path=path))
         async with asyncio.timeout(5):
             return await reader.read()
 
 
-async def test_many_refusals_are_one_line_in_the_log(served: Served, tmp_path: Path) -> None:
-    context = served.tls(*Authority(tmp_path / "other").identity("admin", "system:masters"))
+async def test_many_refusals_are_one_line_in_the_log(strict: Served, tmp_path: Path) -> None:
+    context = strict.tls(*Authority(tmp_path / "other").identity("admin", "system:masters"))
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with structlog.testing.capture_logs() as logs:
         for _ in range(5):
             with pytest.raises(ssl.SSLError):
-                await answered(served, context)
+                await answered(strict, context)
     assert len(logs) == 1
 
 

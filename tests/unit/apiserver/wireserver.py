@@ -45,13 +45,14 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    directory: Path, *, max_connections: int = MAX_CONNECTIONS
+    directory: Path, *, max_connections: int = MAX_CONNECTIONS, lenient: bool = True
 ) -> AsyncIterator[Served]:
-    """A bootstrapped server with its certificates in `directory`; gone when the block is left."""
+    """A bootstrapped server with its certificates in `directory`; gone when the block is left.
+    `lenient` as for `tls_context`."""
     authority = Authority(directory)
     async with api_cluster() as cluster:
         http = HttpServer(cluster.api, cluster.clock, Rng(1), max_connections=max_connections)
-        port = await http.start("127.0.0.1", 0, tls_context(directory / "pki"))
+        port = await http.start("127.0.0.1", 0, tls_context(directory / "pki", lenient=lenient))
         yield Served(http, port, authority)
         await http.stop()
 
