@@ -9,6 +9,7 @@ from pathlib import Path
 import cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
+from cluster.apiserver.heavywork import SWITCH_INTERVAL_S
 from cluster.apiserver.http import HttpServer, tls_context
 from cluster.apiserver.server import ApiServer, attrs_of
 from cluster.runtime import process
@@ -56,6 +57,7 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     ProcessError for a taken port, missing certificates, or a store that cannot be opened.
     """
     gc.set_threshold(*_GC_THRESHOLDS)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     tls = tls_context(options.dir / "pki")
     clock = LoopClock(options.speed)
     rng = chance(options.seed, clock)
@@ -74,6 +76,7 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
                 await lifecycle.stop.wait()
             finally:
                 await http.stop()
+                api.close()
                 background.cancel()
                 await asyncio.gather(background, return_exceptions=True)
     except* StoreError as group:

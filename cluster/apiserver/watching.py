@@ -17,7 +17,8 @@ from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import Resource
 from cluster.api.labels import Selector
 from cluster.api.nodeset import NodeSet
-from cluster.apiserver import listing, tables
+from cluster.apiserver import listing, parameters, tables
+from cluster.apiserver.handlers.reads import list_options
 from cluster.apiserver.handlers.services import Call
 from cluster.apiserver.listing import ListOptions
 from cluster.apiserver.messages import ApiResponse, WatchResponse
@@ -34,13 +35,12 @@ _BOOKMARK_EVERY_S = 60.0
 _BOOKMARK_BEFORE_END_S = 2.0
 _MIN_DURATION_S = 1800
 _CHUNK_EVENTS = 500
-_FALSE = ("0", "false", "f")
 _INITIAL_END = {"annotations": {"k8s.io/initial-events-end": "true"}}
 
 
 async def watch(call: Call) -> ApiResponse | WatchResponse:
     """Answer a GET with ``watch``: a stream, or one long-poll where the client asks for it."""
-    opts = listing.options(call.kind, call.request.query)
+    opts = await list_options(call)
     wanted = _filter(call, opts)
     if call.request.query.get("poll") == "1":
         return await _poll(call, opts, wanted)
@@ -100,10 +100,10 @@ def _plan(opts: ListOptions, query: Mapping[str, str]) -> _Plan:
         )
     if causes:
         raise errors.invalid("meta.k8s.io", "ListOptions", "", causes)
-    bookmarks = query.get("allowWatchBookmarks", "false").lower() not in _FALSE
+    bookmarks = parameters.boolean(query, "allowWatchBookmarks")
     if initial is None:
         return _Plan(opts.revision == 0, False, bookmarks)
-    wants = initial.lower() not in _FALSE
+    wants = parameters.boolean(query, "sendInitialEvents")
     return _Plan(wants, wants and bookmarks, bookmarks)
 
 

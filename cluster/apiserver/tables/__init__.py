@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cache
 
 from cluster.api.errors import BadRequest
+from cluster.api.goformat import quoted
 from cluster.api.jsontypes import JsonObject, JsonValue
 from cluster.api.kinds import Resource
 from cluster.apiserver.tables.columns import Cell
@@ -36,6 +37,12 @@ def list_metadata(metadata: JsonObject) -> JsonObject:
     return {name: metadata[name] for name in _LIST_METADATA if name in metadata}
 
 
+def check_include_object(value: str) -> None:
+    """BadRequest unless the query parameter is one of the policies, or empty."""
+    if value not in ("", "None", "Metadata", "Object"):
+        raise BadRequest(f"unrecognized includeObject value: {quoted(value)}")
+
+
 def table(
     resource: Resource,
     trees: Sequence[JsonObject],
@@ -52,8 +59,7 @@ def table(
     BadRequest; `version` that of meta.k8s.io; `with_columns` is false for all but the first event
     of a watch.
     """
-    if include_object not in ("", "None", "Metadata", "Object"):
-        raise BadRequest(f"unrecognized includeObject value: {include_object!r}".replace("'", '"'))
+    check_include_object(include_object)
     rows = [_row(resource, tree, now, include_object, version) for tree in trees]
     return {
         "kind": "Table",
