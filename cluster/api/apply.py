@@ -12,9 +12,11 @@ from itertools import pairwise
 import orjson
 
 from cluster.api import fieldsets, managedfields, merging
+from cluster.api.causes import MAX_CAUSES
 from cluster.api.errors import BadRequest, Cause, Conflict
 from cluster.api.fieldsets import FieldSet
 from cluster.api.fieldtypes import Struct, struct
+from cluster.api.goformat import cut
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import Resource
 from cluster.api.managedfields import Identity
@@ -85,11 +87,12 @@ class _Conflicts(Exception):
         return _Conflicts({who: fields for who, fields in rest.items() if fields})
 
     def error(self) -> Conflict:
-        found = [
-            (_shown(who), shown_path(path))
+        conflicts = [
+            (who, path)
             for who in sorted(self.by_manager)
             for path in fieldsets.paths(self.by_manager[who])
         ]
+        found = [(_shown(who), cut(shown_path(path))) for who, path in conflicts[:MAX_CAUSES]]
         causes = [
             Cause("FieldManagerConflict", f"conflict with {who}", path) for who, path in found
         ]
@@ -101,7 +104,9 @@ class _Conflicts(Exception):
                 if who != previous[0]:
                     lines.append(f"conflicts with {who}:")
                 lines.append(f"- {path}")
-            text = f"{len(found)} conflicts: " + "\n".join(lines)
+            if len(conflicts) > len(found):
+                lines.append(f"and {len(conflicts) - len(found)} more")
+            text = f"{len(conflicts)} conflicts: " + "\n".join(lines)
         return Conflict(
             f"Apply failed with {text}", details={"causes": [cause.to_json() for cause in causes]}
         )

@@ -5,13 +5,15 @@ Invariants: whatever the bytes, decoding ends in a tree that can be written as J
 """
 
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import msgpack
 import orjson
 
-from cluster.api import protobuf
+from cluster.api import bounds, goformat, protobuf
 from cluster.api.decoding import MAX_DEPTH
 from cluster.api.errors import BadRequest, UnsupportedMediaType
 from cluster.api.gojson import syntax_error
@@ -27,6 +29,9 @@ ACCEPTED = (JSON, YAML, PROTOBUF, MSGPACK)
 
 
 _ORJSON_DEPTH = 254
+
+MAX_PROBLEMS = 100
+"""How many strict problems are reported, as in Kubernetes (sigs.k8s.io/json)."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ def decode_body(content_type: str, body: bytes, *, find_duplicates: bool = False
     """Decode a request body; an empty `content_type` means JSON.
 
     BadRequest if it is malformed, no object, or nested more than 200 levels deep;
+    RequestEntityTooLarge if it has more than `bounds.MAX_VALUES` values;
     UnsupportedMediaType for an unknown type or a protobuf kind that is not understood.
     `find_duplicates` fills `Body.strict_problems` (``duplicate field "spec.bar"``), which costs a
     second, slower pass; without it the last duplicate wins.
@@ -82,8 +88,14 @@ def loads_json(body: bytes) -> JsonValue:
     return tree
 
 
+def loads_patch(body: bytes) -> JsonValue:
+    """Like `loads_json`, for what a client sent: RequestEntityTooLarge for too many values."""
+    bounds.check_json(body)
+    return loads_json(body)
+
+
 def _decode_json(body: bytes, find_duplicates: bool) -> Body:
-    tree = loads_json(body)
+    tree = loads_patch(body)
     if not find_duplicates or _keeps_every_field(body, tree):
         return Body(tree)
     return Body(tree, duplicate_fields(body))
@@ -103,6 +115,8 @@ def _decode_yaml(body: bytes, find_duplicates: bool) -> Body:
 
     try:
         tree, duplicates = yamlcodec.load(body, max_depth=MAX_DEPTH)
+    except bounds.TooManyValues as error:
+        raise error.refusal() from None
     except ValueError as error:
         raise BadRequest(f"error converting YAML to JSON: {error}") from None
     return Body(_as_json(tree, "YAML"), duplicates if find_duplicates else [])
@@ -110,10 +124,13 @@ def _decode_yaml(body: bytes, find_duplicates: bool) -> Body:
 
 def _decode_msgpack(body: bytes, find_duplicates: bool) -> Body:
     try:
-        tree = msgpack.unpackb(body, raw=False, strict_map_key=True)
+        tree = msgpack.unpackb(body, raw=False, strict_map_key=True, **bounds.msgpack_hooks(body))
+    except bounds.TooManyValues as error:
+        raise error.refusal() from None
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
         reason = str(error) or type(error).__name__
         raise BadRequest(f"couldn't decode the msgpack body: {reason}") from None
+    bounds.check_tree(body, tree)
     return Body(_as_json(tree, "msgpack"))
 
 
@@ -177,28 +194,30 @@ def duplicate_fields(body: bytes) -> list[str]:
         tree = _Pairs(pairs)
         if len(tree) != len(pairs):
             found = True
-            names = [name for name, _ in pairs]
-            tree.duplicates = tuple(name for name in tree if names.count(name) > 1)
+            times = Counter(name for name, _ in pairs)
+            tree.duplicates = tuple(name for name, count in times.items() if count > 1)
         return tree
 
     tree = json.loads(body, object_pairs_hook=collect, parse_int=str)
-    return _duplicate_paths(tree, "") if found else []
+    return list(islice(_duplicate_paths(tree, ()), MAX_PROBLEMS)) if found else []
 
 
-def _duplicate_paths(tree: JsonValue, path: str) -> list[str]:
+def _duplicate_paths(tree: JsonValue, path: tuple[str, ...]) -> Iterator[str]:
+    """The problems below `path`, which is joined only where there is one to tell."""
     if isinstance(tree, list):
-        return [
-            problem
-            for index, item in enumerate(tree)
-            for problem in _duplicate_paths(item, f"{path}[{index}]")
-        ]
+        for index, item in enumerate(tree):
+            if isinstance(item, dict | list):
+                yield from _duplicate_paths(item, (*path, f"[{index}]"))
     if not isinstance(tree, _Pairs):
-        return []
-    prefix = f"{path}." if path else ""
-    problems = [f'duplicate field "{prefix}{name}"' for name in tree.duplicates]
+        return
+    if tree.duplicates:
+        prefix = goformat.cut("".join(path))
+        for name in tree.duplicates:
+            shown = goformat.cut(f"{prefix}.{name}" if prefix else name)
+            yield f'duplicate field "{shown.removeprefix(".")}"'
     for name, item in tree.items():
-        problems += _duplicate_paths(item, prefix + name)
-    return problems
+        if isinstance(item, dict | list):
+            yield from _duplicate_paths(item, (*path, f".{name}"))
 
 
 def dumps_json(tree: JsonValue, *, pretty: bool = False) -> bytes:

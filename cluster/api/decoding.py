@@ -21,6 +21,7 @@ from functools import cache
 
 from cluster.api import schemas
 from cluster.api.errors import BadRequest
+from cluster.api.goformat import cut
 from cluster.api.gotypes import go_type_of, json_type_of
 from cluster.api.jsontypes import JsonObject, JsonValue
 from cluster.api.kinds import Resource
@@ -30,6 +31,9 @@ from cluster.api.schemas import Definition, Field, FieldType
 
 MAX_DEPTH = 200
 """Nesting allowed inside values without a schema (and in bodies, see `codecs`)."""
+
+_MAX_PROBLEMS = 100
+"""How many unknown fields are reported, as in Kubernetes (sigs.k8s.io/json)."""
 
 _Decoder = Callable[[JsonValue], JsonValue]
 _PLAIN: dict[FieldType, type] = {FieldType.STRING: str, FieldType.BOOL: bool}
@@ -242,6 +246,10 @@ class _Reporter:
         self.definition = definition
         self.problems: list[str] = []
 
+    def _problem(self, text: str) -> None:
+        if len(self.problems) < _MAX_PROBLEMS:
+            self.problems.append(text)
+
     def run(self, tree: JsonValue) -> list[str]:
         root = Field(FieldType.OBJECT, definition_key=self.definition.key)
         self._value(tree, root, "", "", "")
@@ -265,7 +273,7 @@ class _Reporter:
                 value[key] = (
                     _zero(field.additional)
                     if item is None
-                    else self._value(item, field.additional, f"{path}.{key}", names, struct)
+                    else self._value(item, field.additional, cut(f"{path}.{key}"), names, struct)
                 )
             return value
         return _checked_scalar(value, field, names, struct)
@@ -280,13 +288,13 @@ class _Reporter:
         for name in list(value):
             item = value[name]
             inner = definition.properties.get(name)
-            inner_path = f"{path}.{name}" if path else name
+            inner_path = cut(f"{path}.{name}" if path else name)
             if inner is None:
-                self.problems.append(f'unknown field "{inner_path}"')
+                self._problem(f'unknown field "{inner_path}"')
                 del value[name]
                 continue
             if item is not None:
-                inner_names = f"{names}.{name}" if names else name
+                inner_names = cut(f"{names}.{name}" if names else name)
                 item = self._value(item, inner, inner_path, inner_names, definition.go_type)
                 value[name] = item
             if item is None or (not item and _drops(definition, name, inner)):

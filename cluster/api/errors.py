@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from cluster.api.goformat import cut
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import Resource
 
@@ -236,6 +237,7 @@ def forbidden(resource: Resource, name: str, why: str) -> Forbidden:
 
 def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> Invalid:
     """422 for field errors; each cause's message is the body, without its field path."""
+    name = cut(name)
     texts = list(dict.fromkeys(f"{c.field}: {c.message}" if c.field else c.message for c in causes))
     shown = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
     details: JsonObject = {}

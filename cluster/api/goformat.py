@@ -4,16 +4,24 @@ import orjson
 
 from cluster.api.jsontypes import JsonValue
 
+MAX_SHOWN = 8192
+"""So many characters of a value are shown; a longer one ends in ``...``."""
+
+
+def cut(text: str) -> str:
+    """`text`, or its beginning where it is too long to show."""
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
 
 def value(item: JsonValue) -> str:
     """The ``<v>`` of ``Invalid value: <v>``: strings quoted, scalars bare, else compact JSON."""
     if isinstance(item, str):
-        return quoted(item)
+        return quoted(cut(item))
     if item is None:
         return "null"
     if isinstance(item, bool | int | float):
         return plain(item)
-    return orjson.dumps(item).decode()
+    return cut(orjson.dumps(item).decode())
 
 
 def quoted(text: str) -> str:

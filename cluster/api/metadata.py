@@ -136,7 +136,7 @@ def update(new: JsonObject, old: JsonObject, path: str = "metadata") -> list[Cau
     """The causes for which new metadata may not replace old metadata."""
     causes: list[Cause] = []
     if old.get("deletionTimestamp"):
-        existing = old.get("finalizers") or ()
+        existing = set(old.get("finalizers") or ())
         added = [name for name in new.get("finalizers") or () if name not in existing]
         if added:
             detail = (

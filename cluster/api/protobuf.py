@@ -8,12 +8,14 @@ without field numbers an UnsupportedMediaType that names the way out.
 
 import base64
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 
 import orjson
 
+from cluster.api.bounds import MAX_VALUES, TooManyValues
 from cluster.api.errors import BadRequest, UnsupportedMediaType
 from cluster.api.jsontypes import JsonObject, JsonValue
 from cluster.api.timestamps import format_micro_time, format_time
@@ -44,6 +46,14 @@ _POINTERS = frozenset(
 
 class _Malformed(Exception):
     """The bytes are no protobuf message of the expected shape."""
+
+
+_values_left: ContextVar[list[int]] = ContextVar("values_left")
+"""How many values the body that is being read may still have."""
+
+_MALFORMED = (
+    _Malformed, UnicodeDecodeError, OverflowError, RecursionError, orjson.JSONDecodeError,
+)  # fmt: skip
 
 
 @cache
@@ -79,12 +89,14 @@ def _message_of(api_version: str, kind: str) -> str | None:
 def decode(body: bytes) -> JsonObject:
     """The JSON tree of a Kubernetes protobuf body.
 
-    BadRequest if it is malformed, UnsupportedMediaType if its kind has no field numbers here.
+    BadRequest if it is malformed, UnsupportedMediaType if its kind has no field numbers here,
+    RequestEntityTooLarge if it has too many values.
     """
     if body[: len(MAGIC)] != MAGIC:
         raise BadRequest(
             "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
         )
+    _values_left.set([MAX_VALUES])
     try:
         unknown = _decode_message("runtime.Unknown", body[len(MAGIC) :])
         type_meta = unknown.get("typeMeta") or {}
@@ -99,7 +111,9 @@ def decode(body: bytes) -> JsonObject:
             )
         raw = base64.b64decode(unknown.get("raw", ""))
         return {"apiVersion": api_version, "kind": kind, **_decode_message(message, raw)}
-    except (_Malformed, UnicodeDecodeError, OverflowError, orjson.JSONDecodeError) as error:
+    except TooManyValues as error:
+        raise error.refusal() from None
+    except _MALFORMED as error:
         raise BadRequest(f"unable to decode the protobuf body: {error}") from None
 
 
@@ -142,7 +156,11 @@ def _wire_fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 def _decode_message(message: str, data: bytes) -> JsonObject:
     schema = _messages()[message]
     tree: JsonObject = {}
+    left = _values_left.get()
     for number, wire in _wire_fields(data):
+        left[0] -= 1
+        if left[0] < 0:
+            raise TooManyValues
         if number not in schema:
             continue
         name, repeated, type_ = schema[number]

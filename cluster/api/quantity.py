@@ -18,6 +18,8 @@ _MILLI_NANOS = 10**6
 _MAX_BINARY = 2**63 - 1
 _MAX_TEXT = 1000
 _MAX_EXPONENT = 100
+_MAX_NANOS = 10 ** (9 + _MAX_EXPONENT)
+"""Larger amounts would have a canonical form that is not read back."""
 
 _FORMAT = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?([eEinumkKMGTP]*[-+]?[0-9]*)", re.ASCII)
 _EXPONENT = re.compile(r"[eE]([-+]?[0-9]+)", re.ASCII)
@@ -138,6 +140,8 @@ def _parse(text: str) -> Quantity:
         nanos = min(nanos, _MAX_BINARY * NANO)
         if 0 < nanos < NANO:
             family = Family.DECIMAL_SI
+    if nanos > _MAX_NANOS:
+        raise ValueError(WRONG_NUMBER)
     return Quantity(-nanos if sign == "-" else nanos, family)
 
 

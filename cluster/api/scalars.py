@@ -88,7 +88,9 @@ def _illegal_base64_position(value: str) -> int:
     return legal if legal < len(value) and value[legal] != "=" else len(value) // 4 * 4
 
 
-def _moment(value: str, layout: str) -> datetime:
+def moment_of(value: str, layout: str = _TIME_LAYOUT) -> datetime:
+    """The UTC datetime of an RFC 3339 text; ValueError in the words of Go, also for a time that is
+    before the year 1 or after 9999 in UTC."""
     match = _RFC3339.fullmatch(value)
     if match is None:
         raise ValueError(_time_problem(value, layout))
@@ -125,11 +127,11 @@ def _time_problem(value: str, layout: str) -> str:
 
 
 def _time(value: str) -> str:
-    return format_time(_moment(value, _TIME_LAYOUT))
+    return format_time(moment_of(value))
 
 
 def _micro_time(value: str) -> str:
-    return format_micro_time(_moment(value, _MICRO_TIME_LAYOUT))
+    return format_micro_time(moment_of(value, _MICRO_TIME_LAYOUT))
 
 
 _CANONICAL: dict[FieldType, Callable[[JsonValue], JsonValue]] = {

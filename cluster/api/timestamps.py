@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 _WHOLE_SECONDS = len("2006-01-02T15:04:05")
+_MICROSECONDS = len("2006-01-02T15:04:05.000000")
 
 
 def format_time(moment: datetime) -> str:
@@ -12,12 +13,17 @@ def format_time(moment: datetime) -> str:
 
 def format_micro_time(moment: datetime) -> str:
     """metav1.MicroTime: six decimals."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime, which writes the year 1 as "1".
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:_MICROSECONDS] + "Z"
 
 
 def parse_time(text: str) -> datetime:
-    """An aware UTC datetime from either form; ValueError if it is neither."""
+    """An aware UTC datetime from either form; ValueError if it is neither, or if
+    its offset leads out of the years 1 to 9999."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"time without a zone: {text!r}")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"time out of range: {text!r}") from None

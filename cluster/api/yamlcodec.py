@@ -13,10 +13,15 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from cluster.api.bounds import MAX_VALUES, TooManyValues
+from cluster.api.goformat import cut
 from cluster.api.jsontypes import JsonValue
 
-MAX_NODES = 500_000
-"""How many nodes a body may have once its aliases are unfolded."""
+MAX_NODES = 2 * MAX_VALUES
+"""How many nodes, keys are among them, a body may write."""
+
+MAX_UNFOLDED = 20_000
+"""How many more its aliases may unfold to; a small body costs little."""
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS = {
@@ -29,6 +34,7 @@ _INT = re.compile(r"[-+]?(?:0x[0-9a-fA-F]+|0b[01]+|0o?[0-7]+|0|[1-9][0-9]*)", re
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 _NON_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _MAX_NUMBER = 400
+_MAX_DUPLICATES = 100
 _MERGE_KEY = "<<"
 _STRING_TAG = "tag:yaml.org,2002:str"
 
@@ -46,7 +52,8 @@ class _Open:
 
 
 def load(body: bytes, *, max_depth: int) -> tuple[JsonValue, list[str]]:
-    """The first document and the problems of duplicate keys; ValueError if it is malformed."""
+    """The first document and the problems of duplicate keys; ValueError if it is malformed,
+    TooManyValues if it is too large."""
     try:
         events = yaml.parse(body.decode(), Loader=yaml.CSafeLoader)
         return _Builder(max_depth).build(events)
@@ -62,6 +69,7 @@ class _Builder:
         self.stack: list[_Open] = []
         self.anchors: dict[str, JsonValue] = {}
         self.nodes = 0
+        self.unfolded = 0
         self.duplicates: list[str] = []
         self.root: JsonValue = None
 
@@ -100,7 +108,7 @@ class _Builder:
     def _count(self, nodes: int) -> None:
         self.nodes += nodes
         if self.nodes > MAX_NODES:
-            raise ValueError("yaml: document contains excessive aliasing or too many nodes")
+            raise TooManyValues
 
     def _key(self, event: yaml.ScalarEvent, line: int) -> None:
         top = self.stack[-1]
@@ -109,9 +117,9 @@ class _Builder:
         if isinstance(value, bool):
             value = "true" if value else "false"
         key = "null" if value is None else str(value)
-        if key in top.value and not top.merging:
+        if key in top.value and not top.merging and len(self.duplicates) < _MAX_DUPLICATES:
             self.duplicates.append(
-                f'yaml: unmarshal errors:\n  line {line}: key "{key}" already set in map'
+                f'yaml: unmarshal errors:\n  line {line}: key "{cut(key)}" already set in map'
             )
         top.key = key
 
@@ -157,7 +165,9 @@ class _Builder:
 
     def _unfolded(self, value: JsonValue) -> JsonValue:
         """A copy of an anchored value, counted, so that trees never share parts."""
-        self._count(1)
+        self.unfolded += 1
+        if self.unfolded > MAX_UNFOLDED:
+            raise ValueError("yaml: document contains excessive aliasing")
         if isinstance(value, dict):
             return {key: self._unfolded(item) for key, item in value.items()}
         if isinstance(value, list):

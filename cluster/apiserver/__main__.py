@@ -11,6 +11,7 @@ import cluster.runtime.lean_imports  # noqa: F401 - before all that imports stru
 
 # isort: split
 from cluster.api.errors import ApiError
+from cluster.apiserver.heavywork import SWITCH_INTERVAL_S
 from cluster.apiserver.http import HttpServer
 from cluster.apiserver.listener import connection_limit
 from cluster.apiserver.server import ApiServer, attrs_of
@@ -68,6 +69,7 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     process again has it read back.
     """
     gc.set_threshold(*_GC_THRESHOLDS)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     tls = tls_context(options.dir / "pki")
     clock = LoopClock(options.speed)
     rng = chance(options.seed, clock)
@@ -87,6 +89,7 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
                 await lifecycle.stop.wait()
             finally:
                 await http.stop()
+                api.close()
                 background.cancel()
                 await asyncio.gather(background, return_exceptions=True)
     except* (StoreError, ProcessError, ApiError) as group:

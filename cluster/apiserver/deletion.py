@@ -16,13 +16,13 @@ from cluster.api.goformat import quoted
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import Resource
 from cluster.api.timestamps import format_time, parse_time
+from cluster.apiserver import parameters
 from cluster.apiserver.context import unsupported_dry_run
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
 _POLICIES = ("Foreground", "Background", "Orphan")
 _MAX_GRACE_S = 2**31 - 1
-_BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +80,14 @@ def options_from_body(tree: JsonObject) -> DeleteOptions:
 
 def options_from_query(query: Mapping[str, str]) -> DeleteOptions:
     """Options from query parameters, used where there is no body."""
-    grace: int | None = None
-    if text := query.get("gracePeriodSeconds", ""):
-        try:
-            grace = int(text)
-        except ValueError:
-            raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
-    orphan: bool | None = None
-    if text := query.get("orphanDependents", ""):
-        orphan = _BOOLEANS.get(text.lower())
-        if orphan is None:
-            raise errors.BadRequest(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+    orphan = parameters.boolean(query, "orphanDependents") if "orphanDependents" in query else None
     causes = []
     dry_run = query.get("dryRun", "")
     if dry_run not in ("", "All"):
         causes.append(unsupported_dry_run([dry_run]))
     return _checked(
         DeleteOptions(
-            grace_period_s=grace,
+            grace_period_s=parameters.integer(query, "gracePeriodSeconds"),
             propagation=query.get("propagationPolicy", ""),
             orphan_dependents=orphan,
             dry_run=dry_run == "All",

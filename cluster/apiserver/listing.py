@@ -5,7 +5,6 @@ Pure but for the store it is handed. Invariant: all pages of a chunked list show
 
 import base64
 import binascii
-import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from cluster.api.fields import FieldSelector
 from cluster.api.goformat import quoted
 from cluster.api.jsontypes import JsonObject
 from cluster.api.labels import Selector
+from cluster.apiserver import parameters
 from cluster.apiserver.served import ServedKind
 from cluster.store.state import NODE_INDEXED, Record
 from cluster.store.store import Store
@@ -31,8 +31,6 @@ _CONTINUE_EXPIRED = (
 )
 _TOO_OLD = "The resourceVersion for the provided list is too old."
 _LATEST = -1
-_MAX_INT64 = 2**63 - 1
-_INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,46 +62,21 @@ class Continue:
 
 def options(kind: ServedKind, query: Mapping[str, str]) -> ListOptions:
     """Check the parameters that lists and watches share; BadRequest or Invalid."""
-    limit = integer(query, "limit")
+    limit = parameters.integer(query, "limit") or 0
     revision_text = query.get("resourceVersion", "")
     token_text = query.get("continue", "")
     if token_text and revision_text not in ("", "0"):
         raise errors.BadRequest("specifying resource version is not allowed when using continue")
     return ListOptions(
-        revision=parse_revision(revision_text),
+        revision=parameters.revision(revision_text),
         revision_given=bool(revision_text),
         match=query.get("resourceVersionMatch", ""),
         limit=max(0, limit),
-        timeout_s=max(0, integer(query, "timeoutSeconds")),
+        timeout_s=max(0, parameters.integer(query, "timeoutSeconds") or 0),
         token=_decode_continue(token_text) if token_text else None,
         label_selector=labels.parse(query.get("labelSelector", "")),
         field_selector=fields.parse(query.get("fieldSelector", ""), kind.resource),
     )
-
-
-def integer(query: Mapping[str, str], key: str) -> int:
-    """An integer parameter, 0 if absent; BadRequest if it is none."""
-    text = query.get(key, "")
-    if not text:
-        return 0
-    if not _INTEGER.fullmatch(text):
-        raise errors.BadRequest(f"strconv.ParseInt: parsing {quoted(text)}: invalid syntax")
-    value = int(text) if len(text) < 30 else _MAX_INT64 + 1
-    if abs(value) > _MAX_INT64:
-        raise errors.BadRequest(f"strconv.ParseInt: parsing {quoted(text)}: value out of range")
-    return value
-
-
-def parse_revision(text: str) -> int:
-    """A resourceVersion parameter; BadRequest in the words of Kubernetes if it is no number."""
-    if not text:
-        return 0
-    if not (text.isascii() and text.isdigit()) or len(text) > 20 or int(text) >= 2**64:
-        raise errors.BadRequest(
-            f"resourceVersion: Invalid value: {quoted(text)}: strconv.ParseUint: parsing "
-            f"{quoted(text)}: invalid syntax"
-        )
-    return int(text)
 
 
 def check_list(opts: ListOptions, query: Mapping[str, str]) -> None:
@@ -159,10 +132,16 @@ def too_large(wanted: int, current: int) -> errors.Timeout:
     )
 
 
-def collect(
-    store: Store, kind: ServedKind, namespace: str, opts: ListOptions
-) -> tuple[list[Record], JsonObject]:
-    """The records of one page and the list's metadata. The store has reached `opts.revision`."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The records of a collection at one revision, not yet selected; the sequence never changes."""
+
+    revision: int
+    records: Sequence[Record]
+
+
+def find(store: Store, kind: ServedKind, namespace: str, opts: ListOptions) -> Found:
+    """What a list is made from. The store has reached `opts.revision`."""
     revision = _exact_revision(opts)
     try:
         if revision is None:
@@ -172,6 +151,12 @@ def collect(
             records = store.list_at(kind.key, namespace, revision)
     except errors.Expired:
         raise _expired(opts) from None
+    return Found(revision, records)
+
+
+def page(found: Found, namespace: str, opts: ListOptions) -> tuple[list[Record], JsonObject]:
+    """The records of one page and the list's metadata."""
+    revision, records = found.revision, found.records
     if opts.token is not None:
         records = records[_position(records, namespace, opts.token.start) :]
     chosen = select(records, opts.label_selector, opts.field_selector)

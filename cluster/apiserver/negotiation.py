@@ -109,8 +109,13 @@ def wants_pretty(query: Mapping[str, str], headers: Mapping[str, str]) -> bool:
     return headers.get("user-agent", "").startswith(_BROWSERS)
 
 
+def wants_gzip(headers: Mapping[str, str]) -> bool:
+    """Whether the client takes compressed answers."""
+    return "gzip" in headers.get("accept-encoding", "")
+
+
 def compressed(body: bytes, headers: Mapping[str, str]) -> bytes | None:
     """The gzip form of a large body if the client takes it, else None."""
-    if len(body) < _COMPRESS_ABOVE_BYTES or "gzip" not in headers.get("accept-encoding", ""):
+    if len(body) < _COMPRESS_ABOVE_BYTES or not wants_gzip(headers):
         return None
     return gzip.compress(body, compresslevel=1, mtime=0)

@@ -5,14 +5,18 @@ has been done, then system metadata, field ownership, mutating admission, name, 
 validation, validating admission, store. Invariants: the steps between `Store.head` and
 `Store.put` never await, so no other write can come between (the event loop is the serialisation
 point); on any refusal nothing is stored; an object that would not change is not written.
+
+A write is a generator of `Steps`: it yields the work that touches nothing but its own trees. For a
+small object all of it runs at once. For a large one that work goes to `HeavyWork`, and the loop is
+free meanwhile; if the object changes in that time the write begins again with the new state.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from cluster.api import codecs, errors, fields, names, validation
-from cluster.api.errors import ApiError, Cause
+from cluster.api import codecs, errors, names, validation
+from cluster.api.errors import ApiError
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import Resource
 from cluster.apiserver import deletion, tracking
@@ -21,11 +25,19 @@ from cluster.apiserver.authz import Authorizer, escalation
 from cluster.apiserver.authz.rbac import GROUP as RBAC_GROUP
 from cluster.apiserver.context import RequestContext
 from cluster.apiserver.deletion import Action, DeleteOptions
+from cluster.apiserver.heavywork import HeavyWork, Steps, at_once, pure
+from cluster.apiserver.preconditions import (
+    check_namespace,
+    check_version,
+    exists_already,
+    refuse_invalid,
+)
 from cluster.apiserver.served import ServedKind
+from cluster.apiserver.storedform import attrs, encoder, with_version_slot
 from cluster.runtime.clock import Clock
 from cluster.runtime.rng import Rng
 from cluster.store.staged import Staged
-from cluster.store.state import NODE_INDEXED, Attrs, Record
+from cluster.store.state import NODE_INDEXED, Record
 from cluster.store.store import Store
 
 _WIPED = (
@@ -33,6 +45,12 @@ _WIPED = (
 )  # fmt: skip
 _GENERATE_TRIES = 8
 _FORCED = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "uid")
+_CHANGED_TRIES = 5
+"""So often a large write begins again because the object has changed, like Kubernetes' patches."""
+
+
+class _ChangedMeanwhile(Exception):
+    """The object that a write rests on is no longer the newest."""
 
 
 class Prepare(Protocol):
@@ -54,8 +72,11 @@ class Written:
 class Registry:
     """The write side of the API server; one per process."""
 
-    def __init__(self, store: Store, clock: Clock, rng: Rng) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, rng: Rng, heavy: HeavyWork | None = None
+    ) -> None:
         self.store = store
+        self._heavy = heavy or HeavyWork()
         self._clock = clock
         self._rng = rng
         self.admission = Admission(self)
@@ -81,8 +102,9 @@ class Registry:
         self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext
     ) -> Written:
         """Store a new object from a decoded, defaulted tree in the served version."""
+        steps = self._create_steps(kind, namespace, tree, ctx)
         try:
-            pending = self.stage_create(kind, namespace, tree, ctx)
+            pending = await self._heavy.carry_out(steps, ctx.size_bytes)
         except ApiError:
             await self._settled(kind, namespace, (tree.get("metadata") or {}).get("name", ""))
             raise
@@ -92,15 +114,19 @@ class Registry:
         self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext
     ) -> "Pending":
         """The synchronous part of `create`."""
+        return at_once(self._create_steps(kind, namespace, tree, ctx))
+
+    def _create_steps(
+        self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext
+    ) -> "Steps[Pending]":
         resource = kind.resource
         meta = tree.setdefault("metadata", {})
-        _check_namespace(resource, meta, namespace)
+        check_namespace(resource, meta, namespace)
         if meta.pop("resourceVersion", ""):
             raise errors.BadRequest("resourceVersion should not be set on objects to be created")
         for key in _WIPED:
             meta.pop(key, None)
-        kind.strategy.normalise(tree)
-        tracking.record(kind, tree, None, ctx)
+        yield from pure(lambda: _record_owners(kind, tree, None, ctx))
         meta["creationTimestamp"] = ctx.timestamp
         meta["uid"] = self._rng.uuid4()
         request = AdmissionRequest(
@@ -112,11 +138,11 @@ class Registry:
         self._name(kind, namespace, meta)
         request.name = name = meta.get("name", "")
         kind.strategy.prepare_create(tree, ctx)
-        _refuse_invalid(resource, name, validation.create(resource, tree))
+        refuse_invalid(resource, name, (yield from pure(lambda: validation.create(resource, tree))))
         self.admission.validate(request)
         existing = self.store.head(kind.key, namespace, name)
         if existing is not None:
-            raise _exists(resource, name, existing)
+            raise exists_already(resource, name, existing)
         return self._put(kind, namespace, name, tree, ctx, created=True)
 
     def _name(self, kind: ServedKind, namespace: str, meta: JsonObject) -> None:
@@ -154,44 +180,48 @@ class Registry:
         (default: the main resource's). An absent object is created from `on_missing`, else 404.
         `conditional`: an object without resourceVersion is refused for kinds that demand one.
         """
-        record = self.store.head(kind.key, namespace, name)
-        if record is None:
-            if on_missing is None:
+        prepare = prepare or kind.strategy.prepare_update
+        for _ in range(_CHANGED_TRIES):
+            record = self.store.head(kind.key, namespace, name)
+            if record is None:
+                if on_missing is None:
+                    await self._settled(kind, namespace, name)
+                    raise errors.not_found(kind.resource, name)
+                missing = await self._heavy.run(on_missing, ctx.size_bytes)
+                return await self.create(kind, namespace, missing, ctx)
+            steps = self._update_steps(kind, record, transform, ctx, prepare, conditional)
+            try:
+                pending = await self._heavy.carry_out(steps, ctx.size_bytes + len(record.json))
+            except ApiError:
                 await self._settled(kind, namespace, name)
-                raise errors.not_found(kind.resource, name)
-            return await self.create(kind, namespace, on_missing(), ctx)
-        old = kind.served(record.load())
-        try:
-            new = transform(kind.served(record.load()))
-            pending = self._stage_update(
-                kind, record, old, new, ctx, prepare or kind.strategy.prepare_update, conditional
-            )
-        except ApiError:
-            await self._settled(kind, namespace, name)
-            raise
-        return await self._commit(kind, pending)
+                raise
+            except _ChangedMeanwhile:
+                continue
+            return await self._commit(kind, pending)
+        raise errors.conflict(kind.resource, name, errors.MODIFIED)
 
-    def _stage_update(
+    def _update_steps(
         self,
         kind: ServedKind,
         record: Record,
-        old: JsonObject,
-        new: JsonObject,
+        transform: Callable[[JsonObject], JsonObject],
         ctx: RequestContext,
         prepare: Prepare,
         conditional: bool,
-    ) -> "Pending":
+    ) -> "Steps[Pending]":
         resource, namespace, name = kind.resource, record.namespace, record.name
+        old, new = yield from pure(
+            lambda: (kind.served(record.load()), transform(kind.served(record.load())))
+        )
         meta, old_meta = new.setdefault("metadata", {}), old["metadata"]
-        _check_namespace(resource, meta, namespace)
-        kind.strategy.normalise(new)
-        tracking.record(kind, new, old, ctx)
+        check_namespace(resource, meta, namespace)
+        yield from pure(lambda: _record_owners(kind, new, old, ctx))
         self.admission.mutate(request := AdmissionRequest(
             Operation.UPDATE, resource, namespace, name, ctx.user, ctx.subresource, new, old
         ))  # fmt: skip
         if resource.group == RBAC_GROUP:
             escalation.check(request, self.authorizer)
-        _check_version(kind, meta, old_meta, conditional)
+        check_version(kind, meta, old_meta, conditional)
         meta.pop("selfLink", None)
         for key in _FORCED:
             if not meta.get(key) and key in old_meta:
@@ -203,7 +233,10 @@ class Registry:
         prepare(new, old, ctx)
         meta = new["metadata"]
         meta["resourceVersion"] = old_meta["resourceVersion"]
-        _refuse_invalid(resource, name, validation.update(resource, new, old, ctx.subresource))
+        causes = yield from pure(lambda: validation.update(resource, new, old, ctx.subresource))
+        if self.store.head(kind.key, namespace, name) is not record:
+            raise _ChangedMeanwhile
+        refuse_invalid(resource, name, causes)
         self.admission.validate(request)
         if deletion.finished(resource, new):
             return self._remove(kind, namespace, name, new, ctx)
@@ -278,9 +311,9 @@ class Registry:
             if created:
                 stored["metadata"].pop("resourceVersion", None)
             return Pending(Written(codecs.dumps_json(stored), created=created), None)
-        stored["metadata"] = _with_version_slot(stored["metadata"])
+        stored["metadata"] = with_version_slot(stored["metadata"])
         staged = self.store.put(
-            kind.key, namespace, name, _encoder(stored), _attrs(kind.storage, stored)
+            kind.key, namespace, name, encoder(stored), attrs(kind.storage, stored)
         )
         return Pending(Written(b"", created=created), staged)
 
@@ -290,8 +323,8 @@ class Registry:
         stored = kind.stored(tree)
         if ctx.dry_run:
             return Pending(Written(codecs.dumps_json(stored), removed=True), None)
-        stored["metadata"] = _with_version_slot(stored["metadata"])
-        staged = self.store.delete(kind.key, namespace, name, _encoder(stored))
+        stored["metadata"] = with_version_slot(stored["metadata"])
+        staged = self.store.delete(kind.key, namespace, name, encoder(stored))
         return Pending(Written(b"", removed=True), staged)
 
     async def _settled(self, kind: ServedKind, namespace: str, name: str) -> None:
@@ -333,89 +366,8 @@ class Pending:
     staged: Staged | None
 
 
-def _encoder(stored: JsonObject) -> Callable[[int], bytes]:
-    def encode(revision: int) -> bytes:
-        stored["metadata"]["resourceVersion"] = str(revision)
-        return codecs.dumps_json_to_keep(stored)
-
-    return encode
-
-
-def _with_version_slot(meta: JsonObject) -> JsonObject:
-    """`meta` with a resourceVersion in its usual place, whatever it holds."""
-    if "resourceVersion" in meta:
-        return meta
-    out: JsonObject = {}
-    for key, value in meta.items():
-        out[key] = value
-        if key == "uid":
-            out["resourceVersion"] = ""
-    return out
-
-
-def _attrs(resource: Resource, stored: JsonObject) -> Attrs | None:
-    """Attributes that are certain to be asked for, by the index of watchers; else None."""
-    if resource.group_resource != NODE_INDEXED:
-        return None
-    return Attrs(
-        labels=stored["metadata"].get("labels") or {}, fields=fields.selectable(resource, stored)
-    )
-
-
-def _check_namespace(resource: Resource, meta: JsonObject, namespace: str) -> None:
-    given = meta.get("namespace", "")
-    if not resource.namespaced:
-        return
-    if not given:
-        meta["namespace"] = namespace
-    elif given != namespace:
-        raise errors.BadRequest(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
-
-
-def _check_version(
-    kind: ServedKind, meta: JsonObject, old_meta: JsonObject, conditional: bool
+def _record_owners(
+    kind: ServedKind, new: JsonObject, old: JsonObject | None, ctx: RequestContext
 ) -> None:
-    """resourceVersion and uid of a sent object must be those of the stored one, where given."""
-    resource, name = kind.resource, old_meta["name"]
-    given = meta.get("resourceVersion", "")
-    if not given or given == "0":
-        if conditional and not kind.strategy.allows_unconditional_update:
-            cause = Cause(
-                "FieldValueInvalid",
-                "Invalid value: 0: must be specified for an update",
-                "metadata.resourceVersion",
-            )
-            raise errors.invalid(resource.group, resource.kind, name, [cause])
-    elif given != old_meta["resourceVersion"]:
-        if not (given.isascii() and given.isdigit()):
-            cause = Cause(
-                "FieldValueInvalid",
-                f'Invalid value: "{given}": must be convertible to uint64',
-                "metadata.resourceVersion",
-            )
-            raise errors.invalid(resource.group, resource.kind, name, [cause])
-        raise errors.conflict(resource, name, errors.MODIFIED)
-    uid = meta.get("uid", "")
-    if uid and uid != old_meta["uid"]:
-        key = "/".join(
-            part for part in ("/registry", resource.plural, old_meta.get("namespace"), name) if part
-        )
-        raise errors.conflict(
-            resource,
-            name,
-            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, "
-            f"AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, "
-            f"UID in object meta: {old_meta['uid']}",
-        )
-
-
-def _refuse_invalid(resource: Resource, name: str, causes: list[Cause]) -> None:
-    if causes:
-        raise errors.invalid(resource.group, resource.kind, name, causes)
-
-
-def _exists(resource: Resource, name: str, existing: Record) -> errors.AlreadyExists:
-    terminating = bool(existing.load()["metadata"].get("deletionTimestamp"))
-    return errors.already_exists(resource, name, "object is being deleted: " if terminating else "")
+    kind.strategy.normalise(new)
+    tracking.record(kind, new, old, ctx)

@@ -14,7 +14,14 @@ from cluster.api.errors import ApiError
 from cluster.api.jsontypes import JsonObject, JsonValue
 from cluster.apiserver import tables
 from cluster.apiserver.messages import ApiRequest, ApiResponse
-from cluster.apiserver.negotiation import Media, Negotiated, Shape, compressed, wants_pretty
+from cluster.apiserver.negotiation import (
+    Media,
+    Negotiated,
+    Shape,
+    compressed,
+    wants_gzip,
+    wants_pretty,
+)
 from cluster.apiserver.served import ServedKind
 from cluster.runtime.clock import Clock
 from cluster.store.state import Record
@@ -94,6 +101,17 @@ def error_response(
     headers = {"Retry-After": str(after_s)} if after_s else _NO_HEADERS
     body = encode(error.status(), media, pretty=pretty)
     return ApiResponse(error.status_code, body, media.value, headers)
+
+
+def is_joined(request: ApiRequest, kind: ServedKind, negotiated: Negotiated) -> bool:
+    """Whether an answer is made from stored bytes alone, without looking into them."""
+    return (
+        negotiated.media is Media.JSON
+        and negotiated.shape is Shape.OBJECT
+        and kind.to_served is None
+        and not wants_pretty(request.query, request.headers)
+        and not wants_gzip(request.headers)
+    )
 
 
 def object_response(

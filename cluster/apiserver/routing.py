@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from cluster.api import errors, kinds
 from cluster.api.kinds import Resource, Subresource
+from cluster.apiserver import parameters
 
 NOT_FOUND_TEXT = "the server could not find the requested resource"
 METHOD_TEXT = "the server does not allow this method on the requested resource"
@@ -68,8 +69,7 @@ def origin_form(target: str) -> str:
 
 def is_watch(query: Mapping[str, str]) -> bool:
     """Whether ``watch`` asks for one: any value other than 0 and false, also the empty one."""
-    value = query.get("watch")
-    return value is not None and value.lower() not in ("0", "false", "f")
+    return "watch" in query and parameters.boolean(query, "watch")
 
 
 def parse(method: str, path: str, query: Mapping[str, str]) -> Route:

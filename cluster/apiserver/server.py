@@ -35,6 +35,7 @@ from cluster.apiserver.handlers import (
 )
 from cluster.apiserver.handlers.health import ENDPOINTS, Health, version
 from cluster.apiserver.handlers.services import Call, Services, call
+from cluster.apiserver.heavywork import HeavyWork
 from cluster.apiserver.maintenance import Maintenance
 from cluster.apiserver.messages import ApiRequest, ApiResponse, WatchResponse
 from cluster.apiserver.metrics import Metrics
@@ -97,10 +98,12 @@ class ApiServer:
         *,
         server_address: str = "",
         pod_log_dir: Path | None = None,
+        heavy: HeavyWork | None = None,
     ) -> None:
-        registry = Registry(store, clock, rng)
+        self._heavy = heavy or HeavyWork()
+        registry = Registry(store, clock, rng, self._heavy)
         self._authorizer = registry.authorizer
-        self.services = Services(store, clock, rng, registry, pod_log_dir)
+        self.services = Services(store, clock, rng, registry, self._heavy, pod_log_dir)
         self.server_address = server_address
         self._maintenance = Maintenance(registry, clock)
         self._stopping = False
@@ -124,6 +127,10 @@ class ApiServer:
         """Refuse new requests with 503 and end all watches; requests under way finish."""
         self._stopping = True
         self.services.store.hub.close()
+
+    def close(self) -> None:
+        """After the last request: let the thread of large ones go."""
+        self._heavy.close()
 
     async def handle(self, request: ApiRequest) -> Response:
         """Answer one request. Never raises but for cancellation."""

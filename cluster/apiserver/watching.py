@@ -19,7 +19,8 @@ from cluster.api.fields import FieldSelector
 from cluster.api.kinds import Resource
 from cluster.api.labels import Selector
 from cluster.api.nodeset import NodeSet
-from cluster.apiserver import listing, tables
+from cluster.apiserver import listing, parameters, tables
+from cluster.apiserver.handlers.reads import list_options
 from cluster.apiserver.handlers.services import Call
 from cluster.apiserver.listing import ListOptions
 from cluster.apiserver.messages import ApiResponse, WatchResponse
@@ -39,7 +40,6 @@ _MIN_DURATION_S = 1800
 POLL_BYTES = 4 * 1024 * 1024
 """An answer to a long-poll ends with the event that reaches this."""
 
-_FALSE = ("0", "false", "f")
 _INITIAL_END = {"annotations": {"k8s.io/initial-events-end": "true"}}
 
 _log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ _log = structlog.get_logger(__name__)
 
 async def watch(call: Call) -> ApiResponse | WatchResponse:
     """Answer a GET with ``watch``: a stream, or one long-poll where the client asks for it."""
-    opts = listing.options(call.kind, call.request.query)
+    opts = await list_options(call)
     wanted = _filter(call, opts)
     if call.request.query.get("poll") == "1":
         return await _poll(call, opts, wanted)
@@ -109,10 +109,10 @@ def _plan(opts: ListOptions, query: Mapping[str, str]) -> _Plan:
         )
     if causes:
         raise errors.invalid("meta.k8s.io", "ListOptions", "", causes)
-    bookmarks = query.get("allowWatchBookmarks", "false").lower() not in _FALSE
+    bookmarks = parameters.boolean(query, "allowWatchBookmarks")
     if initial is None:
         return _Plan(opts.revision == 0, False, bookmarks)
-    wants = initial.lower() not in _FALSE
+    wants = parameters.boolean(query, "sendInitialEvents")
     return _Plan(wants, wants and bookmarks, bookmarks)
 
 

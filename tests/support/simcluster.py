@@ -8,6 +8,7 @@ any two steps; a crashed API server forgets everything that was not committed.
 """
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -22,6 +23,7 @@ from cluster.api.errors import ApiError
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import DAEMONSETS, NODES, PODS, Resource
 from cluster.api.objects import DaemonSet, Node, Pod
+from cluster.apiserver.heavywork import HeavyWork
 from cluster.apiserver.messages import User
 from cluster.apiserver.server import ApiServer, attrs_of
 from cluster.client.batching import BatchingTransport
@@ -97,7 +99,8 @@ class SimulatedCluster:
     async def _serve(self) -> None:
         store = Store(self.disk, attrs_of)
         store.open()
-        api = ApiServer(store, self.clock, self._life("apiserver"))
+        # A thread's time is not virtual: everything at once.
+        api = ApiServer(store, self.clock, self._life("apiserver"), heavy=HeavyWork(sys.maxsize))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(store.run())
             await api.bootstrap()

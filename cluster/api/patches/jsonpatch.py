@@ -18,12 +18,17 @@ MAX_OPERATIONS = 10_000
 MAX_COPIED_BYTES = 3 * 1024 * 1024
 """What the copy operations of one patch may add to the object."""
 
+MAX_VISITED = 500_000
+"""How many values all operations of one patch may look at: moving a large part of the object to
+and fro costs a few bytes of patch each time."""
+
 
 def json_patch(tree: JsonObject, operations: JsonValue) -> JsonObject:
     """`tree` with the operations applied in order; `tree` stays as it is.
 
     BadRequest if `operations` is not a list of objects, RequestEntityTooLarge (413) if there are
-    more than 10000, Invalid (422) if one does not apply; then none has any effect.
+    more than 10000 or they are too much work, Invalid (422) if one does not apply; then none has
+    any effect.
     """
     if not isinstance(operations, list) or not all(isinstance(op, dict) for op in operations):
         raise undecodable("a JSON patch must be a list of operations")
@@ -44,6 +49,7 @@ class _Document:
         # Containers that belong to this document; the values keep their ids from being reused.
         self._own: dict[int, Any] = {id(self.root): self.root}
         self._copied_bytes = 0
+        self._visited = 0
 
     def apply(self, operation: JsonObject) -> None:
         name = operation.get("op")
@@ -71,7 +77,10 @@ class _Document:
 
     def _count_copy(self, value: JsonValue) -> None:
         """Copies of copies grow without bound; Kubernetes stops them at the body limit."""
-        self._copied_bytes += len(orjson.dumps(value))
+        try:
+            self._copied_bytes += len(orjson.dumps(value))
+        except orjson.JSONEncodeError:  # nested too deeply to be written
+            raise not_applicable() from None
         if self._copied_bytes > MAX_COPIED_BYTES:
             raise not_applicable()
 
@@ -87,6 +96,26 @@ class _Document:
             else:
                 continue
             self._own.pop(id(item), None)
+
+    def _check_depth(self, depth: int, value: JsonValue) -> None:
+        """Many operations could nest deeper than any body may be, and than encoders can follow."""
+        level = [value]
+        while level:
+            self._visited += len(level)
+            if depth > MAX_DEPTH:
+                raise not_applicable()
+            if self._visited > MAX_VISITED:
+                raise RequestEntityTooLarge(
+                    "Request entity too large: the operations of the JSON patch move or add more "
+                    f"than {MAX_VISITED} values"
+                )
+            depth += 1
+            level = [
+                child
+                for item in level
+                if isinstance(item, dict | list)
+                for child in (item.values() if isinstance(item, dict) else item)
+            ]
 
     def _parent(self, path: list[str]) -> Any:
         """The writable container that holds the last member of `path`."""
@@ -123,7 +152,7 @@ class _Document:
         return container
 
     def _add(self, path: list[str], value: JsonValue) -> None:
-        _check_depth(len(path), value)
+        self._check_depth(len(path), value)
         container = self._parent(path)
         if isinstance(container, dict):
             container[path[-1]] = value
@@ -137,7 +166,7 @@ class _Document:
         container.insert(index if index >= 0 else len(container) + index, value)
 
     def _replace(self, path: list[str], value: JsonValue) -> None:
-        _check_depth(len(path), value)
+        self._check_depth(len(path), value)
         container = self._parent(path)
         key = _key(container, path[-1])
         try:
@@ -151,21 +180,6 @@ class _Document:
             del container[_key(container, path[-1])]
         except (KeyError, IndexError):
             raise not_applicable() from None
-
-
-def _check_depth(depth: int, value: JsonValue) -> None:
-    """Many operations could nest deeper than any body may be, and than encoders can follow."""
-    level = [value]
-    while level:
-        if depth > MAX_DEPTH:
-            raise not_applicable()
-        depth += 1
-        level = [
-            child
-            for item in level
-            if isinstance(item, dict | list)
-            for child in (item.values() if isinstance(item, dict) else item)
-        ]
 
 
 def _required_value(operation: JsonObject) -> JsonValue:

@@ -53,14 +53,14 @@ class _Directives(NamedTuple):
     members: JsonObject
     deletions: dict[str, list[JsonValue]]
     orders: dict[str, list[JsonValue]]
-    retain_keys: list[JsonValue] | None
+    retain_keys: list[str] | None
 
 
 def _take_apart(patch: JsonObject) -> _Directives:
     members: JsonObject = {}
     deletions: dict[str, list[JsonValue]] = {}
     orders: dict[str, list[JsonValue]] = {}
-    retain: list[JsonValue] | None = None
+    retain: list[str] | None = None
     for key, value in patch.items():
         if not key.startswith("$"):
             members[key] = value
@@ -92,13 +92,15 @@ def _merge_map(original: JsonObject, patch: JsonObject, field: Field | None) -> 
     members, deletions, orders, retain = _take_apart(patch)
     out = dict(original)
     if retain is not None:
-        if any(key not in retain for key, value in members.items() if value is not None):
+        kept = set(retain)
+        if any(key not in kept for key, value in members.items() if value is not None):
             raise not_applicable()
-        out = {key: value for key, value in out.items() if key in retain}
+        out = {key: value for key, value in out.items() if key in kept}
     for name, values in deletions.items():
         current = out.get(name)
         if isinstance(current, list):
-            out[name] = [item for item in current if item not in values]
+            unwanted = {listorder.identity(value, "") for value in values}
+            out[name] = [item for item in current if listorder.identity(item, "") not in unwanted]
     for name, order in orders.items():
         _merge_ordered(out, members, name, order, _child(field, name))
     for name, value in members.items():
@@ -166,13 +168,13 @@ def _special_elements(
     """Carries out the elements with ``$patch``: what is left of the original, and the rest."""
     plain: list[JsonValue] = []
     replace = False
+    gone: set[object] = set()
     for element in patch:
         action = element.get(PATCH)
         if action is None:
             plain.append(element)
         elif action == "delete":
-            gone = element[merge_key]
-            original = [item for item in original if _key_of(item, merge_key) != gone]
+            gone.add(listorder.identity(element, merge_key))
         elif action == "replace":
             replace = True
             if len(element) > 1:
@@ -183,23 +185,22 @@ def _special_elements(
             raise BadRequest(f"unknown patch type: {action!s} in list")
     if replace:
         return _plain_list(plain), []
+    if gone:
+        original = [item for item in original if listorder.identity(item, merge_key) not in gone]
     return original, plain
-
-
-def _key_of(element: JsonValue, merge_key: str) -> JsonValue:
-    return element.get(merge_key) if isinstance(element, dict) else None
 
 
 def _merge_elements(
     original: list[JsonValue], patch: list[JsonValue], field: Field
 ) -> list[JsonValue]:
     merged = list(original)
+    where: dict[object, int] = {}
+    for index, item in enumerate(merged):
+        where.setdefault(listorder.identity(item, field.merge_key), index)
     for element in patch:
-        key = element[field.merge_key]
-        for index, item in enumerate(merged):
-            if _key_of(item, field.merge_key) == key:
-                merged[index] = _merge_map(item, element, field.items)
-                break
+        index = where.setdefault(listorder.identity(element, field.merge_key), len(merged))
+        if index < len(merged):
+            merged[index] = _merge_map(merged[index], element, field.items)
         else:
             merged.append(_plain(element))
     return merged

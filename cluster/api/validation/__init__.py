@@ -1,14 +1,15 @@
 """Validation of objects (spec api-machinery, sections 5 and 18; daemonset-controller, 12).
 
 Objects are expected decoded and defaulted. The result is a list of causes in the order in which
-Kubernetes reports them; empty means valid. Kinds without rules of their own get the rules of
-metadata and the ``required`` fields of their schema.
+Kubernetes reports them, at most `causes.MAX_CAUSES`; empty means valid. Kinds without rules of
+their own get the rules of metadata and the ``required`` fields of their schema.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from cluster.api import metadata
+from cluster.api.causes import collected
 from cluster.api.errors import Cause
 from cluster.api.jsontypes import JsonObject
 from cluster.api.kinds import Resource
@@ -50,7 +51,11 @@ _RULES: dict[str, _Rules] = {
         },
     ),
     "nodes": _Rules(node.create_node, node.update_node, {"status": node.update_node}),
-    "namespaces": _Rules(core.create_namespace, None, {"status": core.update_namespace_status}),
+    "namespaces": _Rules(
+        core.create_namespace,
+        None,
+        {"status": core.update_namespace_status, "finalize": core.update_namespace_finalize},
+    ),
     "configmaps": _Rules(core.create_config_map, core.update_config_map),
     "secrets": _Rules(core.create_secret, core.update_secret),
     "services": _Rules(core.create_service, core.update_service),
@@ -89,6 +94,10 @@ _RULES: dict[str, _Rules] = {
 
 def create(resource: Resource, tree: JsonObject) -> list[Cause]:
     """The causes for which a new object is refused."""
+    return collected(lambda: _create_causes(resource, tree))
+
+
+def _create_causes(resource: Resource, tree: JsonObject) -> list[Cause]:
     causes = metadata.create(resource, tree.get("metadata") or {})
     rules = _RULES.get(resource.group_resource)
     if rules is not None:
@@ -100,6 +109,12 @@ def update(
     resource: Resource, new: JsonObject, old: JsonObject, subresource: str = ""
 ) -> list[Cause]:
     """The causes for which `new` may not replace `old`, through the object or a subresource."""
+    return collected(lambda: _update_causes(resource, new, old, subresource))
+
+
+def _update_causes(
+    resource: Resource, new: JsonObject, old: JsonObject, subresource: str
+) -> list[Cause]:
     causes = metadata.update(new.get("metadata") or {}, old.get("metadata") or {})
     rules = _RULES.get(resource.group_resource)
     if subresource:

@@ -42,6 +42,11 @@ def create_namespace(tree: JsonObject) -> list[Cause]:
     return causes
 
 
+def update_namespace_finalize(new: JsonObject, old: JsonObject) -> list[Cause]:
+    """A write to ``/finalize`` sets finalizers like a create."""
+    return create_namespace(new)
+
+
 def update_namespace_status(new: JsonObject, old: JsonObject) -> list[Cause]:
     """The phase follows from deletionTimestamp."""
     phase = (new.get("status") or {}).get("phase", "")

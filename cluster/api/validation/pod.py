@@ -79,19 +79,19 @@ def _deadline(after: JsonObject, before: JsonObject) -> list[Cause]:
 def _only_added_tolerations(
     after: list[JsonObject] | None, before: list[JsonObject] | None
 ) -> list[Cause]:
-    kept = [_without_seconds(item) for item in after or ()]
-    if all(_without_seconds(item) in kept for item in before or ()):
+    kept = {_without_seconds(item) for item in after or ()}
+    if kept.issuperset(map(_without_seconds, before or ())):
         return []
     detail = "existing toleration can not be modified except its tolerationSeconds"
     return [forbidden("spec.tolerations", detail)]
 
 
-def _without_seconds(toleration: JsonObject) -> JsonObject:
-    return {name: value for name, value in toleration.items() if name != "tolerationSeconds"}
+def _without_seconds(toleration: JsonObject) -> frozenset[tuple[str, str]]:
+    return frozenset(item for item in toleration.items() if item[0] != "tolerationSeconds")
 
 
 def _gates(after: JsonObject, before: JsonObject) -> list[Cause]:
-    known = [gate.get("name") for gate in before.get("schedulingGates") or ()]
+    known = {gate.get("name") for gate in before.get("schedulingGates") or ()}
     causes = []
     for at, gate in each(after.get("schedulingGates"), "spec.schedulingGates"):
         name = gate.get("name", "")

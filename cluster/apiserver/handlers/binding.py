@@ -16,7 +16,7 @@ _PODS = served.of(kinds.PODS)
 async def bind(call: Call) -> ApiResponse:
     """POST pods/<n>/binding, or POST bindings: assign a pod to a node, once."""
     ctx = call.context()
-    binding = call.decode_as("", "v1", "Binding", ctx)
+    binding = await call.on_body(lambda: call.decode_as("", "v1", "Binding", ctx))
     meta, route = binding["metadata"], call.route
     name = route.name or meta.get("name", "")
     if meta.get("name", name) != name:

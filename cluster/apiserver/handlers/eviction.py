@@ -22,7 +22,7 @@ _BUDGET_TEXT = "Cannot evict pod as it would violate the pod's disruption budget
 async def evict(call: Call) -> ApiResponse:
     """POST pods/<n>/eviction: delete a pod unless a PodDisruptionBudget forbids it."""
     ctx = call.context()
-    eviction = call.decode_as("policy", "v1", "Eviction", ctx)
+    eviction = await call.on_body(lambda: call.decode_as("policy", "v1", "Eviction", ctx))
     route, registry = call.route, call.services.registry
     if eviction["metadata"].get("name", route.name) != route.name:
         raise errors.BadRequest("name in URL does not match name in Eviction object")

@@ -6,13 +6,16 @@ staging, concurrent writers cannot make a patch conflict.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from cluster.api import apply, codecs, decoding, defaults, errors, patches
+from cluster.api import apply, codecs, decoding, defaults, errors, patches, schemas
 from cluster.api.errors import Cause
-from cluster.api.goformat import plain, quoted
+from cluster.api.goformat import cut, plain, quoted
 from cluster.api.gotypes import json_type_of
 from cluster.api.jsontypes import JsonObject, JsonValue
+from cluster.api.kinds import Resource
+from cluster.apiserver import parameters
 from cluster.apiserver.context import FieldValidation, RequestContext
 from cluster.apiserver.handlers.services import Call
 from cluster.apiserver.handlers.writes import check_name, preparation, written_response
@@ -30,6 +33,24 @@ _UNSUPPORTED = (
 Transform: TypeAlias = Callable[[JsonObject], JsonObject]
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The kind that a patch is for: the resource's, or that of a subresource such as Scale."""
+
+    group: str
+    version: str
+    kind: str
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+def of_resource(resource: Resource) -> Target:
+    """The target of a patch of the object itself."""
+    return Target(resource.group, resource.version, resource.kind)
+
+
 async def patch(call: Call) -> ApiResponse:
     """200 and the patched object; an apply may create it (201)."""
     media_type = codecs.media_type(call.request.headers.get("content-type", ""))
@@ -39,11 +60,11 @@ async def patch(call: Call) -> ApiResponse:
     ctx = call.context()
     on_missing = None
     if media_type == APPLY:
-        applying = _Apply(call, ctx)
+        applying = await call.on_body(lambda: _Apply(call, ctx))
         transform: Transform = applying.update
         on_missing = applying.create
     else:
-        transform = _transform(call, media_type, ctx)
+        transform = _defaulted(call.kind.resource, await patched_by(call, media_type, ctx))
     route = call.route
     if route.subresource is not None:
         on_missing = None
@@ -56,7 +77,7 @@ async def patch(call: Call) -> ApiResponse:
         prepare=preparation(call),
         on_missing=on_missing,
     )
-    return written_response(call, written, ctx)
+    return await written_response(call, written, ctx)
 
 
 def _check_options(call: Call, applying: bool) -> None:
@@ -77,9 +98,30 @@ def _check_options(call: Call, applying: bool) -> None:
         raise errors.invalid("meta.k8s.io", "PatchOptions", "", [cause])
 
 
-def _transform(call: Call, media_type: str, ctx: RequestContext) -> Transform:
+def _defaulted(resource: Resource, change: Transform) -> Transform:
+    def transform(old: JsonObject) -> JsonObject:
+        tree = change(old)
+        defaults.apply(resource, tree)
+        return tree
+
+    return transform
+
+
+async def patched_by(
+    call: Call, media_type: str, ctx: RequestContext, target: Target | None = None
+) -> Transform:
+    """What the patch in the call's body makes of an object of `target` (default: the call's kind).
+
+    What it returns is decoded: whoever reads it finds the types of the schema, or the client gets
+    a 422 on field ``patch``. BadRequest if the body is no patch.
+    """
+    target = target or of_resource(call.kind.resource)
+    return await call.on_body(lambda: _transform(call, media_type, ctx, target))
+
+
+def _transform(call: Call, media_type: str, ctx: RequestContext, target: Target) -> Transform:
     try:
-        body = codecs.loads_json(call.request.body)
+        body = codecs.loads_patch(call.request.body)
     except errors.BadRequest as error:
         why = error.message.removeprefix("couldn't get version/kind; json parse error: ")
         raise errors.BadRequest(f"error decoding patch: {why}") from None
@@ -90,22 +132,24 @@ def _transform(call: Call, media_type: str, ctx: RequestContext) -> Transform:
         )
 
     def transform(old: JsonObject) -> JsonObject:
-        patched = _patched(call, media_type, old, body)
+        patched = _patched(target, media_type, old, body)
         shown = _Shown(media_type, body, patched)
-        tree = _decoded(call, patched, ctx, shown)
+        tree = _decoded(target, patched, ctx, shown)
         check_name(tree, call.route.name)
         return tree
 
     return transform
 
 
-def _patched(call: Call, media_type: str, old: JsonObject, body: JsonValue) -> JsonObject:
+def _patched(target: Target, media_type: str, old: JsonObject, body: JsonValue) -> JsonObject:
     if media_type == JSON_PATCH:
         patched = patches.json_patch(old, body)
     elif media_type == MERGE_PATCH:
         patched = patches.merge_patch(old, body)
     else:
-        patched = patches.strategic_merge(old, body, call.kind.definition)
+        patched = patches.strategic_merge(
+            old, body, schemas.definition(target.group, target.version, target.kind)
+        )
     # Decoding changes trees in place; the result may share parts with the patch.
     copied: JsonValue = codecs.loads_json(codecs.dumps_json(patched))
     if not isinstance(copied, dict):
@@ -126,27 +170,27 @@ class _Shown:
             self._text = encoded.decode
 
     def refusal(self, why: str) -> errors.Invalid:
-        cause = Cause("FieldValueInvalid", f"Invalid value: {quoted(self._text())}: {why}", "patch")
+        shown = quoted(cut(self._text()))
+        cause = Cause("FieldValueInvalid", f"Invalid value: {shown}: {why}", "patch")
         error = errors.invalid("", "", "", [cause])
         error.details = {"causes": [cause.to_json()]}
         return error
 
 
-def _decoded(call: Call, tree: JsonObject, ctx: RequestContext, shown: _Shown) -> JsonObject:
-    """The patched tree decoded and defaulted; 422 on field ``patch`` where it does not decode."""
-    resource = call.kind.resource
-    if tree.get("kind", resource.kind) != resource.kind or (
-        tree.get("apiVersion", resource.api_version) != resource.api_version
+def _decoded(target: Target, tree: JsonObject, ctx: RequestContext, shown: _Shown) -> JsonObject:
+    """The patched tree decoded; 422 on field ``patch`` where it does not decode."""
+    if tree.get("kind", target.kind) != target.kind or (
+        tree.get("apiVersion", target.api_version) != target.api_version
     ):
         raise errors.BadRequest(
             f"the API version in the data ({tree.get('apiVersion')}) does not match the expected "
-            f"API version ({resource.api_version})"
+            f"API version ({target.api_version})"
         )
     try:
-        problems = decoding.decode(resource, tree)
+        problems = decoding.decode_kind(target.group, target.version, target.kind, tree)
     except errors.BadRequest as error:
-        kind = resource.kind
-        prefix = f'{kind} in version "{resource.version}" cannot be handled as a {kind}: '
+        kind = target.kind
+        prefix = f'{kind} in version "{target.version}" cannot be handled as a {kind}: '
         raise shown.refusal(error.message.removeprefix(prefix)) from None
     if problems:
         if ctx.field_validation is FieldValidation.STRICT:
@@ -154,7 +198,6 @@ def _decoded(call: Call, tree: JsonObject, ctx: RequestContext, shown: _Shown) -
         ctx.strict_problems(problems, "")
     if not isinstance(tree.get("metadata"), dict):
         tree["metadata"] = {}
-    defaults.apply(resource, tree)
     return tree
 
 
@@ -164,7 +207,7 @@ class _Apply:
     def __init__(self, call: Call, ctx: RequestContext) -> None:
         self._call = call
         self._ctx = ctx
-        self._force = call.request.query.get("force", "").lower() in ("1", "t", "true")
+        self._force = parameters.boolean(call.request.query, "force")
         ctx.applied = True
         find = ctx.field_validation is not FieldValidation.IGNORE
         body = codecs.decode_body(codecs.YAML, call.request.body, find_duplicates=find)

@@ -13,7 +13,7 @@ from pathlib import Path
 from cluster.api import errors, kinds
 from cluster.api.jsontypes import JsonObject
 from cluster.api.timestamps import parse_time
-from cluster.apiserver import listing
+from cluster.apiserver import parameters
 from cluster.apiserver.handlers.services import Call
 from cluster.apiserver.messages import ApiResponse, WatchResponse
 from cluster.runtime.clock import Clock
@@ -22,6 +22,7 @@ _TEXT = "text/plain"
 _MAX_FILE_BYTES = 1024 * 1024
 _FOLLOW_EVERY_S = 1.0
 _FOLLOW_LIMIT_S = 3600.0
+_MAX_SINCE_S = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ async def log(call: Call) -> ApiResponse | WatchResponse:
     container = _container(pod, route.name, query.get("container", ""))
     if not (pod.get("spec") or {}).get("nodeName"):
         return ApiResponse(204, b"", _TEXT)
-    _check_started(pod, route.name, container, previous=_flag(query, "previous"))
+    _check_started(pod, route.name, container, previous=parameters.boolean(query, "previous"))
     directory = call.services.pod_log_dir
     path = directory / pod["metadata"]["uid"] / f"{container}.log" if directory else None
     if options.follow:
@@ -53,27 +54,20 @@ async def log(call: Call) -> ApiResponse | WatchResponse:
     return ApiResponse(200, _rendered(lines, options), _TEXT)
 
 
-def _flag(query: Mapping[str, str], key: str) -> bool:
-    return query.get(key, "").lower() in ("1", "t", "true")
-
-
 def _options(query: Mapping[str, str], now: datetime) -> _Options:
-    since: datetime | None = None
-    if "sinceSeconds" in query:
-        seconds = listing.integer(query, "sinceSeconds")
-        if not 0 < seconds < 10**9:
+    since = parameters.moment(query, "sinceTime")
+    seconds = parameters.integer(query, "sinceSeconds")
+    if seconds is not None:
+        if not 0 < seconds < _MAX_SINCE_S:
             raise errors.BadRequest("sinceSeconds: must be greater than 0")
         since = now - timedelta(seconds=seconds)
-    elif text := query.get("sinceTime", ""):
-        try:
-            since = parse_time(text)
-        except ValueError:
-            raise errors.BadRequest(f"sinceTime: Invalid value: {text}") from None
+    tail_lines = parameters.integer(query, "tailLines")
+    limit_bytes = parameters.integer(query, "limitBytes")
     return _Options(
-        follow=_flag(query, "follow"),
-        timestamps=_flag(query, "timestamps"),
-        tail_lines=max(0, listing.integer(query, "tailLines")) if "tailLines" in query else None,
-        limit_bytes=max(1, listing.integer(query, "limitBytes")) if "limitBytes" in query else None,
+        follow=parameters.boolean(query, "follow"),
+        timestamps=parameters.boolean(query, "timestamps"),
+        tail_lines=None if tail_lines is None else max(0, tail_lines),
+        limit_bytes=None if limit_bytes is None else max(1, limit_bytes),
         since=since,
     )
 

@@ -1,37 +1,56 @@
 """GET of an object and of a collection (spec api-machinery, section 2)."""
 
 from cluster.api import errors
-from cluster.apiserver import listing
+from cluster.api.jsontypes import JsonObject
+from cluster.apiserver import listing, parameters
+from cluster.apiserver.handlers import answers
 from cluster.apiserver.handlers.services import Call, Services
+from cluster.apiserver.listing import ListOptions
 from cluster.apiserver.messages import ApiResponse
-from cluster.apiserver.responses import list_response, object_response
+from cluster.store.state import Record
 
 _WAIT_FOR_REVISION_S = 3.0
 _WAIT_STEP_S = 0.05
+_SELECTING_BYTES = 8
+"""Selecting from that many records is work like that on so many bytes of input each."""
 
 
 async def get(call: Call) -> ApiResponse:
     """The object in its newest committed state, at least as new as ``resourceVersion``."""
     revision = call.request.query.get("resourceVersion")
     if revision:
-        await wait_for_revision(call.services, listing.parse_revision(revision))
+        await wait_for_revision(call.services, parameters.revision(revision))
     route = call.route
     record = call.services.store.get(call.kind.key, route.namespace, route.name)
     if record is None:
         raise errors.not_found(call.kind.resource, route.name)
-    return object_response(
-        call.request, call.kind, record.json, call.negotiated, call.services.clock
-    )
+    return await answers.one(call, record.json)
 
 
 async def list_objects(call: Call) -> ApiResponse:
     """The collection, selected and chunked."""
-    opts = listing.options(call.kind, call.request.query)
+    opts = await list_options(call)
     listing.check_list(opts, call.request.query)
     await wait_for_revision(call.services, opts.revision)
-    records, meta = listing.collect(call.services.store, call.kind, call.route.namespace, opts)
-    return list_response(
-        call.request, call.kind, records, meta, call.negotiated, call.services.clock
+    records, meta = await page(call, opts)
+    return await answers.many(call, records, meta)
+
+
+async def list_options(call: Call) -> ListOptions:
+    """The checked query parameters of a list or watch."""
+    query = call.request.query
+    size_bytes = sum(map(len, query.values())) if query else 0
+    return await call.services.heavy.run(lambda: listing.options(call.kind, query), size_bytes)
+
+
+async def page(call: Call, opts: ListOptions) -> tuple[list[Record], JsonObject]:
+    """The records of one page of a collection and the list's metadata."""
+    services, namespace = call.services, call.route.namespace
+    found = listing.find(services.store, call.kind, namespace, opts)
+    selects = not (opts.label_selector.empty and opts.field_selector.empty)
+    return await services.heavy.run(
+        lambda: listing.page(found, namespace, opts),
+        len(found.records) * _SELECTING_BYTES if selects else 0,
     )
 
 

@@ -14,26 +14,27 @@ from cluster.apiserver.messages import ApiResponse, User
 from cluster.apiserver.responses import tree_response
 
 
-def _review(call: Call) -> JsonObject:
-    tree = call.decode(call.context())
+async def _review(call: Call) -> JsonObject:
+    ctx = call.context()
+    tree = await call.on_body(lambda: call.decode(ctx))
     tree.setdefault("spec", {})
     return tree
 
 
-def _answer(call: Call, tree: JsonObject, status: JsonObject) -> ApiResponse:
+async def _answer(call: Call, tree: JsonObject, status: JsonObject) -> ApiResponse:
     tree["status"] = status
-    return tree_response(call.request, tree, call.negotiated, 201)
+    return await call.on_body(lambda: tree_response(call.request, tree, call.negotiated, 201))
 
 
 async def self_subject_access(call: Call) -> ApiResponse:
     """May I do this?"""
-    tree = _review(call)
-    return _answer(call, tree, _decide(call, call.request.user, tree["spec"]))
+    tree = await _review(call)
+    return await _answer(call, tree, _decide(call, call.request.user, tree["spec"]))
 
 
 async def subject_access(call: Call) -> ApiResponse:
     """May that user do this?"""
-    tree = _review(call)
+    tree = await _review(call)
     spec = tree["spec"]
     if call.route.namespace:
         attributes = spec.get("resourceAttributes") or {}
@@ -44,7 +45,7 @@ async def subject_access(call: Call) -> ApiResponse:
     if not spec.get("user") and not spec.get("groups"):
         raise errors.BadRequest("at least one of user or group must be specified")
     user = User(spec.get("user", ""), tuple(spec.get("groups") or ()))
-    return _answer(call, tree, _decide(call, user, spec))
+    return await _answer(call, tree, _decide(call, user, spec))
 
 
 def _decide(call: Call, user: User, spec: JsonObject) -> JsonObject:
@@ -57,7 +58,7 @@ def _decide(call: Call, user: User, spec: JsonObject) -> JsonObject:
 
 async def self_subject_rules(call: Call) -> ApiResponse:
     """All that I may do in a namespace."""
-    tree = _review(call)
+    tree = await _review(call)
     namespace = tree["spec"].get("namespace", "")
     if not namespace:
         raise errors.BadRequest("no namespace on request")
@@ -69,21 +70,21 @@ async def self_subject_rules(call: Call) -> ApiResponse:
     status["incomplete"] = node_of(call.request.user) is not None
     if status["incomplete"]:
         status["evaluationError"] = "node authorizer does not support user rule resolution"
-    return _answer(call, tree, status)
+    return await _answer(call, tree, status)
 
 
 async def self_subject(call: Call) -> ApiResponse:
     """Who am I? (``kubectl auth whoami``)"""
-    tree = _review(call)
+    tree = await _review(call)
     tree.pop("spec", None)
-    return _answer(call, tree, {"userInfo": call.request.user.to_json()})
+    return await _answer(call, tree, {"userInfo": call.request.user.to_json()})
 
 
 async def token_review(call: Call) -> ApiResponse:
     """Whose token is this? kubeherd issues none, so: nobody's."""
-    tree = _review(call)
+    tree = await _review(call)
     status: JsonObject = {"authenticated": False, "user": {}, "error": "invalid bearer token"}
-    return _answer(call, tree, status)
+    return await _answer(call, tree, status)
 
 
 HANDLERS: dict[str, Callable[[Call], Awaitable[ApiResponse]]] = {

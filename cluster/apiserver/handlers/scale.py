@@ -2,33 +2,36 @@
 
 from collections.abc import Callable
 
-from cluster.api import codecs, errors, patches
+from cluster.api import codecs, errors
 from cluster.api.errors import Cause
 from cluster.api.jsontypes import JsonObject
+from cluster.apiserver.context import RequestContext
+from cluster.apiserver.handlers import patching
 from cluster.apiserver.handlers.services import Call
 from cluster.apiserver.messages import ApiResponse
 from cluster.apiserver.responses import tree_response
 
-_MERGE_TYPES = ("application/merge-patch+json", "application/strategic-merge-patch+json")
+_SCALE = patching.Target("autoscaling", "v1", "Scale")
+_PATCH_TYPES = (patching.JSON_PATCH, patching.MERGE_PATCH, patching.STRATEGIC)
 
 
 async def scale(call: Call) -> ApiResponse:
     """GET, PUT and PATCH of ``/scale``."""
     if call.route.verb == "get":
         return await _get(call)
+    ctx = call.context()
     if call.route.verb == "update":
-        body = call.decode_as("autoscaling", "v1", "Scale", call.context())
-        return await _write(call, lambda _: body)
-    content_type = codecs.media_type(call.request.headers.get("content-type", ""))
-    body = codecs.loads_json(call.request.body)
-    if content_type == "application/json-patch+json":
-        return await _write(call, lambda current: patches.json_patch(current, body))
-    if content_type in _MERGE_TYPES and isinstance(body, dict):
-        return await _write(call, lambda current: patches.merge_patch(current, body))
-    raise errors.UnsupportedMediaType(
-        "the body of the request was in an unknown format - accepted media types include: "
-        f"application/json-patch+json, {', '.join(_MERGE_TYPES)}"
-    )
+        body = await call.on_body(
+            lambda: call.decode_as(_SCALE.group, _SCALE.version, _SCALE.kind, ctx)
+        )
+        return await _write(call, lambda _: body, ctx)
+    media_type = codecs.media_type(call.request.headers.get("content-type", ""))
+    if media_type not in _PATCH_TYPES:
+        raise errors.UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: "
+            + ", ".join(_PATCH_TYPES)
+        )
+    return await _write(call, await patching.patched_by(call, media_type, ctx, _SCALE), ctx)
 
 
 async def _get(call: Call) -> ApiResponse:
@@ -39,14 +42,15 @@ async def _get(call: Call) -> ApiResponse:
     return tree_response(call.request, scale_of(tree), call.negotiated)
 
 
-async def _write(call: Call, change: Callable[[JsonObject], JsonObject]) -> ApiResponse:
-    """Set the replicas that `change` makes of the current Scale."""
-    ctx = call.context()
+async def _write(
+    call: Call, change: Callable[[JsonObject], JsonObject], ctx: RequestContext
+) -> ApiResponse:
+    """Set the replicas that `change` makes of the current Scale; it returns a decoded one."""
 
     def transform(tree: JsonObject) -> JsonObject:
         wanted = change(scale_of(tree))
         replicas = (wanted.get("spec") or {}).get("replicas", 0)
-        if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
+        if replicas < 0:
             cause = Cause(
                 "FieldValueInvalid",
                 f"Invalid value: {replicas}: must be greater than or equal to 0",

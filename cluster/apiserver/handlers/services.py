@@ -1,15 +1,19 @@
 """What every handler needs of the server, and helpers around one request."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from cluster.api import codecs, decoding, defaults, errors
 from cluster.api.jsontypes import JsonObject
+from cluster.apiserver import tables
 from cluster.apiserver.authz import questions
 from cluster.apiserver.authz.attributes import refusal
 from cluster.apiserver.context import FieldValidation, RequestContext, write_context
+from cluster.apiserver.heavywork import HeavyWork
 from cluster.apiserver.messages import ApiRequest
-from cluster.apiserver.negotiation import Negotiated, negotiate
+from cluster.apiserver.negotiation import Negotiated, Shape, negotiate
 from cluster.apiserver.registry import Registry
 from cluster.apiserver.routing import Route
 from cluster.apiserver.served import ServedKind
@@ -18,6 +22,7 @@ from cluster.runtime.clock import Clock
 from cluster.runtime.rng import Rng
 from cluster.store.store import Store
 
+_T = TypeVar("_T")
 _OPTIONS_KIND = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 
 
@@ -29,6 +34,7 @@ class Services:
     clock: Clock
     rng: Rng
     registry: Registry
+    heavy: HeavyWork
     pod_log_dir: Path | None = None
 
 
@@ -45,7 +51,7 @@ class Call:
     def context(self) -> RequestContext:
         """The options of a write."""
         request = self.request
-        return write_context(
+        ctx = write_context(
             request.user,
             self.services.clock.now(),
             request.query,
@@ -53,6 +59,15 @@ class Call:
             _OPTIONS_KIND.get(self.route.verb, "CreateOptions"),
             self.route.subresource_name,
         )
+        ctx.size_bytes = len(request.body)
+        return ctx
+
+    async def on_body(self, work: Callable[[], _T]) -> _T:
+        """The result of work that is about the request's body."""
+        heavy, size_bytes = self.services.heavy, len(self.request.body)
+        if heavy.is_light(size_bytes):
+            return work()
+        return await heavy.run(work, size_bytes)
 
     def check_create(self) -> None:
         """Forbidden unless the user may create the object that an update or apply did not find:
@@ -87,8 +102,12 @@ class Call:
 
 
 def call(services: Services, request: ApiRequest, route: Route, kind: ServedKind) -> Call:
-    """A call; NotAcceptable if the client accepts nothing that can be served."""
-    return Call(services, request, route, kind, negotiate(request.headers.get("accept", "")))
+    """A call; NotAcceptable if the client accepts nothing that can be served, BadRequest for a
+    table with a wrong ``includeObject``: a write must not find out when it has been done."""
+    negotiated = negotiate(request.headers.get("accept", ""))
+    if negotiated.shape is Shape.TABLE:
+        tables.check_include_object(request.query.get("includeObject", ""))
+    return Call(services, request, route, kind, negotiated)
 
 
 def _check_kind(tree: JsonObject, api_version: str, version: str, kind: str) -> None:

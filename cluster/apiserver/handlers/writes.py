@@ -8,12 +8,12 @@ from cluster.api.jsontypes import JsonObject
 from cluster.apiserver import deletion, listing
 from cluster.apiserver.context import RequestContext
 from cluster.apiserver.deletion import DeleteOptions
+from cluster.apiserver.handlers import answers
+from cluster.apiserver.handlers.reads import list_options, page
 from cluster.apiserver.handlers.services import Call
 from cluster.apiserver.messages import ApiResponse
 from cluster.apiserver.registry import Pending, Prepare, Written
 from cluster.apiserver.responses import (
-    list_response,
-    object_response,
     success,
     tree_response,
 )
@@ -28,9 +28,9 @@ _BATCH = 500
 async def create(call: Call) -> ApiResponse:
     """201 and the new object."""
     ctx = call.context()
-    tree = call.decode(ctx)
+    tree = await call.on_body(lambda: call.decode(ctx))
     written = await call.services.registry.create(call.kind, call.route.namespace, tree, ctx)
-    return written_response(call, written, ctx)
+    return await written_response(call, written, ctx)
 
 
 def check_name(tree: JsonObject, name: str) -> None:
@@ -47,12 +47,26 @@ def check_name(tree: JsonObject, name: str) -> None:
         )
 
 
+class _Sent:
+    """The object of a PUT. A write takes it and changes it in place; one that has to begin again
+    gets it decoded anew."""
+
+    def __init__(self, call: Call, ctx: RequestContext, tree: JsonObject) -> None:
+        self._call, self._ctx = call, ctx
+        self._tree: JsonObject | None = tree
+
+    def take(self, _: JsonObject) -> JsonObject:
+        tree, self._tree = self._tree, None
+        return tree if tree is not None else self._call.decode(self._ctx)
+
+
 async def update(call: Call) -> ApiResponse:
     """200 and the changed object, or 201 for kinds that a PUT may create."""
     ctx = call.context()
     route = call.route
-    tree = call.decode(ctx)
+    tree = await call.on_body(lambda: call.decode(ctx))
     check_name(tree, route.name)
+    sent = _Sent(call, ctx, tree)
     creates = call.kind.strategy.allows_create_on_update and route.subresource is None
 
     def create_missing() -> JsonObject:
@@ -63,13 +77,13 @@ async def update(call: Call) -> ApiResponse:
         call.kind,
         route.namespace,
         route.name,
-        lambda _: tree,
+        sent.take,
         ctx,
         prepare=preparation(call),
         on_missing=create_missing if creates else None,
         conditional=True,
     )
-    return written_response(call, written, ctx)
+    return await written_response(call, written, ctx)
 
 
 def preparation(call: Call) -> Prepare:
@@ -89,33 +103,25 @@ def preparation(call: Call) -> Prepare:
 
 async def delete(call: Call) -> ApiResponse:
     """200 with the object, or with a Status where it is gone and its kind says so."""
-    options, ctx = _delete_options(call)
+    options, ctx = await call.on_body(lambda: _delete_options(call))
     kind, route = call.kind, call.route
     written = await call.services.registry.delete(kind, route.namespace, route.name, options, ctx)
     if written.removed and not kind.strategy.returns_deleted_object:
         meta = codecs.loads_json(written.json)["metadata"]
         return tree_response(call.request, success(kind, meta), call.negotiated)
     pending = options.orphan_dependents is False and not written.removed
-    return object_response(
-        call.request,
-        kind,
-        written.json,
-        call.negotiated,
-        call.services.clock,
-        status=202 if pending else 200,
-    )
+    return await answers.one(call, written.json, status=202 if pending else 200)
 
 
 async def delete_collection(call: Call) -> ApiResponse:
     """Delete each selected object; the answer lists them as they were."""
-    options, ctx = _delete_options(call)
-    opts = listing.options(call.kind, call.request.query)
+    options, ctx = await call.on_body(lambda: _delete_options(call))
+    opts = await list_options(call)
     listing.check_list(opts, call.request.query)
-    services, kind = call.services, call.kind
-    records, meta = listing.collect(services.store, kind, call.route.namespace, opts)
+    records, meta = await page(call, opts)
     for start in range(0, len(records), _BATCH):
         await _delete_batch(call, records[start : start + _BATCH], options, ctx)
-    return list_response(call.request, kind, records, meta, call.negotiated, services.clock)
+    return await answers.many(call, records, meta)
 
 
 async def _delete_batch(
@@ -146,16 +152,13 @@ def _delete_options(call: Call) -> tuple[DeleteOptions, RequestContext]:
     return options, ctx
 
 
-def written_response(call: Call, written: Written, ctx: RequestContext) -> ApiResponse:
+async def written_response(call: Call, written: Written, ctx: RequestContext) -> ApiResponse:
     """The answer to a create, update or patch."""
     if call.kind.resource is kinds.PODS and written.created:
         ctx.warnings.extend(pod_warnings(codecs.loads_json(written.json)))
-    return object_response(
-        call.request,
-        call.kind,
+    return await answers.one(
+        call,
         written.json,
-        call.negotiated,
-        call.services.clock,
         status=201 if written.created else 200,
         warnings=ctx.warnings,
     )

@@ -37,6 +37,12 @@ def list_metadata(metadata: JsonObject) -> JsonObject:
     return {name: metadata[name] for name in _LIST_METADATA if name in metadata}
 
 
+def check_include_object(value: str) -> None:
+    """BadRequest unless the query parameter is one of the policies, or empty."""
+    if value not in ("", "None", "Metadata", "Object"):
+        raise BadRequest(f"unrecognized includeObject value: {quoted(value)}")
+
+
 def table(
     resource: Resource,
     trees: Sequence[JsonObject],
@@ -62,12 +68,6 @@ def table(
         "columnDefinitions": columns(resource) if with_columns else None,
         "rows": rows,
     }
-
-
-def check_include_object(value: str) -> None:
-    """BadRequest for a value of the query parameter that does not exist."""
-    if value not in ("", "None", "Metadata", "Object"):
-        raise BadRequest(f"unrecognized includeObject value: {quoted(value)}")
 
 
 def _row(

@@ -1,0 +1,1 @@
+"""Parts of `scripts/hostile_requests.py`: what is sent, to whom, and what is checked."""

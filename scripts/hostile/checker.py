@@ -1,0 +1,168 @@
+"""What must hold whatever is sent, and the run that looks for a request after which it does not.
+
+1. No answer is a 5xx, but for a resourceVersion that the server has not reached (504).
+2. No request keeps the server from others for longer than `MAX_STALL_S` of processor time.
+3. A refused request leaves the revision of the store as it was.
+4. What is stored decodes and is valid.
+5. Memory does not grow with the number of requests.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import orjson
+
+from cluster.api import decoding, defaults, kinds, validation
+from cluster.api.jsontypes import JsonObject
+from hostile.requests import Hostile, Stream
+from hostile.targets import Answer, Target
+
+MAX_STALL_S = 0.25
+MAX_GROWTH_BYTES = 48 * 1024 * 1024
+"""More than the store of the few names that are used can vary by."""
+
+_LOOK_EVERY = 2_000
+_MAX_PROBLEMS = 10
+_READS = ("GET", "HEAD", "OPTIONS")
+_PARTIAL = ("pods/eviction", "batch")
+"""Requests that are several writes: those before the refused one have been carried out."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A law that was broken, and by which request (None: by one of the last ones)."""
+
+    why: str
+    request: Hostile | None = None
+
+
+@dataclass
+class Report:
+    """What a run saw."""
+
+    answers: Counter[tuple[str, int]] = field(default_factory=Counter)
+    problems: list[Problem] = field(default_factory=list)
+    longest_stall_s: float = 0.0
+    growth_bytes: int = 0
+    stored: int = 0
+
+
+def wrong_answer(answer: Answer) -> str:
+    """What is wrong with an answer by itself, or ""."""
+    if answer.status == 0:
+        return f"no answer: {answer.body.decode(errors='replace')}"
+    if answer.status < 500:
+        return ""
+    if answer.status == 504 and b"Too large resource version" in answer.body:
+        return ""
+    return f"{answer.status}: {answer.body[:300].decode(errors='replace')}"
+
+
+def wrong_object(stored: JsonObject) -> str:
+    """Why a stored object should not be, or ""."""
+    resource = kinds.for_kind(stored["apiVersion"], stored["kind"])
+    if resource is None:
+        return "of a kind that is not served"
+    tree = orjson.loads(orjson.dumps(stored))
+    problems = decoding.decode(resource, tree)
+    if problems:
+        return f"has {problems[0]}"
+    defaults.apply(resource, tree)
+    causes = validation.update(resource, tree, stored)
+    return f"is invalid: {causes[0].field}: {causes[0].message}" if causes else ""
+
+
+class Run:
+    """A number of requests to one target, and what became of them."""
+
+    def __init__(self, target: Target, stream: Stream) -> None:
+        self._target = target
+        self._stream = stream
+        self._current: Hostile | None = None
+        self._looking = False
+        self._revision: int | None = None
+        """Of the store after the last request; None where that may have changed it."""
+        self.report = Report()
+
+    async def run(self, count: int, progress: Callable[[int], None]) -> Report:
+        """Send `count` requests; ends early when much is wrong. `progress` is told how far."""
+        report = self.report
+        watcher = asyncio.create_task(self._watch(), name="stall watcher")
+        middle_bytes: int | None = None
+        try:
+            for number in range(count):
+                await self._one(self._stream.next())
+                if len(report.problems) >= _MAX_PROBLEMS:
+                    break
+                if number % _LOOK_EVERY == _LOOK_EVERY - 1:
+                    progress(number + 1)
+                    await self._look()
+                if number == count // 2:
+                    middle_bytes = self._memory()
+            await self._look()
+            if middle_bytes is not None:
+                report.growth_bytes = self._memory() - middle_bytes
+            if report.growth_bytes > MAX_GROWTH_BYTES:
+                text = f"memory grew by {report.growth_bytes >> 20} MiB in the second half"
+                report.problems.append(Problem(text))
+        finally:
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
+        return report
+
+    async def _one(self, request: Hostile) -> None:
+        if self._revision is None:
+            self._revision = await self._target.revision()
+        before = self._revision
+        self._current = request
+        answer = await self._target.send(request)
+        self.report.answers[request.route, answer.status] += 1
+        why = wrong_answer(answer)
+        if why:
+            self.report.problems.append(Problem(why, request))
+        if answer.status < 400 or _is_partial(request):
+            if request.method not in _READS:
+                self._revision = None
+        elif request.method not in _READS:
+            after = self._revision = await self._target.revision()
+            if after != before:
+                text = f"refused with {answer.status}, but the revision is {after}, was {before}"
+                self.report.problems.append(Problem(text, request))
+
+    async def _look(self) -> None:
+        """Look through the store."""
+        self._looking = True
+        stored = await self._target.stored()
+        self.report.stored = len(stored)
+        for tree in stored:
+            why = wrong_object(tree)
+            if why:
+                meta = tree["metadata"]
+                name = f"{tree['kind']} {meta.get('namespace', '')}/{meta['name']}"
+                shown = orjson.dumps(tree)[:600].decode()
+                self.report.problems.append(Problem(f"{name} {why}: {shown}"))
+        self._looking = False
+
+    def _memory(self) -> int:
+        self._looking = True
+        size_bytes = self._target.memory_bytes()
+        self._looking = False
+        return size_bytes
+
+    async def _watch(self) -> None:
+        """Measure, all the time, how long the server does not let others through."""
+        while True:
+            before, looking = self._current, self._looking
+            stall_s = await self._target.stall_s()
+            if looking or self._looking or before is None:
+                continue  # that was the checker itself
+            self.report.longest_stall_s = max(self.report.longest_stall_s, stall_s)
+            if stall_s > MAX_STALL_S:
+                text = f"others waited for {stall_s * 1000:.0f} ms of processor time"
+                self.report.problems.append(Problem(text, before))
+
+
+def _is_partial(request: Hostile) -> bool:
+    return request.route in _PARTIAL or request.method == "DELETE"

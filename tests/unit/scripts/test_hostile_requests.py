@@ -1,0 +1,169 @@
+"""A short hostile run against this API server, and that the checker of the run is not blind."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import count
+from time import process_time
+from typing import Any
+
+import pytest
+from hostile.bombs import BOMBS
+from hostile.checker import MAX_GROWTH_BYTES, Report, Run, wrong_answer, wrong_object
+from hostile.requests import Hostile, Stream
+from hostile.targets import Answer, InProcess, in_process
+
+from cluster.apiserver import server
+from cluster.apiserver.handlers import writes
+from cluster.apiserver.messages import ApiResponse
+
+CMS = "/api/v1/namespaces/default/configmaps"
+
+
+class _Listed:
+    """The given requests, over and over."""
+
+    def __init__(self, requests: Sequence[Hostile]) -> None:
+        self._requests = requests
+        self._at: Iterator[int] = count()
+
+    def next(self) -> Hostile:
+        return self._requests[next(self._at) % len(self._requests)]
+
+
+async def _run(stream: Any, number: int) -> Report:
+    async with in_process() as target:
+        return await Run(target, stream).run(number, lambda _: None)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_the_server_stays_well(seed: int) -> None:
+    report = await _run(Stream(seed, bombs=False), 5000)
+    assert report.problems == []
+    codes = {code for _, code in report.answers}
+    assert {200, 201, 400, 404, 409, 415, 422} <= codes  # it is reached, not only refused
+    assert report.stored > 50
+
+
+async def test_no_body_is_so_slow_that_others_wait() -> None:
+    bombs = [
+        Hostile(name, method, path, {"fieldManager": "f"}, {"content-type": content_type}, make())
+        for name, method, path, content_type, make in BOMBS
+    ]
+    report = await _run(_Listed(bombs), len(bombs))
+    assert report.problems == []
+    assert {name for name, _ in report.answers} == {name for name, *_ in BOMBS}
+
+
+def test_a_seed_sends_the_same_requests() -> None:
+    one, other = Stream(7), Stream(7)
+    assert [one.next() for _ in range(300)] == [other.next() for _ in range(300)]
+    assert Stream(8).next() != Stream(7).next()
+
+
+def test_a_request_is_shown_so_that_it_can_be_sent_again() -> None:
+    stream = Stream(3)
+    for request in (stream.next() for _ in range(200)):
+        assert Hostile.from_json(request.shown()) == request
+
+
+# --- mutants: servers that are not well ---
+
+_GOOD = Hostile("configmaps", "POST", CMS, {}, {}, b'{"metadata":{"generateName":"a"}}')
+_REFUSED = Hostile("configmaps", "POST", CMS, {}, {}, b'{"metadata":{"name":"A"}}')
+
+
+def _replace_create(monkeypatch: pytest.MonkeyPatch, handler: Any) -> None:
+    monkeypatch.setitem(server._BY_VERB, "create", handler)
+
+
+async def test_a_handler_that_raises_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def raises(call: Any) -> ApiResponse:
+        raise AttributeError
+
+    _replace_create(monkeypatch, raises)
+    report = await _run(_Listed([_GOOD]), 2)
+    assert "500" in report.problems[0].why
+    assert report.problems[0].request == _GOOD
+
+
+async def test_a_handler_that_keeps_the_loop_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def blocks(call: Any) -> ApiResponse:
+        await asyncio.sleep(0.02)  # so that it is certainly measured
+        end_s = process_time() + 0.4
+        while process_time() < end_s:
+            pass
+        await asyncio.sleep(0.02)
+        return ApiResponse(200, b"{}")
+
+    _replace_create(monkeypatch, blocks)
+    report = await _run(_Listed([_GOOD]), 2)
+    assert "others waited" in report.problems[0].why
+    assert report.longest_stall_s > 0.3
+
+
+async def test_a_handler_that_leaks_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = []
+
+    async def leaks(call: Any) -> ApiResponse:
+        kept.append(b"x" * (MAX_GROWTH_BYTES // 40))
+        return ApiResponse(200, b"{}")
+
+    _replace_create(monkeypatch, leaks)
+    report = await _run(_Listed([_GOOD]), 100)
+    assert [problem.why.split(" by ")[0] for problem in report.problems] == ["memory grew"]
+
+
+async def test_a_handler_that_stores_what_it_refuses_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def stores(call: Any) -> ApiResponse:
+        good = b'{"metadata":{"generateName":"a"}}'
+        call.request.body = good
+        await writes.create(call)
+        return ApiResponse(422, b"{}")
+
+    _replace_create(monkeypatch, stores)
+    report = await _run(_Listed([_REFUSED]), 2)
+    assert "refused with 422, but the revision is" in report.problems[0].why
+
+
+async def test_a_half_stored_object_is_found() -> None:
+    async with in_process() as target:
+        store = target._store
+        bad = (
+            b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"A","namespace":"default"}}'
+        )
+        await store.committed(store.put("configmaps", "default", "A", lambda _: bad))
+        report = await Run(target, _Listed([_GOOD])).run(1, lambda _: None)  # type: ignore[arg-type]
+    assert "ConfigMap default/A is invalid: metadata" in report.problems[0].why
+
+
+@pytest.mark.parametrize(
+    ("answer", "well"),
+    [
+        (Answer(200), True),
+        (Answer(422), True),
+        (Answer(504, b'{"message":"Timeout: Too large resource version: 9, current: 1"}'), True),
+        (Answer(504, b"{}"), False),
+        (Answer(503), False),
+        (Answer(500), False),
+        (Answer(0, b"ConnectionReset"), False),
+    ],
+)
+def test_which_answers_are_well(answer: Answer, well: bool) -> None:
+    assert (wrong_answer(answer) == "") is well
+
+
+def test_what_is_no_object_is_found() -> None:
+    meta = {"name": "a", "namespace": "default", "uid": "u", "resourceVersion": "1"}
+    good = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
+    assert wrong_object(good) == ""
+    assert wrong_object({**good, "unknown": 1}) == 'has unknown field "unknown"'
+    assert wrong_object({**good, "kind": "X"}) == "of a kind that is not served"
+
+
+async def test_a_stream_of_events_is_closed_by_the_target() -> None:
+    async with in_process() as target:
+        assert isinstance(target, InProcess)
+        watch = Hostile("configmaps", "GET", CMS, {"watch": "1"})
+        assert (await target.send(watch)).status == 200
