@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import Resource
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache, wraps
 
-from cluster.api.kinds import Resource
+from kubeherd.cluster.api.kinds import Resource
 
 GENERATED_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5

@@ -9,14 +9,14 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from cluster.cli.options import directory_option, timeout_option
-from cluster.cli.output import Steps, err, out, steps, warn
-from cluster.launcher import lifecycle
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.plan import Role
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.settings import Settings, StoreKind
-from cluster.launcher.state import ClusterState
+from kubeherd.cluster.cli.options import directory_option, timeout_option
+from kubeherd.cluster.cli.output import Steps, err, out, steps, warn
+from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.settings import Settings, StoreKind
+from kubeherd.cluster.launcher.state import ClusterState
 
 _UP_EPILOG = """\b
 Examples:
@@ -158,7 +158,7 @@ def _stored(rundir: RunDir, given: set[str], nodes: int, store: StoreKind) -> Se
 def _start(rundir: RunDir, settings: Settings, timeout_s: float, *, foreground: bool) -> None:
     with steps("starting the processes") as progress:
         lifecycle.begin(rundir, settings, follow_pid=os.getpid() if foreground else None)
-        from cluster.cli import api  # noqa: PLC0415 - loads while the processes start
+        from kubeherd.cluster.cli import api  # noqa: PLC0415 - loads while the processes start
 
         shown = _UpProgress(progress, settings)
         lifecycle.wait_until_up(rundir, timeout_s, shown.show)

@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from cluster.api.errors import ApiError
-from cluster.cli.lifecycle import down, up
-from cluster.cli.logs import logs
-from cluster.cli.nodes import node
-from cluster.cli.status import status
-from cluster.client.transport import TransportError
-from cluster.launcher.errors import LauncherError
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.cli.lifecycle import down, up
+from kubeherd.cluster.cli.logs import logs
+from kubeherd.cluster.cli.nodes import node
+from kubeherd.cluster.cli.status import status
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.launcher.errors import LauncherError
 
 _EPILOG = """\b
 Examples:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import msgspec
 
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.state import ClusterState
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.state import ClusterState
 
 _LINE_LIMIT = 8 << 20
 _SUN_PATH_LIMIT = 100

@@ -13,18 +13,18 @@ import sys
 import time
 from collections.abc import Callable
 
-from cluster.launcher import control, osproc, state
-from cluster.launcher import settings as settings_module
-from cluster.launcher.children import LINE_BYTES
-from cluster.launcher.control import Op, Request
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.logs import last_words
-from cluster.launcher.orphans import stop_orphans
-from cluster.launcher.osproc import ProcessId
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.settings import Settings, StoreKind
-from cluster.launcher.state import ClusterState
-from cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
+from kubeherd.cluster.launcher import control, osproc, state
+from kubeherd.cluster.launcher import settings as settings_module
+from kubeherd.cluster.launcher.children import LINE_BYTES
+from kubeherd.cluster.launcher.control import Op, Request
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.logs import last_words
+from kubeherd.cluster.launcher.orphans import stop_orphans
+from kubeherd.cluster.launcher.osproc import ProcessId
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.settings import Settings, StoreKind
+from kubeherd.cluster.launcher.state import ClusterState
+from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
 
 SUPERVISOR_START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 60.0
@@ -81,7 +81,7 @@ def launch(rundir: RunDir, *, follow_pid: int | None = None) -> None:
     log = os.open(
         rundir.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
     )
-    command = [sys.executable, "-P", "-m", "cluster.launcher", "--dir", str(rundir.root)]
+    command = [sys.executable, "-P", "-m", "kubeherd.cluster.launcher", "--dir", str(rundir.root)]
     if follow_pid is not None:
         command += ["--follow-pid", str(follow_pid)]
     try:

@@ -12,9 +12,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from cluster.launcher import settings as settings_module
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.settings import Settings
+from kubeherd.cluster.launcher import settings as settings_module
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.settings import Settings
 
 
 class RunDir:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.errors import LauncherError
 
 FORMAT_VERSION = 1
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")

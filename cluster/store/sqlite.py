@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 from zlib import crc32
 
-from cluster.store.engine import Row, StoreError
+from kubeherd.cluster.store.engine import Row, StoreError
 
 APPLICATION_ID = 0x6B686431
 """Marks the file as kubeherd's ("khd1")."""

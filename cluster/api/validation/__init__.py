@@ -8,11 +8,10 @@ metadata and the ``required`` fields of their schema.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from cluster.api import metadata
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import Resource
-from cluster.api.validation import (
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.validation import (
     core,
     daemonset,
     node,
@@ -21,6 +20,7 @@ from cluster.api.validation import (
     required_fields,
     workloads,
 )
+from kubeherd.cluster.api.validation import objectmeta as metadata
 
 _Create = Callable[[JsonObject], list[Cause]]
 _Update = Callable[[JsonObject, JsonObject], list[Cause]]

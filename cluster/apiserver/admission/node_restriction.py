@@ -6,12 +6,12 @@ Source: spec api-machinery, section 20. Applies to users ``system:node:<name>`` 
 
 from collections.abc import Callable, Iterable
 
-from cluster.api import kinds
-from cluster.api.errors import Forbidden
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.admission.request import AdmissionRequest, Operation
-from cluster.apiserver.lookup import Lookup
-from cluster.apiserver.messages import User
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.errors import Forbidden
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation
+from kubeherd.cluster.apiserver.edge.messages import User
+from kubeherd.cluster.apiserver.read.lookup import Lookup
 
 NODE_USER_PREFIX = "system:node:"
 LEASE_NAMESPACE = "kube-node-lease"

@@ -1,10 +1,10 @@
 """GET of an object and of a collection (spec api-machinery, section 2)."""
 
-from cluster.api import errors
-from cluster.apiserver import listing
-from cluster.apiserver.handlers.services import Call, Services
-from cluster.apiserver.messages import ApiResponse
-from cluster.apiserver.responses import list_response, object_response
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse
+from kubeherd.cluster.apiserver.edge.responses import list_response, object_response
+from kubeherd.cluster.apiserver.handlers.services import Call, Services
+from kubeherd.cluster.apiserver.read import listing
 
 _WAIT_FOR_REVISION_S = 3.0
 _WAIT_STEP_S = 0.05

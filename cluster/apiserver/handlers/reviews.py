@@ -5,12 +5,12 @@ Source: spec api-machinery, section 20.
 
 from collections.abc import Awaitable, Callable
 
-from cluster.api import errors
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.authz.authorizer import attributes_from_spec
-from cluster.apiserver.handlers.services import Call
-from cluster.apiserver.messages import ApiResponse, User
-from cluster.apiserver.responses import tree_response
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.access.authz.authorizer import attributes_from_spec
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse, User
+from kubeherd.cluster.apiserver.edge.responses import tree_response
+from kubeherd.cluster.apiserver.handlers.services import Call
 
 
 def _review(call: Call) -> JsonObject:

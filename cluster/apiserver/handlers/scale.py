@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
-from cluster.api import codecs, errors, patches
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.handlers.services import Call
-from cluster.apiserver.messages import ApiResponse
-from cluster.apiserver.responses import tree_response
+from kubeherd.cluster.api import errors, patches
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.serializer import codecs
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse
+from kubeherd.cluster.apiserver.edge.responses import tree_response
+from kubeherd.cluster.apiserver.handlers.services import Call
 
 _MERGE_TYPES = ("application/merge-patch+json", "application/strategic-merge-patch+json")
 

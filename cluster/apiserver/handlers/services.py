@@ -3,19 +3,20 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.api import codecs, decoding, defaults, errors
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.authz import Authorizer
-from cluster.apiserver.context import FieldValidation, RequestContext, write_context
-from cluster.apiserver.messages import ApiRequest
-from cluster.apiserver.negotiation import Negotiated, negotiate
-from cluster.apiserver.registry import Registry
-from cluster.apiserver.routing import Route
-from cluster.apiserver.served import ServedKind
-from cluster.apiserver.tracking import is_component
-from cluster.runtime.clock import Clock
-from cluster.runtime.rng import Rng
-from cluster.store.store import Store
+from kubeherd.cluster.api import defaults, errors
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.serializer import codecs, decoding
+from kubeherd.cluster.apiserver.access.authz import Authorizer
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest
+from kubeherd.cluster.apiserver.edge.negotiation import Negotiated, negotiate
+from kubeherd.cluster.apiserver.edge.routing import Route
+from kubeherd.cluster.apiserver.served import ServedKind
+from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext, write_context
+from kubeherd.cluster.apiserver.write.registry import Registry
+from kubeherd.cluster.apiserver.write.tracking import is_component
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.store import Store
 
 _OPTIONS_KIND = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 
