@@ -1,4 +1,4 @@
-"""`python -m agents`: one or many fake nodes in one process (ARCHITECTURE.md, command lines)."""
+"""``python -m kubeherd.agents``: one or many fake nodes in one process (ARCHITECTURE.md)."""
 
 import asyncio
 import sys
@@ -6,26 +6,26 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import cluster.runtime.descriptors
-import cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+import kubeherd.cluster.runtime.descriptors
+import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
 import click
 
-from agents.addresses import MAX_PODS
-from agents.fleet import Fleet
-from agents.node import NodeConfig
-from agents.podlog import PodLog
-from cluster.api.objects import Taint
-from cluster.client.batching import BatchingTransport
-from cluster.client.client import ApiClient
-from cluster.client.http import MAX_CONNECTIONS, HttpTransport
-from cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
-from cluster.client.transport import Transport
-from cluster.runtime import process
-from cluster.runtime.clock import LoopClock
-from cluster.runtime.process import Lifecycle, ProcessError
-from cluster.runtime.rng import Rng
+from kubeherd.agents.faking.podlog import PodLog
+from kubeherd.agents.fleet import Fleet
+from kubeherd.agents.node.addresses import MAX_PODS
+from kubeherd.agents.node.nodestatus import NodeConfig
+from kubeherd.cluster.api.objects import Taint
+from kubeherd.cluster.client.batching import BatchingTransport
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.http import MAX_CONNECTIONS, HttpTransport
+from kubeherd.cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
+from kubeherd.cluster.client.transport import Transport
+from kubeherd.cluster.runtime import process
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
+from kubeherd.cluster.runtime.rng import Rng
 
 NODE_CONNECTIONS = 4
 """Per node identity: two for its watches, two for what it writes. TLS handshakes are what a
@@ -195,4 +195,4 @@ async def until_stopped(fleet: Fleet, stop: asyncio.Event, on_ready: Callable[[]
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m agents")
+    main(prog_name="python -m kubeherd.agents")

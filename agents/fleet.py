@@ -13,23 +13,24 @@ from typing import Final
 import msgspec
 import structlog
 
-from agents import heartbeat, node
-from agents.heartbeat import StatusReporter
-from agents.kubelet import Kubelet
-from agents.lease import LeaseKeeper
-from agents.node import NodeConfig, NodeIdentity
-from agents.podlog import PodLog
-from agents.registration import Registered, Registrar
-from agents.timers import Timers
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import NODES, PODS
-from cluster.api.objects import Node, Pod
-from cluster.api.timestamps import format_time
-from cluster.client.client import ApiClient
-from cluster.client.events import EventRecorder, ObjectReference
-from cluster.client.reflector import Reflector
-from cluster.runtime.clock import Clock
-from cluster.runtime.rng import Rng
+from kubeherd.agents.faking.podlog import PodLog
+from kubeherd.agents.kubelet.kubelet import Kubelet
+from kubeherd.agents.kubelet.timers import Timers
+from kubeherd.agents.node import heartbeat
+from kubeherd.agents.node import nodestatus as node
+from kubeherd.agents.node.heartbeat import StatusReporter
+from kubeherd.agents.node.lease import LeaseKeeper
+from kubeherd.agents.node.nodestatus import NodeConfig, NodeIdentity
+from kubeherd.agents.node.registration import Registered, Registrar
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import NODES, PODS
+from kubeherd.cluster.api.objects import Node, Pod
+from kubeherd.cluster.api.timestamps import format_time
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.events import EventRecorder, ObjectReference
+from kubeherd.cluster.client.reflector import Reflector
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
 
 MAX_WRITES: Final = 32
 MAX_STARTING: Final = 32

@@ -1,4 +1,4 @@
-"""`python -m agents.spawner --control-fd N`: forks agent processes from one warm parent.
+"""`python -m kubeherd.agents.spawner --control-fd N`: forks agent processes from one warm parent.
 
 Imports cost half a second and tens of megabytes per process; forked children share both. The
 protocol over the inherited socket is JSON lines: in comes `{"id", "argv", "log", "env"}`, out go
@@ -22,19 +22,19 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NoReturn
 
-import cluster.runtime.descriptors
-import cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+import kubeherd.cluster.runtime.descriptors
+import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
 import click
 import msgspec
 import orjson
 
-from agents.__main__ import main as run_agent
-from cluster.api.jsontypes import JsonValue
-from cluster.api.objects import Node, PartialObject, Pod
-from cluster.client.wire import decoder_for
-from cluster.runtime.handshake import READY_FD_VARIABLE
+from kubeherd.agents.__main__ import main as run_agent
+from kubeherd.cluster.api.jsontypes import JsonValue
+from kubeherd.cluster.api.objects import Node, PartialObject, Pod
+from kubeherd.cluster.client.wire import decoder_for
+from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE
 
 _RECEIVE_BYTES: Final = 65_536
 _COMM_LENGTH: Final = 15
@@ -180,7 +180,9 @@ def _become_agent(request: Request, log_fd: int, ready_fd: int) -> NoReturn:
     code = 1
     try:
         _leave_parent_behind(request, log_fd, ready_fd)
-        run_agent.main(args=request.argv, prog_name="python -m agents", standalone_mode=True)
+        run_agent.main(
+            args=request.argv, prog_name="python -m kubeherd.agents", standalone_mode=True
+        )
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
@@ -243,4 +245,4 @@ def main(control_fd: int) -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m agents.spawner")
+    main(prog_name="python -m kubeherd.agents.spawner")

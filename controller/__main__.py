@@ -1,4 +1,4 @@
-"""`python -m controller`: the controller manager as a process.
+"""`python -m kubeherd.controller`: the controller manager as a process.
 
 Exit code 0 after an ordered stop (SIGTERM, SIGINT), 1 with one clear line if it cannot start.
 """
@@ -6,25 +6,25 @@ Exit code 0 after an ordered stop (SIGTERM, SIGINT), 1 with one clear line if it
 import argparse
 import sys
 
-import cluster.runtime.descriptors
-import cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+import kubeherd.cluster.runtime.descriptors
+import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
-from cluster.client.batching import BatchingTransport
-from cluster.client.client import ApiClient
-from cluster.client.http import from_kubeconfig
-from cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
-from cluster.client.transport import Transport
-from cluster.runtime import process
-from cluster.runtime.clock import LoopClock
-from cluster.runtime.rng import Rng
-from controller import identity, registry
-from controller.leader import LeaderElector
-from controller.manager import Manager
+from kubeherd.cluster.client.batching import BatchingTransport
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
+from kubeherd.cluster.client.transport import Transport
+from kubeherd.cluster.runtime import process
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.controller import identity, registry
+from kubeherd.controller.leader import LeaderElector
+from kubeherd.controller.manager import Manager
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m controller", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m kubeherd.controller", description=__doc__)
     parser.add_argument("--kubeconfig", required=True, metavar="FILE")
     parser.add_argument("--speed", type=float, default=1.0, help="nominal seconds per real second")
     parser.add_argument("--seed", type=int, default=None, help="seed of jitter and back-off")

@@ -6,10 +6,10 @@ group counts in its preferred version only: the same object in two versions woul
 
 from collections.abc import Mapping
 
-from cluster.api.errors import ApiError
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import EVENTS, EVENTS_V1, Resource, find
-from cluster.client.client import ApiClient
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import EVENTS, EVENTS_V1, Resource, find
+from kubeherd.cluster.client.client import ApiClient
 
 NEEDED_VERBS = frozenset({"delete", "list", "watch"})
 IGNORED = frozenset({EVENTS.group_resource, EVENTS_V1.group_resource})

@@ -9,12 +9,12 @@ from typing import Any, TypeVar, cast
 
 import structlog
 
-from cluster.api.kinds import LEASES, Resource
-from cluster.client.cache import HasMetadata
-from cluster.client.client import ApiClient
-from cluster.client.reflector import Reflector
-from cluster.runtime.clock import Clock
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.api.kinds import LEASES, Resource
+from kubeherd.cluster.client.cache import HasMetadata
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.reflector import Reflector
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
 
 T = TypeVar("T", bound=HasMetadata)
 

@@ -13,15 +13,15 @@ from enum import Enum, auto
 import msgspec
 import structlog
 
-from cluster.api.errors import AlreadyExists, ApiError, Conflict, NotFound
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import LEASES
-from cluster.api.objects import Lease
-from cluster.api.timestamps import format_micro_time
-from cluster.client.client import ApiClient
-from cluster.client.transport import TransportError
-from cluster.runtime.clock import Clock
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.api.errors import AlreadyExists, ApiError, Conflict, NotFound
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import LEASES
+from kubeherd.cluster.api.objects import Lease
+from kubeherd.cluster.api.timestamps import format_micro_time
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
 
 LEASE_NAMESPACE = "kube-system"
 LEASE_NAME = "kube-controller-manager"

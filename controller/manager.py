@@ -17,15 +17,15 @@ from typing import Any, Protocol
 
 import structlog
 
-from cluster.api.errors import ApiError
-from cluster.client.client import ApiClient
-from cluster.client.events import EventApi, EventRecorder
-from cluster.client.transport import TransportError
-from cluster.runtime.cancellation import raise_if_cancelled
-from cluster.runtime.clock import Clock
-from cluster.runtime.rng import Rng
-from controller.informers import Informers
-from controller.leader import LeaderElector
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.events import EventApi, EventRecorder
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.runtime.cancellation import raise_if_cancelled
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.controller.informers import Informers
+from kubeherd.controller.leader import LeaderElector
 
 RESTART_BACKOFF_S = 1.0
 RESTART_BACKOFF_CAP_S = 60.0

@@ -1,7 +1,7 @@
 """Object references for the events of controllers (spec api-machinery, 19)."""
 
-from cluster.api.objects import Node, ObjectMeta, Pod
-from cluster.client.events import ObjectReference
+from kubeherd.cluster.api.objects import Node, ObjectMeta, Pod
+from kubeherd.cluster.client.events import ObjectReference
 
 
 def reference(api_version: str, kind: str, meta: ObjectMeta) -> ObjectReference:

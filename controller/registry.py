@@ -7,21 +7,21 @@ attribute is called with `controller.manager.Context` and returns a `controller.
 from collections.abc import Mapping
 from importlib import import_module
 
-from controller.manager import Context, Controller, Factory
+from kubeherd.controller.manager import Context, Controller, Factory
+
+_PACKAGE = "kubeherd.controller"
 
 CONTROLLERS: Mapping[str, str] = {
-    "daemonset-controller": "controller.daemonset.controller:DaemonSetController",
-    "scheduler": "controller.scheduler.controller:Scheduler",
-    "node-lifecycle-controller": "controller.nodes.controller:NodeLifecycleController",
-    "taint-eviction-controller": "controller.tainteviction.controller:TaintEvictionController",
-    "pod-garbage-collector-controller": "controller.podgc.controller:PodGarbageCollector",
-    "garbage-collector-controller": "controller.garbage.controller:GarbageCollector",
-    "namespace-controller": "controller.namespace.controller:NamespaceController",
-    "serviceaccount-controller": "controller.serviceaccount.controller:ServiceAccountController",
-    "root-ca-certificate-publisher-controller": (
-        "controller.serviceaccount.rootca:RootCAPublisher"
-    ),
-    "disruption-controller": "controller.disruption.controller:DisruptionController",
+    "daemonset-controller": "daemonset.controller:DaemonSetController",
+    "scheduler": "scheduler.controller:Scheduler",
+    "node-lifecycle-controller": "nodes.controller:NodeLifecycleController",
+    "taint-eviction-controller": "tainteviction.controller:TaintEvictionController",
+    "pod-garbage-collector-controller": "podgc.controller:PodGarbageCollector",
+    "garbage-collector-controller": "garbage.controller:GarbageCollector",
+    "namespace-controller": "namespace.controller:NamespaceController",
+    "serviceaccount-controller": "serviceaccount.controller:ServiceAccountController",
+    "root-ca-certificate-publisher-controller": ("serviceaccount.rootca:RootCAPublisher"),
+    "disruption-controller": "disruption.controller:DisruptionController",
 }
 
 
@@ -51,7 +51,7 @@ def _factory(path: str) -> Factory:
     module, _, attribute = path.partition(":")
 
     def make(context: Context) -> Controller:
-        controller: Controller = getattr(import_module(module), attribute)(context)
+        controller: Controller = getattr(import_module(f"{_PACKAGE}.{module}"), attribute)(context)
         return controller
 
     return make

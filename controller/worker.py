@@ -12,10 +12,10 @@ from typing import TypeVar
 
 import structlog
 
-from cluster.api.errors import ApiError
-from cluster.client.transport import TransportError
-from cluster.client.workqueue import WorkQueue
-from cluster.runtime.cancellation import raise_if_cancelled
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.client.workqueue import WorkQueue
+from kubeherd.cluster.runtime.cancellation import raise_if_cancelled
 
 K = TypeVar("K", bound=Hashable)
 Reconcile = Callable[[K], Awaitable[float | None]]

@@ -21,8 +21,8 @@ import kubernetes_asyncio.client
 import kubernetes_asyncio.config
 from kubernetes_asyncio.client import ApiException, AppsV1Api, CoreV1Api
 
-from cluster.launcher.handle import ClusterHandle
-from cluster.launcher.lifecycle import new_settings
+from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher.lifecycle import new_settings
 
 WANTED = {"report": "yes"}
 DAEMONSET = {

@@ -15,9 +15,9 @@ import pytest
 from kubernetes_asyncio.client import ApiClient, AppsV1Api, Configuration, CoreV1Api
 from kubernetes_asyncio.config import load_kube_config
 
-from cluster.launcher.handle import ClusterHandle
-from cluster.launcher.lifecycle import new_settings
-from cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher.lifecycle import new_settings
+from kubeherd.cluster.launcher.plan import Role
 
 DAEMONSET = {
     "metadata": {"name": "web"},

@@ -8,9 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from cluster.launcher.control import Op
-from cluster.launcher.handle import ClusterHandle
-from cluster.launcher.lifecycle import new_settings
+from kubeherd.cluster.launcher.control import Op
+from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher.lifecycle import new_settings
 
 SPEED = 20.0
 

@@ -13,8 +13,8 @@ from kubernetes_asyncio.client import ApiClient, AppsV1Api, Configuration
 from kubernetes_asyncio.config import load_kube_config
 from kubernetes_asyncio.watch import Watch
 
-from cluster.launcher.handle import ClusterHandle
-from cluster.launcher.lifecycle import new_settings
+from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher.lifecycle import new_settings
 
 NODES = 4
 

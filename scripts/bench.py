@@ -22,13 +22,13 @@ from pathlib import Path
 
 import click
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import DAEMONSETS
-from cluster.launcher import lifecycle
-from cluster.launcher.handle import ClusterHandle
-from cluster.launcher.plan import Role
-from cluster.launcher.state import ClusterState
-from cluster.runtime import logging
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import DAEMONSETS
+from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.state import ClusterState
+from kubeherd.cluster.runtime import logging
 
 CONTROL_PLANE = (Role.APISERVER, Role.CONTROLLER_MANAGER)
 ALL = tuple(Role)

@@ -16,10 +16,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "suppo
 
 from daemonset_world import World, daemonset, node, now
 
-from cluster.api.objects import Node
-from controller.daemonset.model import Observed
-from controller.daemonset.plan import plan
-from controller.daemonset.template import Template
+from kubeherd.cluster.api.objects import Node
+from kubeherd.controller.daemonset.model import Observed
+from kubeherd.controller.daemonset.plan import plan
+from kubeherd.controller.daemonset.template import Template
 
 
 def _settled(count: int) -> World:

@@ -17,17 +17,17 @@ from pathlib import Path
 
 import click
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS
-from cluster.api.objects import ControllerRevision, DaemonSet, Pod
-from cluster.launcher import lifecycle
-from cluster.launcher.control import Op
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.handle import ClusterHandle
-from cluster.launcher.plan import Phase, Role
-from cluster.launcher.view import ClusterView
-from cluster.runtime import logging
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS
+from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Pod
+from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.control import Op
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher.plan import Phase, Role
+from kubeherd.cluster.launcher.view import ClusterView
+from kubeherd.cluster.runtime import logging
+from kubeherd.cluster.runtime.rng import Rng
 
 NAME, NAMESPACE = "herd", "default"
 HASH_LABEL = "controller-revision-hash"

@@ -18,17 +18,17 @@ from rich.progress import BarColumn, Progress
 from rich.rule import Rule
 from rich.table import Table
 
-from cluster.api.errors import ApiError
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, NODES
-from cluster.api.objects import ControllerRevision, Pod
-from cluster.client.transport import TransportError
-from cluster.launcher import lifecycle, osproc
-from cluster.launcher.control import Op
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.handle import ClusterHandle
-from cluster.launcher.view import ClusterView
-from cluster.runtime import logging
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, NODES
+from kubeherd.cluster.api.objects import ControllerRevision, Pod
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.launcher import lifecycle, osproc
+from kubeherd.cluster.launcher.control import Op
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher.view import ClusterView
+from kubeherd.cluster.runtime import logging
 
 MANIFEST = Path(__file__).parents[1] / "examples" / "fluentd-daemonset.yaml"
 NAME, NAMESPACE = "fluentd-elasticsearch", "kube-system"

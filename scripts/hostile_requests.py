@@ -23,7 +23,7 @@ from hostile.checker import Report, Run, wrong_answer
 from hostile.requests import Hostile, Stream
 from hostile.targets import Target, in_process, over_tls
 
-from cluster.runtime import logging
+from kubeherd.cluster.runtime import logging
 
 _SEEDS = 2**32
 

@@ -32,10 +32,10 @@ from kill_clients import RESOURCES, Recorder, Watcher, Writer, listing
 from kill_history import History, problems
 from kill_server import Server
 
-from cluster.client.http import HttpTransport, from_kubeconfig
-from cluster.launcher.pki import ClusterPki
-from cluster.launcher.rundir import RunDir
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig
+from kubeherd.cluster.launcher.pki import ClusterPki
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.runtime.rng import Rng
 
 CATCH_UP_S = 30.0
 CHECKPOINT_S = 1.5

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 
 from kill_history import Change, Event, History, Key, Listing, Outcome, State, Watch, Write
 
-from cluster.api import batch
-from cluster.api.batch import BatchedRequest
-from cluster.api.errors import ApiError
-from cluster.api.jsontypes import JsonObject
-from cluster.client.http import HttpTransport
-from cluster.client.transport import JSON, MSGPACK, TransportError, TransportResponse
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.api import batch
+from kubeherd.cluster.api.batch import BatchedRequest
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.client.http import HttpTransport
+from kubeherd.cluster.client.transport import JSON, MSGPACK, TransportError, TransportResponse
+from kubeherd.cluster.runtime.rng import Rng
 
 RESOURCES = {"configmaps": "/api/v1/namespaces/default/configmaps", "nodes": "/api/v1/nodes"}
 MERGE = "application/merge-patch+json"

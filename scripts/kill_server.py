@@ -1,7 +1,7 @@
 """An API server that is killed often: each life is a fork of a process that has imported it.
 
 Loading the code takes ten times as long as opening the store, and touches no file of the cluster;
-so it is done once. Everything else is as in ``python -m cluster.apiserver``: the same arguments,
+so it is done once. Everything else is as in ``python -m kubeherd.cluster.apiserver``: the same arguments,
 the readiness handshake, the same store.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
+from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
 
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 30.0
@@ -24,7 +24,7 @@ END_TIMEOUT_S = 30.0
 def zygote() -> int:
     """Fork an API server for each line of arguments on stdin; its pid, and its readiness line, go
     to stdout. The kernel buries the children: their parent learns nothing of their end."""
-    from cluster.apiserver.__main__ import main  # noqa: PLC0415 - only the parent of servers
+    from kubeherd.cluster.apiserver.__main__ import main  # noqa: PLC0415 - only the parent of servers
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while line := sys.stdin.buffer.readline():

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from cluster.api.errors import RequestEntityTooLarge
-from cluster.api.jsontypes import JsonValue
+from kubeherd.cluster.api.errors import RequestEntityTooLarge
+from kubeherd.cluster.api.jsontypes import JsonValue
 
 MAX_VALUES: Final = 100_000
 """How many values a body may have. The largest known manifests (definitions of custom resources of

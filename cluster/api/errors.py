@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cluster.api.goformat import cut
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import Resource
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.validation.goformat import cut
 
 RETRY_AFTER_S = 1
 """How soon to come back after a write that the store could not take."""

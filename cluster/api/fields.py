@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from cluster.api.errors import BadRequest
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import Resource
+from kubeherd.cluster.api.errors import BadRequest
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
 
 
 @dataclass(frozen=True, slots=True)

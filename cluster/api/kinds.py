@@ -99,7 +99,9 @@ def _resource(entry: dict[str, Any]) -> Resource:
 
 ALL: tuple[Resource, ...] = tuple(
     _resource(entry)
-    for entry in json.loads(files("cluster.api").joinpath("kinds.json").read_bytes())["resources"]
+    for entry in json.loads(files("kubeherd.cluster.api").joinpath("kinds.json").read_bytes())[
+        "resources"
+    ]
 )
 _BY_PLURAL = {(r.group, r.version, r.plural): r for r in ALL}
 _BY_KIND = {(r.api_version, r.kind): r for r in ALL}

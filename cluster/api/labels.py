@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NoReturn
 
-from cluster.api.errors import BadRequest
-from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import LabelSelector
+from kubeherd.cluster.api.errors import BadRequest
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import LabelSelector
 
 
 class Operator(Enum):

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable
 from functools import wraps
 
-from cluster.api.kinds import Resource
-from cluster.api.memo import remembered
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.memo import remembered
 
 GENERATED_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5

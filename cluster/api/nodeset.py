@@ -7,7 +7,7 @@ A colon is in no node name. Invariant: `parse(encode(names))` has exactly these 
 import re
 from collections.abc import Iterable
 
-from cluster.api.memo import remembered
+from kubeherd.cluster.api.memo import remembered
 
 _NUMBERED = re.compile(r"(.*?)(0|[1-9][0-9]{0,8})")
 """A name that a prefix and a number without leading zeros give back."""

@@ -8,7 +8,7 @@ data of a ControllerRevision, a pod's affinity) it is kept as a `JsonObject`.
 
 import msgspec
 
-from cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.jsontypes import JsonObject
 
 
 class Wire(msgspec.Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
 
-from cluster.api.memo import remembered
+from kubeherd.cluster.api.memo import remembered
 
 NANO = 10**9
 _MILLI_NANOS = 10**6

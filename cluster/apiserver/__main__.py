@@ -1,4 +1,4 @@
-"""``python -m cluster.apiserver``: one API server process over the store in a run directory."""
+"""``python -m kubeherd.cluster.apiserver``: one API server over the store in a run directory."""
 
 import argparse
 import asyncio
@@ -6,23 +6,23 @@ import gc
 import sys
 from pathlib import Path
 
-import cluster.runtime.descriptors
-import cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+import kubeherd.cluster.runtime.descriptors
+import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
-from cluster.api.errors import ApiError
-from cluster.apiserver.heavywork import SWITCH_INTERVAL_S
-from cluster.apiserver.http import HttpServer
-from cluster.apiserver.listener import connection_limit
-from cluster.apiserver.server import ApiServer, attrs_of
-from cluster.apiserver.tls import tls_context
-from cluster.runtime import process
-from cluster.runtime.clock import Clock, LoopClock
-from cluster.runtime.process import Lifecycle, ProcessError
-from cluster.runtime.rng import Rng
-from cluster.store.engine import Engine, MemoryEngine, StoreError
-from cluster.store.sqlite import SqliteEngine
-from cluster.store.store import Store, running
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.apiserver.edge.heavywork import SWITCH_INTERVAL_S
+from kubeherd.cluster.apiserver.edge.http import HttpServer
+from kubeherd.cluster.apiserver.edge.listener import connection_limit
+from kubeherd.cluster.apiserver.edge.tls import tls_context
+from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
+from kubeherd.cluster.runtime import process
+from kubeherd.cluster.runtime.clock import Clock, LoopClock
+from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.engine import Engine, MemoryEngine, StoreError
+from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.store import Store, running
 
 _HOST = "127.0.0.1"
 _GC_THRESHOLDS = (20_000, 20, 20)
@@ -32,7 +32,9 @@ interpreter's thresholds a seventh of a write was spent on looking at what lives
 
 def arguments(argv: list[str]) -> argparse.Namespace:
     """Parse the command line; exits with 2 where it is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m cluster.apiserver", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m kubeherd.cluster.apiserver", description=__doc__
+    )
     parser.add_argument("--dir", type=Path, required=True, help="the cluster's run directory")
     parser.add_argument("--port", type=int, default=6443, help="0 picks a free one")
     parser.add_argument("--store", choices=("sqlite", "memory"), default="sqlite")

@@ -5,22 +5,22 @@ Source: spec api-machinery, sections 8 and 20; scheduler, section 6. Created whe
 overwritten, so that a person's changes survive a restart.
 """
 
-from cluster.api import defaults, kinds
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import Resource
-from cluster.apiserver import served
-from cluster.apiserver.admission.service_addresses import CLUSTER_RANGE, SERVICES
-from cluster.apiserver.authn import SERVER
-from cluster.apiserver.authz import policy
-from cluster.apiserver.authz.rbac import (
+from kubeherd.cluster.api import defaults, kinds
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.apiserver import served
+from kubeherd.cluster.apiserver.access.authn import SERVER
+from kubeherd.cluster.apiserver.access.authz import policy
+from kubeherd.cluster.apiserver.access.authz.rbac import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     ROLE_BINDINGS,
     ROLES,
 )
-from cluster.apiserver.context import RequestContext
-from cluster.apiserver.registry import Pending, Registry
-from cluster.runtime.clock import Clock
+from kubeherd.cluster.apiserver.admission.service_addresses import CLUSTER_RANGE, SERVICES
+from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.registry import Pending, Registry
+from kubeherd.cluster.runtime.clock import Clock
 
 SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")
 _PRIORITY_CLASSES = {

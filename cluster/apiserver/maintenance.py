@@ -6,13 +6,13 @@ an hour after their last write).
 
 from collections import deque
 
-from cluster.api import errors, kinds
-from cluster.apiserver import bootstrap, served
-from cluster.apiserver.authn import SERVER
-from cluster.apiserver.context import RequestContext
-from cluster.apiserver.deletion import DeleteOptions
-from cluster.apiserver.registry import Registry
-from cluster.runtime.clock import Clock
+from kubeherd.cluster.api import errors, kinds
+from kubeherd.cluster.apiserver import bootstrap, served
+from kubeherd.cluster.apiserver.access.authn import SERVER
+from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.deletion import DeleteOptions
+from kubeherd.cluster.apiserver.write.registry import Registry
+from kubeherd.cluster.runtime.clock import Clock
 
 EVENT_TTL_S = 3600.0
 INTERVAL_S = 60.0

@@ -6,8 +6,8 @@ made only when somebody scrapes.
 
 from collections import Counter
 
-from cluster.apiserver.messages import ApiResponse
-from cluster.store.store import Store
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse
+from kubeherd.cluster.store.store import Store
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

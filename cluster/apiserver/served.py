@@ -6,13 +6,14 @@ fixed bytes around its objects, so that the hot path does no per-kind work.
 
 from dataclasses import dataclass
 
-from cluster.api import kinds, schemas
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import Resource
-from cluster.api.schemas import Definition
-from cluster.apiserver import strategies
-from cluster.apiserver.conversion import Converter, converters, storage_resource
-from cluster.apiserver.strategies import Strategy
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.schemas import definitions as schemas
+from kubeherd.cluster.api.schemas.definitions import Definition
+from kubeherd.cluster.apiserver import strategies
+from kubeherd.cluster.apiserver.read.conversion import Converter, converters, storage_resource
+from kubeherd.cluster.apiserver.strategies import Strategy
 
 _META_ORDER = (
     "name", "generateName", "namespace", "uid", "resourceVersion", "generation",

@@ -13,15 +13,22 @@ from typing import TypeAlias
 import orjson
 import structlog
 
-from cluster.api import errors, fields, kinds
-from cluster.api.batch import PATH as BATCH_PATH
-from cluster.api.errors import ApiError
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver import bootstrap, discovery, impersonation, routing, served, watching
-from cluster.apiserver.authz import Attributes, questions
-from cluster.apiserver.authz.attributes import refusal
-from cluster.apiserver.authz.authorizer import SUPERUSERS
-from cluster.apiserver.handlers import (
+from kubeherd.cluster.api import errors, fields, kinds
+from kubeherd.cluster.api.batch import PATH as BATCH_PATH
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver import bootstrap, served
+from kubeherd.cluster.apiserver.access import impersonation
+from kubeherd.cluster.apiserver.access.authz import Attributes, questions
+from kubeherd.cluster.apiserver.access.authz.attributes import refusal
+from kubeherd.cluster.apiserver.access.authz.authorizer import SUPERUSERS
+from kubeherd.cluster.apiserver.edge import discovery, routing
+from kubeherd.cluster.apiserver.edge.heavywork import HeavyWork
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, WatchResponse
+from kubeherd.cluster.apiserver.edge.negotiation import Media
+from kubeherd.cluster.apiserver.edge.responses import error_response, warning_header
+from kubeherd.cluster.apiserver.edge.routing import Route, UnknownPath
+from kubeherd.cluster.apiserver.handlers import (
     batch,
     binding,
     connect,
@@ -33,20 +40,16 @@ from cluster.apiserver.handlers import (
     scale,
     writes,
 )
-from cluster.apiserver.handlers.health import ENDPOINTS, Health, version
-from cluster.apiserver.handlers.services import Call, Services, call
-from cluster.apiserver.heavywork import HeavyWork
-from cluster.apiserver.maintenance import Maintenance
-from cluster.apiserver.messages import ApiRequest, ApiResponse, WatchResponse
-from cluster.apiserver.metrics import Metrics
-from cluster.apiserver.negotiation import Media
-from cluster.apiserver.registry import Registry
-from cluster.apiserver.responses import error_response, warning_header
-from cluster.apiserver.routing import Route, UnknownPath
-from cluster.runtime.clock import Clock
-from cluster.runtime.rng import Rng
-from cluster.store.state import Attrs
-from cluster.store.store import Store
+from kubeherd.cluster.apiserver.handlers.health import ENDPOINTS, Health, version
+from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
+from kubeherd.cluster.apiserver.maintenance import Maintenance
+from kubeherd.cluster.apiserver.metrics import Metrics
+from kubeherd.cluster.apiserver.read import watching
+from kubeherd.cluster.apiserver.write.registry import Registry
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.state import Attrs
+from kubeherd.cluster.store.store import Store
 
 Response: TypeAlias = ApiResponse | WatchResponse
 _Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
@@ -212,7 +215,7 @@ class ApiServer:
             return _paths()
         accept = request.headers.get("accept", "")
         if first == "openapi":
-            from cluster.apiserver import openapi  # noqa: PLC0415 - large, and seldom asked for
+            from kubeherd.cluster.apiserver.edge import openapi  # noqa: PLC0415 - large, and seldom asked for
 
             found = openapi.document(path, request.query, accept)
         else:

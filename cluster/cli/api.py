@@ -4,19 +4,19 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
 
-from cluster.api import nodeutil
-from cluster.api.errors import ApiError, NotFound
-from cluster.api.kinds import NODES
-from cluster.api.objects import Node
-from cluster.cli.eventloop import run
-from cluster.client.client import ApiClient
-from cluster.client.http import from_kubeconfig
-from cluster.client.transport import TransportError
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.view import ClusterView
-from cluster.runtime import logging
-from cluster.runtime.clock import LoopClock
+from kubeherd.cluster.api.errors import ApiError, NotFound
+from kubeherd.cluster.api.helpers import nodeutil
+from kubeherd.cluster.api.kinds import NODES
+from kubeherd.cluster.api.objects import Node
+from kubeherd.cluster.cli.eventloop import run
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.view import ClusterView
+from kubeherd.cluster.runtime import logging
+from kubeherd.cluster.runtime.clock import LoopClock
 
 STATUS_TIMEOUT_S = 3.0
 DELETE_TIMEOUT_S = 10.0

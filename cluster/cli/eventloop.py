@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from cluster.cli.interrupts import deferred
+from kubeherd.cluster.cli.interrupts import deferred
 
 T = TypeVar("T")
 

@@ -8,14 +8,14 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from cluster.cli.interrupts import Interrupts, deferred
-from cluster.cli.options import directory_option, timeout_option
-from cluster.cli.output import Steps, interrupted, out, say, steps, warn
-from cluster.launcher import lifecycle, osproc
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.plan import Role
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.settings import (
+from kubeherd.cluster.cli.interrupts import Interrupts, deferred
+from kubeherd.cluster.cli.options import directory_option, timeout_option
+from kubeherd.cluster.cli.output import Steps, interrupted, out, say, steps, warn
+from kubeherd.cluster.launcher import lifecycle, osproc
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.settings import (
     MAX_NODES,
     MAX_PORT,
     MAX_SEED,
@@ -24,7 +24,7 @@ from cluster.launcher.settings import (
     Settings,
     StoreKind,
 )
-from cluster.launcher.state import ClusterState
+from kubeherd.cluster.launcher.state import ClusterState
 
 _UP_EPILOG = """\b
 Examples:
@@ -235,7 +235,7 @@ class _Start:
                 started=self._has_begun,
             )
             with deferred():
-                from cluster.cli import api  # noqa: PLC0415 - loads while the processes start
+                from kubeherd.cluster.cli import api  # noqa: PLC0415 - loads while the processes start
 
             shown = _UpProgress(progress, settings)
             lifecycle.wait_until_up(self._rundir, self._timeout_s, shown.show)

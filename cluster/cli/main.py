@@ -8,20 +8,20 @@ number of the signal that interrupted it (130 for Ctrl-C); no traceback reaches 
 import os
 from typing import Any
 
-import cluster.runtime.descriptors  # noqa: F401 - before anything is opened
-from cluster.cli import interrupts  # from here on Ctrl-C is quiet: loading takes a while
+import kubeherd.cluster.runtime.descriptors  # noqa: F401 - before anything is opened
+from kubeherd.cluster.cli import interrupts  # from here on Ctrl-C is quiet: loading takes a while
 
 # isort: split
 import click
 
-from cluster.api.errors import ApiError
-from cluster.cli.lifecycle import down, up
-from cluster.cli.logs import logs
-from cluster.cli.nodes import node
-from cluster.cli.output import interrupted
-from cluster.cli.status import status
-from cluster.client.transport import TransportError
-from cluster.launcher.errors import LauncherError
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.cli.lifecycle import down, up
+from kubeherd.cluster.cli.logs import logs
+from kubeherd.cluster.cli.nodes import node
+from kubeherd.cluster.cli.output import interrupted
+from kubeherd.cluster.cli.status import status
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.launcher.errors import LauncherError
 
 _EPILOG = """\b
 Examples:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import click
 
-from cluster.cli.options import directory_option, timeout_option
-from cluster.cli.output import err, steps, warn
-from cluster.launcher import control
-from cluster.launcher.control import Op, Request
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.settings import MAX_NODES
+from kubeherd.cluster.cli.options import directory_option, timeout_option
+from kubeherd.cluster.cli.output import err, steps, warn
+from kubeherd.cluster.launcher import control
+from kubeherd.cluster.launcher.control import Op, Request
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.settings import MAX_NODES
 
 ANSWER_TIMEOUT_S = 90.0
 
@@ -96,7 +96,7 @@ def thaw(rundir: RunDir, name: str) -> None:
 @click.argument("name")
 def rm(rundir: RunDir, name: str) -> None:
     """Stop a node's agent and delete the Node from the cluster."""
-    from cluster.cli import api  # noqa: PLC0415 - slow to import, most commands do without
+    from kubeherd.cluster.cli import api  # noqa: PLC0415 - slow to import, most commands do without
 
     touched = _ask(rundir, Request(op=Op.NODE_REMOVE, nodes=(name,)))
     api.delete_node(rundir, name)
@@ -120,7 +120,7 @@ def _ask(rundir: RunDir, request: Request) -> tuple[str, ...]:
 
 
 def _wait_ready(rundir: RunDir, names: Sequence[str], timeout_s: float) -> None:
-    from cluster.cli import api  # noqa: PLC0415 - slow to import, most commands do without
+    from kubeherd.cluster.cli import api  # noqa: PLC0415 - slow to import, most commands do without
 
     api.wait_for_nodes(rundir, names, timeout_s, lambda _ready: None)
 

@@ -5,13 +5,13 @@ import json
 import click
 from rich.table import Table
 
-from cluster.api.jsontypes import JsonObject
-from cluster.cli.options import directory_option
-from cluster.cli.output import out
-from cluster.launcher import lifecycle, osproc
-from cluster.launcher.plan import Phase, Role, processes
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.state import ClusterState, ProcessState
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.cli.options import directory_option
+from kubeherd.cluster.cli.output import out
+from kubeherd.cluster.launcher import lifecycle, osproc
+from kubeherd.cluster.launcher.plan import Phase, Role, processes
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.state import ClusterState, ProcessState
 
 
 @click.command(
@@ -47,7 +47,7 @@ def read_status(rundir: RunDir) -> JsonObject:
     pids = {entry["name"]: entry["pid"] for entry in entries}
     readiness: dict[str, bool] = {}
     if pids[Role.APISERVER] is not None:
-        from cluster.cli import api  # noqa: PLC0415 - slow to import, needed only here
+        from kubeherd.cluster.cli import api  # noqa: PLC0415 - slow to import, needed only here
 
         readiness = api.node_readiness(rundir)
     ours = {node.name: pids[node.agent] for node in settings.nodes}

@@ -1,6 +1,6 @@
 """Back-off between attempts: exponential, capped, jittered."""
 
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.rng import Rng
 
 
 class Backoff:

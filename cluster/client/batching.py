@@ -18,9 +18,9 @@ from enum import Enum, auto
 
 import msgspec
 
-from cluster.api import batch
-from cluster.api.batch import BatchedRequest
-from cluster.client.transport import (
+from kubeherd.cluster.api import batch
+from kubeherd.cluster.api.batch import BatchedRequest
+from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
     MSGPACK,
     Transport,

@@ -6,7 +6,7 @@ Invariant: an index always agrees with the objects, for it changes in the same c
 from collections.abc import Callable, Iterable, Iterator, Mapping, ValuesView
 from typing import Generic, Protocol, TypeVar
 
-from cluster.api.objects import ObjectMeta
+from kubeherd.cluster.api.objects import ObjectMeta
 
 
 class HasMetadata(Protocol):

@@ -15,10 +15,10 @@ from typing import Generic, TypeVar, cast
 import msgspec
 import structlog
 
-from cluster.api.errors import InternalError, UnsupportedMediaType
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import PODS, Resource
-from cluster.client.transport import (
+from kubeherd.cluster.api.errors import InternalError, UnsupportedMediaType
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import PODS, Resource
+from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
     JSON,
     MSGPACK,
@@ -27,8 +27,8 @@ from cluster.client.transport import (
     TransportResponse,
     error_of,
 )
-from cluster.client.wire import Page, decode_page, decoder_for
-from cluster.runtime.clock import Clock
+from kubeherd.cluster.client.wire import Page, decode_page, decoder_for
+from kubeherd.cluster.runtime.clock import Clock
 
 T = TypeVar("T")
 

@@ -15,16 +15,16 @@ from enum import Enum, auto
 import msgspec
 import structlog
 
-from cluster.api.errors import AlreadyExists, ApiError, NotFound
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import EVENTS, EVENTS_V1, Resource
-from cluster.api.timestamps import format_micro_time, format_time
-from cluster.client.backoff import Backoff
-from cluster.client.client import ApiClient
-from cluster.client.correlate import Combiner, Lru, SpamFilter
-from cluster.client.transport import TransportError
-from cluster.runtime.clock import Clock
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.api.errors import AlreadyExists, ApiError, NotFound
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import EVENTS, EVENTS_V1, Resource
+from kubeherd.cluster.api.timestamps import format_micro_time, format_time
+from kubeherd.cluster.client.backoff import Backoff
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.correlate import Combiner, Lru, SpamFilter
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
 
 QUEUE_LIMIT = 20_000
 """Room for the burst of a DaemonSet on 5,000 nodes, several times over; about 10 MB when full."""

@@ -16,8 +16,8 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from yarl import URL
 
-from cluster.client.kubeconfig import ClusterAccess, load_kubeconfig
-from cluster.client.transport import (
+from kubeherd.cluster.client.kubeconfig import ClusterAccess, load_kubeconfig
+from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
     TransportError,
     TransportResponse,

@@ -15,15 +15,15 @@ from typing import Generic, TypeVar
 import msgspec
 import structlog
 
-from cluster.api import nodeset
-from cluster.api.errors import ApiError, Expired, from_status
-from cluster.api.kinds import Resource
-from cluster.api.objects import PartialObject, Pod
-from cluster.client.backoff import Backoff
-from cluster.client.cache import Cache, HasMetadata, key_of
-from cluster.client.client import ApiClient, is_msgpack, selectors
-from cluster.client.transport import JSON, TransportError
-from cluster.client.wire import (
+from kubeherd.cluster.api import nodeset
+from kubeherd.cluster.api.errors import ApiError, Expired, from_status
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.objects import PartialObject, Pod
+from kubeherd.cluster.client.backoff import Backoff
+from kubeherd.cluster.client.cache import Cache, HasMetadata, key_of
+from kubeherd.cluster.client.client import ApiClient, is_msgpack, selectors
+from kubeherd.cluster.client.transport import JSON, TransportError
+from kubeherd.cluster.client.wire import (
     BOOKMARK,
     DELETED,
     ERROR,
@@ -33,8 +33,8 @@ from cluster.client.wire import (
     decode_poll,
     decoder_for,
 )
-from cluster.runtime.clock import Clock
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
 
 T = TypeVar("T", bound=HasMetadata)
 Handler = Callable[[T | None, T | None], None]

@@ -11,8 +11,8 @@ from typing import Protocol
 import msgspec
 import orjson
 
-from cluster.api.errors import ApiError, from_status
-from cluster.api.jsontypes import JsonValue
+from kubeherd.cluster.api.errors import ApiError, from_status
+from kubeherd.cluster.api.jsontypes import JsonValue
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"

@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import ListMeta, PartialObject
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import ListMeta, PartialObject
 
 T = TypeVar("T")
 

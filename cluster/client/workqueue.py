@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from cluster.runtime.clock import Clock
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
 
 K = TypeVar("K", bound=Hashable)
 

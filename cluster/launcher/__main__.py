@@ -1,4 +1,4 @@
-"""`python -m cluster.launcher --dir DIR`: the supervisor process of one cluster.
+"""`python -m kubeherd.cluster.launcher --dir DIR`: the supervisor process of one cluster.
 
 Started by `kubeherd up`, which wrote cluster.json before and hands over the lock of the run
 directory. Holds the lock for as long as it lives, announces itself through the readiness handshake
@@ -11,21 +11,21 @@ import os
 import sys
 from pathlib import Path
 
-import cluster.runtime.descriptors
-import cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+import kubeherd.cluster.runtime.descriptors
+import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
-from cluster.launcher import osproc
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.orphans import stop_orphans
-from cluster.launcher.osproc import ProcessId
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.starters import ProcessStarter
-from cluster.launcher.supervisor import Supervisor
-from cluster.runtime import process
-from cluster.runtime.clock import LoopClock
-from cluster.runtime.process import Lifecycle, ProcessError
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.launcher import osproc
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.orphans import stop_orphans
+from kubeherd.cluster.launcher.osproc import ProcessId
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.starters import ProcessStarter
+from kubeherd.cluster.launcher.supervisor import Supervisor
+from kubeherd.cluster.runtime import process
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
+from kubeherd.cluster.runtime.rng import Rng
 
 STOP_GRACE_PERIOD_S = 40.0
 
@@ -89,7 +89,8 @@ def _lock(rundir: RunDir, inherited: int | None) -> int:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m cluster.launcher", description="Supervise the processes of one cluster."
+        prog="python -m kubeherd.cluster.launcher",
+        description="Supervise the processes of one cluster.",
     )
     parser.add_argument("--dir", type=Path, required=True, help="the cluster's directory")
     parser.add_argument(

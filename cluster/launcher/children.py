@@ -12,11 +12,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from cluster.launcher import osproc
-from cluster.launcher.osproc import ProcessId
-from cluster.launcher.plan import ProcessSpec
-from cluster.launcher.rundir import open_log
-from cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
+from kubeherd.cluster.launcher import osproc
+from kubeherd.cluster.launcher.osproc import ProcessId
+from kubeherd.cluster.launcher.plan import ProcessSpec
+from kubeherd.cluster.launcher.rundir import open_log
+from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
 
 LINE_BYTES = 65536
 

@@ -20,10 +20,10 @@ import msgspec
 import structlog
 from msgspec import Meta
 
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.settings import MAX_NODES
-from cluster.launcher.state import ClusterState
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.settings import MAX_NODES
+from kubeherd.cluster.launcher.state import ClusterState
 
 _REQUEST_LIMIT_BYTES = 1 << 20  # MAX_NODES names of the length limit are 560 kB
 _CLIENTS_LIMIT = 64

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from cluster.launcher import control, lifecycle, osproc
-from cluster.launcher.control import Op, Request
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.plan import Role
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.settings import Settings
-from cluster.launcher.state import ClusterState, ProcessState
-from cluster.launcher.view import ClusterView
+from kubeherd.cluster.launcher import control, lifecycle, osproc
+from kubeherd.cluster.launcher.control import Op, Request
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.settings import Settings
+from kubeherd.cluster.launcher.state import ClusterState, ProcessState
+from kubeherd.cluster.launcher.view import ClusterView
 
 UP_TIMEOUT_S = 120.0
 COMMAND_TIMEOUT_S = 90.0

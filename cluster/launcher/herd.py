@@ -7,11 +7,11 @@ server starts first and stops last. Changes are announced to waiters and end up 
 import asyncio
 from collections.abc import Callable, Iterable
 
-from cluster.launcher.plan import FAILED_STARTS_LIMIT, Phase, ProcessSpec, Role
-from cluster.launcher.state import ProcessState
-from cluster.launcher.supervised import Starter, SupervisedProcess
-from cluster.runtime.clock import Clock
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.launcher.plan import FAILED_STARTS_LIMIT, Phase, ProcessSpec, Role
+from kubeherd.cluster.launcher.state import ProcessState
+from kubeherd.cluster.launcher.supervised import Starter, SupervisedProcess
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
 
 AGENT_GRACE_S = 5.0
 CONTROLLER_GRACE_S = 5.0

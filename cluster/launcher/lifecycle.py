@@ -15,18 +15,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from cluster.launcher import control, osproc, ownership, state
-from cluster.launcher import settings as settings_module
-from cluster.launcher.children import LINE_BYTES
-from cluster.launcher.control import NotListening, Op, Request
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.logs import last_words
-from cluster.launcher.orphans import stop_orphans, stop_strays
-from cluster.launcher.osproc import MARKER_VARIABLE, ProcessId
-from cluster.launcher.rundir import RunDir, open_log
-from cluster.launcher.settings import Settings, StoreKind
-from cluster.launcher.state import ClusterState
-from cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
+from kubeherd.cluster.launcher import control, osproc, ownership, state
+from kubeherd.cluster.launcher import settings as settings_module
+from kubeherd.cluster.launcher.children import LINE_BYTES
+from kubeherd.cluster.launcher.control import NotListening, Op, Request
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.logs import last_words
+from kubeherd.cluster.launcher.orphans import stop_orphans, stop_strays
+from kubeherd.cluster.launcher.osproc import MARKER_VARIABLE, ProcessId
+from kubeherd.cluster.launcher.rundir import RunDir, open_log
+from kubeherd.cluster.launcher.settings import Settings, StoreKind
+from kubeherd.cluster.launcher.state import ClusterState
+from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
 
 SUPERVISOR_START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 60.0
@@ -117,7 +117,7 @@ def launch(
     `lock` is the directory's, which the supervisor shares from then on. `follow_pid`: stop the
     cluster when that process ends. LauncherError if it did not start.
     """
-    command = [sys.executable, "-P", "-m", "cluster.launcher", "--dir", str(rundir.root)]
+    command = [sys.executable, "-P", "-m", "kubeherd.cluster.launcher", "--dir", str(rundir.root)]
     command += ["--lock-fd", str(_LOCK_FD)]
     if follow_pid is not None:
         command += ["--follow-pid", str(follow_pid)]

@@ -9,15 +9,15 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-from cluster.launcher import plan
-from cluster.launcher import settings as settings_module
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.herd import AGENT_GRACE_S, Herd
-from cluster.launcher.pki import ClusterPki
-from cluster.launcher.plan import Phase
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.settings import Settings
-from cluster.launcher.supervised import SupervisedProcess
+from kubeherd.cluster.launcher import plan
+from kubeherd.cluster.launcher import settings as settings_module
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.herd import AGENT_GRACE_S, Herd
+from kubeherd.cluster.launcher.pki import ClusterPki
+from kubeherd.cluster.launcher.plan import Phase
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.settings import Settings
+from kubeherd.cluster.launcher.supervised import SupervisedProcess
 
 
 class NodeCommands:

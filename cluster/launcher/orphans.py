@@ -9,9 +9,9 @@ import signal
 import time
 from collections.abc import Sequence
 
-from cluster.launcher import osproc, state
-from cluster.launcher.osproc import ProcessId
-from cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher import osproc, state
+from kubeherd.cluster.launcher.osproc import ProcessId
+from kubeherd.cluster.launcher.rundir import RunDir
 
 GRACE_S = 5.0
 _LOOK_INTERVAL_S = 0.02

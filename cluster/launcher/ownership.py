@@ -10,8 +10,8 @@ import os
 import stat
 from pathlib import Path
 
-from cluster.launcher.contents import CLUSTER_JSON, LOCK, MARKER
-from cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.contents import CLUSTER_JSON, LOCK, MARKER
+from kubeherd.cluster.launcher.errors import LauncherError
 
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _MARKS = {

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from cluster.api.jsontypes import JsonObject
-from cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.rundir import RunDir, write_private
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.rundir import RunDir, write_private
 
 VALIDITY = timedelta(days=3650)
 _CLOCK_SKEW = timedelta(minutes=5)

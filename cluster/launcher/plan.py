@@ -7,9 +7,9 @@ import enum
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.settings import Settings
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.settings import Settings
+from kubeherd.cluster.runtime.rng import Rng
 
 RESTART_BASE_S = 0.1
 RESTART_CAP_S = 10.0
@@ -69,7 +69,7 @@ def apiserver(
     return ProcessSpec(
         name=Role.APISERVER,
         role=Role.APISERVER,
-        module="cluster.apiserver",
+        module="kubeherd.cluster.apiserver",
         args=(*place, *loss, *_common(settings)),
         log=rundir.log(Role.APISERVER),
     )
@@ -80,7 +80,7 @@ def controller_manager(settings: Settings, rundir: RunDir) -> ProcessSpec:
     return ProcessSpec(
         name=Role.CONTROLLER_MANAGER,
         role=Role.CONTROLLER_MANAGER,
-        module="controller",
+        module="kubeherd.controller",
         args=("--kubeconfig", str(rundir.controller_kubeconfig), *_common(settings)),
         log=rundir.log(Role.CONTROLLER_MANAGER),
     )
@@ -102,7 +102,7 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
     return ProcessSpec(
         name=name,
         role=Role.AGENT,
-        module="agents",
+        module="kubeherd.agents",
         args=(
             *named,
             *own,

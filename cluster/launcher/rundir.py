@@ -11,10 +11,10 @@ import fcntl
 import os
 from pathlib import Path
 
-from cluster.launcher import contents, ownership, purging
-from cluster.launcher import settings as settings_module
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.settings import Settings
+from kubeherd.cluster.launcher import contents, ownership, purging
+from kubeherd.cluster.launcher import settings as settings_module
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.settings import Settings
 
 _LOCK_ATTEMPTS = 10
 

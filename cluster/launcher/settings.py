@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.errors import LauncherError
 
 FORMAT_VERSION = 1
 MAX_NODES: Final = 10_000

@@ -1,4 +1,4 @@
-"""Client of the agents' fork server (`python -m agents.spawner --control-fd N`).
+"""Client of the agents' fork server (`python -m kubeherd.agents.spawner --control-fd N`).
 
 One warm parent forks all agents: no interpreter start and no imports per node, and the memory of
 the modules is shared. The protocol is JSON lines over an inherited socket pair: we send
@@ -16,15 +16,15 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from cluster.api.jsontypes import JsonObject
-from cluster.launcher import osproc
-from cluster.launcher.children import Child
-from cluster.launcher.osproc import ProcessId
-from cluster.launcher.plan import ProcessSpec
-from cluster.launcher.rundir import RunDir, open_log
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.launcher import osproc
+from kubeherd.cluster.launcher.children import Child
+from kubeherd.cluster.launcher.osproc import ProcessId
+from kubeherd.cluster.launcher.plan import ProcessSpec
+from kubeherd.cluster.launcher.rundir import RunDir, open_log
 
 _LINE_LIMIT = 1 << 20
-_COMMAND = (sys.executable, "-P", "-m", "agents.spawner", "--control-fd")
+_COMMAND = (sys.executable, "-P", "-m", "kubeherd.agents.spawner", "--control-fd")
 
 
 class SpawnerGone(OSError):

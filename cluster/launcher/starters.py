@@ -7,12 +7,12 @@ agents are started by exec as well.
 import asyncio
 import os
 
-from cluster.launcher.children import Child, start_subprocess
-from cluster.launcher.osproc import MARKER_VARIABLE, ProcessId
-from cluster.launcher.plan import ProcessSpec, Role
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.spawner import Spawner, SpawnerGone
-from cluster.runtime.handshake import READY_FD_VARIABLE
+from kubeherd.cluster.launcher.children import Child, start_subprocess
+from kubeherd.cluster.launcher.osproc import MARKER_VARIABLE, ProcessId
+from kubeherd.cluster.launcher.plan import ProcessSpec, Role
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.spawner import Spawner, SpawnerGone
+from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE
 
 SPAWNER_LAUNCHES = 3
 SPAWN_TIMEOUT_S = 30.0

@@ -12,11 +12,11 @@ import contextlib
 import signal
 from collections.abc import Awaitable, Callable
 
-from cluster.launcher import plan
-from cluster.launcher.children import Child
-from cluster.launcher.plan import Phase, ProcessSpec
-from cluster.runtime.clock import Clock
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.launcher import plan
+from kubeherd.cluster.launcher.children import Child
+from kubeherd.cluster.launcher.plan import Phase, ProcessSpec
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
 
 KILL_TIMEOUT_S = 10.0
 

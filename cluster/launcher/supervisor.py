@@ -10,19 +10,19 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from cluster.launcher import osproc, plan, state
-from cluster.launcher.control import ControlServer, Op, Reply, Request
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.herd import Herd
-from cluster.launcher.logs import last_words
-from cluster.launcher.nodes import NodeCommands
-from cluster.launcher.pki import ClusterPki
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.settings import Settings
-from cluster.launcher.starters import ProcessStarter
-from cluster.launcher.state import ClusterState
-from cluster.runtime.clock import Clock
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.launcher import osproc, plan, state
+from kubeherd.cluster.launcher.control import ControlServer, Op, Reply, Request
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.herd import Herd
+from kubeherd.cluster.launcher.logs import last_words
+from kubeherd.cluster.launcher.nodes import NodeCommands
+from kubeherd.cluster.launcher.pki import ClusterPki
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.settings import Settings
+from kubeherd.cluster.launcher.starters import ProcessStarter
+from kubeherd.cluster.launcher.state import ClusterState
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
 
 PROGRESS_INTERVAL_S = 0.05
 LOOK_INTERVAL_S = 1.0

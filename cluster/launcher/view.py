@@ -11,14 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from cluster.api import nodeutil
-from cluster.api.kinds import DAEMONSETS, NODES, PODS
-from cluster.api.objects import DaemonSet, Node, Pod
-from cluster.client.client import ApiClient
-from cluster.client.http import from_kubeconfig
-from cluster.client.reflector import Reflector
-from cluster.runtime.clock import LoopClock
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.api.helpers import nodeutil
+from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS
+from kubeherd.cluster.api.objects import DaemonSet, Node, Pod
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.client.reflector import Reflector
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.rng import Rng
 
 WAIT_TIMEOUT_S = 30.0
 

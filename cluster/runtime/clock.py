@@ -14,7 +14,7 @@ from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
-from cluster.api.timestamps import parse_time
+from kubeherd.cluster.api.timestamps import parse_time
 
 T = TypeVar("T")
 

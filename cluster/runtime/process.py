@@ -17,8 +17,8 @@ from typing import Any
 import orjson
 import structlog
 
-from cluster.runtime import logging
-from cluster.runtime.handshake import READY_FD_VARIABLE
+from kubeherd.cluster.runtime import logging
+from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE
 
 STOP_GRACE_PERIOD_S = 10.0
 PRIVATE_UMASK = 0o077

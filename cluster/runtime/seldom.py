@@ -4,7 +4,7 @@ from typing import Any
 
 import structlog
 
-from cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.clock import Clock
 
 _log = structlog.get_logger(__name__)
 

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from cluster.store import mark, schema
-from cluster.store.engine import FIRST_REVISION, StoreError
-from cluster.store.mark import Mark, MarkFile, sync_directory
-from cluster.store.wal import Buffer
+from kubeherd.cluster.store import mark, schema
+from kubeherd.cluster.store.engine import FIRST_REVISION, StoreError
+from kubeherd.cluster.store.mark import Mark, MarkFile, sync_directory
+from kubeherd.cluster.store.wal import Buffer
 
 _LOCK_AT, _LOCK_BYTES = 0x40000002, 510
 """Where whoever has a database of SQLite open holds a lock (its file os.h, SHARED_FIRST)."""

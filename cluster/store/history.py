@@ -8,8 +8,8 @@ resource (for a kubelet: to the pods of its node) since then, no more; starting 
 from collections import deque
 from collections.abc import Sequence
 
-from cluster.api.errors import Expired
-from cluster.store.state import NODE_INDEXED, Record, WatchEvent
+from kubeherd.cluster.api.errors import Expired
+from kubeherd.cluster.store.state import NODE_INDEXED, Record, WatchEvent
 
 _TRIM_SHARE = 16
 """Compaction drops a sixteenth of the bound at once, so that it is rare."""

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cluster.api.errors import Expired
-from cluster.store.history import History, nodes_of
-from cluster.store.state import NODE_INDEXED, EventType, Record, WatchEvent
+from kubeherd.cluster.api.errors import Expired
+from kubeherd.cluster.store.history import History, nodes_of
+from kubeherd.cluster.store.state import NODE_INDEXED, EventType, Record, WatchEvent
 
 MAX_QUEUED_EVENTS = 10_000
 """Per subscription: one that is further behind is ended with 410 and lists again."""

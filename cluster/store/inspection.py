@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from zlib import crc32
 
-from cluster.store import mark, schema, wal
-from cluster.store.engine import FIRST_REVISION, Row, StoreError
-from cluster.store.mark import Mark
-from cluster.store.wal import Buffer
+from kubeherd.cluster.store import mark, schema, wal
+from kubeherd.cluster.store.engine import FIRST_REVISION, Row, StoreError
+from kubeherd.cluster.store.mark import Mark
+from kubeherd.cluster.store.wal import Buffer
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable
 from zlib import crc32
 
-from cluster.store.engine import Row
+from kubeherd.cluster.store.engine import Row
 
 APPLICATION_ID = 0x6B686431
 """Marks the file as kubeherd's ("khd1")."""

@@ -40,11 +40,11 @@ from typing import TypeVar
 
 import structlog
 
-from cluster.store import inspection, mark, schema
-from cluster.store.engine import OutcomeUnknown, Row, StoreError
-from cluster.store.files import StoreFiles, in_use
-from cluster.store.inspection import Contents, Finding
-from cluster.store.mark import Mark, MarkFile
+from kubeherd.cluster.store import inspection, mark, schema
+from kubeherd.cluster.store.engine import OutcomeUnknown, Row, StoreError
+from kubeherd.cluster.store.files import StoreFiles, in_use
+from kubeherd.cluster.store.inspection import Contents, Finding
+from kubeherd.cluster.store.mark import Mark, MarkFile
 
 SKIPPED_AFTER_LOSS = 1_000_000_000
 MARK_SYNC_INTERVAL_S = 1.0

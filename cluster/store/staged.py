@@ -3,9 +3,9 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from cluster.api.errors import ApiError
-from cluster.store.engine import Row
-from cluster.store.state import EventType, Record, WatchEvent
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.store.engine import Row
+from kubeherd.cluster.store.state import EventType, Record, WatchEvent
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from enum import Enum
 import msgspec
 import orjson
 
-from cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.jsontypes import JsonObject
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,14 +21,20 @@ from sys import intern
 
 import structlog
 
-from cluster.api.errors import RETRY_AFTER_S, ApiError, Expired, OutcomeUnknown, ServiceUnavailable
-from cluster.runtime.rng import Rng
-from cluster.store import engine as engines
-from cluster.store.engine import FIRST_REVISION, Engine, Row, StoreError
-from cluster.store.history import History, undo
-from cluster.store.hub import Hub
-from cluster.store.staged import Staged
-from cluster.store.state import Attrs, AttrsOf, EventType, Keyspace, Record, WatchEvent
+from kubeherd.cluster.api.errors import (
+    RETRY_AFTER_S,
+    ApiError,
+    Expired,
+    OutcomeUnknown,
+    ServiceUnavailable,
+)
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store import engine as engines
+from kubeherd.cluster.store.engine import FIRST_REVISION, Engine, Row, StoreError
+from kubeherd.cluster.store.history import History, undo
+from kubeherd.cluster.store.hub import Hub
+from kubeherd.cluster.store.staged import Staged
+from kubeherd.cluster.store.state import Attrs, AttrsOf, EventType, Keyspace, Record, WatchEvent
 
 MAX_HISTORY_EVENTS = 20_000
 MAX_HISTORY_BYTES = 32 * 1024 * 1024

@@ -6,7 +6,7 @@ entries under (DaemonSet UID, observed generation, node), so a new generation st
 
 from collections.abc import Mapping
 
-from controller.daemonset.model import BackoffEntry
+from kubeherd.controller.daemonset.model import BackoffEntry
 
 INITIAL_S = 1.0
 FACTOR = 2.0

@@ -4,13 +4,13 @@ Invariant: a collision raises the DaemonSet's collisionCount exactly once, from 
 sync has seen; the sync fails and the next one makes another name.
 """
 
-from cluster.api.errors import AlreadyExists
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS
-from cluster.api.objects import ControllerRevision, DaemonSet
-from cluster.client.client import ApiClient
-from controller.daemonset.history import revision_hash
-from controller.worker import ReconcileError
+from kubeherd.cluster.api.errors import AlreadyExists
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS
+from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.controller.daemonset.history import revision_hash
+from kubeherd.controller.worker import ReconcileError
 
 
 async def revision_exists(

@@ -10,26 +10,26 @@ from collections.abc import Iterable
 
 import msgspec
 
-from cluster.api.errors import ApiError
-from cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, NODES, PODS
-from cluster.api.labels import NOTHING, Selector
-from cluster.api.objects import ControllerRevision, DaemonSet, Node, Pod
-from cluster.client.events import ObjectReference
-from cluster.client.transport import TransportError
-from cluster.client.workqueue import WorkQueue
-from controller.daemonset import rollout, status, wakeups
-from controller.daemonset.backoff import FailedPodBackoff
-from controller.daemonset.execute import Caches, Execution, Record
-from controller.daemonset.memory import Memory
-from controller.daemonset.model import Now, Observed, Plan
-from controller.daemonset.plan import count_status, plan
-from controller.daemonset.recall import reported_hold
-from controller.daemonset.store_status import store_status
-from controller.daemonset.template import Template
-from controller.daemonset.wakeups import Key, Wake, Wakeups
-from controller.daemonset.written import Written
-from controller.manager import Context
-from controller.worker import ReconcileError, run_workers
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, NODES, PODS
+from kubeherd.cluster.api.labels import NOTHING, Selector
+from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Node, Pod
+from kubeherd.cluster.client.events import ObjectReference
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.client.workqueue import WorkQueue
+from kubeherd.controller.daemonset import rollout, status, wakeups
+from kubeherd.controller.daemonset.backoff import FailedPodBackoff
+from kubeherd.controller.daemonset.execute import Caches, Execution, Record
+from kubeherd.controller.daemonset.memory import Memory
+from kubeherd.controller.daemonset.model import Now, Observed, Plan
+from kubeherd.controller.daemonset.plan import count_status, plan
+from kubeherd.controller.daemonset.recall import reported_hold
+from kubeherd.controller.daemonset.store_status import store_status
+from kubeherd.controller.daemonset.template import Template
+from kubeherd.controller.daemonset.wakeups import Key, Wake, Wakeups
+from kubeherd.controller.manager import Context
+from kubeherd.controller.worker import ReconcileError, run_workers
+from kubeherd.controller.workload.written import Written
 
 NAME = "daemonset-controller"
 SETTLE_TIMEOUT_S = 5.0

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeVar
 
-from cluster.api.errors import (
+from kubeherd.cluster.api.errors import (
     AlreadyExists,
     ApiError,
     InternalError,
@@ -19,15 +19,14 @@ from cluster.api.errors import (
     ServiceUnavailable,
     Timeout,
 )
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, PODS, Resource
-from cluster.api.objects import ControllerRevision, DaemonSet, PartialObject, Pod
-from cluster.client.client import ApiClient, PatchKind
-from cluster.client.reflector import Reflector
-from cluster.client.transport import TransportError
-from controller.daemonset.claim import adopt_patch, release_patch
-from controller.daemonset.collision import revision_exists
-from controller.daemonset.model import (
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, PODS, Resource
+from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, PartialObject, Pod
+from kubeherd.cluster.client.client import ApiClient, PatchKind
+from kubeherd.cluster.client.reflector import Reflector
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.controller.daemonset.collision import revision_exists
+from kubeherd.controller.daemonset.model import (
     HASH_LABEL,
     Event,
     EventType,
@@ -35,10 +34,11 @@ from controller.daemonset.model import (
     Reason,
     RevisionPatch,
 )
-from controller.daemonset.podnames import PodNames
-from controller.daemonset.template import Template
-from controller.daemonset.written import Written
-from controller.worker import ReconcileError
+from kubeherd.controller.daemonset.template import Template
+from kubeherd.controller.worker import ReconcileError
+from kubeherd.controller.workload.claim import adopt_patch, release_patch
+from kubeherd.controller.workload.podnames import PodNames
+from kubeherd.controller.workload.written import Written
 
 CONCURRENCY = 64
 _NAME_TRIES = 8

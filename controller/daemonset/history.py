@@ -7,12 +7,12 @@ revision whose hash some pod carries is never deleted; an earlier template re-us
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import CONTROLLERREVISIONS
-from cluster.api.objects import ControllerRevision, DaemonSet, Pod
-from controller.daemonset.claim import owner_reference
-from controller.daemonset.gohash import template_hash
-from controller.daemonset.model import HASH_LABEL, Relabel, RevisionPatch
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS
+from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Pod
+from kubeherd.controller.daemonset.model import HASH_LABEL, Relabel, RevisionPatch
+from kubeherd.controller.workload.claim import owner_reference
+from kubeherd.controller.workload.gohash import template_hash
 
 DEFAULT_HISTORY_LIMIT = 10
 

@@ -4,7 +4,7 @@ Invariant: percentages are rounded up, for both; a RollingUpdate over at least o
 go on (0 and 0 mean one pod unavailable).
 """
 
-from cluster.api.objects import DaemonSet
+from kubeherd.cluster.api.objects import DaemonSet
 
 ROLLING_UPDATE = "RollingUpdate"
 

@@ -6,10 +6,10 @@ one, gets none; a failed pod is deleted only outside its back-off.
 
 from dataclasses import dataclass, field
 
-from cluster.api.objects import Pod
-from cluster.api.podutil import is_available, is_ready, is_terminating
-from controller.daemonset.backoff import next_entry, remaining_delay_s
-from controller.daemonset.model import (
+from kubeherd.cluster.api.helpers.podutil import is_available, is_ready, is_terminating
+from kubeherd.cluster.api.objects import Pod
+from kubeherd.controller.daemonset.backoff import next_entry, remaining_delay_s
+from kubeherd.controller.daemonset.model import (
     HASH_LABEL,
     BackoffEntry,
     Event,
@@ -18,8 +18,8 @@ from controller.daemonset.model import (
     Observed,
     Reason,
 )
-from controller.daemonset.nodes import Decision
-from controller.daemonset.placement import Placement, order
+from kubeherd.controller.daemonset.nodes import Decision
+from kubeherd.controller.daemonset.placement import Placement, order
 
 
 @dataclass

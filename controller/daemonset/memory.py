@@ -3,12 +3,12 @@
 Invariant: a memory belongs to one UID; a DaemonSet re-created under its name starts afresh.
 """
 
-from cluster.api.objects import DaemonSet
-from cluster.runtime.clock import Clock
-from cluster.runtime.rng import Rng
-from controller.daemonset.podnames import PodNames
-from controller.daemonset.template import Template
-from controller.daemonset.written import Written
+from kubeherd.cluster.api.objects import DaemonSet
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.controller.daemonset.template import Template
+from kubeherd.controller.workload.podnames import PodNames
+from kubeherd.controller.workload.written import Written
 
 
 class Memory:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import ControllerRevision, DaemonSet, Node, Pod
-from cluster.api.podutil import AgeOf
+from kubeherd.cluster.api.helpers.podutil import AgeOf
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Node, Pod
 
 HASH_LABEL = "controller-revision-hash"
 GENERATION_LABEL = "pod-template-generation"

@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import Node, PodSpec, Taint
-from cluster.api.scheduling import (
+from kubeherd.cluster.api.helpers.scheduling import (
     NO_EXECUTE,
     TaintEffect,
     first_untolerated,
     required_node_match,
 )
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import Node, PodSpec, Taint
 
 _DEFAULT_TOLERATIONS = (
     ("node.kubernetes.io/not-ready", TaintEffect.NO_EXECUTE),

@@ -6,11 +6,11 @@ Invariant: a pod is at exactly one node or at none; pods are compared in one ord
 from collections.abc import Iterable, Sequence
 from copy import copy
 
-from cluster.api.objects import Node, Pod
-from cluster.api.podutil import is_terminal, is_terminating
-from cluster.api.scheduling import target_node_name
-from controller.daemonset.model import GENERATION_LABEL, HASH_LABEL
-from controller.daemonset.nodes import Decision, NodeRule
+from kubeherd.cluster.api.helpers.podutil import is_terminal, is_terminating
+from kubeherd.cluster.api.helpers.scheduling import target_node_name
+from kubeherd.cluster.api.objects import Node, Pod
+from kubeherd.controller.daemonset.model import GENERATION_LABEL, HASH_LABEL
+from kubeherd.controller.daemonset.nodes import Decision, NodeRule
 
 NodePods = dict[str, list[Pod]]
 

@@ -9,13 +9,12 @@ gives the same plan.
 
 from dataclasses import dataclass, field, replace
 
-from cluster.api.objects import ControllerRevision, DaemonSet, Pod
-from cluster.api.scheduling import target_node_name
-from controller.daemonset import history, limits, rollout, status, strategy
-from controller.daemonset.claim import Claim, claim
-from controller.daemonset.limits import ROLLING_UPDATE, InvalidNumber
-from controller.daemonset.manage import manage
-from controller.daemonset.model import (
+from kubeherd.cluster.api.helpers.scheduling import target_node_name
+from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Pod
+from kubeherd.controller.daemonset import history, limits, rollout, status, strategy
+from kubeherd.controller.daemonset.limits import ROLLING_UPDATE, InvalidNumber
+from kubeherd.controller.daemonset.manage import manage
+from kubeherd.controller.daemonset.model import (
     BURST_REPLICAS,
     Event,
     EventType,
@@ -25,9 +24,10 @@ from controller.daemonset.model import (
     Reason,
     StatusNumbers,
 )
-from controller.daemonset.placement import Placement
-from controller.daemonset.strategy import Step, StrategyError
-from controller.daemonset.template import Template
+from kubeherd.controller.daemonset.placement import Placement
+from kubeherd.controller.daemonset.strategy import Step, StrategyError
+from kubeherd.controller.daemonset.template import Template
+from kubeherd.controller.workload.claim import Claim, claim
 
 SELECTING_ALL = "This daemon set is selecting all pods. A non-empty selector is required."
 

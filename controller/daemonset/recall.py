@@ -5,13 +5,13 @@ events in the cluster remember. Invariant: only a convenience; without an answer
 again.
 """
 
-from cluster.api.errors import ApiError
-from cluster.api.kinds import EVENTS
-from cluster.api.objects import DaemonSet
-from cluster.client.client import ApiClient
-from cluster.client.transport import TransportError
-from controller.daemonset.model import Reason
-from controller.daemonset.rollout import PREFIX
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.kinds import EVENTS
+from kubeherd.cluster.api.objects import DaemonSet
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.controller.daemonset.model import Reason
+from kubeherd.controller.daemonset.rollout import PREFIX
 
 _REASONS = (Reason.ROLLOUT_HELD.value, Reason.INVALID_ROLLOUT_CONTROL.value)
 

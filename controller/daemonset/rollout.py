@@ -9,14 +9,14 @@ its cause does, so that it is reported once.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cluster.api import labels
-from cluster.api.errors import BadRequest
-from cluster.api.objects import DaemonSet, Node
-from cluster.api.podutil import AgeOf, ready_condition
-from controller.daemonset.limits import InvalidNumber, scaled
-from controller.daemonset.model import Event, EventType, Reason
-from controller.daemonset.placement import Placement
-from controller.daemonset.strategy import OPEN, Found, Gate, NodeState
+from kubeherd.cluster.api import labels
+from kubeherd.cluster.api.errors import BadRequest
+from kubeherd.cluster.api.helpers.podutil import AgeOf, ready_condition
+from kubeherd.cluster.api.objects import DaemonSet, Node
+from kubeherd.controller.daemonset.limits import InvalidNumber, scaled
+from kubeherd.controller.daemonset.model import Event, EventType, Reason
+from kubeherd.controller.daemonset.placement import Placement
+from kubeherd.controller.daemonset.strategy import OPEN, Found, Gate, NodeState
 
 PREFIX = "kubeherd.io/rollout-"
 PARTITION = PREFIX + "partition"

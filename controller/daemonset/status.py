@@ -4,12 +4,12 @@ Invariants: desired = available + unavailable; current, ready and updated never 
 available never exceeds ready. Conditions and collisionCount are left as they are.
 """
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import DaemonSet, DaemonSetStatus
-from cluster.api.podutil import is_available, is_terminating, ready_condition
-from controller.daemonset.model import Now, StatusNumbers
-from controller.daemonset.placement import Placement, is_updated, order
-from controller.daemonset.template import template_generation
+from kubeherd.cluster.api.helpers.podutil import is_available, is_terminating, ready_condition
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import DaemonSet, DaemonSetStatus
+from kubeherd.controller.daemonset.model import Now, StatusNumbers
+from kubeherd.controller.daemonset.placement import Placement, is_updated, order
+from kubeherd.controller.daemonset.template import template_generation
 
 
 def count(daemonset: DaemonSet, placement: Placement, hash_: str, now: Now) -> StatusNumbers:

@@ -2,15 +2,15 @@
 
 import msgspec
 
-from cluster.api.errors import ApiError
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import DAEMONSETS
-from cluster.api.objects import DaemonSet
-from cluster.client.client import ApiClient
-from cluster.client.transport import TransportError
-from controller.daemonset.model import StatusNumbers
-from controller.daemonset.status import status_tree
-from controller.worker import ReconcileError
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import DAEMONSETS
+from kubeherd.cluster.api.objects import DaemonSet
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.controller.daemonset.model import StatusNumbers
+from kubeherd.controller.daemonset.status import status_tree
+from kubeherd.controller.worker import ReconcileError
 
 
 async def store_status(

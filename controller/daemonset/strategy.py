@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from cluster.api.objects import DaemonSet, Node, Pod
-from cluster.api.podutil import is_available, is_terminating
-from controller.daemonset.model import Now
-from controller.daemonset.placement import NodePods, Placement, is_updated
-from controller.daemonset.template import template_generation
+from kubeherd.cluster.api.helpers.podutil import is_available, is_terminating
+from kubeherd.cluster.api.objects import DaemonSet, Node, Pod
+from kubeherd.controller.daemonset.model import Now
+from kubeherd.controller.daemonset.placement import NodePods, Placement, is_updated
+from kubeherd.controller.daemonset.template import template_generation
 
 
 class StrategyError(Exception):

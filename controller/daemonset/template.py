@@ -5,13 +5,13 @@ and pods cost, and creating a pod costs one shallow copy (spec sections 6, 9.1, 
 trees handed out are shared; nobody changes them.
 """
 
-from cluster.api import labels
-from cluster.api.jsontypes import JsonObject, JsonValue
-from cluster.api.kinds import PODS
-from cluster.api.objects import DaemonSet
-from controller.daemonset.claim import owner_reference
-from controller.daemonset.model import GENERATION_ANNOTATION, GENERATION_LABEL, HASH_LABEL
-from controller.daemonset.nodes import NodeRule, with_default_tolerations
+from kubeherd.cluster.api import labels
+from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.kinds import PODS
+from kubeherd.cluster.api.objects import DaemonSet
+from kubeherd.controller.daemonset.model import GENERATION_ANNOTATION, GENERATION_LABEL, HASH_LABEL
+from kubeherd.controller.daemonset.nodes import NodeRule, with_default_tolerations
+from kubeherd.controller.workload.claim import owner_reference
 
 _MAX_NAME_LENGTH = 253
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"

@@ -8,12 +8,12 @@ everything matches no orphan.
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol, TypeVar
 
-from cluster.api.labels import Selector
-from cluster.api.objects import ControllerRevision, DaemonSet, Node, OwnerReference, Pod
-from cluster.api.podutil import is_ready
-from controller.daemonset.claim import is_daemonset_reference
-from controller.daemonset.nodes import Decision
-from controller.daemonset.plan import selects_all
+from kubeherd.cluster.api.helpers.podutil import is_ready
+from kubeherd.cluster.api.labels import Selector
+from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Node, OwnerReference, Pod
+from kubeherd.controller.daemonset.nodes import Decision
+from kubeherd.controller.daemonset.plan import selects_all
+from kubeherd.controller.workload.claim import is_daemonset_reference
 
 T = TypeVar("T", Pod, ControllerRevision)
 Key = tuple[str, str]

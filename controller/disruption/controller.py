@@ -4,16 +4,16 @@ Invariant: the status is written against the budget's resourceVersion, so that a
 meanwhile by the API server is never forgotten.
 """
 
-from cluster.api import labels
-from cluster.api.errors import Conflict, NotFound
-from cluster.api.kinds import PODDISRUPTIONBUDGETS, PODS
-from cluster.api.objects import Pod
-from cluster.api.timestamps import format_time
-from cluster.client.workqueue import WorkQueue
-from controller.disruption import plan
-from controller.disruption.objects import PodDisruptionBudget
-from controller.manager import Context
-from controller.worker import run_workers
+from kubeherd.cluster.api import labels
+from kubeherd.cluster.api.errors import Conflict, NotFound
+from kubeherd.cluster.api.kinds import PODDISRUPTIONBUDGETS, PODS
+from kubeherd.cluster.api.objects import Pod
+from kubeherd.cluster.api.timestamps import format_time
+from kubeherd.cluster.client.workqueue import WorkQueue
+from kubeherd.controller.disruption import plan
+from kubeherd.controller.disruption.objects import PodDisruptionBudget
+from kubeherd.controller.manager import Context
+from kubeherd.controller.worker import run_workers
 
 
 class DisruptionController:

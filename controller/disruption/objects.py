@@ -2,8 +2,8 @@
 
 import msgspec
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import LabelSelector, ObjectMeta, Wire
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import LabelSelector, ObjectMeta, Wire
 
 
 class PodDisruptionBudgetSpec(Wire, frozen=True, kw_only=True):

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import Pod
-from controller.disruption.objects import PodDisruptionBudget, PodDisruptionBudgetSpec
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import Pod
+from kubeherd.controller.disruption.objects import PodDisruptionBudget, PodDisruptionBudgetSpec
 
 DELETION_TIMEOUT_S = 120.0
 """How long an eviction that was granted, but whose pod is not terminating, is believed."""

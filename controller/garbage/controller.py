@@ -12,8 +12,8 @@ from typing import Any
 
 import structlog
 
-from cluster.api.errors import ApiError
-from cluster.api.kinds import (
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.kinds import (
     CONTROLLERREVISIONS,
     DAEMONSETS,
     LEASES,
@@ -23,7 +23,7 @@ from cluster.api.kinds import (
     PODS,
     Resource,
 )
-from cluster.api.objects import (
+from kubeherd.cluster.api.objects import (
     ControllerRevision,
     DaemonSet,
     Lease,
@@ -34,19 +34,19 @@ from cluster.api.objects import (
     PartialObject,
     Pod,
 )
-from cluster.client.cache import HasMetadata
-from cluster.client.events import ObjectReference
-from cluster.client.reflector import Reflector
-from cluster.client.transport import TransportError
-from cluster.client.workqueue import WorkQueue
-from controller.discovery import Kinds
-from controller.disruption.objects import PodDisruptionBudget
-from controller.garbage import plan
-from controller.garbage.graph import FOREGROUND, ORPHAN, Graph, Item, Todo, matches
-from controller.garbage.plan import Owner
-from controller.garbage.writer import GarbageWriter
-from controller.manager import Context
-from controller.worker import run_workers
+from kubeherd.cluster.client.cache import HasMetadata
+from kubeherd.cluster.client.events import ObjectReference
+from kubeherd.cluster.client.reflector import Reflector
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.client.workqueue import WorkQueue
+from kubeherd.controller.discovery import Kinds
+from kubeherd.controller.disruption.objects import PodDisruptionBudget
+from kubeherd.controller.garbage import plan
+from kubeherd.controller.garbage.graph import FOREGROUND, ORPHAN, Graph, Item, Todo, matches
+from kubeherd.controller.garbage.plan import Owner
+from kubeherd.controller.garbage.writer import GarbageWriter
+from kubeherd.controller.manager import Context
+from kubeherd.controller.worker import run_workers
 
 WORKERS = 20
 ABSENT_LIMIT = 500

@@ -8,8 +8,8 @@ gone before they were seen are found too.
 
 from dataclasses import dataclass, field
 
-from cluster.api.kinds import Resource
-from cluster.api.objects import ObjectMeta, OwnerReference
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.objects import ObjectMeta, OwnerReference
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import OwnerReference
-from controller.garbage.graph import FOREGROUND, ORPHAN, Item
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import OwnerReference
+from kubeherd.controller.garbage.graph import FOREGROUND, ORPHAN, Item
 
 
 class Owner(Enum):

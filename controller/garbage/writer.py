@@ -6,12 +6,12 @@ gone, or is another one under the same name, counts as done.
 
 from collections.abc import Sequence
 
-from cluster.api.errors import BadRequest, Conflict, NotFound, UnsupportedMediaType
-from cluster.api.kinds import Resource
-from cluster.api.objects import ObjectMeta, PartialObject
-from cluster.client.client import ApiClient, PatchKind
-from controller.garbage import plan
-from controller.garbage.graph import Item
+from kubeherd.cluster.api.errors import BadRequest, Conflict, NotFound, UnsupportedMediaType
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.objects import ObjectMeta, PartialObject
+from kubeherd.cluster.client.client import ApiClient, PatchKind
+from kubeherd.controller.garbage import plan
+from kubeherd.controller.garbage.graph import Item
 
 CONFLICT_TRIES = 5
 

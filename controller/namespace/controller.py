@@ -6,16 +6,16 @@ outlives them; the finalizer is removed only after a round that found every kind
 
 import structlog
 
-from cluster.api.errors import ApiError, Conflict, MethodNotAllowed, NotFound
-from cluster.api.kinds import NAMESPACES, PODS, Resource
-from cluster.api.objects import Namespace, PartialObject, Pod
-from cluster.api.timestamps import format_time
-from cluster.client.transport import TransportError
-from cluster.client.workqueue import WorkQueue
-from controller.discovery import Kinds
-from controller.manager import Context
-from controller.namespace import plan
-from controller.worker import run_workers
+from kubeherd.cluster.api.errors import ApiError, Conflict, MethodNotAllowed, NotFound
+from kubeherd.cluster.api.kinds import NAMESPACES, PODS, Resource
+from kubeherd.cluster.api.objects import Namespace, PartialObject, Pod
+from kubeherd.cluster.api.timestamps import format_time
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.client.workqueue import WorkQueue
+from kubeherd.controller.discovery import Kinds
+from kubeherd.controller.manager import Context
+from kubeherd.controller.namespace import plan
+from kubeherd.controller.worker import run_workers
 
 WORKERS = 4
 FIRST_LOOK_S = 0.0

@@ -7,8 +7,8 @@ moves only with its status; nothing is written when nothing changed.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import Condition
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import Condition
 
 FINALIZER = "kubernetes"
 DISCOVERY_FAILURE = "NamespaceDeletionDiscoveryFailure"

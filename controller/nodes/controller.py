@@ -10,17 +10,17 @@ from collections.abc import Awaitable, Iterable
 
 import structlog
 
-from cluster.api import nodeutil
-from cluster.api.errors import ApiError
-from cluster.api.kinds import LEASES, NODES, PODS
-from cluster.api.objects import Lease, Node, Pod
-from cluster.client.transport import TransportError
-from cluster.client.workqueue import WorkQueue
-from controller.manager import Context
-from controller.nodes import health, taints, zones
-from controller.nodes.health import Health, Status
-from controller.nodes.writer import NodeWriter
-from controller.worker import run_workers
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.helpers import nodeutil
+from kubeherd.cluster.api.kinds import LEASES, NODES, PODS
+from kubeherd.cluster.api.objects import Lease, Node, Pod
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.client.workqueue import WorkQueue
+from kubeherd.controller.manager import Context
+from kubeherd.controller.nodes import health, taints, zones
+from kubeherd.controller.nodes.health import Health, Status
+from kubeherd.controller.nodes.writer import NodeWriter
+from kubeherd.controller.worker import run_workers
 
 MONITOR_PERIOD_S = 5.0
 PARALLEL_WRITES = 30

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cluster.api import nodeutil
-from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import Node
+from kubeherd.cluster.api.helpers import nodeutil
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import Node
 
 
 class Status(StrEnum):

@@ -8,9 +8,9 @@ not-ready to unreachable is never without a taint in between.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import Node, Taint
-from controller.nodes.health import Status
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import Node, Taint
+from kubeherd.controller.nodes.health import Status
 
 NO_SCHEDULE = "NoSchedule"
 NO_EXECUTE = "NoExecute"

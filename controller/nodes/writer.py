@@ -8,17 +8,17 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cluster.api.errors import Conflict, NotFound
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import NODES, PODS
-from cluster.api.objects import Node, Pod
-from cluster.api.timestamps import format_time
-from cluster.client.client import ApiClient
-from cluster.client.events import EventRecorder
-from cluster.runtime.clock import Clock
-from cluster.runtime.rng import Rng
-from controller.nodes import health, taints
-from controller.references import node_reference, pod_reference
+from kubeherd.cluster.api.errors import Conflict, NotFound
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import NODES, PODS
+from kubeherd.cluster.api.objects import Node, Pod
+from kubeherd.cluster.api.timestamps import format_time
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.events import EventRecorder
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.controller.nodes import health, taints
+from kubeherd.controller.references import node_reference, pod_reference
 
 STATUS_TRIES = 5
 STATUS_RETRY_S = 0.02

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from controller.nodes.health import Status
+from kubeherd.controller.nodes.health import Status
 
 EVICTION_RATE = 0.1
 SECONDARY_EVICTION_RATE = 0.01

@@ -9,14 +9,14 @@ from collections.abc import Iterable
 
 import structlog
 
-from cluster.api.errors import ApiError, NotFound
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import NODES, PODS
-from cluster.api.objects import Node, Pod
-from cluster.api.timestamps import format_time
-from cluster.client.transport import TransportError
-from controller.manager import Context
-from controller.podgc import plan
+from kubeherd.cluster.api.errors import ApiError, NotFound
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import NODES, PODS
+from kubeherd.cluster.api.objects import Node, Pod
+from kubeherd.cluster.api.timestamps import format_time
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.controller.manager import Context
+from kubeherd.controller.podgc import plan
 
 PARALLEL_DELETES = 16
 

@@ -8,8 +8,8 @@ vouches that the node is down.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from cluster.api import nodeutil
-from cluster.api.objects import Node, Pod
+from kubeherd.cluster.api.helpers import nodeutil
+from kubeherd.cluster.api.objects import Node, Pod
 
 PERIOD_S = 20.0
 QUARANTINE_S = 40.0

@@ -7,10 +7,16 @@ the N of ``0/N nodes``. Pods that name a node which is not there wait in `strays
 
 from dataclasses import dataclass, field
 
-from cluster.api.objects import Node, ObjectMeta, Pod
-from cluster.api.scheduling import first_untolerated
-from controller.scheduler.nodeinfo import NodeInfo, Placement, PodInfo, counts_on_node, pod_info
-from controller.scheduler.topology import Place, Rules, Terms, rules
+from kubeherd.cluster.api.helpers.scheduling import first_untolerated
+from kubeherd.cluster.api.objects import Node, ObjectMeta, Pod
+from kubeherd.controller.scheduler.nodeinfo import (
+    NodeInfo,
+    Placement,
+    PodInfo,
+    counts_on_node,
+    pod_info,
+)
+from kubeherd.controller.scheduler.topology import Place, Rules, Terms, rules
 
 
 @dataclass(slots=True)

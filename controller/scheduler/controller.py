@@ -12,21 +12,21 @@ from typing import Any
 
 import structlog
 
-from cluster.api import labels
-from cluster.api.errors import ApiError
-from cluster.api.kinds import NODES, PODDISRUPTIONBUDGETS, PODS
-from cluster.api.objects import Node, Pod
-from cluster.client.events import EventApi
-from cluster.client.transport import TransportError
-from controller.disruption.objects import PodDisruptionBudget
-from controller.manager import Context
-from controller.references import pod_reference
-from controller.scheduler import messages, plan, scores
-from controller.scheduler.cache import Cache
-from controller.scheduler.nodeinfo import Key, Placement, PodInfo, placement, pod_info
-from controller.scheduler.preemption import Budget, Preemption, Victims, preempt
-from controller.scheduler.queue import SchedulingQueue
-from controller.scheduler.writer import COMPONENT, SchedulerWriter
+from kubeherd.cluster.api import labels
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.kinds import NODES, PODDISRUPTIONBUDGETS, PODS
+from kubeherd.cluster.api.objects import Node, Pod
+from kubeherd.cluster.client.events import EventApi
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.controller.disruption.objects import PodDisruptionBudget
+from kubeherd.controller.manager import Context
+from kubeherd.controller.references import pod_reference
+from kubeherd.controller.scheduler import messages, plan, scores
+from kubeherd.controller.scheduler.cache import Cache
+from kubeherd.controller.scheduler.nodeinfo import Key, Placement, PodInfo, placement, pod_info
+from kubeherd.controller.scheduler.preemption import Budget, Preemption, Victims, preempt
+from kubeherd.controller.scheduler.queue import SchedulingQueue
+from kubeherd.controller.scheduler.writer import COMPONENT, SchedulerWriter
 
 PARALLEL_WRITES = 64
 FREED_BY_PODS = frozenset({"NodePorts", "NodeResourcesFit"})

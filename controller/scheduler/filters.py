@@ -7,10 +7,10 @@ is either one that removing pods may lift, or one that it cannot: preemption dep
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cluster.api.objects import Taint
-from cluster.api.scheduling import first_untolerated, ports_conflict, tolerated
-from controller.scheduler.nodeinfo import NodeInfo, Placement, PodInfo
-from controller.scheduler.topology import INTER_POD, SPREAD
+from kubeherd.cluster.api.helpers.scheduling import first_untolerated, ports_conflict, tolerated
+from kubeherd.cluster.api.objects import Taint
+from kubeherd.controller.scheduler.nodeinfo import NodeInfo, Placement, PodInfo
+from kubeherd.controller.scheduler.topology import INTER_POD, SPREAD
 
 _UNSCHEDULABLE_TAINT = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 _FIRST_RESOURCES = ("cpu", "memory", "ephemeral-storage")

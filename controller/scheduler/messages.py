@@ -6,7 +6,7 @@ Pure. Clients match on these texts, so nothing here may be improved.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from controller.scheduler.filters import Rejection
+from kubeherd.controller.scheduler.filters import Rejection
 
 NO_NODES = "no nodes available to schedule pods"
 AFFINITY_CONFLICT = "pod affinity terms conflict"

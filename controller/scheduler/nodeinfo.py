@@ -7,8 +7,7 @@ recount of the node. Invariant: a pod is counted at most once per node, by uid.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from cluster.api.objects import Node, Pod
-from cluster.api.scheduling import (
+from kubeherd.cluster.api.helpers.scheduling import (
     HostPort,
     NodeMatch,
     allocatable_amounts,
@@ -17,7 +16,8 @@ from cluster.api.scheduling import (
     pod_requests,
     required_node_match,
 )
-from controller.scheduler.topology import Rules, Terms, terms_of
+from kubeherd.cluster.api.objects import Node, Pod
+from kubeherd.controller.scheduler.topology import Rules, Terms, terms_of
 
 DEFAULT_CPU_MILLI = 100
 DEFAULT_MEMORY_BYTES = 200 * 1024 * 1024

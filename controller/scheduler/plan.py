@@ -7,10 +7,10 @@ nodes there are: the other nodes share one reason and are only counted.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from controller.scheduler import messages
-from controller.scheduler.filters import NOT_NAMED, Rejection, reject
-from controller.scheduler.nodeinfo import NodeInfo, Placement, PodInfo
-from controller.scheduler.topology import Rules
+from kubeherd.controller.scheduler import messages
+from kubeherd.controller.scheduler.filters import NOT_NAMED, Rejection, reject
+from kubeherd.controller.scheduler.nodeinfo import NodeInfo, Placement, PodInfo
+from kubeherd.controller.scheduler.topology import Rules
 
 MIN_FEASIBLE_NODES = 100
 MIN_FEASIBLE_PERCENT = 5

@@ -8,10 +8,10 @@ PodDisruptionBudget protects first.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from controller.scheduler import messages
-from controller.scheduler.filters import Rejection
-from controller.scheduler.nodeinfo import NodeInfo, Placement, PodInfo
-from controller.scheduler.plan import Attempt, Nominated, reject_on
+from kubeherd.controller.scheduler import messages
+from kubeherd.controller.scheduler.filters import Rejection
+from kubeherd.controller.scheduler.nodeinfo import NodeInfo, Placement, PodInfo
+from kubeherd.controller.scheduler.plan import Attempt, Nominated, reject_on
 
 MIN_CANDIDATES = 100
 CANDIDATES_PERCENT = 10

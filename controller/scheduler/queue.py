@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from controller.scheduler.nodeinfo import Key
-from controller.scheduler.topology import INTER_POD, SPREAD
+from kubeherd.controller.scheduler.nodeinfo import Key
+from kubeherd.controller.scheduler.topology import INTER_POD, SPREAD
 
 INITIAL_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 10.0

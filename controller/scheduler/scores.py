@@ -6,8 +6,8 @@ Pure. Never asked for DaemonSet pods: they have one feasible node at most. Each 
 
 from collections.abc import Sequence
 
-from cluster.api.scheduling import TaintEffect, compile_term, tolerated
-from controller.scheduler.nodeinfo import NodeInfo, PodInfo
+from kubeherd.cluster.api.helpers.scheduling import TaintEffect, compile_term, tolerated
+from kubeherd.controller.scheduler.nodeinfo import NodeInfo, PodInfo
 
 MAX_SCORE = 100.0
 _TAINT_WEIGHT = 3.0

@@ -9,9 +9,9 @@ namespaceSelector that is not empty: the scheduler knows no namespaces) refuses 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cluster.api import labels
-from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import Pod
+from kubeherd.cluster.api import labels
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import Pod
 
 SPREAD = "PodTopologySpread"
 INTER_POD = "InterPodAffinity"

@@ -4,14 +4,14 @@ Invariant: a pod's status is written only where something differs, with the pod'
 pod of the same name that came later is never touched.
 """
 
-from cluster.api.errors import NotFound
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import PODS
-from cluster.api.objects import Condition, Pod
-from cluster.api.timestamps import format_time
-from cluster.client.client import ApiClient
-from cluster.runtime.clock import Clock
-from controller.scheduler.preemption import PREEMPTED
+from kubeherd.cluster.api.errors import NotFound
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import PODS
+from kubeherd.cluster.api.objects import Condition, Pod
+from kubeherd.cluster.api.timestamps import format_time
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.controller.scheduler.preemption import PREEMPTED
 
 COMPONENT = "default-scheduler"
 PREEMPTED_MESSAGE = f"{COMPONENT}: preempting to accommodate a higher priority pod"

@@ -3,13 +3,13 @@
 Invariant: a namespace that is being deleted is left alone, so its deletion can come to an end.
 """
 
-from cluster.api.errors import AlreadyExists, Forbidden, NotFound
-from cluster.api.kinds import NAMESPACES, SERVICEACCOUNTS
-from cluster.api.objects import Namespace, PartialObject
-from cluster.client.workqueue import WorkQueue
-from controller.manager import Context
-from controller.serviceaccount import plan
-from controller.worker import run_workers
+from kubeherd.cluster.api.errors import AlreadyExists, Forbidden, NotFound
+from kubeherd.cluster.api.kinds import NAMESPACES, SERVICEACCOUNTS
+from kubeherd.cluster.api.objects import Namespace, PartialObject
+from kubeherd.cluster.client.workqueue import WorkQueue
+from kubeherd.controller.manager import Context
+from kubeherd.controller.serviceaccount import plan
+from kubeherd.controller.worker import run_workers
 
 
 class ServiceAccountController:

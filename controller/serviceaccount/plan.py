@@ -1,7 +1,7 @@
 """The objects that every namespace must hold (spec api-machinery, 8). Pure."""
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import Namespace
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import Namespace
 
 SERVICE_ACCOUNT = "default"
 ROOT_CA_CONFIGMAP = "kube-root-ca.crt"

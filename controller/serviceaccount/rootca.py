@@ -6,13 +6,13 @@ trusted by other means) nothing is published.
 
 import asyncio
 
-from cluster.api.errors import AlreadyExists, Forbidden, NotFound
-from cluster.api.kinds import CONFIGMAPS, NAMESPACES
-from cluster.api.objects import Namespace, PartialObject
-from cluster.client.workqueue import WorkQueue
-from controller.manager import Context
-from controller.serviceaccount import plan
-from controller.worker import run_workers
+from kubeherd.cluster.api.errors import AlreadyExists, Forbidden, NotFound
+from kubeherd.cluster.api.kinds import CONFIGMAPS, NAMESPACES
+from kubeherd.cluster.api.objects import Namespace, PartialObject
+from kubeherd.cluster.client.workqueue import WorkQueue
+from kubeherd.controller.manager import Context
+from kubeherd.controller.serviceaccount import plan
+from kubeherd.controller.worker import run_workers
 
 
 class RootCAPublisher:

@@ -8,14 +8,14 @@ import asyncio
 
 import structlog
 
-from cluster.api.errors import ApiError, NotFound
-from cluster.api.kinds import NODES, PODS
-from cluster.api.objects import Node, Pod
-from cluster.api.timestamps import format_time
-from cluster.client.events import ObjectReference
-from cluster.client.transport import TransportError
-from controller.manager import Context
-from controller.tainteviction.plan import Change, Evictions, Key, no_execute
+from kubeherd.cluster.api.errors import ApiError, NotFound
+from kubeherd.cluster.api.kinds import NODES, PODS
+from kubeherd.cluster.api.objects import Node, Pod
+from kubeherd.cluster.api.timestamps import format_time
+from kubeherd.cluster.client.events import ObjectReference
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.controller.manager import Context
+from kubeherd.controller.tainteviction.plan import Change, Evictions, Key, no_execute
 
 COMPONENT = "taint-eviction-controller"
 TRIES = 5

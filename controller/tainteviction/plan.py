@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from cluster.api.objects import Pod, Taint, Toleration
-from cluster.api.scheduling import TaintEffect, tolerates
+from kubeherd.cluster.api.helpers.scheduling import TaintEffect, tolerates
+from kubeherd.cluster.api.objects import Pod, Taint, Toleration
 
 Key = tuple[str, str]
 """(namespace, name)."""

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from cluster.api import decoding, defaults, kinds, validation
-from cluster.api.jsontypes import JsonObject
 from hostile.requests import Hostile, Stream
 from hostile.targets import Answer, Target
+from kubeherd.cluster.api import defaults, kinds, validation
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.serializer import decoding
 
 MAX_STALL_S = 0.25
 MAX_GROWTH_BYTES = 48 * 1024 * 1024

@@ -4,9 +4,9 @@ import copy
 import random
 from typing import Any
 
-from cluster.api import schemas
-from cluster.api.kinds import Resource
-from cluster.api.schemas import Field, FieldType
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.schemas import definitions as schemas
+from kubeherd.cluster.api.schemas.definitions import Field, FieldType
 
 NAMES = ("a", "b", "c", "default", "n1", "x-1")
 _LIST_LENGTHS = (0, 1, 1, 1, 2, 3)

@@ -14,10 +14,10 @@ from typing import Any
 import msgpack
 import yaml
 
-from cluster.api import batch, kinds
-from cluster.api.kinds import Resource
 from hostile.bombs import BOMBS
 from hostile.objects import NAMES, ODD, Objects
+from kubeherd.cluster.api import batch, kinds
+from kubeherd.cluster.api.kinds import Resource
 
 JSON, YAML, MSGPACK = "application/json", "application/yaml", "application/msgpack"
 PROTOBUF = "application/vnd.kubernetes.protobuf"

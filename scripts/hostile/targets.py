@@ -25,18 +25,18 @@ import aiohttp
 import yaml
 import yarl
 
-from cluster.api import kinds
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.authn import authenticated
-from cluster.apiserver.messages import ApiRequest, ApiResponse
-from cluster.apiserver.server import ApiServer, attrs_of
-from cluster.launcher.pki import ClusterPki
-from cluster.launcher.rundir import RunDir
-from cluster.runtime.clock import LoopClock
-from cluster.runtime.rng import Rng
-from cluster.store.engine import MemoryEngine
-from cluster.store.store import Store, running
 from hostile.requests import Hostile
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.access.authn import authenticated
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
+from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
+from kubeherd.cluster.launcher.pki import ClusterPki
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.engine import MemoryEngine
+from kubeherd.cluster.store.store import Store, running
 
 ADMIN = authenticated("kubernetes-admin", ["system:masters"])
 _SPEED = 1000.0
@@ -218,7 +218,7 @@ async def over_tls(directory: Path) -> AsyncIterator[OverTls]:
     ClusterPki.ensure(rundir, "https://127.0.0.1:1")
     ready, told = os.pipe()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "cluster.apiserver", "--dir", str(directory), "--port", "0",
+        sys.executable, "-m", "kubeherd.cluster.apiserver", "--dir", str(directory), "--port", "0",
         "--store", "memory", "--seed", "1",
         pass_fds=(told,), env={**os.environ, "KUBEHERD_READY_FD": str(told)},
         stderr=(directory / "apiserver.log").open("wb"),

@@ -18,15 +18,15 @@ from e2e_framework import SPEED as E2E_SPEED
 from e2e_framework import Framework
 from kubernetes_asyncio import client, config
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import DAEMONSETS
-from cluster.api.objects import DaemonSet, Pod
-from cluster.client.client import ApiClient, PatchKind
-from cluster.launcher import lifecycle
-from cluster.launcher.control import Op
-from cluster.launcher.handle import ClusterHandle
-from cluster.launcher.plan import Role
-from cluster.launcher.view import ClusterView
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import DAEMONSETS
+from kubeherd.cluster.api.objects import DaemonSet, Pod
+from kubeherd.cluster.client.client import ApiClient, PatchKind
+from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.control import Op
+from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.view import ClusterView
 
 DEFAULTS = {"nodes": 3, "speed": 20.0, "seed": 1}
 LOG_TAIL_LINES = 15

@@ -33,7 +33,13 @@ def control() -> Iterator[Control]:
     ours, theirs = socket.socketpair()
     ours.settimeout(30)
     with theirs:
-        command = [sys.executable, "-m", "agents.spawner", "--control-fd", str(theirs.fileno())]
+        command = [
+            sys.executable,
+            "-m",
+            "kubeherd.agents.spawner",
+            "--control-fd",
+            str(theirs.fileno()),
+        ]
         process = subprocess.Popen(command, pass_fds=(theirs.fileno(),))
     with ours, ours.makefile("rw") as lines:
         yield Control(lines)

@@ -8,9 +8,9 @@ import aiohttp
 import msgpack
 import pytest
 
-from cluster.api.kinds import CONFIGMAPS
-from cluster.api.objects import PartialObject
-from cluster.client.transport import TransportResponse
+from kubeherd.cluster.api.kinds import CONFIGMAPS
+from kubeherd.cluster.api.objects import PartialObject
+from kubeherd.cluster.client.transport import TransportResponse
 
 pytestmark = pytest.mark.integration
 

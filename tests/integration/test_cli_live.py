@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from cluster.launcher import osproc
+from kubeherd.cluster.launcher import osproc
 
 pytestmark = pytest.mark.integration
 
 
 def kubeherd(directory: Path, *args: str, timeout_s: float = 60) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-P", "-m", "cluster.cli.main", *args]
+    command = [sys.executable, "-P", "-m", "kubeherd.cluster.cli.main", *args]
     environment = {**os.environ, "KUBEHERD_DIR": str(directory), "KUBEHERD_SPEED": "20"}
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
@@ -123,7 +123,16 @@ def test_killed_supervisor_leaves_no_orphan(directory: Path):
 
 
 def test_foreground_ends_with_sigterm(directory: Path):
-    command = [sys.executable, "-P", "-m", "cluster.cli.main", "up", "--nodes", "0", "--foreground"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "kubeherd.cluster.cli.main",
+        "up",
+        "--nodes",
+        "0",
+        "--foreground",
+    ]
     environment = {**os.environ, "KUBEHERD_DIR": str(directory)}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

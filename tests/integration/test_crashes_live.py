@@ -5,14 +5,14 @@ import signal
 
 import pytest
 
-from cluster.api.errors import AlreadyExists, ApiError
-from cluster.api.kinds import CONFIGMAPS
-from cluster.api.objects import PartialObject
-from cluster.client.transport import TransportError
-from cluster.launcher import osproc
-from cluster.launcher.control import Op
-from cluster.launcher.plan import Role
-from cluster.launcher.state import ProcessState
+from kubeherd.cluster.api.errors import AlreadyExists, ApiError
+from kubeherd.cluster.api.kinds import CONFIGMAPS
+from kubeherd.cluster.api.objects import PartialObject
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.launcher import osproc
+from kubeherd.cluster.launcher.control import Op
+from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.state import ProcessState
 
 pytestmark = pytest.mark.integration
 

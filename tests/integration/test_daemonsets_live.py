@@ -2,10 +2,10 @@
 
 import pytest
 
-from cluster.api.errors import NotFound
-from cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, NODES
-from cluster.api.objects import ControllerRevision, DaemonSet
-from cluster.launcher.control import Op
+from kubeherd.cluster.api.errors import NotFound
+from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, NODES
+from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet
+from kubeherd.cluster.launcher.control import Op
 
 pytestmark = pytest.mark.integration
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from damagedstores import DATABASE, FRAME, LOG, MARK, PAGE, Files, cut, files_in, flip, run_of, swap
 
-from cluster.api.kinds import CONFIGMAPS
-from cluster.api.objects import PartialObject
-from cluster.launcher import lifecycle, osproc
-from cluster.launcher.handle import ClusterHandle
-from cluster.launcher.plan import Role
-from cluster.store.sqlite import SKIPPED_AFTER_LOSS
+from kubeherd.cluster.api.kinds import CONFIGMAPS
+from kubeherd.cluster.api.objects import PartialObject
+from kubeherd.cluster.launcher import lifecycle, osproc
+from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.store.sqlite import SKIPPED_AFTER_LOSS
 
 pytestmark = pytest.mark.integration
 
@@ -33,7 +33,7 @@ def handle(tmp_path: Path) -> Iterator[ClusterHandle]:
 
 
 def up(handle: ClusterHandle, *args: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-P", "-m", "cluster.cli.main", "up", *args]
+    command = [sys.executable, "-P", "-m", "kubeherd.cluster.cli.main", "up", *args]
     environment = {**os.environ, "KUBEHERD_DIR": str(handle.rundir.root)}
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=60, check=False

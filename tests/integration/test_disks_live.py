@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 from kill_apiserver import free_port
 
-from cluster.client.http import HttpTransport, from_kubeconfig
-from cluster.client.transport import JSON, TransportResponse
-from cluster.launcher import lifecycle
-from cluster.launcher.handle import ClusterHandle
-from cluster.launcher.pki import ClusterPki
-from cluster.launcher.plan import Role
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.state import ProcessState
-from cluster.runtime.handshake import READY_FD_VARIABLE
+from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig
+from kubeherd.cluster.client.transport import JSON, TransportResponse
+from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher.pki import ClusterPki
+from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.state import ProcessState
+from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE
 
 pytestmark = pytest.mark.integration
 
@@ -135,7 +135,7 @@ async def apiserver(
     with rundir.log("apiserver").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *under,
-            *(sys.executable, "-m", "cluster.apiserver", "--dir", str(rundir.root)),
+            *(sys.executable, "-m", "kubeherd.cluster.apiserver", "--dir", str(rundir.root)),
             *("--port", str(port)),
             stderr=log,
             pass_fds=(write_end,),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster.api import kinds
+from kubeherd.cluster.api import kinds
 
 pytestmark = pytest.mark.integration
 

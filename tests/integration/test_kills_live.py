@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from kill_apiserver import MOMENTS, experiment
 
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.rng import Rng
 
 pytestmark = pytest.mark.integration
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.launcher import lifecycle
-from cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.handle import ClusterHandle
 
 BESIDE_PYTHON = Path(sys.executable).parent
 KUBECTL = shutil.which("kubectl", path=f"{os.environ.get('PATH', '')}:{BESIDE_PYTHON}")

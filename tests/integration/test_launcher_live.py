@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.launcher import osproc
+from kubeherd.cluster.launcher import osproc
 
 pytestmark = pytest.mark.integration
 
-COMMAND = [sys.executable, "-P", "-m", "cluster.cli.main"]
+COMMAND = [sys.executable, "-P", "-m", "kubeherd.cluster.cli.main"]
 DONE_WITHIN_S = 40
 
 

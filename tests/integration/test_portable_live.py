@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.launcher import osproc
+from kubeherd.cluster.launcher import osproc
 
 pytestmark = pytest.mark.integration
 
@@ -35,8 +35,15 @@ def running(log: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 @pytest.mark.herd(nodes=1, speed=float(SPEED))
 async def test_portable_processes_roll_a_daemonset_out(herd, daemonset, tmp_path):
     kubeconfig = str(herd.kubeconfig)
-    manager = ("controller", "--kubeconfig", kubeconfig, "--portable")
-    agent = ("agents", "--node", "json-only", "--fleet-kubeconfig", kubeconfig, "--json-only")
+    manager = ("kubeherd.controller", "--kubeconfig", kubeconfig, "--portable")
+    agent = (
+        "kubeherd.agents",
+        "--node",
+        "json-only",
+        "--fleet-kubeconfig",
+        kubeconfig,
+        "--json-only",
+    )
     supervised = herd.handle.process("controller-manager").process
     assert supervised is not None
     with running(tmp_path / "agent.log", *agent), running(tmp_path / "manager.log", *manager):

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.launcher import pki
-from cluster.launcher.pki import ADMIN, Authority
+from kubeherd.cluster.launcher import pki
+from kubeherd.cluster.launcher.pki import ADMIN, Authority
 
 BESIDE_PYTHON = Path(sys.executable).parent
 KUBECTL = shutil.which("kubectl", path=f"{os.environ.get('PATH', '')}:{BESIDE_PYTHON}")
@@ -58,7 +58,7 @@ def server(directory: Path, open_files: int) -> Iterator[Server]:
     (directory / "pki" / "apiserver.crt").write_bytes(serving.certificate)
     (directory / "pki" / "apiserver.key").write_bytes(serving.key)
     reader, writer = os.pipe()
-    command = [sys.executable, "-m", "cluster.apiserver", "--dir", directory, "--port", "0",
+    command = [sys.executable, "-m", "kubeherd.cluster.apiserver", "--dir", directory, "--port", "0",
                "--store", "memory"]  # fmt: skip
     with (directory / "log").open("w") as log:
         process = subprocess.Popen(

@@ -7,9 +7,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.api import decoding, defaults, kinds, qos, schemas, validation
-from cluster.api.errors import ApiError
-from cluster.api.schemas import Field, FieldType
+from kubeherd.cluster.api import defaults, kinds, validation
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.helpers import qos
+from kubeherd.cluster.api.schemas import definitions as schemas
+from kubeherd.cluster.api.schemas.definitions import Field, FieldType
+from kubeherd.cluster.api.serializer import decoding
 
 TEXTS = (
     "",

@@ -24,11 +24,11 @@ from daemonset_world import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.api.objects import DaemonSet, DaemonSetUpdateStrategy, Node, Pod
-from cluster.api.podutil import is_available, is_terminating
-from controller.daemonset import limits
-from controller.daemonset.nodes import NodeRule
-from controller.daemonset.placement import by_node
+from kubeherd.cluster.api.helpers.podutil import is_available, is_terminating
+from kubeherd.cluster.api.objects import DaemonSet, DaemonSetUpdateStrategy, Node, Pod
+from kubeherd.controller.daemonset import limits
+from kubeherd.controller.daemonset.nodes import NodeRule
+from kubeherd.controller.daemonset.placement import by_node
 
 IMAGES = ("img:1", "img:2", "img:3")
 NAMES = [f"n{i}" for i in range(6)]

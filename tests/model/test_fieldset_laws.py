@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.api import fieldsets
+from kubeherd.cluster.api.managedfields import fieldsets
 
 Path = tuple[str, ...]
 KEYS = st.sampled_from(["f:a", "f:b", 'k:{"name":"x"}', 'k:{"name":"y"}', "v:1"])

@@ -6,8 +6,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.api import apply, fieldsets, kinds, managedfields
-from cluster.api.errors import Conflict
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.errors import Conflict
+from kubeherd.cluster.api.managedfields import apply, fieldsets
+from kubeherd.cluster.api.managedfields import ownership as managedfields
 
 NAMES = st.sampled_from(["a", "b", "c"])
 VALUES = st.sampled_from(["1", "2"])

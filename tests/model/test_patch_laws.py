@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.api import schemas
-from cluster.api.patches import json_patch, merge_patch, strategic_merge
+from kubeherd.cluster.api.patches import json_patch, merge_patch, strategic_merge
+from kubeherd.cluster.api.schemas import definitions as schemas
 
 POD = schemas.definition("", "v1", "Pod")
 SCALARS = st.sampled_from([0, 1, True, False, "", "x"])

@@ -6,10 +6,10 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.facts import Moment, PodFacts
-from agents.machine import Step, step
-from agents.sync import NodeView
-from cluster.api.objects import Pod
+from kubeherd.agents.pods.facts import Moment, PodFacts
+from kubeherd.agents.pods.machine import Step, step
+from kubeherd.agents.pods.sync import NodeView
+from kubeherd.cluster.api.objects import Pod
 
 NODE = NodeView(name="node-1", host_ips=("10.0.0.16",))
 TERMINAL = ("Succeeded", "Failed")

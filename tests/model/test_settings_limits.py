@@ -7,9 +7,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.launcher import settings as settings_module
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.settings import Settings, add_nodes, remove_node
+from kubeherd.cluster.launcher import settings as settings_module
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.settings import Settings, add_nodes, remove_node
 
 GOOD = json.loads(settings_module.encode(add_nodes(Settings(port=7001), ["node-0", "edge"])))
 HINTS = typing.get_type_hints(Settings)

@@ -18,12 +18,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from cluster.api.errors import Expired
-from cluster.store.engine import Engine, MemoryEngine
-from cluster.store.hub import Subscription, WatchFilter
-from cluster.store.sqlite import SqliteEngine
-from cluster.store.state import Attrs, Record
-from cluster.store.store import Staged, Store
+from kubeherd.cluster.api.errors import Expired
+from kubeherd.cluster.store.engine import Engine, MemoryEngine
+from kubeherd.cluster.store.hub import Subscription, WatchFilter
+from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.state import Attrs, Record
+from kubeherd.cluster.store.store import Staged, Store
 
 NAMES = st.sampled_from(["a", "b", "c-d", "c"])
 NAMESPACES = st.sampled_from(["x", "x-y", "y"])

@@ -1,6 +1,6 @@
 from simcluster import daemonset_tree, simulated, virtual
 
-from cluster.api.kinds import DAEMONSETS
+from kubeherd.cluster.api.kinds import DAEMONSETS
 
 
 @virtual

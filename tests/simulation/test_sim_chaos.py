@@ -6,10 +6,10 @@ import pytest
 import virtualtime
 from simcluster import SimulatedCluster, daemonset_tree, rolled_out, simulated
 
-from cluster.api.errors import ApiError
-from cluster.api.kinds import DAEMONSETS, PODS
-from cluster.client.transport import TransportError
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.kinds import DAEMONSETS, PODS
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.runtime.rng import Rng
 
 NODES = 5
 STEPS = 25

@@ -6,7 +6,7 @@ import sys
 import virtualtime
 from simcluster import daemonset_tree, pod_tree, simulated
 
-from cluster.api.kinds import DAEMONSETS, PODS
+from kubeherd.cluster.api.kinds import DAEMONSETS, PODS
 
 
 async def scenario(seed: int) -> str:

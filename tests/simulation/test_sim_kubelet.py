@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from simcluster import SimulatedCluster, daemonset_tree, pod_tree, simulated, virtual
 
-from cluster.api.errors import NotFound
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import DAEMONSETS, NODES, PODS
-from cluster.api.objects import Pod
-from cluster.client.client import PatchKind
+from kubeherd.cluster.api.errors import NotFound
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS
+from kubeherd.cluster.api.objects import Pod
+from kubeherd.cluster.client.client import PatchKind
 
 
 async def annotate(cluster: SimulatedCluster, node: str, **annotations: str | None) -> None:

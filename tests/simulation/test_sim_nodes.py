@@ -13,11 +13,11 @@ from simcluster import (
     virtual,
 )
 
-from cluster.api.errors import NotFound
-from cluster.api.kinds import DAEMONSETS, LEASES, NODES, PODS
-from cluster.api.objects import Node, Pod
-from cluster.api.timestamps import parse_time
-from cluster.client.client import PatchKind
+from kubeherd.cluster.api.errors import NotFound
+from kubeherd.cluster.api.kinds import DAEMONSETS, LEASES, NODES, PODS
+from kubeherd.cluster.api.objects import Node, Pod
+from kubeherd.cluster.api.timestamps import parse_time
+from kubeherd.cluster.client.client import PatchKind
 
 UNREACHABLE = "node.kubernetes.io/unreachable"
 

@@ -4,10 +4,10 @@ from itertools import pairwise
 
 from simcluster import SimulatedCluster, daemonset_tree, pod_tree, simulated, virtual
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, NODES, PODS
-from cluster.api.objects import ControllerRevision, Pod
-from cluster.client.client import PatchKind
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, NODES, PODS
+from kubeherd.cluster.api.objects import ControllerRevision, Pod
+from kubeherd.cluster.client.client import PatchKind
 
 
 def image_patch(image: str) -> JsonObject:

@@ -14,10 +14,10 @@ import msgspec
 from simcluster import SimulatedCluster, daemonset_tree, pod_tree, simulated, virtual
 from simedges import Network
 
-from cluster.api.errors import ApiError, NotAcceptable, NotFound, UnsupportedMediaType
-from cluster.api.kinds import DAEMONSETS, NODES, PODS
-from cluster.apiserver.messages import ApiRequest, ApiResponse
-from cluster.client.client import PatchKind
+from kubeherd.cluster.api.errors import ApiError, NotAcceptable, NotFound, UnsupportedMediaType
+from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
+from kubeherd.cluster.client.client import PatchKind
 
 MSGPACK = "application/msgpack"
 JSON = "application/json"

@@ -2,9 +2,9 @@
 
 from simcluster import SimulatedCluster, daemonset_tree, simulated, virtual
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import DAEMONSETS, NODES
-from cluster.client.client import PatchKind
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import DAEMONSETS, NODES
+from kubeherd.cluster.client.client import PatchKind
 
 PREFIX = "kubeherd.io/rollout-"
 

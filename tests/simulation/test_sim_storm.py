@@ -13,12 +13,12 @@ from simcluster import SimulatedCluster, daemonset_tree, rolled_out
 from simweather import FragileDisk, Weather, Witness
 from structlog.testing import capture_logs
 
-from cluster.api.errors import ApiError
-from cluster.api.kinds import DAEMONSETS, NODES, PODS
-from cluster.api.objects import DaemonSet
-from cluster.client.client import PatchKind
-from cluster.client.transport import TransportError
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS
+from kubeherd.cluster.api.objects import DaemonSet
+from kubeherd.cluster.client.client import PatchKind
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.runtime.rng import Rng
 
 SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "6")))
 STEPS = 35

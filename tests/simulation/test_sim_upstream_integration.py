@@ -13,13 +13,13 @@ import pytest
 from simcluster import SimulatedCluster, daemonset_tree, virtualtime
 from simedges import Network
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, NODES, PODS
-from cluster.api.objects import ControllerRevision, DaemonSet, Pod
-from cluster.apiserver.messages import ApiRequest, ApiResponse
-from cluster.client.client import PatchKind
-from controller.daemonset.history import new_revision
-from controller.daemonset.template import Template
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, NODES, PODS
+from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Pod
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
+from kubeherd.cluster.client.client import PatchKind
+from kubeherd.controller.daemonset.history import new_revision
+from kubeherd.controller.daemonset.template import Template
 
 HASH = "controller-revision-hash"
 STRATEGIES = pytest.mark.parametrize("strategy", ["OnDelete", "RollingUpdate"])

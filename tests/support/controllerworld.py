@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 import virtualtime
 from fakeapi import FakeApi
 
-from cluster.api.jsontypes import JsonObject
-from cluster.client.client import ApiClient
-from cluster.runtime.clock import VirtualClock
-from cluster.runtime.rng import Rng
-from controller.informers import Informers
-from controller.manager import Context, Controller
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.controller.informers import Informers
+from kubeherd.controller.manager import Context, Controller
 
 Scenario = Callable[[FakeApi], Awaitable[None]]
 

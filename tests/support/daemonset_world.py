@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import (
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import (
     Condition,
     ControllerRevision,
     DaemonSet,
@@ -28,10 +28,10 @@ from cluster.api.objects import (
     RollingUpdateDaemonSet,
     Taint,
 )
-from cluster.api.timestamps import format_time, parse_time
-from controller.daemonset.model import HASH_LABEL, BackoffEntry, Now, Observed, Plan
-from controller.daemonset.plan import plan
-from controller.daemonset.template import Template
+from kubeherd.cluster.api.timestamps import format_time, parse_time
+from kubeherd.controller.daemonset.model import HASH_LABEL, BackoffEntry, Now, Observed, Plan
+from kubeherd.controller.daemonset.plan import plan
+from kubeherd.controller.daemonset.template import Template
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 UID = "ds-uid"

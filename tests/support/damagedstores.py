@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.store.sqlite import SqliteEngine
-from cluster.store.state import Attrs
-from cluster.store.store import Store, running
+from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.state import Attrs
+from kubeherd.cluster.store.store import Store, running
 
 PAGE = 4096
 FRAME = 24 + PAGE

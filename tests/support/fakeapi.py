@@ -14,8 +14,8 @@ from urllib.parse import unquote
 import msgspec
 from stubtransport import Request, StubTransport
 
-from cluster.api import fields, kinds, patches, schemas
-from cluster.api.errors import (
+from kubeherd.cluster.api import fields, kinds, patches
+from kubeherd.cluster.api.errors import (
     MODIFIED,
     ApiError,
     Conflict,
@@ -24,11 +24,12 @@ from cluster.api.errors import (
     conflict,
     not_found,
 )
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import Resource
-from cluster.api.timestamps import format_time
-from cluster.client.transport import JSON, MSGPACK, TransportError, TransportResponse
-from cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.schemas import definitions as schemas
+from kubeherd.cluster.api.timestamps import format_time
+from kubeherd.cluster.client.transport import JSON, MSGPACK, TransportError, TransportResponse
+from kubeherd.cluster.runtime.clock import VirtualClock
 
 Disturbance = Callable[[Request], Exception | None]
 """What happens to a request instead of an answer; an ApiError becomes its Status."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import orjson
 from stubtransport import Request, StubTransport
 
-from cluster.api.errors import ApiError
-from cluster.api.jsontypes import JsonObject
-from cluster.client.transport import TransportResponse
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.client.transport import TransportResponse
 
 Answer = JsonObject | Exception
 Script = Callable[[str, str, JsonObject], Answer]

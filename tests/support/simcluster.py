@@ -16,25 +16,25 @@ from typing import Any
 import virtualtime
 from simedges import Disk, InProcessTransport, Network, Process
 
-from agents.fleet import Fleet
-from agents.node import NodeConfig
-from cluster.api import nodeutil
-from cluster.api.errors import ApiError
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import DAEMONSETS, NODES, PODS, Resource
-from cluster.api.objects import DaemonSet, Node, Pod
-from cluster.apiserver.heavywork import HeavyWork
-from cluster.apiserver.messages import User
-from cluster.apiserver.server import ApiServer, attrs_of
-from cluster.client.batching import BatchingTransport
-from cluster.client.client import ApiClient
-from cluster.client.transport import Transport, TransportError
-from cluster.runtime.clock import VirtualClock
-from cluster.runtime.rng import Rng
-from cluster.store.store import Store
-from controller import registry
-from controller.leader import LeaderElector
-from controller.manager import Manager
+from kubeherd.agents.fleet import Fleet
+from kubeherd.agents.node.nodestatus import NodeConfig
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.helpers import nodeutil
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS, Resource
+from kubeherd.cluster.api.objects import DaemonSet, Node, Pod
+from kubeherd.cluster.apiserver.edge.heavywork import HeavyWork
+from kubeherd.cluster.apiserver.edge.messages import User
+from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
+from kubeherd.cluster.client.batching import BatchingTransport
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.transport import Transport, TransportError
+from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.store import Store
+from kubeherd.controller import registry
+from kubeherd.controller.leader import LeaderElector
+from kubeherd.controller.manager import Manager
 
 
 def virtual(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:

@@ -8,10 +8,10 @@ from typing import Any
 
 from stubtransport import Request, StubTransport
 
-from cluster.apiserver.messages import ApiRequest, ApiResponse, User, WatchResponse
-from cluster.apiserver.server import ApiServer
-from cluster.client.transport import TransportError, TransportResponse, error_of
-from cluster.store.engine import Row
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User, WatchResponse
+from kubeherd.cluster.apiserver.server import ApiServer
+from kubeherd.cluster.client.transport import TransportError, TransportResponse, error_of
+from kubeherd.cluster.store.engine import Row
 
 COMMIT_S = 0.001
 """How long a group commit takes; a crash in between loses the group."""

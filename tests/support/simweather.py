@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 import orjson
 from simedges import COMMIT_S, Disk, Network
 
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.messages import ApiRequest, ApiResponse, WatchResponse
-from cluster.client.transport import TransportError
-from cluster.runtime.rng import Rng
-from cluster.store.engine import Row, StoreError
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, WatchResponse
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.engine import Row, StoreError
 
 _LATENCIES_S = (0.0002, 0.0005, 0.002, 0.01)
 _COMMITS_S = (0.0, COMMIT_S, 0.005, 0.02)

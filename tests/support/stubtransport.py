@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from cluster.api.jsontypes import JsonObject
-from cluster.client.transport import DEFAULT_TIMEOUT_S, MSGPACK, TransportResponse
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.client.transport import DEFAULT_TIMEOUT_S, MSGPACK, TransportResponse
 
 
 @dataclass(frozen=True)

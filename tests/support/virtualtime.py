@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.runtime.clock import VirtualClock
 
 T = TypeVar("T")
 

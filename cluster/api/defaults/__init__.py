@@ -7,11 +7,11 @@ generation, default tolerations, priority) is not here.
 
 from collections.abc import Callable
 
-from cluster.api.defaults import core, workloads
-from cluster.api.defaults.output import fill
-from cluster.api.defaults.pod import default_pod
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import Resource
+from kubeherd.cluster.api.defaults import core, workloads
+from kubeherd.cluster.api.defaults.output import fill
+from kubeherd.cluster.api.defaults.pod import default_pod
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
 
 _DEFAULTERS: dict[str, Callable[[JsonObject], None]] = {
     "pods": default_pod,

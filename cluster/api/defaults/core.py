@@ -2,7 +2,7 @@
 
 import base64
 
-from cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.jsontypes import JsonObject
 
 
 def service(tree: JsonObject) -> None:

@@ -9,10 +9,10 @@ The walk over an object is compiled once per definition and visits only what can
 from collections.abc import Callable
 from functools import cache
 
-from cluster.api import schemas
-from cluster.api.jsontypes import JsonObject, JsonValue
-from cluster.api.kinds import Resource
-from cluster.api.schemas import Field, FieldType
+from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.schemas import definitions as schemas
+from kubeherd.cluster.api.schemas.definitions import Field, FieldType
 
 _CONDITION_TIMES = {"lastTransitionTime": None}
 _ALWAYS: dict[str, JsonObject] = {

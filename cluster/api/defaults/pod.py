@@ -1,9 +1,9 @@
 """Defaults of pod specs, for pods and for every template of one (spec api-machinery, 17)."""
 
-from cluster.api import quantity
-from cluster.api.defaults.images import pull_policy
-from cluster.api.defaults.volumes import default_volume
-from cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api import quantity
+from kubeherd.cluster.api.defaults.images import pull_policy
+from kubeherd.cluster.api.defaults.volumes import default_volume
+from kubeherd.cluster.api.jsontypes import JsonObject
 
 _SPEC = (
     ("restartPolicy", "Always"),

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from cluster.api.defaults.images import pull_policy
-from cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.defaults.images import pull_policy
+from kubeherd.cluster.api.jsontypes import JsonObject
 
 _MODE = 0o644
 

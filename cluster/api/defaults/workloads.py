@@ -1,7 +1,7 @@
 """Defaults of the kinds that embed a pod template (spec api-machinery, section 17)."""
 
-from cluster.api.defaults.pod import default_template
-from cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.defaults.pod import default_template
+from kubeherd.cluster.api.jsontypes import JsonObject
 
 
 def daemon_set(tree: JsonObject) -> None:

@@ -5,8 +5,8 @@ tree. Invariants: neither input is modified, though the result may share unchang
 directives of a strategic merge patch never end up in the result; every refusal is an `ApiError`.
 """
 
-from cluster.api.patches.jsonpatch import MAX_OPERATIONS, json_patch
-from cluster.api.patches.mergepatch import merge_patch
-from cluster.api.patches.strategic import strategic_merge
+from kubeherd.cluster.api.patches.jsonpatch import MAX_OPERATIONS, json_patch
+from kubeherd.cluster.api.patches.mergepatch import merge_patch
+from kubeherd.cluster.api.patches.strategic import strategic_merge
 
 __all__ = ["MAX_OPERATIONS", "json_patch", "merge_patch", "strategic_merge"]

@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 
-from cluster.api.decoding import MAX_DEPTH
-from cluster.api.errors import RequestEntityTooLarge
-from cluster.api.jsontypes import JsonObject, JsonValue
-from cluster.api.patches.problems import not_applicable, undecodable
+from kubeherd.cluster.api.errors import RequestEntityTooLarge
+from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.patches.problems import not_applicable, undecodable
+from kubeherd.cluster.api.serializer.decoding import MAX_DEPTH
 
 MAX_OPERATIONS = 10_000
 MAX_COPIED_BYTES = 3 * 1024 * 1024

@@ -2,8 +2,8 @@
 
 import json
 
-from cluster.api.errors import BadRequest
-from cluster.api.jsontypes import JsonValue
+from kubeherd.cluster.api.errors import BadRequest
+from kubeherd.cluster.api.jsontypes import JsonValue
 
 
 def unique(items: list[JsonValue]) -> list[JsonValue]:

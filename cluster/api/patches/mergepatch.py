@@ -1,7 +1,7 @@
 """JSON merge patch, RFC 7386: null deletes, objects merge, everything else replaces."""
 
-from cluster.api.jsontypes import JsonObject, JsonValue
-from cluster.api.patches.problems import undecodable
+from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.patches.problems import undecodable
 
 
 def merge_patch(tree: JsonObject, patch: JsonValue) -> JsonObject:

@@ -1,6 +1,6 @@
 """Refusals that the patch formats share, in the words of Kubernetes."""
 
-from cluster.api.errors import BadRequest, Invalid
+from kubeherd.cluster.api.errors import BadRequest, Invalid
 
 
 def not_applicable() -> Invalid:

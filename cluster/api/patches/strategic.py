@@ -9,11 +9,11 @@ that is why a container added by a patch shows up first, as it does in Kubernete
 
 from typing import Any, NamedTuple
 
-from cluster.api.errors import BadRequest
-from cluster.api.jsontypes import JsonObject, JsonValue
-from cluster.api.patches import listorder
-from cluster.api.patches.problems import not_applicable, undecodable
-from cluster.api.schemas import Definition, Field, FieldType
+from kubeherd.cluster.api.errors import BadRequest
+from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.patches import listorder
+from kubeherd.cluster.api.patches.problems import not_applicable, undecodable
+from kubeherd.cluster.api.schemas.definitions import Definition, Field, FieldType
 
 PATCH = "$patch"
 RETAIN_KEYS = "$retainKeys"

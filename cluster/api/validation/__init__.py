@@ -8,12 +8,10 @@ their own get the rules of metadata and the ``required`` fields of their schema.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from cluster.api import metadata
-from cluster.api.causes import collected
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import Resource
-from cluster.api.validation import (
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.validation import (
     core,
     daemonset,
     node,
@@ -22,6 +20,8 @@ from cluster.api.validation import (
     required_fields,
     workloads,
 )
+from kubeherd.cluster.api.validation import objectmeta as metadata
+from kubeherd.cluster.api.validation.causes import collected
 
 _Create = Callable[[JsonObject], list[Cause]]
 _Update = Callable[[JsonObject, JsonObject], list[Cause]]

@@ -1,10 +1,21 @@
 """Rules of affinity and topology spread (spec api-machinery, section 18)."""
 
-from cluster.api import names
-from cluster.api.causes import duplicate, invalid, invalid_each, not_supported, required
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.api.validation.checks import POSITIVE, each, label_selector, selector_requirement
+from kubeherd.cluster.api import names
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.validation.causes import (
+    duplicate,
+    invalid,
+    invalid_each,
+    not_supported,
+    required,
+)
+from kubeherd.cluster.api.validation.checks import (
+    POSITIVE,
+    each,
+    label_selector,
+    selector_requirement,
+)
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"

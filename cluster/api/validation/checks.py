@@ -2,11 +2,18 @@
 
 from collections.abc import Iterable, Iterator
 
-from cluster.api import names
-from cluster.api.causes import duplicate, forbidden, invalid, invalid_each, not_supported, required
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject, JsonValue
-from cluster.api.metadata import IMMUTABLE
+from kubeherd.cluster.api import names
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.validation.causes import (
+    duplicate,
+    forbidden,
+    invalid,
+    invalid_each,
+    not_supported,
+    required,
+)
+from kubeherd.cluster.api.validation.objectmeta import IMMUTABLE
 
 NOT_NEGATIVE = "must be greater than or equal to 0"
 POSITIVE = "must be greater than 0"

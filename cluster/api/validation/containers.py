@@ -2,16 +2,23 @@
 
 from collections.abc import Container as Contains
 
-from cluster.api import names
-from cluster.api.causes import duplicate, forbidden, invalid, invalid_each, not_supported, required
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.api.validation.checks import each, one_of, port_number, range_text
-from cluster.api.validation.env import env_sources, env_variables
-from cluster.api.validation.mounts import volume_devices, volume_mounts
-from cluster.api.validation.probes import container_probes, lifecycle
-from cluster.api.validation.resources import resource_requirements
-from cluster.api.validation.security import container_security_context
+from kubeherd.cluster.api import names
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.validation.causes import (
+    duplicate,
+    forbidden,
+    invalid,
+    invalid_each,
+    not_supported,
+    required,
+)
+from kubeherd.cluster.api.validation.checks import each, one_of, port_number, range_text
+from kubeherd.cluster.api.validation.env import env_sources, env_variables
+from kubeherd.cluster.api.validation.mounts import volume_devices, volume_mounts
+from kubeherd.cluster.api.validation.probes import container_probes, lifecycle
+from kubeherd.cluster.api.validation.resources import resource_requirements
+from kubeherd.cluster.api.validation.security import container_security_context
 
 _NOT_EPHEMERAL = (
     "ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy",

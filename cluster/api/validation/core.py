@@ -5,11 +5,18 @@ import binascii
 
 import orjson
 
-from cluster.api import names
-from cluster.api.causes import forbidden, invalid, invalid_each, not_supported, required, too_long
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.api.validation.checks import (
+from kubeherd.cluster.api import names
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.validation.causes import (
+    forbidden,
+    invalid,
+    invalid_each,
+    not_supported,
+    required,
+    too_long,
+)
+from kubeherd.cluster.api.validation.checks import (
     each,
     immutable,
     not_negative,
@@ -17,8 +24,8 @@ from cluster.api.validation.checks import (
     port_number,
     positive,
 )
-from cluster.api.validation.probes import port_number_or_name
-from cluster.api.validation.resources import resource_amounts
+from kubeherd.cluster.api.validation.probes import port_number_or_name
+from kubeherd.cluster.api.validation.resources import resource_amounts
 
 MAX_DATA_BYTES = 1024 * 1024
 _FROZEN = "field is immutable when `immutable` is set"

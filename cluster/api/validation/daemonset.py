@@ -1,11 +1,11 @@
 """Rules of DaemonSets (spec daemonset-controller, section 12)."""
 
-from cluster.api import labels
-from cluster.api.causes import forbidden, invalid, not_supported, required
-from cluster.api.errors import ApiError, Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.api.validation import gostructs
-from cluster.api.validation.checks import (
+from kubeherd.cluster.api import labels
+from kubeherd.cluster.api.errors import ApiError, Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.validation import gostructs
+from kubeherd.cluster.api.validation.causes import forbidden, invalid, not_supported, required
+from kubeherd.cluster.api.validation.checks import (
     count_or_percent,
     immutable,
     label_selector,
@@ -13,7 +13,7 @@ from cluster.api.validation.checks import (
     percent_at_most_100,
     scaled_number,
 )
-from cluster.api.validation.pod_spec import pod_template
+from kubeherd.cluster.api.validation.pod_spec import pod_template
 
 _COUNTERS = (
     "currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady",

@@ -2,11 +2,11 @@
 
 import re
 
-from cluster.api import names
-from cluster.api.causes import invalid, invalid_each, not_supported, required
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.api.validation.checks import each
+from kubeherd.cluster.api import names
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.validation.causes import invalid, invalid_each, not_supported, required
+from kubeherd.cluster.api.validation.checks import each
 
 _SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 _ENV_FIELDS = (

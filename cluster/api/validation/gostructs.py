@@ -5,7 +5,7 @@ JSON: so the text has Go's field names, and all of them, zeros included. (LabelS
 OwnerReference are no internal types; they are shown as they came.)
 """
 
-from cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 
 _Fields = tuple[tuple[str, str, JsonValue], ...]
 """(Go name, JSON name, zero value) of every field, in Go's order."""

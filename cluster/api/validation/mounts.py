@@ -2,10 +2,16 @@
 
 from collections.abc import Container as Contains
 
-from cluster.api.causes import duplicate, invalid, not_found, not_supported, required
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.api.validation.checks import each
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.validation.causes import (
+    duplicate,
+    invalid,
+    not_found,
+    not_supported,
+    required,
+)
+from kubeherd.cluster.api.validation.checks import each
 
 _PROPAGATION = ("Bidirectional", "HostToContainer", "None")
 

@@ -2,12 +2,12 @@
 
 import ipaddress
 
-from cluster.api.causes import duplicate, forbidden, invalid
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.api.validation.checks import each
-from cluster.api.validation.resources import resource_amounts
-from cluster.api.validation.tolerations import taints
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.validation.causes import duplicate, forbidden, invalid
+from kubeherd.cluster.api.validation.checks import each
+from kubeherd.cluster.api.validation.resources import resource_amounts
+from kubeherd.cluster.api.validation.tolerations import taints
 
 _CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 

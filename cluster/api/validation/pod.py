@@ -5,12 +5,13 @@ Spec api-machinery, section 18: after creation nearly all of a pod's spec is fix
 
 from collections.abc import Mapping
 
-from cluster.api import goformat, names
-from cluster.api.causes import forbidden, invalid, invalid_each
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject, JsonValue
-from cluster.api.validation.checks import each, range_text
-from cluster.api.validation.pod_spec import is_ip, pod_spec
+from kubeherd.cluster.api import names
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.validation import goformat
+from kubeherd.cluster.api.validation.causes import forbidden, invalid, invalid_each
+from kubeherd.cluster.api.validation.checks import each, range_text
+from kubeherd.cluster.api.validation.pod_spec import is_ip, pod_spec
 
 _FIXED = (
     "pod updates may not change fields other than `spec.containers[*].image`,"

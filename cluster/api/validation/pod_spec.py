@@ -2,23 +2,31 @@
 
 import ipaddress
 
-from cluster.api import metadata, names
-from cluster.api.causes import duplicate, forbidden, invalid, invalid_each, not_supported, required
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.api.validation.affinity import affinity, topology_spread
-from cluster.api.validation.checks import each
-from cluster.api.validation.containers import (
+from kubeherd.cluster.api import names
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.validation import objectmeta as metadata
+from kubeherd.cluster.api.validation.affinity import affinity, topology_spread
+from kubeherd.cluster.api.validation.causes import (
+    duplicate,
+    forbidden,
+    invalid,
+    invalid_each,
+    not_supported,
+    required,
+)
+from kubeherd.cluster.api.validation.checks import each
+from kubeherd.cluster.api.validation.containers import (
     active_deadline,
     containers,
     ephemeral_containers,
     host_network_ports,
     init_containers,
 )
-from cluster.api.validation.resources import resource_amounts, resource_requirements
-from cluster.api.validation.security import pod_security_context
-from cluster.api.validation.tolerations import tolerations
-from cluster.api.validation.volumes import volumes
+from kubeherd.cluster.api.validation.resources import resource_amounts, resource_requirements
+from kubeherd.cluster.api.validation.security import pod_security_context
+from kubeherd.cluster.api.validation.tolerations import tolerations
+from kubeherd.cluster.api.validation.volumes import volumes
 
 _RESTART = ("Always", "OnFailure", "Never")
 _DNS = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")

@@ -1,11 +1,17 @@
 """Rules of PriorityClass, PodDisruptionBudget and the kinds of RBAC."""
 
-from cluster.api import names
-from cluster.api.causes import forbidden, invalid, invalid_each, not_supported, required
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.api.validation import gostructs
-from cluster.api.validation.checks import (
+from kubeherd.cluster.api import names
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.validation import gostructs
+from kubeherd.cluster.api.validation.causes import (
+    forbidden,
+    invalid,
+    invalid_each,
+    not_supported,
+    required,
+)
+from kubeherd.cluster.api.validation.checks import (
     count_or_percent,
     each,
     immutable,

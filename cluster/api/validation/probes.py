@@ -2,16 +2,17 @@
 
 import re
 
-from cluster.api import names
-from cluster.api.causes import forbidden, invalid, invalid_each, not_supported, required
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject, JsonValue
-from cluster.api.validation.checks import (
-    POSITIVE,
-    each,
-    not_negative,
-    port_number,
+from kubeherd.cluster.api import names
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.validation.causes import (
+    forbidden,
+    invalid,
+    invalid_each,
+    not_supported,
+    required,
 )
+from kubeherd.cluster.api.validation.checks import POSITIVE, each, not_negative, port_number
 
 _PROBE_COUNTS = (
     "initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold",

@@ -7,12 +7,12 @@ empty, other required fields must be there. Status is not judged: it is the serv
 from collections.abc import Callable
 from functools import cache
 
-from cluster.api import schemas
-from cluster.api.causes import required
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import Resource
-from cluster.api.schemas import Field, FieldType
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.schemas import definitions as schemas
+from kubeherd.cluster.api.schemas.definitions import Field, FieldType
+from kubeherd.cluster.api.validation.causes import required
 
 _Check = Callable[[JsonObject, str], list[Cause]]
 

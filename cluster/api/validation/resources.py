@@ -1,10 +1,10 @@
 """Rules of resource requests and limits (spec api-machinery, section 18)."""
 
-from cluster.api import names, quantity
-from cluster.api.causes import invalid, invalid_each, not_supported, required
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.api.validation.checks import NOT_NEGATIVE
+from kubeherd.cluster.api import names, quantity
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.validation.causes import invalid, invalid_each, not_supported, required
+from kubeherd.cluster.api.validation.checks import NOT_NEGATIVE
 
 _STANDARD = frozenset({"cpu", "memory", "ephemeral-storage"})
 _HUGE_PAGES = "hugepages-"

@@ -2,10 +2,10 @@
 
 import re
 
-from cluster.api.causes import duplicate, invalid, not_supported, required
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.api.validation.checks import each, range_text
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.validation.causes import duplicate, invalid, not_supported, required
+from kubeherd.cluster.api.validation.checks import each, range_text
 
 _MAX_ID = 2**31 - 1
 _SYSCTL_SEGMENT = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"

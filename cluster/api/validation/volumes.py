@@ -2,13 +2,20 @@
 
 from collections.abc import Callable
 
-from cluster.api import names, quantity
-from cluster.api.causes import duplicate, forbidden, invalid, invalid_each, not_supported, required
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.api.validation.checks import each
-from cluster.api.validation.env import field_ref, resource_field_ref
-from cluster.api.validation.mounts import descending_path, no_backsteps
+from kubeherd.cluster.api import names, quantity
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.validation.causes import (
+    duplicate,
+    forbidden,
+    invalid,
+    invalid_each,
+    not_supported,
+    required,
+)
+from kubeherd.cluster.api.validation.checks import each
+from kubeherd.cluster.api.validation.env import field_ref, resource_field_ref
+from kubeherd.cluster.api.validation.mounts import descending_path, no_backsteps
 
 _MODE_TEXT = "must be a number between 0 and 0777 (octal), both inclusive"
 _HOST_PATH_TYPES = (

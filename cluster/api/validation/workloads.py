@@ -1,10 +1,10 @@
 """Rules of ControllerRevision, Deployment, ReplicaSet, StatefulSet, Job, CronJob, PodTemplate."""
 
-from cluster.api.causes import forbidden, invalid, not_supported, required
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.api.validation import gostructs
-from cluster.api.validation.checks import (
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.validation import gostructs
+from kubeherd.cluster.api.validation.causes import forbidden, invalid, not_supported, required
+from kubeherd.cluster.api.validation.checks import (
     count_or_percent,
     immutable,
     label_selector,
@@ -12,8 +12,8 @@ from cluster.api.validation.checks import (
     percent_at_most_100,
     scaled_number,
 )
-from cluster.api.validation.daemonset import selector_matches_template
-from cluster.api.validation.pod_spec import pod_template
+from kubeherd.cluster.api.validation.daemonset import selector_matches_template
+from kubeherd.cluster.api.validation.pod_spec import pod_template
 
 _STATEFUL_SET_MUTABLE = (
     "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",

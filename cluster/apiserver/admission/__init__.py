@@ -4,7 +4,7 @@
 `AdmissionRequest` and a `Lookup`, without I/O.
 """
 
-from cluster.apiserver.admission.chain import Admission
-from cluster.apiserver.admission.request import AdmissionRequest, Operation
+from kubeherd.cluster.apiserver.admission.chain import Admission
+from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation
 
 __all__ = ["Admission", "AdmissionRequest", "Operation"]

@@ -1,6 +1,6 @@
 """The order of the admission plugins: all mutating ones, then (after validation) the others."""
 
-from cluster.apiserver.admission import (
+from kubeherd.cluster.apiserver.admission import (
     limit_ranger,
     namespace_lifecycle,
     node_restriction,
@@ -9,8 +9,8 @@ from cluster.apiserver.admission import (
     service_addresses,
     topology_labels,
 )
-from cluster.apiserver.admission.request import AdmissionRequest, Operation, Plugin
-from cluster.apiserver.lookup import Lookup
+from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation, Plugin
+from kubeherd.cluster.apiserver.read.lookup import Lookup
 
 _MUTATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
     (Operation.CREATE, "pods"): (

@@ -4,10 +4,10 @@ Source: spec api-machinery, section 20 (list of default plugins). Minimum, maxim
 LimitRange are not enforced.
 """
 
-from cluster.api import kinds
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.admission.request import AdmissionRequest
-from cluster.apiserver.lookup import Lookup
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.admission.request import AdmissionRequest
+from kubeherd.cluster.apiserver.read.lookup import Lookup
 
 _LIMITRANGES = kinds.resource("", "v1", "limitranges")
 

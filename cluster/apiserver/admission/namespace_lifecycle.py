@@ -3,10 +3,10 @@
 Source: spec api-machinery, section 8.
 """
 
-from cluster.api import kinds
-from cluster.api.errors import not_found
-from cluster.apiserver.admission.request import AdmissionRequest, Operation
-from cluster.apiserver.lookup import Lookup
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.errors import not_found
+from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation
+from kubeherd.cluster.apiserver.read.lookup import Lookup
 
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 _EXEMPT_GROUP = "authorization.k8s.io"

@@ -10,12 +10,12 @@ import base64
 import binascii
 from collections.abc import Callable
 
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver import kubelets
-from cluster.apiserver.admission import own_node, own_pods
-from cluster.apiserver.admission.request import AdmissionRequest, Operation
-from cluster.apiserver.kubelets import LEASE_NAMESPACE, NODE_USER_PREFIX, Kubelet
-from cluster.apiserver.lookup import Lookup
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.access import kubelets
+from kubeherd.cluster.apiserver.access.kubelets import LEASE_NAMESPACE, NODE_USER_PREFIX, Kubelet
+from kubeherd.cluster.apiserver.admission import own_node, own_pods
+from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation
+from kubeherd.cluster.apiserver.read.lookup import Lookup
 
 _SIGNERS = frozenset({
     "kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet",

@@ -6,10 +6,10 @@ adds), kubelet/pkg/apis/well_known_labels.go.
 
 from collections.abc import Iterable
 
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.admission.request import AdmissionRequest, Operation
-from cluster.apiserver.kubelets import Kubelet
-from cluster.apiserver.lookup import Lookup
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.access.kubelets import Kubelet
+from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation
+from kubeherd.cluster.apiserver.read.lookup import Lookup
 
 _ALLOWED_LABELS = frozenset({
     "kubernetes.io/hostname", "topology.kubernetes.io/zone", "topology.kubernetes.io/region",

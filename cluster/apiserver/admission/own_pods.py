@@ -4,11 +4,12 @@ Source: Kubernetes v1.36, plugin/pkg/admission/noderestriction/admission.go. A m
 to no other object: what a pod of a node refers to, the node may read.
 """
 
-from cluster.api import errors, kinds, podreferences
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.admission.request import AdmissionRequest, Operation
-from cluster.apiserver.kubelets import MIRROR_ANNOTATION, Kubelet
-from cluster.apiserver.lookup import Lookup
+from kubeherd.cluster.api import errors, kinds
+from kubeherd.cluster.api.helpers import podreferences
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.access.kubelets import MIRROR_ANNOTATION, Kubelet
+from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation
+from kubeherd.cluster.apiserver.read.lookup import Lookup
 
 
 def check(request: AdmissionRequest, kubelet: Kubelet, lookup: Lookup) -> None:

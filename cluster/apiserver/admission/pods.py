@@ -5,11 +5,11 @@ only fills in the name. kubeherd's pods are fake and mount nothing, so the accou
 yet and no token volume is projected.
 """
 
-from cluster.api import podreferences
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.admission.request import AdmissionRequest
-from cluster.apiserver.kubelets import MIRROR_ANNOTATION
-from cluster.apiserver.lookup import Lookup
+from kubeherd.cluster.api.helpers import podreferences
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.access.kubelets import MIRROR_ANNOTATION
+from kubeherd.cluster.apiserver.admission.request import AdmissionRequest
+from kubeherd.cluster.apiserver.read.lookup import Lookup
 
 _TOLERATION_S = 300
 _NOT_READY = "node.kubernetes.io/not-ready"

@@ -3,9 +3,9 @@
 Source: spec scheduler, section 6.
 """
 
-from cluster.api import kinds
-from cluster.apiserver.admission.request import AdmissionRequest
-from cluster.apiserver.lookup import Lookup
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.apiserver.admission.request import AdmissionRequest
+from kubeherd.cluster.apiserver.read.lookup import Lookup
 
 _PREEMPT = "PreemptLowerPriority"
 

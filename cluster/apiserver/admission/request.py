@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from cluster.api.errors import Forbidden, forbidden
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import Resource
-from cluster.apiserver.lookup import Lookup
-from cluster.apiserver.messages import User
+from kubeherd.cluster.api.errors import Forbidden, forbidden
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.apiserver.edge.messages import User
+from kubeherd.cluster.apiserver.read.lookup import Lookup
 
 
 class Operation(Enum):

@@ -10,12 +10,12 @@ import zlib
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from cluster.api import errors, kinds
-from cluster.api.errors import Cause
-from cluster.api.goformat import value
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.admission.request import AdmissionRequest
-from cluster.apiserver.lookup import Lookup
+from kubeherd.cluster.api import errors, kinds
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.validation.goformat import value
+from kubeherd.cluster.apiserver.admission.request import AdmissionRequest
+from kubeherd.cluster.apiserver.read.lookup import Lookup
 
 SERVICES = kinds.resource("", "v1", "services")
 CLUSTER_RANGE = IPv4Network("10.96.0.0/12")

@@ -3,9 +3,9 @@
 Source: spec api-machinery, section 20.
 """
 
-from cluster.api import kinds
-from cluster.apiserver.admission.request import AdmissionRequest
-from cluster.apiserver.lookup import Lookup
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.apiserver.admission.request import AdmissionRequest
+from kubeherd.cluster.apiserver.read.lookup import Lookup
 
 _KEYS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 

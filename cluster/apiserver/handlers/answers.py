@@ -6,11 +6,11 @@ indented) take their objects apart, and compression looks at every byte.
 
 from collections.abc import Sequence
 
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.handlers.services import Call
-from cluster.apiserver.messages import ApiResponse
-from cluster.apiserver.responses import is_joined, list_response, object_response
-from cluster.store.state import Record
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse
+from kubeherd.cluster.apiserver.edge.responses import is_joined, list_response, object_response
+from kubeherd.cluster.apiserver.handlers.services import Call
+from kubeherd.cluster.store.state import Record
 
 
 async def one(

@@ -10,11 +10,16 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from cluster.api import batch, errors
-from cluster.api.batch import BatchedAnswer, BatchedRequest
-from cluster.apiserver.messages import ANONYMOUS, ApiRequest, ApiResponse, WatchResponse
-from cluster.apiserver.negotiation import Media
-from cluster.apiserver.responses import error_response
+from kubeherd.cluster.api import batch, errors
+from kubeherd.cluster.api.batch import BatchedAnswer, BatchedRequest
+from kubeherd.cluster.apiserver.edge.messages import (
+    ANONYMOUS,
+    ApiRequest,
+    ApiResponse,
+    WatchResponse,
+)
+from kubeherd.cluster.apiserver.edge.negotiation import Media
+from kubeherd.cluster.apiserver.edge.responses import error_response
 
 Handle = Callable[[ApiRequest], Awaitable[ApiResponse | WatchResponse]]
 

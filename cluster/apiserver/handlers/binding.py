@@ -1,14 +1,14 @@
 """POST pods/<n>/binding, POST bindings: a scheduler's decision (spec api-machinery, section 9)."""
 
-from cluster.api import errors, kinds
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver import served
-from cluster.apiserver.admission import AdmissionRequest, Operation
-from cluster.apiserver.context import RequestContext
-from cluster.apiserver.handlers.services import Call
-from cluster.apiserver.messages import ApiResponse
-from cluster.apiserver.responses import CREATED, tree_response
+from kubeherd.cluster.api import errors, kinds
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver import served
+from kubeherd.cluster.apiserver.admission import AdmissionRequest, Operation
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse
+from kubeherd.cluster.apiserver.edge.responses import CREATED, tree_response
+from kubeherd.cluster.apiserver.handlers.services import Call
+from kubeherd.cluster.apiserver.write.context import RequestContext
 
 _PODS = served.of(kinds.PODS)
 

@@ -1,8 +1,8 @@
 """exec, attach, portforward, proxy, token: nothing real is there to reach."""
 
-from cluster.api import errors
-from cluster.apiserver.handlers.services import Call
-from cluster.apiserver.messages import ApiResponse
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse
+from kubeherd.cluster.apiserver.handlers.services import Call
 
 _WHY = {"token": "kubeherd issues no service account tokens"}
 

@@ -3,17 +3,17 @@
 The budget is spent, the condition set and the pod deleted in three writes, as in Kubernetes.
 """
 
-from cluster.api import errors, kinds, labels
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver import served
-from cluster.apiserver.admission import AdmissionRequest, Operation
-from cluster.apiserver.authn import SERVER
-from cluster.apiserver.context import RequestContext
-from cluster.apiserver.deletion import DeleteOptions, options_from_body
-from cluster.apiserver.handlers.binding import set_condition
-from cluster.apiserver.handlers.services import Call
-from cluster.apiserver.messages import ApiResponse
-from cluster.apiserver.responses import CREATED, tree_response
+from kubeherd.cluster.api import errors, kinds, labels
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver import served
+from kubeherd.cluster.apiserver.access.authn import SERVER
+from kubeherd.cluster.apiserver.admission import AdmissionRequest, Operation
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse
+from kubeherd.cluster.apiserver.edge.responses import CREATED, tree_response
+from kubeherd.cluster.apiserver.handlers.binding import set_condition
+from kubeherd.cluster.apiserver.handlers.services import Call
+from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.deletion import DeleteOptions, options_from_body
 
 _PODS = served.of(kinds.PODS)
 _BUDGET_TEXT = "Cannot evict pod as it would violate the pod's disruption budget."

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from cluster.api import codecs
-from cluster.apiserver.messages import ApiRequest, ApiResponse
+from kubeherd.cluster.api.serializer import codecs
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 
 ENDPOINTS = ("healthz", "livez", "readyz")
 _TEXT = "text/plain; charset=utf-8"

@@ -9,17 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from cluster.api import apply, codecs, decoding, defaults, errors, patches, schemas
-from cluster.api.errors import Cause
-from cluster.api.goformat import cut, plain, quoted
-from cluster.api.gotypes import json_type_of
-from cluster.api.jsontypes import JsonObject, JsonValue
-from cluster.api.kinds import Resource
-from cluster.apiserver import parameters
-from cluster.apiserver.context import FieldValidation, RequestContext
-from cluster.apiserver.handlers.services import Call
-from cluster.apiserver.handlers.writes import check_name, preparation, written_response
-from cluster.apiserver.messages import ApiResponse
+from kubeherd.cluster.api import defaults, errors, patches
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.managedfields import apply
+from kubeherd.cluster.api.schemas import definitions as schemas
+from kubeherd.cluster.api.schemas.gotypes import json_type_of
+from kubeherd.cluster.api.serializer import codecs, decoding
+from kubeherd.cluster.api.validation.goformat import cut, plain, quoted
+from kubeherd.cluster.apiserver.edge import parameters
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse
+from kubeherd.cluster.apiserver.handlers.services import Call
+from kubeherd.cluster.apiserver.handlers.writes import check_name, preparation, written_response
+from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from cluster.api import errors, kinds
-from cluster.api.jsontypes import JsonObject
-from cluster.api.timestamps import parse_time
-from cluster.apiserver import parameters
-from cluster.apiserver.handlers.services import Call
-from cluster.apiserver.messages import ApiResponse, WatchResponse
-from cluster.runtime.clock import Clock
+from kubeherd.cluster.api import errors, kinds
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.timestamps import parse_time
+from kubeherd.cluster.apiserver.edge import parameters
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse, WatchResponse
+from kubeherd.cluster.apiserver.handlers.services import Call
+from kubeherd.cluster.runtime.clock import Clock
 
 _TEXT = "text/plain"
 _MAX_FILE_BYTES = 1024 * 1024

@@ -1,13 +1,14 @@
 """GET of an object and of a collection (spec api-machinery, section 2)."""
 
-from cluster.api import errors
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver import listing, parameters
-from cluster.apiserver.handlers import answers
-from cluster.apiserver.handlers.services import Call, Services
-from cluster.apiserver.listing import ListOptions
-from cluster.apiserver.messages import ApiResponse
-from cluster.store.state import Record
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.edge import parameters
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse
+from kubeherd.cluster.apiserver.handlers import answers
+from kubeherd.cluster.apiserver.handlers.services import Call, Services
+from kubeherd.cluster.apiserver.read import listing
+from kubeherd.cluster.apiserver.read.listing import ListOptions
+from kubeherd.cluster.store.state import Record
 
 _WAIT_FOR_REVISION_S = 3.0
 _WAIT_STEP_S = 0.05

@@ -5,13 +5,13 @@ Source: spec api-machinery, section 20.
 
 from collections.abc import Awaitable, Callable
 
-from cluster.api import errors
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.authz import questions
-from cluster.apiserver.handlers.services import Call
-from cluster.apiserver.kubelets import node_of
-from cluster.apiserver.messages import ApiResponse, User
-from cluster.apiserver.responses import tree_response
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.access.authz import questions
+from kubeherd.cluster.apiserver.access.kubelets import node_of
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse, User
+from kubeherd.cluster.apiserver.edge.responses import tree_response
+from kubeherd.cluster.apiserver.handlers.services import Call
 
 
 async def _review(call: Call) -> JsonObject:

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 
-from cluster.api import codecs, errors
-from cluster.api.errors import Cause
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.context import RequestContext
-from cluster.apiserver.handlers import patching
-from cluster.apiserver.handlers.services import Call
-from cluster.apiserver.messages import ApiResponse
-from cluster.apiserver.responses import tree_response
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.serializer import codecs
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse
+from kubeherd.cluster.apiserver.edge.responses import tree_response
+from kubeherd.cluster.apiserver.handlers import patching
+from kubeherd.cluster.apiserver.handlers.services import Call
+from kubeherd.cluster.apiserver.write.context import RequestContext
 
 _SCALE = patching.Target("autoscaling", "v1", "Scale")
 _PATCH_TYPES = (patching.JSON_PATCH, patching.MERGE_PATCH, patching.STRATEGIC)

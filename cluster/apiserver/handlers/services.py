@@ -5,22 +5,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from cluster.api import codecs, decoding, defaults, errors
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver import tables
-from cluster.apiserver.authz import questions
-from cluster.apiserver.authz.attributes import refusal
-from cluster.apiserver.context import FieldValidation, RequestContext, write_context
-from cluster.apiserver.heavywork import HeavyWork
-from cluster.apiserver.messages import ApiRequest
-from cluster.apiserver.negotiation import Negotiated, Shape, negotiate
-from cluster.apiserver.registry import Registry
-from cluster.apiserver.routing import Route
-from cluster.apiserver.served import ServedKind
-from cluster.apiserver.tracking import is_component
-from cluster.runtime.clock import Clock
-from cluster.runtime.rng import Rng
-from cluster.store.store import Store
+from kubeherd.cluster.api import defaults, errors
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.serializer import codecs, decoding
+from kubeherd.cluster.apiserver import tables
+from kubeherd.cluster.apiserver.access.authz import questions
+from kubeherd.cluster.apiserver.access.authz.attributes import refusal
+from kubeherd.cluster.apiserver.edge.heavywork import HeavyWork
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest
+from kubeherd.cluster.apiserver.edge.negotiation import Negotiated, Shape, negotiate
+from kubeherd.cluster.apiserver.edge.routing import Route
+from kubeherd.cluster.apiserver.served import ServedKind
+from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext, write_context
+from kubeherd.cluster.apiserver.write.registry import Registry
+from kubeherd.cluster.apiserver.write.tracking import is_component
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.store import Store
 
 _T = TypeVar("_T")
 _OPTIONS_KIND = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}

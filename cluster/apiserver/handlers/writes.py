@@ -3,23 +3,22 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-from cluster.api import codecs, errors, kinds
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver import deletion, listing
-from cluster.apiserver.context import RequestContext
-from cluster.apiserver.deletion import DeleteOptions
-from cluster.apiserver.handlers import answers
-from cluster.apiserver.handlers.reads import list_options, page
-from cluster.apiserver.handlers.services import Call
-from cluster.apiserver.messages import ApiResponse
-from cluster.apiserver.registry import Pending, Prepare, Written
-from cluster.apiserver.responses import (
-    success,
-    tree_response,
-)
-from cluster.apiserver.strategies.namespace import NamespaceStrategy
-from cluster.apiserver.strategies.pod import PodStrategy
-from cluster.store.state import Record
+from kubeherd.cluster.api import errors, kinds
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.serializer import codecs
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse
+from kubeherd.cluster.apiserver.edge.responses import success, tree_response
+from kubeherd.cluster.apiserver.handlers import answers
+from kubeherd.cluster.apiserver.handlers.reads import list_options, page
+from kubeherd.cluster.apiserver.handlers.services import Call
+from kubeherd.cluster.apiserver.read import listing
+from kubeherd.cluster.apiserver.strategies.namespace import NamespaceStrategy
+from kubeherd.cluster.apiserver.strategies.pod import PodStrategy
+from kubeherd.cluster.apiserver.write import deletion
+from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.deletion import DeleteOptions
+from kubeherd.cluster.apiserver.write.registry import Pending, Prepare, Written
+from kubeherd.cluster.store.state import Record
 
 _BATCH = 500
 """So many deletes of a collection are staged before other requests get their turn."""

@@ -4,9 +4,16 @@
 of(resource)` is the only way in.
 """
 
-from cluster.api.kinds import Resource
-from cluster.apiserver.strategies import customresource, daemonset, namespace, node, pod, workload
-from cluster.apiserver.strategies.base import Strategy
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.apiserver.strategies import (
+    customresource,
+    daemonset,
+    namespace,
+    node,
+    pod,
+    workload,
+)
+from kubeherd.cluster.apiserver.strategies.base import Strategy
 
 _OWN: dict[str, type[Strategy]] = {
     "pods": pod.PodStrategy,

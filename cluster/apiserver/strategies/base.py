@@ -5,9 +5,9 @@ Invariant: after `prepare_update` the status is the old one (kinds with a status
 `prepare_status` everything but the status and the freely writable metadata is the old object's.
 """
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import Resource
-from cluster.apiserver.context import RequestContext
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.apiserver.write.context import RequestContext
 
 _RETURNS_OBJECT = frozenset({
     "pods", "namespaces", "serviceaccounts", "services", "persistentvolumes",

@@ -5,9 +5,9 @@ names are not accepted, and whoever writes one is warned at once, so that nobody
 the condition Established.
 """
 
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.context import RequestContext
-from cluster.apiserver.strategies.base import Strategy
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.strategies.base import Strategy
+from kubeherd.cluster.apiserver.write.context import RequestContext
 
 NOT_SERVED = "kubeherd stores CustomResourceDefinitions but serves no custom resources"
 

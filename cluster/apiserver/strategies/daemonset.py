@@ -5,10 +5,10 @@ counter: it is always present, a client may choose it at creation only, and it g
 when the template changes.
 """
 
-from cluster.api import errors
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.context import RequestContext
-from cluster.apiserver.strategies.base import Strategy
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.strategies.base import Strategy
+from kubeherd.cluster.apiserver.write.context import RequestContext
 
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _INT64_MAX = 2**63 - 1

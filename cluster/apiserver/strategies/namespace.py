@@ -4,9 +4,9 @@ Source: spec api-machinery, sections 8 and 9. ``spec.finalizers`` changes throug
 ``/finalize`` only.
 """
 
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.context import RequestContext
-from cluster.apiserver.strategies.base import Strategy, keep
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.strategies.base import Strategy, keep
+from kubeherd.cluster.apiserver.write.context import RequestContext
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 CONTROLLER_FINALIZER = "kubernetes"

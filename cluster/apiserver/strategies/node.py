@@ -3,9 +3,9 @@
 Source: spec api-machinery, sections 13 and 17; node-lifecycle, section 16.
 """
 
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.context import RequestContext
-from cluster.apiserver.strategies.base import Strategy
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.strategies.base import Strategy
+from kubeherd.cluster.apiserver.write.context import RequestContext
 
 
 class NodeStrategy(Strategy):

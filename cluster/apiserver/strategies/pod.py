@@ -3,10 +3,10 @@
 Source: spec api-machinery, sections 4, 9, 13 and 17.
 """
 
-from cluster.api import qos
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.context import RequestContext
-from cluster.apiserver.strategies.base import Strategy, keep
+from kubeherd.cluster.api.helpers import qos
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.strategies.base import Strategy, keep
+from kubeherd.cluster.apiserver.write.context import RequestContext
 
 _GATED = "Scheduling is blocked due to non-empty scheduling gates"
 

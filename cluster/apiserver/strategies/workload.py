@@ -1,8 +1,8 @@
 """Small rules of kinds that need no module of their own."""
 
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.context import RequestContext
-from cluster.apiserver.strategies.base import Strategy
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.strategies.base import Strategy
+from kubeherd.cluster.apiserver.write.context import RequestContext
 
 
 class PhasePendingStrategy(Strategy):

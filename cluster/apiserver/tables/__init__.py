@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 
-from cluster.api.errors import BadRequest
-from cluster.api.goformat import quoted
-from cluster.api.jsontypes import JsonObject, JsonValue
-from cluster.api.kinds import Resource
-from cluster.apiserver.tables.columns import Cell
-from cluster.apiserver.tables.pods import row_conditions
-from cluster.apiserver.tables.printers import printer
+from kubeherd.cluster.api.errors import BadRequest
+from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.validation.goformat import quoted
+from kubeherd.cluster.apiserver.tables.columns import Cell
+from kubeherd.cluster.apiserver.tables.pods import row_conditions
+from kubeherd.cluster.apiserver.tables.printers import printer
 
 __all__ = ["check_include_object", "columns", "list_metadata", "row", "table"]
 

@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from cluster.api import duration
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.tables.columns import (
+from kubeherd.cluster.api import duration
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.tables.columns import (
     AGE,
     NAME,
     NONE,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from cluster.api import duration
-from cluster.api.jsontypes import JsonObject, JsonValue
-from cluster.api.timestamps import parse_time
+from kubeherd.cluster.api import duration
+from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.timestamps import parse_time
 
 NONE: Final = "<none>"
 UNKNOWN: Final = "<unknown>"

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from cluster.api.jsontypes import JsonObject
-from cluster.apiserver.tables.columns import (
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.tables.columns import (
     AGE,
     NAME,
     UNKNOWN,

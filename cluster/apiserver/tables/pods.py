@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.timestamps import parse_time
-from cluster.apiserver.tables.columns import (
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.timestamps import parse_time
+from kubeherd.cluster.apiserver.tables.columns import (
     AGE,
     NAME,
     NONE,

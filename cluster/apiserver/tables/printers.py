@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import Resource
-from cluster.apiserver.tables import (
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.apiserver.tables import (
     access,
     autoscaling,
     core,
@@ -14,7 +14,7 @@ from cluster.apiserver.tables import (
     storage,
     workloads,
 )
-from cluster.apiserver.tables.columns import (
+from kubeherd.cluster.apiserver.tables.columns import (
     CREATED_AT,
     NAME,
     Cell,

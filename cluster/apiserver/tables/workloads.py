@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from cluster.api import duration
-from cluster.api.jsontypes import JsonObject
-from cluster.api.timestamps import parse_time
-from cluster.apiserver.tables.columns import (
+from kubeherd.cluster.api import duration
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.timestamps import parse_time
+from kubeherd.cluster.apiserver.tables.columns import (
     AGE,
     CONTAINERS,
     IMAGES,

@@ -8,12 +8,12 @@ import virtualtime
 from fakeapi import FakeApi
 from kubelet_pods import Tree
 
-from agents.__main__ import until_stopped
-from agents.fleet import Fleet
-from agents.node import NodeConfig
-from cluster.client.client import ApiClient
-from cluster.runtime.clock import VirtualClock
-from cluster.runtime.rng import Rng
+from kubeherd.agents.__main__ import until_stopped
+from kubeherd.agents.fleet import Fleet
+from kubeherd.agents.node.nodestatus import NodeConfig
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.runtime.rng import Rng
 
 NODE = "/api/v1/nodes/node-1"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node-1"

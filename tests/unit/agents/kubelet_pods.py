@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from agents.facts import Moment, PodFacts
-from agents.machine import Step, step
-from agents.sync import NodeView
-from cluster.api.objects import Node, Pod
+from kubeherd.agents.pods.facts import Moment, PodFacts
+from kubeherd.agents.pods.machine import Step, step
+from kubeherd.agents.pods.sync import NodeView
+from kubeherd.cluster.api.objects import Node, Pod
 
 Tree = dict[str, Any]
 NODE = NodeView(name="node-1", host_ips=("10.0.0.17",))

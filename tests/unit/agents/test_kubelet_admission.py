@@ -4,8 +4,8 @@ import pytest
 from kubelet_pods import Tree, container, pod
 from kubelet_pods import admitting_node as node
 
-from agents.admission import admit
-from cluster.api.objects import Pod
+from kubeherd.agents.pods.admission import admit
+from kubeherd.cluster.api.objects import Pod
 
 
 def asking(**requests: str) -> Pod:

@@ -4,10 +4,10 @@ import pytest
 from kubelet_pods import Driver, Tree, admitting_node, at, container, pod
 from msgspec.structs import replace
 
-from agents import endings, machine
-from agents.admission import Shortage, admit
-from agents.statuspatch import status_patch
-from cluster.api.objects import Pod
+from kubeherd.agents.pods import endings, machine
+from kubeherd.agents.pods.admission import Shortage, admit
+from kubeherd.agents.pods.statuspatch import status_patch
+from kubeherd.cluster.api.objects import Pod
 
 
 def named(name: str, qos: str = "BestEffort", cpu: str = "", **spec: object) -> Pod:

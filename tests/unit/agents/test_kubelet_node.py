@@ -4,8 +4,8 @@ from agentworld import LEASE, NODE, Agent, ready, with_agent
 from fakeapi import FakeApi
 from kubelet_pods import Tree
 
-from cluster.api.kinds import LEASES, NODES
-from cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.api.kinds import LEASES, NODES
+from kubeherd.cluster.runtime.clock import VirtualClock
 
 
 def test_a_new_node_registers_reports_and_leases() -> None:

@@ -7,18 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubelet_pods import Driver, at, container, pod
 
-from agents import addresses, annotations, node
-from agents.addresses import PodAddresses
-from agents.containers import image_id, valid_reference
-from agents.durations import go_duration
-from agents.facts import Transition
-from agents.node import NodeConfig, NodeIdentity
-from agents.podlog import MAX_BYTES, PodLog
-from agents.recovery import recover
-from agents.runtime import FakeRuntime
-from agents.statuspatch import status_patch
-from agents.sync import LogLine
-from cluster.runtime.clock import LoopClock
+from kubeherd.agents.faking import annotations
+from kubeherd.agents.faking.podlog import MAX_BYTES, PodLog
+from kubeherd.agents.faking.runtime import FakeRuntime
+from kubeherd.agents.node import addresses
+from kubeherd.agents.node import nodestatus as node
+from kubeherd.agents.node.addresses import PodAddresses
+from kubeherd.agents.node.nodestatus import NodeConfig, NodeIdentity
+from kubeherd.agents.pods.containers import image_id, valid_reference
+from kubeherd.agents.pods.durations import go_duration
+from kubeherd.agents.pods.facts import Transition
+from kubeherd.agents.pods.recovery import recover
+from kubeherd.agents.pods.statuspatch import status_patch
+from kubeherd.agents.pods.sync import LogLine
+from kubeherd.cluster.runtime.clock import LoopClock
 
 
 def test_status_patch_has_only_what_changed() -> None:

@@ -7,13 +7,13 @@ from fakeapi import FakeApi, undisturbed
 from kubelet_pods import Tree
 from stubtransport import Request
 
-from agents.fleet import Watches
-from cluster.api.errors import ApiError, InternalError, ServiceUnavailable
-from cluster.api.kinds import NODES, PODS
-from cluster.api.objects import ObjectMeta, Pod, PodSpec
-from cluster.client.client import ApiClient
-from cluster.runtime.clock import VirtualClock
-from cluster.runtime.rng import Rng
+from kubeherd.agents.fleet import Watches
+from kubeherd.cluster.api.errors import ApiError, InternalError, ServiceUnavailable
+from kubeherd.cluster.api.kinds import NODES, PODS
+from kubeherd.cluster.api.objects import ObjectMeta, Pod, PodSpec
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.runtime.rng import Rng
 
 
 def test_a_pod_runs_with_one_write_and_goes_with_two() -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.lease import on_tick
+from kubeherd.agents.node.lease import on_tick
 
 seconds = st.floats(0, 1e6, allow_nan=False)
 

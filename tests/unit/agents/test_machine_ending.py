@@ -3,8 +3,8 @@
 import pytest
 from kubelet_pods import Driver, at, container, pod
 
-from agents.facts import PodFacts
-from agents.machine import reject, step
+from kubeherd.agents.pods.facts import PodFacts
+from kubeherd.agents.pods.machine import reject, step
 
 
 def test_deletion_of_an_obedient_pod_takes_one_step() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from agents.statuspatch import patched, status_patch
-from cluster.api.jsontypes import JsonObject
+from kubeherd.agents.pods.statuspatch import patched, status_patch
+from kubeherd.cluster.api.jsontypes import JsonObject
 
 READY = {"type": "Ready", "status": "True", "lastProbeTime": None}
 NOT_READY = {"type": "Ready", "status": "False", "reason": "PodFailed", "lastProbeTime": None}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.api import codecs
-from cluster.api.errors import ApiError, BadRequest, UnsupportedMediaType
+from kubeherd.cluster.api.errors import ApiError, BadRequest, UnsupportedMediaType
+from kubeherd.cluster.api.serializer import codecs
 
 FORMATS = (codecs.JSON, codecs.YAML, codecs.MSGPACK, codecs.PROTOBUF)
 

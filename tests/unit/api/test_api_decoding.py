@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.api import decoding, kinds
-from cluster.api.errors import ApiError, BadRequest
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.errors import ApiError, BadRequest
+from kubeherd.cluster.api.serializer import decoding
 
 PREFIX = 'DaemonSet in version "v1" cannot be handled as a DaemonSet: '
 

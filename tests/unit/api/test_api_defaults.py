@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from cluster.api import defaults, kinds, qos
-from cluster.api.defaults.images import pull_policy
+from kubeherd.cluster.api import defaults, kinds
+from kubeherd.cluster.api.defaults.images import pull_policy
+from kubeherd.cluster.api.helpers import qos
 
 TEMPLATE = {
     "metadata": {"labels": {"a": "b"}},

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cluster.api import goformat
+from kubeherd.cluster.api.validation import goformat
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cluster.api import codecs
-from cluster.api.errors import BadRequest
+from kubeherd.cluster.api.errors import BadRequest
+from kubeherd.cluster.api.serializer import codecs
 
 PREFIX = "couldn't get version/kind; json parse error: "
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from cluster.api import kinds, metadata
-from cluster.api.errors import Cause
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.validation import objectmeta as metadata
 
 
 def create(resource: kinds.Resource = kinds.PODS, **meta: Any) -> list[tuple[str, str]]:

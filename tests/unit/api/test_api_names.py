@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from cluster.api import kinds, names
+from kubeherd.cluster.api import kinds, names
 
 SUBDOMAIN = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "

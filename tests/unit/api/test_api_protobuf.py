@@ -2,8 +2,8 @@
 
 import pytest
 
-from cluster.api import codecs, protobuf
-from cluster.api.errors import BadRequest, UnsupportedMediaType
+from kubeherd.cluster.api.errors import BadRequest, UnsupportedMediaType
+from kubeherd.cluster.api.serializer import codecs, protobuf
 
 CONFIG_MAP = b'k8s\x00\n\x0f\n\x02v1\x12\tConfigMap\x12!\n\x17\n\x01x\x12\x00\x1a\x06team-a"\x00*\x002\x008\x00B\x00\x12\x06\n\x01a\x12\x01b\x1a\x00"\x00'  # noqa: E501
 """What ``kubectl create configmap x -n team-a --from-literal=a=b`` sends."""

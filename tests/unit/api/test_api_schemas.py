@@ -2,8 +2,9 @@
 
 import pytest
 
-from cluster.api import kinds, schemas
-from cluster.api.schemas import Definition, FieldType
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.schemas import definitions as schemas
+from kubeherd.cluster.api.schemas.definitions import Definition, FieldType
 
 
 def field_at(definition: Definition, path: str) -> schemas.Field:

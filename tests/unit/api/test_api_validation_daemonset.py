@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cluster.api import defaults, errors, kinds, validation
+from kubeherd.cluster.api import defaults, errors, kinds, validation
 
 
 def daemon_set(**spec: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cluster.api import defaults, errors, kinds, validation
+from kubeherd.cluster.api import defaults, errors, kinds, validation
 
 
 def resource(plural: str, group: str = "") -> kinds.Resource:

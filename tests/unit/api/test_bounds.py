@@ -5,9 +5,10 @@ import json
 import msgpack
 import pytest
 
-from cluster.api import bounds, codecs
-from cluster.api.bounds import MAX_VALUES
-from cluster.api.errors import BadRequest, RequestEntityTooLarge
+from kubeherd.cluster.api import bounds
+from kubeherd.cluster.api.bounds import MAX_VALUES
+from kubeherd.cluster.api.errors import BadRequest, RequestEntityTooLarge
+from kubeherd.cluster.api.serializer import codecs
 
 JSON, YAML, MSGPACK = codecs.JSON, codecs.YAML, codecs.MSGPACK
 _ROOM = MAX_VALUES - 10

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.api import duration
+from kubeherd.cluster.api import duration
 
 MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from cluster.api import apply, fieldsets, kinds, managedfields
-from cluster.api.errors import BadRequest, Conflict
-from cluster.api.patches import json_patch
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.errors import BadRequest, Conflict
+from kubeherd.cluster.api.managedfields import apply, fieldsets
+from kubeherd.cluster.api.managedfields import ownership as managedfields
+from kubeherd.cluster.api.patches import json_patch
 
 RECORDED = json.loads((Path(__file__).parents[2] / "data" / "field-ownership.json").read_text())
 STEPS = {step["case"]: step for step in RECORDED["steps"]}

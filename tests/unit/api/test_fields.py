@@ -2,9 +2,9 @@
 
 import pytest
 
-from cluster.api import fields, kinds
-from cluster.api.errors import BadRequest
-from cluster.api.fields import FieldRequirement
+from kubeherd.cluster.api import fields, kinds
+from kubeherd.cluster.api.errors import BadRequest
+from kubeherd.cluster.api.fields import FieldRequirement
 
 
 def test_the_grammar_of_field_selectors() -> None:

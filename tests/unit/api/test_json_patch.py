@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cluster.api.errors import ApiError, BadRequest, Invalid, RequestEntityTooLarge
-from cluster.api.patches import json_patch, merge_patch
+from kubeherd.cluster.api.errors import ApiError, BadRequest, Invalid, RequestEntityTooLarge
+from kubeherd.cluster.api.patches import json_patch, merge_patch
 
 TREE = {"a": {"b": [1, 2, 3]}, "c": "d", "e/f": {"~": 1}}
 

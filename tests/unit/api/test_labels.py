@@ -2,9 +2,9 @@
 
 import pytest
 
-from cluster.api import labels
-from cluster.api.errors import BadRequest
-from cluster.api.objects import LabelSelector, LabelSelectorRequirement
+from kubeherd.cluster.api import labels
+from kubeherd.cluster.api.errors import BadRequest
+from kubeherd.cluster.api.objects import LabelSelector, LabelSelectorRequirement
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Ready, available, terminal (spec daemonset-controller 8.1)."""
 
-from cluster.api import podutil
-from cluster.api.objects import Condition, ObjectMeta, Pod, PodStatus
+from kubeherd.cluster.api.helpers import podutil
+from kubeherd.cluster.api.objects import Condition, ObjectMeta, Pod, PodStatus
 
 AGES = {"2026-01-01T00:00:00Z": 10.0}
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from cluster.api import scheduling
-from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import (
+from kubeherd.cluster.api.helpers import scheduling
+from kubeherd.cluster.api.helpers.scheduling import HostPort, TaintEffect
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import (
     Container,
     ContainerPort,
     ObjectMeta,
@@ -14,7 +15,6 @@ from cluster.api.objects import (
     Taint,
     Toleration,
 )
-from cluster.api.scheduling import HostPort, TaintEffect
 
 
 def taint(key: str = "a", value: str = "1", effect: str = "NoSchedule") -> Taint:

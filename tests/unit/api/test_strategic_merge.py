@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from cluster.api import schemas
-from cluster.api.errors import BadRequest, Invalid
-from cluster.api.patches import strategic_merge
+from kubeherd.cluster.api.errors import BadRequest, Invalid
+from kubeherd.cluster.api.patches import strategic_merge
+from kubeherd.cluster.api.schemas import definitions as schemas
 
 DAEMON_SET = schemas.definition("apps", "v1", "DaemonSet")
 POD = schemas.definition("", "v1", "Pod")

@@ -8,13 +8,13 @@ from typing import Any
 
 import orjson
 
-from cluster.apiserver.authn import authenticated
-from cluster.apiserver.messages import ApiRequest, ApiResponse, User, WatchResponse
-from cluster.apiserver.server import ApiServer, attrs_of
-from cluster.runtime.clock import LoopClock
-from cluster.runtime.rng import Rng
-from cluster.store.engine import MemoryEngine
-from cluster.store.store import Store, running
+from kubeherd.cluster.apiserver.access.authn import authenticated
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User, WatchResponse
+from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.engine import MemoryEngine
+from kubeherd.cluster.store.store import Store, running
 
 ADMIN = authenticated("kubernetes-admin", ["system:masters"])
 NODE = authenticated("system:node:n1", ["system:nodes"])

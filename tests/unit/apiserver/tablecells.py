@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cluster.api import kinds
-from cluster.api.timestamps import format_time
-from cluster.apiserver import tables
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.timestamps import format_time
+from kubeherd.cluster.apiserver import tables
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 BY_NAME = {r.group_resource: r for r in kinds.ALL}

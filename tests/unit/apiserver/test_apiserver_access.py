@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from apicluster import ADMIN, BOB, MANAGER, MERGE, NODE, Cluster, config_map, pod
 
-from cluster.apiserver.authn import authenticated, user_from_certificate
-from cluster.apiserver.messages import ANONYMOUS
+from kubeherd.cluster.apiserver.access.authn import authenticated, user_from_certificate
+from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS
 
 CMS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"

@@ -4,9 +4,9 @@ import orjson
 import pytest
 from apicluster import ADMIN, BOB, Cluster, config_map
 
-from cluster.api import batch
-from cluster.api.batch import BatchedAnswer, BatchedRequest
-from cluster.apiserver.messages import ANONYMOUS, User
+from kubeherd.cluster.api import batch
+from kubeherd.cluster.api.batch import BatchedAnswer, BatchedRequest
+from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS, User
 
 CMS = "/api/v1/namespaces/default/configmaps"
 JSON = "application/json"

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import pytest
 from apicluster import MERGE, Cluster, config_map
 
-from cluster.apiserver.server import ApiServer, attrs_of
-from cluster.runtime.clock import LoopClock
-from cluster.runtime.rng import Rng
-from cluster.store.engine import MemoryEngine, Row, StoreError
-from cluster.store.store import Store, running
+from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.engine import MemoryEngine, Row, StoreError
+from kubeherd.cluster.store.store import Store, running
 
 CMS = "/api/v1/namespaces/default/configmaps"
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import pytest
 from apicluster import MERGE, Cluster, config_map
 
-from cluster.apiserver.maintenance import Maintenance
-from cluster.apiserver.server import ApiServer, attrs_of
-from cluster.runtime.clock import LoopClock
-from cluster.runtime.rng import Rng
-from cluster.store.engine import MemoryEngine, OutcomeUnknown, Row, StoreError
-from cluster.store.store import PROBE_JITTER, PROBE_S, Store, running
+from kubeherd.cluster.apiserver.maintenance import Maintenance
+from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.engine import MemoryEngine, OutcomeUnknown, Row, StoreError
+from kubeherd.cluster.store.store import PROBE_JITTER, PROBE_S, Store, running
 
 CMS = "/api/v1/namespaces/default/configmaps"
 FULL = StoreError("cannot write to the store: database or disk is full")

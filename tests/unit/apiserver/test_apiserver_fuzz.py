@@ -8,8 +8,8 @@ from apicluster import ADMIN, BOB, MANAGER, NODE, api_cluster, daemon_set, pod
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cluster.api import kinds
-from cluster.apiserver.messages import ANONYMOUS, ApiRequest, ApiResponse
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS, ApiRequest, ApiResponse
 
 _SEGMENTS = st.sampled_from(
     ["", "api", "apis", "v1", "apps", "namespaces", "default", "kube-system", "pods", "nodes",

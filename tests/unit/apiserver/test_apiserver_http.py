@@ -13,11 +13,11 @@ import structlog
 from apicluster import config_map
 from wireserver import Served, request, serving, wire
 
-from cluster.apiserver.bodies import BODY_LIMIT_BYTES
-from cluster.apiserver.http import HttpServer
-from cluster.apiserver.tls import tls_context
-from cluster.runtime.process import ProcessError
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.apiserver.edge.bodies import BODY_LIMIT_BYTES
+from kubeherd.cluster.apiserver.edge.http import HttpServer
+from kubeherd.cluster.apiserver.edge.tls import tls_context
+from kubeherd.cluster.runtime.process import ProcessError
+from kubeherd.cluster.runtime.rng import Rng
 
 CMS = "/api/v1/namespaces/default/configmaps"
 
@@ -208,7 +208,7 @@ async def test_expect_continue(served: Served) -> None:
 async def test_a_body_that_never_comes_times_out(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cluster.apiserver.bodies.TIMEOUT_S", 0.05)
+    monkeypatch.setattr("kubeherd.cluster.apiserver.edge.bodies.TIMEOUT_S", 0.05)
     answer = await wire(served, request("POST", CMS, b"{", Content_Length="10"), patience_s=0.3)
     assert answer.startswith(b"HTTP/1.1 504 ")
     assert b"the request body did not arrive" in answer

@@ -2,8 +2,8 @@
 
 from apicluster import Cluster
 
-from cluster.apiserver.maintenance import EVENT_TTL_S, INTERVAL_S, Maintenance
-from cluster.runtime.clock import LoopClock
+from kubeherd.cluster.apiserver.maintenance import EVENT_TTL_S, INTERVAL_S, Maintenance
+from kubeherd.cluster.runtime.clock import LoopClock
 
 EVENTS = "/api/v1/namespaces/default/events"
 

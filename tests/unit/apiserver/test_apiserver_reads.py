@@ -12,12 +12,12 @@ import pytest
 import structlog
 from apicluster import ADMIN, MERGE, Cluster, api_cluster, config_map, pod
 
-from cluster.apiserver.server import ApiServer, attrs_of
-from cluster.apiserver.watching import POLL_BYTES
-from cluster.runtime.clock import LoopClock
-from cluster.runtime.rng import Rng
-from cluster.store.engine import MemoryEngine
-from cluster.store.store import Store, running
+from kubeherd.cluster.apiserver.read.watching import POLL_BYTES
+from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.engine import MemoryEngine
+from kubeherd.cluster.store.store import Store, running
 
 T = TypeVar("T")
 
@@ -403,7 +403,7 @@ async def test_a_bug_while_a_stream_is_written_is_an_error_event_and_is_logged(
         raise RuntimeError("a bug")
 
     await cluster.post(CMS, config_map("a"))
-    monkeypatch.setattr("cluster.apiserver.tables.table", broken)
+    monkeypatch.setattr("kubeherd.cluster.apiserver.tables.table", broken)
     with structlog.testing.capture_logs() as logs:
         (event,) = await (await cluster.watch(f"{CMS}?watch=1", accept=TABLE)).rest()
     assert (event["type"], event["object"]["kind"]) == ("ERROR", "Status")

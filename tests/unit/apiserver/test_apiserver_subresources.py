@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from apicluster import ADMIN, BOB, NODE, Cluster, api_cluster, daemon_set, pod
 
-from cluster.apiserver.server import ApiServer
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.apiserver.server import ApiServer
+from kubeherd.cluster.runtime.rng import Rng
 
 PODS = "/api/v1/namespaces/default/pods"
 BINDING: dict[str, Any] = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}}

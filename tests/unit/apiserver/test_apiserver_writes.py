@@ -110,7 +110,7 @@ async def test_a_generated_name_fits_the_limit(cluster: Cluster) -> None:
 async def test_generate_name_gives_up_after_eight_tries(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cluster.api.names.generate", lambda base, choice: base + "same")
+    monkeypatch.setattr("kubeherd.cluster.api.names.generate", lambda base, choice: base + "same")
     await cluster.post(CMS, {"metadata": {"generateName": "a-"}})
     answer = await cluster.post(CMS, {"metadata": {"generateName": "a-"}})
     assert answer.status == 409

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cluster.apiserver.authz.covering import MOST_PARTS, TooMany, described, missing
-from cluster.apiserver.authz.rbac import Rule
+from kubeherd.cluster.apiserver.access.authz.covering import MOST_PARTS, TooMany, described, missing
+from kubeherd.cluster.apiserver.access.authz.rbac import Rule
 
 
 def on(verbs: str, groups: str, resources: str, names: str = "") -> Rule:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cluster.api.errors import NotAcceptable
-from cluster.apiserver import discovery
+from kubeherd.cluster.api.errors import NotAcceptable
+from kubeherd.cluster.apiserver.edge import discovery
 
 RECORDED = json.loads((Path(__file__).parents[2] / "data" / "discovery.json").read_text())
 ACCEPT = RECORDED["accept"]

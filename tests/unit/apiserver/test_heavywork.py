@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from apicluster import MERGE, Cluster, config_map
 
-from cluster.api import errors
-from cluster.apiserver import heavywork
-from cluster.apiserver.heavywork import LIGHT_BYTES, HeavyWork, at_once, pure
-from cluster.apiserver.server import ApiServer
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.apiserver.edge import heavywork
+from kubeherd.cluster.apiserver.edge.heavywork import LIGHT_BYTES, HeavyWork, at_once, pure
+from kubeherd.cluster.apiserver.server import ApiServer
+from kubeherd.cluster.runtime.rng import Rng
 
 CMS = "/api/v1/namespaces/default/configmaps"
 BIG = "v" * (LIGHT_BYTES + 1)

@@ -16,10 +16,10 @@ from apicluster import (
     pod,
 )
 
-from cluster.api import batch
-from cluster.api.batch import BatchedRequest
-from cluster.api.causes import MAX_CAUSES
-from cluster.apiserver.storedform import MAX_STORED_BYTES
+from kubeherd.cluster.api import batch
+from kubeherd.cluster.api.batch import BatchedRequest
+from kubeherd.cluster.api.validation.causes import MAX_CAUSES
+from kubeherd.cluster.apiserver.write.storedform import MAX_STORED_BYTES
 
 DEFAULT = "/api/v1/namespaces/default"
 CMS, PODS = f"{DEFAULT}/configmaps", f"{DEFAULT}/pods"

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 from apicluster import BOB, NODE, Cluster, config_map
 
-from cluster.api import fieldtypes
-from cluster.apiserver.authn import authenticated
-from cluster.apiserver.authz import Attributes
-from cluster.apiserver.authz.authorizer import CACHE_BYTES
-from cluster.apiserver.messages import ANONYMOUS
+from kubeherd.cluster.api.managedfields import fieldtypes
+from kubeherd.cluster.apiserver.access.authn import authenticated
+from kubeherd.cluster.apiserver.access.authz import Attributes
+from kubeherd.cluster.apiserver.access.authz.authorizer import CACHE_BYTES
+from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS
 
 CMS = "/api/v1/namespaces/default/configmaps"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from apicluster import ADMIN, BOB, Cluster
 
-from cluster.api import errors
-from cluster.apiserver import impersonation
-from cluster.apiserver.messages import ANONYMOUS
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.apiserver.access import impersonation
+from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 CMS = "/api/v1/namespaces/default/configmaps"

@@ -6,7 +6,8 @@ import orjson
 import pytest
 from apicluster import ADMIN, NODE, Cluster, pod
 
-from cluster.api import podreferences, schemas
+from kubeherd.cluster.api.helpers import podreferences
+from kubeherd.cluster.api.schemas import definitions as schemas
 
 PODS = "/api/v1/namespaces/default/pods"
 SECRETS = "/api/v1/namespaces/default/secrets"

@@ -4,8 +4,14 @@ import gzip
 
 import pytest
 
-from cluster.api.errors import NotAcceptable
-from cluster.apiserver.negotiation import Media, Shape, compressed, negotiate, wants_pretty
+from kubeherd.cluster.api.errors import NotAcceptable
+from kubeherd.cluster.apiserver.edge.negotiation import (
+    Media,
+    Shape,
+    compressed,
+    negotiate,
+    wants_pretty,
+)
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 

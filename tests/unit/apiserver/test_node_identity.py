@@ -14,11 +14,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cluster.api import kinds
-from cluster.api.fields import FieldRequirement, FieldSelector
-from cluster.apiserver.authn import authenticated
-from cluster.apiserver.authz import Attributes
-from cluster.apiserver.messages import User
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.fields import FieldRequirement, FieldSelector
+from kubeherd.cluster.apiserver.access.authn import authenticated
+from kubeherd.cluster.apiserver.access.authz import Attributes
+from kubeherd.cluster.apiserver.edge.messages import User
 
 JSON = "application/json"
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")

@@ -6,10 +6,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from cluster.api.errors import NotAcceptable
-from cluster.api.protobuf import _wire_fields
-from cluster.apiserver import openapi
-from cluster.apiserver.discovery import Document
+from kubeherd.cluster.api.errors import NotAcceptable
+from kubeherd.cluster.api.serializer.protobuf import _wire_fields
+from kubeherd.cluster.apiserver.edge import openapi
+from kubeherd.cluster.apiserver.edge.discovery import Document
 
 APPS = "/openapi/v3/apis/apps/v1"
 

@@ -6,10 +6,10 @@ import orjson
 import pytest
 from apicluster import ADMIN, APPLY, BOB, JSON_PATCH, MERGE, STRATEGIC, Cluster
 
-from cluster.api import batch
-from cluster.api.batch import BatchedRequest
-from cluster.apiserver.authn import authenticated
-from cluster.apiserver.messages import User
+from kubeherd.cluster.api import batch
+from kubeherd.cluster.api.batch import BatchedRequest
+from kubeherd.cluster.apiserver.access.authn import authenticated
+from kubeherd.cluster.apiserver.edge.messages import User
 
 GROUP = "rbac.authorization.k8s.io"
 RBAC = f"/apis/{GROUP}/v1"

@@ -4,7 +4,7 @@ from ipaddress import IPv4Address
 
 from apicluster import MERGE, Cluster
 
-from cluster.apiserver.admission.service_addresses import CLUSTER_RANGE, NODE_PORTS
+from kubeherd.cluster.apiserver.admission.service_addresses import CLUSTER_RANGE, NODE_PORTS
 
 PATH = "/api/v1/namespaces/default/services"
 

@@ -16,7 +16,7 @@ import structlog
 from apicluster import config_map
 from wireserver import Served, request, serving
 
-from cluster.apiserver import listener
+from kubeherd.cluster.apiserver.edge import listener
 
 CMS = "/api/v1/namespaces/default/configmaps"
 
@@ -26,8 +26,8 @@ async def hasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     """A server with no patience."""
     for module in ("connection", "listener"):
         monkeypatch.setattr(f"cluster.apiserver.{module}.HEADER_TIMEOUT_S", 0.3)
-    monkeypatch.setattr("cluster.apiserver.connection.IDLE_TIMEOUT_S", 0.3)
-    monkeypatch.setattr("cluster.apiserver.connection.WRITE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("kubeherd.cluster.apiserver.edge.connection.IDLE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("kubeherd.cluster.apiserver.edge.connection.WRITE_TIMEOUT_S", 0.3)
     async with serving(tmp_path) as server:
         yield server
 
@@ -227,7 +227,7 @@ async def test_without_descriptors_the_silent_make_room(tmp_path: Path) -> None:
 def test_the_limit_of_open_files_is_raised_and_some_are_kept_for_other_use() -> None:
     def limit(soft: int, hard: int) -> list[int]:
         code = (
-            "import resource as r; from cluster.apiserver.listener import connection_limit as c; "
+            "import resource as r; from cluster.apiserver.edge.listener import connection_limit as c; "
             f"r.setrlimit(r.RLIMIT_NOFILE, ({soft}, {hard})); "
             "print(c(), r.getrlimit(r.RLIMIT_NOFILE)[0])"
         )

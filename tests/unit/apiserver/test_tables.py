@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from tablecells import BY_NAME, NOW, ago, cells, condition, pod
 
-from cluster.api import kinds
-from cluster.api.errors import BadRequest
-from cluster.api.timestamps import parse_time
-from cluster.apiserver import tables
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.errors import BadRequest
+from kubeherd.cluster.api.timestamps import parse_time
+from kubeherd.cluster.apiserver import tables
 
 RECORDED = json.loads((Path(__file__).parents[2] / "data" / "tables.json").read_text())
 

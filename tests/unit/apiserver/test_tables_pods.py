@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from tablecells import NOW, ago, cells, condition, pod
 
-from cluster.api import kinds
-from cluster.apiserver import tables
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.apiserver import tables
 
 
 def status(**state: Any) -> dict[str, Any]:

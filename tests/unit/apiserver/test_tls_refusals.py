@@ -15,8 +15,8 @@ import structlog
 from throwawaypki import Authority
 from wireserver import Served, request, serving
 
-from cluster.apiserver import leniency
-from cluster.launcher import pki
+from kubeherd.cluster.apiserver import leniency
+from kubeherd.cluster.launcher import pki
 
 
 @pytest.fixture

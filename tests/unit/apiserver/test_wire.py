@@ -9,8 +9,8 @@ import structlog
 from apicluster import config_map
 from wireserver import Served, request, serving, wire
 
-from cluster.apiserver.messages import WatchResponse
-from cluster.apiserver.routing import origin_form
+from kubeherd.cluster.apiserver.edge.messages import WatchResponse
+from kubeherd.cluster.apiserver.edge.routing import origin_form
 
 CMS = "/api/v1/namespaces/default/configmaps"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import orjson
 
-from cluster.launcher import pki
-from cluster.launcher.pki import ADMIN, Identity
+from kubeherd.cluster.launcher import pki
+from kubeherd.cluster.launcher.pki import ADMIN, Identity
 
 
 class Authority:

@@ -12,10 +12,10 @@ import aiohttp
 from apicluster import api_cluster
 from throwawaypki import Authority
 
-from cluster.apiserver.http import HttpServer
-from cluster.apiserver.listener import MAX_CONNECTIONS
-from cluster.apiserver.tls import tls_context
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.apiserver.edge.http import HttpServer
+from kubeherd.cluster.apiserver.edge.listener import MAX_CONNECTIONS
+from kubeherd.cluster.apiserver.edge.tls import tls_context
+from kubeherd.cluster.runtime.rng import Rng
 
 
 @dataclass

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cluster.cli import status as status_module
-from cluster.cli.main import main
-from cluster.launcher import lifecycle, state
-from cluster.launcher.osproc import ProcessId
-from cluster.launcher.plan import Phase, Role
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.state import ClusterState, ProcessState
+from kubeherd.cluster.cli import status as status_module
+from kubeherd.cluster.cli.main import main
+from kubeherd.cluster.launcher import lifecycle, state
+from kubeherd.cluster.launcher.osproc import ProcessId
+from kubeherd.cluster.launcher.plan import Phase, Role
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.state import ClusterState, ProcessState
 
 
 def invoke(directory: Path, *args: str) -> Result:

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from cluster.cli.eventloop import run
-from cluster.cli.interrupts import Interrupts, deferred
+from kubeherd.cluster.cli.eventloop import run
+from kubeherd.cluster.cli.interrupts import Interrupts, deferred
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -74,7 +74,7 @@ def importing(name, *rest):
         os.kill(os.getpid(), signal.SIGINT)
     return real(name, *rest)
 builtins.__import__ = importing
-import cluster.cli.main
+import kubeherd.cluster.cli.main
 """
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False

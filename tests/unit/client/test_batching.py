@@ -6,10 +6,10 @@ import random
 import pytest
 from stubtransport import Request, StubTransport
 
-from cluster.api import batch
-from cluster.api.batch import BatchedAnswer
-from cluster.client.batching import MAX_BATCH, PARALLEL_SENDS, BatchingTransport
-from cluster.client.transport import MSGPACK, TransportError, TransportResponse
+from kubeherd.cluster.api import batch
+from kubeherd.cluster.api.batch import BatchedAnswer
+from kubeherd.cluster.client.batching import MAX_BATCH, PARALLEL_SENDS, BatchingTransport
+from kubeherd.cluster.client.transport import MSGPACK, TransportError, TransportResponse
 
 
 class Server(StubTransport):

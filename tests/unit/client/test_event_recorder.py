@@ -10,12 +10,12 @@ import pytest
 import virtualtime
 from stubtransport import Request, StubTransport
 
-from cluster.client import events
-from cluster.client.client import ApiClient
-from cluster.client.events import EventApi, EventRecorder, ObjectReference
-from cluster.client.transport import TransportError, TransportResponse
-from cluster.runtime.clock import VirtualClock
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.client import events
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.events import EventApi, EventRecorder, ObjectReference
+from kubeherd.cluster.client.transport import TransportError, TransportResponse
+from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.runtime.rng import Rng
 
 POD = ObjectReference(api_version="v1", kind="Pod", namespace="ns", name="p", uid="u")
 Tree = dict[str, Any]

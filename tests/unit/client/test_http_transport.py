@@ -8,14 +8,14 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from cluster.api.errors import Conflict, InternalError, NotFound, TooManyRequests
-from cluster.api.kinds import LEASES, NODES, PODS
-from cluster.api.objects import Node, Pod
-from cluster.client.client import ApiClient, PatchKind
-from cluster.client.http import HttpTransport
-from cluster.client.kubeconfig import ClusterAccess
-from cluster.client.transport import MSGPACK, TransportError
-from cluster.runtime.clock import LoopClock
+from kubeherd.cluster.api.errors import Conflict, InternalError, NotFound, TooManyRequests
+from kubeherd.cluster.api.kinds import LEASES, NODES, PODS
+from kubeherd.cluster.api.objects import Node, Pod
+from kubeherd.cluster.client.client import ApiClient, PatchKind
+from kubeherd.cluster.client.http import HttpTransport
+from kubeherd.cluster.client.kubeconfig import ClusterAccess
+from kubeherd.cluster.client.transport import MSGPACK, TransportError
+from kubeherd.cluster.runtime.clock import LoopClock
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
+from kubeherd.cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
 
 
 def config(user: dict[str, object], cluster: dict[str, object] | None = None) -> dict[str, object]:

@@ -10,14 +10,14 @@ import structlog
 import virtualtime
 from stubtransport import Request, StubTransport
 
-from cluster.api.errors import Expired, ServiceUnavailable
-from cluster.api.kinds import NODES
-from cluster.api.objects import Node
-from cluster.client.client import ApiClient
-from cluster.client.reflector import Reflector
-from cluster.client.transport import JSON, MSGPACK, TransportError, TransportResponse
-from cluster.runtime.clock import VirtualClock
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.api.errors import Expired, ServiceUnavailable
+from kubeherd.cluster.api.kinds import NODES
+from kubeherd.cluster.api.objects import Node
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.reflector import Reflector
+from kubeherd.cluster.client.transport import JSON, MSGPACK, TransportError, TransportResponse
+from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.runtime.rng import Rng
 
 Tree = dict[str, Any]
 Change = tuple[str | None, str | None]

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 import virtualtime
 
-from cluster.client.workqueue import QueueClosed, WorkQueue
-from cluster.runtime.clock import VirtualClock
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.client.workqueue import QueueClosed, WorkQueue
+from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.runtime.rng import Rng
 
 CLOCK = VirtualClock(datetime(2026, 1, 1, tzinfo=UTC))
 

@@ -11,15 +11,15 @@ from daemonset_world import EPOCH
 from scripted_transport import Answer, ScriptedTransport
 from structlog.testing import capture_logs
 
-from cluster.api import errors
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import LEASES
-from cluster.client.client import ApiClient
-from cluster.client.transport import TransportError, TransportResponse
-from cluster.runtime.clock import VirtualClock
-from cluster.runtime.rng import Rng
-from controller import identity
-from controller.leader import LEASE_DURATION_S, LeaderElector
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import LEASES
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.transport import TransportError, TransportResponse
+from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.controller import identity
+from kubeherd.controller.leader import LEASE_DURATION_S, LeaderElector
 
 
 class LeaseServer:

@@ -8,15 +8,15 @@ from scripted_transport import Answer, Script, ScriptedTransport
 from structlog.testing import capture_logs
 from stubtransport import Request
 
-from cluster.api.errors import ServiceUnavailable
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import NODES
-from cluster.api.objects import Node
-from cluster.client.client import ApiClient
-from cluster.client.transport import TransportError
-from cluster.runtime.clock import VirtualClock
-from cluster.runtime.rng import Rng
-from controller.manager import Context, Controller, Manager
+from kubeherd.cluster.api.errors import ServiceUnavailable
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import NODES
+from kubeherd.cluster.api.objects import Node
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.controller.manager import Context, Controller, Manager
 
 
 class ImpatientClock(VirtualClock):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller import registry
+from kubeherd.controller import registry
 
 
 def test_all_by_default() -> None:

@@ -8,11 +8,11 @@ import virtualtime
 from daemonset_world import EPOCH
 from structlog.testing import capture_logs
 
-from cluster.client.transport import TransportError
-from cluster.client.workqueue import WorkQueue
-from cluster.runtime.clock import VirtualClock
-from cluster.runtime.rng import Rng
-from controller.worker import ReconcileError, run_workers
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.client.workqueue import WorkQueue
+from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.controller.worker import ReconcileError, run_workers
 
 
 def logged_in_a_minute(troubles: list[Exception], keys: list[str]) -> list[tuple[str, str]]:

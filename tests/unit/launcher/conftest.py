@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.launcher.children import Child, start_subprocess
-from cluster.launcher.osproc import MARKER_VARIABLE
-from cluster.launcher.plan import ProcessSpec
-from cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.children import Child, start_subprocess
+from kubeherd.cluster.launcher.osproc import MARKER_VARIABLE
+from kubeherd.cluster.launcher.plan import ProcessSpec
+from kubeherd.cluster.launcher.rundir import RunDir
 
 Starter = Callable[[ProcessSpec], Awaitable[Child]]
 HERE = Path(__file__).parent

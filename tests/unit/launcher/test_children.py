@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.launcher import osproc
-from cluster.launcher.plan import ProcessSpec, Role
-from cluster.launcher.rundir import RunDir
-from cluster.runtime.handshake import failure_in
+from kubeherd.cluster.launcher import osproc
+from kubeherd.cluster.launcher.plan import ProcessSpec, Role
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.runtime.handshake import failure_in
 
 
 def open_descriptors() -> int:

@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cluster.launcher import control
-from cluster.launcher.control import ControlServer, Op, Reply, Request
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher import control
+from kubeherd.cluster.launcher.control import ControlServer, Op, Reply, Request
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.rundir import RunDir
 
 
 async def handler(request: Request) -> AsyncIterator[Reply]:

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from cluster.launcher import osproc, state
-from cluster.launcher.orphans import stop_orphans
-from cluster.launcher.osproc import MARKER_VARIABLE, ProcessId
-from cluster.launcher.plan import Phase, Role
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.state import ClusterState, ProcessState
+from kubeherd.cluster.launcher import osproc, state
+from kubeherd.cluster.launcher.orphans import stop_orphans
+from kubeherd.cluster.launcher.osproc import MARKER_VARIABLE, ProcessId
+from kubeherd.cluster.launcher.plan import Phase, Role
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.state import ClusterState, ProcessState
 
 
 @pytest.fixture

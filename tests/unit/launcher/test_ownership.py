@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.launcher import contents, lifecycle, purging
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher import contents, lifecycle, purging
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.rundir import RunDir
 
 LINKS = [
     "kubeconfig",

@@ -7,11 +7,11 @@ import yaml
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from cluster.client.http import tls_context
-from cluster.client.kubeconfig import load_kubeconfig
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.pki import ClusterPki
-from cluster.launcher.rundir import RunDir
+from kubeherd.cluster.client.http import tls_context
+from kubeherd.cluster.client.kubeconfig import load_kubeconfig
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.pki import ClusterPki
+from kubeherd.cluster.launcher.rundir import RunDir
 
 SERVER = "https://127.0.0.1:6443"
 

@@ -1,10 +1,10 @@
 """Which processes a cluster consists of, and when crashed ones start again."""
 
-from cluster.launcher import plan
-from cluster.launcher.plan import Role
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.settings import Settings, StoreKind, add_nodes
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.launcher import plan
+from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.settings import Settings, StoreKind, add_nodes
+from kubeherd.cluster.runtime.rng import Rng
 
 
 def test_the_command_lines_of_all_processes(rundir: RunDir):
@@ -12,10 +12,10 @@ def test_the_command_lines_of_all_processes(rundir: RunDir):
     found = plan.processes(add_nodes(empty, ["a", "b", "c"]), rundir)
     root = str(rundir.root)
     assert [(p.name, p.role, p.module) for p in found] == [
-        ("apiserver", Role.APISERVER, "cluster.apiserver"),
-        ("controller-manager", Role.CONTROLLER_MANAGER, "controller"),
-        ("agent-0", Role.AGENT, "agents"),
-        ("agent-1", Role.AGENT, "agents"),
+        ("apiserver", Role.APISERVER, "kubeherd.cluster.apiserver"),
+        ("controller-manager", Role.CONTROLLER_MANAGER, "kubeherd.controller"),
+        ("agent-0", Role.AGENT, "kubeherd.agents"),
+        ("agent-1", Role.AGENT, "kubeherd.agents"),
     ]
     common = "--speed 2 --seed 5"
     assert [" ".join(p.args) for p in found] == [

@@ -2,9 +2,15 @@
 
 import pytest
 
-from cluster.launcher import settings as settings_module
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.settings import Settings, StoreKind, add_nodes, next_names, remove_node
+from kubeherd.cluster.launcher import settings as settings_module
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.settings import (
+    Settings,
+    StoreKind,
+    add_nodes,
+    next_names,
+    remove_node,
+)
 
 
 def test_names_count_on_and_are_not_given_twice():

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import virtualtime
 
-from cluster.launcher import plan
-from cluster.launcher.children import Child
-from cluster.launcher.osproc import ProcessId
-from cluster.launcher.plan import Phase, ProcessSpec, Role
-from cluster.launcher.supervised import SupervisedProcess
-from cluster.runtime.clock import VirtualClock
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.launcher import plan
+from kubeherd.cluster.launcher.children import Child
+from kubeherd.cluster.launcher.osproc import ProcessId
+from kubeherd.cluster.launcher.plan import Phase, ProcessSpec, Role
+from kubeherd.cluster.launcher.supervised import SupervisedProcess
+from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.runtime.rng import Rng
 
 FOR_EVER = 1e9
 

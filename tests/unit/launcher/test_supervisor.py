@@ -8,19 +8,19 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from cluster.launcher import control, osproc, state
-from cluster.launcher import settings as settings_module
-from cluster.launcher import supervisor as supervisor_module
-from cluster.launcher.control import Op, Reply, Request
-from cluster.launcher.errors import LauncherError
-from cluster.launcher.plan import Phase, Role
-from cluster.launcher.rundir import RunDir
-from cluster.launcher.settings import Settings
-from cluster.launcher.state import ClusterState, ProcessState
-from cluster.launcher.supervised import Starter
-from cluster.launcher.supervisor import Supervisor
-from cluster.runtime.clock import LoopClock
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.launcher import control, osproc, state
+from kubeherd.cluster.launcher import settings as settings_module
+from kubeherd.cluster.launcher import supervisor as supervisor_module
+from kubeherd.cluster.launcher.control import Op, Reply, Request
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.plan import Phase, Role
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.settings import Settings
+from kubeherd.cluster.launcher.state import ClusterState, ProcessState
+from kubeherd.cluster.launcher.supervised import Starter
+from kubeherd.cluster.launcher.supervisor import Supervisor
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.rng import Rng
 
 OWN = osproc.ProcessId(os.getpid())
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from cluster.runtime.cancellation import raise_if_cancelled
+from kubeherd.cluster.runtime.cancellation import raise_if_cancelled
 
 
 async def failing(now: asyncio.Event) -> None:

@@ -25,7 +25,11 @@ pathlib.Path(sys.argv[2]).write_text(" ".join(links))
 
 
 def test_the_programs_are_found():
-    assert {"agents.spawner", "cluster.cli.main", "cluster.launcher.__main__"} <= set(PROGRAMS)
+    assert {
+        "kubeherd.agents.spawner",
+        "kubeherd.cluster.cli.main",
+        "kubeherd.cluster.launcher.__main__",
+    } <= set(PROGRAMS)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

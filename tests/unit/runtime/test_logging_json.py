@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from cluster.runtime import logging
+from kubeherd.cluster.runtime import logging
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ import pytest
 
 PRELUDE = """
 import asyncio, sys
-from cluster.runtime import process
-from cluster.runtime.process import Lifecycle, ProcessError
+from kubeherd.cluster.runtime import process
+from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
 """
 POLITE = """
 async def main(life):

@@ -2,7 +2,7 @@
 
 import uuid
 
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.rng import Rng
 
 
 def test_the_same_seed_gives_the_same_decisions_and_no_seed_does_not() -> None:

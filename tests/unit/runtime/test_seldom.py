@@ -3,8 +3,8 @@
 import structlog
 from virtualtime import run_with_clock
 
-from cluster.runtime.clock import VirtualClock
-from cluster.runtime.seldom import Seldom
+from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.runtime.seldom import Seldom
 
 
 def test_a_burst_is_one_line_and_the_next_says_how_many_were_left_out() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 import virtualtime
 
-from cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.runtime.clock import VirtualClock
 
 CLOCK = VirtualClock(virtualtime.EPOCH)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cluster.api.objects import (
+from kubeherd.cluster.api.objects import (
     Condition,
     DaemonSet,
     DaemonSetStatus,

@@ -13,9 +13,9 @@ from hostile.checker import MAX_GROWTH_BYTES, Report, Run, wrong_answer, wrong_o
 from hostile.requests import Hostile, Stream
 from hostile.targets import Answer, InProcess, in_process
 
-from cluster.apiserver import server
-from cluster.apiserver.handlers import writes
-from cluster.apiserver.messages import ApiResponse
+from kubeherd.cluster.apiserver import server
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse
+from kubeherd.cluster.apiserver.handlers import writes
 
 CMS = "/api/v1/namespaces/default/configmaps"
 

@@ -18,7 +18,7 @@ from kill_history import (
     problems,
 )
 
-from cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.rng import Rng
 
 RESOURCES = ("configmaps", "nodes")
 

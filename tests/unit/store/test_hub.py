@@ -5,10 +5,10 @@ import asyncio
 import orjson
 import pytest
 
-from cluster.api.errors import Expired
-from cluster.store.history import History
-from cluster.store.hub import RECENT_BYTES, RECENT_EVENTS, Hub, WatchFilter
-from cluster.store.state import Attrs, EventType, Record, WatchEvent
+from kubeherd.cluster.api.errors import Expired
+from kubeherd.cluster.store.history import History
+from kubeherd.cluster.store.hub import RECENT_BYTES, RECENT_EVENTS, Hub, WatchFilter
+from kubeherd.cluster.store.state import Attrs, EventType, Record, WatchEvent
 
 
 def attrs_of(_resource_key: str, json: bytes) -> Attrs:

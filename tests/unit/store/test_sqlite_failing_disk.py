@@ -13,18 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from cluster.store.sqlite import SqliteEngine
-from cluster.store.state import Attrs
-from cluster.store.store import Store, running
+from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.state import Attrs
+from kubeherd.cluster.store.store import Store, running
 
 WRITER = """
 import asyncio, os, resource, signal, sys
 from contextlib import suppress
 from pathlib import Path
-from cluster.api.errors import OutcomeUnknown, ServiceUnavailable
-from cluster.store.sqlite import SqliteEngine
-from cluster.store.state import Attrs
-from cluster.store.store import Store, running
+from kubeherd.cluster.api.errors import OutcomeUnknown, ServiceUnavailable
+from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.state import Attrs
+from kubeherd.cluster.store.store import Store, running
 
 path, limit, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 
@@ -163,7 +163,7 @@ async def test_what_a_kill_left_in_the_log_is_written_again_before_it_is_shown(
 READER = """
 import sys
 from pathlib import Path
-from cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.sqlite import SqliteEngine
 engine = SqliteEngine(Path(sys.argv[1]))
 engine.open()
 print(len(list(engine.replay())))

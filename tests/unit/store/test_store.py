@@ -9,12 +9,12 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from cluster.api.errors import Expired, ServiceUnavailable
-from cluster.store.engine import FIRST_REVISION, Engine, MemoryEngine, Row, StoreError
-from cluster.store.hub import WatchFilter
-from cluster.store.sqlite import SqliteEngine
-from cluster.store.state import Attrs, EventType
-from cluster.store.store import MAX_GROUP_BYTES, Staged, Store, running
+from kubeherd.cluster.api.errors import Expired, ServiceUnavailable
+from kubeherd.cluster.store.engine import FIRST_REVISION, Engine, MemoryEngine, Row, StoreError
+from kubeherd.cluster.store.hub import WatchFilter
+from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.state import Attrs, EventType
+from kubeherd.cluster.store.store import MAX_GROUP_BYTES, Staged, Store, running
 
 
 def attrs_of(resource_key: str, json: bytes) -> Attrs:

@@ -26,14 +26,14 @@ from damagedstores import (
     write_files,
 )
 
-from cluster.api.errors import Expired
-from cluster.store import mark
-from cluster.store.engine import StoreError
-from cluster.store.hub import WatchFilter
-from cluster.store.mark import Mark
-from cluster.store.schema import LOG_TABLE, META_TABLE
-from cluster.store.sqlite import SKIPPED_AFTER_LOSS, SqliteEngine
-from cluster.store.store import Store, running
+from kubeherd.cluster.api.errors import Expired
+from kubeherd.cluster.store import mark
+from kubeherd.cluster.store.engine import StoreError
+from kubeherd.cluster.store.hub import WatchFilter
+from kubeherd.cluster.store.mark import Mark
+from kubeherd.cluster.store.schema import LOG_TABLE, META_TABLE
+from kubeherd.cluster.store.sqlite import SKIPPED_AFTER_LOSS, SqliteEngine
+from kubeherd.cluster.store.store import Store, running
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,9 @@ from damagedstores import (
     write_files,
 )
 
-from cluster.store.engine import StoreError
-from cluster.store.sqlite import SqliteEngine
-from cluster.store.store import Store, running
+from kubeherd.cluster.store.engine import StoreError
+from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.store import Store, running
 
 SCENES = ("young", "killed", "settled", "restarted", "stopped")
 MIN_DAMAGES = 300

@@ -6,12 +6,19 @@ from collections.abc import Sequence
 import pytest
 import virtualtime
 
-from cluster.api.errors import OutcomeUnknown, ServiceUnavailable
-from cluster.runtime.rng import Rng
-from cluster.store import engine as engines
-from cluster.store.engine import MemoryEngine, Row, StoreError
-from cluster.store.state import Attrs
-from cluster.store.store import PROBE_JITTER, PROBE_S, SLOW_COMMIT_S, Staged, Store, running
+from kubeherd.cluster.api.errors import OutcomeUnknown, ServiceUnavailable
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store import engine as engines
+from kubeherd.cluster.store.engine import MemoryEngine, Row, StoreError
+from kubeherd.cluster.store.state import Attrs
+from kubeherd.cluster.store.store import (
+    PROBE_JITTER,
+    PROBE_S,
+    SLOW_COMMIT_S,
+    Staged,
+    Store,
+    running,
+)
 
 FULL = StoreError("disk full")
 UNKNOWN = engines.OutcomeUnknown("disk I/O error")

@@ -11,19 +11,19 @@ from pathlib import Path
 import orjson
 import pytest
 
-from cluster.api.errors import ServiceUnavailable
-from cluster.store.engine import Row, StoreError
-from cluster.store.schema import APPLICATION_ID, SCHEMA_VERSION
-from cluster.store.sqlite import SqliteEngine
-from cluster.store.state import Attrs
-from cluster.store.store import Store, running
+from kubeherd.cluster.api.errors import ServiceUnavailable
+from kubeherd.cluster.store.engine import Row, StoreError
+from kubeherd.cluster.store.schema import APPLICATION_ID, SCHEMA_VERSION
+from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.state import Attrs
+from kubeherd.cluster.store.store import Store, running
 
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from cluster.store.sqlite import SqliteEngine
-from cluster.store.state import Attrs
-from cluster.store.store import Store, running
+from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.state import Attrs
+from kubeherd.cluster.store.store import Store, running
 
 async def write(store, number):
     while True:

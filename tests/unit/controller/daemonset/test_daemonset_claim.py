@@ -3,8 +3,8 @@
 import pytest
 from daemonset_world import UID, daemonset, owner, pod
 
-from cluster.api import labels
-from controller.daemonset.claim import adopt_patch, claim, release_patch
+from kubeherd.cluster.api import labels
+from kubeherd.controller.workload.claim import adopt_patch, claim, release_patch
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,18 @@ import pytest
 from daemonset_world import EPOCH, daemonset, nodes, pod
 from scripted_transport import Answer, ScriptedTransport
 
-from cluster.api import errors
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import DAEMONSETS, NODES, PODS
-from cluster.api.objects import DaemonSet, Node, Pod
-from cluster.client.client import ApiClient
-from cluster.client.reflector import Reflector
-from cluster.runtime.clock import VirtualClock
-from cluster.runtime.rng import Rng
-from controller.daemonset.controller import DaemonSetController
-from controller.informers import Informers
-from controller.manager import Context
-from controller.worker import ReconcileError
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS
+from kubeherd.cluster.api.objects import DaemonSet, Node, Pod
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.reflector import Reflector
+from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.controller.daemonset.controller import DaemonSetController
+from kubeherd.controller.informers import Informers
+from kubeherd.controller.manager import Context
+from kubeherd.controller.worker import ReconcileError
 
 KEY = ("ns", "ds")
 

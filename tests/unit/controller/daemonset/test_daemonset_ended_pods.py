@@ -3,9 +3,9 @@
 import pytest
 from daemonset_world import World, daemonset, deleted, nodes, pod, rolling
 
-from controller.daemonset import backoff
-from controller.daemonset.backoff import FailedPodBackoff
-from controller.daemonset.model import BackoffEntry, Reason
+from kubeherd.controller.daemonset import backoff
+from kubeherd.controller.daemonset.backoff import FailedPodBackoff
+from kubeherd.controller.daemonset.model import BackoffEntry, Reason
 
 
 def world_with(*phases: str) -> World:

@@ -6,22 +6,22 @@ import pytest
 from daemonset_world import EPOCH, NS, World, daemonset, nodes, pod, revision
 from scripted_transport import Answer, Script, ScriptedTransport
 
-from cluster.api import errors
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, PODS
-from cluster.api.objects import ControllerRevision, DaemonSet, Pod
-from cluster.client.client import ApiClient
-from cluster.client.reflector import Reflector
-from cluster.client.transport import TransportError
-from cluster.runtime.clock import VirtualClock
-from cluster.runtime.rng import Rng
-from controller.daemonset.execute import Caches, Execution, batches
-from controller.daemonset.model import Event, Plan, Reason, StatusNumbers
-from controller.daemonset.podnames import PodNames
-from controller.daemonset.store_status import store_status
-from controller.daemonset.template import Template
-from controller.daemonset.written import Written
-from controller.worker import ReconcileError
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, PODS
+from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Pod
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.reflector import Reflector
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.controller.daemonset.execute import Caches, Execution, batches
+from kubeherd.controller.daemonset.model import Event, Plan, Reason, StatusNumbers
+from kubeherd.controller.daemonset.store_status import store_status
+from kubeherd.controller.daemonset.template import Template
+from kubeherd.controller.worker import ReconcileError
+from kubeherd.controller.workload.podnames import PodNames
+from kubeherd.controller.workload.written import Written
 
 DS_PATH = DAEMONSETS.path(NS, "ds")
 QUOTA = errors.forbidden(PODS, "ds-x", "exceeded quota")

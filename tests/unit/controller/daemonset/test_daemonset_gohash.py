@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.api import schemas
-from cluster.api.jsontypes import JsonObject
-from controller.daemonset import gohash
-from controller.daemonset.gohash import dump, template_hash
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.schemas import definitions as schemas
+from kubeherd.controller.workload import gohash
+from kubeherd.controller.workload.gohash import dump, template_hash
 
 DATA = Path(__file__).parents[3] / "data" / "template-hashes.json"
 RECORDED = [(entry["hash"], entry["template"]) for entry in json.loads(DATA.read_bytes())]

@@ -15,9 +15,9 @@ from daemonset_world import (
     revision,
 )
 
-from cluster.api.objects import ControllerRevision, DaemonSetStatus
-from controller.daemonset.model import HASH_LABEL
-from controller.daemonset.template import Template, revision_data
+from kubeherd.cluster.api.objects import ControllerRevision, DaemonSetStatus
+from kubeherd.controller.daemonset.model import HASH_LABEL
+from kubeherd.controller.daemonset.template import Template, revision_data
 
 
 def test_data_is_the_template_as_a_canonical_strategic_merge_patch() -> None:

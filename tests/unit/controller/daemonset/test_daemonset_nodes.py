@@ -4,8 +4,8 @@ import msgspec
 import pytest
 from daemonset_world import World, daemonset, node, nodes, taint
 
-from cluster.api.jsontypes import JsonObject
-from controller.daemonset.nodes import NodeRule
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.controller.daemonset.nodes import NodeRule
 
 RUN, STAY, NEITHER = (True, True), (False, True), (False, False)
 

@@ -16,7 +16,7 @@ from daemonset_world import (
     taint,
 )
 
-from cluster.api.objects import (
+from kubeherd.cluster.api.objects import (
     Condition,
     DaemonSetStatus,
     LabelSelector,
@@ -24,8 +24,8 @@ from cluster.api.objects import (
     Node,
     NodeStatus,
 )
-from controller.daemonset.model import BURST_REPLICAS, Observed, Plan, Reason
-from controller.daemonset.plan import plan
+from kubeherd.controller.daemonset.model import BURST_REPLICAS, Observed, Plan, Reason
+from kubeherd.controller.daemonset.plan import plan
 
 BOTH = pytest.mark.parametrize("strategy", [ON_DELETE, rolling()], ids=["OnDelete", "Rolling"])
 SELECT = {"nodeSelector": {"zone": "a"}}

@@ -3,9 +3,9 @@
 import pytest
 from daemonset_world import ON_DELETE, World, daemonset, deleted, nodes, pod, rolling
 
-from controller.daemonset import limits
-from controller.daemonset.placement import Placement
-from controller.daemonset.template import Template
+from kubeherd.controller.daemonset import limits
+from kubeherd.controller.daemonset.placement import Placement
+from kubeherd.controller.daemonset.template import Template
 
 
 def running(count: int, max_unavailable: int | str, **kwargs: object) -> World:

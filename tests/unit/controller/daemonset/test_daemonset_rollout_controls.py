@@ -3,8 +3,8 @@
 import pytest
 from daemonset_world import ON_DELETE, World, created, daemonset, deleted, node, nodes, rolling
 
-from controller.daemonset.model import Reason
-from controller.daemonset.rollout import PARTITION, PAUSED, PROGRESS_HOLD, SELECTOR
+from kubeherd.controller.daemonset.model import Reason
+from kubeherd.controller.daemonset.rollout import PARTITION, PAUSED, PROGRESS_HOLD, SELECTOR
 
 
 def updated(

@@ -5,12 +5,12 @@ import copy
 import pytest
 from daemonset_world import World, daemonset, nodes, pod
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.scheduling import target_node_name
-from controller.daemonset.model import HASH_LABEL
-from controller.daemonset.nodes import with_default_tolerations
-from controller.daemonset.placement import by_node, is_updated
-from controller.daemonset.template import Template, pod_labels, pod_tree, with_target_node
+from kubeherd.cluster.api.helpers.scheduling import target_node_name
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.controller.daemonset.model import HASH_LABEL
+from kubeherd.controller.daemonset.nodes import with_default_tolerations
+from kubeherd.controller.daemonset.placement import by_node, is_updated
+from kubeherd.controller.daemonset.template import Template, pod_labels, pod_tree, with_target_node
 
 GENERATION = {"deprecated.daemonset.template.generation": "3"}
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"

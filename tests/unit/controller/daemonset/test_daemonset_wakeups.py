@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from daemonset_world import NS, daemonset, node, owner, pod, revision, taint
 
-from cluster.api import labels
-from cluster.api.objects import DaemonSet, DaemonSetStatus, LabelSelector, Pod
-from controller.daemonset.nodes import NodeRule
-from controller.daemonset.wakeups import Wakeups, node_matters, node_wakes
+from kubeherd.cluster.api import labels
+from kubeherd.cluster.api.objects import DaemonSet, DaemonSetStatus, LabelSelector, Pod
+from kubeherd.controller.daemonset.nodes import NodeRule
+from kubeherd.controller.daemonset.wakeups import Wakeups, node_matters, node_wakes
 
 ONE = daemonset(name="one", uid="u1", min_ready_s=10)
 TWO = daemonset(name="two", uid="u2")

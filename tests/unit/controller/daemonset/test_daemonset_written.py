@@ -4,13 +4,13 @@ import virtualtime
 from daemonset_world import EPOCH
 from scripted_transport import ScriptedTransport
 
-from cluster.api.kinds import PODS
-from cluster.api.objects import Pod
-from cluster.client.client import ApiClient
-from cluster.client.reflector import Reflector
-from cluster.runtime.clock import VirtualClock
-from cluster.runtime.rng import Rng
-from controller.daemonset.written import EXPECTATIONS_TIMEOUT_S, Written
+from kubeherd.cluster.api.kinds import PODS
+from kubeherd.cluster.api.objects import Pod
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.reflector import Reflector
+from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.controller.workload.written import EXPECTATIONS_TIMEOUT_S, Written
 
 
 def bench() -> tuple[VirtualClock, Reflector[Pod], Written]:

@@ -4,11 +4,11 @@ import pytest
 from controllerworld import play, pod
 from fakeapi import FakeApi
 
-from cluster.api.kinds import PODDISRUPTIONBUDGETS, PODS
-from cluster.api.objects import Condition, ObjectMeta, Pod, PodStatus
-from controller.disruption import plan
-from controller.disruption.controller import DisruptionController
-from controller.disruption.objects import (
+from kubeherd.cluster.api.kinds import PODDISRUPTIONBUDGETS, PODS
+from kubeherd.cluster.api.objects import Condition, ObjectMeta, Pod, PodStatus
+from kubeherd.controller.disruption import plan
+from kubeherd.controller.disruption.controller import DisruptionController
+from kubeherd.controller.disruption.objects import (
     PodDisruptionBudget,
     PodDisruptionBudgetSpec,
     PodDisruptionBudgetStatus,

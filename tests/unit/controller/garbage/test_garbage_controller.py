@@ -5,9 +5,16 @@ from typing import Any
 from controllerworld import node, play, pod
 from fakeapi import FakeApi
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import CONFIGMAPS, CONTROLLERREVISIONS, DAEMONSETS, LEASES, NODES, PODS
-from controller.garbage.controller import GarbageCollector
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import (
+    CONFIGMAPS,
+    CONTROLLERREVISIONS,
+    DAEMONSETS,
+    LEASES,
+    NODES,
+    PODS,
+)
+from kubeherd.controller.garbage.controller import GarbageCollector
 
 
 def owned(tree: JsonObject, *owners: JsonObject) -> JsonObject:

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 import msgspec
 
-from cluster.api.errors import NotFound, ServiceUnavailable
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import DAEMONSETS, PODS
-from cluster.client.client import ApiClient
-from cluster.client.transport import TransportResponse
-from cluster.runtime.clock import LoopClock
-from controller.discovery import Kinds
+from kubeherd.cluster.api.errors import NotFound, ServiceUnavailable
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import DAEMONSETS, PODS
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.transport import TransportResponse
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.controller.discovery import Kinds
 
 ALL_VERBS = ["create", "delete", "get", "list", "watch"]
 

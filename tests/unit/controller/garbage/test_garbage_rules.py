@@ -2,11 +2,11 @@
 
 import pytest
 
-from cluster.api.kinds import CONFIGMAPS, DAEMONSETS, NODES, PODS, Resource
-from cluster.api.objects import ObjectMeta, OwnerReference
-from controller.garbage import plan
-from controller.garbage.graph import Graph, Item, Todo
-from controller.garbage.plan import Delete, Keep, Owner, Propagation
+from kubeherd.cluster.api.kinds import CONFIGMAPS, DAEMONSETS, NODES, PODS, Resource
+from kubeherd.cluster.api.objects import ObjectMeta, OwnerReference
+from kubeherd.controller.garbage import plan
+from kubeherd.controller.garbage.graph import Graph, Item, Todo
+from kubeherd.controller.garbage.plan import Delete, Keep, Owner, Propagation
 
 DELETED = "2026-01-01T00:00:00Z"
 

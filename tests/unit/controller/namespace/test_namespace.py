@@ -3,10 +3,10 @@
 from controllerworld import play, pod
 from fakeapi import FakeApi
 
-from cluster.api.kinds import CONFIGMAPS, NAMESPACES, PODS
-from cluster.api.objects import Condition
-from controller.namespace import plan
-from controller.namespace.controller import NamespaceController
+from kubeherd.cluster.api.kinds import CONFIGMAPS, NAMESPACES, PODS
+from kubeherd.cluster.api.objects import Condition
+from kubeherd.controller.namespace import plan
+from kubeherd.controller.namespace.controller import NamespaceController
 
 NOW = "2026-01-01T00:00:00Z"
 LATER = "2026-01-01T00:05:00Z"

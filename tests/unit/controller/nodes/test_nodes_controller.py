@@ -3,9 +3,9 @@
 from controllerworld import node, play, pod
 from fakeapi import FakeApi, failing_writes, undisturbed
 
-from cluster.api.kinds import LEASES, NODES, PODS
-from cluster.client.transport import TransportError
-from controller.nodes.controller import NodeLifecycleController
+from kubeherd.cluster.api.kinds import LEASES, NODES, PODS
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.controller.nodes.controller import NodeLifecycleController
 
 UNREACHABLE = "node.kubernetes.io/unreachable"
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import Condition, Node, NodeSpec, NodeStatus, ObjectMeta, Taint
-from controller.nodes import health, taints, zones
-from controller.nodes.health import Health
-from controller.nodes.zones import TokenBucket, ZoneQueue, ZoneState
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import Condition, Node, NodeSpec, NodeStatus, ObjectMeta, Taint
+from kubeherd.controller.nodes import health, taints, zones
+from kubeherd.controller.nodes.health import Health
+from kubeherd.controller.nodes.zones import TokenBucket, ZoneQueue, ZoneState
 
 NOW = "2026-01-01T00:10:00Z"
 CREATED = "2026-01-01T00:00:00Z"

@@ -3,8 +3,8 @@
 from controllerworld import node, play, pod
 from fakeapi import FakeApi
 
-from cluster.api.kinds import NODES, PODS
-from cluster.api.objects import (
+from kubeherd.cluster.api.kinds import NODES, PODS
+from kubeherd.cluster.api.objects import (
     Condition,
     Node,
     NodeSpec,
@@ -15,8 +15,8 @@ from cluster.api.objects import (
     PodStatus,
     Taint,
 )
-from controller.podgc import plan
-from controller.podgc.controller import PodGarbageCollector
+from kubeherd.controller.podgc import plan
+from kubeherd.controller.podgc.controller import PodGarbageCollector
 
 
 def a_pod(

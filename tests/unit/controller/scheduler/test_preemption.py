@@ -1,6 +1,6 @@
 """Preemption: who may, whom it hits, which node, and what is said when it cannot help."""
 
-from cluster.api.objects import (
+from kubeherd.cluster.api.objects import (
     Condition,
     Container,
     Node,
@@ -11,9 +11,9 @@ from cluster.api.objects import (
     PodStatus,
     ResourceRequirements,
 )
-from controller.scheduler import plan
-from controller.scheduler.nodeinfo import NodeInfo, placement, pod_info
-from controller.scheduler.preemption import Budget, Preemption, preempt
+from kubeherd.controller.scheduler import plan
+from kubeherd.controller.scheduler.nodeinfo import NodeInfo, placement, pod_info
+from kubeherd.controller.scheduler.preemption import Budget, Preemption, preempt
 
 CRITICAL = 2000001000
 

@@ -5,10 +5,10 @@ from controllerworld import node, play, pod
 from fakeapi import FakeApi, failing_writes, undisturbed
 from stubtransport import Request
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import NODES, PODS
-from cluster.client.transport import TransportError, TransportResponse
-from controller.scheduler.controller import Scheduler
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import NODES, PODS
+from kubeherd.cluster.client.transport import TransportError, TransportResponse
+from kubeherd.controller.scheduler.controller import Scheduler
 
 
 def pinned(node_name: str) -> JsonObject:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.scheduler.queue import Part, SchedulingQueue, backoff_s
+from kubeherd.controller.scheduler.queue import Part, SchedulingQueue, backoff_s
 
 KEY = ("ns", "p")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.objects import (
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import (
     Condition,
     Container,
     ContainerPort,
@@ -18,11 +18,11 @@ from cluster.api.objects import (
     Taint,
     Toleration,
 )
-from controller.scheduler import messages, plan, scores
-from controller.scheduler.cache import Cache
-from controller.scheduler.filters import reject
-from controller.scheduler.nodeinfo import NodeInfo, PodInfo, placement, pod_info
-from controller.scheduler.writer import condition_tree
+from kubeherd.controller.scheduler import messages, plan, scores
+from kubeherd.controller.scheduler.cache import Cache
+from kubeherd.controller.scheduler.filters import reject
+from kubeherd.controller.scheduler.nodeinfo import NodeInfo, PodInfo, placement, pod_info
+from kubeherd.controller.scheduler.writer import condition_tree
 
 
 def a_node(name: str = "a", *taints: Taint, unschedulable: bool = False, pods: int = 10) -> Node:

@@ -3,13 +3,13 @@
 import pytest
 from simcluster import SimulatedCluster, pod_tree, simulated, virtual
 
-from cluster.api.jsontypes import JsonObject
-from cluster.api.kinds import NODES, PODS
-from cluster.api.objects import Node, NodeStatus, ObjectMeta, Pod, PodSpec, PodStatus
-from cluster.client.client import PatchKind
-from controller.scheduler import plan
-from controller.scheduler.cache import Cache
-from controller.scheduler.nodeinfo import placement, pod_info
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import NODES, PODS
+from kubeherd.cluster.api.objects import Node, NodeStatus, ObjectMeta, Pod, PodSpec, PodStatus
+from kubeherd.cluster.client.client import PatchKind
+from kubeherd.controller.scheduler import plan
+from kubeherd.controller.scheduler.cache import Cache
+from kubeherd.controller.scheduler.nodeinfo import placement, pod_info
 
 WEB = {"matchLabels": {"app": "web"}}
 EVERYWHERE = {"a1", "a2", "b1", "c1"}

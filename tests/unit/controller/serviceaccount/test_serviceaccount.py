@@ -3,10 +3,10 @@
 from controllerworld import play
 from fakeapi import FakeApi
 
-from cluster.api.kinds import CONFIGMAPS, NAMESPACES, SERVICEACCOUNTS
-from controller.serviceaccount import plan
-from controller.serviceaccount.controller import ServiceAccountController
-from controller.serviceaccount.rootca import RootCAPublisher
+from kubeherd.cluster.api.kinds import CONFIGMAPS, NAMESPACES, SERVICEACCOUNTS
+from kubeherd.controller.serviceaccount import plan
+from kubeherd.controller.serviceaccount.controller import ServiceAccountController
+from kubeherd.controller.serviceaccount.rootca import RootCAPublisher
 
 
 def test_objects_appear_and_reappear() -> None:

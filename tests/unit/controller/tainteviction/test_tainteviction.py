@@ -4,11 +4,11 @@ import pytest
 from controllerworld import node, play, pod
 from fakeapi import FakeApi, failing_writes, undisturbed
 
-from cluster.api.kinds import NODES, PODS
-from cluster.api.objects import ObjectMeta, Pod, PodSpec, Taint, Toleration
-from cluster.client.transport import TransportError
-from controller.tainteviction.controller import TaintEvictionController
-from controller.tainteviction.plan import Change, Evictions, tolerated_for_s
+from kubeherd.cluster.api.kinds import NODES, PODS
+from kubeherd.cluster.api.objects import ObjectMeta, Pod, PodSpec, Taint, Toleration
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.controller.tainteviction.controller import TaintEvictionController
+from kubeherd.controller.tainteviction.plan import Change, Evictions, tolerated_for_s
 
 A = Taint(key="a", effect="NoExecute")
 B = Taint(key="b", effect="NoExecute")

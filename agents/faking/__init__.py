@@ -1,0 +1,1 @@
+"""What stands in for containers: behaviour by annotation, the fake runtime and its logs."""

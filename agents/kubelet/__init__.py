@@ -1,0 +1,1 @@
+"""The kubelet: the shell that drives the pod machine for the pods of one node."""

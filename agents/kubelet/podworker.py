@@ -1,0 +1,67 @@
+"""What a kubelet keeps of each pod between two looks at it.
+
+Invariant: `known` is what the API has, as far as this kubelet knows, and `wanted` what it ought to
+have; whoever writes compares the two.
+"""
+
+import asyncio
+
+import msgspec
+
+from kubeherd.agents.pods.facts import PodFacts
+from kubeherd.cluster.api.helpers import podutil
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import Pod
+
+
+class PodWorker:
+    """What the kubelet knows of one pod."""
+
+    __slots__ = (
+        "delete", "deleted", "facts", "known", "pod", "removed", "revision", "task", "unread",
+        "wanted",
+    )  # fmt: skip
+
+    def __init__(self, pod: Pod, facts: PodFacts) -> None:
+        self.pod = pod
+        self.facts = facts
+        self.known: JsonObject = api_status(pod)
+        self.wanted: JsonObject = {}
+        self.revision = revision_of(pod)
+        self.delete = False
+        self.deleted = False
+        self.removed = False
+        self.task: asyncio.Task[None] | None = None
+        self.unread = False
+        """The watch showed a status while a write was under way: `known` may lag behind it."""
+
+
+def api_status(pod: Pod) -> JsonObject:
+    """The status that the API has, as far as the typed pod tells."""
+    tree: JsonObject = msgspec.to_builtins(pod.status)
+    if pod.status.host_ip:
+        tree["hostIPs"] = [{"ip": pod.status.host_ip}]
+    if pod.status.pod_ip:
+        tree["podIPs"] = [{"ip": pod.status.pod_ip}]
+    return tree
+
+
+def ends(worker: PodWorker) -> bool:
+    """Whether the pod is over, or on its way there."""
+    pod, facts = worker.pod, worker.facts
+    return facts.final or facts.terminating or worker.removed or not podutil.is_active(pod)
+
+
+def asks_anew(before: Pod, after: Pod) -> bool:
+    """Whether something that the kubelet obeys changed: spec, annotations, deletion."""
+    old, new = before.metadata, after.metadata
+    return (
+        old.generation != new.generation
+        or old.deletion_timestamp != new.deletion_timestamp
+        or old.annotations != new.annotations
+        or (not new.generation and before.spec != after.spec)
+    )
+
+
+def revision_of(pod: Pod) -> int:
+    return int(pod.metadata.resource_version or 0)

@@ -1,0 +1,1 @@
+"""The node: its Node object and status, its Lease, its registration and addresses."""

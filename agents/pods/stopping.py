@@ -1,0 +1,126 @@
+"""How one fake container stops: preStop hook, SIGTERM, the wait, SIGKILL.
+
+Source: spec node-lifecycle 13, step 4. The whole course is computed when the stop begins; only a
+shorter grace period may change it, and only to an earlier end.
+"""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from kubeherd.agents.pods.facts import (
+    UNKNOWN_EXIT_CODE,
+    ContainerFacts,
+    ContainerPhase,
+    Stop,
+    Terminated,
+)
+from kubeherd.agents.pods.plans import ContainerPlan
+from kubeherd.agents.pods.sync import Pass
+from kubeherd.cluster.api.objects import Pod
+
+MIN_SIGTERM_S: Final = 2.0
+"""SIGTERM is followed by SIGKILL after at least this long, however short the grace."""
+DEFAULT_GRACE_S: Final = 30.0
+SIGKILL_CODE: Final = 137
+
+
+def pod_grace_s(pod: Pod) -> float:
+    """The spec's terminationGracePeriodSeconds, at least 1."""
+    grace_s = pod.spec.termination_grace_period_seconds
+    return DEFAULT_GRACE_S if grace_s is None else max(1.0, float(grace_s))
+
+
+def begin_stop(
+    facts: ContainerFacts, plan: ContainerPlan, sync: Pass, grace_s: float, message: str
+) -> ContainerFacts:
+    """Stop a running container within `grace_s`; a stop in progress is only shortened."""
+    if facts.stop is not None:
+        return _shorten(facts, facts.stop, sync.now.s + max(MIN_SIGTERM_S, grace_s))
+    sync.normal("Killing", message, plan.field_path)
+    hook_s = min(plan.prestop_s, grace_s)
+    if plan.prestop_s > grace_s:
+        sync.warning("FailedPreStopHook", "PreStopHook failed", plan.field_path)
+    sigterm_s = sync.now.s + hook_s
+    remaining_s = max(MIN_SIGTERM_S, grace_s - hook_s)
+    killed = plan.behaviour.stop_delay_s > remaining_s
+    stop = Stop(
+        sigterm_s=sigterm_s,
+        sigkill_s=sigterm_s + remaining_s,
+        exits_s=sigterm_s + min(plan.behaviour.stop_delay_s, remaining_s),
+        exit_code=SIGKILL_CODE if killed else plan.behaviour.stop_exit_code,
+        killed=killed,
+    )
+    return replace(facts, stop=stop)
+
+
+def _shorten(facts: ContainerFacts, stop: Stop, sigkill_s: float) -> ContainerFacts:
+    if sigkill_s >= stop.sigkill_s:
+        return facts
+    if sigkill_s >= stop.exits_s:
+        return replace(facts, stop=replace(stop, sigkill_s=sigkill_s))
+    return replace(
+        facts,
+        stop=replace(
+            stop,
+            sigterm_s=min(stop.sigterm_s, sigkill_s),
+            sigkill_s=sigkill_s,
+            exits_s=sigkill_s,
+            exit_code=SIGKILL_CODE,
+            killed=True,
+        ),
+    )
+
+
+def abandon(facts: ContainerFacts) -> ContainerFacts:
+    """Give up what has not begun to run: pulls, back-offs, and containers not yet started."""
+    if facts.phase is ContainerPhase.RUNNING:
+        return facts
+    if facts.phase is ContainerPhase.EXITED:
+        return facts if facts.waiting is None else replace(facts, waiting=None)
+    if facts.last is not None or facts.terminated is not None:
+        ended = facts.terminated or facts.last
+        return replace(
+            facts,
+            phase=ContainerPhase.EXITED,
+            waiting=None,
+            terminated=ended,
+            last=None if ended is facts.last else facts.last,
+        )
+    return replace(facts, phase=ContainerPhase.ABSENT, container_id="")
+
+
+def exited(facts: ContainerFacts, code: int, reason: str, sync: Pass) -> ContainerFacts:
+    """The container with its process ended now."""
+    return replace(
+        facts,
+        phase=ContainerPhase.EXITED,
+        ready=False,
+        started=False,
+        stop=None,
+        waiting=None,
+        finished_s=sync.now.s,
+        terminated=Terminated(
+            exit_code=code,
+            reason=reason,
+            started_at=facts.started_at,
+            finished_at=sync.now.text,
+            container_id=facts.container_id,
+        ),
+    )
+
+
+def lost(facts: ContainerFacts) -> ContainerFacts:
+    """Step 7: a container without a terminated state gets one of unknown cause."""
+    if facts.terminated is not None:
+        return facts
+    return replace(
+        facts,
+        phase=ContainerPhase.EXITED,
+        waiting=None,
+        terminated=Terminated(
+            exit_code=UNKNOWN_EXIT_CODE,
+            reason="ContainerStatusUnknown",
+            message="The container could not be located when the pod was terminated",
+        ),
+    )

@@ -1,0 +1,66 @@
+"""One pass of the pod machine: its inputs, and what it collects beside the new facts."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import msgspec
+
+from kubeherd.agents.pods.facts import Moment
+from kubeherd.cluster.api.objects import Pod
+
+NORMAL = "Normal"
+WARNING = "Warning"
+
+
+class NodeView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a pod's status shows of its node."""
+
+    name: str
+    host_ips: tuple[str, ...]
+    pulled_images: Collection[str] = ()
+    """Images that had to be pulled before, so that they are present now."""
+
+
+class PodEvent(NamedTuple):
+    """An Event on the pod; `field_path` names the container it is about."""
+
+    type: str
+    reason: str
+    message: str
+    field_path: str = ""
+
+
+class LogLine(NamedTuple):
+    """A line of a fake container's log."""
+
+    container: str
+    text: str
+
+
+class Pass:
+    """Collects events, log lines, pulled images and wake-up times while a step runs."""
+
+    __slots__ = ("events", "logs", "node", "now", "pod", "pulled", "wake_s")
+
+    def __init__(self, pod: Pod, node: NodeView, now: Moment) -> None:
+        self.pod = pod
+        self.node = node
+        self.now = now
+        self.events: list[PodEvent] = []
+        self.logs: list[LogLine] = []
+        self.pulled: list[str] = []
+        self.wake_s: float | None = None
+
+    def wake(self, at_s: float) -> None:
+        """Ask for another step at `at_s`."""
+        if self.wake_s is None or at_s < self.wake_s:
+            self.wake_s = at_s
+
+    def normal(self, reason: str, message: str, field_path: str = "") -> None:
+        self.events.append(PodEvent(NORMAL, reason, message, field_path))
+
+    def warning(self, reason: str, message: str, field_path: str = "") -> None:
+        self.events.append(PodEvent(WARNING, reason, message, field_path))
+
+    def log(self, container: str, text: str) -> None:
+        self.logs.append(LogLine(container, text))

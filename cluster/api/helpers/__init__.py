@@ -1,0 +1,1 @@
+"""Questions about pods and nodes that controllers, scheduler, agents and tables answer alike."""

@@ -1,0 +1,1 @@
+"""Field ownership: field sets, who owns what, and server-side apply."""

@@ -1,0 +1,1 @@
+"""The schemas of Kubernetes as data: fields and types of each kind."""

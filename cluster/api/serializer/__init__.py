@@ -1,0 +1,1 @@
+"""Bytes to trees and back: JSON, YAML, msgpack, protobuf, and decoding into the stored form."""

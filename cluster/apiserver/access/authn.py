@@ -1,0 +1,68 @@
+"""Authentication by client certificate: CN is the user, each O a group.
+
+Source: spec api-machinery, section 20. The TLS layer has already checked the certificate against
+the cluster's authority (one that is not good is refused with 401); without a certificate a request
+is anonymous. Bearer tokens are not issued
+by kubeherd, so a request that carries one is refused with 401 as a bad credential. Kubernetes looks
+at the certificate again with each request; what can change in between is that it expires.
+"""
+
+import ssl
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS, User
+
+AUTHENTICATED = "system:authenticated"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is at the other end of a connection, and until when."""
+
+    user: User
+    expires: datetime | None = None
+    """When the certificate stops to be valid; None without one."""
+
+    refused: bool = False
+    """Whether there was a certificate that is not good: 401, whatever the request."""
+
+
+NOBODY = Identity(ANONYMOUS)
+REFUSED = Identity(ANONYMOUS, refused=True)
+
+
+def identity_of(certificate: Mapping[str, Any] | None) -> Identity:
+    """The identity in a verified peer certificate, as `user_from_certificate`."""
+    if not certificate:
+        return NOBODY
+    expires_s = ssl.cert_time_to_seconds(certificate["notAfter"])
+    return Identity(user_from_certificate(certificate), datetime.fromtimestamp(expires_s, UTC))
+
+
+def user_from_certificate(certificate: Mapping[str, Any] | None) -> User:
+    """The identity in a peer certificate as ``ssl.SSLSocket.getpeercert()`` gives it."""
+    if not certificate:
+        return ANONYMOUS
+    name = ""
+    groups: list[str] = []
+    for relative_name in certificate.get("subject", ()):
+        for key, value in relative_name:
+            if key == "commonName":
+                name = value
+            elif key == "organizationName":
+                groups.append(value)
+    if not name:
+        return ANONYMOUS
+    return authenticated(name, groups)
+
+
+def authenticated(name: str, groups: Iterable[str] = ()) -> User:
+    """A user with its groups and ``system:authenticated``."""
+    return User(name, tuple(dict.fromkeys([*groups, AUTHENTICATED])))
+
+
+SERVER = authenticated("system:apiserver", ["system:masters"])
+"""The identity under which the server writes what it decides itself."""

@@ -1,0 +1,1 @@
+"""The HTTP edge: connections, requests, content negotiation, routes and answers."""

@@ -1,0 +1,157 @@
+"""One client connection: who it is, how long it may be silent, how much it may leave unread.
+
+Invariants: the certificate is read once; a connection that never sends a request ends after the
+header timeout, an idle one after the idle timeout (aiohttp's keep-alive timer), one that does not
+read what it is sent after the write timeout; until then at most `_WRITE_BUFFER_BYTES` wait for it
+besides the piece that is being written. The times are those of Kubernetes (v1.36,
+SecureServingInfo.Serve) and real seconds: clients do not obey ``--speed``.
+"""
+
+import asyncio
+from typing import Any
+
+import structlog
+from aiohttp import ClientError, web
+from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError
+from aiohttp.web_protocol import RequestHandler
+
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.apiserver.access.authn import NOBODY, REFUSED, Identity, identity_of
+from kubeherd.cluster.apiserver.edge.responses import error_response
+from kubeherd.cluster.apiserver.edge.routing import METHOD_TEXT
+from kubeherd.cluster.apiserver.edge.tls import problem_of
+
+IDLE_TIMEOUT_S = 90.0
+HEADER_TIMEOUT_S = 32.0
+"""From each of accept, TLS handshake and first request to the next."""
+
+WRITE_TIMEOUT_S = 60.0
+_WRITE_BUFFER_BYTES = 64 * 1024
+_LINE_BYTES = 64 * 1024
+_WHY_CHARACTERS = 200
+
+_log = structlog.get_logger(__name__)
+
+
+class Connection(RequestHandler):
+    """One client connection: knows its user, and stops the watch that outlives its client."""
+
+    __slots__ = ("_silence", "_stall", "asked", "identity", "watching")
+
+    def __init__(self, manager: web.Server, **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self.asked = False
+        """Whether a request has come."""
+        self.identity: Identity = NOBODY
+        self.watching: asyncio.Task[object] | None = None
+        self._silence: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+        if problem_of(transport.get_extra_info("ssl_object")):
+            self.identity = REFUSED
+        else:
+            self.identity = identity_of(transport.get_extra_info("peercert"))
+        self._silence = self._loop.call_later(HEADER_TIMEOUT_S, self._end_of_silence)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        watching, self.watching = self.watching, None
+        for timer in (self._silence, self._stall):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+        if watching is not None:
+            watching.cancel()
+
+    @property
+    def silent_until_s(self) -> float:
+        """When the time for a first request is over, in the event loop's time."""
+        return 0.0 if self._silence is None else self._silence.when()
+
+    def drop(self) -> None:
+        """End the connection at once, whatever is under way."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _end_of_silence(self) -> None:
+        if not self.asked:
+            self.drop()
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than it is written to: it has a time to catch up."""
+        super().pause_writing()
+        self._stall = self._loop.call_later(WRITE_TIMEOUT_S, self.drop)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stall is not None:
+            self._stall.cancel()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """A Status for what is no HTTP, or for a bug; either way the connection ends."""
+        answer = error_response(_wire_error(exc))
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun, it cannot turn into an error")
+        response = web.Response(
+            status=answer.status, body=answer.body, headers={"Content-Type": answer.content_type}
+        )
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: object, **kw: object) -> None:
+        _log.error("connection_failed", error=repr(kw.get("exc_info", args)))
+
+
+def _wire_error(exc: BaseException | None) -> errors.ApiError:
+    """What a client is told about a request that could not be read or handled."""
+    if isinstance(exc, BadHttpMethod):
+        return errors.MethodNotAllowed(METHOD_TEXT, details={})
+    if isinstance(exc, ConnectionError):
+        return errors.BadRequest("the client went away")  # which nobody reads
+    if isinstance(exc, HttpProcessingError | ClientError):
+        why = getattr(exc, "message", "") or str(exc)
+        return errors.BadRequest(f"the request is not valid HTTP: {why[:_WHY_CHARACTERS]}")
+    _log.error("request_failed", exc_info=exc)
+    return errors.InternalError(f"Internal error occurred: {type(exc).__name__}", details={})
+
+
+class Connections(web.Server):
+    """Makes connections, and counts those that are open."""
+
+    def __init__(self, handler: Any) -> None:
+        super().__init__(
+            handler,
+            access_log=None,
+            keepalive_timeout=IDLE_TIMEOUT_S,
+            auto_decompress=False,
+            max_line_size=_LINE_BYTES,
+            max_field_size=_LINE_BYTES,
+        )
+        self.open = 0
+
+    def __call__(self) -> RequestHandler:
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        self.open += 1
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        self.open -= 1
+
+    def oldest_silent(self) -> Connection | None:
+        """The connection that has waited longest without ever sending a request."""
+        for connection in self.connections:
+            if isinstance(connection, Connection) and not connection.asked and connection.connected:
+                return connection
+        return None

@@ -1,0 +1,244 @@
+"""Discovery documents: which groups, versions and resources are served (spec api-machinery, 16).
+
+All of them follow from `cluster.api.kinds.ALL`, which never changes while the server runs, so every
+document is made once and kept as bytes. Paths that this module does not know get None: the caller
+answers with Kubernetes' plain 404.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import orjson
+
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource, Subresource
+from kubeherd.cluster.api.memo import remembered
+from kubeherd.cluster.apiserver.edge.negotiation import clauses, not_acceptable
+
+PREFERRED_VERSIONS = {"autoscaling": "v2"}
+"""Groups whose preferred version is not the first that `kinds.ALL` lists."""
+
+
+_AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+_JSON = "application/json"
+_LONGEST_PATH = 128
+"""No document has a longer one; so the cache of them is bounded in bytes, too."""
+
+
+@remembered(entries=64, longest=256)
+def content_type(accept: str) -> str:
+    """The Content-Type with which to answer /api and /apis: aggregated, or plain JSON for the
+    legacy documents; NotAcceptable (406) if the client takes neither."""
+    for clause in clauses(accept):
+        if clause.media_type not in (_JSON, "application/*", "*/*"):
+            continue
+        wanted = [clause.parameter(name) for name in ("as", "g", "v")]
+        if not wanted[0]:
+            return _JSON
+        if wanted == ["APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2"]:
+            return _AGGREGATED
+    raise not_acceptable()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A finished answer: body, type, entity tag ("" for legacy documents) and Cache-Control
+    ("": as for every other answer)."""
+
+    body: bytes
+    content_type: str
+    etag: str = ""
+    cache_control: str = ""
+
+    def not_modified(self, if_none_match: str) -> bool:
+        """Whether a client that sent this If-None-Match gets 304."""
+        return bool(self.etag) and self.etag in (tag.strip() for tag in if_none_match.split(","))
+
+
+def storage_version_hash(group: str, version: str, kind: str) -> str:
+    """What clients compare to see whether a resource's stored form may have changed."""
+    digest = hashlib.sha256(f"{group}/{version}/{kind}".encode()).digest()
+    return base64.b64encode(digest[:8]).decode()
+
+
+@cache
+def groups() -> dict[str, tuple[str, ...]]:
+    """The served groups other than core, in order, with their versions, preferred first."""
+    found: dict[str, list[str]] = {}
+    for resource in kinds.ALL:
+        if resource.group:
+            versions = found.setdefault(resource.group, [])
+            if resource.version not in versions:
+                versions.append(resource.version)
+    for group, preferred in PREFERRED_VERSIONS.items():
+        if preferred in found.get(group, ()):
+            found[group].sort(key=lambda version, first=preferred: version != first)  # type: ignore[misc]
+    return {group: tuple(versions) for group, versions in found.items()}
+
+
+def resources(group: str, version: str) -> tuple[Resource, ...]:
+    """The resources of a group-version, in order; empty if it is not served."""
+    return tuple(r for r in kinds.ALL if r.group == group and r.version == version)
+
+
+def document(path: str, accept: str = "", server_address: str = "") -> Document | None:
+    """The discovery document at `path`, in the form that `accept` asks for; None if there is none.
+
+    `server_address` is ``host:port`` as clients reach the server. NotAcceptable (406) if the client
+    takes nothing that is offered.
+    """
+    root = path.strip("/")
+    if root in ("api", "apis") and content_type(accept) == _AGGREGATED:
+        return _aggregated(root)
+    found = _legacy(path, server_address) if len(path) <= _LONGEST_PATH else None
+    if found is not None:
+        content_type(accept)
+    return found
+
+
+@lru_cache(maxsize=128)
+def _legacy(path: str, server_address: str) -> Document | None:
+    parts = path.strip("/").split("/")
+    tree: JsonObject | None = None
+    if parts == ["api"]:
+        tree = _api_versions(server_address)
+    elif parts == ["apis"]:
+        tree = {"kind": "APIGroupList", "apiVersion": "v1", "groups": [*map(_group, groups())]}
+    elif len(parts) == 2 and parts[0] == "apis" and parts[1] in groups():
+        tree = {"kind": "APIGroup", "apiVersion": "v1", **_group(parts[1])}
+    elif len(parts) == 2 and parts[0] == "api":
+        tree = _resource_list("", parts[1])
+    elif len(parts) == 3 and parts[0] == "apis" and parts[1]:
+        tree = _resource_list(parts[1], parts[2])
+    return None if tree is None else Document(orjson.dumps(tree), _JSON)
+
+
+def _api_versions(server_address: str) -> JsonObject:
+    return {
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [
+            {"clientCIDR": "0.0.0.0/0", "serverAddress": server_address}
+        ],
+    }
+
+
+def _group(name: str) -> JsonObject:
+    versions = [{"groupVersion": f"{name}/{v}", "version": v} for v in groups()[name]]
+    return {"name": name, "versions": versions, "preferredVersion": versions[0]}
+
+
+def _resource_list(group: str, version: str) -> JsonObject | None:
+    found = resources(group, version)
+    if not found:
+        return None
+    entries: list[JsonObject] = []
+    for resource in found:
+        entries.append(_resource_entry(resource))
+        entries.extend(_subresource_entry(resource, sub) for sub in resource.subresources)
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": f"{group}/{version}" if group else version,
+        "resources": entries,
+    }
+
+
+def _resource_entry(resource: Resource) -> JsonObject:
+    out: JsonObject = {
+        "name": resource.plural,
+        "singularName": resource.singular,
+        "namespaced": resource.namespaced,
+        "kind": resource.kind,
+        "verbs": list(resource.verbs),
+    }
+    if resource.short_names:
+        out["shortNames"] = list(resource.short_names)
+    if resource.categories:
+        out["categories"] = list(resource.categories)
+    if "list" in resource.verbs and "create" in resource.verbs:
+        out["storageVersionHash"] = _storage_hash(resource)
+    return out
+
+
+def _storage_hash(resource: Resource) -> str:
+    group, version = resource.group, resource.version
+    if resource.group == "events.k8s.io":
+        group, version = "", "v1"  # stored as core events
+    elif resource.group == "autoscaling":
+        version = "v2"
+    return storage_version_hash(group, version, resource.kind)
+
+
+def _subresource_entry(resource: Resource, sub: Subresource) -> JsonObject:
+    out: JsonObject = {
+        "name": f"{resource.plural}/{sub.name}",
+        "singularName": "",
+        "namespaced": resource.namespaced,
+    }
+    if sub.version:
+        out["group"] = sub.group
+        out["version"] = sub.version
+    out["kind"] = sub.kind
+    out["verbs"] = list(sub.verbs)
+    return out
+
+
+@cache
+def _aggregated(root: str) -> Document:
+    items: list[JsonObject]
+    if root == "api":
+        items = [{"metadata": {}, "versions": [_aggregated_version("", "v1")]}]
+    else:
+        items = [
+            {
+                "metadata": {"name": group},
+                "versions": [_aggregated_version(group, version) for version in versions],
+            }
+            for group, versions in groups().items()
+        ]
+    body = orjson.dumps(
+        {
+            "kind": "APIGroupDiscoveryList",
+            "apiVersion": "apidiscovery.k8s.io/v2",
+            "metadata": {},
+            "items": items,
+        }
+    )
+    etag = f'"{hashlib.sha512(body).hexdigest().upper()}"'
+    return Document(body, _AGGREGATED, etag, "public")
+
+
+def _aggregated_version(group: str, version: str) -> JsonObject:
+    return {
+        "version": version,
+        "resources": [_aggregated_resource(r) for r in resources(group, version)],
+        "freshness": "Current",
+    }
+
+
+def _aggregated_resource(resource: Resource) -> JsonObject:
+    out: JsonObject = {
+        "resource": resource.plural,
+        "responseKind": {"group": "", "version": "", "kind": resource.kind},
+        "scope": "Namespaced" if resource.namespaced else "Cluster",
+        "singularResource": resource.singular,
+        "verbs": list(resource.verbs),
+    }
+    if resource.short_names:
+        out["shortNames"] = list(resource.short_names)
+    if resource.categories:
+        out["categories"] = list(resource.categories)
+    if resource.subresources:
+        out["subresources"] = [
+            {
+                "subresource": sub.name,
+                "responseKind": {"group": sub.group, "version": sub.version, "kind": sub.kind},
+                "verbs": list(sub.verbs),
+            }
+            for sub in resource.subresources
+        ]
+    return out

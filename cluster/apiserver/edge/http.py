@@ -1,0 +1,198 @@
+"""The aiohttp shell around `ApiServer.handle`: requests in, answers and streams out.
+
+aiohttp's low-level server calls one function for every request: no application, router or
+middleware lies in between, because every request pays for them. Invariants: HEAD has no body, of a
+watch neither; what a client does not read is written in pieces, so that an answer is not in
+memory a second time, encrypted; a watch ends when its client goes away or stops reading.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qsl, unquote
+
+from aiohttp import HttpVersion11, web
+
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.apiserver.access import impersonation
+from kubeherd.cluster.apiserver.edge import bodies
+from kubeherd.cluster.apiserver.edge.connection import Connection, Connections
+from kubeherd.cluster.apiserver.edge.listener import MAX_CONNECTIONS, Listener
+from kubeherd.cluster.apiserver.edge.messages import (
+    ANONYMOUS,
+    ApiRequest,
+    ApiResponse,
+    WatchResponse,
+)
+from kubeherd.cluster.apiserver.edge.responses import error_response
+from kubeherd.cluster.apiserver.edge.routing import origin_form
+from kubeherd.cluster.apiserver.edge.tls import ServerContext
+from kubeherd.cluster.apiserver.server import ApiServer
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
+
+_SHUTDOWN_S = 5.0
+_PIECE_BYTES = 128 * 1024
+"""So much is encrypted at a time of an answer to a client that may not be reading."""
+
+_CACHE_CONTROL = "no-cache, private"
+_EMPTY: dict[str, str] = {}
+_IMPERSONATE = impersonation.PREFIX.encode()
+_IMPERSONATE_LENGTH = len(_IMPERSONATE)
+
+
+class HttpServer:
+    """Serves an `ApiServer` on a TLS socket, to at most `max_connections` clients."""
+
+    def __init__(
+        self, api: ApiServer, clock: Clock, rng: Rng, *, max_connections: int = MAX_CONNECTIONS
+    ) -> None:
+        self._api = api
+        self._clock = clock
+        self._connections = Connections(self._handle)
+        self._listener = Listener(self._connections, clock, max_connections)
+        self._audit_prefix = rng.uuid4()[:24]
+        self._audit_count = 0
+
+    async def start(self, host: str, port: int, tls: ServerContext) -> int:
+        """Listen; returns the port (useful with port 0). ProcessError if it is taken."""
+        return self._listener.start(host, port, tls)
+
+    async def stop(self) -> None:
+        """Stop listening, end watches, let requests under way finish (at most 5 s)."""
+        await self._listener.stop()
+        self._api.stop()
+        for connection in self._connections.connections:
+            # Idle connections close now, busy ones after their request; else aiohttp would wait.
+            connection.close()
+        await self._connections.shutdown(_SHUTDOWN_S)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = request.protocol
+        if not isinstance(connection, Connection):
+            raise TypeError("not a connection of this server")
+        connection.asked = True
+        encoding = request.headers.get("Transfer-Encoding")
+        if encoding is not None and encoding.lower() != "chunked":
+            return _unsupported_encoding()
+        identity = connection.identity
+        path, _, query_text = origin_form(request.raw_path).partition("?")
+        query = _parse_query(query_text)
+        try:
+            body = await bodies.read(request)
+        except errors.ApiError as error:
+            return self._finished(error_response(error))
+        if identity.user is ANONYMOUS:
+            refused = identity.refused or "Authorization" in request.headers
+        else:
+            refused = identity.expires is not None and self._clock.now() > identity.expires
+        if refused:
+            return self._finished(error_response(errors.Unauthorized("Unauthorized")))
+        api_request = ApiRequest(
+            method=request.method,
+            path=unquote(path) if "%" in path else path,
+            query=query,
+            headers=request.headers,
+            body=body,
+            user=identity.user,
+            impersonate=_impersonate(request),
+        )
+        if "watch" in query:
+            connection.watching = asyncio.current_task()
+            try:
+                return await self._answer(request, api_request)
+            finally:
+                connection.watching = None
+        return await self._answer(request, api_request)
+
+    async def _answer(
+        self, request: web.BaseRequest, api_request: ApiRequest
+    ) -> web.StreamResponse:
+        response = await self._api.handle(api_request)
+        if isinstance(response, WatchResponse):
+            return await self._stream(request, response)
+        if len(response.body) > _PIECE_BYTES and request.method != "HEAD":
+            return await self._in_pieces(request, response)
+        return self._finished(response)
+
+    def _headers(self, content_type: str, extra: Mapping[str, str]) -> dict[str, str]:
+        self._audit_count += 1
+        return {
+            "Audit-Id": f"{self._audit_prefix}{self._audit_count & 0xFFFFFFFFFFFF:012x}",
+            "Cache-Control": _CACHE_CONTROL,
+            "Content-Type": content_type,
+            **extra,
+        }
+
+    def _finished(self, response: ApiResponse) -> web.Response:
+        return web.Response(
+            status=response.status,
+            body=response.body,
+            headers=self._headers(response.content_type, response.headers),
+        )
+
+    async def _in_pieces(
+        self, request: web.BaseRequest, response: ApiResponse
+    ) -> web.StreamResponse:
+        headers = self._headers(response.content_type, response.headers)
+        answer = web.StreamResponse(status=response.status, headers=headers)
+        answer.content_length = len(response.body)
+        await answer.prepare(request)
+        await _write(answer, response.body)
+        await answer.write_eof()
+        return answer
+
+    async def _stream(self, request: web.BaseRequest, watch: WatchResponse) -> web.StreamResponse:
+        response = web.StreamResponse(headers=self._headers(watch.content_type, watch.headers))
+        if request.version >= HttpVersion11:
+            response.enable_chunked_encoding()  # else the stream ends with the connection
+        try:
+            await response.prepare(request)
+            if request.method != "HEAD":
+                async for chunk in watch.chunks:
+                    await _write(response, chunk)
+            await response.write_eof()
+        finally:
+            aclose = getattr(watch.chunks, "aclose", None)
+            if aclose is not None:
+                await aclose()
+        return response
+
+
+def _impersonate(request: web.BaseRequest) -> Sequence[tuple[str, str]]:
+    """The header lines that ask to act as somebody else, as `ApiRequest` has them."""
+    found = []
+    for raw_name, raw_value in request.raw_headers:
+        if raw_name[:_IMPERSONATE_LENGTH].lower() == _IMPERSONATE:
+            found.append(
+                (raw_name.decode("ascii", "replace").lower(), raw_value.decode("utf-8", "replace"))
+            )
+    return found
+
+
+async def _write(response: web.StreamResponse, data: bytes) -> None:
+    """Write `data`, waiting between its pieces until the client has read; ConnectionError when it
+    has gone, or did not read for long."""
+    if len(data) <= _PIECE_BYTES:
+        await response.write(data)
+        return
+    view = memoryview(data)
+    for start in range(0, len(view), _PIECE_BYTES):
+        await response.write(view[start : start + _PIECE_BYTES])
+
+
+def _unsupported_encoding() -> web.Response:
+    """What Go's net/http answers, and as there the connection ends: where the body ends is not
+    known, so what follows is not taken for a request."""
+    response = web.Response(status=501, text="Unsupported transfer encoding")
+    response.force_close()
+    return response
+
+
+def _parse_query(text: str) -> dict[str, str]:
+    """The first value of each parameter, as Go's url.Values.Get sees them."""
+    if not text:
+        return _EMPTY
+    query: dict[str, str] = {}
+    for key, value in parse_qsl(text, keep_blank_values=True):
+        query.setdefault(key, value)
+    return query

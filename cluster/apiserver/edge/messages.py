@@ -1,0 +1,73 @@
+"""Requests and responses of the API server, free of any HTTP library.
+
+`cluster.apiserver.server.ApiServer.handle` takes an `ApiRequest` and returns an `ApiResponse` or a
+`WatchResponse`; the aiohttp shell and the in-process transport of the simulation are two small
+adapters around that one function.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kubeherd.cluster.api.jsontypes import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An authenticated identity (spec api-machinery, section 20)."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Further facts by key; only impersonation gives any (``Impersonate-Extra-<key>``)."""
+
+    def to_json(self) -> JsonObject:
+        """The UserInfo of authentication.k8s.io/v1."""
+        out: JsonObject = {"username": self.name}
+        if self.uid:
+            out["uid"] = self.uid
+        if self.groups:
+            out["groups"] = list(self.groups)
+        if self.extra:
+            out["extra"] = {key: list(values) for key, values in self.extra}
+        return out
+
+
+ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
+
+
+@dataclass(slots=True)
+class ApiRequest:
+    """One request. `path` is decoded; `query` keeps the first value of each parameter; header
+    names are lower case or compared without case; `body` is already decompressed and within the
+    size limit. `impersonate` has the header lines that ask to act as somebody else (name in lower
+    case, value), as they were sent: a line may come several times, and the name of a group may
+    contain any character, so `headers` cannot hold them."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    user: User = ANONYMOUS
+    impersonate: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(slots=True)
+class ApiResponse:
+    """A complete answer."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class WatchResponse:
+    """A stream: `chunks` yields encoded watch events (or log text) until the stream ends. The
+    adapter must call `chunks.aclose()` when the client goes away."""
+
+    chunks: AsyncIterator[bytes]
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,116 @@
+"""TLS: the server's certificate, and what a client hears whose own is refused.
+
+OpenSSL verifies a client's certificate (chain, dates, usage) during the handshake, and nobody
+without a good one gets past it under a name. As in Kubernetes, a handshake with a bad one succeeds
+and its requests are answered 401 (`cluster.apiserver.leniency`). Where that cannot be had the
+handshake fails and the client learns the reason: asyncio and uvloop drop the alert of a handshake
+that fails, so here it is sent before the connection ends. Either way the refusal is reported.
+Invariants: a certificate that was refused is never shown; a handshake that failed never completes.
+"""
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kubeherd.cluster.apiserver.leniency import Verdict, install
+from kubeherd.cluster.runtime.process import ProcessError
+
+Report = Callable[[str], None]
+
+
+class _Handshake(ssl.SSLObject):
+    """One connection's TLS, which outlives a failed handshake until the client knows of it."""
+
+    incoming: ssl.MemoryBIO
+    report: Report
+    verdict: Verdict | None
+    problem = ""
+    """What is wrong with the client's certificate; "" if nothing is, or there is none."""
+    _failed = False
+
+    def do_handshake(self) -> None:
+        """As in SSLObject; but a failure asks for more input, which makes the event loop send what
+        is left to send, the alert. The client closes then, or the handshake's timeout does."""
+        if not self._failed:
+            try:
+                self._step()
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except ssl.SSLError as error:
+                self._failed = True
+                self.report(_reason(error))
+            else:
+                if self.session_reused and not self.problem:
+                    self.problem = "the session was resumed"  # its certificate was not seen
+                if self.problem:
+                    self.report(self.problem)
+                return
+        self.incoming.read()  # whatever else it sends is not kept
+        raise ssl.SSLWantReadError
+
+    def _step(self) -> None:
+        if self.verdict is None:
+            super().do_handshake()
+            return
+        self.verdict.problem = ""
+        try:
+            super().do_handshake()
+        finally:
+            self.problem = self.problem or self.verdict.problem
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        """As in SSLObject; nothing of a certificate that was refused."""
+        return None if self.problem else super().getpeercert(binary_form)
+
+
+class ServerContext(ssl.SSLContext):
+    """The server's side of TLS. `report` is called with the reason of each refusal."""
+
+    sslobject_class = _Handshake
+    report: Report = staticmethod(lambda _: None)
+    verdict: Verdict | None = None
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        *args: Any,
+        **kwargs: Any,
+    ) -> ssl.SSLObject:
+        handshake = super().wrap_bio(incoming, outgoing, *args, **kwargs)
+        if isinstance(handshake, _Handshake):
+            handshake.incoming = incoming
+            handshake.report = self.report
+            handshake.verdict = self.verdict
+        return handshake
+
+
+def tls_context(pki: Path, *, lenient: bool = True) -> ServerContext:
+    """TLS with the server's certificate, asking clients for one of the cluster's authority.
+
+    `lenient`: who has another finishes the handshake all the same, if that can be had here.
+    ProcessError if the files in `pki` are missing or broken.
+    """
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_OPTIONAL
+    try:
+        context.load_cert_chain(pki / "apiserver.crt", pki / "apiserver.key")
+        context.load_verify_locations(pki / "ca.crt")
+    except (OSError, ssl.SSLError) as error:
+        raise ProcessError(f"cannot load the certificates in {pki}: {error}") from None
+    context.set_alpn_protocols(["http/1.1"])
+    if lenient:
+        context.verdict = install(context)
+    return context
+
+
+def problem_of(tls: object) -> str:
+    """What is wrong with the certificate of the client at the other end of this TLS object."""
+    return tls.problem if isinstance(tls, _Handshake) else ""
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """Why a handshake failed, in OpenSSL's words: that of the certificate if it was one."""
+    return getattr(error, "verify_message", "") or error.reason or str(error)

@@ -1,0 +1,1 @@
+"""The path of a read: lists, pages, watches, and the versions they are shown in."""

@@ -1,0 +1,258 @@
+"""List: which revision, which objects, which page (spec api-machinery, section 2).
+
+Pure but for the store it is handed. Invariant: all pages of a chunked list show one revision.
+"""
+
+import base64
+import binascii
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from kubeherd.cluster.api import errors, fields, labels
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.fields import FieldSelector
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.labels import Selector
+from kubeherd.cluster.api.validation.goformat import quoted
+from kubeherd.cluster.apiserver.edge import parameters
+from kubeherd.cluster.apiserver.served import ServedKind
+from kubeherd.cluster.store.state import NODE_INDEXED, Record
+from kubeherd.cluster.store.store import Store
+
+_CONTINUE_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. You can "
+    "start a new list without the continue parameter, or use the continue token in this response "
+    "to retrieve the remainder of the results. Continuing with the provided token results in an "
+    "inconsistent list - objects that were created, modified, or deleted between the time the "
+    "first chunk was returned and now may show up in the list."
+)
+_TOO_OLD = "The resourceVersion for the provided list is too old."
+_LATEST = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """The query parameters of a list or watch, checked. Revisions are 0 where none was given."""
+
+    revision: int
+    revision_given: bool
+    match: str
+    limit: int
+    timeout_s: int
+    """How long a watch lasts; 0 is as long as the server likes."""
+    token: "Continue | None"
+    label_selector: Selector
+    field_selector: FieldSelector
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """A decoded continue token: the list's revision (-1: the latest) and the next key's bound."""
+
+    revision: int
+    start: str
+
+    def encoded(self) -> str:
+        raw = orjson.dumps({"v": "meta.k8s.io/v1", "rv": self.revision, "start": self.start})
+        return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def options(kind: ServedKind, query: Mapping[str, str]) -> ListOptions:
+    """Check the parameters that lists and watches share; BadRequest or Invalid."""
+    limit = parameters.integer(query, "limit") or 0
+    revision_text = query.get("resourceVersion", "")
+    token_text = query.get("continue", "")
+    if token_text and revision_text not in ("", "0"):
+        raise errors.BadRequest("specifying resource version is not allowed when using continue")
+    return ListOptions(
+        revision=parameters.revision(revision_text),
+        revision_given=bool(revision_text),
+        match=query.get("resourceVersionMatch", ""),
+        limit=max(0, limit),
+        timeout_s=max(0, parameters.integer(query, "timeoutSeconds") or 0),
+        token=_decode_continue(token_text) if token_text else None,
+        label_selector=labels.parse(query.get("labelSelector", "")),
+        field_selector=fields.parse(query.get("fieldSelector", ""), kind.resource),
+    )
+
+
+def check_list(opts: ListOptions, query: Mapping[str, str]) -> None:
+    """The combinations of parameters that a list refuses."""
+    causes: list[Cause] = []
+    if opts.match:
+        if opts.token is not None:
+            causes.append(_forbidden("resourceVersionMatch is forbidden when continue is provided"))
+        if not opts.revision_given:
+            causes.append(
+                _forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided")
+            )
+        if opts.match not in ("Exact", "NotOlderThan"):
+            causes.append(unsupported_match(opts.match, '"Exact", "NotOlderThan", ""'))
+        if opts.match == "Exact" and opts.revision_given and opts.revision == 0:
+            causes.append(
+                _forbidden('resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+            )
+    if "sendInitialEvents" in query:
+        causes.append(
+            Cause(
+                "FieldValueForbidden",
+                "Forbidden: sendInitialEvents is forbidden for list",
+                "sendInitialEvents",
+            )
+        )
+    if causes:
+        raise errors.invalid("meta.k8s.io", "ListOptions", "", causes)
+
+
+def _forbidden(text: str) -> Cause:
+    return Cause("FieldValueForbidden", f"Forbidden: {text}", "resourceVersionMatch")
+
+
+def unsupported_match(value: str, supported: str) -> Cause:
+    return Cause(
+        "FieldValueNotSupported",
+        f"Unsupported value: {quoted(value)}: supported values: {supported}",
+        "resourceVersionMatch",
+    )
+
+
+def too_large(wanted: int, current: int) -> errors.Timeout:
+    """504: the client knows a revision that this server has not reached."""
+    return errors.Timeout(
+        f"Timeout: Too large resource version: {wanted}, current: {current}",
+        details={
+            "causes": [
+                {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+            ],
+            "retryAfterSeconds": 1,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The records of a collection at one revision, not yet selected; the sequence never changes."""
+
+    revision: int
+    records: Sequence[Record]
+
+
+def find(store: Store, kind: ServedKind, namespace: str, opts: ListOptions) -> Found:
+    """What a list is made from. The store has reached `opts.revision`."""
+    revision = _exact_revision(opts)
+    try:
+        if revision is None:
+            revision = store.revision
+            records = _narrowed(store, kind.key, namespace, opts.field_selector)
+        else:
+            records = store.list_at(kind.key, namespace, revision)
+    except errors.Expired:
+        raise _expired(opts) from None
+    return Found(revision, records)
+
+
+def page(found: Found, namespace: str, opts: ListOptions) -> tuple[list[Record], JsonObject]:
+    """The records of one page and the list's metadata."""
+    revision, records = found.revision, found.records
+    if opts.token is not None:
+        records = records[_position(records, namespace, opts.token.start) :]
+    chosen = select(records, opts.label_selector, opts.field_selector)
+    meta: JsonObject = {"resourceVersion": str(revision)}
+    unlimited = opts.limit == 0 or (opts.revision_given and opts.revision == 0 and not opts.token)
+    if not unlimited and len(chosen) > opts.limit:
+        remaining = len(chosen) - opts.limit
+        chosen = chosen[: opts.limit]
+        last = chosen[-1]
+        start = _relative_key(last, namespace) + "\0"
+        meta["continue"] = Continue(revision, start).encoded()
+        if opts.label_selector.empty and opts.field_selector.empty:
+            meta["remainingItemCount"] = remaining
+    return chosen, meta
+
+
+def _narrowed(
+    store: Store, key: str, namespace: str, field_selector: FieldSelector
+) -> Sequence[Record]:
+    """The committed records that can match, by index: thousands of kubelets list their own node
+    and their own pods."""
+    name = field_selector.exact("metadata.name")
+    if name:
+        record = store.get(key, namespace, name)
+        if record is not None or namespace:
+            return () if record is None else (record,)
+    node_name = field_selector.exact("spec.nodeName")
+    if node_name and key == NODE_INDEXED:
+        records = store.list_on_node(key, node_name)
+        return [r for r in records if r.namespace == namespace] if namespace else records
+    return store.list(key, namespace)
+
+
+def select(
+    records: Sequence[Record], label_selector: Selector, field_selector: FieldSelector
+) -> list[Record]:
+    """The records that both selectors match."""
+    if field_selector.empty:
+        if label_selector.empty:
+            return list(records)
+        return [r for r in records if label_selector.matches(r.attrs.labels)]
+    return [
+        r
+        for r in records
+        if field_selector.matches(r.attrs.fields) and label_selector.matches(r.attrs.labels)
+    ]
+
+
+def _exact_revision(opts: ListOptions) -> int | None:
+    """The one revision to show, or None for the newest."""
+    if opts.token is not None:
+        return None if opts.token.revision == _LATEST else opts.token.revision
+    if opts.revision and (opts.match == "Exact" or (not opts.match and opts.limit)):
+        return opts.revision
+    return None
+
+
+def _expired(opts: ListOptions) -> errors.Expired:
+    if opts.token is None:
+        return errors.Expired(_TOO_OLD)
+    error = errors.Expired(_CONTINUE_EXPIRED)
+    error.continue_token = Continue(_LATEST, opts.token.start).encoded()
+    return error
+
+
+def _relative_key(record: Record, namespace: str) -> str:
+    if namespace or not record.namespace:
+        return record.name
+    return f"{record.namespace}/{record.name}"
+
+
+def _position(records: Sequence[Record], namespace: str, start: str) -> int:
+    bound = start.removesuffix("\0")
+    if namespace:
+        return bisect_right(records, bound, key=lambda r: r.name)
+    return bisect_right(records, bound, key=lambda r: r.key)
+
+
+def _decode_continue(text: str) -> Continue:
+    try:
+        padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
+        raw = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True)
+        tree = orjson.loads(raw)
+    except (ValueError, binascii.Error, UnicodeEncodeError) as error:
+        raise _bad_token(str(error)) from None
+    if not isinstance(tree, dict) or tree.get("v") != "meta.k8s.io/v1":
+        raise _bad_token("unrecognized encoded version")
+    revision, start = tree.get("rv"), tree.get("start")
+    if not isinstance(revision, int) or isinstance(revision, bool) or not isinstance(start, str):
+        raise _bad_token("malformed token")
+    if revision == 0 or revision < _LATEST:
+        raise _bad_token("invalid resource version")
+    if not start:
+        raise _bad_token("start is empty")
+    return Continue(revision, start)
+
+
+def _bad_token(why: str) -> errors.BadRequest:
+    return errors.BadRequest(f"invalid continue token: continue key is not valid: {why}")

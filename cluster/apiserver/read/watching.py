@@ -1,0 +1,319 @@
+"""Watch: the standard stream and the private long-poll, both fed by the store's hub.
+
+Source: spec api-machinery, section 3; ARCHITECTURE.md, "The private long-poll". Invariants: a
+watcher sees every matching event after its start exactly once and in order, or its stream ends; the
+bytes of an event are made once per form, however many watchers get it; what is made for a watcher
+before he has read it is bounded in bytes; what the options have wrong is refused before a stream
+begins, and what fails later ends it with an ERROR event.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgpack
+import structlog
+
+from kubeherd.cluster.api import errors, kinds, nodeset
+from kubeherd.cluster.api.errors import Cause, Expired
+from kubeherd.cluster.api.fields import FieldSelector
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.labels import Selector
+from kubeherd.cluster.api.nodeset import NodeSet
+from kubeherd.cluster.api.serializer import codecs
+from kubeherd.cluster.apiserver import tables
+from kubeherd.cluster.apiserver.edge import parameters
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse, WatchResponse
+from kubeherd.cluster.apiserver.edge.negotiation import Media, Shape, clauses
+from kubeherd.cluster.apiserver.edge.responses import finished
+from kubeherd.cluster.apiserver.handlers.reads import list_options
+from kubeherd.cluster.apiserver.handlers.services import Call
+from kubeherd.cluster.apiserver.read import listing
+from kubeherd.cluster.apiserver.read.listing import ListOptions
+from kubeherd.cluster.apiserver.read.watchevents import Encoder, chunks, shown_tree
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.store.hub import Delivery, Predicate, Subscription, WatchFilter
+from kubeherd.cluster.store.state import EventType, Record
+
+POLL_LIMIT = 500
+_POLL_DEFAULT_S = 30
+_POLL_MAX_S = 3600
+_BOOKMARK_EVERY_S = 60.0
+_BOOKMARK_BEFORE_END_S = 2.0
+_MIN_DURATION_S = 1800
+POLL_BYTES = 4 * 1024 * 1024
+"""An answer to a long-poll ends with the event that reaches this."""
+
+_INITIAL_END = {"annotations": {"k8s.io/initial-events-end": "true"}}
+
+_log = structlog.get_logger(__name__)
+
+
+async def watch(call: Call) -> ApiResponse | WatchResponse:
+    """Answer a GET with ``watch``: a stream, or one long-poll where the client asks for it."""
+    opts = await list_options(call)
+    wanted = _filter(call, opts)
+    if call.request.query.get("poll") == "1":
+        return await _poll(call, opts, wanted)
+    plan = _plan(opts, call.request.query)
+    if call.negotiated.media is Media.YAML:
+        raise errors.NotAcceptable(
+            "only the following media types are accepted: application/json, "
+            "application/json;stream=watch"
+        )
+    if call.negotiated.shape is Shape.TABLE:
+        tables.check_include_object(call.request.query.get("includeObject", ""))
+    content_type = call.negotiated.media.value
+    accept = call.request.headers.get("accept", "")
+    if any(clause.parameter("stream") == "watch" for clause in clauses(accept)):
+        content_type += ";stream=watch"
+    return WatchResponse(_stream(call, opts, wanted, plan), content_type)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a stream begins and how long it lasts."""
+
+    initial_events: bool
+    end_bookmark: bool
+    bookmarks: bool
+
+
+def _plan(opts: ListOptions, query: Mapping[str, str]) -> _Plan:
+    causes: list[Cause] = []
+    initial = query.get("sendInitialEvents")
+    if initial is not None:
+        if opts.match != "NotOlderThan":
+            causes.append(
+                Cause(
+                    "FieldValueForbidden",
+                    "Forbidden: sendInitialEvents requires setting resourceVersionMatch to "
+                    "NotOlderThan",
+                    "resourceVersionMatch",
+                )
+            )
+    elif opts.match:
+        causes.append(
+            Cause(
+                "FieldValueForbidden",
+                "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents "
+                "is provided",
+                "resourceVersionMatch",
+            )
+        )
+    if opts.match and opts.match != "NotOlderThan":
+        causes.append(listing.unsupported_match(opts.match, '"NotOlderThan"'))
+    if opts.match and opts.token is not None:
+        causes.append(
+            Cause(
+                "FieldValueForbidden",
+                "Forbidden: resourceVersionMatch is forbidden when continue is provided",
+                "resourceVersionMatch",
+            )
+        )
+    if causes:
+        raise errors.invalid("meta.k8s.io", "ListOptions", "", causes)
+    bookmarks = parameters.boolean(query, "allowWatchBookmarks")
+    if initial is None:
+        return _Plan(opts.revision == 0, False, bookmarks)
+    wants = parameters.boolean(query, "sendInitialEvents")
+    return _Plan(wants, wants and bookmarks, bookmarks)
+
+
+def _filter(call: Call, opts: ListOptions) -> WatchFilter:
+    """The hub's filter: node and namespace by index, the rest by a predicate."""
+    name = call.route.name
+    selected = opts.field_selector.exact("metadata.name")
+    if name and selected is not None and selected != name:
+        raise errors.BadRequest("fieldSelector metadata.name doesn't match requested name")
+    node = opts.field_selector.exact("spec.nodeName") or ""
+    fields = FieldSelector(
+        tuple(
+            r
+            for r in opts.field_selector.requirements
+            if not (node and r.field == "spec.nodeName" and not r.negated and r.value == node)
+        )
+    )
+    matches = _predicate(opts.label_selector, fields, name)
+    nodes = call.request.query.get("nodes", "")
+    if nodes:
+        matches = _on_nodes(nodeset.parse(nodes), call.kind.resource, matches)
+    return WatchFilter(call.kind.key, call.route.namespace, node, matches, name or selected or "")
+
+
+def _on_nodes(nodes: NodeSet, resource: Resource, others: Predicate | None) -> Predicate:
+    """Private, for fleets: only these Nodes, or the pods bound to them."""
+    if resource is kinds.NODES:
+        return lambda record: record.name in nodes and (others is None or others(record))
+    return lambda record: record.node_name in nodes and (others is None or others(record))
+
+
+def _predicate(
+    label_selector: Selector, field_selector: FieldSelector, name: str
+) -> Callable[[Record], bool] | None:
+    if label_selector.empty and field_selector.empty and not name:
+        return None
+
+    def matches(record: Record) -> bool:
+        if name and record.name != name:
+            return False
+        if not field_selector.empty and not field_selector.matches(record.attrs.fields):
+            return False
+        return label_selector.empty or label_selector.matches(record.attrs.labels)
+
+    return matches
+
+
+# --- the stream ---
+
+
+async def _stream(
+    call: Call, opts: ListOptions, wanted: WatchFilter, plan: _Plan
+) -> AsyncIterator[bytes]:
+    encoder = Encoder(call)
+    try:
+        async for chunk in _events(call, encoder, opts, wanted, plan):
+            yield chunk
+    except errors.ApiError as error:
+        yield encoder.error(error)
+    except Exception as error:  # a bug: the client must not take the end for a quiet one
+        _log.exception("watch_failed", path=call.request.path)
+        text = f"Internal error occurred: {type(error).__name__}"
+        yield encoder.error(errors.InternalError(text, details={}))
+
+
+async def _events(
+    call: Call, encoder: Encoder, opts: ListOptions, wanted: WatchFilter, plan: _Plan
+) -> AsyncIterator[bytes]:
+    store, clock = call.services.store, call.services.clock
+    duration_s = float(opts.timeout_s)
+    if not duration_s:
+        duration_s = _MIN_DURATION_S * (1 + call.services.rng.random())
+    end_s = clock.monotonic_s() + duration_s
+    since = store.revision if plan.initial_events or opts.revision == 0 else opts.revision
+    subscription = store.hub.subscribe(wanted, since)
+    try:
+        if plan.initial_events:
+            records = store.list(wanted.resource_key, wanted.namespace)
+            added = (part for r in records if wanted.wants(r) for part in encoder.added(r))
+            for chunk in chunks(added):
+                yield chunk
+            if plan.end_bookmark:
+                yield encoder.bookmark(since, _INITIAL_END)
+        async for chunk in _changes(subscription, encoder, clock, end_s, plan, call):
+            yield chunk
+    finally:
+        store.hub.unsubscribe(subscription)
+
+
+async def _changes(
+    subscription: Subscription,
+    encoder: Encoder,
+    clock: Clock,
+    end_s: float,
+    plan: _Plan,
+    call: Call,
+) -> AsyncIterator[bytes]:
+    """Events until the time is over, the client is too slow, or the server stops."""
+    bookmark_s = min(clock.monotonic_s() + _BOOKMARK_EVERY_S, end_s - _BOOKMARK_BEFORE_END_S)
+    while True:
+        now_s = clock.monotonic_s()
+        if now_s >= end_s:
+            return
+        until_s = min(end_s, bookmark_s) if plan.bookmarks and bookmark_s > now_s else end_s
+        try:
+            deliveries = await clock.wait_for(subscription.next(), until_s - now_s)
+        except TimeoutError:
+            if plan.bookmarks and until_s < end_s:
+                # An event may have come since the time ran out: then the revision is past it, and
+                # the event itself says where the watcher is.
+                if subscription.quiet:
+                    yield encoder.bookmark(call.services.store.revision, {})
+                last_s = end_s - _BOOKMARK_BEFORE_END_S
+                following_s = clock.monotonic_s() + _BOOKMARK_EVERY_S
+                bookmark_s = following_s if bookmark_s >= last_s else min(following_s, last_s)
+            continue
+        except Expired:
+            return
+        if not deliveries:
+            return
+        for chunk in chunks(map(encoder.event, deliveries)):
+            yield chunk
+
+
+# --- the long-poll ---
+
+
+async def _poll(call: Call, opts: ListOptions, wanted: WatchFilter) -> ApiResponse:
+    if not opts.revision_given:
+        raise errors.BadRequest("resourceVersion is required for poll")
+    store, query = call.services.store, call.request.query
+    timeout_s = float(_POLL_DEFAULT_S)
+    if "timeoutSeconds" in query:
+        timeout_s = min(opts.timeout_s, _POLL_MAX_S)
+    if opts.revision > store.revision:
+        # Known from a store that is gone (memory, a restored copy): the client must list again.
+        raise Expired(f"too new resource version: {opts.revision} ({store.revision})")
+    deliveries = store.hub.events_since(wanted, opts.revision, POLL_LIMIT)
+    if not deliveries and timeout_s > 0:
+        # Real seconds: a shortened wait would only make idle clients ask more often.
+        woken_at = await store.hub.wait(wanted, timeout_s)
+        if woken_at:
+            deliveries = store.hub.events_since(wanted, woken_at - 1, POLL_LIMIT)
+    fitting = _fitting(deliveries)
+    revision = store.revision
+    if fitting < len(deliveries) or fitting >= POLL_LIMIT:
+        deliveries = deliveries[:fitting]
+        revision = deliveries[-1].event.revision
+    if call.negotiated.media is Media.MSGPACK:
+        body = _poll_msgpack(call, deliveries, revision)
+    else:
+        body = _poll_json(call, deliveries, revision)
+    media = Media.MSGPACK if call.negotiated.media is Media.MSGPACK else Media.JSON
+    return finished(call.request, body, media)
+
+
+def _fitting(deliveries: Sequence[Delivery]) -> int:
+    """How many of the deliveries make one answer: at least one, if there is one."""
+    size = 0
+    for count, delivery in enumerate(deliveries, 1):
+        size += len(delivery.event.record.json)
+        if size >= POLL_BYTES:
+            return count
+    return len(deliveries)
+
+
+_PACKED = {
+    type_: b"\x82" + msgpack.packb("type") + msgpack.packb(type_.value) + msgpack.packb("object")
+    for type_ in EventType
+}
+_PACKED_HEAD = b"\x82" + msgpack.packb("resourceVersion")
+_PACKED_EVENTS = msgpack.packb("events")
+
+
+def _poll_msgpack(call: Call, deliveries: list[Delivery], revision: int) -> bytes:
+    packer = msgpack.Packer()
+    parts = [
+        _PACKED_HEAD,
+        packer.pack(str(revision)),
+        _PACKED_EVENTS,
+        packer.pack_array_header(len(deliveries)),
+    ]
+    for delivery in deliveries:
+        parts.append(_PACKED[delivery.type])
+        if delivery.left or call.kind.to_served is not None:
+            parts.append(packer.pack(call.kind.served(shown_tree(delivery))))
+        else:
+            parts.append(delivery.event.object_msgpack)
+    return b"".join(parts)
+
+
+def _poll_json(call: Call, deliveries: list[Delivery], revision: int) -> bytes:
+    parts = []
+    for delivery in deliveries:
+        if delivery.left or call.kind.to_served is not None:
+            encoded = codecs.dumps_json(call.kind.served(shown_tree(delivery)))
+        else:
+            encoded = delivery.event.record.json
+        parts.append(b'{"type":"' + delivery.type.value.encode() + b'","object":' + encoded + b"}")
+    head = f'{{"resourceVersion":"{revision}","events":['.encode()
+    return head + b",".join(parts) + b"]}\n"

@@ -1,0 +1,1 @@
+"""The path of a write: from a decoded object to the store."""

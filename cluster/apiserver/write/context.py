@@ -1,0 +1,126 @@
+"""What a write knows besides the object: who asks, with which options, at what time.
+
+One `RequestContext` per request; its `warnings` collect what the answer says in Warning headers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.timestamps import format_time
+from kubeherd.cluster.api.validation.goformat import quoted
+from kubeherd.cluster.apiserver.edge.messages import User
+
+_MAX_MANAGER_LENGTH = 128
+
+
+class FieldValidation(Enum):
+    """What happens to unknown and duplicate fields (spec api-machinery, section 12)."""
+
+    IGNORE = "Ignore"
+    WARN = "Warn"
+    STRICT = "Strict"
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """The options of one request. `field_manager` is never empty for a write; `applied` says that
+    the object carries the managedFields of a server-side apply already."""
+
+    user: User
+    now: datetime
+    field_manager: str = ""
+    dry_run: bool = False
+    field_validation: FieldValidation = FieldValidation.WARN
+    subresource: str = ""
+    applied: bool = False
+    size_bytes: int = 0
+    """How much the client sent: what decides whether the write is heavy work."""
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def timestamp(self) -> str:
+        """`now` as metav1.Time."""
+        return format_time(self.now)
+
+    def strict_problems(self, problems: list[str], prefix: str) -> None:
+        """Act on unknown and duplicate fields; BadRequest beginning with `prefix` when Strict."""
+        if not problems or self.field_validation is FieldValidation.IGNORE:
+            return
+        if self.field_validation is FieldValidation.STRICT:
+            raise errors.BadRequest(f"{prefix}strict decoding error: {', '.join(problems)}")
+        self.warnings.extend(problems)
+
+
+def write_context(
+    user: User,
+    now: datetime,
+    query: Mapping[str, str],
+    headers: Mapping[str, str],
+    options_kind: str,
+    subresource: str = "",
+) -> RequestContext:
+    """The context of a create, update or patch; 422 on `options_kind` for bad query parameters."""
+    causes: list[Cause] = []
+    manager = query.get("fieldManager", "")
+    if len(manager.encode()) > _MAX_MANAGER_LENGTH:
+        causes.append(
+            Cause("FieldValueTooLong", "Too long: may not be more than 128 bytes", "fieldManager")
+        )
+    if not manager.isprintable():
+        causes.append(
+            Cause(
+                "FieldValueInvalid",
+                f"Invalid value: {quoted(manager)}: should only contain printable characters",
+                "fieldManager",
+            )
+        )
+    dry_run = dry_run_option(query, causes)
+    validation = FieldValidation.WARN
+    asked = query.get("fieldValidation", "")
+    if asked:
+        try:
+            validation = FieldValidation(asked)
+        except ValueError:
+            causes.append(
+                Cause(
+                    "FieldValueNotSupported",
+                    f"Unsupported value: {quoted(asked)}: supported values: "
+                    '"", "Ignore", "Strict", "Warn"',
+                    "fieldValidation",
+                )
+            )
+    if causes:
+        raise errors.invalid("meta.k8s.io", options_kind, "", causes)
+    return RequestContext(
+        user=user,
+        now=now,
+        field_manager=manager or default_manager(headers),
+        dry_run=dry_run,
+        field_validation=validation,
+        subresource=subresource,
+    )
+
+
+def dry_run_option(query: Mapping[str, str], causes: list[Cause]) -> bool:
+    """Whether ``dryRun=All`` was asked for; any other value adds a cause."""
+    value = query.get("dryRun", "")
+    if value not in ("", "All"):
+        causes.append(unsupported_dry_run([value]))
+    return value == "All"
+
+
+def unsupported_dry_run(values: list[str]) -> Cause:
+    shown = "[" + ",".join(quoted(value) for value in values) + "]"
+    return Cause(
+        "FieldValueNotSupported", f'Unsupported value: {shown}: supported values: "All"', "dryRun"
+    )
+
+
+def default_manager(headers: Mapping[str, str]) -> str:
+    """The User-Agent up to its first slash, as in Kubernetes; at most 128 characters."""
+    agent = headers.get("user-agent", "").split("/", 1)[0]
+    return "".join(char for char in agent if char.isprintable())[:_MAX_MANAGER_LENGTH] or "unknown"

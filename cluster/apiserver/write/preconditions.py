@@ -1,0 +1,67 @@
+"""What a written object must fulfil beside its kind's validation, and how it is refused."""
+
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.apiserver.served import ServedKind
+from kubeherd.cluster.store.state import Record
+
+
+def check_namespace(resource: Resource, meta: JsonObject, namespace: str) -> None:
+    given = meta.get("namespace", "")
+    if not resource.namespaced:
+        return
+    if not given:
+        meta["namespace"] = namespace
+    elif given != namespace:
+        raise errors.BadRequest(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+
+
+def check_version(
+    kind: ServedKind, meta: JsonObject, old_meta: JsonObject, conditional: bool
+) -> None:
+    """resourceVersion and uid of a sent object must be those of the stored one, where given."""
+    resource, name = kind.resource, old_meta["name"]
+    given = meta.get("resourceVersion", "")
+    if not given or given == "0":
+        if conditional and not kind.strategy.allows_unconditional_update:
+            cause = Cause(
+                "FieldValueInvalid",
+                "Invalid value: 0: must be specified for an update",
+                "metadata.resourceVersion",
+            )
+            raise errors.invalid(resource.group, resource.kind, name, [cause])
+    elif given != old_meta["resourceVersion"]:
+        if not (given.isascii() and given.isdigit()):
+            cause = Cause(
+                "FieldValueInvalid",
+                f'Invalid value: "{given}": must be convertible to uint64',
+                "metadata.resourceVersion",
+            )
+            raise errors.invalid(resource.group, resource.kind, name, [cause])
+        raise errors.conflict(resource, name, errors.MODIFIED)
+    uid = meta.get("uid", "")
+    if uid and uid != old_meta["uid"]:
+        key = "/".join(
+            part for part in ("/registry", resource.plural, old_meta.get("namespace"), name) if part
+        )
+        raise errors.conflict(
+            resource,
+            name,
+            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, "
+            f"AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, "
+            f"UID in object meta: {old_meta['uid']}",
+        )
+
+
+def refuse_invalid(resource: Resource, name: str, causes: list[Cause]) -> None:
+    if causes:
+        raise errors.invalid(resource.group, resource.kind, name, causes)
+
+
+def exists_already(resource: Resource, name: str, existing: Record) -> errors.AlreadyExists:
+    terminating = bool(existing.load()["metadata"].get("deletionTimestamp"))
+    return errors.already_exists(resource, name, "object is being deleted: " if terminating else "")

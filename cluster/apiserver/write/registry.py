@@ -1,0 +1,374 @@
+"""Create, update and delete of objects: the pipeline between a decoded request and the store.
+
+Source: spec api-machinery, sections 4 to 6, whose order of steps this module follows: defaulting
+has been done, then system metadata, field ownership, mutating admission, name, strategy,
+validation, validating admission, store. Invariants: the steps between `Store.head` and
+`Store.put` never await, so no other write can come between (the event loop is the serialisation
+point); on any refusal nothing is stored; an object that would not change is not written.
+
+A write is a generator of `Steps`: it yields the work that touches nothing but its own trees. For a
+small object all of it runs at once. For a large one that work goes to `HeavyWork`, and the loop is
+free meanwhile; if the object changes in that time the write begins again with the new state.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from kubeherd.cluster.api import errors, names, validation
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.serializer import codecs
+from kubeherd.cluster.apiserver.access.authz import Authorizer, escalation
+from kubeherd.cluster.apiserver.access.authz.rbac import GROUP as RBAC_GROUP
+from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest, Operation
+from kubeherd.cluster.apiserver.edge.heavywork import HeavyWork, Steps, at_once, pure
+from kubeherd.cluster.apiserver.served import ServedKind
+from kubeherd.cluster.apiserver.write import deletion, tracking
+from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.deletion import Action, DeleteOptions
+from kubeherd.cluster.apiserver.write.preconditions import (
+    check_namespace,
+    check_version,
+    exists_already,
+    refuse_invalid,
+)
+from kubeherd.cluster.apiserver.write.storedform import attrs, encoder, with_version_slot
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.staged import Staged
+from kubeherd.cluster.store.state import NODE_INDEXED, Record
+from kubeherd.cluster.store.store import Store
+
+_WIPED = (
+    "creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink",
+)  # fmt: skip
+_GENERATE_TRIES = 8
+_FORCED = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "uid")
+_CHANGED_TRIES = 5
+"""So often a large write begins again because the object has changed, like Kubernetes' patches."""
+
+
+class _ChangedMeanwhile(Exception):
+    """The object that a write rests on is no longer the newest."""
+
+
+class Prepare(Protocol):
+    """How a write to one (sub)resource combines the sent object with the stored one, in place."""
+
+    def __call__(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None: ...
+
+
+@dataclass(slots=True)
+class Written:
+    """The result of a write: `json` is the object in its stored form."""
+
+    json: bytes
+    created: bool = False
+    removed: bool = False
+    tree: JsonObject | None = None
+
+
+class Registry:
+    """The write side of the API server; one per process."""
+
+    def __init__(
+        self, store: Store, clock: Clock, rng: Rng, heavy: HeavyWork | None = None
+    ) -> None:
+        self.store = store
+        self._heavy = heavy or HeavyWork()
+        self._clock = clock
+        self._rng = rng
+        self.admission = Admission(self)
+        self.authorizer = Authorizer(self)
+
+    # --- Lookup, for admission and authorisation ---
+
+    def get(self, resource: Resource, namespace: str, name: str) -> JsonObject | None:
+        record = self.store.head(resource.group_resource, namespace, name)
+        return None if record is None else record.load()
+
+    def list(self, resource: Resource, namespace: str = "") -> Iterable[JsonObject]:
+        for record in self.store.list(resource.group_resource, namespace):
+            yield record.load()
+
+    def pods_on(self, node_name: str) -> Iterable[JsonObject]:
+        for record in self.store.list_on_node(NODE_INDEXED, node_name):
+            yield record.load()
+
+    # --- create ---
+
+    async def create(
+        self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext
+    ) -> Written:
+        """Store a new object from a decoded, defaulted tree in the served version."""
+        steps = self._create_steps(kind, namespace, tree, ctx)
+        try:
+            pending = await self._heavy.carry_out(steps, ctx.size_bytes)
+        except ApiError:
+            await self._settled(kind, namespace, (tree.get("metadata") or {}).get("name", ""))
+            raise
+        return await self._commit(kind, pending)
+
+    def stage_create(
+        self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext
+    ) -> "Pending":
+        """The synchronous part of `create`."""
+        return at_once(self._create_steps(kind, namespace, tree, ctx))
+
+    def _create_steps(
+        self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext
+    ) -> "Steps[Pending]":
+        resource = kind.resource
+        meta = tree.setdefault("metadata", {})
+        check_namespace(resource, meta, namespace)
+        if meta.pop("resourceVersion", ""):
+            raise errors.BadRequest("resourceVersion should not be set on objects to be created")
+        for key in _WIPED:
+            meta.pop(key, None)
+        yield from pure(lambda: _record_owners(kind, tree, None, ctx))
+        meta["creationTimestamp"] = ctx.timestamp
+        meta["uid"] = self._rng.uuid4()
+        request = AdmissionRequest(
+            Operation.CREATE, resource, namespace, meta.get("name", ""), ctx.user, new=tree
+        )
+        self.admission.mutate(request)
+        if resource.group == RBAC_GROUP:
+            escalation.check(request, self.authorizer)
+        self._name(kind, namespace, meta)
+        request.name = name = meta.get("name", "")
+        kind.strategy.prepare_create(tree, ctx)
+        refuse_invalid(resource, name, (yield from pure(lambda: validation.create(resource, tree))))
+        self.admission.validate(request)
+        existing = self.store.head(kind.key, namespace, name)
+        if existing is not None:
+            raise exists_already(resource, name, existing)
+        return self._put(kind, namespace, name, tree, ctx, created=True)
+
+    def _name(self, kind: ServedKind, namespace: str, meta: JsonObject) -> None:
+        """Fill in a generated name; 409 if eight of them are taken."""
+        base = meta.get("generateName", "")
+        if meta.get("name") or not base:
+            return
+        name = ""
+        for _ in range(_GENERATE_TRIES):
+            name = names.generate(base, self._rng.choice)
+            if self.store.head(kind.key, namespace, name) is None:
+                meta["name"] = name
+                return
+        error = errors.already_exists(kind.resource, name)
+        error.message += ", the server was not able to generate a unique name for the object"
+        error.details = {**(error.details or {}), "retryAfterSeconds": 1}
+        raise error
+
+    # --- update ---
+
+    async def update(
+        self,
+        kind: ServedKind,
+        namespace: str,
+        name: str,
+        transform: Callable[[JsonObject], JsonObject],
+        ctx: RequestContext,
+        *,
+        prepare: Prepare | None = None,
+        on_missing: Callable[[], JsonObject] | None = None,
+        conditional: bool = False,
+    ) -> Written:
+        """Change an object. `transform` gets a fresh tree of it (served version) and returns the
+        wanted one, decoded and defaulted; `prepare` is the strategy's for this subresource
+        (default: the main resource's). An absent object is created from `on_missing`, else 404.
+        `conditional`: an object without resourceVersion is refused for kinds that demand one.
+        """
+        prepare = prepare or kind.strategy.prepare_update
+        for _ in range(_CHANGED_TRIES):
+            record = self.store.head(kind.key, namespace, name)
+            if record is None:
+                if on_missing is None:
+                    await self._settled(kind, namespace, name)
+                    raise errors.not_found(kind.resource, name)
+                missing = await self._heavy.run(on_missing, ctx.size_bytes)
+                return await self.create(kind, namespace, missing, ctx)
+            steps = self._update_steps(kind, record, transform, ctx, prepare, conditional)
+            try:
+                pending = await self._heavy.carry_out(steps, ctx.size_bytes + len(record.json))
+            except ApiError:
+                await self._settled(kind, namespace, name)
+                raise
+            except _ChangedMeanwhile:
+                continue
+            return await self._commit(kind, pending)
+        raise errors.conflict(kind.resource, name, errors.MODIFIED)
+
+    def _update_steps(
+        self,
+        kind: ServedKind,
+        record: Record,
+        transform: Callable[[JsonObject], JsonObject],
+        ctx: RequestContext,
+        prepare: Prepare,
+        conditional: bool,
+    ) -> "Steps[Pending]":
+        resource, namespace, name = kind.resource, record.namespace, record.name
+        old, new = yield from pure(
+            lambda: (kind.served(record.load()), transform(kind.served(record.load())))
+        )
+        meta, old_meta = new.setdefault("metadata", {}), old["metadata"]
+        check_namespace(resource, meta, namespace)
+        yield from pure(lambda: _record_owners(kind, new, old, ctx))
+        self.admission.mutate(request := AdmissionRequest(
+            Operation.UPDATE, resource, namespace, name, ctx.user, ctx.subresource, new, old
+        ))  # fmt: skip
+        if resource.group == RBAC_GROUP:
+            escalation.check(request, self.authorizer)
+        check_version(kind, meta, old_meta, conditional)
+        meta.pop("selfLink", None)
+        for key in _FORCED:
+            if not meta.get(key) and key in old_meta:
+                meta[key] = old_meta[key]
+        if "generation" in old_meta:
+            meta["generation"] = old_meta["generation"]
+        else:
+            meta.pop("generation", None)
+        prepare(new, old, ctx)
+        meta = new["metadata"]
+        meta["resourceVersion"] = old_meta["resourceVersion"]
+        causes = yield from pure(lambda: validation.update(resource, new, old, ctx.subresource))
+        if self.store.head(kind.key, namespace, name) is not record:
+            raise _ChangedMeanwhile
+        refuse_invalid(resource, name, causes)
+        self.admission.validate(request)
+        if deletion.finished(resource, new):
+            return self._remove(kind, namespace, name, new, ctx)
+        if new == old:
+            return self._unchanged(kind, record, old)
+        return self._put(kind, namespace, name, new, ctx)
+
+    # --- delete ---
+
+    async def delete(
+        self,
+        kind: ServedKind,
+        namespace: str,
+        name: str,
+        options: DeleteOptions,
+        ctx: RequestContext,
+    ) -> Written:
+        """Delete an object as far as its finalizers and grace period let it."""
+        try:
+            pending = self.stage_delete(kind, namespace, name, options, ctx)
+        except ApiError:
+            await self._settled(kind, namespace, name)
+            raise
+        return await self._commit(kind, pending)
+
+    def stage_delete(
+        self,
+        kind: ServedKind,
+        namespace: str,
+        name: str,
+        options: DeleteOptions,
+        ctx: RequestContext,
+    ) -> "Pending":
+        """The synchronous part of `delete`."""
+        record = self.store.head(kind.key, namespace, name)
+        if record is None:
+            raise errors.not_found(kind.resource, name)
+        tree = kind.served(record.load())
+        self.admission.mutate(request := AdmissionRequest(
+            Operation.DELETE, kind.resource, namespace, name, ctx.user, ctx.subresource, old=tree
+        ))  # fmt: skip
+        self.admission.validate(request)
+        deletion.check_preconditions(kind.resource, tree, options)
+        plan = deletion.plan(kind.storage, tree, options, ctx.now)
+        if plan.action is Action.NOTHING:
+            return self._unchanged(kind, record, plan.tree)
+        if plan.action is Action.MARK:
+            return self._put(kind, namespace, name, plan.tree, ctx)
+        if plan.action is Action.MARK_AND_REMOVE:
+            self._put(kind, namespace, name, plan.tree, ctx)
+        return self._remove(kind, namespace, name, plan.tree, ctx)
+
+    # --- the store ---
+
+    def _unchanged(self, kind: ServedKind, record: Record, tree: JsonObject) -> "Pending":
+        """Nothing to write; but what is answered must be durable before it is told."""
+        staged = self.store.staged(kind.key, record.namespace, record.name)
+        return Pending(Written(record.json, tree=tree), staged)
+
+    def _put(
+        self,
+        kind: ServedKind,
+        namespace: str,
+        name: str,
+        tree: JsonObject,
+        ctx: RequestContext,
+        *,
+        created: bool = False,
+    ) -> "Pending":
+        stored = kind.stored(tree)
+        if ctx.dry_run:
+            if created:
+                stored["metadata"].pop("resourceVersion", None)
+            return Pending(Written(codecs.dumps_json(stored), created=created), None)
+        stored["metadata"] = with_version_slot(stored["metadata"])
+        staged = self.store.put(
+            kind.key, namespace, name, encoder(stored), attrs(kind.storage, stored)
+        )
+        return Pending(Written(b"", created=created), staged)
+
+    def _remove(
+        self, kind: ServedKind, namespace: str, name: str, tree: JsonObject, ctx: RequestContext
+    ) -> "Pending":
+        stored = kind.stored(tree)
+        if ctx.dry_run:
+            return Pending(Written(codecs.dumps_json(stored), removed=True), None)
+        stored["metadata"] = with_version_slot(stored["metadata"])
+        staged = self.store.delete(kind.key, namespace, name, encoder(stored))
+        return Pending(Written(b"", removed=True), staged)
+
+    async def _settled(self, kind: ServedKind, namespace: str, name: str) -> None:
+        """A refusal tells what there is, too: let that become durable before it is told."""
+        staged = self.store.staged(kind.key, namespace, name)
+        if staged is not None:
+            await self._durable(staged)
+
+    async def _durable(self, staged: Staged) -> None:
+        try:
+            await self.store.committed(staged)
+        except TimeoutError:
+            raise errors.OutcomeUnknown(
+                "request did not complete within requested timeout"
+            ) from None
+
+    async def _commit(self, kind: ServedKind, pending: "Pending") -> Written:
+        if pending.staged is None:
+            return pending.written
+        if kind.resource.group == RBAC_GROUP:
+            self.authorizer.invalidate()
+        await self._durable(pending.staged)
+        if kind.resource.group == RBAC_GROUP:
+            self.authorizer.invalidate()
+        pending.written.json = pending.staged.record.json
+        return pending.written
+
+    async def commit_all(self, kind: ServedKind, pending: Iterable["Pending"]) -> None:
+        """Wait for several staged writes."""
+        for one in pending:
+            await self._commit(kind, one)
+
+
+@dataclass(slots=True)
+class Pending:
+    """A write that is staged but perhaps not durable; `staged` is None if nothing was written."""
+
+    written: Written
+    staged: Staged | None
+
+
+def _record_owners(
+    kind: ServedKind, new: JsonObject, old: JsonObject | None, ctx: RequestContext
+) -> None:
+    kind.strategy.normalise(new)
+    tracking.record(kind, new, old, ctx)

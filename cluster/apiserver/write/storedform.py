@@ -1,0 +1,50 @@
+"""From the tree of an object to the bytes that are stored, and what they may weigh."""
+
+from collections.abc import Callable
+
+from kubeherd.cluster.api import errors, fields
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.serializer import codecs
+from kubeherd.cluster.store.state import NODE_INDEXED, Attrs
+
+MAX_STORED_BYTES = 1536 * 1024
+"""The largest object: etcd's --max-request-bytes."""
+
+
+def encoder(stored: JsonObject) -> Callable[[int], bytes]:
+    """What writes `stored` with its revision. An object that is too large loses its managedFields,
+    as in Kubernetes; one that still is gets a 413 in the words of etcd."""
+
+    def encode(revision: int) -> bytes:
+        meta = stored["metadata"]
+        meta["resourceVersion"] = str(revision)
+        encoded = codecs.dumps_json_to_keep(stored)
+        if len(encoded) > MAX_STORED_BYTES and meta.pop("managedFields", None):
+            encoded = codecs.dumps_json_to_keep(stored)
+        if len(encoded) > MAX_STORED_BYTES:
+            raise errors.RequestEntityTooLarge("etcdserver: request is too large")
+        return encoded
+
+    return encode
+
+
+def with_version_slot(meta: JsonObject) -> JsonObject:
+    """`meta` with a resourceVersion in its usual place, whatever it holds."""
+    if "resourceVersion" in meta:
+        return meta
+    out: JsonObject = {}
+    for key, value in meta.items():
+        out[key] = value
+        if key == "uid":
+            out["resourceVersion"] = ""
+    return out
+
+
+def attrs(resource: Resource, stored: JsonObject) -> Attrs | None:
+    """Attributes that are certain to be asked for, by the index of watchers; else None."""
+    if resource.group_resource != NODE_INDEXED:
+        return None
+    return Attrs(
+        labels=stored["metadata"].get("labels") or {}, fields=fields.selectable(resource, stored)
+    )

@@ -1,0 +1,1 @@
+"""What every workload controller shares: claiming, template hash, names and own writes."""

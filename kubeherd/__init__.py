@@ -1,0 +1,1 @@
+"""A Kubernetes-compatible cluster that fits in a virtualenv."""
