@@ -15,11 +15,12 @@ import structlog
 
 from kubeherd.agents.faking.podlog import PodLog
 from kubeherd.agents.kubelet.kubelet import Kubelet
+from kubeherd.agents.kubelet.statusmanager import StatusManager
 from kubeherd.agents.kubelet.timers import Timers
-from kubeherd.agents.node import heartbeat
-from kubeherd.agents.node import nodestatus as node
+from kubeherd.agents.node import heartbeat, nodestatus
 from kubeherd.agents.node.heartbeat import StatusReporter
 from kubeherd.agents.node.lease import LeaseKeeper
+from kubeherd.agents.node.localnode import LocalNode
 from kubeherd.agents.node.nodestatus import NodeConfig, NodeIdentity
 from kubeherd.agents.node.registration import Registered, Registrar
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -189,25 +190,28 @@ class NodeAgent:
 
     def _new_kubelet(self, registered: Registered) -> Kubelet:
         shared = self._shared
-        return Kubelet(
-            client=self._client,
-            config=self._config,
-            identity=registered.identity,
-            rebooted=registered.rebooted,
-            observed_node=self._observed,
-            initial_node=msgspec.convert(registered.tree, Node),
-            recorder=self._recorder,
+        node = LocalNode(self._config, registered, self._observed)
+        statuses = StatusManager(
+            self._client,
+            node.name,
             timers=shared.timers,
             tasks=shared.tasks,
             writes=shared.writes,
             clock=shared.clock,
             rng=self._rng.child("pods"),
+        )
+        return Kubelet(
+            node,
+            statuses,
+            recorder=self._recorder,
+            timers=shared.timers,
+            clock=shared.clock,
             pod_log=shared.pod_log,
         )
 
     def _pressure_events(self) -> None:
         """A new Node's first conditions are changes too; Ready follows when it is reported."""
-        for condition in node.conditions(self._config.annotations):
+        for condition in nodestatus.conditions(self._config.annotations):
             if condition.type != "Ready":
                 message = f"Node {self._config.name} status is now: {condition.event}"
                 self._node_event("Normal", condition.event, message)
@@ -217,9 +221,9 @@ class NodeAgent:
 
     def _initial_status(self, identity: NodeIdentity) -> JsonObject:
         now = format_time(self._shared.clock.now())
-        wanted = node.conditions(self._config.annotations, NOT_YET_READY)
-        trees, _, _ = node.condition_trees(wanted, {}, now)
-        return {**node.status_content(self._config, identity, ()), "conditions": trees}
+        wanted = nodestatus.conditions(self._config.annotations, NOT_YET_READY)
+        trees, _, _ = nodestatus.condition_trees(wanted, {}, now)
+        return {**nodestatus.status_content(self._config, identity, ()), "conditions": trees}
 
     def _observed(self) -> Node | None:
         return self._watches.nodes.cache.get("", self._config.name)
