@@ -29,7 +29,7 @@ from kubeherd.cluster.api.objects import Node, Pod
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.events import EventRecorder, ObjectReference
-from kubeherd.cluster.client.reflector import Reflector
+from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
@@ -63,25 +63,21 @@ class Watches:
     def __init__(self, client: ApiClient, clock: Clock, rng: Rng, names: Sequence[str]) -> None:
         """`names`: the nodes; of a single one by the field selectors that a kubelet uses."""
         alone = len(names) == 1
-        several = () if alone else names
-        self.pods = Reflector(
-            client,
+        several = frozenset(() if alone else names)
+        pods = ListWatch(
             PODS,
             Pod,
             field_selector=f"spec.nodeName={names[0]}" if alone else "spec.nodeName!=",
             nodes=several,
-            clock=clock,
-            rng=rng.child("pods"),
         )
-        self.nodes = Reflector(
-            client,
+        nodes = ListWatch(
             NODES,
             Node,
             field_selector=f"metadata.name={names[0]}" if alone else "",
             nodes=several,
-            clock=clock,
-            rng=rng.child("nodes"),
         )
+        self.pods = Reflector(client, pods, clock=clock, rng=rng.child("pods"))
+        self.nodes = Reflector(client, nodes, clock=clock, rng=rng.child("nodes"))
         self._kubelets: dict[str, Kubelet] = {}
         self._on_node: dict[str, Callable[[Node | None, Node | None], None]] = {}
         self.pods.on_change(self._pod_changed)

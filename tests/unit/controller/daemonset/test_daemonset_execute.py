@@ -11,7 +11,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, PODS
 from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Pod
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.reflector import Reflector
+from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
@@ -37,9 +37,14 @@ class Bench:
         rng = Rng(1)
         self.client = ApiClient(self.transport, clock, private_features=False)
         self.caches = Caches(
-            Reflector(self.client, DAEMONSETS, DaemonSet, clock=clock, rng=rng),
-            Reflector(self.client, CONTROLLERREVISIONS, ControllerRevision, clock=clock, rng=rng),
-            Reflector(self.client, PODS, Pod, clock=clock, rng=rng),
+            Reflector(self.client, ListWatch(DAEMONSETS, DaemonSet), clock=clock, rng=rng),
+            Reflector(
+                self.client,
+                ListWatch(CONTROLLERREVISIONS, ControllerRevision),
+                clock=clock,
+                rng=rng,
+            ),
+            Reflector(self.client, ListWatch(PODS, Pod), clock=clock, rng=rng),
         )
         self.written = Written(clock)
         self.events: list[Event] = []
