@@ -15,12 +15,13 @@ from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.controller.daemonset.execute import Caches, Execution, batches
+from kubeherd.controller.daemonset.execute import Caches, Execution
 from kubeherd.controller.daemonset.model import Event, Plan, Reason, StatusNumbers
 from kubeherd.controller.daemonset.store_status import store_status
 from kubeherd.controller.daemonset.template import Template
 from kubeherd.controller.worker import ReconcileError
 from kubeherd.controller.workload.podnames import PodNames
+from kubeherd.controller.workload.slowstart import batches
 from kubeherd.controller.workload.written import Written
 
 DS_PATH = DAEMONSETS.path(NS, "ds")
