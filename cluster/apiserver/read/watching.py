@@ -5,7 +5,7 @@ watcher sees every matching event after its start exactly once and in order, or 
 bytes of an event are made once per form, however many watchers get it.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 
 import msgpack
@@ -158,7 +158,7 @@ def _predicate(
 
 async def _stream(
     call: Call, opts: ListOptions, wanted: WatchFilter, plan: _Plan
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     store, clock = call.services.store, call.services.clock
     encoder = _Encoder(call)
     duration_s = float(opts.timeout_s)
@@ -193,7 +193,7 @@ async def _changes(
     end_s: float,
     plan: _Plan,
     call: Call,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Events until the time is over, the client is too slow, or the server stops."""
     bookmark_s = min(clock.monotonic_s() + _BOOKMARK_EVERY_S, end_s - _BOOKMARK_BEFORE_END_S)
     while True:

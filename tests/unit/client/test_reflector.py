@@ -7,8 +7,6 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
-import virtualtime
-from stubtransport import Request, StubTransport
 
 from kubeherd.cluster.api.errors import Expired, ServiceUnavailable
 from kubeherd.cluster.api.kinds import NODES
@@ -16,8 +14,10 @@ from kubeherd.cluster.api.objects import Node
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.client.transport import JSON, MSGPACK, TransportError, TransportResponse
-from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.simulation import virtualtime
+from kubeherd.simulation.transport import Request, StubTransport
+from kubeherd.simulation.virtualtime import VirtualClock
 
 Tree = dict[str, Any]
 Change = tuple[str | None, str | None]

@@ -13,7 +13,6 @@ from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Pod
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.client.transport import TransportError
-from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.daemonset.execute import Caches, Execution
 from kubeherd.controller.daemonset.model import Event, Plan, Reason, StatusNumbers
@@ -23,6 +22,7 @@ from kubeherd.controller.worker import ReconcileError
 from kubeherd.controller.workload.podnames import PodNames
 from kubeherd.controller.workload.slowstart import batches
 from kubeherd.controller.workload.written import Written
+from kubeherd.simulation.virtualtime import VirtualClock
 
 DS_PATH = DAEMONSETS.path(NS, "ds")
 QUOTA = errors.forbidden(PODS, "ds-x", "exceeded quota")

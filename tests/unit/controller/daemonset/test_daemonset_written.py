@@ -1,6 +1,5 @@
 """Own writes are waited for, and forgotten only when an expectation of Kubernetes would expire."""
 
-import virtualtime
 from daemonset_world import EPOCH
 from scripted_transport import ScriptedTransport
 
@@ -8,9 +7,10 @@ from kubeherd.cluster.api.kinds import PODS
 from kubeherd.cluster.api.objects import Pod
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.reflector import ListWatch, Reflector
-from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.workload.written import EXPECTATIONS_TIMEOUT_S, Written
+from kubeherd.simulation import virtualtime
+from kubeherd.simulation.virtualtime import VirtualClock
 
 
 def bench() -> tuple[VirtualClock, Reflector[Pod], Written]:
