@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md, "Where a rule is": every row names a section that exists and a place that is there."""
+"""ARCHITECTURE.md, "Where a rule is": each row names a section and a place that exist."""
 
 import re
 from pathlib import Path
