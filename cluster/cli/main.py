@@ -10,12 +10,15 @@ from typing import Any
 import click
 
 from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.version import KUBEHERD_VERSION, KUBERNETES_VERSION
 from kubeherd.cluster.cli.lifecycle import down, up
 from kubeherd.cluster.cli.logs import logs
 from kubeherd.cluster.cli.nodes import node
 from kubeherd.cluster.cli.status import status
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.launcher.errors import LauncherError
+
+_VERSION_TEXT = f"kubeherd {KUBEHERD_VERSION}, serves Kubernetes {KUBERNETES_VERSION}"
 
 _EPILOG = """\b
 Examples:
@@ -50,7 +53,7 @@ class _OneLineErrors(click.Group):
 @click.group(
     cls=_OneLineErrors, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.version_option(package_name="kubeherd", prog_name="kubeherd")
+@click.version_option(KUBEHERD_VERSION, message=_VERSION_TEXT)
 def main() -> None:
     """A Kubernetes-compatible cluster of real processes on this machine.
 

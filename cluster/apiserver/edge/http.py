@@ -20,6 +20,7 @@ from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.access.authn import user_from_certificate
 from kubeherd.cluster.apiserver.edge.messages import (
     ANONYMOUS,
@@ -192,6 +193,7 @@ class HttpServer:
             "Audit-Id": f"{self._audit_prefix}{self._audit_count & 0xFFFFFFFFFFFF:012x}",
             "Cache-Control": _CACHE_CONTROL,
             "Content-Type": content_type,
+            "Server": PRODUCT,
             **extra,
         }
 
