@@ -80,7 +80,9 @@ class _Connection(RequestHandler):
             raise ConnectionError("the answer has begun, it cannot turn into an error")
         answer = error_response(_wire_error(exc))
         response = web.Response(
-            status=answer.status, body=answer.body, headers={"Content-Type": answer.content_type}
+            status=answer.status,
+            body=answer.body,
+            headers={"Content-Type": answer.content_type, "Server": PRODUCT},
         )
         response.force_close()
         return response
