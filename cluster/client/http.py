@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from yarl import URL
 
+from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.client.kubeconfig import ClusterAccess, load_kubeconfig
 from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
@@ -27,7 +28,6 @@ CONNECT_TIMEOUT_S = 10.0
 KEEP_ALIVE_S = 60.0
 MAX_CONNECTIONS = 256
 
-_USER_AGENT = "kubeherd"
 _NOT_ENCODED = "/:@!$&'()*+,;=~"
 _FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError)
 
@@ -44,7 +44,7 @@ class HttpTransport:
         self,
         access: ClusterAccess,
         *,
-        user_agent: str = _USER_AGENT,
+        user_agent: str = PRODUCT,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         self.access = access

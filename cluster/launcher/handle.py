@@ -1,8 +1,8 @@
 """A cluster in the hands of a program: what the command line does, as calls.
 
-Used by the test fixture and the programs in scripts/. All calls block; async code hands them to
-`asyncio.to_thread`. A context manager: at its end the cluster is stopped, and if the program itself
-is killed the supervisor notices and stops the cluster.
+Used by the test fixture and the commands `demo`, `bench` and `chaos`. All calls block; async code
+hands them to `asyncio.to_thread`. A context manager: at its end the cluster is stopped, and if the
+program itself is killed the supervisor notices and stops the cluster.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Starting and stopping a cluster from outside: for `kubeherd up` and `down`, tests and scripts.
+"""Starting and stopping a cluster from outside: for `kubeherd up` and `down`, tests and programs.
 
 `launch` leaves a detached supervisor behind, `shut_down` ends it and, if it is gone, stops what it
 left. Both are synchronous and may be called from any process of the same user.

@@ -20,6 +20,7 @@ from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.access.authn import user_from_certificate
 from kubeherd.cluster.apiserver.edge.messages import (
     ANONYMOUS,
@@ -79,7 +80,9 @@ class _Connection(RequestHandler):
             raise ConnectionError("the answer has begun, it cannot turn into an error")
         answer = error_response(_wire_error(exc))
         response = web.Response(
-            status=answer.status, body=answer.body, headers={"Content-Type": answer.content_type}
+            status=answer.status,
+            body=answer.body,
+            headers={"Content-Type": answer.content_type, "Server": PRODUCT},
         )
         response.force_close()
         return response
@@ -192,6 +195,7 @@ class HttpServer:
             "Audit-Id": f"{self._audit_prefix}{self._audit_count & 0xFFFFFFFFFFFF:012x}",
             "Cache-Control": _CACHE_CONTROL,
             "Content-Type": content_type,
+            "Server": PRODUCT,
             **extra,
         }
 

@@ -17,6 +17,7 @@ import structlog
 from apicluster import api_cluster, config_map
 from throwawaypki import Authority
 
+from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.edge.http import BODY_LIMIT_BYTES, HttpServer, tls_context
 from kubeherd.cluster.runtime.process import ProcessError
 from kubeherd.cluster.runtime.rng import Rng
@@ -72,6 +73,7 @@ async def test_headers_of_an_answer(served: Served) -> None:
     async with served.admin() as session, session.get("/api/v1/namespaces") as response:
         assert response.headers["Content-Type"] == "application/json"
         assert response.headers["Cache-Control"] == "no-cache, private"
+        assert response.headers["Server"] == PRODUCT
         assert len(response.headers["Audit-Id"]) == 36
 
 
@@ -226,6 +228,7 @@ def request(method: str = "GET", path: str = "/version", body: bytes = b"", **mo
 async def test_what_is_no_http_gets_a_status(served: Served, sent: bytes, code: int) -> None:
     head, _, body = (await wire(served, sent)).partition(b"\r\n\r\n")
     assert int(head.split()[1]) == code
+    assert f"Server: {PRODUCT}".encode() in head
     status = json.loads(body)
     assert (status["kind"], status["code"]) == ("Status", code)
     assert status["message"]
