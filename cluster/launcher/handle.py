@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from kubeherd.cluster.launcher import control, lifecycle, osproc
+from kubeherd.cluster.launcher import control, lifecycle, osproc, warm
 from kubeherd.cluster.launcher.control import Op, Request
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.plan import Role
@@ -51,7 +51,9 @@ class ClusterHandle:
         """Start the cluster; returns when all processes serve. LauncherError if they do not."""
         if self.rundir.exists():
             self.settings = self.rundir.load_settings()
-        lifecycle.begin(self.rundir, self.settings, follow_pid=os.getpid())
+        lifecycle.begin(
+            self.rundir, self.settings, follow_pid=os.getpid(), warm_parent=warm.of_this_process()
+        )
         return lifecycle.wait_until_up(self.rundir, UP_TIMEOUT_S, lambda _state: None)
 
     def down(self) -> bool:
