@@ -6,7 +6,6 @@ one TLS context per transport (it is the expensive part); keys never touch the d
 
 import asyncio
 import base64
-import os
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import aiohttp
 from yarl import URL
 
 from kubeherd.cluster.client.kubeconfig import ClusterAccess, load_kubeconfig
+from kubeherd.cluster.client.tls import tls_context
 from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
     TransportError,
@@ -156,28 +156,3 @@ def _authorization(access: ClusterAccess) -> dict[str, str]:
         pair = base64.b64encode(f"{access.username}:{access.password}".encode()).decode()
         return {"Authorization": f"Basic {pair}"}
     return {}
-
-
-def tls_context(access: ClusterAccess) -> ssl.SSLContext:
-    """The TLS context for an identity; ssl.SSLError for certificates that are none."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if access.skip_tls_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    elif access.ca_pem:
-        context.load_verify_locations(cadata=access.ca_pem.decode("ascii"))
-    else:
-        context.load_default_certs()
-    if access.certificate_pem:
-        _load_client_certificate(context, access.certificate_pem + b"\n" + access.key_pem)
-    return context
-
-
-def _load_client_certificate(context: ssl.SSLContext, pem: bytes) -> None:
-    """`load_cert_chain` reads files only: give it one that exists in memory only."""
-    descriptor = os.memfd_create("kubeherd-client-certificate", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, pem)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)

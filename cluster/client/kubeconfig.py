@@ -13,8 +13,10 @@ from typing import Any
 
 import orjson
 
+from kubeherd.cluster.api.failure import KubeherdError
 
-class KubeconfigError(Exception):
+
+class KubeconfigError(KubeherdError):
     """The file cannot be used; the text says why, in one line."""
 
 

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from kubeherd.cluster.launcher import control, lifecycle, osproc, warm
 from kubeherd.cluster.launcher.control import Op, Request
@@ -18,7 +19,9 @@ from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.rundir import RunDir
 from kubeherd.cluster.launcher.settings import Settings
 from kubeherd.cluster.launcher.state import ClusterState, ProcessState
-from kubeherd.cluster.launcher.view import ClusterView
+
+if TYPE_CHECKING:
+    from kubeherd.cluster.launcher.view import ClusterView
 
 UP_TIMEOUT_S = 120.0
 COMMAND_TIMEOUT_S = 90.0
@@ -60,8 +63,10 @@ class ClusterHandle:
         """Stop the cluster; False if it did not run."""
         return lifecycle.shut_down(self.rundir, lambda _state: None)
 
-    def view(self) -> ClusterView:
+    def view(self) -> "ClusterView":
         """A live view of the cluster's objects, with a client."""
+        from kubeherd.cluster.launcher.view import ClusterView  # noqa: PLC0415 - 0.1 s of imports
+
         return ClusterView(self.rundir.kubeconfig)
 
     def node(self, op: Op, *nodes: str, count: int = 0) -> Sequence[str]:

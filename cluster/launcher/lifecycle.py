@@ -13,6 +13,8 @@ import sys
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from kubeherd.cluster.launcher import control, osproc, state
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher.children import LINE_BYTES
@@ -189,6 +191,11 @@ def choose_port(rng: random.Random) -> int:
         if port_is_free(port):
             return port
     raise LauncherError("no free port on 127.0.0.1")
+
+
+def on_another_port(settings: Settings) -> Settings:
+    """The same settings with another free port."""
+    return msgspec.structs.replace(settings, port=choose_port(random.SystemRandom()))
 
 
 def port_is_free(port: int) -> bool:
