@@ -24,8 +24,8 @@ class Cluster(ClusterFacts):
 
     Without a `directory` it lies in a temporary one, keeps its objects in memory and leaves nothing
     behind. With one it is durable: started again, it has its nodes and objects back, and the other
-    arguments count only for the first time. A program that ends, even killed, takes its clusters
-    along.
+    arguments count only for the first time. The object may also stand for a cluster that runs
+    already, started by `kubeherd up`: all but `start` works then.
 
     Args:
         directory: where everything of the cluster lies.
@@ -35,6 +35,8 @@ class Cluster(ClusterFacts):
         port: of the API server; by default a free one.
         speed: by how much every wait of the cluster is shortened.
         seed: of every random decision; by default a random one.
+        detached: go on when the program ends (`kubeherd down --dir DIRECTORY` stops it then);
+            otherwise a program that ends, even killed, takes its clusters along.
 
     Timeouts are real seconds. What does not work is a `KubeherdError`.
 

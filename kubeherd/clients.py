@@ -32,8 +32,8 @@ __all__ = [
 
 def kubernetes(kubeconfig: Path | str) -> "kubernetes_library.client.ApiClient":
     """The ApiClient of the official client: `kubernetes.client.CoreV1Api(api_client)`."""
-    client = _library("kubernetes.client", "kubernetes")
-    config = _library("kubernetes.config", "kubernetes")
+    client = require("kubernetes.client", "kubernetes")
+    config = require("kubernetes.config", "kubernetes")
     configuration = client.Configuration()
     config.load_kube_config(str(kubeconfig), client_configuration=configuration)
     return cast("kubernetes_library.client.ApiClient", client.ApiClient(configuration))
@@ -43,8 +43,8 @@ async def kubernetes_asyncio(
     kubeconfig: Path | str,
 ) -> "kubernetes_asyncio_library.client.ApiClient":
     """The ApiClient of kubernetes-asyncio, in the running loop; an async context manager."""
-    client = _library("kubernetes_asyncio.client", "kubernetes-asyncio")
-    config = _library("kubernetes_asyncio.config", "kubernetes-asyncio")
+    client = require("kubernetes_asyncio.client", "kubernetes-asyncio")
+    config = require("kubernetes_asyncio.config", "kubernetes-asyncio")
     configuration = client.Configuration()
     await config.load_kube_config(str(kubeconfig), client_configuration=configuration)
     return cast("kubernetes_asyncio_library.client.ApiClient", client.ApiClient(configuration))
@@ -52,13 +52,13 @@ async def kubernetes_asyncio(
 
 def kr8s(kubeconfig: Path | str) -> "kr8s_library.Api":
     """The blocking API of kr8s: `api.get("pods")`."""
-    return cast("kr8s_library.Api", _library("kr8s", "kr8s").api(kubeconfig=str(kubeconfig)))
+    return cast("kr8s_library.Api", require("kr8s", "kr8s").api(kubeconfig=str(kubeconfig)))
 
 
 async def kr8s_async(kubeconfig: Path | str) -> "kr8s_asyncio.Api":
     """The asynchronous API of kr8s: `async for pod in api.get("pods")`."""
     return cast(
-        "kr8s_asyncio.Api", await _library("kr8s.asyncio", "kr8s").api(kubeconfig=str(kubeconfig))
+        "kr8s_asyncio.Api", await require("kr8s.asyncio", "kr8s").api(kubeconfig=str(kubeconfig))
     )
 
 
@@ -66,23 +66,24 @@ def lightkube(kubeconfig: Path | str) -> "lightkube_library.Client":
     """The blocking client of lightkube."""
     return cast(
         "lightkube_library.Client",
-        _library("lightkube", "lightkube").Client(config=_lightkube_config(kubeconfig)),
+        require("lightkube", "lightkube").Client(config=_lightkube_config(kubeconfig)),
     )
 
 
 def lightkube_async(kubeconfig: Path | str) -> "lightkube_library.AsyncClient":
     """The asynchronous client of lightkube."""
-    library = _library("lightkube", "lightkube")
+    library = require("lightkube", "lightkube")
     return cast(
         "lightkube_library.AsyncClient", library.AsyncClient(config=_lightkube_config(kubeconfig))
     )
 
 
 def _lightkube_config(kubeconfig: Path | str) -> Any:
-    return _library("lightkube", "lightkube").KubeConfig.from_file(str(kubeconfig))
+    return require("lightkube", "lightkube").KubeConfig.from_file(str(kubeconfig))
 
 
-def _library(module: str, package: str) -> ModuleType:
+def require(module: str, package: str) -> ModuleType:
+    """Import a module of a library; MissingLibrary if its package is not installed."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

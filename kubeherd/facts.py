@@ -55,6 +55,7 @@ class ClusterFacts:
         port: int | None = None,
         speed: float = 1.0,
         seed: int | None = None,
+        detached: bool = False,
     ) -> None:
         """See the class. KubeherdError for values that make no cluster."""
         if nodes < 0 or nodes_per_agent < 1 or not speed >= 1e-3:
@@ -75,6 +76,7 @@ class ClusterFacts:
             speed=speed,
             seed=seed,
         )
+        self._detached = detached
         self._temporary: RunDir | None = None
 
     def __repr__(self) -> str:
@@ -125,7 +127,7 @@ class ClusterFacts:
 
     @property
     def _handle(self) -> ClusterHandle:
-        return ClusterHandle(self._rundir.root, self._settings)
+        return ClusterHandle(self._rundir.root, self._settings, detached=self._detached)
 
     def _current(self) -> Settings:
         rundir = self._directory or self._temporary

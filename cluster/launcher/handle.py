@@ -28,9 +28,13 @@ COMMAND_TIMEOUT_S = 90.0
 
 
 class ClusterHandle:
-    """One cluster in one directory. `settings` are used if the directory has no cluster yet."""
+    """One cluster in one directory. `settings` are used if the directory has no cluster yet.
 
-    def __init__(self, directory: Path, settings: Settings) -> None:
+    `detached`: it outlives the program.
+    """
+
+    def __init__(self, directory: Path, settings: Settings, *, detached: bool = False) -> None:
+        self._follow_pid = None if detached else os.getpid()
         self.rundir = RunDir(directory)
         self.settings = settings
 
@@ -55,7 +59,10 @@ class ClusterHandle:
         if self.rundir.exists():
             self.settings = self.rundir.load_settings()
         lifecycle.begin(
-            self.rundir, self.settings, follow_pid=os.getpid(), warm_parent=warm.of_this_process()
+            self.rundir,
+            self.settings,
+            follow_pid=self._follow_pid,
+            warm_parent=warm.of_this_process(),
         )
         return lifecycle.wait_until_up(self.rundir, UP_TIMEOUT_S, lambda _state: None)
 
