@@ -26,7 +26,7 @@ class AsyncCluster(ClusterFacts):
 
     >>> import asyncio, kubeherd
     >>> async def main():
-    ...     async with kubeherd.AsyncCluster(nodes=2, speed=20) as cluster:
+    ...     async with kubeherd.AsyncCluster(nodes=2, speed=10) as cluster:
     ...         await cluster.kill_node("node-1")
     ...         await cluster.wait_not_ready("node-1")
     ...         return cluster.node_names

@@ -41,7 +41,7 @@ class Cluster(ClusterFacts):
     Timeouts are real seconds. What does not work is a `KubeherdError`.
 
     >>> import kubeherd
-    >>> with kubeherd.Cluster(nodes=2, speed=20) as cluster:
+    >>> with kubeherd.Cluster(nodes=2, speed=10) as cluster:
     ...     cluster.node_names
     ...     _ = cluster.kill_node("node-1")
     ...     cluster.wait_not_ready("node-1")

@@ -84,10 +84,12 @@ def _lightkube_config(kubeconfig: Path | str) -> Any:
 
 def require(module: str, package: str) -> ModuleType:
     """Import a module of a library; MissingLibrary if its package is not installed."""
+    top = module.partition(".")[0]
     try:
+        importlib.import_module(top)
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
+        if error.name != top:
             raise  # the library is there, but broken
         raise MissingLibrary(
             f"the Python package {package} is not installed: pip install {package}"

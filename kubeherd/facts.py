@@ -134,6 +134,8 @@ class ClusterFacts:
         return rundir.load_settings() if rundir and rundir.exists() else self._settings
 
     def _start(self) -> None:
+        if self._directory is not None and self._directory.locked():
+            raise LauncherError(f"the cluster in {self._directory.root} is already running")
         if self._directory is None and self._temporary is None:
             self._temporary = RunDir(Path(tempfile.mkdtemp(prefix="kubeherd-")))
         try:

@@ -26,7 +26,7 @@ class Setting:
 
 def _store(text: Any) -> str:
     if text not in ("memory", "sqlite"):
-        raise ValueError("is memory or sqlite")
+        raise ValueError("it is memory or sqlite")
     return str(text)
 
 
