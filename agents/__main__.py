@@ -181,7 +181,8 @@ class Transports:
 
 def warm_up() -> None:
     """Make once what every process of this kind makes on first use (`agents.spawner`)."""
-    import uvloop  # noqa: F401, PLC0415 - only to have it loaded before the fork
+
+    import uvloop  # noqa: F401, PLC0415
 
     for struct in (Pod, Node, PartialObject):
         for msgpack in (True, False):

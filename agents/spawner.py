@@ -266,15 +266,17 @@ def _set_title(name: str) -> None:
 
 
 def warm_up(module: str) -> None:
-    """Load a module and make what each of its processes would make; hide it from the collector.
+    """Load a module and, if it has a `warm_up` of its own, what each of its processes would make.
 
-    ImportError for a module that is none of MODULES.
+    All of it is hidden from the collector. ImportError for a module that is none of MODULES.
     """
     if module not in MODULES:
         raise ImportError(f"{module} is no part of a cluster")
     if f"{module}.__main__" in sys.modules:
         return
-    _main_of(module).warm_up()
+    make_once = getattr(_main_of(module), "warm_up", None)
+    if make_once is not None:
+        make_once()
     gc.freeze()
 
 

@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import TypeVar
 
 from kubeherd import operations
-from kubeherd.cluster.client.blocking import BlockingTransport
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.launcher.control import Op
@@ -212,6 +211,9 @@ class Cluster(ClusterFacts):
 
     def _run(self, operation: Operation[T]) -> T:
         """Drive an operation to its end over a connection of its own."""
+        # a cluster is up before anybody needs a client
+        from kubeherd.cluster.client.blocking import BlockingTransport  # noqa: PLC0415
+
         with BlockingTransport(load_kubeconfig(self.kubeconfig)) as transport:
             try:
                 step = next(operation)

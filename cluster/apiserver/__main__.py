@@ -84,10 +84,6 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
         raise ProcessError(str(group.exceptions[0])) from None
 
 
-def warm_up() -> None:
-    """Make once what every process of this kind makes at its start (`agents.spawner`)."""
-
-
 def main(argv: list[str] | None = None) -> int:
     """The exit code of the process."""
     options = arguments(sys.argv[1:] if argv is None else argv)

@@ -30,10 +30,6 @@ from kubeherd.cluster.runtime.rng import Rng
 STOP_GRACE_PERIOD_S = 40.0
 
 
-def warm_up() -> None:
-    """Make once what every process of this kind makes at its start (`agents.spawner`)."""
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the supervisor."""
     options = _parse(argv)
