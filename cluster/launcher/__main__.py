@@ -9,6 +9,7 @@ on stderr when it could not start.
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
@@ -29,9 +30,9 @@ from kubeherd.cluster.runtime.rng import Rng
 STOP_GRACE_PERIOD_S = 40.0
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the supervisor."""
-    options = _parse()
+    options = _parse(argv)
     try:
         exit_code = _supervise(RunDir(options.dir), options.follow_pid)
     except LauncherError as error:
@@ -65,7 +66,7 @@ def _supervise(rundir: RunDir, follow_pid: int | None) -> int:
         os.close(lock)
 
 
-def _parse() -> argparse.Namespace:
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m kubeherd.cluster.launcher",
         description="Supervise the processes of one cluster.",
@@ -74,7 +75,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--follow-pid", type=int, metavar="PID", help="stop the cluster when this process ends"
     )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import sys
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from kubeherd.cluster.launcher import control, osproc, state
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher.children import LINE_BYTES
@@ -24,6 +26,7 @@ from kubeherd.cluster.launcher.osproc import ProcessId
 from kubeherd.cluster.launcher.rundir import RunDir
 from kubeherd.cluster.launcher.settings import Settings, StoreKind
 from kubeherd.cluster.launcher.state import ClusterState
+from kubeherd.cluster.launcher.warm import WarmParent
 from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
 
 SUPERVISOR_START_TIMEOUT_S = 15.0
@@ -56,8 +59,16 @@ def new_settings(
     return settings_module.add_nodes(settings, settings_module.next_names([], nodes))
 
 
-def begin(rundir: RunDir, settings: Settings, *, follow_pid: int | None = None) -> None:
+def begin(
+    rundir: RunDir,
+    settings: Settings,
+    *,
+    follow_pid: int | None = None,
+    warm_parent: WarmParent | None = None,
+) -> None:
     """Start a cluster that does not run, new or not; `wait_until_up` is the other half.
+
+    `warm_parent` forks the supervisor; without one it is executed.
 
     LauncherError if it runs, or the port or the directory cannot be used; then nothing changed.
     """
@@ -69,7 +80,10 @@ def begin(rundir: RunDir, settings: Settings, *, follow_pid: int | None = None) 
         raise LauncherError(f"port {settings.port} of 127.0.0.1 is in use: choose one with --port")
     rundir.prepare()
     rundir.save_settings(settings)
-    launch(rundir, follow_pid=follow_pid)
+    if warm_parent is not None:
+        warm_parent.launch(rundir, follow_pid=follow_pid)
+    else:
+        launch(rundir, follow_pid=follow_pid)
 
 
 def launch(rundir: RunDir, *, follow_pid: int | None = None) -> None:
@@ -177,6 +191,11 @@ def choose_port(rng: random.Random) -> int:
         if port_is_free(port):
             return port
     raise LauncherError("no free port on 127.0.0.1")
+
+
+def on_another_port(settings: Settings) -> Settings:
+    """The same settings with another free port."""
+    return msgspec.structs.replace(settings, port=choose_port(random.SystemRandom()))
 
 
 def port_is_free(port: int) -> bool:

@@ -15,7 +15,8 @@ from pathlib import Path
 import msgspec
 
 MARKER_VARIABLE = "KUBEHERD_RUN_DIR"
-"""In the environment of every process of a cluster: its directory, so that none can get lost."""
+"""In the environment of an executed process of a cluster: its directory, so that none gets lost."""
+_SUPERVISOR_LOG = "supervisor.log"
 _POLL_S = 0.05
 
 
@@ -55,12 +56,20 @@ def send_signal(process: ProcessId, number: signal.Signals) -> bool:
 
 
 def marked(directory: Path) -> list[ProcessId]:
-    """All processes of this user whose environment names `directory` as their cluster's."""
+    """All processes of this user that carry the mark of the cluster in `directory`.
+
+    The environment of executed ones says so. A forked one shows that of its parent for ever; its
+    mark is that its standard error is a log of the cluster. The supervisor's own log is no mark.
+    """
     wanted = f"{MARKER_VARIABLE}={directory}".encode()
+    logs = str(directory / "logs")
     found: list[ProcessId] = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+            folder, _, log = str((entry / "fd" / "2").readlink()).rpartition("/")
+            if (folder == logs and log != _SUPERVISOR_LOG) or wanted in (
+                entry / "environ"
+            ).read_bytes().split(b"\0"):
                 process = identify(int(entry.name))
                 if process is not None:
                     found.append(process)

@@ -45,6 +45,21 @@ def start() -> Iterator[Row]:
         yield Row("start", served_s[0], "s", 0.7)
 
 
+def fixture() -> Iterator[Row]:
+    """A cluster for a test: from the request to three Ready nodes, and its end.
+
+    The first of a program, and the median of those after it. CPU is that of all processes.
+    """
+    command = [sys.executable, "-P", "-m", "kubeherd.bench.fixture"]
+    done = subprocess.run(  # noqa: S603 - a module of ours
+        command, capture_output=True, check=True, timeout=LOAD_TIMEOUT_S
+    )
+    for which, cost in json.loads(done.stdout).items():
+        yield Row(f"fixture-{which}", cost["wall_s"], "s", 1)
+        yield Row(f"fixture-{which}-cpu", cost["cpu_s"], "CPU-s", 0.7)
+        yield Row(f"fixture-{which}-stop", cost["stop_s"], "s", 0.5)
+
+
 def idle_memory() -> Iterator[Row]:
     """Proportional set size of the idle control plane, the supervisor included."""
     with cluster(nodes=0) as handle:
@@ -201,6 +216,7 @@ def _daemonset() -> JsonObject:
 
 ROWS: dict[str, Callable[[], Iterator[Row]]] = {
     "start": start,
+    "fixture": fixture,
     "idle-memory": idle_memory,
     "node-processes": node_processes,
     "fleet-1000": lambda: fleet(
