@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml constraints-dev.txt scripts/make_venv.sh
 	@touch $@
 
 demo: $(STAMP)
-	@$(BIN)/python scripts/demo.py
+	@$(BIN)/kubeherd demo
 
 test: $(STAMP)
 	@$(BIN)/python scripts/get_kubectl.py || echo "tests that need kubectl will be skipped"
@@ -32,7 +32,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 bench: $(STAMP)
-	$(BIN)/python scripts/bench.py $(BENCH_ARGS)
+	$(BIN)/kubeherd bench $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \

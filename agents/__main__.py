@@ -16,12 +16,13 @@ from kubeherd.agents.faking.podlog import PodLog
 from kubeherd.agents.fleet import Fleet
 from kubeherd.agents.node.addresses import MAX_PODS
 from kubeherd.agents.node.nodestatus import NodeConfig
-from kubeherd.cluster.api.objects import Taint
+from kubeherd.cluster.api.objects import Node, PartialObject, Pod, Taint
 from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import MAX_CONNECTIONS, HttpTransport
 from kubeherd.cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
 from kubeherd.cluster.client.transport import Transport
+from kubeherd.cluster.client.wire import decoder_for
 from kubeherd.cluster.runtime import process
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
@@ -177,6 +178,16 @@ class Transports:
     async def close(self) -> None:
         for transport in self._open.values():
             await transport.close()
+
+
+def warm_up() -> None:
+    """Make once what every process of this kind makes on first use (`agents.spawner`)."""
+
+    import uvloop  # noqa: F401, PLC0415
+
+    for struct in (Pod, Node, PartialObject):
+        for msgpack in (True, False):
+            decoder_for(struct, msgpack=msgpack)
 
 
 async def until_stopped(fleet: Fleet, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:

@@ -15,11 +15,12 @@ import structlog
 
 from kubeherd.agents.faking.podlog import PodLog
 from kubeherd.agents.kubelet.kubelet import Kubelet
+from kubeherd.agents.kubelet.statusmanager import StatusManager
 from kubeherd.agents.kubelet.timers import Timers
-from kubeherd.agents.node import heartbeat
-from kubeherd.agents.node import nodestatus as node
+from kubeherd.agents.node import heartbeat, nodestatus
 from kubeherd.agents.node.heartbeat import StatusReporter
 from kubeherd.agents.node.lease import LeaseKeeper
+from kubeherd.agents.node.localnode import LocalNode
 from kubeherd.agents.node.nodestatus import NodeConfig, NodeIdentity
 from kubeherd.agents.node.registration import Registered, Registrar
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -28,7 +29,7 @@ from kubeherd.cluster.api.objects import Node, Pod
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.events import EventRecorder, ObjectReference
-from kubeherd.cluster.client.reflector import Reflector
+from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
@@ -62,25 +63,21 @@ class Watches:
     def __init__(self, client: ApiClient, clock: Clock, rng: Rng, names: Sequence[str]) -> None:
         """`names`: the nodes; of a single one by the field selectors that a kubelet uses."""
         alone = len(names) == 1
-        several = () if alone else names
-        self.pods = Reflector(
-            client,
+        several = frozenset(() if alone else names)
+        pods = ListWatch(
             PODS,
             Pod,
             field_selector=f"spec.nodeName={names[0]}" if alone else "spec.nodeName!=",
             nodes=several,
-            clock=clock,
-            rng=rng.child("pods"),
         )
-        self.nodes = Reflector(
-            client,
+        nodes = ListWatch(
             NODES,
             Node,
             field_selector=f"metadata.name={names[0]}" if alone else "",
             nodes=several,
-            clock=clock,
-            rng=rng.child("nodes"),
         )
+        self.pods = Reflector(client, pods, clock=clock, rng=rng.child("pods"))
+        self.nodes = Reflector(client, nodes, clock=clock, rng=rng.child("nodes"))
         self._kubelets: dict[str, Kubelet] = {}
         self._on_node: dict[str, Callable[[Node | None, Node | None], None]] = {}
         self.pods.on_change(self._pod_changed)
@@ -189,25 +186,28 @@ class NodeAgent:
 
     def _new_kubelet(self, registered: Registered) -> Kubelet:
         shared = self._shared
-        return Kubelet(
-            client=self._client,
-            config=self._config,
-            identity=registered.identity,
-            rebooted=registered.rebooted,
-            observed_node=self._observed,
-            initial_node=msgspec.convert(registered.tree, Node),
-            recorder=self._recorder,
+        node = LocalNode(self._config, registered, self._observed)
+        statuses = StatusManager(
+            self._client,
+            node.name,
             timers=shared.timers,
             tasks=shared.tasks,
             writes=shared.writes,
             clock=shared.clock,
             rng=self._rng.child("pods"),
+        )
+        return Kubelet(
+            node,
+            statuses,
+            recorder=self._recorder,
+            timers=shared.timers,
+            clock=shared.clock,
             pod_log=shared.pod_log,
         )
 
     def _pressure_events(self) -> None:
         """A new Node's first conditions are changes too; Ready follows when it is reported."""
-        for condition in node.conditions(self._config.annotations):
+        for condition in nodestatus.conditions(self._config.annotations):
             if condition.type != "Ready":
                 message = f"Node {self._config.name} status is now: {condition.event}"
                 self._node_event("Normal", condition.event, message)
@@ -217,9 +217,9 @@ class NodeAgent:
 
     def _initial_status(self, identity: NodeIdentity) -> JsonObject:
         now = format_time(self._shared.clock.now())
-        wanted = node.conditions(self._config.annotations, NOT_YET_READY)
-        trees, _, _ = node.condition_trees(wanted, {}, now)
-        return {**node.status_content(self._config, identity, ()), "conditions": trees}
+        wanted = nodestatus.conditions(self._config.annotations, NOT_YET_READY)
+        trees, _, _ = nodestatus.condition_trees(wanted, {}, now)
+        return {**nodestatus.status_content(self._config, identity, ()), "conditions": trees}
 
     def _observed(self) -> Node | None:
         return self._watches.nodes.cache.get("", self._config.name)

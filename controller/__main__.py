@@ -44,6 +44,11 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return arguments
 
 
+def warm_up() -> None:
+    """Load what every process of this kind loads (`agents.spawner`)."""
+    registry.load_all()
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the manager until it is told to stop; the exit code."""
     arguments = _arguments(argv)

@@ -12,7 +12,7 @@ import structlog
 from kubeherd.cluster.api.kinds import LEASES, Resource
 from kubeherd.cluster.client.cache import HasMetadata
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.reflector import Reflector
+from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
@@ -33,7 +33,7 @@ class Informers:
         self._client = client
         self._clock = clock
         self._rng = rng
-        self._reflectors: dict[tuple[Resource, type, str, str], Reflector[Any]] = {}
+        self._reflectors: dict[ListWatch[Any], Reflector[Any]] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
     def get(
@@ -45,22 +45,21 @@ class Informers:
         label_selector: str = "",
     ) -> Reflector[T]:
         """The shared reflector of a resource decoded as `into`; made on first request."""
-        key = (resource, into, field_selector, label_selector)
-        reflector = self._reflectors.get(key)
+        source = ListWatch(
+            resource, into, field_selector=field_selector, label_selector=label_selector
+        )
+        reflector = self._reflectors.get(source)
         if reflector is None:
             reflector = Reflector(
                 self._client,
-                resource,
-                into,
-                field_selector=field_selector,
-                label_selector=label_selector,
+                source,
                 clock=self._clock,
                 rng=self._rng,
                 gather_s=LEASE_GATHER_S if resource == LEASES else 0.0,
             )
-            self._reflectors[key] = reflector
+            self._reflectors[source] = reflector
             if self._tasks is not None:
-                self._start(self._tasks, resource, reflector)
+                self._start(self._tasks, source, reflector)
         return cast("Reflector[T]", reflector)
 
     def relist(self) -> None:
@@ -73,22 +72,22 @@ class Informers:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                for (resource, *_), reflector in self._reflectors.items():
-                    self._start(tasks, resource, reflector)
+                for source, reflector in self._reflectors.items():
+                    self._start(tasks, source, reflector)
                 await asyncio.Event().wait()  # stay open for reflectors asked for later
         finally:
             self._tasks = None
 
     def _start(
-        self, tasks: asyncio.TaskGroup, resource: Resource, reflector: Reflector[Any]
+        self, tasks: asyncio.TaskGroup, source: ListWatch[Any], reflector: Reflector[Any]
     ) -> None:
-        tasks.create_task(reflector.run(), name=f"reflector-{resource.group_resource}")
+        tasks.create_task(reflector.run(), name=f"reflector-{source.resource.group_resource}")
 
     def waiting_for(self) -> list[str]:
         """The resources whose first list is not in yet."""
         return sorted(
-            resource.group_resource
-            for (resource, *_), reflector in self._reflectors.items()
+            source.resource.group_resource
+            for source, reflector in self._reflectors.items()
             if not reflector.synced.is_set()
         )
 

@@ -47,6 +47,12 @@ def select(wanted: str) -> dict[str, Factory]:
     }
 
 
+def load_all() -> None:
+    """Import all controllers, for processes that are forked from this one."""
+    for path in CONTROLLERS.values():
+        import_module(f"{_PACKAGE}.{path.partition(':')[0]}")
+
+
 def _factory(path: str) -> Factory:
     module, _, attribute = path.partition(":")
 

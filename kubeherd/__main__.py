@@ -1,6 +1,6 @@
 """``python -m kubeherd``: the `kubeherd` command."""
 
-from kubeherd.cluster.cli.main import main
+from kubeherd.cluster.cli.main import run
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -1,8 +1,8 @@
 """An API server that is killed often: each life is a fork of a process that has imported it.
 
 Loading the code takes ten times as long as opening the store, and touches no file of the cluster;
-so it is done once. Everything else is as in ``python -m kubeherd.cluster.apiserver``: the same arguments,
-the readiness handshake, the same store.
+so it is done once. Everything else is as in ``python -m kubeherd.cluster.apiserver``: the same
+arguments, the readiness handshake, the same store.
 """
 
 import asyncio

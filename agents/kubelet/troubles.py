@@ -5,12 +5,13 @@ evicted per interval and none while the last one still ends; critical pods are n
 on shutdown they end after all others; without annotations there is no timer.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from kubeherd.agents.kubelet.timers import Timers
-from kubeherd.agents.node import nodestatus as node
+from kubeherd.agents.node import nodestatus
+from kubeherd.agents.node.localnode import LocalNode
 from kubeherd.agents.pods import endings
 from kubeherd.agents.pods.admission import is_critical
 from kubeherd.agents.pods.endings import EVICTION_INTERVAL_S, Signal
@@ -28,10 +29,8 @@ class Troubles:
 
     def __init__(
         self,
-        name: str,
-        ephemeral_storage: str,
+        node: LocalNode,
         *,
-        annotations: Callable[[], Mapping[str, str]],
         pods: Callable[[], Sequence[Pod]],
         ending: Callable[[], bool],
         end: Callable[[Pod, Ending], None],
@@ -39,9 +38,8 @@ class Troubles:
         clock: Clock,
     ) -> None:
         """`pods`: those that are not yet ending; `ending`: whether any is; `end`: end one."""
-        self._name = name
-        self._disk = endings.disk(ephemeral_storage)
-        self._annotations = annotations
+        self._node = node
+        self._disk = endings.disk(node.config.ephemeral_storage)
         self._pods = pods
         self._ending = ending
         self._end = end
@@ -58,16 +56,16 @@ class Troubles:
     @property
     def shutting_down(self) -> bool:
         """Whether the machine is about to stop, so that it takes no more pods."""
-        return node.shutdown_grace_s(self._annotations()) is not None
+        return nodestatus.shutdown_grace_s(self._node.annotations) is not None
 
     def _signal(self) -> Signal | None:
-        annotations = self._annotations()
-        if node.evicts(annotations, node.MEMORY_PRESSURE):
+        annotations = self._node.annotations
+        if nodestatus.evicts(annotations, nodestatus.MEMORY_PRESSURE):
             return endings.MEMORY
-        return self._disk if node.evicts(annotations, node.DISK_PRESSURE) else None
+        return self._disk if nodestatus.evicts(annotations, nodestatus.DISK_PRESSURE) else None
 
     def _relieve(self) -> None:
-        key = f"{self._name}/pressure"
+        key = f"{self._node.name}/pressure"
         signal = self._signal()
         if signal is None:
             self._timers.cancel(key)
@@ -82,15 +80,15 @@ class Troubles:
         self._timers.at(key, self._evict_from_s, self._relieve)
 
     def _shut_down(self) -> None:
-        key = f"{self._name}/shutdown"
-        grace_s = node.shutdown_grace_s(self._annotations())
+        key = f"{self._node.name}/shutdown"
+        grace_s = nodestatus.shutdown_grace_s(self._node.annotations)
         if grace_s is None:
             self._critical_from_s = None
             self._timers.cancel(key)
             return
         now_s = self._clock.monotonic_s()
         if self._critical_from_s is None:
-            _log.info("node_shutting_down", node=self._name, grace_s=grace_s)
+            _log.info("node_shutting_down", node=self._node.name, grace_s=grace_s)
             self._critical_from_s = now_s + grace_s
         pods = self._pods()
         for pod in pods:

@@ -15,10 +15,10 @@ from kubeherd.agents.pods.containers import IMAGE_SIZE_BYTES, image_id
 from kubeherd.agents.pods.facts import Transition
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import Taint
+from kubeherd.cluster.api.version import KUBEHERD_VERSION, KUBERNETES_VERSION
 
-KUBELET_VERSION: Final = "v1.36.1"
-RUNTIME_VERSION: Final = "kubeherd://0.1.0"
-OS_IMAGE: Final = "kubeherd 0.1.0"
+RUNTIME_VERSION: Final = f"kubeherd://{KUBEHERD_VERSION}"
+OS_IMAGE: Final = f"kubeherd {KUBEHERD_VERSION}"
 KERNEL_VERSION: Final = "6.12.0-kubeherd"
 KUBELET_PORT: Final = 10250
 MAX_IMAGES: Final = 50
@@ -273,7 +273,7 @@ def status_content(config: NodeConfig, identity: NodeIdentity, images: Sequence[
             "kernelVersion": KERNEL_VERSION,
             "osImage": OS_IMAGE,
             "containerRuntimeVersion": RUNTIME_VERSION,
-            "kubeletVersion": KUBELET_VERSION,
+            "kubeletVersion": KUBERNETES_VERSION,
             "kubeProxyVersion": "",
             "operatingSystem": "linux",
             "architecture": "amd64",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.validation.goformat import cut
@@ -32,7 +33,7 @@ class Cause:
         return out
 
 
-class ApiError(Exception):
+class ApiError(KubeherdError):
     """A request that the API server refused: code, reason, message and details of its Status."""
 
     code: ClassVar[int] = 500

@@ -15,6 +15,8 @@ from kubeherd.cluster.cli import interrupts  # from here on Ctrl-C is quiet: loa
 import click
 
 from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.version import KUBEHERD_VERSION, KUBERNETES_VERSION
+from kubeherd.cluster.cli.lazy import LazyGroup
 from kubeherd.cluster.cli.lifecycle import down, up
 from kubeherd.cluster.cli.logs import logs
 from kubeherd.cluster.cli.nodes import node
@@ -23,8 +25,17 @@ from kubeherd.cluster.cli.status import status
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.launcher.errors import LauncherError
 
+_LAZY = {
+    "bench": "kubeherd.bench.command:bench",
+    "chaos": "kubeherd.chaos.command:chaos",
+    "completion": "kubeherd.cluster.cli.completion:completion",
+    "demo": "kubeherd.demo.command:demo",
+}
+_VERSION_TEXT = f"kubeherd {KUBEHERD_VERSION}, serves Kubernetes {KUBERNETES_VERSION}"
+
 _EPILOG = """\b
 Examples:
+  kubeherd demo
   kubeherd up --nodes 5
   export KUBECONFIG=$PWD/.kubeherd/kubeconfig
   kubectl get nodes
@@ -34,7 +45,7 @@ Examples:
 """
 
 
-class _OneLineErrors(click.Group):
+class _OneLineErrors(LazyGroup):
     """Turns every failure into one line on standard error and exit code 1, or that of a signal."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
@@ -64,9 +75,12 @@ class _OneLineErrors(click.Group):
 
 
 @click.group(
-    cls=_OneLineErrors, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=_OneLineErrors,
+    lazy=_LAZY,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(package_name="kubeherd", prog_name="kubeherd")
+@click.version_option(KUBEHERD_VERSION, message=_VERSION_TEXT)
 def main() -> None:
     """A Kubernetes-compatible cluster of real processes on this machine.
 

@@ -7,16 +7,21 @@ expensive part); keys never touch the disk.
 
 import asyncio
 import base64
-import os
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
+from weakref import WeakSet
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from yarl import URL
 
+from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.client.kubeconfig import ClusterAccess, load_kubeconfig
+from kubeherd.cluster.client.tls import tls_context
 from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
     TransportError,
@@ -24,11 +29,14 @@ from kubeherd.cluster.client.transport import (
     error_of,
 )
 
+if TYPE_CHECKING:
+    from aiohttp.tracing import Trace
+
 CONNECT_TIMEOUT_S = 10.0
 KEEP_ALIVE_S = 60.0
 MAX_CONNECTIONS = 256
 
-_USER_AGENT = "kubeherd"
+_CLOSE_TIMEOUT_S = 1.0
 _NOT_ENCODED = "/:@!$&'()*+,;=~"
 _FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError)
 
@@ -45,7 +53,7 @@ class HttpTransport:
         self,
         access: ClusterAccess,
         *,
-        user_agent: str = _USER_AGENT,
+        user_agent: str = PRODUCT,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         self.access = access
@@ -56,6 +64,7 @@ class HttpTransport:
         }
         self._max_connections = max_connections
         self._session: aiohttp.ClientSession | None = None
+        self._connector: _Connector
         self._closed = False
 
     async def request(
@@ -107,6 +116,7 @@ class HttpTransport:
         self._closed = True
         if self._session is not None:
             await self._session.close()
+            await self._connector.until_closed()
 
     async def _send(
         self,
@@ -140,7 +150,7 @@ class HttpTransport:
         if self._closed:
             raise TransportError("the transport is closed")
         if self._session is None:
-            connector = aiohttp.TCPConnector(
+            self._connector = connector = _Connector(
                 limit=self._max_connections,
                 keepalive_timeout=KEEP_ALIVE_S,
                 ssl=tls_context(self.access) if self.access.server.startswith("https:") else True,
@@ -160,6 +170,32 @@ class HttpTransport:
         return URL(text, encoded=True)
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Closes every connection in its own time.
+
+    aiohttp forgets the connection of a request that was cancelled (every watch ends so) before its
+    TLS is shut down; a program whose event loop ends soon after would leave the socket open.
+    """
+
+    def __init__(self, *, limit: int, keepalive_timeout: float, ssl: ssl.SSLContext | bool) -> None:
+        super().__init__(limit=limit, keepalive_timeout=keepalive_timeout, ssl=ssl)
+        self._opened: WeakSet[ResponseHandler] = WeakSet()
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: "list[Trace]", timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        if connection.protocol is not None:
+            self._opened.add(connection.protocol)
+        return connection
+
+    async def until_closed(self) -> None:
+        """Wait for a moment at most until the last connection is closed."""
+        ends = [end for protocol in self._opened if (end := protocol.closed) is not None]
+        if ends:
+            await asyncio.wait(ends, timeout=_CLOSE_TIMEOUT_S)
+
+
 def _answer(response: aiohttp.ClientResponse, body: bytes) -> TransportResponse:
     headers = {name.lower(): value for name, value in response.headers.items()}
     return TransportResponse(response.status, body, headers.get("content-type", ""), headers)
@@ -177,28 +213,3 @@ def _authorization(access: ClusterAccess) -> dict[str, str]:
         pair = base64.b64encode(f"{access.username}:{access.password}".encode()).decode()
         return {"Authorization": f"Basic {pair}"}
     return {}
-
-
-def tls_context(access: ClusterAccess) -> ssl.SSLContext:
-    """The TLS context for an identity; ssl.SSLError for certificates that are none."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if access.skip_tls_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    elif access.ca_pem:
-        context.load_verify_locations(cadata=access.ca_pem.decode("ascii"))
-    else:
-        context.load_default_certs()
-    if access.certificate_pem:
-        _load_client_certificate(context, access.certificate_pem + b"\n" + access.key_pem)
-    return context
-
-
-def _load_client_certificate(context: ssl.SSLContext, pem: bytes) -> None:
-    """`load_cert_chain` reads files only: give it one that exists in memory only."""
-    descriptor = os.memfd_create("kubeherd-client-certificate", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, pem)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)

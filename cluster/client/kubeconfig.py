@@ -13,8 +13,10 @@ from typing import Any
 
 import orjson
 
+from kubeherd.cluster.api.failure import KubeherdError
 
-class KubeconfigError(Exception):
+
+class KubeconfigError(KubeherdError):
     """The file cannot be used; the text says why, in one line."""
 
 
@@ -36,16 +38,21 @@ class ClusterAccess:
 
 def load_kubeconfig(path: str | Path, context: str = "") -> ClusterAccess:
     """Read a kubeconfig; `context` empty: its current context. KubeconfigError if unusable."""
+    file, tree = Path(path), load_tree(path)
+    try:
+        return _access(file, tree, context)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise KubeconfigError(f"kubeconfig {file} is incomplete: {error}") from error
+
+
+def load_tree(path: str | Path) -> dict[str, Any]:
+    """A kubeconfig as it is written, in YAML or JSON; KubeconfigError if it is neither."""
     file = Path(path)
     try:
         data = file.read_bytes()
     except OSError as error:
         raise KubeconfigError(f"cannot read kubeconfig {file}: {error.strerror}") from error
-    tree = _parse(file, data)
-    try:
-        return _access(file, tree, context)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise KubeconfigError(f"kubeconfig {file} is incomplete: {error}") from error
+    return _parse(file, data)
 
 
 def _parse(file: Path, data: bytes) -> dict[str, Any]:

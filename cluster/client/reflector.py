@@ -8,8 +8,9 @@ is over; `run` ends only by cancellation or a handler's exception, and may be ca
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import msgspec
@@ -55,41 +56,62 @@ SHORT_WATCH_S = 1.0
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class ListWatch(Generic[T]):
+    """What to list and watch: a collection, or the part of it that the selectors choose.
+
+    `into` is the type that objects are decoded as. `nodes` empty: all, else only the Nodes of these
+    names or the pods bound to them; a kubeherd server sends no others.
+    """
+
+    resource: Resource
+    into: type[T]
+    namespace: str = ""
+    field_selector: str = ""
+    label_selector: str = ""
+    nodes: frozenset[str] = frozenset()
+
+    @property
+    def path(self) -> str:
+        """The collection's URL path."""
+        return self.resource.path(self.namespace)
+
+    def selectors(self) -> dict[str, str]:
+        """The query parameters of the selectors."""
+        return selectors(self.label_selector, self.field_selector)
+
+    def wants(self, obj: T) -> bool:
+        """Whether an object is of the nodes that are asked for."""
+        if not self.nodes:
+            return True
+        name = obj.spec.node_name if isinstance(obj, Pod) else obj.metadata.name
+        return name in self.nodes
+
+
 class Reflector(Generic[T]):
-    """One collection (or the part of it that the selectors choose) and its changes.
+    """The cache of one collection and its changes.
 
     `gather_s`: nominal seconds to let changes gather between two polls, for collections in which
-    something changes all the time and nothing is urgent (leases). `nodes` empty: all, else only
-    the Nodes of these names or the pods bound to them; a kubeherd server sends no others.
+    something changes all the time and nothing is urgent (leases).
     """
 
     def __init__(
         self,
         client: ApiClient,
-        resource: Resource,
-        into: type[T],
+        source: ListWatch[T],
         *,
-        namespace: str = "",
-        field_selector: str = "",
-        label_selector: str = "",
         clock: Clock,
         rng: Rng,
         gather_s: float = 0.0,
-        nodes: Collection[str] = (),
     ) -> None:
-        self.resource = resource
-        self._nodes = frozenset(nodes)
-        node_set = nodeset.encode(nodes)
-        self._node_set = node_set if len(node_set) <= MAX_NODE_SET_LENGTH else ""
-        self._gather_s = gather_s
         self.cache: Cache[T] = Cache()
         self.synced = asyncio.Event()
         self.revision = 0
         self._client = client
-        self._into = into
-        self._namespace = namespace
-        self._label_selector = label_selector
-        self._field_selector = field_selector
+        self._source = source
+        node_set = nodeset.encode(source.nodes)
+        self._node_set = node_set if len(node_set) <= MAX_NODE_SET_LENGTH else ""
+        self._gather_s = gather_s
         self._clock = clock
         self._rng = rng
         self._backoff = Backoff(rng, base_s=BACKOFF_BASE_S, cap_s=BACKOFF_CAP_S)
@@ -132,7 +154,9 @@ class Reflector(Generic[T]):
                 await self._watch()
             except Expired as error:
                 self._listed = False
-                _log.info("watch_expired", resource=self.resource.plural, error=error.message)
+                _log.info(
+                    "watch_expired", resource=self._source.resource.plural, error=error.message
+                )
                 await self._pause()
             except (ApiError, TransportError, msgspec.DecodeError) as error:
                 self._report(error)
@@ -144,23 +168,23 @@ class Reflector(Generic[T]):
     def _report(self, error: Exception) -> None:
         if not self._failing and not self._client.unreachable:
             self._failing = True
-            _log.warning("watch_failing", resource=self.resource.plural, error=str(error))
+            _log.warning("watch_failing", resource=self._source.resource.plural, error=str(error))
 
     def _recovered(self) -> None:
         self._backoff.reset()
         if self._failing:
             self._failing = False
-            _log.info("watch_recovered", resource=self.resource.plural)
+            _log.info("watch_recovered", resource=self._source.resource.plural)
 
     # --- list ---
 
     async def _list(self) -> None:
         listed = await self._client.list(
-            self.resource,
-            self._into,
-            self._namespace,
-            label_selector=self._label_selector,
-            field_selector=self._field_selector,
+            self._source.resource,
+            self._source.into,
+            self._source.namespace,
+            label_selector=self._source.label_selector,
+            field_selector=self._source.field_selector,
         )
         self._replace(listed.items)
         self._listed = True
@@ -172,7 +196,7 @@ class Reflector(Generic[T]):
 
     def _replace(self, items: Iterable[T]) -> None:
         """Make the cache equal to a list; tells handlers what changed, deletions first."""
-        fresh = {key_of(item): item for item in items if self._wanted(item)}
+        fresh = {key_of(item): item for item in items if self._source.wants(item)}
         for key in self.cache.keys():  # noqa: SIM118 - a copy: the cache changes below
             if key not in fresh:
                 self._tell(self.cache.remove(key), None)
@@ -197,7 +221,7 @@ class Reflector(Generic[T]):
             "watch": "1",
             "resourceVersion": str(self.revision),
             "timeoutSeconds": str(timeout_s),
-            **selectors(self._label_selector, self._field_selector),
+            **self._source.selectors(),
         }
 
     async def _poll(self) -> None:
@@ -207,14 +231,14 @@ class Reflector(Generic[T]):
             query["nodes"] = self._node_set
         response = await self._client.send(
             "GET",
-            self.resource.path(self._namespace),
+            self._source.path,
             query=query,
             timeout_s=held_s + ANSWER_MARGIN_S,
         )
         if "stream=watch" in response.content_type or not is_msgpack(response):
             self._client.renounce_private_features()
             return
-        answer, skipped = decode_poll(response.body, self._into, msgpack=True)
+        answer, skipped = decode_poll(response.body, self._source.into, msgpack=True)
         if int(answer.resource_version) < self.revision:
             raise Expired(f"the server went back to revision {answer.resource_version}")
         self._recovered()
@@ -232,7 +256,7 @@ class Reflector(Generic[T]):
         splitter = LineSplitter()
         started_s = self._clock.monotonic_s()
         chunks = self._client.transport.stream(
-            self.resource.path(self._namespace),
+            self._source.path,
             query=query,
             accept=JSON,
             timeout_s=held_s + ANSWER_MARGIN_S,
@@ -252,7 +276,7 @@ class Reflector(Generic[T]):
             mark: PartialObject = decoder_for(PartialObject, msgpack=False).decode(event.object)
             self._advance(int(mark.metadata.resource_version))
             return
-        obj = event.decode(self._into)
+        obj = event.decode(self._source.into)
         if isinstance(obj, Undecodable):
             self._report_undecodable(obj)
             return
@@ -261,20 +285,16 @@ class Reflector(Generic[T]):
 
     def _report_undecodable(self, bad: Undecodable) -> None:
         _log.error(
-            "object_undecodable", resource=self.resource.plural, name=bad.name, error=bad.error
+            "object_undecodable",
+            resource=self._source.resource.plural,
+            name=bad.name,
+            error=bad.error,
         )
 
     # --- changes ---
 
-    def _wanted(self, obj: T) -> bool:
-        """Whether an object is of the nodes that this reflector is for."""
-        if not self._nodes:
-            return True
-        name = obj.spec.node_name if isinstance(obj, Pod) else obj.metadata.name
-        return name in self._nodes
-
     def _apply(self, type_: str, obj: T) -> None:
-        if not self._wanted(obj):
+        if not self._source.wants(obj):
             return
         key = key_of(obj)
         if type_ == DELETED:

@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from kubeherd.cluster.api.errors import ApiError, from_status
+from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.api.jsontypes import JsonValue
 
 JSON = "application/json"
@@ -20,7 +21,7 @@ MSGPACK = "application/msgpack"
 DEFAULT_TIMEOUT_S = 30.0
 
 
-class TransportError(Exception):
+class TransportError(KubeherdError):
     """No answer: refused, reset, timed out, or cut off in the middle."""
 
 

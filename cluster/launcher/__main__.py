@@ -9,6 +9,7 @@ directory is gone. Exit code 1 and one line of text on stderr when it could not 
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import kubeherd.cluster.runtime.descriptors
@@ -30,9 +31,9 @@ from kubeherd.cluster.runtime.rng import Rng
 STOP_GRACE_PERIOD_S = 40.0
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the supervisor."""
-    options = _parse()
+    options = _parse(argv)
     try:
         exit_code = _supervise(options)
     except LauncherError as error:
@@ -87,7 +88,7 @@ def _lock(rundir: RunDir, inherited: int | None) -> int:
     return inherited
 
 
-def _parse() -> argparse.Namespace:
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m kubeherd.cluster.launcher",
         description="Supervise the processes of one cluster.",
@@ -102,7 +103,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--accept-loss-after", type=int, metavar="REVISION", help="given to the API server once"
     )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

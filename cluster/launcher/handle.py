@@ -1,8 +1,8 @@
 """A cluster in the hands of a program: what the command line does, as calls.
 
-Used by the test fixture and the programs in scripts/. All calls block; async code hands them to
-`asyncio.to_thread`. A context manager: at its end the cluster is stopped, and if the program itself
-is killed the supervisor notices and stops the cluster.
+Used by the test fixture and the commands `demo`, `bench` and `chaos`. All calls block; async code
+hands them to `asyncio.to_thread`. A context manager: at its end the cluster is stopped, and if the
+program itself is killed the supervisor notices and stops the cluster.
 """
 
 import os
@@ -10,24 +10,31 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from kubeherd.cluster.launcher import control, lifecycle, osproc
+from kubeherd.cluster.launcher import control, lifecycle, osproc, warm
 from kubeherd.cluster.launcher.control import Op, Request
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.rundir import RunDir
 from kubeherd.cluster.launcher.settings import Settings
 from kubeherd.cluster.launcher.state import ClusterState, ProcessState
-from kubeherd.cluster.launcher.view import ClusterView
+
+if TYPE_CHECKING:
+    from kubeherd.cluster.launcher.view import ClusterView
 
 UP_TIMEOUT_S = 120.0
 COMMAND_TIMEOUT_S = 90.0
 
 
 class ClusterHandle:
-    """One cluster in one directory. `settings` are used if the directory has no cluster yet."""
+    """One cluster in one directory. `settings` are used if the directory has no cluster yet.
 
-    def __init__(self, directory: Path, settings: Settings) -> None:
+    `detached`: it outlives the program.
+    """
+
+    def __init__(self, directory: Path, settings: Settings, *, detached: bool = False) -> None:
+        self._follow_pid = None if detached else os.getpid()
         self.rundir = RunDir(directory)
         self.settings = settings
 
@@ -49,15 +56,22 @@ class ClusterHandle:
 
     def up(self) -> ClusterState:
         """Start the cluster; returns when all processes serve. LauncherError if they do not."""
-        self.settings = lifecycle.begin(self.rundir, self.settings, follow_pid=os.getpid())
+        self.settings = lifecycle.begin(
+            self.rundir,
+            self.settings,
+            follow_pid=self._follow_pid,
+            warm_parent=warm.of_this_process(),
+        )
         return lifecycle.wait_until_up(self.rundir, UP_TIMEOUT_S, lambda _state: None)
 
     def down(self) -> bool:
         """Stop the cluster; False if it did not run."""
         return lifecycle.shut_down(self.rundir, lambda _state: None)
 
-    def view(self) -> ClusterView:
+    def view(self) -> "ClusterView":
         """A live view of the cluster's objects, with a client."""
+        from kubeherd.cluster.launcher.view import ClusterView  # noqa: PLC0415 - 0.1 s of imports
+
         return ClusterView(self.rundir.kubeconfig)
 
     def node(self, op: Op, *nodes: str, count: int = 0) -> Sequence[str]:

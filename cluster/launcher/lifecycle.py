@@ -1,4 +1,4 @@
-"""Starting and stopping a cluster from outside: for `kubeherd up` and `down`, tests and scripts.
+"""Starting and stopping a cluster from outside: for `kubeherd up` and `down`, tests and programs.
 
 `launch` leaves a detached supervisor behind, `shut_down` ends it and, if it is gone, stops what it
 left. Both are synchronous and may be called from any process of the same user.
@@ -13,7 +13,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
 
 from kubeherd.cluster.launcher import control, osproc, ownership, state
 from kubeherd.cluster.launcher import settings as settings_module
@@ -26,7 +28,8 @@ from kubeherd.cluster.launcher.osproc import MARKER_VARIABLE, ProcessId
 from kubeherd.cluster.launcher.rundir import RunDir, open_log
 from kubeherd.cluster.launcher.settings import Settings, StoreKind
 from kubeherd.cluster.launcher.state import ClusterState
-from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
+from kubeherd.cluster.launcher.warm import WarmParent
+from kubeherd.cluster.runtime.handshake import LOCK_FD, READY_FD_VARIABLE, failure_in
 
 SUPERVISOR_START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 60.0
@@ -34,7 +37,7 @@ STATUS_TIMEOUT_S = 5.0
 PORT_RANGE = range(20000, 32000)
 """Below the ports that Linux gives to outgoing connections: none of those can take ours."""
 
-_READY_FD, _LOCK_FD, _FIRST_SPARE_FD = 3, 4, 10
+_READY_FD, _FIRST_SPARE_FD = 3, 10
 _LOOK_INTERVAL_S = 0.02
 
 Progress = Callable[[ClusterState], None]
@@ -69,6 +72,7 @@ def begin(
     follow_pid: int | None = None,
     accept_loss_after: int | None = None,
     started: Callable[[], None] = lambda: None,
+    warm_parent: WarmParent | None = None,
 ) -> Settings:
     """Start a cluster that does not run; `wait_until_up` is the other half. Returns its settings.
 
@@ -77,6 +81,7 @@ def begin(
     `change` makes of them. All happens under the lock, which the supervisor then has: of several
     callers one starts the cluster, and the others change nothing. `started` is called once the
     cluster is the caller's to stop; whatever is raised before that leaves no process behind.
+    `warm_parent` forks the supervisor; without one it is executed.
     LauncherError if the cluster runs, or the port or the directory cannot be used; then nothing
     changed.
     """
@@ -92,7 +97,11 @@ def begin(
                 f"port {settings.port} of 127.0.0.1 is in use: choose one with --port"
             )
         rundir.save_settings(settings)
-        launch(rundir, lock, follow_pid=follow_pid, accept_loss_after=accept_loss_after)
+        options = _supervisor_options(rundir, follow_pid, accept_loss_after)
+        if warm_parent is not None:
+            warm_parent.launch(rundir, lock, options)
+        else:
+            launch(rundir, lock, options)
         started()
     except BaseException:
         stop_orphans(rundir)
@@ -105,24 +114,25 @@ def begin(
     return settings
 
 
-def launch(
-    rundir: RunDir,
-    lock: int,
-    *,
-    follow_pid: int | None = None,
-    accept_loss_after: int | None = None,
-) -> None:
-    """Start the supervisor of a prepared run directory; returns once its socket answers.
-
-    `lock` is the directory's, which the supervisor shares from then on. `follow_pid`: stop the
-    cluster when that process ends. LauncherError if it did not start.
-    """
-    command = [sys.executable, "-P", "-m", "kubeherd.cluster.launcher", "--dir", str(rundir.root)]
-    command += ["--lock-fd", str(_LOCK_FD)]
+def _supervisor_options(
+    rundir: RunDir, follow_pid: int | None, accept_loss_after: int | None
+) -> list[str]:
+    """The command line of a supervisor; `follow_pid`: it ends with that process."""
+    options = ["--dir", str(rundir.root), "--lock-fd", str(LOCK_FD)]
     if follow_pid is not None:
-        command += ["--follow-pid", str(follow_pid)]
+        options += ["--follow-pid", str(follow_pid)]
     if accept_loss_after is not None:
-        command += ["--accept-loss-after", str(accept_loss_after)]
+        options += ["--accept-loss-after", str(accept_loss_after)]
+    return options
+
+
+def launch(rundir: RunDir, lock: int, options: Sequence[str]) -> None:
+    """Execute the supervisor of a prepared run directory; returns once its socket answers.
+
+    `lock` is the directory's, which the supervisor shares from then on. LauncherError if it did
+    not start.
+    """
+    command = [sys.executable, "-P", "-m", "kubeherd.cluster.launcher", *options]
     read_end, write_end = os.pipe()
     try:
         with _spare(write_end) as ready, _spare(lock) as held, _log_of_supervisor(rundir) as log:
@@ -139,7 +149,7 @@ def launch(
                     (os.POSIX_SPAWN_DUP2, log, 1),
                     (os.POSIX_SPAWN_DUP2, log, 2),
                     (os.POSIX_SPAWN_DUP2, ready, _READY_FD),
-                    (os.POSIX_SPAWN_DUP2, held, _LOCK_FD),
+                    (os.POSIX_SPAWN_DUP2, held, LOCK_FD),
                 ],
                 setsid=True,
             )
@@ -228,6 +238,11 @@ def choose_port(rng: random.Random) -> int:
         if port_is_free(port):
             return port
     raise LauncherError("no free port on 127.0.0.1")
+
+
+def on_another_port(settings: Settings) -> Settings:
+    """The same settings with another free port."""
+    return msgspec.structs.replace(settings, port=choose_port(random.SystemRandom()))
 
 
 def port_is_free(port: int) -> bool:

@@ -15,7 +15,9 @@ from pathlib import Path
 import msgspec
 
 MARKER_VARIABLE = "KUBEHERD_RUN_DIR"
-"""In the environment of every process of a cluster: its directory, so that none can get lost."""
+"""In the environment of an executed process of a cluster: its directory, so that none gets lost."""
+_SUPERVISOR_LOG = "supervisor.log"
+_DELETED = " (deleted)"
 _POLL_S = 0.05
 
 
@@ -55,17 +57,27 @@ def send_signal(process: ProcessId, number: signal.Signals) -> bool:
 
 
 def marked(directory: Path) -> list[ProcessId]:
-    """All processes of this user whose environment names `directory` as their cluster's."""
+    """All processes of this user that carry the mark of the cluster in `directory`.
+
+    The environment of executed ones says so. A forked one shows that of its parent for ever; its
+    mark is that its standard error is a log of the cluster. The supervisor's log marks only the
+    supervisor: the fork server that was forked with it writes there, too, and ends with it.
+    """
     wanted = f"{MARKER_VARIABLE}=".encode() + os.fsencode(directory)
+    logs = directory / "logs"
     found: list[ProcessId] = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if entry.stat().st_uid != os.geteuid():
                 continue  # root may read all, and anybody may set a variable
-            if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                process = identify(int(entry.name))
-                if process is not None:
-                    found.append(process)
+            process = identify(int(entry.name))
+            if process is None:
+                continue
+            log = Path(str((entry / "fd" / "2").readlink()).removesuffix(_DELETED))
+            if (
+                log.parent == logs and (log.name != _SUPERVISOR_LOG or leads_session(process))
+            ) or wanted in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(process)
     return found
 
 

@@ -1,30 +1,64 @@
-"""Client of the agents' fork server (`python -m kubeherd.agents.spawner --control-fd N`).
+"""Client of a cluster's fork server (`python -m kubeherd.agents.spawner`, with the protocol).
 
-One warm parent forks all agents: no interpreter start and no imports per node, and the memory of
-the modules is shared. The protocol is JSON lines over an inherited socket pair: we send
-`{"id", "argv", "log", "env"}`, the spawner answers `{"id", "pid"}` or `{"id", "error"}` and later
-`{"id", "event": "ready"}` and `{"id", "event": "exited", "returncode"}`. If the spawner dies its
-agents live on; their ends are then watched by pid.
+One warm parent forks all processes: no interpreter start and no imports for each, and the memory
+of the modules is shared. A supervisor that was itself forked from a warm parent has got its fork
+server with it; any other executes one. If the fork server dies its children live on; their ends
+are then watched by pid.
 """
 
 import asyncio
+import contextlib
+import fcntl
 import functools
 import json
 import os
+import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.launcher import osproc
 from kubeherd.cluster.launcher.children import Child
 from kubeherd.cluster.launcher.osproc import ProcessId
 from kubeherd.cluster.launcher.plan import ProcessSpec
-from kubeherd.cluster.launcher.rundir import RunDir, open_log
+from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.runtime.handshake import SPAWNER_VARIABLE
 
 _LINE_LIMIT = 1 << 20
+_LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+_CONTROL_FD, _FIRST_SPARE_FD = 3, 10
+"""Ours is under a number that no child wants to have itself, should standard ones be closed."""
 _COMMAND = (sys.executable, "-P", "-m", "kubeherd.agents.spawner", "--control-fd")
+
+
+def execute(
+    log: str | Path, environment: Mapping[str, str], *options: str, new_session: bool = False
+) -> tuple[int, socket.socket]:
+    """Start a fork server by fork and exec: its pid and our end of its control socket; OSError."""
+    ours, theirs = socket.socketpair()
+    spare = fcntl.fcntl(theirs, fcntl.F_DUPFD_CLOEXEC, _FIRST_SPARE_FD)
+    try:
+        pid = os.posix_spawn(
+            sys.executable,
+            [*_COMMAND, str(_CONTROL_FD), *options],
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, log, _LOG_FLAGS, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+                (os.POSIX_SPAWN_DUP2, spare, _CONTROL_FD),
+            ],
+            setsid=new_session,
+        )
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        os.close(spare)
+        theirs.close()
+    return pid, ours
 
 
 class SpawnerGone(OSError):
@@ -34,41 +68,30 @@ class SpawnerGone(OSError):
 class Spawner:
     """A running fork server. `read_events` must run as a task for as long as it is used."""
 
-    def __init__(self, popen: "subprocess.Popen[bytes]", control: socket.socket) -> None:
-        self._popen = popen
+    def __init__(self, pid: int, control: socket.socket) -> None:
+        """`pid` is a child of ours."""
         self._control = control
         self._connected = asyncio.Event()
         self._writer: asyncio.StreamWriter
         self._next_id = 0
         self._starting: dict[int, asyncio.Future[Child]] = {}
         self._children: dict[int, Child] = {}
-        self.process = osproc.identify(popen.pid) or ProcessId(popen.pid)
+        self.process = osproc.identify(pid) or ProcessId(pid)
         self.gone = False
+
+    @classmethod
+    def inherited(cls) -> "Spawner | None":
+        """The fork server that was forked together with this process; None if there is none."""
+        pid, _, descriptor = os.environ.pop(SPAWNER_VARIABLE, "").partition(":")
+        return cls(int(pid), socket.socket(fileno=int(descriptor))) if pid else None
 
     @classmethod
     def launch(cls, rundir: RunDir, environment: Mapping[str, str]) -> "Spawner":
         """Start the fork server; OSError if that fails."""
-        ours, theirs = socket.socketpair()
-        log = open_log(rundir.log("spawner"))
-        try:
-            popen = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-                [*_COMMAND, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(theirs.fileno(),),
-                env=dict(environment),
-            )
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-            os.close(log)
-        return cls(popen, ours)
+        return cls(*execute(rundir.log("spawner"), environment))
 
     async def start(self, spec: ProcessSpec, environment: Mapping[str, str]) -> Child:
-        """Fork one agent; SpawnerGone or OSError if that does not work."""
+        """Fork one process; SpawnerGone or OSError if that does not work."""
         if self.gone:
             raise SpawnerGone("the spawner has ended")
         self._next_id += 1
@@ -77,6 +100,7 @@ class Spawner:
         self._starting[number] = started
         request = {
             "id": number,
+            "module": spec.module,
             "argv": list(spec.args),
             "log": str(spec.log),
             "env": dict(environment),
@@ -102,8 +126,7 @@ class Spawner:
         It has nothing to put in order, and a frozen one obeys only SIGKILL.
         """
         self.gone = True
-        if self._popen.poll() is None:
-            self._popen.kill()
+        osproc.send_signal(self.process, signal.SIGKILL)
 
     async def _send(self, request: JsonObject) -> None:
         await self._connected.wait()
@@ -118,6 +141,8 @@ class Spawner:
         event = message.get("event")
         if event == "ready":
             self._children[number].ready.set()
+        elif event == "failed":
+            self._children[number].failure = str(message.get("error", ""))
         elif event == "exited":
             self._children.pop(number).end(message.get("returncode"))
         elif (started := self._starting.pop(number, None)) is not None:
@@ -140,4 +165,5 @@ class Spawner:
             osproc.watch_exit(child.process, functools.partial(child.end, None))
         self._children.clear()
         self.give_up()
-        self._popen.wait(timeout=10)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.process.pid, 0)

@@ -1,7 +1,7 @@
-"""How the supervisor starts processes: agents by their fork server, everything else by exec.
+"""How the supervisor starts processes: by its fork server.
 
 Losing the fork server costs speed, not function: it is launched again a few times, and then
-agents are started by exec as well.
+processes are started by exec.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import os
 
 from kubeherd.cluster.launcher.children import Child, start_subprocess
 from kubeherd.cluster.launcher.osproc import MARKER_VARIABLE, ProcessId
-from kubeherd.cluster.launcher.plan import ProcessSpec, Role
+from kubeherd.cluster.launcher.plan import ProcessSpec
 from kubeherd.cluster.launcher.rundir import RunDir
 from kubeherd.cluster.launcher.spawner import Spawner, SpawnerGone
 from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE
@@ -23,7 +23,7 @@ the system when it is imported (20 ms, 2 MB)."""
 
 
 class ProcessStarter:
-    """Starts the processes of one cluster; owns the fork server."""
+    """Starts the processes of one cluster; owns the fork server. `warm_up` comes first."""
 
     def __init__(self, rundir: RunDir) -> None:
         self._rundir = rundir
@@ -34,7 +34,7 @@ class ProcessStarter:
         }
         self._environment.pop(READY_FD_VARIABLE, None)
         self._launches_left = SPAWNER_LAUNCHES
-        self._spawner: Spawner | None = None
+        self._spawner = Spawner.inherited()
         self._tasks: asyncio.TaskGroup
 
     @property
@@ -42,15 +42,16 @@ class ProcessStarter:
         """The fork server, if it runs."""
         return self._spawner.process if self._spawner and not self._spawner.gone else None
 
-    def warm_up(self, tasks: asyncio.TaskGroup, *, agents: bool) -> None:
-        """Give it its tasks; if there are `agents` to come, start the fork server ahead of them."""
+    def warm_up(self, tasks: asyncio.TaskGroup) -> None:
+        """Give it its tasks, and start the fork server ahead of the processes."""
         self._tasks = tasks
-        if agents:
-            self._usable_spawner()
+        if self._spawner is not None:
+            self._listen(self._spawner)
+        self._usable_spawner()
 
     async def __call__(self, spec: ProcessSpec) -> Child:
         """Start a process; OSError if that does not work."""
-        while spec.role is Role.AGENT and (spawner := self._usable_spawner()) is not None:
+        while (spawner := self._usable_spawner()) is not None:
             try:
                 async with asyncio.timeout(SPAWN_TIMEOUT_S):
                     return await spawner.start(spec, {})
@@ -70,5 +71,8 @@ class ProcessStarter:
             return None
         self._launches_left -= 1
         self._spawner = Spawner.launch(self._rundir, self._environment)
-        self._tasks.create_task(self._spawner.read_events(), name="spawner events")
+        self._listen(self._spawner)
         return self._spawner
+
+    def _listen(self, spawner: Spawner) -> None:
+        self._tasks.create_task(spawner.read_events(), name="spawner events")

@@ -1,7 +1,7 @@
 """The supervisor: owns all processes of one cluster and answers the control socket.
 
-Start: the API server, and while it loads the agents' fork server and the nodes' certificates; when
-it serves, the controller manager and the agents. Stop: agents, controller manager, API server.
+Start: the fork server of the processes, the API server, and while it loads the nodes' certificates;
+when it serves, the controller manager and the agents. Stop: agents, controller manager, API server.
 Invariants: a supervisor that leaves, for whatever reason but its own SIGKILL, leaves no process
 behind; one whose directory is gone leaves, and writes nothing into what is there instead.
 """
@@ -117,10 +117,10 @@ class Supervisor:
 
     async def _start_processes(self, tasks: asyncio.TaskGroup) -> None:
         settings, rundir = self._settings, self._rundir
+        self._starter.warm_up(tasks)
         pki = await asyncio.to_thread(ClusterPki.ensure, rundir, settings.server)
         self._nodes = NodeCommands(rundir, settings, pki, self._herd)
         self._herd.start([plan.apiserver(settings, rundir, self._accept_loss_after)])
-        self._starter.warm_up(tasks, agents=bool(settings.nodes))
         await self._nodes.prepare()
         await self._until_ready(lambda: self._herd.ready([plan.Role.APISERVER]))
         self._herd.start([plan.apiserver(settings, rundir)])  # a restart accepts no further loss

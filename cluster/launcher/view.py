@@ -16,7 +16,7 @@ from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS
 from kubeherd.cluster.api.objects import DaemonSet, Node, Pod
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import from_kubeconfig
-from kubeherd.cluster.client.reflector import Reflector
+from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 
@@ -30,9 +30,11 @@ class ClusterView:
         self._transport = from_kubeconfig(kubeconfig)
         clock, rng = LoopClock(), Rng()
         self.client = ApiClient(self._transport, clock)
-        self._nodes = Reflector(self.client, NODES, Node, clock=clock, rng=rng)
-        self._pods = Reflector(self.client, PODS, Pod, clock=clock, rng=rng)
-        self._daemonsets = Reflector(self.client, DAEMONSETS, DaemonSet, clock=clock, rng=rng)
+        self._nodes = Reflector(self.client, ListWatch(NODES, Node), clock=clock, rng=rng)
+        self._pods = Reflector(self.client, ListWatch(PODS, Pod), clock=clock, rng=rng)
+        self._daemonsets = Reflector(
+            self.client, ListWatch(DAEMONSETS, DaemonSet), clock=clock, rng=rng
+        )
         self.changes = 0
         self._change = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

@@ -11,7 +11,7 @@ with virtual time (tests/simulation) moves every clock in the process with it.
 import asyncio
 import time
 from collections.abc import Awaitable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from kubeherd.cluster.api.timestamps import parse_time
@@ -61,28 +61,4 @@ class LoopClock:
 
     async def wait_for(self, awaitable: Awaitable[T], timeout_s: float) -> T:
         async with asyncio.timeout(max(0.0, timeout_s) / self.speed):
-            return await awaitable
-
-
-class VirtualClock:
-    """A clock on an event loop with virtual time: wall time is `epoch` plus the loop's time."""
-
-    def __init__(self, epoch: datetime) -> None:
-        self.epoch = epoch
-
-    def now(self) -> datetime:
-        return self.epoch + timedelta(seconds=asyncio.get_running_loop().time())
-
-    def monotonic_s(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    def age_s(self, timestamp: str | datetime) -> float:
-        moment = parse_time(timestamp) if isinstance(timestamp, str) else timestamp
-        return (self.now() - moment).total_seconds()
-
-    async def sleep(self, duration_s: float) -> None:
-        await asyncio.sleep(max(0.0, duration_s))
-
-    async def wait_for(self, awaitable: Awaitable[T], timeout_s: float) -> T:
-        async with asyncio.timeout(max(0.0, timeout_s)):
             return await awaitable

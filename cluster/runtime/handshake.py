@@ -9,6 +9,11 @@ import json
 
 READY_FD_VARIABLE = "KUBEHERD_READY_FD"
 """In a process's environment: the descriptor to write one JSON line to when it serves."""
+SPAWNER_VARIABLE = "KUBEHERD_SPAWNER"
+"""In a supervisor's environment: `PID:FD` of the fork server that was forked together with it."""
+
+LOCK_FD = 4
+"""The descriptor under which a supervisor gets the lock of its directory from whoever starts it."""
 
 
 def failure_in(line: bytes) -> str:

@@ -7,7 +7,7 @@ the next sync waits for it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from kubeherd.cluster.api.errors import (
@@ -34,10 +34,12 @@ from kubeherd.controller.daemonset.model import (
     Reason,
     RevisionPatch,
 )
+from kubeherd.controller.daemonset.owner import owner
 from kubeherd.controller.daemonset.template import Template
 from kubeherd.controller.worker import ReconcileError
 from kubeherd.controller.workload.claim import adopt_patch, release_patch
 from kubeherd.controller.workload.podnames import PodNames
+from kubeherd.controller.workload.slowstart import batches
 from kubeherd.controller.workload.written import Written
 
 CONCURRENCY = 64
@@ -59,15 +61,6 @@ class Caches:
         self.daemonsets = daemonsets
         self.revisions = revisions
         self.pods = pods
-
-
-def batches(total: int) -> Iterator[int]:
-    """Sizes of slow-start batches: 1, 2, 4, ..., the last one cut off."""
-    size = 1
-    while total > 0:
-        yield min(size, total)
-        total -= size
-        size *= 2
 
 
 class Execution:
@@ -134,13 +127,13 @@ class Execution:
             what = f"{resource.kind} {metadata.namespace}/{metadata.name} ({metadata.uid})"
             raise ReconcileError(f"can't adopt {what}: {refusal}")
         for target in adopt:
-            patch = adopt_patch(self._daemonset, target.metadata.uid)
+            patch = adopt_patch(owner(self._daemonset), target.metadata.uid)
             try:
                 await self._patch(resource, target.metadata.name, patch, PatchKind.STRATEGIC)
             except NotFound:
                 continue
         for target in release:
-            patch = release_patch(self._daemonset, target.metadata.uid)
+            patch = release_patch(owner(self._daemonset), target.metadata.uid)
             try:
                 await self._patch(resource, target.metadata.name, patch, PatchKind.STRATEGIC)
             except (NotFound, Invalid):

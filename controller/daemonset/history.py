@@ -11,6 +11,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS
 from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Pod
 from kubeherd.controller.daemonset.model import HASH_LABEL, Relabel, RevisionPatch
+from kubeherd.controller.daemonset.owner import owner
 from kubeherd.controller.workload.claim import owner_reference
 from kubeherd.controller.workload.gohash import template_hash
 
@@ -88,7 +89,7 @@ def new_revision(daemonset: DaemonSet, data: JsonObject, number: int) -> JsonObj
         "name": f"{daemonset.metadata.name}-{hash_}",
         "namespace": daemonset.metadata.namespace,
         "labels": {**(content["metadata"].get("labels") or {}), HASH_LABEL: hash_},
-        "ownerReferences": [owner_reference(daemonset)],
+        "ownerReferences": [owner_reference(owner(daemonset))],
     }
     if daemonset.metadata.annotations:
         metadata["annotations"] = dict(daemonset.metadata.annotations)

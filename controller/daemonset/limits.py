@@ -4,27 +4,10 @@ Invariant: percentages are rounded up, for both; a RollingUpdate over at least o
 go on (0 and 0 mean one pod unavailable).
 """
 
+from kubeherd.cluster.api.intstr import InvalidNumber, scaled
 from kubeherd.cluster.api.objects import DaemonSet
 
 ROLLING_UPDATE = "RollingUpdate"
-
-
-class InvalidNumber(ValueError):
-    """Neither an integer nor a percentage."""
-
-
-def scaled(value: int | str | None, total: int) -> int:
-    """An integer as it is, ``"N%"`` of `total` rounded up, None as 0; InvalidNumber otherwise."""
-    if value is None:
-        return 0
-    if isinstance(value, int):
-        return value
-    number = value.removesuffix("%")
-    if number == value or not (number.isascii() and number.isdigit()):
-        raise InvalidNumber(
-            f'invalid value for IntOrString: invalid type: string is not a percentage "{value}"'
-        )
-    return -(-int(number) * total // 100)
 
 
 def surge_and_unavailable(daemonset: DaemonSet, desired: int) -> tuple[int, int]:

@@ -10,9 +10,10 @@ gives the same plan.
 from dataclasses import dataclass, field, replace
 
 from kubeherd.cluster.api.helpers.scheduling import target_node_name
+from kubeherd.cluster.api.intstr import InvalidNumber
 from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Pod
 from kubeherd.controller.daemonset import history, limits, rollout, status, strategy
-from kubeherd.controller.daemonset.limits import ROLLING_UPDATE, InvalidNumber
+from kubeherd.controller.daemonset.limits import ROLLING_UPDATE
 from kubeherd.controller.daemonset.manage import manage
 from kubeherd.controller.daemonset.model import (
     BURST_REPLICAS,
@@ -24,6 +25,7 @@ from kubeherd.controller.daemonset.model import (
     Reason,
     StatusNumbers,
 )
+from kubeherd.controller.daemonset.owner import owner
 from kubeherd.controller.daemonset.placement import Placement
 from kubeherd.controller.daemonset.strategy import Step, StrategyError
 from kubeherd.controller.daemonset.template import Template
@@ -52,8 +54,8 @@ def plan(observed: Observed, now: Now, template: Template | None = None) -> Plan
     if daemonset.metadata.deletion_timestamp is not None:
         return Plan(hold=observed.hold)
     template = template or Template(daemonset)
-    revisions = claim(daemonset, template.selector, observed.revisions)
-    pods = claim(daemonset, template.selector, observed.pods)
+    revisions = claim(owner(daemonset), template.selector, observed.revisions)
+    pods = claim(owner(daemonset), template.selector, observed.pods)
     past = history.build(daemonset, template.data, revisions.claimed, pods.claimed)
     placement = Placement(template.rule, observed.nodes, pods.claimed)
     numbers = status.count(daemonset, placement, past.hash, now)
@@ -73,7 +75,7 @@ def selects_all(daemonset: DaemonSet) -> bool:
 
 def count_status(observed: Observed, hash_: str, now: Now, template: Template) -> StatusNumbers:
     """The status numbers alone, for after the writes of a plan."""
-    pods = claim(observed.daemonset, template.selector, observed.pods)
+    pods = claim(owner(observed.daemonset), template.selector, observed.pods)
     placement = Placement(template.rule, observed.nodes, pods.claimed)
     return status.count(observed.daemonset, placement, hash_, now)
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from kubeherd.cluster.api import labels
 from kubeherd.cluster.api.errors import BadRequest
 from kubeherd.cluster.api.helpers.podutil import AgeOf, ready_condition
+from kubeherd.cluster.api.intstr import InvalidNumber, scaled
 from kubeherd.cluster.api.objects import DaemonSet, Node
-from kubeherd.controller.daemonset.limits import InvalidNumber, scaled
 from kubeherd.controller.daemonset.model import Event, EventType, Reason
 from kubeherd.controller.daemonset.placement import Placement
 from kubeherd.controller.daemonset.strategy import OPEN, Found, Gate, NodeState

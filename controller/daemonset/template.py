@@ -11,6 +11,7 @@ from kubeherd.cluster.api.kinds import PODS
 from kubeherd.cluster.api.objects import DaemonSet
 from kubeherd.controller.daemonset.model import GENERATION_ANNOTATION, GENERATION_LABEL, HASH_LABEL
 from kubeherd.controller.daemonset.nodes import NodeRule, with_default_tolerations
+from kubeherd.controller.daemonset.owner import owner
 from kubeherd.controller.workload.claim import owner_reference
 
 _MAX_NAME_LENGTH = 253
@@ -63,7 +64,7 @@ def pod_tree(daemonset: DaemonSet, hash_: str, generation: int | None) -> JsonOb
             "generateName": f"{name}-" if len(name) < _MAX_NAME_LENGTH else name,
             "namespace": daemonset.metadata.namespace,
             "labels": pod_labels(metadata.get("labels") or {}, hash_, generation),
-            "ownerReferences": [owner_reference(daemonset)],
+            "ownerReferences": [owner_reference(owner(daemonset))],
         },
         "spec": spec,
     }

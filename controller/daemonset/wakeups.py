@@ -12,8 +12,8 @@ from kubeherd.cluster.api.helpers.podutil import is_ready
 from kubeherd.cluster.api.labels import Selector
 from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Node, OwnerReference, Pod
 from kubeherd.controller.daemonset.nodes import Decision
+from kubeherd.controller.daemonset.owner import is_daemonset_reference
 from kubeherd.controller.daemonset.plan import selects_all
-from kubeherd.controller.workload.claim import is_daemonset_reference
 
 T = TypeVar("T", Pod, ControllerRevision)
 Key = tuple[str, str]

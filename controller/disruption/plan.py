@@ -8,8 +8,8 @@ Invariant: an eviction that was granted counts against the budget until its pod 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
 
+from kubeherd.cluster.api import intstr
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import Pod
 from kubeherd.controller.disruption.objects import PodDisruptionBudget, PodDisruptionBudgetSpec
@@ -57,20 +57,18 @@ def count(budget: PodDisruptionBudget, pods: Sequence[Pod], age_s: AgeOf) -> Cou
 
 def _desired_healthy(spec: PodDisruptionBudgetSpec, expected: int) -> int:
     if spec.max_unavailable is not None:
-        return max(0, expected - scaled(spec.max_unavailable, expected))
+        return max(0, expected - _scaled(spec.max_unavailable, expected))
     if spec.min_available is not None:
-        return scaled(spec.min_available, expected)
+        return _scaled(spec.min_available, expected)
     return 0
 
 
-def scaled(value: int | str, total: int) -> int:
+def _scaled(value: int | str, total: int) -> int:
     """A number, or a percentage of ``total`` rounded up; 0 for what is neither."""
-    if isinstance(value, int):
-        return value
-    number = value.removesuffix("%")
-    if number == value or not number.isdigit():
+    try:
+        return intstr.scaled(value, total)
+    except intstr.InvalidNumber:
         return 0
-    return ceil(int(number) * total / 100)
 
 
 def status(budget: PodDisruptionBudget, counts: Counts, now: str) -> JsonObject | None:

@@ -1,4 +1,4 @@
-"""Which pods and revisions belong to a DaemonSet, and which change hands (spec section 7).
+"""Which objects belong to a workload, and which change hands (spec daemonset-controller 7).
 
 Invariants: an object controlled by somebody else is never touched; nothing is adopted by, or for,
 an object that is being deleted; only objects of the same namespace are adopted.
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.kinds import DAEMONSETS
+from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.labels import Selector
-from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, OwnerReference, Pod
+from kubeherd.cluster.api.objects import ControllerRevision, ObjectMeta, Pod
 
 T = TypeVar("T", Pod, ControllerRevision)
 
@@ -25,10 +25,18 @@ class Claim(Generic[T]):
     release: list[T]
 
 
-def claim(daemonset: DaemonSet, selector: Selector, candidates: Iterable[T]) -> Claim[T]:
+@dataclass(frozen=True)
+class Owner:
+    """The workload that claims: its kind and its metadata."""
+
+    resource: Resource
+    metadata: ObjectMeta
+
+
+def claim(owner: Owner, selector: Selector, candidates: Iterable[T]) -> Claim[T]:
     """Sort candidates by the table of section 7."""
-    uid, namespace = daemonset.metadata.uid, daemonset.metadata.namespace
-    deleting = daemonset.metadata.deletion_timestamp is not None
+    uid, namespace = owner.metadata.uid, owner.metadata.namespace
+    deleting = owner.metadata.deletion_timestamp is not None
     result: Claim[T] = Claim([], [], [])
     for candidate in candidates:
         metadata = candidate.metadata
@@ -52,29 +60,24 @@ def claim(daemonset: DaemonSet, selector: Selector, candidates: Iterable[T]) -> 
     return result
 
 
-def owner_reference(daemonset: DaemonSet) -> JsonObject:
-    """The controller reference that pods and revisions of this DaemonSet carry."""
+def owner_reference(owner: Owner) -> JsonObject:
+    """The controller reference that pods and revisions of this workload carry."""
     return {
-        "apiVersion": DAEMONSETS.api_version,
-        "kind": DAEMONSETS.kind,
-        "name": daemonset.metadata.name,
-        "uid": daemonset.metadata.uid,
+        "apiVersion": owner.resource.api_version,
+        "kind": owner.resource.kind,
+        "name": owner.metadata.name,
+        "uid": owner.metadata.uid,
         "controller": True,
         "blockOwnerDeletion": True,
     }
 
 
-def adopt_patch(daemonset: DaemonSet, target_uid: str) -> JsonObject:
+def adopt_patch(owner: Owner, target_uid: str) -> JsonObject:
     """Strategic merge patch; the uid makes the server refuse it if the target was re-created."""
-    return {"metadata": {"uid": target_uid, "ownerReferences": [owner_reference(daemonset)]}}
+    return {"metadata": {"uid": target_uid, "ownerReferences": [owner_reference(owner)]}}
 
 
-def release_patch(daemonset: DaemonSet, target_uid: str) -> JsonObject:
-    """Strategic merge patch that takes this DaemonSet out of the owners."""
-    gone = {"$patch": "delete", "uid": daemonset.metadata.uid}
+def release_patch(owner: Owner, target_uid: str) -> JsonObject:
+    """Strategic merge patch that takes this workload out of the owners."""
+    gone = {"$patch": "delete", "uid": owner.metadata.uid}
     return {"metadata": {"uid": target_uid, "ownerReferences": [gone]}}
-
-
-def is_daemonset_reference(reference: OwnerReference | None) -> bool:
-    """Whether a controller reference names a DaemonSet; its group is not compared (section 2)."""
-    return reference is not None and reference.kind == DAEMONSETS.kind

@@ -1,12 +1,11 @@
-"""The `herd` fixture: a running multi-process cluster for one async test.
+"""The `herd` fixture: the test's own cluster of the pytest plugin, with typed views for our tests.
 
     async def test_something(herd):
         await herd.apply(daemonset("web"))
         await herd.until(lambda: len(herd.pods("web")) == 3, "a pod on every node")
 
-Each test has a cluster of its own (own directory, free port, seed 1), gone afterwards whatever
-happens; `@pytest.mark.herd(nodes=2, speed=5)` changes its settings. Waits end at the first change
-that fulfils them. On a failure the logs of the processes are shown.
+Waits end at the first change that fulfils them. `@pytest.mark.kubeherd(nodes=2, speed=5)` changes
+the cluster; what is usual stands in pyproject.toml.
 """
 
 import asyncio
@@ -16,20 +15,18 @@ from pathlib import Path
 import pytest
 from e2e_framework import SPEED as E2E_SPEED
 from e2e_framework import Framework
-from kubernetes_asyncio import client, config
 
+import kubeherd
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import DAEMONSETS
 from kubeherd.cluster.api.objects import DaemonSet, Pod
 from kubeherd.cluster.client.client import ApiClient, PatchKind
-from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.control import Op
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.rundir import RunDir
 from kubeherd.cluster.launcher.view import ClusterView
-
-DEFAULTS = {"nodes": 3, "speed": 20.0, "seed": 1}
-LOG_TAIL_LINES = 15
+from kubeherd.pytest_plugin.clusters import Clusters
 
 
 class Herd:
@@ -120,45 +117,25 @@ def daemonset() -> Callable[..., JsonObject]:
 
 
 @pytest.fixture
-async def herd(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Herd]:
-    marker = request.node.get_closest_marker("herd")
-    options = {**DEFAULTS, **(marker.kwargs if marker else {})}
-    handle = ClusterHandle(tmp_path / "herd", lifecycle.new_settings(**options))
-    try:
-        await asyncio.to_thread(handle.up)
-        async with handle.view() as view:
-            names = set(handle.settings.node_names)
-            await view.until(lambda: view.ready_nodes() >= names, "all nodes Ready")
-            yield Herd(handle, view)
-    finally:
-        await asyncio.to_thread(handle.down)
-        _show_logs(handle)
+async def herd(kubeherd_cluster: kubeherd.Cluster) -> AsyncIterator[Herd]:
+    directory = kubeherd_cluster.directory
+    handle = ClusterHandle(directory, RunDir(directory).load_settings())
+    async with handle.view() as view:
+        yield Herd(handle, view)
 
 
 @pytest.fixture(scope="module")
-def e2e_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterHandle]:
+def e2e_cluster(kubeherd_factory: Clusters) -> Iterator[kubeherd.Cluster]:
     """One cluster for all specs of a module, as in a run of upstream's suite."""
-    settings = lifecycle.new_settings(nodes=3, speed=E2E_SPEED, seed=1)
-    with ClusterHandle(tmp_path_factory.mktemp("e2e") / "herd", settings) as handle:
-        yield handle
+    with kubeherd_factory(nodes=3, speed=E2E_SPEED) as cluster:
+        yield cluster
 
 
 @pytest.fixture
-async def f(e2e_cluster: ClusterHandle) -> AsyncIterator[Framework]:
+async def f(e2e_cluster: kubeherd.Cluster) -> AsyncIterator[Framework]:
     """A namespace on the module's cluster and clients for it; see `e2e_framework`."""
-    configuration = client.Configuration()
-    await config.load_kube_config(
-        str(e2e_cluster.rundir.kubeconfig), client_configuration=configuration
-    )
-    async with client.ApiClient(configuration) as api:
+    async with await kubeherd.clients.kubernetes_asyncio(e2e_cluster.kubeconfig) as api:
         framework = Framework(api)
         await framework.before_each("daemonsets")
         yield framework
         await framework.after_each()
-
-
-def _show_logs(handle: ClusterHandle) -> None:
-    """Print the ends of the logs: pytest shows them with a failed test."""
-    for path in sorted(handle.rundir.logs.glob("*.log")):
-        print(f"--- {path.name}")
-        print(*path.read_text().splitlines()[-LOG_TAIL_LINES:], sep="\n")

@@ -56,6 +56,9 @@ def test_a_child_that_cannot_start_is_reported_with_its_code(
     control.send(json.dumps({"id": "a", "argv": argv, "log": str(log), "env": {"X": "1"}}))
     started = control.receive()
     assert (started["id"], started["pid"] > 0) == ("a", True)
+    failed = control.receive()
+    assert (failed["id"], failed["event"]) == ("a", "failed")
+    assert "cannot read kubeconfig" in failed["error"]
     assert control.receive() == {
         "id": "a",
         "event": "exited",
@@ -74,3 +77,10 @@ def test_wrong_usage_and_broken_requests(control: Control, tmp_path: Path) -> No
     control.send(json.dumps({"id": 2, "argv": ["--bogus"], "log": str(tmp_path / "n.log")}))
     assert "pid" in control.receive()
     assert control.receive()["returncode"] == 2
+
+
+def test_only_modules_of_a_cluster_are_started(control: Control, tmp_path: Path) -> None:
+    control.send(
+        json.dumps({"id": 3, "module": "this", "argv": [], "log": str(tmp_path / "n.log")})
+    )
+    assert control.receive() == {"id": 3, "error": "this is no part of a cluster"}

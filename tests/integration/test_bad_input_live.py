@@ -109,7 +109,7 @@ async def stored(herd) -> list[str]:
     return sorted(o.metadata.name for o in listed.items if o.metadata.name != "kube-root-ca.crt")
 
 
-@pytest.mark.herd(nodes=0)
+@pytest.mark.kubeherd(nodes=0)
 async def test_bad_requests(herd, subtests):
     for case in BAD_CREATES:
         body, content_type, code = case.values
@@ -160,7 +160,7 @@ async def test_bad_requests(herd, subtests):
     assert await stored(herd) == ["a"]
 
 
-@pytest.mark.herd(nodes=0)
+@pytest.mark.kubeherd(nodes=0)
 async def test_nobody_gets_in_without_a_certificate(herd):
     server = herd.handle.settings.server
     async with aiohttp.ClientSession() as session:

@@ -44,7 +44,7 @@ def forgotten_clients() -> Iterator[None]:
 class TestKubernetes:
     """The official client: generated, synchronous."""
 
-    @pytest.mark.herd(nodes=2)
+    @pytest.mark.kubeherd(nodes=2)
     async def test_daemonset_from_creation_to_deletion(self, herd, daemonset):
         await asyncio.to_thread(self.daemonset_story, herd, daemonset("web"))
 
@@ -72,7 +72,7 @@ class TestKubernetes:
             assert gone(lambda: apps.read_namespaced_daemon_set("web", "default"))
             assert core.list_namespaced_pod("default").items == []
 
-    @pytest.mark.herd(nodes=0)
+    @pytest.mark.kubeherd(nodes=0)
     async def test_other_ways_in(self, herd, tmp_path: Path):
         await asyncio.to_thread(self.other_ways, herd, tmp_path)
 
@@ -123,7 +123,7 @@ class TestKubernetes:
                 core.connect_get_namespaced_pod_exec("nobody", "default", command=["ls"])
             assert refused.value.status in (400, 404)
 
-    @pytest.mark.herd(nodes=0)
+    @pytest.mark.kubeherd(nodes=0)
     async def test_leader_election_by_lease(self, herd):
         await asyncio.to_thread(self.elect, herd)
 
@@ -165,7 +165,7 @@ def candidate(name: str) -> LeaderElection:
 
 
 class TestKubernetesAsyncio:
-    @pytest.mark.herd(nodes=2)
+    @pytest.mark.kubeherd(nodes=2)
     async def test_watch_of_a_rollout(self, herd, daemonset):
         configuration = kubernetes_asyncio.client.Configuration()
         await kubernetes_asyncio.config.load_kube_config(
@@ -189,7 +189,7 @@ class TestKubernetesAsyncio:
 
 
 class TestKr8s:
-    @pytest.mark.herd(nodes=2)
+    @pytest.mark.kubeherd(nodes=2)
     async def test_objects(self, herd, daemonset):
         api = await kr8s.asyncio.api(kubeconfig=str(herd.kubeconfig))
         assert (await api.version())["minor"] == "36"
@@ -217,7 +217,7 @@ class TestKr8s:
 
 
 class TestLightkube:
-    @pytest.mark.herd(nodes=2)
+    @pytest.mark.kubeherd(nodes=2)
     async def test_objects(self, herd, daemonset):
         config = lightkube.KubeConfig.from_file(herd.kubeconfig)
         client = lightkube.AsyncClient(config, namespace="default", field_manager="tester")

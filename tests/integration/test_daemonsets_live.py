@@ -98,7 +98,7 @@ async def test_deleted_daemonset_takes_its_pods_and_revisions_away(herd, daemons
         await herd.client.get(DAEMONSETS, DaemonSet, "web", "default")
 
 
-@pytest.mark.herd(nodes=4, nodes_per_agent=2)
+@pytest.mark.kubeherd(nodes=4, nodes_per_agent=2)
 async def test_several_nodes_in_one_process(herd, daemonset):
     await herd.apply(daemonset("web"))
     await herd.until_running("web", "node-0", "node-1", "node-2", "node-3")

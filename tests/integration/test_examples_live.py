@@ -21,7 +21,7 @@ def test_program(program: Path):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.herd(nodes=2)
+@pytest.mark.kubeherd(nodes=2)
 @pytest.mark.parametrize(
     "manifest",
     [pytest.param(path.read_text(), id=path.name) for path in sorted(EXAMPLES.glob("*.yaml"))],

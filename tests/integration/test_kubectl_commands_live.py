@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kubeherd.cluster.launcher import lifecycle
-from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.pytest_plugin.clusters import Clusters
 
 BESIDE_PYTHON = Path(sys.executable).parent
 KUBECTL = shutil.which("kubectl", path=f"{os.environ.get('PATH', '')}:{BESIDE_PYTHON}")
@@ -64,11 +63,10 @@ class Kubectl:
 
 
 @pytest.fixture(scope="module")
-def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+def kubectl(kubeherd_factory: Clusters) -> Iterator[Kubectl]:
     """kubectl on a cluster with one node and the running pod `p`."""
-    directory = tmp_path_factory.mktemp("kubectl") / "herd"
-    with ClusterHandle(directory, lifecycle.new_settings(nodes=1, speed=20.0, seed=1)) as handle:
-        run = Kubectl(handle.rundir.kubeconfig)
+    with kubeherd_factory(nodes=1) as cluster:
+        run = Kubectl(cluster.kubeconfig)
         for command in ("run p --image=nginx", "wait --for=condition=Ready pod/p --timeout=15s"):
             code, printed = run(command)
             assert code == 0, printed

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from kubeherd.cluster.cli.main import main
 
 BESIDE_PYTHON = Path(sys.executable).parent
 KUBECTL = shutil.which("kubectl", path=f"{os.environ.get('PATH', '')}:{BESIDE_PYTHON}")
@@ -70,3 +73,14 @@ async def test_rollout_and_rollback(herd):
     assert images.split() == ["k8s.gcr.io/fluentd-elasticsearch:1.20"] * 3
     deleted = await kubectl(herd, "delete", DAEMONSET)
     assert deleted.startswith('daemonset.apps "fluentd-elasticsearch" deleted')
+
+
+@pytest.mark.herd(nodes=1)
+async def test_kubectl_and_the_command_agree_on_the_version(herd):
+    served = json.loads(await kubectl(herd, "version", "-o", "json"))["serverVersion"]["gitVersion"]
+    kubelet = await kubectl(
+        herd, "get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.kubeletVersion}"
+    )
+    said = CliRunner().invoke(main, ["--version"]).output
+    assert said.rstrip().endswith(f"serves Kubernetes {served}")
+    assert kubelet == served

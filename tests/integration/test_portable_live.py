@@ -32,7 +32,7 @@ def running(log: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     assert process.returncode == 0, text
 
 
-@pytest.mark.herd(nodes=1, speed=float(SPEED))
+@pytest.mark.kubeherd(nodes=1, speed=float(SPEED))
 async def test_portable_processes_roll_a_daemonset_out(herd, daemonset, tmp_path):
     kubeconfig = str(herd.kubeconfig)
     manager = ("kubeherd.controller", "--kubeconfig", kubeconfig, "--portable")

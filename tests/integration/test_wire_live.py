@@ -58,8 +58,8 @@ def server(directory: Path, open_files: int) -> Iterator[Server]:
     (directory / "pki" / "apiserver.crt").write_bytes(serving.certificate)
     (directory / "pki" / "apiserver.key").write_bytes(serving.key)
     reader, writer = os.pipe()
-    command = [sys.executable, "-m", "kubeherd.cluster.apiserver", "--dir", directory, "--port", "0",
-               "--store", "memory"]  # fmt: skip
+    command = [sys.executable, "-m", "kubeherd.cluster.apiserver", "--dir", directory,
+               "--port", "0", "--store", "memory"]  # fmt: skip
     with (directory / "log").open("w") as log:
         process = subprocess.Popen(
             command, stderr=log, pass_fds=[writer],

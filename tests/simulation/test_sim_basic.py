@@ -1,6 +1,6 @@
-from simcluster import daemonset_tree, simulated, virtual
-
 from kubeherd.cluster.api.kinds import DAEMONSETS
+from kubeherd.simulation.cluster import daemonset_tree, simulated
+from kubeherd.simulation.virtualtime import virtual
 
 
 @virtual

@@ -3,13 +3,13 @@
 import os
 
 import pytest
-import virtualtime
-from simcluster import SimulatedCluster, daemonset_tree, rolled_out, simulated
 
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.kinds import DAEMONSETS, PODS
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.simulation import virtualtime
+from kubeherd.simulation.cluster import SimulatedCluster, daemonset_tree, rolled_out, simulated
 
 NODES = 5
 STEPS = 25

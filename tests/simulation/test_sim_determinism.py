@@ -3,10 +3,9 @@
 import subprocess
 import sys
 
-import virtualtime
-from simcluster import daemonset_tree, pod_tree, simulated
-
 from kubeherd.cluster.api.kinds import DAEMONSETS, PODS
+from kubeherd.simulation import virtualtime
+from kubeherd.simulation.cluster import daemonset_tree, pod_tree, simulated
 
 
 async def scenario(seed: int) -> str:
@@ -42,8 +41,8 @@ def test_the_same_seed_gives_the_same_history() -> None:
 def test_the_history_does_not_depend_on_the_process() -> None:
     """Hash randomisation and memory addresses differ from process to process."""
     code = (
-        "import sys; sys.path[:0] = ['tests/support', 'tests/simulation']\n"
-        "import virtualtime, test_sim_determinism as t\n"
+        "import sys; sys.path[:0] = ['tests/simulation']\n"
+        "from kubeherd.simulation import virtualtime; import test_sim_determinism as t\n"
         "print(virtualtime.run(t.scenario(7)))"
     )
     digests = {

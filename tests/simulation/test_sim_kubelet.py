@@ -3,13 +3,14 @@
 from typing import Any
 
 import pytest
-from simcluster import SimulatedCluster, daemonset_tree, pod_tree, simulated, virtual
 
 from kubeherd.cluster.api.errors import NotFound
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS
 from kubeherd.cluster.api.objects import Pod
 from kubeherd.cluster.client.client import PatchKind
+from kubeherd.simulation.cluster import SimulatedCluster, daemonset_tree, pod_tree, simulated
+from kubeherd.simulation.virtualtime import virtual
 
 
 async def annotate(cluster: SimulatedCluster, node: str, **annotations: str | None) -> None:

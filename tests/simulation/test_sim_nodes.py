@@ -4,20 +4,20 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from simcluster import (
-    SimulatedCluster,
-    daemonset_tree,
-    is_ready,
-    pod_tree,
-    simulated,
-    virtual,
-)
 
 from kubeherd.cluster.api.errors import NotFound
 from kubeherd.cluster.api.kinds import DAEMONSETS, LEASES, NODES, PODS
 from kubeherd.cluster.api.objects import Node, Pod
 from kubeherd.cluster.api.timestamps import parse_time
 from kubeherd.cluster.client.client import PatchKind
+from kubeherd.simulation.cluster import (
+    SimulatedCluster,
+    daemonset_tree,
+    is_ready,
+    pod_tree,
+    simulated,
+)
+from kubeherd.simulation.virtualtime import virtual
 
 UNREACHABLE = "node.kubernetes.io/unreachable"
 

@@ -2,12 +2,12 @@
 
 from itertools import pairwise
 
-from simcluster import SimulatedCluster, daemonset_tree, pod_tree, simulated, virtual
-
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, NODES, PODS
 from kubeherd.cluster.api.objects import ControllerRevision, Pod
 from kubeherd.cluster.client.client import PatchKind
+from kubeherd.simulation.cluster import SimulatedCluster, daemonset_tree, pod_tree, simulated
+from kubeherd.simulation.virtualtime import virtual
 
 
 def image_patch(image: str) -> JsonObject:

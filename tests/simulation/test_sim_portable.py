@@ -11,13 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-from simcluster import SimulatedCluster, daemonset_tree, pod_tree, simulated, virtual
-from simedges import Network
 
 from kubeherd.cluster.api.errors import ApiError, NotAcceptable, NotFound, UnsupportedMediaType
 from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 from kubeherd.cluster.client.client import PatchKind
+from kubeherd.simulation.cluster import SimulatedCluster, daemonset_tree, pod_tree, simulated
+from kubeherd.simulation.edges import Network
+from kubeherd.simulation.virtualtime import virtual
 
 MSGPACK = "application/msgpack"
 JSON = "application/json"

@@ -1,10 +1,10 @@
 """Rollout controls on a whole cluster (docs/rollout-controls.md): held, told once, let go."""
 
-from simcluster import SimulatedCluster, daemonset_tree, simulated, virtual
-
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import DAEMONSETS, NODES
 from kubeherd.cluster.client.client import PatchKind
+from kubeherd.simulation.cluster import SimulatedCluster, daemonset_tree, simulated
+from kubeherd.simulation.virtualtime import virtual
 
 PREFIX = "kubeherd.io/rollout-"
 

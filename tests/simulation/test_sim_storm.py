@@ -8,9 +8,6 @@ import os
 from typing import Any
 
 import pytest
-import virtualtime
-from simcluster import SimulatedCluster, daemonset_tree, rolled_out
-from simweather import FragileDisk, Weather, Witness
 from structlog.testing import capture_logs
 
 from kubeherd.cluster.api.errors import ApiError
@@ -19,6 +16,9 @@ from kubeherd.cluster.api.objects import DaemonSet
 from kubeherd.cluster.client.client import PatchKind
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.simulation import virtualtime
+from kubeherd.simulation.cluster import SimulatedCluster, daemonset_tree, rolled_out
+from kubeherd.simulation.weather import FragileDisk, Weather, Witness
 
 SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "6")))
 STEPS = 35

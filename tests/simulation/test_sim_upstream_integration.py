@@ -10,8 +10,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from simcluster import SimulatedCluster, daemonset_tree, virtualtime
-from simedges import Network
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, NODES, PODS
@@ -20,6 +18,8 @@ from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 from kubeherd.cluster.client.client import PatchKind
 from kubeherd.controller.daemonset.history import new_revision
 from kubeherd.controller.daemonset.template import Template
+from kubeherd.simulation.cluster import SimulatedCluster, daemonset_tree, virtualtime
+from kubeherd.simulation.edges import Network
 
 HASH = "controller-revision-hash"
 STRATEGIES = pytest.mark.parametrize("strategy", ["OnDelete", "RollingUpdate"])

@@ -3,15 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import virtualtime
 from fakeapi import FakeApi
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.informers import Informers
 from kubeherd.controller.manager import Context, Controller
+from kubeherd.simulation import virtualtime
+from kubeherd.simulation.virtualtime import VirtualClock
 
 Scenario = Callable[[FakeApi], Awaitable[None]]
 

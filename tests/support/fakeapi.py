@@ -12,7 +12,6 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 import msgspec
-from stubtransport import Request, StubTransport
 
 from kubeherd.cluster.api import fields, kinds, patches
 from kubeherd.cluster.api.errors import (
@@ -29,7 +28,8 @@ from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.schemas import definitions as schemas
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.client.transport import JSON, MSGPACK, TransportError, TransportResponse
-from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.simulation.transport import Request, StubTransport
+from kubeherd.simulation.virtualtime import VirtualClock
 
 Disturbance = Callable[[Request], Exception | None]
 """What happens to a request instead of an answer; an ApiError becomes its Status."""

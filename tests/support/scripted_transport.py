@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import orjson
-from stubtransport import Request, StubTransport
 
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.client.transport import TransportResponse
+from kubeherd.simulation.transport import Request, StubTransport
 
 Answer = JsonObject | Exception
 Script = Callable[[str, str, JsonObject], Answer]

@@ -1,9 +1,10 @@
 """The schemas of Kubernetes 1.36: what fields a kind has, their types, and how lists merge.
 
-Read from the definitions that `kubernetes-validate` ships (made from Kubernetes' own OpenAPI).
-Invariants: the 1.6 MB file is read when first needed and kept as bytes, of which only what is asked
-for becomes trees; a definition is turned into a `Definition` when it is first asked for and never
-changes afterwards, so it can be compared by identity and compiled into closures (see
+`definitions.json` beside this file holds the definitions of Kubernetes' own OpenAPI description;
+`scripts/update_schemas.py` makes it, and its first line says from what. Invariants: the 1.3 MB are
+read once, when first needed, and kept as bytes, of which only what is asked for becomes trees; a
+definition is turned into a `Definition` when it is first asked for and never changes afterwards,
+so it can be compared by identity and compiled into closures (see
 `cluster.api.serializer.decoding`).
 """
 
@@ -11,17 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache, cached_property
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Generic, TypeVar
+from importlib.resources import files
 
 import msgspec
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 
-T = TypeVar("T")
-
-_PATH = Path("kubernetes-json-schema", "v1.36.0-local", "_definitions.json")
 _PREFIX = "#/$defs/"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
@@ -126,43 +122,39 @@ class Definition:
         return self.properties.get(name)
 
 
-class _Kind(msgspec.Struct, frozen=True):
-    group: str
-    version: str
-    kind: str
+class Source(msgspec.Struct, frozen=True):
+    """What the definitions are made from: a version of a package, and of Kubernetes in it."""
+
+    package: str
+    package_version: str
+    kubernetes_version: str
 
 
-class _Summary(msgspec.Struct):
-    kinds: list[_Kind] = msgspec.field(name="x-kubernetes-group-version-kind", default_factory=list)
+class _File(msgspec.Struct, frozen=True):
+    source: Source
+    kinds: dict[str, str]
+    """``group/version/kind`` to the key of its definition."""
+    definitions: dict[str, msgspec.Raw]
+
+
+class _MapType(msgspec.Struct):
     map_type: str = msgspec.field(name="x-kubernetes-map-type", default="")
 
 
-class _File(msgspec.Struct, Generic[T]):
-    definitions: dict[str, T] = msgspec.field(name="$defs")
-
-
-def _file() -> bytes:
-    # found without an import: the package loads a validator that is not needed here
-    spec = find_spec("kubernetes_validate")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("the package kubernetes-validate is not installed")
-    package = Path(spec.submodule_search_locations[0])
-    return (package / _PATH).read_bytes()
-
-
 @cache
-def _raw() -> dict[str, msgspec.Raw]:
-    return msgspec.json.decode(_file(), type=_File[msgspec.Raw]).definitions
+def _file() -> _File:
+    text = files("kubeherd.cluster.api.schemas").joinpath("definitions.json").read_bytes()
+    return msgspec.json.decode(text, type=_File)
 
 
-@cache
-def _summaries() -> dict[str, _Summary]:
-    return msgspec.json.decode(_file(), type=_File[_Summary]).definitions
+def source() -> Source:
+    """What the shipped definitions are made from."""
+    return _file().source
 
 
 def keys() -> Iterable[str]:
     """The keys of all definitions."""
-    return _raw().keys()
+    return _file().definitions.keys()
 
 
 def raw(key: str) -> JsonObject:
@@ -171,22 +163,13 @@ def raw(key: str) -> JsonObject:
     References are ``#/$defs/<key>``, nullable types are ``["string", "null"]``. Each call
     gives a tree of its own.
     """
-    tree: JsonObject = msgspec.json.decode(_raw()[key])
+    tree: JsonObject = msgspec.json.decode(_file().definitions[key])
     return tree
-
-
-@cache
-def _keys_by_kind() -> dict[tuple[str, str, str], str]:
-    return {
-        (one.group, one.version, one.kind): key
-        for key, summary in _summaries().items()
-        for one in summary.kinds
-    }
 
 
 def key_of(group: str, version: str, kind: str) -> str:
     """The definition key of a kind (``io.k8s.api.apps.v1.DaemonSet``); KeyError if unknown."""
-    return _keys_by_kind()[group, version, kind]
+    return _file().kinds[f"{group}/{version}/{kind}"]
 
 
 @cache
@@ -208,6 +191,10 @@ def by_key(key: str) -> Definition:
         },
         map_type=schema.get("x-kubernetes-map-type", ""),
     )
+
+
+def _map_type(key: str) -> str:
+    return msgspec.json.decode(_file().definitions[key], type=_MapType).map_type
 
 
 def _scalar_type(schema: JsonObject) -> str:
@@ -233,7 +220,7 @@ def _field(schema: JsonObject, required: bool = False) -> Field:
         special = _SPECIAL.get(key)
         if special is not None:
             return Field(special, **common)
-        common["map_type"] = common["map_type"] or _summaries()[key].map_type
+        common["map_type"] = common["map_type"] or _map_type(key)
         return Field(FieldType.OBJECT, definition_key=key, **common)
     declared = _scalar_type(schema)
     if declared == "array":

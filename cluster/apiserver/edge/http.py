@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote
 from aiohttp import HttpVersion11, web
 
 from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.access import impersonation
 from kubeherd.cluster.apiserver.edge import bodies
 from kubeherd.cluster.apiserver.edge.connection import Connection, Connections
@@ -120,6 +121,7 @@ class HttpServer:
             "Audit-Id": f"{self._audit_prefix}{self._audit_count & 0xFFFFFFFFFFFF:012x}",
             "Cache-Control": _CACHE_CONTROL,
             "Content-Type": content_type,
+            "Server": PRODUCT,
             **extra,
         }
 

@@ -5,7 +5,7 @@
 adapters around that one function.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -68,6 +68,6 @@ class WatchResponse:
     """A stream: `chunks` yields encoded watch events (or log text) until the stream ends. The
     adapter must call `chunks.aclose()` when the client goes away."""
 
-    chunks: AsyncIterator[bytes]
+    chunks: AsyncGenerator[bytes, None]
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -5,7 +5,7 @@ An agent started with ``--pod-log-dir`` keeps ``<dir>/<pod uid>/<container>.log`
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -150,7 +150,7 @@ def _newer(time: bytes, since: datetime) -> bool:
 
 async def _followed(
     call: Call, path: Path | None, options: _Options, container: str
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """What is there, then what comes, until the container or pod ends or an hour is over."""
     clock: Clock = call.services.clock
     end_s = clock.monotonic_s() + _FOLLOW_LIMIT_S

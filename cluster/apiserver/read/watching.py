@@ -7,7 +7,7 @@ before he has read it is bounded in bytes; what the options have wrong is refuse
 begins, and what fails later ends it with an ERROR event.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgpack
@@ -168,7 +168,7 @@ def _predicate(
 
 async def _stream(
     call: Call, opts: ListOptions, wanted: WatchFilter, plan: _Plan
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     encoder = Encoder(call)
     try:
         async for chunk in _events(call, encoder, opts, wanted, plan):
@@ -183,7 +183,7 @@ async def _stream(
 
 async def _events(
     call: Call, encoder: Encoder, opts: ListOptions, wanted: WatchFilter, plan: _Plan
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     store, clock = call.services.store, call.services.clock
     duration_s = float(opts.timeout_s)
     if not duration_s:
@@ -212,7 +212,7 @@ async def _changes(
     end_s: float,
     plan: _Plan,
     call: Call,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Events until the time is over, the client is too slow, or the server stops."""
     bookmark_s = min(clock.monotonic_s() + _BOOKMARK_EVERY_S, end_s - _BOOKMARK_BEFORE_END_S)
     while True:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import virtualtime
 from fakeapi import FakeApi
 from kubelet_pods import Tree
 
@@ -12,8 +11,9 @@ from kubeherd.agents.__main__ import until_stopped
 from kubeherd.agents.fleet import Fleet
 from kubeherd.agents.node.nodestatus import NodeConfig
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.simulation import virtualtime
+from kubeherd.simulation.virtualtime import VirtualClock
 
 NODE = "/api/v1/nodes/node-1"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node-1"

@@ -5,7 +5,7 @@ from fakeapi import FakeApi
 from kubelet_pods import Tree
 
 from kubeherd.cluster.api.kinds import LEASES, NODES
-from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.simulation.virtualtime import VirtualClock
 
 
 def test_a_new_node_registers_reports_and_leases() -> None:

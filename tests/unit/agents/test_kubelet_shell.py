@@ -1,19 +1,19 @@
 """The agent's pods: writes, absence of the server, restarts (spec node-lifecycle 10 and 14)."""
 
 import pytest
-import virtualtime
 from agentworld import NODE, POD, Agent, a_pod, delete_gracefully, ready, with_agent
 from fakeapi import FakeApi, undisturbed
 from kubelet_pods import Tree
-from stubtransport import Request
 
 from kubeherd.agents.fleet import Watches
 from kubeherd.cluster.api.errors import ApiError, InternalError, ServiceUnavailable
 from kubeherd.cluster.api.kinds import NODES, PODS
 from kubeherd.cluster.api.objects import ObjectMeta, Pod, PodSpec
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.simulation import virtualtime
+from kubeherd.simulation.transport import Request
+from kubeherd.simulation.virtualtime import VirtualClock
 
 
 def test_a_pod_runs_with_one_write_and_goes_with_two() -> None:

@@ -1,10 +1,15 @@
 """The schemas: every served kind has one, and lists know how they merge."""
 
+import hashlib
+import json
+from importlib.resources import files
+
 import pytest
 
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.schemas import definitions as schemas
-from kubeherd.cluster.api.schemas.definitions import Definition, FieldType
+from kubeherd.cluster.api.schemas.definitions import Definition, FieldType, Source
+from kubeherd.cluster.api.version import KUBERNETES_VERSION
 
 
 def field_at(definition: Definition, path: str) -> schemas.Field:
@@ -20,6 +25,44 @@ def field_at(definition: Definition, path: str) -> schemas.Field:
 
 DAEMON_SET = schemas.definition("apps", "v1", "DaemonSet")
 POD_SPEC = "spec.template.spec"
+
+
+def shipped() -> bytes:
+    return files("kubeherd.cluster.api.schemas").joinpath("definitions.json").read_bytes()
+
+
+def test_the_shipped_schemas_are_these_and_no_others() -> None:
+    digest = hashlib.sha256(shipped()).hexdigest()
+    assert digest == "1bf746aa446aa75479f42aa54447182cbc7308a57e1fc37f19daa559372b5a73", (
+        "new schemas change what every kind means: look at the differences, run everything, and "
+        "write the new digest and versions here"
+    )
+    assert schemas.source() == Source(
+        package="kubernetes-validate", package_version="1.37.0", kubernetes_version="v1.36.0"
+    )
+
+
+def test_the_schemas_are_of_the_version_that_is_served() -> None:
+    made_for = schemas.source().kubernetes_version.rpartition(".")[0]
+    assert made_for == KUBERNETES_VERSION.rpartition(".")[0]
+
+
+def test_the_index_of_kinds_says_what_the_definitions_say() -> None:
+    document = json.loads(shipped())
+    claimed = {
+        ("/".join((one["group"], one["version"], one["kind"])), key)
+        for key, definition in document["definitions"].items()
+        for one in definition.get("x-kubernetes-group-version-kind", ())
+    }
+    assert claimed == set(document["kinds"].items())
+
+
+def test_references_lead_to_definitions() -> None:
+    known = set(schemas.keys())
+    for key in known:
+        text = json.dumps(schemas.raw(key))
+        wanted = {part.partition('"')[0] for part in text.split('"#/$defs/')[1:]}
+        assert wanted <= known, key
 
 
 def test_every_kind_has_a_schema_with_metadata() -> None:

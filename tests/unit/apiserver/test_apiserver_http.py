@@ -13,6 +13,7 @@ import structlog
 from apicluster import config_map
 from wireserver import Served, request, serving, wire
 
+from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.edge.bodies import BODY_LIMIT_BYTES
 from kubeherd.cluster.apiserver.edge.http import HttpServer
 from kubeherd.cluster.apiserver.edge.tls import tls_context
@@ -46,6 +47,7 @@ async def test_headers_of_an_answer(served: Served) -> None:
     async with served.admin() as session, session.get("/api/v1/namespaces") as response:
         assert response.headers["Content-Type"] == "application/json"
         assert response.headers["Cache-Control"] == "no-cache, private"
+        assert response.headers["Server"] == PRODUCT
         assert len(response.headers["Audit-Id"]) == 36
 
 
@@ -172,6 +174,7 @@ async def test_kubectl(served: Served, tmp_path: Path) -> None:
 async def test_what_is_no_http_gets_a_status(served: Served, sent: bytes, code: int) -> None:
     head, _, body = (await wire(served, sent)).partition(b"\r\n\r\n")
     assert int(head.split()[1]) == code
+    assert f"Server: {PRODUCT}".encode() in head
     status = json.loads(body)
     assert (status["kind"], status["code"]) == ("Status", code)
     assert status["message"]

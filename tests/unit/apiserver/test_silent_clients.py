@@ -227,7 +227,8 @@ async def test_without_descriptors_the_silent_make_room(tmp_path: Path) -> None:
 def test_the_limit_of_open_files_is_raised_and_some_are_kept_for_other_use() -> None:
     def limit(soft: int, hard: int) -> list[int]:
         code = (
-            "import resource as r; from cluster.apiserver.edge.listener import connection_limit as c; "
+            "import resource as r\n"
+            "from kubeherd.cluster.apiserver.edge.listener import connection_limit as c\n"
             f"r.setrlimit(r.RLIMIT_NOFILE, ({soft}, {hard})); "
             "print(c(), r.getrlimit(r.RLIMIT_NOFILE)[0])"
         )

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -32,11 +33,14 @@ def stopped(tmp_path: Path) -> RunDir:
     return rundir
 
 
-def commands() -> list[tuple[str, ...]]:
-    found: list[tuple[str, ...]] = [()]
-    for name, command in main.commands.items():
-        found.append((name,))
-        found += [(name, sub) for sub in getattr(command, "commands", {})]
+def commands(group: click.Group = main, above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The words of every command and of every group, the root included."""
+    found = [above]
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        words = (*above, name)
+        found += commands(command, words) if isinstance(command, click.Group) else [words]
     return found
 
 

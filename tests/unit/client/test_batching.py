@@ -4,12 +4,12 @@ import asyncio
 import random
 
 import pytest
-from stubtransport import Request, StubTransport
 
 from kubeherd.cluster.api import batch
 from kubeherd.cluster.api.batch import BatchedAnswer
 from kubeherd.cluster.client.batching import MAX_BATCH, PARALLEL_SENDS, BatchingTransport
 from kubeherd.cluster.client.transport import MSGPACK, TransportError, TransportResponse
+from kubeherd.simulation.transport import Request, StubTransport
 
 
 class Server(StubTransport):

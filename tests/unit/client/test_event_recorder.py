@@ -7,15 +7,15 @@ from typing import Any
 
 import msgspec
 import pytest
-import virtualtime
-from stubtransport import Request, StubTransport
 
 from kubeherd.cluster.client import events
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.events import EventApi, EventRecorder, ObjectReference
 from kubeherd.cluster.client.transport import TransportError, TransportResponse
-from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.simulation import virtualtime
+from kubeherd.simulation.transport import Request, StubTransport
+from kubeherd.simulation.virtualtime import VirtualClock
 
 POD = ObjectReference(api_version="v1", kind="Pod", namespace="ns", name="p", uid="u")
 Tree = dict[str, Any]

@@ -11,6 +11,7 @@ from aiohttp import web
 from kubeherd.cluster.api.errors import Conflict, InternalError, NotFound, TooManyRequests
 from kubeherd.cluster.api.kinds import LEASES, NODES, PODS
 from kubeherd.cluster.api.objects import Node, Pod
+from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.client.client import ApiClient, PatchKind
 from kubeherd.cluster.client.http import HttpTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
@@ -88,6 +89,7 @@ async def test_a_request_carries_path_query_and_identity(
     method, path, headers, _ = server.requests[0]
     assert (method, path) == ("GET", "/apis/x/näme:1?labelSelector=a in (b,c)&limit=5")
     assert headers["Authorization"] == "Bearer s3cret"
+    assert headers["User-Agent"] == PRODUCT
     assert "Cookie" not in headers
 
 

@@ -7,17 +7,17 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
-import virtualtime
-from stubtransport import Request, StubTransport
 
 from kubeherd.cluster.api.errors import Expired, ServiceUnavailable
 from kubeherd.cluster.api.kinds import NODES
 from kubeherd.cluster.api.objects import Node
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.reflector import Reflector
+from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.client.transport import JSON, MSGPACK, TransportError, TransportResponse
-from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.simulation import virtualtime
+from kubeherd.simulation.transport import Request, StubTransport
+from kubeherd.simulation.virtualtime import VirtualClock
 
 Tree = dict[str, Any]
 Change = tuple[str | None, str | None]
@@ -80,7 +80,9 @@ def follow(
         clock: VirtualClock,
     ) -> tuple[dict[str, dict[str, str]], list[Change], Reflector[Node]]:
         client = ApiClient(script, clock)
-        reflector = Reflector(client, NODES, Node, clock=clock, rng=Rng(1), nodes=nodes)
+        reflector = Reflector(
+            client, ListWatch(NODES, Node, nodes=frozenset(nodes)), clock=clock, rng=Rng(1)
+        )
         changes: list[Change] = []
         reflector.on_change(lambda old, new: changes.append((shown(old), shown(new))))
         task = asyncio.ensure_future(reflector.run())

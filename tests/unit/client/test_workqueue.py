@@ -4,11 +4,11 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
-import virtualtime
 
 from kubeherd.cluster.client.workqueue import QueueClosed, WorkQueue
-from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.simulation import virtualtime
+from kubeherd.simulation.virtualtime import VirtualClock
 
 CLOCK = VirtualClock(datetime(2026, 1, 1, tzinfo=UTC))
 

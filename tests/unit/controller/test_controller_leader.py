@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-import virtualtime
 from daemonset_world import EPOCH
 from scripted_transport import Answer, ScriptedTransport
 from structlog.testing import capture_logs
@@ -16,10 +15,11 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import LEASES
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.transport import TransportError, TransportResponse
-from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller import identity
 from kubeherd.controller.leader import LEASE_DURATION_S, LeaderElector
+from kubeherd.simulation import virtualtime
+from kubeherd.simulation.virtualtime import VirtualClock
 
 
 class LeaseServer:

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Callable
 from daemonset_world import EPOCH
 from scripted_transport import Answer, Script, ScriptedTransport
 from structlog.testing import capture_logs
-from stubtransport import Request
 
 from kubeherd.cluster.api.errors import ServiceUnavailable
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -14,9 +13,10 @@ from kubeherd.cluster.api.kinds import NODES
 from kubeherd.cluster.api.objects import Node
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.transport import TransportError
-from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.manager import Context, Controller, Manager
+from kubeherd.simulation.transport import Request
+from kubeherd.simulation.virtualtime import VirtualClock
 
 
 class ImpatientClock(VirtualClock):

@@ -4,15 +4,15 @@ import asyncio
 from collections import Counter
 from contextlib import suppress
 
-import virtualtime
 from daemonset_world import EPOCH
 from structlog.testing import capture_logs
 
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.client.workqueue import WorkQueue
-from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.worker import ReconcileError, run_workers
+from kubeherd.simulation import virtualtime
+from kubeherd.simulation.virtualtime import VirtualClock
 
 
 def logged_in_a_minute(troubles: list[Exception], keys: list[str]) -> list[tuple[str, str]]:

@@ -7,8 +7,8 @@ import yaml
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from kubeherd.cluster.client.http import tls_context
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
+from kubeherd.cluster.client.tls import tls_context
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.launcher.rundir import RunDir

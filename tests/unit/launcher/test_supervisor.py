@@ -36,7 +36,7 @@ class NoWarmUp:
     async def __call__(self, spec):
         return await self._starter(spec)
 
-    def warm_up(self, tasks: asyncio.TaskGroup, *, agents: bool) -> None:
+    def warm_up(self, tasks: asyncio.TaskGroup) -> None:
         """Nothing to do."""
 
     def close(self) -> None:

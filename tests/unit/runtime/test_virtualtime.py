@@ -4,9 +4,9 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
-import virtualtime
 
-from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.simulation import virtualtime
+from kubeherd.simulation.virtualtime import VirtualClock
 
 CLOCK = VirtualClock(virtualtime.EPOCH)
 

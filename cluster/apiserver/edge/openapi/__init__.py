@@ -8,13 +8,13 @@ schemas' source and this package's format rather than the bytes, so that the ind
 import hashlib
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import version as installed_version
 
 import orjson
 
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.schemas import definitions as schemas
+from kubeherd.cluster.api.version import KUBERNETES_VERSION
 from kubeherd.cluster.apiserver.edge.discovery import Document
 from kubeherd.cluster.apiserver.edge.negotiation import clauses, not_acceptable
 from kubeherd.cluster.apiserver.edge.openapi import definitions, paths, protobuf
@@ -23,7 +23,7 @@ __all__ = ["document"]
 
 _FORMAT = "1"
 """Changes whenever the documents change for other reasons than new schemas."""
-_INFO = {"title": "Kubernetes", "version": "v1.36.1"}
+_INFO = {"title": "Kubernetes", "version": KUBERNETES_VERSION}
 _NEVER_CHANGES = "public, immutable"
 _V2_TYPES = frozenset({"application/json", "application/*", "*/*"})
 
@@ -58,13 +58,8 @@ def _group_versions() -> dict[str, tuple[str, str]]:
     return {r.root.removeprefix("/"): (r.group, r.version) for r in kinds.ALL}
 
 
-@cache
-def _source() -> str:
-    return installed_version("kubernetes-validate")
-
-
 def _hash(name: str) -> str:
-    text = f"{_FORMAT}:{_source()}:{name}"
+    text = f"{_FORMAT}:{schemas.source()}:{KUBERNETES_VERSION}:{name}"
     return hashlib.sha512(text.encode()).hexdigest().upper()
 
 

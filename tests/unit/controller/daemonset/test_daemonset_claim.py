@@ -4,6 +4,7 @@ import pytest
 from daemonset_world import UID, daemonset, owner, pod
 
 from kubeherd.cluster.api import labels
+from kubeherd.controller.daemonset.owner import owner as owner_of
 from kubeherd.controller.workload.claim import adopt_patch, claim, release_patch
 
 
@@ -34,17 +35,17 @@ def test_what_is_claimed_adopted_and_released(
         labels={"app": "a"} if matches else {"app": "x"},
         deleting=deleting,
     )
-    result = claim(ds, labels.from_selector(ds.spec.selector), [target])
+    result = claim(owner_of(ds), labels.from_selector(ds.spec.selector), [target])
     assert result.claimed == ([target] if claimed else [])
     assert result.adopt == ([target] if action == "adopt" else [])
     assert result.release == ([target] if action == "release" else [])
 
 
 def test_patches_name_the_targets_uid() -> None:
-    adopt = adopt_patch(daemonset(), "pod-uid")
+    adopt = adopt_patch(owner_of(daemonset()), "pod-uid")
     assert adopt["metadata"]["uid"] == "pod-uid"
     assert adopt["metadata"]["ownerReferences"][0]["controller"] is True
-    release = release_patch(daemonset(), "pod-uid")
+    release = release_patch(owner_of(daemonset()), "pod-uid")
     assert release == {
         "metadata": {"uid": "pod-uid", "ownerReferences": [{"$patch": "delete", "uid": UID}]}
     }

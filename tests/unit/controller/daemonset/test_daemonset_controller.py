@@ -10,12 +10,12 @@ from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS
 from kubeherd.cluster.api.objects import DaemonSet, Node, Pod
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.reflector import Reflector
-from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.daemonset.controller import DaemonSetController
 from kubeherd.controller.informers import Informers
 from kubeherd.controller.manager import Context
 from kubeherd.controller.worker import ReconcileError
+from kubeherd.simulation.virtualtime import VirtualClock
 
 KEY = ("ns", "ds")
 

@@ -11,17 +11,18 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, PODS
 from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Pod
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.reflector import Reflector
+from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.client.transport import TransportError
-from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.controller.daemonset.execute import Caches, Execution, batches
+from kubeherd.controller.daemonset.execute import Caches, Execution
 from kubeherd.controller.daemonset.model import Event, Plan, Reason, StatusNumbers
 from kubeherd.controller.daemonset.store_status import store_status
 from kubeherd.controller.daemonset.template import Template
 from kubeherd.controller.worker import ReconcileError
 from kubeherd.controller.workload.podnames import PodNames
+from kubeherd.controller.workload.slowstart import batches
 from kubeherd.controller.workload.written import Written
+from kubeherd.simulation.virtualtime import VirtualClock
 
 DS_PATH = DAEMONSETS.path(NS, "ds")
 QUOTA = errors.forbidden(PODS, "ds-x", "exceeded quota")
@@ -37,9 +38,14 @@ class Bench:
         rng = Rng(1)
         self.client = ApiClient(self.transport, clock, private_features=False)
         self.caches = Caches(
-            Reflector(self.client, DAEMONSETS, DaemonSet, clock=clock, rng=rng),
-            Reflector(self.client, CONTROLLERREVISIONS, ControllerRevision, clock=clock, rng=rng),
-            Reflector(self.client, PODS, Pod, clock=clock, rng=rng),
+            Reflector(self.client, ListWatch(DAEMONSETS, DaemonSet), clock=clock, rng=rng),
+            Reflector(
+                self.client,
+                ListWatch(CONTROLLERREVISIONS, ControllerRevision),
+                clock=clock,
+                rng=rng,
+            ),
+            Reflector(self.client, ListWatch(PODS, Pod), clock=clock, rng=rng),
         )
         self.written = Written(clock)
         self.events: list[Event] = []

@@ -1,22 +1,22 @@
 """Own writes are waited for, and forgotten only when an expectation of Kubernetes would expire."""
 
-import virtualtime
 from daemonset_world import EPOCH
 from scripted_transport import ScriptedTransport
 
 from kubeherd.cluster.api.kinds import PODS
 from kubeherd.cluster.api.objects import Pod
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.reflector import Reflector
-from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.workload.written import EXPECTATIONS_TIMEOUT_S, Written
+from kubeherd.simulation import virtualtime
+from kubeherd.simulation.virtualtime import VirtualClock
 
 
 def bench() -> tuple[VirtualClock, Reflector[Pod], Written]:
     clock = VirtualClock(EPOCH)
     client = ApiClient(ScriptedTransport(lambda *_: {}), clock, private_features=False)
-    pods = Reflector(client, PODS, Pod, clock=clock, rng=Rng(1))
+    pods = Reflector(client, ListWatch(PODS, Pod), clock=clock, rng=Rng(1))
     return clock, pods, Written(clock)
 
 

@@ -3,12 +3,12 @@
 import pytest
 from controllerworld import node, play, pod
 from fakeapi import FakeApi, failing_writes, undisturbed
-from stubtransport import Request
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import NODES, PODS
 from kubeherd.cluster.client.transport import TransportError, TransportResponse
 from kubeherd.controller.scheduler.controller import Scheduler
+from kubeherd.simulation.transport import Request
 
 
 def pinned(node_name: str) -> JsonObject:

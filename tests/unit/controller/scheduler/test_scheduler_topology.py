@@ -1,7 +1,6 @@
 """Required pod affinity and anti-affinity, hard topology spreading; also through the whole loop."""
 
 import pytest
-from simcluster import SimulatedCluster, pod_tree, simulated, virtual
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import NODES, PODS
@@ -10,6 +9,8 @@ from kubeherd.cluster.client.client import PatchKind
 from kubeherd.controller.scheduler import plan
 from kubeherd.controller.scheduler.cache import Cache
 from kubeherd.controller.scheduler.nodeinfo import placement, pod_info
+from kubeherd.simulation.cluster import SimulatedCluster, pod_tree, simulated
+from kubeherd.simulation.virtualtime import virtual
 
 WEB = {"matchLabels": {"app": "web"}}
 EVERYWHERE = {"a1", "a2", "b1", "c1"}

@@ -1,6 +1,6 @@
 """A load generator that costs far less than the server it measures; one JSON line.
 
-    python scripts/load.py --kubeconfig FILE --mode get|post|list [--connections 32] [--depth 1]
+    python -m kubeherd.bench.load --kubeconfig FILE --mode get|post|list [--connections 32]
 
 Speaks HTTP/1.1 over TLS by hand: requests are encoded beforehand, answers are only counted (status
 and length are read, bodies are not). `depth` requests are under way on each connection, so that the
@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from kubeherd.cluster.client.http import tls_context
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
+from kubeherd.cluster.client.tls import tls_context
 
 ITEMS_PATH = "/api/v1/namespaces/default/configmaps"
 PAYLOAD = "x" * 850

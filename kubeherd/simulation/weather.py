@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import orjson
-from simedges import COMMIT_S, Disk, Network
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, WatchResponse
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Row, StoreError
+from kubeherd.simulation.edges import COMMIT_S, Disk, Network
 
 _LATENCIES_S = (0.0002, 0.0005, 0.002, 0.01)
 _COMMITS_S = (0.0, COMMIT_S, 0.005, 0.02)
@@ -39,7 +39,8 @@ class FragileDisk(Disk):
         await asyncio.sleep(self._rng.choice(_COMMITS_S))
         if crashes and self._rng.random() < 0.5:
             await self._crash()
-        assert not self.rows.keys() & {row.revision for row in rows}, "a revision was given twice"
+        if self.rows.keys() & {row.revision for row in rows}:
+            raise AssertionError("a revision was given twice")
         await super().commit(rows, drop, compacted)
         for row in rows:
             self.on_commit(row)

@@ -1,34 +1,25 @@
-"""Measure kubeherd against its budgets; one JSON line per row.
+"""What `kubeherd bench` measures: each row is a number and its budget.
 
-    python scripts/bench.py                         every row (minutes)
-    python scripts/bench.py --row start --row crud  some rows
-
-A line has `row`, `value`, `unit`, `budget` and `ok`. The budgets are for two cores and an idle
-machine: numbers of a busy one say little. Fleet rows put many nodes into one agent process.
+Each function of `ROWS` starts a cluster of its own and yields its rows as it measures them. Fleet
+rows put many nodes into one agent process.
 """
 
 import asyncio
 import json
 import os
-import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-import click
-
+from kubeherd.bench.measure import Row, cluster, cpu_seconds, memory_mb, pss_mb
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import DAEMONSETS
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.state import ClusterState
-from kubeherd.cluster.runtime import logging
 
 CONTROL_PLANE = (Role.APISERVER, Role.CONTROLLER_MANAGER)
 ALL = tuple(Role)
@@ -37,32 +28,6 @@ MEASURE_S = 5.0
 LISTED_OBJECTS = 10_000
 FLEET_TIMEOUT_S = 300.0
 LOAD_TIMEOUT_S = 120.0
-
-
-@dataclass(frozen=True)
-class Row:
-    """One number; `smaller` says in which direction it should go."""
-
-    row: str
-    value: float
-    unit: str
-    budget: float
-    smaller: bool = True
-    detail: JsonObject = field(default_factory=dict)
-
-    def line(self) -> str:
-        """The JSON line."""
-        ok = self.value <= self.budget if self.smaller else self.value >= self.budget
-        return json.dumps(
-            {
-                "row": self.row,
-                "value": round(self.value, 3),
-                "unit": self.unit,
-                "budget": self.budget,
-                "ok": ok,
-                **self.detail,
-            }
-        )
 
 
 def start() -> Iterator[Row]:
@@ -78,6 +43,21 @@ def start() -> Iterator[Row]:
 
         lifecycle.wait_until_up(handle.rundir, 60, progress)
         yield Row("start", served_s[0], "s", 0.7)
+
+
+def fixture() -> Iterator[Row]:
+    """A cluster for a test: from the request to three Ready nodes, and its end.
+
+    The first of a program, and the median of those after it. CPU is that of all processes.
+    """
+    command = [sys.executable, "-P", "-m", "kubeherd.bench.fixture"]
+    done = subprocess.run(  # noqa: S603 - a module of ours
+        command, capture_output=True, check=True, timeout=LOAD_TIMEOUT_S
+    )
+    for which, cost in json.loads(done.stdout).items():
+        yield Row(f"fixture-{which}", cost["wall_s"], "s", 1)
+        yield Row(f"fixture-{which}-cpu", cost["cpu_s"], "CPU-s", 0.7)
+        yield Row(f"fixture-{which}-stop", cost["stop_s"], "s", 0.5)
 
 
 def idle_memory() -> Iterator[Row]:
@@ -172,7 +152,7 @@ def crud() -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class Load:
-    """What `scripts/load.py` measured, and what it cost the API server."""
+    """What `kubeherd.bench.load` measured, and what it cost the API server."""
 
     per_s: float
     server_cpu_us: float
@@ -192,7 +172,7 @@ def load(
     first: int = 0,
 ) -> Load:
     """Run the load generator: so many `requests`, or for some seconds (0)."""
-    command = [sys.executable, str(Path(__file__).with_name("load.py")), "--mode", mode]
+    command = [sys.executable, "-m", "kubeherd.bench.load", "--mode", mode]
     options = {
         "kubeconfig": handle.rundir.kubeconfig,
         "connections": connections,
@@ -203,63 +183,12 @@ def load(
     for name, value in options.items():
         command += [f"--{name}", str(value)]
     cpu_s = cpu_seconds(handle, Role.APISERVER)
-    done = subprocess.run(command, capture_output=True, check=True, timeout=LOAD_TIMEOUT_S)
+    done = subprocess.run(  # noqa: S603 - this package's own program
+        command, capture_output=True, check=True, timeout=LOAD_TIMEOUT_S
+    )
     cpu_s = cpu_seconds(handle, Role.APISERVER) - cpu_s
     result = json.loads(done.stdout)
     return Load(result["requests"] / result["seconds"], 1e6 * cpu_s / result["requests"])
-
-
-ROWS: dict[str, Callable[[], Iterator[Row]]] = {
-    "start": start,
-    "idle-memory": idle_memory,
-    "node-processes": node_processes,
-    "fleet-1000": lambda: fleet(
-        1000,
-        {"create": 2.5, "update": 4, "delete": 2},
-        {"create": 3, "update": 5, "delete": 2.5},
-    ),
-    "fleet-5000": lambda: fleet(5000, {"create": 13, "update": 22, "delete": 11}, {}),
-    "crud": crud,
-}
-
-
-@contextmanager
-def cluster(*, nodes: int, nodes_per_agent: int = 1, up: bool = True) -> Iterator[ClusterHandle]:
-    """A cluster in a temporary directory."""
-    with tempfile.TemporaryDirectory(prefix="kubeherd-bench-") as temporary:
-        settings = lifecycle.new_settings(nodes=nodes, nodes_per_agent=nodes_per_agent, seed=1)
-        handle = ClusterHandle(Path(temporary) / "herd", settings)
-        try:
-            if up:
-                handle.up()
-            yield handle
-        finally:
-            handle.down()
-
-
-def memory_mb(handle: ClusterHandle, *roles: Role) -> float:
-    """Proportional set size of all processes with these roles."""
-    return sum(map(pss_mb, _pids(handle, *roles)))
-
-
-def pss_mb(pid: int) -> float:
-    """Proportional set size of one process."""
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return next(int(ln.split()[1]) for ln in rollup.splitlines() if ln.startswith("Pss:")) / 1024
-
-
-def cpu_seconds(handle: ClusterHandle, *roles: Role) -> float:
-    """User and system time that all processes with these roles have used so far."""
-    ticks = 0
-    for pid in _pids(handle, *roles):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _pids(handle: ClusterHandle, *roles: Role) -> list[int]:
-    processes = handle.state().processes
-    return [p.process.pid for p in processes if p.role in roles and p.process is not None]
 
 
 def _daemonset() -> JsonObject:
@@ -285,17 +214,16 @@ def _daemonset() -> JsonObject:
     }
 
 
-@click.command()
-@click.option("--row", "rows", multiple=True, type=click.Choice(list(ROWS)), help="Repeatable.")
-def main(rows: tuple[str, ...]) -> None:
-    """Print one JSON line per measured row."""
-    logging.configure("bench", level="error")
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-    for row in rows or ROWS:
-        for result in ROWS[row]():
-            click.echo(result.line())
-
-
-if __name__ == "__main__":
-    main()
+ROWS: dict[str, Callable[[], Iterator[Row]]] = {
+    "start": start,
+    "fixture": fixture,
+    "idle-memory": idle_memory,
+    "node-processes": node_processes,
+    "fleet-1000": lambda: fleet(
+        1000,
+        {"create": 2.5, "update": 4, "delete": 2},
+        {"create": 3, "update": 5, "delete": 2.5},
+    ),
+    "fleet-5000": lambda: fleet(5000, {"create": 13, "update": 22, "delete": 11}, {}),
+    "crud": crud,
+}

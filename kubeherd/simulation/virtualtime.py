@@ -3,10 +3,10 @@
 import asyncio
 import selectors
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from kubeherd.cluster.runtime.clock import VirtualClock
+from kubeherd.cluster.api.timestamps import parse_time
 
 T = TypeVar("T")
 
@@ -37,6 +37,30 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._jumping.now_s
 
 
+class VirtualClock:
+    """A clock on an event loop with virtual time: wall time is `epoch` plus the loop's time."""
+
+    def __init__(self, epoch: datetime) -> None:
+        self.epoch = epoch
+
+    def now(self) -> datetime:
+        return self.epoch + timedelta(seconds=asyncio.get_running_loop().time())
+
+    def monotonic_s(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def age_s(self, timestamp: str | datetime) -> float:
+        moment = parse_time(timestamp) if isinstance(timestamp, str) else timestamp
+        return (self.now() - moment).total_seconds()
+
+    async def sleep(self, duration_s: float) -> None:
+        await asyncio.sleep(max(0.0, duration_s))
+
+    async def wait_for(self, awaitable: Awaitable[T], timeout_s: float) -> T:
+        async with asyncio.timeout(max(0.0, timeout_s)):
+            return await awaitable
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end on virtual time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
@@ -50,3 +74,15 @@ def run_with_clock(main: Callable[[VirtualClock], Awaitable[T]]) -> T:
         return await main(VirtualClock(EPOCH))
 
     return run(started())
+
+
+def virtual(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Make an async test an ordinary one that runs on virtual time."""
+
+    def wrapper() -> None:
+        run(test())
+
+    wrapper.__name__ = test.__name__
+    wrapper.__doc__ = test.__doc__
+    wrapper.__module__ = test.__module__
+    return wrapper

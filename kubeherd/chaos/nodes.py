@@ -1,25 +1,21 @@
 """Kill, freeze and restart random nodes and the controller manager while images roll; then check.
 
-    python scripts/chaos_nodes.py --seed 7 --nodes 8 --duration 30
-
-Starts a cluster of its own, hurts it for `--duration` seconds as the seed says, heals it, and
-requires that it converges: exactly one ready pod of the newest revision on every node, none
-elsewhere. Exit code 1, with what was wrong, if it does not. The checker (`problems`) is pure.
+An experiment starts a cluster of its own, hurts it for some seconds as the seed says, heals it, and
+requires that it converges: `kubeherd.chaos.checker` says what that means.
 """
 
 import asyncio
 import contextlib
-import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from kubeherd.chaos.checker import HASH_LABEL, Seen, problems
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS
-from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Pod
+from kubeherd.cluster.api.objects import ControllerRevision
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.control import Op
 from kubeherd.cluster.launcher.errors import LauncherError
@@ -30,62 +26,8 @@ from kubeherd.cluster.runtime import logging
 from kubeherd.cluster.runtime.rng import Rng
 
 NAME, NAMESPACE = "herd", "default"
-HASH_LABEL = "controller-revision-hash"
 PAUSE_S = (0.1, 0.8)
 HEAL_TIMEOUT_S = 90.0
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What the checker looks at: the state of a cluster that has had time to heal."""
-
-    nodes: frozenset[str]
-    pods: tuple[Pod, ...]
-    newest_hash: str
-    daemonset: DaemonSet
-
-
-def problems(seen: Seen) -> list[str]:
-    """What violates: exactly one ready pod of the newest revision on every node, none elsewhere."""
-    by_node: dict[str, list[Pod]] = {}
-    for pod in seen.pods:
-        by_node.setdefault(pod.spec.node_name, []).append(pod)
-    found = [f"{node}: no pod" for node in sorted(seen.nodes - by_node.keys())]
-    for node in sorted(by_node.keys() - seen.nodes):
-        names = ", ".join(pod.metadata.name for pod in by_node[node])
-        found.append(f"{node or 'no node'}: {names}, but there is no such node")
-    for node, pods in sorted(by_node.items()):
-        if len(pods) > 1:
-            found.append(f"{node}: {len(pods)} pods")
-        for pod in pods:
-            found += [f"{node}: {pod.metadata.name} {what}" for what in _wrong_with(pod, seen)]
-    return found + _wrong_status(seen)
-
-
-def _wrong_with(pod: Pod, seen: Seen) -> list[str]:
-    wrong = []
-    if pod.metadata.deletion_timestamp is not None:
-        wrong.append("is being deleted")
-    if not pod.ready:
-        wrong.append("is not ready")
-    if pod.metadata.labels.get(HASH_LABEL) != seen.newest_hash:
-        wrong.append("is of an old revision")
-    return wrong
-
-
-def _wrong_status(seen: Seen) -> list[str]:
-    status, generation = seen.daemonset.status, seen.daemonset.metadata.generation
-    if status.observed_generation != generation:
-        return [f"status is of generation {status.observed_generation}, not {generation}"]
-    wanted = len(seen.nodes)
-    counts = {
-        "desiredNumberScheduled": status.desired_number_scheduled,
-        "currentNumberScheduled": status.current_number_scheduled,
-        "updatedNumberScheduled": status.updated_number_scheduled,
-        "numberReady": status.number_ready,
-        "numberAvailable": status.number_available,
-    }
-    return [f"status.{name} is {n}, not {wanted}" for name, n in counts.items() if n != wanted]
 
 
 class Chaos:
@@ -206,18 +148,10 @@ def daemonset() -> JsonObject:
     }
 
 
-@click.command()
-@click.option("--seed", type=int, help="Replays the same decisions.  [default: random]")
-@click.option("--nodes", type=click.IntRange(1), default=6, show_default=True)
-@click.option("--duration", "duration_s", type=float, default=20.0, show_default=True)
-@click.option("--speed", type=click.FloatRange(0.001), default=20.0, show_default=True)
-@click.option(
-    "--dir", "directory", type=click.Path(path_type=Path), help="Keep the cluster's files."
-)
-def main(
+def run(
     seed: int | None, nodes: int, duration_s: float, speed: float, directory: Path | None
-) -> None:
-    """Run one experiment; exit code 1 if the cluster does not converge."""
+) -> bool:
+    """Run one experiment and tell of it; whether the cluster converged."""
     logging.configure("chaos", level="error")
     rng = Rng(seed)
     click.echo(f"seed {rng.root_seed}: {nodes} nodes, {duration_s:g} s")
@@ -229,9 +163,6 @@ def main(
         click.echo(f"violated: {line}", err=True)
     if wrong:
         click.echo(f"replay with --seed {rng.root_seed}", err=True)
-        sys.exit(1)
+        return False
     click.echo("converged: one ready pod of the newest revision on every node, none elsewhere")
-
-
-if __name__ == "__main__":
-    main()
+    return True

@@ -1,36 +1,33 @@
-"""The programs in scripts/ on real clusters: short runs, as a person would start them."""
+"""`kubeherd demo`, `bench` and `chaos` on real clusters: short runs, as a person starts them."""
 
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.integration
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 
-
-def run(script: str, *args: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, SCRIPTS / script, *args]
+def run(*args: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "kubeherd", *args]
     return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
 
 
 def test_chaos():
-    result = run("chaos_nodes.py", "--seed", "7", "--nodes", "4", "--duration", "6")
+    result = run("chaos", "nodes", "--seed", "7", "--nodes", "4", "--duration", "6")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "seed 7" in result.stdout
     assert "converged" in result.stdout
 
 
 def test_demo():
-    result = run("demo.py", "--speed", "20")
+    result = run("demo", "--speed", "20")
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_bench_prints_one_json_line_per_row():
-    result = run("bench.py", "--row", "start", "--row", "idle-memory")
+    result = run("bench", "--row", "start", "--row", "idle-memory")
     assert result.returncode == 0, result.stdout + result.stderr
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert [row["row"] for row in rows] == ["start", "idle-memory"]

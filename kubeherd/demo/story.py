@@ -1,16 +1,15 @@
-"""A DaemonSet's life on real processes, told in the terminal: what `make demo` shows.
+"""A DaemonSet's life on real processes, told in the terminal: what `kubeherd demo` shows.
 
 Every step states what should happen and waits until it holds; the demo ends with exit code 1 at the
 first one that does not. It uses a cluster of its own in a temporary directory.
 """
 
 import asyncio
-import sys
 import tempfile
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
-import click
 import yaml
 from rich.console import Console
 from rich.live import Live
@@ -30,7 +29,7 @@ from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.view import ClusterView
 from kubeherd.cluster.runtime import logging
 
-MANIFEST = Path(__file__).parents[1] / "examples" / "fluentd-daemonset.yaml"
+MANIFEST = "fluentd-daemonset.yaml"
 NAME, NAMESPACE = "fluentd-elasticsearch", "kube-system"
 CHANGE_CAUSE = "kubernetes.io/change-cause"
 NEW_IMAGE = "k8s.gcr.io/fluentd-elasticsearch:1.21"
@@ -58,8 +57,8 @@ class Demo:
         await self._roll_back()
 
     async def _apply(self) -> None:
-        self._title("kubectl apply -f examples/fluentd-daemonset.yaml")
-        manifest = yaml.safe_load(MANIFEST.read_text())
+        self._title(f"kubectl apply -f {MANIFEST}")
+        manifest = yaml.safe_load(files("kubeherd.demo").joinpath(MANIFEST).read_text())
         manifest["metadata"]["annotations"] = {CHANGE_CAUSE: "the first version"}
         await self._view.client.create(DAEMONSETS, manifest)
         await self._holds(self._settled, "one ready pod on each of the 5 nodes")
@@ -242,10 +241,8 @@ async def _steps(handle: ClusterHandle) -> None:
         await Demo(handle, view).run()
 
 
-@click.command()
-@click.option("--speed", type=click.FloatRange(0.001), default=10.0, show_default=True)
-def main(speed: float) -> None:
-    """Show what kubeherd does, on a cluster of its own."""
+def show(speed: float) -> bool:
+    """Tell the story, `speed` times as fast as the clock on the wall; False if it broke off."""
     logging.configure("demo", level="error")
     with tempfile.TemporaryDirectory(prefix="kubeherd-demo-") as temporary:
         directory = Path(temporary) / "herd"
@@ -261,9 +258,6 @@ def main(speed: float) -> None:
                 raise LauncherError("processes are left")
         except (TimeoutError, LauncherError, ApiError, TransportError) as error:
             console.print(f"  [red]✗ {error}[/]")
-            sys.exit(1)
+            return False
         console.print("  [green]✓[/] every process has ended")
-
-
-if __name__ == "__main__":
-    main()
+        return True

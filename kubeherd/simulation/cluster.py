@@ -13,9 +13,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-import virtualtime
-from simedges import Disk, InProcessTransport, Network, Process
-
 from kubeherd.agents.fleet import Fleet
 from kubeherd.agents.node.nodestatus import NodeConfig
 from kubeherd.cluster.api.errors import ApiError
@@ -29,25 +26,14 @@ from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.transport import Transport, TransportError
-from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.store import Store
 from kubeherd.controller import registry
 from kubeherd.controller.leader import LeaderElector
 from kubeherd.controller.manager import Manager
-
-
-def virtual(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    """Make an async test an ordinary one that runs on virtual time."""
-
-    def run() -> None:
-        virtualtime.run(test())
-
-    run.__name__ = test.__name__
-    run.__doc__ = test.__doc__
-    run.__module__ = test.__module__
-    return run
-
+from kubeherd.simulation import virtualtime
+from kubeherd.simulation.edges import Disk, InProcessTransport, Network, Process
+from kubeherd.simulation.virtualtime import VirtualClock
 
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
 CONTROLLER_MANAGER = User("system:kube-controller-manager", ("system:authenticated",))

@@ -6,12 +6,11 @@ from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Seque
 from contextlib import suppress
 from typing import Any
 
-from stubtransport import Request, StubTransport
-
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User, WatchResponse
 from kubeherd.cluster.apiserver.server import ApiServer
 from kubeherd.cluster.client.transport import TransportError, TransportResponse, error_of
 from kubeherd.cluster.store.engine import Row
+from kubeherd.simulation.transport import Request, StubTransport
 
 COMMIT_S = 0.001
 """How long a group commit takes; a crash in between loses the group."""
@@ -71,7 +70,7 @@ class Network:
         self.api: ApiServer | None = None
         self.cut: set[str] = set()
         self.requests = 0
-        self._under_way: dict[asyncio.Task[Any], str] = {}
+        self._under_way: dict[asyncio.Task[ApiResponse | WatchResponse], str] = {}
 
     def reachable(self, client: str) -> ApiServer:
         """The API server, TransportError if this client does not reach it."""
@@ -85,7 +84,7 @@ class Network:
         api = self.reachable(client)
         self.requests += 1
         await asyncio.sleep(LATENCY_S)
-        task: asyncio.Task[Any] = asyncio.create_task(api.handle(request))
+        task = asyncio.create_task(api.handle(request))
         self._under_way[task] = client
         try:
             async with asyncio.timeout(timeout_s):

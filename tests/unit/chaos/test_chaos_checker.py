@@ -1,13 +1,11 @@
 """The checker of the chaos experiment: silent on a good state, loud on every bad one."""
 
 import dataclasses
-import importlib.util
-import sys
-from pathlib import Path
 
 import msgspec
 import pytest
 
+from kubeherd.chaos.checker import Seen, problems
 from kubeherd.cluster.api.objects import (
     Condition,
     DaemonSet,
@@ -18,14 +16,6 @@ from kubeherd.cluster.api.objects import (
     PodSpec,
     PodStatus,
 )
-
-_PATH = Path(__file__).parents[3] / "scripts" / "chaos_nodes.py"
-_SPEC = importlib.util.spec_from_file_location("chaos_nodes", _PATH)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-chaos_nodes = importlib.util.module_from_spec(_SPEC)
-sys.modules["chaos_nodes"] = chaos_nodes
-_SPEC.loader.exec_module(chaos_nodes)
 
 
 def pod(node: str, *, hash_: str = "new", ready: str = "True", deleted: str | None = None) -> Pod:
@@ -41,7 +31,7 @@ def pod(node: str, *, hash_: str = "new", ready: str = "True", deleted: str | No
     )
 
 
-GOOD = chaos_nodes.Seen(
+GOOD = Seen(
     nodes=frozenset({"a", "b"}),
     pods=(pod("a"), pod("b")),
     newest_hash="new",
@@ -65,7 +55,7 @@ def with_status(**fields: int) -> DaemonSet:
 
 
 def test_a_good_state_has_no_problems():
-    assert chaos_nodes.problems(GOOD) == []
+    assert problems(GOOD) == []
 
 
 @pytest.mark.parametrize(
@@ -83,5 +73,5 @@ def test_a_good_state_has_no_problems():
     ],
 )
 def test_each_broken_rule_is_a_problem(change: dict, problem: str):
-    found = chaos_nodes.problems(dataclasses.replace(GOOD, **change))
+    found = problems(dataclasses.replace(GOOD, **change))
     assert any(line.startswith(problem) for line in found), found

@@ -1,0 +1,36 @@
+"""The node that a kubelet runs on, as it was registered and as the API shows it now."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from kubeherd.agents.node.nodestatus import NodeConfig
+from kubeherd.agents.node.registration import Registered
+from kubeherd.cluster.api.objects import Node
+
+
+class LocalNode:
+    """One node: its configuration, its registration and its Node object."""
+
+    def __init__(
+        self, config: NodeConfig, registered: Registered, observed: Callable[[], Node | None]
+    ) -> None:
+        """`observed`: the Node as the watch shows it; None before the first list, or deleted."""
+        self.config = config
+        self.registered = registered
+        self._observed = observed
+        self._initial = msgspec.convert(registered.tree, Node)
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return self.config.name
+
+    def current(self) -> Node:
+        """The newest Node that was seen; the registered one if none is."""
+        return self._observed() or self._initial
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """The Node's annotations now."""
+        return self.current().metadata.annotations

@@ -1,0 +1,1 @@
+"""`kubeherd bench`: kubeherd against its budgets."""

@@ -1,0 +1,79 @@
+"""How the rows of `kubeherd bench` are measured and written: clusters, memory, processor time."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher.plan import Role
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number; `smaller` says in which direction it should go."""
+
+    row: str
+    value: float
+    unit: str
+    budget: float
+    smaller: bool = True
+    detail: JsonObject = field(default_factory=dict)
+
+    def line(self) -> str:
+        """The JSON line."""
+        ok = self.value <= self.budget if self.smaller else self.value >= self.budget
+        return json.dumps(
+            {
+                "row": self.row,
+                "value": round(self.value, 3),
+                "unit": self.unit,
+                "budget": self.budget,
+                "ok": ok,
+                **self.detail,
+            }
+        )
+
+
+@contextmanager
+def cluster(*, nodes: int, nodes_per_agent: int = 1, up: bool = True) -> Iterator[ClusterHandle]:
+    """A cluster in a temporary directory."""
+    with tempfile.TemporaryDirectory(prefix="kubeherd-bench-") as temporary:
+        settings = lifecycle.new_settings(nodes=nodes, nodes_per_agent=nodes_per_agent, seed=1)
+        handle = ClusterHandle(Path(temporary) / "herd", settings)
+        try:
+            if up:
+                handle.up()
+            yield handle
+        finally:
+            handle.down()
+
+
+def memory_mb(handle: ClusterHandle, *roles: Role) -> float:
+    """Proportional set size of all processes with these roles."""
+    return sum(map(pss_mb, _pids(handle, *roles)))
+
+
+def pss_mb(pid: int) -> float:
+    """Proportional set size of one process."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return next(int(ln.split()[1]) for ln in rollup.splitlines() if ln.startswith("Pss:")) / 1024
+
+
+def cpu_seconds(handle: ClusterHandle, *roles: Role) -> float:
+    """User and system time that all processes with these roles have used so far."""
+    ticks = 0
+    for pid in _pids(handle, *roles):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _pids(handle: ClusterHandle, *roles: Role) -> list[int]:
+    processes = handle.state().processes
+    return [p.process.pid for p in processes if p.role in roles and p.process is not None]

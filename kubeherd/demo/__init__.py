@@ -1,0 +1,1 @@
+"""`kubeherd demo`: a story in the terminal, on a cluster of its own."""

@@ -1,0 +1,85 @@
+"""Supervisors forked from the warm parent of a program: as good as executed ones."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from kubeherd.cluster.launcher import lifecycle, osproc, state, warm
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher.plan import Role
+
+pytestmark = pytest.mark.integration
+
+
+def handle(directory: Path) -> ClusterHandle:
+    return ClusterHandle(directory, lifecycle.new_settings(nodes=1, store="memory", seed=1))
+
+
+def test_clusters_share_a_parent_and_nothing_else(tmp_path: Path) -> None:
+    with handle(tmp_path / "a") as first, handle(tmp_path / "b") as second:
+        assert first.state().spawner != second.state().spawner
+        first.down()
+        assert second.state().ready
+        assert osproc.marked(second.rundir.root) != []
+    for done in (first, second):
+        assert osproc.marked(done.rundir.root) == []
+
+
+def test_processes_of_a_killed_supervisor_are_found_without_its_notes(tmp_path: Path) -> None:
+    with handle(tmp_path / "a") as cluster:
+        before = cluster.state()
+        assert before.supervisor is not None
+        pids = {p.process.pid for p in before.processes if p.process is not None}
+        osproc.send_signal(before.supervisor, signal.SIGKILL)
+        while osproc.alive(before.supervisor):
+            os.sched_yield()
+        cluster.rundir.state_json.unlink()
+        found = {process.pid for process in osproc.marked(cluster.rundir.root)}
+        assert pids <= found
+        assert cluster.down()
+        assert state.orphans(cluster.rundir) == [[], [], []]
+
+
+def test_a_killed_fork_server_of_a_cluster_is_replaced(tmp_path: Path) -> None:
+    with handle(tmp_path / "a") as cluster:
+        spawner = cluster.state().spawner
+        assert spawner is not None
+        osproc.send_signal(spawner, signal.SIGKILL)
+        apiserver = cluster.process(Role.APISERVER)
+        assert apiserver.process is not None
+        assert osproc.alive(apiserver.process)
+        cluster.crash(Role.APISERVER)
+        deadline_s = time.monotonic() + 30
+        while not (again := cluster.process(Role.APISERVER)).restarts or not again.ready:
+            assert time.monotonic() < deadline_s
+            os.sched_yield()
+        assert cluster.state().spawner not in (None, spawner)
+
+
+def test_a_killed_parent_is_replaced_and_its_clusters_go_on(tmp_path: Path) -> None:
+    parent = warm.WarmParent()
+    first, second = handle(tmp_path / "a"), handle(tmp_path / "b")
+    try:
+        lifecycle.begin(first.rundir, first.settings, follow_pid=os.getpid(), warm_parent=parent)
+        lifecycle.wait_until_up(first.rundir, 30, lambda _state: None)
+        os.kill(parent.pid, signal.SIGKILL)
+        lifecycle.begin(second.rundir, second.settings, warm_parent=parent)
+        lifecycle.wait_until_up(second.rundir, 30, lambda _state: None)
+        assert first.state().ready
+    finally:
+        for cluster in (first, second):
+            cluster.down()
+        parent.close()
+
+
+def test_the_words_of_a_supervisor_that_cannot_start_reach_the_caller(tmp_path: Path) -> None:
+    with handle(tmp_path / "a") as cluster:
+        again = ClusterHandle(tmp_path / "a", cluster.settings)
+        parent = warm.of_this_process()
+        with pytest.raises(LauncherError, match="is already running"):
+            parent.launch(again.rundir)
+        assert cluster.state().ready

@@ -1,0 +1,54 @@
+"""What cluster a test gets."""
+
+from typing import Any
+
+import pytest
+
+from kubeherd.pytest_plugin.settings import WrongSetting, resolve
+
+
+def test_defaults_and_a_seed_of_the_name():
+    first, second = resolve([], {}, {}, "test_a"), resolve([], {}, {}, "test_b")
+    assert first == {**second, "seed": first["seed"]}
+    assert first["seed"] != second["seed"]
+    assert first == resolve([], {}, {}, "test_a")
+    assert {k: v for k, v in first.items() if k != "seed"} == {
+        "nodes": 3,
+        "nodes_per_agent": 1,
+        "speed": 10.0,
+        "store": "memory",
+    }
+
+
+def test_the_nearest_marker_wins_then_the_command_line_then_the_file():
+    ini = {"nodes": "1", "speed": "2", "seed": "3", "store": "sqlite"}
+    options = {"nodes": "4", "speed": "5", "seed": None, "store": None}
+    markers = [((), {"nodes": 6}), ((), {"nodes": 7, "store": "memory"})]
+    assert resolve(markers, options, ini, "") == {
+        "nodes": 6,
+        "speed": 5.0,
+        "seed": 3,
+        "store": "memory",
+        "nodes_per_agent": 1,
+    }
+
+
+def test_a_random_seed_is_left_to_the_cluster():
+    assert resolve([], {"seed": "random"}, {}, "t")["seed"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (([((1,), {})], {}, {}), "named arguments only"),
+        (([((), {"node": 1})], {}, {}), "the marker kubeherd does not know 'node'"),
+        (([], {"nodes": "many"}, {}), "--kubeherd-nodes: nodes cannot be 'many'"),
+        (
+            ([], {}, {"store": "etcd"}),
+            "kubeherd_store: store cannot be 'etcd': it is memory",
+        ),
+    ],
+)
+def test_wrong_settings(arguments: Any, said: str):
+    with pytest.raises(WrongSetting, match=said):
+        resolve(*arguments, "t")
