@@ -3,8 +3,9 @@
 Imports cost a quarter of a second and tens of megabytes per process; forked children share both.
 The protocol over the inherited socket is JSON lines: in comes `{"id", "module", "argv", "log",
 "env"}` for `python -m module argv`, for a supervisor together with the lock of its directory; out
-go `{"id", "pid"}` or `{"id", "error"}`, then `{"id", "event": "ready"}` or `{"id", "event": "failed", "error"}` (the readiness handshake), and `{"id",
-"event": "exited", "pid", "returncode"}` (negative: ended by that signal).
+go `{"id", "pid"}` or `{"id", "error"}`, then `{"id", "event": "ready"}` or `{"id", "event":
+"failed", "error"}` (the readiness handshake), and `{"id", "event": "exited", "pid", "returncode"}`
+(negative: ended by that signal).
 
 A supervisor uses it for all processes of its cluster; a program that starts clusters uses it, with
 `--ahead`, for supervisors. Such a supervisor gets a fork server of its own, forked from the same

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from kubeherd.cluster.api.failure import KubeherdError
+from kubeherd.cluster.api.goformat import cut
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
-from kubeherd.cluster.api.validation.goformat import cut
 
 RETRY_AFTER_S = 1
 """How soon to come back after a write that the store could not take."""

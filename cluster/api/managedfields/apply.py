@@ -12,6 +12,7 @@ from itertools import pairwise
 import orjson
 
 from kubeherd.cluster.api.errors import BadRequest, Cause, Conflict
+from kubeherd.cluster.api.goformat import cut
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.managedfields import fieldsets, merging
@@ -21,7 +22,6 @@ from kubeherd.cluster.api.managedfields.fieldtypes import Struct, struct
 from kubeherd.cluster.api.managedfields.ownership import Identity
 from kubeherd.cluster.api.schemas.definitions import key_of
 from kubeherd.cluster.api.validation.causes import MAX_CAUSES
-from kubeherd.cluster.api.validation.goformat import cut
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 BEFORE_FIRST_APPLY = "before-first-apply"

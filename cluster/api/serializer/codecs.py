@@ -13,13 +13,12 @@ from itertools import islice
 import msgpack
 import orjson
 
-from kubeherd.cluster.api import bounds
+from kubeherd.cluster.api import bounds, goformat
 from kubeherd.cluster.api.errors import BadRequest, UnsupportedMediaType
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.serializer import protobuf
 from kubeherd.cluster.api.serializer.decoding import MAX_DEPTH
 from kubeherd.cluster.api.serializer.gojson import syntax_error
-from kubeherd.cluster.api.validation import goformat
 
 JSON = "application/json"
 YAML = "application/yaml"

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 from kubeherd.cluster.api.errors import BadRequest
+from kubeherd.cluster.api.goformat import cut
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.schemas import definitions as schemas
@@ -27,7 +28,6 @@ from kubeherd.cluster.api.schemas.definitions import Definition, Field, FieldTyp
 from kubeherd.cluster.api.schemas.gotypes import go_type_of, json_type_of
 from kubeherd.cluster.api.schemas.omitempty import omits_zero
 from kubeherd.cluster.api.schemas.scalars import canonical, fits
-from kubeherd.cluster.api.validation.goformat import cut
 
 MAX_DEPTH = 200
 """Nesting allowed inside values without a schema (and in bodies, see `codecs`)."""

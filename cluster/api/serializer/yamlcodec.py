@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import yaml
 
 from kubeherd.cluster.api.bounds import MAX_VALUES, TooManyValues
+from kubeherd.cluster.api.goformat import cut
 from kubeherd.cluster.api.jsontypes import JsonValue
-from kubeherd.cluster.api.validation.goformat import cut
 
 MAX_NODES = 2 * MAX_VALUES
 """How many nodes, keys are among them, a body may write."""

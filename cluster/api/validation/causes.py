@@ -8,9 +8,9 @@ megabyte of bad labels with sixty.
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 
+from kubeherd.cluster.api import goformat
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonValue
-from kubeherd.cluster.api.validation import goformat
 
 MAX_CAUSES = 100
 """As many as Kubernetes reports of unknown fields (sigs.k8s.io/json)."""

@@ -1,10 +1,9 @@
 """Validation of ObjectMeta on create and on update (spec api-machinery, section 5)."""
 
-from kubeherd.cluster.api import names
+from kubeherd.cluster.api import goformat, names
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
-from kubeherd.cluster.api.validation import goformat
 from kubeherd.cluster.api.validation.causes import (
     forbidden,
     invalid,

@@ -5,10 +5,9 @@ Spec api-machinery, section 18: after creation nearly all of a pod's spec is fix
 
 from collections.abc import Mapping
 
-from kubeherd.cluster.api import names
+from kubeherd.cluster.api import goformat, names
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
-from kubeherd.cluster.api.validation import goformat
 from kubeherd.cluster.api.validation.causes import forbidden, invalid, invalid_each
 from kubeherd.cluster.api.validation.checks import each, range_text
 from kubeherd.cluster.api.validation.pod_spec import is_ip, pod_spec

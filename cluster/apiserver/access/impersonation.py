@@ -15,7 +15,7 @@ from enum import Enum
 from urllib.parse import unquote
 
 from kubeherd.cluster.api import errors, names
-from kubeherd.cluster.api.validation.goformat import quoted, string_slice
+from kubeherd.cluster.api.goformat import quoted, string_slice
 from kubeherd.cluster.apiserver.access.authn import AUTHENTICATED
 from kubeherd.cluster.apiserver.access.authz import Attributes, Authorizer
 from kubeherd.cluster.apiserver.access.authz.attributes import refusal

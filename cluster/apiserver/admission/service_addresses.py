@@ -12,8 +12,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 from kubeherd.cluster.api import errors, kinds
 from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.goformat import value
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.validation.goformat import value
 from kubeherd.cluster.apiserver.admission.request import AdmissionRequest
 from kubeherd.cluster.apiserver.read.lookup import Lookup
 

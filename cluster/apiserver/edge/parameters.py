@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.schemas.scalars import moment_of
-from kubeherd.cluster.api.validation.goformat import quoted
 
 _MAX_INT64 = 2**63 - 1
 _MAX_UINT64 = 2**64 - 1

@@ -11,13 +11,13 @@ from typing import TypeAlias
 
 from kubeherd.cluster.api import defaults, errors, patches
 from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.goformat import cut, plain, quoted
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.managedfields import apply
 from kubeherd.cluster.api.schemas import definitions as schemas
 from kubeherd.cluster.api.schemas.gotypes import json_type_of
 from kubeherd.cluster.api.serializer import codecs, decoding
-from kubeherd.cluster.api.validation.goformat import cut, plain, quoted
 from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.handlers.services import Call

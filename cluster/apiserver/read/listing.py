@@ -14,9 +14,9 @@ import orjson
 from kubeherd.cluster.api import errors, fields, labels
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.fields import FieldSelector
+from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.labels import Selector
-from kubeherd.cluster.api.validation.goformat import quoted
 from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.store.state import NODE_INDEXED, Record

@@ -9,9 +9,9 @@ from datetime import datetime
 from functools import cache
 
 from kubeherd.cluster.api.errors import BadRequest
+from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.kinds import Resource
-from kubeherd.cluster.api.validation.goformat import quoted
 from kubeherd.cluster.apiserver.tables.columns import Cell
 from kubeherd.cluster.apiserver.tables.pods import row_conditions
 from kubeherd.cluster.apiserver.tables.printers import printer

@@ -10,8 +10,8 @@ from enum import Enum
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.timestamps import format_time
-from kubeherd.cluster.api.validation.goformat import quoted
 from kubeherd.cluster.apiserver.edge.messages import User
 
 _MAX_MANAGER_LENGTH = 128

@@ -12,11 +12,11 @@ from enum import Enum
 
 from kubeherd.cluster.api import errors, kinds
 from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.serializer import decoding
 from kubeherd.cluster.api.timestamps import format_time, parse_time
-from kubeherd.cluster.api.validation.goformat import quoted
 from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.write.context import unsupported_dry_run
 

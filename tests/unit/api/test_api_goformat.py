@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kubeherd.cluster.api.validation import goformat
+from kubeherd.cluster.api import goformat
 
 
 @pytest.mark.parametrize(

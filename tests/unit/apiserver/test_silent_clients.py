@@ -25,7 +25,7 @@ CMS = "/api/v1/namespaces/default/configmaps"
 async def hasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
     """A server with no patience."""
     for module in ("connection", "listener"):
-        monkeypatch.setattr(f"cluster.apiserver.{module}.HEADER_TIMEOUT_S", 0.3)
+        monkeypatch.setattr(f"kubeherd.cluster.apiserver.edge.{module}.HEADER_TIMEOUT_S", 0.3)
     monkeypatch.setattr("kubeherd.cluster.apiserver.edge.connection.IDLE_TIMEOUT_S", 0.3)
     monkeypatch.setattr("kubeherd.cluster.apiserver.edge.connection.WRITE_TIMEOUT_S", 0.3)
     async with serving(tmp_path) as server:

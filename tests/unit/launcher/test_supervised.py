@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import virtualtime
 
 from kubeherd.cluster.launcher import plan
 from kubeherd.cluster.launcher.children import Child
 from kubeherd.cluster.launcher.osproc import ProcessId
 from kubeherd.cluster.launcher.plan import Phase, ProcessSpec, Role
 from kubeherd.cluster.launcher.supervised import SupervisedProcess
-from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.simulation import virtualtime
+from kubeherd.simulation.virtualtime import VirtualClock
 
 FOR_EVER = 1e9
 

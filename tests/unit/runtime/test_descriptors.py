@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 PROGRAMS = sorted(
-    str(path.relative_to(ROOT).with_suffix("")).replace("/", ".")
+    "kubeherd." + str(path.relative_to(ROOT).with_suffix("")).replace("/", ".")
     for package in ("cluster", "agents", "controller")
     for path in (ROOT / package).rglob("*.py")
     if re.search(r'^if __name__ == "__main__":', path.read_text(), re.M)

@@ -1,10 +1,9 @@
 """Warnings that strangers can cause."""
 
 import structlog
-from virtualtime import run_with_clock
 
-from kubeherd.cluster.runtime.clock import VirtualClock
 from kubeherd.cluster.runtime.seldom import Seldom
+from kubeherd.simulation.virtualtime import VirtualClock, run_with_clock
 
 
 def test_a_burst_is_one_line_and_the_next_says_how_many_were_left_out() -> None:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-import virtualtime
 
 from kubeherd.cluster.api.errors import OutcomeUnknown, ServiceUnavailable
 from kubeherd.cluster.runtime.rng import Rng
@@ -19,6 +18,7 @@ from kubeherd.cluster.store.store import (
     Store,
     running,
 )
+from kubeherd.simulation import virtualtime
 
 FULL = StoreError("disk full")
 UNKNOWN = engines.OutcomeUnknown("disk I/O error")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from kubeherd.cluster.api.errors import Forbidden
 from kubeherd.cluster.api.fields import EVERYTHING, FieldSelector
-from kubeherd.cluster.api.validation.goformat import quoted
+from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.apiserver.edge.messages import User
 
 

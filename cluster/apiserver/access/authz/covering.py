@@ -9,7 +9,7 @@ has more parts than there is time.
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
-from kubeherd.cluster.api.validation.goformat import quoted
+from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.apiserver.access.authz.rbac import Rule
 
 MOST_COMPARISONS = 500_000
