@@ -75,7 +75,7 @@ async def test_rollout_and_rollback(herd):
     assert deleted.startswith('daemonset.apps "fluentd-elasticsearch" deleted')
 
 
-@pytest.mark.herd(nodes=1)
+@pytest.mark.kubeherd(nodes=1)
 async def test_kubectl_and_the_command_agree_on_the_version(herd):
     served = json.loads(await kubectl(herd, "version", "-o", "json"))["serverVersion"]["gitVersion"]
     kubelet = await kubectl(
