@@ -19,7 +19,7 @@ from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.access.authn import NOBODY, REFUSED, Identity, identity_of
 from kubeherd.cluster.apiserver.edge.responses import error_response
-from kubeherd.cluster.apiserver.edge.routing import METHOD_TEXT
+from kubeherd.cluster.apiserver.edge.routing import METHOD_TEXT, escaped_target
 from kubeherd.cluster.apiserver.edge.tls import problem_of
 
 IDLE_TIMEOUT_S = 90.0
@@ -66,6 +66,20 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
         if watching is not None:
             watching.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """As in aiohttp; a target with bytes beyond ASCII is taken as Go's net/http takes it.
+
+        aiohttp's parser refuses such bytes. Only what certainly begins a request is touched: the
+        first bytes of a connection, and those that come while the server waits for a request.
+        """
+        if not data.isascii() and self._awaits_request():
+            data = escaped_target(data)
+        super().data_received(data)
+
+    def _awaits_request(self) -> bool:
+        waiter = getattr(self, "_waiter", None)
+        return not self.asked if waiter is None else not waiter.done()
 
     @property
     def silent_until_s(self) -> float:

@@ -5,6 +5,7 @@ one split of the path and a few dictionary look-ups. Invariant: a `Route` names 
 subresources that are served, and its verb is one that the resource or subresource allows.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from kubeherd.cluster.apiserver.edge import parameters
 
 NOT_FOUND_TEXT = "the server could not find the requested resource"
 METHOD_TEXT = "the server does not allow this method on the requested resource"
+
+_REQUEST_LINE = re.compile(rb"([A-Z]+ )([^ \x00-\x1f\x7f]+)( HTTP/1\.[01])")
+_ASCII_END = 0x80
 
 _COLLECTION_VERBS = {"GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection"}
 _ITEM_VERBS = {
@@ -65,6 +69,21 @@ def origin_form(target: str) -> str:
     authority_end = next((at for at, char in enumerate(rest) if char in "/?"), len(rest))
     path = rest[authority_end:]
     return path if path.startswith("/") else f"/{path}"
+
+
+def escaped_target(request: bytes) -> bytes:
+    """The first bytes of a request, with those of its target that are no ASCII escaped.
+
+    What does not begin with a whole request line is returned as it is.
+    """
+    line, end, rest = request.partition(b"\r\n")
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None or not end:
+        return request
+    target = b"".join(
+        b"%%%02X" % byte if byte >= _ASCII_END else bytes((byte,)) for byte in match[2]
+    )
+    return b"".join((match[1], target, match[3], end, rest))
 
 
 def is_watch(query: Mapping[str, str]) -> bool:

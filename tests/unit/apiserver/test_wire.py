@@ -10,7 +10,7 @@ from apicluster import config_map
 from wireserver import Served, request, serving, wire
 
 from kubeherd.cluster.apiserver.edge.messages import WatchResponse
-from kubeherd.cluster.apiserver.edge.routing import origin_form
+from kubeherd.cluster.apiserver.edge.routing import escaped_target, origin_form
 
 CMS = "/api/v1/namespaces/default/configmaps"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
@@ -109,6 +109,43 @@ async def test_nothing_is_smuggled(served: Served, headers: bytes) -> None:
                b"\r\n0\r\n\r\n" + inner)  # fmt: skip
     async with served.admin() as session, session.get(f"{CMS}/smuggled") as response:
         assert response.status == 404
+
+
+async def test_a_target_may_have_bytes_beyond_ascii(served: Served) -> None:
+    """Go's net/http does not mind them; aiohttp's parser does."""
+    pod = "/api/v1/namespaces/default/pods/n\u00e4he"
+    again = request(path=pod)
+    answer = await wire(served, request(path=pod, Connection="keep-alive"), then=again)
+    assert answer.count(b"HTTP/1.1 404 ") == 2
+    assert answer.count('pods \\"n\u00e4he\\" not found'.encode()) == 2
+    selected = "/api/v1/namespaces/default/pods?labelSelector=a%3D\u00e4"
+    assert (await wire(served, request(path=selected))).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_bytes_beyond_ascii_in_a_body_stay_what_they_are(served: Served) -> None:
+    """Also where a body looks like a request."""
+    text = "GET /\u00e4 HTTP/1.1\r\n\u00f6"
+    tree = {"metadata": {"name": "told"}, "data": {"text": text}}
+    path = "/api/v1/namespaces/default/configmaps"
+    body = json.dumps(tree, ensure_ascii=False).encode()
+    head = request("POST", path, Content_Length=str(len(body)), Expect="100-continue")
+    answer = await wire(served, head, then=body)
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 ")
+    async with served.admin() as session, session.get(f"{path}/told") as stored:
+        assert (await stored.json())["data"]["text"] == text
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ("GET /\u00e4?\u00f6 HTTP/1.1\r\n\u00fc", "GET /%C3%A4?%C3%B6 HTTP/1.1\r\n\u00fc"),
+        ("GET /\u00e4 HTTP/1.1", "GET /\u00e4 HTTP/1.1"),
+        ("GET /\u00e4 b HTTP/1.1\r\n", "GET /\u00e4 b HTTP/1.1\r\n"),
+        ("\u00e4\r\nGET /\u00e4 HTTP/1.1\r\n", "\u00e4\r\nGET /\u00e4 HTTP/1.1\r\n"),
+    ],
+)  # fmt: skip
+def test_escaped_target(sent: str, expected: str) -> None:
+    assert escaped_target(sent.encode()) == expected.encode()
 
 
 async def test_absolute_request_targets_are_served(served: Served) -> None:
