@@ -1,5 +1,7 @@
 """The command `kubeherd demo`."""
 
+from pathlib import Path
+
 import click
 
 
@@ -11,7 +13,12 @@ import click
     show_default=True,
     help="Shorten every wait of the cluster by this factor.",
 )
-def demo(speed: float) -> None:
+@click.option(
+    "--svg",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write what is shown into this file, as a picture.",
+)
+def demo(speed: float, svg: Path | None) -> None:
     """Show a DaemonSet's life in half a minute.
 
     On a cluster of its own, nodes come, die and return, and an image rolls out and back. Each step
@@ -20,5 +27,6 @@ def demo(speed: float) -> None:
     """
     from kubeherd.demo import story  # noqa: PLC0415 - slow to import, not needed for --help
 
-    if not story.show(speed):
+    holds = story.show(speed) if svg is None else story.picture(speed, svg)
+    if not holds:
         raise click.exceptions.Exit(1)

@@ -5,6 +5,7 @@ first one that does not. It uses a cluster of its own in a temporary directory.
 """
 
 import asyncio
+import re
 import tempfile
 from collections.abc import Callable
 from importlib.resources import files
@@ -34,6 +35,11 @@ NAME, NAMESPACE = "fluentd-elasticsearch", "kube-system"
 CHANGE_CAUSE = "kubernetes.io/change-cause"
 NEW_IMAGE = "k8s.gcr.io/fluentd-elasticsearch:1.21"
 STEP_TIMEOUT_S = 30.0
+
+PICTURE_WIDTH = 100
+"""Columns of the picture in the documentation."""
+_FONT_FACE = re.compile(r"@font-face {.*?}", re.DOTALL)
+"""Fonts that rich's pictures load from the web: whoever reads the documentation has his own."""
 
 console = Console(highlight=False)
 
@@ -261,3 +267,12 @@ def show(speed: float) -> bool:
             return False
         console.print("  [green]✓[/] every process has ended")
         return True
+
+
+def picture(speed: float, file: Path) -> bool:
+    """As `show`, and what was shown as an SVG in `file`."""
+    console.record, console.width = True, PICTURE_WIDTH
+    holds = show(speed)
+    drawn = console.export_svg(title="kubeherd demo")
+    file.write_text(_FONT_FACE.sub("", drawn), encoding="utf-8")
+    return holds
