@@ -11,6 +11,7 @@ from kubeherd.cluster.launcher import lifecycle, osproc, state, warm
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.runtime.handshake import LOCK_FD
 
 pytestmark = pytest.mark.integration
 
@@ -78,8 +79,9 @@ def test_a_killed_parent_is_replaced_and_its_clusters_go_on(tmp_path: Path) -> N
 
 def test_the_words_of_a_supervisor_that_cannot_start_reach_the_caller(tmp_path: Path) -> None:
     with handle(tmp_path / "a") as cluster:
-        again = ClusterHandle(tmp_path / "a", cluster.settings)
-        parent = warm.of_this_process()
-        with pytest.raises(LauncherError, match="is already running"):
-            parent.launch(again.rundir)
+        options = ["--dir", str(tmp_path / "gone"), "--lock-fd", str(LOCK_FD)]
+        lock = os.open(cluster.rundir.lock, os.O_RDWR | os.O_CLOEXEC)
+        with pytest.raises(LauncherError, match="gone was deleted or moved away"):
+            warm.of_this_process().launch(cluster.rundir, lock, options)
+        os.close(lock)
         assert cluster.state().ready

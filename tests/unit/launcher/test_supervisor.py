@@ -73,14 +73,26 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(
-    rundir: RunDir, starter: Starter, nodes: int = 2, nodes_per_agent: int = 1
+    rundir: RunDir,
+    starter: Starter,
+    nodes: int = 2,
+    nodes_per_agent: int = 1,
+    accept_loss_after: int | None = None,
 ) -> AsyncIterator[Running]:
     empty = Settings(port=1, nodes_per_agent=nodes_per_agent)
     names = settings_module.next_names([], nodes)
     settings = settings_module.add_nodes(empty, names)
     rundir.save_settings(settings)
     stop, started = asyncio.Event(), asyncio.Event()
-    supervisor = Supervisor(rundir, settings, NoWarmUp(starter), LoopClock(), Rng(1), OWN)
+    supervisor = Supervisor(
+        rundir,
+        settings,
+        NoWarmUp(starter),
+        LoopClock(),
+        Rng(1),
+        OWN,
+        accept_loss_after=accept_loss_after,
+    )
     life = asyncio.ensure_future(supervisor.run(stop, started.set))
     await started.wait()
     try:
@@ -107,6 +119,26 @@ async def test_brings_all_processes_up_and_down_in_order(rundir, standins):
         assert all(p.process is None for p in last.processes)
     assert state.read(rundir).supervisor is None
     assert not rundir.socket.exists()
+
+
+async def test_a_loss_is_accepted_by_the_first_api_server_only(rundir, standins):
+    start = standins()
+    started: list[tuple[str, ...]] = []
+
+    async def recording(spec):
+        if spec.role is Role.APISERVER:
+            started.append(spec.args)
+        return await start(spec)
+
+    async with running(rundir, recording, nodes=0, accept_loss_after=7) as herd:
+        up = (await herd.ask(Op.WAIT)).state
+        first = up.processes[0].process
+        assert first is not None
+        osproc.send_signal(first, signal.SIGKILL)
+        await herd.until("apiserver", lambda p: p.restarts == 1 and p.ready)
+    once, again = started
+    assert once[once.index("--accept-loss-after") + 1] == "7"
+    assert "--accept-loss-after" not in again
 
 
 async def test_killed_node_stays_dead_until_started(rundir, standins):
