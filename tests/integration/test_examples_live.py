@@ -1,7 +1,5 @@
-"""Every example is run, as its reader would run it."""
+"""Every example manifest comes up; the example projects run from the wheel (test_wheel_live)."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,13 +10,6 @@ from kubeherd.cluster.api import kinds
 pytestmark = pytest.mark.integration
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.mark.parametrize("program", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
-def test_program(program: Path):
-    command = [sys.executable, program]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.kubeherd(nodes=2)

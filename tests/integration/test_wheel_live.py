@@ -42,14 +42,21 @@ class Program:
     packages: tuple[str, ...] = ()
 
 
+EXAMPLES = ROOT / "examples"
 USERS_TEST = """
-from kubeherd.cluster.launcher.handle import ClusterHandle
-from kubeherd.cluster.launcher.lifecycle import new_settings
-
-def test_a_cluster(tmp_path):
-    with ClusterHandle(tmp_path / "herd", new_settings(nodes=1)) as herd:
-        assert herd.process("node-0").ready
+def test_a_dead_node_is_noticed(kubeherd_cluster):
+    kubeherd_cluster.kill_node("node-1")
+    kubeherd_cluster.wait_not_ready("node-1")
 """
+
+
+def project(name: str) -> dict[str, str]:
+    """The files of an example project, without caches."""
+    folder = EXAMPLES / name
+    paths = [path for kind in ("*.py", "*.toml") for path in folder.rglob(kind)]
+    return {str(path.relative_to(folder)): path.read_text() for path in paths}
+
+
 PROGRAMS = {
     "version": Program("kubeherd --version", prints="serves Kubernetes v1."),
     "module": Program("python -m kubeherd --version", prints="serves Kubernetes v1."),
@@ -65,6 +72,19 @@ PROGRAMS = {
         files={"test_mine.py": USERS_TEST},
         packages=("pytest",),
     ),
+    "operator-kopf": Program(
+        "python -m pytest -q",
+        prints="3 passed",
+        files=project("operator-kopf"),
+        packages=("pytest", "kopf", "kubernetes-asyncio"),
+    ),
+    "survives-a-node": Program(
+        "python -m pytest -q",
+        prints="2 passed",
+        files=project("survives-a-node"),
+        packages=("pytest", "pytest-asyncio", "kubernetes-asyncio"),
+    ),
+    "with-unittest": Program("python -m unittest -v", prints="", files=project("with-unittest")),
 }
 
 
@@ -158,6 +178,7 @@ def test_soon_after_the_install_a_node_is_ready(installed: Installed, tmp_path: 
 def test_it_runs_there(installed: Installed, tmp_path: Path, name: str):
     program = PROGRAMS[name]
     for target, text in program.files.items():
+        (tmp_path / target).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / target).write_text(text)
     if program.packages:
         installed.environment.install(*program.packages)
