@@ -298,7 +298,7 @@ class Store:
                 self._failing = True
                 _log.error("commit_failed", writes=len(group), error=why)
             if group:
-                self._roll_back(group, lambda: _refused(why))
+                self._roll_back(group, lambda: _refused(why), why)
             return
         except Exception as error:  # a bug: it may have happened at any point of the commit
             self._give_up(group, type(error).__name__)
@@ -330,17 +330,17 @@ class Store:
     def _give_up(self, group: Sequence[Staged], why: str) -> None:
         """Nobody knows whether this group is kept; what was staged on top of it never was."""
         self._closing = self._failing = True
-        self._roll_back(group, lambda: OutcomeUnknown(f"the outcome is not known: {why}"))
+        self._roll_back(group, lambda: OutcomeUnknown(f"the outcome is not known: {why}"), why)
 
-    def _roll_back(self, group: Sequence[Staged], error: Callable[[], ApiError]) -> None:
-        """Forget this group, for the reason that `error` makes, and refuse all that was staged on
+    def _roll_back(self, group: Sequence[Staged], error: Callable[[], ApiError], why: str) -> None:
+        """Forget this group, its waiters get what `error` makes, and refuse all that was staged on
         top of it: that has reached no disk. Revisions are not reused."""
         on_top, self._pending = self._pending, []
         self._head.clear()
         for staged in group:
             staged.finish(error())
         for staged in on_top:
-            staged.finish(_refused("the store could not write what this rests on"))
+            staged.finish(_refused(f"not written, nor what it rests on: {why}"))
 
     def stop(self) -> None:
         """Refuse new writes, end watches; `run` returns when everything staged is committed."""

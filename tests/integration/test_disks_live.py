@@ -29,6 +29,15 @@ CMS = "/api/v1/namespaces/default/configmaps"
 WAIT_S = 20.0
 
 
+@contextlib.asynccontextmanager
+async def connection(rundir: RunDir) -> AsyncIterator[HttpTransport]:
+    transport = from_kubeconfig(rundir.kubeconfig)
+    try:
+        yield transport
+    finally:
+        await transport.close()
+
+
 async def post(transport: HttpTransport, name: str) -> TransportResponse:
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
     return await transport.request(
@@ -88,9 +97,10 @@ async def test_a_full_disk_refuses_writes_and_recovers_by_itself(small_disk: Pat
     kept = set()
     await asyncio.to_thread(handle.up)
     try:
-        async with handle.view() as view:
+        async with contextlib.AsyncExitStack() as stack:
+            view = await stack.enter_async_context(handle.view())
             await view.until(lambda: len(view.ready_nodes()) == 2, "all nodes Ready")
-            transport = from_kubeconfig(handle.rundir.kubeconfig)
+            transport = await stack.enter_async_context(connection(handle.rundir))
             assert (await post(transport, "before")).status == 201
             ballast = fill(small_disk)
             refused = await post(transport, "refused-0")
@@ -118,7 +128,6 @@ async def test_a_full_disk_refuses_writes_and_recovers_by_itself(small_disk: Pat
             assert await names(transport) >= {"before", "after"} | kept
             assert f"refused-{len(kept)}" not in await names(transport)
             await view.until(lambda: len(view.ready_nodes()) == 2, "all nodes Ready")
-            await transport.close()
     finally:
         await asyncio.to_thread(handle.down)
 
@@ -168,25 +177,24 @@ async def test_a_failed_sync_is_told_as_unknown_and_read_back_by_the_next_proces
     rundir, port = RunDir(tmp_path / "herd"), free_port()
     rundir.prepare()
     ClusterPki.ensure(rundir, f"https://127.0.0.1:{port}")
-    transport = from_kubeconfig(rundir.kubeconfig)
     under = await asyncio.to_thread(failing_syncs, 12)
     kept: set[str] = set()
-    async with apiserver(rundir, port, under) as process:
-        while (answer := await post(transport, f"m{len(kept)}")).status == 201:
-            kept.add(f"m{len(kept)}")
-        assert kept
-        assert answer.status == 504
-        told = json.loads(answer.body)
-        assert told["reason"] == "Timeout"
-        assert told["details"] == {"retryAfterSeconds": 1}
-        assert "retry-after" not in answer.headers, "which would make clients repeat it"
-        assert await asyncio.wait_for(process.wait(), WAIT_S) == 1
-    assert "commit_outcome_unknown" in rundir.log("apiserver").read_text()
-    async with apiserver(rundir, port):
-        found = await names(transport)
-        assert kept <= found
-        assert found - kept <= {f"m{len(kept)}", "kube-root-ca.crt"}
-        again = await post(transport, f"m{len(kept)}")
-        assert again.status == (409 if f"m{len(kept)}" in found else 201)
-        assert (await post(transport, "after")).status == 201
-    await transport.close()
+    async with connection(rundir) as transport:
+        async with apiserver(rundir, port, under) as process:
+            while (answer := await post(transport, f"m{len(kept)}")).status == 201:
+                kept.add(f"m{len(kept)}")
+            assert kept
+            assert answer.status == 504
+            told = json.loads(answer.body)
+            assert told["reason"] == "Timeout"
+            assert told["details"] == {"retryAfterSeconds": 1}
+            assert "retry-after" not in answer.headers, "which would make clients repeat it"
+            assert await asyncio.wait_for(process.wait(), WAIT_S) == 1
+        assert "commit_outcome_unknown" in rundir.log("apiserver").read_text()
+        async with apiserver(rundir, port):
+            found = await names(transport)
+            assert kept <= found
+            assert found - kept <= {f"m{len(kept)}", "kube-root-ca.crt"}
+            again = await post(transport, f"m{len(kept)}")
+            assert again.status == (409 if f"m{len(kept)}" in found else 201)
+            assert (await post(transport, "after")).status == 201
