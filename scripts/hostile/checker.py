@@ -37,6 +37,7 @@ class Problem:
 
     why: str
     request: Hostile | None = None
+    is_stall: bool = False
 
 
 @dataclass
@@ -162,7 +163,7 @@ class Run:
             self.report.longest_stall_s = max(self.report.longest_stall_s, stall_s)
             if stall_s > MAX_STALL_S:
                 text = f"others waited for {stall_s * 1000:.0f} ms of processor time"
-                self.report.problems.append(Problem(text, before))
+                self.report.problems.append(Problem(text, before, is_stall=True))
 
 
 def _is_partial(request: Hostile) -> bool:
