@@ -9,6 +9,7 @@ it, others are told to come back; what runs there touches nothing but what its r
 
 import asyncio
 import contextvars
+import gc
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -51,6 +52,18 @@ def at_once(steps: Steps[_T]) -> _T:
         return cast(_T, done.value)
 
 
+def _uninterrupted(work: Callable[[], _T]) -> _T:
+    """`work()` without the cycle collector, which would look at all of a large tree again and
+    again while it grows, and nobody else runs meanwhile. Trees have no cycles."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return work()
+    finally:
+        if enabled:
+            gc.enable()
+
+
 class HeavyWork:
     """The thread, started at its first use. `light_bytes` is what is not worth it."""
 
@@ -77,7 +90,7 @@ class HeavyWork:
             )
         if self._thread is None:
             self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="heavy")
-        future = self._thread.submit(contextvars.copy_context().run, work)
+        future = self._thread.submit(contextvars.copy_context().run, _uninterrupted, work)
         future.add_done_callback(self._free)
         return await asyncio.wrap_future(future)
 
