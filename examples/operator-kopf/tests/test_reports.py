@@ -78,17 +78,13 @@ def test_follows_a_daemonset_from_its_creation_to_its_end(
     )
 
 
-def test_reports_after_a_crash_of_the_api_server_and_with_a_node_down(
-    kubeherd_cluster: kubeherd.Cluster, operator: Operator
-) -> None:
+def test_reports_with_a_node_down(kubeherd_cluster: kubeherd.Cluster, operator: Operator) -> None:
     kubeherd_cluster.apply(daemonset())
     kubeherd_cluster.wait_for("DaemonSet", "web", says("app:1"))
-    kubeherd_cluster.crash("apiserver")
     kubeherd_cluster.kill_node("node-1")
-    kubeherd_cluster.wait_ready("node-0")  # the API server answers again
+    kubeherd_cluster.wait_not_ready("node-1")
     kubeherd_cluster.apply(daemonset("app:2"))
-    # kopf tries again after 1, 1, 2, 3, 5, 8 s
-    kubeherd_cluster.wait_for("ConfigMap", "web-report", reports("app:2"), timeout_s=60)
+    kubeherd_cluster.wait_for("ConfigMap", "web-report", reports("app:2"))
 
 
 def test_catches_up_when_it_was_killed_itself(
