@@ -50,6 +50,20 @@ def test_a_dead_node_is_noticed(kubeherd_cluster):
     kubeherd_cluster.kill_node("node-1")
     kubeherd_cluster.wait_not_ready("node-1")
 """
+USERS_SCRIPT = """
+import kubeherd
+
+with kubeherd.Cluster(nodes=1) as cluster:
+    cluster.wait_ready()
+    print("ready:", *cluster.node_names)
+"""
+UNITTEST = """
+import unittest
+
+program = unittest.main(module=None, argv=["unittest", "discover"], exit=False)
+print("succeeded:", program.result.wasSuccessful(), program.result.testsRun)
+"""
+"""`python -m unittest` writes to stderr only, and with 3.11 finding no test is a success."""
 
 
 def project(name: str) -> dict[str, str]:
@@ -74,6 +88,7 @@ PROGRAMS = {
         files={"test_mine.py": USERS_TEST},
         packages=("pytest",),
     ),
+    "script": Program("python mine.py", prints="ready: node-0\n", files={"mine.py": USERS_SCRIPT}),
     "operator-kopf": Program(
         "python -m pytest -q",
         prints="3 passed",
@@ -88,7 +103,11 @@ PROGRAMS = {
         packages=("pytest", "pytest-asyncio", "kubernetes-asyncio"),
         everywhere=False,
     ),
-    "with-unittest": Program("python -m unittest -v", prints="", files=project("with-unittest")),
+    "with-unittest": Program(
+        "python run.py",
+        prints="succeeded: True 2\n",
+        files={"run.py": UNITTEST, **project("with-unittest")},
+    ),
 }
 
 
@@ -164,6 +183,15 @@ def test_both_packages_called_agents_work(installed: Installed, tmp_path: Path):
     code = "import agents, kubeherd.agents as ours; print(agents.WHO, '|', ours.__name__)"
     output = installed.environment.run("python", "-c", code, cwd=tmp_path)
     assert output == "another project | kubeherd.agents\n"
+
+
+def test_nothing_comes_from_the_checkout(installed: Installed, tmp_path: Path):
+    """Else the others here would try the sources, by a path or an editable install left behind."""
+    code = "import sys, kubeherd; print(kubeherd.__file__, *filter(None, sys.path), sep='\\n')"
+    environment = installed.environment
+    used, *paths = environment.run("python", "-c", code, cwd=tmp_path).splitlines()
+    assert Path(used) == environment.site_packages / "kubeherd" / "__init__.py"
+    assert [path for path in paths if Path(path).resolve().is_relative_to(ROOT)] == []
 
 
 def test_size_with_all_dependencies(installed: Installed):
