@@ -39,6 +39,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.number = signal.SIGINT
+        self._came = False
         self._replaced: dict[signal.Signals, _Handler] = {}
 
     def __enter__(self) -> "Interrupts":
@@ -60,8 +61,18 @@ class Interrupts:
         """What to end with after the last signal."""
         return 128 + self.number
 
+    def check(self) -> None:
+        """KeyboardInterrupt if a signal came whose own exception did not get this far.
+
+        Python drops exceptions in some places where a signal handler may run: in finalizers, say,
+        and in the closing of a file that is being collected.
+        """
+        if self._came:
+            raise KeyboardInterrupt
+
     def _interrupt(self, number: int, _frame: FrameType | None) -> None:
         self.number = signal.Signals(number)
+        self._came = True
         raise KeyboardInterrupt
 
 

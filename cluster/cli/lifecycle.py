@@ -134,9 +134,11 @@ def up(
             timeout_s,
             follow_pid=os.getpid() if foreground else None,
             accept_loss_after=accept_loss_after,
+            check=interrupts.check,
         )
         try:
             settings = start.run(new, changed)
+            interrupts.check()
             _explain(rundir, settings)
             if foreground:
                 _stay(rundir)
@@ -159,6 +161,7 @@ def down(rundir: RunDir, purge: bool) -> None:
         try:
             if rundir.is_ours():
                 _stop(rundir)
+                interrupts.check()
                 if purge:
                     _purge(rundir)
             else:
@@ -207,7 +210,10 @@ def _check_against(
 
 
 class _Start:
-    """The start of a cluster. `begun`: this command has started it, and can stop it."""
+    """The start of a cluster. `begun`: this command has started it, and can stop it.
+
+    `check` raises KeyboardInterrupt after a signal.
+    """
 
     def __init__(
         self,
@@ -216,9 +222,11 @@ class _Start:
         *,
         follow_pid: int | None,
         accept_loss_after: int | None,
+        check: Callable[[], None],
     ) -> None:
         self._rundir = rundir
         self._timeout_s = timeout_s
+        self._check = check
         self._follow_pid = follow_pid
         self._accept_loss_after = accept_loss_after
         self.begun = False
@@ -234,10 +242,11 @@ class _Start:
                 accept_loss_after=self._accept_loss_after,
                 started=self._has_begun,
             )
+            self._check()
             with deferred():
                 from kubeherd.cluster.cli import api  # noqa: PLC0415 - loads while the processes start
 
-            shown = _UpProgress(progress, settings)
+            shown = _UpProgress(progress, settings, self._check)
             lifecycle.wait_until_up(self._rundir, self._timeout_s, shown.show)
             count = len(settings.nodes)
             progress.doing("waiting for the nodes")
@@ -274,12 +283,14 @@ def _command(name: str, rundir: RunDir) -> str:
 class _UpProgress:
     """Tells each thing once, as it happens."""
 
-    def __init__(self, steps_: Steps, settings: Settings) -> None:
+    def __init__(self, steps_: Steps, settings: Settings, check: Callable[[], None]) -> None:
         self._steps = steps_
+        self._check = check
         self._settings = settings
         self._told: set[Role] = set()
 
     def show(self, state: ClusterState) -> None:
+        self._check()
         texts = {
             Role.APISERVER: f"API server at {self._settings.server}",
             Role.CONTROLLER_MANAGER: "controller manager",

@@ -18,6 +18,7 @@ from functools import cache
 from kubeherd.cluster.launcher import spawner
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.logs import last_words
+from kubeherd.cluster.launcher.orphans import stop_orphans
 from kubeherd.cluster.launcher.rundir import RunDir
 
 _MODULE = "kubeherd.cluster.launcher"
@@ -51,9 +52,14 @@ class WarmParent:
                 try:
                     failure = self._start(options, lock, rundir)
                     break
+                except TimeoutError:
+                    self._end()
+                    failure = f"it did not answer within {_START_TIMEOUT_S:g} s"
+                    break
                 except OSError as error:
                     self._end()
                     failure = str(error) or type(error).__name__
+                    stop_orphans(rundir)  # the supervisor may have been forked all the same
         if failure:
             raise LauncherError(f"the supervisor did not start: {failure}")
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -85,3 +86,24 @@ def test_the_words_of_a_supervisor_that_cannot_start_reach_the_caller(tmp_path: 
             warm.of_this_process().launch(cluster.rundir, lock, options)
         os.close(lock)
         assert cluster.state().ready
+
+
+def test_a_parent_that_dies_after_forking_leaves_one_supervisor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second attempt must not put a second supervisor beside the first one's."""
+    parent = warm.of_this_process()
+    read, died = parent._line, []
+
+    def dies_once(control: socket.socket) -> bytes:
+        line = read(control)
+        if not died and b"ready" in line:
+            died.append(line)
+            raise ConnectionResetError("its parent has ended")
+        return line
+
+    monkeypatch.setattr(parent, "_line", dies_once)
+    with handle(tmp_path / "a") as cluster:
+        leaders = [p for p in osproc.marked(cluster.rundir.root) if osproc.leads_session(p)]
+        assert died
+        assert leaders == [cluster.state().supervisor]

@@ -1,6 +1,7 @@
 """What a signal does to a command while it loads, while it works, and in code it must not tear."""
 
 import asyncio
+import io
 import signal
 import subprocess
 import sys
@@ -46,6 +47,23 @@ def test_a_deferred_signal_counts_at_the_end(number: signal.Signals):
             work()
         assert interrupts.exit_code == 128 + number
     assert steps == ["noted", "went on"]
+
+
+class SignalledWhenClosed(io.RawIOBase):
+    """A file whose closing is interrupted."""
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_whose_exception_python_drops_is_not_forgotten():
+    with Interrupts() as interrupts:
+        interrupts.check()
+        SignalledWhenClosed()  # collected at once; what its closing raises then goes nowhere
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.check()
 
 
 def test_an_event_loop_is_ended_in_order_by_a_signal():
