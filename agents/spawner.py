@@ -39,6 +39,7 @@ import msgspec
 import orjson
 
 from kubeherd.cluster.api.jsontypes import JsonValue
+from kubeherd.cluster.runtime.files import open_log
 from kubeherd.cluster.runtime.handshake import (
     LOCK_FD,
     READY_FD_VARIABLE,
@@ -183,17 +184,12 @@ def _id_of(line: bytes) -> JsonValue:
     return None
 
 
-def _open_log(path: str) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-    return os.open(path or os.devnull, flags, 0o600)
-
-
 def _fork(request: Request, lock_fd: int | None) -> tuple[int, int]:
     """Fork a process: its pid, and the descriptor that it writes its ready line to."""
     warm_up(request.module)
     ready_fd, child_fd = os.pipe()
     try:
-        log_fd = _open_log(request.log)
+        log_fd = open_log(request.log or os.devnull)
         try:
             pid = os.fork()
             if pid == 0:

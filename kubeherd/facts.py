@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.control import Op
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.handle import ClusterHandle
-from kubeherd.cluster.launcher.rundir import RunDir
 from kubeherd.cluster.launcher.settings import Settings, StoreKind
 from kubeherd.errors import KubeherdError, LauncherError
 

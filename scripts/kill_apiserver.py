@@ -33,8 +33,8 @@ from kill_history import History, problems
 from kill_server import Server
 
 from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.pki import ClusterPki
-from kubeherd.cluster.launcher.rundir import RunDir
 from kubeherd.cluster.runtime.rng import Rng
 
 CATCH_UP_S = 30.0

@@ -11,11 +11,11 @@ import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imp
 
 # isort: split
 from kubeherd.cluster.api.errors import ApiError
-from kubeherd.cluster.apiserver.edge.heavywork import SWITCH_INTERVAL_S
 from kubeherd.cluster.apiserver.edge.http import HttpServer
 from kubeherd.cluster.apiserver.edge.listener import connection_limit
 from kubeherd.cluster.apiserver.edge.tls import tls_context
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
+from kubeherd.cluster.apiserver.write.heavywork import SWITCH_INTERVAL_S
 from kubeherd.cluster.runtime import process
 from kubeherd.cluster.runtime.clock import Clock, LoopClock
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError

@@ -23,7 +23,6 @@ from kubeherd.cluster.apiserver.access.authz import Attributes, questions
 from kubeherd.cluster.apiserver.access.authz.attributes import refusal
 from kubeherd.cluster.apiserver.access.authz.authorizer import SUPERUSERS
 from kubeherd.cluster.apiserver.edge import discovery, routing
-from kubeherd.cluster.apiserver.edge.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, WatchResponse
 from kubeherd.cluster.apiserver.edge.negotiation import Media
 from kubeherd.cluster.apiserver.edge.responses import error_response, warning_header
@@ -45,6 +44,7 @@ from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
 from kubeherd.cluster.apiserver.maintenance import Maintenance
 from kubeherd.cluster.apiserver.metrics import Metrics
 from kubeherd.cluster.apiserver.read import watching
+from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.write.registry import Registry
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng

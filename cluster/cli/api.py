@@ -12,8 +12,8 @@ from kubeherd.cluster.cli.eventloop import run
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import from_kubeconfig
 from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.rundir import RunDir
 from kubeherd.cluster.launcher.view import ClusterView
 from kubeherd.cluster.runtime import logging
 from kubeherd.cluster.runtime.clock import LoopClock

@@ -11,10 +11,11 @@ from click.core import ParameterSource
 from kubeherd.cluster.cli.interrupts import Interrupts, deferred
 from kubeherd.cluster.cli.options import directory_option, timeout_option
 from kubeherd.cluster.cli.output import Steps, interrupted, out, say, steps, warn
-from kubeherd.cluster.launcher import lifecycle, osproc
+from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.plan import Role
-from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.settings import (
     MAX_NODES,
     MAX_PORT,

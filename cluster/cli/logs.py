@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from kubeherd.cluster.cli.options import directory_option
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.rundir import RunDir
 
 _LOOK_INTERVAL_S = 0.2
 _CHUNK_BYTES = 1 << 16

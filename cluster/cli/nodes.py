@@ -8,7 +8,7 @@ from kubeherd.cluster.cli.options import directory_option, timeout_option
 from kubeherd.cluster.cli.output import err, steps, warn
 from kubeherd.cluster.launcher import control
 from kubeherd.cluster.launcher.control import Op, Request
-from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.settings import MAX_NODES
 
 ANSWER_TIMEOUT_S = 90.0

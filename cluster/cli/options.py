@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -8,9 +8,10 @@ from rich.table import Table
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.cli.options import directory_option
 from kubeherd.cluster.cli.output import out
-from kubeherd.cluster.launcher import lifecycle, osproc
+from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.plan import Phase, Role, processes
-from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.state import ClusterState, ProcessState
 
 

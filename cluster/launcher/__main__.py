@@ -16,12 +16,12 @@ import kubeherd.cluster.runtime.descriptors
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
-from kubeherd.cluster.launcher import osproc
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.orphans import stop_orphans
-from kubeherd.cluster.launcher.osproc import ProcessId
-from kubeherd.cluster.launcher.rundir import RunDir
-from kubeherd.cluster.launcher.starters import ProcessStarter
+from kubeherd.cluster.launcher.processes import osproc
+from kubeherd.cluster.launcher.processes.orphans import stop_orphans
+from kubeherd.cluster.launcher.processes.osproc import ProcessId
+from kubeherd.cluster.launcher.processes.starters import ProcessStarter
 from kubeherd.cluster.launcher.supervisor import Supervisor
 from kubeherd.cluster.runtime import process
 from kubeherd.cluster.runtime.clock import LoopClock

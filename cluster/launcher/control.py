@@ -20,8 +20,8 @@ import msgspec
 import structlog
 from msgspec import Meta
 
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.rundir import RunDir
 from kubeherd.cluster.launcher.settings import MAX_NODES
 from kubeherd.cluster.launcher.state import ClusterState
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from kubeherd.cluster.launcher import control, lifecycle, osproc, warm
+from kubeherd.cluster.launcher import control, lifecycle
 from kubeherd.cluster.launcher.control import Op, Request
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.plan import Role
-from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.processes import osproc, warm
 from kubeherd.cluster.launcher.settings import Settings
 from kubeherd.cluster.launcher.state import ClusterState, ProcessState
 

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from kubeherd.cluster.launcher.plan import FAILED_STARTS_LIMIT, Phase, ProcessSpec, Role
+from kubeherd.cluster.launcher.processes.supervised import Starter, SupervisedProcess
 from kubeherd.cluster.launcher.state import ProcessState
-from kubeherd.cluster.launcher.supervised import Starter, SupervisedProcess
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 

@@ -5,39 +5,34 @@ left. Both are synchronous and may be called from any process of the same user.
 """
 
 import contextlib
-import fcntl
 import os
 import random
-import select
 import signal
 import socket
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 
 import msgspec
 
-from kubeherd.cluster.launcher import control, osproc, ownership, state
+from kubeherd.cluster.launcher import control, state
 from kubeherd.cluster.launcher import settings as settings_module
-from kubeherd.cluster.launcher.children import LINE_BYTES
 from kubeherd.cluster.launcher.control import NotListening, Op, Request
+from kubeherd.cluster.launcher.directory import ownership
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.logs import last_words
-from kubeherd.cluster.launcher.orphans import stop_orphans, stop_strays
-from kubeherd.cluster.launcher.osproc import MARKER_VARIABLE, ProcessId
-from kubeherd.cluster.launcher.rundir import RunDir, open_log
+from kubeherd.cluster.launcher.processes import executed, osproc
+from kubeherd.cluster.launcher.processes.orphans import stop_orphans, stop_strays
+from kubeherd.cluster.launcher.processes.osproc import ProcessId
+from kubeherd.cluster.launcher.processes.warm import WarmParent
 from kubeherd.cluster.launcher.settings import Settings, StoreKind
 from kubeherd.cluster.launcher.state import ClusterState
-from kubeherd.cluster.launcher.warm import WarmParent
-from kubeherd.cluster.runtime.handshake import LOCK_FD, READY_FD_VARIABLE, failure_in
+from kubeherd.cluster.runtime.handshake import LOCK_FD
 
-SUPERVISOR_START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 60.0
 STATUS_TIMEOUT_S = 5.0
 PORT_RANGE = range(20000, 32000)
 """Below the ports that Linux gives to outgoing connections: none of those can take ours."""
 
-_READY_FD, _FIRST_SPARE_FD = 3, 10
 _LOOK_INTERVAL_S = 0.02
 
 Progress = Callable[[ClusterState], None]
@@ -101,7 +96,7 @@ def begin(
         if warm_parent is not None:
             warm_parent.launch(rundir, lock, options)
         else:
-            launch(rundir, lock, options)
+            executed.launch(rundir, lock, options)
         started()
     except BaseException:
         stop_orphans(rundir)
@@ -124,48 +119,6 @@ def _supervisor_options(
     if accept_loss_after is not None:
         options += ["--accept-loss-after", str(accept_loss_after)]
     return options
-
-
-def launch(rundir: RunDir, lock: int, options: Sequence[str]) -> None:
-    """Execute the supervisor of a prepared run directory; returns once its socket answers.
-
-    `lock` is the directory's, which the supervisor shares from then on. LauncherError if it did
-    not start.
-    """
-    command = [sys.executable, "-P", "-m", "kubeherd.cluster.launcher", *options]
-    read_end, write_end = os.pipe()
-    try:
-        with _spare(write_end) as ready, _spare(lock) as held, _log_of_supervisor(rundir) as log:
-            os.posix_spawn(
-                sys.executable,
-                command,
-                {
-                    **os.environ,
-                    READY_FD_VARIABLE: str(_READY_FD),
-                    MARKER_VARIABLE: str(rundir.root),
-                },
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, log, 1),
-                    (os.POSIX_SPAWN_DUP2, log, 2),
-                    (os.POSIX_SPAWN_DUP2, ready, _READY_FD),
-                    (os.POSIX_SPAWN_DUP2, held, LOCK_FD),
-                ],
-                setsid=True,
-            )
-    except BaseException:
-        os.close(read_end)
-        raise
-    finally:
-        os.close(write_end)
-    try:
-        answered, _, _ = select.select([read_end], [], [], SUPERVISOR_START_TIMEOUT_S)
-        line = os.read(read_end, LINE_BYTES) if answered else b""
-        failure = failure_in(line) if line else last_words(rundir.log("supervisor"))
-        if failure or not line:
-            raise LauncherError(f"the supervisor did not start: {failure}")
-    finally:
-        os.close(read_end)
 
 
 def wait_until_up(rundir: RunDir, timeout_s: float, progress: Progress) -> ClusterState:
@@ -259,7 +212,7 @@ def port_is_free(port: int) -> bool:
 def _supervisor_stops(rundir: RunDir, progress: Progress) -> ProcessId | None:
     """Ask the supervisor to stop everything; returns who it is."""
     supervisor = state.read(rundir).supervisor
-    deadline_s = time.monotonic() + SUPERVISOR_START_TIMEOUT_S
+    deadline_s = time.monotonic() + executed.START_TIMEOUT_S
     while rundir.locked():
         try:
             for reply in control.ask(rundir, Request(op=Op.STOP), STOP_TIMEOUT_S):
@@ -286,26 +239,3 @@ def _await_end(rundir: RunDir, supervisor: ProcessId | None) -> None:
         if time.monotonic() > deadline_s:
             raise LauncherError("the supervisor does not end")
         time.sleep(0.01)
-
-
-@contextlib.contextmanager
-def _spare(descriptor: int) -> Iterator[int]:
-    """A copy of a descriptor under a number that no child wants to have itself."""
-    copy = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_SPARE_FD)
-    try:
-        yield copy
-    finally:
-        os.close(copy)
-
-
-@contextlib.contextmanager
-def _log_of_supervisor(rundir: RunDir) -> Iterator[int]:
-    try:
-        log = open_log(rundir.log("supervisor"))
-    except OSError as error:
-        raise LauncherError(f"cannot write to {error.filename}: {error.strerror}") from error
-    try:
-        with _spare(log) as spare:
-            yield spare
-    finally:
-        os.close(log)

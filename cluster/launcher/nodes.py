@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 from kubeherd.cluster.launcher import plan
 from kubeherd.cluster.launcher import settings as settings_module
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.herd import AGENT_GRACE_S, Herd
 from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.launcher.plan import Phase
-from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.processes.supervised import SupervisedProcess
 from kubeherd.cluster.launcher.settings import Settings
-from kubeherd.cluster.launcher.supervised import SupervisedProcess
 
 
 class NodeCommands:

@@ -22,8 +22,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
+from kubeherd.cluster.launcher.directory.rundir import RunDir, write_private
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.rundir import RunDir, write_private
 
 VALIDITY = timedelta(days=3650)
 _CLOCK_SKEW = timedelta(minutes=5)

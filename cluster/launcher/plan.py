@@ -7,7 +7,7 @@ import enum
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.settings import Settings
 from kubeherd.cluster.runtime.rng import Rng
 

@@ -1,9 +1,9 @@
 """The settings of a cluster: what `up` was asked for and what brings the same cluster back.
 
 Kept as `DIR/cluster.json`. Pure: functions return new settings, reading and writing is done by
-`cluster.launcher.rundir`. Invariants: node names are unique and keep the order in which they were
-added; every node belongs to exactly one agent process; every number is within its limits, which
-are the same for the command line, the file and the control socket.
+`cluster.launcher.directory.rundir`. Invariants: node names are unique and keep the order in which
+they were added; every node belongs to exactly one agent process; every number is within its limits,
+which are the same for the command line, the file and the control socket.
 """
 
 import enum

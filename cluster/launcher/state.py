@@ -8,10 +8,10 @@ import os
 
 import msgspec
 
-from kubeherd.cluster.launcher import osproc
-from kubeherd.cluster.launcher.osproc import ProcessId
+from kubeherd.cluster.launcher.directory.rundir import RunDir, write_private
 from kubeherd.cluster.launcher.plan import Phase, Role
-from kubeherd.cluster.launcher.rundir import RunDir, write_private
+from kubeherd.cluster.launcher.processes import osproc
+from kubeherd.cluster.launcher.processes.osproc import ProcessId
 
 
 class ProcessState(msgspec.Struct, frozen=True, kw_only=True):

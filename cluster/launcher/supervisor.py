@@ -10,16 +10,17 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from kubeherd.cluster.launcher import osproc, plan, state
+from kubeherd.cluster.launcher import plan, state
 from kubeherd.cluster.launcher.control import ControlServer, Op, Reply, Request
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.herd import Herd
 from kubeherd.cluster.launcher.logs import last_words
 from kubeherd.cluster.launcher.nodes import NodeCommands
 from kubeherd.cluster.launcher.pki import ClusterPki
-from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.processes import osproc
+from kubeherd.cluster.launcher.processes.starters import ProcessStarter
 from kubeherd.cluster.launcher.settings import Settings
-from kubeherd.cluster.launcher.starters import ProcessStarter
 from kubeherd.cluster.launcher.state import ClusterState
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from kubeherd.cluster.runtime.files import sync_directory
 from kubeherd.cluster.store import mark, schema
 from kubeherd.cluster.store.engine import FIRST_REVISION, StoreError
-from kubeherd.cluster.store.mark import Mark, MarkFile, sync_directory
+from kubeherd.cluster.store.mark import Mark, MarkFile
 from kubeherd.cluster.store.wal import Buffer
 
 _LOCK_AT, _LOCK_BYTES = 0x40000002, 510

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
+from kubeherd.cluster.runtime.files import sync_directory
+
 _TITLE = "kubeherd-mark 1"
 
 
@@ -82,12 +84,3 @@ class MarkFile:
     def close(self) -> None:
         """Release the descriptor."""
         os.close(self._descriptor)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make names that were added to or removed from a directory durable. Raises OSError."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

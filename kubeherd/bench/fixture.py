@@ -17,9 +17,9 @@ BEGAN_S, BEGAN_CPU_S = time.monotonic(), time.process_time()
 """Before kubeherd is imported: that is part of the first cluster's price."""
 
 import kubeherd  # noqa: E402
-from kubeherd.cluster.launcher import warm  # noqa: E402
+from kubeherd.cluster.launcher.directory.rundir import RunDir  # noqa: E402
 from kubeherd.cluster.launcher.handle import ClusterHandle  # noqa: E402
-from kubeherd.cluster.launcher.rundir import RunDir  # noqa: E402
+from kubeherd.cluster.launcher.processes import warm  # noqa: E402
 
 
 def cpu_s(pid: int) -> float:

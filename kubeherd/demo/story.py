@@ -23,10 +23,11 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, NODES
 from kubeherd.cluster.api.objects import ControllerRevision, Pod
 from kubeherd.cluster.client.transport import TransportError
-from kubeherd.cluster.launcher import lifecycle, osproc
+from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.control import Op
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.view import ClusterView
 from kubeherd.cluster.runtime import logging
 

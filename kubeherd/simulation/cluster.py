@@ -20,9 +20,9 @@ from kubeherd.cluster.api.helpers import nodeutil
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS, Resource
 from kubeherd.cluster.api.objects import DaemonSet, Node, Pod
-from kubeherd.cluster.apiserver.edge.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.edge.messages import User
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
+from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.transport import Transport, TransportError

@@ -31,8 +31,8 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.access.authn import authenticated
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.pki import ClusterPki
-from kubeherd.cluster.launcher.rundir import RunDir
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import MemoryEngine

@@ -22,9 +22,9 @@ from kubeherd.cluster.api.kinds import DAEMONSETS
 from kubeherd.cluster.api.objects import DaemonSet, Pod
 from kubeherd.cluster.client.client import ApiClient, PatchKind
 from kubeherd.cluster.launcher.control import Op
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.plan import Role
-from kubeherd.cluster.launcher.rundir import RunDir
 from kubeherd.cluster.launcher.view import ClusterView
 from kubeherd.pytest_plugin.clusters import Clusters
 

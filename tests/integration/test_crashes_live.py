@@ -9,9 +9,9 @@ from kubeherd.cluster.api.errors import AlreadyExists, ApiError
 from kubeherd.cluster.api.kinds import CONFIGMAPS
 from kubeherd.cluster.api.objects import PartialObject
 from kubeherd.cluster.client.transport import TransportError
-from kubeherd.cluster.launcher import osproc
 from kubeherd.cluster.launcher.control import Op
 from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.state import ProcessState
 
 pytestmark = pytest.mark.integration

@@ -14,9 +14,10 @@ from damagedstores import DATABASE, FRAME, LOG, MARK, PAGE, Files, cut, files_in
 
 from kubeherd.cluster.api.kinds import CONFIGMAPS
 from kubeherd.cluster.api.objects import PartialObject
-from kubeherd.cluster.launcher import lifecycle, osproc
+from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.store.sqlite import SKIPPED_AFTER_LOSS
 
 pytestmark = pytest.mark.integration

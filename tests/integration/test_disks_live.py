@@ -16,10 +16,10 @@ from kill_apiserver import free_port
 from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig
 from kubeherd.cluster.client.transport import JSON, TransportResponse
 from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.launcher.plan import Role
-from kubeherd.cluster.launcher.rundir import RunDir
 from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE
 

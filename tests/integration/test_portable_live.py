@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kubeherd.cluster.launcher import osproc
+from kubeherd.cluster.launcher.processes import osproc
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import kubeherd
-from kubeherd.cluster.launcher import lifecycle, osproc
+from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.processes import osproc
 
 pytestmark = pytest.mark.integration
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from kubeherd.cluster.launcher import lifecycle, osproc, state, warm
+from kubeherd.cluster.launcher import lifecycle, state
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.processes import osproc, warm
 from kubeherd.cluster.runtime.handshake import LOCK_FD
 
 pytestmark = pytest.mark.integration

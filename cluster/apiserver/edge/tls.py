@@ -2,7 +2,7 @@
 
 OpenSSL verifies a client's certificate (chain, dates, usage) during the handshake, and nobody
 without a good one gets past it under a name. As in Kubernetes, a handshake with a bad one succeeds
-and its requests are answered 401 (`cluster.apiserver.leniency`). Where that cannot be had the
+and its requests are answered 401 (`cluster.apiserver.edge.leniency`). Where that cannot be had the
 handshake fails and the client learns the reason: asyncio and uvloop drop the alert of a handshake
 that fails, so here it is sent before the connection ends. Either way the refusal is reported.
 Invariants: a certificate that was refused is never shown; a handshake that failed never completes.
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kubeherd.cluster.apiserver.leniency import Verdict, install
+from kubeherd.cluster.apiserver.edge.leniency import Verdict, install
 from kubeherd.cluster.runtime.process import ProcessError
 
 Report = Callable[[str], None]

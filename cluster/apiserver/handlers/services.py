@@ -11,12 +11,12 @@ from kubeherd.cluster.api.serializer import codecs, decoding
 from kubeherd.cluster.apiserver import tables
 from kubeherd.cluster.apiserver.access.authz import questions
 from kubeherd.cluster.apiserver.access.authz.attributes import refusal
-from kubeherd.cluster.apiserver.edge.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest
 from kubeherd.cluster.apiserver.edge.negotiation import Negotiated, Shape, negotiate
 from kubeherd.cluster.apiserver.edge.routing import Route
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext, write_context
+from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.write.registry import Registry
 from kubeherd.cluster.apiserver.write.tracking import is_component
 from kubeherd.cluster.runtime.clock import Clock

@@ -23,11 +23,11 @@ from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver.access.authz import Authorizer, escalation
 from kubeherd.cluster.apiserver.access.authz.rbac import GROUP as RBAC_GROUP
 from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest, Operation
-from kubeherd.cluster.apiserver.edge.heavywork import HeavyWork, Steps, at_once, pure
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write import deletion, tracking
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import Action, DeleteOptions
+from kubeherd.cluster.apiserver.write.heavywork import HeavyWork, Steps, at_once, pure
 from kubeherd.cluster.apiserver.write.preconditions import (
     check_namespace,
     check_version,

@@ -9,9 +9,9 @@ import pytest
 from apicluster import MERGE, Cluster, config_map
 
 from kubeherd.cluster.api import errors
-from kubeherd.cluster.apiserver.edge import heavywork
-from kubeherd.cluster.apiserver.edge.heavywork import LIGHT_BYTES, HeavyWork, at_once, pure
 from kubeherd.cluster.apiserver.server import ApiServer
+from kubeherd.cluster.apiserver.write import heavywork
+from kubeherd.cluster.apiserver.write.heavywork import LIGHT_BYTES, HeavyWork, at_once, pure
 from kubeherd.cluster.runtime.rng import Rng
 
 CMS = "/api/v1/namespaces/default/configmaps"

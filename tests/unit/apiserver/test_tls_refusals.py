@@ -15,7 +15,7 @@ import structlog
 from throwawaypki import Authority
 from wireserver import Served, request, serving
 
-from kubeherd.cluster.apiserver import leniency
+from kubeherd.cluster.apiserver.edge import leniency
 from kubeherd.cluster.launcher import pki
 
 

@@ -10,9 +10,9 @@ from click.testing import CliRunner, Result
 from kubeherd.cluster.cli import status as status_module
 from kubeherd.cluster.cli.main import main
 from kubeherd.cluster.launcher import lifecycle, state
-from kubeherd.cluster.launcher.osproc import ProcessId
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.plan import Phase, Role
-from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.processes.osproc import ProcessId
 from kubeherd.cluster.launcher.state import ClusterState, ProcessState
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from kubeherd.cluster.launcher.children import Child, start_subprocess
-from kubeherd.cluster.launcher.osproc import MARKER_VARIABLE
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.plan import ProcessSpec
-from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.processes.children import Child, start_subprocess
+from kubeherd.cluster.launcher.processes.osproc import MARKER_VARIABLE
 
 Starter = Callable[[ProcessSpec], Awaitable[Child]]
 HERE = Path(__file__).parent

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kubeherd.cluster.launcher import osproc
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.plan import ProcessSpec, Role
-from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.runtime.handshake import failure_in
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from kubeherd.cluster.launcher import control
 from kubeherd.cluster.launcher.control import ControlServer, Op, Reply, Request
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.rundir import RunDir
 
 
 async def handler(request: Request) -> AsyncIterator[Reply]:

@@ -8,11 +8,12 @@ import sys
 
 import pytest
 
-from kubeherd.cluster.launcher import osproc, state
-from kubeherd.cluster.launcher.orphans import stop_orphans
-from kubeherd.cluster.launcher.osproc import MARKER_VARIABLE, ProcessId
+from kubeherd.cluster.launcher import state
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.plan import Phase, Role
-from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.processes import osproc
+from kubeherd.cluster.launcher.processes.orphans import stop_orphans
+from kubeherd.cluster.launcher.processes.osproc import MARKER_VARIABLE, ProcessId
 from kubeherd.cluster.launcher.state import ClusterState, ProcessState
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from kubeherd.cluster.launcher import contents, lifecycle, purging
+from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.directory import contents, purging
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.rundir import RunDir
 
 LINKS = [
     "kubeconfig",

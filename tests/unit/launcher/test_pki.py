@@ -9,9 +9,9 @@ from cryptography.x509.oid import NameOID
 
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.client.tls import tls_context
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.pki import ClusterPki
-from kubeherd.cluster.launcher.rundir import RunDir
 
 SERVER = "https://127.0.0.1:6443"
 

@@ -1,8 +1,8 @@
 """Which processes a cluster consists of, and when crashed ones start again."""
 
 from kubeherd.cluster.launcher import plan
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.plan import Role
-from kubeherd.cluster.launcher.rundir import RunDir
 from kubeherd.cluster.launcher.settings import Settings, StoreKind, add_nodes
 from kubeherd.cluster.runtime.rng import Rng
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from kubeherd.cluster.launcher import contents, lifecycle
+from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher import settings as settings_module
-from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.directory import contents
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 
 POD = "logs/pods/0a1b2c3d-1111-4222-8333-0123456789ab"
 OURS = [

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from kubeherd.cluster.launcher.directory.rundir import RunDir, write_private
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.rundir import RunDir, write_private
 
 
 def test_one_lock_holder(rundir: RunDir):

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from kubeherd.cluster.launcher import plan
-from kubeherd.cluster.launcher.children import Child
-from kubeherd.cluster.launcher.osproc import ProcessId
 from kubeherd.cluster.launcher.plan import Phase, ProcessSpec, Role
-from kubeherd.cluster.launcher.supervised import SupervisedProcess
+from kubeherd.cluster.launcher.processes.children import Child
+from kubeherd.cluster.launcher.processes.osproc import ProcessId
+from kubeherd.cluster.launcher.processes.supervised import SupervisedProcess
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.simulation import virtualtime
 from kubeherd.simulation.virtualtime import VirtualClock

@@ -8,16 +8,17 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from kubeherd.cluster.launcher import control, osproc, state
+from kubeherd.cluster.launcher import control, state
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher import supervisor as supervisor_module
 from kubeherd.cluster.launcher.control import Op, Reply, Request
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.plan import Phase, Role
-from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.processes import osproc
+from kubeherd.cluster.launcher.processes.supervised import Starter
 from kubeherd.cluster.launcher.settings import Settings
 from kubeherd.cluster.launcher.state import ClusterState, ProcessState
-from kubeherd.cluster.launcher.supervised import Starter
 from kubeherd.cluster.launcher.supervisor import Supervisor
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng

@@ -7,19 +7,15 @@ processes are started by exec.
 import asyncio
 import os
 
-from kubeherd.cluster.launcher.children import Child, start_subprocess
-from kubeherd.cluster.launcher.osproc import MARKER_VARIABLE, ProcessId
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.plan import ProcessSpec
-from kubeherd.cluster.launcher.rundir import RunDir
-from kubeherd.cluster.launcher.spawner import Spawner, SpawnerGone
+from kubeherd.cluster.launcher.processes.children import Child, start_subprocess
+from kubeherd.cluster.launcher.processes.osproc import MARKER_VARIABLE, ProcessId
+from kubeherd.cluster.launcher.processes.spawner import NO_SYSTEM_AUTHORITIES, Spawner, SpawnerGone
 from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE
 
 SPAWNER_LAUNCHES = 3
 SPAWN_TIMEOUT_S = 30.0
-
-_NO_SYSTEM_AUTHORITIES = {"SSL_CERT_FILE": os.devnull}
-"""Each process is given its cluster's authority and trusts no other; aiohttp would read those of
-the system when it is imported (20 ms, 2 MB)."""
 
 
 class ProcessStarter:
@@ -29,7 +25,7 @@ class ProcessStarter:
         self._rundir = rundir
         self._environment = {
             **os.environ,
-            **_NO_SYSTEM_AUTHORITIES,
+            **NO_SYSTEM_AUTHORITIES,
             MARKER_VARIABLE: str(rundir.root),
         }
         self._environment.pop(READY_FD_VARIABLE, None)

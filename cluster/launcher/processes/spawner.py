@@ -8,7 +8,6 @@ are then watched by pid.
 
 import asyncio
 import contextlib
-import fcntl
 import functools
 import json
 import os
@@ -19,17 +18,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.launcher import osproc
-from kubeherd.cluster.launcher.children import Child
-from kubeherd.cluster.launcher.osproc import ProcessId
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.plan import ProcessSpec
-from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.processes import osproc
+from kubeherd.cluster.launcher.processes.children import Child
+from kubeherd.cluster.launcher.processes.osproc import ProcessId
+from kubeherd.cluster.runtime.files import LOG_FLAGS, LOG_MODE, spare
 from kubeherd.cluster.runtime.handshake import SPAWNER_VARIABLE
 
+NO_SYSTEM_AUTHORITIES = {"SSL_CERT_FILE": os.devnull}
+"""Each process is given its cluster's authority and trusts no other; aiohttp would read those of
+the system when it is imported (20 ms, 2 MB)."""
 _LINE_LIMIT = 1 << 20
-_LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-_CONTROL_FD, _FIRST_SPARE_FD = 3, 10
-"""Ours is under a number that no child wants to have itself, should standard ones be closed."""
+_CONTROL_FD = 3
 _COMMAND = (sys.executable, "-P", "-m", "kubeherd.agents.spawner", "--control-fd")
 
 
@@ -38,25 +39,24 @@ def execute(
 ) -> tuple[int, socket.socket]:
     """Start a fork server by fork and exec: its pid and our end of its control socket; OSError."""
     ours, theirs = socket.socketpair()
-    spare = fcntl.fcntl(theirs, fcntl.F_DUPFD_CLOEXEC, _FIRST_SPARE_FD)
     try:
-        pid = os.posix_spawn(
-            sys.executable,
-            [*_COMMAND, str(_CONTROL_FD), *options],
-            environment,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, log, _LOG_FLAGS, 0o600),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
-                (os.POSIX_SPAWN_DUP2, spare, _CONTROL_FD),
-            ],
-            setsid=new_session,
-        )
+        with spare(theirs.fileno()) as control:
+            pid = os.posix_spawn(
+                sys.executable,
+                [*_COMMAND, str(_CONTROL_FD), *options],
+                environment,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, log, LOG_FLAGS, LOG_MODE),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                    (os.POSIX_SPAWN_DUP2, control, _CONTROL_FD),
+                ],
+                setsid=new_session,
+            )
     except BaseException:
         ours.close()
         raise
     finally:
-        os.close(spare)
         theirs.close()
     return pid, ours
 

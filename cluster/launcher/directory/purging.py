@@ -8,7 +8,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from kubeherd.cluster.launcher.contents import LAST, Folder
+from kubeherd.cluster.launcher.directory.contents import LAST, Folder
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 

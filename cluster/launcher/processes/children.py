@@ -2,7 +2,7 @@
 
 A `Child` tells as it happens that its process serves, or why it never will (the readiness handshake
 of `cluster.runtime.handshake`), and that it has ended. `start_subprocess` makes one by fork and
-exec; `cluster.launcher.spawner` makes them by asking the agents' fork server.
+exec; `cluster.launcher.processes.spawner` makes them by asking the agents' fork server.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from kubeherd.cluster.launcher import osproc
-from kubeherd.cluster.launcher.osproc import ProcessId
 from kubeherd.cluster.launcher.plan import ProcessSpec
-from kubeherd.cluster.launcher.rundir import open_log
+from kubeherd.cluster.launcher.processes import osproc
+from kubeherd.cluster.launcher.processes.osproc import ProcessId
+from kubeherd.cluster.runtime.files import open_log
 from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
 
 LINE_BYTES = 65536

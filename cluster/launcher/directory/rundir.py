@@ -11,10 +11,11 @@ import fcntl
 import os
 from pathlib import Path
 
-from kubeherd.cluster.launcher import contents, ownership, purging
 from kubeherd.cluster.launcher import settings as settings_module
+from kubeherd.cluster.launcher.directory import contents, ownership, purging
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.settings import Settings
+from kubeherd.cluster.runtime.files import sync_directory
 
 _LOCK_ATTEMPTS = 10
 
@@ -187,12 +188,6 @@ class RunDir:
             )
 
 
-def open_log(path: Path) -> int:
-    """Open a log for appending, private and never through a symbolic link; OSError."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-    return os.open(path, flags, 0o600)
-
-
 def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Atomically write a file of mode 0600; LauncherError if the directory refuses.
 
@@ -214,7 +209,7 @@ def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
             temporary.unlink(missing_ok=True)
             raise
         if durable:
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
     except OSError as error:
         raise LauncherError(f"cannot write {path}: {error.strerror}") from error
 
@@ -231,11 +226,3 @@ def _make_directory(path: Path) -> bool:
         return False
     path.chmod(0o700)
     return True
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,9 +9,10 @@ import signal
 import time
 from collections.abc import Sequence
 
-from kubeherd.cluster.launcher import osproc, state
-from kubeherd.cluster.launcher.osproc import ProcessId
-from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher import state
+from kubeherd.cluster.launcher.directory.rundir import RunDir
+from kubeherd.cluster.launcher.processes import osproc
+from kubeherd.cluster.launcher.processes.osproc import ProcessId
 
 GRACE_S = 5.0
 _LOOK_INTERVAL_S = 0.02

@@ -13,8 +13,8 @@ import signal
 from collections.abc import Awaitable, Callable
 
 from kubeherd.cluster.launcher import plan
-from kubeherd.cluster.launcher.children import Child
 from kubeherd.cluster.launcher.plan import Phase, ProcessSpec
+from kubeherd.cluster.launcher.processes.children import Child
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 

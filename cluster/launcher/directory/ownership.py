@@ -10,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-from kubeherd.cluster.launcher.contents import CLUSTER_JSON, LOCK, MARKER
+from kubeherd.cluster.launcher.directory.contents import CLUSTER_JSON, LOCK, MARKER
 from kubeherd.cluster.launcher.errors import LauncherError
 
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH

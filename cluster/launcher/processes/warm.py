@@ -15,18 +15,17 @@ import threading
 from collections.abc import Sequence
 from functools import cache
 
-from kubeherd.cluster.launcher import spawner
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.logs import last_words
-from kubeherd.cluster.launcher.orphans import stop_orphans
-from kubeherd.cluster.launcher.rundir import RunDir
+from kubeherd.cluster.launcher.processes import spawner
+from kubeherd.cluster.launcher.processes.orphans import stop_orphans
 
 _MODULE = "kubeherd.cluster.launcher"
 _START_TIMEOUT_S = 30.0
 _ATTEMPTS = 2
 """One that was killed since the last start is replaced, once."""
 _ANSWER_BYTES = 65_536
-_NO_SYSTEM_AUTHORITIES = {"SSL_CERT_FILE": os.devnull}
 
 
 class WarmParent:
@@ -104,7 +103,7 @@ class WarmParent:
         if self._owner != os.getpid():
             self._forget()
         if self._control is None:
-            environment = {**os.environ, **_NO_SYSTEM_AUTHORITIES}
+            environment = {**os.environ, **spawner.NO_SYSTEM_AUTHORITIES}
             self.pid, self._control = spawner.execute(
                 os.devnull, environment, "--ahead", new_session=True
             )
