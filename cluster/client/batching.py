@@ -13,7 +13,6 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 
 import msgspec
@@ -50,8 +49,7 @@ class _Turn(Enum):
 _Outcome = TransportResponse | _Turn
 
 
-@dataclass(slots=True, eq=False)
-class _Write:
+class _Write(msgspec.Struct, eq=False):
     request: BatchedRequest
     timeout_s: float
     outcome: "asyncio.Future[_Outcome]"

@@ -8,7 +8,6 @@ of the server is logged once until it is over, for all who use this client.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar, cast
 
@@ -51,8 +50,7 @@ class PatchKind(StrEnum):
     APPLY = "application/apply-patch+yaml"
 
 
-@dataclass(frozen=True, slots=True)
-class Listed(Generic[T]):
+class Listed(msgspec.Struct, Generic[T], frozen=True):
     """A whole list, all pages of it, as of one revision."""
 
     items: list[T]

@@ -8,8 +8,9 @@ the least recently used knowledge is forgotten first.
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+import msgspec
 
 COMBINED_PREFIX = "(combined from similar events): "
 MAX_SIMILAR = 10
@@ -52,23 +53,20 @@ class Lru(Generic[K, V]):
         self._entries.pop(key, None)
 
 
-@dataclass(slots=True)
-class _Similar:
+class _Similar(msgspec.Struct):
     messages: set[str]
     last_s: float
 
 
-@dataclass(slots=True)
-class _Bucket:
+class _Bucket(msgspec.Struct):
     updated_s: float
     tokens: float = float(BURST)
 
 
-@dataclass
-class Combiner:
+class Combiner(msgspec.Struct):
     """Turns too many similar messages into one; `combine` gives the message to count under."""
 
-    _seen: Lru[Hashable, _Similar] = field(default_factory=Lru)
+    _seen: Lru[Hashable, _Similar] = msgspec.field(default_factory=Lru)
 
     def combine(self, similar: Hashable, message: str, now_s: float) -> tuple[str, bool]:
         """(message to show, whether it stands for several); `similar`: all but the message."""
@@ -84,11 +82,10 @@ class Combiner:
         return COMBINED_PREFIX + message, True
 
 
-@dataclass
-class SpamFilter:
+class SpamFilter(msgspec.Struct):
     """A token bucket per source and object."""
 
-    _buckets: Lru[Hashable, _Bucket] = field(default_factory=Lru)
+    _buckets: Lru[Hashable, _Bucket] = msgspec.field(default_factory=Lru)
 
     def admits(self, source_and_object: Hashable, now_s: float) -> bool:
         """Whether one more write is within the limit; if so it counts."""

@@ -9,7 +9,6 @@ dropped, one that it could not answer is tried again a few times.
 import asyncio
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum, auto
 
 import msgspec
@@ -63,8 +62,7 @@ class ObjectReference(
     field_path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Occurrence:
+class _Occurrence(msgspec.Struct, frozen=True):
     regarding: ObjectReference
     type: str
     reason: str
@@ -75,8 +73,7 @@ class _Occurrence:
     micro_time: str
 
 
-@dataclass(slots=True)
-class _Series:
+class _Series(msgspec.Struct):
     """An event in the cluster that occurrences are counted on."""
 
     namespace: str

@@ -10,7 +10,6 @@ is over; `run` ends only by cancellation or a handler's exception, and may be ca
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import msgspec
@@ -56,8 +55,7 @@ SHORT_WATCH_S = 1.0
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class ListWatch(Generic[T]):
+class ListWatch(msgspec.Struct, Generic[T], frozen=True):
     """What to list and watch: a collection, or the part of it that the selectors choose.
 
     `into` is the type that objects are decoded as. `nodes` empty: all, else only the Nodes of these

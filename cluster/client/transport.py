@@ -5,7 +5,6 @@ no (whole) answer, so the request may or may not have been carried out.
 """
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
@@ -25,14 +24,13 @@ class TransportError(KubeherdError):
     """No answer: refused, reset, timed out, or cut off in the middle."""
 
 
-@dataclass(slots=True)
-class TransportResponse:
+class TransportResponse(msgspec.Struct):
     """An answer. Header names are lower case; `content_type` is the header's value as sent."""
 
     status: int
     body: bytes
     content_type: str = JSON
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 class Transport(Protocol):

@@ -5,7 +5,6 @@ is it decoded again piece by piece, so that one bad object does not hide all the
 """
 
 import builtins
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, TypeVar, cast
 
@@ -40,8 +39,7 @@ class PollAnswer(msgspec.Struct, Generic[T], rename="camel"):
     events: list[Event[T]] = msgspec.field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Undecodable:
+class Undecodable(msgspec.Struct, frozen=True):
     """An object that does not fit its struct: skipped, and worth one log line."""
 
     name: str

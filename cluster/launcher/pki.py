@@ -8,19 +8,19 @@ keys are written 0600 (`rundir.write_private`) and never logged.
 
 import base64
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import orjson
-import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir, write_private
 from kubeherd.cluster.launcher.errors import LauncherError
@@ -34,11 +34,16 @@ _SERVING_NAMES = (
     "kubernetes.default.svc",
     "kubernetes.default.svc.cluster.local",
 )
+_PLAIN = re.compile(
+    r"https?://[\w.:-]+|(?!(?i:true|false|yes|no|on|off|null|y|n)$)[A-Za-z](?:[\w:-]*\w)?"
+    r"|[A-Za-z0-9+/]{40,}={0,2}",
+    re.ASCII,
+)
+"""What the values of a kubeconfig are: addresses, names, base64; any other is quoted."""
 _SERVING_ADDRESSES = ("127.0.0.1", "::1", "10.96.0.1")
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """A client's user name and groups."""
 
     user: str
@@ -63,8 +68,7 @@ def fleet_identity(agent: str) -> Identity:
     return Identity(f"kubeherd:agent:{agent}", ("kubeherd:fleet-agents",))
 
 
-@dataclass(frozen=True)
-class KeyPair:
+class KeyPair(msgspec.Struct, frozen=True):
     """A certificate and its private key, both PEM."""
 
     certificate: bytes
@@ -177,6 +181,23 @@ def kubeconfig(server: str, ca_pem: bytes, pair: KeyPair, user: str) -> JsonObje
     }
 
 
+def _in_yaml(tree: JsonValue, indent: str = "") -> str:
+    """A kubeconfig as people know it: YAML in blocks; strings plain where they are no other YAML.
+
+    PyYAML takes ten times as long, most of it to load: a twentieth of the start of a cluster.
+    """
+    if isinstance(tree, dict):
+        return "".join(f"{indent}{key}:{_after_key(value, indent)}" for key, value in tree.items())
+    items = tree if isinstance(tree, list) else ()
+    return "".join(f"{indent}- {_in_yaml(item, indent + '  ').lstrip()}" for item in items)
+
+
+def _after_key(value: JsonValue, indent: str) -> str:
+    if isinstance(value, str):
+        return f" {value if _PLAIN.fullmatch(value) else msgspec.json.encode(value).decode()}\n"
+    return "\n" + _in_yaml(value, indent + "  " * isinstance(value, dict))
+
+
 class ClusterPki:
     """The certificates of one run directory, made when they are missing, otherwise reused."""
 
@@ -200,8 +221,7 @@ class ClusterPki:
             write_private(certificate, serving.certificate)
         pki = cls(rundir, authority, server)
         if not pki._is_current(rundir.kubeconfig):
-            text = yaml.safe_dump(pki._kubeconfig(ADMIN), sort_keys=False)
-            write_private(rundir.kubeconfig, text.encode())
+            write_private(rundir.kubeconfig, _in_yaml(pki._kubeconfig(ADMIN)).encode())
         pki._ensure_internal(rundir.controller_kubeconfig, CONTROLLER_MANAGER)
         return pki
 

@@ -4,8 +4,9 @@ The order of `processes` is the order of starting; stopping goes the other way.
 """
 
 import enum
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.settings import Settings
@@ -37,8 +38,7 @@ class Phase(enum.StrEnum):
     BACKOFF = "backoff"
 
 
-@dataclass(frozen=True)
-class ProcessSpec:
+class ProcessSpec(msgspec.Struct, frozen=True):
     """A process that should run: `python -m module args...`."""
 
     name: str

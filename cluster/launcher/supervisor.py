@@ -11,7 +11,8 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from kubeherd.cluster.launcher import plan, state
-from kubeherd.cluster.launcher.control import ControlServer, Op, Reply, Request
+from kubeherd.cluster.launcher.control import Op, Reply, Request
+from kubeherd.cluster.launcher.controlserver import ControlServer
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.herd import Herd

@@ -5,8 +5,9 @@ a read: the state lives in memory and is replayed from the engine at start.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 FIRST_REVISION = 1
 """The revision of an empty store; 0 means something else in the API ("any")."""
@@ -21,8 +22,7 @@ class OutcomeUnknown(StoreError):
     back can tell. The engine that raised it is not used any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One write as the engine keeps it; `value` of a delete is the last state."""
 
     revision: int

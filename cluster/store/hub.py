@@ -10,8 +10,9 @@ in the order in which they came.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+import msgspec
 
 from kubeherd.cluster.api.errors import Expired
 from kubeherd.cluster.store.history import History, nodes_of
@@ -31,8 +32,7 @@ RECENT_BYTES = 8 * 1024 * 1024
 Predicate = Callable[[Record], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class WatchFilter:
+class WatchFilter(msgspec.Struct, frozen=True):
     """What a watcher wants: a resource, perhaps one namespace, perhaps the pods of one node or
     objects of one name, and a predicate for the rest of its label and field selectors."""
 
@@ -53,8 +53,7 @@ class WatchFilter:
         return self.matches is None or self.matches(record)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """An event as one watcher sees it: by its filter an update may be an ADDED or a DELETED
     (spec api-machinery, section 3). For a DELETED of an object that only stopped matching the
     state to show is `event.previous` with the revision of `event`."""

@@ -14,9 +14,10 @@ of the log half copied into the database (all of them are still in the log), a m
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
 from pathlib import Path
 from zlib import crc32
+
+import msgspec
 
 from kubeherd.cluster.store import mark, schema, wal
 from kubeherd.cluster.store.engine import FIRST_REVISION, Row, StoreError
@@ -42,8 +43,7 @@ class Damaged(Exception):
         super().__init__("".join(c if c.isprintable() else "?" for c in words))
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(msgspec.Struct, frozen=True):
     """All that a store holds; `sum_of_rows` in the checksums of the newest schema."""
 
     version: int
@@ -62,8 +62,7 @@ class Contents:
         return max(FIRST_REVISION, self.compacted, last)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """What was found in the files.
 
     `problem` is empty if the store is whole. Otherwise `contents` is the best state that can be
@@ -198,7 +197,7 @@ def after_loss(contents: Contents, marked: Mark | None, skipped: int) -> Content
     rows = sorted((row for row in latest.values() if not row.deleted), key=lambda row: row.revision)
     reached = max(contents.revision, marked.revision if marked is not None else 0)
     meta = {**contents.meta, "compacted": reached + skipped}
-    return replace(contents, meta=meta, rows=rows, sum_of_rows=schema.sum_of(rows))
+    return msgspec.structs.replace(contents, meta=meta, rows=rows, sum_of_rows=schema.sum_of(rows))
 
 
 def _number(header: Buffer | bytearray, at: int) -> int:

@@ -11,17 +11,17 @@ which a power cut leaves old or new (SQLite's log relies on the same).
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
+
+import msgspec
 
 from kubeherd.cluster.runtime.files import sync_directory
 
 _TITLE = "kubeherd-mark 1"
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """The store with this id has acknowledged all revisions up to this one."""
 
     store_id: int

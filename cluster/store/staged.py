@@ -1,19 +1,19 @@
 """A write on its way from the event loop to the disk, and those who wait for it."""
 
 import asyncio
-from dataclasses import dataclass, field
+
+import msgspec
 
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.store.engine import Row
 from kubeherd.cluster.store.state import EventType, Record, WatchEvent
 
 
-@dataclass(slots=True)
-class Staged:
+class Staged(msgspec.Struct):
     """A write that has a revision and waits for its commit; await it with `Store.committed`."""
 
     event: WatchEvent
-    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+    waiters: list[asyncio.Future[None]] = msgspec.field(default_factory=list)
     error: ApiError | None = None
     done: bool = False
 

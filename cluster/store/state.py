@@ -6,7 +6,6 @@ keyspace holds exactly the effect of all committed events; a list that was hande
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 
 import msgspec
@@ -15,12 +14,11 @@ import orjson
 from kubeherd.cluster.api.jsontypes import JsonObject
 
 
-@dataclass(frozen=True, slots=True)
-class Attrs:
+class Attrs(msgspec.Struct, frozen=True):
     """What selectors read of an object: its labels and the values of its selectable fields."""
 
-    labels: Mapping[str, str] = field(default_factory=dict)
-    fields: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    fields: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 AttrsOf = Callable[[str, bytes], Attrs]

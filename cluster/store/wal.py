@@ -22,8 +22,9 @@ told from here; see `cluster.store.mark`.
 import mmap
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 HEADER_BYTES = 32
 FRAME_HEADER_BYTES = 24
@@ -37,8 +38,7 @@ _WORDS_BETWEEN_MASKS = 16
 """A checksum step at most triples a lane: 32 bits of room last for 20 steps."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wal:
+class Wal(msgspec.Struct, frozen=True):
     """What counts in a log: pages of committed transactions, the newest version of each."""
 
     pages: dict[int, int]

@@ -5,7 +5,8 @@ revision whose hash some pod carries is never deleted; an earlier template re-us
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS
@@ -18,8 +19,7 @@ from kubeherd.controller.workload.gohash import template_hash
 DEFAULT_HISTORY_LIMIT = 10
 
 
-@dataclass(frozen=True)
-class History:
+class History(msgspec.Struct, frozen=True):
     """What section 9.2 makes of the claimed revisions."""
 
     hash: str
@@ -27,7 +27,7 @@ class History:
     create: JsonObject | None = None
     patches: Sequence[RevisionPatch] = ()
     duplicates: Sequence[ControllerRevision] = ()
-    relabels: Sequence[Relabel] = field(default=())
+    relabels: Sequence[Relabel] = ()
 
 
 def revision_hash(revision: ControllerRevision) -> str:

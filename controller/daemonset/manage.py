@@ -4,7 +4,7 @@ Invariants: a node gets at most one create; without surge a node with any pod, e
 one, gets none; a failed pod is deleted only outside its back-off.
 """
 
-from dataclasses import dataclass, field
+import msgspec
 
 from kubeherd.cluster.api.helpers.podutil import is_available, is_ready, is_terminating
 from kubeherd.cluster.api.objects import Pod
@@ -22,14 +22,13 @@ from kubeherd.controller.daemonset.nodes import Decision
 from kubeherd.controller.daemonset.placement import Placement, order
 
 
-@dataclass
-class Managed:
+class Managed(msgspec.Struct):
     """Creates by node name, deletes, and what comes with them."""
 
-    creates: list[str] = field(default_factory=list)
-    deletes: list[Pod] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    backoff: dict[str, BackoffEntry] = field(default_factory=dict)
+    creates: list[str] = msgspec.field(default_factory=list)
+    deletes: list[Pod] = msgspec.field(default_factory=list)
+    events: list[Event] = msgspec.field(default_factory=list)
+    backoff: dict[str, BackoffEntry] = msgspec.field(default_factory=dict)
     requeue_after_s: float | None = None
 
 

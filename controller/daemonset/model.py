@@ -5,8 +5,9 @@ nothing is written which no test of the pure code has seen.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 from kubeherd.cluster.api.helpers.podutil import AgeOf
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -37,8 +38,7 @@ class Reason(StrEnum):
     INVALID_ROLLOUT_CONTROL = "InvalidRolloutControl"
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """An event to record on the DaemonSet."""
 
     type: EventType
@@ -46,24 +46,21 @@ class Event:
     message: str
 
 
-@dataclass(frozen=True)
-class Now:
+class Now(msgspec.Struct, frozen=True):
     """The moment of a plan: a monotonic reading (nominal seconds), ages of timestamps."""
 
     monotonic_s: float
     age_s: AgeOf
 
 
-@dataclass(frozen=True)
-class BackoffEntry:
+class BackoffEntry(msgspec.Struct, frozen=True):
     """Failed-pod back-off of one node: the current delay and when it was last raised."""
 
     delay_s: float
     bumped_at_s: float
 
 
-@dataclass(frozen=True)
-class Observed:
+class Observed(msgspec.Struct, frozen=True):
     """What one sync of one DaemonSet sees.
 
     `pods`: those controlled by this DaemonSet's UID and all of its namespace without controller.
@@ -75,12 +72,11 @@ class Observed:
     nodes: Sequence[Node]
     pods: Sequence[Pod]
     revisions: Sequence[ControllerRevision] = ()
-    backoff: Mapping[str, BackoffEntry] = field(default_factory=dict)
+    backoff: Mapping[str, BackoffEntry] = msgspec.field(default_factory=dict)
     hold: str = ""
 
 
-@dataclass(frozen=True)
-class RevisionPatch:
+class RevisionPatch(msgspec.Struct, frozen=True):
     """A change of an existing revision: None leaves the number, empty hash leaves the label."""
 
     revision: ControllerRevision
@@ -88,16 +84,14 @@ class RevisionPatch:
     hash: str = ""
 
 
-@dataclass(frozen=True)
-class Relabel:
+class Relabel(msgspec.Struct, frozen=True):
     """Give a pod the hash of the revision that was kept when duplicates were removed."""
 
     pod: Pod
     hash: str
 
 
-@dataclass(frozen=True)
-class StatusNumbers:
+class StatusNumbers(msgspec.Struct, frozen=True):
     """The counters of ``status`` (spec section 10)."""
 
     desired: int = 0
@@ -113,8 +107,7 @@ class StatusNumbers:
         return self.desired - self.available
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What one sync does, in the order of its fields.
 
     Creates are node names, `hash` the label of the pods made for them. What the rolling update adds
@@ -139,7 +132,7 @@ class Plan:
     delete_revisions: Sequence[ControllerRevision] = ()
     status: StatusNumbers | None = None
     hash: str = ""
-    backoff: Mapping[str, BackoffEntry] = field(default_factory=dict)
+    backoff: Mapping[str, BackoffEntry] = msgspec.field(default_factory=dict)
     hold: str = ""
     failure: str = ""
     requeue_after_s: float | None = None

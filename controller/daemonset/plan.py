@@ -7,7 +7,7 @@ deleted is left alone; each of the two steps creates and deletes at most 250 pod
 gives the same plan.
 """
 
-from dataclasses import dataclass, field, replace
+import msgspec
 
 from kubeherd.cluster.api.helpers.scheduling import target_node_name
 from kubeherd.cluster.api.intstr import InvalidNumber
@@ -34,11 +34,10 @@ from kubeherd.controller.workload.claim import Claim, claim
 SELECTING_ALL = "This daemon set is selecting all pods. A non-empty selector is required."
 
 
-@dataclass(frozen=True)
-class _Rolled:
+class _Rolled(msgspec.Struct, frozen=True):
     """The rolling step with what the rollout controls say about it."""
 
-    step: Step = field(default_factory=Step)
+    step: Step = msgspec.field(default_factory=Step)
     hold: str = ""
     event: Event | None = None
     failure: str = ""
@@ -60,7 +59,9 @@ def plan(observed: Observed, now: Now, template: Template | None = None) -> Plan
     placement = Placement(template.rule, observed.nodes, pods.claimed)
     numbers = status.count(daemonset, placement, past.hash, now)
     base = _with_history(observed, revisions, pods, past, numbers)
-    base = replace(base, requeue_after_s=status.requeue_after_s(daemonset, placement, numbers, now))
+    base = msgspec.structs.replace(
+        base, requeue_after_s=status.requeue_after_s(daemonset, placement, numbers, now)
+    )
     if past.relabels:
         # The cached pods still carry the old hash; what they are is known when they are seen anew.
         return base
@@ -126,7 +127,7 @@ def _with_pods(
         carrying = (pod for pod in claimed if target_node_name(pod))
         limit = daemonset.spec.revision_history_limit
         delete_revisions = history.surplus(past.old, carrying, limit)
-    return replace(
+    return msgspec.structs.replace(
         base,
         events=events,
         creates=creates,

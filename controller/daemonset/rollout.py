@@ -7,7 +7,8 @@ its cause does, so that it is reported once.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from kubeherd.cluster.api import labels
 from kubeherd.cluster.api.errors import BadRequest
@@ -27,8 +28,7 @@ PROGRESS_HOLD = PREFIX + "progress-hold-seconds"
 _CLOSED = Gate(limit=0)
 
 
-@dataclass(frozen=True)
-class Control:
+class Control(msgspec.Struct, frozen=True):
     """What the annotations leave open, why something is held ("" if nothing is), when to look."""
 
     gate: Gate = OPEN
@@ -41,8 +41,7 @@ class _BadValue(ValueError):
     """An annotation that cannot be read."""
 
 
-@dataclass(frozen=True)
-class _Settings:
+class _Settings(msgspec.Struct, frozen=True):
     paused: bool
     partition: int
     selector: labels.Selector | None

@@ -6,8 +6,9 @@ anyway. `Gate` lets the rollout controls (`rollout.py`) narrow what is chosen, n
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from enum import Enum, auto
+
+import msgspec
 
 from kubeherd.cluster.api.helpers.podutil import is_available, is_terminating
 from kubeherd.cluster.api.objects import DaemonSet, Node, Pod
@@ -30,8 +31,7 @@ class NodeState(Enum):
     OLD = auto()
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A node with its updated and its old pod."""
 
     node_name: str
@@ -42,23 +42,21 @@ class Found:
     old_available: bool = False
 
 
-@dataclass(frozen=True)
-class Gate:
+class Gate(msgspec.Struct, frozen=True):
     """What rollout controls leave open: at most `limit` nodes (None: any) out of those allowed."""
 
     limit: int | None = None
-    allows: Callable[[Node | None], bool] = field(default=lambda _node: True)
+    allows: Callable[[Node | None], bool] = lambda _node: True
 
 
 OPEN = Gate()
 
 
-@dataclass
-class Step:
+class Step(msgspec.Struct):
     """One rolling step: node names to create pods on (surge), pods to delete."""
 
-    creates: list[str] = field(default_factory=list)
-    deletes: list[Pod] = field(default_factory=list)
+    creates: list[str] = msgspec.field(default_factory=list)
+    deletes: list[Pod] = msgspec.field(default_factory=list)
 
 
 def find(pods_by_node: NodePods, daemonset: DaemonSet, hash_: str, now: Now) -> list[Found]:

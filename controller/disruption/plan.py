@@ -7,7 +7,8 @@ Invariant: an eviction that was granted counts against the budget until its pod 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from kubeherd.cluster.api import intstr
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -19,8 +20,7 @@ DELETION_TIMEOUT_S = 120.0
 AgeOf = Callable[[str], float]
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(msgspec.Struct, frozen=True):
     """The numbers of a budget's status."""
 
     expected_pods: int

@@ -6,7 +6,7 @@ reference of every known object, whether its owner is known or not, so that obje
 gone before they were seen are found too.
 """
 
-from dataclasses import dataclass, field
+import msgspec
 
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.objects import ObjectMeta, OwnerReference
@@ -15,8 +15,7 @@ ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
 
 
-@dataclass(slots=True)
-class Item:
+class Item(msgspec.Struct):
     """One known object."""
 
     resource: Resource
@@ -38,24 +37,22 @@ class Item:
         return self.deleting and ORPHAN in self.finalizers
 
 
-@dataclass(slots=True)
-class Todo:
+class Todo(msgspec.Struct):
     """What a change asks for: uids of known objects."""
 
-    delete: set[str] = field(default_factory=set)
+    delete: set[str] = msgspec.field(default_factory=set)
     """Look whether these must go, or may be released from foreground deletion."""
-    orphan: set[str] = field(default_factory=set)
+    orphan: set[str] = msgspec.field(default_factory=set)
     """Release the dependents of these."""
-    misplaced: list[tuple[Item, OwnerReference]] = field(default_factory=list)
+    misplaced: list[tuple[Item, OwnerReference]] = msgspec.field(default_factory=list)
     """Owner references that name a known object in another namespace."""
 
 
-@dataclass(slots=True)
-class Graph:
+class Graph(msgspec.Struct):
     """All known objects and the edges between them."""
 
-    items: dict[str, Item] = field(default_factory=dict)
-    _dependents: dict[str, set[str]] = field(default_factory=dict)
+    items: dict[str, Item] = msgspec.field(default_factory=dict)
+    _dependents: dict[str, set[str]] = msgspec.field(default_factory=dict)
 
     def dependents(self, uid: str) -> list[Item]:
         """The known objects that name ``uid`` as an owner, in no particular order."""

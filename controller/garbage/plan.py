@@ -5,8 +5,9 @@ is never deleted, and nothing is deleted whose owners could not all be looked up
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import OwnerReference
@@ -29,15 +30,13 @@ class Propagation(Enum):
     ORPHAN = "Orphan"
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(msgspec.Struct, frozen=True):
     """The object stays; the references to these uids go (none: nothing to do)."""
 
     drop: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(msgspec.Struct, frozen=True):
     """The object goes; ``unblock`` first, where owner and dependent wait for each other."""
 
     propagation: Propagation

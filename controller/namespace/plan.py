@@ -5,7 +5,8 @@ moves only with its status; nothing is written when nothing changed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import Condition
@@ -32,15 +33,14 @@ _FINE: Mapping[str, tuple[str, str]] = {
 }
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct):
     """What one round of deleting found."""
 
-    discovery_errors: list[str] = field(default_factory=list)
-    delete_errors: list[str] = field(default_factory=list)
-    remaining: dict[str, int] = field(default_factory=dict)
+    discovery_errors: list[str] = msgspec.field(default_factory=list)
+    delete_errors: list[str] = msgspec.field(default_factory=list)
+    remaining: dict[str, int] = msgspec.field(default_factory=dict)
     """Objects left, by group resource (``pods.``, ``daemonsets.apps``)."""
-    finalizers: dict[str, int] = field(default_factory=dict)
+    finalizers: dict[str, int] = msgspec.field(default_factory=dict)
     """How many objects left carry each finalizer."""
 
     @property

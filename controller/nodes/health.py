@@ -6,8 +6,9 @@ a fresh grace period. Invariant: a condition that is already Unknown is never to
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from kubeherd.cluster.api.helpers import nodeutil
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -30,8 +31,7 @@ WATCHED_CONDITIONS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 """Conditions that a kubelet must keep posting; NetworkUnavailable belongs to somebody else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(msgspec.Struct, frozen=True):
     """What the controller remembers of one node between passes.
 
     ``probe_s`` is the last sign of life in nominal monotonic seconds; ``heartbeat`` is the Ready

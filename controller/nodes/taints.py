@@ -6,7 +6,8 @@ not-ready to unreachable is never without a taint in between.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import Node, Taint
@@ -32,12 +33,11 @@ Key = tuple[str, str]
 NO_EXECUTE_PAIR: tuple[Key, Key] = ((NOT_READY, NO_EXECUTE), (UNREACHABLE, NO_EXECUTE))
 
 
-@dataclass(frozen=True, slots=True)
-class TaintChange:
+class TaintChange(msgspec.Struct, frozen=True):
     """Taints to add and to remove, as (key, effect); empty means that all is well."""
 
-    add: tuple[Key, ...] = field(default=())
-    remove: tuple[Key, ...] = field(default=())
+    add: tuple[Key, ...] = ()
+    remove: tuple[Key, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.add or self.remove)

@@ -5,8 +5,9 @@ evictions slow down or stop; when everything looks dead they stop altogether.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
+
+import msgspec
 
 from kubeherd.controller.nodes.health import Status
 
@@ -56,8 +57,7 @@ def rate_for(state: ZoneState, size: int) -> float:
     return EVICTION_RATE
 
 
-@dataclass(slots=True)
-class TokenBucket:
+class TokenBucket(msgspec.Struct):
     """A token bucket of burst 1; a rate of 0 never accepts."""
 
     rate: float
@@ -85,12 +85,11 @@ class TokenBucket:
             self.filled_s = now_s if had_token else now_s + 1 / rate
 
 
-@dataclass(slots=True)
-class ZoneQueue:
+class ZoneQueue(msgspec.Struct):
     """Nodes of one zone that wait for their NoExecute taint, oldest first."""
 
     bucket: TokenBucket
-    waiting: dict[str, None] = field(default_factory=dict)
+    waiting: dict[str, None] = msgspec.field(default_factory=dict)
 
     def next_due(self, now_s: float) -> str | None:
         """Take the next node whose turn it is, spending the zone's token."""
@@ -101,8 +100,7 @@ class ZoneQueue:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Disruption:
+class Disruption(msgspec.Struct, frozen=True):
     """What a pass changes: new zone states and rates, and the two switches of full disruption."""
 
     states: Mapping[str, ZoneState]

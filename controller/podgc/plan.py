@@ -6,7 +6,8 @@ vouches that the node is down.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from kubeherd.cluster.api.helpers import nodeutil
 from kubeherd.cluster.api.objects import Node, Pod
@@ -60,11 +61,10 @@ def unscheduled_terminating(pods: Iterable[Pod]) -> list[Pod]:
     ]
 
 
-@dataclass(slots=True)
-class Quarantine:
+class Quarantine(msgspec.Struct):
     """Node names that pods carry and that no Node has, with the time when they may be judged."""
 
-    until_s: dict[str, float] = field(default_factory=dict)
+    until_s: dict[str, float] = msgspec.field(default_factory=dict)
 
     def suspects(self, pods: Iterable[Pod], nodes: Collection[str], now_s: float) -> frozenset[str]:
         """Step 3: take the names whose quarantine is over; the caller asks the API for each."""

@@ -5,7 +5,7 @@ watch confirms it or the binding fails; `nodes` holds only nodes that exist, so 
 the N of ``0/N nodes``. Pods that name a node which is not there wait in `strays` for it.
 """
 
-from dataclasses import dataclass, field
+import msgspec
 
 from kubeherd.cluster.api.helpers.scheduling import first_untolerated
 from kubeherd.cluster.api.objects import Node, ObjectMeta, Pod
@@ -19,19 +19,18 @@ from kubeherd.controller.scheduler.nodeinfo import (
 from kubeherd.controller.scheduler.topology import Place, Rules, Terms, rules
 
 
-@dataclass(slots=True)
-class Cache:
+class Cache(msgspec.Struct):
     """Built from watch events; every method is synchronous and costs one pod or one node."""
 
-    nodes: dict[str, NodeInfo] = field(default_factory=dict)
-    strays: dict[str, NodeInfo] = field(default_factory=dict)
-    _node_of: dict[str, str] = field(default_factory=dict)
+    nodes: dict[str, NodeInfo] = msgspec.field(default_factory=dict)
+    strays: dict[str, NodeInfo] = msgspec.field(default_factory=dict)
+    _node_of: dict[str, str] = msgspec.field(default_factory=dict)
     """By pod uid, assumed pods included."""
-    _assumed: set[str] = field(default_factory=set)
-    _averse: dict[str, Terms] = field(default_factory=dict)
+    _assumed: set[str] = msgspec.field(default_factory=set)
+    _averse: dict[str, Terms] = msgspec.field(default_factory=dict)
     """Pods with required anti-affinity, by uid."""
-    nominated: dict[str, list[PodInfo]] = field(default_factory=dict)
-    _nomination_of: dict[str, str] = field(default_factory=dict)
+    nominated: dict[str, list[PodInfo]] = msgspec.field(default_factory=dict)
+    _nomination_of: dict[str, str] = msgspec.field(default_factory=dict)
 
     def set_node(self, node: Node) -> None:
         """A node appeared or changed."""

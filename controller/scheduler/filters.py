@@ -5,7 +5,8 @@ is either one that removing pods may lift, or one that it cannot: preemption dep
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from kubeherd.cluster.api.helpers.scheduling import first_untolerated, ports_conflict, tolerated
 from kubeherd.cluster.api.objects import Taint
@@ -16,8 +17,7 @@ _UNSCHEDULABLE_TAINT = Taint(key="node.kubernetes.io/unschedulable", effect="NoS
 _FIRST_RESOURCES = ("cpu", "memory", "ephemeral-storage")
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(msgspec.Struct, frozen=True):
     """One plugin's refusal of one node; ``resolvable``: evicting pods could help."""
 
     plugin: str

@@ -5,7 +5,8 @@ recount of the node. Invariant: a pod is counted at most once per node, by uid.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from kubeherd.cluster.api.helpers.scheduling import (
     HostPort,
@@ -26,8 +27,7 @@ Key = tuple[str, str]
 """(namespace, name)."""
 
 
-@dataclass(frozen=True, slots=True)
-class PodInfo:
+class PodInfo(msgspec.Struct, frozen=True):
     """A pod with everything that the filters ask of it worked out once."""
 
     pod: Pod
@@ -71,8 +71,7 @@ def _weight(pod: Pod, requests: Mapping[str, int]) -> tuple[int, int]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(msgspec.Struct, frozen=True):
     """Where a waiting pod may go by its own spec, compiled once per pod."""
 
     match: NodeMatch | None
@@ -96,17 +95,16 @@ def counts_on_node(pod: Pod) -> bool:
     return bool(pod.spec.node_name) and not pod.terminal
 
 
-@dataclass(slots=True)
-class NodeInfo:
+class NodeInfo(msgspec.Struct):
     """One node and the pods counted on it; ``node`` is None while only pods name it."""
 
     name: str
     node: Node | None = None
-    allocatable: Mapping[str, int] = field(default_factory=dict)
-    requested: dict[str, int] = field(default_factory=dict)
-    pods: dict[str, PodInfo] = field(default_factory=dict)
+    allocatable: Mapping[str, int] = msgspec.field(default_factory=dict)
+    requested: dict[str, int] = msgspec.field(default_factory=dict)
+    pods: dict[str, PodInfo] = msgspec.field(default_factory=dict)
     """By uid."""
-    with_ports: dict[str, PodInfo] = field(default_factory=dict)
+    with_ports: dict[str, PodInfo] = msgspec.field(default_factory=dict)
     weight: tuple[int, int] = (0, 0)
 
     def set_node(self, node: Node) -> None:

@@ -5,7 +5,8 @@ nodes there are: the other nodes share one reason and are only counted.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+import msgspec
 
 from kubeherd.controller.scheduler import messages
 from kubeherd.controller.scheduler.filters import NOT_NAMED, Rejection, reject
@@ -19,13 +20,12 @@ Nominated = Mapping[str, Sequence[PodInfo]]
 """Waiting pods that preempted on a node, by node: their room is kept from pods below them."""
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(msgspec.Struct):
     """What the filters said. ``whole`` is set when the pod was refused before any node was seen."""
 
     total: int
-    feasible: list[NodeInfo] = field(default_factory=list)
-    rejections: dict[str, Rejection] = field(default_factory=dict)
+    feasible: list[NodeInfo] = msgspec.field(default_factory=list)
+    rejections: dict[str, Rejection] = msgspec.field(default_factory=dict)
     whole: str = ""
     examined: int = 0
 
@@ -45,7 +45,7 @@ def enough_feasible(nodes: int) -> int:
 
 def with_rules(where: Placement, rules: Rules | None) -> Placement:
     """The placement with what holds about other pods now."""
-    return where if rules is None else replace(where, rules=rules)
+    return where if rules is None else msgspec.structs.replace(where, rules=rules)
 
 
 def reserved(pod: PodInfo, node: str, nominated: Nominated) -> list[PodInfo]:

@@ -6,7 +6,8 @@ PodDisruptionBudget protects first.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from kubeherd.controller.scheduler import messages
 from kubeherd.controller.scheduler.filters import Rejection
@@ -22,8 +23,7 @@ _NOT_HELPFUL = Rejection("DefaultPreemption", (messages.NOT_HELPFUL,))
 _NO_VICTIMS = Rejection("DefaultPreemption", (messages.NO_VICTIMS,))
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(msgspec.Struct, frozen=True):
     """A PodDisruptionBudget, as far as preemption looks at it."""
 
     namespace: str
@@ -33,8 +33,7 @@ class Budget:
     """Names of pods whose eviction is already counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Victims:
+class Victims(msgspec.Struct, frozen=True):
     """The pods to evict on one node, most important first."""
 
     node: str
@@ -42,8 +41,7 @@ class Victims:
     violations: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Preemption:
+class Preemption(msgspec.Struct, frozen=True):
     """The outcome: victims, or the text that follows ``preemption: `` in the failure message."""
 
     victims: Victims | None = None

@@ -7,8 +7,9 @@ wakes is tried again after at most `MAX_UNSCHEDULABLE_S`.
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from enum import Enum
+
+import msgspec
 
 from kubeherd.controller.scheduler.nodeinfo import Key
 from kubeherd.controller.scheduler.topology import INTER_POD, SPREAD
@@ -29,8 +30,7 @@ class Part(Enum):
     UNSCHEDULABLE = "unschedulable"
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(msgspec.Struct):
     key: Key
     priority: int
     queued_s: float
@@ -48,17 +48,16 @@ def backoff_s(attempts: int) -> float:
     return min(MAX_BACKOFF_S, INITIAL_BACKOFF_S * 2.0 ** min(max(attempts, 1) - 1, 10))
 
 
-@dataclass(slots=True)
-class SchedulingQueue:
+class SchedulingQueue(msgspec.Struct):
     """Pods waiting for a node."""
 
-    _entries: dict[Key, _Entry] = field(default_factory=dict)
-    _taken: dict[Key, _Entry] = field(default_factory=dict)
+    _entries: dict[Key, _Entry] = msgspec.field(default_factory=dict)
+    _taken: dict[Key, _Entry] = msgspec.field(default_factory=dict)
     """Popped and not yet done or failed: kept for their attempts."""
-    _active: list[tuple[int, float, int, Key]] = field(default_factory=list)
-    _backing_off: list[tuple[float, int, Key]] = field(default_factory=list)
-    _unschedulable: dict[Key, None] = field(default_factory=dict)
-    _neighbourly: dict[Key, None] = field(default_factory=dict)
+    _active: list[tuple[int, float, int, Key]] = msgspec.field(default_factory=list)
+    _backing_off: list[tuple[float, int, Key]] = msgspec.field(default_factory=list)
+    _unschedulable: dict[Key, None] = msgspec.field(default_factory=dict)
+    _neighbourly: dict[Key, None] = msgspec.field(default_factory=dict)
     """Unschedulable for the sake of other pods, wherever these are; may hold some that are not."""
     _serial: int = 0
 

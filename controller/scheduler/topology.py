@@ -7,7 +7,8 @@ namespaceSelector that is not empty: the scheduler knows no namespaces) refuses 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from kubeherd.cluster.api import labels
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -19,8 +20,7 @@ Domain = tuple[str, str]
 """A topology key and a node's value of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(msgspec.Struct, frozen=True):
     """One required term: the pods it means and the topology that they share."""
 
     key: str
@@ -36,8 +36,7 @@ class Term:
         return inside and self.selector.matches(metadata.labels)
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(msgspec.Struct, frozen=True):
     """One hard topologySpreadConstraint."""
 
     key: str
@@ -48,8 +47,7 @@ class Spread:
     honors_taints: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True):
     """What one pod asks of the pods around it."""
 
     affinity: tuple[Term, ...] = ()
@@ -129,8 +127,7 @@ def _selector(pod: Pod, tree: JsonObject) -> labels.Selector:
     return labels.from_selector({**found, "matchExpressions": expressions})
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A node as this module sees it: its labels, its pods, and whether the pod could go there."""
 
     labels: Mapping[str, str]
@@ -139,8 +136,7 @@ class Place:
     tolerated: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """Which domains are open to one pod."""
 
     spread: tuple[tuple[str, int, Mapping[str, int]], ...] = ()

@@ -5,8 +5,9 @@ Invariants: a running timer is never moved; a pod is marked for deletion once pe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import Enum, auto
+
+import msgspec
 
 from kubeherd.cluster.api.helpers.scheduling import TaintEffect, tolerates
 from kubeherd.cluster.api.objects import Pod, Taint, Toleration
@@ -27,8 +28,7 @@ class Change(Enum):
     """As AT_ONCE, and a running timer was given up for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timer:
+class Timer(msgspec.Struct, frozen=True):
     """A pod's eviction, due in nominal monotonic seconds."""
 
     uid: str
@@ -55,12 +55,11 @@ def tolerated_for_s(taints: Sequence[Taint], tolerations: Sequence[Toleration]) 
     return float(max(0, min(limits))) if limits else None
 
 
-@dataclass(slots=True)
-class Evictions:
+class Evictions(msgspec.Struct):
     """All running timers, and the pods whose deletion was already asked for."""
 
-    timers: dict[Key, Timer] = field(default_factory=dict)
-    marked: dict[Key, str] = field(default_factory=dict)
+    timers: dict[Key, Timer] = msgspec.field(default_factory=dict)
+    marked: dict[Key, str] = msgspec.field(default_factory=dict)
     """The uids of pods marked for deletion."""
 
     def look_at(self, pod: Pod, taints: Sequence[Taint], now_s: float) -> Change:

@@ -5,8 +5,9 @@ an object that is being deleted; only objects of the same namespace are adopted.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
@@ -16,8 +17,7 @@ from kubeherd.cluster.api.objects import ControllerRevision, ObjectMeta, Pod
 T = TypeVar("T", Pod, ControllerRevision)
 
 
-@dataclass(frozen=True)
-class Claim(Generic[T]):
+class Claim(msgspec.Struct, Generic[T], frozen=True):
     """`claimed` are owned and to be adopted; `adopt` and `release` need a patch."""
 
     claimed: list[T]
@@ -25,8 +25,7 @@ class Claim(Generic[T]):
     release: list[T]
 
 
-@dataclass(frozen=True)
-class Owner:
+class Owner(msgspec.Struct, frozen=True):
     """The workload that claims: its kind and its metadata."""
 
     resource: Resource

@@ -7,9 +7,9 @@ of Kubernetes would expire.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import structlog
 
 from kubeherd.cluster.client.reflector import Reflector
@@ -22,8 +22,7 @@ CHECK_INTERVAL_S = 5.0
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class _Wanted:
+class _Wanted(msgspec.Struct, frozen=True):
     """A revision to wait for, and where the reflector was when it was noted.
 
     A reflector that went back behind that point follows another history (a server with an empty

@@ -6,7 +6,8 @@ files and one socket, never a symbolic link.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 MARKER = ".kubeherd-directory"
 """The first thing that is written into a directory: from then on it is kubeherd's."""
@@ -21,8 +22,7 @@ _POD_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _CONTAINER_LOG = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\.log"
 
 
-@dataclass(frozen=True)
-class Folder:
+class Folder(msgspec.Struct, frozen=True):
     """The files and folders that kubeherd makes in one directory.
 
     Files by name or by a `pattern` of whole names; the keys of `folders` are such patterns.
@@ -30,7 +30,7 @@ class Folder:
 
     names: frozenset[str] = frozenset()
     pattern: str = r"(?!)"
-    folders: Mapping[str, "Folder"] = field(default_factory=dict)
+    folders: Mapping[str, "Folder"] = msgspec.field(default_factory=dict)
 
     def makes_file(self, name: str) -> bool:
         """Whether a file of this name is kubeherd's; so is the temporary one it was written to."""

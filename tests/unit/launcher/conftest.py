@@ -1,10 +1,10 @@
 """Stand-in processes for the supervisor's tests: real processes that do nothing."""
 
-import dataclasses
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kubeherd.cluster.launcher.directory.rundir import RunDir
@@ -35,7 +35,7 @@ def standins(rundir: RunDir) -> Callable[..., Starter]:
                 MARKER_VARIABLE: str(rundir.root),
                 "STANDIN_MODE": (modes or {}).get(spec.name, ""),
             }
-            return start_subprocess(dataclasses.replace(spec, module="standin"), environment)
+            return start_subprocess(msgspec.structs.replace(spec, module="standin"), environment)
 
         return start
 

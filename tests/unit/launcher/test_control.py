@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kubeherd.cluster.launcher import control
-from kubeherd.cluster.launcher.control import ControlServer, Op, Reply, Request
+from kubeherd.cluster.launcher import control, controlserver
+from kubeherd.cluster.launcher.control import Op, Reply, Request
+from kubeherd.cluster.launcher.controlserver import ControlServer
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 
@@ -60,7 +61,7 @@ async def test_nonsense_is_refused(rundir: RunDir, monkeypatch: pytest.MonkeyPat
 async def test_an_answer_that_the_end_cuts_off_is_no_error_of_the_supervisor(
     rundir: RunDir, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(control, "_LAST_ANSWERS_S", 0.01)
+    monkeypatch.setattr(controlserver, "_LAST_ANSWERS_S", 0.01)
     errors: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: errors.append(context))
     asked = asyncio.Event()
@@ -88,7 +89,7 @@ async def _refusal(rundir: RunDir, request: Request) -> str:
 
 async def raw(rundir: RunDir, data: bytes) -> Reply:
     """What the server answers to these bytes; `control.ask` sends only what is right."""
-    with control._socket_address(rundir.socket) as address:
+    with control.socket_address(rundir.socket) as address:
         reader, writer = await asyncio.open_unix_connection(address, limit=1 << 22)
     writer.write(data)
     with contextlib.suppress(ConnectionError):
@@ -157,8 +158,8 @@ async def test_every_operation_on_nodes_needs_one(rundir: RunDir, op: Op):
 async def test_silent_clients_are_few_and_not_for_long(
     rundir: RunDir, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(control, "_CLIENTS_LIMIT", 3)
-    monkeypatch.setattr(control, "_REQUEST_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(controlserver, "_CLIENTS_LIMIT", 3)
+    monkeypatch.setattr(controlserver, "_REQUEST_TIMEOUT_S", 0.5)
     server = ControlServer(rundir, handler)
     await server.start()
     silent = [await asyncio.open_unix_connection(str(rundir.socket)) for _ in range(3)]

@@ -9,9 +9,10 @@ from cryptography.x509.oid import NameOID
 
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.client.tls import tls_context
+from kubeherd.cluster.launcher import pki
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.pki import ClusterPki
+from kubeherd.cluster.launcher.pki import ADMIN, Authority, ClusterPki
 
 SERVER = "https://127.0.0.1:6443"
 
@@ -108,3 +109,14 @@ def test_server_and_client_trust_each_other(rundir: RunDir, name: str):
             except ssl.SSLWantReadError:
                 continue
     assert ((("commonName", "kubernetes-admin"),)) in right.getpeercert()["subject"]
+
+
+@pytest.mark.parametrize(
+    "user",
+    ["system:node:node-0", "no", "Null", "y", "12", "1e3", "a: b", "- a", "#a", "a:", "é'\"\n", ""],
+)
+def test_the_yaml_of_a_kubeconfig_says_the_same(user: str):
+    authority = Authority.create()
+    pair = authority.issue_client(ADMIN)
+    tree = pki.kubeconfig("https://127.0.0.1:20000", authority.certificate_pem, pair, user)
+    assert yaml.safe_load(pki._in_yaml(tree)) == tree
