@@ -7,18 +7,17 @@ same answers and errors as `cluster.client.http`.
 import http.client
 from collections.abc import Mapping
 from types import TracebackType
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlsplit
 
+from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
 from kubeherd.cluster.client.tls import tls_context
 from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
     TransportError,
     TransportResponse,
+    target,
 )
-
-_USER_AGENT = "kubeherd"
-_NOT_ENCODED = "/:@!$&'()*+,;=~"
 
 
 class BlockingTransport:
@@ -54,13 +53,12 @@ class BlockingTransport:
 
         `timeout_s` bounds each wait for the network, in real seconds.
         """
-        target = quote(path, safe=_NOT_ENCODED) + (f"?{urlencode(query)}" if query else "")
-        headers = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"}
+        headers = {"User-Agent": PRODUCT, "Accept-Encoding": "identity"}
         if content_type:
             headers["Content-Type"] = content_type
         connection = self._open(timeout_s)
         try:
-            connection.request(method, target, body, headers)
+            connection.request(method, target(path, query), body, headers)
             answer = connection.getresponse()
             data = answer.read()
         except (OSError, http.client.HTTPException) as error:

@@ -11,7 +11,6 @@ import ssl
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
 from weakref import WeakSet
 
 import aiohttp
@@ -27,6 +26,7 @@ from kubeherd.cluster.client.transport import (
     TransportError,
     TransportResponse,
     error_of,
+    target,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ KEEP_ALIVE_S = 60.0
 MAX_CONNECTIONS = 256
 
 _CLOSE_TIMEOUT_S = 1.0
-_NOT_ENCODED = "/:@!$&'()*+,;=~"
 _FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError)
 
 
@@ -164,10 +163,7 @@ class HttpTransport:
         return self._session
 
     def _url(self, path: str, query: Mapping[str, str] | None) -> URL:
-        text = self.access.server + quote(path, safe=_NOT_ENCODED)
-        if query:
-            text += "?" + urlencode(query)
-        return URL(text, encoded=True)
+        return URL(self.access.server + target(path, query), encoded=True)
 
 
 class _Connector(aiohttp.TCPConnector):

@@ -6,6 +6,7 @@ no (whole) answer, so the request may or may not have been carried out.
 
 from collections.abc import AsyncGenerator, Mapping
 from typing import Protocol
+from urllib.parse import quote, urlencode
 
 import msgspec
 import orjson
@@ -18,6 +19,12 @@ JSON = "application/json"
 MSGPACK = "application/msgpack"
 
 DEFAULT_TIMEOUT_S = 30.0
+_NOT_ENCODED = "/:@!$&'()*+,;=~"
+
+
+def target(path: str, query: Mapping[str, str] | None) -> str:
+    """The target of a request: a decoded path and its query, percent-encoded."""
+    return quote(path, safe=_NOT_ENCODED) + (f"?{urlencode(query)}" if query else "")
 
 
 class TransportError(KubeherdError):

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from kubeherd.cluster.launcher.settings import MAX_NODES, MAX_SEED, MAX_SPEED, MIN_SPEED
+
 
 @click.group()
 def chaos() -> None:
@@ -16,10 +18,14 @@ Examples:
   kubeherd chaos nodes --seed 7 --nodes 8 --duration 30
 """
 )
-@click.option("--seed", type=int, help="Replays the same decisions.  [default: random]")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, MAX_SEED),
+    help="Replays the same decisions.  [default: random]",
+)
 @click.option(
     "--nodes",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MAX_NODES),
     default=6,
     show_default=True,
     help="Number of nodes of the cluster.",
@@ -34,7 +40,7 @@ Examples:
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(0.001),
+    type=click.FloatRange(MIN_SPEED, MAX_SPEED),
     default=20.0,
     show_default=True,
     help="Shorten every wait of the cluster by this factor.",

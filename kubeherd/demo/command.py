@@ -4,11 +4,13 @@ from pathlib import Path
 
 import click
 
+from kubeherd.cluster.launcher.settings import MAX_SPEED, MIN_SPEED
+
 
 @click.command()
 @click.option(
     "--speed",
-    type=click.FloatRange(0.001),
+    type=click.FloatRange(MIN_SPEED, MAX_SPEED),
     default=10.0,
     show_default=True,
     help="Shorten every wait of the cluster by this factor.",
