@@ -7,9 +7,10 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
+
+import msgspec
 
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.control import Op
@@ -21,8 +22,7 @@ from kubeherd.errors import KubeherdError, LauncherError
 PORT_ATTEMPTS = 3
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(msgspec.Struct, frozen=True):
     """A process of a cluster, as it was when it was asked for.
 
     `name` is `apiserver`, `controller-manager`, or that of an agent (with one node to a process:

@@ -8,9 +8,10 @@ Two drivers run them, one blocking and one in an event loop. Not public.
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
+
+import msgspec
 
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.errors import Expired, NotFound, ServiceUnavailable, TooManyRequests
@@ -27,20 +28,18 @@ ANSWER_MARGIN_S = 30.0
 _SEEN_LIMIT = 600
 
 
-@dataclass(frozen=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """A request; `timeout_s` is in real seconds."""
 
     method: str
     path: str
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: bytes | None = None
     content_type: str = ""
     timeout_s: float = ANSWER_MARGIN_S
 
 
-@dataclass(frozen=True)
-class Pause:
+class Pause(msgspec.Struct, frozen=True):
     """Nothing for so many real seconds."""
 
     seconds: float
@@ -51,8 +50,7 @@ Operation: TypeAlias = Generator[Ask | Pause, TransportResponse | None, T]
 Objects: TypeAlias = list[JsonObject]
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """What is waited for: the objects to look at, the question, and words for a person."""
 
     resource: Resource

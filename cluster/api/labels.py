@@ -8,9 +8,10 @@ Errors are 400s in the words of Kubernetes.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import NoReturn
+
+import msgspec
 
 from kubeherd.cluster.api.errors import BadRequest
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -37,8 +38,7 @@ _EXACT = frozenset({Operator.EQUALS, Operator.DOUBLE_EQUALS, Operator.NOT_EQUALS
 _ORDERED = frozenset({Operator.GREATER_THAN, Operator.LESS_THAN})
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(msgspec.Struct, frozen=True):
     """One condition on one label."""
 
     key: str

@@ -4,7 +4,7 @@ A `ServedKind` joins the resource of the URL, the form in which it is stored, it
 fixed bytes around its objects, so that the hot path does no per-kind work.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -27,8 +27,7 @@ _DEPRECATIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ServedKind:
+class ServedKind(msgspec.Struct, frozen=True, eq=False):
     """One served resource. `key` names its storage; `prefix` is how the stored JSON begins."""
 
     resource: Resource

@@ -6,12 +6,12 @@ logged and answered as InternalError, never raised; after `stop` new requests ge
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
 import orjson
 import structlog
+from msgspec.structs import replace
 
 from kubeherd.cluster.api import errors, fields, kinds
 from kubeherd.cluster.api.batch import PATH as BATCH_PATH

@@ -7,10 +7,10 @@ real API server does: 415, 406, a stream, 404.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from kubeherd.cluster.api.errors import ApiError, NotAcceptable, NotFound, UnsupportedMediaType
 from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS

@@ -10,9 +10,11 @@ which kubeherd does not issue. A refusal is that of the first mode that applies.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from urllib.parse import unquote
+
+import msgspec
+from msgspec.structs import replace
 
 from kubeherd.cluster.api import errors, names
 from kubeherd.cluster.api.goformat import quoted, string_slice
@@ -43,14 +45,13 @@ class Mode(Enum):
     LEGACY = ""
 
 
-@dataclass(slots=True)
-class Wanted:
+class Wanted(msgspec.Struct):
     """The headers' content, as sent."""
 
     name: str = ""
     uid: str = ""
-    groups: list[str] = field(default_factory=list)
-    extra: dict[str, list[str]] = field(default_factory=dict)
+    groups: list[str] = msgspec.field(default_factory=list)
+    extra: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
     @property
     def only_name(self) -> bool:

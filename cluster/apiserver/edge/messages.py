@@ -6,13 +6,13 @@ adapters around that one function.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(msgspec.Struct, frozen=True):
     """An authenticated identity (spec api-machinery, section 20)."""
 
     name: str
@@ -36,8 +36,7 @@ class User:
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
 
-@dataclass(slots=True)
-class ApiRequest:
+class ApiRequest(msgspec.Struct):
     """One request. `path` is decoded; `query` keeps the first value of each parameter; header
     names are lower case or compared without case; `body` is already decompressed and within the
     size limit. `impersonate` has the header lines that ask to act as somebody else (name in lower
@@ -46,28 +45,26 @@ class ApiRequest:
 
     method: str
     path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = msgspec.field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: bytes = b""
     user: User = ANONYMOUS
     impersonate: Sequence[tuple[str, str]] = ()
 
 
-@dataclass(slots=True)
-class ApiResponse:
+class ApiResponse(msgspec.Struct):
     """A complete answer."""
 
     status: int
     body: bytes
     content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class WatchResponse:
+class WatchResponse(msgspec.Struct):
     """A stream: `chunks` yields encoded watch events (or log text) until the stream ends. The
     adapter must call `chunks.aclose()` when the client goes away."""
 
     chunks: AsyncGenerator[bytes, None]
     content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)

@@ -1,7 +1,8 @@
 """/healthz, /livez, /readyz and /version (spec api-machinery, section 16)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.api.version import KUBERNETES_VERSION
@@ -27,8 +28,7 @@ VERSION = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(msgspec.Struct, frozen=True):
     """The named checks behind the health endpoints; each returns whether all is well."""
 
     checks: Mapping[str, Callable[[], bool]]

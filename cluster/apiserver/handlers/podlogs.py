@@ -6,9 +6,10 @@ An agent started with ``--pod-log-dir`` keeps ``<dir>/<pod uid>/<container>.log`
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+
+import msgspec
 
 from kubeherd.cluster.api import errors, kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -25,8 +26,7 @@ _FOLLOW_LIMIT_S = 3600.0
 _MAX_SINCE_S = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
+class _Options(msgspec.Struct, frozen=True):
     follow: bool
     timestamps: bool
     tail_lines: int | None

@@ -1,9 +1,11 @@
 """What every handler needs of the server, and helpers around one request."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+import msgspec
 
 from kubeherd.cluster.api import defaults, errors
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -73,7 +75,9 @@ class Call:
     def check_create(self) -> None:
         """Forbidden unless the user may create the object that an update or apply did not find:
         the right to update alone makes no objects."""
-        question = replace(questions.of_route(self.request, self.route), verb="create")
+        question = msgspec.structs.replace(
+            questions.of_route(self.request, self.route), verb="create"
+        )
         decision = self.services.registry.authorizer.authorize(question)
         if not decision.allowed:
             raise refusal(question, decision.reason)

@@ -7,8 +7,8 @@ import base64
 import binascii
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import orjson
 
 from kubeherd.cluster.api import errors, fields, labels
@@ -33,8 +33,7 @@ _TOO_OLD = "The resourceVersion for the provided list is too old."
 _LATEST = -1
 
 
-@dataclass(frozen=True, slots=True)
-class ListOptions:
+class ListOptions(msgspec.Struct, frozen=True):
     """The query parameters of a list or watch, checked. Revisions are 0 where none was given."""
 
     revision: int
@@ -48,8 +47,7 @@ class ListOptions:
     field_selector: FieldSelector
 
 
-@dataclass(frozen=True, slots=True)
-class Continue:
+class Continue(msgspec.Struct, frozen=True):
     """A decoded continue token: the list's revision (-1: the latest) and the next key's bound."""
 
     revision: int
@@ -132,8 +130,7 @@ def too_large(wanted: int, current: int) -> errors.Timeout:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """The records of a collection at one revision, not yet selected; the sequence never changes."""
 
     revision: int

@@ -1,6 +1,6 @@
 """The question that an authorizer answers, and its answer."""
 
-from dataclasses import dataclass
+import msgspec
 
 from kubeherd.cluster.api.errors import Forbidden
 from kubeherd.cluster.api.fields import EVERYTHING, FieldSelector
@@ -8,8 +8,7 @@ from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.apiserver.edge.messages import User
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(msgspec.Struct, frozen=True):
     """One action. For a resource `path` is empty; for a path (``/version``) `resource` is empty."""
 
     user: User
@@ -29,8 +28,7 @@ class Attributes:
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """`reason` says why: shown to the user after a refusal, and by access reviews."""
 
     allowed: bool

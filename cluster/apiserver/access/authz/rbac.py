@@ -5,7 +5,8 @@ Aggregated ClusterRoles (``aggregationRule``) are resolved when compiling, by th
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from kubeherd.cluster.api import kinds, labels
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -20,8 +21,7 @@ ROLE_BINDINGS = kinds.resource(GROUP, "v1", "rolebindings")
 CLUSTER_ROLE_BINDINGS = kinds.resource(GROUP, "v1", "clusterrolebindings")
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """One PolicyRule."""
 
     verbs: tuple[str, ...]
@@ -77,8 +77,7 @@ def rule_from_json(tree: JsonObject) -> Rule:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Grant:
+class _Grant(msgspec.Struct, frozen=True):
     """Rules given by one binding; `namespace` empty for a ClusterRoleBinding."""
 
     namespace: str
@@ -86,8 +85,7 @@ class _Grant:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Compiled:
+class _Compiled(msgspec.Struct, frozen=True):
     """All roles and bindings. `named`: the resources of rules that hold for some names only."""
 
     grants: dict[tuple[str, str], list[_Grant]]
