@@ -44,6 +44,7 @@ Examples:
     default=3,
     show_default=True,
     envvar="KUBEHERD_NODES",
+    show_envvar=True,
     help="Number of nodes of a new cluster.",
 )
 @click.option(
@@ -52,6 +53,7 @@ Examples:
     default=1,
     show_default=True,
     envvar="KUBEHERD_NODES_PER_AGENT",
+    show_envvar=True,
     help="Nodes that share one agent process.",
 )
 @click.option(
@@ -60,12 +62,14 @@ Examples:
     default="sqlite",
     show_default=True,
     envvar="KUBEHERD_STORE",
+    show_envvar=True,
     help="Where objects are kept.",
 )
 @click.option(
     "--port",
     type=click.IntRange(1, MAX_PORT),
     envvar="KUBEHERD_PORT",
+    show_envvar=True,
     help="Port of the API server.  [default: a free one, kept]",
 )
 @click.option(
@@ -74,12 +78,14 @@ Examples:
     default=1.0,
     show_default=True,
     envvar="KUBEHERD_SPEED",
+    show_envvar=True,
     help="Shorten every wait of the cluster by this factor.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0, MAX_SEED),
     envvar="KUBEHERD_SEED",
+    show_envvar=True,
     help="Seed of every random decision.  [default: random, kept]",
 )
 @click.option(

@@ -186,10 +186,18 @@ class _Connector(aiohttp.TCPConnector):
         return connection
 
     async def until_closed(self) -> None:
-        """Wait for a moment at most until the last connection is closed."""
+        """Wait for a moment at most until the last connection is closed, in order or not."""
         ends = [end for protocol in self._opened if (end := protocol.closed) is not None]
+        for end in ends:
+            end.add_done_callback(_noticed)
         if ends:
             await asyncio.wait(ends, timeout=_CLOSE_TIMEOUT_S)
+
+
+def _noticed(end: asyncio.Future[None]) -> None:
+    """Look at how a connection ended, or asyncio complains on standard error that nobody did."""
+    if not end.cancelled():
+        end.exception()
 
 
 def _answer(response: aiohttp.ClientResponse, body: bytes) -> TransportResponse:

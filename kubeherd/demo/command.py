@@ -21,7 +21,7 @@ from kubeherd.cluster.launcher.settings import MAX_SPEED, MIN_SPEED
     help="Write what is shown into this file, as a picture.",
 )
 def demo(speed: float, svg: Path | None) -> None:
-    """Show a DaemonSet's life in half a minute.
+    """Show a DaemonSet's life in less than half a minute.
 
     On a cluster of its own, nodes come, die and return, and an image rolls out and back. Each step
     says what should happen and waits until it has; exit code 1 at the first that does not hold.

@@ -51,6 +51,13 @@ def test_every_command_explains_itself(tmp_path: Path, command: tuple[str, ...])
     assert "Usage: " in result.output
 
 
+def test_the_help_of_up_names_every_variable(tmp_path: Path):
+    shown = invoke(tmp_path, "up", "--help").output
+    variables = [option.envvar for option in main.get_command(click.Context(main), "up").params]
+    assert len([name for name in variables if name]) == 7
+    assert [name for name in variables if name and str(name) not in shown] == []
+
+
 def test_status_of_a_stopped_cluster(stopped: RunDir):
     result = invoke(stopped.root, "status", "-o", "json")
     assert result.exit_code == 0

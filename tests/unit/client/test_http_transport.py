@@ -1,7 +1,11 @@
 """The HTTP transport and the client on it, against a small server on loopback."""
 
 import asyncio
+import contextlib
+import gc
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -16,6 +20,7 @@ from kubeherd.cluster.client.client import ApiClient, PatchKind
 from kubeherd.cluster.client.http import HttpTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
 from kubeherd.cluster.client.transport import MSGPACK, TransportError
+from kubeherd.cluster.launcher.pki import Authority
 from kubeherd.cluster.runtime.clock import LoopClock
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -250,3 +255,30 @@ async def test_a_stream_yields_what_comes_and_says_when_it_is_refused(
     assert b"".join([chunk async for chunk in transport.stream("/x")]) == b"one\ntwo\n"
     with pytest.raises(Exception, match="too old"):
         _ = [chunk async for chunk in transport.stream("/gone")]
+
+
+async def test_a_connection_that_does_not_end_in_order_is_nobodys_news(tmp_path: Path) -> None:
+    """A watch that is left has data under way: what comes after the end of TLS is an error."""
+    pair = Authority.create().issue_server()
+    (tmp_path / "tls.pem").write_bytes(pair.certificate + pair.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "tls.pem")
+
+    async def flood(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while not writer.is_closing():
+                writer.write(b"5\r\nline\n\r\n" * 1000)
+                await writer.drain()
+
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: complaints.append(told))
+    async with await asyncio.start_server(flood, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        transport = HttpTransport(ClusterAccess(f"https://127.0.0.1:{port}", skip_tls_verify=True))
+        stream = transport.stream("/x")
+        assert await anext(stream)
+        await stream.aclose()
+        await transport.close()
+    gc.collect()
+    assert [told["message"] for told in complaints] == []
