@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kubeherd.cluster.cli.options import directory_option
+from kubeherd.cluster.cli.options import directory_option, log_names, name_argument
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 
@@ -25,7 +25,7 @@ Examples:
 )
 @directory_option
 @click.option("-f", "--follow", is_flag=True, help="Go on as the log grows, until Ctrl-C.")
-@click.argument("name")
+@name_argument(log_names)
 def logs(rundir: RunDir, follow: bool, name: str) -> None:
     """Print the log of a process or of a node's agent (JSON lines).
 

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 
 import click
 
-from kubeherd.cluster.cli.options import directory_option, timeout_option
+from kubeherd.cluster.cli.options import (
+    directory_option,
+    name_argument,
+    node_names,
+    timeout_option,
+)
 from kubeherd.cluster.cli.output import err, steps, warn
 from kubeherd.cluster.launcher import control
 from kubeherd.cluster.launcher.control import Op, Request
@@ -49,7 +54,7 @@ def add(rundir: RunDir, timeout_s: float, count: int | None, names: tuple[str, .
 @node.command()
 @directory_option
 @timeout_option(60)
-@click.argument("name")
+@name_argument(node_names)
 def start(rundir: RunDir, timeout_s: float, name: str) -> None:
     """Start a killed or stopped node again; waits until it is Ready."""
     with steps("starting the agent") as progress:
@@ -61,7 +66,7 @@ def start(rundir: RunDir, timeout_s: float, name: str) -> None:
 
 @node.command()
 @directory_option
-@click.argument("name")
+@name_argument(node_names)
 def kill(rundir: RunDir, name: str) -> None:
     """Kill a node's agent (SIGKILL). It stays dead until `node start`."""
     _act(rundir, Op.NODE_KILL, name, "killed")
@@ -69,7 +74,7 @@ def kill(rundir: RunDir, name: str) -> None:
 
 @node.command()
 @directory_option
-@click.argument("name")
+@name_argument(node_names)
 def stop(rundir: RunDir, name: str) -> None:
     """Stop a node's agent gracefully. It stays down until `node start`."""
     _act(rundir, Op.NODE_STOP, name, "stopped")
@@ -77,7 +82,7 @@ def stop(rundir: RunDir, name: str) -> None:
 
 @node.command()
 @directory_option
-@click.argument("name")
+@name_argument(node_names)
 def freeze(rundir: RunDir, name: str) -> None:
     """Freeze a node's agent (SIGSTOP): it keeps its connections, but does nothing."""
     _act(rundir, Op.NODE_FREEZE, name, "froze")
@@ -85,7 +90,7 @@ def freeze(rundir: RunDir, name: str) -> None:
 
 @node.command()
 @directory_option
-@click.argument("name")
+@name_argument(node_names)
 def thaw(rundir: RunDir, name: str) -> None:
     """Let a frozen node go on (SIGCONT)."""
     _act(rundir, Op.NODE_THAW, name, "thawed")
@@ -93,7 +98,7 @@ def thaw(rundir: RunDir, name: str) -> None:
 
 @node.command()
 @directory_option
-@click.argument("name")
+@name_argument(node_names)
 def rm(rundir: RunDir, name: str) -> None:
     """Stop a node's agent and delete the Node from the cluster."""
     from kubeherd.cluster.cli import api  # noqa: PLC0415 - slow to import, most commands do without

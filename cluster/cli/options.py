@@ -1,12 +1,13 @@
-"""Options that several commands share."""
+"""Options and arguments that several commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from kubeherd.cluster.launcher.directory.rundir import RunDir
+from kubeherd.cluster.launcher.errors import LauncherError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,3 +37,26 @@ def timeout_option(default_s: float) -> Callable[[F], F]:
         show_default=True,
         help="Give up after so many seconds.",
     )
+
+
+def name_argument(names: Callable[[RunDir], Iterable[str]]) -> Callable[[F], F]:
+    """`NAME`, completed by the shell with those of `names` for the cluster that is meant."""
+
+    def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+        rundir = ctx.params.get("rundir") or RunDir(Path(".kubeherd"))
+        try:
+            return sorted(name for name in names(rundir) if name.startswith(incomplete))
+        except LauncherError:  # there is no cluster, and so there are no names
+            return []
+
+    return click.argument("name", shell_complete=complete)
+
+
+def node_names(rundir: RunDir) -> Iterable[str]:
+    """The nodes of a cluster; LauncherError if there is none."""
+    return rundir.load_settings().node_names
+
+
+def log_names(rundir: RunDir) -> Iterable[str]:
+    """What has a log in a cluster: its processes, and its nodes by their own names."""
+    return {*(log.stem for log in rundir.logs.glob("*.log")), *node_names(rundir)}

@@ -218,7 +218,7 @@ class Demo:
 
     def _show(self) -> None:
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for column in ("  NODE", "STATUS", "POD", "READY", "IMAGE"):
+        for column in ("  NODE", "STATUS", "POD", "POD READY", "IMAGE"):
             table.add_column(column)
         ready = self._view.ready_nodes()
         pods = {pod.spec.node_name: pod for pod in self._pods()}
@@ -237,7 +237,7 @@ class Demo:
 def _ready_text(pod: Pod | None) -> str:
     if pod is None:
         return "-"
-    return "[green]1/1[/]" if pod.ready else "[red]0/1[/]"
+    return "[green]yes[/]" if pod.ready else "[red]no[/]"
 
 
 async def _steps(handle: ClusterHandle) -> None:

@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from kubeherd.cluster.cli.main import main
+from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 
 PROGRAM = Path(sys.executable).with_name("kubeherd")
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
@@ -17,6 +19,8 @@ needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
 LOADED = """
 import sys
 from kubeherd.cluster.cli.main import main
+from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 try:
     main(sys.argv[1:])
 except SystemExit:
@@ -85,3 +89,15 @@ def test_the_help_says_how_to_enable_it() -> None:
     text = CliRunner().invoke(main, ["completion", "--help"]).output
     for words in ("~/.bashrc", "~/.zshrc", "~/.config/fish/completions/kubeherd.fish"):
         assert words in text
+
+
+@needs_bash
+def test_bash_completes_names_of_the_cluster_that_is_meant(tmp_path: Path) -> None:
+    rundir = RunDir(tmp_path / "herd")
+    rundir.prepare()
+    rundir.save_settings(lifecycle.new_settings(nodes=2, port=20_000))
+    rundir.log("apiserver").touch()
+    where = ("--dir", str(rundir.root))
+    assert complete("kubeherd", "node", "kill", *where, "") == ["node-0", "node-1"]
+    assert complete("kubeherd", "logs", *where, "ap") == ["apiserver"]
+    assert complete("kubeherd", "node", "kill", "--dir", str(tmp_path / "none"), "") == []
