@@ -7,9 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from kubeherd.cluster.api.errors import NotAcceptable
-from kubeherd.cluster.api.serializer.protobuf import _wire_fields
 from kubeherd.cluster.apiserver.edge import openapi
 from kubeherd.cluster.apiserver.edge.discovery import Document
+from tests.support.protowire import fields as wire_fields
 
 APPS = "/openapi/v3/apis/apps/v1"
 
@@ -137,12 +137,12 @@ def test_version_2_in_json() -> None:
 def test_version_2_in_protobuf_is_what_kubectl_reads() -> None:
     found = get("/openapi/v2", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
     assert found.content_type == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-    document = dict(_wire_fields(found.body))
+    document = dict(wire_fields(found.body))
     assert document[1] == b"2.0"
     definitions = {}
-    for _, entry in _wire_fields(document[9]):
-        name, schema = dict(_wire_fields(entry)).values()
-        definitions[name.decode()] = list(_wire_fields(schema))
+    for _, entry in wire_fields(document[9]):
+        name, schema = dict(wire_fields(entry)).values()
+        definitions[name.decode()] = list(wire_fields(schema))
     tree = json.loads(get("/openapi/v2").body)["definitions"]
     assert definitions.keys() == tree.keys()
     name = "io.k8s.api.apps.v1.DaemonSetSpec"
@@ -151,10 +151,10 @@ def test_version_2_in_protobuf_is_what_kubectl_reads() -> None:
     assert [value.decode() for number, value in definitions[name] if number == 19] == (
         tree[name]["required"]
     )
-    properties = [dict(_wire_fields(entry)) for _, entry in _wire_fields(schema[25])]
+    properties = [dict(wire_fields(entry)) for _, entry in wire_fields(schema[25])]
     assert [entry[1].decode() for entry in properties] == list(tree[name]["properties"])
-    kinds = dict(_wire_fields(dict(definitions["io.k8s.api.apps.v1.DaemonSet"])[31]))
+    kinds = dict(wire_fields(dict(definitions["io.k8s.api.apps.v1.DaemonSet"])[31]))
     assert kinds[1] == b"x-kubernetes-group-version-kind"
-    assert json.loads(dict(_wire_fields(kinds[2]))[2]) == [
+    assert json.loads(dict(wire_fields(kinds[2]))[2]) == [
         {"group": "apps", "kind": "DaemonSet", "version": "v1"}
     ]
