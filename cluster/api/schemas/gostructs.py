@@ -11,7 +11,6 @@ Invariants: the file is read when first needed and kept as text; a struct is tak
 first asked for and never changes.
 """
 
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
@@ -25,8 +24,7 @@ _PACKAGES = (
 """How keys of OpenAPI definitions begin and names of structs do not."""
 
 
-@dataclass(frozen=True, slots=True)
-class GoField:
+class GoField(msgspec.Struct, frozen=True):
     """One field of a struct. `number` is its protobuf number, `type` of a map that of the values;
     `name` is "" where JSON has the fields of an embedded struct in its place."""
 

@@ -18,7 +18,6 @@ from kubeherd.cluster.api.errors import BadRequest, UnsupportedMediaType
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.serializer.decoding import MAX_DEPTH
 from kubeherd.cluster.api.serializer.gojson import syntax_error
-from kubeherd.cluster.api.serializer.protobuf import bodies
 
 JSON = "application/json"
 YAML = "application/yaml"
@@ -145,11 +144,15 @@ def _decode_msgpack(body: bytes, find_duplicates: bool) -> Body:
 
 
 def _decode_protobuf(body: bytes, api_version: str, kind: str) -> Body:
+    from kubeherd.cluster.api.serializer.protobuf import bodies  # noqa: PLC0415 - seldom used
+
     return Body(_as_json(bodies.decode(body, api_version, kind), "protobuf"))
 
 
 def dumps_protobuf(tree: JsonObject) -> bytes:
     """The protobuf body of an object with kind and apiVersion; NotAcceptable if it has none."""
+    from kubeherd.cluster.api.serializer.protobuf import bodies  # noqa: PLC0415 - seldom used
+
     return bodies.encode(tree)
 
 

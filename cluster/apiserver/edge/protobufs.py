@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 import orjson
 
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.serializer.protobuf import bodies
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.store.state import Record
 
@@ -55,22 +54,35 @@ _messages = Remembered(KEPT_BYTES)
 
 def of_object(kind: ServedKind, stored: bytes) -> bytes:
     """The body of an object, given its stored JSON; NotAcceptable if protobuf has none for it."""
+    from kubeherd.cluster.api.serializer.protobuf import bodies  # noqa: PLC0415 - seldom used
+
     resource = kind.resource
     return bodies.wrapped(resource.api_version, resource.kind, _message(kind, stored))
 
 
 def of_list(kind: ServedKind, records: Sequence[Record], meta: JsonObject) -> bytes:
     """The body of a list, given the records in it and its metadata."""
+    from kubeherd.cluster.api.serializer.protobuf import bodies  # noqa: PLC0415 - seldom used
+
     items = [_message(kind, record.json) for record in records]
     return bodies.list_body(kind.resource.api_version, kind.list_kind, meta, items)
 
 
 def of_event(event_type: str, kind: ServedKind, stored: bytes) -> bytes:
     """The frame of a watch event."""
-    return bodies.frame(event_type, of_object(kind, stored))
+    return frame(event_type, of_object(kind, stored))
+
+
+def frame(event_type: str, body: bytes) -> bytes:
+    """The frame of a watch event, given the body of its object."""
+    from kubeherd.cluster.api.serializer.protobuf import bodies  # noqa: PLC0415 - seldom used
+
+    return bodies.frame(event_type, body)
 
 
 def _message(kind: ServedKind, stored: bytes) -> bytes:
+    from kubeherd.cluster.api.serializer.protobuf import bodies  # noqa: PLC0415 - seldom used
+
     resource = kind.resource
 
     def make() -> bytes:

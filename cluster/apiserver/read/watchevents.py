@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.serializer import codecs
-from kubeherd.cluster.api.serializer.protobuf import bodies
 from kubeherd.cluster.apiserver import tables
 from kubeherd.cluster.apiserver.edge import protobufs
 from kubeherd.cluster.apiserver.edge.negotiation import Media, Shape
@@ -123,7 +122,7 @@ class Encoder:
         if self._media is Media.MSGPACK:
             return codecs.dumps_msgpack(tree)
         if self._media is Media.PROTOBUF:
-            return bodies.frame(tree["type"], codecs.dumps_protobuf(tree["object"]))
+            return protobufs.frame(tree["type"], codecs.dumps_protobuf(tree["object"]))
         return codecs.dumps_json(tree) + b"\n"
 
 

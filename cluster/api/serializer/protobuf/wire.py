@@ -98,18 +98,19 @@ class Scanner:
         at, end = 0, len(data)
         while at < end:
             self.count()
-            start = at
-            key, at = read_varint(data, at)
-            number, wire_type = signed(key >> 3, 32), key & 7
-            if wire_type == WireType.END_GROUP:
-                raise Malformed(f"proto: {message}: wiretype end group for non-group")
-            if number <= 0:
-                raise Malformed(f"proto: {message}: illegal tag {number} (wire type {key})")
+            start, key = at, data[at]
+            if key < 0x80:
+                at += 1
+            else:
+                key, at = read_varint(data, at)
+            number, wire_type = key >> 3, key & 7
             known = expected.get(number)
             if known is None:
+                _check_tag(message, key)
                 at = _after(data, start)
                 continue
             if wire_type != known[1] and not (wire_type == _BYTES and -number in expected):
+                _check_tag(message, key)
                 raise Malformed(f"proto: wrong wireType = {wire_type} for field {known[0]}")
             value: Wire
             if wire_type == _VARINT:
@@ -123,6 +124,15 @@ class Scanner:
         self._left -= 1
         if self._left < 0:
             raise TooManyValues
+
+
+def _check_tag(message: str, key: int) -> None:
+    """Malformed for a tag that no field can have."""
+    if key & 7 == WireType.END_GROUP:
+        raise Malformed(f"proto: {message}: wiretype end group for non-group")
+    number = signed(key >> 3, 32)
+    if number <= 0:
+        raise Malformed(f"proto: {message}: illegal tag {number} (wire type {key})")
 
 
 def _content(data: bytes, at: int, wire_type: int) -> tuple[bytes, int]:
