@@ -87,9 +87,12 @@ async def test_a_daemon_set_in_protobuf(herd):
     )
     assert json.loads(in_json.body)["spec"]["nodeName"] == pod["spec"]["nodeName"]
 
-    current = await shown(herd, "GET", f"{SETS}/d")
-    current["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 0
-    changed = await shown(herd, "PUT", f"{SETS}/d", current)
+    for _ in range(10):  # the controller writes the status meanwhile
+        current = await shown(herd, "GET", f"{SETS}/d")
+        current["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 0
+        changed = await shown(herd, "PUT", f"{SETS}/d", current)
+        if changed.get("reason") != "Conflict":
+            break
     assert changed["metadata"]["generation"] == current["metadata"]["generation"] + 1
 
     options = {"kind": "DeleteOptions", "apiVersion": "apps/v1", "propagationPolicy": "Background"}
