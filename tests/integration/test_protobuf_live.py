@@ -70,7 +70,7 @@ async def test_a_daemon_set_in_protobuf(herd):
 
     seen = []
     async with aclosing(
-        events(herd, f"{PODS}?watch=1&timeoutSeconds=20&resourceVersion={since}")
+        events(herd, f"{PODS}?watch=1&timeoutSeconds=900&resourceVersion={since}")
     ) as pods:
         async for type_, pod in pods:
             seen.append(type_)
