@@ -24,7 +24,7 @@ from kubeherd.cluster.apiserver.access.authz.attributes import refusal
 from kubeherd.cluster.apiserver.access.authz.authorizer import SUPERUSERS
 from kubeherd.cluster.apiserver.edge import discovery, routing
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, WatchResponse
-from kubeherd.cluster.apiserver.edge.negotiation import Media
+from kubeherd.cluster.apiserver.edge.negotiation import Media, untransformed
 from kubeherd.cluster.apiserver.edge.responses import error_response, warning_header
 from kubeherd.cluster.apiserver.edge.routing import Route, UnknownPath
 from kubeherd.cluster.apiserver.handlers import (
@@ -249,9 +249,8 @@ def _handler(route: Route) -> _Handler:
 
 
 def _error_media(request: ApiRequest) -> Media:
-    """Errors come in msgpack to clients that speak it, else in JSON."""
-    accept = request.headers.get("accept", "")
-    return Media.MSGPACK if accept.startswith(Media.MSGPACK.value) else Media.JSON
+    """Errors come in the encoding that the client accepts, or in JSON."""
+    return untransformed(request.headers.get("accept", "")) or Media.JSON
 
 
 def _paths() -> ApiResponse:

@@ -2,8 +2,9 @@
 
 Kubernetes hashes a dump of the Go struct `v1.PodTemplateSpec`, so its value depends on Go facts
 that JSON does not tell: the order and the Go names of all fields, their types, which of them are
-pointers, and the private fields of quantities. `template_types.json` holds these facts: a struct
-is {JSON name: "GoName go.Type"} in Go's order, and an embedded struct has an empty JSON name.
+pointers, and the private fields of quantities. The table of Go structs (`cluster.api.schemas`) has
+most of them; `template_types.json` adds named types, which nothing else depends on, and the structs
+with private fields, as {JSON name: "GoName go.Type"}. An embedded struct has an empty JSON name.
 
 Invariants: equal templates (whatever the order of their keys) have equal hashes. A template that
 the table cannot express (an unknown field, a set timestamp, a quantity beyond Go's int64 form)
@@ -19,6 +20,8 @@ import msgspec
 
 from kubeherd.cluster.api import quantity
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.schemas import gostructs
+from kubeherd.cluster.api.schemas.gostructs import GoField
 
 _FNV_OFFSET = 2166136261
 _FNV_PRIME = 16777619
@@ -35,9 +38,10 @@ class _Inexpressible(Exception):
 
 
 class _GoTypes(msgspec.Struct, frozen=True):
-    """The table: underlying types of named types, and the fields of structs."""
+    """Underlying types of named types, the fields that have named types, structs of their own."""
 
     named: Mapping[str, str]
+    fields: Mapping[str, str]
     structs: Mapping[str, Mapping[str, str]]
 
 
@@ -45,6 +49,45 @@ class _GoTypes(msgspec.Struct, frozen=True):
 def _types() -> _GoTypes:
     table = files(__package__).joinpath("template_types.json").read_bytes()
     return msgspec.json.decode(table, type=_GoTypes)
+
+
+_PACKAGES = {
+    "core.v1.": "v1.",
+    "apis.meta.v1.": "v1.",
+    "api.resource.": "resource.",
+    "util.intstr.": "intstr.",
+}
+"""What the packages of the table are called in Go."""
+
+
+@cache
+def _struct_fields(name: str) -> Mapping[str, str] | None:
+    """{JSON name: "GoName go.Type"} of a struct (``v1.PodSpec``) in Go's order; None of others."""
+    types = _types()
+    if name in types.structs:
+        return types.structs[name]
+    short = name.removeprefix("v1.")
+    for package in ("core.v1.", "apis.meta.v1."):
+        if gostructs.is_struct(package + short):
+            return {
+                field.name: f"{field.go_name} {_go_type(name, field)}"
+                for field in gostructs.fields(package + short)
+            }
+    return None
+
+
+def _go_type(struct: str, field: GoField) -> str:
+    """The type of a field as Go prints it."""
+    named = _types().fields.get(f"{struct}.{field.go_name}")
+    if named is not None:
+        return named
+    type_ = field.type
+    for package, printed in _PACKAGES.items():
+        if type_.startswith(package):
+            type_ = printed + type_.removeprefix(package)
+    if field.is_map:
+        return f"map[string]{type_}"
+    return ("[]" if field.repeated else "*" if field.pointer else "") + type_
 
 
 def template_hash(template: JsonObject, collision_count: int | None) -> str:
@@ -74,11 +117,10 @@ def _typed(go_type: str, value: JsonValue) -> str:
 
 def _untyped(go_type: str, value: JsonValue) -> str:
     """The value without its own type, as in the elements of lists and maps; None is Go's zero."""
-    types = _types()
-    if go_type in types.structs:
+    if _struct_fields(go_type) is not None:
         convert = _CONVERTERS.get(go_type)
         return _struct(go_type, convert(value) if convert else value or {})
-    underlying = types.named.get(go_type, go_type)
+    underlying = _types().named.get(go_type, go_type)
     if underlying.startswith("[]"):
         if not value:
             return "<nil>"
@@ -99,16 +141,16 @@ def _untyped(go_type: str, value: JsonValue) -> str:
 
 
 def _struct(name: str, value: JsonObject) -> str:
-    structs = _types().structs
     rest = dict(value)
     fields = []
-    for json_name, declaration in structs[name].items():
+    for json_name, declaration in (_struct_fields(name) or {}).items():
         go_name, _, go_type = declaration.partition(" ")
         field: JsonValue
         if json_name:
             field = rest.pop(json_name, None)
         else:
-            field = {key: rest.pop(key) for key in structs[go_type] if key in rest}
+            inner = _struct_fields(go_type) or {}
+            field = {key: rest.pop(key) for key in inner if key in rest}
         fields.append(f"{go_name}:{_typed(go_type, field)}")
     if rest:
         raise _Inexpressible(f"{name}.{next(iter(rest))}")

@@ -101,8 +101,6 @@ def test_explain_from_version_2(kubectl: Kubectl):
         ("port-forward p :80", f"pods/portforward {FAKE}"),
         ("top pods", "error: Metrics API not available"),
         ("create token default", "kubeherd issues no service account tokens"),
-        ("create deployment d --image=x", "--dry-run=client -o yaml | kubectl create -f -"),
-        ("create service clusterip s --tcp=80", "protobuf bodies of Service (v1)"),
         ("patch pod p -p x", "cannot unmarshal string into Go value of type map[string]interface"),
         (
             'patch pod p -p {"metadata":{"name":"q"}}',
@@ -121,6 +119,18 @@ def test_refusals_are_clear_and_quick(kubectl: Kubectl, command: str, text: str)
     assert code == 1
     assert text in printed
     assert "Traceback" not in printed
+
+
+def test_typed_commands_send_and_get_protobuf(kubectl: Kubectl):
+    for command, printed in (
+        ("create deployment d --image=x", "deployment.apps/d created\n"),
+        ("create service clusterip s --tcp=80:8080", "service/s created\n"),
+        ("create cronjob c --image=x --schedule=@daily", "cronjob.batch/c created\n"),
+        ("create ingress i --rule=h/p=s:80", "ingress.networking.k8s.io/i created\n"),
+    ):
+        assert kubectl(command) == (0, printed)
+    shown = "jsonpath={.spec.ports[0].targetPort} {.spec.type}"
+    assert kubectl("get service s -o", shown) == (0, "8080 ClusterIP")
 
 
 def test_warnings(kubectl: Kubectl):

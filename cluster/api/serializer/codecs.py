@@ -1,4 +1,4 @@
-"""Request bodies and answers: JSON, YAML, msgpack, and Kubernetes protobuf (reading only).
+"""Request bodies and answers: JSON, YAML, msgpack, and Kubernetes protobuf.
 
 Invariants: whatever the bytes, decoding ends in a tree that can be written as JSON and is at most
 `MAX_DEPTH` deep, or in BadRequest or UnsupportedMediaType. Trees never share parts.
@@ -16,7 +16,6 @@ import orjson
 from kubeherd.cluster.api import bounds, goformat
 from kubeherd.cluster.api.errors import BadRequest, UnsupportedMediaType
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
-from kubeherd.cluster.api.serializer import protobuf
 from kubeherd.cluster.api.serializer.decoding import MAX_DEPTH
 from kubeherd.cluster.api.serializer.gojson import syntax_error
 
@@ -25,8 +24,8 @@ YAML = "application/yaml"
 MSGPACK = "application/msgpack"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 
-ACCEPTED = (JSON, YAML, PROTOBUF, MSGPACK)
-"""The media types of request bodies, as the 415 lists them."""
+ACCEPTED = (JSON, YAML, PROTOBUF)
+"""The media types of request bodies, as the 415 lists them; msgpack is private."""
 
 
 _ORJSON_DEPTH = 254
@@ -48,16 +47,25 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def decode_body(content_type: str, body: bytes, *, find_duplicates: bool = False) -> Body:
+def decode_body(
+    content_type: str,
+    body: bytes,
+    *,
+    find_duplicates: bool = False,
+    expected: tuple[str, str] = ("", ""),
+) -> Body:
     """Decode a request body; an empty `content_type` means JSON.
 
     BadRequest if it is malformed, no object, or nested more than 200 levels deep;
     RequestEntityTooLarge if it has more than `bounds.MAX_VALUES` values;
-    UnsupportedMediaType for an unknown type or a protobuf kind that is not understood.
+    UnsupportedMediaType for an unknown type.
     `find_duplicates` fills `Body.strict_problems` (``duplicate field "spec.bar"``), which costs a
-    second, slower pass; without it the last duplicate wins.
+    second, slower pass; without it the last duplicate wins. `expected` is the (apiVersion, kind)
+    that a protobuf body is taken for if it does not say.
     """
     wanted = media_type(content_type) or JSON
+    if wanted == PROTOBUF:
+        return _decode_protobuf(body, *expected)
     decoder = _DECODERS.get(wanted)
     if decoder is None:
         raise UnsupportedMediaType(
@@ -135,10 +143,17 @@ def _decode_msgpack(body: bytes, find_duplicates: bool) -> Body:
     return Body(_as_json(tree, "msgpack"))
 
 
-def _decode_protobuf(body: bytes, find_duplicates: bool) -> Body:
-    tree = protobuf.decode(body)
-    _as_json(tree, "protobuf")
-    return Body(tree)
+def _decode_protobuf(body: bytes, api_version: str, kind: str) -> Body:
+    from kubeherd.cluster.api.serializer.protobuf import bodies  # noqa: PLC0415 - seldom used
+
+    return Body(_as_json(bodies.decode(body, api_version, kind), "protobuf"))
+
+
+def dumps_protobuf(tree: JsonObject) -> bytes:
+    """The protobuf body of an object with kind and apiVersion; NotAcceptable if it has none."""
+    from kubeherd.cluster.api.serializer.protobuf import bodies  # noqa: PLC0415 - seldom used
+
+    return bodies.encode(tree)
 
 
 _DECODERS: dict[str, Callable[[bytes, bool], Body]] = {
@@ -148,7 +163,6 @@ _DECODERS: dict[str, Callable[[bytes, bool], Body]] = {
     "text/yaml": _decode_yaml,
     MSGPACK: _decode_msgpack,
     "application/x-msgpack": _decode_msgpack,
-    PROTOBUF: _decode_protobuf,
 }
 
 

@@ -10,8 +10,8 @@ problem. Both change the tree in place and are idempotent, so the second may fol
 What is dropped (spec api-machinery, section 12; Go's ``omitempty``):
 - nulls, except in maps and lists, where Go reads them as the zero value;
 - empty lists and empty maps of optional fields, always;
-- ``""``, ``0`` and ``false`` only for the fields in `cluster.api.schemas.omitempty`, known to be no
-  pointers in Kubernetes. Every other explicit zero (``replicas: 0``,
+- ``""``, ``0`` and ``false`` only for the fields that are no pointers in Kubernetes
+  (`cluster.api.schemas.gostructs`). Every other explicit zero (``replicas: 0``,
   ``automountServiceAccountToken: false``) carries a meaning and stays, as do empty structs.
 """
 
@@ -25,8 +25,8 @@ from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.schemas import definitions as schemas
 from kubeherd.cluster.api.schemas.definitions import Definition, Field, FieldType
+from kubeherd.cluster.api.schemas.gostructs import omitted_zeros, struct_of_definition
 from kubeherd.cluster.api.schemas.gotypes import go_type_of, json_type_of
-from kubeherd.cluster.api.schemas.omitempty import omits_zero
 from kubeherd.cluster.api.schemas.scalars import canonical, fits
 
 MAX_DEPTH = 200
@@ -128,7 +128,7 @@ def _drops(definition: Definition, name: str, field: Field) -> bool:
         return False
     if field.type in (FieldType.LIST, FieldType.MAP):
         return True
-    return field.type in _ZERO and omits_zero(definition.go_type, name)
+    return field.type in _ZERO and name in omitted_zeros(struct_of_definition(definition.key))
 
 
 def _decoder(field: Field) -> _Decoder:

@@ -16,31 +16,41 @@ from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource, Subresource
 from kubeherd.cluster.api.memo import remembered
-from kubeherd.cluster.apiserver.edge.negotiation import clauses, not_acceptable
+from kubeherd.cluster.api.serializer import codecs
+from kubeherd.cluster.apiserver.edge.negotiation import (
+    Media,
+    not_acceptable,
+    transformed,
+    untransformed,
+)
 
 PREFERRED_VERSIONS = {"autoscaling": "v2"}
 """Groups whose preferred version is not the first that `kinds.ALL` lists."""
 
 
-_AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-_JSON = "application/json"
+_AGGREGATED = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _LONGEST_PATH = 128
 """No document has a longer one; so the cache of them is bounded in bytes, too."""
 
 
 @remembered(entries=64, longest=256)
-def content_type(accept: str) -> str:
-    """The Content-Type with which to answer /api and /apis: aggregated, or plain JSON for the
-    legacy documents; NotAcceptable (406) if the client takes neither."""
-    for clause in clauses(accept):
-        if clause.media_type not in (_JSON, "application/*", "*/*"):
-            continue
-        wanted = [clause.parameter(name) for name in ("as", "g", "v")]
-        if not wanted[0]:
-            return _JSON
-        if wanted == ["APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2"]:
-            return _AGGREGATED
-    raise not_acceptable()
+def wanted(accept: str) -> tuple[Media, bool]:
+    """The encoding of the answer, and whether it is the aggregated document of /api and /apis.
+
+    That comes first, wherever the client names it; NotAcceptable (406) if he takes nothing.
+    """
+    aggregated = transformed(accept, "apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList")
+    if aggregated is not None:
+        return aggregated, True
+    return legacy_media(accept), False
+
+
+def legacy_media(accept: str) -> Media:
+    """The encoding of a legacy document; NotAcceptable (406)."""
+    media = untransformed(accept)
+    if media is None:
+        raise not_acceptable()
+    return media
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +101,18 @@ def document(path: str, accept: str = "", server_address: str = "") -> Document 
     takes nothing that is offered.
     """
     root = path.strip("/")
-    if root in ("api", "apis") and content_type(accept) == _AGGREGATED:
-        return _aggregated(root)
-    found = _legacy(path, server_address) if len(path) <= _LONGEST_PATH else None
-    if found is not None:
-        content_type(accept)
-    return found
+    if root in ("api", "apis"):
+        media, aggregated = wanted(accept)
+        if aggregated:
+            return _aggregated(root, media)
+        return _legacy(path, server_address, media)
+    if len(path) > _LONGEST_PATH or _legacy(path, server_address, Media.JSON) is None:
+        return None
+    return _legacy(path, server_address, legacy_media(accept))
 
 
 @lru_cache(maxsize=128)
-def _legacy(path: str, server_address: str) -> Document | None:
+def _legacy(path: str, server_address: str, media: Media) -> Document | None:
     parts = path.strip("/").split("/")
     tree: JsonObject | None = None
     if parts == ["api"]:
@@ -113,7 +125,15 @@ def _legacy(path: str, server_address: str) -> Document | None:
         tree = _resource_list("", parts[1])
     elif len(parts) == 3 and parts[0] == "apis" and parts[1]:
         tree = _resource_list(parts[1], parts[2])
-    return None if tree is None else Document(orjson.dumps(tree), _JSON)
+    return None if tree is None else Document(_encoded(tree, media), media.value)
+
+
+def _encoded(tree: JsonObject, media: Media) -> bytes:
+    if media is Media.PROTOBUF:
+        return codecs.dumps_protobuf(tree)
+    if media is Media.YAML:
+        return codecs.dumps_yaml(tree)
+    return codecs.dumps_msgpack(tree) if media is Media.MSGPACK else orjson.dumps(tree)
 
 
 def _api_versions(server_address: str) -> JsonObject:
@@ -188,7 +208,7 @@ def _subresource_entry(resource: Resource, sub: Subresource) -> JsonObject:
 
 
 @cache
-def _aggregated(root: str) -> Document:
+def _aggregated(root: str, media: Media) -> Document:
     items: list[JsonObject]
     if root == "api":
         items = [{"metadata": {}, "versions": [_aggregated_version("", "v1")]}]
@@ -200,16 +220,14 @@ def _aggregated(root: str) -> Document:
             }
             for group, versions in groups().items()
         ]
-    body = orjson.dumps(
-        {
-            "kind": "APIGroupDiscoveryList",
-            "apiVersion": "apidiscovery.k8s.io/v2",
-            "metadata": {},
-            "items": items,
-        }
-    )
-    etag = f'"{hashlib.sha512(body).hexdigest().upper()}"'
-    return Document(body, _AGGREGATED, etag, "public")
+    tree: JsonObject = {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": "apidiscovery.k8s.io/v2",
+        "metadata": {},
+        "items": items,
+    }
+    etag = f'"{hashlib.sha512(orjson.dumps(tree)).hexdigest().upper()}"'
+    return Document(_encoded(tree, media), media.value + _AGGREGATED, etag, "public")
 
 
 def _aggregated_version(group: str, version: str) -> JsonObject:

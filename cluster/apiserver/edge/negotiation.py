@@ -1,7 +1,8 @@
 """Which encoding and shape of an answer a client wants (spec api-machinery, 15 and 16).
 
-Clauses of the Accept header are tried in the order in which the client lists them, as kubectl and
-client-go expect; quality values are ignored, none of the known clients uses them.
+Clauses of the Accept header are tried by quality and then in the order in which the client lists
+them; one that asks for what its media type cannot give is passed over
+(k8s.io/apiserver/pkg/endpoints/handlers/negotiation v1.36).
 """
 
 import gzip
@@ -21,6 +22,7 @@ class Media(Enum):
 
     JSON = "application/json"
     YAML = "application/yaml"
+    PROTOBUF = "application/vnd.kubernetes.protobuf"
     MSGPACK = "application/msgpack"
 
 
@@ -59,11 +61,13 @@ _MEDIA = {media.value: media for media in Media} | {
     "application/*": Media.JSON,
 }
 _VERSIONS = ("v1", "v1beta1")
+_TRANSFORM = ("as", "g", "v")
+_STREAMED = (Media.JSON, Media.PROTOBUF, Media.MSGPACK)
 
 
 @remembered(entries=64, longest=256)
 def clauses(accept: str) -> tuple[Clause, ...]:
-    """The media ranges of an Accept header, in order; ``*/*`` if it is empty."""
+    """The media ranges of an Accept header, best first; ``*/*`` if it is empty."""
     found = []
     for part in accept.split(","):
         media_type, *parameters = (piece.strip() for piece in part.split(";"))
@@ -72,33 +76,73 @@ def clauses(accept: str) -> tuple[Clause, ...]:
             found.append(
                 Clause(media_type.lower(), tuple((k.strip(), v.strip()) for k, _, v in pairs))
             )
+    if any(clause.parameter("q") for clause in found):
+        found.sort(key=_quality, reverse=True)
     return tuple(found) or (Clause("*/*"),)
+
+
+def _quality(clause: Clause) -> float:
+    """How much the client wants a clause; one that says nothing readable is wanted most."""
+    try:
+        return float(clause.parameter("q") or 1)
+    except ValueError:
+        return 0.0
 
 
 @remembered(entries=64, longest=256)
 def negotiate(accept: str) -> Negotiated:
     """The first clause of `accept` that the server can answer; NotAcceptable (406) if none."""
     for clause in clauses(accept):
-        media = _MEDIA.get(clause.media_type)
+        media = _media(clause)
         if media is None:
             continue
-        wanted = clause.parameter("as")
-        if not wanted:
+        wanted, group, version = map(clause.parameter, _TRANSFORM)
+        if not (wanted or group or version):
             return Negotiated(media)
-        version = clause.parameter("v")
-        if clause.parameter("g") != "meta.k8s.io" or version not in _VERSIONS:
+        if group != "meta.k8s.io" or version not in _VERSIONS or wanted not in _SHAPES:
             continue
-        if wanted in Shape._value2member_map_:
-            return Negotiated(media, Shape(wanted), version)
+        if wanted == Shape.TABLE.value and media is Media.PROTOBUF:
+            continue  # protobuf has no message for it
+        return Negotiated(media, Shape(wanted), version)
     raise not_acceptable()
 
 
-def not_acceptable() -> NotAcceptable:
-    """406 in the words of Kubernetes."""
-    return NotAcceptable(
-        "only the following media types are accepted: application/json, application/yaml,"
-        " application/vnd.kubernetes.protobuf"
-    )
+_SHAPES = {shape.value for shape in Shape if shape is not Shape.OBJECT}
+
+
+def untransformed(accept: str) -> Media | None:
+    """The encoding of what comes in one shape only: errors, discovery; None if the client takes
+    no such thing."""
+    for clause in clauses(accept):
+        media = _media(clause)
+        if media is not None and not any(map(clause.parameter, _TRANSFORM)):
+            return media
+    return None
+
+
+def transformed(accept: str, group: str, version: str, kind: str) -> Media | None:
+    """The encoding of a shape that the client asks for by name in any clause, or None."""
+    for clause in clauses(accept):
+        media = _media(clause)
+        if media is not None and (kind, group, version) == tuple(map(clause.parameter, _TRANSFORM)):
+            return media
+    return None
+
+
+def _media(clause: Clause) -> Media | None:
+    """The encoding that a clause asks for, if the server has it and it can be streamed if asked."""
+    media = _MEDIA.get(clause.media_type)
+    stream = clause.parameter("stream")
+    if clause.parameter("sv") or (stream and (stream != "watch" or media not in _STREAMED)):
+        return None
+    return media
+
+
+def not_acceptable(*, stream: bool = False) -> NotAcceptable:
+    """406 in the words of Kubernetes; `stream` for a watch."""
+    media = (Media.JSON, Media.PROTOBUF) if stream else (Media.JSON, Media.YAML, Media.PROTOBUF)
+    accepted = ", ".join(m.value + ";stream=watch" * stream for m in media)
+    return NotAcceptable(f"only the following media types are accepted: {accepted}")
 
 
 def wants_pretty(query: Mapping[str, str], headers: Mapping[str, str]) -> bool:

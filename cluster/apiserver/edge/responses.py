@@ -1,7 +1,8 @@
 """Bytes of answers: objects, lists, Status, in the negotiated encoding and shape.
 
 Invariant: plain JSON and msgpack answers are joined from the stored bytes of the objects (encoded
-once per write); only views (Table, PartialObjectMetadata, YAML, pretty) decode them.
+once per write), protobuf from messages that are made once and kept for a while; only views (Table,
+PartialObjectMetadata, YAML, pretty) decode them.
 """
 
 import json
@@ -13,6 +14,7 @@ from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver import tables
+from kubeherd.cluster.apiserver.edge import protobufs
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 from kubeherd.cluster.apiserver.edge.negotiation import (
     Media,
@@ -45,6 +47,8 @@ def encode(tree: JsonValue, media: Media, *, pretty: bool = False) -> bytes:
         return codecs.dumps_msgpack(tree)
     if media is Media.YAML:
         return codecs.dumps_yaml(tree)
+    if media is Media.PROTOBUF:
+        return codecs.dumps_protobuf(tree)
     if pretty:
         return json.dumps(tree, indent=2, ensure_ascii=False).encode() + b"\n"
     return codecs.dumps_json(tree) + b"\n"
@@ -133,6 +137,9 @@ def object_response(
         and not pretty
     ):
         return finished(request, stored + b"\n", Media.JSON, status, warnings)
+    if negotiated.media is Media.PROTOBUF and negotiated.shape is Shape.OBJECT:
+        body = protobufs.of_object(kind, stored)
+        return finished(request, body, Media.PROTOBUF, status, warnings)
     tree = kind.served(codecs.loads_json(stored))
     if negotiated.shape is Shape.TABLE:
         tree = _table(request, kind, [tree], tree["metadata"], negotiated, clock)
@@ -151,6 +158,8 @@ def list_response(
     clock: Clock,
 ) -> ApiResponse:
     """A collection, given the records in it and the list's metadata."""
+    if negotiated.media is Media.PROTOBUF and negotiated.shape is Shape.OBJECT:
+        return finished(request, protobufs.of_list(kind, records, meta), Media.PROTOBUF)
     pretty = wants_pretty(request.query, request.headers)
     plain = negotiated.shape is Shape.OBJECT and kind.to_served is None and not pretty
     if plain and negotiated.media is Media.JSON:

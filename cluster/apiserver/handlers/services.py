@@ -95,9 +95,15 @@ class Call:
             self.request.user
         )
         content_type = self.request.headers.get("content-type", "")
-        body = codecs.decode_body(content_type, self.request.body, find_duplicates=duplicates)
+        api_version = f"{group}/{version}" if group else version
+        body = codecs.decode_body(
+            content_type,
+            self.request.body,
+            find_duplicates=duplicates,
+            expected=(api_version, kind),
+        )
         tree = body.tree
-        _check_kind(tree, f"{group}/{version}" if group else version, version, kind)
+        _check_kind(tree, api_version, version, kind)
         problems = body.strict_problems + decoding.decode_kind(group, version, kind, tree)
         prefix = f'{kind} in version "{version}" cannot be handled as a {kind}: '
         ctx.strict_problems(problems, prefix)

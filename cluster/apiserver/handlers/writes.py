@@ -143,7 +143,8 @@ def _delete_options(call: Call) -> tuple[DeleteOptions, RequestContext]:
     request = call.request
     if request.body:
         content_type = request.headers.get("content-type", "")
-        body: JsonObject = codecs.decode_body(content_type, request.body).tree
+        expected = (call.kind.resource.api_version, "DeleteOptions")
+        body: JsonObject = codecs.decode_body(content_type, request.body, expected=expected).tree
         options = deletion.options_from_body(body)
     else:
         options = deletion.options_from_query(request.query)

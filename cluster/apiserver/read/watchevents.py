@@ -10,6 +10,7 @@ from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver import tables
+from kubeherd.cluster.apiserver.edge import protobufs
 from kubeherd.cluster.apiserver.edge.negotiation import Media, Shape
 from kubeherd.cluster.apiserver.edge.responses import partial
 from kubeherd.cluster.apiserver.handlers.services import Call
@@ -52,6 +53,7 @@ class Encoder:
         self._columns = True
         plain = self._shape is Shape.OBJECT and self._kind.to_served is None
         self._plain_json = plain and self._media is Media.JSON
+        self._plain_protobuf = self._shape is Shape.OBJECT and self._media is Media.PROTOBUF
         resource = self._kind.resource
         self._form = f"{self._media.value} {self._shape.value} {resource.api_version}"
 
@@ -66,6 +68,8 @@ class Encoder:
         """A synthetic ADDED of an object that exists, in parts."""
         if self._plain_json:
             return b'{"type":"ADDED","object":', record.json, b"}\n"
+        if self._plain_protobuf:
+            return (protobufs.of_event("ADDED", self._kind, record.json),)
         return (self._tree("ADDED", record.load()),)
 
     def bookmark(self, revision: int, meta: JsonObject) -> bytes:
@@ -88,6 +92,8 @@ class Encoder:
         if self._plain_json and not delivery.left:
             type_ = delivery.type.value.encode()
             return b'{"type":"' + type_ + b'","object":' + delivery.event.record.json + b"}\n"
+        if self._plain_protobuf and not delivery.left:
+            return protobufs.of_event(delivery.type.value, self._kind, delivery.event.record.json)
         return self._tree(delivery.type.value, shown_tree(delivery))
 
     def _tree(self, type_: str, stored: JsonObject) -> bytes:
@@ -115,6 +121,8 @@ class Encoder:
     def _pack(self, tree: JsonObject) -> bytes:
         if self._media is Media.MSGPACK:
             return codecs.dumps_msgpack(tree)
+        if self._media is Media.PROTOBUF:
+            return protobufs.frame(tree["type"], codecs.dumps_protobuf(tree["object"]))
         return codecs.dumps_json(tree) + b"\n"
 
 

@@ -23,7 +23,7 @@ from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver import tables
 from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse, WatchResponse
-from kubeherd.cluster.apiserver.edge.negotiation import Media, Shape, clauses
+from kubeherd.cluster.apiserver.edge.negotiation import Media, Shape, clauses, not_acceptable
 from kubeherd.cluster.apiserver.edge.responses import finished
 from kubeherd.cluster.apiserver.handlers.reads import list_options
 from kubeherd.cluster.apiserver.handlers.services import Call
@@ -56,15 +56,13 @@ async def watch(call: Call) -> ApiResponse | WatchResponse:
         return await _poll(call, opts, wanted)
     plan = _plan(opts, call.request.query)
     if call.negotiated.media is Media.YAML:
-        raise errors.NotAcceptable(
-            "only the following media types are accepted: application/json, "
-            "application/json;stream=watch"
-        )
+        raise not_acceptable(stream=True)
     if call.negotiated.shape is Shape.TABLE:
         tables.check_include_object(call.request.query.get("includeObject", ""))
     content_type = call.negotiated.media.value
     accept = call.request.headers.get("accept", "")
-    if any(clause.parameter("stream") == "watch" for clause in clauses(accept)):
+    streams = (clause.parameter("stream") == "watch" for clause in clauses(accept))
+    if call.negotiated.media is Media.PROTOBUF or any(streams):
         content_type += ";stream=watch"
     return WatchResponse(_stream(call, opts, wanted, plan), content_type)
 

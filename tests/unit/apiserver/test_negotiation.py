@@ -22,7 +22,7 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
         ("", Media.JSON, Shape.OBJECT),
         ("*/*", Media.JSON, Shape.OBJECT),
         ("application/yaml", Media.YAML, Shape.OBJECT),
-        ("application/vnd.kubernetes.protobuf,application/json", Media.JSON, Shape.OBJECT),
+        ("application/vnd.kubernetes.protobuf,application/json", Media.PROTOBUF, Shape.OBJECT),
         ("application/msgpack, application/json", Media.MSGPACK, Shape.OBJECT),
         (f"{TABLE},application/json", Media.JSON, Shape.TABLE),
         ("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", Media.JSON, Shape.OBJECT),

@@ -7,9 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from kubeherd.cluster.api.errors import NotAcceptable
-from kubeherd.cluster.api.serializer.protobuf import _wire_fields
 from kubeherd.cluster.apiserver.edge import openapi
 from kubeherd.cluster.apiserver.edge.discovery import Document
+from kubeherd.cluster.apiserver.edge.openapi import protobuf3
+from tests.support.protowire import fields as wire_fields
 
 APPS = "/openapi/v3/apis/apps/v1"
 
@@ -137,12 +138,12 @@ def test_version_2_in_json() -> None:
 def test_version_2_in_protobuf_is_what_kubectl_reads() -> None:
     found = get("/openapi/v2", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
     assert found.content_type == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-    document = dict(_wire_fields(found.body))
+    document = dict(wire_fields(found.body))
     assert document[1] == b"2.0"
     definitions = {}
-    for _, entry in _wire_fields(document[9]):
-        name, schema = dict(_wire_fields(entry)).values()
-        definitions[name.decode()] = list(_wire_fields(schema))
+    for _, entry in wire_fields(document[9]):
+        name, schema = dict(wire_fields(entry)).values()
+        definitions[name.decode()] = list(wire_fields(schema))
     tree = json.loads(get("/openapi/v2").body)["definitions"]
     assert definitions.keys() == tree.keys()
     name = "io.k8s.api.apps.v1.DaemonSetSpec"
@@ -151,10 +152,62 @@ def test_version_2_in_protobuf_is_what_kubectl_reads() -> None:
     assert [value.decode() for number, value in definitions[name] if number == 19] == (
         tree[name]["required"]
     )
-    properties = [dict(_wire_fields(entry)) for _, entry in _wire_fields(schema[25])]
+    properties = [dict(wire_fields(entry)) for _, entry in wire_fields(schema[25])]
     assert [entry[1].decode() for entry in properties] == list(tree[name]["properties"])
-    kinds = dict(_wire_fields(dict(definitions["io.k8s.api.apps.v1.DaemonSet"])[31]))
+    kinds = dict(wire_fields(dict(definitions["io.k8s.api.apps.v1.DaemonSet"])[31]))
     assert kinds[1] == b"x-kubernetes-group-version-kind"
-    assert json.loads(dict(_wire_fields(kinds[2]))[2]) == [
+    assert json.loads(dict(wire_fields(kinds[2]))[2]) == [
         {"group": "apps", "kind": "DaemonSet", "version": "v1"}
     ]
+
+
+def named(data: bytes) -> dict[str, bytes]:
+    """A message of named things, all in its first field."""
+    entries = (dict(wire_fields(entry)) for number, entry in wire_fields(data) if number == 1)
+    return {entry[1].decode(): entry[2] for entry in entries}
+
+
+def test_version_3_in_protobuf_says_what_its_json_says() -> None:
+    found = get(APPS, "application/com.github.proto-openapi.spec.v3@v1.0+protobuf")
+    assert found.content_type == "application/com.github.proto-openapi.spec.v3.v1.0+protobuf"
+    tree = json.loads(get(APPS).body)
+    document = dict(wire_fields(found.body))
+    assert document[1] == b"3.0.0"
+    operations = named(document[4])
+    assert list(operations) == list(tree["paths"])
+    path = "/apis/apps/v1/namespaces/{namespace}/daemonsets/{name}"
+    patch = dict(wire_fields(operations[path]))[10]
+    parameters = [dict(wire_fields(value)) for number, value in wire_fields(patch) if number == 6]
+    names = [dict(wire_fields(parameter[1]))[1].decode() for parameter in parameters]
+    assert names == [p["name"] for p in tree["paths"][path]["patch"]["parameters"]]
+    assert "fieldValidation" in names
+    schemas = named(dict(wire_fields(document[5]))[1])
+    assert schemas.keys() == tree["components"]["schemas"].keys()
+    key = "io.k8s.api.apps.v1.DaemonSetSpec"
+    schema = dict(wire_fields(dict(wire_fields(schemas[key]))[1]))
+    assert list(named(schema[31])) == list(tree["components"]["schemas"][key]["properties"])
+
+
+def test_version_3_is_json_unless_protobuf_is_wanted_more() -> None:
+    accept = "application/json,application/com.github.proto-openapi.spec.v3.v1.0+protobuf"
+    assert get(APPS, accept).content_type == "application/json"
+
+
+def test_every_field_of_a_schema_has_a_form_in_version_3() -> None:
+    schema = {
+        "nullable": True, "maximum": 1.5, "maxLength": 300, "pattern": "a", "default": False,
+        "additionalProperties": True, "anyOf": [{"default": "x"}, {"default": 2}], "unknown": 1,
+        "not": {"type": "null"}, "x-kubernetes-validations": [{"rule": "true"}],
+    }  # fmt: skip
+    data = protobuf3.encode({"components": {"schemas": {"a.B": schema}}})
+    found = named(dict(wire_fields(dict(wire_fields(data))[5]))[1])["a.B"]
+    fields = list(wire_fields(dict(wire_fields(found))[1]))
+    assert [number for number, _ in fields] == [1, 11, 15, 17, 28, 28, 29, 32, 33, 36]
+    values = dict(fields)
+    assert (values[1], values[15], values[17]) == (1, 300, b"a")
+    assert values[11] == bytes.fromhex("000000000000f83f")
+    assert list(wire_fields(values[32])) == [(2, 1)]
+    assert list(wire_fields(values[33])) == [(2, 0)]
+    rule = dict(wire_fields(values[36]))
+    assert rule[1] == b"x-kubernetes-validations"
+    assert json.loads(dict(wire_fields(rule[2]))[2]) == [{"rule": "true"}]

@@ -17,7 +17,7 @@ from kubeherd.cluster.api.schemas import definitions as schemas
 from kubeherd.cluster.api.version import KUBERNETES_VERSION
 from kubeherd.cluster.apiserver.edge.discovery import Document
 from kubeherd.cluster.apiserver.edge.negotiation import clauses, not_acceptable
-from kubeherd.cluster.apiserver.edge.openapi import definitions, paths, protobuf
+from kubeherd.cluster.apiserver.edge.openapi import definitions, paths, protobuf, protobuf3
 
 __all__ = ["document"]
 
@@ -25,7 +25,7 @@ _FORMAT = "1"
 """Changes whenever the documents change for other reasons than new schemas."""
 _INFO = {"title": "Kubernetes", "version": KUBERNETES_VERSION}
 _NEVER_CHANGES = "public, immutable"
-_V2_TYPES = frozenset({"application/json", "application/*", "*/*"})
+_JSON_TYPES = frozenset({"application/json", "application/*", "*/*"})
 
 
 def document(path: str, query: Mapping[str, str], accept: str = "") -> Document | None:
@@ -38,7 +38,7 @@ def document(path: str, query: Mapping[str, str], accept: str = "") -> Document 
         for clause in clauses(accept):
             if clause.media_type in protobuf.MEDIA_TYPES:
                 return _v2_protobuf()
-            if clause.media_type in _V2_TYPES:
+            if clause.media_type in _JSON_TYPES:
                 return _v2()
         raise not_acceptable()
     if path.rstrip("/") == "/openapi/v3":
@@ -46,10 +46,20 @@ def document(path: str, query: Mapping[str, str], accept: str = "") -> Document 
     name = path.removeprefix("/openapi/v3/")
     if name == path or name not in _group_versions():
         return None
-    found = _v3(name)
+    found = _v3_protobuf(name) if _asks_for_protobuf(accept) else _v3(name)
     if query.get("hash") == _hash(name):
         return Document(found.body, found.content_type, found.etag, _NEVER_CHANGES)
     return found
+
+
+def _asks_for_protobuf(accept: str) -> bool:
+    """Whether a version 3 document is to be in protobuf: named before anything that is JSON."""
+    for clause in clauses(accept):
+        if clause.media_type in protobuf3.MEDIA_TYPES:
+            return True
+        if clause.media_type in _JSON_TYPES:
+            return False
+    return False
 
 
 @cache
@@ -78,6 +88,16 @@ def _index() -> Document:
 
 @cache
 def _v3(name: str) -> Document:
+    return Document(orjson.dumps(_v3_tree(name)), "application/json", f'"{_hash(name)}"')
+
+
+@cache
+def _v3_protobuf(name: str) -> Document:
+    body = protobuf3.encode(_v3_tree(name))
+    return Document(body, protobuf3.MEDIA_TYPES[1], f'"{_hash(name)}"')
+
+
+def _v3_tree(name: str) -> JsonObject:
     group, version = _group_versions()[name]
     served = [r for r in kinds.ALL if (r.group, r.version) == (group, version)]
     operations: JsonObject = {}
@@ -88,13 +108,12 @@ def _v3(name: str) -> Document:
         wanted = [(group, version, resource.kind), (group, version, f"{resource.kind}List")]
         wanted += [(s.group, s.version, s.kind) for s in resource.subresources if s.version]
         keys += [key for gvk in wanted if (key := paths.key_of(*gvk)) is not None]
-    tree = {
+    return {
         "openapi": "3.0.0",
         "info": _INFO,
         "paths": operations,
         "components": {"schemas": {key: definitions.v3(key) for key in definitions.closure(keys)}},
     }
-    return Document(orjson.dumps(tree), "application/json", f'"{_hash(name)}"')
 
 
 def _v2_tree() -> JsonObject:

@@ -8,6 +8,7 @@ its fields) and shows an error if there is none. Field numbers are those of gnos
 import orjson
 
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.serializer.protobuf.wire import delimited
 
 MEDIA_TYPES = (
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
@@ -25,7 +26,12 @@ def encode(document: JsonObject) -> bytes:
     """The document as a protobuf message; it has `swagger`, `info` and `definitions`."""
     info = _text(1, document["info"]["title"]) + _text(2, document["info"]["version"])
     definitions = _named(1, {k: _schema(v) for k, v in document["definitions"].items()})
-    return _text(1, document["swagger"]) + _bytes(2, info) + _bytes(8, b"") + _bytes(9, definitions)
+    return (
+        _text(1, document["swagger"])
+        + delimited(2, info)
+        + delimited(8, b"")
+        + delimited(9, definitions)
+    )
 
 
 def _schema(schema: JsonObject) -> bytes:
@@ -34,20 +40,20 @@ def _schema(schema: JsonObject) -> bytes:
         if name in _TEXTS:
             parts.append(_text(_TEXTS[name], value))
         elif name == "type":
-            parts.append(_bytes(_TYPE, _text(1, value)))
+            parts.append(delimited(_TYPE, _text(1, value)))
         elif name == "items":
-            parts.append(_bytes(_ITEMS, _bytes(1, _schema(value))))
+            parts.append(delimited(_ITEMS, delimited(1, _schema(value))))
         elif name == "properties":
             fields = _named(1, {k: _schema(v) for k, v in value.items()})
-            parts.append(_bytes(_PROPERTIES, fields))
+            parts.append(delimited(_PROPERTIES, fields))
         elif name == "additionalProperties":
-            parts.append(_bytes(_ADDITIONAL, _bytes(1, _schema(value))))
+            parts.append(delimited(_ADDITIONAL, delimited(1, _schema(value))))
         elif name == "required":
             parts.extend(_text(_REQUIRED, field) for field in value)
         elif name == "enum":
-            parts.extend(_bytes(_ENUM, _any(member)) for member in value)
+            parts.extend(delimited(_ENUM, _any(member)) for member in value)
         elif name == "default":
-            parts.append(_bytes(_DEFAULT, _any(value)))
+            parts.append(delimited(_DEFAULT, _any(value)))
         elif name.startswith("x-"):
             parts.append(_named(_EXTENSION, {name: _any(value)}))
         else:
@@ -57,28 +63,15 @@ def _schema(schema: JsonObject) -> bytes:
 
 def _any(value: JsonValue) -> bytes:
     """A value of any type travels as YAML text, of which JSON is a part."""
-    return _bytes(2, orjson.dumps(value))
+    return delimited(2, orjson.dumps(value))
 
 
 def _named(number: int, values: dict[str, bytes]) -> bytes:
     """A map as the repeated messages (name, value) that stand for it."""
     return b"".join(
-        _bytes(number, _text(1, name) + _bytes(2, value)) for name, value in values.items()
+        delimited(number, _text(1, name) + delimited(2, value)) for name, value in values.items()
     )
 
 
 def _text(number: int, value: str) -> bytes:
-    return _bytes(number, value.encode())
-
-
-def _bytes(number: int, value: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(value)) + value
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return delimited(number, value.encode())

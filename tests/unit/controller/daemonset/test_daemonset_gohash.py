@@ -8,13 +8,14 @@ import pytest
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.schemas import definitions as schemas
+from kubeherd.cluster.api.schemas import gostructs
 from kubeherd.controller.workload import gohash
 from kubeherd.controller.workload.gohash import dump, template_hash
 
 DATA = Path(__file__).parents[3] / "data" / "template-hashes.json"
 RECORDED = [(entry["hash"], entry["template"]) for entry in json.loads(DATA.read_bytes())]
 TABLE = Path(gohash.__file__).with_name("template_types.json")
-STRUCTS = json.loads(TABLE.read_bytes())["structs"]
+NAMED_FIELDS = json.loads(TABLE.read_bytes())["fields"]
 CORE = "io.k8s.api.core.v1."
 
 
@@ -142,8 +143,8 @@ def referenced(schema: JsonObject) -> Iterator[str]:
 
 def json_names(struct: str) -> set[str]:
     names = set()
-    for name, declaration in STRUCTS[struct].items():
-        names |= {name} if name else json_names(declaration.partition(" ")[2])
+    for field in gostructs.fields(struct):
+        names |= {field.name} if field.name else json_names(field.type)
     return names
 
 
@@ -155,6 +156,14 @@ def test_the_table_has_exactly_the_fields_of_the_schema_of_1_36() -> None:
         if name in seen or not properties or name.endswith("ManagedFieldsEntry"):
             continue
         seen.add(name)
-        assert json_names(f"v1.{name.rpartition('.')[2]}") == set(properties), name
+        assert json_names(gostructs.struct_of_definition(name)) == set(properties), name
         todo += [target for schema in properties.values() for target in referenced(schema)]
     assert len(seen) > 100
+
+
+def test_the_fields_of_named_types_exist() -> None:
+    for path in NAMED_FIELDS:
+        _, struct, go_name = path.split(".")
+        packages = [p for p in ("core.v1.", "apis.meta.v1.") if gostructs.is_struct(p + struct)]
+        assert go_name in {field.go_name for field in gostructs.fields(packages[0] + struct)}, path
+    assert len(NAMED_FIELDS) > 40
