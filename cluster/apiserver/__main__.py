@@ -63,6 +63,12 @@ def chance(seed: int | None, clock: Clock) -> Rng:
     return Rng(seed).child(clock.now().isoformat())
 
 
+def _token_key(pki: Path) -> Path | None:
+    """The key that signs service account tokens; none in a directory made by hand."""
+    path = pki / "sa.key"
+    return path if path.exists() else None
+
+
 async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     """Open the store, serve until asked to stop, commit what is staged, close.
 
@@ -72,14 +78,17 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     """
     gc.set_threshold(*_GC_THRESHOLDS)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    tls = tls_context(options.dir / "pki")
+    pki = options.dir / "pki"
+    tls = tls_context(pki)
     clock = LoopClock(options.speed)
     rng = chance(options.seed, clock)
     store = Store(_engine(options), attrs_of, rng=rng.child("store"))
     try:
         async with running(store):
             logs = options.dir / "logs" / "pods"
-            api = ApiServer(store, clock, rng.child("apiserver"), pod_log_dir=logs)
+            api = ApiServer(
+                store, clock, rng.child("apiserver"), pod_log_dir=logs, token_key=_token_key(pki)
+            )
             await api.bootstrap()
             limit = connection_limit()
             http = HttpServer(api, clock, rng.child("audit"), max_connections=limit)

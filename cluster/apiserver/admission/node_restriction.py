@@ -2,8 +2,8 @@
 
 Source: Kubernetes v1.36, plugin/pkg/admission/noderestriction/admission.go. Applies to kubelets and
 to fleet agents (`kubelets.acting`); all refusals are 403. Decision: it runs on the object as it
-would be stored, so an invalid object is refused with 422 before. Tokens need no rule: kubeherd
-issues none.
+would be stored, so an invalid object is refused with 422 before. What it says of tokens is in
+`own_tokens`, which their handler asks.
 """
 
 import base64

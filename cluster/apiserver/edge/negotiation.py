@@ -93,6 +93,11 @@ def negotiate(accept: str) -> Negotiated:
     raise not_acceptable()
 
 
+def accepts(accept: str, content_type: str) -> bool:
+    """Whether an Accept header takes the one type in which something can be had."""
+    return any(clause.media_type in (content_type, "*/*") for clause in clauses(accept))
+
+
 def not_acceptable() -> NotAcceptable:
     """406 in the words of Kubernetes."""
     return NotAcceptable(

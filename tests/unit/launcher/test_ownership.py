@@ -16,6 +16,7 @@ LINKS = [
     "store.db-wal",
     "pki",
     "pki/ca.key",
+    "pki/sa.key",
     "kubeconfigs",
     "kubeconfigs/controller-manager.kubeconfig",
     "logs",
