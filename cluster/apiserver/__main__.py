@@ -63,12 +63,6 @@ def chance(seed: int | None, clock: Clock) -> Rng:
     return Rng(seed).child(clock.now().isoformat())
 
 
-def _token_key(pki: Path) -> Path | None:
-    """The key that signs service account tokens; none in a directory made by hand."""
-    path = pki / "sa.key"
-    return path if path.exists() else None
-
-
 async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     """Open the store, serve until asked to stop, commit what is staged, close.
 
@@ -86,9 +80,7 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     try:
         async with running(store):
             logs = options.dir / "logs" / "pods"
-            api = ApiServer(
-                store, clock, rng.child("apiserver"), pod_log_dir=logs, token_key=_token_key(pki)
-            )
+            api = ApiServer(store, clock, rng.child("apiserver"), pod_log_dir=logs, pki=pki)
             await api.bootstrap()
             limit = connection_limit()
             http = HttpServer(api, clock, rng.child("audit"), max_connections=limit)

@@ -100,8 +100,8 @@ def attrs_of(resource_key: str, json: bytes) -> Attrs:
 
 
 class ApiServer:
-    """One API server over one opened store. Call `bootstrap` before the first request, and run
-    `run` as a task while it serves."""
+    """One API server over one opened store; `pki` holds its keys. Call `bootstrap` before the first
+    request, and run `run` as a task while it serves."""
 
     def __init__(
         self,
@@ -112,12 +112,13 @@ class ApiServer:
         server_address: str = "",
         pod_log_dir: Path | None = None,
         heavy: HeavyWork | None = None,
-        token_key: Path | None = None,
+        pki: Path | None = None,
     ) -> None:
         self._heavy = heavy or HeavyWork()
         registry = Registry(store, clock, rng, self._heavy)
         self._authorizer = registry.authorizer
-        self._tokens = TokenIssuer(registry, clock, token_key)
+        self._pki = pki
+        self._tokens = TokenIssuer(registry, clock, _existing(pki, "sa.key"))
         self.services = Services(
             store, clock, rng, registry, self._heavy, self._tokens, pod_log_dir
         )
@@ -134,7 +135,12 @@ class ApiServer:
 
     async def bootstrap(self) -> None:
         """Create the objects that every cluster has."""
-        await bootstrap.ensure_system_objects(self.services.registry, self.services.clock)
+        authority = _existing(self._pki, "ca.crt")
+        await bootstrap.ensure_system_objects(
+            self.services.registry,
+            self.services.clock,
+            authority.read_text() if authority is not None else "",
+        )
 
     async def run(self) -> None:
         """Background work, forever; the owner cancels it."""
@@ -270,6 +276,11 @@ class ApiServer:
     def _authorize_path(self, request: ApiRequest) -> None:
         if SUPERUSERS not in request.user.groups:
             self._require(questions.of_path(request))
+
+
+def _existing(directory: Path | None, name: str) -> Path | None:
+    path = directory / name if directory is not None else None
+    return path if path is not None and path.exists() else None
 
 
 def _handler(route: Route) -> _Handler:
