@@ -22,6 +22,9 @@ CONTROLLERS: Mapping[str, str] = {
     "serviceaccount-controller": "serviceaccount.controller:ServiceAccountController",
     "root-ca-certificate-publisher-controller": ("serviceaccount.rootca:RootCAPublisher"),
     "disruption-controller": "disruption.controller:DisruptionController",
+    "clusterrole-aggregation-controller": (
+        "clusterroles.controller:ClusterRoleAggregationController"
+    ),
 }
 
 

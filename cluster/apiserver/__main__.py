@@ -72,14 +72,15 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     """
     gc.set_threshold(*_GC_THRESHOLDS)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    tls = tls_context(options.dir / "pki")
+    pki = options.dir / "pki"
+    tls = tls_context(pki)
     clock = LoopClock(options.speed)
     rng = chance(options.seed, clock)
     store = Store(_engine(options), attrs_of, rng=rng.child("store"))
     try:
         async with running(store):
             logs = options.dir / "logs" / "pods"
-            api = ApiServer(store, clock, rng.child("apiserver"), pod_log_dir=logs)
+            api = ApiServer(store, clock, rng.child("apiserver"), pod_log_dir=logs, pki=pki)
             await api.bootstrap()
             limit = connection_limit()
             http = HttpServer(api, clock, rng.child("audit"), max_connections=limit)

@@ -1,5 +1,5 @@
 """What exists from the start: system namespaces, priority classes, roles and bindings,
-the Service `kubernetes`.
+the Service `kubernetes`, ConfigMaps about authentication.
 
 Source: spec api-machinery, sections 8 and 20; scheduler, section 6. Created where missing, never
 overwritten, so that a person's changes survive a restart.
@@ -36,17 +36,17 @@ _PRIORITY_CLASSES = {
 }
 
 
-async def ensure_system_objects(registry: Registry, clock: Clock) -> None:
-    """Create what is missing of all of it."""
+async def ensure_system_objects(registry: Registry, clock: Clock, client_ca: str = "") -> None:
+    """Create what is missing of all of it. `client_ca` (PEM) signs the certificates of clients."""
     wanted: list[tuple[Resource, JsonObject]] = [
         *((kinds.NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES),
         *((kinds.PRIORITYCLASSES, tree) for tree in _priority_classes()),
-        *((CLUSTER_ROLES, tree) for tree in policy.cluster_roles()),
-        *((CLUSTER_ROLE_BINDINGS, tree) for tree in policy.cluster_role_bindings()),
-        *((ROLES, tree) for tree in policy.roles()),
-        *((ROLE_BINDINGS, tree) for tree in policy.role_bindings()),
+        *((resource, tree) for resource, trees in _roles() for tree in trees),
         (SERVICES, _kubernetes_service()),
+        (kinds.CONFIGMAPS, _token_tracking(clock)),
     ]
+    if client_ca:
+        wanted.append((kinds.CONFIGMAPS, _authentication(client_ca)))
     await _ensure(registry, clock, wanted)
 
 
@@ -74,6 +74,37 @@ async def _ensure(
         staged.append((resource, registry.stage_create(kind, namespace, whole, ctx)))
     for resource, pending in staged:
         await registry.commit_all(served.of(resource), [pending])
+
+
+def _roles() -> list[tuple[Resource, list[JsonObject]]]:
+    objects = policy.objects()
+    return [
+        (CLUSTER_ROLES, objects["clusterRoles"]),
+        (CLUSTER_ROLE_BINDINGS, objects["clusterRoleBindings"]),
+        (ROLES, objects["roles"]),
+        (ROLE_BINDINGS, objects["roleBindings"]),
+    ]
+
+
+def _authentication(client_ca: str) -> JsonObject:
+    """How clients are authenticated, for servers that do as this one
+    (pkg/controlplane/controller/clusterauthenticationtrust)."""
+    return {
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+        "data": {"client-ca-file": client_ca},
+    }
+
+
+def _token_tracking(clock: Clock) -> JsonObject:
+    """Since when the use of tokens in Secrets is looked at
+    (pkg/controlplane/controller/legacytokentracking)."""
+    return {
+        "metadata": {
+            "name": "kube-apiserver-legacy-service-account-token-tracking",
+            "namespace": "kube-system",
+        },
+        "data": {"since": clock.now().date().isoformat()},
+    }
 
 
 def _kubernetes_service() -> JsonObject:

@@ -22,9 +22,11 @@ from kubeherd.cluster.apiserver.access import impersonation
 from kubeherd.cluster.apiserver.access.authz import Attributes, questions
 from kubeherd.cluster.apiserver.access.authz.attributes import refusal
 from kubeherd.cluster.apiserver.access.authz.authorizer import SUPERUSERS
+from kubeherd.cluster.apiserver.access.tokens.claims import Invalid
+from kubeherd.cluster.apiserver.access.tokens.issuer import TokenIssuer
 from kubeherd.cluster.apiserver.edge import discovery, routing
-from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, WatchResponse
-from kubeherd.cluster.apiserver.edge.negotiation import Media, untransformed
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User, WatchResponse
+from kubeherd.cluster.apiserver.edge.negotiation import Media, accepts, untransformed
 from kubeherd.cluster.apiserver.edge.responses import error_response, warning_header
 from kubeherd.cluster.apiserver.edge.routing import Route, UnknownPath
 from kubeherd.cluster.apiserver.handlers import (
@@ -37,6 +39,7 @@ from kubeherd.cluster.apiserver.handlers import (
     reads,
     reviews,
     scale,
+    tokens,
     writes,
 )
 from kubeherd.cluster.apiserver.handlers.health import ENDPOINTS, Health, version
@@ -70,13 +73,20 @@ _BY_SUBRESOURCE: dict[str, _Handler] = {
     "pods/binding": binding.bind,
     "pods/eviction": eviction.evict,
     "pods/log": podlogs.log,
+    "serviceaccounts/token": tokens.request_token,
     **dict.fromkeys(
         ("pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "nodes/proxy",
-         "services/proxy", "serviceaccounts/token"),
+         "services/proxy"),
         connect.connect,
     ),
 }  # fmt: skip
 _PLAIN = "text/plain; charset=utf-8"
+_KEY_SET = "/openid/v1/jwks"
+_TOKEN_DOCUMENTS = {
+    "/.well-known/openid-configuration": "application/json",
+    _KEY_SET: "application/jwk-set+json",
+}
+"""By path, the type of the answer."""
 _NOT_FOUND = ApiResponse(404, b"404 page not found\n", _PLAIN)
 
 
@@ -90,8 +100,8 @@ def attrs_of(resource_key: str, json: bytes) -> Attrs:
 
 
 class ApiServer:
-    """One API server over one opened store. Call `bootstrap` before the first request, and run
-    `run` as a task while it serves."""
+    """One API server over one opened store; `pki` holds its keys. Call `bootstrap` before the first
+    request, and run `run` as a task while it serves."""
 
     def __init__(
         self,
@@ -102,11 +112,16 @@ class ApiServer:
         server_address: str = "",
         pod_log_dir: Path | None = None,
         heavy: HeavyWork | None = None,
+        pki: Path | None = None,
     ) -> None:
         self._heavy = heavy or HeavyWork()
         registry = Registry(store, clock, rng, self._heavy)
         self._authorizer = registry.authorizer
-        self.services = Services(store, clock, rng, registry, self._heavy, pod_log_dir)
+        self._pki = pki
+        self._tokens = TokenIssuer(registry, clock, _existing(pki, "sa.key"))
+        self.services = Services(
+            store, clock, rng, registry, self._heavy, self._tokens, pod_log_dir
+        )
         self.server_address = server_address
         self._maintenance = Maintenance(registry, clock)
         self._stopping = False
@@ -120,7 +135,12 @@ class ApiServer:
 
     async def bootstrap(self) -> None:
         """Create the objects that every cluster has."""
-        await bootstrap.ensure_system_objects(self.services.registry, self.services.clock)
+        authority = _existing(self._pki, "ca.crt")
+        await bootstrap.ensure_system_objects(
+            self.services.registry,
+            self.services.clock,
+            authority.read_text() if authority is not None else "",
+        )
 
     async def run(self) -> None:
         """Background work, forever; the owner cancels it."""
@@ -134,6 +154,13 @@ class ApiServer:
     def close(self) -> None:
         """After the last request: let the thread of large ones go."""
         self._heavy.close()
+
+    def user_of_header(self, authorization: str) -> User:
+        """Who shows the token in an Authorization header; Unauthorized if it is not good."""
+        try:
+            return self._tokens.user_of_header(authorization)
+        except Invalid:
+            raise errors.Unauthorized("Unauthorized") from None
 
     async def handle(self, request: ApiRequest) -> Response:
         """Answer one request. Never raises but for cancellation."""
@@ -213,6 +240,8 @@ class ApiServer:
             raise errors.ServiceUnavailable("the server is shutting down")
         if path == "/":
             return _paths()
+        if path in _TOKEN_DOCUMENTS:
+            return self._token_document(request)
         accept = request.headers.get("accept", "")
         if first == "openapi":
             from kubeherd.cluster.apiserver.edge import openapi  # noqa: PLC0415 - large, and seldom asked for
@@ -231,9 +260,27 @@ class ApiServer:
             return ApiResponse(304, b"", found.content_type, headers)
         return ApiResponse(200, found.body, found.content_type, headers)
 
+    def _token_document(self, request: ApiRequest) -> ApiResponse:
+        """What others need in order to check the cluster's tokens."""
+        content_type = _TOKEN_DOCUMENTS[request.path]
+        if not accepts(request.headers.get("accept", ""), content_type):
+            raise errors.NotAcceptable(
+                f"406: Not Acceptable\n\nAvailable representations: {content_type}", details={}
+            )
+        if request.path == _KEY_SET:
+            body = self._tokens.key_set()
+        else:
+            body = self._tokens.configuration(f"https://{self.server_address}{_KEY_SET}")
+        return ApiResponse(200, body, content_type, {"Cache-Control": "public, max-age=3600"})
+
     def _authorize_path(self, request: ApiRequest) -> None:
         if SUPERUSERS not in request.user.groups:
             self._require(questions.of_path(request))
+
+
+def _existing(directory: Path | None, name: str) -> Path | None:
+    path = directory / name if directory is not None else None
+    return path if path is not None and path.exists() else None
 
 
 def _handler(route: Route) -> _Handler:
@@ -258,6 +305,6 @@ def _paths() -> ApiResponse:
     groups = sorted({f"/apis/{resource.group}" for resource in kinds.ALL if resource.group})
     paths = sorted({
         "/api", "/apis", "/healthz", "/livez", "/readyz", "/metrics", "/openapi/v2",
-        "/openapi/v3", "/version", *roots, *groups,
+        "/openapi/v3", "/version", *_TOKEN_DOCUMENTS, *roots, *groups,
     })  # fmt: skip
     return ApiResponse(200, orjson.dumps({"paths": paths}, option=orjson.OPT_INDENT_2))

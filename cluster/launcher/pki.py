@@ -1,4 +1,5 @@
-"""The cluster's certificates: its own CA, the API server's, and one identity per client.
+"""The cluster's certificates and keys: its own CA, the API server's, one identity per client, and
+the key that signs service account tokens.
 
 Who a client is, is in its certificate: the common name is the user, organisations are the groups
 (Kubernetes' X.509 client authentication). Keys are EC P-256. Invariants: the CA is created once
@@ -219,6 +220,7 @@ class ClusterPki:
             serving = authority.issue_server()
             write_private(key, serving.key)
             write_private(certificate, serving.certificate)
+        _ensure_token_key(rundir.pki)
         pki = cls(rundir, authority, server)
         if not pki._is_current(rundir.kubeconfig):
             write_private(rundir.kubeconfig, _in_yaml(pki._kubeconfig(ADMIN)).encode())
@@ -269,6 +271,14 @@ def _ensure_authority(directory: Path) -> Authority:
     write_private(key, pair.key)
     write_private(certificate, pair.certificate)
     return authority
+
+
+def _ensure_token_key(directory: Path) -> None:
+    """The key that signs service account tokens, named as by kubeadm. An old one stays: tokens in
+    Secrets are good for ever."""
+    path = directory / "sa.key"
+    if not path.exists():
+        write_private(path, _key_pem(ec.generate_private_key(ec.SECP256R1())))
 
 
 def _builder(

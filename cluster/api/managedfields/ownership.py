@@ -48,7 +48,9 @@ def tracker(resource: Resource, subresource: str = "") -> Struct | None:
         return None
     reset: set[str] = set()
     reset_metadata: set[str] = set()
-    if subresource == "status":
+    if resource.group_resource == "certificatesigningrequests.certificates.k8s.io":
+        reset = {"spec", "status"}
+    elif subresource == "status":
         reset = {"spec"}
         if resource.group_resource == "pods":
             reset_metadata = {"deletionTimestamp", "ownerReferences"}

@@ -12,6 +12,7 @@ from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.validation import (
+    certificates,
     core,
     daemonset,
     node,
@@ -81,6 +82,11 @@ _RULES: dict[str, _Rules] = {
         policy.create_priority_class, policy.update_priority_class
     ),
     "poddisruptionbudgets.policy": _Rules(policy.create_disruption_budget),
+    "certificatesigningrequests.certificates.k8s.io": _Rules(
+        certificates.create_signing_request,
+        certificates.update_signing_request,
+        {"approval": certificates.update_approval, "status": certificates.update_status},
+    ),
     "roles.rbac.authorization.k8s.io": _Rules(policy.create_role),
     "clusterroles.rbac.authorization.k8s.io": _Rules(policy.create_cluster_role),
     "rolebindings.rbac.authorization.k8s.io": _Rules(

@@ -1,9 +1,10 @@
 """Authentication by client certificate: CN is the user, each O a group.
 
+Bearer tokens are the package `tokens`'.
+
 Source: spec api-machinery, section 20. The TLS layer has already checked the certificate against
 the cluster's authority (one that is not good is refused with 401); without a certificate a request
-is anonymous. Bearer tokens are not issued
-by kubeherd, so a request that carries one is refused with 401 as a bad credential. Kubernetes looks
+without a token is anonymous. Kubernetes looks
 at the certificate again with each request; what can change in between is that it expires.
 """
 

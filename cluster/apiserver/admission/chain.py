@@ -1,6 +1,7 @@
 """The order of the admission plugins: all mutating ones, then (after validation) the others."""
 
 from kubeherd.cluster.apiserver.admission import (
+    certificate_subject,
     limit_ranger,
     namespace_lifecycle,
     node_restriction,
@@ -27,6 +28,9 @@ _MUTATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
 }
 _VALIDATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
     (Operation.CREATE, "pods"): (pods.check_mirror_pod,),
+    (Operation.CREATE, "certificatesigningrequests.certificates.k8s.io"): (
+        certificate_subject.check,
+    ),
     (Operation.CREATE, "priorityclasses.scheduling.k8s.io"): (priority.check_single_default,),
     (Operation.UPDATE, "priorityclasses.scheduling.k8s.io"): (priority.check_single_default,),
 }

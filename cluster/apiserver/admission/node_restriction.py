@@ -2,14 +2,13 @@
 
 Source: Kubernetes v1.36, plugin/pkg/admission/noderestriction/admission.go. Applies to kubelets and
 to fleet agents (`kubelets.acting`); all refusals are 403. Decision: it runs on the object as it
-would be stored, so an invalid object is refused with 422 before. Tokens need no rule: kubeherd
-issues none.
+would be stored, so an invalid object is refused with 422 before. What it says of tokens is in
+`own_tokens`, which their handler asks.
 """
 
-import base64
-import binascii
 from collections.abc import Callable
 
+from kubeherd.cluster.api.helpers import signingrequest
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.access import kubelets
 from kubeherd.cluster.apiserver.access.kubelets import LEASE_NAMESPACE, NODE_USER_PREFIX, Kubelet
@@ -17,9 +16,7 @@ from kubeherd.cluster.apiserver.admission import own_node, own_pods
 from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation
 from kubeherd.cluster.apiserver.read.lookup import Lookup
 
-_SIGNERS = frozenset({
-    "kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet",
-})  # fmt: skip
+_SIGNERS = frozenset({signingrequest.KUBELET_SERVING, signingrequest.KUBELET_CLIENT})
 _REPORTED = ("capacity", "conditions", "allocatedResources", "allocatedResourceStatuses")
 
 
@@ -90,25 +87,13 @@ def _check_signing_request(request: AdmissionRequest, kubelet: Kubelet, lookup: 
     if request.operation is not Operation.CREATE or spec.get("signerName") not in _SIGNERS:
         return
     try:
-        name = _common_name(spec.get("request", ""))
+        name = signingrequest.subject(spec.get("request", "")).common_name
     except ValueError as error:
         raise request.forbidden(f"unable to parse csr: {error}") from None
     node = name.removeprefix(NODE_USER_PREFIX)
     if node == name or not kubelet.owns(node):
         own = kubelet.node or "<a node>"
         raise request.forbidden(f"can only create a node CSR with CN={NODE_USER_PREFIX}{own}")
-
-
-def _common_name(encoded: str) -> str:
-    """The common name in a PEM request in base64, "" if it has none; ValueError if it is none."""
-    from cryptography import x509  # noqa: PLC0415 - half a second of imports, for a rare kind
-
-    try:
-        request = x509.load_pem_x509_csr(base64.b64decode(encoded, validate=True))
-    except binascii.Error as error:
-        raise ValueError(str(error)) from None
-    names = request.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return str(names[-1].value) if names else ""
 
 
 _RULES: dict[str, Callable[[AdmissionRequest, Kubelet, Lookup], None]] = {

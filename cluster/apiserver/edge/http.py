@@ -15,6 +15,7 @@ from aiohttp import HttpVersion11, web
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.access import impersonation
+from kubeherd.cluster.apiserver.access.authn import Identity
 from kubeherd.cluster.apiserver.edge import bodies
 from kubeherd.cluster.apiserver.edge.connection import Connection, Connections
 from kubeherd.cluster.apiserver.edge.listener import MAX_CONNECTIONS, Listener
@@ -22,6 +23,7 @@ from kubeherd.cluster.apiserver.edge.messages import (
     ANONYMOUS,
     ApiRequest,
     ApiResponse,
+    User,
     WatchResponse,
 )
 from kubeherd.cluster.apiserver.edge.responses import error_response
@@ -75,26 +77,23 @@ class HttpServer:
         encoding = request.headers.get("Transfer-Encoding")
         if encoding is not None and encoding.lower() != "chunked":
             return _unsupported_encoding()
-        identity = connection.identity
         path, _, query_text = origin_form(request.raw_path).partition("?")
         query = _parse_query(query_text)
         try:
             body = await bodies.read(request)
         except errors.ApiError as error:
             return self._finished(error_response(error))
-        if identity.user is ANONYMOUS:
-            refused = identity.refused or "Authorization" in request.headers
-        else:
-            refused = identity.expires is not None and self._clock.now() > identity.expires
-        if refused:
-            return self._finished(error_response(errors.Unauthorized("Unauthorized")))
+        try:
+            user = self._user(connection.identity, request.headers.get("Authorization"))
+        except errors.ApiError as error:
+            return self._finished(error_response(error))
         api_request = ApiRequest(
             method=request.method,
             path=unquote(path) if "%" in path else path,
             query=query,
             headers=request.headers,
             body=body,
-            user=identity.user,
+            user=user,
             impersonate=_impersonate(request),
         )
         if "watch" in query:
@@ -104,6 +103,17 @@ class HttpServer:
             finally:
                 connection.watching = None
         return await self._answer(request, api_request)
+
+    def _user(self, identity: Identity, authorization: str | None) -> User:
+        """Who sends a request: of a good certificate and a token the certificate decides.
+        Unauthorized if what is shown is not good."""
+        if identity.user is not ANONYMOUS:
+            expired = identity.expires is not None and self._clock.now() > identity.expires
+            if not expired:
+                return identity.user
+        elif not identity.refused:
+            return self._api.user_of_header(authorization) if authorization else ANONYMOUS
+        raise errors.Unauthorized("Unauthorized")
 
     async def _answer(
         self, request: web.BaseRequest, api_request: ApiRequest

@@ -145,6 +145,11 @@ def not_acceptable(*, stream: bool = False) -> NotAcceptable:
     return NotAcceptable(f"only the following media types are accepted: {accepted}")
 
 
+def accepts(accept: str, content_type: str) -> bool:
+    """Whether an Accept header takes the one type in which something can be had."""
+    return any(clause.media_type in (content_type, "*/*") for clause in clauses(accept))
+
+
 def wants_pretty(query: Mapping[str, str], headers: Mapping[str, str]) -> bool:
     """Whether JSON is to be indented: asked for, or the client is one that a person reads."""
     asked = query.get("pretty")

@@ -1,10 +1,8 @@
-"""exec, attach, portforward, proxy, token: nothing real is there to reach."""
+"""exec, attach, portforward, proxy: nothing real is there to reach."""
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.handlers.services import Call
-
-_WHY = {"token": "kubeherd issues no service account tokens"}
 
 
 async def connect(call: Call) -> ApiResponse:
@@ -13,9 +11,7 @@ async def connect(call: Call) -> ApiResponse:
     kind, name = call.kind, route.name
     if call.services.registry.get(kind.storage, route.namespace, name) is None:
         raise errors.not_found(kind.resource, name)
-    why = _WHY.get(
-        route.subresource_name, "kubeherd's pods and nodes are fake and run no processes"
-    )
     raise errors.BadRequest(
-        f"{kind.resource.plural}/{route.subresource_name} is not available: {why}"
+        f"{kind.resource.plural}/{route.subresource_name} is not available: kubeherd's pods and "
+        "nodes are fake and run no processes"
     )

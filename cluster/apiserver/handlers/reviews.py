@@ -1,23 +1,37 @@
-"""Access reviews and self reviews: questions to the authorizer, nothing is stored.
+"""Access reviews, self reviews, token reviews: questions about rights and identity; nothing is
+stored.
 
-Source: spec api-machinery, section 20.
+Source: spec api-machinery, section 20; Kubernetes v1.36, pkg/registry/{authorization,
+authentication}. The two kinds of self review whose answer is made anew say nothing of the question.
 """
 
 from collections.abc import Awaitable, Callable
 
 from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.managedfields import ownership
+from kubeherd.cluster.api.validation import reviews as validation
 from kubeherd.cluster.apiserver.access.authz import questions
 from kubeherd.cluster.apiserver.access.kubelets import node_of
+from kubeherd.cluster.apiserver.access.tokens.claims import ISSUER, Invalid
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse, User
 from kubeherd.cluster.apiserver.edge.responses import tree_response
 from kubeherd.cluster.apiserver.handlers.services import Call
+from kubeherd.cluster.apiserver.write.preconditions import check_namespace
 
 
 async def _review(call: Call) -> JsonObject:
-    ctx = call.context()
+    """The question as it was sent, with its managedFields."""
+    ctx, resource = call.context(), call.kind.resource
     tree = await call.on_body(lambda: call.decode(ctx))
-    tree.setdefault("spec", {})
+    tree["spec"] = tree.get("spec") or {}
+    check_namespace(resource, tree["metadata"], call.route.namespace)
+    entries = ownership.record_update(
+        resource, None, tree, manager=ctx.field_manager, time=ctx.timestamp
+    )
+    if entries:
+        tree["metadata"]["managedFields"] = entries
     return tree
 
 
@@ -29,23 +43,29 @@ async def _answer(call: Call, tree: JsonObject, status: JsonObject) -> ApiRespon
 async def self_subject_access(call: Call) -> ApiResponse:
     """May I do this?"""
     tree = await _review(call)
+    _refuse(call, validation.self_subject_access(tree))
     return await _answer(call, tree, _decide(call, call.request.user, tree["spec"]))
 
 
 async def subject_access(call: Call) -> ApiResponse:
     """May that user do this?"""
     tree = await _review(call)
+    local = bool(call.route.namespace)
+    check = validation.local_subject_access if local else validation.subject_access
+    _refuse(call, check(tree))
     spec = tree["spec"]
-    if call.route.namespace:
-        attributes = spec.get("resourceAttributes") or {}
-        if attributes.get("namespace", "") != call.route.namespace:
-            raise errors.BadRequest(
-                "spec.resourceAttributes.namespace must match the namespace of the review"
-            )
-    if not spec.get("user") and not spec.get("groups"):
-        raise errors.BadRequest("at least one of user or group must be specified")
-    user = User(spec.get("user", ""), tuple(spec.get("groups") or ()))
+    extra = tuple((key, tuple(values or ())) for key, values in (spec.get("extra") or {}).items())
+    groups = tuple(spec.get("groups") or ())
+    user = User(spec.get("user", ""), groups, spec.get("uid", ""), extra)
     return await _answer(call, tree, _decide(call, user, spec))
+
+
+def _refuse(call: Call, causes: list[Cause]) -> None:
+    """Invalid, if there are causes. The internal type says no kind, so neither does the text."""
+    if causes:
+        error = errors.invalid(call.kind.resource.group, "", "", causes)
+        del (error.details or {})["kind"]
+        raise error
 
 
 def _decide(call: Call, user: User, spec: JsonObject) -> JsonObject:
@@ -70,20 +90,32 @@ async def self_subject_rules(call: Call) -> ApiResponse:
     status["incomplete"] = node_of(call.request.user) is not None
     if status["incomplete"]:
         status["evaluationError"] = "node authorizer does not support user rule resolution"
+    tree.update(metadata={}, spec={})
     return await _answer(call, tree, status)
 
 
 async def self_subject(call: Call) -> ApiResponse:
     """Who am I? (``kubectl auth whoami``)"""
     tree = await _review(call)
-    tree.pop("spec", None)
+    del tree["spec"]
+    tree["metadata"] = {"creationTimestamp": call.context().timestamp}
     return await _answer(call, tree, {"userInfo": call.request.user.to_json()})
 
 
 async def token_review(call: Call) -> ApiResponse:
-    """Whose token is this? kubeherd issues none, so: nobody's."""
+    """Whose token is this?"""
     tree = await _review(call)
-    status: JsonObject = {"authenticated": False, "user": {}, "error": "invalid bearer token"}
+    spec = tree["spec"]
+    # As from a header, where a space ends the token.
+    token = spec.get("token", "").strip().partition(" ")[0]
+    if not spec.get("token"):
+        raise errors.BadRequest("token is required for TokenReview in authentication")
+    wanted = spec.get("audiences") or [ISSUER]
+    try:
+        user, audiences = call.services.tokens.authenticate(token, wanted)
+    except Invalid as error:
+        return await _answer(call, tree, {"user": {}, "error": str(error)})
+    status: JsonObject = {"authenticated": True, "user": user.to_json(), "audiences": audiences}
     return await _answer(call, tree, status)
 
 

@@ -13,6 +13,7 @@ from kubeherd.cluster.api.serializer import codecs, decoding
 from kubeherd.cluster.apiserver import tables
 from kubeherd.cluster.apiserver.access.authz import questions
 from kubeherd.cluster.apiserver.access.authz.attributes import refusal
+from kubeherd.cluster.apiserver.access.tokens.issuer import TokenIssuer
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest
 from kubeherd.cluster.apiserver.edge.negotiation import Negotiated, Shape, negotiate
 from kubeherd.cluster.apiserver.edge.routing import Route
@@ -38,6 +39,7 @@ class Services:
     rng: Rng
     registry: Registry
     heavy: HeavyWork
+    tokens: TokenIssuer
     pod_log_dir: Path | None = None
 
 

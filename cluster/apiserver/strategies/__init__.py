@@ -11,6 +11,7 @@ from kubeherd.cluster.apiserver.strategies import (
     namespace,
     node,
     pod,
+    signingrequest,
     workload,
 )
 from kubeherd.cluster.apiserver.strategies.base import Strategy
@@ -22,7 +23,7 @@ _OWN: dict[str, type[Strategy]] = {
     "daemonsets.apps": daemonset.DaemonSetStrategy,
     "persistentvolumeclaims": workload.PhasePendingStrategy,
     "persistentvolumes": workload.PhasePendingStrategy,
-    "certificatesigningrequests.certificates.k8s.io": workload.SigningRequestStrategy,
+    "certificatesigningrequests.certificates.k8s.io": signingrequest.SigningRequestStrategy,
     "customresourcedefinitions.apiextensions.k8s.io": customresource.DefinitionStrategy,
 }
 

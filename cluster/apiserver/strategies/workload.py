@@ -2,7 +2,6 @@
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.strategies.base import Strategy
-from kubeherd.cluster.apiserver.write.context import RequestContext
 
 
 class PhasePendingStrategy(Strategy):
@@ -10,14 +9,3 @@ class PhasePendingStrategy(Strategy):
 
     def initial_status(self, tree: JsonObject) -> JsonObject:
         return {"phase": "Pending"}
-
-
-class SigningRequestStrategy(Strategy):
-    """A CertificateSigningRequest names who asked for it, whatever the client says."""
-
-    def prepare_create(self, tree: JsonObject, ctx: RequestContext) -> None:
-        super().prepare_create(tree, ctx)
-        spec = tree.setdefault("spec", {})
-        for key in ("username", "uid", "groups", "extra"):
-            spec.pop(key, None)
-        spec.update(ctx.user.to_json())

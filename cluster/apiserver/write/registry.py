@@ -20,7 +20,7 @@ from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.serializer import codecs
-from kubeherd.cluster.apiserver.access.authz import Authorizer, escalation
+from kubeherd.cluster.apiserver.access.authz import Authorizer, escalation, signers
 from kubeherd.cluster.apiserver.access.authz.rbac import GROUP as RBAC_GROUP
 from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest, Operation
 from kubeherd.cluster.apiserver.served import ServedKind
@@ -239,6 +239,8 @@ class Registry:
             raise _ChangedMeanwhile
         refuse_invalid(resource, name, causes)
         self.admission.validate(request)
+        if resource.group == signers.GROUP:
+            signers.check(request, self.authorizer)
         if deletion.finished(resource, new):
             return self._remove(kind, namespace, name, new, ctx)
         if new == old:

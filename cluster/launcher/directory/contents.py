@@ -56,7 +56,9 @@ def layout(agents: Iterable[str] = ()) -> Folder:
         _STORE,
         {
             r"store\.db-damaged-\d+(\.\d+)?": Folder(pattern=_STORE),
-            "pki": Folder(frozenset(("ca.crt", "ca.key", "apiserver.crt", "apiserver.key"))),
+            "pki": Folder(
+                frozenset(("ca.crt", "ca.key", "apiserver.crt", "apiserver.key", "sa.key"))
+            ),
             "kubeconfigs": Folder(frozenset(f"{name}.kubeconfig" for name in clients)),
             "run": Folder(frozenset(("state.json", "supervisor.sock", "lock"))),
             "logs": Folder(

@@ -43,6 +43,27 @@ async def test_identity_comes_from_the_certificate(served: Served) -> None:
             assert (response.status, (await response.json())["message"]) == (401, "Unauthorized")
 
 
+async def test_identity_comes_from_a_token_where_there_is_no_certificate(served: Served) -> None:
+    async with served.admin() as session:
+        path = "/api/v1/namespaces/default/serviceaccounts"
+        async with session.post(path, json={"metadata": {"name": "robot"}}) as response:
+            assert response.status == 201
+        async with session.post(f"{path}/robot/token", json={}) as response:
+            token = (await response.json())["status"]["token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    for session, user in (
+        (served.session(), "system:serviceaccount:default:robot"),
+        (served.session("bob"), "bob"),
+    ):
+        async with session, session.get("/api/v1/pods", headers=headers) as response:
+            assert response.status == 403
+            assert f'User "{user}" cannot list' in (await response.json())["message"]
+    headers = {"Authorization": "Basic eDp5"}
+    async with served.session() as session, session.get("/api", headers=headers) as response:
+        assert response.status == 403
+        assert 'User "system:anonymous" cannot get path' in (await response.json())["message"]
+
+
 async def test_headers_of_an_answer(served: Served) -> None:
     async with served.admin() as session, session.get("/api/v1/namespaces") as response:
         assert response.headers["Content-Type"] == "application/json"

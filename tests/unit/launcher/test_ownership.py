@@ -17,6 +17,7 @@ LINKS = [
     "store.db-wal",
     "pki",
     "pki/ca.key",
+    "pki/sa.key",
     "kubeconfigs",
     "kubeconfigs/controller-manager.kubeconfig",
     "logs",

@@ -9,7 +9,7 @@ from sys import getsizeof
 
 from kubeherd.cluster.apiserver.access.authz.attributes import Attributes, Decision
 from kubeherd.cluster.apiserver.access.authz.node import NodeAuthorizer
-from kubeherd.cluster.apiserver.access.authz.rbac import EVERYTHING, RbacAuthorizer, Rule
+from kubeherd.cluster.apiserver.access.authz.rbac import RbacAuthorizer, Rule
 from kubeherd.cluster.apiserver.access.kubelets import node_of
 from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS, User
 from kubeherd.cluster.apiserver.read.lookup import Lookup
@@ -72,9 +72,8 @@ class Authorizer:
         return Decision(False, ", ".join(reason for reason in reasons if reason))
 
     def rules(self, user: User, namespace: str) -> list[Rule]:
-        """All RBAC rules that apply to a user in a namespace (SelfSubjectRulesReview)."""
-        if SUPERUSERS in user.groups:
-            return list(EVERYTHING)
+        """All RBAC rules that apply to a user in a namespace (SelfSubjectRulesReview); what
+        superusers may beyond them is no rule, as in Kubernetes."""
         return self._rbac.rules(user, namespace)
 
     def role_rules(self, kind: str, namespace: str, name: str) -> tuple[Rule, ...] | None:
