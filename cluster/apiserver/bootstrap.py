@@ -1,8 +1,10 @@
 """What exists from the start: system namespaces, priority classes, roles and bindings,
-the Service `kubernetes`.
+the Service `kubernetes`, and the accounts without which no pod is admitted in a system namespace.
 
 Source: spec api-machinery, sections 8 and 20; scheduler, section 6. Created where missing, never
-overwritten, so that a person's changes survive a restart.
+overwritten, so that a person's changes survive a restart. Decision: the accounts `default`, which
+in Kubernetes a controller makes here as in any namespace, are here at once, so that a pod created
+right after the start need not wait for the controller manager.
 """
 
 from kubeherd.cluster.api import defaults, kinds
@@ -17,6 +19,7 @@ from kubeherd.cluster.apiserver.access.authz.rbac import (
     ROLE_BINDINGS,
     ROLES,
 )
+from kubeherd.cluster.apiserver.admission import service_account
 from kubeherd.cluster.apiserver.admission.service_addresses import CLUSTER_RANGE, SERVICES
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.registry import Pending, Registry
@@ -40,6 +43,7 @@ async def ensure_system_objects(registry: Registry, clock: Clock) -> None:
     """Create what is missing of all of it."""
     wanted: list[tuple[Resource, JsonObject]] = [
         *((kinds.NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES),
+        *((kinds.SERVICEACCOUNTS, _account(name)) for name in SYSTEM_NAMESPACES),
         *((kinds.PRIORITYCLASSES, tree) for tree in _priority_classes()),
         *((CLUSTER_ROLES, tree) for tree in policy.cluster_roles()),
         *((CLUSTER_ROLE_BINDINGS, tree) for tree in policy.cluster_role_bindings()),
@@ -74,6 +78,10 @@ async def _ensure(
         staged.append((resource, registry.stage_create(kind, namespace, whole, ctx)))
     for resource, pending in staged:
         await registry.commit_all(served.of(resource), [pending])
+
+
+def _account(namespace: str) -> JsonObject:
+    return {"metadata": {"name": service_account.DEFAULT, "namespace": namespace}}
 
 
 def _kubernetes_service() -> JsonObject:

@@ -6,6 +6,7 @@ from kubeherd.cluster.apiserver.admission import (
     node_restriction,
     pods,
     priority,
+    service_account,
     service_addresses,
     topology_labels,
 )
@@ -15,7 +16,7 @@ from kubeherd.cluster.apiserver.read.lookup import Lookup
 _MUTATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
     (Operation.CREATE, "pods"): (
         limit_ranger.set_container_defaults,
-        pods.set_service_account,
+        service_account.admit,
         pods.add_default_tolerations,
         priority.resolve_priority,
     ),
@@ -26,7 +27,8 @@ _MUTATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
     (Operation.CREATE, "pods/binding"): (topology_labels.copy_node_labels,),
 }
 _VALIDATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
-    (Operation.CREATE, "pods"): (pods.check_mirror_pod,),
+    (Operation.CREATE, "pods"): (service_account.check,),
+    (Operation.UPDATE, "pods/ephemeralcontainers"): (service_account.check_ephemeral,),
     (Operation.CREATE, "priorityclasses.scheduling.k8s.io"): (priority.check_single_default,),
     (Operation.UPDATE, "priorityclasses.scheduling.k8s.io"): (priority.check_single_default,),
 }

@@ -39,8 +39,9 @@ class AdmissionRequest:
         return f"{key}/{self.subresource}" if self.subresource else key
 
     def forbidden(self, why: str) -> Forbidden:
-        """403 naming the object of this request."""
-        return forbidden(self.resource, self.name, why)
+        """403 naming the object, or as what it begins while its name is not generated yet."""
+        meta = (self.new or {}).get("metadata") or {}
+        return forbidden(self.resource, self.name or meta.get("generateName") or "Unknown", why)
 
 
 Plugin: TypeAlias = Callable[[AdmissionRequest, Lookup], None]

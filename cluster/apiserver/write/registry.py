@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from kubeherd.cluster.api import errors, names, validation
+from kubeherd.cluster.api import errors, kinds, names, validation
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
@@ -25,7 +25,7 @@ from kubeherd.cluster.apiserver.access.authz.rbac import GROUP as RBAC_GROUP
 from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest, Operation
 from kubeherd.cluster.apiserver.edge.heavywork import HeavyWork, Steps, at_once, pure
 from kubeherd.cluster.apiserver.served import ServedKind
-from kubeherd.cluster.apiserver.write import deletion, tracking
+from kubeherd.cluster.apiserver.write import accountwait, deletion, tracking
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import Action, DeleteOptions
 from kubeherd.cluster.apiserver.write.preconditions import (
@@ -103,6 +103,8 @@ class Registry:
         self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext
     ) -> Written:
         """Store a new object from a decoded, defaulted tree in the served version."""
+        if kind.resource is kinds.PODS:
+            await accountwait.default_account(self.store, namespace, tree)
         steps = self._create_steps(kind, namespace, tree, ctx)
         try:
             pending = await self._heavy.carry_out(steps, ctx.size_bytes)
