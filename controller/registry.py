@@ -21,6 +21,9 @@ CONTROLLERS: Mapping[str, str] = {
     "namespace-controller": "namespace.controller:NamespaceController",
     "serviceaccount-controller": "serviceaccount.controller:ServiceAccountController",
     "root-ca-certificate-publisher-controller": ("serviceaccount.rootca:RootCAPublisher"),
+    "persistentvolumeclaim-protection-controller": "storageprotection.controller:ClaimProtection",
+    "persistentvolume-protection-controller": "storageprotection.controller:VolumeProtection",
+    "volumeattributesclass-protection-controller": "storageprotection.controller:ClassProtection",
     "disruption-controller": "disruption.controller:DisruptionController",
 }
 

@@ -8,6 +8,7 @@ from kubeherd.cluster.apiserver.admission import (
     priority,
     service_account,
     service_addresses,
+    storage,
     topology_labels,
 )
 from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation, Plugin
@@ -24,10 +25,24 @@ _MUTATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
     (Operation.CREATE, "services"): (service_addresses.allocate,),
     (Operation.UPDATE, "services"): (service_addresses.allocate,),
     (Operation.CREATE, "nodes"): (pods.taint_new_node,),
+    (Operation.UPDATE, "pods/resize"): (limit_ranger.set_container_defaults,),
+    (Operation.CREATE, "persistentvolumeclaims"): (
+        storage.set_default_class,
+        storage.protect_while_used,
+    ),
+    (Operation.CREATE, "persistentvolumes"): (storage.protect_while_used,),
+    (Operation.CREATE, "volumeattributesclasses.storage.k8s.io"): (storage.protect_while_used,),
+    (Operation.CREATE, "ingresses.networking.k8s.io"): (storage.set_default_ingress_class,),
     (Operation.CREATE, "pods/binding"): (topology_labels.copy_node_labels,),
 }
 _VALIDATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
-    (Operation.CREATE, "pods"): (service_account.check,),
+    (Operation.CREATE, "pods"): (limit_ranger.check_pod, service_account.check),
+    (Operation.UPDATE, "pods/resize"): (limit_ranger.check_pod,),
+    (Operation.CREATE, "persistentvolumeclaims"): (limit_ranger.check_claim,),
+    (Operation.UPDATE, "persistentvolumeclaims"): (
+        limit_ranger.check_claim,
+        storage.check_growth,
+    ),
     (Operation.UPDATE, "pods/ephemeralcontainers"): (service_account.check_ephemeral,),
     (Operation.CREATE, "priorityclasses.scheduling.k8s.io"): (priority.check_single_default,),
     (Operation.UPDATE, "priorityclasses.scheduling.k8s.io"): (priority.check_single_default,),
