@@ -24,6 +24,7 @@ CONTROLLERS: Mapping[str, str] = {
     "persistentvolumeclaim-protection-controller": "storageprotection.controller:ClaimProtection",
     "persistentvolume-protection-controller": "storageprotection.controller:VolumeProtection",
     "volumeattributesclass-protection-controller": "storageprotection.controller:ClassProtection",
+    "resourcequota-controller": "quota.controller:QuotaController",
     "disruption-controller": "disruption.controller:DisruptionController",
 }
 

@@ -1,11 +1,13 @@
 """The order of the admission plugins: all mutating ones, then (after validation) the others."""
 
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.admission import (
     limit_ranger,
     namespace_lifecycle,
     node_restriction,
     pods,
     priority,
+    resource_quota,
     service_account,
     service_addresses,
     storage,
@@ -66,3 +68,7 @@ class Admission:
         for plugin in _VALIDATING.get((request.operation, request.target), ()):
             plugin(request, self._lookup)
         node_restriction.check(request, self._lookup)
+
+    def charge(self, request: AdmissionRequest) -> list[JsonObject]:
+        """ResourceQuota, the last of all: what else is to be stored together with the object."""
+        return resource_quota.charge(request, self._lookup)

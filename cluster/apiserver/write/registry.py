@@ -20,6 +20,7 @@ from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.serializer import codecs
+from kubeherd.cluster.apiserver import served
 from kubeherd.cluster.apiserver.access.authz import Authorizer, escalation
 from kubeherd.cluster.apiserver.access.authz.rbac import GROUP as RBAC_GROUP
 from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest, Operation
@@ -146,7 +147,10 @@ class Registry:
         existing = self.store.head(kind.key, namespace, name)
         if existing is not None:
             raise exists_already(resource, name, existing)
-        return self._put(kind, namespace, name, tree, ctx, created=True)
+        charged = self.admission.charge(request)
+        pending = self._put(kind, namespace, name, tree, ctx, created=True)
+        self._put_quotas(charged, ctx)
+        return pending
 
     def _name(self, kind: ServedKind, namespace: str, meta: JsonObject) -> None:
         """Fill in a generated name; 409 if eight of them are taken."""
@@ -245,7 +249,10 @@ class Registry:
             return self._remove(kind, namespace, name, new, ctx)
         if new == old:
             return self._unchanged(kind, record, old)
-        return self._put(kind, namespace, name, new, ctx)
+        charged = self.admission.charge(request)
+        pending = self._put(kind, namespace, name, new, ctx)
+        self._put_quotas(charged, ctx)
+        return pending
 
     # --- delete ---
 
@@ -319,6 +326,12 @@ class Registry:
             kind.key, namespace, name, encoder(stored), attrs(kind.storage, stored)
         )
         return Pending(Written(b"", created=created), staged)
+
+    def _put_quotas(self, charged: Iterable[JsonObject], ctx: RequestContext) -> None:
+        """After the object that is charged for: who sees the charge must see the object."""
+        for quota in charged:
+            meta = quota["metadata"]
+            self._put(served.of(kinds.RESOURCEQUOTAS), meta["namespace"], meta["name"], quota, ctx)
 
     def _remove(
         self, kind: ServedKind, namespace: str, name: str, tree: JsonObject, ctx: RequestContext
