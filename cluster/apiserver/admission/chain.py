@@ -13,6 +13,7 @@ from kubeherd.cluster.apiserver.admission import (
     storage,
     topology_labels,
 )
+from kubeherd.cluster.apiserver.admission.podsecurity import plugin as pod_security
 from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation, Plugin
 from kubeherd.cluster.apiserver.read.lookup import Lookup
 
@@ -38,14 +39,29 @@ _MUTATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
     (Operation.CREATE, "pods/binding"): (topology_labels.copy_node_labels,),
 }
 _VALIDATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
-    (Operation.CREATE, "pods"): (limit_ranger.check_pod, service_account.check),
-    (Operation.UPDATE, "pods/resize"): (limit_ranger.check_pod,),
+    (Operation.CREATE, "pods"): (
+        limit_ranger.check_pod,
+        service_account.check,
+        pod_security.check_pod,
+    ),
+    (Operation.UPDATE, "pods"): (pod_security.check_pod,),
+    (Operation.UPDATE, "pods/resize"): (limit_ranger.check_pod, pod_security.check_pod),
     (Operation.CREATE, "persistentvolumeclaims"): (limit_ranger.check_claim,),
     (Operation.UPDATE, "persistentvolumeclaims"): (
         limit_ranger.check_claim,
         storage.check_growth,
     ),
-    (Operation.UPDATE, "pods/ephemeralcontainers"): (service_account.check_ephemeral,),
+    (Operation.UPDATE, "pods/ephemeralcontainers"): (
+        service_account.check_ephemeral,
+        pod_security.check_pod,
+    ),
+    (Operation.CREATE, "namespaces"): (pod_security.check_namespace,),
+    (Operation.UPDATE, "namespaces"): (pod_security.check_namespace,),
+    **{
+        (operation, target): (pod_security.check_template,)
+        for operation in (Operation.CREATE, Operation.UPDATE)
+        for target in pod_security.TEMPLATED
+    },
     (Operation.CREATE, "priorityclasses.scheduling.k8s.io"): (priority.check_single_default,),
     (Operation.UPDATE, "priorityclasses.scheduling.k8s.io"): (priority.check_single_default,),
 }

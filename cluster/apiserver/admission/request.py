@@ -1,7 +1,7 @@
 """What an admission plugin sees of a write."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
@@ -31,6 +31,8 @@ class AdmissionRequest:
     subresource: str = ""
     new: JsonObject | None = None
     old: JsonObject | None = None
+    warnings: list[str] = field(default_factory=list)
+    """What the answer is to warn of."""
 
     @property
     def target(self) -> str:

@@ -134,7 +134,13 @@ class Registry:
         meta["creationTimestamp"] = ctx.timestamp
         meta["uid"] = self._rng.uuid4()
         request = AdmissionRequest(
-            Operation.CREATE, resource, namespace, meta.get("name", ""), ctx.user, new=tree
+            Operation.CREATE,
+            resource,
+            namespace,
+            meta.get("name", ""),
+            ctx.user,
+            new=tree,
+            warnings=ctx.warnings,
         )
         self.admission.mutate(request)
         if resource.group == RBAC_GROUP:
@@ -224,7 +230,8 @@ class Registry:
         check_namespace(resource, meta, namespace)
         yield from pure(lambda: _record_owners(kind, new, old, ctx))
         self.admission.mutate(request := AdmissionRequest(
-            Operation.UPDATE, resource, namespace, name, ctx.user, ctx.subresource, new, old
+            Operation.UPDATE, resource, namespace, name, ctx.user, ctx.subresource, new, old,
+            ctx.warnings,
         ))  # fmt: skip
         if resource.group == RBAC_GROUP:
             escalation.check(request, self.authorizer)
