@@ -79,6 +79,10 @@ class Admission:
         for plugin in _MUTATING.get((request.operation, request.target), ()):
             plugin(request, self._lookup)
 
+    def check_namespace(self, request: AdmissionRequest) -> None:
+        """NamespaceLifecycle once more, after somebody else was waited for."""
+        namespace_lifecycle.check(request, self._lookup)
+
     def validate(self, request: AdmissionRequest) -> None:
         """The plugins that only refuse; runs on the object as it would be stored."""
         for plugin in _VALIDATING.get((request.operation, request.target), ()):

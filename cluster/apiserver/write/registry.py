@@ -36,6 +36,7 @@ from kubeherd.cluster.apiserver.write.preconditions import (
     refuse_invalid,
 )
 from kubeherd.cluster.apiserver.write.storedform import attrs, encoder, with_version_slot
+from kubeherd.cluster.apiserver.write.webhooks import Webhooks
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.staged import Staged
@@ -82,6 +83,7 @@ class Registry:
         self._clock = clock
         self._rng = rng
         self.admission = Admission(self)
+        self.webhooks = Webhooks(store, self, rng)
         self.authorizer = Authorizer(self)
 
     # --- Lookup, for admission and authorisation ---
@@ -143,6 +145,8 @@ class Registry:
             warnings=ctx.warnings,
         )
         self.admission.mutate(request)
+        yield from self.webhooks.mutate(request, ctx, self.admission.mutate)
+        meta = tree["metadata"]
         if resource.group == RBAC_GROUP:
             escalation.check(request, self.authorizer)
         self._name(kind, namespace, meta)
@@ -150,6 +154,8 @@ class Registry:
         kind.strategy.prepare_create(tree, ctx)
         refuse_invalid(resource, name, (yield from pure(lambda: validation.create(resource, tree))))
         self.admission.validate(request)
+        if (yield from self.webhooks.validate(request, ctx)):
+            self.admission.check_namespace(request)
         existing = self.store.head(kind.key, namespace, name)
         if existing is not None:
             raise exists_already(resource, name, existing)
@@ -233,6 +239,8 @@ class Registry:
             Operation.UPDATE, resource, namespace, name, ctx.user, ctx.subresource, new, old,
             ctx.warnings,
         ))  # fmt: skip
+        yield from self.webhooks.mutate(request, ctx, self.admission.mutate)
+        meta = new["metadata"]
         if resource.group == RBAC_GROUP:
             escalation.check(request, self.authorizer)
         check_version(kind, meta, old_meta, conditional)
@@ -252,6 +260,9 @@ class Registry:
             raise _ChangedMeanwhile
         refuse_invalid(resource, name, causes)
         self.admission.validate(request)
+        yield from self.webhooks.validate(request, ctx)
+        if self.store.head(kind.key, namespace, name) is not record:
+            raise _ChangedMeanwhile
         if deletion.finished(resource, new):
             return self._remove(kind, namespace, name, new, ctx)
         if new == old:
@@ -272,12 +283,32 @@ class Registry:
         ctx: RequestContext,
     ) -> Written:
         """Delete an object as far as its finalizers and grace period let it."""
+        await self.ask_before_delete(kind, namespace, name, ctx)
         try:
             pending = self.stage_delete(kind, namespace, name, options, ctx)
         except ApiError:
             await self._settled(kind, namespace, name)
             raise
         return await self._commit(kind, pending)
+
+    async def ask_before_delete(
+        self, kind: ServedKind, namespace: str, name: str, ctx: RequestContext
+    ) -> None:
+        """Returns when the webhooks that want to know of it let the newest state go: without
+        letting anybody in between if there are none."""
+        for _ in range(_CHANGED_TRIES):
+            record = self.store.head(kind.key, namespace, name)
+            if record is None or not self.webhooks.any():
+                return
+            old = kind.served(record.load())
+            request = AdmissionRequest(
+                Operation.DELETE, kind.resource, namespace, name, ctx.user, ctx.subresource,
+                old=old, warnings=ctx.warnings,
+            )  # fmt: skip
+            await self._heavy.carry_out(self.webhooks.delete(request, ctx), ctx.size_bytes)
+            if self.store.head(kind.key, namespace, name) is record:
+                return
+        raise errors.conflict(kind.resource, name, errors.MODIFIED)
 
     def stage_delete(
         self,
