@@ -21,6 +21,10 @@ CONTROLLERS: Mapping[str, str] = {
     "namespace-controller": "namespace.controller:NamespaceController",
     "serviceaccount-controller": "serviceaccount.controller:ServiceAccountController",
     "root-ca-certificate-publisher-controller": ("serviceaccount.rootca:RootCAPublisher"),
+    "persistentvolumeclaim-protection-controller": "storageprotection.controller:ClaimProtection",
+    "persistentvolume-protection-controller": "storageprotection.controller:VolumeProtection",
+    "volumeattributesclass-protection-controller": "storageprotection.controller:ClassProtection",
+    "resourcequota-controller": "quota.controller:QuotaController",
     "disruption-controller": "disruption.controller:DisruptionController",
     "clusterrole-aggregation-controller": (
         "clusterroles.controller:ClusterRoleAggregationController"

@@ -309,6 +309,13 @@ class PartialObject(Wire, frozen=True, kw_only=True):
     metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
 
 
+class ResourceQuota(Wire, frozen=True, kw_only=True):
+    """A quota as its controller watches it; what is used changes with every object created."""
+
+    metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
+    spec: JsonObject = msgspec.field(default_factory=dict)
+
+
 class ListMeta(Wire, frozen=True, kw_only=True):
     resource_version: str = ""
     continue_: str = msgspec.field(default="", name="continue")

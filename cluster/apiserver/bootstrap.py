@@ -1,8 +1,11 @@
 """What exists from the start: system namespaces, priority classes, roles and bindings,
-the Service `kubernetes`, ConfigMaps about authentication.
+the Service `kubernetes`, ConfigMaps about authentication, and the accounts without which no pod is
+admitted in a system namespace.
 
 Source: spec api-machinery, sections 8 and 20; scheduler, section 6. Created where missing, never
-overwritten, so that a person's changes survive a restart.
+overwritten, so that a person's changes survive a restart. Decision: the accounts `default`, which
+in Kubernetes a controller makes here as in any namespace, are here at once, so that a pod created
+right after the start need not wait for the controller manager.
 """
 
 from kubeherd.cluster.api import defaults, kinds
@@ -17,6 +20,7 @@ from kubeherd.cluster.apiserver.access.authz.rbac import (
     ROLE_BINDINGS,
     ROLES,
 )
+from kubeherd.cluster.apiserver.admission import service_account
 from kubeherd.cluster.apiserver.admission.service_addresses import CLUSTER_RANGE, SERVICES
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.registry import Pending, Registry
@@ -40,6 +44,7 @@ async def ensure_system_objects(registry: Registry, clock: Clock, client_ca: str
     """Create what is missing of all of it. `client_ca` (PEM) signs the certificates of clients."""
     wanted: list[tuple[Resource, JsonObject]] = [
         *((kinds.NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES),
+        *((kinds.SERVICEACCOUNTS, _account(name)) for name in SYSTEM_NAMESPACES),
         *((kinds.PRIORITYCLASSES, tree) for tree in _priority_classes()),
         *((resource, tree) for resource, trees in _roles() for tree in trees),
         (SERVICES, _kubernetes_service()),
@@ -105,6 +110,10 @@ def _token_tracking(clock: Clock) -> JsonObject:
         },
         "data": {"since": clock.now().date().isoformat()},
     }
+
+
+def _account(namespace: str) -> JsonObject:
+    return {"metadata": {"name": service_account.DEFAULT, "namespace": namespace}}
 
 
 def _kubernetes_service() -> JsonObject:

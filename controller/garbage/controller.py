@@ -21,6 +21,7 @@ from kubeherd.cluster.api.kinds import (
     NODES,
     PODDISRUPTIONBUDGETS,
     PODS,
+    RESOURCEQUOTAS,
     Resource,
 )
 from kubeherd.cluster.api.objects import (
@@ -33,6 +34,7 @@ from kubeherd.cluster.api.objects import (
     OwnerReference,
     PartialObject,
     Pod,
+    ResourceQuota,
 )
 from kubeherd.cluster.client.cache import HasMetadata
 from kubeherd.cluster.client.events import ObjectReference
@@ -62,6 +64,7 @@ SHARED: Mapping[Resource, type[Any]] = {
     DAEMONSETS: DaemonSet,
     CONTROLLERREVISIONS: ControllerRevision,
     PODDISRUPTIONBUDGETS: PodDisruptionBudget,
+    RESOURCEQUOTAS: ResourceQuota,
 }
 """Kinds that other controllers watch anyway, and as what: their informers are shared."""
 

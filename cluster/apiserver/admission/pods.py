@@ -1,13 +1,9 @@
-"""Small mutating plugins: ServiceAccount, DefaultTolerationSeconds, TaintNodesByCondition.
+"""Small mutating plugins: DefaultTolerationSeconds, TaintNodesByCondition.
 
-Source: spec api-machinery, sections 17 and 20; node-lifecycle, section 4. Decision: ServiceAccount
-only fills in the name. kubeherd's pods are fake and mount nothing, so the account need not exist
-yet and no token volume is projected.
+Source: spec api-machinery, sections 17 and 20; node-lifecycle, section 4.
 """
 
-from kubeherd.cluster.api.helpers import podreferences
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.apiserver.access.kubelets import MIRROR_ANNOTATION
 from kubeherd.cluster.apiserver.admission.request import AdmissionRequest
 from kubeherd.cluster.apiserver.read.lookup import Lookup
 
@@ -18,34 +14,6 @@ _UNREACHABLE = "node.kubernetes.io/unreachable"
 
 def _spec(request: AdmissionRequest) -> JsonObject:
     return (request.new or {}).get("spec") or {}
-
-
-def set_service_account(request: AdmissionRequest, lookup: Lookup) -> None:
-    """``default`` where a pod names no service account (mirror pods have none)."""
-    spec = _spec(request)
-    if not _is_mirror(request) and not spec.get("serviceAccountName"):
-        spec["serviceAccountName"] = "default"
-        spec["serviceAccount"] = "default"
-
-
-def check_mirror_pod(request: AdmissionRequest, lookup: Lookup) -> None:
-    """A mirror pod stands for a file on a node: it can use no account and no secret."""
-    if not _is_mirror(request):
-        return
-    pod = request.new or {}
-    if _spec(request).get("serviceAccountName"):
-        raise request.forbidden("a mirror pod may not reference service accounts")
-    if any(podreferences.secrets(pod)):
-        raise request.forbidden("a mirror pod may not reference secrets")
-    for volume in _spec(request).get("volumes") or ():
-        if any("serviceAccountToken" in one for one in podreferences.projections(volume)):
-            raise request.forbidden(
-                "a mirror pod may not use ServiceAccountToken volume projections"
-            )
-
-
-def _is_mirror(request: AdmissionRequest) -> bool:
-    return MIRROR_ANNOTATION in ((request.new or {})["metadata"].get("annotations") or {})
 
 
 def add_default_tolerations(request: AdmissionRequest, lookup: Lookup) -> None:

@@ -1,7 +1,7 @@
 """What an admission plugin sees of a write."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
@@ -31,6 +31,8 @@ class AdmissionRequest:
     subresource: str = ""
     new: JsonObject | None = None
     old: JsonObject | None = None
+    warnings: list[str] = field(default_factory=list)
+    """What the answer is to warn of."""
 
     @property
     def target(self) -> str:
@@ -39,8 +41,9 @@ class AdmissionRequest:
         return f"{key}/{self.subresource}" if self.subresource else key
 
     def forbidden(self, why: str) -> Forbidden:
-        """403 naming the object of this request."""
-        return forbidden(self.resource, self.name, why)
+        """403 naming the object, or as what it begins while its name is not generated yet."""
+        meta = (self.new or {}).get("metadata") or {}
+        return forbidden(self.resource, self.name or meta.get("generateName") or "Unknown", why)
 
 
 Plugin: TypeAlias = Callable[[AdmissionRequest, Lookup], None]

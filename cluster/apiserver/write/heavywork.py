@@ -11,8 +11,9 @@ import asyncio
 import contextvars
 import gc
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeAlias, TypeVar, cast
 
 from kubeherd.cluster.api import errors
@@ -40,6 +41,22 @@ and does the rest itself: on the event loop, without letting anybody in between.
 def pure(work: Callable[[], _T]) -> Steps[_T]:
     """The result of work that may be done in another thread."""
     return cast(_T, (yield work))
+
+
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    """Work that waits for somebody else: others get in between."""
+
+    ask: Callable[[], Awaitable[object]]
+
+    def __call__(self) -> object:
+        return None
+
+
+def outside(ask: Callable[[], Awaitable[_T]]) -> "Steps[_T | None]":
+    """The answer of somebody else; None in what the server does itself, at once: there nobody is
+    asked."""
+    return cast("_T | None", (yield _Outside(ask)))
 
 
 def at_once(steps: Steps[_T]) -> _T:
@@ -96,13 +113,15 @@ class HeavyWork:
 
     async def carry_out(self, steps: Steps[_T], size_bytes: int) -> _T:
         """Carry out steps about `size_bytes` of input: at once, or with their work in the thread,
-        where others get in between."""
-        if self.is_light(size_bytes):
-            return at_once(steps)
+        where others get in between, as they do while somebody else is asked."""
+        light = self.is_light(size_bytes)
         try:
             work = next(steps)
             while True:
-                work = steps.send(await self.run(work, size_bytes))
+                if isinstance(work, _Outside):
+                    work = steps.send(await work.ask())
+                else:
+                    work = steps.send(work() if light else await self.run(work, size_bytes))
         except StopIteration as done:
             return cast(_T, done.value)
 

@@ -15,16 +15,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from kubeherd.cluster.api import errors, names, validation
+from kubeherd.cluster.api import errors, kinds, names, validation
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.serializer import codecs
+from kubeherd.cluster.apiserver import served
 from kubeherd.cluster.apiserver.access.authz import Authorizer, escalation, signers
 from kubeherd.cluster.apiserver.access.authz.rbac import GROUP as RBAC_GROUP
 from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest, Operation
 from kubeherd.cluster.apiserver.served import ServedKind
-from kubeherd.cluster.apiserver.write import deletion, tracking
+from kubeherd.cluster.apiserver.write import accountwait, deletion, tracking
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import Action, DeleteOptions
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork, Steps, at_once, pure
@@ -35,6 +36,7 @@ from kubeherd.cluster.apiserver.write.preconditions import (
     refuse_invalid,
 )
 from kubeherd.cluster.apiserver.write.storedform import attrs, encoder, with_version_slot
+from kubeherd.cluster.apiserver.write.webhooks import Webhooks
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.staged import Staged
@@ -81,6 +83,7 @@ class Registry:
         self._clock = clock
         self._rng = rng
         self.admission = Admission(self)
+        self.webhooks = Webhooks(store, self, rng)
         self.authorizer = Authorizer(self)
 
     # --- Lookup, for admission and authorisation ---
@@ -103,6 +106,8 @@ class Registry:
         self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext
     ) -> Written:
         """Store a new object from a decoded, defaulted tree in the served version."""
+        if kind.resource is kinds.PODS:
+            await accountwait.default_account(self.store, namespace, tree)
         steps = self._create_steps(kind, namespace, tree, ctx)
         try:
             pending = await self._heavy.carry_out(steps, ctx.size_bytes)
@@ -131,9 +136,17 @@ class Registry:
         meta["creationTimestamp"] = ctx.timestamp
         meta["uid"] = self._rng.uuid4()
         request = AdmissionRequest(
-            Operation.CREATE, resource, namespace, meta.get("name", ""), ctx.user, new=tree
+            Operation.CREATE,
+            resource,
+            namespace,
+            meta.get("name", ""),
+            ctx.user,
+            new=tree,
+            warnings=ctx.warnings,
         )
         self.admission.mutate(request)
+        yield from self.webhooks.mutate(request, ctx, self.admission.mutate)
+        meta = tree["metadata"]
         if resource.group == RBAC_GROUP:
             escalation.check(request, self.authorizer)
         self._name(kind, namespace, meta)
@@ -141,10 +154,15 @@ class Registry:
         kind.strategy.prepare_create(tree, ctx)
         refuse_invalid(resource, name, (yield from pure(lambda: validation.create(resource, tree))))
         self.admission.validate(request)
+        if (yield from self.webhooks.validate(request, ctx)):
+            self.admission.check_namespace(request)
         existing = self.store.head(kind.key, namespace, name)
         if existing is not None:
             raise exists_already(resource, name, existing)
-        return self._put(kind, namespace, name, tree, ctx, created=True)
+        charged = self.admission.charge(request)
+        pending = self._put(kind, namespace, name, tree, ctx, created=True)
+        self._put_quotas(charged, ctx)
+        return pending
 
     def _name(self, kind: ServedKind, namespace: str, meta: JsonObject) -> None:
         """Fill in a generated name; 409 if eight of them are taken."""
@@ -218,8 +236,11 @@ class Registry:
         check_namespace(resource, meta, namespace)
         yield from pure(lambda: _record_owners(kind, new, old, ctx))
         self.admission.mutate(request := AdmissionRequest(
-            Operation.UPDATE, resource, namespace, name, ctx.user, ctx.subresource, new, old
+            Operation.UPDATE, resource, namespace, name, ctx.user, ctx.subresource, new, old,
+            ctx.warnings,
         ))  # fmt: skip
+        yield from self.webhooks.mutate(request, ctx, self.admission.mutate)
+        meta = new["metadata"]
         if resource.group == RBAC_GROUP:
             escalation.check(request, self.authorizer)
         check_version(kind, meta, old_meta, conditional)
@@ -241,11 +262,17 @@ class Registry:
         self.admission.validate(request)
         if resource.group == signers.GROUP:
             signers.check(request, self.authorizer)
+        yield from self.webhooks.validate(request, ctx)
+        if self.store.head(kind.key, namespace, name) is not record:
+            raise _ChangedMeanwhile
         if deletion.finished(resource, new):
             return self._remove(kind, namespace, name, new, ctx)
         if new == old:
             return self._unchanged(kind, record, old)
-        return self._put(kind, namespace, name, new, ctx)
+        charged = self.admission.charge(request)
+        pending = self._put(kind, namespace, name, new, ctx)
+        self._put_quotas(charged, ctx)
+        return pending
 
     # --- delete ---
 
@@ -258,12 +285,32 @@ class Registry:
         ctx: RequestContext,
     ) -> Written:
         """Delete an object as far as its finalizers and grace period let it."""
+        await self.ask_before_delete(kind, namespace, name, ctx)
         try:
             pending = self.stage_delete(kind, namespace, name, options, ctx)
         except ApiError:
             await self._settled(kind, namespace, name)
             raise
         return await self._commit(kind, pending)
+
+    async def ask_before_delete(
+        self, kind: ServedKind, namespace: str, name: str, ctx: RequestContext
+    ) -> None:
+        """Returns when the webhooks that want to know of it let the newest state go: without
+        letting anybody in between if there are none."""
+        for _ in range(_CHANGED_TRIES):
+            record = self.store.head(kind.key, namespace, name)
+            if record is None or not self.webhooks.any():
+                return
+            old = kind.served(record.load())
+            request = AdmissionRequest(
+                Operation.DELETE, kind.resource, namespace, name, ctx.user, ctx.subresource,
+                old=old, warnings=ctx.warnings,
+            )  # fmt: skip
+            await self._heavy.carry_out(self.webhooks.delete(request, ctx), ctx.size_bytes)
+            if self.store.head(kind.key, namespace, name) is record:
+                return
+        raise errors.conflict(kind.resource, name, errors.MODIFIED)
 
     def stage_delete(
         self,
@@ -319,6 +366,12 @@ class Registry:
             kind.key, namespace, name, encoder(stored), attrs(kind.storage, stored)
         )
         return Pending(Written(b"", created=created), staged)
+
+    def _put_quotas(self, charged: Iterable[JsonObject], ctx: RequestContext) -> None:
+        """After the object that is charged for: who sees the charge must see the object."""
+        for quota in charged:
+            meta = quota["metadata"]
+            self._put(served.of(kinds.RESOURCEQUOTAS), meta["namespace"], meta["name"], quota, ctx)
 
     def _remove(
         self, kind: ServedKind, namespace: str, name: str, tree: JsonObject, ctx: RequestContext

@@ -107,6 +107,7 @@ async def node_with_pod(cluster: Cluster, name: str) -> None:
     }  # fmt: skip
     for path, tree in (
         ("/api/v1/nodes", {}),
+        ("/api/v1/namespaces/default/serviceaccounts", {}),
         (PODS, pod_on),
         ("/api/v1/persistentvolumes", {"spec": volume}),
         ("/apis/storage.k8s.io/v1/volumeattachments", {"spec": attachment}),

@@ -1,0 +1,210 @@
+"""ServiceAccount: a pod runs as an account that exists, and gets its token and pull secrets.
+
+Source: Kubernetes v1.36, plugin/pkg/admission/serviceaccount/admission.go. That a new namespace's
+account `default` takes a moment to come is `write.accountwait`'s concern.
+"""
+
+from collections.abc import Iterator
+
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.errors import Forbidden
+from kubeherd.cluster.api.helpers import podreferences
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.names import GENERATED_ALPHABET
+from kubeherd.cluster.apiserver.access.kubelets import MIRROR_ANNOTATION
+from kubeherd.cluster.apiserver.admission.request import AdmissionRequest
+from kubeherd.cluster.apiserver.read.lookup import Lookup
+
+DEFAULT = "default"
+_VOLUME_PREFIX = "kube-api-access-"
+_MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+_TOKEN_LIFE_S = 3607
+_ENFORCE_MOUNTABLE = "kubernetes.io/enforce-mountable-secrets"
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_GROUPS = {
+    "initContainers": "init container",
+    "containers": "container",
+    "ephemeralContainers": "ephemeral container",
+}
+
+
+def admit(request: AdmissionRequest, lookup: Lookup) -> None:
+    """Name the account of a new pod, mount its token and give its pull secrets; 403 if there is no
+    such account."""
+    pod = request.new or {}
+    if is_mirror(pod):
+        _check_mirror(request, pod)
+        return
+    spec = pod.get("spec") or {}
+    spec["serviceAccountName"] = spec.get("serviceAccountName") or DEFAULT
+    spec["serviceAccount"] = spec["serviceAccountName"]
+    account = _account(request, lookup, spec["serviceAccountName"])
+    if _automounts(spec, account):
+        _mount_token(spec, _volume_name(pod["metadata"]["uid"]))
+    if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
+        spec["imagePullSecrets"] = [
+            {"name": secret.get("name", "")} for secret in account["imagePullSecrets"]
+        ]
+
+
+def check(request: AdmissionRequest, lookup: Lookup) -> None:
+    """Refuse a new pod without an account, or with secrets that its account may not mount."""
+    pod = request.new or {}
+    if is_mirror(pod):
+        _check_mirror(request, pod)
+        return
+    account = _named_account(request, lookup, pod)
+    if not _is_enforcing(account):
+        return
+    spec = pod.get("spec") or {}
+    for volume in spec.get("volumes") or ():
+        if "secret" in volume:
+            _check_secret(request, account, volume["secret"].get("secretName", ""), "volume with")
+    _check_environment(request, account, spec, ("initContainers", "containers"))
+    allowed = {secret.get("name") for secret in account.get("imagePullSecrets") or ()}
+    for at, secret in enumerate(spec.get("imagePullSecrets") or ()):
+        name = secret.get("name", "")
+        if name not in allowed:
+            raise request.forbidden(
+                f'imagePullSecrets[{at}].name="{name}" is not allowed because service account '
+                f"{account['metadata']['name']} does not reference that imagePullSecret"
+            )
+
+
+def check_ephemeral(request: AdmissionRequest, lookup: Lookup) -> None:
+    """The same for the ephemeral containers that a pod is given later."""
+    pod = request.new or {}
+    account = _named_account(request, lookup, pod)
+    if _is_enforcing(account):
+        _check_environment(request, account, pod.get("spec") or {}, ("ephemeralContainers",))
+
+
+def is_mirror(pod: JsonObject) -> bool:
+    """Whether a pod stands for a file on a node."""
+    return MIRROR_ANNOTATION in (pod["metadata"].get("annotations") or {})
+
+
+def _check_mirror(request: AdmissionRequest, pod: JsonObject) -> None:
+    """A mirror pod can use no account and no secret."""
+    spec = pod.get("spec") or {}
+    if spec.get("serviceAccountName"):
+        raise request.forbidden("a mirror pod may not reference service accounts")
+    if any(podreferences.secrets(pod)):
+        raise request.forbidden("a mirror pod may not reference secrets")
+    for volume in spec.get("volumes") or ():
+        if any("serviceAccountToken" in one for one in podreferences.projections(volume)):
+            raise request.forbidden(
+                "a mirror pod may not use ServiceAccountToken volume projections"
+            )
+
+
+def _named_account(request: AdmissionRequest, lookup: Lookup, pod: JsonObject) -> JsonObject:
+    name = (pod.get("spec") or {}).get("serviceAccountName", "")
+    if not name:
+        raise request.forbidden(
+            f"no service account specified for pod {request.namespace}/{request.name}"
+        )
+    return _account(request, lookup, name)
+
+
+def _account(request: AdmissionRequest, lookup: Lookup, name: str) -> JsonObject:
+    account = lookup.get(kinds.SERVICEACCOUNTS, request.namespace, name)
+    if account is None:
+        raise request.forbidden(
+            f"error looking up service account {request.namespace}/{name}: "
+            f'serviceaccount "{name}" not found'
+        )
+    return account
+
+
+def _automounts(spec: JsonObject, account: JsonObject) -> bool:
+    """The pod's wish counts first, then the account's."""
+    wish = spec.get("automountServiceAccountToken")
+    if wish is None:
+        wish = account.get("automountServiceAccountToken")
+    return wish is not False
+
+
+def _volume_name(uid: str) -> str:
+    """With a suffix like that of a generated name, from what is random in the pod already."""
+    number, suffix = int(uid.replace("-", "")[:12], 16), ""
+    for _ in range(5):
+        number, digit = divmod(number, len(GENERATED_ALPHABET))
+        suffix += GENERATED_ALPHABET[digit]
+    return _VOLUME_PREFIX + suffix
+
+
+def _mount_token(spec: JsonObject, name: str) -> None:
+    present = next(
+        (volume["name"] for volume in spec.get("volumes") or ()
+         if volume.get("name", "").startswith(_VOLUME_PREFIX)), "",
+    )  # fmt: skip
+    mount = {"name": present or name, "readOnly": True, "mountPath": _MOUNT_PATH}
+    needed = False
+    for group in ("initContainers", "containers"):
+        for container in spec.get(group) or ():
+            mounts = container.get("volumeMounts") or []
+            if not any(one.get("mountPath") == _MOUNT_PATH for one in mounts):
+                container["volumeMounts"] = [*mounts, mount.copy()]
+                needed = True
+    if needed and not present:
+        spec["volumes"] = [*(spec.get("volumes") or ()), _token_volume(name)]
+
+
+def _token_volume(name: str) -> JsonObject:
+    field = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+    return {
+        "name": name,
+        "projected": {
+            "sources": [
+                {"serviceAccountToken": {"expirationSeconds": _TOKEN_LIFE_S, "path": "token"}},
+                {
+                    "configMap": {
+                        "name": "kube-root-ca.crt",
+                        "items": [{"key": "ca.crt", "path": "ca.crt"}],
+                    }
+                },
+                {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": field}]}},
+            ],
+            "defaultMode": 0o644,
+        },
+    }
+
+
+def _is_enforcing(account: JsonObject) -> bool:
+    annotations = account["metadata"].get("annotations") or {}
+    return annotations.get(_ENFORCE_MOUNTABLE) in _TRUE
+
+
+def _check_environment(
+    request: AdmissionRequest, account: JsonObject, spec: JsonObject, groups: tuple[str, ...]
+) -> None:
+    for group in groups:
+        for container in spec.get(group) or ():
+            where = f"{_GROUPS[group]} {container.get('name', '')}"
+            for name, how in _environment_secrets(container):
+                _check_secret(request, account, name, f"{where} with {how} referencing")
+
+
+def _environment_secrets(container: JsonObject) -> Iterator[tuple[str, str]]:
+    for variable in container.get("env") or ():
+        reference = (variable.get("valueFrom") or {}).get("secretKeyRef")
+        if reference is not None:
+            yield reference.get("name", ""), f"envVar {variable.get('name', '')}"
+    for source in container.get("envFrom") or ():
+        if source.get("secretRef") is not None:
+            yield source["secretRef"].get("name", ""), "envFrom"
+
+
+def _check_secret(request: AdmissionRequest, account: JsonObject, name: str, who: str) -> None:
+    if name not in {secret.get("name") for secret in account.get("secrets") or ()}:
+        raise _not_mountable(request, account, name, who)
+
+
+def _not_mountable(
+    request: AdmissionRequest, account: JsonObject, name: str, who: str
+) -> Forbidden:
+    return request.forbidden(
+        f'{who} secret.secretName="{name}" is not allowed because service account '
+        f"{account['metadata']['name']} does not reference that secret"
+    )

@@ -1,0 +1,136 @@
+"""Which webhooks a write concerns.
+
+Decision: a rule matches the resource as it is addressed; `matchPolicy: Equivalent` finds no other
+version of a kind.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from kubeherd.cluster.api import kinds, labels
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation
+from kubeherd.cluster.apiserver.read.lookup import Lookup
+
+GROUP = "admissionregistration.k8s.io"
+MUTATING = kinds.resource(GROUP, "v1", "mutatingwebhookconfigurations")
+VALIDATING = kinds.resource(GROUP, "v1", "validatingwebhookconfigurations")
+_EXEMPT = "admissionregistration.k8s.io"
+_DEFAULT_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """One webhook of a configuration."""
+
+    configuration: str
+    tree: JsonObject
+
+    @property
+    def name(self) -> str:
+        return str(self.tree.get("name", ""))
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from all others of its kind."""
+        return self.configuration, self.name
+
+    @property
+    def timeout_s(self) -> int:
+        """How long it may take, in seconds."""
+        return int(self.tree.get("timeoutSeconds") or _DEFAULT_TIMEOUT_S)
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether a write goes on when the webhook cannot be asked."""
+        return self.tree.get("failurePolicy") == "Ignore"
+
+    @property
+    def is_reinvoked(self) -> bool:
+        """Whether it wants to see what others changed after it."""
+        return self.tree.get("reinvocationPolicy") == "IfNeeded"
+
+    @property
+    def allows_dry_run(self) -> bool:
+        return self.tree.get("sideEffects") in ("None", "NoneOnDryRun")
+
+
+def hooks(configurations: Iterable[JsonObject]) -> list[Hook]:
+    """The webhooks of some configurations, in the order in which they are asked."""
+    by_name = sorted(configurations, key=lambda one: str(one["metadata"]["name"]))
+    return [
+        Hook(one["metadata"]["name"], hook)
+        for one in by_name
+        for hook in one.get("webhooks") or ()
+    ]  # fmt: skip
+
+
+def concerned(known: Iterable[Hook], request: AdmissionRequest, lookup: Lookup) -> Iterator[Hook]:
+    """Those that a write concerns."""
+    if request.resource.group == _EXEMPT and request.resource.kind.endswith(
+        ("WebhookConfiguration", "Policy", "PolicyBinding")
+    ):
+        return
+    for hook in known:
+        if (
+            any(_rule_matches(rule, request) for rule in hook.tree.get("rules") or ())
+            and _namespace_matches(hook.tree, request, lookup)
+            and _object_matches(hook.tree, request)
+        ):
+            yield hook
+
+
+def _rule_matches(rule: JsonObject, request: AdmissionRequest) -> bool:
+    resource = request.resource
+    return (
+        _has(rule.get("operations"), request.operation.value)
+        and _has(rule.get("apiGroups"), resource.group)
+        and _has(rule.get("apiVersions"), resource.version)
+        and _scope_matches(rule.get("scope"), request)
+        and any(
+            _resource_matches(one, resource.plural, request.subresource)
+            for one in rule.get("resources") or ()
+        )
+    )
+
+
+def _has(items: Iterable[str] | None, wanted: str) -> bool:
+    return any(item in ("*", wanted) for item in items or ())
+
+
+def _resource_matches(pattern: str, plural: str, subresource: str) -> bool:
+    resource, _, wanted = pattern.partition("/")
+    return resource in ("*", plural) and wanted in ("*", subresource)
+
+
+def _scope_matches(scope: str | None, request: AdmissionRequest) -> bool:
+    if scope in (None, "*"):
+        return True
+    return request.resource.namespaced == (scope == "Namespaced")
+
+
+def _namespace_matches(hook: JsonObject, request: AdmissionRequest, lookup: Lookup) -> bool:
+    selector = hook.get("namespaceSelector")
+    if not selector:
+        return True
+    if request.resource is kinds.NAMESPACES:
+        namespace = request.old if request.operation is Operation.DELETE else request.new
+    elif request.namespace:
+        namespace = lookup.get(kinds.NAMESPACES, "", request.namespace)
+    else:
+        return True
+    return labels.from_selector(selector).matches(_labels(namespace))
+
+
+def _object_matches(hook: JsonObject, request: AdmissionRequest) -> bool:
+    selector = hook.get("objectSelector")
+    if not selector:
+        return True
+    wanted = labels.from_selector(selector)
+    return any(
+        tree is not None and wanted.matches(_labels(tree)) for tree in (request.new, request.old)
+    )
+
+
+def _labels(tree: JsonObject | None) -> dict[str, str]:
+    return ((tree or {}).get("metadata") or {}).get("labels") or {}

@@ -1,0 +1,30 @@
+"""The moment between a new namespace and its account `default`.
+
+A controller makes the account; who creates a namespace and at once pods in it would be refused.
+So a create of a pod waits, before it reads anything, until the account is there.
+"""
+
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.admission import service_account
+from kubeherd.cluster.store.hub import WatchFilter
+from kubeherd.cluster.store.store import Store
+
+TIMEOUT_S = 1.4
+"""Real seconds, for it is another process that is waited for. Kubernetes (v1.36,
+plugin/pkg/admission/serviceaccount) looks ten times, 100 to 200 ms apart."""
+
+_ACCOUNTS = kinds.SERVICEACCOUNTS.group_resource
+
+
+async def default_account(store: Store, namespace: str, pod: JsonObject) -> None:
+    """Return when the account that a new pod needs exists, or need not be waited for."""
+    if store.head(_ACCOUNTS, namespace, service_account.DEFAULT) is not None:
+        return
+    name = (pod.get("spec") or {}).get("serviceAccountName") or service_account.DEFAULT
+    if name != service_account.DEFAULT or service_account.is_mirror(pod):
+        return
+    record = store.head(kinds.NAMESPACES.group_resource, "", namespace)
+    if record is None or record.load()["metadata"].get("deletionTimestamp"):
+        return
+    await store.hub.wait(WatchFilter(_ACCOUNTS, namespace, name=name), TIMEOUT_S)

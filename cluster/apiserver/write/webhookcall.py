@@ -1,0 +1,86 @@
+"""POST to a webhook. Imported, with its TLS contexts, when the first webhook is asked."""
+
+import base64
+import binascii
+import ssl
+from functools import lru_cache
+
+import aiohttp
+
+from kubeherd.cluster.apiserver.admission.webhooks.matching import Hook
+from kubeherd.cluster.apiserver.admission.webhooks.review import CallFailed
+
+_MAX_ANSWER_BYTES = 3 * 1024 * 1024
+"""As large as an object may be: more would have to be a patch larger than that."""
+
+
+async def post(hook: Hook, body: bytes) -> bytes:
+    """The webhook's answer; CallFailed if there is none. Ends after its `timeoutSeconds`, real
+    ones, for it is somebody else's clock."""
+    url = _url(hook)
+    whole = f"{url}{'&' if '?' in url else '?'}timeout={hook.timeout_s}s"
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    timeout = aiohttp.ClientTimeout(total=hook.timeout_s)
+    try:
+        context = _context(str((hook.tree.get("clientConfig") or {}).get("caBundle") or ""))
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(
+                whole, data=body, headers=headers, ssl=context, allow_redirects=False
+            ) as response,
+        ):
+            answer = await _read(response)
+    except TimeoutError:
+        raise _failed(whole, "context deadline exceeded") from None
+    except (aiohttp.ClientError, ValueError, OSError) as error:
+        raise _failed(whole, str(error) or type(error).__name__) from None
+    if response.status != 200:
+        text = answer[:1024].decode(errors="replace").strip()
+        raise CallFailed(
+            "failed to call webhook: an error on the server "
+            f'("{text or "unknown"}") has prevented the request from succeeding'
+        )
+    return answer
+
+
+def _failed(url: str, why: str) -> CallFailed:
+    return CallFailed(f'failed to call webhook: Post "{url}": {why}')
+
+
+def _url(hook: Hook) -> str:
+    config = hook.tree.get("clientConfig") or {}
+    url = str(config.get("url") or "")
+    if not url:
+        service = config.get("service") or {}
+        name = f"{service.get('namespace', '')}/{service.get('name', '')}"
+        raise CallFailed(
+            f"failed to call webhook: Service {name} cannot be reached: in kubeherd no traffic "
+            "goes to Services; use clientConfig.url"
+        )
+    if not url.startswith("https://"):
+        raise CallFailed(f'failed to call webhook: url "{url}" must begin with https://')
+    return url
+
+
+@lru_cache(maxsize=64)
+def _context(bundle: str) -> ssl.SSLContext:
+    """Trusts the CAs of a bundle (PEM in base64), without one those of the system."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not bundle:
+        context.load_default_certs()
+        return context
+    try:
+        pem = base64.b64decode(bundle, validate=True).decode("ascii")
+        context.load_verify_locations(cadata=pem)
+    except (binascii.Error, UnicodeDecodeError, ssl.SSLError):
+        raise ValueError("unable to load root certificates: caBundle is not PEM") from None
+    return context
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    answer = bytearray()
+    async for chunk in response.content.iter_any():
+        answer += chunk
+        if len(answer) > _MAX_ANSWER_BYTES:
+            raise ValueError(f"the answer is larger than {_MAX_ANSWER_BYTES} bytes")
+    return bytes(answer)

@@ -1,0 +1,173 @@
+"""Asks the webhooks that a write concerns, as steps of the write.
+
+Invariants: they are asked outside the window between reading an object and writing it: the write
+looks afterwards whether the object is still the newest, and begins again if not. Where no webhook
+is configured a write takes two look-ups in a dictionary of the store.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeAlias
+
+import structlog
+from kubeherd.cluster.apiserver.edge.heavywork import Steps, outside
+
+from kubeherd.cluster.api import defaults, errors
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.patches.jsonpatch import json_patch
+from kubeherd.cluster.api.serializer import decoding
+from kubeherd.cluster.apiserver.admission.request import AdmissionRequest
+from kubeherd.cluster.apiserver.admission.webhooks import matching, review
+from kubeherd.cluster.apiserver.admission.webhooks.matching import Hook
+from kubeherd.cluster.apiserver.admission.webhooks.review import Answer, CallFailed
+from kubeherd.cluster.apiserver.read.lookup import Lookup
+from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.state import Record
+from kubeherd.cluster.store.store import Store
+
+Post: TypeAlias = Callable[[Hook, bytes], Awaitable[bytes]]
+"""Sends a body to a webhook and gives its answer; CallFailed."""
+
+_OWN = ("creationTimestamp", "uid")
+"""What the server gives to an object, and no webhook takes away."""
+
+_log = structlog.get_logger(__name__)
+
+
+async def _post(hook: Hook, body: bytes) -> bytes:
+    from kubeherd.cluster.apiserver.write import webhookcall  # noqa: PLC0415 - aiohttp's client
+
+    return await webhookcall.post(hook, body)
+
+
+class Webhooks:
+    """The webhooks of a server; `post` can be replaced, in tests."""
+
+    def __init__(self, store: Store, lookup: Lookup, rng: Rng) -> None:
+        self.post: Post = _post
+        self._store = store
+        self._lookup = lookup
+        self._rng = rng
+        self._known: dict[Resource, tuple[Sequence[Record], list[Hook]]] = {}
+
+    def _concerned(self, resource: Resource, request: AdmissionRequest) -> list[Hook]:
+        records = self._store.list(resource.group_resource)
+        if not records:
+            return []
+        known = self._known.get(resource)
+        if known is None or known[0] is not records:  # the same sequence until the next write
+            known = records, matching.hooks(record.load() for record in records)
+            self._known[resource] = known
+        return list(matching.concerned(known[1], request, self._lookup))
+
+    def mutate(
+        self,
+        request: AdmissionRequest,
+        ctx: RequestContext,
+        again: Callable[[AdmissionRequest], None],
+    ) -> "Steps[None]":
+        """Ask those that may change the object one after the other, and apply what they answer, in
+        place. If one changed it, `again` repeats the plugins of the server, and those hooks that
+        want that are asked once more."""
+        if not (hooks := self._concerned(matching.MUTATING, request)):
+            return
+        asked: list[Hook] = []
+        affected: list[Hook] = []
+        changed = False
+        for hook in hooks:
+            if (yield from self._change(hook, request, ctx)):
+                changed = True
+                affected, asked = affected + asked, []
+            if hook.is_reinvoked:
+                asked.append(hook)
+        if not changed:
+            return
+        before = repr(request.new)
+        again(request)
+        if repr(request.new) != before:
+            affected += asked
+        for hook in self._concerned(matching.MUTATING, request):
+            if hook.key in {one.key for one in affected}:
+                yield from self._change(hook, request, ctx)
+
+    def any(self) -> bool:
+        """Whether any webhook is configured."""
+        resources = (matching.MUTATING, matching.VALIDATING)
+        return any(self._store.list(resource.group_resource) for resource in resources)
+
+    def delete(self, request: AdmissionRequest, ctx: RequestContext) -> "Steps[None]":
+        """Ask all that want to know of the end of an object: there is nothing to change."""
+        yield from self.mutate(request, ctx, lambda _: None)
+        yield from self.validate(request, ctx)
+
+    def _change(self, hook: Hook, request: AdmissionRequest, ctx: RequestContext) -> "Steps[bool]":
+        """Ask one; whether it changed the object."""
+        answer = yield from outside(partial(self._ask, hook, request, ctx, mutating=True))
+        if answer is None or answer.patch is None or answer.patch == []:
+            return False
+        tree = request.new
+        if tree is None:
+            raise _internal(
+                f'admission webhook "{hook.name}" attempted to modify the object, which is not '
+                "supported for this operation"
+            )
+        resource = request.resource
+        try:
+            patched = json_patch(tree, answer.patch)
+            decoding.decode_kind(resource.group, resource.version, resource.kind, patched)
+        except ApiError as error:
+            raise _internal(error.message) from None
+        defaults.apply(resource, patched)
+        if patched == tree:
+            return False
+        own = {key: tree["metadata"][key] for key in _OWN if key in tree["metadata"]}
+        tree.clear()
+        tree.update(patched)
+        tree["metadata"] = {**(tree.get("metadata") or {}), **own}
+        return True
+
+    def validate(self, request: AdmissionRequest, ctx: RequestContext) -> "Steps[bool]":
+        """Ask those that may refuse one after the other; returns whether there are any. The first
+        refusal counts."""
+        hooks = self._concerned(matching.VALIDATING, request)
+        for hook in hooks:
+            yield from outside(partial(self._ask, hook, request, ctx, mutating=False))
+        return bool(hooks)
+
+    async def _ask(
+        self, hook: Hook, request: AdmissionRequest, ctx: RequestContext, *, mutating: bool
+    ) -> Answer | None:
+        """What a webhook says; None if it cannot be asked and that does not matter. ApiError if
+        it refuses, or cannot be asked and that does matter."""
+        if ctx.dry_run and not hook.allows_dry_run:
+            raise errors.BadRequest(f'admission webhook "{hook.name}" does not support dry run')
+        try:
+            answer = await self._answer(hook, request, ctx, mutating=mutating)
+        except CallFailed as why:
+            if hook.may_fail:
+                _log.warning("webhook_failed_open", webhook=hook.name, why=str(why))
+                return None
+            raise review.failure(hook, why) from None
+        ctx.warnings.extend(answer.warnings)
+        if answer.refusal is not None:
+            raise answer.refusal
+        return answer
+
+    async def _answer(
+        self, hook: Hook, request: AdmissionRequest, ctx: RequestContext, *, mutating: bool
+    ) -> Answer:
+        if hook.tree.get("matchConditions"):
+            raise CallFailed("matchConditions are not supported by kubeherd")
+        uid, version = self._rng.uuid4(), review.version_for(hook)
+        options = review.options_of(request, ctx.field_manager, dry_run=ctx.dry_run)
+        body = review.question(request, uid, version, dry_run=ctx.dry_run, options=options)
+        found = await self.post(hook, body)
+        return review.answer(hook, found, uid, version, mutating=mutating)
+
+
+def _internal(text: str) -> ApiError:
+    return errors.InternalError(
+        f"Internal error occurred: {text}", details={"causes": [{"message": text}]}
+    )
