@@ -123,7 +123,7 @@ def qualified_name(value: str) -> list[str]:
     problems = []
     if len(parts) > 2:
         return [
-            "a qualified name "
+            "a valid label key "
             + _regex_error(_NAME_PART_TEXT, _NAME_PART, "MyName", "my.name", "123-abc")
             + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
         ]
@@ -212,6 +212,7 @@ def path_segment(value: str) -> list[str]:
 
 
 _RULES: dict[str, _NameRule] = {
+    "events": path_segment,
     "namespaces": dns_label,
     "services": dns_label,
     "rolebindings.rbac.authorization.k8s.io": path_segment,

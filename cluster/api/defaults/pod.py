@@ -1,6 +1,6 @@
 """Defaults of pod specs, for pods and for every template of one (spec api-machinery, 17)."""
 
-from kubeherd.cluster.api import quantity
+from kubeherd.cluster.api.defaults.amounts import round_resources, round_up
 from kubeherd.cluster.api.defaults.images import pull_policy
 from kubeherd.cluster.api.defaults.volumes import default_volume
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -52,8 +52,8 @@ def default_pod_spec(spec: JsonObject) -> None:
             _container(container)
     for volume in spec.get("volumes", ()):
         default_volume(volume)
-    _round_resources(spec.get("resources"))
-    _round_up(spec.get("overhead"))
+    round_resources(spec.get("resources"))
+    round_up(spec.get("overhead"))
 
 
 def _host_ports(spec: JsonObject) -> None:
@@ -76,7 +76,7 @@ def _container(container: JsonObject) -> None:
         container["imagePullPolicy"] = pull_policy(container.get("image", ""))
     container.setdefault("terminationMessagePath", "/dev/termination-log")
     container.setdefault("terminationMessagePolicy", "File")
-    _round_resources(container.setdefault("resources", {}))
+    round_resources(container.setdefault("resources", {}))
     for port in container.get("ports", ()):
         port.setdefault("protocol", "TCP")
     for variable in container.get("env", ()):
@@ -113,18 +113,3 @@ def _http_get(action: JsonObject | None) -> None:
     if action is not None:
         action.setdefault("path", "/")
         action.setdefault("scheme", "HTTP")
-
-
-def _round_resources(resources: JsonObject | None) -> None:
-    if resources:
-        _round_up(resources.get("limits"))
-        _round_up(resources.get("requests"))
-
-
-def _round_up(amounts: JsonObject | None) -> None:
-    """Quantities finer than a thousandth are rounded up to it."""
-    if not amounts:
-        return
-    for name, text in amounts.items():
-        if text[-1:] in ("n", "u") or "e-" in text:
-            amounts[name] = quantity.parse(text).rounded_up_to_milli().canonical()

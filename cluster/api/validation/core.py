@@ -1,4 +1,4 @@
-"""Rules of Namespace, ConfigMap, Secret, Event, Lease, ResourceQuota and Service."""
+"""Rules of Namespace, ConfigMap, Secret, Event and Lease."""
 
 import base64
 import binascii
@@ -12,27 +12,17 @@ from kubeherd.cluster.api.validation.causes import (
     forbidden,
     invalid,
     invalid_each,
-    not_supported,
     required,
     too_long,
 )
 from kubeherd.cluster.api.validation.checks import (
-    each,
     immutable,
     not_negative,
-    one_of,
-    port_number,
     positive,
 )
-from kubeherd.cluster.api.validation.probes import port_number_or_name
-from kubeherd.cluster.api.validation.resources import resource_amounts
 
 MAX_DATA_BYTES = 1024 * 1024
 _FROZEN = "field is immutable when `immutable` is set"
-_QUOTA_SCOPES = (
-    "BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass",
-    "Terminating", "VolumeAttributesClass",
-)  # fmt: skip
 _SECRET_KEYS: dict[str, tuple[str, ...]] = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
@@ -189,54 +179,3 @@ def create_lease(tree: JsonObject) -> list[Cause]:
     spec = tree.get("spec") or {}
     causes = positive(spec, "leaseDurationSeconds", "spec")
     return causes + not_negative(spec, "leaseTransitions", "spec")
-
-
-def create_resource_quota(tree: JsonObject) -> list[Cause]:
-    """A ResourceQuota: names, amounts and scopes."""
-    spec = tree.get("spec") or {}
-    causes = resource_amounts(spec.get("hard"), "spec.hard")
-    for scope in spec.get("scopes") or ():
-        if scope not in _QUOTA_SCOPES:
-            causes.append(invalid("spec.scopes", spec["scopes"], "unsupported scope"))
-    return causes
-
-
-def update_resource_quota(new: JsonObject, old: JsonObject) -> list[Cause]:
-    """A changed ResourceQuota: its scopes stay."""
-    after = sorted((new.get("spec") or {}).get("scopes") or ())
-    before = sorted((old.get("spec") or {}).get("scopes") or ())
-    return create_resource_quota(new) + immutable(after, before, "spec.scopes")
-
-
-def create_service(tree: JsonObject) -> list[Cause]:
-    """A Service: ports and their numbers."""
-    spec = tree.get("spec") or {}
-    kind, causes = spec.get("type", ""), []
-    supported = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-    if not spec.get("ports") and kind != "ExternalName" and spec.get("clusterIP") != "None":
-        causes.append(required("spec.ports"))
-    if kind == "ExternalName" and not spec.get("externalName"):
-        causes.append(required("spec.externalName"))
-    several = len(spec.get("ports") or ()) > 1
-    for at, port in each(spec.get("ports"), "spec.ports"):
-        name = port.get("name", "")
-        if several and not name:
-            causes.append(required(f"{at}.name"))
-        elif name:
-            causes += invalid_each(f"{at}.name", name, names.dns_label(name))
-        causes += port_number(port.get("port", 0), f"{at}.port")
-        causes += one_of(port.get("protocol", ""), ("SCTP", "TCP", "UDP"), f"{at}.protocol")
-        causes += port_number_or_name(port.get("targetPort", 0), f"{at}.targetPort")
-    if kind not in supported:
-        causes.append(not_supported("spec.type", kind, supported))
-    return causes
-
-
-def update_service(new: JsonObject, old: JsonObject) -> list[Cause]:
-    """A changed Service: its cluster IP stays."""
-    causes = create_service(new)
-    before = (old.get("spec") or {}).get("clusterIP", "")
-    after = (new.get("spec") or {}).get("clusterIP", "")
-    if before and (old.get("spec") or {}).get("type") != "ExternalName" and after != before:
-        causes += immutable([after], [before], "spec.clusterIPs[0]")
-    return causes

@@ -10,6 +10,7 @@ from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.validation.causes import forbidden, invalid, invalid_each
 from kubeherd.cluster.api.validation.checks import each, range_text
+from kubeherd.cluster.api.validation.internaltypes import difference
 from kubeherd.cluster.api.validation.pod_spec import is_ip, pod_spec
 
 _FIXED = (
@@ -58,7 +59,7 @@ def update_pod(new: JsonObject, old: JsonObject) -> list[Cause]:
     causes += _gates(after, before)
     munged = _without_allowed_changes(after, before)
     if munged != before:
-        causes.append(forbidden("spec", f"{_FIXED}\n{_difference(before, munged)}"))
+        causes.append(forbidden("spec", f"{_FIXED}\n{difference('PodSpec', before, munged)}"))
     return causes
 
 
@@ -127,20 +128,6 @@ def _with_value(tree: JsonObject, name: str, value: JsonValue) -> JsonObject:
     if value is not None:
         changed[name] = value
     return changed
-
-
-def _difference(before: JsonObject, after: JsonObject) -> str:
-    """The changed fields of a spec, a line each for what was and what would be."""
-    lines = ["  core.PodSpec{"]
-    for name in sorted({*before, *after}):
-        if before.get(name) != after.get(name):
-            title = name[:1].upper() + name[1:]
-            lines += [
-                f"{sign} \t{title}: {goformat.value(side[name])},"
-                for sign, side in (("-", before), ("+", after))
-                if name in side
-            ]
-    return "\n".join([*lines, "  }", ""])
 
 
 def update_pod_status(new: JsonObject, old: JsonObject) -> list[Cause]:

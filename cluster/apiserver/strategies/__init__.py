@@ -11,6 +11,8 @@ from kubeherd.cluster.apiserver.strategies import (
     namespace,
     node,
     pod,
+    service,
+    volumes,
     workload,
 )
 from kubeherd.cluster.apiserver.strategies.base import Strategy
@@ -19,9 +21,10 @@ _OWN: dict[str, type[Strategy]] = {
     "pods": pod.PodStrategy,
     "nodes": node.NodeStrategy,
     "namespaces": namespace.NamespaceStrategy,
+    "services": service.ServiceStrategy,
     "daemonsets.apps": daemonset.DaemonSetStrategy,
-    "persistentvolumeclaims": workload.PhasePendingStrategy,
-    "persistentvolumes": workload.PhasePendingStrategy,
+    "persistentvolumeclaims": volumes.ClaimStrategy,
+    "persistentvolumes": volumes.VolumeStrategy,
     "certificatesigningrequests.certificates.k8s.io": workload.SigningRequestStrategy,
     "customresourcedefinitions.apiextensions.k8s.io": customresource.DefinitionStrategy,
 }

@@ -76,11 +76,10 @@ class Strategy:
         is recorded."""
 
     def prepare_create(self, tree: JsonObject, ctx: RequestContext) -> None:
-        """Reset what a client may not set at creation."""
-        meta = tree["metadata"]
-        meta.pop("generation", None)
+        """Reset what a client may not set at creation. A generation that it sends stays on kinds
+        which do not count theirs."""
         if self.tracks_generation:
-            meta["generation"] = 1
+            tree["metadata"]["generation"] = 1
         if self.has_status:
             status = self.initial_status(tree)
             if status is not None:

@@ -5,13 +5,6 @@ from kubeherd.cluster.apiserver.strategies.base import Strategy
 from kubeherd.cluster.apiserver.write.context import RequestContext
 
 
-class PhasePendingStrategy(Strategy):
-    """Volumes and claims begin Pending."""
-
-    def initial_status(self, tree: JsonObject) -> JsonObject:
-        return {"phase": "Pending"}
-
-
 class SigningRequestStrategy(Strategy):
     """A CertificateSigningRequest names who asked for it, whatever the client says."""
 
