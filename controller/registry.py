@@ -21,6 +21,8 @@ CONTROLLERS: Mapping[str, str] = {
     "namespace-controller": "namespace.controller:NamespaceController",
     "serviceaccount-controller": "serviceaccount.controller:ServiceAccountController",
     "root-ca-certificate-publisher-controller": ("serviceaccount.rootca:RootCAPublisher"),
+    "persistentvolumeclaim-protection-controller": "volumes.controller:ClaimProtection",
+    "persistentvolume-protection-controller": "volumes.controller:VolumeProtection",
     "disruption-controller": "disruption.controller:DisruptionController",
 }
 

@@ -68,10 +68,11 @@ def node(tree: JsonObject) -> None:
 
 
 def namespace(tree: JsonObject) -> None:
-    """Namespace: the label that carries its name."""
+    """Namespace: the label that carries its name, the phase."""
     metadata = tree["metadata"]
     if metadata.get("name"):
         metadata.setdefault("labels", {})["kubernetes.io/metadata.name"] = metadata["name"]
+    tree.setdefault("status", {}).setdefault("phase", "Active")
 
 
 def endpoints(tree: JsonObject) -> None:
@@ -104,7 +105,9 @@ def persistent_volume(tree: JsonObject) -> None:
 
 def limit_range(tree: JsonObject) -> None:
     """LimitRange: container limits and requests from max, default and min."""
-    for item in (tree.get("spec") or {}).get("limits") or ():
+    spec = tree.setdefault("spec", {})
+    spec["limits"] = spec.get("limits") or None
+    for item in spec["limits"] or ():
         for name in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"):
             round_up(item.get(name))
         if item.get("type") != "Container":

@@ -20,6 +20,7 @@ from kubeherd.cluster.api.validation.checks import (
     not_negative,
     positive,
 )
+from kubeherd.cluster.api.validation.objectmeta import standard_finalizer
 
 MAX_DATA_BYTES = 1024 * 1024
 _FROZEN = "field is immutable when `immutable` is set"
@@ -32,16 +33,22 @@ _SECRET_KEYS: dict[str, tuple[str, ...]] = {
 
 
 def create_namespace(tree: JsonObject) -> list[Cause]:
-    """A namespace: its finalizers are qualified names."""
+    """A namespace: its finalizers are qualified names or standard ones."""
+    return _namespace_finalizers(tree, indexed=False)
+
+
+def _namespace_finalizers(tree: JsonObject, *, indexed: bool) -> list[Cause]:
     causes: list[Cause] = []
-    for finalizer in (tree.get("spec") or {}).get("finalizers") or ():
-        causes += invalid_each("spec.finalizers", finalizer, names.qualified_name(finalizer))
+    for index, finalizer in enumerate((tree.get("spec") or {}).get("finalizers") or ()):
+        at = f"spec.finalizers[{index}]" if indexed else "spec.finalizers"
+        causes += invalid_each(at, finalizer, names.qualified_name(finalizer))
+        causes += standard_finalizer(finalizer, at)
     return causes
 
 
 def update_namespace_finalize(new: JsonObject, old: JsonObject) -> list[Cause]:
-    """A write to ``/finalize`` sets finalizers like a create."""
-    return create_namespace(new)
+    """A write to ``/finalize`` sets finalizers like a create, and names which one is wrong."""
+    return _namespace_finalizers(new, indexed=True)
 
 
 def update_namespace_status(new: JsonObject, old: JsonObject) -> list[Cause]:
@@ -50,10 +57,10 @@ def update_namespace_status(new: JsonObject, old: JsonObject) -> list[Cause]:
     deleting = bool((new.get("metadata") or {}).get("deletionTimestamp"))
     if deleting and phase != "Terminating":
         detail = "may only be 'Terminating' if `deletionTimestamp` is not empty"
-        return [invalid("status.phase", phase, detail)]
+        return [invalid("status.Phase", phase, detail)]
     if not deleting and phase != "Active":
         detail = "may only be 'Active' if `deletionTimestamp` is empty"
-        return [invalid("status.phase", phase, detail)]
+        return [invalid("status.Phase", phase, detail)]
     return []
 
 

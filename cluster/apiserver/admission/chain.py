@@ -7,6 +7,7 @@ from kubeherd.cluster.apiserver.admission import (
     pods,
     priority,
     service_addresses,
+    storage_protection,
     topology_labels,
 )
 from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation, Plugin
@@ -19,9 +20,11 @@ _MUTATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
         pods.add_default_tolerations,
         priority.resolve_priority,
     ),
-    (Operation.UPDATE, "pods"): (pods.add_default_tolerations,),
+    (Operation.UPDATE, "pods"): (pods.add_default_tolerations, priority.keep_priority),
     (Operation.CREATE, "services"): (service_addresses.allocate,),
     (Operation.UPDATE, "services"): (service_addresses.allocate,),
+    (Operation.CREATE, "persistentvolumes"): (storage_protection.protect,),
+    (Operation.CREATE, "persistentvolumeclaims"): (storage_protection.protect,),
     (Operation.CREATE, "nodes"): (pods.taint_new_node,),
     (Operation.CREATE, "pods/binding"): (topology_labels.copy_node_labels,),
 }

@@ -12,6 +12,7 @@ from kubeherd.cluster.apiserver.strategies import (
     node,
     pod,
     service,
+    serviceaccount,
     volumes,
     workload,
 )
@@ -21,6 +22,7 @@ _OWN: dict[str, type[Strategy]] = {
     "pods": pod.PodStrategy,
     "nodes": node.NodeStrategy,
     "namespaces": namespace.NamespaceStrategy,
+    "serviceaccounts": serviceaccount.ServiceAccountStrategy,
     "services": service.ServiceStrategy,
     "daemonsets.apps": daemonset.DaemonSetStrategy,
     "persistentvolumeclaims": volumes.ClaimStrategy,

@@ -36,6 +36,7 @@ _CREATE_ON_UPDATE = frozenset({
     "podtemplates", "roles.rbac.authorization.k8s.io",
     "clusterroles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io",
     "clusterrolebindings.rbac.authorization.k8s.io", "priorityclasses.scheduling.k8s.io",
+    "services",
 })  # fmt: skip
 
 _NO_UNCONDITIONAL_UPDATE = frozenset({

@@ -1,0 +1,1 @@
+"""Protection of volumes and claims that are in use (StorageObjectInUseProtection)."""
