@@ -59,7 +59,13 @@ def secret(tree: JsonObject) -> None:
 
 
 def node(tree: JsonObject) -> None:
-    """Node: allocatable is the capacity where a kubelet does not say."""
+    """Node: allocatable is the capacity where a kubelet does not say; podCIDR leads podCIDRs."""
+    spec = tree.get("spec") or {}
+    first, cidrs = spec.get("podCIDR"), spec.get("podCIDRs")
+    if first and (not cidrs or cidrs[0] != first):
+        spec["podCIDRs"] = [first]
+    elif cidrs and not first:
+        spec["podCIDR"] = cidrs[0]
     status = tree.get("status") or {}
     round_up(status.get("capacity"))
     round_up(status.get("allocatable"))

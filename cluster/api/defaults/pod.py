@@ -24,6 +24,7 @@ def default_pod(pod: JsonObject) -> None:
     """Defaults of a Pod: those of its spec, and what holds for pods but not for templates."""
     spec = pod.setdefault("spec", {})
     default_pod_spec(spec)
+    _mirror_address(pod.get("status") or {})
     spec.setdefault("enableServiceLinks", True)
     if spec.get("hostNetwork"):
         _host_ports(spec)
@@ -113,3 +114,12 @@ def _http_get(action: JsonObject | None) -> None:
     if action is not None:
         action.setdefault("path", "/")
         action.setdefault("scheme", "HTTP")
+
+
+def _mirror_address(status: JsonObject) -> None:
+    """``podIP`` is the first of ``podIPs``, and decides where both are given and differ."""
+    first, several = status.get("podIP"), status.get("podIPs")
+    if first and (not several or several[0].get("ip") != first):
+        status["podIPs"] = [{"ip": first}]
+    elif several and not first and several[0].get("ip"):
+        status["podIP"] = several[0]["ip"]

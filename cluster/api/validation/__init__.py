@@ -56,7 +56,7 @@ _RULES: dict[str, _Rules] = {
             "resize": pod.update_resize,
         },
     ),
-    "nodes": _Rules(node.create_node, node.update_node, {"status": node.update_node}),
+    "nodes": _Rules(node.create_node, node.update_node, {"status": node.update_node_status}),
     "namespaces": _Rules(
         core.create_namespace,
         None,

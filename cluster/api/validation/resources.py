@@ -1,10 +1,20 @@
 """Rules of resource requests and limits (spec api-machinery, section 18)."""
 
+from collections.abc import Collection
+
 from kubeherd.cluster.api import names, quantity
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.validation.causes import invalid, invalid_each, not_supported, required
-from kubeherd.cluster.api.validation.checks import NOT_NEGATIVE
+from kubeherd.cluster.api.validation.causes import (
+    duplicate,
+    forbidden,
+    invalid,
+    invalid_each,
+    not_found,
+    not_supported,
+    required,
+)
+from kubeherd.cluster.api.validation.checks import NOT_NEGATIVE, each
 
 _STANDARD = frozenset({"cpu", "memory", "ephemeral-storage"})
 _HUGE_PAGES = "hugepages-"
@@ -21,9 +31,14 @@ _INTEGER_TEXT = "must be an integer"
 
 
 def resource_requirements(
-    resources: JsonObject | None, path: str, *, pod_level: bool = False
+    resources: JsonObject | None,
+    path: str,
+    *,
+    pod_level: bool = False,
+    pod_claims: Collection[str] = (),
 ) -> list[Cause]:
-    """Limits and requests of a container, or (`pod_level`) of a whole pod."""
+    """Limits, requests and claims of a container, or (`pod_level`) of a whole pod; `pod_claims`:
+    the names of the pod's resourceClaims."""
     if not resources:
         return []
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
@@ -37,6 +52,37 @@ def resource_requirements(
         causes += _pod_level_name(name, at) if pod_level else resource_name(name, at)
         causes += amount(name, text, at)
         causes += _within_limit(name, text, limits.get(name), path)
+    given = limits.keys() | requests.keys()
+    if any(name.startswith(_HUGE_PAGES) for name in given) and not given & {"cpu", "memory"}:
+        causes.append(forbidden(path, "HugePages require cpu or memory"))
+    claims = resources.get("claims")
+    if pod_level and claims:
+        detail = "claims may not be set for Resources at pod-level"
+        causes.append(forbidden(f"{path}.claims", detail))
+    return causes + _claims(claims, pod_claims, f"{path}.claims")
+
+
+def _claims(items: list[JsonObject] | None, pod_claims: Collection[str], path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    seen: set[str] = set()
+    for at, claim in each(items, path):
+        name, request = claim.get("name", ""), claim.get("request", "")
+        if not name:
+            causes.append(required(at))
+            continue
+        if name in seen:
+            causes.append(duplicate(at, name))
+        else:
+            if request:
+                causes += invalid_each(f"{at}.request", request, names.dns_label(request))
+            key = f"{name}/{request}" if request else name
+            if key in seen or (not request and any(k.startswith(f"{name}/") for k in seen)):
+                causes.append(duplicate(at, key))
+            seen.add(key)
+        if name not in pod_claims:
+            known = f": {', '.join(sorted(pod_claims))}" if pod_claims else " which is empty"
+            detail = f"must be one of the names in pod.spec.resourceClaims{known}"
+            causes.append(not_found(at, name, detail))
     return causes
 
 
@@ -124,14 +170,4 @@ def amount(name: str, text: str, path: str) -> list[Cause]:
         causes.append(invalid(path, parsed.canonical(), NOT_NEGATIVE))
     if is_integer(name) and parsed.milli_value() % 1000:
         causes.append(invalid(path, parsed.canonical(), _INTEGER_TEXT))
-    return causes
-
-
-def resource_amounts(amounts: JsonObject | None, path: str) -> list[Cause]:
-    """A list of resources without limits beside them (overhead, capacity, quotas)."""
-    causes: list[Cause] = []
-    for name, text in (amounts or {}).items():
-        at = f"{path}[{name}]"
-        causes += invalid_each(at, name, names.qualified_name(name))
-        causes += amount(name, text, at)
     return causes

@@ -6,6 +6,7 @@ from kubeherd.cluster.apiserver.admission import (
     node_restriction,
     pods,
     priority,
+    runtime_class,
     service_addresses,
     storage_protection,
     topology_labels,
@@ -19,6 +20,7 @@ _MUTATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
         pods.set_service_account,
         pods.add_default_tolerations,
         priority.resolve_priority,
+        runtime_class.apply_class,
     ),
     (Operation.UPDATE, "pods"): (pods.add_default_tolerations, priority.keep_priority),
     (Operation.CREATE, "services"): (service_addresses.allocate,),
@@ -29,7 +31,7 @@ _MUTATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
     (Operation.CREATE, "pods/binding"): (topology_labels.copy_node_labels,),
 }
 _VALIDATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
-    (Operation.CREATE, "pods"): (pods.check_mirror_pod,),
+    (Operation.CREATE, "pods"): (pods.check_mirror_pod, runtime_class.check_overhead),
     (Operation.CREATE, "priorityclasses.scheduling.k8s.io"): (priority.check_single_default,),
     (Operation.UPDATE, "priorityclasses.scheduling.k8s.io"): (priority.check_single_default,),
 }
