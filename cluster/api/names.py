@@ -18,6 +18,8 @@ _MAX_LOOKED_AT = 16 * 1024
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_SEARCH_LABEL = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+_SEARCH = rf"{_SEARCH_LABEL}(\.{_SEARCH_LABEL})*"
 _NAME_PART = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = f"({_NAME_PART})?"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
@@ -31,6 +33,10 @@ MAX_LABEL = 63
 _SUBDOMAIN_TEXT = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
     "'.', and must start and end with an alphanumeric character"
+)
+_SEARCH_TEXT = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' "
+    "or '.', and must start and end with an alphanumeric character"
 )
 _LABEL_TEXT = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
@@ -103,6 +109,15 @@ def dns_subdomain(value: str) -> list[str]:
 
 
 @_remembered
+def dns_search(value: str) -> list[str]:
+    """A search path of a resolver: a subdomain whose labels may begin with an underscore."""
+    problems = [too_long(MAX_SUBDOMAIN)] if len(value) > MAX_SUBDOMAIN else []
+    if not _matches(_SEARCH, value[:_MAX_LOOKED_AT]):
+        problems.append(_regex_error(_SEARCH_TEXT, _SEARCH, "example.com"))
+    return problems
+
+
+@_remembered
 def dns_label(value: str) -> list[str]:
     """RFC 1123 label: at most 63 characters, no dots."""
     problems = []
@@ -123,7 +138,7 @@ def qualified_name(value: str) -> list[str]:
     problems = []
     if len(parts) > 2:
         return [
-            "a qualified name "
+            "a valid label key "
             + _regex_error(_NAME_PART_TEXT, _NAME_PART, "MyName", "my.name", "123-abc")
             + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
         ]
@@ -194,7 +209,7 @@ def env_name(value: str) -> list[str]:
     """The name of an environment variable."""
     if _matches(_ENV_NAME, value):
         return []
-    return [_regex_error(_ENV_NAME_TEXT, _ENV_NAME)]
+    return [_ENV_NAME_TEXT]
 
 
 def percent(value: str) -> list[str]:
@@ -212,6 +227,7 @@ def path_segment(value: str) -> list[str]:
 
 
 _RULES: dict[str, _NameRule] = {
+    "events": path_segment,
     "namespaces": dns_label,
     "services": dns_label,
     "rolebindings.rbac.authorization.k8s.io": path_segment,

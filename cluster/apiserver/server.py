@@ -208,7 +208,12 @@ class ApiServer:
         if SUPERUSERS not in request.user.groups:
             self._require(questions.of_route(request, route))
         kind = served.of(route.resource)
-        response = await _handler(route)(call(self.services, request, route, kind))
+        try:
+            response = await _handler(route)(call(self.services, request, route, kind))
+        except ApiError as error:
+            if not kind.deprecation:
+                raise
+            response = error_response(error, request)
         if kind.deprecation:
             own = warning_header([kind.deprecation])
             given = response.headers.get("Warning")

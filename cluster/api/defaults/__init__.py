@@ -31,6 +31,7 @@ _DEFAULTERS: dict[str, Callable[[JsonObject], None]] = {
     "persistentvolumeclaims": core.persistent_volume_claim,
     "persistentvolumes": core.persistent_volume,
     "limitranges": core.limit_range,
+    "resourcequotas": core.resource_quota,
     "rolebindings.rbac.authorization.k8s.io": core.role_binding,
     "clusterrolebindings.rbac.authorization.k8s.io": core.role_binding,
     "priorityclasses.scheduling.k8s.io": core.priority_class,

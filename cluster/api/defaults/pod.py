@@ -1,6 +1,6 @@
 """Defaults of pod specs, for pods and for every template of one (spec api-machinery, 17)."""
 
-from kubeherd.cluster.api import quantity
+from kubeherd.cluster.api.defaults.amounts import round_resources, round_up
 from kubeherd.cluster.api.defaults.images import pull_policy
 from kubeherd.cluster.api.defaults.volumes import default_volume
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -24,6 +24,7 @@ def default_pod(pod: JsonObject) -> None:
     """Defaults of a Pod: those of its spec, and what holds for pods but not for templates."""
     spec = pod.setdefault("spec", {})
     default_pod_spec(spec)
+    _mirror_address(pod.get("status") or {})
     spec.setdefault("enableServiceLinks", True)
     if spec.get("hostNetwork"):
         _host_ports(spec)
@@ -52,8 +53,8 @@ def default_pod_spec(spec: JsonObject) -> None:
             _container(container)
     for volume in spec.get("volumes", ()):
         default_volume(volume)
-    _round_resources(spec.get("resources"))
-    _round_up(spec.get("overhead"))
+    round_resources(spec.get("resources"))
+    round_up(spec.get("overhead"))
 
 
 def _host_ports(spec: JsonObject) -> None:
@@ -76,7 +77,7 @@ def _container(container: JsonObject) -> None:
         container["imagePullPolicy"] = pull_policy(container.get("image", ""))
     container.setdefault("terminationMessagePath", "/dev/termination-log")
     container.setdefault("terminationMessagePolicy", "File")
-    _round_resources(container.setdefault("resources", {}))
+    round_resources(container.setdefault("resources", {}))
     for port in container.get("ports", ()):
         port.setdefault("protocol", "TCP")
     for variable in container.get("env", ()):
@@ -115,16 +116,10 @@ def _http_get(action: JsonObject | None) -> None:
         action.setdefault("scheme", "HTTP")
 
 
-def _round_resources(resources: JsonObject | None) -> None:
-    if resources:
-        _round_up(resources.get("limits"))
-        _round_up(resources.get("requests"))
-
-
-def _round_up(amounts: JsonObject | None) -> None:
-    """Quantities finer than a thousandth are rounded up to it."""
-    if not amounts:
-        return
-    for name, text in amounts.items():
-        if text[-1:] in ("n", "u") or "e-" in text:
-            amounts[name] = quantity.parse(text).rounded_up_to_milli().canonical()
+def _mirror_address(status: JsonObject) -> None:
+    """``podIP`` is the first of ``podIPs``, and decides where both are given and differ."""
+    first, several = status.get("podIP"), status.get("podIPs")
+    if first and (not several or several[0].get("ip") != first):
+        status["podIPs"] = [{"ip": first}]
+    elif several and not first and several[0].get("ip"):
+        status["podIP"] = several[0]["ip"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from kubeherd.cluster.api.defaults.amounts import round_resources
 from kubeherd.cluster.api.defaults.images import pull_policy
 from kubeherd.cluster.api.jsontypes import JsonObject
 
@@ -10,16 +11,17 @@ _MODE = 0o644
 
 def default_volume(volume: JsonObject) -> None:
     """Defaults of one volume; a volume that names no source is an emptyDir."""
-    source_missing = True
-    for key in volume:
-        if key == "name":
-            continue
-        source_missing = False
+    if not volume.keys() - {"name"}:
+        volume["emptyDir"] = {}
+    default_source(volume)
+
+
+def default_source(holder: JsonObject) -> None:
+    """Defaults of the sources of a volume or of the spec of a PersistentVolume."""
+    for key in holder:
         defaulter = _SOURCES.get(key)
         if defaulter is not None:
-            defaulter(volume[key])
-    if source_missing:
-        volume["emptyDir"] = {}
+            defaulter(holder[key])
 
 
 def _with_mode(source: JsonObject) -> None:
@@ -55,7 +57,9 @@ def _host_path(source: JsonObject) -> None:
 def _ephemeral(source: JsonObject) -> None:
     template = source.get("volumeClaimTemplate")
     if template is not None:
-        template.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")
+        spec = template.setdefault("spec", {})
+        spec.setdefault("volumeMode", "Filesystem")
+        round_resources(spec.get("resources"))
 
 
 def _image(source: JsonObject) -> None:
@@ -80,6 +84,11 @@ def _azure_disk(source: JsonObject) -> None:
     source.setdefault("readOnly", False)
 
 
+def _scale_io(source: JsonObject) -> None:
+    source.setdefault("storageMode", "ThinProvisioned")
+    source.setdefault("fsType", "xfs")
+
+
 _SOURCES: dict[str, Callable[[JsonObject], None]] = {
     "secret": _with_mode,
     "configMap": _with_mode,
@@ -91,4 +100,5 @@ _SOURCES: dict[str, Callable[[JsonObject], None]] = {
     "iscsi": _iscsi,
     "rbd": _rbd,
     "azureDisk": _azure_disk,
+    "scaleIO": _scale_io,
 }

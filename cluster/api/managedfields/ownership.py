@@ -10,6 +10,7 @@ fields that the written endpoint resets (``status`` through the main resource an
 from collections.abc import Mapping
 from functools import cache
 
+from kubeherd.cluster.api.defaults.output import fill
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.managedfields import fieldsets
@@ -164,11 +165,19 @@ def record_update(
     root = tracker(resource, subresource)
     if entries is None or root is None:
         return []
-    changed, removed = root.diff(old, new)
+    changed, removed = root.diff(_empty(resource) if old is None else old, new)
     if changed is None and removed is None:
         return entries
     who = (manager, "Update", resource.api_version, subresource)
     return cap(_updated(entries, who, changed, removed, time))
+
+
+@cache
+def _empty(resource: Resource) -> JsonObject:
+    """What Go writes for an empty object: a create owns what differs from that."""
+    tree: JsonObject = {"metadata": {}}
+    fill(resource, tree)
+    return tree
 
 
 def _updated(

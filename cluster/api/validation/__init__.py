@@ -13,12 +13,18 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.validation import (
     certificates,
+    claims,
     core,
     daemonset,
+    endpoints,
+    limits,
     node,
+    persistentvolumes,
     pod,
     policy,
+    replicationcontroller,
     required_fields,
+    service,
     workloads,
 )
 from kubeherd.cluster.api.validation import objectmeta as metadata
@@ -51,7 +57,7 @@ _RULES: dict[str, _Rules] = {
             "resize": pod.update_resize,
         },
     ),
-    "nodes": _Rules(node.create_node, node.update_node, {"status": node.update_node}),
+    "nodes": _Rules(node.create_node, node.update_node, {"status": node.update_node_status}),
     "namespaces": _Rules(
         core.create_namespace,
         None,
@@ -59,8 +65,27 @@ _RULES: dict[str, _Rules] = {
     ),
     "configmaps": _Rules(core.create_config_map, core.update_config_map),
     "secrets": _Rules(core.create_secret, core.update_secret),
-    "services": _Rules(core.create_service, core.update_service),
-    "resourcequotas": _Rules(core.create_resource_quota, core.update_resource_quota),
+    "services": _Rules(
+        service.create_service, service.update_service, {"status": service.update_service_status}
+    ),
+    "persistentvolumes": _Rules(
+        persistentvolumes.create_persistent_volume, persistentvolumes.update_persistent_volume
+    ),
+    "persistentvolumeclaims": _Rules(
+        claims.create_claim, claims.update_claim, {"status": claims.update_claim_status}
+    ),
+    "replicationcontrollers": _Rules(
+        replicationcontroller.create_replication_controller,
+        None,
+        {"status": replicationcontroller.update_replication_controller_status},
+    ),
+    "endpoints": _Rules(endpoints.create_endpoints, endpoints.update_endpoints),
+    "limitranges": _Rules(limits.create_limit_range),
+    "resourcequotas": _Rules(
+        limits.create_resource_quota,
+        limits.update_resource_quota,
+        {"status": limits.update_resource_quota_status},
+    ),
     "events": _Rules(core.create_event),
     "events.events.k8s.io": _Rules(core.create_events_event),
     "leases.coordination.k8s.io": _Rules(core.create_lease),
@@ -121,7 +146,9 @@ def update(
 def _update_causes(
     resource: Resource, new: JsonObject, old: JsonObject, subresource: str
 ) -> list[Cause]:
-    causes = metadata.update(new.get("metadata") or {}, old.get("metadata") or {})
+    causes = metadata.update(
+        resource, new.get("metadata") or {}, old.get("metadata") or {}, subresource
+    )
     rules = _RULES.get(resource.group_resource)
     if subresource:
         rule = rules.subresources.get(subresource) if rules is not None else None

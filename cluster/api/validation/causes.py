@@ -84,9 +84,10 @@ def duplicate(field: str, value: JsonValue) -> Cause:
     return _cause("FieldValueDuplicate", f"Duplicate value: {goformat.value(value)}", field)
 
 
-def not_found(field: str, value: JsonValue) -> Cause:
-    """``Not found: <v>``."""
-    return _cause("FieldValueNotFound", f"Not found: {goformat.value(value)}", field)
+def not_found(field: str, value: JsonValue, detail: str = "") -> Cause:
+    """``Not found: <v>[: detail]``."""
+    text = _with_detail(f"Not found: {goformat.value(value)}", detail)
+    return _cause("FieldValueNotFound", text, field)
 
 
 def too_long(field: str, limit: int) -> Cause:

@@ -21,8 +21,12 @@ from kubeherd.cluster.api.validation.resources import resource_requirements
 from kubeherd.cluster.api.validation.security import container_security_context
 
 _NOT_EPHEMERAL = (
-    "ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy",
+    "ports", "resources", "resizePolicy", "restartPolicy", "restartPolicyRules", "livenessProbe",
+    "readinessProbe", "startupProbe", "lifecycle",
 )  # fmt: skip
+_FOR_OTHERS = "cannot be set for an Ephemeral Container"
+_RESTART = ("Always", "Never", "OnFailure")
+_RESTART_ACTIONS = ("Restart", "RestartAllContainers")
 
 
 def containers(spec: JsonObject, volumes: Contains[str], path: str) -> list[Cause]:
@@ -33,13 +37,13 @@ def containers(spec: JsonObject, volumes: Contains[str], path: str) -> list[Caus
         return [required(at)]
     causes: list[Cause] = []
     seen: set[str] = set()
+    claims = _claims(spec)
     for item_path, container in each(items, at):
-        causes += _container(container, volumes, item_path)
+        causes += _container(container, volumes, claims, item_path)
         causes += _unique_name(container, seen, item_path)
         causes += lifecycle(container, item_path)
         causes += container_probes(container, item_path)
-        if container.get("restartPolicy") and not container.get("restartPolicyRules"):
-            causes += _restart_policy(container, ("Always", "OnFailure", "Never"), item_path)
+        causes += _restart_policy(container, item_path)
     return causes + host_port_conflicts(items, at)
 
 
@@ -47,8 +51,9 @@ def init_containers(spec: JsonObject, volumes: Contains[str], path: str) -> list
     """``spec.initContainers``: names unique among all; probes only for sidecars."""
     causes: list[Cause] = []
     seen = {container.get("name", "") for container in spec.get("containers") or ()}
+    claims = _claims(spec)
     for item_path, container in each(spec.get("initContainers"), f"{path}.initContainers"):
-        causes += _container(container, volumes, item_path)
+        causes += _container(container, volumes, claims, item_path)
         causes += _unique_name(container, seen, item_path)
         if container.get("restartPolicy") == "Always":
             causes += lifecycle(container, item_path)
@@ -58,8 +63,7 @@ def init_containers(spec: JsonObject, volumes: Contains[str], path: str) -> list
                 if container.get(field) is not None:
                     detail = "may not be set for init containers without restartPolicy=Always"
                     causes.append(forbidden(f"{item_path}.{field}", detail))
-        if container.get("restartPolicy"):
-            causes += _restart_policy(container, ("Always", "OnFailure", "Never"), item_path)
+        causes += _restart_policy(container, item_path)
         causes += host_port_conflicts([container], item_path, single=True)
     return causes
 
@@ -70,18 +74,24 @@ def ephemeral_containers(spec: JsonObject, volumes: Contains[str], path: str) ->
     others = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
     seen = {container.get("name", "") for container in others}
     targets = set(seen)
+    claims = _claims(spec)
     for item_path, container in each(
         spec.get("ephemeralContainers"), f"{path}.ephemeralContainers"
     ):
-        causes += _container(container, volumes, item_path)
+        causes += _container(container, volumes, claims, item_path)
         causes += _unique_name(container, seen, item_path)
         target = container.get("targetContainerName")
         if target and target not in targets:
             causes.append(not_found_target(f"{item_path}.targetContainerName", target))
         for field in _NOT_EPHEMERAL:
             if container.get(field):
-                detail = "cannot be set for an Ephemeral Container"
-                causes.append(forbidden(f"{item_path}.{field}", detail))
+                causes.append(forbidden(f"{item_path}.{field}", _FOR_OTHERS))
+        for at, mount in each(container.get("volumeMounts"), f"{item_path}.volumeMounts"):
+            causes += [
+                forbidden(f"{at}.{field}", _FOR_OTHERS)
+                for field in ("subPath", "subPathExpr")
+                if mount.get(field)
+            ]
     return causes
 
 
@@ -90,11 +100,34 @@ def not_found_target(path: str, target: str) -> Cause:
     return Cause("FieldValueNotFound", f'Not found: "{target}"', path)
 
 
-def _restart_policy(container: JsonObject, supported: tuple[str, ...], path: str) -> list[Cause]:
-    policy = container["restartPolicy"]
-    if policy in supported:
-        return []
-    return [not_supported(f"{path}.restartPolicy", policy, supported)]
+def _claims(spec: JsonObject) -> set[str]:
+    return {claim["name"] for claim in spec.get("resourceClaims") or () if claim.get("name")}
+
+
+def _restart_policy(container: JsonObject, path: str) -> list[Cause]:
+    policy, rules = container.get("restartPolicy"), container.get("restartPolicyRules") or []
+    causes: list[Cause] = []
+    if policy is None and rules:
+        detail = "must specify restartPolicy when restart rules are used"
+        causes.append(required(f"{path}.restartPolicy", detail))
+    elif policy is not None and policy not in _RESTART:
+        causes.append(not_supported(f"{path}.restartPolicy", policy, _RESTART))
+    for at, rule in each(rules, f"{path}.restartPolicyRules"):
+        causes += _restart_rule(rule, at)
+    return causes
+
+
+def _restart_rule(rule: JsonObject, path: str) -> list[Cause]:
+    action, codes = rule.get("action", ""), rule.get("exitCodes")
+    causes = []
+    if action not in _RESTART_ACTIONS:
+        causes.append(not_supported(f"{path}.action", action, _RESTART_ACTIONS))
+    if codes is None:
+        return [*causes, required(f"{path}.exitCodes", "must be specified")]
+    operator = codes.get("operator", "")
+    if operator not in ("In", "NotIn"):
+        causes.append(not_supported(f"{path}.exitCodes.operator", operator, ("In", "NotIn")))
+    return causes
 
 
 def _unique_name(container: JsonObject, seen: set[str], path: str) -> list[Cause]:
@@ -105,7 +138,9 @@ def _unique_name(container: JsonObject, seen: set[str], path: str) -> list[Cause
     return []
 
 
-def _container(container: JsonObject, volumes: Contains[str], path: str) -> list[Cause]:
+def _container(
+    container: JsonObject, volumes: Contains[str], claims: set[str], path: str
+) -> list[Cause]:
     """What holds for containers of all three sorts."""
     causes: list[Cause] = []
     name = container.get("name", "")
@@ -113,7 +148,8 @@ def _container(container: JsonObject, volumes: Contains[str], path: str) -> list
         causes.append(required(f"{path}.name"))
     else:
         causes += invalid_each(f"{path}.name", name, names.dns_label(name))
-    causes += _image(container.get("image", ""), path)
+    if not container.get("image"):
+        causes.append(required(f"{path}.image"))
     causes += _termination_message_policy(container.get("terminationMessagePolicy", ""), path)
     causes += ports(container.get("ports"), f"{path}.ports")
     causes += env_variables(container.get("env"), f"{path}.env")
@@ -121,18 +157,22 @@ def _container(container: JsonObject, volumes: Contains[str], path: str) -> list
     causes += volume_mounts(container, volumes, f"{path}.volumeMounts")
     causes += volume_devices(container, volumes, f"{path}.volumeDevices")
     causes += _pull_policy(container.get("imagePullPolicy", ""), f"{path}.imagePullPolicy")
-    causes += resource_requirements(container.get("resources"), f"{path}.resources")
+    resources = container.get("resources")
+    causes += resource_requirements(resources, f"{path}.resources", pod_claims=claims)
     return causes + container_security_context(
         container.get("securityContext"), f"{path}.securityContext"
     )
 
 
-def _image(image: str, path: str) -> list[Cause]:
-    if not image:
-        return [required(f"{path}.image")]
-    if image != image.strip():
-        return [invalid(f"{path}.image", image, "must not have leading or trailing whitespace")]
-    return []
+def image_spaces(spec: JsonObject, path: str) -> list[Cause]:
+    """What holds for the images of a pod but not for those of a template."""
+    detail = "must not have leading or trailing whitespace"
+    return [
+        invalid(f"{at}.image", container["image"], detail)
+        for field in ("containers", "initContainers", "ephemeralContainers")
+        for at, container in each(spec.get(field), f"{path}.{field}")
+        if container.get("image", "") != container.get("image", "").strip()
+    ]
 
 
 def _termination_message_policy(policy: str, path: str) -> list[Cause]:

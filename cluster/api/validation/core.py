@@ -1,4 +1,4 @@
-"""Rules of Namespace, ConfigMap, Secret, Event, Lease, ResourceQuota and Service."""
+"""Rules of Namespace, ConfigMap, Secret, Event and Lease."""
 
 import base64
 import binascii
@@ -12,27 +12,18 @@ from kubeherd.cluster.api.validation.causes import (
     forbidden,
     invalid,
     invalid_each,
-    not_supported,
     required,
     too_long,
 )
 from kubeherd.cluster.api.validation.checks import (
-    each,
     immutable,
     not_negative,
-    one_of,
-    port_number,
     positive,
 )
-from kubeherd.cluster.api.validation.probes import port_number_or_name
-from kubeherd.cluster.api.validation.resources import resource_amounts
+from kubeherd.cluster.api.validation.objectmeta import standard_finalizer
 
 MAX_DATA_BYTES = 1024 * 1024
 _FROZEN = "field is immutable when `immutable` is set"
-_QUOTA_SCOPES = (
-    "BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass",
-    "Terminating", "VolumeAttributesClass",
-)  # fmt: skip
 _SECRET_KEYS: dict[str, tuple[str, ...]] = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
@@ -42,16 +33,22 @@ _SECRET_KEYS: dict[str, tuple[str, ...]] = {
 
 
 def create_namespace(tree: JsonObject) -> list[Cause]:
-    """A namespace: its finalizers are qualified names."""
+    """A namespace: its finalizers are qualified names or standard ones."""
+    return _namespace_finalizers(tree, indexed=False)
+
+
+def _namespace_finalizers(tree: JsonObject, *, indexed: bool) -> list[Cause]:
     causes: list[Cause] = []
-    for finalizer in (tree.get("spec") or {}).get("finalizers") or ():
-        causes += invalid_each("spec.finalizers", finalizer, names.qualified_name(finalizer))
+    for index, finalizer in enumerate((tree.get("spec") or {}).get("finalizers") or ()):
+        at = f"spec.finalizers[{index}]" if indexed else "spec.finalizers"
+        causes += invalid_each(at, finalizer, names.qualified_name(finalizer))
+        causes += standard_finalizer(finalizer, at)
     return causes
 
 
 def update_namespace_finalize(new: JsonObject, old: JsonObject) -> list[Cause]:
-    """A write to ``/finalize`` sets finalizers like a create."""
-    return create_namespace(new)
+    """A write to ``/finalize`` sets finalizers like a create, and names which one is wrong."""
+    return _namespace_finalizers(new, indexed=True)
 
 
 def update_namespace_status(new: JsonObject, old: JsonObject) -> list[Cause]:
@@ -60,10 +57,10 @@ def update_namespace_status(new: JsonObject, old: JsonObject) -> list[Cause]:
     deleting = bool((new.get("metadata") or {}).get("deletionTimestamp"))
     if deleting and phase != "Terminating":
         detail = "may only be 'Terminating' if `deletionTimestamp` is not empty"
-        return [invalid("status.phase", phase, detail)]
+        return [invalid("status.Phase", phase, detail)]
     if not deleting and phase != "Active":
         detail = "may only be 'Active' if `deletionTimestamp` is empty"
-        return [invalid("status.phase", phase, detail)]
+        return [invalid("status.Phase", phase, detail)]
     return []
 
 
@@ -189,54 +186,3 @@ def create_lease(tree: JsonObject) -> list[Cause]:
     spec = tree.get("spec") or {}
     causes = positive(spec, "leaseDurationSeconds", "spec")
     return causes + not_negative(spec, "leaseTransitions", "spec")
-
-
-def create_resource_quota(tree: JsonObject) -> list[Cause]:
-    """A ResourceQuota: names, amounts and scopes."""
-    spec = tree.get("spec") or {}
-    causes = resource_amounts(spec.get("hard"), "spec.hard")
-    for scope in spec.get("scopes") or ():
-        if scope not in _QUOTA_SCOPES:
-            causes.append(invalid("spec.scopes", spec["scopes"], "unsupported scope"))
-    return causes
-
-
-def update_resource_quota(new: JsonObject, old: JsonObject) -> list[Cause]:
-    """A changed ResourceQuota: its scopes stay."""
-    after = sorted((new.get("spec") or {}).get("scopes") or ())
-    before = sorted((old.get("spec") or {}).get("scopes") or ())
-    return create_resource_quota(new) + immutable(after, before, "spec.scopes")
-
-
-def create_service(tree: JsonObject) -> list[Cause]:
-    """A Service: ports and their numbers."""
-    spec = tree.get("spec") or {}
-    kind, causes = spec.get("type", ""), []
-    supported = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-    if not spec.get("ports") and kind != "ExternalName" and spec.get("clusterIP") != "None":
-        causes.append(required("spec.ports"))
-    if kind == "ExternalName" and not spec.get("externalName"):
-        causes.append(required("spec.externalName"))
-    several = len(spec.get("ports") or ()) > 1
-    for at, port in each(spec.get("ports"), "spec.ports"):
-        name = port.get("name", "")
-        if several and not name:
-            causes.append(required(f"{at}.name"))
-        elif name:
-            causes += invalid_each(f"{at}.name", name, names.dns_label(name))
-        causes += port_number(port.get("port", 0), f"{at}.port")
-        causes += one_of(port.get("protocol", ""), ("SCTP", "TCP", "UDP"), f"{at}.protocol")
-        causes += port_number_or_name(port.get("targetPort", 0), f"{at}.targetPort")
-    if kind not in supported:
-        causes.append(not_supported("spec.type", kind, supported))
-    return causes
-
-
-def update_service(new: JsonObject, old: JsonObject) -> list[Cause]:
-    """A changed Service: its cluster IP stays."""
-    causes = create_service(new)
-    before = (old.get("spec") or {}).get("clusterIP", "")
-    after = (new.get("spec") or {}).get("clusterIP", "")
-    if before and (old.get("spec") or {}).get("type") != "ExternalName" and after != before:
-        causes += immutable([after], [before], "spec.clusterIPs[0]")
-    return causes

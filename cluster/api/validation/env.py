@@ -2,11 +2,18 @@
 
 import re
 
-from kubeherd.cluster.api import names
+from kubeherd.cluster.api import names, quantity
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.validation.causes import invalid, invalid_each, not_supported, required
+from kubeherd.cluster.api.validation.causes import (
+    invalid,
+    invalid_each,
+    not_found,
+    not_supported,
+    required,
+)
 from kubeherd.cluster.api.validation.checks import each
+from kubeherd.cluster.api.validation.mounts import no_backsteps
 
 _SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 _ENV_FIELDS = (
@@ -14,6 +21,10 @@ _ENV_FIELDS = (
     "spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
 )  # fmt: skip
 _SUBSCRIPTED = re.compile(r"metadata\.(annotations|labels)\['(.*)'\]", re.DOTALL)
+_HUGE_PAGES = ("requests.hugepages-", "limits.hugepages-")
+_CPU_SIZES: tuple[str, ...] = ("1m", "1")
+_SIZES = ("1", *(f"1{unit}" for unit in "kMGTPE"), *(f"1{unit}i" for unit in "KMGTPE"))
+_SIZED = {"memory": "memory", "ephemeral-storage": "local ephemeral storage"}
 _RESOURCES = (
     "limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu",
     "requests.ephemeral-storage", "requests.memory",
@@ -45,9 +56,7 @@ def _value_from(variable: JsonObject, path: str) -> list[Cause]:
         elif name == "resourceFieldRef":
             causes += resource_field_ref(source[name], at)
         elif name == "fileKeyRef":
-            for field in ("key", "volumeName", "path"):
-                if not source[name].get(field):
-                    causes.append(required(f"{at}.{field}"))
+            causes += _file_key(source[name], at)
         else:
             causes += _key_ref(source[name], at)
     if variable.get("value"):
@@ -64,6 +73,38 @@ def _value_from(variable: JsonObject, path: str) -> list[Cause]:
     return causes
 
 
+def _file_key(source: JsonObject, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    for field, rule in (("key", names.env_name), ("volumeName", names.dns_label)):
+        value = source.get(field, "")
+        causes += invalid_each(f"{path}.{field}", value, rule(value)) if value else [
+            required(f"{path}.{field}")
+        ]  # fmt: skip
+    if not source.get("path"):
+        return [*causes, required(f"{path}.path")]
+    return causes + no_backsteps(source["path"], f"{path}.path")
+
+
+def file_key_volumes(spec: JsonObject, path: str) -> list[Cause]:
+    """A file with values of variables lies in a volume of the pod, an emptyDir."""
+    sources = {volume.get("name"): volume for volume in spec.get("volumes") or ()}
+    causes: list[Cause] = []
+    for field in ("initContainers", "containers", "ephemeralContainers"):
+        for at, container in each(spec.get(field), f"{path}.{field}"):
+            for env_at, variable in each(container.get("env"), f"{at}.env"):
+                reference = (variable.get("valueFrom") or {}).get("fileKeyRef")
+                if reference is None:
+                    continue
+                name = reference.get("volumeName", "")
+                name_at = f"{env_at}.valueFrom.fileKeyRef.volumeName"
+                if name not in sources:
+                    causes.append(not_found(name_at, name))
+                elif "emptyDir" not in sources[name]:
+                    detail = "referenced volume must be of type emptyDir"
+                    causes.append(invalid(name_at, name, detail))
+    return causes
+
+
 def field_ref(reference: JsonObject, supported: tuple[str, ...], path: str) -> list[Cause]:
     """A reference to a field of the pod itself."""
     if not reference.get("apiVersion"):
@@ -71,6 +112,10 @@ def field_ref(reference: JsonObject, supported: tuple[str, ...], path: str) -> l
     field_path = reference.get("fieldPath", "")
     if not field_path:
         return [required(f"{path}.fieldPath")]
+    if reference["apiVersion"] != "v1":
+        version = reference["apiVersion"]
+        detail = f"error converting fieldPath: unsupported pod version: {version}"
+        return [invalid(f"{path}.fieldPath", field_path, detail)]
     subscripted = _SUBSCRIPTED.fullmatch(field_path)
     if subscripted is not None:
         key = subscripted[2]
@@ -88,20 +133,38 @@ def field_ref(reference: JsonObject, supported: tuple[str, ...], path: str) -> l
 
 def resource_field_ref(reference: JsonObject, path: str, *, volume: bool = False) -> list[Cause]:
     """A reference to a container's limit or request."""
-    if volume and not reference.get("containerName"):
-        return [required(f"{path}.containerName")]
     name = reference.get("resource", "")
-    if not name:
-        return [required(f"{path}.resource")]
-    if name in _RESOURCES or re.fullmatch(r"(requests|limits)\.hugepages-.+", name):
+    causes: list[Cause] = []
+    if volume and not reference.get("containerName"):
+        causes.append(required(f"{path}.containerName"))
+    elif not name:
+        causes.append(required(f"{path}.resource"))
+    elif name not in _RESOURCES and not name.startswith(_HUGE_PAGES):
+        causes.append(not_supported(f"{path}.resource", name, _RESOURCES))
+    return causes + _divisor(name, reference.get("divisor", "0"), f"{path}.divisor")
+
+
+def _divisor(name: str, divisor: str, path: str) -> list[Cause]:
+    parsed = quantity.parse(divisor)
+    if not parsed.nanos:
         return []
-    return [not_supported(f"{path}.resource", name, _RESOURCES)]
+    kind = name.partition(".")[2]
+    if kind == "cpu":
+        allowed, shown, what = _CPU_SIZES, "1m and 1", "cpu"
+    elif kind in _SIZED or name.startswith(_HUGE_PAGES):
+        allowed, shown = _SIZES, ", ".join(_SIZES)
+        what = _SIZED.get(kind, "hugepages")
+    else:
+        return []
+    if parsed.canonical() in allowed:
+        return []
+    detail = f"only divisor's values {shown} are supported with the {what} resource"
+    return [invalid(path, name, detail)]
 
 
 def _key_ref(reference: JsonObject, path: str) -> list[Cause]:
-    causes: list[Cause] = []
-    if not reference.get("name"):
-        causes.append(required(f"{path}.name"))
+    name = reference.get("name", "")
+    causes = invalid_each(f"{path}.name", name, names.dns_subdomain(name))
     key = reference.get("key", "")
     if not key:
         return [*causes, required(f"{path}.key")]
@@ -117,8 +180,11 @@ def env_sources(items: list[JsonObject] | None, path: str) -> list[Cause]:
             causes += invalid_each(f"{at}.prefix", prefix, names.env_name(prefix))
         given = [name for name in ("configMapRef", "secretRef") if item.get(name) is not None]
         for name in given:
-            if not item[name].get("name"):
-                causes.append(required(f"{at}.{name}.name"))
+            source = item[name].get("name", "")
+            problems = names.dns_subdomain(source.removesuffix("-")) if source else []
+            causes += invalid_each(f"{at}.{name}.name", source, problems) if source else [
+                required(f"{at}.{name}.name")
+            ]  # fmt: skip
         if not given:
             detail = "must specify one of: `configMapRef` or `secretRef`"
             causes.append(invalid(path, "", detail))

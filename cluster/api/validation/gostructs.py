@@ -14,10 +14,6 @@ _TAINT: _Fields = (
     ("Key", "key", ""), ("Value", "value", ""), ("Effect", "effect", ""),
     ("TimeAdded", "timeAdded", None),
 )  # fmt: skip
-_TOLERATION: _Fields = (
-    ("Key", "key", ""), ("Operator", "operator", ""), ("Value", "value", ""),
-    ("Effect", "effect", ""), ("TolerationSeconds", "tolerationSeconds", None),
-)  # fmt: skip
 _ROLE_REF: _Fields = (("APIGroup", "apiGroup", ""), ("Kind", "kind", ""), ("Name", "name", ""))
 _STRATEGY: _Fields = (("Type", "type", ""), ("RollingUpdate", "rollingUpdate", None))
 _ROLLING: _Fields = (("MaxUnavailable", "maxUnavailable", 0), ("MaxSurge", "maxSurge", 0))
@@ -35,11 +31,6 @@ def _shown(tree: JsonObject | None, fields: _Fields) -> JsonObject:
 def taint(tree: JsonObject) -> JsonObject:
     """A core.Taint."""
     return _shown(tree, _TAINT)
-
-
-def toleration(tree: JsonObject) -> JsonObject:
-    """A core.Toleration."""
-    return _shown(tree, _TOLERATION)
 
 
 def role_ref(tree: JsonObject | None) -> JsonObject:

@@ -1,60 +1,99 @@
-"""Rules of nodes (spec node-lifecycle, section 16)."""
+"""Rules of nodes (spec node-lifecycle, section 16; pkg/apis/core/validation, v1.36)."""
 
-import ipaddress
+import re
 
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.validation.causes import duplicate, forbidden, invalid
+from kubeherd.cluster.api.validation import addresses, internaltypes
+from kubeherd.cluster.api.validation.causes import duplicate, forbidden, invalid, required
 from kubeherd.cluster.api.validation.checks import each
-from kubeherd.cluster.api.validation.resources import resource_amounts
+from kubeherd.cluster.api.validation.resources import amount
 from kubeherd.cluster.api.validation.tolerations import taints
 
-_CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+_TAINTS = "metadata.taints"
+"""Where Kubernetes says they are."""
+_FEATURE = re.compile(r"[A-Z][a-zA-Z0-9]*(/[a-zA-Z0-9]+)*")
+_CONFIG_KEYS = ("namespace", "name", "kubeletConfigKey")
 
 
 def create_node(node: JsonObject) -> list[Cause]:
     """A new node, which a kubelet registers with its status."""
     spec = node.get("spec") or {}
-    causes = taints(spec.get("taints"), "spec.taints")
-    for index, cidr in enumerate(_pod_cidrs(spec)):
-        if not _is_cidr(cidr):
-            causes.append(invalid(f"spec.podCIDRs[{index}]", cidr, _CIDR_TEXT))
-    return causes + _status(node)
+    causes = taints(spec.get("taints"), _TAINTS) + _status(node)
+    cidrs = spec.get("podCIDRs") or []
+    for index, text in enumerate(cidrs):
+        causes += addresses.cidr(text, f"spec.podCIDRs[{index}]")
+    if len(cidrs) > 1 and (len(cidrs) > 2 or (":" in cidrs[0]) == (":" in cidrs[1])):
+        detail = "may specify no more than one CIDR for each IP family"
+        causes.append(invalid("spec.podCIDRs", cidrs, detail))
+    return causes
 
 
 def _status(node: JsonObject) -> list[Cause]:
     status = node.get("status") or {}
-    causes = resource_amounts(status.get("capacity"), "status.capacity")
-    causes += resource_amounts(status.get("allocatable"), "status.allocatable")
-    seen: set[tuple[str, str]] = set()
-    for at, address in each(status.get("addresses"), "status.addresses"):
-        key = (address.get("type", ""), address.get("address", ""))
-        if key in seen:
-            causes.append(duplicate(at, address))
-        seen.add(key)
+    causes: list[Cause] = []
+    for kind in ("capacity", "allocatable"):
+        for name, text in (status.get(kind) or {}).items():
+            causes += amount(name, text, f"status.{kind}.{name}")
+    return causes + _features(status.get("declaredFeatures") or [])
+
+
+def _features(features: list[str]) -> list[Cause]:
+    causes: list[Cause] = []
+    for index, name in enumerate(features):
+        at = f"status.declaredFeatures[{index}]"
+        if len(name) > 253:
+            detail = f'invalid feature name "{name}": must be no more than 253 characters'
+            causes.append(invalid(at, name, detail))
+        elif not _FEATURE.fullmatch(name):
+            detail = (
+                f'invalid feature name "{name}": must start with an UpperCamelCase segment, with '
+                "subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), "
+                "and contain only alphanumeric characters and slashes"
+            )
+            causes.append(invalid(at, name, detail))
+        if index and features[index - 1] == name:
+            causes.append(duplicate(at, name))
+        elif index and features[index - 1] > name:
+            causes.append(invalid(at, name, "list must be sorted alphabetically"))
     return causes
 
 
 def update_node(new: JsonObject, old: JsonObject) -> list[Cause]:
-    """A changed node: pod CIDRs and provider id are set once."""
-    causes = create_node(new)
+    """A changed node: what holds for a new one, and again what holds for its status."""
+    return create_node(new) + update_node_status(new, old)
+
+
+def update_node_status(new: JsonObject, old: JsonObject) -> list[Cause]:
+    """A changed status; pod CIDRs, provider id and external id are set once."""
+    causes = _status(new)
+    seen: set[tuple[str, str]] = set()
+    for at, address in each((new.get("status") or {}).get("addresses"), "status.addresses"):
+        key = (address.get("type", ""), address.get("address", ""))
+        if key in seen:
+            causes.append(duplicate(at, internaltypes.struct("NodeAddress", address)))
+        seen.add(key)
     after, before = new.get("spec") or {}, old.get("spec") or {}
-    if _pod_cidrs(before) and _pod_cidrs(after) != _pod_cidrs(before):
+    if before.get("podCIDRs") and after.get("podCIDRs") != before["podCIDRs"]:
         detail = 'node updates may not change podCIDR except from "" to valid'
         causes.append(forbidden("spec.podCIDRs", detail))
     if before.get("providerID") and after.get("providerID", "") != before["providerID"]:
         detail = 'node updates may not change providerID except from "" to valid'
         causes.append(forbidden("spec.providerID", detail))
+    causes += _config_source(after.get("configSource"), "spec.configSource")
+    causes += taints(after.get("taints"), _TAINTS)
+    if after.get("externalID", "") != before.get("externalID", ""):
+        causes.append(forbidden("spec.externalID", "may not be updated"))
     return causes
 
 
-def _pod_cidrs(spec: JsonObject) -> list[str]:
-    return spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else [])
-
-
-def _is_cidr(text: str) -> bool:
-    try:
-        ipaddress.ip_interface(text)
-    except ValueError:
-        return False
-    return "/" in text
+def _config_source(source: JsonObject | None, path: str) -> list[Cause]:
+    if source is None:
+        return []
+    config_map = source.get("configMap")
+    if config_map is None:
+        return [
+            invalid(path, {"ConfigMap": None}, "exactly one reference subfield must be non-nil")
+        ]
+    at = f"{path}.configMap"
+    return [required(f"{at}.{key}") for key in _CONFIG_KEYS if not config_map.get(key)]

@@ -21,6 +21,53 @@ _IMMUTABLE = (
 IMMUTABLE = "field is immutable"
 """The detail of every change of something that may not change."""
 
+_GENERIC_FINALIZERS = frozenset({
+    "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io",
+})  # fmt: skip
+"""Groups of Kubernetes that know no "standard" finalizers: any qualified name will do."""
+
+_OWN_CHECKS: dict[str, tuple[int, int]] = {
+    "events": (0, 0),
+    "poddisruptionbudgets.policy": (0, 0),
+    "persistentvolumes": (2, 0),
+    "limitranges": (1, 0),
+    "endpointslices.discovery.k8s.io": (1, 0),
+    "volumeattachments.storage.k8s.io": (1, 0),
+    "csinodes.storage.k8s.io": (1, 0),
+    "flowschemas.flowcontrol.apiserver.k8s.io": (1, 0),
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": (1, 0),
+    "validatingadmissionpolicies.admissionregistration.k8s.io": (1, 0),
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": (1, 0),
+    "mutatingadmissionpolicies.admissionregistration.k8s.io": (1, 0),
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io": (1, 0),
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": (1, 0),
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": (1, 0),
+    "events.events.k8s.io": (0, 1),
+    "services": (0, 1),
+    "resourcequotas": (0, 1),
+    "podtemplates": (0, 1),
+    "replicationcontrollers": (0, 1),
+    "daemonsets.apps": (0, 1),
+    "deployments.apps": (0, 1),
+    "replicasets.apps": (0, 1),
+    "statefulsets.apps": (0, 1),
+    "controllerrevisions.apps": (0, 1),
+    "cronjobs.batch": (0, 1),
+    "horizontalpodautoscalers.autoscaling": (0, 1),
+    "ingresses.networking.k8s.io": (0, 1),
+    "networkpolicies.networking.k8s.io": (0, 1),
+    "leases.coordination.k8s.io": (0, 1),
+    "leasecandidates.coordination.k8s.io": (0, 1),
+    "priorityclasses.scheduling.k8s.io": (0, 1),
+    "csidrivers.storage.k8s.io": (0, 1),
+}
+"""How often a kind's own update rules check the metadata once more: (as a create does, as an update
+does). What Kubernetes checks for every kind it thus reports again, and clients see each cause two
+to four times. Most kinds do both once; read from pkg/apis/*/validation and the strategies, v1.36.
+"""
+_NO_SUBRESOURCE_CHECKS = frozenset({"cronjobs.batch", "poddisruptionbudgets.policy"})
+"""Kinds whose status rules do not look at the metadata; all others check it as an update once."""
+
 
 def create(resource: Resource, metadata: JsonObject, path: str = "metadata") -> list[Cause]:
     """The causes for which the metadata of a new object is refused.
@@ -28,19 +75,25 @@ def create(resource: Resource, metadata: JsonObject, path: str = "metadata") -> 
     The name is expected to be set (generated) already; without name and generateName there is a
     Required error, without a generated name the generateName alone is judged.
     """
-    causes: list[Cause] = []
-    generate_name = metadata.get("generateName", "")
-    if generate_name:
-        problems = names.problems_of(resource, generate_name, prefix=True)
-        causes += invalid_each(f"{path}.generateName", generate_name, problems)
-    name = metadata.get("name", "")
-    if name:
-        problems = names.problems_of(resource, name) or names.path_segment(name)
-        causes += invalid_each(f"{path}.name", name, problems)
-    elif not generate_name:
+    causes = _names(resource, metadata, path)
+    if not metadata.get("name") and not metadata.get("generateName"):
         causes.append(required(f"{path}.name", "name or generateName is required"))
     causes += _namespace(resource, metadata, path)
-    return causes + _common(metadata, path)
+    causes += _generation(metadata, path)
+    causes += _pairs_and_owners(metadata, path)
+    causes += _finalizers(metadata.get("finalizers"), f"{path}.finalizers")
+    return causes + _standard_finalizers(resource, metadata, path)
+
+
+def _names(resource: Resource, metadata: JsonObject, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    if generate_name := metadata.get("generateName", ""):
+        problems = names.problems_of(resource, generate_name, prefix=True)
+        causes += invalid_each(f"{path}.generateName", generate_name, problems)
+    if name := metadata.get("name", ""):
+        problems = names.problems_of(resource, name) or names.path_segment(name)
+        causes += invalid_each(f"{path}.name", name, problems)
+    return causes
 
 
 def _namespace(resource: Resource, metadata: JsonObject, path: str) -> list[Cause]:
@@ -52,16 +105,18 @@ def _namespace(resource: Resource, metadata: JsonObject, path: str) -> list[Caus
     return invalid_each(f"{path}.namespace", namespace, names.dns_label(namespace))
 
 
-def _common(metadata: JsonObject, path: str) -> list[Cause]:
-    causes: list[Cause] = []
-    if metadata.get("generation", 0) < 0:
-        detail = "must be greater than or equal to 0"
-        causes.append(invalid(f"{path}.generation", metadata["generation"], detail))
-    causes += labels(metadata.get("labels"), f"{path}.labels")
+def _generation(metadata: JsonObject, path: str) -> list[Cause]:
+    generation = metadata.get("generation", 0)
+    if generation >= 0:
+        return []
+    return [invalid(f"{path}.generation", generation, "must be greater than or equal to 0")]
+
+
+def _pairs_and_owners(metadata: JsonObject, path: str) -> list[Cause]:
+    """What every check of metadata looks at."""
+    causes = labels(metadata.get("labels"), f"{path}.labels")
     causes += annotations(metadata.get("annotations"), f"{path}.annotations")
-    causes += _owner_references(metadata.get("ownerReferences"), f"{path}.ownerReferences")
-    causes += _finalizers(metadata.get("finalizers"), f"{path}.finalizers")
-    return causes
+    return causes + _owner_references(metadata.get("ownerReferences"), f"{path}.ownerReferences")
 
 
 def labels(pairs: dict[str, str] | None, path: str) -> list[Cause]:
@@ -90,22 +145,23 @@ def _byte_length(text: str) -> int:
 
 
 def _owner_references(references: list[JsonObject] | None, path: str) -> list[Cause]:
+    """The fields are named without the index of the reference."""
     causes: list[Cause] = []
     controller = ""
-    for index, reference in enumerate(references or ()):
-        at = f"{path}[{index}]"
+    for reference in references or ():
         api_version = reference.get("apiVersion", "")
-        if not api_version.rpartition("/")[2]:
-            causes.append(invalid(f"{at}.apiVersion", api_version, "version must not be empty"))
+        group, _, version = api_version.rpartition("/")
+        if not version or "/" in group:
+            detail = "version must not be empty"
+            causes.append(invalid(f"{path}.apiVersion", api_version, detail))
         causes += [
-            invalid(f"{at}.{name}", "", "must not be empty")
+            invalid(f"{path}.{name}", "", "must not be empty")
             for name in ("kind", "name", "uid")
             if not reference.get(name)
         ]
         if reference.get("kind") == "Event" and api_version in ("v1", "events.k8s.io/v1"):
-            group, _, version = api_version.rpartition("/")
             detail = f"{group}/{version}, Kind=Event is disallowed from being an owner"
-            causes.append(invalid(at, reference, detail))
+            causes.append(invalid(path, reference, detail))
         if reference.get("controller"):
             this = f"{reference.get('kind')}/{reference.get('name')}"
             if controller:
@@ -121,19 +177,59 @@ def _owner_references(references: list[JsonObject] | None, path: str) -> list[Ca
 def _finalizers(finalizers: list[str] | None, path: str) -> list[Cause]:
     causes: list[Cause] = []
     for finalizer in finalizers or ():
-        problems = names.qualified_name(finalizer)
-        causes += invalid_each(path, finalizer, problems)
-        if not problems and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
-            detail = "name is neither a standard finalizer name nor is it fully qualified"
-            causes.append(invalid(path, finalizer, detail))
+        causes += invalid_each(path, finalizer, names.qualified_name(finalizer))
     if finalizers and "orphan" in finalizers and "foregroundDeletion" in finalizers:
         detail = "finalizer orphan and foregroundDeletion cannot be both set"
         causes.append(invalid(path, finalizers, detail))
     return causes
 
 
-def update(new: JsonObject, old: JsonObject, path: str = "metadata") -> list[Cause]:
-    """The causes for which new metadata may not replace old metadata."""
+def standard_finalizer(finalizer: str, path: str) -> list[Cause]:
+    """A finalizer without a domain must be one of Kubernetes' own."""
+    if "/" in finalizer or finalizer in _STANDARD_FINALIZERS:
+        return []
+    detail = "name is neither a standard finalizer name nor is it fully qualified"
+    return [invalid(path, finalizer, detail)]
+
+
+def _standard_finalizers(resource: Resource, metadata: JsonObject, path: str) -> list[Cause]:
+    if resource.group in _GENERIC_FINALIZERS:
+        return []
+    return [
+        cause
+        for index, finalizer in enumerate(metadata.get("finalizers") or ())
+        for cause in standard_finalizer(finalizer, f"{path}.finalizers[{index}]")
+    ]
+
+
+def update(
+    resource: Resource,
+    new: JsonObject,
+    old: JsonObject,
+    subresource: str = "",
+    path: str = "metadata",
+) -> list[Cause]:
+    """The causes for which new metadata may not replace old metadata.
+
+    Each is there as often as Kubernetes finds it: once or twice for every kind, and again in the
+    rules of the kind (`_OWN_CHECKS`).
+    """
+    as_create, as_update = _own_checks(resource.group_resource, subresource)
+    causes = _names(resource, new, path) * as_create
+    causes += _generation(new, path) * (1 + as_create)
+    causes += _pairs_and_owners(new, path) * (2 + as_create + as_update)
+    causes += _finalizers(new.get("finalizers"), f"{path}.finalizers") * (1 + as_create)
+    causes += _standard_finalizers(resource, new, path) * (as_create + as_update)
+    return causes + _changes(new, old, path) * (1 + as_update)
+
+
+def _own_checks(group_resource: str, subresource: str) -> tuple[int, int]:
+    if subresource:
+        return (0, 0) if group_resource in _NO_SUBRESOURCE_CHECKS else (0, 1)
+    return _OWN_CHECKS.get(group_resource, (1, 1))
+
+
+def _changes(new: JsonObject, old: JsonObject, path: str) -> list[Cause]:
     causes: list[Cause] = []
     if old.get("deletionTimestamp"):
         existing = set(old.get("finalizers") or ())
@@ -150,9 +246,14 @@ def update(new: JsonObject, old: JsonObject, path: str = "metadata") -> list[Cau
     if new.get("generation", 0) < old.get("generation", 0):
         detail = "must not be decremented"
         causes.append(invalid(f"{path}.generation", new.get("generation", 0), detail))
-    causes += [
-        invalid(f"{path}.{name}", new.get(name, ""), IMMUTABLE)
+    return causes + [
+        invalid(f"{path}.{name}", new.get(name, _UNSET.get(name, "")), IMMUTABLE)
         for name in _IMMUTABLE
         if new.get(name) != old.get(name)
     ]
-    return causes + _common(new, path)
+
+
+_UNSET: JsonObject = {
+    "creationTimestamp": None, "deletionTimestamp": None, "deletionGracePeriodSeconds": None,
+}  # fmt: skip
+"""How the error texts show what is not set, where that is no empty text."""

@@ -8,9 +8,13 @@ from collections.abc import Mapping
 from kubeherd.cluster.api import goformat, names
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.validation import addresses
 from kubeherd.cluster.api.validation.causes import forbidden, invalid, invalid_each
-from kubeherd.cluster.api.validation.checks import each, range_text
-from kubeherd.cluster.api.validation.pod_spec import is_ip, pod_spec
+from kubeherd.cluster.api.validation.checks import each, immutable, range_text
+from kubeherd.cluster.api.validation.containers import image_spaces
+from kubeherd.cluster.api.validation.internaltypes import difference
+from kubeherd.cluster.api.validation.pod_spec import pod_spec
+from kubeherd.cluster.api.validation.tolerations import tolerations
 
 _FIXED = (
     "pod updates may not change fields other than `spec.containers[*].image`,"
@@ -42,7 +46,7 @@ def _pod(pod: JsonObject) -> list[Cause]:
         at = f"metadata.annotations[{_MIRROR}]"
         detail = "must set spec.nodeName if mirror pod annotation is set"
         causes.append(invalid(at, annotations[_MIRROR], detail))
-    return causes + pod_spec(spec, "spec")
+    return causes + pod_spec(spec, "spec") + image_spaces(spec, "spec")
 
 
 def update_pod(new: JsonObject, old: JsonObject) -> list[Cause]:
@@ -53,12 +57,15 @@ def update_pod(new: JsonObject, old: JsonObject) -> list[Cause]:
         if len(after.get(name) or ()) != len(before.get(name) or ()):
             detail = "pod updates may not add or remove containers"
             return [*causes, forbidden(f"spec.{name}", detail)]
-    causes += _deadline(after, before)
+    deadline = _deadline(after, before)
+    causes += deadline
+    if deadline and after.get("activeDeadlineSeconds") is not None:
+        return causes
     causes += _only_added_tolerations(after.get("tolerations"), before.get("tolerations"))
     causes += _gates(after, before)
     munged = _without_allowed_changes(after, before)
     if munged != before:
-        causes.append(forbidden("spec", f"{_FIXED}\n{_difference(before, munged)}"))
+        causes.append(forbidden("spec", f"{_FIXED}\n{difference('PodSpec', before, munged)}"))
     return causes
 
 
@@ -81,7 +88,7 @@ def _only_added_tolerations(
 ) -> list[Cause]:
     kept = {_without_seconds(item) for item in after or ()}
     if kept.issuperset(map(_without_seconds, before or ())):
-        return []
+        return tolerations(after, "spec.tolerations")
     detail = "existing toleration can not be modified except its tolerationSeconds"
     return [forbidden("spec.tolerations", detail)]
 
@@ -129,20 +136,6 @@ def _with_value(tree: JsonObject, name: str, value: JsonValue) -> JsonObject:
     return changed
 
 
-def _difference(before: JsonObject, after: JsonObject) -> str:
-    """The changed fields of a spec, a line each for what was and what would be."""
-    lines = ["  core.PodSpec{"]
-    for name in sorted({*before, *after}):
-        if before.get(name) != after.get(name):
-            title = name[:1].upper() + name[1:]
-            lines += [
-                f"{sign} \t{title}: {goformat.value(side[name])},"
-                for sign, side in (("-", before), ("+", after))
-                if name in side
-            ]
-    return "\n".join([*lines, "  }", ""])
-
-
 def update_pod_status(new: JsonObject, old: JsonObject) -> list[Cause]:
     """The status of a pod, as a kubelet writes it."""
     status, previous = new.get("status") or {}, old.get("status") or {}
@@ -156,13 +149,48 @@ def update_pod_status(new: JsonObject, old: JsonObject) -> list[Cause]:
         causes += invalid_each("status.nominatedNodeName", nominated, problems)
     for name in ("containerStatuses", "initContainerStatuses"):
         causes += _state_transitions(status.get(name), previous.get(name), spec, name)
-    seen: set[str] = set()
-    for at, entry in each(status.get("podIPs"), "status.podIPs"):
-        ip = entry.get("ip", "")
-        if not is_ip(ip):
-            detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
-            causes.append(invalid(at, ip, detail))
-        seen.add(ip)
+    causes += _generations(status)
+    if status.get("qosClass") != previous.get("qosClass"):
+        causes += immutable(status.get("qosClass", ""), previous.get("qosClass"), "status.qosClass")
+    causes += _ips(status, previous, "podIPs")
+    hosts = status.get("hostIPs") or []
+    if hosts and hosts[0].get("ip", "") != status.get("hostIP", ""):
+        detail = "must be equal to `hostIP`"
+        causes.append(invalid("status.hostIPs[0].ip", hosts[0].get("ip", ""), detail))
+    return causes + _ips(status, previous, "hostIPs")
+
+
+_SYSTEM_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
+
+
+def _generations(status: JsonObject) -> list[Cause]:
+    """Observed generations are not negative; conditions of others have qualified names."""
+    detail = "must be a non-negative integer"
+    causes: list[Cause] = []
+    for at, condition in each(status.get("conditions"), "status.conditions"):
+        observed, kind = condition.get("observedGeneration", 0), condition.get("type", "")
+        if observed < 0:
+            causes.append(invalid(f"{at}.observedGeneration", observed, detail))
+        if kind not in _SYSTEM_CONDITIONS:
+            causes += invalid_each(f"{at}.Type", kind, names.qualified_name(kind))
+    if status.get("observedGeneration", 0) < 0:
+        causes.append(invalid("status.observedGeneration", status["observedGeneration"], detail))
+    return causes
+
+
+def _ips(status: JsonObject, previous: JsonObject, field: str) -> list[Cause]:
+    items, path = status.get(field) or [], f"status.{field}"
+    if items == previous.get(field):
+        return []
+    existing = [entry.get("ip") for entry in previous.get(field) or ()]
+    causes: list[Cause] = []
+    for at, entry in each(items, path):
+        causes += addresses.ip(entry.get("ip", ""), at, existing)
+    families = {":" in entry.get("ip", "") for entry in items}
+    if len(items) > 1 and (len(items) > 2 or len(families) == 1):
+        shown = [{"IP": entry.get("ip", "")} for entry in items]
+        detail = "may specify no more than one IP for each IP family"
+        causes.append(invalid(path, shown, detail))
     return causes
 
 
@@ -199,7 +227,7 @@ def update_ephemeral_containers(new: JsonObject, old: JsonObject) -> list[Cause]
     after = (new.get("spec") or {}).get("ephemeralContainers") or []
     before = (old.get("spec") or {}).get("ephemeralContainers") or []
     path = "spec.ephemeralContainers"
-    causes = pod_spec(new.get("spec") or {}, "spec")
+    causes = _pod(new)
     by_name = {container.get("name"): container for container in after}
     for container in before:
         name = container.get("name", "")
@@ -209,9 +237,9 @@ def update_ephemeral_containers(new: JsonObject, old: JsonObject) -> list[Cause]
                 forbidden(path, f"existing ephemeral containers {quoted} may not be removed\n")
             )
         elif by_name[name] != container:
-            causes.append(
-                forbidden(path, f"existing ephemeral containers {quoted} may not be changed\n")
-            )
+            text = difference("EphemeralContainer", container, by_name[name])
+            detail = f"existing ephemeral containers {quoted} may not be changed\n{text}"
+            causes.append(forbidden(path, detail))
     return causes
 
 

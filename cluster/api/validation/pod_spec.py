@@ -1,10 +1,9 @@
 """Rules of pod specs, of pods and of templates (spec api-machinery, section 18)."""
 
-import ipaddress
-
 from kubeherd.cluster.api import names
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.validation import addresses, internaltypes
 from kubeherd.cluster.api.validation import objectmeta as metadata
 from kubeherd.cluster.api.validation.affinity import affinity, topology_spread
 from kubeherd.cluster.api.validation.causes import (
@@ -14,6 +13,7 @@ from kubeherd.cluster.api.validation.causes import (
     invalid_each,
     not_supported,
     required,
+    too_long,
 )
 from kubeherd.cluster.api.validation.checks import each
 from kubeherd.cluster.api.validation.containers import (
@@ -23,7 +23,8 @@ from kubeherd.cluster.api.validation.containers import (
     host_network_ports,
     init_containers,
 )
-from kubeherd.cluster.api.validation.resources import resource_amounts, resource_requirements
+from kubeherd.cluster.api.validation.env import file_key_volumes
+from kubeherd.cluster.api.validation.resources import resource_requirements
 from kubeherd.cluster.api.validation.security import pod_security_context
 from kubeherd.cluster.api.validation.tolerations import tolerations
 from kubeherd.cluster.api.validation.volumes import volumes
@@ -31,8 +32,10 @@ from kubeherd.cluster.api.validation.volumes import volumes
 _RESTART = ("Always", "OnFailure", "Never")
 _DNS = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _PREEMPTION = ("Never", "PreemptLowerPriority")
-_IP_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 _MAX_NAMESERVERS = 3
+_MAX_SEARCHES = 32
+_MAX_SEARCH_CHARS = 2048
+_MAX_HOSTNAME = 64
 
 
 def pod_template(template: JsonObject, path: str) -> list[Cause]:
@@ -55,7 +58,9 @@ def pod_spec(spec: JsonObject, path: str, *, template: bool = False) -> list[Cau
     causes += init_containers(spec, known, path)
     causes += ephemeral_containers(spec, known, path)
     resources = spec.get("resources")
-    causes += resource_requirements(resources, f"{path}.resources", pod_level=True)
+    causes += resource_requirements(
+        resources, f"{path}.resources", pod_level=True, pod_claims=_claim_names(spec)
+    )
     if spec.get("hostNetwork"):
         causes += host_network_ports(spec, path, template=template)
     causes += _choice(spec, "restartPolicy", _RESTART, path)
@@ -74,7 +79,51 @@ def pod_spec(spec: JsonObject, path: str, *, template: bool = False) -> list[Cau
     causes += tolerations(spec.get("tolerations"), f"{path}.tolerations")
     causes += _host_aliases(spec.get("hostAliases"), f"{path}.hostAliases")
     causes += _priority(spec, path)
-    return causes + resource_amounts(spec.get("overhead"), f"{path}.overhead")
+    causes += resource_requirements({"limits": spec.get("overhead")}, f"{path}.overhead")
+    causes += _resource_claims(spec.get("resourceClaims"), f"{path}.resourceClaims")
+    causes += _os(spec.get("os"), f"{path}.os")
+    return causes + file_key_volumes(spec, path)
+
+
+def _claim_names(spec: JsonObject) -> set[str]:
+    return {claim["name"] for claim in spec.get("resourceClaims") or () if claim.get("name")}
+
+
+_CLAIM_SOURCES = ("resourceClaimName", "resourceClaimTemplateName")
+
+
+def _resource_claims(items: list[JsonObject] | None, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    seen: set[str] = set()
+    for at, claim in each(items, path):
+        name = claim.get("name", "")
+        if not name:
+            causes.append(required(f"{at}.name"))
+        elif name in seen:
+            causes.append(duplicate(f"{at}.name", name))
+        else:
+            causes += invalid_each(f"{at}.name", name, names.dns_label(name))
+        seen.add(name)
+        given = [field for field in _CLAIM_SOURCES if claim.get(field) is not None]
+        if len(given) != 1:
+            detail = (
+                "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
+                if given
+                else "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
+            )
+            causes.append(invalid(at, internaltypes.struct("PodResourceClaim", claim), detail))
+        for field in given:
+            causes += invalid_each(f"{at}.{field}", claim[field], names.dns_subdomain(claim[field]))
+    return causes
+
+
+def _os(os: JsonObject | None, path: str) -> list[Cause]:
+    if os is None:
+        return []
+    name = os.get("name", "")
+    if not name:
+        return [required(f"{path}.name")]
+    return [] if name in ("linux", "windows") else [not_supported(path, name, ("linux", "windows"))]
 
 
 def _choice(spec: JsonObject, name: str, supported: tuple[str, ...], path: str) -> list[Cause]:
@@ -100,7 +149,21 @@ def _host(spec: JsonObject, path: str) -> list[Cause]:
     for name in ("hostname", "subdomain"):
         if spec.get(name):
             causes += invalid_each(f"{path}.{name}", spec[name], names.dns_label(spec[name]))
-    return causes
+    return causes + _hostname_override(spec, f"{path}.hostnameOverride")
+
+
+def _hostname_override(spec: JsonObject, path: str) -> list[Cause]:
+    name = spec.get("hostnameOverride")
+    if name is None:
+        return []
+    causes = [
+        forbidden(path, f"may not be specified when {field} is true")
+        for field in ("setHostnameAsFQDN", "hostNetwork")
+        if spec.get(field)
+    ]
+    if len(name) > _MAX_HOSTNAME:
+        causes.append(too_long(path, _MAX_HOSTNAME))
+    return causes + invalid_each(path, name, names.dns_subdomain(name))
 
 
 def _priority(spec: JsonObject, path: str) -> list[Cause]:
@@ -131,15 +194,6 @@ def _gates(spec: JsonObject, path: str) -> list[Cause]:
     return causes
 
 
-def is_ip(text: str) -> bool:
-    """Whether a text is an IPv4 or IPv6 address."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _dns_config(spec: JsonObject, path: str) -> list[Cause]:
     config = spec.get("dnsConfig") or {}
     servers = config.get("nameservers") or []
@@ -152,19 +206,36 @@ def _dns_config(spec: JsonObject, path: str) -> list[Cause]:
         detail = f"must not have more than {_MAX_NAMESERVERS} nameservers"
         causes.append(invalid(f"{path}.nameservers", servers, detail))
     for index, server in enumerate(servers):
-        if not is_ip(server):
-            causes.append(invalid(f"{path}.nameservers[{index}]", server, _IP_TEXT))
+        causes += addresses.ip(server, f"{path}.nameservers[{index}]")
+    causes += _searches(config.get("searches") or [], f"{path}.searches")
     for at, option in each(config.get("options"), f"{path}.options"):
         if not option.get("name"):
             causes.append(required(at, "must not be empty"))
     return causes
 
 
+def _searches(searches: list[str], path: str) -> list[Cause]:
+    causes = []
+    if len(searches) > _MAX_SEARCHES:
+        detail = f"must not have more than {_MAX_SEARCHES} search paths"
+        causes.append(invalid(path, searches, detail))
+    if len(" ".join(searches)) > _MAX_SEARCH_CHARS:
+        detail = (
+            f"must not have more than {_MAX_SEARCH_CHARS} characters (including spaces) in the "
+            "search list"
+        )
+        causes.append(invalid(path, searches, detail))
+    for index, search in enumerate(searches):
+        if search != ".":
+            name = search.removesuffix(".")
+            causes += invalid_each(f"{path}[{index}]", name, names.dns_search(name))
+    return causes
+
+
 def _host_aliases(items: list[JsonObject] | None, path: str) -> list[Cause]:
     causes: list[Cause] = []
     for at, alias in each(items, path):
-        if not is_ip(alias.get("ip", "")):
-            causes.append(invalid(f"{at}.ip", alias.get("ip", ""), _IP_TEXT))
+        causes += addresses.ip(alias.get("ip", ""), f"{at}.ip")
         for index, host in enumerate(alias.get("hostnames") or ()):
             causes += invalid_each(f"{at}.hostnames[{index}]", host, names.dns_subdomain(host))
     return causes

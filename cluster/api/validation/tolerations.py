@@ -44,7 +44,7 @@ def _toleration(toleration: JsonObject, path: str) -> list[Cause]:
     elif operator == "Exists":
         if value:
             detail = "value must be empty when `operator` is 'Exists'"
-            causes.append(invalid(f"{path}.operator", gostructs.toleration(toleration), detail))
+            causes.append(invalid(f"{path}.operator", value, detail))
     else:
         causes.append(not_supported(f"{path}.operator", operator, ("Equal", "Exists")))
     if effect and effect not in EFFECTS:

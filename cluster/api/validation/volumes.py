@@ -5,23 +5,21 @@ from collections.abc import Callable
 from kubeherd.cluster.api import names, quantity
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.validation import objectmeta as metadata
+from kubeherd.cluster.api.validation import volume_sources
 from kubeherd.cluster.api.validation.causes import (
     duplicate,
     forbidden,
     invalid,
     invalid_each,
-    not_supported,
     required,
 )
 from kubeherd.cluster.api.validation.checks import each
+from kubeherd.cluster.api.validation.claims import claim_spec
 from kubeherd.cluster.api.validation.env import field_ref, resource_field_ref
-from kubeherd.cluster.api.validation.mounts import descending_path, no_backsteps
+from kubeherd.cluster.api.validation.mounts import descending_path
 
 _MODE_TEXT = "must be a number between 0 and 0777 (octal), both inclusive"
-_HOST_PATH_TYPES = (
-    "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate",
-    "Socket",
-)  # fmt: skip
 _DOWNWARD_FIELDS = (
     "metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace",
     "metadata.uid",
@@ -56,8 +54,9 @@ def _source(volume: JsonObject, path: str) -> list[Cause]:
     for index, key in enumerate(sources):
         at = f"{path}.{key}"
         if index:
-            causes.append(forbidden(at, "may not specify more than 1 volume type"))
+            causes.append(volume_sources.more_than_one(at))
             continue
+        causes += volume_sources.check(key, volume[key], at)
         rule = _RULES.get(key)
         if rule is not None:
             causes += rule(volume[key], at)
@@ -73,14 +72,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "persistentVolumeClaim": ("claimName",),
     "secret": ("secretName",),
     "configMap": ("name",),
-    "nfs": ("server", "path"),
-    "csi": ("driver",),
     "gitRepo": ("repository",),
-    "awsElasticBlockStore": ("volumeID",),
-    "gcePersistentDisk": ("pdName",),
-    "glusterfs": ("endpoints", "path"),
-    "cinder": ("volumeID",),
-    "vsphereVolume": ("volumePath",),
     "ephemeral": ("volumeClaimTemplate",),
 }
 
@@ -91,16 +83,6 @@ def _empty_dir(source: JsonObject, path: str) -> list[Cause]:
         detail = "SizeLimit field must be a valid resource quantity"
         return [forbidden(f"{path}.sizeLimit", detail)]
     return []
-
-
-def _host_path(source: JsonObject, path: str) -> list[Cause]:
-    if not source.get("path"):
-        return [required(f"{path}.path")]
-    causes = no_backsteps(source["path"], f"{path}.path")
-    kind = source.get("type")
-    if kind is not None and kind not in _HOST_PATH_TYPES:
-        causes.append(not_supported(f"{path}.type", kind, _HOST_PATH_TYPES))
-    return causes
 
 
 def _mode(holder: JsonObject, name: str, path: str) -> list[Cause]:
@@ -203,18 +185,44 @@ def _token(source: JsonObject, path: str, taken: set[str]) -> list[Cause]:
     return causes + _path_once(source.get("path", ""), "", path, taken)
 
 
-def _nfs(source: JsonObject, path: str) -> list[Cause]:
-    if source.get("path") and not source["path"].startswith("/"):
-        return [invalid(f"{path}.path", source["path"], "must be an absolute path")]
-    return []
+def _csi(source: JsonObject, path: str) -> list[Cause]:
+    causes = volume_sources.csi_driver(source.get("driver", ""), f"{path}.driver")
+    reference = source.get("nodePublishSecretRef")
+    if reference is not None:
+        name = reference.get("name", "")
+        causes += invalid_each(f"{path}.name", name, names.dns_subdomain(name)) if name else [
+            required(f"{path}.nodePublishSecretRef.name")
+        ]  # fmt: skip
+    return causes
+
+
+def _git_repo(source: JsonObject, path: str) -> list[Cause]:
+    return descending_path(source.get("directory", ""), f"{path}.directory")
+
+
+def _ephemeral(source: JsonObject, path: str) -> list[Cause]:
+    template, path = source.get("volumeClaimTemplate"), f"{path}.volumeClaimTemplate"
+    if template is None:
+        return []
+    meta = template.get("metadata") or {}
+    causes = metadata.annotations(meta.get("annotations"), f"{path}.metadata.annotations")
+    causes += metadata.labels(meta.get("labels"), f"{path}.metadata.labels")
+    causes += [
+        forbidden(f"{path}.metadata.{field}", "cannot be set")
+        for field in sorted(meta.keys() - {"annotations", "labels"})
+    ]
+    return causes + claim_spec(template.get("spec") or {}, f"{path}.spec")
 
 
 _RULES: dict[str, Callable[[JsonObject, str], list[Cause]]] = {
     "emptyDir": _empty_dir,
-    "hostPath": _host_path,
     "secret": _keyed,
     "configMap": _keyed,
     "downwardAPI": _downward_api,
     "projected": _projected,
-    "nfs": _nfs,
+    "csi": _csi,
+    "gitRepo": _git_repo,
+    "ephemeral": _ephemeral,
+    "cinder": volume_sources.secret_name,
+    "storageos": volume_sources.secret_name,
 }

@@ -46,6 +46,14 @@ def resolve_priority(request: AdmissionRequest, lookup: Lookup) -> None:
     spec["preemptionPolicy"] = policy
 
 
+def keep_priority(request: AdmissionRequest, lookup: Lookup) -> None:
+    """An update that leaves out what admission computed keeps it."""
+    spec, before = (((tree or {}).get("spec") or {}) for tree in (request.new, request.old))
+    for name in ("priority", "preemptionPolicy"):
+        if spec.get(name) is None and before.get(name) is not None:
+            spec[name] = before[name]
+
+
 def check_single_default(request: AdmissionRequest, lookup: Lookup) -> None:
     """Refuse a second PriorityClass with globalDefault."""
     if not (request.new or {}).get("globalDefault"):

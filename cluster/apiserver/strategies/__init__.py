@@ -11,8 +11,10 @@ from kubeherd.cluster.apiserver.strategies import (
     namespace,
     node,
     pod,
+    service,
+    serviceaccount,
     signingrequest,
-    workload,
+    volumes,
 )
 from kubeherd.cluster.apiserver.strategies.base import Strategy
 
@@ -20,9 +22,11 @@ _OWN: dict[str, type[Strategy]] = {
     "pods": pod.PodStrategy,
     "nodes": node.NodeStrategy,
     "namespaces": namespace.NamespaceStrategy,
+    "serviceaccounts": serviceaccount.ServiceAccountStrategy,
+    "services": service.ServiceStrategy,
     "daemonsets.apps": daemonset.DaemonSetStrategy,
-    "persistentvolumeclaims": workload.PhasePendingStrategy,
-    "persistentvolumes": workload.PhasePendingStrategy,
+    "persistentvolumeclaims": volumes.ClaimStrategy,
+    "persistentvolumes": volumes.VolumeStrategy,
     "certificatesigningrequests.certificates.k8s.io": signingrequest.SigningRequestStrategy,
     "customresourcedefinitions.apiextensions.k8s.io": customresource.DefinitionStrategy,
 }

@@ -36,6 +36,7 @@ _CREATE_ON_UPDATE = frozenset({
     "podtemplates", "roles.rbac.authorization.k8s.io",
     "clusterroles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io",
     "clusterrolebindings.rbac.authorization.k8s.io", "priorityclasses.scheduling.k8s.io",
+    "services",
 })  # fmt: skip
 
 _NO_UNCONDITIONAL_UPDATE = frozenset({
@@ -76,11 +77,10 @@ class Strategy:
         is recorded."""
 
     def prepare_create(self, tree: JsonObject, ctx: RequestContext) -> None:
-        """Reset what a client may not set at creation."""
-        meta = tree["metadata"]
-        meta.pop("generation", None)
+        """Reset what a client may not set at creation. A generation that it sends stays on kinds
+        which do not count theirs."""
         if self.tracks_generation:
-            meta["generation"] = 1
+            tree["metadata"]["generation"] = 1
         if self.has_status:
             status = self.initial_status(tree)
             if status is not None:

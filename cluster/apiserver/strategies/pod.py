@@ -8,6 +8,8 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.strategies.base import Strategy, keep
 from kubeherd.cluster.apiserver.write.context import RequestContext
 
+_ALPHA_FIELD = "schedulingGroup"
+"""Of a feature that is off (GenericWorkload): dropped."""
 _GATED = "Scheduling is blocked due to non-empty scheduling gates"
 
 
@@ -29,16 +31,17 @@ class PodStrategy(Strategy):
     def prepare_create(self, tree: JsonObject, ctx: RequestContext) -> None:
         tree.setdefault("spec", {})
         super().prepare_create(tree, ctx)
+        _mend_grace(tree["spec"])
+        tree["spec"].pop(_ALPHA_FIELD, None)
         tree["metadata"]["generation"] = 1
         for condition in tree["status"].get("conditions", ()):
             condition["lastTransitionTime"] = ctx.timestamp
 
     def prepare_update(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
         super().prepare_update(new, old, ctx)
-        spec = new.get("spec") or {}
-        grace = spec.get("terminationGracePeriodSeconds")
-        if isinstance(grace, int) and grace < 0:
-            spec["terminationGracePeriodSeconds"] = 1
+        _mend_grace(new.get("spec") or {})
+        if _ALPHA_FIELD not in (old.get("spec") or {}):
+            (new.get("spec") or {}).pop(_ALPHA_FIELD, None)
         self.count_spec_change(new, old)
 
     def count_spec_change(self, new: JsonObject, old: JsonObject) -> None:
@@ -67,11 +70,10 @@ class PodStrategy(Strategy):
         self, new: JsonObject, old: JsonObject, ctx: RequestContext
     ) -> None:
         """A write to ``/ephemeralcontainers``: nothing else of the pod may change."""
-        added = (new.get("spec") or {}).get("ephemeralContainers")
+        wanted = new.get("spec") or {}
         self._keep_but_spec(new, old)
         new["spec"] = dict(old["spec"])
-        if added:
-            new["spec"]["ephemeralContainers"] = added
+        keep(new["spec"], wanted, "ephemeralContainers")
         self.count_spec_change(new, old)
 
     def prepare_resize(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
@@ -95,3 +97,10 @@ class PodStrategy(Strategy):
         new.clear()
         new.update(old)
         new["metadata"] = meta
+
+
+def _mend_grace(spec: JsonObject) -> None:
+    """A negative grace period is an old way to say one second."""
+    grace = spec.get("terminationGracePeriodSeconds")
+    if isinstance(grace, int) and grace < 0:
+        spec["terminationGracePeriodSeconds"] = 1

@@ -22,6 +22,7 @@ from kubeherd.cluster.apiserver.write.context import unsupported_dry_run
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
+_ORPHANING = frozenset({"replicationcontrollers"})
 _POLICIES = ("Foreground", "Background", "Orphan")
 _MAX_GRACE_S = 2**31 - 1
 
@@ -151,7 +152,7 @@ def plan(resource: Resource, tree: JsonObject, options: DeleteOptions, now: date
         return _plan_pod(tree, options, now)
     if resource is kinds.NAMESPACES:
         return _plan_namespace(tree, options, now)
-    finalizers = _finalizers(tree, options)
+    finalizers = _finalizers(resource, tree, options)
     meta = tree["metadata"]
     if not finalizers:
         return DeletePlan(Action.REMOVE, tree)
@@ -172,12 +173,15 @@ def finished(resource: Resource, tree: JsonObject) -> bool:
     return not meta.get("deletionGracePeriodSeconds")
 
 
-def _finalizers(tree: JsonObject, options: DeleteOptions) -> list[str]:
-    """The finalizers after the propagation policy is applied."""
+def _finalizers(resource: Resource, tree: JsonObject, options: DeleteOptions) -> list[str]:
+    """The finalizers after the propagation policy is applied. A ReplicationController leaves its
+    pods behind unless told otherwise."""
     present = list(tree["metadata"].get("finalizers") or ())
     policy = options.propagation
     if options.orphan_dependents is not None:
         policy = "Orphan" if options.orphan_dependents else "Background"
+    if not policy and resource.group_resource in _ORPHANING:
+        policy = "" if {ORPHAN, FOREGROUND} & set(present) else "Orphan"
     if not policy:
         return present
     kept = [name for name in present if name not in (ORPHAN, FOREGROUND)]
@@ -206,7 +210,7 @@ def _plan_namespace(tree: JsonObject, options: DeleteOptions, now: datetime) -> 
     if meta.get("deletionTimestamp"):
         action = Action.REMOVE if finished(kinds.NAMESPACES, tree) else Action.NOTHING
         return DeletePlan(action, tree)
-    finalizers = _finalizers(tree, options)
+    finalizers = _finalizers(kinds.NAMESPACES, tree, options)
     if not finalizers and not (tree.get("spec") or {}).get("finalizers"):
         return DeletePlan(Action.REMOVE, tree)
     marked = _marked(tree, now, 0, finalizers)
@@ -218,7 +222,7 @@ def _plan_namespace(tree: JsonObject, options: DeleteOptions, now: datetime) -> 
 def _plan_pod(tree: JsonObject, options: DeleteOptions, now: datetime) -> DeletePlan:
     if tree["metadata"].get("deletionTimestamp"):
         return _plan_terminating_pod(tree, options, now)
-    finalizers = _finalizers(tree, options)
+    finalizers = _finalizers(kinds.PODS, tree, options)
     grace_s = _pod_grace_s(tree, options.grace_period_s)
     marked = _marked(tree, now, grace_s, finalizers)
     if grace_s == 0 and not finalizers:

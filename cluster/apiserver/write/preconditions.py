@@ -11,8 +11,8 @@ from kubeherd.cluster.store.state import Record
 def check_namespace(resource: Resource, meta: JsonObject, namespace: str) -> None:
     given = meta.get("namespace", "")
     if not resource.namespaced:
-        return
-    if not given:
+        meta.pop("namespace", None)
+    elif not given:
         meta["namespace"] = namespace
     elif given != namespace:
         raise errors.BadRequest(
@@ -23,7 +23,10 @@ def check_namespace(resource: Resource, meta: JsonObject, namespace: str) -> Non
 def check_version(
     kind: ServedKind, meta: JsonObject, old_meta: JsonObject, conditional: bool
 ) -> None:
-    """resourceVersion and uid of a sent object must be those of the stored one, where given."""
+    """resourceVersion and uid of a sent object must be those of the stored one, where given.
+
+    `conditional`: a PUT, whose uid is a precondition; a patch that changes it is simply invalid.
+    """
     resource, name = kind.resource, old_meta["name"]
     given = meta.get("resourceVersion", "")
     if not given or given == "0":
@@ -33,7 +36,7 @@ def check_version(
                 "Invalid value: 0: must be specified for an update",
                 "metadata.resourceVersion",
             )
-            raise errors.invalid(resource.group, resource.kind, name, [cause])
+            raise errors.invalid(resource.group, resource.plural, name, [cause])
     elif given != old_meta["resourceVersion"]:
         if not (given.isascii() and given.isdigit()):
             cause = Cause(
@@ -43,7 +46,7 @@ def check_version(
             )
             raise errors.invalid(resource.group, resource.kind, name, [cause])
         raise errors.conflict(resource, name, errors.MODIFIED)
-    uid = meta.get("uid", "")
+    uid = meta.get("uid", "") if conditional else ""
     if uid and uid != old_meta["uid"]:
         key = "/".join(
             part for part in ("/registry", resource.plural, old_meta.get("namespace"), name) if part
@@ -55,6 +58,21 @@ def check_version(
             f"AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, "
             f"UID in object meta: {old_meta['uid']}",
         )
+
+
+def keep_system_fields(meta: JsonObject, old_meta: JsonObject) -> None:
+    """An update changes neither what the server alone sets nor, once there is one, the time of the
+    deletion; uid and grace period count as unchanged where they are left out."""
+    for key in ("creationTimestamp", "deletionTimestamp"):
+        if key in old_meta:
+            meta[key] = old_meta[key]
+    for key in ("uid", "deletionGracePeriodSeconds"):
+        if not meta.get(key) and key in old_meta:
+            meta[key] = old_meta[key]
+    if "generation" in old_meta:
+        meta["generation"] = old_meta["generation"]
+    else:
+        meta.pop("generation", None)
 
 
 def refuse_invalid(resource: Resource, name: str, causes: list[Cause]) -> None:

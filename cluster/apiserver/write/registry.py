@@ -33,6 +33,7 @@ from kubeherd.cluster.apiserver.write.preconditions import (
     check_namespace,
     check_version,
     exists_already,
+    keep_system_fields,
     refuse_invalid,
 )
 from kubeherd.cluster.apiserver.write.storedform import attrs, encoder, with_version_slot
@@ -47,7 +48,6 @@ _WIPED = (
     "creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink",
 )  # fmt: skip
 _GENERATE_TRIES = 8
-_FORCED = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "uid")
 _CHANGED_TRIES = 5
 """So often a large write begins again because the object has changed, like Kubernetes' patches."""
 
@@ -245,13 +245,7 @@ class Registry:
             escalation.check(request, self.authorizer)
         check_version(kind, meta, old_meta, conditional)
         meta.pop("selfLink", None)
-        for key in _FORCED:
-            if not meta.get(key) and key in old_meta:
-                meta[key] = old_meta[key]
-        if "generation" in old_meta:
-            meta["generation"] = old_meta["generation"]
-        else:
-            meta.pop("generation", None)
+        keep_system_fields(meta, old_meta)
         prepare(new, old, ctx)
         meta = new["metadata"]
         meta["resourceVersion"] = old_meta["resourceVersion"]

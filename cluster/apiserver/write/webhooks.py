@@ -10,7 +10,6 @@ from functools import partial
 from typing import TypeAlias
 
 import structlog
-from kubeherd.cluster.apiserver.edge.heavywork import Steps, outside
 
 from kubeherd.cluster.api import defaults, errors
 from kubeherd.cluster.api.errors import ApiError
@@ -23,6 +22,7 @@ from kubeherd.cluster.apiserver.admission.webhooks.matching import Hook
 from kubeherd.cluster.apiserver.admission.webhooks.review import Answer, CallFailed
 from kubeherd.cluster.apiserver.read.lookup import Lookup
 from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.heavywork import Steps, outside
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.state import Record
 from kubeherd.cluster.store.store import Store

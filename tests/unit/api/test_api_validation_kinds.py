@@ -33,14 +33,14 @@ TAINT = {"key": "a", "effect": "NoSchedule"}
     [
         (kinds.NODES, {"spec": {"taints": [TAINT]}}, []),
         (kinds.NODES, {"spec": {"taints": [TAINT, TAINT]}},
-         ['spec.taints[1]: Duplicate value: {"Key":"a","Value":"","Effect":"NoSchedule",'
+         ['metadata.taints[1]: Duplicate value: {"Key":"a","Value":"","Effect":"NoSchedule",'
           '"TimeAdded":null}: taints must be '
           "unique by key and effect pair"]),
         (kinds.NODES, {"spec": {"taints": [{"key": "a", "effect": "x"}]}},
-         ['spec.taints[0].effect: Unsupported value: "x": supported values: "NoSchedule", '
+         ['metadata.taints[0].effect: Unsupported value: "x": supported values: "NoSchedule", '
           '"PreferNoSchedule", "NoExecute"']),
         (kinds.NODES, {"status": {"capacity": {"cpu": "-1"}}},
-         [f'status.{name}[cpu]: Invalid value: "-1": must be greater than or equal to 0'
+         [f'status.{name}.cpu: Invalid value: "-1": must be greater than or equal to 0'
           for name in ("capacity", "allocatable")]),
         (kinds.LEASES, {"spec": {"leaseDurationSeconds": 0, "leaseTransitions": -1}},
          ["spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0",

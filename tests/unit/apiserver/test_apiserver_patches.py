@@ -63,7 +63,7 @@ async def test_patch_without_effect_keeps_the_revision(cluster: Cluster) -> None
             "application/strategic-merge-patch+json, application/apply-patch+yaml",
         ),
         (MERGE, {"metadata": {"resourceVersion": "1"}}, 409, "the object has been modified"),
-        (MERGE, {"metadata": {"uid": "x"}}, 409, "Precondition failed: UID in precondition: x"),
+        (MERGE, {"metadata": {"uid": "x"}}, 422, 'metadata.uid: Invalid value: "x": field is'),
         (MERGE, {"metadata": {"name": "b"}}, 400, "(b) does not match the name on the URL (a)"),
         (MERGE, {"data": {"k": {}}}, 422, 'patch: Invalid value: "'),
     ],

@@ -28,8 +28,8 @@ async def test_create_answers_201_with_system_metadata(cluster: Cluster) -> None
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4.{3}-[89ab].{3}-[0-9a-f]{12}", meta["uid"])
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", meta["creationTimestamp"])
     assert meta["creationTimestamp"] > "2002"
-    gone = {"selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"}
-    assert not gone & meta.keys()
+    assert not {"selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"} & meta.keys()
+    assert meta["generation"] == 7  # ConfigMaps count none, and keep what they are given
     assert meta["resourceVersion"] == str(cluster.store.revision)
     assert (await cluster.get(f"{CMS}/a")).tree == answer.tree
 

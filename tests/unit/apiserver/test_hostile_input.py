@@ -162,11 +162,11 @@ async def test_a_refusal_is_bounded_whatever_was_sent(
 
 
 async def test_too_many_problems_are_said_to_be_more(cluster: Cluster) -> None:
-    answer = await cluster.post(CMS, _cm(finalizers=[f"!{n}" for n in range(MAX_CAUSES + 1)]))
+    answer = await cluster.post(CMS, _cm(finalizers=[f"a/!{n}" for n in range(MAX_CAUSES + 1)]))
     causes = answer.tree["details"]["causes"]
     assert len(causes) == MAX_CAUSES + 1
     assert causes[-1]["reason"] == "FieldValueTooMany"
-    exactly = await cluster.post(CMS, _cm(finalizers=[f"!{n}" for n in range(MAX_CAUSES)]))
+    exactly = await cluster.post(CMS, _cm(finalizers=[f"a/!{n}" for n in range(MAX_CAUSES)]))
     assert [c["reason"] for c in exactly.tree["details"]["causes"]].count("FieldValueTooMany") == 0
 
 
