@@ -73,7 +73,8 @@ class NamespaceController:
         outcome = await self._empty(name)
         await self._write_status(namespace, outcome)
         if not outcome.empty:
-            return FINALIZER_AGAIN_S if outcome.finalizers else AGAIN_S
+            foreign = outcome.finalizers.keys() - plan.SOON_GONE
+            return FINALIZER_AGAIN_S if foreign else AGAIN_S
         await self._finalize(name)
         _log.info("namespace_emptied", namespace=name)
         return None

@@ -12,6 +12,8 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import Condition
 
 FINALIZER = "kubernetes"
+SOON_GONE = frozenset({"kubernetes.io/pvc-protection"})
+"""Finalizers that another controller of this manager takes away as soon as the pods are gone."""
 DISCOVERY_FAILURE = "NamespaceDeletionDiscoveryFailure"
 PARSING_FAILURE = "NamespaceDeletionGroupVersionParsingFailure"
 CONTENT_FAILURE = "NamespaceDeletionContentFailure"

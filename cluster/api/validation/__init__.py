@@ -123,14 +123,21 @@ _RULES: dict[str, _Rules] = {
 }
 
 
+_METADATA_LAST = frozenset({"events"})
+"""Kinds whose own rules leave metadata to those of every kind, which are asked only if there is
+nothing else to say."""
+
+
 def create(resource: Resource, tree: JsonObject) -> list[Cause]:
     """The causes for which a new object is refused."""
     return collected(lambda: _create_causes(resource, tree))
 
 
 def _create_causes(resource: Resource, tree: JsonObject) -> list[Cause]:
-    causes = metadata.create(resource, tree.get("metadata") or {})
     rules = _RULES.get(resource.group_resource)
+    if resource.group_resource in _METADATA_LAST and rules is not None:
+        return rules.create(tree) or metadata.create(resource, tree.get("metadata") or {})
+    causes = metadata.create(resource, tree.get("metadata") or {})
     if rules is not None:
         return causes + rules.create(tree)
     return causes + required_fields.check(resource, tree)

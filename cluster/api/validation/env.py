@@ -87,21 +87,27 @@ def _file_key(source: JsonObject, path: str) -> list[Cause]:
 
 def file_key_volumes(spec: JsonObject, path: str) -> list[Cause]:
     """A file with values of variables lies in a volume of the pod, an emptyDir."""
-    sources = {volume.get("name"): volume for volume in spec.get("volumes") or ()}
     causes: list[Cause] = []
     for field in ("initContainers", "containers", "ephemeralContainers"):
         for at, container in each(spec.get(field), f"{path}.{field}"):
-            for env_at, variable in each(container.get("env"), f"{at}.env"):
-                reference = (variable.get("valueFrom") or {}).get("fileKeyRef")
-                if reference is None:
-                    continue
-                name = reference.get("volumeName", "")
-                name_at = f"{env_at}.valueFrom.fileKeyRef.volumeName"
-                if name not in sources:
-                    causes.append(not_found(name_at, name))
-                elif "emptyDir" not in sources[name]:
-                    detail = "referenced volume must be of type emptyDir"
-                    causes.append(invalid(name_at, name, detail))
+            if container.get("env"):
+                causes += _file_keys(container["env"], spec, f"{at}.env")
+    return causes
+
+
+def _file_keys(variables: list[JsonObject], spec: JsonObject, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    for index, variable in enumerate(variables):
+        reference = (variable.get("valueFrom") or {}).get("fileKeyRef")
+        if reference is None:
+            continue
+        name, at = reference.get("volumeName", ""), f"{path}[{index}].valueFrom.fileKeyRef"
+        sources = {volume.get("name"): volume for volume in spec.get("volumes") or ()}
+        if name not in sources:
+            causes.append(not_found(f"{at}.volumeName", name))
+        elif "emptyDir" not in sources[name]:
+            detail = "referenced volume must be of type emptyDir"
+            causes.append(invalid(f"{at}.volumeName", name, detail))
     return causes
 
 

@@ -215,7 +215,7 @@ def update(
     rules of the kind (`_OWN_CHECKS`).
     """
     as_create, as_update = _own_checks(resource.group_resource, subresource)
-    causes = _names(resource, new, path) * as_create
+    causes = _names(resource, new, path) * as_create if as_create else []
     causes += _generation(new, path) * (1 + as_create)
     causes += _pairs_and_owners(new, path) * (2 + as_create + as_update)
     causes += _finalizers(new.get("finalizers"), f"{path}.finalizers") * (1 + as_create)

@@ -160,28 +160,34 @@ def update_pod_status(new: JsonObject, old: JsonObject) -> list[Cause]:
     return causes + _ips(status, previous, "hostIPs")
 
 
-_SYSTEM_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
+_USUAL_CONDITIONS = frozenset({
+    "PodScheduled", "Ready", "Initialized", "ContainersReady", "PodReadyToStartContainers",
+})  # fmt: skip
+"""Those of Kubernetes itself, whose names are right."""
 
 
 def _generations(status: JsonObject) -> list[Cause]:
     """Observed generations are not negative; conditions of others have qualified names."""
     detail = "must be a non-negative integer"
     causes: list[Cause] = []
-    for at, condition in each(status.get("conditions"), "status.conditions"):
-        observed, kind = condition.get("observedGeneration", 0), condition.get("type", "")
+    for index, condition in enumerate(status.get("conditions") or ()):
+        kind, observed = condition.get("type", ""), condition.get("observedGeneration", 0)
         if observed < 0:
-            causes.append(invalid(f"{at}.observedGeneration", observed, detail))
-        if kind not in _SYSTEM_CONDITIONS:
-            causes += invalid_each(f"{at}.Type", kind, names.qualified_name(kind))
+            at = f"status.conditions[{index}].observedGeneration"
+            causes.append(invalid(at, observed, detail))
+        if kind not in _USUAL_CONDITIONS:
+            at = f"status.conditions[{index}].Type"
+            causes += invalid_each(at, kind, names.qualified_name(kind))
     if status.get("observedGeneration", 0) < 0:
         causes.append(invalid("status.observedGeneration", status["observedGeneration"], detail))
     return causes
 
 
 def _ips(status: JsonObject, previous: JsonObject, field: str) -> list[Cause]:
-    items, path = status.get(field) or [], f"status.{field}"
-    if items == previous.get(field):
+    items = status.get(field)
+    if not items or items == previous.get(field):
         return []
+    path = f"status.{field}"
     existing = [entry.get("ip") for entry in previous.get(field) or ()]
     causes: list[Cause] = []
     for at, entry in each(items, path):

@@ -48,9 +48,19 @@ def volumes(items: list[JsonObject] | None, path: str) -> tuple[set[str], list[C
     return known, causes
 
 
+_ORDER = (
+    "emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs",
+    "iscsi", "glusterfs", "flocker", "persistentVolumeClaim", "rbd", "cinder", "cephfs", "quobyte",
+    "downwardAPI", "fc", "flexVolume", "configMap", "azureFile", "vsphereVolume",
+    "photonPersistentDisk", "portworxVolume", "azureDisk", "storageos", "projected", "scaleIO",
+    "csi", "ephemeral", "image",
+)  # fmt: skip
+"""In which Kubernetes looks for sources: the first is the volume's."""
+
+
 def _source(volume: JsonObject, path: str) -> list[Cause]:
     causes: list[Cause] = []
-    sources = [key for key in volume if key != "name"]
+    sources = sorted(volume.keys() - {"name"}, key=_ORDER.index)
     for index, key in enumerate(sources):
         at = f"{path}.{key}"
         if index:

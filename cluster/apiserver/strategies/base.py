@@ -5,6 +5,7 @@ Invariant: after `prepare_update` the status is the old one (kinds with a status
 `prepare_status` everything but the status and the freely writable metadata is the old object's.
 """
 
+from kubeherd.cluster.api.defaults.output import fill
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver.write.context import RequestContext
@@ -85,6 +86,8 @@ class Strategy:
             status = self.initial_status(tree)
             if status is not None:
                 tree["status"] = status
+            if status == {}:
+                fill(self.resource, tree)  # the zeros of the kind
 
     def prepare_update(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
         """Keep the status; count a changed spec in metadata.generation."""

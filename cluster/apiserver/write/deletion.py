@@ -22,7 +22,8 @@ from kubeherd.cluster.apiserver.write.context import unsupported_dry_run
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
-_ORPHANING = frozenset({"replicationcontrollers"})
+_ORPHANING = frozenset({"replicationcontrollers", "jobs.batch"})
+_UNCOLLECTED = frozenset({"events", "events.events.k8s.io"})
 _POLICIES = ("Foreground", "Background", "Orphan")
 _MAX_GRACE_S = 2**31 - 1
 
@@ -174,9 +175,11 @@ def finished(resource: Resource, tree: JsonObject) -> bool:
 
 
 def _finalizers(resource: Resource, tree: JsonObject, options: DeleteOptions) -> list[str]:
-    """The finalizers after the propagation policy is applied. A ReplicationController leaves its
-    pods behind unless told otherwise."""
+    """The finalizers after the propagation policy is applied. A ReplicationController and a Job
+    leave their pods behind unless told otherwise; Events own nothing, and know no policy."""
     present = list(tree["metadata"].get("finalizers") or ())
+    if resource.group_resource in _UNCOLLECTED:
+        return present
     policy = options.propagation
     if options.orphan_dependents is not None:
         policy = "Orphan" if options.orphan_dependents else "Background"

@@ -83,3 +83,43 @@ async def test_the_api_server_is_a_service_and_comes_back_only_if_missing(cluste
     await cluster.api.bootstrap()
     again = (await cluster.get(f"{PATH}/kubernetes")).tree
     assert again["metadata"]["uid"] != found.tree["metadata"]["uid"]
+
+
+async def test_what_a_type_has_no_use_for_goes(cluster: Cluster) -> None:
+    local = service("s", type="LoadBalancer", externalTrafficPolicy="Local")
+    created = (await cluster.post(PATH, local)).tree
+    assert created["spec"]["healthCheckNodePort"] in NODE_PORTS
+    assert created["status"] == {"loadBalancer": {}}
+    patch = {"spec": {"type": "ExternalName", "externalName": "a.example"}}
+    changed = (await cluster.patch(f"{PATH}/s", patch, MERGE)).tree["spec"]
+    assert changed == {
+        "ports": [{"name": "p0", "protocol": "TCP", "port": 80, "targetPort": 80}],
+        "type": "ExternalName",
+        "sessionAffinity": "None",
+        "externalName": "a.example",
+    }
+
+
+async def test_families_that_the_cluster_has(cluster: Cluster) -> None:
+    headless = service("h", clusterIP="None")
+    spec = (await cluster.post(PATH, headless)).tree["spec"]
+    assert (spec["ipFamilies"], spec["ipFamilyPolicy"]) == (["IPv4", "IPv6"], "RequireDualStack")
+    refused = await cluster.post(PATH, service("six", ipFamilies=["IPv6"]))
+    assert refused.message.endswith(
+        'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster'
+    )
+    both = await cluster.post(PATH, service("both", ipFamilyPolicy="RequireDualStack"))
+    assert both.message.endswith(
+        'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured '
+        "for dual-stack services"
+    )
+
+
+async def test_an_address_may_not_change_once_set(cluster: Cluster) -> None:
+    old = (await cluster.post(PATH, service("s"))).tree["spec"]["clusterIP"]
+    answer = await cluster.patch(f"{PATH}/s", {"spec": {"clusterIP": "10.96.7.7"}}, MERGE)
+    assert old != "10.96.7.7"
+    assert answer.message == (
+        'Service "s" is invalid: spec.clusterIPs[0]: Invalid value: ["10.96.7.7"]: may not change '
+        "once set"
+    )

@@ -1,5 +1,7 @@
 """Namespace deletion: conditions, order, finalizing."""
 
+from collections.abc import Awaitable, Callable
+
 from controllerworld import play, pod
 from fakeapi import FakeApi
 
@@ -111,3 +113,20 @@ def test_living_namespaces_are_left_alone() -> None:
         assert api.writes == []
 
     play(NamespaceController, scenario=scenario)
+
+
+def test_a_protection_of_ones_own_is_waited_for_less_long_than_a_foreign_finalizer() -> None:
+    def scenario_of(finalizer: str, gone: bool) -> Callable[[FakeApi], Awaitable[None]]:
+        async def scenario(api: FakeApi) -> None:
+            meta = {"name": "x", "namespace": "ns", "finalizers": [finalizer]}
+            api.put(CONFIGMAPS, {"metadata": meta})
+            api.put(NAMESPACES, terminating("ns"))
+            await api.clock.sleep(3)
+            api.remove(CONFIGMAPS, "x", "ns")
+            await api.clock.sleep(3)
+            assert (api.get(NAMESPACES, "ns") is None) is gone
+
+        return scenario
+
+    play(NamespaceController, scenario=scenario_of("kubernetes.io/pvc-protection", gone=True))
+    play(NamespaceController, scenario=scenario_of("example.com/hold", gone=False))
