@@ -77,46 +77,10 @@ def persistent_volume(tree: JsonObject) -> None:
 
 def limit_range(tree: JsonObject) -> None:
     """LimitRange: container limits and requests from max, default and min."""
-    for item in (tree.get("spec") or {}).get("limits", ()):
+    for item in (tree.get("spec") or {}).get("limits") or ():
         if item.get("type") != "Container":
             continue
         for source, target in (("max", "default"), ("default", "defaultRequest"),
                                ("min", "defaultRequest")):  # fmt: skip
             for name, amount in item.get(source, {}).items():
                 item.setdefault(target, {}).setdefault(name, amount)
-
-
-def role_binding(tree: JsonObject) -> None:
-    """RoleBinding and ClusterRoleBinding: API groups of the role and of its subjects."""
-    role = tree.setdefault("roleRef", {})
-    if not role.get("apiGroup"):
-        role["apiGroup"] = "rbac.authorization.k8s.io"
-    for subject in tree.get("subjects", ()):
-        if subject.get("kind") in ("User", "Group") and not subject.get("apiGroup"):
-            subject["apiGroup"] = "rbac.authorization.k8s.io"
-
-
-def priority_class(tree: JsonObject) -> None:
-    """PriorityClass: pods of the class preempt others."""
-    tree.setdefault("preemptionPolicy", "PreemptLowerPriority")
-
-
-def horizontal_pod_autoscaler(tree: JsonObject) -> None:
-    """HorizontalPodAutoscaler: at least one replica."""
-    tree.setdefault("spec", {}).setdefault("minReplicas", 1)
-
-
-def network_policy(tree: JsonObject) -> None:
-    """NetworkPolicy: TCP ports; policy types follow from the rules."""
-    spec = tree.setdefault("spec", {})
-    if not spec.get("policyTypes"):
-        spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
-    for rule in (*spec.get("ingress", ()), *spec.get("egress", ())):
-        for port in rule.get("ports", ()):
-            port.setdefault("protocol", "TCP")
-
-
-def storage_class(tree: JsonObject) -> None:
-    """StorageClass: volumes are deleted with their claim and bound at once."""
-    tree.setdefault("reclaimPolicy", "Delete")
-    tree.setdefault("volumeBindingMode", "Immediate")

@@ -10,6 +10,7 @@ fields that the written endpoint resets (``status`` through the main resource an
 from collections.abc import Mapping
 from functools import cache
 
+from kubeherd.cluster.api.defaults import output
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.managedfields import fieldsets
@@ -162,11 +163,19 @@ def record_update(
     root = tracker(resource, subresource)
     if entries is None or root is None:
         return []
-    changed, removed = root.diff(old, new)
+    changed, removed = root.diff(_unset(resource) if old is None else old, new)
     if changed is None and removed is None:
         return entries
     who = (manager, "Update", resource.api_version, subresource)
     return cap(_updated(entries, who, changed, removed, time))
+
+
+@cache
+def _unset(resource: Resource) -> JsonObject:
+    """What a new object is compared with: nobody owns what an empty one has as well."""
+    tree: JsonObject = {}
+    output.fill(resource, tree)
+    return tree
 
 
 def _updated(

@@ -70,7 +70,7 @@ _STRINGS: dict[str, str] = {
     "availableReplicas unavailableReplicas",
     "ReplicaSetSpec": "minReadySeconds",
     "ReplicaSetStatus": "observedGeneration fullyLabeledReplicas readyReplicas availableReplicas",
-    "StatefulSetSpec": "minReadySeconds podManagementPolicy serviceName",
+    "StatefulSetSpec": "minReadySeconds podManagementPolicy",
     "StatefulSetUpdateStrategy": "type",
     "StatefulSetStatus": "observedGeneration readyReplicas currentReplicas updatedReplicas "
     "currentRevision updateRevision",

@@ -5,6 +5,7 @@ Invariant: after `prepare_update` the status is the old one (kinds with a status
 `prepare_status` everything but the status and the freely writable metadata is the old object's.
 """
 
+from kubeherd.cluster.api.defaults import output
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver.write.context import RequestContext
@@ -69,7 +70,7 @@ class Strategy:
 
     def initial_status(self, tree: JsonObject) -> JsonObject | None:
         """The status of a new object whatever the client sent; None keeps what was sent."""
-        return {}
+        return output.zero_status(self.resource)
 
     def normalise(self, tree: JsonObject) -> None:
         """What Kubernetes' decoding adds to every object of the kind, before ownership of fields

@@ -94,7 +94,8 @@ TAINT = {"key": "a", "effect": "NoSchedule"}
         (resource("services"), {"spec": {}}, ["spec.ports: Required value"]),
         (kinds.SERVICEACCOUNTS, {"secrets": [{"name": "s"}]}, []),
         (resource("ingresses", "networking.k8s.io"), {"spec": {"defaultBackend": {"service": {}}}},
-         ["spec.defaultBackend.service.name: Required value"]),
+         ["spec.defaultBackend.service.name: Required value",
+          "spec.defaultBackend: Required value: port name or number is required"]),
         (resource("storageclasses", "storage.k8s.io"), {}, ["provisioner: Required value"]),
     ],
 )  # fmt: skip
