@@ -29,16 +29,6 @@ ZEROS: dict[str, object] = {
     "apis.meta.v1.Time": None, "apis.meta.v1.MicroTime": None, "runtime.RawExtension": None,
 }  # fmt: skip
 
-REFUSED_WHEN_EMPTY = {
-    "core.v1.PodSpec": {"containers"},
-    "core.v1.NodeSelector": {"nodeSelectorTerms"},
-    "apps.v1.DaemonSetSpec": {"selector"},
-    "apps.v1.DeploymentSpec": {"selector"},
-    "apps.v1.ReplicaSetSpec": {"selector"},
-    "apps.v1.StatefulSetSpec": {"selector"},
-}
-"""Fields that every stored object has."""
-
 
 def main() -> None:
     """Write the file."""
@@ -46,9 +36,7 @@ def main() -> None:
     lists = {name for name, fields in types.items() if any("O" in field[4] for field in fields)}
     lines = []
     for key in sorted(definitions.keys()):
-        name = go_name(key)
-        known = definitions.by_key(key).properties.keys() - REFUSED_WHEN_EMPTY.get(name, set())
-        fields = printed(types.get(name, ()), known, lists)
+        fields = printed(types.get(go_name(key), ()), definitions.by_key(key).properties, lists)
         if fields and not key.endswith("List"):
             text = json.dumps(fields, separators=(",", ":"))
             lines.append(f"{json.dumps(key)}:{text}")

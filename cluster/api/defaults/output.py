@@ -15,6 +15,16 @@ from kubeherd.cluster.api.schemas import definitions as schemas
 from kubeherd.cluster.api.schemas import zeros
 from kubeherd.cluster.api.schemas.definitions import Field, FieldType
 
+_OF_EVERY_OBJECT = frozenset({
+    ("io.k8s.api.core.v1.PodSpec", "containers"),
+    ("io.k8s.api.core.v1.NodeSelector", "nodeSelectorTerms"),
+    ("io.k8s.api.apps.v1.DaemonSetSpec", "selector"),
+    ("io.k8s.api.apps.v1.DeploymentSpec", "selector"),
+    ("io.k8s.api.apps.v1.ReplicaSetSpec", "selector"),
+    ("io.k8s.api.apps.v1.StatefulSetSpec", "selector"),
+})  # fmt: skip
+"""Fields without which an object is refused: nobody sees their null."""
+
 _Filler = Callable[[JsonObject], None]
 
 
@@ -47,7 +57,11 @@ def _filler(key: str) -> _Filler | None:
     if not _needs_filling(key, frozenset()):
         return None
     properties = schemas.by_key(key).properties
-    template = tuple(zeros.printed(key).items())
+    template = tuple(
+        (name, value)
+        for name, value in zeros.printed(key).items()
+        if (key, name) not in _OF_EVERY_OBJECT
+    )
     lists = tuple(
         name
         for name, value in template

@@ -35,6 +35,9 @@ _UNTRACKED_METADATA = frozenset(
         "resourceVersion",
     }
 )
+_REQUESTS = "certificatesigningrequests.certificates.k8s.io"
+"""Of which a client writes nothing that it owns: the spec stays, ``/approval`` and ``/status`` have
+their half of the status (GetResetFields of pkg/registry/certificates)."""
 
 Identity = tuple[str, str, str, str]
 """manager, operation, apiVersion (empty for appliers), subresource."""
@@ -49,13 +52,19 @@ def tracker(resource: Resource, subresource: str = "") -> Struct | None:
         return None
     reset: set[str] = set()
     reset_metadata: set[str] = set()
-    if subresource == "status":
+    if resource.group_resource == _REQUESTS:
+        reset = {"spec"} if subresource else {"spec", "status"}
+    elif subresource == "status":
         reset = {"spec"}
         if resource.group_resource == "pods":
             reset_metadata = {"deletionTimestamp", "ownerReferences"}
     elif not subresource and resource.subresource("status") is not None:
         reset = {"status"}
     root = Struct(definition, _UNTRACKED_ROOT | reset)
+    status = definition.field("status")
+    if resource.group_resource == _REQUESTS and subresource and status and status.definition:
+        other = "certificate" if subresource == "approval" else "conditions"
+        root.override("status", Struct(status.definition, frozenset({other})))
     metadata = definition.field("metadata")
     if metadata is not None and metadata.definition is not None:
         root.override("metadata", Struct(metadata.definition, _UNTRACKED_METADATA | reset_metadata))

@@ -9,27 +9,42 @@ from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.validation import (
+    admissionpolicies,
     autoscaling,
+    batch,
+    certificates,
     core,
     daemonset,
+    discovery,
+    events,
     ingress,
     networking,
     node,
     pod,
     policy,
     required_fields,
+    runtimeclass,
     storage,
+    webhooks,
     workloads,
+    workloadstatus,
 )
 from kubeherd.cluster.api.validation import objectmeta as metadata
 from kubeherd.cluster.api.validation.causes import collected
 from kubeherd.cluster.api.validation.rules import Rules
 
 _RULES: dict[str, Rules] = {
+    **admissionpolicies.RULES,
     **autoscaling.RULES,
+    **batch.RULES,
+    **certificates.RULES,
+    **discovery.RULES,
+    **events.RULES,
     **ingress.RULES,
     **networking.RULES,
+    **runtimeclass.RULES,
     **storage.RULES,
+    **webhooks.RULES,
     "pods": Rules(
         pod.create_pod,
         pod.update_pod,
@@ -50,7 +65,6 @@ _RULES: dict[str, Rules] = {
     "services": Rules(core.create_service, core.update_service),
     "resourcequotas": Rules(core.create_resource_quota, core.update_resource_quota),
     "events": Rules(core.create_event),
-    "events.events.k8s.io": Rules(core.create_events_event),
     "leases.coordination.k8s.io": Rules(core.create_lease),
     "podtemplates": Rules(workloads.create_pod_template),
     "daemonsets.apps": Rules(
@@ -61,11 +75,21 @@ _RULES: dict[str, Rules] = {
     "controllerrevisions.apps": Rules(
         workloads.create_controller_revision, workloads.update_controller_revision
     ),
-    "deployments.apps": Rules(workloads.create_deployment, workloads.update_deployment),
-    "replicasets.apps": Rules(workloads.create_replica_set, workloads.update_replica_set),
-    "statefulsets.apps": Rules(workloads.create_stateful_set, workloads.update_stateful_set),
-    "jobs.batch": Rules(workloads.create_job, workloads.update_job),
-    "cronjobs.batch": Rules(workloads.create_cron_job),
+    "deployments.apps": Rules(
+        workloads.create_deployment,
+        workloads.update_deployment,
+        {"status": workloadstatus.update_deployment_status},
+    ),
+    "replicasets.apps": Rules(
+        workloads.create_replica_set,
+        workloads.update_replica_set,
+        {"status": workloadstatus.update_replica_set_status},
+    ),
+    "statefulsets.apps": Rules(
+        workloads.create_stateful_set,
+        workloads.update_stateful_set,
+        {"status": workloadstatus.update_stateful_set_status},
+    ),
     "priorityclasses.scheduling.k8s.io": Rules(
         policy.create_priority_class, policy.update_priority_class
     ),

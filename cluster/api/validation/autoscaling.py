@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from kubeherd.cluster.api import names, quantity
+from kubeherd.cluster.api.defaults.autoscaling import cpu_metric
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.validation.causes import (
@@ -86,6 +87,8 @@ def _spec(spec: JsonObject, path: str, allowed: _Allowed) -> list[Cause]:
         target, f"{path}.scaleTargetRef", core_allowed, skip=allowed.any_target_version
     )
     metrics = spec.get("metrics") or []
+    if spec.get("targetCPUUtilizationPercentage") is not None:  # autoscaling/v1
+        metrics = [*metrics, cpu_metric(spec["targetCPUUtilizationPercentage"])]
     for at, metric in each(metrics, f"{path}.metrics"):
         causes += _metric(metric, at, allowed)
     if low == 0 and not any(item.get("type") in ("Object", "External") for item in metrics):

@@ -157,7 +157,7 @@ def create_ip_address(tree: JsonObject) -> list[Cause]:
 def update_ip_address(new: JsonObject, old: JsonObject) -> list[Cause]:
     """A changed IPAddress: it stays with its parent."""
     after, before = ((tree.get("spec") or {}).get("parentRef") for tree in (new, old))
-    return immutable(after, before, "spec.parentRef")
+    return create_ip_address(new) + immutable(after, before, "spec.parentRef")
 
 
 def create_service_cidr(tree: JsonObject) -> list[Cause]:

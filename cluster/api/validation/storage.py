@@ -45,15 +45,16 @@ def create_storage_class(tree: JsonObject) -> list[Cause]:
         causes += one_of(tree["reclaimPolicy"], ("Delete", "Retain"), "reclaimPolicy")
     modes = ("Immediate", "WaitForFirstConsumer")
     causes += one_of(tree.get("volumeBindingMode", ""), modes, "volumeBindingMode")
-    seen: list[dict[str, frozenset[str]]] = []
-    for at, term in each(tree.get("allowedTopologies"), "allowedTopologies"):
+    topologies = tree.get("allowedTopologies") or []
+    seen: list[dict[str, frozenset[str]]] = [{} for _ in topologies]  # so does upstream
+    for at, term in each(topologies, "allowedTopologies"):
         causes += _topology(term, f"{at}.matchLabelExpressions", seen)
     return causes
 
 
 def update_storage_class(new: JsonObject, old: JsonObject) -> list[Cause]:
     """A changed StorageClass: how volumes are made stays."""
-    return [
+    return create_storage_class(new) + [
         cause for name in _CLASS_STAYS for cause in immutable(new.get(name), old.get(name), name)
     ]
 
@@ -272,11 +273,11 @@ def create_capacity(tree: JsonObject) -> list[Cause]:
 
 def update_capacity(new: JsonObject, old: JsonObject) -> list[Cause]:
     """A changed CSIStorageCapacity: only the amounts change."""
-    return [
-        cause
-        for name, zero in (("nodeTopology", None), ("storageClassName", ""))
-        for cause in immutable(new.get(name, zero), old.get(name, zero), name)
-    ]
+    causes = create_capacity(new)
+    after, before = (gostructs.label_selector(tree.get("nodeTopology")) for tree in (new, old))
+    causes += immutable(after, before, "nodeTopology")
+    name, former = (tree.get("storageClassName", "") for tree in (new, old))
+    return causes + immutable(name, former, "storageClassName")
 
 
 def create_attributes_class(tree: JsonObject) -> list[Cause]:

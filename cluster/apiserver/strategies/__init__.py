@@ -6,6 +6,8 @@ of(resource)` is the only way in.
 
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver.strategies import (
+    batch,
+    certificates,
     customresource,
     daemonset,
     namespace,
@@ -20,9 +22,15 @@ _OWN: dict[str, type[Strategy]] = {
     "nodes": node.NodeStrategy,
     "namespaces": namespace.NamespaceStrategy,
     "daemonsets.apps": daemonset.DaemonSetStrategy,
+    "deployments.apps": workload.DeploymentStrategy,
+    "endpointslices.discovery.k8s.io": workload.EndpointSliceStrategy,
+    "priorityclasses.scheduling.k8s.io": workload.PriorityClassStrategy,
+    "csidrivers.storage.k8s.io": workload.CSIDriverStrategy,
+    "leases.coordination.k8s.io": workload.LeaseStrategy,
+    "jobs.batch": batch.JobStrategy,
     "persistentvolumeclaims": workload.PhasePendingStrategy,
     "persistentvolumes": workload.PhasePendingStrategy,
-    "certificatesigningrequests.certificates.k8s.io": workload.SigningRequestStrategy,
+    "certificatesigningrequests.certificates.k8s.io": certificates.SigningRequestStrategy,
     "customresourcedefinitions.apiextensions.k8s.io": customresource.DefinitionStrategy,
 }
 

@@ -21,7 +21,9 @@ _GENERATION = frozenset({
     "replicationcontrollers", "podtemplates", "jobs.batch", "cronjobs.batch",
     "poddisruptionbudgets.policy", "ingresses.networking.k8s.io",
     "ingressclasses.networking.k8s.io", "networkpolicies.networking.k8s.io",
-    "endpointslices.discovery.k8s.io", "flowschemas.flowcontrol.apiserver.k8s.io",
+    "endpointslices.discovery.k8s.io",
+    "priorityclasses.scheduling.k8s.io", "deviceclasses.resource.k8s.io",
+    "resourceslices.resource.k8s.io", "flowschemas.flowcontrol.apiserver.k8s.io",
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
     "validatingadmissionpolicies.admissionregistration.k8s.io",
     "validatingadmissionpolicybindings.admissionregistration.k8s.io",
@@ -34,9 +36,9 @@ _GENERATION = frozenset({
 
 _CREATE_ON_UPDATE = frozenset({
     "endpoints", "events", "events.events.k8s.io", "leases.coordination.k8s.io", "limitranges",
-    "podtemplates", "roles.rbac.authorization.k8s.io",
+    "runtimeclasses.node.k8s.io", "roles.rbac.authorization.k8s.io",
     "clusterroles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io",
-    "clusterrolebindings.rbac.authorization.k8s.io", "priorityclasses.scheduling.k8s.io",
+    "clusterrolebindings.rbac.authorization.k8s.io",
 })  # fmt: skip
 
 _NO_UNCONDITIONAL_UPDATE = frozenset({
@@ -47,6 +49,8 @@ _NO_UNCONDITIONAL_UPDATE = frozenset({
     "mutatingwebhookconfigurations.admissionregistration.k8s.io",
     "validatingadmissionpolicies.admissionregistration.k8s.io",
     "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+    "mutatingadmissionpolicies.admissionregistration.k8s.io",
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
     "runtimeclasses.node.k8s.io", "apiservices.apiregistration.k8s.io",
     "customresourcedefinitions.apiextensions.k8s.io",
 })  # fmt: skip
