@@ -15,6 +15,7 @@ _RETURNS_OBJECT = frozenset({
     "persistentvolumeclaims", "resourcequotas", "podtemplates",
 })  # fmt: skip
 _RETURNS_OBJECT_GROUPS = frozenset({"storage.k8s.io", "resource.k8s.io"})
+_RETURNS_STATUS = "csistoragecapacities.storage.k8s.io"
 
 _GENERATION = frozenset({
     "daemonsets.apps", "deployments.apps", "replicasets.apps", "statefulsets.apps",
@@ -68,8 +69,8 @@ class Strategy:
         self.tracks_generation = key in _GENERATION
         self.allows_create_on_update = key in _CREATE_ON_UPDATE
         self.allows_unconditional_update = key not in _NO_UNCONDITIONAL_UPDATE
-        self.returns_deleted_object = (
-            key in _RETURNS_OBJECT or resource.group in _RETURNS_OBJECT_GROUPS
+        self.returns_deleted_object = key in _RETURNS_OBJECT or (
+            resource.group in _RETURNS_OBJECT_GROUPS and key != _RETURNS_STATUS
         )
 
     def initial_status(self, tree: JsonObject) -> JsonObject | None:

@@ -38,6 +38,10 @@ class DeleteOptions:
     dry_run: bool = False
 
 
+_NO_DEPENDENTS = DeleteOptions()
+"""Events are never garbage collected with or without what they own: any policy means nothing."""
+
+
 class Action(Enum):
     NOTHING = "nothing"
     MARK = "mark"
@@ -151,7 +155,7 @@ def plan(resource: Resource, tree: JsonObject, options: DeleteOptions, now: date
         return _plan_pod(tree, options, now)
     if resource is kinds.NAMESPACES:
         return _plan_namespace(tree, options, now)
-    finalizers = _finalizers(tree, options)
+    finalizers = _finalizers(tree, options if resource is not kinds.EVENTS else _NO_DEPENDENTS)
     meta = tree["metadata"]
     if not finalizers:
         return DeletePlan(Action.REMOVE, tree)
