@@ -68,6 +68,7 @@ _DEFAULTERS: dict[str, Callable[[JsonObject], None]] = {
     "mutatingadmissionpolicybindings.admissionregistration.k8s.io": (
         admissionregistration.admission_policy_binding
     ),
+    "apiservices.apiregistration.k8s.io": admissionregistration.api_service,
     "flowschemas.flowcontrol.apiserver.k8s.io": flowcontrol.flow_schema,
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": flowcontrol.priority_level,
     "resourceclaims.resource.k8s.io": devices.resource_claim,

@@ -1,4 +1,4 @@
-"""Defaults of admissionregistration.k8s.io (pkg/apis/admissionregistration/v1/defaults.go)."""
+"""Defaults of admissionregistration.k8s.io and apiregistration.k8s.io (defaults.go of both)."""
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 
@@ -55,3 +55,10 @@ def _resources(match: JsonObject | None) -> None:
     _match(match)
     _scope(match.get("resourceRules"))
     _scope(match.get("excludeResourceRules"))
+
+
+def api_service(tree: JsonObject) -> None:
+    """APIService: behind port 443 of its Service."""
+    service = (tree.get("spec") or {}).get("service")
+    if service is not None:
+        service.setdefault("port", 443)

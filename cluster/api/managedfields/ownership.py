@@ -38,6 +38,13 @@ _UNTRACKED_METADATA = frozenset(
 _REQUESTS = "certificatesigningrequests.certificates.k8s.io"
 """Of which a client writes nothing that it owns: the spec stays, ``/approval`` and ``/status`` have
 their half of the status (GetResetFields of pkg/registry/certificates)."""
+_METADATA_STAYS = frozenset({
+    "volumeattachments.storage.k8s.io", "servicecidrs.networking.k8s.io",
+    "resourceclaims.resource.k8s.io", "flowschemas.flowcontrol.apiserver.k8s.io",
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
+    "validatingadmissionpolicies.admissionregistration.k8s.io",
+})  # fmt: skip
+"""Kinds whose ``/status`` changes no metadata (GetResetFields)."""
 
 Identity = tuple[str, str, str, str]
 """manager, operation, apiVersion (empty for appliers), subresource."""
@@ -56,6 +63,8 @@ def tracker(resource: Resource, subresource: str = "") -> Struct | None:
         reset = {"spec"} if subresource else {"spec", "status"}
     elif subresource == "status":
         reset = {"spec"}
+        if resource.group_resource in _METADATA_STAYS:
+            reset = {"spec", "metadata"}
         if resource.group_resource == "pods":
             reset_metadata = {"deletionTimestamp", "ownerReferences"}
     elif not subresource and resource.subresource("status") is not None:

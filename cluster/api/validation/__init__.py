@@ -10,11 +10,13 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.validation import (
     admissionpolicies,
+    apiservice,
     autoscaling,
     batch,
     certificates,
     core,
     daemonset,
+    devices,
     discovery,
     events,
     flowcontrol,
@@ -36,9 +38,11 @@ from kubeherd.cluster.api.validation.rules import Rules
 
 _RULES: dict[str, Rules] = {
     **admissionpolicies.RULES,
+    **apiservice.RULES,
     **autoscaling.RULES,
     **batch.RULES,
     **certificates.RULES,
+    **devices.RULES,
     **discovery.RULES,
     **events.RULES,
     **flowcontrol.RULES,

@@ -2,7 +2,6 @@
 
 import re
 from functools import cache
-from zoneinfo import available_timezones
 
 from kubeherd.cluster.api import cron, labels, names
 from kubeherd.cluster.api.errors import ApiError, Cause
@@ -307,6 +306,8 @@ def _schedule(spec: JsonObject, *, zone_allowed: bool) -> list[Cause]:
 @cache
 def _zones() -> frozenset[str]:
     """The time zones that this machine knows; none where it has no database of them."""
+    from zoneinfo import available_timezones  # noqa: PLC0415 - for a field that few CronJobs have
+
     return frozenset(available_timezones())
 
 

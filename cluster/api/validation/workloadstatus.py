@@ -21,7 +21,7 @@ class _Counts:
         causes = [cause for name in self.counts for cause in not_negative(status, name, "status")]
         total = status.get("replicas", 0)
         causes += [
-            invalid(f"status.{name}", status[name], "cannot be greater than status.replicas")
+            invalid(f"status.{name}", status.get(name, 0), "cannot be greater than status.replicas")
             for name in self.parts
             if status.get(name, 0) > total
         ]

@@ -4,6 +4,11 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.strategies.base import Strategy, keep
 from kubeherd.cluster.apiserver.write.context import RequestContext
 
+_TOKENS_MAY_BE_LOGGED = (
+    "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to "
+    "prevent possible logging of tokens in volume attributes"
+)
+
 
 class PhasePendingStrategy(Strategy):
     """Volumes and claims begin Pending."""
@@ -34,10 +39,32 @@ class EndpointSliceStrategy(Strategy):
 class CSIDriverStrategy(Strategy):
     """Without a generation until it is changed (pkg/registry/storage/csidriver)."""
 
+    def prepare_create(self, tree: JsonObject, ctx: RequestContext) -> None:
+        super().prepare_create(tree, ctx)
+        _warn_of_tokens(tree, {}, ctx)
+
     def prepare_update(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
         super().prepare_update(new, old, ctx)
+        _warn_of_tokens(new, old, ctx)
         if self.content_changed(new, old):
             new["metadata"]["generation"] = int(old["metadata"].get("generation", 0)) + 1
+
+
+def _warn_of_tokens(new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    requests = spec.get("tokenRequests")
+    changed = requests and requests != before.get("tokenRequests")
+    if changed and spec.get("serviceAccountTokenInSecrets") is None:
+        ctx.warnings.append(_TOKENS_MAY_BE_LOGGED)
+
+
+class StatusOnlyStrategy(Strategy):
+    """``/status`` leaves all metadata alone (ResetObjectMetaForStatus)."""
+
+    def prepare_status(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
+        super().prepare_status(new, old, ctx)
+        for name in ("labels", "annotations", "finalizers", "ownerReferences"):
+            keep(new["metadata"], old["metadata"], name)
 
 
 class PriorityClassStrategy(Strategy):
