@@ -17,6 +17,7 @@ _MAX_GENERATED = 63
 _MAX_LOOKED_AT = 16 * 1024
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _SEARCH_LABEL = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _SEARCH = rf"{_SEARCH_LABEL}(\.{_SEARCH_LABEL})*"
@@ -41,6 +42,10 @@ _SEARCH_TEXT = (
 _LABEL_TEXT = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
     "must start and end with an alphanumeric character"
+)
+_LABEL_1035_TEXT = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
+    "alphabetic character, and end with an alphanumeric character"
 )
 _NAME_PART_TEXT = (
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
@@ -128,6 +133,15 @@ def dns_label(value: str) -> list[str]:
             problems.append("must not contain dots")
         else:
             problems.append(_regex_error(_LABEL_TEXT, _LABEL, "my-name", "123-abc"))
+    return problems
+
+
+@_remembered
+def dns1035_label(value: str) -> list[str]:
+    """RFC 1035 label: as an RFC 1123 label, but it begins with a letter."""
+    problems = [too_long(MAX_LABEL)] if len(value) > MAX_LABEL else []
+    if not _matches(_LABEL_1035, value):
+        problems.append(_regex_error(_LABEL_1035_TEXT, _LABEL_1035, "my-name", "abc-123"))
     return problems
 
 

@@ -7,7 +7,18 @@ generation, default tolerations, priority) is not here.
 
 from collections.abc import Callable
 
-from kubeherd.cluster.api.defaults import core, workloads
+from kubeherd.cluster.api.defaults import (
+    admissionregistration,
+    autoscaling,
+    batch,
+    core,
+    flowcontrol,
+    networking,
+    policy,
+    storage,
+    workloads,
+)
+from kubeherd.cluster.api.defaults import resource as devices
 from kubeherd.cluster.api.defaults.output import fill
 from kubeherd.cluster.api.defaults.pod import default_pod
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -21,8 +32,8 @@ _DEFAULTERS: dict[str, Callable[[JsonObject], None]] = {
     "deployments.apps": workloads.deployment,
     "replicasets.apps": workloads.replica_set,
     "statefulsets.apps": workloads.stateful_set,
-    "jobs.batch": workloads.job,
-    "cronjobs.batch": workloads.cron_job,
+    "jobs.batch": batch.job,
+    "cronjobs.batch": batch.cron_job,
     "services": core.service,
     "secrets": core.secret,
     "nodes": core.node,
@@ -32,12 +43,37 @@ _DEFAULTERS: dict[str, Callable[[JsonObject], None]] = {
     "persistentvolumes": core.persistent_volume,
     "limitranges": core.limit_range,
     "resourcequotas": core.resource_quota,
-    "rolebindings.rbac.authorization.k8s.io": core.role_binding,
-    "clusterrolebindings.rbac.authorization.k8s.io": core.role_binding,
-    "priorityclasses.scheduling.k8s.io": core.priority_class,
-    "horizontalpodautoscalers.autoscaling": core.horizontal_pod_autoscaler,
-    "networkpolicies.networking.k8s.io": core.network_policy,
-    "storageclasses.storage.k8s.io": core.storage_class,
+    "rolebindings.rbac.authorization.k8s.io": policy.role_binding,
+    "clusterrolebindings.rbac.authorization.k8s.io": policy.role_binding,
+    "priorityclasses.scheduling.k8s.io": policy.priority_class,
+    "networkpolicies.networking.k8s.io": networking.network_policy,
+    "ingressclasses.networking.k8s.io": networking.ingress_class,
+    "endpointslices.discovery.k8s.io": networking.endpoint_slice,
+    "storageclasses.storage.k8s.io": storage.storage_class,
+    "csidrivers.storage.k8s.io": storage.csi_driver,
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": (
+        admissionregistration.validating_webhooks
+    ),
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": (
+        admissionregistration.mutating_webhooks
+    ),
+    "validatingadmissionpolicies.admissionregistration.k8s.io": (
+        admissionregistration.admission_policy
+    ),
+    "mutatingadmissionpolicies.admissionregistration.k8s.io": (
+        admissionregistration.admission_policy
+    ),
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": (
+        admissionregistration.admission_policy_binding
+    ),
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io": (
+        admissionregistration.admission_policy_binding
+    ),
+    "apiservices.apiregistration.k8s.io": admissionregistration.api_service,
+    "flowschemas.flowcontrol.apiserver.k8s.io": flowcontrol.flow_schema,
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": flowcontrol.priority_level,
+    "resourceclaims.resource.k8s.io": devices.resource_claim,
+    "resourceclaimtemplates.resource.k8s.io": devices.resource_claim_template,
 }
 
 
@@ -52,4 +88,6 @@ def apply(resource: Resource, tree: JsonObject) -> None:
     defaulter = _DEFAULTERS.get(resource.group_resource)
     if defaulter is not None:
         defaulter(tree)
+    elif resource.group == "autoscaling":
+        autoscaling.horizontal_pod_autoscaler(resource, tree)
     fill(resource, tree)

@@ -129,39 +129,3 @@ def resource_quota(tree: JsonObject) -> None:
     round_up((tree.get("spec") or {}).get("hard"))
     for name in ("hard", "used"):
         round_up((tree.get("status") or {}).get(name))
-
-
-def role_binding(tree: JsonObject) -> None:
-    """RoleBinding and ClusterRoleBinding: API groups of the role and of its subjects."""
-    role = tree.setdefault("roleRef", {})
-    if not role.get("apiGroup"):
-        role["apiGroup"] = "rbac.authorization.k8s.io"
-    for subject in tree.get("subjects", ()):
-        if subject.get("kind") in ("User", "Group") and not subject.get("apiGroup"):
-            subject["apiGroup"] = "rbac.authorization.k8s.io"
-
-
-def priority_class(tree: JsonObject) -> None:
-    """PriorityClass: pods of the class preempt others."""
-    tree.setdefault("preemptionPolicy", "PreemptLowerPriority")
-
-
-def horizontal_pod_autoscaler(tree: JsonObject) -> None:
-    """HorizontalPodAutoscaler: at least one replica."""
-    tree.setdefault("spec", {}).setdefault("minReplicas", 1)
-
-
-def network_policy(tree: JsonObject) -> None:
-    """NetworkPolicy: TCP ports; policy types follow from the rules."""
-    spec = tree.setdefault("spec", {})
-    if not spec.get("policyTypes"):
-        spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
-    for rule in (*spec.get("ingress", ()), *spec.get("egress", ())):
-        for port in rule.get("ports", ()):
-            port.setdefault("protocol", "TCP")
-
-
-def storage_class(tree: JsonObject) -> None:
-    """StorageClass: volumes are deleted with their claim and bound at once."""
-    tree.setdefault("reclaimPolicy", "Delete")
-    tree.setdefault("volumeBindingMode", "Immediate")

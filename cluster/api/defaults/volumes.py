@@ -43,7 +43,7 @@ def _field_refs(source: JsonObject) -> None:
 
 def _projected(source: JsonObject) -> None:
     _with_mode(source)
-    for projection in source.get("sources", ()):
+    for projection in source.get("sources") or ():
         if "serviceAccountToken" in projection:
             projection["serviceAccountToken"].setdefault("expirationSeconds", 3600)
         if "downwardAPI" in projection:

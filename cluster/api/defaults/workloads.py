@@ -11,9 +11,8 @@ def daemon_set(tree: JsonObject) -> None:
     if not strategy.get("type"):
         strategy["type"] = "RollingUpdate"
     if strategy["type"] == "RollingUpdate":
-        rolling = strategy.setdefault("rollingUpdate", {})
-        rolling.setdefault("maxUnavailable", 1)
-        rolling.setdefault("maxSurge", 0)
+        strategy.setdefault("rollingUpdate", {}).setdefault("maxUnavailable", 1)
+    _written_zeros(strategy, "maxUnavailable", "maxSurge")
     spec.setdefault("revisionHistoryLimit", 10)
 
 
@@ -61,35 +60,16 @@ def stateful_set(tree: JsonObject) -> None:
     strategy = spec.setdefault("updateStrategy", {})
     if not strategy.get("type"):
         strategy["type"] = "RollingUpdate"
-    if strategy["type"] == "RollingUpdate":
-        strategy.setdefault("rollingUpdate", {}).setdefault("partition", 0)
+        strategy.setdefault("rollingUpdate", {})
+    _written_zeros(strategy, "partition")
     retention = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
     retention.setdefault("whenDeleted", "Retain")
     retention.setdefault("whenScaled", "Retain")
     spec.setdefault("revisionHistoryLimit", 10)
     for claim in spec.get("volumeClaimTemplates", ()):
-        claim.setdefault("apiVersion", "v1")
-        claim.setdefault("kind", "PersistentVolumeClaim")
+        claim.update(apiVersion="v1", kind="PersistentVolumeClaim")
         claim.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")
         claim.setdefault("status", {}).setdefault("phase", "Pending")
-
-
-def job(tree: JsonObject) -> None:
-    """Job."""
-    _job_spec(tree.setdefault("spec", {}))
-
-
-def cron_job(tree: JsonObject) -> None:
-    """CronJob, including the Job that it is a template of."""
-    spec = tree.setdefault("spec", {})
-    if not spec.get("concurrencyPolicy"):
-        spec["concurrencyPolicy"] = "Allow"
-    spec.setdefault("suspend", False)
-    spec.setdefault("successfulJobsHistoryLimit", 3)
-    spec.setdefault("failedJobsHistoryLimit", 1)
-    template = spec.setdefault("jobTemplate", {})
-    template.setdefault("metadata", {})
-    _job_spec(template.setdefault("spec", {}))
 
 
 def pod_template(tree: JsonObject) -> None:
@@ -97,23 +77,15 @@ def pod_template(tree: JsonObject) -> None:
     default_template(tree.setdefault("template", {}))
 
 
+def _written_zeros(strategy: JsonObject, *names: str) -> None:
+    """Numbers of a rolling update, which Kubernetes' own types always hold, whatever the type."""
+    rolling = strategy.get("rollingUpdate")
+    if rolling is not None:
+        for name in names:
+            rolling.setdefault(name, 0)
+
+
 def _spec_with_template(tree: JsonObject) -> JsonObject:
     spec: JsonObject = tree.setdefault("spec", {})
     default_template(spec.setdefault("template", {}))
     return spec
-
-
-def _job_spec(spec: JsonObject) -> None:
-    if "completions" not in spec and "parallelism" not in spec:
-        spec["completions"] = 1
-    spec.setdefault("parallelism", 1)
-    spec.setdefault("completionMode", "NonIndexed")
-    if "backoffLimit" not in spec:
-        spec["backoffLimit"] = 2**31 - 1 if "backoffLimitPerIndex" in spec else 6
-    spec.setdefault("suspend", False)
-    default_podreplacement = "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed"
-    spec.setdefault("podReplacementPolicy", default_podreplacement)
-    for rule in (spec.get("podFailurePolicy") or {}).get("rules", ()):
-        for pattern in rule.get("onPodConditions", ()):
-            pattern.setdefault("status", "True")
-    default_template(spec.setdefault("template", {}))

@@ -17,6 +17,7 @@ import orjson
 
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.managedfields.fieldsets import LEAF, SELF, FieldSet
+from kubeherd.cluster.api.schemas import zeros
 from kubeherd.cluster.api.schemas.definitions import Definition, Field, FieldType, by_key
 
 Diff = tuple[FieldSet | None, FieldSet | None]
@@ -86,9 +87,7 @@ class Struct(Node):
         field = self._definition.properties.get(name)
         if field is None:
             return Member("f:" + name, ATOM, False, None)
-        always = field.required or (
-            field.type is FieldType.OBJECT and is_embedded(self._definition.go_type, name)
-        )
+        always = name in zeros.printed(self._definition.key)
         return Member("f:" + name, node_of(field), always, _ZEROS.get(field.type))
 
     def added(self, value: JsonValue) -> FieldSet:
@@ -258,31 +257,6 @@ _ZEROS: dict[FieldType, JsonValue] = {
     FieldType.NUMBER: 0,
     FieldType.BOOL: False,
 }
-
-_EMBEDDED_NAMES = frozenset(
-    {"metadata", "spec", "status", "template", "updateStrategy", "strategy", "jobTemplate"}
-)
-_EMBEDDED = frozenset(
-    {
-        ("Event", "source"),
-        ("PersistentVolumeClaimSpec", "resources"),
-        ("ServiceStatus", "loadBalancer"),
-        ("IngressStatus", "loadBalancer"),
-        ("NodeStatus", "daemonEndpoints"),
-        ("NodeStatus", "nodeInfo"),
-        ("NodeDaemonEndpoints", "kubeletEndpoint"),
-        ("ContainerStatus", "state"),
-        ("ContainerStatus", "lastState"),
-    }
-)
-_POINTERS = frozenset({("ReplicationControllerSpec", "template")})
-
-
-def is_embedded(go_type: str, name: str) -> bool:
-    """Whether the Go field is a struct rather than a pointer; the schema does not tell."""
-    if name in _EMBEDDED_NAMES:
-        return (go_type, name) not in _POINTERS
-    return (go_type, name) in _EMBEDDED
 
 
 @cache

@@ -10,7 +10,7 @@ fields that the written endpoint resets (``status`` through the main resource an
 from collections.abc import Mapping
 from functools import cache
 
-from kubeherd.cluster.api.defaults.output import fill
+from kubeherd.cluster.api.defaults import output
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.managedfields import fieldsets
@@ -35,6 +35,16 @@ _UNTRACKED_METADATA = frozenset(
         "resourceVersion",
     }
 )
+_REQUESTS = "certificatesigningrequests.certificates.k8s.io"
+"""Of which a client writes nothing that it owns: the spec stays, ``/approval`` and ``/status`` have
+their half of the status (GetResetFields of pkg/registry/certificates)."""
+_METADATA_STAYS = frozenset({
+    "volumeattachments.storage.k8s.io", "servicecidrs.networking.k8s.io",
+    "resourceclaims.resource.k8s.io", "flowschemas.flowcontrol.apiserver.k8s.io",
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
+    "validatingadmissionpolicies.admissionregistration.k8s.io",
+})  # fmt: skip
+"""Kinds whose ``/status`` changes no metadata (GetResetFields)."""
 
 Identity = tuple[str, str, str, str]
 """manager, operation, apiVersion (empty for appliers), subresource."""
@@ -49,15 +59,21 @@ def tracker(resource: Resource, subresource: str = "") -> Struct | None:
         return None
     reset: set[str] = set()
     reset_metadata: set[str] = set()
-    if resource.group_resource == "certificatesigningrequests.certificates.k8s.io":
-        reset = {"spec", "status"}
+    if resource.group_resource == _REQUESTS:
+        reset = {"spec"} if subresource else {"spec", "status"}
     elif subresource == "status":
         reset = {"spec"}
+        if resource.group_resource in _METADATA_STAYS:
+            reset = {"spec", "metadata"}
         if resource.group_resource == "pods":
             reset_metadata = {"deletionTimestamp", "ownerReferences"}
     elif not subresource and resource.subresource("status") is not None:
         reset = {"status"}
     root = Struct(definition, _UNTRACKED_ROOT | reset)
+    status = definition.field("status")
+    if resource.group_resource == _REQUESTS and subresource and status and status.definition:
+        other = "certificate" if subresource == "approval" else "conditions"
+        root.override("status", Struct(status.definition, frozenset({other})))
     metadata = definition.field("metadata")
     if metadata is not None and metadata.definition is not None:
         root.override("metadata", Struct(metadata.definition, _UNTRACKED_METADATA | reset_metadata))
@@ -165,7 +181,7 @@ def record_update(
     root = tracker(resource, subresource)
     if entries is None or root is None:
         return []
-    changed, removed = root.diff(_empty(resource) if old is None else old, new)
+    changed, removed = root.diff(_unset(resource) if old is None else old, new)
     if changed is None and removed is None:
         return entries
     who = (manager, "Update", resource.api_version, subresource)
@@ -173,10 +189,10 @@ def record_update(
 
 
 @cache
-def _empty(resource: Resource) -> JsonObject:
-    """What Go writes for an empty object: a create owns what differs from that."""
-    tree: JsonObject = {"metadata": {}}
-    fill(resource, tree)
+def _unset(resource: Resource) -> JsonObject:
+    """What a new object is compared with: nobody owns what an empty one has as well."""
+    tree: JsonObject = {}
+    output.fill(resource, tree)
     return tree
 
 

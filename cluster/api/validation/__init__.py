@@ -5,50 +5,58 @@ Kubernetes reports them, at most `causes.MAX_CAUSES`; empty means valid. Kinds w
 their own get the rules of metadata and the ``required`` fields of their schema.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.validation import (
+    admissionpolicies,
+    apiservice,
+    autoscaling,
+    batch,
     certificates,
     claims,
     core,
     daemonset,
+    devices,
+    discovery,
     endpoints,
+    events,
+    flowcontrol,
+    ingress,
     limits,
+    networking,
     node,
     persistentvolumes,
     pod,
     policy,
     replicationcontroller,
     required_fields,
+    runtimeclass,
     service,
+    storage,
+    webhooks,
     workloads,
+    workloadstatus,
 )
 from kubeherd.cluster.api.validation import objectmeta as metadata
 from kubeherd.cluster.api.validation.causes import collected
+from kubeherd.cluster.api.validation.rules import Rules
 
-_Create = Callable[[JsonObject], list[Cause]]
-_Update = Callable[[JsonObject, JsonObject], list[Cause]]
-
-
-@dataclass(frozen=True)
-class _Rules:
-    """The rules of a kind beyond its metadata.
-
-    Without `update` an update follows the rules of `create`; a subresource that is not listed
-    (``status`` of most kinds) has no rules but those of metadata.
-    """
-
-    create: _Create
-    update: _Update | None = None
-    subresources: Mapping[str, _Update] = field(default_factory=dict)
-
-
-_RULES: dict[str, _Rules] = {
-    "pods": _Rules(
+_RULES: dict[str, Rules] = {
+    **admissionpolicies.RULES,
+    **apiservice.RULES,
+    **autoscaling.RULES,
+    **batch.RULES,
+    **devices.RULES,
+    **discovery.RULES,
+    **events.RULES,
+    **flowcontrol.RULES,
+    **ingress.RULES,
+    **networking.RULES,
+    **runtimeclass.RULES,
+    **storage.RULES,
+    **webhooks.RULES,
+    "pods": Rules(
         pod.create_pod,
         pod.update_pod,
         {
@@ -57,67 +65,77 @@ _RULES: dict[str, _Rules] = {
             "resize": pod.update_resize,
         },
     ),
-    "nodes": _Rules(node.create_node, node.update_node, {"status": node.update_node_status}),
-    "namespaces": _Rules(
+    "nodes": Rules(node.create_node, node.update_node, {"status": node.update_node_status}),
+    "namespaces": Rules(
         core.create_namespace,
         None,
         {"status": core.update_namespace_status, "finalize": core.update_namespace_finalize},
     ),
-    "configmaps": _Rules(core.create_config_map, core.update_config_map),
-    "secrets": _Rules(core.create_secret, core.update_secret),
-    "services": _Rules(
+    "configmaps": Rules(core.create_config_map, core.update_config_map),
+    "secrets": Rules(core.create_secret, core.update_secret),
+    "services": Rules(
         service.create_service, service.update_service, {"status": service.update_service_status}
     ),
-    "persistentvolumes": _Rules(
+    "persistentvolumes": Rules(
         persistentvolumes.create_persistent_volume, persistentvolumes.update_persistent_volume
     ),
-    "persistentvolumeclaims": _Rules(
+    "persistentvolumeclaims": Rules(
         claims.create_claim, claims.update_claim, {"status": claims.update_claim_status}
     ),
-    "replicationcontrollers": _Rules(
+    "replicationcontrollers": Rules(
         replicationcontroller.create_replication_controller,
         None,
         {"status": replicationcontroller.update_replication_controller_status},
     ),
-    "endpoints": _Rules(endpoints.create_endpoints, endpoints.update_endpoints),
-    "limitranges": _Rules(limits.create_limit_range),
-    "resourcequotas": _Rules(
+    "endpoints": Rules(endpoints.create_endpoints, endpoints.update_endpoints),
+    "limitranges": Rules(limits.create_limit_range),
+    "resourcequotas": Rules(
         limits.create_resource_quota,
         limits.update_resource_quota,
         {"status": limits.update_resource_quota_status},
     ),
-    "events": _Rules(core.create_event),
-    "events.events.k8s.io": _Rules(core.create_events_event),
-    "leases.coordination.k8s.io": _Rules(core.create_lease),
-    "podtemplates": _Rules(workloads.create_pod_template),
-    "daemonsets.apps": _Rules(
+    "events": Rules(core.create_event),
+    "events.events.k8s.io": Rules(core.create_events_event),
+    "leases.coordination.k8s.io": Rules(core.create_lease),
+    "podtemplates": Rules(workloads.create_pod_template),
+    "daemonsets.apps": Rules(
         daemonset.create_daemon_set,
         daemonset.update_daemon_set,
         {"status": daemonset.update_daemon_set_status},
     ),
-    "controllerrevisions.apps": _Rules(
+    "controllerrevisions.apps": Rules(
         workloads.create_controller_revision, workloads.update_controller_revision
     ),
-    "deployments.apps": _Rules(workloads.create_deployment, workloads.update_deployment),
-    "replicasets.apps": _Rules(workloads.create_replica_set, workloads.update_replica_set),
-    "statefulsets.apps": _Rules(workloads.create_stateful_set, workloads.update_stateful_set),
-    "jobs.batch": _Rules(workloads.create_job, workloads.update_job),
-    "cronjobs.batch": _Rules(workloads.create_cron_job),
-    "priorityclasses.scheduling.k8s.io": _Rules(
+    "deployments.apps": Rules(
+        workloads.create_deployment,
+        workloads.update_deployment,
+        {"status": workloadstatus.update_deployment_status},
+    ),
+    "replicasets.apps": Rules(
+        workloads.create_replica_set,
+        workloads.update_replica_set,
+        {"status": workloadstatus.update_replica_set_status},
+    ),
+    "statefulsets.apps": Rules(
+        workloads.create_stateful_set,
+        workloads.update_stateful_set,
+        {"status": workloadstatus.update_stateful_set_status},
+    ),
+    "priorityclasses.scheduling.k8s.io": Rules(
         policy.create_priority_class, policy.update_priority_class
     ),
-    "poddisruptionbudgets.policy": _Rules(policy.create_disruption_budget),
-    "certificatesigningrequests.certificates.k8s.io": _Rules(
+    "poddisruptionbudgets.policy": Rules(policy.create_disruption_budget),
+    "certificatesigningrequests.certificates.k8s.io": Rules(
         certificates.create_signing_request,
         certificates.update_signing_request,
         {"approval": certificates.update_approval, "status": certificates.update_status},
     ),
-    "roles.rbac.authorization.k8s.io": _Rules(policy.create_role),
-    "clusterroles.rbac.authorization.k8s.io": _Rules(policy.create_cluster_role),
-    "rolebindings.rbac.authorization.k8s.io": _Rules(
+    "roles.rbac.authorization.k8s.io": Rules(policy.create_role),
+    "clusterroles.rbac.authorization.k8s.io": Rules(policy.create_cluster_role),
+    "rolebindings.rbac.authorization.k8s.io": Rules(
         policy.create_role_binding, policy.update_role_binding
     ),
-    "clusterrolebindings.rbac.authorization.k8s.io": _Rules(
+    "clusterrolebindings.rbac.authorization.k8s.io": Rules(
         policy.create_cluster_role_binding, policy.update_cluster_role_binding
     ),
 }

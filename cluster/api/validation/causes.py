@@ -93,3 +93,14 @@ def not_found(field: str, value: JsonValue, detail: str = "") -> Cause:
 def too_long(field: str, limit: int) -> Cause:
     """``Too long: may not be more than <n> bytes``."""
     return _cause("FieldValueTooLong", f"Too long: may not be more than {limit} bytes", field)
+
+
+def too_many(field: str, count: int, limit: int) -> Cause:
+    """``Too many: <count>: must have at most <limit> items``."""
+    text = f"Too many: {count}: must have at most {limit} items"
+    return _cause("FieldValueTooMany", text, field)
+
+
+def invalid_whole(field: str, detail: str) -> Cause:
+    """``Invalid value: detail``, for a struct that Kubernetes does not show."""
+    return _cause("FieldValueInvalid", f"Invalid value: {detail}", field)

@@ -74,7 +74,7 @@ def label_selector(selector: JsonObject | None, path: str) -> list[Cause]:
     selector = selector or {}
     for key, value in selector.get("matchLabels", {}).items():
         causes += invalid_each(f"{path}.matchLabels", key, names.qualified_name(key))
-        causes += invalid_each(f"{path}.matchLabels[{key}]", value, names.label_value(value))
+        causes += invalid_each(f"{path}.matchLabels", value, names.label_value(value))
     for index, requirement in enumerate(selector.get("matchExpressions", ())):
         causes += selector_requirement(requirement, f"{path}.matchExpressions[{index}]")
     return causes

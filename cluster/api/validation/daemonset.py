@@ -31,7 +31,8 @@ def update_daemon_set(new: JsonObject, old: JsonObject) -> list[Cause]:
     """A changed DaemonSet: the selector stays."""
     selector = (new.get("spec") or {}).get("selector")
     old_selector = (old.get("spec") or {}).get("selector")
-    return immutable(selector, old_selector, "spec.selector") + create_daemon_set(new)
+    after, before = gostructs.label_selector(selector), gostructs.label_selector(old_selector)
+    return immutable(after, before, "spec.selector") + create_daemon_set(new)
 
 
 def update_daemon_set_status(new: JsonObject, old: JsonObject) -> list[Cause]:

@@ -17,11 +17,33 @@ _TAINT: _Fields = (
 _ROLE_REF: _Fields = (("APIGroup", "apiGroup", ""), ("Kind", "kind", ""), ("Name", "name", ""))
 _STRATEGY: _Fields = (("Type", "type", ""), ("RollingUpdate", "rollingUpdate", None))
 _ROLLING: _Fields = (("MaxUnavailable", "maxUnavailable", 0), ("MaxSurge", "maxSurge", 0))
+_STATEFUL_SET_ROLLING: _Fields = (
+    ("Partition", "partition", 0), ("MaxUnavailable", "maxUnavailable", None),
+)  # fmt: skip
 _BUDGET: _Fields = (
     ("MinAvailable", "minAvailable", None), ("Selector", "selector", None),
     ("MaxUnavailable", "maxUnavailable", None),
     ("UnhealthyPodEvictionPolicy", "unhealthyPodEvictionPolicy", None),
 )  # fmt: skip
+_ATTACHMENT: _Fields = (
+    ("Attacher", "attacher", ""), ("Source", "source", None), ("NodeName", "nodeName", ""),
+)  # fmt: skip
+_ATTACHMENT_SOURCE: _Fields = (
+    ("PersistentVolumeName", "persistentVolumeName", None),
+    ("InlineVolumeSpec", "inlineVolumeSpec", None),
+)
+_CSI_NODE_DRIVER: _Fields = (
+    ("Name", "name", ""), ("NodeID", "nodeID", ""), ("TopologyKeys", "topologyKeys", None),
+)  # fmt: skip
+_SUCCESS_RULE: _Fields = (
+    ("SucceededIndexes", "succeededIndexes", None), ("SucceededCount", "succeededCount", None),
+)  # fmt: skip
+_OBJECT_REFERENCE: _Fields = (
+    ("Kind", "kind", ""), ("Namespace", "namespace", ""), ("Name", "name", ""), ("UID", "uid", ""),
+    ("APIVersion", "apiVersion", ""), ("ResourceVersion", "resourceVersion", ""),
+    ("FieldPath", "fieldPath", ""),
+)  # fmt: skip
+_EVENT_SOURCE: _Fields = (("Component", "component", ""), ("Host", "host", ""))
 
 
 def _shown(tree: JsonObject | None, fields: _Fields) -> JsonObject:
@@ -49,3 +71,65 @@ def strategy(tree: JsonObject) -> JsonObject:
 def disruption_budget_spec(tree: JsonObject) -> JsonObject:
     """A policy.PodDisruptionBudgetSpec."""
     return _shown(tree, _BUDGET)
+
+
+def volume_attachment_spec(tree: JsonObject) -> JsonObject:
+    """A storage.VolumeAttachmentSpec."""
+    shown = _shown(tree, _ATTACHMENT)
+    shown["Source"] = _shown(shown["Source"], _ATTACHMENT_SOURCE)
+    return shown
+
+
+def csi_node_driver(tree: JsonObject) -> JsonObject:
+    """A storage.CSINodeDriver without what may change in it."""
+    return {**_shown(tree, _CSI_NODE_DRIVER), "Allocatable": None}
+
+
+def success_policy(tree: JsonObject) -> JsonObject:
+    """A batch.SuccessPolicy."""
+    rules = tree.get("rules")
+    if rules is None:
+        return {"Rules": None}
+    return {"Rules": [_shown(rule, _SUCCESS_RULE) for rule in rules]}
+
+
+def stateful_set_strategy(tree: JsonObject) -> JsonObject:
+    """An apps.StatefulSetUpdateStrategy."""
+    shown = _shown(tree, _STRATEGY)
+    if shown["RollingUpdate"] is not None:
+        shown["RollingUpdate"] = stateful_set_rolling_update(shown["RollingUpdate"])
+    return shown
+
+
+def stateful_set_rolling_update(tree: JsonObject) -> JsonObject:
+    """An apps.RollingUpdateStatefulSetStrategy."""
+    return _shown(tree, _STATEFUL_SET_ROLLING)
+
+
+def object_reference(tree: JsonObject) -> JsonObject:
+    """A core.ObjectReference."""
+    return _shown(tree, _OBJECT_REFERENCE)
+
+
+def event_source(tree: JsonObject) -> JsonObject:
+    """A core.EventSource."""
+    return _shown(tree, _EVENT_SOURCE)
+
+
+def label_selector(tree: JsonObject | None) -> JsonValue:
+    """A meta.LabelSelector, whose fields have JSON names: in Go's order, without its zeros."""
+    if tree is None:
+        return None
+    shown: JsonObject = {}
+    if tree.get("matchLabels"):
+        shown["matchLabels"] = dict(sorted(tree["matchLabels"].items()))
+    if tree.get("matchExpressions"):
+        shown["matchExpressions"] = [
+            {
+                "key": item.get("key", ""),
+                "operator": item.get("operator", ""),
+                **({"values": item["values"]} if item.get("values") else {}),
+            }
+            for item in tree["matchExpressions"]
+        ]
+    return shown

@@ -122,15 +122,15 @@ def _rules(tree: JsonObject, *, namespaced: bool) -> list[Cause]:
 
 def create_role_binding(tree: JsonObject) -> list[Cause]:
     """A RoleBinding: to a Role or a ClusterRole."""
-    return _binding(tree, ("Role", "ClusterRole"))
+    return _binding(tree, ("Role", "ClusterRole"), namespaced=True)
 
 
 def create_cluster_role_binding(tree: JsonObject) -> list[Cause]:
     """A ClusterRoleBinding: to a ClusterRole."""
-    return _binding(tree, ("ClusterRole",))
+    return _binding(tree, ("ClusterRole",), namespaced=False)
 
 
-def _binding(tree: JsonObject, kinds: tuple[str, ...]) -> list[Cause]:
+def _binding(tree: JsonObject, kinds: tuple[str, ...], *, namespaced: bool) -> list[Cause]:
     role = tree.get("roleRef") or {}
     causes: list[Cause] = []
     if role.get("apiGroup") != _RBAC:
@@ -142,11 +142,11 @@ def _binding(tree: JsonObject, kinds: tuple[str, ...]) -> list[Cause]:
     else:
         causes += invalid_each("roleRef.name", role["name"], names.path_segment(role["name"]))
     for at, subject in each(tree.get("subjects"), "subjects"):
-        causes += _subject(subject, at)
+        causes += _subject(subject, at, namespaced=namespaced)
     return causes
 
 
-def _subject(subject: JsonObject, path: str) -> list[Cause]:
+def _subject(subject: JsonObject, path: str, *, namespaced: bool) -> list[Cause]:
     kind, group = subject.get("kind", ""), subject.get("apiGroup", "")
     causes: list[Cause] = [] if subject.get("name") else [required(f"{path}.name")]
     if kind == "ServiceAccount":
@@ -155,7 +155,7 @@ def _subject(subject: JsonObject, path: str) -> list[Cause]:
             causes += invalid_each(f"{path}.name", subject["name"], problems)
         if group:
             causes.append(not_supported(f"{path}.apiGroup", group, ("",)))
-        if not subject.get("namespace"):
+        if not namespaced and not subject.get("namespace"):
             causes.append(required(f"{path}.namespace"))
     elif kind in ("User", "Group"):
         if group != _RBAC:

@@ -1,9 +1,16 @@
-"""Rules of ControllerRevision, Deployment, ReplicaSet, StatefulSet, Job, CronJob, PodTemplate."""
+"""Rules of ControllerRevision, Deployment, ReplicaSet, StatefulSet and PodTemplate."""
 
-from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api import labels, names
+from kubeherd.cluster.api.errors import ApiError, Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.validation import gostructs
-from kubeherd.cluster.api.validation.causes import forbidden, invalid, not_supported, required
+from kubeherd.cluster.api.validation import gostructs, objectmeta
+from kubeherd.cluster.api.validation.causes import (
+    forbidden,
+    invalid,
+    invalid_each,
+    not_supported,
+    required,
+)
 from kubeherd.cluster.api.validation.checks import (
     count_or_percent,
     immutable,
@@ -15,6 +22,7 @@ from kubeherd.cluster.api.validation.checks import (
 from kubeherd.cluster.api.validation.daemonset import selector_matches_template
 from kubeherd.cluster.api.validation.pod_spec import pod_template
 
+_RETENTION = ("Retain", "Delete")
 _STATEFUL_SET_MUTABLE = (
     "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
     "persistentVolumeClaimRetentionPolicy", "minReadySeconds",
@@ -41,7 +49,8 @@ def update_controller_revision(new: JsonObject, old: JsonObject) -> list[Cause]:
 
 
 def _workload(spec: JsonObject, kind: str) -> list[Cause]:
-    """Replicas, selector and template, as Deployment, ReplicaSet and StatefulSet have them."""
+    """Replicas and selector, as Deployment, ReplicaSet and StatefulSet have them; then the
+    template, unless the selector is so bad that nothing can be said about it."""
     causes = not_negative(spec, "replicas", "spec")
     causes += not_negative(spec, "minReadySeconds", "spec")
     selector = spec.get("selector")
@@ -50,11 +59,25 @@ def _workload(spec: JsonObject, kind: str) -> list[Cause]:
     else:
         causes += label_selector(selector, "spec.selector")
         if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-            detail = f"empty selector is invalid for {kind}"
+            called = "statefulset" if kind == "statefulset" else "deployment"
+            detail = f"empty selector is invalid for {called}"
             causes.append(invalid("spec.selector", selector, detail))
-        causes += selector_matches_template(spec, "spec")
-    causes += pod_template(spec.get("template") or {}, "spec.template")
-    template_spec = (spec.get("template") or {}).get("spec") or {}
+    try:
+        labels.from_selector(selector)
+    except (ApiError, ValueError):
+        detail = "" if kind == "statefulset" else "invalid label selector"
+        return [*causes, invalid("spec.selector", gostructs.label_selector(selector), detail)]
+    return causes + selector_matches_template(spec, "spec") + _template(spec, kind)
+
+
+def _template(spec: JsonObject, kind: str) -> list[Cause]:
+    template = spec.get("template") or {}
+    causes = pod_template(template, "spec.template")
+    if kind == "statefulset":
+        meta = template.get("metadata") or {}
+        causes += objectmeta.labels(meta.get("labels"), "spec.template.labels")
+        causes += objectmeta.annotations(meta.get("annotations"), "spec.template.annotations")
+    template_spec = template.get("spec") or {}
     policy = template_spec.get("restartPolicy", "")
     if policy != "Always":
         causes.append(not_supported("spec.template.spec.restartPolicy", policy, ("Always",)))
@@ -101,8 +124,10 @@ def _deployment_strategy(strategy: JsonObject, path: str) -> list[Cause]:
 
 
 def _update_selector(new: JsonObject, old: JsonObject) -> list[Cause]:
-    after = (new.get("spec") or {}).get("selector")
-    return immutable(after, (old.get("spec") or {}).get("selector"), "spec.selector")
+    after, before = (
+        gostructs.label_selector((tree.get("spec") or {}).get("selector")) for tree in (new, old)
+    )
+    return immutable(after, before, "spec.selector")
 
 
 def update_deployment(new: JsonObject, old: JsonObject) -> list[Cause]:
@@ -123,22 +148,75 @@ def update_replica_set(new: JsonObject, old: JsonObject) -> list[Cause]:
 def create_stateful_set(tree: JsonObject) -> list[Cause]:
     """A StatefulSet."""
     spec = tree.get("spec") or {}
+    name = spec.get("serviceName", "")
+    causes = invalid_each("spec.serviceName", name, names.dns_label(name)) if name else []
+    return causes + _stateful_set(spec)
+
+
+def _stateful_set(spec: JsonObject) -> list[Cause]:
     causes: list[Cause] = []
     policy = spec.get("podManagementPolicy", "")
     if policy not in ("OrderedReady", "Parallel"):
-        detail = 'must be "OrderedReady" or "Parallel"'
+        detail = "must be 'OrderedReady' or 'Parallel'"
         causes.append(invalid("spec.podManagementPolicy", policy, detail))
-    strategy = (spec.get("updateStrategy") or {}).get("type", "")
-    if strategy not in ("OnDelete", "RollingUpdate"):
+    causes += _stateful_set_strategy(spec.get("updateStrategy") or {}, "spec.updateStrategy")
+    retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
+    for name in ("whenDeleted", "whenScaled"):
+        value = retention.get(name, "Retain")
+        if value not in _RETENTION:
+            at = f"spec.persistentVolumeClaimRetentionPolicy.{name}"
+            causes.append(not_supported(at, value, _RETENTION))
+    causes += not_negative(spec.get("ordinals") or {}, "start", "spec.ordinals")
+    return causes + _workload(_with_claimed_volumes(spec), "statefulset")
+
+
+def _stateful_set_strategy(strategy: JsonObject, path: str) -> list[Cause]:
+    kind, rolling = strategy.get("type", ""), strategy.get("rollingUpdate")
+    at = f"{path}.rollingUpdate"
+    if kind not in ("OnDelete", "RollingUpdate"):
         detail = "must be 'RollingUpdate' or 'OnDelete'"
-        causes.append(invalid("spec.updateStrategy", spec.get("updateStrategy"), detail))
-    return causes + _workload(spec, "statefulset")
+        return [invalid(path, gostructs.stateful_set_strategy(strategy), detail)]
+    if rolling is None:
+        return []
+    if kind == "OnDelete":
+        shown = gostructs.stateful_set_rolling_update(rolling)
+        return [invalid(at, shown, "only allowed for updateStrategy 'RollingUpdate'")]
+    causes = not_negative(rolling, "partition", at)
+    unavailable = rolling.get("maxUnavailable")
+    if unavailable is not None:
+        causes += count_or_percent(unavailable, f"{at}.maxUnavailable")
+        if scaled_number(unavailable) == 0:
+            causes.append(invalid(f"{at}.maxUnavailable", unavailable, "cannot be 0"))
+        causes += percent_at_most_100(unavailable, f"{at}.maxUnavailable")
+    return causes
+
+
+def _with_claimed_volumes(spec: JsonObject) -> JsonObject:
+    """The spec as its pods will have it: a volume per claim template, and names of their own."""
+    template = spec.get("template") or {}
+    pod = {
+        name: value
+        for name, value in (template.get("spec") or {}).items()
+        if name not in ("hostname", "subdomain")
+    }
+    claims = [
+        (claim.get("metadata") or {}).get("name", "")
+        for claim in spec.get("volumeClaimTemplates", ())
+    ]
+    if claims:
+        claimed = [
+            {"name": name, "persistentVolumeClaim": {"claimName": name}}
+            for name in dict.fromkeys(claims)
+        ]
+        others = [one for one in pod.get("volumes", ()) if one.get("name", "") not in claims]
+        pod["volumes"] = claimed + others
+    return {**spec, "template": {**template, "spec": pod}}
 
 
 def update_stateful_set(new: JsonObject, old: JsonObject) -> list[Cause]:
     """A changed StatefulSet: most of the spec stays."""
     after, before = new.get("spec") or {}, old.get("spec") or {}
-    causes = create_stateful_set(new)
+    causes = _stateful_set(after)
     if any(
         after.get(name) != before.get(name)
         for name in {*after, *before}
@@ -151,48 +229,6 @@ def update_stateful_set(new: JsonObject, old: JsonObject) -> list[Cause]:
         )
         causes.append(forbidden("spec", detail))
     return causes
-
-
-def _job_spec(spec: JsonObject, path: str) -> list[Cause]:
-    causes: list[Cause] = []
-    for name in (
-        "parallelism", "completions", "activeDeadlineSeconds", "backoffLimit",
-        "ttlSecondsAfterFinished",
-    ):  # fmt: skip
-        causes += not_negative(spec, name, path)
-    causes += pod_template(spec.get("template") or {}, f"{path}.template")
-    policy = ((spec.get("template") or {}).get("spec") or {}).get("restartPolicy", "")
-    if policy not in ("OnFailure", "Never"):
-        at = f"{path}.template.spec.restartPolicy"
-        causes.append(required(at, 'valid values: "OnFailure", "Never"'))
-    return causes
-
-
-def create_job(tree: JsonObject) -> list[Cause]:
-    """A Job."""
-    return _job_spec(tree.get("spec") or {}, "spec")
-
-
-def update_job(new: JsonObject, old: JsonObject) -> list[Cause]:
-    """A changed Job: completions and selector stay."""
-    after, before = new.get("spec") or {}, old.get("spec") or {}
-    return create_job(new) + [
-        cause
-        for name in ("completions", "selector", "completionMode")
-        for cause in immutable(after.get(name), before.get(name), f"spec.{name}")
-    ]
-
-
-def create_cron_job(tree: JsonObject) -> list[Cause]:
-    """A CronJob."""
-    spec = tree.get("spec") or {}
-    causes: list[Cause] = [] if spec.get("schedule") else [required("spec.schedule")]
-    policy = spec.get("concurrencyPolicy", "")
-    if policy not in ("Allow", "Forbid", "Replace"):
-        supported = ("Allow", "Forbid", "Replace")
-        causes.append(not_supported("spec.concurrencyPolicy", policy, supported))
-    job = (spec.get("jobTemplate") or {}).get("spec") or {}
-    return causes + _job_spec(job, "spec.jobTemplate.spec")
 
 
 def create_pod_template(tree: JsonObject) -> list[Cause]:

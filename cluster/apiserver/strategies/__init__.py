@@ -6,6 +6,7 @@ of(resource)` is the only way in.
 
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver.strategies import (
+    batch,
     customresource,
     daemonset,
     namespace,
@@ -15,6 +16,7 @@ from kubeherd.cluster.apiserver.strategies import (
     serviceaccount,
     signingrequest,
     volumes,
+    workload,
 )
 from kubeherd.cluster.apiserver.strategies.base import Strategy
 
@@ -28,6 +30,18 @@ _OWN: dict[str, type[Strategy]] = {
     "persistentvolumeclaims": volumes.ClaimStrategy,
     "persistentvolumes": volumes.VolumeStrategy,
     "certificatesigningrequests.certificates.k8s.io": signingrequest.SigningRequestStrategy,
+    "deployments.apps": workload.DeploymentStrategy,
+    "endpointslices.discovery.k8s.io": workload.EndpointSliceStrategy,
+    "priorityclasses.scheduling.k8s.io": workload.PriorityClassStrategy,
+    "csidrivers.storage.k8s.io": workload.CSIDriverStrategy,
+    "leases.coordination.k8s.io": workload.LeaseStrategy,
+    "volumeattachments.storage.k8s.io": workload.StatusOnlyStrategy,
+    "servicecidrs.networking.k8s.io": workload.StatusOnlyStrategy,
+    "resourceclaims.resource.k8s.io": workload.StatusOnlyStrategy,
+    "flowschemas.flowcontrol.apiserver.k8s.io": workload.StatusOnlyStrategy,
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": workload.StatusOnlyStrategy,
+    "validatingadmissionpolicies.admissionregistration.k8s.io": workload.StatusOnlyStrategy,
+    "jobs.batch": batch.JobStrategy,
     "customresourcedefinitions.apiextensions.k8s.io": customresource.DefinitionStrategy,
 }
 

@@ -5,7 +5,7 @@ Invariant: after `prepare_update` the status is the old one (kinds with a status
 `prepare_status` everything but the status and the freely writable metadata is the old object's.
 """
 
-from kubeherd.cluster.api.defaults.output import fill
+from kubeherd.cluster.api.defaults import output
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver.write.context import RequestContext
@@ -15,13 +15,16 @@ _RETURNS_OBJECT = frozenset({
     "persistentvolumeclaims", "resourcequotas", "podtemplates",
 })  # fmt: skip
 _RETURNS_OBJECT_GROUPS = frozenset({"storage.k8s.io", "resource.k8s.io"})
+_RETURNS_STATUS = "csistoragecapacities.storage.k8s.io"
 
 _GENERATION = frozenset({
     "daemonsets.apps", "deployments.apps", "replicasets.apps", "statefulsets.apps",
     "replicationcontrollers", "podtemplates", "jobs.batch", "cronjobs.batch",
     "poddisruptionbudgets.policy", "ingresses.networking.k8s.io",
     "ingressclasses.networking.k8s.io", "networkpolicies.networking.k8s.io",
-    "endpointslices.discovery.k8s.io", "flowschemas.flowcontrol.apiserver.k8s.io",
+    "endpointslices.discovery.k8s.io",
+    "priorityclasses.scheduling.k8s.io", "deviceclasses.resource.k8s.io",
+    "resourceslices.resource.k8s.io", "flowschemas.flowcontrol.apiserver.k8s.io",
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
     "validatingadmissionpolicies.admissionregistration.k8s.io",
     "validatingadmissionpolicybindings.admissionregistration.k8s.io",
@@ -34,10 +37,9 @@ _GENERATION = frozenset({
 
 _CREATE_ON_UPDATE = frozenset({
     "endpoints", "events", "events.events.k8s.io", "leases.coordination.k8s.io", "limitranges",
-    "podtemplates", "roles.rbac.authorization.k8s.io",
+    "runtimeclasses.node.k8s.io", "roles.rbac.authorization.k8s.io",
     "clusterroles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io",
-    "clusterrolebindings.rbac.authorization.k8s.io", "priorityclasses.scheduling.k8s.io",
-    "services",
+    "clusterrolebindings.rbac.authorization.k8s.io", "services",
 })  # fmt: skip
 
 _NO_UNCONDITIONAL_UPDATE = frozenset({
@@ -48,6 +50,8 @@ _NO_UNCONDITIONAL_UPDATE = frozenset({
     "mutatingwebhookconfigurations.admissionregistration.k8s.io",
     "validatingadmissionpolicies.admissionregistration.k8s.io",
     "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+    "mutatingadmissionpolicies.admissionregistration.k8s.io",
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
     "runtimeclasses.node.k8s.io", "apiservices.apiregistration.k8s.io",
     "customresourcedefinitions.apiextensions.k8s.io",
 })  # fmt: skip
@@ -65,13 +69,13 @@ class Strategy:
         self.tracks_generation = key in _GENERATION
         self.allows_create_on_update = key in _CREATE_ON_UPDATE
         self.allows_unconditional_update = key not in _NO_UNCONDITIONAL_UPDATE
-        self.returns_deleted_object = (
-            key in _RETURNS_OBJECT or resource.group in _RETURNS_OBJECT_GROUPS
+        self.returns_deleted_object = key in _RETURNS_OBJECT or (
+            resource.group in _RETURNS_OBJECT_GROUPS and key != _RETURNS_STATUS
         )
 
     def initial_status(self, tree: JsonObject) -> JsonObject | None:
         """The status of a new object whatever the client sent; None keeps what was sent."""
-        return {}
+        return output.zero_status(self.resource)
 
     def normalise(self, tree: JsonObject) -> None:
         """What Kubernetes' decoding adds to every object of the kind, before ownership of fields
@@ -87,7 +91,7 @@ class Strategy:
             if status is not None:
                 tree["status"] = status
             if status == {}:
-                fill(self.resource, tree)  # the zeros of the kind
+                output.fill(self.resource, tree)  # the zeros of the kind
 
     def prepare_update(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
         """Keep the status; count a changed spec in metadata.generation."""

@@ -1,4 +1,4 @@
-"""DaemonSets: the template generation annotation and the zero counters of a new status.
+"""DaemonSets: the template generation annotation.
 
 Source: spec daemonset-controller, section 12. The annotation is how apps/v1 shows an internal
 counter: it is always present, a client may choose it at creation only, and it grows by one exactly
@@ -15,14 +15,6 @@ _INT64_MAX = 2**63 - 1
 
 
 class DaemonSetStrategy(Strategy):
-    def initial_status(self, tree: JsonObject) -> JsonObject:
-        return {
-            "currentNumberScheduled": 0,
-            "numberMisscheduled": 0,
-            "desiredNumberScheduled": 0,
-            "numberReady": 0,
-        }
-
     def normalise(self, tree: JsonObject) -> None:
         _set_template_generation(tree, template_generation(tree))
 

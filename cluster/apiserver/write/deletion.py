@@ -40,6 +40,9 @@ class DeleteOptions:
     dry_run: bool = False
 
 
+"""Events are never garbage collected with or without what they own: any policy means nothing."""
+
+
 class Action(Enum):
     NOTHING = "nothing"
     MARK = "mark"

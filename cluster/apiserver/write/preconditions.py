@@ -1,6 +1,6 @@
 """What a written object must fulfil beside its kind's validation, and how it is refused."""
 
-from kubeherd.cluster.api import errors
+from kubeherd.cluster.api import errors, kinds
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
@@ -76,8 +76,10 @@ def keep_system_fields(meta: JsonObject, old_meta: JsonObject) -> None:
 
 
 def refuse_invalid(resource: Resource, name: str, causes: list[Cause]) -> None:
+    """422 if there are causes. Events of both groups are called by their kind in the core group."""
     if causes:
-        raise errors.invalid(resource.group, resource.kind, name, causes)
+        group = "" if resource is kinds.EVENTS_V1 else resource.group
+        raise errors.invalid(group, resource.kind, name, causes)
 
 
 def exists_already(resource: Resource, name: str, existing: Record) -> errors.AlreadyExists:

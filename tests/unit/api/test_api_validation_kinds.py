@@ -51,8 +51,14 @@ TAINT = {"key": "a", "effect": "NoSchedule"}
          ['involvedObject.namespace: Invalid value: "other": does not match event.namespace']),
         (kinds.EVENTS_V1, {"regarding": {}, "eventTime": "2026-01-01T00:00:00.000000Z",
                            "type": "Normal"},
-         [f"{name}: Required value"
-          for name in ("reportingController", "reportingInstance", "action", "reason")]),
+         ["reportingController: Required value",
+          'reportingController: Invalid value: "": name part must be non-empty',
+          'reportingController: Invalid value: "": name part must consist of alphanumeric '
+          "characters, '-', '_' or '.', and must start and end with an alphanumeric character "
+          "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+          "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+          "reportingInstance: Required value", "action: Required value",
+          "reason: Required value"]),
         (kinds.CONFIGMAPS, {"data": {"a": "b"}, "binaryData": {"c": "AA=="}}, []),
         (kinds.CONFIGMAPS, {"data": {"a": "b"}, "binaryData": {"a": "AA=="}},
          ['data[a]: Invalid value: "a": duplicate of key present in binaryData']),
@@ -94,7 +100,8 @@ TAINT = {"key": "a", "effect": "NoSchedule"}
         (resource("services"), {"spec": {}}, ["spec.ports: Required value"]),
         (kinds.SERVICEACCOUNTS, {"secrets": [{"name": "s"}]}, []),
         (resource("ingresses", "networking.k8s.io"), {"spec": {"defaultBackend": {"service": {}}}},
-         ["spec.defaultBackend.service.name: Required value"]),
+         ["spec.defaultBackend.service.name: Required value",
+          "spec.defaultBackend: Required value: port name or number is required"]),
         (resource("storageclasses", "storage.k8s.io"), {}, ["provisioner: Required value"]),
     ],
 )  # fmt: skip
@@ -140,9 +147,9 @@ def workload(plural: str, group: str, **spec: Any) -> tuple[kinds.Resource, dict
         "metadata": {"labels": labels},
         "spec": {"containers": [{"name": "c", "image": "i"}]},
     }
-    if group == "apps":
-        spec.setdefault("selector", {"matchLabels": dict(labels)})
-    else:
+    spec.setdefault("selector", {"matchLabels": dict(labels)})
+    if group == "batch":
+        spec["manualSelector"] = True
         template["spec"]["restartPolicy"] = "Never"  # type: ignore[assignment, index]
     return which, tree_of(which, spec={"template": template, **spec})
 
@@ -154,7 +161,10 @@ def workload(plural: str, group: str, **spec: Any) -> tuple[kinds.Resource, dict
         ("replicasets", "apps", {}, []),
         ("statefulsets", "apps", {}, []),
         ("jobs", "batch", {}, []),
-        ("deployments", "apps", {"selector": None}, ["spec.selector: Required value"]),
+        ("deployments", "apps", {"selector": None},
+         ["spec.selector: Required value",
+          'spec.template.metadata.labels: Invalid value: {"a":"b"}: `selector` does not match '
+          "template `labels`"]),
         ("deployments", "apps", {"replicas": -1},
          ["spec.replicas: Invalid value: -1: must be greater than or equal to 0"]),
         ("deployments", "apps", {"strategy": {"type": "Recreate", "rollingUpdate": {}}},

@@ -495,8 +495,12 @@ async def test_both_event_apis_show_one_object(cluster: Cluster) -> None:
     assert (tree["note"], tree["deprecatedCount"]) == ("hello", 2)
     listed = await cluster.get(path, query={"fieldSelector": "regarding.name=p"})
     assert [item["note"] for item in listed.tree["items"]] == ["hello"]
-    patched = await cluster.patch(f"{path}/e", {"note": "bye"})
-    assert patched.tree["note"] == "bye"
+    patched = await cluster.patch("/api/v1/namespaces/default/events/e", {"message": "bye"})
+    assert patched.tree["message"] == "bye"
+    refused = await cluster.patch(f"{path}/e", {"note": "again"})
+    assert (refused.status, refused.tree["message"]) == (
+        422, 'Event "e" is invalid: message: Invalid value: "again": field is immutable'
+    )  # fmt: skip
     core = (await cluster.get("/api/v1/namespaces/default/events/e")).tree
     assert core["message"] == "bye"
     assert ADMIN.name not in str(core)

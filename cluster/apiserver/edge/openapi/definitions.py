@@ -8,8 +8,8 @@ have a description beside a reference.
 from collections.abc import Callable, Iterable
 
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
-from kubeherd.cluster.api.managedfields.fieldtypes import is_embedded
 from kubeherd.cluster.api.schemas import definitions as schemas
+from kubeherd.cluster.api.schemas import zeros
 from kubeherd.cluster.apiserver.edge.openapi.enums import FIELD_ENUMS
 
 _REF = "#/$defs/"
@@ -82,11 +82,9 @@ def _definition(key: str, field: _Convert, one_of: list[JsonObject] | None) -> J
     properties = raw.get("properties")
     if isinstance(properties, dict):
         enums = FIELD_ENUMS.get(key, {})
-        go_type = key.rpartition(".")[2]
+        printed = zeros.printed(key)
         out["properties"] = {
-            name: _with_enum(
-                field(property_, is_embedded(go_type, name)), name, enums.get(name, ())
-            )
+            name: _with_enum(field(property_, printed.get(name) == {}), name, enums.get(name, ()))
             for name, property_ in properties.items()
         }
     return out
