@@ -21,6 +21,11 @@ CONTROLLERS: Mapping[str, str] = {
     "namespace-controller": "namespace.controller:NamespaceController",
     "serviceaccount-controller": "serviceaccount.controller:ServiceAccountController",
     "root-ca-certificate-publisher-controller": ("serviceaccount.rootca:RootCAPublisher"),
+    "serviceaccount-token-controller": "serviceaccount.tokens:TokensController",
+    "certificatesigningrequest-approving-controller": (
+        "certificates.controller:ApprovingController"
+    ),
+    "certificatesigningrequest-signing-controller": "certificates.controller:SigningController",
     "disruption-controller": "disruption.controller:DisruptionController",
     "clusterrole-aggregation-controller": (
         "clusterroles.controller:ClusterRoleAggregationController"
