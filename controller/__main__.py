@@ -5,6 +5,7 @@ Exit code 0 after an ordered stop (SIGTERM, SIGINT), 1 with one clear line if it
 
 import argparse
 import sys
+from pathlib import Path
 
 import kubeherd.cluster.runtime.descriptors
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
@@ -20,7 +21,7 @@ from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller import identity, registry
 from kubeherd.controller.leader import LeaderElector
-from kubeherd.controller.manager import Manager
+from kubeherd.controller.manager import Keys, Manager
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -30,6 +31,19 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=None, help="seed of jitter and back-off")
     parser.add_argument(
         "--controllers", default="*", metavar="LIST", help='e.g. "*,-scheduler"; * means all'
+    )
+    parser.add_argument(
+        "--cluster-signing-cert-file",
+        type=Path,
+        metavar="FILE",
+        help="the authority that signs CertificateSigningRequests; without it nothing is signed",
+    )
+    parser.add_argument("--cluster-signing-key-file", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--service-account-private-key-file",
+        type=Path,
+        metavar="FILE",
+        help="signs the tokens in Secrets; without it they stay empty",
     )
     parser.add_argument(
         "--portable",
@@ -81,6 +95,11 @@ def main(argv: list[str] | None = None) -> int:
                 host=host,
                 elector=elector,
                 root_ca_pem=load_kubeconfig(arguments.kubeconfig).ca_pem,
+                keys=Keys(
+                    arguments.cluster_signing_cert_file,
+                    arguments.cluster_signing_key_file,
+                    arguments.service_account_private_key_file,
+                ),
             )
             await manager.run(lifecycle.stop, lifecycle.ready)
         finally:

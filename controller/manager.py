@@ -13,6 +13,8 @@ it is called again on the same instance after a crash, or when leadership was lo
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -41,6 +43,18 @@ class Controller(Protocol):
         """Work until cancelled."""
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The files of the keys with which controllers sign; what is None is not signed."""
+
+    authority_certificate: Path | None = None
+    authority_key: Path | None = None
+    tokens: Path | None = None
+
+
+NO_KEYS = Keys()
+
+
 class Context:
     """What the manager gives to a controller's constructor."""
 
@@ -53,8 +67,10 @@ class Context:
         host: str,
         *,
         root_ca_pem: bytes = b"",
+        keys: Keys = NO_KEYS,
     ) -> None:
         self.client = client
+        self.keys = keys
         self.root_ca_pem = root_ca_pem
         self.clock = clock
         self.rng = rng
@@ -86,12 +102,15 @@ class Manager:
         host: str,
         elector: LeaderElector | None = None,
         root_ca_pem: bytes = b"",
+        keys: Keys = NO_KEYS,
     ) -> None:
         self._clock = clock
         self._rng = rng
         self._elector = elector
         self._informers = Informers(client, clock, rng)
-        self._context = Context(client, clock, rng, self._informers, host, root_ca_pem=root_ca_pem)
+        self._context = Context(
+            client, clock, rng, self._informers, host, root_ca_pem=root_ca_pem, keys=keys
+        )
         self._controllers = {name: make(self._context) for name, make in factories.items()}
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:

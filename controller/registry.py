@@ -25,6 +25,11 @@ CONTROLLERS: Mapping[str, str] = {
     "persistentvolume-protection-controller": "storageprotection.controller:VolumeProtection",
     "volumeattributesclass-protection-controller": "storageprotection.controller:ClassProtection",
     "resourcequota-controller": "quota.controller:QuotaController",
+    "serviceaccount-token-controller": "serviceaccount.tokens:TokensController",
+    "certificatesigningrequest-approving-controller": (
+        "certificates.controller:ApprovingController"
+    ),
+    "certificatesigningrequest-signing-controller": "certificates.controller:SigningController",
     "disruption-controller": "disruption.controller:DisruptionController",
     "clusterrole-aggregation-controller": (
         "clusterroles.controller:ClusterRoleAggregationController"

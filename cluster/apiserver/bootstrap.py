@@ -48,10 +48,12 @@ async def ensure_system_objects(registry: Registry, clock: Clock, client_ca: str
         *((kinds.PRIORITYCLASSES, tree) for tree in _priority_classes()),
         *((resource, tree) for resource, trees in _roles() for tree in trees),
         (SERVICES, _kubernetes_service()),
-        (kinds.CONFIGMAPS, _token_tracking(clock)),
     ]
     if client_ca:
-        wanted.append((kinds.CONFIGMAPS, _authentication(client_ca)))
+        wanted += [
+            (kinds.CONFIGMAPS, _authentication(client_ca)),
+            (kinds.CONFIGMAPS, _token_tracking(clock)),
+        ]
     await _ensure(registry, clock, wanted)
 
 

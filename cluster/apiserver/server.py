@@ -193,9 +193,12 @@ class ApiServer:
             try:
                 route = routing.parse(request.method, path, request.query)
             except UnknownPath:
+                if SUPERUSERS not in request.user.groups:
+                    self._require(questions.of_unknown(request))
                 return self._document(request)
             except ApiError:
-                self._authorize_path(request)
+                if SUPERUSERS not in request.user.groups:
+                    self._require(questions.of_unknown(request))
                 raise
             return await self._resource(request, route)
         if path == BATCH_PATH:

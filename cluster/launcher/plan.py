@@ -81,7 +81,13 @@ def controller_manager(settings: Settings, rundir: RunDir) -> ProcessSpec:
         name=Role.CONTROLLER_MANAGER,
         role=Role.CONTROLLER_MANAGER,
         module="kubeherd.controller",
-        args=("--kubeconfig", str(rundir.controller_kubeconfig), *_common(settings)),
+        args=(
+            *("--kubeconfig", str(rundir.controller_kubeconfig)),
+            *("--cluster-signing-cert-file", str(rundir.pki / "ca.crt")),
+            *("--cluster-signing-key-file", str(rundir.pki / "ca.key")),
+            *("--service-account-private-key-file", str(rundir.pki / "sa.key")),
+            *_common(settings),
+        ),
         log=rundir.log(Role.CONTROLLER_MANAGER),
     )
 

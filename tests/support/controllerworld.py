@@ -9,14 +9,16 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.informers import Informers
-from kubeherd.controller.manager import Context, Controller
+from kubeherd.controller.manager import NO_KEYS, Context, Controller, Keys
 from kubeherd.simulation import virtualtime
 from kubeherd.simulation.virtualtime import VirtualClock
 
 Scenario = Callable[[FakeApi], Awaitable[None]]
 
 
-def play(*factories: Callable[[Context], Controller], scenario: Scenario) -> FakeApi:
+def play(
+    *factories: Callable[[Context], Controller], scenario: Scenario, keys: Keys = NO_KEYS
+) -> FakeApi:
     """Start the controllers on an empty cluster, play the scenario, stop them."""
 
     async def main(clock: VirtualClock) -> FakeApi:
@@ -24,7 +26,7 @@ def play(*factories: Callable[[Context], Controller], scenario: Scenario) -> Fak
         client = ApiClient(api, clock)
         await client.request("GET", "/apis")  # from here on the client knows that it may long-poll
         informers = Informers(client, clock, Rng(2))
-        context = Context(client, clock, Rng(1), informers, "host", root_ca_pem=b"CA\n")
+        context = Context(client, clock, Rng(1), informers, "host", root_ca_pem=b"CA\n", keys=keys)
         controllers = [make(context) for make in factories]
         async with asyncio.TaskGroup() as tasks:
             caches = tasks.create_task(informers.run())

@@ -8,6 +8,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -31,6 +32,23 @@ class Subject(NamedTuple):
     uris: tuple[str, ...] = ()
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    """ValueError for all that the library says of input that it cannot read."""
+    from cryptography import x509  # noqa: PLC0415 - slow, seldom used
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+
+    try:
+        yield
+    except (
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+        x509.UnsupportedGeneralNameType,
+        UnsupportedAlgorithm,
+    ) as error:
+        raise ValueError(str(error)) from None
+
+
 def load(encoded: str) -> "x509.CertificateSigningRequest":
     """The request in a PEM block in base64; ValueError if there is none."""
     from cryptography import x509  # noqa: PLC0415 - slow, seldom used
@@ -42,16 +60,16 @@ def load(encoded: str) -> "x509.CertificateSigningRequest":
     block = _BLOCK.search(pem)
     if block is None or block.group(1) != b"CERTIFICATE REQUEST":
         raise ValueError(_NO_BLOCK)
-    return x509.load_pem_x509_csr(pem[block.start() :])
+    with _readable():
+        return x509.load_pem_x509_csr(pem[block.start() :])
 
 
 def signature_problem(encoded: str) -> str:
     """Why the request in `encoded` is none that its sender has signed, "" if it is."""
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - slow, seldom used
-
     try:
-        valid = load(encoded).is_signature_valid
-    except (ValueError, UnsupportedAlgorithm) as error:
+        with _readable():
+            valid = load(encoded).is_signature_valid
+    except ValueError as error:
         return str(error)
     return "" if valid else "x509: signature verification failure"
 
@@ -63,10 +81,9 @@ def subject(encoded: str) -> Subject:
     request = load(encoded)
     names = [str(one.value) for one in _attributes(request, x509.NameOID.COMMON_NAME)]
     organizations = _attributes(request, x509.NameOID.ORGANIZATION_NAME)
-    try:
+    found = x509.SubjectAlternativeName([])
+    with _readable(), suppress(x509.ExtensionNotFound):
         found = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        found = x509.SubjectAlternativeName([])
     return Subject(
         names[-1] if names else "",
         tuple(str(one.value) for one in organizations),
@@ -94,7 +111,8 @@ def certificate_problem(encoded: str) -> str:
                 return f'only CERTIFICATE PEM blocks are allowed, found "{kind.decode("latin-1")}"'
         if not _BLOCK.search(pem):
             return "must contain at least one CERTIFICATE PEM block"
-        x509.load_pem_x509_certificates(pem)
-    except (ValueError, binascii.Error) as error:
+        with _readable():
+            x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
         return str(error)
     return ""

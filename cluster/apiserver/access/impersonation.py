@@ -4,8 +4,8 @@ Source: Kubernetes v1.36, apiserver/pkg/endpoints/filters/impersonation/{constra
 mode}.go. One of several modes must allow it. The constrained ones need the right to do just this
 request in the mode (``impersonate-on:<mode>:<verb>``) and the right to be that user
 (``impersonate:<mode>``); the legacy one needs the verb ``impersonate`` on the user and on each
-group, uid and extra value. The mode ``associated-node`` is for service accounts with a token,
-which kubeherd does not issue. A refusal is that of the first mode that applies.
+group, uid and extra value. The mode ``associated-node`` lets a service account act as the node that
+its token names. A refusal is that of the first mode that applies.
 """
 
 import re
@@ -31,6 +31,7 @@ _ACCOUNT_PREFIX = "system:serviceaccount:"
 _ACCOUNTS = "system:serviceaccounts"
 _UNAUTHENTICATED = ANONYMOUS.groups[0]
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+_NODE_NAME = "authentication.kubernetes.io/node-name"
 _MANY = 4
 """So many groups or extra values are first asked for at once, with the name ``*``."""
 _EXTRA_KEY = re.compile(r"[^/]+/[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
@@ -39,6 +40,7 @@ _EXTRA_KEY = re.compile(r"[^/]+/[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 class Mode(Enum):
     """How one may be allowed to act as another, in the order in which they are tried."""
 
+    ASSOCIATED_NODE = "associated-node"
     ARBITRARY_NODE = "arbitrary-node"
     SERVICE_ACCOUNT = "serviceaccount"
     USER_INFO = "user-info"
@@ -100,7 +102,7 @@ def effective_user(wanted: Wanted, request: Attributes, authorizer: Authorizer) 
     """The user as whom `request` runs; Forbidden if its user may not act as that one."""
     refusals = []
     for mode in Mode:
-        if _applies(mode, wanted):
+        if _applies(mode, wanted, request.user):
             try:
                 return _Check(mode, request, authorizer).user(wanted)
             except errors.Forbidden as error:
@@ -108,8 +110,11 @@ def effective_user(wanted: Wanted, request: Attributes, authorizer: Authorizer) 
     raise refusals[0]
 
 
-def _applies(mode: Mode, wanted: Wanted) -> bool:
+def _applies(mode: Mode, wanted: Wanted, requester: User) -> bool:
     match mode:
+        case Mode.ASSOCIATED_NODE:
+            node = _node_name(wanted.name)
+            return wanted.only_name and bool(node) and _is_on(requester, node)
         case Mode.ARBITRARY_NODE:
             return wanted.only_name and bool(_node_name(wanted.name))
         case Mode.SERVICE_ACCOUNT:
@@ -151,7 +156,9 @@ class _Check:
         groups = list(wanted.groups)
         question = self._question("users", wanted.name)
         if self._constrained and (node := _node_name(wanted.name)):
-            question = self._question("nodes", node)
+            # The right is one to be the own node, whichever that is.
+            associated = self._mode is Mode.ASSOCIATED_NODE
+            question = self._question("nodes", "*" if associated else node)
             groups = [NODES_GROUP]
         elif account := _account(wanted.name):
             namespace, name = account
@@ -228,6 +235,11 @@ def _node_name(username: str) -> str:
     """The node of a kubelet's user name, "" for others."""
     name = username.removeprefix(NODE_USER_PREFIX)
     return "" if name == username or names.dns_subdomain(name) else name
+
+
+def _is_on(requester: User, node: str) -> bool:
+    """Whether a service account shows a token that is bound to the node, or to a pod on it."""
+    return _account(requester.name) is not None and (_NODE_NAME, (node,)) in requester.extra
 
 
 def _account(username: str) -> tuple[str, str] | None:

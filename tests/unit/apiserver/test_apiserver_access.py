@@ -336,3 +336,29 @@ async def test_impersonation_needs_a_right_of_its_own(cluster: Cluster) -> None:
         'configmaps is forbidden: User "bob" cannot impersonate-on:user-info:list resource '
         '"configmaps" in API group "" in the namespace "default"'
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/apis/bogus.example.com/v1/things",
+         'things.bogus.example.com is forbidden: User "bob" cannot list resource "things" in API '
+         'group "bogus.example.com" at the cluster scope'),
+        ("/apis/apps/v9/namespaces/x/daemonsets/y/status",
+         'daemonsets.apps "y" is forbidden: User "bob" cannot get resource "daemonsets/status" in '
+         'API group "apps" in the namespace "x"'),
+        ("/api/v1/bogus?watch=1",
+         'bogus is forbidden: User "bob" cannot watch resource "bogus" in API group "" at the '
+         "cluster scope"),
+        ("/api/v1/watch/namespaces/x/bogus/y",
+         'bogus "y" is forbidden: User "bob" cannot watch resource "bogus" in API group "" in the '
+         'namespace "x"'),
+    ],
+)  # fmt: skip
+async def test_who_may_not_read_a_resource_does_not_learn_that_there_is_none(
+    cluster: Cluster, path: str, text: str
+) -> None:
+    refused = await cluster.get(path, user=BOB)
+    assert (refused.status, refused.message) == (403, text)
+    assert (await cluster.get(path, user=ADMIN)).status == 404
+    assert (await cluster.get("/apis/bogus.example.com/v1", user=BOB)).status == 404

@@ -7,7 +7,7 @@ from apicluster import ADMIN, BOB, Cluster
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.apiserver.access import impersonation
-from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS
+from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS, User
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -16,8 +16,8 @@ AUTHENTICATION = "authentication.k8s.io"
 USER = ("impersonate-user", "eve")
 
 
-async def allow(cluster: Cluster, *rules: dict[str, Any]) -> None:
-    """Let bob do this everywhere."""
+async def allow(cluster: Cluster, *rules: dict[str, Any], user: str = "bob") -> None:
+    """Let bob, or another user, do this everywhere."""
     group = "rbac.authorization.k8s.io"
     name = {"metadata": {"generateName": "bobs-"}}
     role = await cluster.post(f"{RBAC}/clusterroles", {**name, "rules": list(rules)})
@@ -29,7 +29,7 @@ async def allow(cluster: Cluster, *rules: dict[str, Any]) -> None:
             "kind": "ClusterRole",
             "name": role.tree["metadata"]["name"],
         },
-        "subjects": [{"kind": "User", "name": "bob", "apiGroup": group}],
+        "subjects": [{"kind": "User", "name": user, "apiGroup": group}],
     }
     assert (await cluster.post(f"{RBAC}/clusterrolebindings", binding)).status == 201
 
@@ -232,3 +232,28 @@ async def test_nobody_impersonates_twice(cluster: Cluster) -> None:
     answer = await cluster.get(CMS, user=BOB, lines=(USER,))
     assert 'User "eve" cannot list resource "configmaps"' in answer.message
     assert (await cluster.get(CMS, user=ANONYMOUS, lines=(USER,))).status == 403
+
+
+async def test_an_account_may_be_the_node_on_which_it_runs(cluster: Cluster) -> None:
+    """The node is that of the token; the right to be it names none."""
+    name = "system:serviceaccount:default:agent"
+    own = (("authentication.kubernetes.io/node-name", ("n1",)),)
+    agent = User(name, ("system:authenticated",), "uid", own)
+    as_own, as_other = (("impersonate-user", f"system:node:{node}") for node in ("n1", "n2"))
+    mode = "associated-node"
+    assert f"cannot impersonate-on:{mode}:create" in await whoami(cluster, as_own, user=agent)
+    review = may(f"impersonate-on:{mode}:create", "selfsubjectreviews", AUTHENTICATION)
+    await allow(cluster, review, user=name)
+    assert (await whoami(cluster, as_own, user=agent)).startswith(
+        f'nodes.{AUTHENTICATION} "*" is forbidden: User "{name}" cannot impersonate:{mode} resource'
+    )
+    await allow(cluster, may(f"impersonate:{mode}", "nodes", AUTHENTICATION), user=name)
+    assert await whoami(cluster, as_own, user=agent) == {
+        "username": "system:node:n1", "groups": ["system:nodes", "system:authenticated"],
+    }  # fmt: skip
+    assert "impersonate-on:arbitrary-node" in await whoami(cluster, as_other, user=agent)
+    elsewhere = User(name, ("system:authenticated",), "uid")
+    assert "impersonate-on:arbitrary-node" in await whoami(cluster, as_own, user=elsewhere)
+    await allow(cluster, review, may(f"impersonate:{mode}", "nodes", AUTHENTICATION))
+    bob = User("bob", ("system:authenticated",), "uid", own)
+    assert "impersonate-on:arbitrary-node" in await whoami(cluster, as_own, user=bob)

@@ -20,7 +20,10 @@ def test_the_command_lines_of_all_processes(rundir: RunDir):
     common = "--speed 2 --seed 5"
     assert [" ".join(p.args) for p in found] == [
         f"--dir {root} --port 7001 --store memory {common}",
-        f"--kubeconfig {root}/kubeconfigs/controller-manager.kubeconfig {common}",
+        f"--kubeconfig {root}/kubeconfigs/controller-manager.kubeconfig "
+        f"--cluster-signing-cert-file {root}/pki/ca.crt "
+        f"--cluster-signing-key-file {root}/pki/ca.key "
+        f"--service-account-private-key-file {root}/pki/sa.key {common}",
         f"--node a --node b --fleet-kubeconfig {root}/kubeconfigs/agent-0.kubeconfig {common}",
         f"--node c --fleet-kubeconfig {root}/kubeconfigs/agent-1.kubeconfig {common}",
     ]

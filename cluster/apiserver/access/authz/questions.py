@@ -26,6 +26,46 @@ def of_request(request: ApiRequest) -> Attributes:
     return of_path(request)
 
 
+_VERBS = {
+    "POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch",
+    "DELETE": "delete",
+}  # fmt: skip
+_OF_NAMESPACES = ("status", "finalize")
+
+
+def of_unknown(request: ApiRequest) -> Attributes:
+    """A request for a path that is not served, judged by what it looks like: who may not read a
+    resource does not learn that there is none (apiserver/pkg/endpoints/request/requestinfo.go)."""
+    root, *parts = request.path.strip("/").split("/")
+    group = parts.pop(0) if root == "apis" and parts else ""
+    if root not in ("api", "apis") or len(parts) < 2:
+        return of_path(request)
+    version, *parts = parts
+    verb = _VERBS.get(request.method, "")
+    if parts[0] in ("watch", "proxy") and len(parts) > 1:
+        verb = parts.pop(0)
+    namespace = ""
+    if parts[0] == "namespaces" and len(parts) > 1:
+        namespace = parts[1]
+        if len(parts) > 2 and parts[2] not in _OF_NAMESPACES:
+            parts = parts[2:]
+    resource, name, subresource = [*parts, "", ""][:3]
+    if not name:
+        verb = {"get": "list", "delete": "deletecollection"}.get(verb, verb)
+        if verb == "list" and request.query.get("watch") in ("1", "true"):
+            verb = "watch"
+    return Attributes(
+        user=request.user,
+        verb=verb,
+        group=group,
+        version=version,
+        resource=resource,
+        subresource=subresource,
+        namespace=namespace,
+        name=name,
+    )
+
+
 def of_route(request: ApiRequest, route: Route) -> Attributes:
     """A request for a resource. A list of one name asks for that name, and a Namespace object
     counts as being in itself."""

@@ -67,6 +67,8 @@ class TokenIssuer:
         """Whose token it is and for which of `audiences` it is meant; `Invalid` for nobody's."""
         claims = self._signed.get(token) or self._verified(token)
         meant = claims.get("aud") or [ISSUER]
+        if isinstance(meant, str):  # RFC 7519, 4.1.3
+            meant = [meant]
         common = [audience for audience in meant if audience in audiences]
         if not common:
             raise Invalid(
