@@ -132,7 +132,7 @@ async def _delete_batch(
     try:
         for one in records:
             with suppress(errors.NotFound):
-                await registry.ask_before_delete(call.kind, one.namespace, one.name, ctx)
+                await registry.webhooks.before_delete(call.kind, one.namespace, one.name, ctx)
                 staged.append(
                     registry.stage_delete(call.kind, one.namespace, one.name, options, ctx)
                 )

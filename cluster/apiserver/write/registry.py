@@ -279,32 +279,13 @@ class Registry:
         ctx: RequestContext,
     ) -> Written:
         """Delete an object as far as its finalizers and grace period let it."""
-        await self.ask_before_delete(kind, namespace, name, ctx)
+        await self.webhooks.before_delete(kind, namespace, name, ctx)
         try:
             pending = self.stage_delete(kind, namespace, name, options, ctx)
         except ApiError:
             await self._settled(kind, namespace, name)
             raise
         return await self._commit(kind, pending)
-
-    async def ask_before_delete(
-        self, kind: ServedKind, namespace: str, name: str, ctx: RequestContext
-    ) -> None:
-        """Returns when the webhooks that want to know of it let the newest state go: without
-        letting anybody in between if there are none."""
-        for _ in range(_CHANGED_TRIES):
-            record = self.store.head(kind.key, namespace, name)
-            if record is None or not self.webhooks.any():
-                return
-            old = kind.served(record.load())
-            request = AdmissionRequest(
-                Operation.DELETE, kind.resource, namespace, name, ctx.user, ctx.subresource,
-                old=old, warnings=ctx.warnings,
-            )  # fmt: skip
-            await self._heavy.carry_out(self.webhooks.delete(request, ctx), ctx.size_bytes)
-            if self.store.head(kind.key, namespace, name) is record:
-                return
-        raise errors.conflict(kind.resource, name, errors.MODIFIED)
 
     def stage_delete(
         self,

@@ -5,22 +5,26 @@ looks afterwards whether the object is still the newest, and begins again if not
 is configured a write takes two look-ups in a dictionary of the store.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
 import structlog
 
-from kubeherd.cluster.api import defaults, errors
+from kubeherd.cluster.api import defaults, errors, kinds
 from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.patches.jsonpatch import json_patch
 from kubeherd.cluster.api.serializer import decoding
-from kubeherd.cluster.apiserver.admission.request import AdmissionRequest
+from kubeherd.cluster.apiserver import served
+from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation
 from kubeherd.cluster.apiserver.admission.webhooks import matching, review
 from kubeherd.cluster.apiserver.admission.webhooks.matching import Hook
 from kubeherd.cluster.apiserver.admission.webhooks.review import Answer, CallFailed
 from kubeherd.cluster.apiserver.read.lookup import Lookup
+from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.heavywork import Steps, outside
 from kubeherd.cluster.runtime.rng import Rng
@@ -30,6 +34,9 @@ from kubeherd.cluster.store.store import Store
 Post: TypeAlias = Callable[[Hook, bytes], Awaitable[bytes]]
 """Sends a body to a webhook and gives its answer; CallFailed."""
 
+_BOTH = (matching.MUTATING, matching.VALIDATING)
+_TRIES = 5
+"""So often webhooks are asked about an object that changes meanwhile and is to be deleted."""
 _OWN = ("creationTimestamp", "uid")
 """What the server gives to an object, and no webhook takes away."""
 
@@ -52,15 +59,19 @@ class Webhooks:
         self._rng = rng
         self._known: dict[Resource, tuple[Sequence[Record], list[Hook]]] = {}
 
-    def _concerned(self, resource: Resource, request: AdmissionRequest) -> list[Hook]:
+    def _concerned(
+        self, resource: Resource, request: AdmissionRequest
+    ) -> Iterator[tuple[Hook, Resource]]:
+        """Looks at the object as it is when the next one is asked for."""
         records = self._store.list(resource.group_resource)
         if not records:
-            return []
+            return iter(())
         known = self._known.get(resource)
         if known is None or known[0] is not records:  # the same sequence until the next write
             known = records, matching.hooks(record.load() for record in records)
             self._known[resource] = known
-        return list(matching.concerned(known[1], request, self._lookup))
+        others = [one for one in kinds.ALL if _is_equivalent(one, request.resource)]
+        return matching.concerned(known[1], request, self._lookup, others)
 
     def mutate(
         self,
@@ -71,13 +82,11 @@ class Webhooks:
         """Ask those that may change the object one after the other, and apply what they answer, in
         place. If one changed it, `again` repeats the plugins of the server, and those hooks that
         want that are asked once more."""
-        if not (hooks := self._concerned(matching.MUTATING, request)):
-            return
         asked: list[Hook] = []
         affected: list[Hook] = []
         changed = False
-        for hook in hooks:
-            if (yield from self._change(hook, request, ctx)):
+        for hook, resource in self._concerned(matching.MUTATING, request):
+            if (yield from self._change(hook, resource, request, ctx)):
                 changed = True
                 affected, asked = affected + asked, []
             if hook.is_reinvoked:
@@ -88,38 +97,26 @@ class Webhooks:
         again(request)
         if repr(request.new) != before:
             affected += asked
-        for hook in self._concerned(matching.MUTATING, request):
+        for hook, resource in self._concerned(matching.MUTATING, request):
             if hook.key in {one.key for one in affected}:
-                yield from self._change(hook, request, ctx)
+                yield from self._change(hook, resource, request, ctx)
 
-    def any(self) -> bool:
-        """Whether any webhook is configured."""
-        resources = (matching.MUTATING, matching.VALIDATING)
-        return any(self._store.list(resource.group_resource) for resource in resources)
-
-    def delete(self, request: AdmissionRequest, ctx: RequestContext) -> "Steps[None]":
-        """Ask all that want to know of the end of an object: there is nothing to change."""
-        yield from self.mutate(request, ctx, lambda _: None)
-        yield from self.validate(request, ctx)
-
-    def _change(self, hook: Hook, request: AdmissionRequest, ctx: RequestContext) -> "Steps[bool]":
-        """Ask one; whether it changed the object."""
-        answer = yield from outside(partial(self._ask, hook, request, ctx, mutating=True))
+    def _change(
+        self, hook: Hook, resource: Resource, request: AdmissionRequest, ctx: RequestContext
+    ) -> "Steps[bool]":
+        """Ask one, which sees the object as one of `resource`; whether it changed the object."""
+        ask = partial(self._ask, hook, resource, request, ctx, mutating=True)
+        answer = yield from outside(ask)
         if answer is None or answer.patch is None or answer.patch == []:
             return False
-        tree = request.new
-        if tree is None:
-            raise _internal(
-                f'admission webhook "{hook.name}" attempted to modify the object, which is not '
-                "supported for this operation"
-            )
-        resource = request.resource
+        tree = request.new or {}
         try:
-            patched = json_patch(tree, answer.patch)
+            patched = json_patch(_as(resource, tree, request.resource), answer.patch)
             decoding.decode_kind(resource.group, resource.version, resource.kind, patched)
         except ApiError as error:
             raise _internal(error.message) from None
         defaults.apply(resource, patched)
+        patched = _as(request.resource, patched, resource)
         if patched == tree:
             return False
         own = {key: tree["metadata"][key] for key in _OWN if key in tree["metadata"]}
@@ -131,20 +128,53 @@ class Webhooks:
     def validate(self, request: AdmissionRequest, ctx: RequestContext) -> "Steps[bool]":
         """Ask those that may refuse one after the other; returns whether there are any. The first
         refusal counts."""
-        hooks = self._concerned(matching.VALIDATING, request)
-        for hook in hooks:
-            yield from outside(partial(self._ask, hook, request, ctx, mutating=False))
-        return bool(hooks)
+        asked = False
+        for hook, resource in self._concerned(matching.VALIDATING, request):
+            asked = True
+            yield from outside(partial(self._ask, hook, resource, request, ctx, mutating=False))
+        return asked
+
+    async def before_delete(
+        self, kind: ServedKind, namespace: str, name: str, ctx: RequestContext
+    ) -> None:
+        """Returns when all that want to know of the end of an object let its newest state go:
+        without letting anybody in between if there are none."""
+        for _ in range(_TRIES):
+            record = self._store.head(kind.key, namespace, name)
+            if record is None or not any(self._store.list(one.group_resource) for one in _BOTH):
+                return
+            old = kind.served(record.load())
+            request = AdmissionRequest(
+                Operation.DELETE, kind.resource, namespace, name, ctx.user, old=old
+            )
+            for which in _BOTH:
+                for hook, resource in self._concerned(which, request):
+                    mutating = which is matching.MUTATING
+                    answer = await self._ask(hook, resource, request, ctx, mutating=mutating)
+                    if answer is not None and answer.patch:
+                        raise _internal(
+                            f'admission webhook "{hook.name}" attempted to modify the object, '
+                            "which is not supported for this operation"
+                        )
+            if self._store.head(kind.key, namespace, name) is record:
+                return
+        raise errors.conflict(kind.resource, name, errors.MODIFIED)
 
     async def _ask(
-        self, hook: Hook, request: AdmissionRequest, ctx: RequestContext, *, mutating: bool
+        self,
+        hook: Hook,
+        resource: Resource,
+        request: AdmissionRequest,
+        ctx: RequestContext,
+        *,
+        mutating: bool,
     ) -> Answer | None:
         """What a webhook says; None if it cannot be asked and that does not matter. ApiError if
         it refuses, or cannot be asked and that does matter."""
         if ctx.dry_run and not hook.allows_dry_run:
             raise errors.BadRequest(f'admission webhook "{hook.name}" does not support dry run')
         try:
-            answer = await self._answer(hook, request, ctx, mutating=mutating)
+            answer = await self._answer(hook, resource, request, ctx, mutating=mutating)
         except CallFailed as why:
             if hook.may_fail:
                 _log.warning("webhook_failed_open", webhook=hook.name, why=str(why))
@@ -156,15 +186,39 @@ class Webhooks:
         return answer
 
     async def _answer(
-        self, hook: Hook, request: AdmissionRequest, ctx: RequestContext, *, mutating: bool
+        self,
+        hook: Hook,
+        resource: Resource,
+        request: AdmissionRequest,
+        ctx: RequestContext,
+        *,
+        mutating: bool,
     ) -> Answer:
         if hook.tree.get("matchConditions"):
             raise CallFailed("matchConditions are not supported by kubeherd")
         uid, version = self._rng.uuid4(), review.version_for(hook)
         options = review.options_of(request, ctx.field_manager, dry_run=ctx.dry_run)
-        body = review.question(request, uid, version, dry_run=ctx.dry_run, options=options)
+        new, old = (
+            tree and _as(resource, tree, request.resource) for tree in (request.new, request.old)
+        )
+        seen = replace(request, resource=resource, new=new, old=old)
+        body = review.question(request, seen, uid, version, dry_run=ctx.dry_run, options=options)
         found = await self.post(hook, body)
         return review.answer(hook, found, uid, version, mutating=mutating)
+
+
+def _is_equivalent(one: Resource, other: Resource) -> bool:
+    """Whether two resources are the same objects in different versions."""
+    if one is other or one.plural != other.plural:
+        return False
+    return served.of(one).key == served.of(other).key
+
+
+def _as(wanted: Resource, tree: JsonObject, resource: Resource) -> JsonObject:
+    """An object of one resource as one of another, equivalent one."""
+    if wanted is resource:
+        return tree
+    return served.of(wanted).served(served.of(resource).stored(tree))
 
 
 def _internal(text: str) -> ApiError:

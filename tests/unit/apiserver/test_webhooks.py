@@ -196,6 +196,44 @@ async def test_which_writes_concern_a_webhook(
     assert asked.names == (["x.example.com"] if called else [])
 
 
+@pytest.mark.parametrize("policy", ["Exact", "Equivalent"])
+async def test_a_webhook_sees_the_version_that_it_knows(
+    cluster: Cluster, asked: Asked, policy: str
+) -> None:
+    scaler = {
+        "scaleTargetRef": {"kind": "Deployment", "name": "d"},
+        "maxReplicas": 3, "targetCPUUtilizationPercentage": 50,
+    }  # fmt: skip
+    more = {"op": "replace", "path": "/spec/metrics/0/resource/target/averageUtilization",
+            "value": 60}  # fmt: skip
+    rules = [{**rule("horizontalpodautoscalers"), "apiVersions": ["v2"]}]
+    await asked.add(
+        "x.example.com", lambda _: patching(more), mutating=True, rules=rules, matchPolicy=policy
+    )
+    path = "/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers"
+    created = await cluster.post(path, {"metadata": {"name": "h"}, "spec": scaler})
+    assert created.status == 201, created.message
+    target = created.tree["spec"]["targetCPUUtilizationPercentage"]
+    if policy == "Exact":
+        assert (target, asked.names) == (50, [])
+        return
+    assert target == 60
+    request = asked.requests[0][1]
+    assert (request["kind"]["version"], request["requestKind"]["version"]) == ("v2", "v1")
+    assert request["object"]["apiVersion"] == "autoscaling/v2"
+
+
+async def test_a_label_that_a_webhook_gives_decides_whether_the_next_is_asked(
+    cluster: Cluster, asked: Asked
+) -> None:
+    label = {"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}
+    await asked.add("a.x.io", lambda _: patching(label), mutating=True)
+    chosen = {"matchLabels": {"a": "b"}}
+    await asked.add("b.x.io", allow, mutating=True, objectSelector=chosen)
+    await cluster.post(CMS, config_map("a"))
+    assert asked.names == ["a.x.io", "b.x.io"]
+
+
 async def test_webhooks_cannot_lock_themselves_in(cluster: Cluster, asked: Asked) -> None:
     def refuse(_: dict[str, Any]) -> dict[str, Any]:
         return {"allowed": False}
@@ -274,6 +312,19 @@ async def test_an_object_that_changes_while_a_webhook_is_asked(
     assert asked.names == ["x.example.com"] * 3  # the other's, the one in vain, the one again
     stale = {**changed.tree, "metadata": {**changed.tree["metadata"], "resourceVersion": "1"}}
     assert (await cluster.put(f"{CMS}/a", stale)).status == 409
+
+
+async def test_nothing_can_be_changed_by_way_of_a_delete(cluster: Cluster, asked: Asked) -> None:
+    await cluster.post(CMS, config_map("a"))
+    label = {"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}
+    await asked.add("x.example.com", lambda _: patching(label), mutating=True)
+    refused = await cluster.delete(f"{CMS}/a")
+    assert (refused.status, refused.message) == (
+        500,
+        'Internal error occurred: admission webhook "x.example.com" attempted to modify the '
+        "object, which is not supported for this operation",
+    )
+    assert (await cluster.get(f"{CMS}/a")).status == 200
 
 
 async def test_a_collection_is_deleted_object_by_object(cluster: Cluster, asked: Asked) -> None:

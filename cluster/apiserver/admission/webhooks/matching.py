@@ -1,14 +1,11 @@
-"""Which webhooks a write concerns.
+"""Which webhooks a write concerns, and as which version of its kind."""
 
-Decision: a rule matches the resource as it is addressed; `matchPolicy: Equivalent` finds no other
-version of a kind.
-"""
-
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kubeherd.cluster.api import kinds, labels
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation
 from kubeherd.cluster.apiserver.read.lookup import Lookup
 
@@ -65,23 +62,43 @@ def hooks(configurations: Iterable[JsonObject]) -> list[Hook]:
     ]  # fmt: skip
 
 
-def concerned(known: Iterable[Hook], request: AdmissionRequest, lookup: Lookup) -> Iterator[Hook]:
-    """Those that a write concerns."""
+def concerned(
+    known: Iterable[Hook],
+    request: AdmissionRequest,
+    lookup: Lookup,
+    equivalents: Sequence[Resource] = (),
+) -> Iterator[tuple[Hook, Resource]]:
+    """Those that a write concerns, with the resource that they are to see: the one that the client
+    addressed or, by `matchPolicy`, one of its `equivalents`: the same objects in other versions."""
     if request.resource.group == _EXEMPT and request.resource.kind.endswith(
         ("WebhookConfiguration", "Policy", "PolicyBinding")
     ):
         return
     for hook in known:
+        seen = _seen_as(hook.tree, request, equivalents)
         if (
-            any(_rule_matches(rule, request) for rule in hook.tree.get("rules") or ())
+            seen is not None
             and _namespace_matches(hook.tree, request, lookup)
             and _object_matches(hook.tree, request)
         ):
-            yield hook
+            yield hook, seen
 
 
-def _rule_matches(rule: JsonObject, request: AdmissionRequest) -> bool:
-    resource = request.resource
+def _seen_as(
+    hook: JsonObject, request: AdmissionRequest, equivalents: Sequence[Resource]
+) -> Resource | None:
+    rules = hook.get("rules") or ()
+    if any(_rule_matches(rule, request.resource, request) for rule in rules):
+        return request.resource
+    if hook.get("matchPolicy") == "Exact":
+        return None
+    found = (
+        other for rule in rules for other in equivalents if _rule_matches(rule, other, request)
+    )
+    return next(found, None)
+
+
+def _rule_matches(rule: JsonObject, resource: Resource, request: AdmissionRequest) -> bool:
     return (
         _has(rule.get("operations"), request.operation.value)
         and _has(rule.get("apiGroups"), resource.group)

@@ -13,6 +13,7 @@ import orjson
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation
 from kubeherd.cluster.apiserver.admission.webhooks.matching import Hook
 
@@ -45,24 +46,28 @@ def version_for(hook: Hook) -> str:
 
 
 def question(
-    request: AdmissionRequest, uid: str, version: str, *, dry_run: bool, options: JsonObject
+    request: AdmissionRequest,
+    seen: AdmissionRequest,
+    uid: str,
+    version: str,
+    *,
+    dry_run: bool,
+    options: JsonObject,
 ) -> bytes:
-    """The body of the request to the webhook."""
-    resource = request.resource
-    kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
-    addressed = {"group": resource.group, "version": resource.version, "resource": resource.plural}
+    """The body of the request to the webhook, which is told of `request` as `seen`: the same in
+    the version of the kind that it knows."""
     asked: JsonObject = {
         "uid": uid,
-        "kind": kind,
-        "resource": addressed,
-        "requestKind": kind,
-        "requestResource": addressed,
+        "kind": _kind(seen.resource),
+        "resource": _resource(seen.resource),
+        "requestKind": _kind(request.resource),
+        "requestResource": _resource(request.resource),
         "name": request.name,
         "namespace": request.namespace,
         "operation": request.operation.value,
         "userInfo": request.user.to_json(),
-        "object": request.new,
-        "oldObject": request.old,
+        "object": seen.new,
+        "oldObject": seen.old,
         "dryRun": dry_run,
         "options": options,
     }
@@ -75,6 +80,14 @@ def question(
     return orjson.dumps(
         {"kind": "AdmissionReview", "apiVersion": f"{_GROUP}/{version}", "request": asked}
     )
+
+
+def _kind(resource: Resource) -> JsonObject:
+    return {"group": resource.group, "version": resource.version, "kind": resource.kind}
+
+
+def _resource(resource: Resource) -> JsonObject:
+    return {"group": resource.group, "version": resource.version, "resource": resource.plural}
 
 
 def options_of(request: AdmissionRequest, manager: str, *, dry_run: bool) -> JsonObject:

@@ -1,0 +1,41 @@
+"""A kopf operator with admission handlers, run by test_kopf_admission_live: it marks every
+ConfigMap, warns of empty ones and refuses those with the key `forbidden`."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import kopf
+
+PKI = Path(os.environ["WEBHOOK_PKI"])
+
+
+@kopf.on.login()
+def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_kubeconfig(**kwargs)
+
+
+@kopf.on.startup()
+def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+    settings.admission.managed = "auto.kopf.dev"
+    settings.admission.server = kopf.WebhookServer(
+        addr="127.0.0.1",
+        host="127.0.0.1",
+        certfile=str(PKI / "apiserver.crt"),
+        pkeyfile=str(PKI / "apiserver.key"),
+        cafile=str(PKI / "ca.crt"),
+    )
+
+
+@kopf.on.validate("configmaps")
+def check(body: kopf.Body, warnings: list[str], **_: Any) -> None:
+    data = body.get("data") or {}
+    if not data:
+        warnings.append("it is empty")
+    if "forbidden" in data:
+        raise kopf.AdmissionError("no such data", code=451)
+
+
+@kopf.on.mutate("configmaps", operations=["CREATE"])
+def mark(patch: kopf.Patch, **_: Any) -> None:
+    patch.metadata.labels["marked"] = "yes"
