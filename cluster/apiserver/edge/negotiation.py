@@ -62,6 +62,8 @@ _MEDIA = {media.value: media for media in Media} | {
 }
 _VERSIONS = ("v1", "v1beta1")
 _TRANSFORM = ("as", "g", "v")
+_INSERTION_SORT = 12
+"""Up to so many elements Go sorts by insertion."""
 _STREAMED = (Media.JSON, Media.PROTOBUF, Media.MSGPACK)
 
 
@@ -76,9 +78,28 @@ def clauses(accept: str) -> tuple[Clause, ...]:
             found.append(
                 Clause(media_type.lower(), tuple((k.strip(), v.strip()) for k, _, v in pairs))
             )
-    if any(clause.parameter("q") for clause in found):
-        found.sort(key=_quality, reverse=True)
-    return tuple(found) or (Clause("*/*"),)
+    return tuple(_best_first(found)) or (Clause("*/*"),)
+
+
+def _best_first(found: list[Clause]) -> list[Clause]:
+    """Clauses as goautoneg sorts them. What precedes what is no order in the mathematical sense,
+    so for short lists, nearly all, the outcome is that of Go's insertion sort."""
+    if len(found) > _INSERTION_SORT:
+        return sorted(found, key=_quality, reverse=True)
+    for start in range(1, len(found)):
+        at = start
+        while at and _precedes(found[at], found[at - 1]):
+            found[at - 1], found[at] = found[at], found[at - 1]
+            at -= 1
+    return found
+
+
+def _precedes(one: Clause, other: Clause) -> bool:
+    """By quality, else what is named before a wildcard."""
+    if _quality(one) > _quality(other):
+        return True
+    wild, other_wild = one.media_type.count("*"), other.media_type.count("*")
+    return wild < other_wild
 
 
 def _quality(clause: Clause) -> float:

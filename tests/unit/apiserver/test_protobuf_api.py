@@ -137,6 +137,35 @@ async def test_subresources_and_delete_options() -> None:
         assert (await cluster.get(f"{CORE}/configmaps/x")).status == 200  # it was a dry run
 
 
+async def test_scale_and_eviction() -> None:
+    deployments = "/apis/apps/v1/namespaces/default/deployments"
+    spec = {
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {**pod(), "metadata": {"labels": {"a": "b"}}},
+    }
+    async with api_cluster() as cluster:
+        await cluster.post(deployments, {"metadata": {"name": "d"}, "spec": spec})
+        found = await cluster.get(f"{deployments}/d/scale", accept=PROTOBUF)
+        scale = bodies.decode(found.raw)
+        assert (scale["kind"], scale["spec"]) == ("Scale", {"replicas": 1})
+        scale["spec"]["replicas"] = 3
+        scaled = await cluster.put(
+            f"{deployments}/d/scale", bodies.encode(scale), content_type=PROTOBUF, accept=PROTOBUF
+        )
+        assert bodies.decode(scaled.raw)["spec"] == {"replicas": 3}
+        await cluster.post(f"{CORE}/pods", pod("p"))
+        eviction = sent(
+            "Eviction",
+            {"metadata": {"name": "p"}, "deleteOptions": {"gracePeriodSeconds": 0}},
+            "policy/v1",
+        )
+        evicted = await cluster.post(
+            f"{CORE}/pods/p/eviction", eviction, content_type=PROTOBUF, accept=PROTOBUF
+        )
+        assert (evicted.status, bodies.decode(evicted.raw)["status"]) == (201, "Success")
+        assert (await cluster.get(f"{CORE}/pods/p")).status == 404
+
+
 async def test_reviews() -> None:
     async with api_cluster() as cluster:
         review = sent(

@@ -31,6 +31,8 @@ _NUMBERS: dict[str, Callable[[int], JsonValue]] = {
     "int32": lambda number: signed(number, 32),
     "int64": lambda number: signed(number, 64),
 }
+_EXACT_INTEGERS = 2**53
+"""Below it every whole double is written as an integer in JSON."""
 _ZEROS: dict[str, JsonValue] = {"string": "", "bool": False, "int32": 0, "int64": 0, "float64": 0}
 
 
@@ -220,7 +222,8 @@ _SCALARS: dict[str, _Convert] = {
 
 def _float(data: bytes) -> int | float:
     number: float = binary.unpack("<d", data)[0]
-    return int(number) if number.is_integer() else number
+    exact = number.is_integer() and abs(number) <= _EXACT_INTEGERS
+    return int(number) if exact else number
 
 
 def _named_list(reader: Reader, items: str, wire: Wire) -> list[JsonValue]:
