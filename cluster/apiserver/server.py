@@ -25,7 +25,7 @@ from kubeherd.cluster.apiserver.access.authz.authorizer import SUPERUSERS
 from kubeherd.cluster.apiserver.edge import discovery, routing
 from kubeherd.cluster.apiserver.edge.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, WatchResponse
-from kubeherd.cluster.apiserver.edge.negotiation import Media
+from kubeherd.cluster.apiserver.edge.negotiation import Media, clauses, negotiate, unavailable
 from kubeherd.cluster.apiserver.edge.responses import error_response, warning_header
 from kubeherd.cluster.apiserver.edge.routing import Route, UnknownPath
 from kubeherd.cluster.apiserver.handlers import (
@@ -76,6 +76,7 @@ _BY_SUBRESOURCE: dict[str, _Handler] = {
         connect.connect,
     ),
 }  # fmt: skip
+_JSON_ONLY = (Media.JSON.value, "*/*")
 _PLAIN = "text/plain; charset=utf-8"
 _NOT_FOUND = ApiResponse(404, b"404 page not found\n", _PLAIN)
 
@@ -181,7 +182,13 @@ class ApiServer:
         if SUPERUSERS not in request.user.groups:
             self._require(questions.of_route(request, route))
         kind = served.of(route.resource)
-        response = await _handler(route)(call(self.services, request, route, kind))
+        one = call(self.services, request, route, kind)
+        try:
+            response = await _handler(route)(one)
+        except ApiError as error:
+            response = error_response(error, request, _error_media(request))
+            if one.warnings:
+                response.headers = {**response.headers, "Warning": warning_header(one.warnings)}
         if kind.deprecation:
             own = warning_header([kind.deprecation])
             given = response.headers.get("Warning")
@@ -201,19 +208,28 @@ class ApiServer:
         path = request.path
         first = path.split("/", 2)[1] if path.startswith("/") else ""
         self._authorize_path(request)
-        if request.method not in ("GET", "HEAD"):
-            raise errors.MethodNotAllowed(routing.METHOD_TEXT, details={})
         if first in ENDPOINTS:
             return self._health.answer(request)
-        if path in ("/version", "/version/"):
-            return ApiResponse(200, version())
         if path == "/metrics":
             return self._metrics.answer()
+        found = self._found(request, first)
+        if found is None:
+            return _missing(path)
+        if request.method != "GET":
+            raise errors.MethodNotAllowed(routing.METHOD_TEXT, details={})
+        return found
+
+    def _found(self, request: ApiRequest, first: str) -> ApiResponse | None:
+        """The document at the request's path; None if there is none."""
+        path, accept = request.path, request.headers.get("accept", "")
+        if path in ("/version", "/version/"):
+            if all(clause.media_type not in _JSON_ONLY for clause in clauses(accept)):
+                raise unavailable((Media.JSON.value,))
+            return ApiResponse(200, version())
         if self._stopping:
             raise errors.ServiceUnavailable("the server is shutting down")
         if path == "/":
             return _paths()
-        accept = request.headers.get("accept", "")
         if first == "openapi":
             from kubeherd.cluster.apiserver.edge import openapi  # noqa: PLC0415 - large, and seldom asked for
 
@@ -221,7 +237,7 @@ class ApiServer:
         else:
             found = discovery.document(path, accept, self.server_address)
         if found is None:
-            return _NOT_FOUND
+            return None
         headers = {"Vary": "Accept"}
         if found.etag:
             headers["ETag"] = found.etag
@@ -249,9 +265,19 @@ def _handler(route: Route) -> _Handler:
 
 
 def _error_media(request: ApiRequest) -> Media:
-    """Errors come in msgpack to clients that speak it, else in JSON."""
-    accept = request.headers.get("accept", "")
-    return Media.MSGPACK if accept.startswith(Media.MSGPACK.value) else Media.JSON
+    """Errors come in the encoding that the client asks for, or in JSON if that is none."""
+    try:
+        return negotiate(request.headers.get("accept", "")).media
+    except errors.NotAcceptable:
+        return Media.JSON
+
+
+def _missing(path: str) -> ApiResponse:
+    """404 for a path without a document: a Status below a served group, else plain text."""
+    first, second = [*path.split("/")[1:3], "", ""][:2]
+    if first == "api" or (first == "apis" and second in discovery.groups()):
+        raise errors.NotFound(routing.NOT_FOUND_TEXT, details={})
+    return _NOT_FOUND
 
 
 def _paths() -> ApiResponse:

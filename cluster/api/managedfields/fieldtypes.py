@@ -86,9 +86,7 @@ class Struct(Node):
         field = self._definition.properties.get(name)
         if field is None:
             return Member("f:" + name, ATOM, False, None)
-        always = field.required or (
-            field.type is FieldType.OBJECT and is_embedded(self._definition.go_type, name)
-        )
+        always = _always(self._definition.go_type, name, field)
         return Member("f:" + name, node_of(field), always, _ZEROS.get(field.type))
 
     def added(self, value: JsonValue) -> FieldSet:
@@ -172,21 +170,22 @@ class Granular(Node):
 class Keyed(Node):
     """A list whose elements have identities: a list map (by keys) or a set (by value)."""
 
-    __slots__ = ("keys", "node")
+    __slots__ = ("defaults", "keys", "node")
 
-    def __init__(self, node: Node, keys: tuple[str, ...]) -> None:
+    def __init__(self, node: Node, keys: tuple[str, ...], defaults: JsonObject) -> None:
         self.node = node
         self.keys = keys
+        self.defaults = defaults
 
     def key(self, item: JsonValue) -> str:
         """The path element of an element."""
-        return element_key(item, self.keys)
+        return element_key(item, self.keys, self.defaults)
 
     def items(self, value: JsonValue) -> dict[str, JsonValue]:
         """The elements by path element; elements that share one are put together."""
         out: dict[str, JsonValue] = {}
         for item in value or ():
-            key = element_key(item, self.keys)
+            key = element_key(item, self.keys, self.defaults)
             out[key] = _Several([out[key], item]) if key in out else item
         return out
 
@@ -240,16 +239,31 @@ def _diff_items(node: Node, old: Mapping[str, Any], new: Mapping[str, Any]) -> D
     return changed or None, removed or None
 
 
-def element_key(item: JsonValue, keys: Iterable[str]) -> str:
+def element_key(item: JsonValue, keys: Iterable[str], defaults: JsonObject) -> str:
     """``k:{"name":"x"}`` for an element of a list map, ``v:"x"`` for an element of a set."""
     if not keys or not isinstance(item, dict):
         return "v:" + orjson.dumps(item).decode()
-    found = {key: item.get(key, _KEY_DEFAULTS.get(key)) for key in sorted(keys)}
+    found = {}
+    for key in sorted(keys):
+        value = item.get(key, defaults.get(key))
+        if value is not None or key in item:
+            found[key] = value
     return "k:" + orjson.dumps(found).decode()
 
 
-_KEY_DEFAULTS: JsonObject = {"protocol": "TCP"}
-"""Defaults of list-map keys in the schemas of Kubernetes: only the protocol of ports has one."""
+def key_defaults(field: Field) -> JsonObject:
+    """What the keys of a list map are in an element that lacks them: the protocol of ports has a
+    default, required keys have the zero value of their type."""
+    assert field.items is not None  # noqa: S101 - a fact of the schemas
+    found: JsonObject = {}
+    for key in field.list_map_keys:
+        inner = field.items.properties.get(key)
+        if key == "protocol":
+            found[key] = "TCP"
+        elif inner is not None and inner.required and inner.type in _ZEROS:
+            found[key] = _ZEROS[inner.type]
+    return found
+
 
 _ZEROS: dict[FieldType, JsonValue] = {
     FieldType.STRING: "",
@@ -262,20 +276,59 @@ _ZEROS: dict[FieldType, JsonValue] = {
 _EMBEDDED_NAMES = frozenset(
     {"metadata", "spec", "status", "template", "updateStrategy", "strategy", "jobTemplate"}
 )
-_EMBEDDED = frozenset(
-    {
-        ("Event", "source"),
-        ("PersistentVolumeClaimSpec", "resources"),
-        ("ServiceStatus", "loadBalancer"),
-        ("IngressStatus", "loadBalancer"),
-        ("NodeStatus", "daemonEndpoints"),
-        ("NodeStatus", "nodeInfo"),
-        ("NodeDaemonEndpoints", "kubeletEndpoint"),
-        ("ContainerStatus", "state"),
-        ("ContainerStatus", "lastState"),
-    }
-)
+_EMBEDDED = frozenset({
+    ("AllocationResult", "devices"),
+    ("Container", "resources"),
+    ("ContainerStatus", "lastState"),
+    ("ContainerStatus", "state"),
+    ("Endpoint", "conditions"),
+    ("EphemeralContainer", "resources"),
+    ("Event", "deprecatedSource"),
+    ("Event", "regarding"),
+    ("Event", "source"),
+    ("IngressServiceBackend", "port"),
+    ("IngressStatus", "loadBalancer"),
+    ("LimitedPriorityLevelConfiguration", "limitResponse"),
+    ("NetworkPolicySpec", "podSelector"),
+    ("NodeDaemonEndpoints", "kubeletEndpoint"),
+    ("NodeStatus", "daemonEndpoints"),
+    ("NodeStatus", "nodeInfo"),
+    ("PersistentVolumeClaimSpec", "resources"),
+    ("ResourceClaimSpec", "devices"),
+    ("ServiceStatus", "loadBalancer"),
+})  # fmt: skip
 _POINTERS = frozenset({("ReplicationControllerSpec", "template")})
+
+_WRITTEN_ZEROS = frozenset({
+    ("Event", "reportingComponent"),
+    ("Event", "reportingInstance"),
+    ("FlowSchemaSpec", "matchingPrecedence"),
+    ("PodDisruptionBudgetStatus", "currentHealthy"),
+    ("PodDisruptionBudgetStatus", "desiredHealthy"),
+    ("PodDisruptionBudgetStatus", "disruptionsAllowed"),
+    ("PodDisruptionBudgetStatus", "expectedPods"),
+    ("PriorityClass", "value"),
+    ("QueuingConfiguration", "handSize"),
+    ("QueuingConfiguration", "queueLengthLimit"),
+    ("QueuingConfiguration", "queues"),
+    ("RoleRef", "apiGroup"),
+    ("StatefulSetOrdinals", "start"),
+    ("StatefulSetSpec", "serviceName"),
+    ("StatefulSetStatus", "availableReplicas"),
+})  # fmt: skip
+"""Scalars that Go writes also when they are zero, though the schemas do not require them."""
+
+_OMITTED = frozenset({("ValidatingAdmissionPolicyBindingSpec", "validationActions")})
+"""Required lists that Go leaves out when they are empty."""
+
+
+def _always(go_type: str, name: str, field: Field) -> bool:
+    """Whether Go writes the field of every object, so that nobody adds or removes it."""
+    if (go_type, name) in _OMITTED:
+        return False
+    if field.type is FieldType.OBJECT and is_embedded(go_type, name):
+        return True
+    return field.required or (go_type, name) in _WRITTEN_ZEROS
 
 
 def is_embedded(go_type: str, name: str) -> bool:
@@ -301,7 +354,7 @@ def node_of(field: Field) -> Node:
         return Granular(node_of(field.additional))
     if field.type is FieldType.LIST and field.items is not None:
         if field.list_type == "map":
-            return Keyed(node_of(field.items), field.list_map_keys)
+            return Keyed(node_of(field.items), field.list_map_keys, key_defaults(field))
         if field.list_type == "set":
-            return Keyed(ATOM, ())
+            return Keyed(ATOM, (), {})
     return ATOM

@@ -35,6 +35,32 @@ _UNTRACKED_METADATA = frozenset(
     }
 )
 
+_SPEC, _STATUS = frozenset({"spec"}), frozenset({"status"})
+_SPEC_AND_METADATA = frozenset({"spec", "metadata"})
+_CSR = "certificatesigningrequests.certificates.k8s.io"
+_RESET: dict[tuple[str, str], frozenset[str]] = {
+    ("pods", "status"): frozenset(
+        {"spec", "metadata.deletionTimestamp", "metadata.ownerReferences"}
+    ),
+    ("deployments.apps", "status"): frozenset({"spec", "metadata.labels"}),
+    (_CSR, ""): frozenset({"spec", "status"}),
+    (_CSR, "status"): frozenset({"spec", "status.conditions"}),
+    (_CSR, "approval"): frozenset({"spec", "status.certificate"}),
+    **dict.fromkeys(
+        [
+            ("flowschemas.flowcontrol.apiserver.k8s.io", "status"),
+            ("prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", "status"),
+            ("resourceclaims.resource.k8s.io", "status"),
+            ("servicecidrs.networking.k8s.io", "status"),
+            ("validatingadmissionpolicies.admissionregistration.k8s.io", "status"),
+            ("volumeattachments.storage.k8s.io", "status"),
+        ],
+        _SPEC_AND_METADATA,
+    ),
+}
+"""By resource and subresource: what a write there does not change (k8s.io/kubernetes,
+pkg/registry, GetResetFields), where that is more than the spec or the status."""
+
 Identity = tuple[str, str, str, str]
 """manager, operation, apiVersion (empty for appliers), subresource."""
 
@@ -46,18 +72,22 @@ def tracker(resource: Resource, subresource: str = "") -> Struct | None:
         definition = schemas.definition(resource.group, resource.version, resource.kind)
     except KeyError:
         return None
-    reset: set[str] = set()
-    reset_metadata: set[str] = set()
-    if subresource == "status":
-        reset = {"spec"}
-        if resource.group_resource == "pods":
-            reset_metadata = {"deletionTimestamp", "ownerReferences"}
-    elif not subresource and resource.subresource("status") is not None:
-        reset = {"status"}
+    name = resource.group_resource
+    reset = _RESET.get((name, subresource))
+    if reset is None:
+        reset = frozenset()
+        if subresource == "status":
+            reset = _SPEC
+        elif not subresource and resource.subresource("status") is not None:
+            reset = _STATUS
     root = Struct(definition, _UNTRACKED_ROOT | reset)
-    metadata = definition.field("metadata")
-    if metadata is not None and metadata.definition is not None:
-        root.override("metadata", Struct(metadata.definition, _UNTRACKED_METADATA | reset_metadata))
+    for member in ("metadata", "status"):
+        field = definition.field(member)
+        inside = {path.partition(".")[2] for path in reset if path.startswith(f"{member}.")}
+        if member == "metadata":
+            inside |= _UNTRACKED_METADATA
+        if inside and field is not None and field.definition is not None:
+            root.override(member, Struct(field.definition, frozenset(inside)))
     return root
 
 

@@ -5,7 +5,7 @@ client-go expect; quality values are ignored, none of the known clients uses the
 """
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -54,10 +54,14 @@ class Clause:
         return dict(self.parameters).get(name, "")
 
 
-_MEDIA = {media.value: media for media in Media} | {
-    "*/*": Media.JSON,
-    "application/*": Media.JSON,
-}
+_MEDIA = {media.value: media for media in Media} | {"*/*": Media.JSON}
+OBJECT_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
+LIST_TYPES = (
+    *OBJECT_TYPES,
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+)
+"""What objects and collections come in, as the 406 of Kubernetes' router lists it."""
 _VERSIONS = ("v1", "v1beta1")
 
 
@@ -91,6 +95,20 @@ def negotiate(accept: str) -> Negotiated:
         if wanted in Shape._value2member_map_:
             return Negotiated(media, Shape(wanted), version)
     raise not_acceptable()
+
+
+@remembered(entries=64, longest=256)
+def is_produced(accept: str) -> bool:
+    """Whether `accept` names any media type in which objects come, whatever its parameters."""
+    known = {*_MEDIA, *OBJECT_TYPES}
+    return any(clause.media_type in known for clause in clauses(accept))
+
+
+def unavailable(produced: Sequence[str]) -> NotAcceptable:
+    """406 of Kubernetes' router, for a request whose every media type is foreign to the path."""
+    return NotAcceptable(
+        f"406: Not Acceptable\n\nAvailable representations: {', '.join(produced)}", details={}
+    )
 
 
 def not_acceptable() -> NotAcceptable:

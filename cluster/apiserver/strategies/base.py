@@ -14,6 +14,7 @@ _RETURNS_OBJECT = frozenset({
     "persistentvolumeclaims", "resourcequotas", "podtemplates",
 })  # fmt: skip
 _RETURNS_OBJECT_GROUPS = frozenset({"storage.k8s.io", "resource.k8s.io"})
+_RETURNS_STATUS = "csistoragecapacities.storage.k8s.io"
 
 _GENERATION = frozenset({
     "daemonsets.apps", "deployments.apps", "replicasets.apps", "statefulsets.apps",
@@ -36,6 +37,7 @@ _CREATE_ON_UPDATE = frozenset({
     "podtemplates", "roles.rbac.authorization.k8s.io",
     "clusterroles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io",
     "clusterrolebindings.rbac.authorization.k8s.io", "priorityclasses.scheduling.k8s.io",
+    "runtimeclasses.node.k8s.io",
 })  # fmt: skip
 
 _NO_UNCONDITIONAL_UPDATE = frozenset({
@@ -65,7 +67,7 @@ class Strategy:
         self.allows_unconditional_update = key not in _NO_UNCONDITIONAL_UPDATE
         self.returns_deleted_object = (
             key in _RETURNS_OBJECT or resource.group in _RETURNS_OBJECT_GROUPS
-        )
+        ) and key != _RETURNS_STATUS
 
     def initial_status(self, tree: JsonObject) -> JsonObject | None:
         """The status of a new object whatever the client sent; None keeps what was sent."""
