@@ -142,6 +142,13 @@ class InternalError(ApiError):
     code, reason = 500, "InternalError"
 
 
+class PlainError(ApiError):
+    """500 without a reason: how Kubernetes answers bad input where its code has no Status for it.
+
+    Nothing is wrong with the server, and nothing has been stored.
+    """
+
+
 class ServiceUnavailable(ApiError):
     code, reason = 503, "ServiceUnavailable"
 
@@ -218,6 +225,15 @@ def conflict(resource: Resource, name: str, why: str) -> Conflict:
     return Conflict(
         f'Operation cannot be fulfilled on {resource.group_resource} "{name}": {why}',
         details=_details(resource, name, resource.plural),
+    )
+
+
+def precondition_failed(resource: Resource, name: str, why: str) -> Conflict:
+    """409 of a delete, which names the kind: ``Operation cannot be fulfilled on K.G "<n>"``."""
+    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    return Conflict(
+        f'Operation cannot be fulfilled on {kind} "{name}": {why}',
+        details=_details(resource, name, resource.kind),
     )
 
 

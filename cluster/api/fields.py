@@ -107,7 +107,7 @@ def _unescape(value: str) -> str:
             i += 2
             continue
         if char in ",=":
-            raise BadRequest(f"invalid field selector: unescaped character in value: {char}")
+            raise BadRequest(f"invalid field selector: unescaped character in value: {ord(char)}")
         out.append(char)
         i += 1
     return "".join(out)
@@ -161,7 +161,6 @@ _READERS: dict[str, dict[str, _Reader]] = {
     "secrets": {"type": _at("type")},
     "services": {"spec.clusterIP": _at("spec", "clusterIP"), "spec.type": _at("spec", "type")},
     "replicationcontrollers": {"status.replicas": _at("status", "replicas")},
-    "replicasets.apps": {"status.replicas": _at("status", "replicas")},
     "jobs.batch": {"status.successful": _at("status", "succeeded")},
     "certificatesigningrequests.certificates.k8s.io": {
         "spec.signerName": _at("spec", "signerName")

@@ -208,10 +208,10 @@ def requirement(key: str, operator: Operator, values: Iterable[str] = ()) -> Req
     return Requirement(key, operator, frozenset(found))
 
 
-def _check_key(key: str) -> None:
+def _check_key(key: str, path: str = "key") -> None:
     problem = _key_problem(key)
     if problem:
-        raise ValueError(f'key: Invalid value: "{key}": {problem}')
+        raise ValueError(f'{path}: Invalid value: "{key}": {problem}')
 
 
 _OPERATORS_IN_OBJECTS = {
@@ -325,7 +325,7 @@ class _Parser:
         key, is_symbol = token
         if is_symbol:
             self._fail(token, "identifier")
-        _check_key(key)
+        _check_key(key, "<nil>")  # Kubernetes' parser knows of no path
         if absent:
             return requirement(key, Operator.DOES_NOT_EXIST)
         if self._peek() in (_END, (",", True)):
@@ -350,7 +350,7 @@ class _Parser:
         if token != ("(", True):
             raise ValueError(f"found '{token[0]}' expected: '('")
         values: set[str] = set()
-        expect_value = True
+        expect_value, expected = True, "',', ')' or identifier"
         while True:
             token = self._next()
             if token == (")", True):
@@ -358,11 +358,9 @@ class _Parser:
             if token == (",", True):
                 if expect_value:
                     values.add("")
-                expect_value = True
-            elif token[1]:
-                self._fail(token, "',', ')' or identifier")
-            elif not expect_value:
-                self._fail(token, "',' or ')'")
+                expect_value, expected = True, "',', or identifier"
+            elif token[1] or not expect_value:
+                self._fail(token, expected)
             else:
                 values.add(token[0])
-                expect_value = False
+                expect_value, expected = False, "',' or ')'"

@@ -26,7 +26,13 @@ from kubeherd.cluster.apiserver.access.tokens.claims import Invalid
 from kubeherd.cluster.apiserver.access.tokens.issuer import TokenIssuer
 from kubeherd.cluster.apiserver.edge import discovery, routing
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User, WatchResponse
-from kubeherd.cluster.apiserver.edge.negotiation import Media, accepts, untransformed
+from kubeherd.cluster.apiserver.edge.negotiation import (
+    Media,
+    accepts,
+    clauses,
+    unavailable,
+    untransformed,
+)
 from kubeherd.cluster.apiserver.edge.responses import error_response, warning_header
 from kubeherd.cluster.apiserver.edge.routing import Route, UnknownPath
 from kubeherd.cluster.apiserver.handlers import (
@@ -80,6 +86,7 @@ _BY_SUBRESOURCE: dict[str, _Handler] = {
         connect.connect,
     ),
 }  # fmt: skip
+_JSON_ONLY = (Media.JSON.value, "*/*")
 _PLAIN = "text/plain; charset=utf-8"
 _KEY_SET = "/openid/v1/jwks"
 _TOKEN_DOCUMENTS = {
@@ -211,12 +218,13 @@ class ApiServer:
         if SUPERUSERS not in request.user.groups:
             self._require(questions.of_route(request, route))
         kind = served.of(route.resource)
+        one = call(self.services, request, route, kind)
         try:
-            response = await _handler(route)(call(self.services, request, route, kind))
+            response = await _handler(route)(one)
         except ApiError as error:
-            if not kind.deprecation:
-                raise
-            response = error_response(error, request)
+            response = error_response(error, request, _error_media(request))
+            if one.warnings:
+                response.headers = {**response.headers, "Warning": warning_header(one.warnings)}
         if kind.deprecation:
             own = warning_header([kind.deprecation])
             given = response.headers.get("Warning")
@@ -236,14 +244,24 @@ class ApiServer:
         path = request.path
         first = path.split("/", 2)[1] if path.startswith("/") else ""
         self._authorize_path(request)
-        if request.method not in ("GET", "HEAD"):
-            raise errors.MethodNotAllowed(routing.METHOD_TEXT, details={})
         if first in ENDPOINTS:
             return self._health.answer(request)
-        if path in ("/version", "/version/"):
-            return ApiResponse(200, version())
         if path == "/metrics":
             return self._metrics.answer()
+        found = self._found(request, first)
+        if found is None:
+            return _missing(path)
+        if request.method != "GET":
+            raise errors.MethodNotAllowed(routing.METHOD_TEXT, details={})
+        return found
+
+    def _found(self, request: ApiRequest, first: str) -> ApiResponse | None:
+        """The document at the request's path; None if there is none."""
+        path, accept = request.path, request.headers.get("accept", "")
+        if path in ("/version", "/version/"):
+            if all(clause.media_type not in _JSON_ONLY for clause in clauses(accept)):
+                raise unavailable((Media.JSON.value,))
+            return ApiResponse(200, version())
         if self._stopping:
             raise errors.ServiceUnavailable("the server is shutting down")
         if path == "/":
@@ -258,7 +276,7 @@ class ApiServer:
         else:
             found = discovery.document(path, accept, self.server_address)
         if found is None:
-            return _NOT_FOUND
+            return None
         headers = {"Vary": "Accept"}
         if found.etag:
             headers["ETag"] = found.etag
@@ -306,6 +324,14 @@ def _handler(route: Route) -> _Handler:
 def _error_media(request: ApiRequest) -> Media:
     """Errors come in the encoding that the client accepts, or in JSON."""
     return untransformed(request.headers.get("accept", "")) or Media.JSON
+
+
+def _missing(path: str) -> ApiResponse:
+    """404 for a path without a document: a Status below a served group, else plain text."""
+    first, second = [*path.split("/")[1:3], "", ""][:2]
+    if first == "api" or (first == "apis" and second in discovery.groups()):
+        raise errors.NotFound(routing.NOT_FOUND_TEXT, details={})
+    return _NOT_FOUND
 
 
 def _paths() -> ApiResponse:

@@ -15,7 +15,7 @@ from kubeherd.cluster.api.errors import BadRequest, Cause, Conflict
 from kubeherd.cluster.api.goformat import cut
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
-from kubeherd.cluster.api.managedfields import fieldsets, merging
+from kubeherd.cluster.api.managedfields import fieldsets, merging, typed
 from kubeherd.cluster.api.managedfields import ownership as managedfields
 from kubeherd.cluster.api.managedfields.fieldsets import FieldSet
 from kubeherd.cluster.api.managedfields.fieldtypes import Struct, struct
@@ -48,10 +48,11 @@ def apply(
 ) -> Applied:
     """`live` (None: the object does not exist) with `applied` merged in by `manager`.
 
-    `applied` is the decoded body, without defaults; `live` is the stored object. The result still
-    has to be defaulted, validated and admitted. BadRequest for a wrong apiVersion, managedFields in
-    the body or broken list maps; Conflict (409, FieldManagerConflict causes) if values that other
-    managers own would change and `force` is false.
+    `applied` is the body as it was sent; `live` is the stored object. The result still has to be
+    decoded, defaulted, validated and admitted. BadRequest for a wrong apiVersion or managedFields
+    in the body; PlainError if the body has not the types of the schema; Conflict (409,
+    FieldManagerConflict causes) if values that other managers own would change and `force` is
+    false.
     """
     _check(resource, applied)
     operation = _Operation(resource, live, applied, manager, time, subresource)
@@ -74,6 +75,7 @@ def _check(resource: Resource, applied: JsonObject) -> None:
             f"Incorrect version specified in apply patch. Specified patch version: {version},"
             f" expected: {resource.api_version}"
         )
+    typed.check(resource, applied)
     if (applied.get("metadata") or {}).get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
 
@@ -178,7 +180,6 @@ class _Operation:
         return {managedfields.identity(e): e for e in entries}
 
     def run(self, force: bool) -> Applied:
-        merging.check(self.full, self.applied)
         merged = merging.merge(self.full, self.live, self.applied)
         own = self.tracker.owned(self.applied)
         last = self.entries.get(self.who)

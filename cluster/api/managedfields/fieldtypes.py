@@ -171,21 +171,22 @@ class Granular(Node):
 class Keyed(Node):
     """A list whose elements have identities: a list map (by keys) or a set (by value)."""
 
-    __slots__ = ("keys", "node")
+    __slots__ = ("defaults", "keys", "node")
 
-    def __init__(self, node: Node, keys: tuple[str, ...]) -> None:
+    def __init__(self, node: Node, keys: tuple[str, ...], defaults: JsonObject) -> None:
         self.node = node
         self.keys = keys
+        self.defaults = defaults
 
     def key(self, item: JsonValue) -> str:
         """The path element of an element."""
-        return element_key(item, self.keys)
+        return element_key(item, self.keys, self.defaults)
 
     def items(self, value: JsonValue) -> dict[str, JsonValue]:
         """The elements by path element; elements that share one are put together."""
         out: dict[str, JsonValue] = {}
         for item in value or ():
-            key = element_key(item, self.keys)
+            key = element_key(item, self.keys, self.defaults)
             out[key] = _Several([out[key], item]) if key in out else item
         return out
 
@@ -239,16 +240,31 @@ def _diff_items(node: Node, old: Mapping[str, Any], new: Mapping[str, Any]) -> D
     return changed or None, removed or None
 
 
-def element_key(item: JsonValue, keys: Iterable[str]) -> str:
+def element_key(item: JsonValue, keys: Iterable[str], defaults: JsonObject) -> str:
     """``k:{"name":"x"}`` for an element of a list map, ``v:"x"`` for an element of a set."""
     if not keys or not isinstance(item, dict):
         return "v:" + orjson.dumps(item).decode()
-    found = {key: item.get(key, _KEY_DEFAULTS.get(key)) for key in sorted(keys)}
+    found = {}
+    for key in sorted(keys):
+        value = item.get(key, defaults.get(key))
+        if value is not None or key in item:
+            found[key] = value
     return "k:" + orjson.dumps(found).decode()
 
 
-_KEY_DEFAULTS: JsonObject = {"protocol": "TCP"}
-"""Defaults of list-map keys in the schemas of Kubernetes: only the protocol of ports has one."""
+def key_defaults(field: Field) -> JsonObject:
+    """What the keys of a list map are in an element that lacks them: the protocol of ports has a
+    default, required keys have the zero value of their type."""
+    assert field.items is not None  # noqa: S101 - a fact of the schemas
+    found: JsonObject = {}
+    for key in field.list_map_keys:
+        inner = field.items.properties.get(key)
+        if key == "protocol":
+            found[key] = "TCP"
+        elif inner is not None and inner.required and inner.type in _ZEROS:
+            found[key] = _ZEROS[inner.type]
+    return found
+
 
 _ZEROS: dict[FieldType, JsonValue] = {
     FieldType.STRING: "",
@@ -275,7 +291,7 @@ def node_of(field: Field) -> Node:
         return Granular(node_of(field.additional))
     if field.type is FieldType.LIST and field.items is not None:
         if field.list_type == "map":
-            return Keyed(node_of(field.items), field.list_map_keys)
+            return Keyed(node_of(field.items), field.list_map_keys, key_defaults(field))
         if field.list_type == "set":
-            return Keyed(ATOM, ())
+            return Keyed(ATOM, (), {})
     return ATOM

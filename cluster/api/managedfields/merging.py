@@ -6,11 +6,10 @@ removal walks along a field set. Inputs are never modified.
 
 from collections.abc import Iterator
 
-from kubeherd.cluster.api.errors import BadRequest
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.managedfields import fieldsets
 from kubeherd.cluster.api.managedfields.fieldsets import LEAF, SELF, FieldSet
-from kubeherd.cluster.api.managedfields.fieldtypes import Granular, Keyed, Node, Struct, element_key
+from kubeherd.cluster.api.managedfields.fieldtypes import Granular, Keyed, Node, Struct
 
 
 def child(node: Node, name: str) -> Node:
@@ -18,47 +17,6 @@ def child(node: Node, name: str) -> Node:
     if isinstance(node, Struct):
         return node.member(name).node
     return node.node if isinstance(node, Granular) else node
-
-
-def check(node: Node, value: JsonValue, path: str = "") -> None:
-    """BadRequest if a keyed list in an applied tree lacks keys or names one element twice."""
-    if isinstance(node, Struct | Granular) and isinstance(value, dict):
-        for name, member in value.items():
-            if isinstance(member, dict | list):
-                check(child(node, name), member, f"{path}.{name}")
-    elif isinstance(node, Keyed) and isinstance(value, list):
-        seen: set[str] = set()
-        for index, item in enumerate(value):
-            _check_keys(node, item, f"{path}[{index}]" if node.keys else path)
-            key = node.key(item)
-            if key in seen:
-                raise BadRequest(
-                    "failed to create typed patch object: "
-                    f"{path}: duplicate entries for key [{_shown_key(key)}]"
-                )
-            seen.add(key)
-            check(node.node, item, f"{path}[{_shown_key(key)}]")
-
-
-def _shown_key(key: str) -> str:
-    kind, _, rest = key.partition(":")
-    return "=" + rest if kind == "v" else rest.strip("{}").replace('":', "=").replace('"', "", 1)
-
-
-def _check_keys(node: Keyed, item: JsonValue, path: str) -> None:
-    if not node.keys:
-        return
-    if not isinstance(item, dict):
-        raise BadRequest(
-            f"failed to create typed patch object: {path}: element: associative list with keys may"
-            " not have non-map elements"
-        )
-    for key in node.keys:
-        if item.get(key) is None and key != "protocol":
-            raise BadRequest(
-                f"failed to create typed patch object: {path}: element: associative list with keys"
-                f' has an element that omits key field "{key}" (and doesn\'t have default value)'
-            )
 
 
 def merge(node: Node, live: JsonObject, applied: JsonObject) -> JsonObject:
@@ -177,7 +135,7 @@ def _remove_value(node: Node, value: JsonValue, fields: FieldSet) -> JsonValue:
         return value
     out = []
     for item in value:
-        sub = fields.get(element_key(item, node.keys))
+        sub = fields.get(node.key(item))
         if sub is None:
             out.append(item)
         elif not fieldsets.is_member(sub):

@@ -35,16 +35,31 @@ _UNTRACKED_METADATA = frozenset(
         "resourceVersion",
     }
 )
-_REQUESTS = "certificatesigningrequests.certificates.k8s.io"
-"""Of which a client writes nothing that it owns: the spec stays, ``/approval`` and ``/status`` have
-their half of the status (GetResetFields of pkg/registry/certificates)."""
-_METADATA_STAYS = frozenset({
-    "volumeattachments.storage.k8s.io", "servicecidrs.networking.k8s.io",
-    "resourceclaims.resource.k8s.io", "flowschemas.flowcontrol.apiserver.k8s.io",
-    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
-    "validatingadmissionpolicies.admissionregistration.k8s.io",
-})  # fmt: skip
-"""Kinds whose ``/status`` changes no metadata (GetResetFields)."""
+_SPEC, _STATUS = frozenset({"spec"}), frozenset({"status"})
+_SPEC_AND_METADATA = frozenset({"spec", "metadata"})
+_CSR = "certificatesigningrequests.certificates.k8s.io"
+_RESET: dict[tuple[str, str], frozenset[str]] = {
+    ("pods", "status"): frozenset(
+        {"spec", "metadata.deletionTimestamp", "metadata.ownerReferences"}
+    ),
+    ("deployments.apps", "status"): frozenset({"spec", "metadata.labels"}),
+    (_CSR, ""): frozenset({"spec", "status"}),
+    (_CSR, "status"): frozenset({"spec", "status.conditions"}),
+    (_CSR, "approval"): frozenset({"spec", "status.certificate"}),
+    **dict.fromkeys(
+        [
+            ("flowschemas.flowcontrol.apiserver.k8s.io", "status"),
+            ("prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", "status"),
+            ("resourceclaims.resource.k8s.io", "status"),
+            ("servicecidrs.networking.k8s.io", "status"),
+            ("validatingadmissionpolicies.admissionregistration.k8s.io", "status"),
+            ("volumeattachments.storage.k8s.io", "status"),
+        ],
+        _SPEC_AND_METADATA,
+    ),
+}
+"""By resource and subresource: what a write there does not change (k8s.io/kubernetes,
+pkg/registry, GetResetFields), where that is more than the spec or the status."""
 
 Identity = tuple[str, str, str, str]
 """manager, operation, apiVersion (empty for appliers), subresource."""
@@ -57,26 +72,22 @@ def tracker(resource: Resource, subresource: str = "") -> Struct | None:
         definition = schemas.definition(resource.group, resource.version, resource.kind)
     except KeyError:
         return None
-    reset: set[str] = set()
-    reset_metadata: set[str] = set()
-    if resource.group_resource == _REQUESTS:
-        reset = {"spec"} if subresource else {"spec", "status"}
-    elif subresource == "status":
-        reset = {"spec"}
-        if resource.group_resource in _METADATA_STAYS:
-            reset = {"spec", "metadata"}
-        if resource.group_resource == "pods":
-            reset_metadata = {"deletionTimestamp", "ownerReferences"}
-    elif not subresource and resource.subresource("status") is not None:
-        reset = {"status"}
+    name = resource.group_resource
+    reset = _RESET.get((name, subresource))
+    if reset is None:
+        reset = frozenset()
+        if subresource == "status":
+            reset = _SPEC
+        elif not subresource and resource.subresource("status") is not None:
+            reset = _STATUS
     root = Struct(definition, _UNTRACKED_ROOT | reset)
-    status = definition.field("status")
-    if resource.group_resource == _REQUESTS and subresource and status and status.definition:
-        other = "certificate" if subresource == "approval" else "conditions"
-        root.override("status", Struct(status.definition, frozenset({other})))
-    metadata = definition.field("metadata")
-    if metadata is not None and metadata.definition is not None:
-        root.override("metadata", Struct(metadata.definition, _UNTRACKED_METADATA | reset_metadata))
+    for member in ("metadata", "status"):
+        field = definition.field(member)
+        inside = {path.partition(".")[2] for path in reset if path.startswith(f"{member}.")}
+        if member == "metadata":
+            inside |= _UNTRACKED_METADATA
+        if inside and field is not None and field.definition is not None:
+            root.override(member, Struct(field.definition, frozenset(inside)))
     return root
 
 

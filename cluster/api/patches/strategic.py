@@ -9,7 +9,8 @@ that is why a container added by a patch shows up first, as it does in Kubernete
 
 from typing import Any, NamedTuple
 
-from kubeherd.cluster.api.errors import BadRequest
+from kubeherd.cluster.api.errors import BadRequest, PlainError
+from kubeherd.cluster.api.goformat import plain
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.patches import listorder
 from kubeherd.cluster.api.patches.problems import not_applicable, undecodable
@@ -19,6 +20,8 @@ PATCH = "$patch"
 RETAIN_KEYS = "$retainKeys"
 DELETE_PRIMITIVES = "$deleteFromPrimitiveList/"
 SET_ORDER = "$setElementOrder/"
+_NAMING = (None, "delete")
+"""The directives of list elements that have to say which element they are about."""
 
 
 def strategic_merge(
@@ -26,8 +29,8 @@ def strategic_merge(
 ) -> JsonObject:
     """`tree` with `patch` merged in by the schema `definition`.
 
-    BadRequest for malformed directives and missing merge keys, Invalid (422) for directives that
-    contradict the patch.
+    BadRequest for malformed directives, PlainError for missing merge keys, unknown directives and
+    lists of different types, Invalid (422) for directives that contradict the patch.
     """
     if not isinstance(patch, dict):
         raise undecodable("a strategic merge patch must be an object")
@@ -88,7 +91,7 @@ def _merge_map(original: JsonObject, patch: JsonObject, field: Field | None) -> 
             return {k: _plain(v) for k, v in patch.items() if k != PATCH and v is not None}
         if action == "delete":
             return {}
-        raise BadRequest(f"unknown patch type: {action!s} in map")
+        raise _unknown_type(patch)
     members, deletions, orders, retain = _take_apart(patch)
     out = dict(original)
     if retain is not None:
@@ -142,6 +145,7 @@ def _merge_list(
         return _plain_list(patch)
     if not original and not patch:
         return original
+    _check_types(original, patch)
     if not field.merge_key:
         merged = listorder.unique([*original, *patch])
         return listorder.arrange(merged, patch, original, "")
@@ -151,43 +155,57 @@ def _merge_list(
     return listorder.arrange(merged, elements, kept, field.merge_key)
 
 
+def _unknown_type(patch: JsonObject) -> PlainError:
+    return PlainError(f"unknown patch type: {plain(patch[PATCH])} in map: {plain(patch)}")
+
+
+def _check_types(original: list[JsonValue], patch: list[JsonValue]) -> None:
+    """Elements of merged lists are all of one type, and that is no list."""
+    both = [*original, *patch]
+    first = both[0].__class__
+    if first is list:
+        raise not_applicable()
+    if any(item.__class__ is not first for item in both):
+        shown = plain([original, patch])
+        raise PlainError(f"list element types are not identical: {shown}")
+
+
 def _check_elements(patch: list[JsonValue], merge_key: str) -> None:
     for element in patch:
         if not isinstance(element, dict):
-            raise BadRequest(
-                f"invalid patch: elements of a list merged by {merge_key!r} must be objects"
+            raise PlainError(f"cannot merge lists without merge key for {merge_key}")
+        if merge_key not in element and element.get(PATCH) in _NAMING:
+            raise PlainError(
+                f"map: {plain(element)} does not contain declared merge key: {merge_key}"
             )
-        if merge_key not in element and element.get(PATCH) != "replace":
-            shown = " ".join(f"{key}:{value}" for key, value in sorted(element.items()))
-            raise BadRequest(f"map: map[{shown}] does not contain declared merge key: {merge_key}")
 
 
 def _special_elements(
     original: list[JsonValue], patch: list[JsonValue], merge_key: str
 ) -> tuple[list[JsonValue], list[JsonValue]]:
     """Carries out the elements with ``$patch``: what is left of the original, and the rest."""
-    plain: list[JsonValue] = []
+    rest: list[JsonValue] = []
     replace = False
     gone: set[object] = set()
     for element in patch:
         action = element.get(PATCH)
         if action is None:
-            plain.append(element)
+            rest.append(element)
         elif action == "delete":
             gone.add(listorder.identity(element, merge_key))
         elif action == "replace":
             replace = True
             if len(element) > 1:
-                plain.append(element)
+                rest.append(element)
         elif action == "merge":
-            raise BadRequest("merging lists cannot yet be specified in the patch")
+            raise PlainError("merging lists cannot yet be specified in the patch")
         else:
-            raise BadRequest(f"unknown patch type: {action!s} in list")
+            raise _unknown_type(element)
     if replace:
-        return _plain_list(plain), []
+        return _plain_list(rest), []
     if gone:
         original = [item for item in original if listorder.identity(item, merge_key) not in gone]
-    return original, plain
+    return original, rest
 
 
 def _merge_elements(

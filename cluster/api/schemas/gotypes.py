@@ -1,8 +1,12 @@
 """Names of Go and JSON types as they appear in decoding errors.
 
-The schemas do not tell Go's named string types, so the ones that a person meets are listed here;
-any other string is called ``string``.
+The schemas do not tell Go's named types of strings, numbers and maps, nor which fields come from an
+embedded struct: ``gonames.json`` does, by Go struct and JSON name (taken from k8s.io/api v1.36).
 """
+
+import json
+from functools import cache
+from pathlib import Path
 
 from kubeherd.cluster.api.jsontypes import JsonValue
 from kubeherd.cluster.api.schemas.definitions import Field, FieldType
@@ -21,44 +25,11 @@ _SCALARS: dict[FieldType, str] = {
     FieldType.RAW: "interface {}",
     FieldType.RAW_OBJECT: "map[string]interface {}",
 }
-_NAMED: dict[tuple[str, str], str] = {
-    ("PodSpec", "restartPolicy"): "v1.RestartPolicy",
-    ("PodSpec", "dnsPolicy"): "v1.DNSPolicy",
-    ("PodSpec", "preemptionPolicy"): "v1.PreemptionPolicy",
-    ("PodStatus", "phase"): "v1.PodPhase",
-    ("PodStatus", "qosClass"): "v1.PodQOSClass",
-    ("PodCondition", "type"): "v1.PodConditionType",
-    ("PodCondition", "status"): "v1.ConditionStatus",
-    ("Container", "imagePullPolicy"): "v1.PullPolicy",
-    ("Container", "restartPolicy"): "v1.ContainerRestartPolicy",
-    ("Container", "terminationMessagePolicy"): "v1.TerminationMessagePolicy",
-    ("ContainerPort", "protocol"): "v1.Protocol",
-    ("ServicePort", "protocol"): "v1.Protocol",
-    ("Toleration", "operator"): "v1.TolerationOperator",
-    ("Toleration", "effect"): "v1.TaintEffect",
-    ("Taint", "effect"): "v1.TaintEffect",
-    ("NodeSelectorRequirement", "operator"): "v1.NodeSelectorOperator",
-    ("LabelSelectorRequirement", "operator"): "v1.LabelSelectorOperator",
-    ("HTTPGetAction", "scheme"): "v1.URIScheme",
-    ("HostPathVolumeSource", "type"): "v1.HostPathType",
-    ("VolumeMount", "mountPropagation"): "v1.MountPropagationMode",
-    ("DaemonSetUpdateStrategy", "type"): "v1.DaemonSetUpdateStrategyType",
-    ("DeploymentStrategy", "type"): "v1.DeploymentStrategyType",
-    ("StatefulSetUpdateStrategy", "type"): "v1.StatefulSetUpdateStrategyType",
-    ("ServiceSpec", "type"): "v1.ServiceType",
-    ("ServiceSpec", "sessionAffinity"): "v1.ServiceAffinity",
-    ("Secret", "type"): "v1.SecretType",
-    ("NamespaceStatus", "phase"): "v1.NamespacePhase",
-    ("NodeCondition", "type"): "v1.NodeConditionType",
-    ("NodeCondition", "status"): "v1.ConditionStatus",
-    ("ObjectMeta", "uid"): "types.UID",
-    ("OwnerReference", "uid"): "types.UID",
-    ("ObjectReference", "uid"): "types.UID",
-    ("ResourceRequirements", "limits"): "v1.ResourceList",
-    ("ResourceRequirements", "requests"): "v1.ResourceList",
-    ("NodeStatus", "capacity"): "v1.ResourceList",
-    ("NodeStatus", "allocatable"): "v1.ResourceList",
-}
+
+
+@cache
+def _names() -> dict[str, dict[str, dict[str, str]]]:
+    return json.loads(Path(__file__).with_name("gonames.json").read_bytes())  # type: ignore[no-any-return]
 
 
 def json_type_of(value: JsonValue) -> str:
@@ -76,9 +47,9 @@ def json_type_of(value: JsonValue) -> str:
 
 def go_type_of(field: Field, struct: str, name: str) -> str:
     """The Go type of a field of `struct`: ``string``, ``[]v1.Container``, ``v1.PodSpec``."""
+    named = _names()["named"].get(struct, {}).get(name)
     if field.type is FieldType.LIST and field.items is not None:
-        return f"[]{go_type_of(field.items, '', '')}"
-    named = _NAMED.get((struct, name))
+        return f"[]{named or go_type_of(field.items, '', '')}"
     if named is not None:
         return named
     if field.type is FieldType.MAP and field.additional is not None:
@@ -87,3 +58,19 @@ def go_type_of(field: Field, struct: str, name: str) -> str:
         package = field.definition_key.rpartition(".")[0].rpartition(".")[2]
         return f"{package}.{field.definition.go_type}"
     return _SCALARS[field.type]
+
+
+def field_path(struct: str, name: str) -> str:
+    """A field as Go's decoder names it, after what embeds it: ``VolumeSource.emptyDir``."""
+    embedded = _names()["embedded"].get(struct, {}).get(name)
+    return f"{embedded}.{name}" if embedded else name
+
+
+_SAME_OBJECTS = {"events.k8s.io": ""}
+"""Groups whose kinds are, inside Kubernetes, those of another group."""
+
+
+def internal_type(group: str, kind: str) -> str:
+    """The type that a kind has inside Kubernetes, whatever its version: ``apps.DaemonSet``."""
+    package = _SAME_OBJECTS.get(group, group).partition(".")[0] or "core"
+    return f"{package}.{kind}"

@@ -27,6 +27,12 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 ACCEPTED = (JSON, YAML, PROTOBUF)
 """The media types of request bodies, as the 415 lists them; msgpack is private."""
 
+_NO_OBJECT = (
+    "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type "
+    r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string '
+    r'"json:\"kind,omitempty\"" }'
+)
+
 
 _ORJSON_DEPTH = 254
 
@@ -73,17 +79,15 @@ def decode_body(
             + ", ".join(ACCEPTED)
         )
     decoded = decoder(body, find_duplicates)
+    if decoded.tree is None:  # to Go an object without fields
+        return Body({})
     if not isinstance(decoded.tree, dict):
-        raise BadRequest(
-            "couldn't get version/kind; json parse error: json: cannot unmarshal "
-            f"{_name_of(decoded.tree)} into Go value of type struct"
-        )
+        name = _NAMES.get(type(decoded.tree), "number")
+        raise BadRequest(_NO_OBJECT.replace("{}", name, 1))
     return decoded
 
 
-def _name_of(value: JsonValue) -> str:
-    names = {list: "array", str: "string", bool: "bool", type(None): "null"}
-    return names.get(type(value), "number")
+_NAMES: dict[type, str] = {list: "array", str: "string", bool: "bool"}
 
 
 def loads_json(body: bytes) -> JsonValue:
@@ -105,9 +109,12 @@ def loads_patch(body: bytes) -> JsonValue:
 
 def _decode_json(body: bytes, find_duplicates: bool) -> Body:
     tree = loads_patch(body)
-    if not find_duplicates or _keeps_every_field(body, tree):
-        return Body(tree)
-    return Body(tree, duplicate_fields(body))
+    return Body(tree, duplicates_in(body, tree) if find_duplicates else [])
+
+
+def duplicates_in(body: bytes, tree: JsonValue) -> list[str]:
+    """The strict problems of repeated keys in `body`, from which `tree` was decoded."""
+    return [] if _keeps_every_field(body, tree) else duplicate_fields(body)
 
 
 def _keeps_every_field(body: bytes, tree: JsonValue) -> bool:
@@ -127,7 +134,7 @@ def _decode_yaml(body: bytes, find_duplicates: bool) -> Body:
     except bounds.TooManyValues as error:
         raise error.refusal() from None
     except ValueError as error:
-        raise BadRequest(f"error converting YAML to JSON: {error}") from None
+        raise BadRequest(str(error)) from None
     return Body(_as_json(tree, "YAML"), duplicates if find_duplicates else [])
 
 
@@ -233,6 +240,43 @@ def _duplicate_paths(tree: JsonValue, path: tuple[str, ...]) -> Iterator[str]:
     for name, item in tree.items():
         if isinstance(item, dict | list):
             yield from _duplicate_paths(item, (*path, f".{name}"))
+
+
+def in_document_order(body: bytes, duplicates: list[str], unknown: list[str]) -> list[str]:
+    """The strict problems of a body in the order in which a reader of the JSON meets them: unknown
+    fields where they stand, repeated ones where they stand again."""
+    if not duplicates or not unknown or duplicates[0].startswith("yaml:"):
+        return duplicates + unknown
+    first: dict[str, int] = {}
+    again: dict[str, int] = {}
+    pairs = json.loads(body, object_pairs_hook=_InOrder, parse_int=str)
+    for at, path in enumerate(_paths(pairs, "")):
+        if path in first:
+            again.setdefault(path, at)
+        first.setdefault(path, at)
+
+    def place(problem: str) -> int:
+        kind, _, shown = problem.partition(' field "')
+        places = again if kind == "duplicate" else first
+        return places.get(shown.removesuffix('"'), len(first))
+
+    return sorted(duplicates + unknown, key=place)
+
+
+class _InOrder(list[tuple[str, JsonValue]]):
+    """The members of an object as they were written."""
+
+
+def _paths(tree: JsonValue, path: str) -> Iterator[str]:
+    """The path of every field below `path`, in the order of the document."""
+    if isinstance(tree, _InOrder):
+        for name, item in tree:
+            below = goformat.cut(f"{path}.{name}" if path else name)
+            yield below
+            yield from _paths(item, below)
+    elif isinstance(tree, list):
+        for index, item in enumerate(tree):
+            yield from _paths(item, f"{path}[{index}]")
 
 
 def dumps_json(tree: JsonValue, *, pretty: bool = False) -> bytes:

@@ -26,7 +26,7 @@ from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.schemas import definitions as schemas
 from kubeherd.cluster.api.schemas.definitions import Definition, Field, FieldType
 from kubeherd.cluster.api.schemas.gostructs import omitted_zeros, struct_of_definition
-from kubeherd.cluster.api.schemas.gotypes import go_type_of, json_type_of
+from kubeherd.cluster.api.schemas.gotypes import field_path, go_type_of, json_type_of
 from kubeherd.cluster.api.schemas.scalars import canonical, fits
 
 MAX_DEPTH = 200
@@ -62,14 +62,20 @@ def decode(resource: Resource, tree: JsonObject) -> list[str]:
     return decode_kind(resource.group, resource.version, resource.kind, tree)
 
 
-def decode_kind(group: str, version: str, kind: str, tree: JsonObject) -> list[str]:
-    """Like `decode`, for kinds that are no resources (Binding, Eviction, DeleteOptions)."""
+def decode_kind(
+    group: str, version: str, kind: str, tree: JsonObject, *, converting: bool = False
+) -> list[str]:
+    """Like `decode`, for kinds that are no resources (Binding, Eviction, DeleteOptions).
+
+    `converting`: refusals are worded as by the converter that Kubernetes uses for strategic merge
+    patches instead of its JSON decoder.
+    """
     definition = schemas.definition(group, version, kind)
     try:
         try:
             _object_decoder(definition.key)(tree)
         except _Irregular:
-            return _Reporter(definition).run(tree)
+            return _Reporter(definition, converting).run(tree)
         return []
     except RecursionError:
         problem = f"json: exceeded max depth of {MAX_DEPTH}"
@@ -242,17 +248,23 @@ class _Reporter:
     without them for type errors, which also name the innermost Go struct.
     """
 
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: Definition, converting: bool) -> None:
         self.definition = definition
         self.problems: list[str] = []
+        self._converting = converting
+        self._mismatch = ""
 
     def _problem(self, text: str) -> None:
         if len(self.problems) < _MAX_PROBLEMS:
             self.problems.append(text)
 
     def run(self, tree: JsonValue) -> list[str]:
+        """The strict problems. As in Go a value that reads itself (a quantity, a time) is refused
+        at once, one of the wrong type when everything has been read."""
         root = Field(FieldType.OBJECT, definition_key=self.definition.key)
         self._value(tree, root, "", "", "")
+        if self._mismatch:
+            raise _Refused(self._mismatch)
         return self.problems
 
     def _value(
@@ -276,7 +288,7 @@ class _Reporter:
                     else self._value(item, field.additional, cut(f"{path}.{key}"), names, struct)
                 )
             return value
-        return _checked_scalar(value, field, names, struct)
+        return self._scalar(value, field, names, struct)
 
     def _object(
         self, value: JsonValue, field: Field, path: str, names: str, struct: str
@@ -284,7 +296,7 @@ class _Reporter:
         definition = field.definition
         assert definition is not None  # noqa: S101 - object fields always have one
         if value.__class__ is not dict:
-            raise _Refused(_mismatch(value, field, names, struct))
+            return self._refused(value, field, names, struct)
         for name in list(value):
             item = value[name]
             inner = definition.properties.get(name)
@@ -294,30 +306,75 @@ class _Reporter:
                 del value[name]
                 continue
             if item is not None:
-                inner_names = cut(f"{names}.{name}" if names else name)
+                shown = field_path(definition.go_type, name)
+                inner_names = cut(f"{names}.{shown}" if names else shown)
                 item = self._value(item, inner, inner_path, inner_names, definition.go_type)
                 value[name] = item
             if item is None or (not item and _drops(definition, name, inner)):
                 del value[name]
         return value
 
+    def _scalar(self, value: JsonValue, field: Field, names: str, struct: str) -> JsonValue:
+        if field.type in (FieldType.RAW, FieldType.RAW_OBJECT):
+            problem = _raw_problem(value)
+            if problem:
+                raise _Refused(problem)
+            if field.type is FieldType.RAW or value.__class__ is dict:
+                return value
+        elif fits(field.type, value):
+            try:
+                return canonical(field.type, value)
+            except ValueError as error:
+                raise _Refused(str(error)) from None
+        if field.type in _READ_THEMSELVES:
+            raise _Refused(_mismatch(value, field, names, struct))
+        return self._refused(value, field, names, struct)
 
-def _checked_scalar(value: JsonValue, field: Field, names: str, struct: str) -> JsonValue:
-    if field.type in (FieldType.RAW, FieldType.RAW_OBJECT):
-        problem = _raw_problem(value)
-        if problem:
-            raise _Refused(problem)
-        if field.type is FieldType.RAW or value.__class__ is dict:
-            return value
-    elif fits(field.type, value):
-        try:
-            return canonical(field.type, value)
-        except ValueError as error:
-            raise _Refused(str(error)) from None
-    raise _Refused(_mismatch(value, field, names, struct))
+    def _refused(self, value: JsonValue, field: Field, names: str, struct: str) -> JsonValue:
+        """Remember that a value has the wrong type; what is returned nobody will see."""
+        if self._converting:
+            raise _Refused(_unconvertible(value, field))
+        self._mismatch = self._mismatch or _mismatch(value, field, names, struct)
+        return value
 
 
 _INTEGERS = frozenset({FieldType.INT32, FieldType.INT64, FieldType.INT_OR_STRING})
+_READ_THEMSELVES = frozenset({
+    FieldType.TIME, FieldType.MICRO_TIME, FieldType.INT_OR_STRING, FieldType.QUANTITY,
+})  # fmt: skip
+_READ_AS = {
+    FieldType.TIME: "string", FieldType.MICRO_TIME: "string", FieldType.INT_OR_STRING: "int32",
+}  # fmt: skip
+"""What types that read themselves ask Go's decoder for."""
+_RESTORED = {
+    FieldType.OBJECT: "struct from:", FieldType.LIST: "slice from", FieldType.MAP: "map from",
+}  # fmt: skip
+_KINDS = {
+    FieldType.STRING: "string",
+    FieldType.BYTES: "slice",
+    FieldType.BOOL: "bool",
+    FieldType.INT32: "int32",
+    FieldType.INT64: "int64",
+    FieldType.NUMBER: "float64",
+}
+_GO_KINDS = {
+    dict: "map",
+    list: "slice",
+    str: "string",
+    bool: "bool",
+    int: "int64",
+    float: "float64",
+}
+
+
+def _unconvertible(value: JsonValue, field: Field) -> str:
+    """The text of k8s.io/apimachinery, runtime/converter.go (fromUnstructured)."""
+    given = _GO_KINDS[type(value)]
+    if field.type in _RESTORED:
+        return f"cannot restore {_RESTORED[field.type]} {given}"
+    if field.type is FieldType.STRING and given == "int64":
+        return "cannot convert int64 to string"
+    return f"unrecognized type: {_KINDS.get(field.type, 'interface')}"
 
 
 def _mismatch(value: JsonValue, field: Field, names: str, struct: str) -> str:
@@ -326,12 +383,9 @@ def _mismatch(value: JsonValue, field: Field, names: str, struct: str) -> str:
     if shown == "number" and field.type in _INTEGERS:
         shown = f"number {value}"  # a number, but not one that fits the type
     text = f"json: cannot unmarshal {shown} into Go "
-    if field.type in (FieldType.TIME, FieldType.MICRO_TIME, FieldType.INT_OR_STRING):
-        inner = "int32" if field.type is FieldType.INT_OR_STRING else "string"
-        return f"{text}value of type {inner}"  # these types decode themselves
     if not struct:
         return f"{text}value of type {go_type_of(field, '', '')}"
-    go_type = go_type_of(field, struct, names.rpartition(".")[2])
+    go_type = _READ_AS.get(field.type) or go_type_of(field, struct, names.rpartition(".")[2])
     return f"{text}struct field {struct}.{names} of type {go_type}"
 
 

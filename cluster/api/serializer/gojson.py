@@ -3,6 +3,8 @@
 orjson names the same mistakes in words of its own; what both agree on is the place.
 """
 
+import json
+
 _END = ("Input is a zero-length", "input data is empty", "unexpected end of data")
 _KEY = "looking for beginning of object key string"
 _VALUE = "looking for beginning of value"
@@ -26,10 +28,21 @@ def syntax_error(body: bytes, message: str, position: int) -> str:
     if message.startswith("trailing comma"):
         rest = text[position + 1 :].lstrip()
         return _invalid(rest[:1], _KEY if rest.startswith("}") else _VALUE)
+    if message.startswith("str is not valid UTF-8"):  # orjson looks at that before all else
+        return _first_mistake(text)
     for said, context in _CONTEXTS:
         if said in message:
             return _invalid(text[position : position + 1], context)
     return message
+
+
+def _first_mistake(text: str) -> str:
+    """The syntax error of a text whose bytes are no UTF-8, which Go does not mind."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return _invalid(text[error.pos : error.pos + 1], _VALUE)
+    return "invalid UTF-8 in string literal"
 
 
 def _invalid(char: str, context: str) -> str:

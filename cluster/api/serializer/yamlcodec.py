@@ -52,15 +52,29 @@ class _Open:
 
 
 def load(body: bytes, *, max_depth: int) -> tuple[JsonValue, list[str]]:
-    """The first document and the problems of duplicate keys; ValueError if it is malformed,
-    TooManyValues if it is too large."""
+    """The first document, its keys sorted as Go sorts them on the way to JSON, and what is to be
+    said about duplicate keys (one text for all); ValueError if it is malformed, TooManyValues if
+    it is too large."""
     try:
         events = yaml.parse(body.decode(), Loader=yaml.CSafeLoader)
         return _Builder(max_depth).build(events)
     except UnicodeDecodeError as error:
         raise ValueError(f"yaml: {error}") from None
     except yaml.YAMLError as error:
-        raise ValueError(f"yaml: {' '.join(str(error).split())}") from None
+        raise ValueError(f"yaml: {_in_words_of_go(error)}") from None
+
+
+def _in_words_of_go(error: yaml.YAMLError) -> str:
+    """``line 3: did not find expected key``: the problem and where go-yaml says that it is, which
+    counts lines from 0 except for what the scanner has found, and names no line 0."""
+    if not isinstance(error, yaml.MarkedYAMLError) or not error.problem:
+        return " ".join(str(error).split())
+    line = error.problem_mark.line if error.problem_mark is not None else 0
+    if line:
+        line += isinstance(error, yaml.scanner.ScannerError)
+    elif error.context_mark is not None:
+        line = error.context_mark.line
+    return f"line {line}: {error.problem}" if line else str(error.problem)
 
 
 class _Builder:
@@ -78,6 +92,8 @@ class _Builder:
             if isinstance(event, yaml.DocumentEndEvent):
                 break
             self._event(event)
+        if self.duplicates:
+            self.duplicates = ["\n".join(["yaml: unmarshal errors:", *self.duplicates])]
         return self.root, self.duplicates
 
     def _event(self, event: yaml.Event) -> None:
@@ -118,9 +134,7 @@ class _Builder:
             value = "true" if value else "false"
         key = "null" if value is None else str(value)
         if key in top.value and not top.merging and len(self.duplicates) < _MAX_DUPLICATES:
-            self.duplicates.append(
-                f'yaml: unmarshal errors:\n  line {line}: key "{cut(key)}" already set in map'
-            )
+            self.duplicates.append(f'  line {line}: key "{cut(key)}" already set in map')
         top.key = key
 
     def _place(self, value: JsonValue, line: int) -> None:
@@ -159,6 +173,7 @@ class _Builder:
                     )
                 for key, value in merged.items():
                     done.value.setdefault(key, value)
+            done.value = {key: done.value[key] for key in sorted(done.value)}
         if done.anchor:
             self.anchors[done.anchor] = done.value
         self._place(done.value, 0)

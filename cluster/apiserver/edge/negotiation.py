@@ -6,7 +6,7 @@ them; one that asks for what its media type cannot give is passed over
 """
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -56,10 +56,14 @@ class Clause:
         return dict(self.parameters).get(name, "")
 
 
-_MEDIA = {media.value: media for media in Media} | {
-    "*/*": Media.JSON,
-    "application/*": Media.JSON,
-}
+_MEDIA = {media.value: media for media in Media} | {"*/*": Media.JSON}
+OBJECT_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
+LIST_TYPES = (
+    *OBJECT_TYPES,
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+)
+"""What objects and collections come in, as the 406 of Kubernetes' router lists it."""
 _VERSIONS = ("v1", "v1beta1")
 _TRANSFORM = ("as", "g", "v")
 _INSERTION_SORT = 12
@@ -169,6 +173,20 @@ def not_acceptable(*, stream: bool = False) -> NotAcceptable:
 def accepts(accept: str, content_type: str) -> bool:
     """Whether an Accept header takes the one type in which something can be had."""
     return any(clause.media_type in (content_type, "*/*") for clause in clauses(accept))
+
+
+@remembered(entries=64, longest=256)
+def is_produced(accept: str) -> bool:
+    """Whether `accept` names any media type in which objects come, whatever its parameters."""
+    known = {*_MEDIA, *OBJECT_TYPES}
+    return any(clause.media_type in known for clause in clauses(accept))
+
+
+def unavailable(produced: Sequence[str]) -> NotAcceptable:
+    """406 of Kubernetes' router, for a request whose every media type is foreign to the path."""
+    return NotAcceptable(
+        f"406: Not Acceptable\n\nAvailable representations: {', '.join(produced)}", details={}
+    )
 
 
 def wants_pretty(query: Mapping[str, str], headers: Mapping[str, str]) -> bool:

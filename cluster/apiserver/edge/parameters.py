@@ -50,11 +50,12 @@ def moment(query: Mapping[str, str], key: str) -> datetime | None:
 
 
 def revision(text: str) -> int:
-    """A resourceVersion, 0 if empty; BadRequest in the words of Kubernetes if it is no uint64."""
+    """A resourceVersion, 0 if empty; PlainError if it is no uint64, as Kubernetes' storage has it
+    where nobody makes a Status of that."""
     if not text:
         return 0
     if not (text.isascii() and text.isdigit()) or len(text) > 20 or int(text) > _MAX_UINT64:
-        raise errors.BadRequest(
+        raise errors.PlainError(
             f"resourceVersion: Invalid value: {quoted(text)}: strconv.ParseUint: parsing "
             f"{quoted(text)}: invalid syntax"
         )

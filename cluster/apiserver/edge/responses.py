@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import msgpack
 
+from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.schemas.gotypes import internal_type
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver import tables
 from kubeherd.cluster.apiserver.edge import protobufs
@@ -118,6 +120,15 @@ def is_joined(request: ApiRequest, kind: ServedKind, negotiated: Negotiated) -> 
     )
 
 
+def check_shape(kind: ServedKind, negotiated: Negotiated) -> None:
+    """NotAcceptable if an object is to be shown as the metadata of a list."""
+    if negotiated.shape is Shape.PARTIAL_LIST:
+        raise errors.NotAcceptable(
+            "you requested PartialObjectMetadataList, but the requested object is not a list "
+            f"(*{internal_type(kind.resource.group, kind.resource.kind)})"
+        )
+
+
 def object_response(
     request: ApiRequest,
     kind: ServedKind,
@@ -140,6 +151,7 @@ def object_response(
     if negotiated.media is Media.PROTOBUF and negotiated.shape is Shape.OBJECT:
         body = protobufs.of_object(kind, stored)
         return finished(request, body, Media.PROTOBUF, status, warnings)
+    check_shape(kind, negotiated)
     tree = kind.served(codecs.loads_json(stored))
     if negotiated.shape is Shape.TABLE:
         tree = _table(request, kind, [tree], tree["metadata"], negotiated, clock)
@@ -160,6 +172,11 @@ def list_response(
     """A collection, given the records in it and the list's metadata."""
     if negotiated.media is Media.PROTOBUF and negotiated.shape is Shape.OBJECT:
         return finished(request, protobufs.of_list(kind, records, meta), Media.PROTOBUF)
+    if negotiated.shape is Shape.PARTIAL:
+        raise errors.NotAcceptable(
+            "you requested PartialObjectMetadata, but the requested object is a list "
+            f"(*{internal_type(kind.resource.group, kind.resource.kind)}List)"
+        )
     pretty = wants_pretty(request.query, request.headers)
     plain = negotiated.shape is Shape.OBJECT and kind.to_served is None and not pretty
     if plain and negotiated.media is Media.JSON:
@@ -181,7 +198,7 @@ def partial(tree: JsonObject) -> JsonObject:
     return {
         "kind": "PartialObjectMetadata",
         "apiVersion": "meta.k8s.io/v1",
-        "metadata": tree["metadata"],
+        "metadata": tables.shown_metadata(tree),
     }
 
 
@@ -248,12 +265,12 @@ def _bare(tree: JsonObject) -> JsonObject:
 def _list_tree(
     kind: ServedKind, trees: Sequence[JsonObject], meta: JsonObject, negotiated: Negotiated
 ) -> JsonObject:
-    if negotiated.shape in (Shape.PARTIAL_LIST, Shape.PARTIAL):
+    if negotiated.shape is Shape.PARTIAL_LIST:
         return {
             "kind": Shape.PARTIAL_LIST.value,
             "apiVersion": "meta.k8s.io/v1",
             "metadata": meta,
-            "items": [partial(tree) for tree in trees],
+            "items": [partial(tree) for tree in trees] or None,  # Go's nil slice
         }
     return {
         "kind": kind.list_kind,

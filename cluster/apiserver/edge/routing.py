@@ -19,9 +19,9 @@ METHOD_TEXT = "the server does not allow this method on the requested resource"
 _REQUEST_LINE = re.compile(rb"([A-Z]+ )([^ \x00-\x1f\x7f]+)( HTTP/1\.[01])")
 _ASCII_END = 0x80
 
-_COLLECTION_VERBS = {"GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection"}
+_COLLECTION_VERBS = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
 _ITEM_VERBS = {
-    "GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch",
+    "GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch",
     "DELETE": "delete",
 }  # fmt: skip
 _CONNECT = frozenset({"exec", "attach", "portforward", "proxy"})

@@ -3,6 +3,8 @@
 The budget is spent, the condition set and the pod deleted in three writes, as in Kubernetes.
 """
 
+from dataclasses import replace
+
 from kubeherd.cluster.api import errors, kinds, labels
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver import served
@@ -13,7 +15,11 @@ from kubeherd.cluster.apiserver.edge.responses import CREATED, tree_response
 from kubeherd.cluster.apiserver.handlers.binding import set_condition
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.write.context import RequestContext
-from kubeherd.cluster.apiserver.write.deletion import DeleteOptions, options_from_body
+from kubeherd.cluster.apiserver.write.deletion import (
+    DeleteOptions,
+    check_preconditions,
+    options_from_body,
+)
 
 _PODS = served.of(kinds.PODS)
 _BUDGET_TEXT = "Cannot evict pod as it would violate the pod's disruption budget."
@@ -22,9 +28,11 @@ _BUDGET_TEXT = "Cannot evict pod as it would violate the pod's disruption budget
 async def evict(call: Call) -> ApiResponse:
     """POST pods/<n>/eviction: delete a pod unless a PodDisruptionBudget forbids it."""
     ctx = call.context()
-    eviction = await call.on_body(lambda: call.decode_as("policy", "v1", "Eviction", ctx))
+    eviction = await call.on_body(
+        lambda: call.decode_as("policy", "v1", "Eviction", ctx, also="policy/v1beta1")
+    )
     route, registry = call.route, call.services.registry
-    if eviction["metadata"].get("name", route.name) != route.name:
+    if eviction["metadata"].get("name") != route.name:
         raise errors.BadRequest("name in URL does not match name in Eviction object")
     pod = registry.get(kinds.PODS, route.namespace, route.name)
     if pod is None:
@@ -39,7 +47,10 @@ async def evict(call: Call) -> ApiResponse:
     spared = phase in ("Succeeded", "Failed", "Pending") or pod["metadata"].get("deletionTimestamp")
     if not spared:
         await _spend_budget(call, pod, ctx)
+    if not ctx.dry_run:
+        check_preconditions(kinds.PODS, pod, options)
         await _mark_disrupted(call, ctx)
+        options = replace(options, resource_version="")  # the mark has made another version
     await _delete_evicted(call, options, ctx)
     return tree_response(call.request, CREATED, call.negotiated, 201)
 

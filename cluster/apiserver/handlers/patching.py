@@ -5,7 +5,7 @@ served version; the result goes the way of an update. Because nothing awaits bet
 staging, concurrent writers cannot make a patch conflict.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,24 +14,21 @@ from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.goformat import cut, plain, quoted
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.kinds import Resource
-from kubeherd.cluster.api.managedfields import apply
+from kubeherd.cluster.api.managedfields import apply, typed
 from kubeherd.cluster.api.schemas import definitions as schemas
 from kubeherd.cluster.api.schemas.gotypes import json_type_of
 from kubeherd.cluster.api.serializer import codecs, decoding
-from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
+from kubeherd.cluster.apiserver.handlers import objectkinds
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.handlers.writes import check_name, preparation, written_response
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext
+from kubeherd.cluster.apiserver.write.tracking import is_component
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
-_UNSUPPORTED = (
-    "the body of the request was in an unknown format - accepted media types include: "
-    f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC}, {APPLY}"
-)
 
 Transform: TypeAlias = Callable[[JsonObject], JsonObject]
 
@@ -56,10 +53,7 @@ def of_resource(resource: Resource) -> Target:
 
 async def patch(call: Call) -> ApiResponse:
     """200 and the patched object; an apply may create it (201)."""
-    media_type = codecs.media_type(call.request.headers.get("content-type", ""))
-    if media_type not in (JSON_PATCH, MERGE_PATCH, STRATEGIC, APPLY):
-        raise errors.UnsupportedMediaType(_UNSUPPORTED)
-    _check_options(call, media_type == APPLY)
+    media_type = patch_type(call)
     ctx = call.context()
     on_missing = None
     if media_type == APPLY:
@@ -67,7 +61,7 @@ async def patch(call: Call) -> ApiResponse:
         transform: Transform = applying.update
         on_missing = applying.create
     else:
-        transform = _defaulted(call.kind.resource, await patched_by(call, media_type, ctx))
+        transform = _defaulted(call.kind.resource, patched_by(call, media_type, ctx))
     route = call.route
     if route.subresource is not None:
         on_missing = None
@@ -83,8 +77,17 @@ async def patch(call: Call) -> ApiResponse:
     return await written_response(call, written, ctx)
 
 
-def _check_options(call: Call, applying: bool) -> None:
-    query = call.request.query
+def patch_type(call: Call) -> str:
+    """The media type of the call's patch; UnsupportedMediaType as Kubernetes' router says it, 422
+    for options that this kind of patch does not take."""
+    media_type = codecs.media_type(call.request.headers.get("content-type", ""))
+    if media_type not in (JSON_PATCH, MERGE_PATCH, STRATEGIC, APPLY):
+        raise errors.UnsupportedMediaType("415: Unsupported Media Type", details={})
+    _check_options(call.request.query, media_type == APPLY)
+    return media_type
+
+
+def _check_options(query: Mapping[str, str], applying: bool) -> None:
     if applying and not query.get("fieldManager"):
         cause = Cause(
             "FieldValueRequired",
@@ -110,38 +113,48 @@ def _defaulted(resource: Resource, change: Transform) -> Transform:
     return transform
 
 
-async def patched_by(
+def patched_by(
     call: Call, media_type: str, ctx: RequestContext, target: Target | None = None
 ) -> Transform:
     """What the patch in the call's body makes of an object of `target` (default: the call's kind).
 
     What it returns is decoded: whoever reads it finds the types of the schema, or the client gets
-    a 422 on field ``patch``. BadRequest if the body is no patch.
+    a 422 on field ``patch``. The body is read when there is an object to patch: one that is
+    missing is a 404 whatever was sent. Then BadRequest if the body is no patch.
     """
     target = target or of_resource(call.kind.resource)
-    return await call.on_body(lambda: _transform(call, media_type, ctx, target))
-
-
-def _transform(call: Call, media_type: str, ctx: RequestContext, target: Target) -> Transform:
-    try:
-        body = codecs.loads_patch(call.request.body)
-    except errors.BadRequest as error:
-        why = error.message.removeprefix("couldn't get version/kind; json parse error: ")
-        raise errors.BadRequest(f"error decoding patch: {why}") from None
-    if media_type != JSON_PATCH and not isinstance(body, dict):
-        raise errors.BadRequest(
-            f"error decoding patch: json: cannot unmarshal {json_type_of(body)} into Go value of "
-            "type map[string]interface {}"
-        )
 
     def transform(old: JsonObject) -> JsonObject:
+        body, duplicates = _read(call, media_type, ctx)
         patched = _patched(target, media_type, old, body)
         shown = _Shown(media_type, body, patched)
-        tree = _decoded(target, patched, ctx, shown)
+        tree = _decoded(target, patched, duplicates, ctx, shown)
         check_name(tree, call.route.name)
         return tree
 
     return transform
+
+
+def _read(call: Call, media_type: str, ctx: RequestContext) -> tuple[JsonValue, list[str]]:
+    """The patch in the call's body and its duplicate fields, if the client wants to know them."""
+    sent = call.request.body
+    prefix = "" if media_type == STRATEGIC else "error decoding patch: "
+    try:
+        body = codecs.loads_patch(sent)
+    except errors.BadRequest as error:
+        why = error.message.removeprefix("couldn't get version/kind; json parse error: ")
+        raise errors.BadRequest(f"{prefix}{why}") from None
+    if media_type != JSON_PATCH and not isinstance(body, dict | None):
+        raise errors.BadRequest(
+            f"{prefix}json: cannot unmarshal {json_type_of(body)} into Go value of "
+            "type map[string]interface {}"
+        )
+    if ctx.field_validation is FieldValidation.IGNORE or is_component(call.request.user):
+        return body, []
+    duplicates = codecs.duplicates_in(sent, body)
+    if media_type == JSON_PATCH:
+        duplicates = [f"json patch {problem}" for problem in duplicates]
+    return {} if body is None else body, duplicates
 
 
 def _patched(target: Target, media_type: str, old: JsonObject, body: JsonValue) -> JsonObject:
@@ -162,15 +175,41 @@ def _patched(target: Target, media_type: str, old: JsonObject, body: JsonValue) 
     return copied
 
 
+def touched_by(operations: JsonValue) -> JsonObject:
+    """The members that a JSON patch looks into, as nested objects: list indexes are members."""
+    touched: JsonObject = {}
+    for operation in operations if isinstance(operations, list) else ():
+        for pointer in (operation.get("path"), operation.get("from")):
+            node = touched
+            for name in str(pointer or "").split("/")[1:-1]:
+                node = node.setdefault(name.replace("~1", "/").replace("~0", "~"), {})
+    return touched
+
+
+def in_go_order(tree: JsonValue, touched: JsonValue) -> JsonValue:
+    """`tree` with the keys of the objects sorted that a patch has looked into: Go writes these
+    from maps, and what nobody has looked into as it was."""
+    if isinstance(tree, dict):
+        inside = touched if isinstance(touched, dict) else None
+        if inside is None:
+            return tree
+        return {name: in_go_order(tree[name], inside.get(name)) for name in sorted(tree)}
+    if isinstance(tree, list) and isinstance(touched, dict):
+        return [in_go_order(item, touched.get(str(at))) for at, item in enumerate(tree)]
+    return tree
+
+
 class _Shown:
     """How errors show a patch: Go's form of the patch itself, or the JSON that it led to."""
 
     def __init__(self, media_type: str, body: JsonValue, patched: JsonObject) -> None:
+        self.converting = media_type == STRATEGIC
         if media_type == STRATEGIC:
             self._text: Callable[[], str] = lambda: plain(body)
-        else:
-            encoded = codecs.dumps_json(patched)
-            self._text = encoded.decode
+            return
+        touched = touched_by(body) if media_type == JSON_PATCH else body
+        encoded = codecs.dumps_json(in_go_order(patched, touched))
+        self._text = encoded.decode
 
     def refusal(self, why: str) -> errors.Invalid:
         shown = quoted(cut(self._text()))
@@ -180,21 +219,27 @@ class _Shown:
         return error
 
 
-def _decoded(target: Target, tree: JsonObject, ctx: RequestContext, shown: _Shown) -> JsonObject:
+def _decoded(
+    target: Target,
+    tree: JsonObject,
+    duplicates: list[str],
+    ctx: RequestContext,
+    shown: _Shown,
+) -> JsonObject:
     """The patched tree decoded; 422 on field ``patch`` where it does not decode."""
-    if tree.get("kind", target.kind) != target.kind or (
-        tree.get("apiVersion", target.api_version) != target.api_version
-    ):
-        raise errors.BadRequest(
-            f"the API version in the data ({tree.get('apiVersion')}) does not match the expected "
-            f"API version ({target.api_version})"
-        )
+    kind = target.kind
+    prefix = f'{kind} in version "{target.version}" cannot be handled as a {kind}: '
     try:
-        problems = decoding.decode_kind(target.group, target.version, target.kind, tree)
+        objectkinds.check(tree, b"", target.group, target.version, kind)
+        problems = decoding.decode_kind(
+            target.group, target.version, kind, tree, converting=shown.converting
+        )
     except errors.BadRequest as error:
-        kind = target.kind
-        prefix = f'{kind} in version "{target.version}" cannot be handled as a {kind}: '
-        raise shown.refusal(error.message.removeprefix(prefix)) from None
+        why = error.message.removeprefix(prefix)
+        raise shown.refusal(
+            why.partition(" cannot be handled as a ")[2].partition(": ")[2] or why
+        ) from None
+    problems = duplicates + problems
     if problems:
         if ctx.field_validation is FieldValidation.STRICT:
             raise shown.refusal(f"strict decoding error: {', '.join(problems)}")
@@ -210,10 +255,14 @@ class _Apply:
     def __init__(self, call: Call, ctx: RequestContext) -> None:
         self._call = call
         self._ctx = ctx
-        self._force = parameters.boolean(call.request.query, "force")
+        self._force = call.request.query.get("force", "") not in ("", "0", "false")
         ctx.applied = True
         find = ctx.field_validation is not FieldValidation.IGNORE
-        body = codecs.decode_body(codecs.YAML, call.request.body, find_duplicates=find)
+        try:
+            body = codecs.decode_body(codecs.YAML, call.request.body, find_duplicates=find)
+        except errors.BadRequest as error:
+            why = f"error converting YAML to JSON: {error.message}"
+            raise errors.BadRequest(f"error decoding YAML: {why}") from None
         resource = call.kind.resource
         tree = body.tree
         kind = tree.get("kind", "")
@@ -222,15 +271,11 @@ class _Apply:
                 f"failed to create typed patch object: kind {plain(kind)} does not match "
                 f"{resource.kind}"
             )
-        problems = body.strict_problems + decoding.decode(resource, tree)
-        ctx.strict_problems(
-            problems,
-            f'{resource.kind} in version "{resource.version}" cannot be handled as a '
-            f"{resource.kind}: ",
-        )
-        tree.setdefault("metadata", {}).setdefault("name", call.route.name)
-        check_name(tree, call.route.name)
+        meta = tree.setdefault("metadata", {})
+        if isinstance(meta, dict) and isinstance(meta.setdefault("name", call.route.name), str):
+            check_name(tree, call.route.name)
         self._applied = tree
+        self._duplicates = body.strict_problems
 
     def update(self, old: JsonObject) -> JsonObject:
         return self._merge(old)
@@ -251,6 +296,28 @@ class _Apply:
             subresource=self._ctx.subresource,
         )
         copied: JsonObject = codecs.loads_json(codecs.dumps_json(result.tree))
-        decoding.decode(resource, copied)
+        try:
+            decoding.decode(resource, copied)
+        except errors.BadRequest as error:
+            raise self._unconvertible(error) from None
+        if self._duplicates:
+            self._tell_duplicates()
         defaults.apply(resource, copied)
         return copied
+
+    def _unconvertible(self, error: errors.BadRequest) -> errors.PlainError:
+        """What fits the schema but cannot be read into the type: base64, quantities, times."""
+        resource = self._call.kind.resource
+        gvk = f"{resource.group}/{resource.version}, Kind={resource.kind}"
+        why = error.message.partition(" cannot be handled as a ")[2].partition(": ")[2]
+        return errors.PlainError(
+            f"failed to convert new object ({typed.named(resource, self._applied)}) to proper "
+            f"version: unable to convert unstructured object to {gvk}: error decoding from json: "
+            f"{why}"
+        )
+
+    def _tell_duplicates(self) -> None:
+        problem = f"error converting YAML to JSON: {self._duplicates[0]}"
+        if self._ctx.field_validation is FieldValidation.STRICT:
+            raise errors.BadRequest(f"error strict decoding YAML: {problem}")
+        self._ctx.strict_problems([problem], "")

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from kubeherd.cluster.api import errors, kinds
+from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.timestamps import parse_time
 from kubeherd.cluster.apiserver.edge import parameters
@@ -37,10 +38,10 @@ class _Options(msgspec.Struct, frozen=True):
 async def log(call: Call) -> ApiResponse | WatchResponse:
     """The lines of one container, once or followed."""
     route, query = call.route, call.request.query
+    options = _options(query, call.services.clock.now(), route.name)
     pod = call.services.registry.get(kinds.PODS, route.namespace, route.name)
     if pod is None:
         raise errors.not_found(kinds.PODS, route.name)
-    options = _options(query, call.services.clock.now())
     container = _container(pod, route.name, query.get("container", ""))
     if not (pod.get("spec") or {}).get("nodeName"):
         return ApiResponse(204, b"", _TEXT)
@@ -54,22 +55,39 @@ async def log(call: Call) -> ApiResponse | WatchResponse:
     return ApiResponse(200, _rendered(lines, options), _TEXT)
 
 
-def _options(query: Mapping[str, str], now: datetime) -> _Options:
+def _options(query: Mapping[str, str], now: datetime, name: str) -> _Options:
+    """The checked options; Invalid (422) in the words of Kubernetes' ValidatePodLogOptions."""
     since = parameters.moment(query, "sinceTime")
     seconds = parameters.integer(query, "sinceSeconds")
-    if seconds is not None:
-        if not 0 < seconds < _MAX_SINCE_S:
-            raise errors.BadRequest("sinceSeconds: must be greater than 0")
-        since = now - timedelta(seconds=seconds)
     tail_lines = parameters.integer(query, "tailLines")
     limit_bytes = parameters.integer(query, "limitBytes")
+    causes: list[Cause] = []
+    if tail_lines is not None and tail_lines < 0:
+        causes.append(_invalid("tailLines", tail_lines, "must be greater than or equal to 0"))
+    if limit_bytes is not None and limit_bytes < 1:
+        causes.append(_invalid("limitBytes", limit_bytes, "must be greater than 0"))
+    if seconds is not None and since is not None:
+        text = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
+        causes.append(Cause("FieldValueForbidden", text))
+    elif seconds is not None and seconds < 1:
+        causes.append(_invalid("sinceSeconds", seconds, "must be greater than 0"))
+    if query.get("stream"):
+        causes.append(Cause("FieldValueForbidden", "Forbidden: may not be specified", "stream"))
+    if causes:
+        raise errors.invalid("", "PodLogOptions", name, causes)
+    if seconds is not None:
+        since = now - timedelta(seconds=min(seconds, _MAX_SINCE_S))
     return _Options(
         follow=parameters.boolean(query, "follow"),
         timestamps=parameters.boolean(query, "timestamps"),
-        tail_lines=None if tail_lines is None else max(0, tail_lines),
-        limit_bytes=None if limit_bytes is None else max(1, limit_bytes),
+        tail_lines=tail_lines,
+        limit_bytes=limit_bytes,
         since=since,
     )
+
+
+def _invalid(field: str, value: int, why: str) -> Cause:
+    return Cause("FieldValueInvalid", f"Invalid value: {value}: {why}", field)
 
 
 def _container(pod: JsonObject, name: str, asked: str) -> str:

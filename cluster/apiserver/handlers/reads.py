@@ -41,7 +41,10 @@ async def list_options(call: Call) -> ListOptions:
     """The checked query parameters of a list or watch."""
     query = call.request.query
     size_bytes = sum(map(len, query.values())) if query else 0
-    return await call.services.heavy.run(lambda: listing.options(call.kind, query), size_bytes)
+    watching = call.route.verb == "watch"
+    return await call.services.heavy.run(
+        lambda: listing.options(call.kind, query, watching=watching), size_bytes
+    )
 
 
 async def page(call: Call, opts: ListOptions) -> tuple[list[Record], JsonObject]:

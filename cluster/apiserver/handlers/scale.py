@@ -10,10 +10,10 @@ from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.edge.responses import tree_response
 from kubeherd.cluster.apiserver.handlers import patching
 from kubeherd.cluster.apiserver.handlers.services import Call
+from kubeherd.cluster.apiserver.handlers.writes import check_name
 from kubeherd.cluster.apiserver.write.context import RequestContext
 
 _SCALE = patching.Target("autoscaling", "v1", "Scale")
-_PATCH_TYPES = (patching.JSON_PATCH, patching.MERGE_PATCH, patching.STRATEGIC)
 
 
 async def scale(call: Call) -> ApiResponse:
@@ -25,14 +25,10 @@ async def scale(call: Call) -> ApiResponse:
         body = await call.on_body(
             lambda: call.decode_as(_SCALE.group, _SCALE.version, _SCALE.kind, ctx)
         )
+        check_name(body, call.route.name)
         return await _write(call, lambda _: body, ctx)
-    media_type = codecs.media_type(call.request.headers.get("content-type", ""))
-    if media_type not in _PATCH_TYPES:
-        raise errors.UnsupportedMediaType(
-            "the body of the request was in an unknown format - accepted media types include: "
-            + ", ".join(_PATCH_TYPES)
-        )
-    return await _write(call, await patching.patched_by(call, media_type, ctx, _SCALE), ctx)
+    media_type = patching.patch_type(call)
+    return await _write(call, patching.patched_by(call, media_type, ctx, _SCALE), ctx)
 
 
 async def _get(call: Call) -> ApiResponse:
@@ -82,29 +78,30 @@ def scale_of(tree: JsonObject) -> JsonObject:
     meta, spec = tree["metadata"], tree.get("spec") or {}
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     selector = spec.get("selector") or {}
-    if "matchLabels" in selector or "matchExpressions" in selector:
-        text = _selector_text(selector)
-    else:
-        text = ",".join(f"{key}={selector[key]}" for key in sorted(selector))
+    if not ("matchLabels" in selector or "matchExpressions" in selector):
+        selector = {"matchLabels": selector}
+    replicas = spec.get("replicas", 0)
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {key: meta[key] for key in kept if key in meta},
-        "spec": {"replicas": spec.get("replicas", 0)},
+        "spec": {"replicas": replicas} if replicas else {},
         "status": {
             "replicas": (tree.get("status") or {}).get("replicas", 0),
-            "selector": text,
+            "selector": _selector_text(selector),
         },
     }
 
 
 def _selector_text(selector: JsonObject) -> str:
-    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    """The selector as text, its requirements by key; those of one key as they stand."""
+    parts = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
     for item in selector.get("matchExpressions") or ():
         key, operator = item.get("key", ""), item.get("operator", "")
         values = ",".join(sorted(item.get("values") or ()))
-        parts.append({
+        texts = {
             "In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})",
             "Exists": key, "DoesNotExist": f"!{key}",
-        }.get(operator, key))  # fmt: skip
-    return ",".join(sorted(parts))
+        }  # fmt: skip
+        parts.append((key, texts.get(operator, key)))
+    return ",".join(text for _, text in sorted(parts, key=lambda part: part[0]))

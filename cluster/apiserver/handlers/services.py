@@ -1,7 +1,7 @@
 """What every handler needs of the server, and helpers around one request."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,8 +15,18 @@ from kubeherd.cluster.apiserver.access.authz import questions
 from kubeherd.cluster.apiserver.access.authz.attributes import refusal
 from kubeherd.cluster.apiserver.access.tokens.issuer import TokenIssuer
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest
-from kubeherd.cluster.apiserver.edge.negotiation import Negotiated, Shape, negotiate
+from kubeherd.cluster.apiserver.edge.negotiation import (
+    LIST_TYPES,
+    OBJECT_TYPES,
+    Negotiated,
+    Shape,
+    is_produced,
+    negotiate,
+    unavailable,
+)
+from kubeherd.cluster.apiserver.edge.responses import check_shape
 from kubeherd.cluster.apiserver.edge.routing import Route
+from kubeherd.cluster.apiserver.handlers import objectkinds
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext, write_context
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
@@ -27,6 +37,7 @@ from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.store import Store
 
 _T = TypeVar("_T")
+_WRITING = frozenset({"create", "update", "patch", "delete"})
 _OPTIONS_KIND = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 
 
@@ -52,6 +63,8 @@ class Call:
     route: Route
     kind: ServedKind
     negotiated: Negotiated
+    warnings: list[str] = field(default_factory=list)
+    """What the answer warns of, also if it is a refusal."""
 
     def context(self) -> RequestContext:
         """The options of a write."""
@@ -65,6 +78,7 @@ class Call:
             self.route.subresource_name,
         )
         ctx.size_bytes = len(request.body)
+        ctx.warnings = self.warnings
         return ctx
 
     async def on_body(self, work: Callable[[], _T]) -> _T:
@@ -91,22 +105,32 @@ class Call:
         defaults.apply(resource, tree)
         return tree
 
-    def decode_as(self, group: str, version: str, kind: str, ctx: RequestContext) -> JsonObject:
-        """The body as an object of any kind; BadRequest if it is of another one."""
+    def decode_as(
+        self, group: str, version: str, kind: str, ctx: RequestContext, *, also: str = ""
+    ) -> JsonObject:
+        """The body as an object of any kind; BadRequest if it is of another one. `also` is another
+        apiVersion of the kind."""
         duplicates = ctx.field_validation is not FieldValidation.IGNORE and not is_component(
             self.request.user
         )
         content_type = self.request.headers.get("content-type", "")
+        sent = self.request.body
         api_version = f"{group}/{version}" if group else version
-        body = codecs.decode_body(
-            content_type,
-            self.request.body,
-            find_duplicates=duplicates,
-            expected=(api_version, kind),
-        )
+        try:
+            body = codecs.decode_body(
+                content_type,
+                sent,
+                find_duplicates=duplicates,
+                expected=(api_version, kind),
+            )
+        except errors.BadRequest as error:
+            if codecs.media_type(content_type) == codecs.PROTOBUF:
+                raise  # says it all
+            raise objectkinds.unrecognized(kind, sent, error.message) from None
         tree = body.tree
-        _check_kind(tree, api_version, version, kind)
-        problems = body.strict_problems + decoding.decode_kind(group, version, kind, tree)
+        objectkinds.check(tree, sent, group, version, kind, also=also)
+        unknown = decoding.decode_kind(group, version, kind, tree)
+        problems = codecs.in_document_order(sent, body.strict_problems, unknown)
         prefix = f'{kind} in version "{version}" cannot be handled as a {kind}: '
         ctx.strict_problems(problems, prefix)
         if not isinstance(tree.get("metadata"), dict):
@@ -117,30 +141,12 @@ class Call:
 def call(services: Services, request: ApiRequest, route: Route, kind: ServedKind) -> Call:
     """A call; NotAcceptable if the client accepts nothing that can be served, BadRequest for a
     table with a wrong ``includeObject``: a write must not find out when it has been done."""
-    negotiated = negotiate(request.headers.get("accept", ""))
+    accept = request.headers.get("accept", "")
+    if not is_produced(accept):
+        raise unavailable(LIST_TYPES if route.verb in ("list", "watch") else OBJECT_TYPES)
+    negotiated = negotiate(accept)
     if negotiated.shape is Shape.TABLE:
         tables.check_include_object(request.query.get("includeObject", ""))
+    if route.verb in _WRITING:
+        check_shape(kind, negotiated)
     return Call(services, request, route, kind, negotiated)
-
-
-def _check_kind(tree: JsonObject, api_version: str, version: str, kind: str) -> None:
-    given_version = tree.get("apiVersion") or api_version
-    given_kind = tree.get("kind") or kind
-    if not isinstance(given_version, str) or not isinstance(given_kind, str):
-        raise errors.BadRequest(
-            "couldn't get version/kind; json parse error: json: cannot unmarshal into Go struct "
-            "field .apiVersion or .kind of type string"
-        )
-    if given_kind != kind:
-        raise errors.BadRequest(
-            f'{given_kind} in version "{given_version.rpartition("/")[2]}" cannot be handled as a '
-            f"{kind}: no conversion from {given_version}, Kind={given_kind} to "
-            f"{api_version}, Kind={kind}"
-        )
-    if given_version != api_version:
-        raise errors.BadRequest(
-            f"the API version in the data ({given_version}) does not match the expected API "
-            f"version ({api_version})"
-        )
-    tree["apiVersion"] = api_version
-    tree["kind"] = kind

@@ -4,7 +4,7 @@ Pure but for the store it is handed. Invariant: all pages of a chunked list show
 """
 
 import base64
-import binascii
+import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
@@ -17,6 +17,8 @@ from kubeherd.cluster.api.fields import FieldSelector
 from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.labels import Selector
+from kubeherd.cluster.api.schemas.gotypes import json_type_of
+from kubeherd.cluster.api.serializer.gojson import syntax_error
 from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.store.state import NODE_INDEXED, Record
@@ -31,6 +33,7 @@ _CONTINUE_EXPIRED = (
 )
 _TOO_OLD = "The resourceVersion for the provided list is too old."
 _LATEST = -1
+_NO_BASE64 = re.compile(rb"[^A-Za-z0-9_-]")
 
 
 class ListOptions(msgspec.Struct, frozen=True):
@@ -58,20 +61,30 @@ class Continue(msgspec.Struct, frozen=True):
         return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def options(kind: ServedKind, query: Mapping[str, str]) -> ListOptions:
-    """Check the parameters that lists and watches share; BadRequest or Invalid."""
+def _revision(text: str) -> int:
+    try:
+        return parameters.revision(text)
+    except errors.PlainError as error:
+        raise errors.BadRequest(f"invalid resource version: {error.message}") from None
+
+
+def options(kind: ServedKind, query: Mapping[str, str], *, watching: bool = False) -> ListOptions:
+    """Check the parameters that lists and watches share; BadRequest, Invalid or PlainError."""
     limit = parameters.integer(query, "limit") or 0
     revision_text = query.get("resourceVersion", "")
     token_text = query.get("continue", "")
+    if watching and token_text:
+        raise errors.invalid("meta.k8s.io", "ListOptions", "", [_CONTINUED])
+    token = _decode_continue(token_text) if token_text else None
     if token_text and revision_text not in ("", "0"):
         raise errors.BadRequest("specifying resource version is not allowed when using continue")
     return ListOptions(
-        revision=parameters.revision(revision_text),
+        revision=parameters.revision(revision_text) if watching else _revision(revision_text),
         revision_given=bool(revision_text),
         match=query.get("resourceVersionMatch", ""),
         limit=max(0, limit),
         timeout_s=max(0, parameters.integer(query, "timeoutSeconds") or 0),
-        token=_decode_continue(token_text) if token_text else None,
+        token=token,
         label_selector=labels.parse(query.get("labelSelector", "")),
         field_selector=fields.parse(query.get("fieldSelector", ""), kind.resource),
     )
@@ -82,7 +95,7 @@ def check_list(opts: ListOptions, query: Mapping[str, str]) -> None:
     causes: list[Cause] = []
     if opts.match:
         if opts.token is not None:
-            causes.append(_forbidden("resourceVersionMatch is forbidden when continue is provided"))
+            causes.append(_CONTINUED)
         if not opts.revision_given:
             causes.append(
                 _forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided")
@@ -107,6 +120,9 @@ def check_list(opts: ListOptions, query: Mapping[str, str]) -> None:
 
 def _forbidden(text: str) -> Cause:
     return Cause("FieldValueForbidden", f"Forbidden: {text}", "resourceVersionMatch")
+
+
+_CONTINUED = _forbidden("resourceVersionMatch is forbidden when continue is provided")
 
 
 def unsupported_match(value: str, supported: str) -> Cause:
@@ -233,22 +249,34 @@ def _position(records: Sequence[Record], namespace: str, start: str) -> int:
 
 
 def _decode_continue(text: str) -> Continue:
-    try:
-        padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
-        raw = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True)
-        tree = orjson.loads(raw)
-    except (ValueError, binascii.Error, UnicodeEncodeError) as error:
-        raise _bad_token(str(error)) from None
-    if not isinstance(tree, dict) or tree.get("v") != "meta.k8s.io/v1":
-        raise _bad_token("unrecognized encoded version")
-    revision, start = tree.get("rv"), tree.get("start")
-    if not isinstance(revision, int) or isinstance(revision, bool) or not isinstance(start, str):
-        raise _bad_token("malformed token")
-    if revision == 0 or revision < _LATEST:
-        raise _bad_token("invalid resource version")
-    if not start:
-        raise _bad_token("start is empty")
+    tree = _token_tree(text)
+    if tree.get("v") != "meta.k8s.io/v1":
+        raise _bad_token("server does not recognize this encoded version")
+    revision, start = tree.get("rv", 0), tree.get("start", "")
+    if not isinstance(revision, int) or revision == 0 or revision < _LATEST:
+        raise _bad_token("incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
+    if not isinstance(start, str) or not start:
+        raise _bad_token("encoded start key empty (version meta.k8s.io/v1)")
     return Continue(revision, start)
+
+
+def _token_tree(text: str) -> JsonObject:
+    bare = text.encode().rstrip(b"=")
+    foreign = _NO_BASE64.search(bare)
+    if foreign is not None or len(bare) % 4 == 1:
+        at = len(bare) if foreign is None else foreign.start()
+        raise _bad_token(f"illegal base64 data at input byte {at}")
+    raw = base64.urlsafe_b64decode(bare + b"=" * (-len(bare) % 4))
+    try:
+        tree = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise _bad_token(syntax_error(raw, error.msg, error.pos)) from None
+    if not isinstance(tree, dict):
+        raise _bad_token(
+            f"json: cannot unmarshal {json_type_of(tree)} into Go value of type "
+            "storage.continueToken"
+        )
+    return tree
 
 
 def _bad_token(why: str) -> errors.BadRequest:

@@ -14,6 +14,7 @@ from kubeherd.cluster.apiserver.edge import protobufs
 from kubeherd.cluster.apiserver.edge.negotiation import Media, Shape
 from kubeherd.cluster.apiserver.edge.responses import partial
 from kubeherd.cluster.apiserver.handlers.services import Call
+from kubeherd.cluster.apiserver.read import emptyobjects
 from kubeherd.cluster.store.hub import Delivery
 from kubeherd.cluster.store.state import Record
 
@@ -72,17 +73,14 @@ class Encoder:
             return (protobufs.of_event("ADDED", self._kind, record.json),)
         return (self._tree("ADDED", record.load()),)
 
-    def bookmark(self, revision: int, meta: JsonObject) -> bytes:
-        """A BOOKMARK at `revision`."""
-        resource = self._kind.resource
-        return self._pack({
-            "type": "BOOKMARK",
-            "object": {
-                "kind": resource.kind,
-                "apiVersion": resource.api_version,
-                "metadata": {"resourceVersion": str(revision), **meta},
-            },
-        })  # fmt: skip
+    def bookmark(self, revision: int, annotations: JsonObject) -> bytes:
+        """A BOOKMARK at `revision`: an empty object but for that and the annotations."""
+        tree = emptyobjects.of(self._kind.resource)
+        meta = tree["metadata"]
+        tree["metadata"] = {"resourceVersion": str(revision)}
+        if annotations := {**meta.get("annotations", {}), **annotations}:
+            tree["metadata"]["annotations"] = annotations
+        return self._shown("BOOKMARK", tree)
 
     def error(self, error: errors.ApiError) -> bytes:
         """An ERROR event with the Status."""
@@ -97,7 +95,9 @@ class Encoder:
         return self._tree(delivery.type.value, shown_tree(delivery))
 
     def _tree(self, type_: str, stored: JsonObject) -> bytes:
-        tree = self._kind.served(stored)
+        return self._shown(type_, self._kind.served(stored))
+
+    def _shown(self, type_: str, tree: JsonObject) -> bytes:
         if self._shape is Shape.TABLE:
             tree = self._table(tree)
         elif self._shape in (Shape.PARTIAL, Shape.PARTIAL_LIST):

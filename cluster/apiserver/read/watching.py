@@ -43,7 +43,7 @@ _MIN_DURATION_S = 1800
 POLL_BYTES = 4 * 1024 * 1024
 """An answer to a long-poll ends with the event that reaches this."""
 
-_INITIAL_END = {"annotations": {"k8s.io/initial-events-end": "true"}}
+_INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
 _log = structlog.get_logger(__name__)
 
@@ -100,14 +100,6 @@ def _plan(opts: ListOptions, query: Mapping[str, str]) -> _Plan:
         )
     if opts.match and opts.match != "NotOlderThan":
         causes.append(listing.unsupported_match(opts.match, '"NotOlderThan"'))
-    if opts.match and opts.token is not None:
-        causes.append(
-            Cause(
-                "FieldValueForbidden",
-                "Forbidden: resourceVersionMatch is forbidden when continue is provided",
-                "resourceVersionMatch",
-            )
-        )
     if causes:
         raise errors.invalid("meta.k8s.io", "ListOptions", "", causes)
     bookmarks = parameters.boolean(query, "allowWatchBookmarks")

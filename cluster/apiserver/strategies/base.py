@@ -69,9 +69,9 @@ class Strategy:
         self.tracks_generation = key in _GENERATION
         self.allows_create_on_update = key in _CREATE_ON_UPDATE
         self.allows_unconditional_update = key not in _NO_UNCONDITIONAL_UPDATE
-        self.returns_deleted_object = key in _RETURNS_OBJECT or (
-            resource.group in _RETURNS_OBJECT_GROUPS and key != _RETURNS_STATUS
-        )
+        self.returns_deleted_object = (
+            key in _RETURNS_OBJECT or resource.group in _RETURNS_OBJECT_GROUPS
+        ) and key != _RETURNS_STATUS
 
     def initial_status(self, tree: JsonObject) -> JsonObject | None:
         """The status of a new object whatever the client sent; None keeps what was sent."""

@@ -12,19 +12,22 @@ from kubeherd.cluster.api.errors import BadRequest
 from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.apiserver.tables import descriptions
 from kubeherd.cluster.apiserver.tables.columns import Cell
 from kubeherd.cluster.apiserver.tables.pods import row_conditions
 from kubeherd.cluster.apiserver.tables.printers import printer
 
-__all__ = ["check_include_object", "columns", "list_metadata", "row", "table"]
+__all__ = ["check_include_object", "columns", "list_metadata", "row", "shown_metadata", "table"]
 
+_GENERATION = "deprecated.daemonset.template.generation"
 _LIST_METADATA = ("resourceVersion", "continue", "remainingItemCount")
 
 
 @cache
 def columns(resource: Resource) -> list[JsonObject]:
     """The TableColumnDefinitions of a kind; shared, not to be modified."""
-    return [column.to_json() for column in printer(resource).columns]
+    found, texts = printer(resource).columns, descriptions.of(resource.group_resource)
+    return [column.to_json(text) for column, text in zip(found, texts, strict=True)]
 
 
 def row(resource: Resource, tree: JsonObject, now: datetime) -> list[Cell]:
@@ -40,7 +43,10 @@ def list_metadata(metadata: JsonObject) -> JsonObject:
 def check_include_object(value: str) -> None:
     """BadRequest unless the query parameter is one of the policies, or empty."""
     if value not in ("", "None", "Metadata", "Object"):
-        raise BadRequest(f"unrecognized includeObject value: {quoted(value)}")
+        raise BadRequest(
+            "Unable to convert to Table as requested: includeObject: Invalid value: "
+            f"{quoted(value)}: must be 'Metadata', 'Object', 'None', or empty"
+        )
 
 
 def table(
@@ -90,5 +96,19 @@ def _included(tree: JsonObject, include_object: str, version: str) -> JsonValue:
     return {
         "kind": "PartialObjectMetadata",
         "apiVersion": f"meta.k8s.io/{version}",
-        "metadata": tree.get("metadata") or {},
+        "metadata": shown_metadata(tree),
     }
+
+
+def shown_metadata(tree: JsonObject) -> JsonObject:
+    """The metadata of an object where nothing else of it is shown. Kubernetes makes that from its
+    own form of the object, which has not the annotation that apps/v1 DaemonSets are given."""
+    metadata: JsonObject = tree.get("metadata") or {}
+    annotations = metadata.get("annotations") or {}
+    if tree.get("kind") != "DaemonSet" or _GENERATION not in annotations:
+        return metadata
+    kept = {name: value for name, value in annotations.items() if name != _GENERATION}
+    shown = {**metadata, "annotations": kept}
+    if not kept:
+        del shown["annotations"]
+    return shown

@@ -42,11 +42,11 @@ def _binding(tree: JsonObject, now: datetime) -> list[Cell]:
 ROLE_BINDINGS = Printer(
     (
         NAME,
-        Column("Role", description="Role that it grants"),
+        Column("Role"),
         AGE,
-        Column("Users", description="Users that get it", wide=True),
-        Column("Groups", description="Groups that get it", wide=True),
-        Column("ServiceAccounts", description="Service accounts that get it", wide=True),
+        Column("Users", wide=True),
+        Column("Groups", wide=True),
+        Column("ServiceAccounts", wide=True),
     ),
     _binding,
 )
@@ -79,10 +79,10 @@ CERTIFICATE_SIGNING_REQUESTS = Printer(
     (
         NAME,
         AGE,
-        Column("SignerName", description="Who is to sign"),
-        Column("Requestor", description="Who asked"),
-        Column("RequestedDuration", description="How long the certificate is to be valid"),
-        Column("Condition", description="Pending, approved or denied"),
+        Column("SignerName"),
+        Column("Requestor"),
+        Column("RequestedDuration"),
+        Column("Condition"),
     ),
     _signing_request,
 )
@@ -92,9 +92,7 @@ def _webhooks(tree: JsonObject, now: datetime) -> list[Cell]:
     return [name_of(tree), len(items(tree, "webhooks")), age(tree, now)]
 
 
-WEBHOOK_CONFIGURATIONS = Printer(
-    (NAME, Column("Webhooks", "integer", "Webhooks in the configuration"), AGE), _webhooks
-)
+WEBHOOK_CONFIGURATIONS = Printer((NAME, Column("Webhooks", "integer"), AGE), _webhooks)
 
 
 def _param_kind(tree: JsonObject) -> str:
@@ -108,12 +106,12 @@ def _policy(tree: JsonObject, now: datetime) -> list[Cell]:
     return [name_of(tree), len(rules), _param_kind(tree), age(tree, now)]
 
 
-_PARAM_KIND = Column("ParamKind", description="Kind of its parameters")
+_PARAM_KIND = Column("ParamKind")
 VALIDATING_ADMISSION_POLICIES = Printer(
-    (NAME, Column("Validations", "integer", "Number of rules"), _PARAM_KIND, AGE), _policy
+    (NAME, Column("Validations", "integer"), _PARAM_KIND, AGE), _policy
 )
 MUTATING_ADMISSION_POLICIES = Printer(
-    (NAME, Column("Mutations", "integer", "Number of mutations"), _PARAM_KIND, AGE), _policy
+    (NAME, Column("Mutations", "integer"), _PARAM_KIND, AGE), _policy
 )
 
 
@@ -130,8 +128,8 @@ def _policy_binding(tree: JsonObject, now: datetime) -> list[Cell]:
 ADMISSION_POLICY_BINDINGS = Printer(
     (
         NAME,
-        Column("PolicyName", description="Policy that it puts into force"),
-        Column("ParamRef", description="Parameters"),
+        Column("PolicyName"),
+        Column("ParamRef"),
         AGE,
     ),
     _policy_binding,
@@ -154,11 +152,11 @@ def _flow_schema(tree: JsonObject, now: datetime) -> list[Cell]:
 FLOW_SCHEMAS = Printer(
     (
         NAME,
-        Column("PriorityLevel", description="Priority level of its requests"),
-        Column("MatchingPrecedence", description="Lower ones are tried first"),
-        Column("DistinguisherMethod", description="What makes flows of requests"),
+        Column("PriorityLevel"),
+        Column("MatchingPrecedence"),
+        Column("DistinguisherMethod"),
         AGE,
-        Column("MissingPL", description="Whether the priority level is missing"),
+        Column("MissingPL"),
     ),
     _flow_schema,
 )
@@ -183,11 +181,11 @@ def _priority_level(tree: JsonObject, now: datetime) -> list[Cell]:
 PRIORITY_LEVELS = Printer(
     (
         NAME,
-        Column("Type", description="Limited or Exempt"),
-        Column("NominalConcurrencyShares", description="Share of the server"),
-        Column("Queues", description="Number of queues"),
-        Column("HandSize", description="Queues that a flow uses"),
-        Column("QueueLengthLimit", description="Requests that a queue holds"),
+        Column("Type"),
+        Column("NominalConcurrencyShares"),
+        Column("Queues"),
+        Column("HandSize"),
+        Column("QueueLengthLimit"),
         AGE,
     ),
     _priority_level,
@@ -207,8 +205,8 @@ def _api_service(tree: JsonObject, now: datetime) -> list[Cell]:
 API_SERVICES = Printer(
     (
         NAME,
-        Column("Service", description="Who serves the version"),
-        Column("Available", description="Whether it is available"),
+        Column("Service"),
+        Column("Available"),
         AGE,
     ),
     _api_service,

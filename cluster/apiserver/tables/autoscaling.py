@@ -98,11 +98,11 @@ def _autoscaler(tree: JsonObject, now: datetime) -> list[Cell]:
 HORIZONTAL_POD_AUTOSCALERS = Printer(
     (
         NAME,
-        Column("Reference", description="Object that is scaled"),
-        Column("Targets", description="Current and wanted metrics"),
-        Column("MinPods", description="Fewest pods"),
-        Column("MaxPods", description="Most pods"),
-        Column("Replicas", description="Pods that there are"),
+        Column("Reference"),
+        Column("Targets"),
+        Column("MinPods"),
+        Column("MaxPods"),
+        Column("Replicas"),
         AGE,
     ),
     _autoscaler,

@@ -28,17 +28,16 @@ class Column:
 
     name: str
     type: str = "string"
-    description: str = ""
     wide: bool = False
     format: str = ""
 
-    def to_json(self) -> JsonObject:
+    def to_json(self, description: str) -> JsonObject:
         """A TableColumnDefinition."""
         return {
             "name": self.name,
             "type": self.type,
             "format": self.format,
-            "description": self.description,
+            "description": description,
             "priority": 1 if self.wide else 0,
         }
 
@@ -51,12 +50,12 @@ class Printer:
     row: Row
 
 
-NAME = Column("Name", description="Name of the object, unique within its namespace", format="name")
-AGE = Column("Age", description="Time since the object was created")
-CREATED_AT = Column("Created At", "date", "When the object was created, RFC 3339")
-CONTAINERS = Column("Containers", description="Names of the containers in the template", wide=True)
-IMAGES = Column("Images", description="Images of the containers in the template", wide=True)
-SELECTOR = Column("Selector", description="Label selector of the objects it owns", wide=True)
+NAME = Column("Name", format="name")
+AGE = Column("Age")
+CREATED_AT = Column("Created At", "date")
+CONTAINERS = Column("Containers", wide=True)
+IMAGES = Column("Images", wide=True)
+SELECTOR = Column("Selector", wide=True)
 
 
 def member(tree: JsonObject, *path: str) -> JsonObject:

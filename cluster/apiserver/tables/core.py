@@ -22,7 +22,7 @@ def _namespace(tree: JsonObject, now: datetime) -> list[Cell]:
     return [name_of(tree), member(tree, "status").get("phase") or "", age(tree, now)]
 
 
-NAMESPACES = Printer((NAME, Column("Status", description="Active or Terminating"), AGE), _namespace)
+NAMESPACES = Printer((NAME, Column("Status"), AGE), _namespace)
 
 
 def _config_map(tree: JsonObject, now: datetime) -> list[Cell]:
@@ -33,7 +33,7 @@ def _config_map(tree: JsonObject, now: datetime) -> list[Cell]:
     ]
 
 
-CONFIG_MAPS = Printer((NAME, Column("Data", description="Number of entries"), AGE), _config_map)
+CONFIG_MAPS = Printer((NAME, Column("Data"), AGE), _config_map)
 
 
 def _secret(tree: JsonObject, now: datetime) -> list[Cell]:
@@ -43,8 +43,8 @@ def _secret(tree: JsonObject, now: datetime) -> list[Cell]:
 SECRETS = Printer(
     (
         NAME,
-        Column("Type", description="What the secret is for"),
-        Column("Data", description="Number of entries"),
+        Column("Type"),
+        Column("Data"),
         AGE,
     ),
     _secret,
@@ -94,16 +94,16 @@ def _event(tree: JsonObject, now: datetime) -> list[Cell]:
 
 EVENTS = Printer(
     (
-        Column("Last Seen", description="Time since it was last seen"),
-        Column("Type", description="Normal or Warning"),
-        Column("Reason", description="Short machine-readable reason"),
-        Column("Object", description="Object that it is about"),
-        Column("Subobject", description="Part of the object that it is about", wide=True),
-        Column("Source", description="Component that reported it", wide=True),
-        Column("Message", description="What happened"),
-        Column("First Seen", description="Time since it was first seen", wide=True),
-        Column("Count", description="How often it was seen", wide=True),
-        Column("Name", description="Name of the event", wide=True, format="name"),
+        Column("Last Seen"),
+        Column("Type"),
+        Column("Reason"),
+        Column("Object"),
+        Column("Subobject", wide=True),
+        Column("Source", wide=True),
+        Column("Message"),
+        Column("First Seen", wide=True),
+        Column("Count", wide=True),
+        Column("Name", wide=True, format="name"),
     ),
     _event,
 )
@@ -123,8 +123,8 @@ def _quota(tree: JsonObject, now: datetime) -> list[Cell]:
 RESOURCE_QUOTAS = Printer(
     (
         NAME,
-        Column("Request", description="Requests used of the hard limits"),
-        Column("Limit", description="Limits used of the hard limits"),
+        Column("Request"),
+        Column("Limit"),
         AGE,
     ),
     _quota,
@@ -143,9 +143,9 @@ def _component(tree: JsonObject, now: datetime) -> list[Cell]:
 COMPONENT_STATUSES = Printer(
     (
         NAME,
-        Column("Status", description="Whether the component is healthy"),
-        Column("Message", description="What it says"),
-        Column("Error", description="What went wrong"),
+        Column("Status"),
+        Column("Message"),
+        Column("Error"),
     ),
     _component,
 )

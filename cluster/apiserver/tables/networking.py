@@ -65,12 +65,12 @@ def _service(tree: JsonObject, now: datetime) -> list[Cell]:
 SERVICES = Printer(
     (
         NAME,
-        Column("Type", description="How the service is reached"),
-        Column("Cluster-IP", description="Address inside the cluster"),
-        Column("External-IP", description="Addresses outside the cluster"),
-        Column("Port(s)", description="Ports, node ports and protocols"),
+        Column("Type"),
+        Column("Cluster-IP"),
+        Column("External-IP"),
+        Column("Port(s)"),
         AGE,
-        Column("Selector", description="Labels of the pods behind it", wide=True),
+        Column("Selector", wide=True),
     ),
     _service,
 )
@@ -95,7 +95,7 @@ def _endpoints(tree: JsonObject, now: datetime) -> list[Cell]:
     return [name_of(tree), shortened(_endpoint_addresses(tree)), age(tree, now)]
 
 
-ENDPOINTS = Printer((NAME, Column("Endpoints", description="Addresses and ports"), AGE), _endpoints)
+ENDPOINTS = Printer((NAME, Column("Endpoints"), AGE), _endpoints)
 
 
 def _slice(tree: JsonObject, now: datetime) -> list[Cell]:
@@ -113,9 +113,9 @@ def _slice(tree: JsonObject, now: datetime) -> list[Cell]:
 ENDPOINT_SLICES = Printer(
     (
         NAME,
-        Column("AddressType", description="Kind of the addresses"),
-        Column("Ports", description="Ports of the endpoints"),
-        Column("Endpoints", description="Addresses of the endpoints"),
+        Column("AddressType"),
+        Column("Ports"),
+        Column("Endpoints"),
         AGE,
     ),
     _slice,
@@ -138,10 +138,10 @@ def _ingress(tree: JsonObject, now: datetime) -> list[Cell]:
 INGRESSES = Printer(
     (
         NAME,
-        Column("Class", description="Ingress class that serves it"),
-        Column("Hosts", description="Host names of its rules"),
-        Column("Address", description="Addresses of the load balancer"),
-        Column("Ports", description="Ports that are open"),
+        Column("Class"),
+        Column("Hosts"),
+        Column("Address"),
+        Column("Ports"),
         AGE,
     ),
     _ingress,
@@ -161,8 +161,8 @@ def _ingress_class(tree: JsonObject, now: datetime) -> list[Cell]:
 INGRESS_CLASSES = Printer(
     (
         NAME,
-        Column("Controller", description="Controller that serves the class"),
-        Column("Parameters", description="Object with more settings"),
+        Column("Controller"),
+        Column("Parameters"),
         AGE,
     ),
     _ingress_class,
@@ -173,9 +173,7 @@ def _network_policy(tree: JsonObject, now: datetime) -> list[Cell]:
     return [name_of(tree), format_selector(member(tree, "spec", "podSelector")), age(tree, now)]
 
 
-NETWORK_POLICIES = Printer(
-    (NAME, Column("Pod-Selector", description="Pods to which it applies"), AGE), _network_policy
-)
+NETWORK_POLICIES = Printer((NAME, Column("Pod-Selector"), AGE), _network_policy)
 
 
 def _ip_address(tree: JsonObject, now: datetime) -> list[Cell]:
@@ -185,15 +183,11 @@ def _ip_address(tree: JsonObject, now: datetime) -> list[Cell]:
     return [name_of(tree), "/".join([kind, *(str(p) for p in parts[2:] if p)])]
 
 
-IP_ADDRESSES = Printer(
-    (NAME, Column("ParentRef", description="Object that uses the address")), _ip_address
-)
+IP_ADDRESSES = Printer((NAME, Column("ParentRef")), _ip_address)
 
 
 def _service_cidr(tree: JsonObject, now: datetime) -> list[Cell]:
     return [name_of(tree), ",".join(items(member(tree, "spec"), "cidrs")), age(tree, now)]
 
 
-SERVICE_CIDRS = Printer(
-    (NAME, Column("CIDRs", description="Address ranges of services"), AGE), _service_cidr
-)
+SERVICE_CIDRS = Printer((NAME, Column("CIDRs"), AGE), _service_cidr)

@@ -71,15 +71,15 @@ def _node(node: JsonObject, now: datetime) -> list[Cell]:
 NODES = Printer(
     (
         NAME,
-        Column("Status", description="Whether the node is ready and takes pods"),
-        Column("Roles", description="Roles that the node's labels give it"),
+        Column("Status"),
+        Column("Roles"),
         AGE,
-        Column("Version", description="Version of its kubelet"),
-        Column("Internal-IP", description="Address inside the cluster", wide=True),
-        Column("External-IP", description="Address outside the cluster", wide=True),
-        Column("OS-Image", description="Operating system", wide=True),
-        Column("Kernel-Version", description="Kernel and architecture", wide=True),
-        Column("Container-Runtime", description="Container runtime and version", wide=True),
+        Column("Version"),
+        Column("Internal-IP", wide=True),
+        Column("External-IP", wide=True),
+        Column("OS-Image", wide=True),
+        Column("Kernel-Version", wide=True),
+        Column("Container-Runtime", wide=True),
     ),
     _node,
 )
@@ -90,7 +90,7 @@ def _lease(lease: JsonObject, now: datetime) -> list[Cell]:
     return [name_of(lease), holder, age(lease, now)]
 
 
-LEASES = Printer((NAME, Column("Holder", description="Who holds the lease"), AGE), _lease)
+LEASES = Printer((NAME, Column("Holder"), AGE), _lease)
 
 
 def _runtime_class(tree: JsonObject, now: datetime) -> list[Cell]:
@@ -98,7 +98,7 @@ def _runtime_class(tree: JsonObject, now: datetime) -> list[Cell]:
 
 
 RUNTIME_CLASSES = Printer(
-    (NAME, Column("Handler", description="Runtime configuration on the node"), AGE),
+    (NAME, Column("Handler"), AGE),
     _runtime_class,
 )
 
@@ -116,10 +116,10 @@ def _priority_class(tree: JsonObject, now: datetime) -> list[Cell]:
 PRIORITY_CLASSES = Printer(
     (
         NAME,
-        Column("Value", "integer", "Priority of pods of this class"),
-        Column("Global-Default", "boolean", "Whether pods without a class get this one"),
+        Column("Value", "integer"),
+        Column("Global-Default", "boolean"),
         AGE,
-        Column("PreemptionPolicy", description="Whether pods of this class may evict others"),
+        Column("PreemptionPolicy"),
     ),
     _priority_class,
 )
@@ -140,9 +140,7 @@ def _resource_claim(tree: JsonObject, now: datetime) -> list[Cell]:
     return [name_of(tree), _claim_state(tree), age(tree, now)]
 
 
-RESOURCE_CLAIMS = Printer(
-    (NAME, Column("State", description="Pending, allocated or reserved"), AGE), _resource_claim
-)
+RESOURCE_CLAIMS = Printer((NAME, Column("State"), AGE), _resource_claim)
 
 
 def _resource_slice(tree: JsonObject, now: datetime) -> list[Cell]:
@@ -159,9 +157,9 @@ def _resource_slice(tree: JsonObject, now: datetime) -> list[Cell]:
 RESOURCE_SLICES = Printer(
     (
         NAME,
-        Column("Node", description="Node that has the devices"),
-        Column("Driver", description="Driver of the devices"),
-        Column("Pool", description="Pool to which they belong"),
+        Column("Node"),
+        Column("Driver"),
+        Column("Pool"),
         AGE,
     ),
     _resource_slice,

@@ -24,14 +24,14 @@ from kubeherd.cluster.apiserver.tables.columns import (
 
 COLUMNS = (
     NAME,
-    Column("Ready", description="Ready containers of all containers"),
-    Column("Status", description="What the pod is doing, in one word"),
-    Column("Restarts", description="Restarts of its containers, and when the last one was"),
+    Column("Ready"),
+    Column("Status"),
+    Column("Restarts"),
     AGE,
-    Column("IP", description="Address of the pod", wide=True),
-    Column("Node", description="Node on which the pod runs", wide=True),
-    Column("Nominated Node", description="Node that preemption has chosen", wide=True),
-    Column("Readiness Gates", description="Readiness gates that hold", wide=True),
+    Column("IP", wide=True),
+    Column("Node", wide=True),
+    Column("Nominated Node", wide=True),
+    Column("Readiness Gates", wide=True),
 )
 
 
@@ -192,9 +192,9 @@ def _template_row(tree: JsonObject, now: datetime) -> list[Cell]:
 POD_TEMPLATES = Printer(
     (
         NAME,
-        Column("Containers", description="Names of the containers in the template"),
-        Column("Images", description="Images of the containers in the template"),
-        Column("Pod Labels", description="Labels that pods made from the template get"),
+        Column("Containers"),
+        Column("Images"),
+        Column("Pod Labels"),
     ),
     _template_row,
 )

@@ -73,7 +73,6 @@ _PRINTERS: dict[str, Printer] = {
     "volumeattachments.storage.k8s.io": storage.VOLUME_ATTACHMENTS,
     "csinodes.storage.k8s.io": storage.CSI_NODES,
     "csidrivers.storage.k8s.io": storage.CSI_DRIVERS,
-    "csistoragecapacities.storage.k8s.io": storage.CSI_STORAGE_CAPACITIES,
     "rolebindings.rbac.authorization.k8s.io": access.ROLE_BINDINGS,
     "clusterrolebindings.rbac.authorization.k8s.io": access.ROLE_BINDINGS,
     "certificatesigningrequests.certificates.k8s.io": access.CERTIFICATE_SIGNING_REQUESTS,

@@ -60,23 +60,23 @@ def _volume(tree: JsonObject, now: datetime) -> list[Cell]:
     ]
 
 
-_CAPACITY = Column("Capacity", description="Size of the volume")
-_MODES = Column("Access Modes", description="Ways in which it can be mounted")
-_CLASS = Column("StorageClass", description="Storage class")
-_ATTRIBUTES = Column("VolumeAttributesClass", description="Volume attributes class")
-_MODE = Column("VolumeMode", description="Filesystem or Block", wide=True)
+_CAPACITY = Column("Capacity")
+_MODES = Column("Access Modes")
+_CLASS = Column("StorageClass")
+_ATTRIBUTES = Column("VolumeAttributesClass")
+_MODE = Column("VolumeMode", wide=True)
 
 PERSISTENT_VOLUMES = Printer(
     (
         NAME,
         _CAPACITY,
         _MODES,
-        Column("Reclaim Policy", description="What happens when it is released"),
-        Column("Status", description="Phase of the volume"),
-        Column("Claim", description="Claim to which it is bound"),
+        Column("Reclaim Policy"),
+        Column("Status"),
+        Column("Claim"),
         _CLASS,
         _ATTRIBUTES,
-        Column("Reason", description="Why it is in this phase"),
+        Column("Reason"),
         AGE,
         _MODE,
     ),
@@ -103,8 +103,8 @@ def _claim(tree: JsonObject, now: datetime) -> list[Cell]:
 PERSISTENT_VOLUME_CLAIMS = Printer(
     (
         NAME,
-        Column("Status", description="Phase of the claim"),
-        Column("Volume", description="Volume to which it is bound"),
+        Column("Status"),
+        Column("Volume"),
         _CAPACITY,
         _MODES,
         _CLASS,
@@ -132,10 +132,10 @@ def _storage_class(tree: JsonObject, now: datetime) -> list[Cell]:
 STORAGE_CLASSES = Printer(
     (
         NAME,
-        Column("Provisioner", description="Who makes the volumes"),
-        Column("ReclaimPolicy", description="What happens to released volumes"),
-        Column("VolumeBindingMode", description="When volumes are made and bound"),
-        Column("AllowVolumeExpansion", description="Whether volumes can grow"),
+        Column("Provisioner"),
+        Column("ReclaimPolicy"),
+        Column("VolumeBindingMode"),
+        Column("AllowVolumeExpansion"),
         AGE,
     ),
     _storage_class,
@@ -147,7 +147,7 @@ def _attributes_class(tree: JsonObject, now: datetime) -> list[Cell]:
 
 
 VOLUME_ATTRIBUTES_CLASSES = Printer(
-    (NAME, Column("DriverName", description="Driver that knows the attributes"), AGE),
+    (NAME, Column("DriverName"), AGE),
     _attributes_class,
 )
 
@@ -167,10 +167,10 @@ def _attachment(tree: JsonObject, now: datetime) -> list[Cell]:
 VOLUME_ATTACHMENTS = Printer(
     (
         NAME,
-        Column("Attacher", description="Driver that attaches it", format="name"),
-        Column("PV", description="Volume"),
-        Column("Node", description="Node"),
-        Column("Attached", "boolean", "Whether it is attached"),
+        Column("Attacher", format="name"),
+        Column("PV"),
+        Column("Node"),
+        Column("Attached", "boolean"),
         AGE,
     ),
     _attachment,
@@ -181,7 +181,7 @@ def _csi_node(tree: JsonObject, now: datetime) -> list[Cell]:
     return [name_of(tree), len(items(member(tree, "spec"), "drivers")), age(tree, now)]
 
 
-CSI_NODES = Printer((NAME, Column("Drivers", "integer", "Drivers on the node"), AGE), _csi_node)
+CSI_NODES = Printer((NAME, Column("Drivers", "integer"), AGE), _csi_node)
 
 
 def _csi_driver(tree: JsonObject, now: datetime) -> list[Cell]:
@@ -203,22 +203,13 @@ def _csi_driver(tree: JsonObject, now: datetime) -> list[Cell]:
 CSI_DRIVERS = Printer(
     (
         NAME,
-        Column("AttachRequired", "boolean", "Whether volumes must be attached"),
-        Column("PodInfoOnMount", "boolean", "Whether the driver wants to know the pod"),
-        Column("StorageCapacity", "boolean", "Whether scheduling looks at capacity"),
-        Column("TokenRequests", description="Audiences of the tokens it needs"),
-        Column("RequiresRepublish", "boolean", "Whether volumes are republished"),
-        Column("Modes", description="Kinds of volumes that it makes"),
+        Column("AttachRequired", "boolean"),
+        Column("PodInfoOnMount", "boolean"),
+        Column("StorageCapacity", "boolean"),
+        Column("TokenRequests"),
+        Column("RequiresRepublish", "boolean"),
+        Column("Modes"),
         AGE,
     ),
     _csi_driver,
-)
-
-
-def _capacity(tree: JsonObject, now: datetime) -> list[Cell]:
-    return [name_of(tree), tree.get("storageClassName") or "", tree.get("capacity") or UNSET]
-
-
-CSI_STORAGE_CAPACITIES = Printer(
-    (NAME, Column("StorageClassName", description="Storage class"), _CAPACITY), _capacity
 )

@@ -61,12 +61,12 @@ def _daemon_set(tree: JsonObject, now: datetime) -> list[Cell]:
 DAEMON_SETS = Printer(
     (
         NAME,
-        Column("Desired", "integer", "Nodes that should run a pod"),
-        Column("Current", "integer", "Nodes that run a pod and should"),
-        Column("Ready", "integer", "Nodes with a ready pod"),
-        Column("Up-to-date", "integer", "Nodes with a pod of the newest template"),
-        Column("Available", "integer", "Nodes with an available pod"),
-        Column("Node Selector", description="Labels that nodes must have"),
+        Column("Desired", "integer"),
+        Column("Current", "integer"),
+        Column("Ready", "integer"),
+        Column("Up-to-date", "integer"),
+        Column("Available", "integer"),
+        Column("Node Selector"),
         AGE,
         CONTAINERS,
         IMAGES,
@@ -91,9 +91,9 @@ def _deployment(tree: JsonObject, now: datetime) -> list[Cell]:
 DEPLOYMENTS = Printer(
     (
         NAME,
-        Column("Ready", description="Ready pods of the desired pods"),
-        Column("Up-to-date", description="Pods of the newest template"),
-        Column("Available", description="Available pods"),
+        Column("Ready"),
+        Column("Up-to-date"),
+        Column("Available"),
         AGE,
         CONTAINERS,
         IMAGES,
@@ -120,9 +120,9 @@ def _replica_set(tree: JsonObject, now: datetime) -> list[Cell]:
 REPLICA_SETS = Printer(
     (
         NAME,
-        Column("Desired", "integer", "Pods that there should be"),
-        Column("Current", "integer", "Pods that there are"),
-        Column("Ready", "integer", "Pods that are ready"),
+        Column("Desired", "integer"),
+        Column("Current", "integer"),
+        Column("Ready", "integer"),
         AGE,
         CONTAINERS,
         IMAGES,
@@ -138,7 +138,7 @@ def _stateful_set(tree: JsonObject, now: datetime) -> list[Cell]:
 
 
 STATEFUL_SETS = Printer(
-    (NAME, Column("Ready", description="Ready pods of the desired pods"), AGE, CONTAINERS, IMAGES),
+    (NAME, Column("Ready"), AGE, CONTAINERS, IMAGES),
     _stateful_set,
 )
 
@@ -157,8 +157,8 @@ def _revision(tree: JsonObject, now: datetime) -> list[Cell]:
 CONTROLLER_REVISIONS = Printer(
     (
         NAME,
-        Column("Controller", description="Object whose history this is part of"),
-        Column("Revision", description="Number of the revision"),
+        Column("Controller"),
+        Column("Revision"),
         AGE,
     ),
     _revision,
@@ -206,9 +206,9 @@ def _job(tree: JsonObject, now: datetime) -> list[Cell]:
 JOBS = Printer(
     (
         NAME,
-        Column("Status", description="Whether the job runs, is complete or has failed"),
-        Column("Completions", description="Pods that succeeded of those wanted"),
-        Column("Duration", description="Time the job took so far"),
+        Column("Status"),
+        Column("Completions"),
+        Column("Duration"),
         AGE,
         CONTAINERS,
         IMAGES,
@@ -238,11 +238,11 @@ def _cron_job(tree: JsonObject, now: datetime) -> list[Cell]:
 CRON_JOBS = Printer(
     (
         NAME,
-        Column("Schedule", description="When jobs start, in cron form"),
-        Column("Timezone", description="Time zone of the schedule"),
-        Column("Suspend", "boolean", "Whether no more jobs start"),
-        Column("Active", "integer", "Jobs that run now"),
-        Column("Last Schedule", description="Time since a job last started"),
+        Column("Schedule"),
+        Column("Timezone"),
+        Column("Suspend", "boolean"),
+        Column("Active", "integer"),
+        Column("Last Schedule"),
         AGE,
         CONTAINERS,
         IMAGES,
@@ -267,9 +267,9 @@ def _budget(tree: JsonObject, now: datetime) -> list[Cell]:
 POD_DISRUPTION_BUDGETS = Printer(
     (
         NAME,
-        Column("Min Available", description="Pods that must stay available"),
-        Column("Max Unavailable", description="Pods that may be unavailable"),
-        Column("Allowed Disruptions", "integer", "Pods that may be evicted now"),
+        Column("Min Available"),
+        Column("Max Unavailable"),
+        Column("Allowed Disruptions", "integer"),
         AGE,
     ),
     _budget,

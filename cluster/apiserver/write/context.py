@@ -37,6 +37,8 @@ class RequestContext:
     field_validation: FieldValidation = FieldValidation.WARN
     subresource: str = ""
     applied: bool = False
+    creates_on_update: bool = False
+    """A PUT or apply that has found nothing to change: unlike a create it may name a version."""
     size_bytes: int = 0
     """How much the client sent: what decides whether the write is heavy work."""
     warnings: list[str] = field(default_factory=list)

@@ -22,10 +22,13 @@ from kubeherd.cluster.apiserver.write.context import unsupported_dry_run
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
-_ORPHANING = frozenset({"replicationcontrollers", "jobs.batch"})
 _UNCOLLECTED = frozenset({"events", "events.events.k8s.io"})
+"""Events are never garbage collected with or without what they own: any policy means nothing."""
+_ORPHANING = frozenset({"replicationcontrollers", "jobs.batch"})
+"""Kinds whose dependents stay unless the client says otherwise (DefaultGarbageCollectionPolicy)."""
 _POLICIES = ("Foreground", "Background", "Orphan")
 _MAX_GRACE_S = 2**31 - 1
+_OPTIONS_SCHEME = "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,6 @@ class DeleteOptions:
     propagation: str = ""
     orphan_dependents: bool | None = None
     dry_run: bool = False
-
-
-"""Events are never garbage collected with or without what they own: any policy means nothing."""
 
 
 class Action(Enum):
@@ -60,9 +60,12 @@ class DeletePlan:
 
 def options_from_body(tree: JsonObject) -> DeleteOptions:
     """Options from a DeleteOptions object; BadRequest or Invalid if it is none."""
-    kind = tree.get("kind", "")
-    if kind not in ("", "DeleteOptions"):
-        raise errors.BadRequest(f"decoded object cannot be converted to DeleteOptions: {kind}")
+    kind, version = tree.get("kind") or "DeleteOptions", tree.get("apiVersion") or "v1"
+    if kind != "DeleteOptions":
+        raise errors.BadRequest(
+            f"no kind {quoted(str(kind))} is registered for version {quoted(str(version))} in "
+            f'scheme "{_OPTIONS_SCHEME}"'
+        )
     tree.pop("kind", None)
     tree.pop("apiVersion", None)
     decoding.decode_kind("", "v1", "DeleteOptions", tree)
@@ -123,7 +126,7 @@ def _checked(options: DeleteOptions, causes: list[Cause]) -> DeleteOptions:
             )
         )
     if causes:
-        raise errors.invalid("", "DeleteOptions", "", causes)
+        raise errors.invalid("meta.k8s.io", "DeleteOptions", "", causes)
     grace = options.grace_period_s
     if grace is not None and not -_MAX_GRACE_S <= grace <= _MAX_GRACE_S:
         options = replace(options, grace_period_s=_MAX_GRACE_S if grace > 0 else -_MAX_GRACE_S)
@@ -135,14 +138,14 @@ def check_preconditions(resource: Resource, tree: JsonObject, options: DeleteOpt
     meta = tree["metadata"]
     uid, version = meta.get("uid", ""), meta.get("resourceVersion", "")
     if options.uid and options.uid != uid:
-        raise errors.conflict(
+        raise errors.precondition_failed(
             resource,
             meta["name"],
             f"the UID in the precondition ({options.uid}) does not match the UID in record "
             f"({uid}). The object might have been deleted and then recreated",
         )
     if options.resource_version and options.resource_version != version:
-        raise errors.conflict(
+        raise errors.precondition_failed(
             resource,
             meta["name"],
             f"the ResourceVersion in the precondition ({options.resource_version}) does not match "
@@ -178,18 +181,19 @@ def finished(resource: Resource, tree: JsonObject) -> bool:
 
 
 def _finalizers(resource: Resource, tree: JsonObject, options: DeleteOptions) -> list[str]:
-    """The finalizers after the propagation policy is applied. A ReplicationController and a Job
-    leave their pods behind unless told otherwise; Events own nothing, and know no policy."""
+    """The finalizers after the propagation policy is applied (k8s.io/apiserver, registry/store.go:
+    shouldOrphanDependents, shouldDeleteDependents). A ReplicationController and a Job leave their
+    pods behind unless told otherwise; Events own nothing, and know no policy."""
     present = list(tree["metadata"].get("finalizers") or ())
-    if resource.group_resource in _UNCOLLECTED:
-        return present
     policy = options.propagation
     if options.orphan_dependents is not None:
         policy = "Orphan" if options.orphan_dependents else "Background"
-    if not policy and resource.group_resource in _ORPHANING:
-        policy = "" if {ORPHAN, FOREGROUND} & set(present) else "Orphan"
-    if not policy:
-        return present
+    if resource.group_resource in _UNCOLLECTED:
+        policy = "Background"
+    elif not policy:
+        if ORPHAN in present or FOREGROUND in present or resource.group_resource not in _ORPHANING:
+            return present
+        policy = "Orphan"
     kept = [name for name in present if name not in (ORPHAN, FOREGROUND)]
     if policy == "Orphan":
         kept.append(ORPHAN)

@@ -2,6 +2,7 @@
 
 from kubeherd.cluster.api import errors, kinds
 from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver.served import ServedKind
@@ -9,10 +10,13 @@ from kubeherd.cluster.store.state import Record
 
 
 def check_namespace(resource: Resource, meta: JsonObject, namespace: str) -> None:
-    given = meta.get("namespace", "")
+    """Fill in the namespace of the request, or clear that of an object without one; BadRequest if
+    the object names another (k8s.io/apiserver, EnsureObjectNamespaceMatchesRequestNamespace)."""
     if not resource.namespaced:
         meta.pop("namespace", None)
-    elif not given:
+        return
+    given = meta.get("namespace", "")
+    if not given:
         meta["namespace"] = namespace
     elif given != namespace:
         raise errors.BadRequest(
@@ -23,12 +27,15 @@ def check_namespace(resource: Resource, meta: JsonObject, namespace: str) -> Non
 def check_version(
     kind: ServedKind, meta: JsonObject, old_meta: JsonObject, conditional: bool
 ) -> None:
-    """resourceVersion and uid of a sent object must be those of the stored one, where given.
+    """The resourceVersion of a sent object must be that of the stored one, where given.
 
-    `conditional`: a PUT, whose uid is a precondition; a patch that changes it is simply invalid.
+    `conditional`: the client sent a whole object (PUT), so its uid is a precondition, too, and
+    some kinds demand a resourceVersion. In a patch a changed uid is for validation to refuse.
     """
     resource, name = kind.resource, old_meta["name"]
     given = meta.get("resourceVersion", "")
+    if not is_number(given):
+        raise errors.PlainError(f"strconv.ParseUint: parsing {quoted(given)}: invalid syntax")
     if not given or given == "0":
         if conditional and not kind.strategy.allows_unconditional_update:
             cause = Cause(
@@ -38,16 +45,9 @@ def check_version(
             )
             raise errors.invalid(resource.group, resource.plural, name, [cause])
     elif given != old_meta["resourceVersion"]:
-        if not (given.isascii() and given.isdigit()):
-            cause = Cause(
-                "FieldValueInvalid",
-                f'Invalid value: "{given}": must be convertible to uint64',
-                "metadata.resourceVersion",
-            )
-            raise errors.invalid(resource.group, resource.kind, name, [cause])
         raise errors.conflict(resource, name, errors.MODIFIED)
-    uid = meta.get("uid", "") if conditional else ""
-    if uid and uid != old_meta["uid"]:
+    uid = meta.get("uid", "")
+    if conditional and uid and uid != old_meta["uid"]:
         key = "/".join(
             part for part in ("/registry", resource.plural, old_meta.get("namespace"), name) if part
         )
@@ -73,6 +73,18 @@ def keep_system_fields(meta: JsonObject, old_meta: JsonObject) -> None:
         meta["generation"] = old_meta["generation"]
     else:
         meta.pop("generation", None)
+
+
+def is_number(version: str) -> bool:
+    """Whether a resourceVersion is one that Kubernetes' storage can read: a number, or none."""
+    return not version or (version.isascii() and version.isdigit())
+
+
+def check_no_version(version: str) -> None:
+    """PlainError if the object of a create says which version of it there is already. Kubernetes'
+    storage looks for a number other than 0; what it cannot read it lets pass."""
+    if version and is_number(version) and int(version):
+        raise errors.PlainError("resourceVersion should not be set on objects to be created")
 
 
 def refuse_invalid(resource: Resource, name: str, causes: list[Cause]) -> None:

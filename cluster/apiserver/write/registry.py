@@ -31,6 +31,7 @@ from kubeherd.cluster.apiserver.write.deletion import Action, DeleteOptions
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork, Steps, at_once, pure
 from kubeherd.cluster.apiserver.write.preconditions import (
     check_namespace,
+    check_no_version,
     check_version,
     exists_already,
     keep_system_fields,
@@ -128,8 +129,7 @@ class Registry:
         resource = kind.resource
         meta = tree.setdefault("metadata", {})
         check_namespace(resource, meta, namespace)
-        if meta.pop("resourceVersion", ""):
-            raise errors.BadRequest("resourceVersion should not be set on objects to be created")
+        version = meta.pop("resourceVersion", "")
         for key in _WIPED:
             meta.pop(key, None)
         yield from pure(lambda: _record_owners(kind, tree, None, ctx))
@@ -156,6 +156,10 @@ class Registry:
         self.admission.validate(request)
         if (yield from self.webhooks.validate(request, ctx)):
             self.admission.check_namespace(request)
+        if ctx.dry_run and version:
+            meta["resourceVersion"] = version  # nothing is stored that would give it another
+        elif not ctx.creates_on_update:
+            check_no_version(version)
         existing = self.store.head(kind.key, namespace, name)
         if existing is not None:
             raise exists_already(resource, name, existing)
@@ -206,6 +210,7 @@ class Registry:
                 if on_missing is None:
                     await self._settled(kind, namespace, name)
                     raise errors.not_found(kind.resource, name)
+                ctx.creates_on_update = True
                 missing = await self._heavy.run(on_missing, ctx.size_bytes)
                 return await self.create(kind, namespace, missing, ctx)
             steps = self._update_steps(kind, record, transform, ctx, prepare, conditional)
@@ -333,8 +338,6 @@ class Registry:
     ) -> "Pending":
         stored = kind.stored(tree)
         if ctx.dry_run:
-            if created:
-                stored["metadata"].pop("resourceVersion", None)
             return Pending(Written(codecs.dumps_json(stored), created=created), None)
         stored["metadata"] = with_version_slot(stored["metadata"])
         staged = self.store.put(

@@ -84,10 +84,10 @@ ALIAS_BOMB = b"a: &a [1,1,1,1,1,1,1,1,1,1]\n" + b"".join(
     ("content_type", "body"),
     [
         (codecs.JSON, b""), (codecs.JSON, b"{"), (codecs.JSON, b"[]"), (codecs.JSON, b"1"),
-        (codecs.JSON, b"null"), (codecs.JSON, b'{"a":NaN}'), (codecs.JSON, b'{"a":"\\ud800"}'),
+        (codecs.JSON, b'{"a":NaN}'), (codecs.JSON, b'{"a":"\\ud800"}'),
         (codecs.JSON, b"\xff"), (codecs.JSON, b'{"a":' + b"[" * 300 + b"]" * 300 + b"}"),
         (codecs.JSON, b"[" * 100_000),
-        (codecs.YAML, b""), (codecs.YAML, b"- 1"), (codecs.YAML, b"{a: "),
+        (codecs.YAML, b"- 1"), (codecs.YAML, b"{a: "),
         (codecs.YAML, b"a: .nan"),
         (codecs.YAML, b"a: *x"), (codecs.YAML, b"a: &x {b: *x}"), (codecs.YAML, b"- " * 5000),
         (codecs.YAML, b"[" * 100_000), (codecs.YAML, b"? [a]\n: b"), (codecs.YAML, ALIAS_BOMB),
@@ -121,6 +121,23 @@ def test_unknown_media_type_lists_the_known_ones() -> None:
     assert caught.value.message == (
         "the body of the request was in an unknown format - accepted media types include: "
         "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"), [(codecs.JSON, b"null"), (codecs.YAML, b""), (codecs.YAML, b"null")]
+)
+def test_nothing_is_an_object_without_fields(content_type: str, body: bytes) -> None:
+    assert codecs.decode_body(content_type, body).tree == {}
+
+
+def test_a_list_is_refused_in_the_words_of_go() -> None:
+    with pytest.raises(BadRequest) as caught:
+        codecs.decode_body(codecs.JSON, b"[]")
+    assert caught.value.message == (
+        "couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value "
+        r'of type struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string '
+        r'"json:\"kind,omitempty\"" }'
     )
 
 

@@ -291,16 +291,9 @@ def pod(*containers: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(
-    ("containers", "part"),
-    [
-        ([{"image": "x"}], 'omits key field "name"'),
-        ([{"name": "a"}, {"name": "a"}], "duplicate entries for key"),
-    ],
-)
-def test_keyed_lists_need_their_keys(containers: list[dict[str, Any]], part: str) -> None:
-    with pytest.raises(BadRequest, match=part):
-        apply.apply(kinds.PODS, None, pod(*containers), manager="m", time=TIME)
+def test_an_element_without_its_key_has_the_zero_key() -> None:
+    applied = apply.apply(kinds.PODS, None, pod({"image": "x"}), manager="m", time=TIME)
+    assert applied.tree["spec"]["containers"] == [{"image": "x"}]  # validation refuses it later
 
 
 def test_list_elements_merge_and_leave_by_key() -> None:

@@ -65,9 +65,9 @@ def test_malformed_text_is_a_bad_request(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("-a=b", 'key: Invalid value: "-a": name part must consist of'),
+        ("-a=b", '<nil>: Invalid value: "-a": name part must consist of'),
         ("a=-b", 'values[0][a]: Invalid value: "-b": a valid label must be'),
-        ("a/b/c", "key: Invalid value"),
+        ("a/b/c", "<nil>: Invalid value"),
         ("a>x", "values[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the value must be"),
         ("a=" + "x" * 64, "must be no more than 63 bytes"),
         ("/a", "prefix part must be non-empty"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kubeherd.cluster.api.errors import BadRequest, Invalid
+from kubeherd.cluster.api.errors import BadRequest, Invalid, PlainError
 from kubeherd.cluster.api.patches import strategic_merge
 from kubeherd.cluster.api.schemas import definitions as schemas
 
@@ -127,11 +127,6 @@ def test_retain_keys_must_name_what_the_patch_sets() -> None:
 @pytest.mark.parametrize(
     ("patch", "part"),
     [
-        (containers({"image": "x"}), "does not contain declared merge key: name"),
-        (containers({"$patch": "delete"}), "does not contain declared merge key: name"),
-        ({"spec": {"containers": ["x"]}}, "must be objects"),
-        ({"spec": {"$patch": "explode"}}, "unknown patch type: explode"),
-        (containers({"name": "a", "$patch": "merge"}), "merging lists cannot yet"),
         ({"spec": {"$retainKeys": "x"}}, "invalid patch format of retainKeys"),
         ({"spec": {"$setElementOrder/containers": {}}}, "invalid patch format of setElementOrder"),
         ({"metadata": {"$deleteFromPrimitiveList/finalizers": "a"}}, "primitive list"),
@@ -142,6 +137,48 @@ def test_malformed_patches_are_bad_requests(patch: Any, part: str) -> None:
     with pytest.raises(BadRequest) as caught:
         merge({"metadata": {"finalizers": ["a"]}, **containers(A, B)}, patch)
     assert part in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("patch", "message"),
+    [
+        (
+            containers({"image": "x"}),
+            "map: map[image:x] does not contain declared merge key: name",
+        ),
+        (
+            containers({"$patch": "delete"}),
+            "map: map[$patch:delete] does not contain declared merge key: name",
+        ),
+        (
+            {"spec": {"containers": ["x"]}},
+            "list element types are not identical: "
+            "[[map[image:a:1 name:a] map[image:b:1 name:b]] [x]]",
+        ),
+        (
+            {"spec": {"$patch": "explode"}},
+            "unknown patch type: explode in map: map[$patch:explode]",
+        ),
+        (
+            containers({"name": "z", "$patch": "bogus"}),
+            "unknown patch type: bogus in map: map[$patch:bogus name:z]",
+        ),
+        (
+            containers({"name": "a", "$patch": "merge"}),
+            "merging lists cannot yet be specified in the patch",
+        ),
+    ],
+)
+def test_patches_for_which_kubernetes_has_no_status(patch: Any, message: str) -> None:
+    with pytest.raises(PlainError) as caught:
+        merge({"metadata": {"finalizers": ["a"]}, **containers(A, B)}, patch)
+    assert caught.value.message == message
+    assert (caught.value.status_code, caught.value.status_reason) == (500, "")
+
+
+def test_lists_of_lists_are_not_merged() -> None:
+    with pytest.raises(Invalid):
+        merge({"spec": {"containers": []}}, {"spec": {"containers": [[1]]}})
 
 
 def test_directives_are_never_stored() -> None:

@@ -37,7 +37,7 @@ async def test_answers_come_in_the_order_of_their_requests(cluster: Cluster) -> 
         write("POST", CMS, {"metadata": {"name": "Not a name"}}),
         write("DELETE", f"{CMS}/there"),
         write("DELETE", f"{CMS}/missing"),
-        write("POST", "/nowhere", {}),
+        write("POST", "/version", {}),
     )
     assert reasons(answers[:5]) == [
         (201, None),

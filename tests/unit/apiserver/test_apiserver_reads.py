@@ -12,6 +12,7 @@ import pytest
 import structlog
 from apicluster import ADMIN, MERGE, Cluster, api_cluster, config_map, pod
 
+from kubeherd.cluster.apiserver.read.listing import Continue
 from kubeherd.cluster.apiserver.read.watching import POLL_BYTES
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.runtime.clock import LoopClock
@@ -23,6 +24,7 @@ T = TypeVar("T")
 
 CMS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
+CONTINUE = Continue(1, "a\0").encoded()
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
 
@@ -202,8 +204,10 @@ async def test_exact_list_shows_the_past(cluster: Cluster) -> None:
         ),
         ("resourceVersionMatch=x&resourceVersion=1", 422, 'values: "Exact", "NotOlderThan", ""'),
         ("sendInitialEvents=true", 422, "sendInitialEvents is forbidden for list"),
-        ("resourceVersion=x", 400, 'resourceVersion: Invalid value: "x": '),
-        ("continue=x&resourceVersion=5", 400, "is not allowed when using continue"),
+        ("resourceVersion=x", 400, 'invalid resource version: resourceVersion: Invalid value: "x"'),
+        (f"continue={CONTINUE}&resourceVersion=5", 400, "is not allowed when using continue"),
+        ("continue=bad", 400, "invalid character 'm' looking for beginning of value"),
+        ("continue=x", 400, "illegal base64 data at input byte 1"),
         ("continue=%7Bx", 400, "invalid continue token: continue key is not valid: "),
         ("limit=x", 400, "invalid syntax"),
     ],
@@ -393,7 +397,10 @@ async def test_what_a_list_refuses_a_watch_refuses_before_it_begins(
     listed = await cluster.get(f"{CMS}?{query}", accept=TABLE)
     watched = await cluster.get(f"{CMS}?watch=1&{query}", accept=TABLE)
     assert (watched.status, watched.tree) == (listed.status, listed.tree)
-    assert watched.tree["message"] == 'unrecognized includeObject value: "z"'
+    assert watched.tree["message"] == (
+        'Unable to convert to Table as requested: includeObject: Invalid value: "z": must be '
+        "'Metadata', 'Object', 'None', or empty"
+    )
 
 
 async def test_a_bug_while_a_stream_is_written_is_an_error_event_and_is_logged(
@@ -532,9 +539,9 @@ async def test_routing(cluster: Cluster, method: str, path: str, status: int) ->
         assert answer.raw == b"404 page not found\n"
 
 
-async def test_head_is_like_get(cluster: Cluster) -> None:
-    answer = await cluster.call("HEAD", "/api/v1/namespaces/default", user=ADMIN)
-    assert answer.status == 200
+async def test_objects_have_no_head(cluster: Cluster) -> None:
+    for path in ("/api/v1/namespaces/default", "/api/v1/namespaces", "/api", "/version"):
+        assert (await cluster.call("HEAD", path, user=ADMIN)).status == 405
 
 
 async def test_deprecated_kinds_say_so(cluster: Cluster) -> None:

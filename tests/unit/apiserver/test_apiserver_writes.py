@@ -65,15 +65,21 @@ async def test_create_over_a_terminating_object_says_so(cluster: Cluster) -> Non
         (
             {"apiVersion": "v2"},
             400,
-            "the API version in the data (v2) does not match the expected API version (v1)",
+            'ConfigMap in version "v2" cannot be handled as a ConfigMap: no kind "ConfigMap" is '
+            'registered for version "v2" in scheme "pkg/api/legacyscheme/scheme.go:30"',
         ),
-        ({"kind": "Pod"}, 400, 'Pod in version "v1" cannot be handled as a ConfigMap: '),
+        (
+            {"kind": "Pod"},
+            400,
+            'Pod in version "v1" cannot be handled as a ConfigMap: converting (v1.Pod) to '
+            "(core.ConfigMap): unknown conversion",
+        ),
         (
             {"metadata": {"name": "a", "namespace": "other"}},
             400,
             "the namespace of the provided object does not match the namespace sent on the request",
         ),
-        ({"metadata": {"name": "a", "resourceVersion": "5"}}, 400, "resourceVersion should not be"),
+        ({"metadata": {"name": "a", "resourceVersion": "5"}}, 500, "resourceVersion should not be"),
         (
             {"metadata": {}},
             422,
@@ -190,7 +196,11 @@ async def test_put_that_changes_nothing_keeps_the_revision(cluster: Cluster) -> 
             'Operation cannot be fulfilled on configmaps "a": the object has been modified; please '
             "apply your changes to the latest version and try again",
         ),
-        ({"name": "a", "resourceVersion": "abc"}, 422, "must be convertible to uint64"),
+        (
+            {"name": "a", "resourceVersion": "abc"},
+            500,
+            'strconv.ParseUint: parsing "abc": invalid syntax',
+        ),
         ({"name": "a", "uid": "other"}, 409, "Precondition failed: UID in precondition: other"),
     ],
 )
@@ -373,7 +383,12 @@ async def test_no_new_finalizer_on_a_terminating_object(cluster: Cluster) -> Non
             409,
             "the ResourceVersion in the precondition (1) does not match the ResourceVersion in",
         ),
-        ({"kind": "Pod"}, 400, "cannot be converted to DeleteOptions"),
+        (
+            {"kind": "Pod"},
+            400,
+            'no kind "Pod" is registered for version "v1" in scheme "k8s.io/apimachinery/pkg/apis/'
+            'meta/internalversion/scheme/register.go:27"',
+        ),
         ({"gracePeriodSeconds": "x"}, 400, "cannot unmarshal string"),
     ],
 )
