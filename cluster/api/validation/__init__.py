@@ -95,7 +95,6 @@ _RULES: dict[str, Rules] = {
         {"status": limits.update_resource_quota_status},
     ),
     "events": Rules(core.create_event),
-    "events.events.k8s.io": Rules(core.create_events_event),
     "leases.coordination.k8s.io": Rules(core.create_lease),
     "podtemplates": Rules(workloads.create_pod_template),
     "daemonsets.apps": Rules(

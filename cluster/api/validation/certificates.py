@@ -42,7 +42,7 @@ def create_signing_request(tree: JsonObject) -> list[Cause]:
     request = spec.get("request") or ""
     found = []
     if problem := signingrequest.signature_problem(request):
-        found.append(invalid("spec.request", request, problem))
+        found.append(invalid("spec.request", spec.get("request"), problem))
     found += _usages(spec.get("usages") or [])
     if spec.get("signerName") == _LEGACY_SIGNER:
         why = "the legacy signerName is not allowed via this API version"

@@ -143,23 +143,8 @@ def update_secret(new: JsonObject, old: JsonObject) -> list[Cause]:
 
 def create_event(tree: JsonObject) -> list[Cause]:
     """An Event of the core group."""
-    return _event(tree, "involvedObject", "reportingComponent")
-
-
-def create_events_event(tree: JsonObject) -> list[Cause]:
-    """An Event of events.k8s.io."""
-    causes = _event(tree, "regarding", "reportingController")
-    if len(tree.get("note", "")) > 1024:
-        causes.append(invalid("note", "", "can have at most 1024 characters"))
-    if tree.get("eventTime") and tree.get("type") not in ("Normal", "Warning"):
-        detail = 'has to be one of "Normal", "Warning"'
-        causes.append(invalid("type", "", detail))
-    return causes
-
-
-def _event(tree: JsonObject, about: str, controller: str) -> list[Cause]:
     namespace = (tree.get("metadata") or {}).get("namespace", "")
-    involved = (tree.get(about) or {}).get("namespace", "")
+    involved = (tree.get("involvedObject") or {}).get("namespace", "")
     timed = bool(tree.get("eventTime"))
     causes: list[Cause] = []
     fits = (
@@ -172,12 +157,12 @@ def _event(tree: JsonObject, about: str, controller: str) -> list[Cause]:
     if timed:
         causes += [
             required(name)
-            for name in (controller, "reportingInstance", "action", "reason")
+            for name in ("reportingComponent", "reportingInstance", "action", "reason")
             if not tree.get(name)
         ]
-    reporter = tree.get(controller)
+    reporter = tree.get("reportingComponent")
     if timed and reporter:
-        causes += invalid_each(controller, reporter, names.qualified_name(reporter))
+        causes += invalid_each("reportingComponent", reporter, names.qualified_name(reporter))
     return causes
 
 

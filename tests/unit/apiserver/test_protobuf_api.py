@@ -44,7 +44,7 @@ async def both(cluster: Cluster, path: str) -> tuple[Any, Any]:
 @pytest.mark.parametrize(
     ("path", "api_version", "kind", "tree"),
     [
-        (f"{CORE}/pods", "v1", "Pod", pod("x")),
+        (f"{CORE}/pods", "v1", "Pod", pod("x", automountServiceAccountToken=False)),
         (f"{CORE}/services", "v1", "Service",
          {"metadata": {"name": "x"}, "spec": {"ports": [{"port": 80}], "selector": {"a": "b"}}}),
         ("/apis/events.k8s.io/v1/namespaces/default/events", "events.k8s.io/v1", "Event",

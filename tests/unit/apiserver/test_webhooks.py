@@ -201,7 +201,7 @@ async def test_a_webhook_sees_the_version_that_it_knows(
     cluster: Cluster, asked: Asked, policy: str
 ) -> None:
     scaler = {
-        "scaleTargetRef": {"kind": "Deployment", "name": "d"},
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
         "maxReplicas": 3, "targetCPUUtilizationPercentage": 50,
     }  # fmt: skip
     more = {"op": "replace", "path": "/spec/metrics/0/resource/target/averageUtilization",
