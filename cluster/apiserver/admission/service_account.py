@@ -43,7 +43,8 @@ def admit(request: AdmissionRequest, lookup: Lookup) -> None:
         _mount_token(spec, _volume_name(pod["metadata"]["uid"]))
     if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
         spec["imagePullSecrets"] = [
-            {"name": secret.get("name", "")} for secret in account["imagePullSecrets"]
+            {"name": secret["name"]} if secret.get("name") else {}
+            for secret in account["imagePullSecrets"]
         ]
 
 

@@ -10,9 +10,10 @@ from kubeherd.cluster.apiserver.admission import service_account
 from kubeherd.cluster.store.hub import WatchFilter
 from kubeherd.cluster.store.store import Store
 
-TIMEOUT_S = 1.4
+TIMEOUT_S = 5.0
 """Real seconds, for it is another process that is waited for. Kubernetes (v1.36,
-plugin/pkg/admission/serviceaccount) looks ten times, 100 to 200 ms apart."""
+plugin/pkg/admission/serviceaccount) looks ten times, 100 to 200 ms apart; here the controller
+manager may have been started just before, and has to win its lease first."""
 
 _ACCOUNTS = kinds.SERVICEACCOUNTS.group_resource
 

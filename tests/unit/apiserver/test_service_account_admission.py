@@ -89,9 +89,9 @@ async def test_a_pod_that_brings_its_token_volume_keeps_it(cluster: Cluster) -> 
 
 
 async def test_pull_secrets_come_from_the_account(cluster: Cluster) -> None:
-    await add_account(cluster, "a", imagePullSecrets=[{"name": "s"}])
+    await add_account(cluster, "a", imagePullSecrets=[{"name": "s"}, {}])
     spec = (await cluster.post(PODS, pod("p", serviceAccountName="a"))).tree["spec"]
-    assert spec["imagePullSecrets"] == [{"name": "s"}]
+    assert spec["imagePullSecrets"] == [{"name": "s"}, {}]
     own = pod("q", serviceAccountName="a", imagePullSecrets=[{"name": "mine"}])
     assert (await cluster.post(PODS, own)).tree["spec"]["imagePullSecrets"] == [{"name": "mine"}]
 
