@@ -16,6 +16,9 @@ MAX_CAUSES = 100
 """As many as Kubernetes reports of unknown fields (sigs.k8s.io/json)."""
 
 
+_MORE = Cause("FieldValueTooMany", f"Too many: only the first {MAX_CAUSES} problems are shown")
+
+
 class _TooMany(Exception):
     """The checks that are under way have found enough."""
 
@@ -29,12 +32,14 @@ def collected(check: Callable[[], list[Cause]]) -> list[Cause]:
     found: list[Cause] = []
     token = _found.set(found)
     try:
-        return check()
+        causes = check()
     except _TooMany:
-        text = f"Too many: only the first {MAX_CAUSES} problems are shown"
-        return [*found, Cause("FieldValueTooMany", text)]
+        return [*found, _MORE]
     finally:
         _found.reset(token)
+    if len(causes) > MAX_CAUSES:  # what is found twice is made once
+        return [*causes[:MAX_CAUSES], _MORE]
+    return causes
 
 
 def _cause(reason: str, message: str, field: str) -> Cause:

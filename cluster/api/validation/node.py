@@ -5,7 +5,7 @@ import re
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.validation import addresses, internaltypes
-from kubeherd.cluster.api.validation.causes import duplicate, forbidden, invalid, required
+from kubeherd.cluster.api.validation.causes import duplicate, forbidden, invalid
 from kubeherd.cluster.api.validation.checks import each
 from kubeherd.cluster.api.validation.resources import amount
 from kubeherd.cluster.api.validation.tolerations import taints
@@ -13,7 +13,6 @@ from kubeherd.cluster.api.validation.tolerations import taints
 _TAINTS = "metadata.taints"
 """Where Kubernetes says they are."""
 _FEATURE = re.compile(r"[A-Z][a-zA-Z0-9]*(/[a-zA-Z0-9]+)*")
-_CONFIG_KEYS = ("namespace", "name", "kubeletConfigKey")
 
 
 def create_node(node: JsonObject) -> list[Cause]:
@@ -80,20 +79,7 @@ def update_node_status(new: JsonObject, old: JsonObject) -> list[Cause]:
     if before.get("providerID") and after.get("providerID", "") != before["providerID"]:
         detail = 'node updates may not change providerID except from "" to valid'
         causes.append(forbidden("spec.providerID", detail))
-    causes += _config_source(after.get("configSource"), "spec.configSource")
     causes += taints(after.get("taints"), _TAINTS)
     if after.get("externalID", "") != before.get("externalID", ""):
         causes.append(forbidden("spec.externalID", "may not be updated"))
     return causes
-
-
-def _config_source(source: JsonObject | None, path: str) -> list[Cause]:
-    if source is None:
-        return []
-    config_map = source.get("configMap")
-    if config_map is None:
-        return [
-            invalid(path, {"ConfigMap": None}, "exactly one reference subfield must be non-nil")
-        ]
-    at = f"{path}.configMap"
-    return [required(f"{at}.{key}") for key in _CONFIG_KEYS if not config_map.get(key)]

@@ -179,6 +179,12 @@ async def test_too_many_problems_are_said_to_be_more(cluster: Cluster) -> None:
     causes = answer.tree["details"]["causes"]
     assert len(causes) == MAX_CAUSES + 1
     assert causes[-1]["reason"] == "FieldValueTooMany"
+    await cluster.post(CMS, _cm())
+    labels = {f"a{n}": "!" for n in range(MAX_CAUSES)}
+    changed = await cluster.patch(
+        f"{CMS}/{_cm()['metadata']['name']}", {"metadata": {"labels": labels}}, MERGE
+    )
+    assert len(changed.tree["details"]["causes"]) == MAX_CAUSES + 1
     exactly = await cluster.post(CMS, _cm(finalizers=[f"a/!{n}" for n in range(MAX_CAUSES)]))
     assert [c["reason"] for c in exactly.tree["details"]["causes"]].count("FieldValueTooMany") == 0
 
