@@ -16,6 +16,14 @@ from kubeherd.cluster.api.schemas import zeros
 from kubeherd.cluster.api.schemas.definitions import Field, FieldType
 
 _CORE = "io.k8s.api.core.v1."
+_REFUSED_WITHOUT = frozenset({
+    "ConfigMapKeySelector", "ContainerPort", "ContainerResizePolicy", "EnvVar", "HTTPGetAction",
+    "HTTPHeader", "KeyToPath", "NodeSelectorRequirement", "ObjectFieldSelector", "PodAffinityTerm",
+    "SecretKeySelector", "TCPSocketAction", "TopologySpreadConstraint", "VolumeDevice",
+    "VolumeMount",
+})  # fmt: skip
+"""Parts of a pod that print required scalars only, without which the pod is refused: they are not
+entered, because pods are looked at on every write."""
 _OF_EVERY_OBJECT = frozenset({
     ("io.k8s.api.core.v1.PodSpec", "containers"),
     ("io.k8s.api.core.v1.NodeSelector", "nodeSelectorTerms"),
@@ -105,16 +113,8 @@ def _target(field: Field) -> str:
 
 
 def _has_zeros(key: str) -> bool:
-    """Whether a definition prints zeros that somebody may see. What pods are made of is looked at
-    on every write, and most of it prints required scalars only, without which a pod is refused."""
-    printed = zeros.printed(key)
-    if not key.startswith(_CORE):
-        return bool(printed)
-    properties = schemas.by_key(key).properties
-    return any(
-        isinstance(value, dict) or value is None or not properties[name].required
-        for name, value in printed.items()
-    )
+    """Whether a definition prints zeros that somebody may see."""
+    return bool(zeros.printed(key)) and key.removeprefix(_CORE) not in _REFUSED_WITHOUT
 
 
 @cache
