@@ -15,6 +15,15 @@ from kubeherd.cluster.api.schemas import definitions as schemas
 from kubeherd.cluster.api.schemas import zeros
 from kubeherd.cluster.api.schemas.definitions import Field, FieldType
 
+_CORE = "io.k8s.api.core.v1."
+_REFUSED_WITHOUT = frozenset({
+    "ConfigMapKeySelector", "ContainerPort", "ContainerResizePolicy", "EnvVar", "HTTPGetAction",
+    "HTTPHeader", "KeyToPath", "NodeSelectorRequirement", "ObjectFieldSelector", "PodAffinityTerm",
+    "SecretKeySelector", "TCPSocketAction", "TopologySpreadConstraint", "VolumeDevice",
+    "VolumeMount",
+})  # fmt: skip
+"""Parts of a pod that print required scalars only, without which the pod is refused: they are not
+entered, because pods are looked at on every write."""
 _OF_EVERY_OBJECT = frozenset({
     ("io.k8s.api.core.v1.PodSpec", "containers"),
     ("io.k8s.api.core.v1.NodeSelector", "nodeSelectorTerms"),
@@ -67,7 +76,8 @@ def _filler(key: str) -> _Filler | None:
         for name, value in template
         if value is None and properties[name].type is FieldType.LIST
     )
-    inner: list[tuple[str, FieldType, _Filler]] = []
+    inner: dict[str, tuple[bool, _Filler]] = {}
+    names: set[str] = set()
 
     def fill_object(tree: JsonObject) -> None:
         for name, value in template:
@@ -76,21 +86,23 @@ def _filler(key: str) -> _Filler | None:
         for name in lists:
             if not tree[name]:
                 tree[name] = None
-        for name, type_, filler in inner:
-            value = tree.get(name)
+        for name in tree.keys() & names:
+            value = tree[name]
             if value is None:
                 continue
-            if type_ is FieldType.OBJECT:
+            single, filler = inner[name]
+            if single:
                 filler(value)
                 continue
-            for item in value if type_ is FieldType.LIST else value.values():
+            for item in value.values() if value.__class__ is dict else value:
                 filler(item)
 
     for name, field in properties.items():
         target = _target(field)
         filler = fill_object if target == key else _filler(target) if target else None
         if filler is not None:
-            inner.append((name, field.type, filler))
+            inner[name] = (field.type is FieldType.OBJECT, filler)
+    names.update(inner)
     return fill_object
 
 
@@ -100,9 +112,14 @@ def _target(field: Field) -> str:
     return inner.definition_key
 
 
+def _has_zeros(key: str) -> bool:
+    """Whether a definition prints zeros that somebody may see."""
+    return bool(zeros.printed(key)) and key.removeprefix(_CORE) not in _REFUSED_WITHOUT
+
+
 @cache
 def _needs_filling(key: str, above: frozenset[str]) -> bool:
-    if zeros.printed(key):
+    if _has_zeros(key):
         return True
     above |= {key}
     return any(

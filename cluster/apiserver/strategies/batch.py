@@ -20,6 +20,8 @@ class JobStrategy(Strategy):
             **dict.fromkeys(CONTROLLER_UID_LABELS, meta["uid"]),
         }
         template["labels"] = {**generated, **(template.get("labels") or {})}
+        if not meta.get("labels"):  # as when Kubernetes reads it back, and defaults it again
+            meta["labels"] = dict(template["labels"])
         selector = dict(spec.get("selector") or {})
         wanted = {CONTROLLER_UID_LABELS[0]: meta["uid"]}
         selector["matchLabels"] = {**wanted, **(selector.get("matchLabels") or {})}

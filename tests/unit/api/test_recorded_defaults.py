@@ -80,3 +80,10 @@ def test_nested_schemas_of_a_definition_get_their_zeros() -> None:
     assert (version["name"], version["served"], version["storage"]) == ("", False, False)
     b = inner["properties"]["a"]["properties"]["b"]
     assert b["x-kubernetes-validations"] == [{"rule": ""}]
+
+
+def test_a_node_without_a_status_prints_an_empty_system_info() -> None:
+    tree: dict[str, Any] = {}
+    defaults.apply(kinds.NODES, tree)
+    assert tree["status"]["nodeInfo"]["kubeletVersion"] == ""
+    assert tree["status"]["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 0}}

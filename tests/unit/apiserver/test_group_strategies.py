@@ -45,6 +45,7 @@ async def test_a_job_selects_its_pods_by_its_uid(cluster: Cluster) -> None:
     }
     assert job["spec"]["selector"] == {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
     assert job["spec"]["template"]["metadata"]["labels"] == labels
+    assert job["metadata"]["labels"] == labels
     assert job["spec"]["manualSelector"] is False
     sent = {"metadata": {"name": "j"}, "spec": spec}
     refused = await cluster.put(f"{JOBS}/j", sent)
