@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-from kubeherd.cluster.api import errors, kinds
+from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.edge.responses import success, tree_response
-from kubeherd.cluster.apiserver.handlers import answers
+from kubeherd.cluster.apiserver.handlers import answers, podwarnings
 from kubeherd.cluster.apiserver.handlers.reads import list_options, page
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.read import listing
@@ -153,23 +153,12 @@ def _delete_options(call: Call) -> tuple[DeleteOptions, RequestContext]:
 
 async def written_response(call: Call, written: Written, ctx: RequestContext) -> ApiResponse:
     """The answer to a create, update or patch."""
-    if call.kind.resource is kinds.PODS and written.created:
-        ctx.warnings.extend(pod_warnings(codecs.loads_json(written.json)))
+    if written.created and podwarnings.makes_pods(call.kind.resource):
+        tree = codecs.loads_json(written.json)
+        ctx.warnings.extend(podwarnings.of(call.kind.resource, tree))
     return await answers.one(
         call,
         written.json,
         status=201 if written.created else 200,
         warnings=ctx.warnings,
     )
-
-
-def pod_warnings(tree: JsonObject) -> list[str]:
-    """What Kubernetes warns of at the creation of a pod (spec api-machinery, section 18)."""
-    name = tree["metadata"]["name"]
-    if "." not in name and len(name) <= 63:
-        return []
-    why = "must not contain dots" if "." in name else "must be no more than 63 characters"
-    return [
-        "metadata.name: this is used in the Pod's hostname, which can result in surprising "
-        f"behavior; a DNS label is recommended: [{why}]"
-    ]
