@@ -69,7 +69,9 @@ def apply(
 
 
 def _check(resource: Resource, applied: JsonObject) -> None:
-    version = applied.get("apiVersion")
+    version = str(applied.get("apiVersion") or "/")
+    if version != resource.api_version and not _is_known(version, resource.kind):
+        raise BadRequest(f"invalid object type: {version}, Kind={resource.kind}")
     if version != resource.api_version:
         raise BadRequest(
             f"Incorrect version specified in apply patch. Specified patch version: {version},"
@@ -78,6 +80,15 @@ def _check(resource: Resource, applied: JsonObject) -> None:
     typed.check(resource, applied)
     if (applied.get("metadata") or {}).get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
+
+
+def _is_known(api_version: str, kind: str) -> bool:
+    group, _, version = api_version.rpartition("/")
+    try:
+        key_of(group, version, kind)
+    except KeyError:
+        return False
+    return True
 
 
 class _Conflicts(Exception):

@@ -53,13 +53,13 @@ class _Irregular(Exception):
     """The fast pass met something that the slow pass must word."""
 
 
-def decode(resource: Resource, tree: JsonObject) -> list[str]:
+def decode(resource: Resource, tree: JsonObject, *, converting: bool = False) -> list[str]:
     """Decode an object of `resource` in place; returns the strict problems.
 
     The problems are worded ``unknown field "spec.template.spec.containers[0].foo"``.
     BadRequest if a value has the wrong type, in the words of Kubernetes.
     """
-    return decode_kind(resource.group, resource.version, resource.kind, tree)
+    return decode_kind(resource.group, resource.version, resource.kind, tree, converting=converting)
 
 
 def decode_kind(
@@ -67,8 +67,8 @@ def decode_kind(
 ) -> list[str]:
     """Like `decode`, for kinds that are no resources (Binding, Eviction, DeleteOptions).
 
-    `converting`: refusals are worded as by the converter that Kubernetes uses for strategic merge
-    patches instead of its JSON decoder.
+    `converting`: as by the converter that Kubernetes uses for strategic merge patches and applies
+    instead of its JSON decoder.
     """
     definition = schemas.definition(group, version, kind)
     try:
@@ -325,7 +325,12 @@ class _Reporter:
             try:
                 return canonical(field.type, value)
             except ValueError as error:
-                raise _Refused(str(error)) from None
+                inner = self._converting and field.type is FieldType.BYTES
+                raise _Refused(
+                    f"error decoding from json: {error}" if inner else str(error)
+                ) from None
+        if field.type is FieldType.INT32 and self._converting and value.__class__ is int:
+            return (value + _INT32) % (2 * _INT32) - _INT32  # Go's converter cuts bits off
         if field.type in _READ_THEMSELVES:
             raise _Refused(_mismatch(value, field, names, struct))
         return self._refused(value, field, names, struct)
@@ -338,6 +343,7 @@ class _Reporter:
         return value
 
 
+_INT32 = 2**31
 _INTEGERS = frozenset({FieldType.INT32, FieldType.INT64, FieldType.INT_OR_STRING})
 _READ_THEMSELVES = frozenset({
     FieldType.TIME, FieldType.MICRO_TIME, FieldType.INT_OR_STRING, FieldType.QUANTITY,

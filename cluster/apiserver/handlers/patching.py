@@ -57,7 +57,7 @@ async def patch(call: Call) -> ApiResponse:
     ctx = call.context()
     on_missing = None
     if media_type == APPLY:
-        applying = await call.on_body(lambda: _Apply(call, ctx))
+        applying = await call.on_body(lambda: Applying(call, ctx))
         transform: Transform = applying.update
         on_missing = applying.create
     else:
@@ -249,10 +249,10 @@ def _decoded(
     return tree
 
 
-class _Apply:
-    """Server-side apply of the call's body."""
+class Applying:
+    """Server-side apply of the call's body, an object of `target` (default: the call's kind)."""
 
-    def __init__(self, call: Call, ctx: RequestContext) -> None:
+    def __init__(self, call: Call, ctx: RequestContext, target: Target | None = None) -> None:
         self._call = call
         self._ctx = ctx
         self._force = call.request.query.get("force", "") not in ("", "0", "false")
@@ -264,13 +264,16 @@ class _Apply:
             why = f"error converting YAML to JSON: {error.message}"
             raise errors.BadRequest(f"error decoding YAML: {why}") from None
         resource = call.kind.resource
+        target = target or of_resource(resource)
         tree = body.tree
         kind = tree.get("kind", "")
-        if kind != resource.kind:
+        if kind != target.kind:
             raise errors.BadRequest(
                 f"failed to create typed patch object: kind {plain(kind)} does not match "
-                f"{resource.kind}"
+                f"{target.kind}"
             )
+        if tree.get("apiVersion") == target.api_version:
+            tree["apiVersion"], tree["kind"] = resource.api_version, resource.kind
         meta = tree.setdefault("metadata", {})
         if isinstance(meta, dict) and isinstance(meta.setdefault("name", call.route.name), str):
             check_name(tree, call.route.name)
@@ -297,7 +300,7 @@ class _Apply:
         )
         copied: JsonObject = codecs.loads_json(codecs.dumps_json(result.tree))
         try:
-            decoding.decode(resource, copied)
+            decoding.decode(resource, copied, converting=True)
         except errors.BadRequest as error:
             raise self._unconvertible(error) from None
         if self._duplicates:
@@ -312,8 +315,7 @@ class _Apply:
         why = error.message.partition(" cannot be handled as a ")[2].partition(": ")[2]
         return errors.PlainError(
             f"failed to convert new object ({typed.named(resource, self._applied)}) to proper "
-            f"version: unable to convert unstructured object to {gvk}: error decoding from json: "
-            f"{why}"
+            f"version: unable to convert unstructured object to {gvk}: {why}"
         )
 
     def _tell_duplicates(self) -> None:

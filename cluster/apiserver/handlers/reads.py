@@ -50,10 +50,11 @@ async def list_options(call: Call) -> ListOptions:
 async def page(call: Call, opts: ListOptions) -> tuple[list[Record], JsonObject]:
     """The records of one page of a collection and the list's metadata."""
     services, namespace = call.services, call.route.namespace
-    found = listing.find(services.store, call.kind, namespace, opts)
+    now_s = int(services.clock.now().timestamp()) if opts.limit or opts.token else 0
+    found = listing.find(services.store, call.kind, namespace, opts, now_s)
     selects = not (opts.label_selector.empty and opts.field_selector.empty)
     return await services.heavy.run(
-        lambda: listing.page(found, namespace, opts),
+        lambda: listing.page(found, namespace, opts, now_s),
         len(found.records) * _SELECTING_BYTES if selects else 0,
     )
 

@@ -6,7 +6,9 @@ from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.serializer import codecs
+from kubeherd.cluster.apiserver import tables
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
+from kubeherd.cluster.apiserver.edge.negotiation import Shape
 from kubeherd.cluster.apiserver.edge.responses import tree_response
 from kubeherd.cluster.apiserver.handlers import patching
 from kubeherd.cluster.apiserver.handlers.services import Call
@@ -28,7 +30,39 @@ async def scale(call: Call) -> ApiResponse:
         check_name(body, call.route.name)
         return await _write(call, lambda _: body, ctx)
     media_type = patching.patch_type(call)
+    if media_type == patching.APPLY:
+        return await _apply(call, ctx)
     return await _write(call, patching.patched_by(call, media_type, ctx, _SCALE), ctx)
+
+
+async def _apply(call: Call, ctx: RequestContext) -> ApiResponse:
+    """Server-side apply of a Scale: of ``spec.replicas`` of its workload, owned as that."""
+    applying = patching.Applying(call, ctx, _SCALE)
+
+    def transform(tree: JsonObject) -> JsonObject:
+        try:
+            return applying.update(tree)
+        except errors.Conflict as error:
+            raise _as_scale(error, call.kind.resource.api_version) from None
+
+    written = await call.services.registry.update(
+        call.kind,
+        call.route.namespace,
+        call.route.name,
+        transform,
+        ctx,
+        prepare=call.kind.strategy.prepare_update,
+    )
+    return _answer(call, scale_of(codecs.loads_json(written.json)))
+
+
+def _as_scale(error: errors.Conflict, api_version: str) -> errors.Conflict:
+    """A conflict over the workload's replicas, with the version of Scale."""
+    mine, shown = f" using {api_version}", " using autoscaling/v1"
+    causes = [
+        {**cause, "message": str(cause["message"]).replace(mine, shown)} for cause in error.causes
+    ]
+    return errors.Conflict(error.message.replace(mine, shown), details={"causes": causes})
 
 
 async def _get(call: Call) -> ApiResponse:
@@ -36,7 +70,7 @@ async def _get(call: Call) -> ApiResponse:
     tree = call.services.registry.get(call.kind.storage, call.route.namespace, call.route.name)
     if tree is None:
         raise errors.not_found(call.kind.resource, call.route.name)
-    return tree_response(call.request, scale_of(tree), call.negotiated)
+    return _answer(call, scale_of(tree))
 
 
 async def _write(
@@ -69,8 +103,20 @@ async def _write(
         ctx,
         prepare=call.kind.strategy.prepare_update,
     )
-    result = scale_of(codecs.loads_json(written.json))
-    return tree_response(call.request, result, call.negotiated)
+    return _answer(call, scale_of(codecs.loads_json(written.json)))
+
+
+def _answer(call: Call, scale: JsonObject) -> ApiResponse:
+    if call.negotiated.shape is Shape.TABLE:
+        scale = tables.table(
+            tables.SCALES,
+            [scale],
+            now=call.services.clock.now(),
+            metadata=tables.list_metadata(scale["metadata"]),
+            include_object=call.request.query.get("includeObject", ""),
+            version=call.negotiated.table_version,
+        )
+    return tree_response(call.request, scale, call.negotiated)
 
 
 def scale_of(tree: JsonObject) -> JsonObject:

@@ -33,6 +33,8 @@ _CONTINUE_EXPIRED = (
 )
 _TOO_OLD = "The resourceVersion for the provided list is too old."
 _LATEST = -1
+CONTINUE_S = 300
+"""How long the pages of a list can be asked for: what an etcd of Kubernetes keeps at least."""
 _NO_BASE64 = re.compile(rb"[^A-Za-z0-9_-]")
 
 
@@ -51,13 +53,18 @@ class ListOptions(msgspec.Struct, frozen=True):
 
 
 class Continue(msgspec.Struct, frozen=True):
-    """A decoded continue token: the list's revision (-1: the latest) and the next key's bound."""
+    """A decoded continue token: the list's revision (-1: the latest), the next key's bound, and
+    when the list began, in seconds of the epoch (0: not said)."""
 
     revision: int
     start: str
+    begun_s: int = 0
 
     def encoded(self) -> str:
-        raw = orjson.dumps({"v": "meta.k8s.io/v1", "rv": self.revision, "start": self.start})
+        tree: JsonObject = {"v": "meta.k8s.io/v1", "rv": self.revision, "start": self.start}
+        if self.begun_s:
+            tree["begun"] = self.begun_s
+        raw = orjson.dumps(tree)
         return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
@@ -153,9 +160,18 @@ class Found(msgspec.Struct, frozen=True):
     records: Sequence[Record]
 
 
-def find(store: Store, kind: ServedKind, namespace: str, opts: ListOptions) -> Found:
-    """What a list is made from. The store has reached `opts.revision`."""
+def find(
+    store: Store, kind: ServedKind, namespace: str, opts: ListOptions, now_s: int = 0
+) -> Found:
+    """What a list is made from. The store has reached `opts.revision`; `now_s` is the time.
+
+    Expired if the store has no longer what a page goes on with, or if its list began more than
+    `CONTINUE_S` ago: that is when Kubernetes has compacted it, whatever was written since.
+    """
     revision = _exact_revision(opts)
+    token = opts.token
+    if revision is not None and token is not None and 0 < token.begun_s < now_s - CONTINUE_S:
+        raise _expired(opts)
     try:
         if revision is None:
             revision = store.revision
@@ -167,8 +183,10 @@ def find(store: Store, kind: ServedKind, namespace: str, opts: ListOptions) -> F
     return Found(revision, records)
 
 
-def page(found: Found, namespace: str, opts: ListOptions) -> tuple[list[Record], JsonObject]:
-    """The records of one page and the list's metadata."""
+def page(
+    found: Found, namespace: str, opts: ListOptions, now_s: int = 0
+) -> tuple[list[Record], JsonObject]:
+    """The records of one page and the list's metadata; `now_s` is the time."""
     revision, records = found.revision, found.records
     if opts.token is not None:
         records = records[_position(records, namespace, opts.token.start) :]
@@ -180,7 +198,8 @@ def page(found: Found, namespace: str, opts: ListOptions) -> tuple[list[Record],
         chosen = chosen[: opts.limit]
         last = chosen[-1]
         start = _relative_key(last, namespace) + "\0"
-        meta["continue"] = Continue(revision, start).encoded()
+        begun_s = opts.token.begun_s if opts.token is not None else 0
+        meta["continue"] = Continue(revision, start, begun_s or now_s).encoded()
         if opts.label_selector.empty and opts.field_selector.empty:
             meta["remainingItemCount"] = remaining
     return chosen, meta
@@ -257,7 +276,8 @@ def _decode_continue(text: str) -> Continue:
         raise _bad_token("incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
     if not isinstance(start, str) or not start:
         raise _bad_token("encoded start key empty (version meta.k8s.io/v1)")
-    return Continue(revision, start)
+    begun_s = tree.get("begun", 0)
+    return Continue(revision, start, begun_s if isinstance(begun_s, int) else 0)
 
 
 def _token_tree(text: str) -> JsonObject:

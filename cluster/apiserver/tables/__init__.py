@@ -15,9 +15,17 @@ from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver.tables import descriptions
 from kubeherd.cluster.apiserver.tables.columns import Cell
 from kubeherd.cluster.apiserver.tables.pods import row_conditions
-from kubeherd.cluster.apiserver.tables.printers import printer
+from kubeherd.cluster.apiserver.tables.printers import SCALES, printer
 
-__all__ = ["check_include_object", "columns", "list_metadata", "row", "shown_metadata", "table"]
+__all__ = [
+    "SCALES",
+    "check_include_object",
+    "columns",
+    "list_metadata",
+    "row",
+    "shown_metadata",
+    "table",
+]
 
 _GENERATION = "deprecated.daemonset.template.generation"
 _LIST_METADATA = ("resourceVersion", "continue", "remainingItemCount")

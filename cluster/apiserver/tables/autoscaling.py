@@ -1,4 +1,4 @@
-"""The columns of horizontal pod autoscalers."""
+"""The columns of horizontal pod autoscalers and of scales."""
 
 from datetime import datetime
 
@@ -106,4 +106,14 @@ HORIZONTAL_POD_AUTOSCALERS = Printer(
         AGE,
     ),
     _autoscaler,
+)
+
+
+def _scale(tree: JsonObject, now: datetime) -> list[Cell]:
+    replicas = member(tree, "spec").get("replicas") or 0
+    return [name_of(tree), replicas, member(tree, "status").get("replicas") or 0, age(tree, now)]
+
+
+SCALES = Printer(
+    (Column("Name"), Column("Desired", "integer"), Column("Available", "integer"), AGE), _scale
 )

@@ -1,7 +1,9 @@
 """Which printer a kind has; kinds without one show their name and creation time."""
 
+from dataclasses import replace
 from datetime import datetime
 
+from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver.tables import (
@@ -30,7 +32,13 @@ def _default(tree: JsonObject, now: datetime) -> list[Cell]:
 
 DEFAULT = Printer((NAME, CREATED_AT), _default)
 
+SCALES = replace(
+    kinds.resource("apps", "v1", "deployments"), group="autoscaling", kind="Scale", plural="scales"
+)
+"""Scale is the form of a subresource, no resource; for tables it is one."""
+
 _PRINTERS: dict[str, Printer] = {
+    SCALES.group_resource: autoscaling.SCALES,
     "pods": pods.PODS,
     "podtemplates": pods.POD_TEMPLATES,
     "nodes": nodes.NODES,

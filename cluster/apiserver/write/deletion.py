@@ -137,6 +137,8 @@ def check_preconditions(resource: Resource, tree: JsonObject, options: DeleteOpt
     """409 if the object is not the one (or not in the version) that the options name."""
     meta = tree["metadata"]
     uid, version = meta.get("uid", ""), meta.get("resourceVersion", "")
+    if resource is kinds.NAMESPACES:
+        _check_namespace(meta, options)
     if options.uid and options.uid != uid:
         raise errors.precondition_failed(
             resource,
@@ -151,6 +153,20 @@ def check_preconditions(resource: Resource, tree: JsonObject, options: DeleteOpt
             f"the ResourceVersion in the precondition ({options.resource_version}) does not match "
             f"the ResourceVersion in record ({version}). The object might have been modified",
         )
+
+
+def _check_namespace(meta: JsonObject, options: DeleteOptions) -> None:
+    """Namespaces look at the preconditions themselves, and say it in their own words."""
+    for wanted, key, label in (
+        (options.uid, "uid", "UID"),
+        (options.resource_version, "resourceVersion", "ResourceVersion"),
+    ):
+        if wanted and wanted != meta[key]:
+            why = (
+                f"Precondition failed: {label} in precondition: {wanted}, "
+                f"{label} in object meta: {meta[key]}"
+            )
+            raise errors.conflict(kinds.NAMESPACES, meta["name"], why)
 
 
 def plan(resource: Resource, tree: JsonObject, options: DeleteOptions, now: datetime) -> DeletePlan:

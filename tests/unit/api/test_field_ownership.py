@@ -273,13 +273,24 @@ def test_untracked_objects_belong_to_before_first_apply() -> None:
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        ({"apiVersion": "v2"}, "Incorrect version specified in apply patch"),
+        ({"apiVersion": "v2"}, "invalid object type: v2, Kind=ConfigMap"),
         ({"metadata": {"managedFields": []}}, "metadata.managedFields must be nil"),
     ],
 )
 def test_applied_trees_that_are_refused(change: dict[str, Any], part: str) -> None:
     with pytest.raises(BadRequest, match=part):
         do_apply(None, {**applied(), **change}, "one")
+
+
+def test_an_apply_is_for_the_version_of_the_url() -> None:
+    autoscalers = kinds.resource("autoscaling", "v2", "horizontalpodautoscalers")
+    body = {"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler"}
+    with pytest.raises(BadRequest) as caught:
+        apply.apply(autoscalers, None, body, manager="m", time=TIME)
+    assert caught.value.message == (
+        "Incorrect version specified in apply patch. Specified patch version: autoscaling/v1, "
+        "expected: autoscaling/v2"
+    )
 
 
 def pod(*containers: dict[str, Any]) -> dict[str, Any]:

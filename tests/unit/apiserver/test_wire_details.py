@@ -1,11 +1,15 @@
 """Answers that clients compare by their text, as a v1.36.2 gave them."""
 
+import base64
+import json
+
 import pytest
-from apicluster import JSON_PATCH, Cluster, config_map, daemon_set, pod
+from apicluster import APPLY, JSON_PATCH, STRATEGIC, Cluster, config_map, daemon_set, pod
 
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.apiserver import tables
 from kubeherd.cluster.apiserver.read import emptyobjects
+from kubeherd.cluster.apiserver.read.listing import CONTINUE_S, Continue
 
 CMS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
@@ -178,3 +182,116 @@ async def test_a_version_that_is_no_number_may_be_created(cluster: Cluster, vers
     dry = {"metadata": {"name": "b", "resourceVersion": "12"}}
     assert (await cluster.post(f"{CMS}?dryRun=All", dry)).status == 201
     assert (await cluster.post(CMS, dry)).status == 500
+
+
+async def test_a_scale_is_applied_to_the_replicas_of_its_workload(cluster: Cluster) -> None:
+    body = {**daemon_set("d"), "kind": "Deployment"}
+    body["spec"] = {**body["spec"], "replicas": 2}
+    await cluster.post(f"{APPS}/deployments", body, user_agent="dm/1")
+    scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": {"replicas": 1}}
+    path = f"{APPS}/deployments/d/scale?fieldManager=other"
+    refused = await cluster.patch(path, scale, APPLY)
+    assert (refused.status, refused.message) == (
+        409,
+        'Apply failed with 1 conflict: conflict with "dm" using autoscaling/v1: .spec.replicas',
+    )
+    forced = await cluster.patch(f"{path}&force=true", scale, APPLY)
+    assert (forced.tree["kind"], forced.tree["spec"]) == ("Scale", {"replicas": 1})
+    assert (await cluster.get(f"{APPS}/deployments/d")).tree["spec"]["replicas"] == 1
+
+
+async def test_a_scale_is_shown_as_a_table(cluster: Cluster) -> None:
+    await cluster.post(f"{APPS}/deployments", {**daemon_set("d"), "kind": "Deployment"})
+    answer = await cluster.get(f"{APPS}/deployments/d/scale", accept=f"{META}Table")
+    names = [column["name"] for column in answer.tree["columnDefinitions"]]
+    assert names == ["Name", "Desired", "Available", "Age"]
+    assert answer.tree["rows"][0]["cells"][:3] == ["d", 1, 0]
+
+
+async def test_an_apply_names_a_version_that_exists(cluster: Cluster) -> None:
+    path = f"{CMS}/a?fieldManager=m"
+    for version, shown in (("apps/v9", "apps/v9"), (None, "/")):
+        answer = await cluster.patch(path, {"apiVersion": version, "kind": "ConfigMap"}, APPLY)
+        assert answer.message == f"invalid object type: {shown}, Kind=ConfigMap"
+
+
+async def test_preconditions_of_a_namespace(cluster: Cluster) -> None:
+    await cluster.post("/api/v1/namespaces", {"metadata": {"name": "n"}})
+    answer = await cluster.delete("/api/v1/namespaces/n", {"preconditions": {"uid": "zz"}})
+    assert answer.message.startswith(
+        'Operation cannot be fulfilled on namespaces "n": Precondition failed: UID in precondition:'
+        " zz, UID in object meta: "
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("tailLines=-1", "tailLines: Invalid value: -1: must be greater than or equal to 0"),
+        ("limitBytes=0", "limitBytes: Invalid value: 0: must be greater than 0"),
+        ("sinceSeconds=0", "sinceSeconds: Invalid value: 0: must be greater than 0"),
+        ("stream=Bad", "stream: Forbidden: may not be specified"),
+    ],
+)
+async def test_log_options_are_checked(cluster: Cluster, query: str, text: str) -> None:
+    await cluster.post(PODS, pod("p"))
+    answer = await cluster.get(f"{PODS}/p/log?{query}")
+    assert (answer.status, answer.message) == (422, f'PodLogOptions "p" is invalid: {text}')
+
+
+async def test_what_an_eviction_must_be(cluster: Cluster) -> None:
+    await cluster.post(PODS, pod("p"))
+    nameless = await cluster.post(f"{PODS}/p/eviction", {})
+    assert nameless.message == "name in URL does not match name in Eviction object"
+    old = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "p"}}
+    dry = await cluster.post(f"{PODS}/p/eviction", {**old, "deleteOptions": {"dryRun": ["All"]}})
+    assert dry.status == 201
+    assert "conditions" not in (await cluster.get(f"{PODS}/p")).tree["status"]
+
+
+@pytest.mark.parametrize(
+    ("patch", "why"),
+    [
+        ({"data": {"k": True}}, "unrecognized type: string"),
+        ({"data": []}, "cannot restore map from slice"),
+        ({"immutable": {}}, "unrecognized type: bool"),
+        ({"data": {"k": 1}}, "cannot convert int64 to string"),
+    ],
+)
+async def test_strategic_patches_are_refused_by_the_converter(
+    cluster: Cluster, patch: dict[str, object], why: str
+) -> None:
+    await cluster.post(CMS, config_map("a"))
+    answer = await cluster.patch(f"{CMS}/a", patch, STRATEGIC)
+    assert answer.status == 422
+    assert answer.message.endswith(f": {why}")
+
+
+async def test_go_names_what_it_cannot_decode(cluster: Cluster) -> None:
+    volume = {"name": "v", "hostPath": {"path": {}}}
+    body = {**pod("p"), "spec": {"volumes": [volume]}}
+    answer = await cluster.post(PODS, body)
+    assert answer.message.endswith(
+        "json: cannot unmarshal object into Go struct field "
+        "HostPathVolumeSource.spec.volumes.VolumeSource.hostPath.path of type string"
+    )
+    finalizers = {"metadata": {"name": "n"}, "spec": {"finalizers": {}}}
+    named = await cluster.post("/api/v1/namespaces", finalizers)
+    assert named.message.endswith("NamespaceSpec.spec.finalizers of type []v1.FinalizerName")
+
+
+async def test_the_pages_of_a_list_are_there_for_five_minutes(cluster: Cluster) -> None:
+    for name in "abc":
+        await cluster.post(CMS, config_map(name))
+    first = (await cluster.get(f"{CMS}?limit=1")).tree["metadata"]["continue"]
+    token = json.loads(base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)))
+    assert abs(token["begun"] - cluster.clock.now().timestamp()) < 60
+    second = await cluster.get(CMS, query={"limit": "1", "continue": first})
+    assert [item["metadata"]["name"] for item in second.tree["items"]] == ["b"]
+
+    late = Continue(token["rv"], token["start"], token["begun"] - CONTINUE_S - 60).encoded()
+    expired = await cluster.get(CMS, query={"limit": "1", "continue": late})
+    assert (expired.status, expired.tree["reason"]) == (410, "Expired")
+    way_out = expired.tree["metadata"]["continue"]
+    rest = await cluster.get(CMS, query={"continue": way_out})
+    assert [item["metadata"]["name"] for item in rest.tree["items"]][:1] == ["b"]
