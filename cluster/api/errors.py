@@ -143,10 +143,13 @@ class InternalError(ApiError):
 
 
 class PlainError(ApiError):
-    """500 without a reason: how Kubernetes answers bad input where its code has no Status for it.
+    """Bad input for which Kubernetes' code has no Status: it answers 500 without a reason.
 
-    Nothing is wrong with the server, and nothing has been stored.
+    Here it is 400, in Kubernetes' words: nothing is wrong with the server, and who watches for 5xx
+    need not look.
     """
+
+    code, reason = 400, "BadRequest"
 
 
 class ServiceUnavailable(ApiError):

@@ -169,7 +169,6 @@ async def test_a_half_stored_object_is_found() -> None:
         (Answer(503), False),
         (Answer(500), False),
         (Answer(500, b'{"reason":"InternalError","code":500}'), False),
-        (Answer(500, b'{"message":"unknown patch type: x in map: map[$patch:x]"}'), True),
         (Answer(0, b"ConnectionReset"), False),
     ],
 )
