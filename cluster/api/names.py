@@ -49,6 +49,11 @@ _ENV_NAME_TEXT = (
     "a valid environment variable name must consist only of printable ASCII characters other "
     "than '='"
 )
+_LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
+_LABEL_1035_TEXT = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
+    "alphabetic character, and end with an alphanumeric character"
+)
 _PERCENT_TEXT = "a valid percent string must be a numeric string followed by an ending '%'"
 
 
@@ -113,6 +118,17 @@ def dns_label(value: str) -> list[str]:
             problems.append("must not contain dots")
         else:
             problems.append(_regex_error(_LABEL_TEXT, _LABEL, "my-name", "123-abc"))
+    return problems
+
+
+@_remembered
+def dns1035_label(value: str) -> list[str]:
+    """RFC 1035 label: at most 63 characters, lower case, begins with a letter."""
+    problems = []
+    if len(value) > MAX_LABEL:
+        problems.append(too_long(MAX_LABEL))
+    if not _matches(_LABEL_1035, value):
+        problems.append(_regex_error(_LABEL_1035_TEXT, _LABEL_1035, "my-name", "abc-123"))
     return problems
 
 

@@ -5,6 +5,7 @@ are adapters around it. Invariants: every refusal is a Status object; an unexpec
 logged and answered as InternalError, never raised; after `stop` new requests get 503.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from kubeherd.cluster.apiserver.access import impersonation
 from kubeherd.cluster.apiserver.access.authz import Attributes, questions
 from kubeherd.cluster.apiserver.access.authz.attributes import refusal
 from kubeherd.cluster.apiserver.access.authz.authorizer import SUPERUSERS
+from kubeherd.cluster.apiserver.customresources.watching import CustomResources
 from kubeherd.cluster.apiserver.edge import discovery, routing
 from kubeherd.cluster.apiserver.edge.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, WatchResponse
@@ -85,7 +87,7 @@ def attrs_of(resource_key: str, json: bytes) -> Attrs:
     tree: JsonObject = orjson.loads(json)
     resource = kinds.for_kind(tree["apiVersion"], tree["kind"])
     if resource is None:
-        return Attrs()
+        return Attrs(tree["metadata"].get("labels") or {}, fields.every_field(tree))
     return Attrs(tree["metadata"].get("labels") or {}, fields.selectable(resource, tree))
 
 
@@ -109,6 +111,7 @@ class ApiServer:
         self.services = Services(store, clock, rng, registry, self._heavy, pod_log_dir)
         self.server_address = server_address
         self._maintenance = Maintenance(registry, clock)
+        self._custom = CustomResources(registry, clock)
         self._stopping = False
         self._metrics = Metrics(store)
         self._health = Health({
@@ -119,12 +122,15 @@ class ApiServer:
         })  # fmt: skip
 
     async def bootstrap(self) -> None:
-        """Create the objects that every cluster has."""
+        """Create the objects that every cluster has, and serve the custom resources there are."""
         await bootstrap.ensure_system_objects(self.services.registry, self.services.clock)
+        self._custom.refresh()
 
     async def run(self) -> None:
         """Background work, forever; the owner cancels it."""
-        await self._maintenance.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._maintenance.run())
+            tasks.create_task(self._custom.run())
 
     def stop(self) -> None:
         """Refuse new requests with 503 and end all watches; requests under way finish."""
@@ -164,7 +170,7 @@ class ApiServer:
             request = replace(request, user=user, impersonate=())
         if path.startswith(("/api/", "/apis/")):
             try:
-                route = routing.parse(request.method, path, request.query)
+                route = routing.parse(request.method, path, request.query, self._custom.served)
             except UnknownPath:
                 return self._document(request)
             except ApiError:
@@ -180,7 +186,9 @@ class ApiServer:
             raise errors.ServiceUnavailable("the server is shutting down")
         if SUPERUSERS not in request.user.groups:
             self._require(questions.of_route(request, route))
-        kind = served.of(route.resource)
+        kind = (
+            served.of(route.resource) if route.resource.custom is None else self._custom.kind(route)
+        )
         response = await _handler(route)(call(self.services, request, route, kind))
         if kind.deprecation:
             own = warning_header([kind.deprecation])
@@ -217,9 +225,10 @@ class ApiServer:
         if first == "openapi":
             from kubeherd.cluster.apiserver.edge import openapi  # noqa: PLC0415 - large, and seldom asked for
 
-            found = openapi.document(path, request.query, accept)
+            found = openapi.document(path, request.query, accept, self._custom.resources)
         else:
-            found = discovery.document(path, accept, self.server_address)
+            custom = self._custom.resources
+            found = discovery.document(path, accept, self.server_address, custom)
         if found is None:
             return _NOT_FOUND
         headers = {"Vary": "Accept"}

@@ -37,6 +37,7 @@ _DEFAULTERS: dict[str, Callable[[JsonObject], None]] = {
     "horizontalpodautoscalers.autoscaling": core.horizontal_pod_autoscaler,
     "networkpolicies.networking.k8s.io": core.network_policy,
     "storageclasses.storage.k8s.io": core.storage_class,
+    "customresourcedefinitions.apiextensions.k8s.io": core.custom_resource_definition,
 }
 
 
@@ -48,6 +49,9 @@ def apply(resource: Resource, tree: JsonObject) -> None:
     """
     if tree.get("metadata") is None:
         tree["metadata"] = {}
+    if resource.custom is not None:
+        resource.custom.default(tree)
+        return
     defaulter = _DEFAULTERS.get(resource.group_resource)
     if defaulter is not None:
         defaulter(tree)

@@ -120,3 +120,19 @@ def storage_class(tree: JsonObject) -> None:
     """StorageClass: volumes are deleted with their claim and bound at once."""
     tree.setdefault("reclaimPolicy", "Delete")
     tree.setdefault("volumeBindingMode", "Immediate")
+
+
+def custom_resource_definition(tree: JsonObject) -> None:
+    """CustomResourceDefinition: names that follow from the kind; no conversion."""
+    spec = tree.setdefault("spec", {})
+    names = spec.setdefault("names", {})
+    kind = names.get("kind", "")
+    if not names.get("singular"):
+        names["singular"] = kind.lower()
+    if kind and not names.get("listKind"):
+        names["listKind"] = f"{kind}List"
+    if not spec.get("conversion"):
+        spec["conversion"] = {"strategy": "None"}
+    service = ((spec["conversion"].get("webhook") or {}).get("clientConfig") or {}).get("service")
+    if service:
+        service.setdefault("port", 443)

@@ -59,23 +59,39 @@ def decode(resource: Resource, tree: JsonObject) -> list[str]:
     The problems are worded ``unknown field "spec.template.spec.containers[0].foo"``.
     BadRequest if a value has the wrong type, in the words of Kubernetes.
     """
+    if resource.custom is not None:
+        return resource.custom.decode(tree)
     return decode_kind(resource.group, resource.version, resource.kind, tree)
 
 
 def decode_kind(group: str, version: str, kind: str, tree: JsonObject) -> list[str]:
     """Like `decode`, for kinds that are no resources (Binding, Eviction, DeleteOptions)."""
-    definition = schemas.definition(group, version, kind)
+    try:
+        return decode_struct(schemas.key_of(group, version, kind), tree)
+    except ValueError as error:
+        raise cannot_be_handled(kind, version, str(error)) from None
+
+
+def decode_struct(key: str, tree: JsonValue) -> list[str]:
+    """Like `decode`, for a part of an object whose definition has this key.
+
+    ValueError if a value has the wrong type, in the words of Go's decoder.
+    """
     try:
         try:
-            _object_decoder(definition.key)(tree)
+            _object_decoder(key)(tree)
         except _Irregular:
-            return _Reporter(definition).run(tree)
+            return _Reporter(schemas.by_key(key)).run(tree)
         return []
     except RecursionError:
-        problem = f"json: exceeded max depth of {MAX_DEPTH}"
+        raise ValueError(f"json: exceeded max depth of {MAX_DEPTH}") from None
     except _Refused as error:
-        problem = str(error)
-    raise BadRequest(f'{kind} in version "{version}" cannot be handled as a {kind}: {problem}')
+        raise ValueError(str(error)) from None
+
+
+def cannot_be_handled(kind: str, version: str, problem: str) -> BadRequest:
+    """The refusal of a body that does not decode."""
+    return BadRequest(f'{kind} in version "{version}" cannot be handled as a {kind}: {problem}')
 
 
 # --- the fast pass ---

@@ -22,11 +22,18 @@ IMMUTABLE = "field is immutable"
 """The detail of every change of something that may not change."""
 
 
-def create(resource: Resource, metadata: JsonObject, path: str = "metadata") -> list[Cause]:
+def create(
+    resource: Resource,
+    metadata: JsonObject,
+    path: str = "metadata",
+    *,
+    any_finalizer: bool = False,
+) -> list[Cause]:
     """The causes for which the metadata of a new object is refused.
 
     The name is expected to be set (generated) already; without name and generateName there is a
-    Required error, without a generated name the generateName alone is judged.
+    Required error, without a generated name the generateName alone is judged. `any_finalizer`:
+    finalizers need no domain (the kinds of apiextensions.k8s.io, and custom resources).
     """
     causes: list[Cause] = []
     generate_name = metadata.get("generateName", "")
@@ -40,7 +47,7 @@ def create(resource: Resource, metadata: JsonObject, path: str = "metadata") -> 
     elif not generate_name:
         causes.append(required(f"{path}.name", "name or generateName is required"))
     causes += _namespace(resource, metadata, path)
-    return causes + _common(metadata, path)
+    return causes + common(metadata, path, any_finalizer=any_finalizer)
 
 
 def _namespace(resource: Resource, metadata: JsonObject, path: str) -> list[Cause]:
@@ -52,7 +59,8 @@ def _namespace(resource: Resource, metadata: JsonObject, path: str) -> list[Caus
     return invalid_each(f"{path}.namespace", namespace, names.dns_label(namespace))
 
 
-def _common(metadata: JsonObject, path: str) -> list[Cause]:
+def common(metadata: JsonObject, path: str, *, any_finalizer: bool = False) -> list[Cause]:
+    """What holds for metadata on create and on update, whatever the kind."""
     causes: list[Cause] = []
     if metadata.get("generation", 0) < 0:
         detail = "must be greater than or equal to 0"
@@ -60,7 +68,8 @@ def _common(metadata: JsonObject, path: str) -> list[Cause]:
     causes += labels(metadata.get("labels"), f"{path}.labels")
     causes += annotations(metadata.get("annotations"), f"{path}.annotations")
     causes += _owner_references(metadata.get("ownerReferences"), f"{path}.ownerReferences")
-    causes += _finalizers(metadata.get("finalizers"), f"{path}.finalizers")
+    finalizers = metadata.get("finalizers")
+    causes += _finalizers(finalizers, f"{path}.finalizers", any_name=any_finalizer)
     return causes
 
 
@@ -118,12 +127,13 @@ def _owner_references(references: list[JsonObject] | None, path: str) -> list[Ca
     return causes
 
 
-def _finalizers(finalizers: list[str] | None, path: str) -> list[Cause]:
+def _finalizers(finalizers: list[str] | None, path: str, *, any_name: bool = False) -> list[Cause]:
     causes: list[Cause] = []
     for finalizer in finalizers or ():
         problems = names.qualified_name(finalizer)
         causes += invalid_each(path, finalizer, problems)
-        if not problems and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+        standard = any_name or "/" in finalizer or finalizer in _STANDARD_FINALIZERS
+        if not problems and not standard:
             detail = "name is neither a standard finalizer name nor is it fully qualified"
             causes.append(invalid(path, finalizer, detail))
     if finalizers and "orphan" in finalizers and "foregroundDeletion" in finalizers:
@@ -132,7 +142,9 @@ def _finalizers(finalizers: list[str] | None, path: str) -> list[Cause]:
     return causes
 
 
-def update(new: JsonObject, old: JsonObject, path: str = "metadata") -> list[Cause]:
+def update(
+    new: JsonObject, old: JsonObject, path: str = "metadata", *, any_finalizer: bool = False
+) -> list[Cause]:
     """The causes for which new metadata may not replace old metadata."""
     causes: list[Cause] = []
     if old.get("deletionTimestamp"):
@@ -155,4 +167,4 @@ def update(new: JsonObject, old: JsonObject, path: str = "metadata") -> list[Cau
         for name in _IMMUTABLE
         if new.get(name) != old.get(name)
     ]
-    return causes + _common(new, path)
+    return causes + common(new, path, any_finalizer=any_finalizer)

@@ -7,7 +7,7 @@ staging, concurrent writers cannot make a patch conflict.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from kubeherd.cluster.api import defaults, errors, patches
 from kubeherd.cluster.api.errors import Cause
@@ -24,14 +24,17 @@ from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.handlers.writes import check_name, preparation, written_response
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext
 
+if TYPE_CHECKING:
+    from kubeherd.cluster.api.customresources.kind import CustomKind
+
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
-_UNSUPPORTED = (
-    "the body of the request was in an unknown format - accepted media types include: "
-    f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC}, {APPLY}"
-)
+_ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC, APPLY)
+_WITHOUT_STRATEGIC = (JSON_PATCH, MERGE_PATCH, APPLY)
+"""What custom resources take: a strategic patch needs to know how the lists of a kind merge."""
+_UNSUPPORTED = "the body of the request was in an unknown format - accepted media types include: "
 
 Transform: TypeAlias = Callable[[JsonObject], JsonObject]
 
@@ -43,6 +46,7 @@ class Target:
     group: str
     version: str
     kind: str
+    custom: "CustomKind | None" = None
 
     @property
     def api_version(self) -> str:
@@ -51,14 +55,15 @@ class Target:
 
 def of_resource(resource: Resource) -> Target:
     """The target of a patch of the object itself."""
-    return Target(resource.group, resource.version, resource.kind)
+    return Target(resource.group, resource.version, resource.kind, resource.custom)
 
 
 async def patch(call: Call) -> ApiResponse:
     """200 and the patched object; an apply may create it (201)."""
     media_type = codecs.media_type(call.request.headers.get("content-type", ""))
-    if media_type not in (JSON_PATCH, MERGE_PATCH, STRATEGIC, APPLY):
-        raise errors.UnsupportedMediaType(_UNSUPPORTED)
+    accepted = _ACCEPTED if call.kind.resource.custom is None else _WITHOUT_STRATEGIC
+    if media_type not in accepted:
+        raise errors.UnsupportedMediaType(_UNSUPPORTED + ", ".join(accepted))
     _check_options(call, media_type == APPLY)
     ctx = call.context()
     on_missing = None
@@ -190,7 +195,11 @@ def _decoded(target: Target, tree: JsonObject, ctx: RequestContext, shown: _Show
             f"API version ({target.api_version})"
         )
     try:
-        problems = decoding.decode_kind(target.group, target.version, target.kind, tree)
+        problems = (
+            decoding.decode_kind(target.group, target.version, target.kind, tree)
+            if target.custom is None
+            else target.custom.decode(tree)
+        )
     except errors.BadRequest as error:
         kind = target.kind
         prefix = f'{kind} in version "{target.version}" cannot be handled as a {kind}: '

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from kubeherd.cluster.api import defaults, errors
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.serializer import codecs, decoding
 from kubeherd.cluster.apiserver import tables
 from kubeherd.cluster.apiserver.access.authz import questions
@@ -37,6 +38,15 @@ class Services:
     registry: Registry
     heavy: HeavyWork
     pod_log_dir: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A kind that is no resource, such as Scale."""
+
+    group: str
+    version: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +91,23 @@ class Call:
     def decode(self, ctx: RequestContext) -> JsonObject:
         """The body as an object of the call's kind: decoded, checked, defaulted."""
         resource = self.kind.resource
-        tree = self.decode_as(resource.group, resource.version, resource.kind, ctx)
+        tree = self._decoded(resource, lambda tree: decoding.decode(resource, tree), ctx)
         defaults.apply(resource, tree)
         return tree
 
     def decode_as(self, group: str, version: str, kind: str, ctx: RequestContext) -> JsonObject:
         """The body as an object of any kind; BadRequest if it is of another one."""
+        named = Named(group, version, kind)
+        decode = decoding.decode_kind
+        return self._decoded(named, lambda tree: decode(group, version, kind, tree), ctx)
+
+    def _decoded(
+        self,
+        named: "Named | Resource",
+        decode: Callable[[JsonObject], list[str]],
+        ctx: RequestContext,
+    ) -> JsonObject:
+        group, version, kind = named.group, named.version, named.kind
         duplicates = ctx.field_validation is not FieldValidation.IGNORE and not is_component(
             self.request.user
         )
@@ -94,7 +115,7 @@ class Call:
         body = codecs.decode_body(content_type, self.request.body, find_duplicates=duplicates)
         tree = body.tree
         _check_kind(tree, f"{group}/{version}" if group else version, version, kind)
-        problems = body.strict_problems + decoding.decode_kind(group, version, kind, tree)
+        problems = body.strict_problems + decode(tree)
         prefix = f'{kind} in version "{version}" cannot be handled as a {kind}: '
         ctx.strict_problems(problems, prefix)
         if not isinstance(tree.get("metadata"), dict):

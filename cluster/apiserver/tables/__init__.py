@@ -21,9 +21,15 @@ __all__ = ["check_include_object", "columns", "list_metadata", "row", "table"]
 _LIST_METADATA = ("resourceVersion", "continue", "remainingItemCount")
 
 
-@cache
 def columns(resource: Resource) -> list[JsonObject]:
     """The TableColumnDefinitions of a kind; shared, not to be modified."""
+    if resource.custom is not None:
+        return [column.to_json() for column in printer(resource).columns]
+    return _columns(resource)
+
+
+@cache
+def _columns(resource: Resource) -> list[JsonObject]:
     return [column.to_json() for column in printer(resource).columns]
 
 

@@ -18,7 +18,7 @@ UNKNOWN: Final = "<unknown>"
 UNSET: Final = "<unset>"
 _MAX_SHOWN = 3
 
-Cell = str | int | bool
+Cell = str | int | float | bool | None
 Row = Callable[[JsonObject, datetime], list[Cell]]
 
 
@@ -31,6 +31,8 @@ class Column:
     description: str = ""
     wide: bool = False
     format: str = ""
+    priority: int = 0
+    """Columns of custom resources say a number of their own; a wide one has 1."""
 
     def to_json(self) -> JsonObject:
         """A TableColumnDefinition."""
@@ -39,7 +41,7 @@ class Column:
             "type": self.type,
             "format": self.format,
             "description": self.description,
-            "priority": 1 if self.wide else 0,
+            "priority": self.priority or int(self.wide),
         }
 
 
