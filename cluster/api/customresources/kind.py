@@ -18,13 +18,24 @@ from kubeherd.cluster.api.customresources import (
     scaling,
     validation,
 )
-from kubeherd.cluster.api.customresources.schema import Schema, of_field
+from kubeherd.cluster.api.customresources.schema import RULES, Schema, of_field, walk
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.managedfields.fieldtypes import Struct
 from kubeherd.cluster.api.serializer.decoding import cannot_be_handled
 from kubeherd.cluster.api.validation import objectmeta
+from kubeherd.cluster.api.validation.causes import invalid
+
+_BLOCKING = frozenset({
+    "FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany",
+    "FieldValueTypeInvalid",
+})  # fmt: skip
+"""An object that is wrong in these ways is not shown to rules, which rely on its types."""
+_NOT_CHECKED = (
+    "some validation rules were not checked because the object was invalid; correct the existing "
+    "errors to complete validation"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +85,7 @@ class CustomKind:
         causes += scaling.check(self.scale, tree)
         causes += embedded.check(tree, self.schema)
         causes += listtypes.check(tree, self.schema)
-        return causes
+        return causes + self._rules(causes, tree, None)
 
     def update_causes(self, new: JsonObject, old: JsonObject, subresource: str) -> list[Cause]:
         """The causes for which `new` may not replace `old`, through the object or a subresource."""
@@ -88,7 +99,7 @@ class CustomKind:
             causes += embedded.check(new, self.schema)
         if not listtypes.check(old, self.schema):
             causes += listtypes.check(new, self.schema)
-        return causes
+        return causes + self._rules(causes, new, old)
 
     def _status(self, new: JsonObject, old: JsonObject) -> list[Cause]:
         schema = of_field(self.schema, "status")
@@ -96,6 +107,19 @@ class CustomKind:
             return []
         before = old.get("status", validation.ABSENT)
         return validation.validate(new["status"], schema, before, within="status")
+
+    @cached_property
+    def _has_rules(self) -> bool:
+        return any(RULES in schema for schema in walk(self.schema))
+
+    def _rules(self, found: list[Cause], new: JsonObject, old: JsonObject | None) -> list[Cause]:
+        if not self._has_rules:
+            return []
+        if any(cause.reason in _BLOCKING for cause in found):
+            return [invalid("<nil>", None, _NOT_CHECKED)]
+        from kubeherd.cluster.api.customresources.cel import evaluation  # noqa: PLC0415 - large
+
+        return evaluation.check(self.schema, new, old)
 
     def owners(self, skip: frozenset[str] = frozenset()) -> Struct:
         """The walker of the object's fields for managedFields, without those to `skip`."""

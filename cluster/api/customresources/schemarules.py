@@ -78,8 +78,9 @@ def check(schema: Schema, path: str, *, status: bool, known: bool) -> list[Cause
     causes += structural
     causes += _walk(schema, path, _Where(), root=True)
     if not causes and not known and any(RULES in inner for inner in walk(schema)):
-        detail = "kubeherd does not evaluate rules"
-        causes += [forbidden(f"{path}.{RULES}", detail) for inner in walk(schema) if RULES in inner]
+        from kubeherd.cluster.api.customresources.cel import rules  # noqa: PLC0415 - large
+
+        causes += rules.check(schema, path)
     return causes
 
 
