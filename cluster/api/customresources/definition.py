@@ -106,6 +106,7 @@ def _custom(definition: JsonObject, version: JsonObject) -> CustomKind:
         ),
         warnings=_warnings(spec, version),
         terminating=is_true(definition, "Terminating"),
+        by_webhook=(spec.get("conversion") or {}).get("strategy") == "Webhook",
         definition=definition,
     )
 

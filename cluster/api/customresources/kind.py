@@ -55,6 +55,8 @@ class CustomKind:
     warnings: tuple[str, ...] = ()
     """What every answer warns of: the version is deprecated."""
     terminating: bool = False
+    by_webhook: bool = False
+    """Other versions than the stored one are made by a conversion webhook."""
     definition: JsonObject = field(default_factory=dict, repr=False)
     """The whole CustomResourceDefinition."""
 

@@ -1,6 +1,8 @@
 """Custom resources as clients see them; messages and fields as of Kubernetes 1.36."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -388,3 +390,47 @@ async def test_openapi_of_both_versions(custom: Cluster) -> None:
     await custom.delete(f"{DEFINITIONS}/{NAME}")
     await gone(custom, f"{DEFINITIONS}/{NAME}")
     assert (await custom.get("/openapi/v3/apis/example.com/v1")).status == 404
+
+
+_WITHOUT = """
+import asyncio, sys
+from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.engine import MemoryEngine
+from kubeherd.cluster.store.store import Store, running
+
+async def main():
+    async with running(Store(MemoryEngine(), attrs_of)) as store:
+        api = ApiServer(store, LoopClock(), Rng(1))
+        await api.bootstrap()
+        background = asyncio.create_task(api.run())
+        await asyncio.sleep(0.05)
+        background.cancel()
+asyncio.run(main())
+print([name for name in sys.modules if "api.customresources" in name or name == "cel"])
+"""
+
+
+def test_a_server_without_definitions_imports_nothing_of_this() -> None:
+    printed = subprocess.run(
+        [sys.executable, "-c", _WITHOUT], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert printed.stdout.strip() == "[]"
+
+
+async def test_what_only_a_webhook_could_convert_is_refused_clearly() -> None:
+    tree = definition(version(), version("v2", storage=False))
+    client = {"url": "https://localhost:1/convert"}
+    tree["spec"]["conversion"] = {
+        "strategy": "Webhook",
+        "webhook": {"clientConfig": client, "conversionReviewVersions": ["v1"]},
+    }
+    async with custom_cluster(tree) as cluster:
+        assert (await cluster.post(WIDGETS, widget())).status == 201
+        answer = await cluster.get(WIDGETS.replace("/v1/", "/v2/"))
+        assert (answer.status, answer.message) == (
+            500,
+            "Internal error occurred: conversion webhook for example.com/v2, Kind=Widget failed: "
+            "kubeherd calls no conversion webhooks, use version v1",
+        )
