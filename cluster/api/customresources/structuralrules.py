@@ -3,7 +3,6 @@
 Source: k8s.io/apiextensions-apiserver/pkg/apiserver/schema/validation.go (ValidateStructural).
 """
 
-import re
 from collections.abc import Iterator
 from enum import Enum
 
@@ -146,8 +145,8 @@ def _junctors(schema: Schema, path: str, *, int_or_string: bool = False) -> Iter
     pattern = schema.get("pattern")
     if pattern:
         try:
-            patterns.compiled(pattern)
-        except re.error as error:
+            patterns.check(pattern)
+        except patterns.NoPattern as error:
             detail = f"must be a valid regular expression, but isn't: {error}"
             yield invalid(f"{path}.pattern", pattern, detail)
 

@@ -243,6 +243,14 @@ def test_patterns_of_go() -> None:
     assert not patterns.matches("^[[:alpha:]]+$", "ab1")
     assert patterns.matches(r"a\z", "ba")
     assert patterns.matches("^[$]$", "$")
+    assert patterns.matches(r"^\pL+$", "é")
+
+
+def test_no_pattern_takes_for_ever() -> None:
+    assert not patterns.matches("^(a+)+$", "a" * 60 + "b")
+    assert not patterns.matches("^a*a*a*a*a*a*a*c$", "a" * 2000)
+    with pytest.raises(patterns.NoPattern, match="unclosed group"):
+        patterns.check("(")
 
 
 @pytest.mark.parametrize(

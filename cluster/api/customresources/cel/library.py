@@ -75,13 +75,20 @@ def _url(text: str) -> object:
     return parts
 
 
+def _compiled(pattern: str) -> re.Pattern[str]:
+    found = patterns.compiled(pattern)
+    if found is None:
+        raise ValueError("kubeherd finds no pattern with repeated groups or many repetitions")
+    return found
+
+
 def _find(text: str, pattern: str) -> str:
-    match = patterns.compiled(pattern).search(text)
+    match = _compiled(pattern).search(text)
     return match[0] if match else ""
 
 
 def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
-    found = [match[0] for match in patterns.compiled(pattern).finditer(text)]
+    found = [match[0] for match in _compiled(pattern).finditer(text)]
     return found if limit < 0 else found[:limit]
 
 
