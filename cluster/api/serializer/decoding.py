@@ -164,6 +164,8 @@ def _scalar_decoder(type_: FieldType) -> _Decoder:
         return _decode_raw
     if type_ is FieldType.RAW_OBJECT:
         return _decode_raw_object
+    if type_ is FieldType.SCHEMA:
+        return _decode_schema
 
     def decode_scalar(value: JsonValue) -> JsonValue:
         if not fits(type_, value):
@@ -186,6 +188,15 @@ def _decode_raw_object(value: JsonValue) -> JsonValue:
     if value.__class__ is not dict:
         raise _Irregular
     return _decode_raw(value)
+
+
+def _decode_schema(value: JsonValue) -> JsonValue:
+    if value.__class__ is bool:
+        return value
+    decode = _object_decoder(schemas.JSON_SCHEMA)
+    if value.__class__ is list:
+        return [decode(item) for item in value]
+    return decode(value)
 
 
 def _raw_problem(value: JsonValue, left: int = MAX_DEPTH) -> str:
@@ -276,6 +287,8 @@ class _Reporter:
     ) -> JsonValue:
         if field.type is FieldType.OBJECT:
             return self._object(value, field, path, names, struct)
+        if field.type is FieldType.SCHEMA:
+            return self._schema(value, path, names, struct)
         if field.type is FieldType.LIST and value.__class__ is list and field.items is not None:
             for index, item in enumerate(value):
                 value[index] = (
@@ -293,6 +306,19 @@ class _Reporter:
                 )
             return value
         return _checked_scalar(value, field, names, struct)
+
+    def _schema(self, value: JsonValue, path: str, names: str, struct: str) -> JsonValue:
+        inner = Field(FieldType.OBJECT, definition_key=schemas.JSON_SCHEMA)
+        if value.__class__ is list:
+            return [
+                self._value(item, inner, f"{path}[{index}]", names, struct)
+                for index, item in enumerate(value)
+            ]
+        if value.__class__ in (bool, dict):
+            return (
+                value if value.__class__ is bool else self._value(value, inner, path, names, struct)
+            )
+        raise _Refused("boolean or JSON schema expected")
 
     def _object(
         self, value: JsonValue, field: Field, path: str, names: str, struct: str

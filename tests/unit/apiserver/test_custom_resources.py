@@ -434,3 +434,25 @@ async def test_what_only_a_webhook_could_convert_is_refused_clearly() -> None:
             "Internal error occurred: conversion webhook for example.com/v2, Kind=Widget failed: "
             "kubeherd calls no conversion webhooks, use version v1",
         )
+
+
+async def test_schemas_inside_of_schemas_are_decoded_too(custom: Cluster) -> None:
+    tree = definition(plural="others", kind="Other")
+    tree["metadata"]["name"] = "others.example.com"
+    schema = tree["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    schema["properties"]["l"] = {"type": "array", "items": {"type": 5}}
+    answer = await custom.post(DEFINITIONS, tree)
+    assert (answer.status, answer.message.partition("JSONSchemaProps.")[0]) == (
+        400,
+        'CustomResourceDefinition in version "v1" cannot be handled as a CustomResourceDefinition: '
+        "json: cannot unmarshal number into Go struct field ",
+    )
+    schema["properties"]["l"] = {"type": "array", "items": {"type": "string", "odd": 1}}
+    answer = await custom.post(DEFINITIONS, tree)
+    assert answer.status == 201
+    assert "properties[l].items.odd" in answer.headers["Warning"].replace(
+        "properties.l", "properties[l]"
+    )
+    schema["properties"]["l"] = {"type": "object", "additionalProperties": "x"}
+    answer = await custom.put(f"{DEFINITIONS}/others.example.com", tree)
+    assert (answer.status, "boolean or JSON schema expected" in answer.message) == (400, True)
