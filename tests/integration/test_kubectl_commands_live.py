@@ -28,10 +28,10 @@ items:
 DEFINITION = """\
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
-metadata: {name: widgets.example.com}
+metadata: {name: gadgets.example.com}
 spec:
   group: example.com
-  names: {kind: Widget, plural: widgets, shortNames: [wd]}
+  names: {kind: Gadget, plural: gadgets, shortNames: [gd]}
   scope: Namespaced
   versions:
   - name: v1
@@ -46,9 +46,9 @@ spec:
             type: object
             properties: {size: {type: integer, maximum: 10, description: how large it is}}
 """
-WIDGET = """\
+GADGET = """\
 apiVersion: example.com/v1
-kind: Widget
+kind: Gadget
 metadata: {name: one}
 spec: {size: 3}
 """
@@ -147,19 +147,19 @@ def test_warnings(kubectl: Kubectl):
 def test_custom_resources(kubectl: Kubectl):
     """What people do with a definition and an object of it, from apply to delete."""
     assert kubectl("apply -f -", stdin=DEFINITION)[0] == 0
-    wait = "wait --for=condition=Established crd/widgets.example.com --timeout=10s"
+    wait = "wait --for=condition=Established crd/gadgets.example.com --timeout=10s"
     assert kubectl(wait)[0] == 0
-    assert "created" in kubectl("apply -f -", stdin=WIDGET)[1]
-    code, printed = kubectl("get wd")
+    assert "created" in kubectl("apply -f -", stdin=GADGET)[1]
+    code, printed = kubectl("get gd")
     assert (code, printed.split()[:4]) == (0, ["NAME", "SIZE", "one", "3"])
-    code, printed = kubectl("explain widgets.spec.size")
+    code, printed = kubectl("explain gadgets.spec.size")
     assert code == 0
     assert "how large it is" in printed
-    code, printed = kubectl("patch widget one --type=merge -p", '{"spec":{"size":11}}')
+    code, printed = kubectl("patch gadget one --type=merge -p", '{"spec":{"size":11}}')
     assert code == 1
     assert "spec.size in body should be less than or equal to 10" in printed
-    assert kubectl("delete crd widgets.example.com --timeout=20s")[0] == 0
-    assert "the server doesn't have a resource type" in kubectl("get widgets")[1]
+    assert kubectl("delete crd gadgets.example.com --timeout=20s")[0] == 0
+    assert "NotFound" in kubectl("get --raw /apis/example.com/v1")[1]
 
 
 @pytest.mark.parametrize(
