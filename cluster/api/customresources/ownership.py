@@ -5,6 +5,8 @@ schema does not describe is typed by what it holds: maps are granular, everythin
 Unlike in Go structs no field always exists.
 """
 
+from typing import ClassVar
+
 from kubeherd.cluster.api.customresources.embedded import OBJECT_META
 from kubeherd.cluster.api.customresources.schema import (
     EMBEDDED,
@@ -39,7 +41,27 @@ from kubeherd.cluster.api.schemas.definitions import Definition
 _NO_FIELDS = Definition(key="custom", properties={})
 
 
-class Deduced(Granular):
+class _Guarded(Node):
+    """A container that may hold something else: ownership is recorded before objects are
+    validated. What is of the wrong type is a leaf."""
+
+    __slots__ = ()
+    holds: ClassVar[type] = dict
+
+    def added(self, value: JsonValue) -> FieldSet:
+        return super().added(value) if isinstance(value, self.holds) else LEAF
+
+    def owned(self, value: JsonValue) -> FieldSet:
+        return super().owned(value) if isinstance(value, self.holds) else LEAF
+
+    def diff(self, old: JsonValue, new: JsonValue) -> Diff:
+        wrong = [v for v in (old, new) if v is not None and not isinstance(v, self.holds)]
+        if not wrong:
+            return super().diff(old, new)
+        return NOTHING if old == new else CHANGED
+
+
+class Deduced(_Guarded, Granular):
     """A value without a schema: a granular map of such values, or a leaf."""
 
     __slots__ = ()
@@ -47,22 +69,20 @@ class Deduced(Granular):
     def __init__(self) -> None:
         super().__init__(self)
 
-    def added(self, value: JsonValue) -> FieldSet:
-        return super().added(value) if isinstance(value, dict) else LEAF
 
-    def owned(self, value: JsonValue) -> FieldSet:
-        return super().owned(value) if isinstance(value, dict) else LEAF
+class _Map(_Guarded, Granular):
+    __slots__ = ()
 
-    def diff(self, old: JsonValue, new: JsonValue) -> Diff:
-        if isinstance(old, dict) and isinstance(new, dict):
-            return super().diff(old, new)
-        return NOTHING if old == new else CHANGED
+
+class _Elements(_Guarded, Keyed):
+    __slots__ = ()
+    holds = list
 
 
 _DEDUCED = Deduced()
 
 
-class Declared(Struct):
+class Declared(_Guarded, Struct):
     """An object whose fields a schema declares; others, where it keeps any, are deduced."""
 
     __slots__ = ("_declared",)
@@ -79,7 +99,7 @@ class Declared(Struct):
 
     def owned(self, value: JsonValue) -> FieldSet:
         out = super().owned(value)
-        for name in value or ():
+        for name in value if isinstance(value, dict) else ():
             if name not in self._declared and (owned := out.get("f:" + name)):
                 out["f:" + name] = owned if SELF in owned else {SELF: LEAF, **owned}
         return out
@@ -101,14 +121,14 @@ def node(schema: Schema | None) -> Node:
 def _list(schema: Schema) -> Node:
     list_type = schema.get(LIST_TYPE)
     if list_type == "map":
-        return Keyed(node(items(schema)), tuple(schema.get(LIST_KEYS) or ()))
-    return Keyed(ATOM, ()) if list_type == "set" else ATOM
+        return _Elements(node(items(schema)), tuple(schema.get(LIST_KEYS) or ()))
+    return _Elements(ATOM, ()) if list_type == "set" else ATOM
 
 
 def _object(schema: Schema) -> Node:
     if not properties(schema) and not schema.get(EMBEDDED):
         if has_additional(schema):
-            return Granular(node(additional(schema)))
+            return _Map(node(additional(schema)))
         return _DEDUCED
     return Declared(_declared(schema))
 

@@ -456,3 +456,15 @@ async def test_schemas_inside_of_schemas_are_decoded_too(custom: Cluster) -> Non
     schema["properties"]["l"] = {"type": "object", "additionalProperties": "x"}
     answer = await custom.put(f"{DEFINITIONS}/others.example.com", tree)
     assert (answer.status, "boolean or JSON schema expected" in answer.message) == (400, True)
+
+
+@pytest.mark.parametrize("spec", [1, "x", [], {"parts": 1}, {"parts": [1]}, {"free": "x"}])
+async def test_values_of_the_wrong_type_are_refused_as_invalid(
+    custom: Cluster, spec: object
+) -> None:
+    sent = {**widget(), "spec": spec}
+    assert (await custom.post(WIDGETS, sent)).status == 422
+    applied = await custom.patch(f"{WIDGETS}/w", sent, APPLY, query={"fieldManager": "m"})
+    assert applied.status in (400, 422)
+    await custom.post(WIDGETS, widget())
+    assert (await custom.patch(f"{WIDGETS}/w", {"spec": spec}, MERGE)).status == 422
