@@ -6,12 +6,12 @@ causes (``spec.validation.openAPIV3Schema`` for the schema of a definition with 
 """
 
 from collections.abc import Iterator
-from typing import Final
 from urllib.parse import urlsplit
 
 from kubeherd.cluster.api import names
 from kubeherd.cluster.api.customresources import formats, schemarules
 from kubeherd.cluster.api.customresources.definition import is_true
+from kubeherd.cluster.api.customresources.naming import APPROVAL, is_protected
 from kubeherd.cluster.api.customresources.schema import walk
 from kubeherd.cluster.api.customresources.versionrules import Version, check_conversion
 from kubeherd.cluster.api.errors import Cause
@@ -22,7 +22,6 @@ from kubeherd.cluster.api.validation import objectmeta
 from kubeherd.cluster.api.validation.causes import invalid, not_supported, required
 from kubeherd.cluster.api.validation.checks import immutable
 
-APPROVAL: Final = "api-approved.kubernetes.io"
 _APPROVAL_PATH = f"metadata.annotations[{APPROVAL}]"
 _ENHANCEMENT = "see https://github.com/kubernetes/enhancements/pull/1111"
 _MIXED = "may have mixed case, but should otherwise match: "
@@ -217,11 +216,6 @@ def _stored_versions(tree: JsonObject) -> Iterator[Cause]:
 
 
 # --- groups of Kubernetes ---
-
-
-def is_protected(group: str) -> bool:
-    """Whether the group belongs to the community of Kubernetes."""
-    return group in ("k8s.io", "kubernetes.io") or group.endswith((".k8s.io", ".kubernetes.io"))
 
 
 def _approval_problem(tree: JsonObject) -> tuple[JsonValue, str]:

@@ -1,6 +1,6 @@
 """The status of a CustomResourceDefinition: which names it has, and whether it is established.
 
-Source: k8s.io/apiextensions-apiserver/pkg/controller (status, establish, finalizer). Pure: a new
+Source: k8s.io/apiextensions-apiserver/pkg/controller (status, establish, apiapproval). Pure: a new
 status from a definition and the names that others of its group hold.
 """
 
@@ -15,6 +15,9 @@ CLEANUP: Final = "customresourcecleanup.apiextensions.k8s.io"
 """The finalizer that keeps a definition until its objects are gone."""
 
 NAMES_ACCEPTED, ESTABLISHED, TERMINATING = "NamesAccepted", "Established", "Terminating"
+CONFORMANT: Final = "KubernetesAPIApprovalPolicyConformant"
+APPROVAL: Final = "api-approved.kubernetes.io"
+"""The annotation that kinds in groups of Kubernetes need."""
 _SINGLE = (
     ("plural", "PluralConflict", False),
     ("singular", "SingularConflict", False),
@@ -82,6 +85,27 @@ def named(definition: JsonObject, others: Iterable[JsonObject], now: str) -> Jso
     else:
         why = ("NotAccepted", "not all names are accepted")
     return with_condition(definition, ESTABLISHED, False, *why, now)
+
+
+def approved(definition: JsonObject, now: str) -> JsonObject:
+    """The definition with the condition that tells whether a kind in a group of Kubernetes has
+    been approved; the same one if the group is nobody's in particular."""
+    if not is_protected(definition["spec"]["group"]):
+        return definition
+    value = (definition["metadata"].get("annotations") or {}).get(APPROVAL, "")
+    if value.startswith("unapproved"):
+        reason, message = "UnapprovedAnnotation", f"not approved: {quoted(value)}"
+    else:
+        reason, message = "ApprovedAnnotation", f"approved in {value}"
+    good = reason == "ApprovedAnnotation"
+    if condition(definition, CONFORMANT).get("message") == message:
+        return definition
+    return with_condition(definition, CONFORMANT, good, reason, message, now)
+
+
+def is_protected(group: str) -> bool:
+    """Whether the group belongs to the community of Kubernetes."""
+    return group in ("k8s.io", "kubernetes.io") or group.endswith((".k8s.io", ".kubernetes.io"))
 
 
 def established(definition: JsonObject, now: str) -> JsonObject:

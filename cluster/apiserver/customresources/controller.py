@@ -58,6 +58,8 @@ class Controller:
             self._refresh()
         found = self._registry.store.head(_DEFINITIONS.key, "", name)
         tree = found.load() if found is not None else {}
+        if tree and naming.approved(tree, self._now) is not tree:
+            await self._change(name, lambda new: naming.approved(new, self._now))
         accepted = definitions.is_true(tree, naming.NAMES_ACCEPTED)
         if accepted and not definitions.is_true(tree, naming.ESTABLISHED):
             await self._change(name, lambda new: naming.established(new, self._now))

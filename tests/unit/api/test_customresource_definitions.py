@@ -209,6 +209,21 @@ def test_groups_of_kubernetes_need_an_approval() -> None:
     assert causes(sent) == []
 
 
+@pytest.mark.parametrize(
+    ("annotation", "status", "reason", "message"),
+    [
+        ("https://x/1", "True", "ApprovedAnnotation", "approved in https://x/1"),
+        ("unapproved, x", "False", "UnapprovedAnnotation", 'not approved: "unapproved, x"'),
+    ],
+)
+def test_the_condition_of_approval(annotation: str, status: str, reason: str, message: str) -> None:
+    sent = tree(group="x.k8s.io")
+    sent["metadata"]["annotations"] = {"api-approved.kubernetes.io": annotation}
+    found = definitions.condition(naming.approved(sent, NOW), naming.CONFORMANT)
+    assert (found["status"], found["reason"], found["message"]) == (status, reason, message)
+    assert naming.approved(tree(), NOW) == tree()
+
+
 def test_versions_in_the_order_of_preference() -> None:
     names = ["foo", "v1beta1", "v1", "v10", "v2", "v1alpha1", "v11alpha2", "v1beta2"]
     assert sorted(names, key=definitions.priority) == [

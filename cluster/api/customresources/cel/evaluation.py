@@ -7,6 +7,7 @@ is spent the rest of its rules are not evaluated and the write is refused.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from kubeherd.cluster.api.customresources.cel import engine, fieldcheck, library, values
@@ -109,15 +110,15 @@ def _rules(
     this = values.value(new, schema)
     before = None if old is None else values.value(old, schema)
     count, longest = values.size(this)
+    context = library.context({})
     for rule in schema[RULES]:
         source = rule["rule"]
         uses_old = "oldSelf" in program(source).variables()
         optional = bool(rule.get("optionalOldSelf"))
         if uses_old and before is None and not optional:
             continue
-        depth = fieldcheck.Check(source, schema).run().depth
-        run.charge(count + longest**depth, path, schema)
-        context = library.context({"self": this, "oldSelf": _old(before, optional=optional)})
+        run.charge(count + longest ** _depth(source), path, schema)
+        context.update({"self": this, "oldSelf": _old(before, optional=optional)})
         try:
             result = program(source).execute(context)
         except _FAILURES as error:
@@ -126,6 +127,12 @@ def _rules(
             continue
         if result is not True and (uses_old or not unchanged):
             yield _refusal(rule, schema, new, path, context)
+
+
+@lru_cache(maxsize=512)
+def _depth(source: str) -> int:
+    """How deep the loops of a rule are nested."""
+    return fieldcheck.Check(source, {}).run().depth
 
 
 def _old(before: Any, *, optional: bool) -> Any:
