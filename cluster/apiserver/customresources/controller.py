@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+import structlog
+
 from kubeherd.cluster.api import errors, kinds
 from kubeherd.cluster.api.customresources import definition as definitions
 from kubeherd.cluster.api.customresources import naming
@@ -25,6 +27,8 @@ POLL_S: Final = 1.0
 _SELDOM_S: Final = 3600.0
 _BATCH = 200
 _DEFINITIONS = served.of(kinds.resource("apiextensions.k8s.io", "v1", "customresourcedefinitions"))
+_log = structlog.get_logger(__name__)
+
 Change = Callable[[JsonObject], JsonObject]
 
 
@@ -35,20 +39,40 @@ class Controller:
         self._registry = registry
         self._clock = clock
         self._refresh = refresh
+        self._settled: dict[str, int] = {}
+        """Definitions that want nothing, with the revision of which that is known."""
 
     async def one_pass(self) -> float:
-        """The next step of every definition; the seconds until the next pass is due."""
+        """The next step of every definition; the seconds until the next pass is due.
+
+        Those that want nothing are not looked into again until they change.
+        """
         wait_s = _SELDOM_S
-        for record in self._registry.store.list(_DEFINITIONS.key):
-            tree = record.load()
-            if naming.CLEANUP in (tree["metadata"].get("finalizers") or ()) and tree[
-                "metadata"
-            ].get("deletionTimestamp"):
-                if not await self._clean_up(tree):
+        records = self._registry.store.list(_DEFINITIONS.key)
+        settled = self._settled
+        self._settled = {r.name: r.revision for r in records if settled.get(r.name) == r.revision}
+        for record in records:
+            if record.name in self._settled:
+                continue
+            try:
+                if not await self._next_step(record.load()):
                     wait_s = POLL_S
-            else:
-                await self._accept(tree)
+            except errors.ApiError:
+                raise
+            except Exception:  # a bug, or an object from a store of long ago: the others go on
+                _log.exception("definition_not_synced", name=record.name)
         return wait_s
+
+    async def _next_step(self, tree: JsonObject) -> bool:
+        """Whether nothing is left that time alone would change."""
+        meta = tree["metadata"]
+        if meta.get("deletionTimestamp") and naming.CLEANUP in (meta.get("finalizers") or ()):
+            return await self._clean_up(tree)
+        await self._accept(tree)
+        record = self._registry.store.head(_DEFINITIONS.key, "", meta["name"])
+        if record is not None and definitions.is_true(record.load(), naming.NAMES_ACCEPTED):
+            self._settled[record.name] = record.revision
+        return True
 
     async def _accept(self, tree: JsonObject) -> None:
         name = tree["metadata"]["name"]
@@ -71,9 +95,9 @@ class Controller:
     def _named(self, tree: JsonObject) -> JsonObject:
         group, name = tree["spec"]["group"], tree["metadata"]["name"]
         records = self._registry.store.list(_DEFINITIONS.key)
-        trees = [record.load() for record in records if record.name != name]
-        others = [other for other in trees if other["spec"]["group"] == group]
-        return naming.named(tree, others, self._now)
+        others = [r.load() for r in records if r.name != name and r.name.endswith(f".{group}")]
+        same = [other for other in others if other["spec"]["group"] == group]
+        return naming.named(tree, same, self._now)
 
     async def _clean_up(self, tree: JsonObject) -> bool:
         """Delete the objects of a definition, then let it go; whether that is done."""
@@ -124,7 +148,7 @@ class Controller:
 
     async def _change(self, name: str, change: Change) -> None:
         """Write a definition's status (and finalizers); one that is gone is left alone."""
-        with suppress(errors.NotFound, errors.Conflict):
+        with suppress(errors.NotFound, errors.Conflict, errors.Invalid):
             await self._registry.update(
                 _DEFINITIONS,
                 "",
