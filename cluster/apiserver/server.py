@@ -6,7 +6,7 @@ logged and answered as InternalError, never raised; after `stop` new requests ge
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -18,6 +18,7 @@ from kubeherd.cluster.api import errors, fields, kinds
 from kubeherd.cluster.api.batch import PATH as BATCH_PATH
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver import bootstrap, served
 from kubeherd.cluster.apiserver.access import impersonation
 from kubeherd.cluster.apiserver.access.authz import Attributes, questions
@@ -220,7 +221,7 @@ class ApiServer:
         if self._stopping:
             raise errors.ServiceUnavailable("the server is shutting down")
         if path == "/":
-            return _paths()
+            return _paths((*kinds.ALL, *self._custom.resources))
         accept = request.headers.get("accept", "")
         if first == "openapi":
             from kubeherd.cluster.apiserver.edge import openapi  # noqa: PLC0415 - large, and seldom asked for
@@ -263,9 +264,10 @@ def _error_media(request: ApiRequest) -> Media:
     return Media.MSGPACK if accept.startswith(Media.MSGPACK.value) else Media.JSON
 
 
-def _paths() -> ApiResponse:
-    roots = sorted({resource.root for resource in kinds.ALL})
-    groups = sorted({f"/apis/{resource.group}" for resource in kinds.ALL if resource.group})
+def _paths(served_resources: Iterable[Resource]) -> ApiResponse:
+    found = tuple(served_resources)
+    roots = sorted({resource.root for resource in found})
+    groups = sorted({f"/apis/{resource.group}" for resource in found if resource.group})
     paths = sorted({
         "/api", "/apis", "/healthz", "/livez", "/readyz", "/metrics", "/openapi/v2",
         "/openapi/v3", "/version", *roots, *groups,

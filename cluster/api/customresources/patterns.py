@@ -35,7 +35,7 @@ def compiled(pattern: str) -> re.Pattern[str] | None:
         return None
     try:
         return re.compile(_python(pattern), re.ASCII)
-    except re.error:
+    except (re.error, RecursionError, OverflowError):
         return None
 
 

@@ -249,6 +249,9 @@ def test_patterns_of_go() -> None:
 def test_no_pattern_takes_for_ever() -> None:
     assert not patterns.matches("^(a+)+$", "a" * 60 + "b")
     assert not patterns.matches("^a*a*a*a*a*a*a*c$", "a" * 2000)
+    for pattern in ("(" * 5000 + ")" * 5000, "a{99999999999}", "(a{1000}){1000}"):
+        with pytest.raises(patterns.NoPattern):
+            patterns.check(pattern)
     with pytest.raises(patterns.NoPattern, match="unclosed group"):
         patterns.check("(")
 

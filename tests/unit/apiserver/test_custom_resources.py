@@ -239,6 +239,7 @@ async def test_columns_of_a_table() -> None:
 async def test_discovery_in_both_forms(custom: Cluster) -> None:
     groups = (await custom.get("/apis")).tree["groups"]
     assert groups[-1]["name"] == "example.com"
+    assert "/apis/example.com/v1" in (await custom.get("/")).tree["paths"]
     entries = {e["name"]: e for e in (await custom.get("/apis/example.com/v1")).tree["resources"]}
     assert list(entries) == ["widgets", "widgets/status", "widgets/scale"]
     assert entries["widgets"]["shortNames"] == ["wd"]

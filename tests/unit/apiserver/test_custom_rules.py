@@ -149,6 +149,11 @@ async def test_a_rule_cannot_hold_up_the_server() -> None:
         assert "running out of cost budget" in answer.message
 
 
+async def test_a_rule_that_would_overflow_the_stack_is_refused() -> None:
+    _, message = (await causes({"rule": "self." + "a." * 20_000 + "b"}))[0]
+    assert message.endswith("kubeherd evaluates expressions of at most 8000 characters")
+
+
 async def test_quantities_and_patterns() -> None:
     rules = [
         {"rule": "quantity(self.colour).isGreaterThan(quantity('1Ki'))", "message": "small"},

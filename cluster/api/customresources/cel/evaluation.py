@@ -28,6 +28,8 @@ from kubeherd.cluster.api.validation.causes import duplicate, forbidden, invalid
 
 BUDGET: Final = 2_000_000
 """Values that the rules of one write may look at: about a second."""
+_EACH = 100
+"""What a rule costs however little it looks at."""
 _SPENT = (
     "validation failed due to running out of cost budget, no further validation rules will be run"
 )
@@ -117,7 +119,7 @@ def _rules(
         optional = bool(rule.get("optionalOldSelf"))
         if uses_old and before is None and not optional:
             continue
-        run.charge(count + longest ** _depth(source), path, schema)
+        run.charge(_EACH + count + longest ** _depth(source), path, schema)
         context.update({"self": this, "oldSelf": _old(before, optional=optional)})
         try:
             result = program(source).execute(context)

@@ -23,6 +23,9 @@ from kubeherd.cluster.api.validation.causes import invalid, not_supported, requi
 
 MAX_DEPTH: Final = 3
 """Loops inside of loops: more are refused, whatever they go over."""
+MAX_CHARS: Final = 8000
+"""The longest expression: the library works recursively, on a stack that ends somewhere beyond
+16,000."""
 _REASONS = (
     "FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired",
 )  # fmt: skip
@@ -123,6 +126,8 @@ def _expressions(rule: JsonObject, schema: Schema, at: str, uncorrelated: str) -
 
 def problem_of(expression: str, schema: Schema, *, optional: bool) -> str:
     """What keeps an expression from being evaluated, "" if nothing does."""
+    if len(expression) > MAX_CHARS:
+        return f"kubeherd evaluates expressions of at most {MAX_CHARS} characters"
     try:
         references = program(expression).references()
     except ValueError as error:
