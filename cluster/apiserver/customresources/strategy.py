@@ -5,13 +5,14 @@ status_strategy.go): everything but metadata counts in metadata.generation, and 
 status changes no metadata.
 """
 
-from kubeherd.cluster.api import names
+from kubeherd.cluster.api import errors, names
 from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver.strategies.base import Strategy, keep
 from kubeherd.cluster.apiserver.write.context import RequestContext
 
+_TERMINATING = "create not allowed while custom resource definition is terminating"
 _STANDARD_FINALIZERS = frozenset({"orphan", "foregroundDeletion", "kubernetes"})
 
 
@@ -26,6 +27,8 @@ class CustomStrategy(Strategy):
         self.returns_deleted_object = False
 
     def prepare_create(self, tree: JsonObject, ctx: RequestContext) -> None:
+        if self.resource.custom is not None and self.resource.custom.terminating:
+            raise errors.forbidden(self.resource, tree["metadata"].get("name", ""), _TERMINATING)
         tree["metadata"]["generation"] = 1
         if self.has_status:
             tree.pop("status", None)

@@ -50,18 +50,10 @@ class CustomResources:
         return self._table.resources if self._table is not None else ()
 
     def kind(self, route: Route) -> ServedKind:
-        """The kind that a route leads to.
-
-        MethodNotAllowed for what a definition that is being deleted takes no more, InternalError
-        for a version that only a webhook could make.
-        """
+        """The kind that a route leads to; InternalError for a version that only a conversion
+        webhook could make."""
         assert self._table is not None  # noqa: S101 - the route came from `served`
         custom = route.resource.custom
-        if custom is not None and custom.terminating and route.verb == "create":
-            raise errors.MethodNotAllowed(
-                "create not allowed while custom resource definition is terminating",
-                details={"group": custom.group, "kind": route.resource.plural},
-            )
         if custom is not None and custom.by_webhook and custom.version != custom.storage_version:
             text = (
                 f"conversion webhook for {custom.api_version}, Kind={custom.kind} failed: kubeherd "

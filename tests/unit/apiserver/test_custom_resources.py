@@ -281,9 +281,14 @@ async def test_deletion_takes_the_objects_along(custom: Cluster) -> None:
     await gone(custom, f"{WIDGETS}/free")
     refused = await custom.post(WIDGETS, widget("late"))
     assert (refused.status, refused.message) == (
-        405,
-        "create not allowed while custom resource definition is terminating",
+        403,
+        'widgets.example.com "late" is forbidden: create not allowed while custom resource '
+        "definition is terminating",
     )
+    late = await custom.patch(
+        f"{WIDGETS}/later", widget("later"), APPLY, query={"fieldManager": "m"}
+    )
+    assert late.status == 403
     assert (await custom.get(f"{DEFINITIONS}/{NAME}")).status == 200
     await custom.patch(f"{WIDGETS}/held", {"metadata": {"finalizers": None}}, MERGE)
     await gone(custom, f"{DEFINITIONS}/{NAME}")
