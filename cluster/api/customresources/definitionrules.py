@@ -138,12 +138,9 @@ def _shared(versions: list[JsonObject]) -> set[str]:
 
 
 def _unchanged(versions: list[JsonObject], old: list[JsonObject]) -> set[str]:
-    before = {version["name"]: version.get("schema") for version in old}
-    return {
-        version["name"]
-        for version in versions
-        if version.get("name") in before and before[version["name"]] == version.get("schema")
-    }
+    before = {version.get("name", ""): version.get("schema") for version in old}
+    names_now = ((version.get("name", ""), version.get("schema")) for version in versions)
+    return {name for name, schema in names_now if name in before and before[name] == schema}
 
 
 def _group(group: str) -> Iterator[Cause]:
@@ -202,8 +199,9 @@ def _stored_versions(tree: JsonObject) -> Iterator[Cause]:
         yield invalid(path, [], "must have at least one stored version")
         return
     for version in versions:
-        if version.get("storage") and version["name"] not in stored:
-            yield invalid(path, stored, f"must have the storage version {version['name']}")
+        name = version.get("name", "")
+        if version.get("storage") and name not in stored:
+            yield invalid(path, stored, f"must have the storage version {name}")
     known = {version.get("name") for version in versions}
     for index, name in enumerate(stored):
         if name not in known:

@@ -32,7 +32,8 @@ class DefinitionStrategy(Strategy):
         super().prepare_update(new, old, ctx)
         status = dict(new.get("status") or {})
         known = list(status.get("storedVersions") or ())
-        known += [v["name"] for v in _versions(new) if v.get("storage") and v["name"] not in known]
+        stored = [v.get("name", "") for v in _versions(new) if v.get("storage")]
+        known += [name for name in stored if name not in known]
         new["status"] = {**status, "storedVersions": known}
         ctx.warnings += _warnings(new, old)
 
