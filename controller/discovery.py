@@ -5,13 +5,15 @@ group counts in its preferred version only: the same object in two versions woul
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.kinds import EVENTS, EVENTS_V1, Resource, find
+from kubeherd.cluster.api.kinds import ALL, EVENTS, EVENTS_V1, Resource, find
 from kubeherd.cluster.client.client import ApiClient
 
 NEEDED_VERBS = frozenset({"delete", "list", "watch"})
+_BUILT_IN_GROUPS = frozenset(resource.group for resource in ALL)
 IGNORED = frozenset({EVENTS.group_resource, EVENTS_V1.group_resource})
 """Events are never collected, and there are too many to watch them for nothing."""
 
@@ -22,6 +24,7 @@ class Kinds:
     def __init__(self, client: ApiClient) -> None:
         self._client = client
         self._groups: JsonObject | None = None
+        self._custom: dict[str, JsonObject] = {}
         self._by_kind: dict[tuple[str, str], Resource] = {}
         self.preferred: tuple[Resource, ...] = ()
         """Every resource that the server has, in its group's preferred version."""
@@ -42,10 +45,16 @@ class Kinds:
         return self._by_kind.get((api_version, kind))
 
     async def refresh(self) -> bool:
-        """Ask again; returns whether anything may have changed. One request if nothing has."""
+        """Ask again; returns whether anything may have changed.
+
+        One request if nothing has, and one for each group version of custom resources: a new
+        definition may add to a group that is there.
+        """
         groups = await self._client.request("GET", "/apis")
-        if groups == self._groups:
+        custom = await self._custom_documents(groups)
+        if groups == self._groups and custom == self._custom:
             return False
+        self._custom = custom
         found: list[Resource] = await self._of("", "v1", preferred=True)
         failures: list[str] = []
         for group in groups.get("groups") or ():
@@ -60,6 +69,16 @@ class Kinds:
         self.failures = tuple(failures)
         self._groups = None if failures else groups
         return True
+
+    async def _custom_documents(self, groups: JsonObject) -> dict[str, JsonObject]:
+        out: dict[str, JsonObject] = {}
+        for group in groups.get("groups") or ():
+            if group["name"] not in _BUILT_IN_GROUPS:
+                for version in group.get("versions") or ():
+                    path = f"/apis/{group['name']}/{version.get('version', '')}"
+                    with suppress(ApiError):  # told when all kinds are learnt
+                        out[path] = await self._client.request("GET", path)
+        return out
 
     async def _of(self, group: str, version: str, *, preferred: bool) -> list[Resource]:
         """Learn the kinds of one group version; returns them if it is preferred."""

@@ -26,6 +26,7 @@ POLL_S = 10.0
 RETRY_S = 0.05
 ANSWER_MARGIN_S = 30.0
 _SEEN_LIMIT = 600
+_ESTABLISH_TRIES = 20
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -101,14 +102,35 @@ def apply(manifests: Sequence[JsonObject], namespace: str) -> Operation[Objects]
             raise KubeherdError(
                 f"a manifest needs apiVersion, kind and metadata.name: {error} is missing"
             ) from None
-        resource = kinds.for_kind(api_version, kind)
-        if resource is None:
-            raise KubeherdError(f'there is no kind "{kind}" of {api_version} in this cluster')
+        resource = kinds.for_kind(api_version, kind) or (yield from _custom(api_version, kind))
         path = resource.path(metadata.get("namespace") or namespace, name)
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         ask = Ask("PATCH", path, query, json.dumps(manifest).encode(), APPLY)
         done.append((yield from _answer(ask)))
     return done
+
+
+def _custom(api_version: str, kind: str) -> Operation[Resource]:
+    """The resource of a custom kind. Its definition may just have been written: it is waited for
+    as long as that may take. KubeherdError if there is none."""
+    group, _, version = api_version.rpartition("/")
+    for _ in range(_ESTABLISH_TRIES if group else 0):
+        entries: Objects = []
+        with suppress(NotFound):
+            entries = (yield from _answer(Ask("GET", f"/apis/{api_version}"))).get("resources", [])
+        for entry in entries:
+            if entry["kind"] == kind and "/" not in entry["name"]:
+                return Resource(
+                    group=group,
+                    version=version,
+                    plural=entry["name"],
+                    singular=entry.get("singularName", ""),
+                    kind=kind,
+                    namespaced=entry["namespaced"],
+                    verbs=tuple(entry["verbs"]),
+                )
+        yield Pause(RETRY_S)
+    raise KubeherdError(f'there is no kind "{kind}" of {api_version} in this cluster')
 
 
 def delete(resource: Resource, name: str, namespace: str) -> Operation[None]:

@@ -47,6 +47,7 @@ class FieldSelector:
 
 
 EVERYTHING = FieldSelector()
+_MAX_FIELDS = 1000
 _SPECIAL = re.compile(r"[\\,=]")
 
 
@@ -206,8 +207,31 @@ del _KNOWN["events.events.k8s.io"]["reportingComponent"]
 _META = ("metadata.name", "metadata.namespace")
 
 
+def every_field(tree: JsonObject) -> dict[str, str]:
+    """All strings, numbers and booleans of a custom resource outside lists, by their paths: which
+    of them may be selected by, its definition says, and may say otherwise tomorrow."""
+    values: dict[str, str] = {}
+    pending: list[tuple[str, JsonObject]] = [("", tree)]
+    while pending and len(values) < _MAX_FIELDS:
+        prefix, parent = pending.pop()
+        for name, value in parent.items():
+            if isinstance(value, dict):
+                if prefix or name != "metadata":
+                    pending.append((f"{prefix}{name}.", value))
+            elif isinstance(value, bool):
+                values[prefix + name] = "true" if value else "false"
+            elif isinstance(value, str | int):
+                values[prefix + name] = str(value)
+    metadata = tree.get("metadata") or {}
+    for name in ("name", "namespace"):
+        if metadata.get(name):
+            values[f"metadata.{name}"] = metadata[name]
+    return values
+
+
 def _converted(resource: Resource, r: FieldRequirement) -> FieldRequirement:
-    known = _KNOWN.get(resource.group_resource)
+    custom = resource.custom
+    known = custom.field_labels if custom is not None else _KNOWN.get(resource.group_resource)
     if known is None:
         if r.field not in _META:
             raise BadRequest(

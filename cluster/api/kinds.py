@@ -6,10 +6,13 @@ which Kubernetes lists its groups, so that discovery documents can be made from 
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kubeherd.cluster.api.customresources.kind import CustomKind
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Resource:
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     subresources: tuple[Subresource, ...] = ()
+    custom: "CustomKind | None" = field(default=None, repr=False)
+    """What the CustomResourceDefinition says of its objects; None for the kinds of Kubernetes."""
 
     @cached_property
     def api_version(self) -> str:

@@ -60,6 +60,11 @@ _ENV_NAME_TEXT = (
     "a valid environment variable name must consist only of printable ASCII characters other "
     "than '='"
 )
+_LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
+_LABEL_1035_TEXT = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
+    "alphabetic character, and end with an alphanumeric character"
+)
 _PERCENT_TEXT = "a valid percent string must be a numeric string followed by an ending '%'"
 
 

@@ -5,7 +5,8 @@ are adapters around it. Invariants: every refusal is a Status object; an unexpec
 logged and answered as InternalError, never raised; after `stop` new requests get 503.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,6 +18,7 @@ from kubeherd.cluster.api import errors, fields, kinds
 from kubeherd.cluster.api.batch import PATH as BATCH_PATH
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver import bootstrap, served
 from kubeherd.cluster.apiserver.access import impersonation
 from kubeherd.cluster.apiserver.access.authz import Attributes, questions
@@ -24,6 +26,7 @@ from kubeherd.cluster.apiserver.access.authz.attributes import refusal
 from kubeherd.cluster.apiserver.access.authz.authorizer import SUPERUSERS
 from kubeherd.cluster.apiserver.access.tokens.claims import Invalid
 from kubeherd.cluster.apiserver.access.tokens.issuer import TokenIssuer
+from kubeherd.cluster.apiserver.customresources.watching import CustomResources
 from kubeherd.cluster.apiserver.edge import discovery, routing
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User, WatchResponse
 from kubeherd.cluster.apiserver.edge.negotiation import (
@@ -102,7 +105,7 @@ def attrs_of(resource_key: str, json: bytes) -> Attrs:
     tree: JsonObject = orjson.loads(json)
     resource = kinds.for_kind(tree["apiVersion"], tree["kind"])
     if resource is None:
-        return Attrs()
+        return Attrs(tree["metadata"].get("labels") or {}, fields.every_field(tree))
     return Attrs(tree["metadata"].get("labels") or {}, fields.selectable(resource, tree))
 
 
@@ -131,6 +134,7 @@ class ApiServer:
         )
         self.server_address = server_address
         self._maintenance = Maintenance(registry, clock)
+        self._custom = CustomResources(registry, clock)
         self._stopping = False
         self._metrics = Metrics(store)
         self._health = Health({
@@ -141,17 +145,20 @@ class ApiServer:
         })  # fmt: skip
 
     async def bootstrap(self) -> None:
-        """Create the objects that every cluster has."""
+        """Create the objects that every cluster has, and serve the custom resources there are."""
         authority = _existing(self._pki, "ca.crt")
         await bootstrap.ensure_system_objects(
             self.services.registry,
             self.services.clock,
             authority.read_text() if authority is not None else "",
         )
+        self._custom.refresh()
 
     async def run(self) -> None:
         """Background work, forever; the owner cancels it."""
-        await self._maintenance.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._maintenance.run())
+            tasks.create_task(self._custom.run())
 
     def stop(self) -> None:
         """Refuse new requests with 503 and end all watches; requests under way finish."""
@@ -198,7 +205,7 @@ class ApiServer:
             request = replace(request, user=user, impersonate=())
         if path.startswith(("/api/", "/apis/")):
             try:
-                route = routing.parse(request.method, path, request.query)
+                route = routing.parse(request.method, path, request.query, self._custom.served)
             except UnknownPath:
                 if SUPERUSERS not in request.user.groups:
                     self._require(questions.of_unknown(request))
@@ -217,7 +224,9 @@ class ApiServer:
             raise errors.ServiceUnavailable("the server is shutting down")
         if SUPERUSERS not in request.user.groups:
             self._require(questions.of_route(request, route))
-        kind = served.of(route.resource)
+        kind = (
+            served.of(route.resource) if route.resource.custom is None else self._custom.kind(route)
+        )
         one = call(self.services, request, route, kind)
         try:
             response = await _handler(route)(one)
@@ -265,16 +274,17 @@ class ApiServer:
         if self._stopping:
             raise errors.ServiceUnavailable("the server is shutting down")
         if path == "/":
-            return _paths()
+            return _paths((*kinds.ALL, *self._custom.resources))
         if path in _TOKEN_DOCUMENTS:
             return self._token_document(request)
         accept = request.headers.get("accept", "")
         if first == "openapi":
             from kubeherd.cluster.apiserver.edge import openapi  # noqa: PLC0415 - large, and seldom asked for
 
-            found = openapi.document(path, request.query, accept)
+            found = openapi.document(path, request.query, accept, self._custom.resources)
         else:
-            found = discovery.document(path, accept, self.server_address)
+            custom = self._custom.resources
+            found = discovery.document(path, accept, self.server_address, custom)
         if found is None:
             return None
         headers = {"Vary": "Accept"}
@@ -334,9 +344,10 @@ def _missing(path: str) -> ApiResponse:
     return _NOT_FOUND
 
 
-def _paths() -> ApiResponse:
-    roots = sorted({resource.root for resource in kinds.ALL})
-    groups = sorted({f"/apis/{resource.group}" for resource in kinds.ALL if resource.group})
+def _paths(served_resources: Iterable[Resource]) -> ApiResponse:
+    found = tuple(served_resources)
+    roots = sorted({resource.root for resource in found})
+    groups = sorted({f"/apis/{resource.group}" for resource in found if resource.group})
     paths = sorted({
         "/api", "/apis", "/healthz", "/livez", "/readyz", "/metrics", "/openapi/v2",
         "/openapi/v3", "/version", *_TOKEN_DOCUMENTS, *roots, *groups,

@@ -265,6 +265,17 @@ class Hub:
             for waiter in waiters:
                 waiter.give_up()
 
+    def end(self, resource_key: str) -> None:
+        """End the subscriptions and waits for one resource: it is no longer what it was."""
+        for key, subscriptions in self._subscriptions.items():
+            if key[0] == resource_key:
+                for subscription in subscriptions:
+                    subscription.close()
+        for key, waiters in self._waiters.items():
+            if key[0] == resource_key:
+                for waiter in waiters:
+                    waiter.give_up()
+
     @property
     def watchers(self) -> int:
         """How many subscriptions and waiters there are."""

@@ -28,12 +28,29 @@ items:
 DEFINITION = """\
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
-metadata: {name: widgets.example.com}
+metadata: {name: gadgets.example.com}
 spec:
   group: example.com
-  names: {kind: Widget, plural: widgets}
+  names: {kind: Gadget, plural: gadgets, shortNames: [gd]}
   scope: Namespaced
-  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    additionalPrinterColumns: [{name: Size, type: integer, jsonPath: .spec.size}]
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties: {size: {type: integer, maximum: 10, description: how large it is}}
+"""
+GADGET = """\
+apiVersion: example.com/v1
+kind: Gadget
+metadata: {name: one}
+spec: {size: 3}
 """
 
 pytestmark = [
@@ -135,16 +152,24 @@ def test_typed_commands_send_and_get_protobuf(kubectl: Kubectl):
 
 def test_warnings(kubectl: Kubectl):
     assert (kubectl("get endpoints"))[1].startswith("Warning: v1 Endpoints is deprecated")
-    code, printed = kubectl("apply -f -", stdin=DEFINITION)
+
+
+def test_custom_resources(kubectl: Kubectl):
+    """What people do with a definition and an object of it, from apply to delete."""
+    assert kubectl("apply -f -", stdin=DEFINITION)[0] == 0
+    wait = "wait --for=condition=Established crd/gadgets.example.com --timeout=10s"
+    assert kubectl(wait)[0] == 0
+    assert "created" in kubectl("apply -f -", stdin=GADGET)[1]
+    code, printed = kubectl("get gd")
+    assert (code, printed.split()[:4]) == (0, ["NAME", "SIZE", "one", "3"])
+    code, printed = kubectl("explain gadgets.spec.size")
     assert code == 0
-    assert "Warning: kubeherd stores CustomResourceDefinitions but serves no custom res" in printed
-    code, printed = kubectl(
-        "get crd widgets.example.com -o",
-        'jsonpath={.status.conditions[?(@.type=="Established")].status}',
-    )
-    assert (code, printed) == (0, "False")
-    wait = "wait --for=condition=Established crd/widgets.example.com --timeout=1s"
-    assert (kubectl(wait))[0] == 1
+    assert "how large it is" in printed
+    code, printed = kubectl("patch gadget one --type=merge -p", '{"spec":{"size":11}}')
+    assert code == 1
+    assert "spec.size in body should be less than or equal to 10" in printed
+    assert kubectl("delete crd gadgets.example.com --timeout=20s")[0] == 0
+    assert "NotFound" in kubectl("get --raw /apis/example.com/v1")[1]
 
 
 @pytest.mark.parametrize(

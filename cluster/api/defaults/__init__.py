@@ -74,6 +74,7 @@ _DEFAULTERS: dict[str, Callable[[JsonObject], None]] = {
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": flowcontrol.priority_level,
     "resourceclaims.resource.k8s.io": devices.resource_claim,
     "resourceclaimtemplates.resource.k8s.io": devices.resource_claim_template,
+    "customresourcedefinitions.apiextensions.k8s.io": core.custom_resource_definition,
 }
 
 
@@ -85,6 +86,9 @@ def apply(resource: Resource, tree: JsonObject) -> None:
     """
     if tree.get("metadata") is None:
         tree["metadata"] = {}
+    if resource.custom is not None:
+        resource.custom.default(tree)
+        return
     defaulter = _DEFAULTERS.get(resource.group_resource)
     if defaulter is not None:
         defaulter(tree)

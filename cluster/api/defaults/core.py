@@ -129,3 +129,19 @@ def resource_quota(tree: JsonObject) -> None:
     round_up((tree.get("spec") or {}).get("hard"))
     for name in ("hard", "used"):
         round_up((tree.get("status") or {}).get(name))
+
+
+def custom_resource_definition(tree: JsonObject) -> None:
+    """CustomResourceDefinition: names that follow from the kind; no conversion."""
+    spec = tree.setdefault("spec", {})
+    names = spec.setdefault("names", {})
+    kind = names.get("kind", "")
+    if not names.get("singular"):
+        names["singular"] = kind.lower()
+    if kind and not names.get("listKind"):
+        names["listKind"] = f"{kind}List"
+    if not spec.get("conversion"):
+        spec["conversion"] = {"strategy": "None"}
+    service = ((spec["conversion"].get("webhook") or {}).get("clientConfig") or {}).get("service")
+    if service:
+        service.setdefault("port", 443)

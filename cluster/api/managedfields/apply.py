@@ -170,7 +170,11 @@ class _Operation:
         self.manager = manager
         self.time = time
         self.subresource = subresource
-        self.full: Struct = struct(key_of(resource.group, resource.version, resource.kind))
+        self.full: Struct = (
+            struct(key_of(resource.group, resource.version, resource.kind))
+            if resource.custom is None
+            else resource.custom.owned
+        )
         root = managedfields.tracker(resource, subresource)
         assert root is not None  # noqa: S101 - key_of above knows the kind
         self.tracker = root

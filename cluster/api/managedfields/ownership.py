@@ -9,6 +9,7 @@ fields that the written endpoint resets (``status`` through the main resource an
 
 from collections.abc import Mapping
 from functools import cache
+from typing import TYPE_CHECKING
 
 from kubeherd.cluster.api.defaults import output
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
@@ -17,6 +18,9 @@ from kubeherd.cluster.api.managedfields import fieldsets
 from kubeherd.cluster.api.managedfields.fieldsets import FieldSet
 from kubeherd.cluster.api.managedfields.fieldtypes import Struct
 from kubeherd.cluster.api.schemas import definitions as schemas
+
+if TYPE_CHECKING:
+    from kubeherd.cluster.api.customresources.kind import CustomKind
 
 MAX_UPDATE_MANAGERS = 10
 ANCIENT = "ancient-changes"
@@ -61,13 +65,39 @@ _RESET: dict[tuple[str, str], frozenset[str]] = {
 """By resource and subresource: what a write there does not change (k8s.io/kubernetes,
 pkg/registry, GetResetFields), where that is more than the spec or the status."""
 
+_OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+_OBJECT_META_FIELDS = frozenset(
+    {"labels", "annotations", "finalizers", "ownerReferences", "generateName"}
+)
+"""A write to the status of a custom resource changes no metadata at all."""
+
 Identity = tuple[str, str, str, str]
 """manager, operation, apiVersion (empty for appliers), subresource."""
 
 
-@cache
 def tracker(resource: Resource, subresource: str = "") -> Struct | None:
     """The compiled walker of the fields that writes to this endpoint track; None: no schema."""
+    if resource.custom is not None:
+        return _custom_tracker(resource, resource.custom, subresource)
+    return _tracker(resource, subresource)
+
+
+def _custom_tracker(resource: Resource, custom: "CustomKind", subresource: str) -> Struct:
+    found = custom.trackers.get(subresource)
+    if found is None:
+        reset: set[str] = set()
+        untracked = _UNTRACKED_METADATA
+        if subresource == "status":
+            reset, untracked = {"spec"}, untracked | _OBJECT_META_FIELDS
+        elif not subresource and custom.status:
+            reset = {"status"}
+        found = custom.trackers[subresource] = custom.owners(_UNTRACKED_ROOT | reset)
+        found.override("metadata", Struct(schemas.by_key(_OBJECT_META), untracked))
+    return found
+
+
+@cache
+def _tracker(resource: Resource, subresource: str) -> Struct | None:
     try:
         definition = schemas.definition(resource.group, resource.version, resource.kind)
     except KeyError:

@@ -23,6 +23,10 @@ _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 
 
+JSON_SCHEMA = _EXTENSIONS + "JSONSchemaProps"
+"""The key of the definition of schemas themselves."""
+
+
 class FieldType(Enum):
     """What a field holds, as Go sees it."""
 
@@ -43,6 +47,8 @@ class FieldType(Enum):
     """Any JSON value."""
     RAW_OBJECT = "raw-object"
     """Any JSON object (FieldsV1, Patch)."""
+    SCHEMA = "schema"
+    """A JSONSchemaProps, a list of them, or a boolean (``items``, ``additionalProperties``)."""
 
 
 _SPECIAL: dict[str, FieldType] = {
@@ -54,8 +60,8 @@ _SPECIAL: dict[str, FieldType] = {
     _META + "FieldsV1": FieldType.RAW_OBJECT,
     _META + "Patch": FieldType.RAW_OBJECT,
     _EXTENSIONS + "JSON": FieldType.RAW,
-    _EXTENSIONS + "JSONSchemaPropsOrArray": FieldType.RAW,
-    _EXTENSIONS + "JSONSchemaPropsOrBool": FieldType.RAW,
+    _EXTENSIONS + "JSONSchemaPropsOrArray": FieldType.SCHEMA,
+    _EXTENSIONS + "JSONSchemaPropsOrBool": FieldType.SCHEMA,
     _EXTENSIONS + "JSONSchemaPropsOrStringArray": FieldType.RAW,
 }
 _SCALARS: dict[tuple[str, str | None], FieldType] = {

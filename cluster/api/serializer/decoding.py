@@ -59,6 +59,8 @@ def decode(resource: Resource, tree: JsonObject, *, converting: bool = False) ->
     The problems are worded ``unknown field "spec.template.spec.containers[0].foo"``.
     BadRequest if a value has the wrong type, in the words of Kubernetes.
     """
+    if resource.custom is not None:
+        return resource.custom.decode(tree)
     return decode_kind(resource.group, resource.version, resource.kind, tree, converting=converting)
 
 
@@ -70,18 +72,32 @@ def decode_kind(
     `converting`: as by the converter that Kubernetes uses for strategic merge patches and applies
     instead of its JSON decoder.
     """
-    definition = schemas.definition(group, version, kind)
+    try:
+        return decode_struct(schemas.key_of(group, version, kind), tree, converting=converting)
+    except ValueError as error:
+        raise cannot_be_handled(kind, version, str(error)) from None
+
+
+def decode_struct(key: str, tree: JsonValue, *, converting: bool = False) -> list[str]:
+    """Like `decode`, for a part of an object whose definition has this key.
+
+    ValueError if a value has the wrong type, in the words of Go's decoder.
+    """
     try:
         try:
-            _object_decoder(definition.key)(tree)
+            _object_decoder(key)(tree)
         except _Irregular:
-            return _Reporter(definition, converting).run(tree)
+            return _Reporter(schemas.by_key(key), converting).run(tree)
         return []
     except RecursionError:
-        problem = f"json: exceeded max depth of {MAX_DEPTH}"
+        raise ValueError(f"json: exceeded max depth of {MAX_DEPTH}") from None
     except _Refused as error:
-        problem = str(error)
-    raise BadRequest(f'{kind} in version "{version}" cannot be handled as a {kind}: {problem}')
+        raise ValueError(str(error)) from None
+
+
+def cannot_be_handled(kind: str, version: str, problem: str) -> BadRequest:
+    """The refusal of a body that does not decode."""
+    return BadRequest(f'{kind} in version "{version}" cannot be handled as a {kind}: {problem}')
 
 
 # --- the fast pass ---
@@ -154,6 +170,8 @@ def _scalar_decoder(type_: FieldType) -> _Decoder:
         return _decode_raw
     if type_ is FieldType.RAW_OBJECT:
         return _decode_raw_object
+    if type_ is FieldType.SCHEMA:
+        return _decode_schema
 
     def decode_scalar(value: JsonValue) -> JsonValue:
         if not fits(type_, value):
@@ -176,6 +194,15 @@ def _decode_raw_object(value: JsonValue) -> JsonValue:
     if value.__class__ is not dict:
         raise _Irregular
     return _decode_raw(value)
+
+
+def _decode_schema(value: JsonValue) -> JsonValue:
+    if value.__class__ is bool:
+        return value
+    decode = _object_decoder(schemas.JSON_SCHEMA)
+    if value.__class__ is list:
+        return [decode(item) for item in value]
+    return decode(value)
 
 
 def _raw_problem(value: JsonValue, left: int = MAX_DEPTH) -> str:
@@ -272,6 +299,8 @@ class _Reporter:
     ) -> JsonValue:
         if field.type is FieldType.OBJECT:
             return self._object(value, field, path, names, struct)
+        if field.type is FieldType.SCHEMA:
+            return self._schema(value, path, names, struct)
         if field.type is FieldType.LIST and value.__class__ is list and field.items is not None:
             for index, item in enumerate(value):
                 value[index] = (
@@ -289,6 +318,19 @@ class _Reporter:
                 )
             return value
         return self._scalar(value, field, names, struct)
+
+    def _schema(self, value: JsonValue, path: str, names: str, struct: str) -> JsonValue:
+        inner = Field(FieldType.OBJECT, definition_key=schemas.JSON_SCHEMA)
+        if value.__class__ is list:
+            return [
+                self._value(item, inner, f"{path}[{index}]", names, struct)
+                for index, item in enumerate(value)
+            ]
+        if value.__class__ in (bool, dict):
+            return (
+                value if value.__class__ is bool else self._value(value, inner, path, names, struct)
+            )
+        raise _Refused("boolean or JSON schema expected")
 
     def _object(
         self, value: JsonValue, field: Field, path: str, names: str, struct: str

@@ -145,12 +145,32 @@ _METADATA_LAST = frozenset({"events"})
 nothing else to say."""
 
 
+_DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+
+
+def _create_definition(resource: Resource, tree: JsonObject) -> list[Cause]:
+    """The rules of CustomResourceDefinitions, which few clusters have."""
+    from kubeherd.cluster.api.customresources import definitionrules  # noqa: PLC0415 - large
+
+    return definitionrules.create(resource, tree)
+
+
+def _update_definition(new: JsonObject, old: JsonObject, subresource: str) -> list[Cause]:
+    from kubeherd.cluster.api.customresources import definitionrules  # noqa: PLC0415 - large
+
+    return definitionrules.update(new, old, subresource)
+
+
 def create(resource: Resource, tree: JsonObject) -> list[Cause]:
     """The causes for which a new object is refused."""
     return collected(lambda: _create_causes(resource, tree))
 
 
 def _create_causes(resource: Resource, tree: JsonObject) -> list[Cause]:
+    if resource.custom is not None:
+        return resource.custom.create_causes(resource, tree)
+    if resource.group_resource == _DEFINITIONS:
+        return _create_definition(resource, tree)
     rules = _RULES.get(resource.group_resource)
     if resource.group_resource in _METADATA_LAST and rules is not None:
         return rules.create(tree) or metadata.create(resource, tree.get("metadata") or {})
@@ -170,6 +190,10 @@ def update(
 def _update_causes(
     resource: Resource, new: JsonObject, old: JsonObject, subresource: str
 ) -> list[Cause]:
+    if resource.custom is not None:
+        return resource.custom.update_causes(new, old, subresource)
+    if resource.group_resource == _DEFINITIONS:
+        return _update_definition(new, old, subresource)
     causes = metadata.update(
         resource, new.get("metadata") or {}, old.get("metadata") or {}, subresource
     )

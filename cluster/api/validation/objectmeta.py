@@ -79,10 +79,19 @@ def create(resource: Resource, metadata: JsonObject, path: str = "metadata") -> 
     if not metadata.get("name") and not metadata.get("generateName"):
         causes.append(required(f"{path}.name", "name or generateName is required"))
     causes += _namespace(resource, metadata, path)
-    causes += _generation(metadata, path)
-    causes += _pairs_and_owners(metadata, path)
-    causes += _finalizers(metadata.get("finalizers"), f"{path}.finalizers")
-    return causes + _standard_finalizers(resource, metadata, path)
+    return causes + common(metadata, path) + _standard_finalizers(resource, metadata, path)
+
+
+def common(metadata: JsonObject, path: str) -> list[Cause]:
+    """What holds for metadata whatever the kind, that of embedded objects too."""
+    causes = _generation(metadata, path) + _pairs_and_owners(metadata, path)
+    return causes + _finalizers(metadata.get("finalizers"), f"{path}.finalizers")
+
+
+def change(new: JsonObject, old: JsonObject, path: str = "metadata") -> list[Cause]:
+    """The same as `update` for CustomResourceDefinitions and their objects, which are looked at
+    once."""
+    return _changes(new, old, path) + common(new, path)
 
 
 def _names(resource: Resource, metadata: JsonObject, path: str) -> list[Cause]:
@@ -193,7 +202,7 @@ def standard_finalizer(finalizer: str, path: str) -> list[Cause]:
 
 
 def _standard_finalizers(resource: Resource, metadata: JsonObject, path: str) -> list[Cause]:
-    if resource.group in _GENERIC_FINALIZERS:
+    if resource.group in _GENERIC_FINALIZERS or resource.custom is not None:
         return []
     return [
         cause

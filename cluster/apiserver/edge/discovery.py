@@ -1,14 +1,15 @@
 """Discovery documents: which groups, versions and resources are served (spec api-machinery, 16).
 
-All of them follow from `cluster.api.kinds.ALL`, which never changes while the server runs, so every
-document is made once and kept as bytes. Paths that this module does not know get None: the caller
-answers with Kubernetes' plain 404.
+All of them follow from `cluster.api.kinds.ALL`, which never changes while the server runs, and from
+the CustomResourceDefinitions, which seldom do, so every document is made once and kept as bytes.
+Paths that this module does not know get None: the caller answers with Kubernetes' plain 404.
 """
 
 import base64
 import hashlib
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
+from typing import TypeAlias
 
 import orjson
 
@@ -23,6 +24,8 @@ from kubeherd.cluster.apiserver.edge.negotiation import (
     transformed,
     untransformed,
 )
+
+Resources: TypeAlias = tuple[Resource, ...]
 
 PREFERRED_VERSIONS = {"autoscaling": "v2"}
 """Groups whose preferred version is not the first that `kinds.ALL` lists."""
@@ -74,11 +77,11 @@ def storage_version_hash(group: str, version: str, kind: str) -> str:
     return base64.b64encode(digest[:8]).decode()
 
 
-@cache
-def groups() -> dict[str, tuple[str, ...]]:
+@lru_cache(maxsize=4)
+def groups(custom: Resources = ()) -> dict[str, tuple[str, ...]]:
     """The served groups other than core, in order, with their versions, preferred first."""
     found: dict[str, list[str]] = {}
-    for resource in kinds.ALL:
+    for resource in (*kinds.ALL, *custom):
         if resource.group:
             versions = found.setdefault(resource.group, [])
             if resource.version not in versions:
@@ -89,14 +92,18 @@ def groups() -> dict[str, tuple[str, ...]]:
     return {group: tuple(versions) for group, versions in found.items()}
 
 
-def resources(group: str, version: str) -> tuple[Resource, ...]:
+def resources(group: str, version: str, custom: Resources = ()) -> tuple[Resource, ...]:
     """The resources of a group-version, in order; empty if it is not served."""
-    return tuple(r for r in kinds.ALL if r.group == group and r.version == version)
+    everything = (*kinds.ALL, *custom)
+    return tuple(r for r in everything if r.group == group and r.version == version)
 
 
-def document(path: str, accept: str = "", server_address: str = "") -> Document | None:
+def document(
+    path: str, accept: str = "", server_address: str = "", custom: Resources = ()
+) -> Document | None:
     """The discovery document at `path`, in the form that `accept` asks for; None if there is none.
 
+    `custom` are the resources of CustomResourceDefinitions, which follow those of Kubernetes.
     `server_address` is ``host:port`` as clients reach the server. NotAcceptable (406) if the client
     takes nothing that is offered.
     """
@@ -104,27 +111,27 @@ def document(path: str, accept: str = "", server_address: str = "") -> Document 
     if root in ("api", "apis"):
         media, aggregated = wanted(accept)
         if aggregated:
-            return _aggregated(root, media)
-        return _legacy(path, server_address, media)
-    if len(path) > _LONGEST_PATH or _legacy(path, server_address, Media.JSON) is None:
+            return _aggregated(root, media, custom)
+        return _legacy(path, server_address, media, custom)
+    if len(path) > _LONGEST_PATH or _legacy(path, server_address, Media.JSON, custom) is None:
         return None
-    return _legacy(path, server_address, legacy_media(accept))
+    return _legacy(path, server_address, legacy_media(accept), custom)
 
 
 @lru_cache(maxsize=128)
-def _legacy(path: str, server_address: str, media: Media) -> Document | None:
+def _legacy(path: str, server_address: str, media: Media, custom: Resources) -> Document | None:
     parts = path.strip("/").split("/")
     tree: JsonObject | None = None
     if parts == ["api"]:
         tree = _api_versions(server_address)
     elif parts == ["apis"]:
-        tree = {"kind": "APIGroupList", "apiVersion": "v1", "groups": [*map(_group, groups())]}
-    elif len(parts) == 2 and parts[0] == "apis" and parts[1] in groups():
-        tree = {"kind": "APIGroup", "apiVersion": "v1", **_group(parts[1])}
+        tree = {"kind": "APIGroupList", "apiVersion": "v1", "groups": _groups(custom)}
+    elif len(parts) == 2 and parts[0] == "apis" and parts[1] in groups(custom):
+        tree = {"kind": "APIGroup", "apiVersion": "v1", **_group(parts[1], custom)}
     elif len(parts) == 2 and parts[0] == "api":
-        tree = _resource_list("", parts[1])
+        tree = _resource_list("", parts[1], ())
     elif len(parts) == 3 and parts[0] == "apis" and parts[1]:
-        tree = _resource_list(parts[1], parts[2])
+        tree = _resource_list(parts[1], parts[2], custom)
     return None if tree is None else Document(_encoded(tree, media), media.value)
 
 
@@ -146,13 +153,17 @@ def _api_versions(server_address: str) -> JsonObject:
     }
 
 
-def _group(name: str) -> JsonObject:
-    versions = [{"groupVersion": f"{name}/{v}", "version": v} for v in groups()[name]]
+def _groups(custom: Resources) -> list[JsonObject]:
+    return [_group(name, custom) for name in groups(custom)]
+
+
+def _group(name: str, custom: Resources) -> JsonObject:
+    versions = [{"groupVersion": f"{name}/{v}", "version": v} for v in groups(custom)[name]]
     return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 
 
-def _resource_list(group: str, version: str) -> JsonObject | None:
-    found = resources(group, version)
+def _resource_list(group: str, version: str, custom: Resources) -> JsonObject | None:
+    found = resources(group, version, custom)
     if not found:
         return None
     entries: list[JsonObject] = []
@@ -173,7 +184,7 @@ def _resource_entry(resource: Resource) -> JsonObject:
         "singularName": resource.singular,
         "namespaced": resource.namespaced,
         "kind": resource.kind,
-        "verbs": list(resource.verbs),
+        "verbs": _verbs(resource),
     }
     if resource.short_names:
         out["shortNames"] = list(resource.short_names)
@@ -184,9 +195,18 @@ def _resource_entry(resource: Resource) -> JsonObject:
     return out
 
 
+def _verbs(resource: Resource) -> list[str]:
+    """What may be done; objects of a definition that is being deleted are not written."""
+    if resource.custom is None or not resource.custom.terminating:
+        return list(resource.verbs)
+    return [verb for verb in resource.verbs if verb not in ("create", "update", "patch")]
+
+
 def _storage_hash(resource: Resource) -> str:
     group, version = resource.group, resource.version
-    if resource.group == "events.k8s.io":
+    if resource.custom is not None:
+        version = resource.custom.storage_version
+    elif resource.group == "events.k8s.io":
         group, version = "", "v1"  # stored as core events
     elif resource.group == "autoscaling":
         version = "v2"
@@ -207,18 +227,18 @@ def _subresource_entry(resource: Resource, sub: Subresource) -> JsonObject:
     return out
 
 
-@cache
-def _aggregated(root: str, media: Media) -> Document:
+@lru_cache(maxsize=8)
+def _aggregated(root: str, media: Media, custom: Resources) -> Document:
     items: list[JsonObject]
     if root == "api":
-        items = [{"metadata": {}, "versions": [_aggregated_version("", "v1")]}]
+        items = [{"metadata": {}, "versions": [_aggregated_version("", "v1", ())]}]
     else:
         items = [
             {
                 "metadata": {"name": group},
-                "versions": [_aggregated_version(group, version) for version in versions],
+                "versions": [_aggregated_version(group, version, custom) for version in versions],
             }
-            for group, versions in groups().items()
+            for group, versions in groups(custom).items()
         ]
     tree: JsonObject = {
         "kind": "APIGroupDiscoveryList",
@@ -230,21 +250,23 @@ def _aggregated(root: str, media: Media) -> Document:
     return Document(_encoded(tree, media), media.value + _AGGREGATED, etag, "public")
 
 
-def _aggregated_version(group: str, version: str) -> JsonObject:
+def _aggregated_version(group: str, version: str, custom: Resources) -> JsonObject:
     return {
         "version": version,
-        "resources": [_aggregated_resource(r) for r in resources(group, version)],
+        "resources": [_aggregated_resource(r) for r in resources(group, version, custom)],
         "freshness": "Current",
     }
 
 
 def _aggregated_resource(resource: Resource) -> JsonObject:
+    own = resource.custom
+    group, version = (own.group, own.version) if own is not None else ("", "")
     out: JsonObject = {
         "resource": resource.plural,
-        "responseKind": {"group": "", "version": "", "kind": resource.kind},
+        "responseKind": {"group": group, "version": version, "kind": resource.kind},
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
-        "verbs": list(resource.verbs),
+        "verbs": _verbs(resource),
     }
     if resource.short_names:
         out["shortNames"] = list(resource.short_names)
@@ -254,7 +276,11 @@ def _aggregated_resource(resource: Resource) -> JsonObject:
         out["subresources"] = [
             {
                 "subresource": sub.name,
-                "responseKind": {"group": sub.group, "version": sub.version, "kind": sub.kind},
+                "responseKind": {
+                    "group": sub.group or group,
+                    "version": sub.version or version,
+                    "kind": sub.kind,
+                },
                 "verbs": list(sub.verbs),
             }
             for sub in resource.subresources

@@ -59,6 +59,9 @@ _SUBRESOURCES: dict[tuple[str, str, str, str], Subresource] = {
 }
 
 
+_NONE: Mapping[tuple[str, str], Mapping[str, Resource]] = {}
+
+
 def origin_form(target: str) -> str:
     """The path and query of a request target, which may be an absolute URI (RFC 9112, 3.2.2)."""
     if target.startswith("/"):
@@ -91,8 +94,15 @@ def is_watch(query: Mapping[str, str]) -> bool:
     return "watch" in query and parameters.boolean(query, "watch")
 
 
-def parse(method: str, path: str, query: Mapping[str, str]) -> Route:
+def parse(
+    method: str,
+    path: str,
+    query: Mapping[str, str],
+    custom: Mapping[tuple[str, str], Mapping[str, Resource]] = _NONE,
+) -> Route:
     """The route of a path below ``/api/<v>/`` or ``/apis/<g>/<v>/`` that names a resource.
+
+    `custom` holds the resources of CustomResourceDefinitions, by group and version, then by plural.
 
     Raises `UnknownPath` for an unserved group or version, `NotFound` for an unknown resource or
     subresource, `MethodNotAllowed` for a method that the resource does not have.
@@ -102,7 +112,10 @@ def parse(method: str, path: str, query: Mapping[str, str]) -> Route:
         by_plural = _GROUP_VERSIONS.get(("", parts[2]))
         rest = parts[3:]
     elif parts[1] == "apis" and len(parts) > 4:
-        by_plural = _GROUP_VERSIONS.get((parts[2], parts[3]))
+        group_version = (parts[2], parts[3])
+        by_plural = _GROUP_VERSIONS.get(group_version)
+        if custom and group_version in custom:
+            by_plural = {**custom[group_version], **(by_plural or {})}
         rest = parts[4:]
     else:
         raise UnknownPath(path)
@@ -172,7 +185,10 @@ def _item(resource: Resource, method: str, namespace: str, name: str) -> Route:
 
 
 def _subresource(resource: Resource, method: str, namespace: str, rest: list[str]) -> Route:
-    sub = _SUBRESOURCES.get((resource.group, resource.version, resource.plural, rest[2]))
+    if resource.custom is None:
+        sub = _SUBRESOURCES.get((resource.group, resource.version, resource.plural, rest[2]))
+    else:
+        sub = resource.subresource(rest[2])
     if sub is None or (len(rest) > 3 and sub.name not in _CONNECT):
         raise _unserved()
     verb = _ITEM_VERBS.get(method)

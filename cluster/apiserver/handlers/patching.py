@@ -7,7 +7,7 @@ staging, concurrent writers cannot make a patch conflict.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from kubeherd.cluster.api import defaults, errors, patches
 from kubeherd.cluster.api.errors import Cause
@@ -25,10 +25,16 @@ from kubeherd.cluster.apiserver.handlers.writes import check_name, preparation, 
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext
 from kubeherd.cluster.apiserver.write.tracking import is_component
 
+if TYPE_CHECKING:
+    from kubeherd.cluster.api.customresources.kind import CustomKind
+
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+_WITHOUT_STRATEGIC = (JSON_PATCH, MERGE_PATCH, APPLY)
+"""What custom resources take: a strategic patch needs to know how the lists of a kind merge."""
+_UNSUPPORTED = "the body of the request was in an unknown format - accepted media types include: "
 
 Transform: TypeAlias = Callable[[JsonObject], JsonObject]
 
@@ -40,6 +46,7 @@ class Target:
     group: str
     version: str
     kind: str
+    custom: "CustomKind | None" = None
 
     @property
     def api_version(self) -> str:
@@ -48,7 +55,7 @@ class Target:
 
 def of_resource(resource: Resource) -> Target:
     """The target of a patch of the object itself."""
-    return Target(resource.group, resource.version, resource.kind)
+    return Target(resource.group, resource.version, resource.kind, resource.custom)
 
 
 async def patch(call: Call) -> ApiResponse:
@@ -81,7 +88,9 @@ def patch_type(call: Call) -> str:
     """The media type of the call's patch; UnsupportedMediaType as Kubernetes' router says it, 422
     for options that this kind of patch does not take."""
     media_type = codecs.media_type(call.request.headers.get("content-type", ""))
-    if media_type not in (JSON_PATCH, MERGE_PATCH, STRATEGIC, APPLY):
+    if call.kind.resource.custom is not None and media_type not in _WITHOUT_STRATEGIC:
+        raise errors.UnsupportedMediaType(_UNSUPPORTED + ", ".join(_WITHOUT_STRATEGIC))
+    if media_type not in (*_WITHOUT_STRATEGIC, STRATEGIC):
         raise errors.UnsupportedMediaType("415: Unsupported Media Type", details={})
     _check_options(call.request.query, media_type == APPLY)
     return media_type
@@ -231,8 +240,12 @@ def _decoded(
     prefix = f'{kind} in version "{target.version}" cannot be handled as a {kind}: '
     try:
         objectkinds.check(tree, b"", target.group, target.version, kind)
-        problems = decoding.decode_kind(
-            target.group, target.version, kind, tree, converting=shown.converting
+        problems = (
+            decoding.decode_kind(
+                target.group, target.version, kind, tree, converting=shown.converting
+            )
+            if target.custom is None
+            else target.custom.decode(tree)
         )
     except errors.BadRequest as error:
         why = error.message.removeprefix(prefix)

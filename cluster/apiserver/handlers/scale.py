@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver import tables
@@ -53,7 +54,7 @@ async def _apply(call: Call, ctx: RequestContext) -> ApiResponse:
         ctx,
         prepare=call.kind.strategy.prepare_update,
     )
-    return _answer(call, scale_of(codecs.loads_json(written.json)))
+    return _answer(call, _shown(call, call.kind.served(codecs.loads_json(written.json))))
 
 
 def _as_scale(error: errors.Conflict, api_version: str) -> errors.Conflict:
@@ -70,7 +71,31 @@ async def _get(call: Call) -> ApiResponse:
     tree = call.services.registry.get(call.kind.storage, call.route.namespace, call.route.name)
     if tree is None:
         raise errors.not_found(call.kind.resource, call.route.name)
-    return _answer(call, scale_of(tree))
+    return _answer(call, _shown(call, tree))
+
+
+def _shown(call: Call, tree: JsonObject) -> JsonObject:
+    """The Scale of an object: where its definition says, if it is a custom resource."""
+    custom = call.kind.resource.custom
+    if custom is None or custom.scale is None:
+        return scale_of(tree)
+    from kubeherd.cluster.api.customresources import scaling  # noqa: PLC0415 - seldom needed
+
+    path = custom.scale["specReplicasPath"]
+    if scaling.at(tree, path) is None:
+        text = f"Internal error occurred: the spec replicas field {quoted(path)} does not exist"
+        raise errors.InternalError(text, details={"causes": [{"message": text[25:]}]})
+    return {**_scale_head(tree), **scaling.view(custom.scale, tree)}
+
+
+def _put_replicas(call: Call, tree: JsonObject, replicas: int) -> None:
+    custom = call.kind.resource.custom
+    if custom is None or custom.scale is None:
+        tree["spec"] = {**tree["spec"], "replicas": replicas}
+        return
+    from kubeherd.cluster.api.customresources import scaling  # noqa: PLC0415 - seldom needed
+
+    scaling.put(tree, custom.scale["specReplicasPath"], replicas)
 
 
 async def _write(
@@ -79,7 +104,7 @@ async def _write(
     """Set the replicas that `change` makes of the current Scale; it returns a decoded one."""
 
     def transform(tree: JsonObject) -> JsonObject:
-        wanted = change(scale_of(tree))
+        wanted = change(_shown(call, tree))
         replicas = (wanted.get("spec") or {}).get("replicas", 0)
         if replicas < 0:
             cause = Cause(
@@ -92,7 +117,7 @@ async def _write(
         for key in ("resourceVersion", "uid"):
             if meta.get(key):
                 tree["metadata"][key] = meta[key]
-        tree["spec"] = {**tree["spec"], "replicas": replicas}
+        _put_replicas(call, tree, replicas)
         return tree
 
     written = await call.services.registry.update(
@@ -103,7 +128,7 @@ async def _write(
         ctx,
         prepare=call.kind.strategy.prepare_update,
     )
-    return _answer(call, scale_of(codecs.loads_json(written.json)))
+    return _answer(call, _shown(call, call.kind.served(codecs.loads_json(written.json))))
 
 
 def _answer(call: Call, scale: JsonObject) -> ApiResponse:
@@ -119,18 +144,25 @@ def _answer(call: Call, scale: JsonObject) -> ApiResponse:
     return tree_response(call.request, scale, call.negotiated)
 
 
+def _scale_head(tree: JsonObject) -> JsonObject:
+    meta = tree["metadata"]
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: meta[key] for key in kept if key in meta},
+    }
+
+
 def scale_of(tree: JsonObject) -> JsonObject:
     """The Scale view of a workload."""
-    meta, spec = tree["metadata"], tree.get("spec") or {}
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    spec = tree.get("spec") or {}
     selector = spec.get("selector") or {}
     if not ("matchLabels" in selector or "matchExpressions" in selector):
         selector = {"matchLabels": selector}
     replicas = spec.get("replicas", 0)
     return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": {key: meta[key] for key in kept if key in meta},
+        **_scale_head(tree),
         "spec": {"replicas": replicas} if replicas else {},
         "status": {
             "replicas": (tree.get("status") or {}).get("replicas", 0),

@@ -9,6 +9,7 @@ import msgspec
 
 from kubeherd.cluster.api import defaults, errors
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.serializer import codecs, decoding
 from kubeherd.cluster.apiserver import tables
 from kubeherd.cluster.apiserver.access.authz import questions
@@ -52,6 +53,15 @@ class Services:
     heavy: HeavyWork
     tokens: TokenIssuer
     pod_log_dir: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A kind that is no resource, such as Scale."""
+
+    group: str
+    version: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +111,7 @@ class Call:
     def decode(self, ctx: RequestContext) -> JsonObject:
         """The body as an object of the call's kind: decoded, checked, defaulted."""
         resource = self.kind.resource
-        tree = self.decode_as(resource.group, resource.version, resource.kind, ctx)
+        tree = self._decoded(resource, lambda tree: decoding.decode(resource, tree), ctx)
         defaults.apply(resource, tree)
         return tree
 
@@ -110,6 +120,19 @@ class Call:
     ) -> JsonObject:
         """The body as an object of any kind; BadRequest if it is of another one. `also` is another
         apiVersion of the kind."""
+        named = Named(group, version, kind)
+        decode = decoding.decode_kind
+        return self._decoded(named, lambda tree: decode(group, version, kind, tree), ctx, also=also)
+
+    def _decoded(
+        self,
+        named: "Named | Resource",
+        decode: Callable[[JsonObject], list[str]],
+        ctx: RequestContext,
+        *,
+        also: str = "",
+    ) -> JsonObject:
+        group, version, kind = named.group, named.version, named.kind
         duplicates = ctx.field_validation is not FieldValidation.IGNORE and not is_component(
             self.request.user
         )
@@ -129,7 +152,7 @@ class Call:
             raise objectkinds.unrecognized(kind, sent, error.message) from None
         tree = body.tree
         objectkinds.check(tree, sent, group, version, kind, also=also)
-        unknown = decoding.decode_kind(group, version, kind, tree)
+        unknown = decode(tree)
         problems = codecs.in_document_order(sent, body.strict_problems, unknown)
         prefix = f'{kind} in version "{version}" cannot be handled as a {kind}: '
         ctx.strict_problems(problems, prefix)

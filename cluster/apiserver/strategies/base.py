@@ -5,10 +5,14 @@ Invariant: after `prepare_update` the status is the old one (kinds with a status
 `prepare_status` everything but the status and the freely writable metadata is the old object's.
 """
 
+from datetime import datetime
+
 from kubeherd.cluster.api.defaults import output
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.apiserver.write import deletion
 from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.deletion import DeleteOptions, DeletePlan
 
 _RETURNS_OBJECT = frozenset({
     "pods", "namespaces", "serviceaccounts", "services", "persistentvolumes",
@@ -106,6 +110,12 @@ class Strategy:
         skipped = ("kind", "apiVersion", "metadata", "status")
         keys = (new.keys() | old.keys()).difference(skipped)
         return any(new.get(key) != old.get(key) for key in keys)
+
+    def plan_delete(
+        self, resource: Resource, tree: JsonObject, options: DeleteOptions, now: datetime
+    ) -> DeletePlan:
+        """What a delete does to an object that is stored as `resource`."""
+        return deletion.plan(resource, tree, options, now)
 
     def prepare_status(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
         """A write to ``/status``: everything else stays as it was."""

@@ -1,41 +1,69 @@
-"""CustomResourceDefinitions: stored, and plainly marked as not served.
+"""CustomResourceDefinitions: a status of their own making, and a deletion that takes its time.
 
-kubeherd serves the built-in kinds only. A definition is kept as it came, its status says that its
-names are not accepted, and whoever writes one is warned at once, so that nobody waits in vain for
-the condition Established.
+Source: k8s.io/apiextensions-apiserver/pkg/registry/customresourcedefinition. Names are accepted,
+objects deleted and the definition removed by `apiserver.customresources.controller`.
 """
 
-from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.apiserver.strategies.base import Strategy
-from kubeherd.cluster.apiserver.write.context import RequestContext
+from datetime import datetime
 
-NOT_SERVED = "kubeherd stores CustomResourceDefinitions but serves no custom resources"
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.timestamps import format_time
+from kubeherd.cluster.apiserver.strategies.base import Strategy
+from kubeherd.cluster.apiserver.write import deletion
+from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.deletion import Action, DeleteOptions, DeletePlan
 
 
 class DefinitionStrategy(Strategy):
+    def initial_status(self, tree: JsonObject) -> JsonObject:
+        stored = [v.get("name", "") for v in _versions(tree) if v.get("storage")]
+        return {
+            "conditions": None,
+            "acceptedNames": {"plural": "", "kind": ""},
+            "storedVersions": stored[:1],
+        }
+
     def prepare_create(self, tree: JsonObject, ctx: RequestContext) -> None:
         super().prepare_create(tree, ctx)
-        versions = tree.get("spec", {}).get("versions") or []
-        tree["status"] = {
-            "conditions": [
-                _false("NamesAccepted", "NotSupported", NOT_SERVED, ctx.timestamp),
-                _false("Established", "NotAccepted", "not all names are accepted", ctx.timestamp),
-            ],
-            "acceptedNames": {"plural": "", "kind": ""},
-            "storedVersions": [v.get("name", "") for v in versions if v.get("storage")],
-        }
-        ctx.warnings.append(NOT_SERVED)
+        ctx.warnings += _warnings(tree, {})
 
     def prepare_update(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
         super().prepare_update(new, old, ctx)
-        ctx.warnings.append(NOT_SERVED)
+        status = dict(new.get("status") or {})
+        known = list(status.get("storedVersions") or ())
+        stored = [v.get("name", "") for v in _versions(new) if v.get("storage")]
+        known += [name for name in stored if name not in known]
+        new["status"] = {**status, "storedVersions": known}
+        ctx.warnings += _warnings(new, old)
+
+    def plan_delete(
+        self, resource: Resource, tree: JsonObject, options: DeleteOptions, now: datetime
+    ) -> DeletePlan:
+        if tree["metadata"].get("deletionTimestamp"):
+            return deletion.plan(resource, tree, options, now)
+        from kubeherd.cluster.api.customresources import naming  # noqa: PLC0415 - seldom needed
+
+        meta = {**tree["metadata"], "deletionTimestamp": format_time(now)}
+        finalizers = list(meta.get("finalizers") or ())
+        if naming.CLEANUP not in finalizers:
+            finalizers.append(naming.CLEANUP)
+        marked = naming.with_condition(
+            {**tree, "metadata": {**meta, "finalizers": finalizers}},
+            naming.TERMINATING,
+            True,
+            "InstanceDeletionPending",
+            "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+            format_time(now),
+        )
+        return DeletePlan(Action.MARK, marked)
 
 
-def _false(kind: str, reason: str, message: str, since: str) -> JsonObject:
-    return {
-        "type": kind,
-        "status": "False",
-        "lastTransitionTime": since,
-        "reason": reason,
-        "message": message,
-    }
+def _versions(tree: JsonObject) -> list[JsonObject]:
+    return (tree.get("spec") or {}).get("versions") or []
+
+
+def _warnings(new: JsonObject, old: JsonObject) -> list[str]:
+    from kubeherd.cluster.api.customresources import definitionrules  # noqa: PLC0415 - large
+
+    return definitionrules.warnings(new, old)

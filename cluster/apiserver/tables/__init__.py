@@ -31,9 +31,15 @@ _GENERATION = "deprecated.daemonset.template.generation"
 _LIST_METADATA = ("resourceVersion", "continue", "remainingItemCount")
 
 
-@cache
 def columns(resource: Resource) -> list[JsonObject]:
     """The TableColumnDefinitions of a kind; shared, not to be modified."""
+    if resource.custom is not None:
+        return [column.to_json(column.description) for column in printer(resource).columns]
+    return _columns(resource)
+
+
+@cache
+def _columns(resource: Resource) -> list[JsonObject]:
     found, texts = printer(resource).columns, descriptions.of(resource.group_resource)
     return [column.to_json(text) for column, text in zip(found, texts, strict=True)]
 

@@ -18,7 +18,7 @@ UNKNOWN: Final = "<unknown>"
 UNSET: Final = "<unset>"
 _MAX_SHOWN = 3
 
-Cell = str | int | bool
+Cell = str | int | float | bool | None
 Row = Callable[[JsonObject, datetime], list[Cell]]
 
 
@@ -30,6 +30,9 @@ class Column:
     type: str = "string"
     wide: bool = False
     format: str = ""
+    priority: int = 0
+    description: str = ""
+    """Columns of custom resources say both of their own (built-in ones: `descriptions`, `wide`)."""
 
     def to_json(self, description: str) -> JsonObject:
         """A TableColumnDefinition."""
@@ -38,7 +41,7 @@ class Column:
             "type": self.type,
             "format": self.format,
             "description": description,
-            "priority": 1 if self.wide else 0,
+            "priority": self.priority or int(self.wide),
         }
 
 

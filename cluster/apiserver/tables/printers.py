@@ -105,4 +105,8 @@ _PRINTERS: dict[str, Printer] = {
 
 def printer(resource: Resource) -> Printer:
     """The printer of a kind."""
+    if resource.custom is not None:
+        from kubeherd.cluster.apiserver.customresources import printing  # noqa: PLC0415 - seldom
+
+        return printing.printer(resource.custom)
     return _PRINTERS.get(resource.group_resource, DEFAULT)

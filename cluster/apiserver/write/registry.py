@@ -310,7 +310,7 @@ class Registry:
         ))  # fmt: skip
         self.admission.validate(request)
         deletion.check_preconditions(kind.resource, tree, options)
-        plan = deletion.plan(kind.storage, tree, options, ctx.now)
+        plan = kind.strategy.plan_delete(kind.storage, tree, options, ctx.now)
         if plan.action is Action.NOTHING:
             return self._unchanged(kind, record, plan.tree)
         if plan.action is Action.MARK:

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from apicluster import ADMIN, MANAGER, MERGE, Cluster, config_map, daemon_set, pod
+from apicluster import ADMIN, MANAGER, Cluster, config_map, daemon_set, pod
 
 CMS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
@@ -519,37 +519,3 @@ async def test_both_event_apis_show_one_object(cluster: Cluster) -> None:
     core = (await cluster.get("/api/v1/namespaces/default/events/e")).tree
     assert core["message"] == "bye"
     assert ADMIN.name not in str(core)
-
-
-async def test_custom_resource_definitions_say_that_they_are_not_served(cluster: Cluster) -> None:
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    names = {"kind": "Widget", "plural": "widgets"}
-    version = {
-        "name": "v1",
-        "served": True,
-        "storage": True,
-        "schema": {"openAPIV3Schema": {"type": "object"}},
-    }
-    spec = {"group": "x.io", "names": names, "scope": "Namespaced", "versions": [version]}
-    tree = {
-        "metadata": {"name": "widgets.x.io"},
-        "spec": spec,
-        "status": {"storedVersions": ["v9"]},
-    }
-    answer = await cluster.post(path, tree)
-    assert answer.status == 201
-    text = "kubeherd stores CustomResourceDefinitions but serves no custom resources"
-    assert text in answer.headers["Warning"]
-    status = answer.tree["status"]
-    conditions = {c["type"]: (c["status"], c["message"]) for c in status["conditions"]}
-    assert conditions == {
-        "NamesAccepted": ("False", text),
-        "Established": ("False", "not all names are accepted"),
-    }
-    assert status["storedVersions"] == ["v1"]
-    changed = await cluster.patch(
-        f"{path}/widgets.x.io", {"metadata": {"labels": {"a": "b"}}}, MERGE
-    )
-    assert (changed.status, changed.tree["status"]) == (200, status)
-    assert text in changed.headers["Warning"]
-    assert (await cluster.get("/apis/x.io/v1/namespaces/default/widgets")).status == 404

@@ -103,9 +103,7 @@ async def test_a_number_that_is_none_is_refused(
 
 
 @pytest.mark.parametrize("path", [f"{CMS}/x", f"{CMS}?watch=1"])
-async def test_a_version_that_is_no_number_is_refused(
-    cluster: Cluster, path: str
-) -> None:
+async def test_a_version_that_is_no_number_is_refused(cluster: Cluster, path: str) -> None:
     await cluster.post(CMS, config_map("x"))
     for text in _NUMBERS:
         answer = await cluster.get(path, query={"resourceVersion": text})

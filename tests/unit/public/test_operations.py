@@ -192,6 +192,20 @@ def test_apply_names_what_a_manifest_lacks():
         Server().drive(operations.apply([ghost], "default"))
 
 
+def test_apply_waits_for_the_definition_of_a_custom_kind():
+    absent = {"kind": "Status", "code": 404, "reason": "NotFound", "message": "no"}
+    entry = {"name": "widgets", "kind": "Widget", "namespaced": True, "verbs": ["get"]}
+    server = Server(absent, {"resources": [entry]}, {"kind": "Widget"})
+    manifest = {"apiVersion": "x.io/v1", "kind": "Widget", "metadata": {"name": "w"}}
+    server.drive(operations.apply([manifest], "mine"))
+    paths = [ask.path for ask in server.asked]
+    assert paths == [
+        "/apis/x.io/v1",
+        "/apis/x.io/v1",
+        "/apis/x.io/v1/namespaces/mine/widgets/w",
+    ]
+
+
 @pytest.mark.parametrize(
     ("namespace", "path"), [({}, "mine"), ({"namespace": "its-own"}, "its-own")]
 )

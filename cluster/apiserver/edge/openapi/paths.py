@@ -99,6 +99,18 @@ def key_of(group: str, version: str, kind: str) -> str | None:
         return None
 
 
+def custom_key(resource: Resource, kind: str) -> str:
+    """The definition of a kind of a CustomResourceDefinition: ``com.example.v1.Widget``."""
+    domain = ".".join(reversed(resource.group.split(".")))
+    return f"{domain}.{resource.version}.{kind}"
+
+
+def _key(resource: Resource, kind: str) -> str | None:
+    if resource.custom is not None:
+        return custom_key(resource, kind)
+    return key_of(resource.group, resource.version, kind)
+
+
 def _content(key: str | None, *media_types: str) -> JsonObject:
     schema = {} if key is None else {"schema": reference(key)}
     return dict.fromkeys(media_types, schema)
@@ -113,7 +125,7 @@ def _operation(
     name = _OPERATION_NAMES[verb]
     answer = body
     if verb == "list":
-        answer = key_of(resource.group, resource.version, f"{resource.kind}List")
+        answer = _key(resource, f"{resource.kind}List")
     elif verb in ("delete", "deletecollection"):
         answer = META + "Status"
     out: JsonObject = {
@@ -141,7 +153,7 @@ def _operation(
 def resource_paths(resource: Resource) -> dict[str, JsonObject]:
     """Every path of a resource and its subresources with its operations."""
     gvk = {"group": resource.group, "kind": resource.kind, "version": resource.version}
-    body = key_of(resource.group, resource.version, resource.kind)
+    body = _key(resource, resource.kind)
     root = f"{resource.root}/namespaces/{{namespace}}" if resource.namespaced else resource.root
     shared = [_PRETTY]
     if resource.namespaced:
@@ -171,7 +183,7 @@ def _subresource(resource: Resource, sub: Subresource, named: list[JsonObject]) 
     group = sub.group if sub.version else resource.group
     version = sub.version or resource.version
     gvk = {"group": group, "kind": sub.kind, "version": version}
-    body = key_of(group, version, sub.kind)
+    body = key_of(group, version, sub.kind) if sub.version else _key(resource, sub.kind)
     suffix = sub.name.capitalize()
     out: JsonObject = {
         _ACTIONS[verb][0]: _operation(resource, gvk, verb, suffix, body) for verb in sub.verbs

@@ -95,3 +95,21 @@ async def test_a_group_that_is_down_hides_no_other_and_is_asked_again() -> None:
     documents.documents["/apis/down.example.com/v1"] = {"resources": [kind("things", "Thing")]}
     assert await kinds.refresh()
     assert [resource.plural for resource in kinds.collectable] == ["pods", "things", "daemonsets"]
+
+
+async def test_a_new_definition_in_a_group_that_is_there_is_noticed() -> None:
+    things = {"resources": [kind("things", "Thing")]}
+    documents = Documents(
+        {
+            "/apis": {"groups": [group("example.com", "v1")]},
+            "/api/v1": CORE,
+            "/apis/example.com/v1": things,
+        }
+    )
+    kinds = kinds_of(documents)
+    await kinds.refresh()
+    assert not await kinds.refresh()
+    more = {"resources": [kind("things", "Thing"), kind("others", "Other")]}
+    documents.documents["/apis/example.com/v1"] = more
+    assert await kinds.refresh()
+    assert [resource.plural for resource in kinds.collectable] == ["pods", "things", "others"]
