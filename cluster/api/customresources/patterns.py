@@ -8,6 +8,7 @@ from typing import Any
 
 import re2  # type: ignore[import-untyped]
 
+_IN_GO = {"missing )": "missing closing )", "invalid repetition size": "invalid repeat count"}
 _MAX_MEMORY_BYTES = 8 << 20
 """RE2's own default: a pattern that needs more is refused."""
 
@@ -26,8 +27,8 @@ def compiled(pattern: str) -> Any:
         return re2.compile(pattern, options)
     except re2.error as error:
         why, _, where = bytes(error.args[0]).decode(errors="replace").partition(": ")
-        text = "missing closing )" if why == "missing )" else why
-        raise NoPattern(f"error parsing regexp: {text}" + f": `{where}`" * bool(where)) from None
+        text = _IN_GO.get(why, why) + f": `{where}`" * bool(where)
+        raise NoPattern(f"error parsing regexp: {text}") from None
 
 
 def check(pattern: str) -> None:

@@ -38,7 +38,9 @@ _Filler = Callable[[JsonObject], None]
 
 
 def fill(resource: Resource, tree: JsonObject) -> None:
-    """Add the fields that Kubernetes always prints, in place."""
+    """Add the fields that Kubernetes always prints, in place; custom resources have none."""
+    if resource.custom is not None:
+        return
     filler = _filler(schemas.key_of(resource.group, resource.version, resource.kind))
     if filler is not None:
         filler(tree)
@@ -46,6 +48,8 @@ def fill(resource: Resource, tree: JsonObject) -> None:
 
 def zero_status(resource: Resource) -> JsonObject:
     """The status of an object of which nothing has been observed yet, as Kubernetes prints it."""
+    if resource.custom is not None:
+        return {}
     definition = schemas.definition(resource.group, resource.version, resource.kind)
     field = definition.field("status")
     status: JsonObject = {}

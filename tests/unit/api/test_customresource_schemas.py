@@ -249,8 +249,9 @@ def test_patterns_of_go() -> None:
 def test_no_pattern_takes_for_ever() -> None:
     assert not patterns.matches("^(a+)+$", "a" * 60 + "b")
     assert not patterns.matches("^a*a*a*a*a*a*a*c$", "a" * 2000)
-    for pattern in ("(" * 5000 + ")" * 5000, "a{99999999999}", "(a{1000}){1000}"):
-        with pytest.raises(patterns.NoPattern):
+    assert patterns.matches("(" * 5000 + ")" * 5000, "")
+    for pattern in ("a{1001}", "(a{1000}){1000}"):
+        with pytest.raises(patterns.NoPattern, match="invalid repeat count"):
             patterns.check(pattern)
     with pytest.raises(patterns.NoPattern, match=r"error parsing regexp: missing closing \): `\(`"):
         patterns.check("(")

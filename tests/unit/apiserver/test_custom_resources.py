@@ -355,7 +355,7 @@ async def test_an_update_needs_a_version(custom: Cluster) -> None:
     answer = await custom.put(f"{WIDGETS}/w", widget(size=2))
     assert (answer.status, answer.message) == (
         422,
-        'Widget.example.com "w" is invalid: metadata.resourceVersion: Invalid value: 0: must be '
+        'widgets.example.com "w" is invalid: metadata.resourceVersion: Invalid value: 0: must be '
         "specified for an update",
     )
 
