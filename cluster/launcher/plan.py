@@ -91,13 +91,9 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
     nodes = settings.agents()[name]
     own: tuple[str, ...]
     if settings.has_fleets:
-        # No log files: creating and deleting one for each pod costs more than all else of a pod.
         own = ("--fleet-kubeconfig", str(rundir.fleet_kubeconfig(name)))
     else:
-        own = (
-            *("--kubeconfig-dir", str(rundir.kubeconfigs)),
-            *("--pod-log-dir", str(rundir.pod_logs)),
-        )
+        own = ("--kubeconfig-dir", str(rundir.kubeconfigs))
     named = [word for node in nodes for word in ("--node", node)]
     return ProcessSpec(
         name=name,
@@ -106,6 +102,7 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
         args=(
             *named,
             *own,
+            *("--pod-log-dir", str(rundir.pod_logs)),
             *_common(settings),
         ),
         log=rundir.log(name),

@@ -18,11 +18,12 @@ def test_the_command_lines_of_all_processes(rundir: RunDir):
         ("agent-1", Role.AGENT, "kubeherd.agents"),
     ]
     common = "--speed 2 --seed 5"
+    logs = f"--pod-log-dir {root}/logs/pods {common}"
     assert [" ".join(p.args) for p in found] == [
         f"--dir {root} --port 7001 --store memory {common}",
         f"--kubeconfig {root}/kubeconfigs/controller-manager.kubeconfig {common}",
-        f"--node a --node b --fleet-kubeconfig {root}/kubeconfigs/agent-0.kubeconfig {common}",
-        f"--node c --fleet-kubeconfig {root}/kubeconfigs/agent-1.kubeconfig {common}",
+        f"--node a --node b --fleet-kubeconfig {root}/kubeconfigs/agent-0.kubeconfig {logs}",
+        f"--node c --fleet-kubeconfig {root}/kubeconfigs/agent-1.kubeconfig {logs}",
     ]
 
 
