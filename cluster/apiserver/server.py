@@ -23,7 +23,12 @@ from kubeherd.cluster.apiserver.access.authz import Attributes, questions
 from kubeherd.cluster.apiserver.access.authz.attributes import refusal
 from kubeherd.cluster.apiserver.access.authz.authorizer import SUPERUSERS
 from kubeherd.cluster.apiserver.edge import discovery, routing
-from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, WatchResponse
+from kubeherd.cluster.apiserver.edge.messages import (
+    ApiRequest,
+    ApiResponse,
+    Response,
+    UpgradeResponse,
+)
 from kubeherd.cluster.apiserver.edge.negotiation import Media
 from kubeherd.cluster.apiserver.edge.responses import error_response, warning_header
 from kubeherd.cluster.apiserver.edge.routing import Route, UnknownPath
@@ -32,6 +37,7 @@ from kubeherd.cluster.apiserver.handlers import (
     binding,
     connect,
     eviction,
+    execing,
     patching,
     podlogs,
     reads,
@@ -51,7 +57,6 @@ from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store
 
-Response: TypeAlias = ApiResponse | WatchResponse
 _Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
 
 _log = structlog.get_logger(__name__)
@@ -69,9 +74,10 @@ _BY_VERB: dict[str, _Handler] = {
 _BY_SUBRESOURCE: dict[str, _Handler] = {
     "pods/binding": binding.bind,
     "pods/eviction": eviction.evict,
+    "pods/exec": execing.execute,
     "pods/log": podlogs.log,
     **dict.fromkeys(
-        ("pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "nodes/proxy",
+        ("pods/attach", "pods/portforward", "pods/proxy", "nodes/proxy",
          "services/proxy", "serviceaccounts/token"),
         connect.connect,
     ),
@@ -182,7 +188,7 @@ class ApiServer:
             self._require(questions.of_route(request, route))
         kind = served.of(route.resource)
         response = await _handler(route)(call(self.services, request, route, kind))
-        if kind.deprecation:
+        if kind.deprecation and not isinstance(response, UpgradeResponse):
             own = warning_header([kind.deprecation])
             given = response.headers.get("Warning")
             warning = f"{own}, {given}" if given else own

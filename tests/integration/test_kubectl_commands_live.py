@@ -73,6 +73,36 @@ def kubectl(kubeherd_factory: Clusters) -> Iterator[Kubectl]:
         yield run
 
 
+@pytest.mark.parametrize(
+    ("command", "code", "text"),
+    [
+        ("exec p -- echo hi there", 0, "hi there\n"),
+        ("exec p -- cat /etc/hostname", 0, "p-1\n"),
+        ("exec p -- false", 1, "command terminated with exit code 1\n"),
+        ("exec p -- fail", 4, "bad\ncommand terminated with exit code 4\n"),
+        ("exec -i p -- ls", 127, 'exec: "ls": executable file not found in $PATH: unknown\n'),
+        ("cp p:/etc/passwd /tmp/never", 127, 'exec: "tar": executable file not found in $PATH'),
+    ],
+)
+def test_exec_is_answered_from_a_script(kubectl: Kubectl, command: str, code: int, text: str):
+    script = '{"cat /etc/hostname": "p-1\\n", "fail": {"stderr": "bad\\n", "exitCode": 4}}'
+    assert kubectl("annotate --overwrite pod p", f"kubeherd.io/exec={script}")[0] == 0
+    found, printed = kubectl(command)
+    assert found == code
+    assert text in printed
+
+
+def test_the_log_of_a_plain_command(kubectl: Kubectl):
+    run = "run once --image=busybox --restart=Never --command -- sh -c"
+    assert kubectl(run, "echo begin; sleep 1; echo end; exit 3")[0] == 0
+    wait = "wait pod/once --for=jsonpath={.status.phase}=Failed --timeout=15s"
+    assert kubectl(wait)[0] == 0
+    assert kubectl("logs --follow once") == (0, "begin\nend\n")
+    assert kubectl("logs --tail=1 once") == (0, "end\n")
+    shown = kubectl("get pod once -o jsonpath={.status.containerStatuses[0].state}")
+    assert '"exitCode":3' in shown[1]
+
+
 def test_lists_in_files(kubectl: Kubectl):
     created = "configmap/one created\nconfigmap/two created\n"
     assert kubectl("create -f -", stdin=LIST % "") == (0, created)
@@ -95,9 +125,9 @@ def test_explain_from_version_2(kubectl: Kubectl):
 @pytest.mark.parametrize(
     ("command", "text"),
     [
-        ("exec p -- ls", f"pods/exec {FAKE}"),
+        ("exec q -- ls", 'Error from server (NotFound): pods "q" not found'),
+        ("exec p -c x -- ls", "Error from server (BadRequest): container x is not valid for pod p"),
         ("attach p", f"pods/attach {FAKE}"),
-        ("cp p:/etc/passwd /tmp/never", f"pods/exec {FAKE}"),
         ("port-forward p :80", f"pods/portforward {FAKE}"),
         ("top pods", "error: Metrics API not available"),
         ("create token default", "kubeherd issues no service account tokens"),

@@ -1,0 +1,79 @@
+"""The channels of a remote command in WebSocket messages. Pure.
+
+Source: Kubernetes v1.36, k8s.io/apimachinery/pkg/util/remotecommand and util/httpstream/wsstream:
+a message is the number of its channel and data; in base64 protocols the number is an ASCII digit
+and the data base64 text. In v5 a client closes a channel by a message on channel 255.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from enum import IntEnum, StrEnum
+from typing import NamedTuple
+
+from kubeherd.cluster.api import errors
+
+
+class Channel(IntEnum):
+    """What a message is about."""
+
+    STDIN = 0
+    STDOUT = 1
+    STDERR = 2
+    ERROR = 3
+    """The Status with which the command ended, as JSON."""
+    RESIZE = 4
+    CLOSE = 255
+    """The data is the number of the channel that the client has closed."""
+
+
+class Protocol(StrEnum):
+    """Subprotocols that are spoken, the best first."""
+
+    V5 = "v5.channel.k8s.io"
+    V4 = "v4.channel.k8s.io"
+    V4_BASE64 = "v4.base64.channel.k8s.io"
+
+
+class Message(NamedTuple):
+    """What came on a channel."""
+
+    channel: Channel
+    data: bytes
+
+
+def choose(offered: str) -> Protocol:
+    """The subprotocol for a ``Sec-WebSocket-Protocol`` header; BadRequest where none is known."""
+    names = [name.strip() for name in offered.split(",") if name.strip()]
+    for protocol in Protocol:
+        if protocol.value in names:
+            return protocol
+    known = " ".join(Protocol)
+    raise errors.BadRequest(
+        f"unable to upgrade: unable to negotiate protocol: client supports {_go_list(names)}, "
+        f"server supports [{known}]"
+    )
+
+
+def encode(protocol: Protocol, channel: Channel, data: bytes) -> bytes | str:
+    """A message of the server: bytes are sent as a binary message, str as a text message."""
+    if protocol is Protocol.V4_BASE64:
+        return f"{channel.value}{base64.b64encode(data).decode()}"
+    return bytes((channel,)) + data
+
+
+def decode(protocol: Protocol, message: bytes | str) -> Message | None:
+    """A message of the client; None for an empty one and for what makes no sense."""
+    raw = message.encode() if isinstance(message, str) else message
+    if not raw:
+        return None
+    try:
+        if protocol is Protocol.V4_BASE64:
+            return Message(Channel(raw[0] - ord("0")), base64.b64decode(raw[1:], validate=True))
+        return Message(Channel(raw[0]), raw[1:])
+    except (ValueError, binascii.Error):
+        return None
+
+
+def _go_list(names: Sequence[str]) -> str:
+    return f"[{' '.join(names)}]"
