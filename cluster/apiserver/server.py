@@ -7,7 +7,7 @@ logged and answered as InternalError, never raised; after `stop` new requests ge
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
 import structlog
@@ -56,6 +56,9 @@ from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store
+
+if TYPE_CHECKING:
+    from kubeherd.cluster.apiserver.streams.local import LocalCommands
 
 _Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
 
@@ -108,11 +111,14 @@ class ApiServer:
         server_address: str = "",
         pod_log_dir: Path | None = None,
         heavy: HeavyWork | None = None,
+        exec_local: bool = False,
     ) -> None:
+        """`exec_local`: commands of `exec` run as processes of this process's user."""
         self._heavy = heavy or HeavyWork()
         registry = Registry(store, clock, rng, self._heavy)
         self._authorizer = registry.authorizer
-        self.services = Services(store, clock, rng, registry, self._heavy, pod_log_dir)
+        local = _local_commands(registry) if exec_local else None
+        self.services = Services(store, clock, rng, registry, self._heavy, pod_log_dir, local)
         self.server_address = server_address
         self._maintenance = Maintenance(registry, clock)
         self._stopping = False
@@ -140,6 +146,8 @@ class ApiServer:
     def close(self) -> None:
         """After the last request: let the thread of large ones go."""
         self._heavy.close()
+        if self.services.local_commands is not None:
+            self.services.local_commands.close()
 
     async def handle(self, request: ApiRequest) -> Response:
         """Answer one request. Never raises but for cancellation."""
@@ -240,6 +248,17 @@ class ApiServer:
     def _authorize_path(self, request: ApiRequest) -> None:
         if SUPERUSERS not in request.user.groups:
             self._require(questions.of_path(request))
+
+
+def _local_commands(registry: Registry) -> "LocalCommands":
+    from kubeherd.cluster.apiserver.streams.local import LocalCommands  # noqa: PLC0415
+    from kubeherd.cluster.apiserver.streams.scratch import Scratch  # noqa: PLC0415
+
+    def uid_of(namespace: str, name: str) -> str:
+        pod = registry.get(kinds.PODS, namespace, name)
+        return "" if pod is None else str(pod["metadata"]["uid"])
+
+    return LocalCommands(Scratch(uid_of))
 
 
 def _handler(route: Route) -> _Handler:

@@ -41,11 +41,11 @@ async def execute(call: Call) -> UpgradeResponse:
         raise errors.BadRequest("you must specify a command")
     check_upgrade(call)
     # What belongs to open sessions is loaded by the first one.
-    from kubeherd.cluster.apiserver.streams import answers, channels  # noqa: PLC0415
+    from kubeherd.cluster.apiserver.streams import answers, channels, session  # noqa: PLC0415
 
     protocol = channels.choose(call.request.headers.get("sec-websocket-protocol", ""))
-    streams = answers.Streams(stdin=stdin, stdout=stdout, stderr=stderr, tty=tty)
-    serve = answers.command(call, pod, str(spec["name"]), words, streams, protocol)
+    streams = session.Streams(stdin=stdin, stdout=stdout, stderr=stderr, tty=tty)
+    serve = answers.command(call, pod, spec, words, streams, protocol)
     return UpgradeResponse(serve, protocol)
 
 

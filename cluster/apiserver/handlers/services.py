@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -25,6 +25,9 @@ from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.store import Store
 
+if TYPE_CHECKING:
+    from kubeherd.cluster.apiserver.streams.local import LocalCommands
+
 _T = TypeVar("_T")
 _OPTIONS_KIND = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 
@@ -39,6 +42,8 @@ class Services:
     registry: Registry
     heavy: HeavyWork
     pod_log_dir: Path | None = None
+    local_commands: "LocalCommands | None" = None
+    """Runs what `exec` asks for; None: nothing runs."""
 
 
 @dataclass(frozen=True, slots=True)

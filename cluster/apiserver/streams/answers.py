@@ -1,8 +1,7 @@
-"""Who answers a remote command: for now the pod's script."""
+"""Who answers a remote command: the pod's script, or a real process (`up --exec local`)."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.edge.messages import Socket
@@ -10,39 +9,36 @@ from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.streams import channels, script, session
 from kubeherd.cluster.apiserver.streams.channels import Channel
 from kubeherd.cluster.apiserver.streams.script import Reply
-from kubeherd.cluster.apiserver.streams.session import Session
+from kubeherd.cluster.apiserver.streams.session import Answerer, Session, Streams
 from kubeherd.cluster.runtime.clock import Clock
-
-
-class Streams(NamedTuple):
-    """Which streams the client asked for; at least one of the first three."""
-
-    stdin: bool
-    stdout: bool
-    stderr: bool
-    tty: bool
-
-    @property
-    def first(self) -> Channel:
-        """The lowest channel on which the server writes."""
-        if self.stdout:
-            return Channel.STDOUT
-        return Channel.STDERR if self.stderr else Channel.ERROR
 
 
 def command(
     call: Call,
     pod: JsonObject,
-    container: str,
+    container: JsonObject,
     words: Sequence[str],
     streams: Streams,
     protocol: channels.Protocol,
 ) -> Callable[[Socket], Awaitable[None]]:
-    """What is to be done with the connection of a command."""
-    annotations = pod["metadata"].get("annotations") or {}
-    reply = script.reply(annotations, container, words)
-    answer = partial(_scripted, reply, streams, call.services.clock)
+    """What is to be done with the connection of a command; `container` is its spec."""
+    answer = _answerer(call, pod, container, words, streams)
     return partial(session.serve, protocol=protocol, greeted=streams.first, answer=answer)
+
+
+def _answerer(
+    call: Call, pod: JsonObject, container: JsonObject, words: Sequence[str], streams: Streams
+) -> Answerer:
+    annotations = pod["metadata"].get("annotations") or {}
+    name = str(container["name"])
+    local = call.services.local_commands
+    if local is not None and script.scripted_reply(annotations, name, words) is None:
+        from kubeherd.cluster.apiserver.streams.local import Command  # noqa: PLC0415
+
+        wanted = Command(words, pod, container, streams, call.request.user.name)
+        return partial(local.run, wanted)
+    reply = script.reply(annotations, name, words)
+    return partial(_scripted, reply, streams, call.services.clock)
 
 
 async def _scripted(reply: Reply, streams: Streams, clock: Clock, client: Session) -> JsonObject:

@@ -3,6 +3,7 @@
 Source: Kubernetes v1.36, k8s.io/cri-streaming/pkg/streaming/remotecommand/exec.go.
 """
 
+import json
 from typing import Final
 
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -23,6 +24,15 @@ def exited(code: int, message: str = "") -> JsonObject:
         "reason": "NonZeroExitCode",
         "details": {"causes": [{"reason": "ExitCode", "message": str(code)}]},
     }
+
+
+def not_found(program: str) -> tuple[JsonObject, str]:
+    """The Status for a program that the container does not have, and what its runtime says."""
+    text = (
+        "OCI runtime exec failed: exec failed: unable to start container process: "
+        f"exec: {json.dumps(program)}: executable file not found in $PATH: unknown"
+    )
+    return exited(NOT_FOUND_CODE, text), f"{text}\n"
 
 
 def failed(why: str) -> JsonObject:

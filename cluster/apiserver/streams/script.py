@@ -5,7 +5,6 @@ one would type it, or `*` for any other, to a text (its output) or to an object 
 `stderr`, `exitCode` and `delaySeconds`. Invariant: what cannot be read counts as absent.
 """
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -37,22 +36,29 @@ class _Entry(msgspec.Struct, frozen=True, rename="camel"):
     delay_seconds: float = 0.0
 
 
+def scripted_reply(
+    annotations: Mapping[str, str], container: str, words: Sequence[str]
+) -> Reply | None:
+    """The answer that the pod's script has for a command; None if it has none."""
+    entry = _entry(scripted(annotations, container, "exec"), words)
+    if entry is None:
+        return None
+    delay_s = min(max(0.0, entry.delay_seconds), commands.FOR_EVER_S)
+    code = min(max(0, entry.exit_code), _MAX_EXIT_CODE)
+    return Reply(((delay_s, entry.stdout),), delay_s, outcome.exited(code), entry.stderr)
+
+
 def reply(annotations: Mapping[str, str], container: str, words: Sequence[str]) -> Reply:
     """The answer of a container to a command, which has at least one word."""
-    entry = _entry(scripted(annotations, container, "exec"), words)
-    if entry is not None:
-        delay_s = min(max(0.0, entry.delay_seconds), commands.FOR_EVER_S)
-        code = min(max(0, entry.exit_code), _MAX_EXIT_CODE)
-        return Reply(((delay_s, entry.stdout),), delay_s, outcome.exited(code), entry.stderr)
+    known = scripted_reply(annotations, container, words)
+    if known is not None:
+        return known
     plain = commands.program(words, ())
     if plain is not None:
         ends_s = commands.FOR_EVER_S if plain.ends_s is None else plain.ends_s
         return Reply(plain.output, ends_s, outcome.exited(plain.exit_code))
-    text = (
-        "OCI runtime exec failed: exec failed: unable to start container process: "
-        f"exec: {json.dumps(words[0])}: executable file not found in $PATH: unknown"
-    )
-    return Reply((), 0.0, outcome.exited(outcome.NOT_FOUND_CODE, text), f"{text}\n")
+    status, text = outcome.not_found(words[0])
+    return Reply((), 0.0, status, text)
 
 
 def _entry(text: str | None, words: Sequence[str]) -> _Entry | None:

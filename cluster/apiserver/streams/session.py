@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.edge.messages import Socket
@@ -19,6 +19,22 @@ FRAME_BYTES: Final = 32 * 1024
 _STDIN_MESSAGES: Final = 16
 
 
+class Streams(NamedTuple):
+    """Which streams the client asked for; at least one of the first three."""
+
+    stdin: bool
+    stdout: bool
+    stderr: bool
+    tty: bool
+
+    @property
+    def first(self) -> Channel:
+        """The lowest channel on which the server writes."""
+        if self.stdout:
+            return Channel.STDOUT
+        return Channel.STDERR if self.stderr else Channel.ERROR
+
+
 class Session:
     """What an answerer has of the client."""
 
@@ -26,8 +42,14 @@ class Session:
         self._socket = socket
         self._protocol = protocol
         self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue(_STDIN_MESSAGES)
-        self.on_resize: Callable[[int, int], None] | None = None
-        """Told the columns and rows of the client's terminal."""
+        self._size: tuple[int, int] | None = None
+        self._resize: Callable[[int, int], None] = lambda _columns, _rows: None
+
+    def on_resize(self, tell: Callable[[int, int], None]) -> None:
+        """From now on tell the columns and rows of the client's terminal, as far as known."""
+        self._resize = tell
+        if self._size is not None:
+            tell(*self._size)
 
     async def write(self, channel: Channel, data: bytes) -> None:
         """Send data on a channel, in messages of a bounded size."""
@@ -55,8 +77,9 @@ class Session:
                 await self._stdin.put(data)
             elif channel is Channel.CLOSE and data == bytes((Channel.STDIN,)):
                 await self._stdin.put(None)
-            elif channel is Channel.RESIZE and self.on_resize is not None:
-                _resize(data, self.on_resize)
+            elif channel is Channel.RESIZE and (size := _size(data)) is not None:
+                self._size = size
+                self._resize(*size)
 
 
 Answerer = Callable[[Session], Awaitable[JsonObject]]
@@ -88,9 +111,10 @@ async def serve(
         await socket.close()
 
 
-def _resize(data: bytes, tell: Callable[[int, int], None]) -> None:
+def _size(data: bytes) -> tuple[int, int] | None:
+    """Columns and rows; None for what makes no sense."""
     try:
         size = json.loads(data)
-        tell(int(size["Width"]), int(size["Height"]))
+        return int(size["Width"]), int(size["Height"])
     except (ValueError, TypeError, KeyError):
-        return  # a size that makes no sense changes nothing
+        return None

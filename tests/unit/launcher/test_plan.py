@@ -3,7 +3,7 @@
 from kubeherd.cluster.launcher import plan
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.plan import Role
-from kubeherd.cluster.launcher.settings import Settings, StoreKind, add_nodes
+from kubeherd.cluster.launcher.settings import ExecKind, Settings, StoreKind, add_nodes
 from kubeherd.cluster.runtime.rng import Rng
 
 
@@ -25,6 +25,11 @@ def test_the_command_lines_of_all_processes(rundir: RunDir):
         f"--node a --node b --fleet-kubeconfig {root}/kubeconfigs/agent-0.kubeconfig {logs}",
         f"--node c --fleet-kubeconfig {root}/kubeconfigs/agent-1.kubeconfig {logs}",
     ]
+
+
+def test_commands_run_only_where_that_was_asked_for(rundir: RunDir):
+    assert "--exec-local" not in plan.apiserver(Settings(port=7001), rundir).args
+    assert "--exec-local" in plan.apiserver(Settings(port=7001, exec=ExecKind.LOCAL), rundir).args
 
 
 def test_an_agent_with_one_node_has_its_identity_and_pod_logs(rundir: RunDir):
