@@ -77,10 +77,11 @@ _BY_VERB: dict[str, _Handler] = {
 _BY_SUBRESOURCE: dict[str, _Handler] = {
     "pods/binding": binding.bind,
     "pods/eviction": eviction.evict,
+    "pods/attach": execing.attach,
     "pods/exec": execing.execute,
     "pods/log": podlogs.log,
     **dict.fromkeys(
-        ("pods/attach", "pods/portforward", "pods/proxy", "nodes/proxy",
+        ("pods/portforward", "pods/proxy", "nodes/proxy",
          "services/proxy", "serviceaccounts/token"),
         connect.connect,
     ),

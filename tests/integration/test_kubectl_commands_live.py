@@ -103,6 +103,13 @@ def test_the_log_of_a_plain_command(kubectl: Kubectl):
     assert '"exitCode":3' in shown[1]
 
 
+def test_attach_shows_what_comes_and_ends_with_the_container(kubectl: Kubectl):
+    run = "run shown --image=busybox --restart=Never --rm --attach --quiet --command -- sh -c"
+    code, printed = kubectl(run, "sleep 3; echo end; exit 5")
+    assert printed.startswith("end\n")
+    assert code == 5
+
+
 def test_lists_in_files(kubectl: Kubectl):
     created = "configmap/one created\nconfigmap/two created\n"
     assert kubectl("create -f -", stdin=LIST % "") == (0, created)
@@ -127,7 +134,7 @@ def test_explain_from_version_2(kubectl: Kubectl):
     [
         ("exec q -- ls", 'Error from server (NotFound): pods "q" not found'),
         ("exec p -c x -- ls", "Error from server (BadRequest): container x is not valid for pod p"),
-        ("attach p", f"pods/attach {FAKE}"),
+        ("attach q", 'Error from server (NotFound): pods "q" not found'),
         ("port-forward p :80", f"pods/portforward {FAKE}"),
         ("top pods", "error: Metrics API not available"),
         ("create token default", "kubeherd issues no service account tokens"),

@@ -63,6 +63,19 @@ async def log(call: Call) -> ApiResponse | WatchResponse:
     return ApiResponse(200, _rendered(lines, options), _TEXT)
 
 
+async def output_from_now(
+    call: Call, pod: JsonObject, spec: JsonObject
+) -> AsyncGenerator[bytes, None]:
+    """What a running container writes from now on, until it ends."""
+    container = str(spec["name"])
+    entry = podtarget.container_status(pod, container)
+    file = await asyncio.to_thread(_open, call.services.pod_log_dir, pod, container, False)
+    told = [] if file is not None else logtext.told(pod, spec, entry, previous=False)
+    options = _Options(follow=True, timestamps=False, tail_lines=0, limit_bytes=None, since=None)
+    async for chunk in _followed(call, entry, file, told, options):
+        yield chunk
+
+
 def _options(query: Mapping[str, str], now: datetime) -> _Options:
     since = parameters.moment(query, "sinceTime")
     seconds = parameters.integer(query, "sinceSeconds")
@@ -149,14 +162,13 @@ async def _followed(
                 )
             if file is not None:
                 lines = await asyncio.to_thread(_read, file)
-            new = logtext.after(lines, seen)
-            if new:
-                text = _rendered(new, options)[:limit]
+            text = _rendered(logtext.after(lines, seen), options)[:limit]
+            if text:
                 yield text
-                seen = lines[-1]
-                options = _Options(True, options.timestamps, None, None, None)
                 if limit is not None and (limit := limit - len(text)) <= 0:
                     return
+            seen = lines[-1] if lines else seen
+            options = _Options(True, options.timestamps, None, None, None)
             if not runs:
                 return
             await clock.sleep(_FOLLOW_EVERY_S)

@@ -5,8 +5,9 @@ from functools import partial
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.edge.messages import Socket
+from kubeherd.cluster.apiserver.handlers import podlogs
 from kubeherd.cluster.apiserver.handlers.services import Call
-from kubeherd.cluster.apiserver.streams import channels, script, session
+from kubeherd.cluster.apiserver.streams import channels, outcome, script, session
 from kubeherd.cluster.apiserver.streams.channels import Channel
 from kubeherd.cluster.apiserver.streams.script import Reply
 from kubeherd.cluster.apiserver.streams.session import Answerer, Session, Streams
@@ -24,6 +25,27 @@ def command(
     """What is to be done with the connection of a command; `container` is its spec."""
     answer = _answerer(call, pod, container, words, streams)
     return partial(session.serve, protocol=protocol, greeted=streams.first, answer=answer)
+
+
+def attached(
+    call: Call,
+    pod: JsonObject,
+    container: JsonObject,
+    streams: Streams,
+    protocol: channels.Protocol,
+) -> Callable[[Socket], Awaitable[None]]:
+    """What is to be done with the connection of a client that attaches to a running container."""
+    answer = partial(_show_output, call, pod, container, streams)
+    return partial(session.serve, protocol=protocol, greeted=streams.first, answer=answer)
+
+
+async def _show_output(
+    call: Call, pod: JsonObject, container: JsonObject, streams: Streams, client: Session
+) -> JsonObject:
+    async for data in podlogs.output_from_now(call, pod, container):
+        if streams.stdout:
+            await client.write(Channel.STDOUT, _on_terminal(data.decode(), streams))
+    return outcome.SUCCESS
 
 
 def _answerer(

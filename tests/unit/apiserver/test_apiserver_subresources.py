@@ -225,7 +225,7 @@ async def test_log_of_several_containers_asks_which(cluster: Cluster) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["attach", "portforward", "proxy"])
+@pytest.mark.parametrize("name", ["portforward", "proxy"])
 async def test_connect_says_why_not(cluster: Cluster, name: str) -> None:
     await cluster.post(PODS, pod("p"))
     answer = await cluster.get(f"{PODS}/p/{name}")

@@ -42,6 +42,15 @@ async def test_the_pod_is_looked_at_before_anything_else(cluster: Cluster) -> No
     assert (answer.status, answer.message) == (400, "pod p does not have a host assigned")
 
 
+async def test_attach_wants_a_running_container(cluster: Cluster) -> None:
+    await _bound(cluster)
+    path = f"{PODS}/p/attach?stdout=true"
+    answer = await cluster.get(path)
+    assert answer.message == "unable to upgrade connection: container c not found in pod p_default"
+    await cluster.patch(f"{PODS}/p/status", _running())
+    assert (await cluster.get(path)).message == "Upgrade request required"
+
+
 async def test_what_is_no_session_is_refused(cluster: Cluster) -> None:
     await _bound(cluster)
     path = f"{PODS}/p/exec?command=ls"
@@ -150,3 +159,15 @@ async def test_refusals_are_a_status(served: Served) -> None:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await admin.ws_connect(path, protocols=("soap",))
         assert refused.value.status == 400
+
+
+async def test_attach_ends_with_the_container(served: Served) -> None:
+    async with served.admin() as admin, asyncio.timeout(10):
+        path = f"{PODS}/p/attach?stdout=true&stderr=true"
+        async with admin.ws_connect(path, protocols=("v4.channel.k8s.io",)) as socket:
+            assert (await socket.receive()).data == b"\x01"
+            ended = {"name": "c", "containerID": "fake://1", "state": {"terminated": {}}}
+            kind = {"Content-Type": "application/merge-patch+json"}
+            status = {"status": {"containerStatuses": [ended]}}
+            await admin.patch(f"{PODS}/p/status", json=status, headers=kind)
+            assert json.loads((await socket.receive()).data[1:])["status"] == "Success"
