@@ -38,6 +38,7 @@ from kubeherd.cluster.apiserver.handlers import (
     connect,
     eviction,
     execing,
+    forwarding,
     patching,
     podlogs,
     reads,
@@ -80,8 +81,9 @@ _BY_SUBRESOURCE: dict[str, _Handler] = {
     "pods/attach": execing.attach,
     "pods/exec": execing.execute,
     "pods/log": podlogs.log,
+    "pods/portforward": forwarding.forward,
     **dict.fromkeys(
-        ("pods/portforward", "pods/proxy", "nodes/proxy",
+        ("pods/proxy", "nodes/proxy",
          "services/proxy", "serviceaccounts/token"),
         connect.connect,
     ),

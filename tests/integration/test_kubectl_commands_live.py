@@ -17,7 +17,6 @@ from kubeherd.pytest_plugin.clusters import Clusters
 
 BESIDE_PYTHON = Path(sys.executable).parent
 KUBECTL = shutil.which("kubectl", path=f"{os.environ.get('PATH', '')}:{BESIDE_PYTHON}")
-FAKE = "is not available: kubeherd's pods and nodes are fake and run no processes"
 LIST = """\
 apiVersion: v1
 kind: List
@@ -135,7 +134,7 @@ def test_explain_from_version_2(kubectl: Kubectl):
         ("exec q -- ls", 'Error from server (NotFound): pods "q" not found'),
         ("exec p -c x -- ls", "Error from server (BadRequest): container x is not valid for pod p"),
         ("attach q", 'Error from server (NotFound): pods "q" not found'),
-        ("port-forward p :80", f"pods/portforward {FAKE}"),
+        ("port-forward p :80", "kubectl port-forward speaks SPDY, which is not served"),
         ("top pods", "error: Metrics API not available"),
         ("create token default", "kubeherd issues no service account tokens"),
         ("create deployment d --image=x", "--dry-run=client -o yaml | kubectl create -f -"),

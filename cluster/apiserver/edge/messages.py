@@ -87,8 +87,8 @@ class Socket(Protocol):
 
 
 class UpgradeResponse(msgspec.Struct):
-    """The connection becomes a WebSocket with this subprotocol, and `serve` takes it over: it
-    returns when the connection is closed."""
+    """The connection becomes a WebSocket with this subprotocol ("" for none), and `serve` takes it
+    over: it returns when the connection is closed."""
 
     serve: Callable[[Socket], Awaitable[None]]
     protocol: str

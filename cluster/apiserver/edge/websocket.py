@@ -37,7 +37,7 @@ class AiohttpSocket:
 async def serve(request: web.BaseRequest, answer: UpgradeResponse) -> web.StreamResponse:
     """Upgrade the connection and hand it over; returns when it is closed."""
     response = web.WebSocketResponse(
-        protocols=(answer.protocol,),
+        protocols=(answer.protocol,) if answer.protocol else (),
         max_msg_size=_MAX_MESSAGE_BYTES,
         timeout=_GOODBYE_S,
     )

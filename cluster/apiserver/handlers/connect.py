@@ -1,4 +1,4 @@
-"""exec, attach, portforward, proxy, token: nothing real is there to reach."""
+"""proxy, token: nothing real is there to reach."""
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
@@ -8,7 +8,7 @@ _WHY = {"token": "kubeherd issues no service account tokens"}
 
 
 async def connect(call: Call) -> ApiResponse:
-    """exec, attach, portforward, proxy: there is no real container or service to reach."""
+    """proxy: there is no real container or service to reach."""
     route = call.route
     kind, name = call.kind, route.name
     if call.services.registry.get(kind.storage, route.namespace, name) is None:

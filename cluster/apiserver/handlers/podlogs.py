@@ -53,9 +53,8 @@ async def log(call: Call) -> ApiResponse | WatchResponse:
     entry = podtarget.container_status(pod, container)
     _check_started(entry, route.name, container, previous=previous)
     file = await asyncio.to_thread(_open, call.services.pod_log_dir, pod, container, previous)
-    if file is None and podtarget.is_foreign(entry):
-        node = pod["spec"]["nodeName"]
-        raise errors.InternalError(f'the kubelet of node "{node}" is not one of kubeherd\'s')
+    if file is None:
+        podtarget.check_ours(pod, entry)
     told = [] if file is not None else logtext.told(pod, spec, entry, previous=previous)
     if options.follow and not previous:
         return WatchResponse(_followed(call, entry, file, told, options), _TEXT)

@@ -40,7 +40,9 @@ def container_status(pod: JsonObject, container: str) -> JsonObject:
     return {}
 
 
-def is_foreign(entry: JsonObject) -> bool:
-    """Whether the container belongs to a kubelet that is not kubeherd's."""
+def check_ours(pod: JsonObject, entry: JsonObject) -> None:
+    """InternalError for a container of a kubelet that is not one of kubeherd's, by its status."""
     container_id = str(entry.get("containerID") or "")
-    return bool(container_id) and not container_id.startswith(_OURS)
+    if container_id and not container_id.startswith(_OURS):
+        node = pod["spec"]["nodeName"]
+        raise errors.InternalError(f'the kubelet of node "{node}" is not one of kubeherd\'s')

@@ -7,8 +7,16 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.edge.messages import Socket
 from kubeherd.cluster.apiserver.handlers import podlogs
 from kubeherd.cluster.apiserver.handlers.services import Call
-from kubeherd.cluster.apiserver.streams import channels, outcome, script, session
+from kubeherd.cluster.apiserver.streams import (
+    channels,
+    forwarding,
+    outcome,
+    portscript,
+    script,
+    session,
+)
 from kubeherd.cluster.apiserver.streams.channels import Channel
+from kubeherd.cluster.apiserver.streams.forwarding import Converse, Incoming, Send
 from kubeherd.cluster.apiserver.streams.script import Reply
 from kubeherd.cluster.apiserver.streams.session import Answerer, Session, Streams
 from kubeherd.cluster.runtime.clock import Clock
@@ -37,6 +45,22 @@ def attached(
     """What is to be done with the connection of a client that attaches to a running container."""
     answer = partial(_show_output, call, pod, container, streams)
     return partial(session.serve, protocol=protocol, greeted=streams.first, answer=answer)
+
+
+def converse(call: Call, pod: JsonObject) -> Converse:
+    """Who talks to the clients of the pod's forwarded ports."""
+    metadata = pod["metadata"]
+    annotations = metadata.get("annotations") or {}
+    where = f"{metadata['name']}, uid {metadata['uid']}"
+    otherwise = forwarding.refuse if call.services.local_commands is None else forwarding.relay
+
+    async def talk(port: int, incoming: Incoming, send: Send) -> str:
+        scripted = portscript.reply(annotations, port)
+        if scripted is not None:
+            return await forwarding.recite(scripted, incoming, send)
+        return await otherwise(where, port, incoming, send)
+
+    return talk
 
 
 async def _show_output(

@@ -96,7 +96,7 @@ async def serve(
         with suppress(ConnectionError):
             await session.greet(greeted)
             status = await answer(session)
-            await session.write(Channel.ERROR, json.dumps(status).encode())
+            await session.write(Channel.ERROR, _told(protocol, status))
 
     answering = asyncio.create_task(answered(), name="exec")
     listening = asyncio.create_task(session.listen(), name="exec-client")
@@ -109,6 +109,12 @@ async def serve(
             task.cancel()
         await asyncio.gather(answering, listening, return_exceptions=True)
         await socket.close()
+
+
+def _told(protocol: channels.Protocol, status: JsonObject) -> bytes:
+    if protocol is channels.Protocol.NONE:
+        return str(status.get("message", "")).encode()
+    return json.dumps(status).encode()
 
 
 def _size(data: bytes) -> tuple[int, int] | None:

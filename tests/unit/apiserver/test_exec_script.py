@@ -79,6 +79,7 @@ def test_the_status_of_an_exit_code() -> None:
 def test_the_best_protocol_is_chosen() -> None:
     assert channels.choose("v4.channel.k8s.io, v5.channel.k8s.io") is Protocol.V5
     assert channels.choose("v4.base64.channel.k8s.io") is Protocol.V4_BASE64
+    assert channels.choose("") is Protocol.NONE
     with pytest.raises(BadRequest, match=r"client supports \[x y\], server supports \[v5\.channel"):
         channels.choose("x,y")
 

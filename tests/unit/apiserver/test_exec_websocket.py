@@ -102,9 +102,10 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 async def _exec(served: Served, query: str, protocol: str) -> list[Any]:
     """All messages of a session."""
     async with served.admin() as admin:
-        socket = await admin.ws_connect(f"{PODS}/p/exec?{query}", protocols=(protocol,))
+        protocols = (protocol,) if protocol else ()
+        socket = await admin.ws_connect(f"{PODS}/p/exec?{query}", protocols=protocols)
         async with socket, asyncio.timeout(10):
-            assert socket.protocol == protocol
+            assert socket.protocol == (protocol or None)
             return [message.data async for message in socket]
 
 
@@ -131,6 +132,16 @@ async def test_base64_and_terminal(served: Served) -> None:
     first, output, status = await _exec(served, query, "v4.base64.channel.k8s.io")
     assert (first, output) == ("1", "1YmFkDQo=")  # a terminal shows both streams as one
     assert status.startswith("3")
+
+
+async def test_without_a_subprotocol_only_failures_are_told(served: Served) -> None:
+    first, output = await _exec(served, "command=cat&command=/x&stdout=true", "")
+    assert (first, output) == (b"\x01", b"\x01text\n")
+    _, output, error = await _exec(served, "command=fail&stdout=true&stderr=true", "")
+    assert (output, error) == (
+        b"\x02bad\n",
+        b"\x03command terminated with non-zero exit code: exit status 3",
+    )
 
 
 async def test_streams_that_were_not_asked_for_are_silent(served: Served) -> None:
