@@ -5,10 +5,13 @@ test_kubectl_live.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,22 @@ class Kubectl:
         )
         return done.returncode, done.stdout
 
+    @contextmanager
+    def started(self, command: str) -> Iterator["subprocess.Popen[str]"]:
+        """A command that runs until the block is left."""
+        process = subprocess.Popen(
+            [str(KUBECTL), *command.split()],
+            env=os.environ | {"KUBECONFIG": str(self._kubeconfig)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                process.terminate()
+
 
 @pytest.fixture(scope="module")
 def kubectl(kubeherd_factory: Clusters) -> Iterator[Kubectl]:
@@ -109,6 +128,18 @@ def test_attach_shows_what_comes_and_ends_with_the_container(kubectl: Kubectl):
     assert code == 5
 
 
+def test_ports_are_forwarded(kubectl: Kubectl):
+    script = '{"80": {"body": "hello"}}'
+    assert kubectl("annotate --overwrite pod p", f"kubeherd.io/port-forward={script}")[0] == 0
+    with kubectl.started("port-forward p :80") as process:
+        assert process.stdout is not None
+        found = re.search(r"127\.0\.0\.1:(\d+) -> 80", process.stdout.readline())
+        assert found is not None
+        for _ in range(2):
+            with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/", timeout=10) as answer:
+                assert answer.read() == b"hello"
+
+
 def test_lists_in_files(kubectl: Kubectl):
     created = "configmap/one created\nconfigmap/two created\n"
     assert kubectl("create -f -", stdin=LIST % "") == (0, created)
@@ -134,7 +165,7 @@ def test_explain_from_version_2(kubectl: Kubectl):
         ("exec q -- ls", 'Error from server (NotFound): pods "q" not found'),
         ("exec p -c x -- ls", "Error from server (BadRequest): container x is not valid for pod p"),
         ("attach q", 'Error from server (NotFound): pods "q" not found'),
-        ("port-forward p :80", "kubectl port-forward speaks SPDY, which is not served"),
+        ("port-forward q :80", 'Error from server (NotFound): pods "q" not found'),
         ("top pods", "error: Metrics API not available"),
         ("create token default", "kubeherd issues no service account tokens"),
         ("create deployment d --image=x", "--dry-run=client -o yaml | kubectl create -f -"),

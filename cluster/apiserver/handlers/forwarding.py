@@ -13,10 +13,9 @@ from kubeherd.cluster.apiserver.edge.messages import UpgradeResponse
 from kubeherd.cluster.apiserver.handlers import podtarget, upgrades
 from kubeherd.cluster.apiserver.handlers.services import Call
 
-_TUNNEL: Final = "SPDY/3.1+portforward.k8s.io"
 _NO_SPDY: Final = (
-    "kubeherd forwards ports over WebSocket with the subprotocol v4.channel.k8s.io; kubectl "
-    "port-forward speaks SPDY, which is not served"
+    "kubeherd speaks SPDY only inside of a WebSocket: use kubectl 1.31 or later, or a client that "
+    "asks for the subprotocol v4.channel.k8s.io"
 )
 
 
@@ -32,19 +31,20 @@ async def forward(call: Call) -> UpgradeResponse:
         podtarget.check_ours(pod, entry)
     upgrades.check_upgrade(call, _NO_SPDY)
     offered = call.request.headers.get("sec-websocket-protocol", "")
-    if _TUNNEL in offered:
-        raise errors.BadRequest(_NO_SPDY)
+    # What belongs to open sessions is loaded by the first one.
     from kubeherd.cluster.apiserver.streams import (  # noqa: PLC0415
         answers,
         channels,
         forwarding,
         portscript,
+        tunnel,
     )
 
+    converse = answers.converse(call, pod)
+    if tunnel.PROTOCOL in offered:
+        return UpgradeResponse(partial(tunnel.serve, converse=converse), tunnel.PROTOCOL)
     values = parse_qs(call.request.raw_query, keep_blank_values=True)
     ports = portscript.ports([*values.get("ports", ()), *values.get("port", ())])
     protocol = channels.choose(offered)
-    serve = partial(
-        forwarding.serve, protocol=protocol, ports=ports, converse=answers.converse(call, pod)
-    )
+    serve = partial(forwarding.serve, protocol=protocol, ports=ports, converse=converse)
     return UpgradeResponse(serve, protocol)

@@ -16,7 +16,8 @@ from kubeherd.cluster.apiserver.streams import (
     session,
 )
 from kubeherd.cluster.apiserver.streams.channels import Channel
-from kubeherd.cluster.apiserver.streams.forwarding import Converse, Incoming, Send
+from kubeherd.cluster.apiserver.streams.forwarding import Converse, Send
+from kubeherd.cluster.apiserver.streams.inbox import Inbox
 from kubeherd.cluster.apiserver.streams.script import Reply
 from kubeherd.cluster.apiserver.streams.session import Answerer, Session, Streams
 from kubeherd.cluster.runtime.clock import Clock
@@ -54,11 +55,11 @@ def converse(call: Call, pod: JsonObject) -> Converse:
     where = f"{metadata['name']}, uid {metadata['uid']}"
     otherwise = forwarding.refuse if call.services.local_commands is None else forwarding.relay
 
-    async def talk(port: int, incoming: Incoming, send: Send) -> str:
+    async def talk(port: int, inbox: Inbox, send: Send) -> str:
         scripted = portscript.reply(annotations, port)
         if scripted is not None:
-            return await forwarding.recite(scripted, incoming, send)
-        return await otherwise(where, port, incoming, send)
+            return await forwarding.recite(scripted, inbox, send)
+        return await otherwise(where, port, inbox, send)
 
     return talk
 

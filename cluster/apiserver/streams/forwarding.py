@@ -9,17 +9,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final
 
 from kubeherd.cluster.apiserver.edge.messages import Socket
 from kubeherd.cluster.apiserver.streams import channels
+from kubeherd.cluster.apiserver.streams.inbox import Inbox
 from kubeherd.cluster.apiserver.streams.session import FRAME_BYTES
 
-_MESSAGES: Final = 16
-
-Incoming = asyncio.Queue[bytes]
 Send = Callable[[bytes], Awaitable[None]]
-Converse = Callable[[int, Incoming, Send], Awaitable[str]]
+Converse = Callable[[int, Inbox, Send], Awaitable[str]]
 """Talks to the client of a port until there is no more to say; the error, "" for none."""
 
 
@@ -27,7 +24,7 @@ async def serve(
     socket: Socket, protocol: channels.Protocol, ports: Sequence[int], converse: Converse
 ) -> None:
     """Let `converse` talk on each port, and close the connection."""
-    incoming = [Incoming(_MESSAGES) for _ in ports]
+    inboxes = [Inbox() for _ in ports]
 
     async def send(channel: int, data: bytes) -> None:
         for start in range(0, len(data), FRAME_BYTES):
@@ -38,14 +35,15 @@ async def serve(
         with suppress(ConnectionError):
             for channel in (2 * index, 2 * index + 1):
                 await send(channel, port.to_bytes(2, "little"))
-            error = await converse(port, incoming[index], partial(send, 2 * index))
+            error = await converse(port, inboxes[index], partial(send, 2 * index))
+            inboxes[index].close()
             await send(2 * index + 1, error.encode())
 
     async def listen() -> None:
         while (raw := await socket.receive()) is not None:
             message = channels.split(protocol, raw)
-            if message is not None and message[0] in range(0, 2 * len(ports), 2):
-                await incoming[message[0] // 2].put(message[1])
+            if message is not None and message[0] in range(0, 2 * len(ports), 2) and message[1]:
+                await inboxes[message[0] // 2].put(message[1])
 
     listening = asyncio.create_task(listen(), name="forward-client")
     talking = asyncio.gather(*(talk(index, port) for index, port in enumerate(ports)))
@@ -60,14 +58,14 @@ async def serve(
         await socket.close()
 
 
-async def recite(reply: bytes, incoming: Incoming, send: Send) -> str:
+async def recite(reply: bytes, inbox: Inbox, send: Send) -> str:
     """A scripted conversation: wait for the client's first words, say one's own, hang up."""
-    await incoming.get()
-    await send(reply)
+    if await inbox.get():
+        await send(reply)
     return ""
 
 
-async def refuse(why: str, port: int, _incoming: Incoming, _send: Send) -> str:
+async def refuse(why: str, port: int, _inbox: Inbox, _send: Send) -> str:
     """What a kubelet says of a port on which nobody listens; `why` names the pod."""
     return (
         f"error forwarding port {port} to pod {why}: failed to connect to localhost:{port}: "
@@ -75,17 +73,18 @@ async def refuse(why: str, port: int, _incoming: Incoming, _send: Send) -> str:
     )
 
 
-async def relay(why: str, port: int, incoming: Incoming, send: Send) -> str:
+async def relay(why: str, port: int, inbox: Inbox, send: Send) -> str:
     """A conversation with what listens on this port of the machine (`up --exec local`)."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
-        return await refuse(why, port, incoming, send)
+        return await refuse(why, port, inbox, send)
 
     async def ask() -> None:
-        while True:
-            writer.write(await incoming.get())
+        while data := await inbox.get():
+            writer.write(data)
             await writer.drain()
+        writer.write_eof()
 
     asking = asyncio.create_task(ask(), name="forward-ask")
     try:

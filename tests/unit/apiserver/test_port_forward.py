@@ -11,7 +11,7 @@ from wireserver import Served, serving
 
 from kubeherd.cluster.api.errors import BadRequest
 from kubeherd.cluster.apiserver.streams import forwarding, portscript
-from kubeherd.cluster.apiserver.streams.forwarding import Incoming
+from kubeherd.cluster.apiserver.streams.inbox import Inbox
 
 PODS = "/api/v1/namespaces/default/pods"
 SCRIPT = {"80": {"body": "<p>hi</p>", "contentType": "text/html"}, "5432": "N"}
@@ -59,7 +59,7 @@ async def test_a_local_port_is_reached() -> None:
         writer.close()
 
     heard = bytearray()
-    incoming = Incoming(4)
+    inbox = Inbox()
 
     async def send(data: bytes) -> None:
         heard.extend(data)
@@ -69,13 +69,13 @@ async def test_a_local_port_is_reached() -> None:
 
     server = await asyncio.start_server(shout, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    talking = asyncio.create_task(forwarding.relay("p", port, incoming, send))
+    talking = asyncio.create_task(forwarding.relay("p", port, inbox, send))
     for line in (b"a\n", b"b\n"):
-        await incoming.put(line)
+        await inbox.put(line)
     await asyncio.wait((talking,), timeout=10)
     assert bytes(heard) == b"A\nB\n"
     await server.wait_closed()
-    assert await forwarding.relay("p", port, incoming, send) == (
+    assert await forwarding.relay("p", port, inbox, send) == (
         f"error forwarding port {port} to pod p: failed to connect to localhost:{port}: "
         "connect: connection refused"
     )
@@ -106,7 +106,7 @@ async def test_refusals(cluster: Cluster) -> None:
     await cluster.patch(f"{PODS}/p/status", _running())
     assert (await cluster.get(path)).message == "Upgrade request required"
     answer = await cluster.post(path, None, connection="Upgrade", upgrade="SPDY/3.1")
-    assert "kubectl port-forward speaks SPDY, which is not served" in answer.message
+    assert "speaks SPDY only inside of a WebSocket" in answer.message
 
 
 async def _talk(served: Served, ports: str, *says: bytes) -> list[bytes]:
