@@ -76,8 +76,8 @@ def _streams(call: Call) -> "Streams":
 
 
 def _check_running(pod: JsonObject, container: str, why: str) -> None:
-    """InternalError, as from a kubelet, where the container does not run or is none of ours."""
+    """BadRequest (a kubelet says 500) where the container does not run or is none of ours."""
     entry = podtarget.container_status(pod, container)
     podtarget.check_ours(pod, entry)
     if "running" not in (entry.get("state") or {}):
-        raise errors.InternalError(f"unable to upgrade connection: {why}")
+        raise errors.BadRequest(f"unable to upgrade connection: {why}")

@@ -26,7 +26,7 @@ async def forward(call: Call) -> UpgradeResponse:
     metadata, status = pod["metadata"], pod.get("status") or {}
     if status.get("phase") != "Running":
         where = f"{metadata['name']}_{metadata['namespace']}"
-        raise errors.InternalError(f'unable to upgrade connection: pod not found ("{where}")')
+        raise errors.BadRequest(f'unable to upgrade connection: pod not found ("{where}")')
     for entry in status.get("containerStatuses") or ():
         podtarget.check_ours(pod, entry)
     upgrades.check_upgrade(call, _NO_SPDY)

@@ -41,8 +41,8 @@ def container_status(pod: JsonObject, container: str) -> JsonObject:
 
 
 def check_ours(pod: JsonObject, entry: JsonObject) -> None:
-    """InternalError for a container of a kubelet that is not one of kubeherd's, by its status."""
+    """BadRequest for a container of a kubelet that is not one of kubeherd's, by its status."""
     container_id = str(entry.get("containerID") or "")
     if container_id and not container_id.startswith(_OURS):
         node = pod["spec"]["nodeName"]
-        raise errors.InternalError(f'the kubelet of node "{node}" is not one of kubeherd\'s')
+        raise errors.BadRequest(f'the kubelet of node "{node}" is not one of kubeherd\'s')

@@ -206,7 +206,7 @@ async def test_a_container_without_a_file_is_told_of_by_its_status(cluster: Clus
     entry["containerID"] = "containerd://1"
     await cluster.patch(f"{PODS}/p/status", {"status": {"containerStatuses": [entry]}})
     answer = await cluster.get(f"{PODS}/p/log")
-    assert answer.status == 500
+    assert answer.status == 400
     assert "is not one of kubeherd's" in answer.message
 
 

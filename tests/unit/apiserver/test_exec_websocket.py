@@ -61,7 +61,7 @@ async def test_what_is_no_session_is_refused(cluster: Cluster) -> None:
     )
     path += "&stdout=true"
     answer = await cluster.get(path)
-    assert answer.status == 500
+    assert answer.status == 400
     assert answer.message == 'unable to upgrade connection: container not found ("c")'
     await cluster.patch(f"{PODS}/p/status", _running("containerd://1"))
     assert (await cluster.get(path)).message == 'the kubelet of node "n1" is not one of kubeherd\'s'
@@ -84,7 +84,7 @@ async def test_a_websocket_needs_the_right_to_create(cluster: Cluster) -> None:
     assert 'User "bob" cannot create resource "pods/exec"' in answer.message
     await cluster.patch(f"{path}/roles/r", {"rules": [{**rules[0], "verbs": ["get", "create"]}]})
     answer = await cluster.get(f"{PODS}/p/exec?command=ls&stdout=true", user=BOB)
-    assert answer.status == 500
+    assert answer.status == 400
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ async def test_refusals(cluster: Cluster) -> None:
     assert (await cluster.get(path)).message == "pod p does not have a host assigned"
     await cluster.post(f"{PODS}/p/binding", BINDING)
     answer = await cluster.get(path)
-    assert answer.status == 500
+    assert answer.status == 400
     assert answer.message == 'unable to upgrade connection: pod not found ("p_default")'
     await cluster.patch(f"{PODS}/p/status", _running())
     assert (await cluster.get(path)).message == "Upgrade request required"
