@@ -124,7 +124,9 @@ def main(
                 clock=clock,
                 rng=Rng(seed).child(nodes[0]),
                 reboot=reboot,
-                pod_log=PodLog(pod_log_dir, clock) if pod_log_dir else None,
+                pod_log=PodLog(pod_log_dir, clock, notes=fleet_kubeconfig is None)
+                if pod_log_dir
+                else None,
             )
             await until_stopped(fleet, lifecycle.stop, lambda: lifecycle.ready(nodes=len(nodes)))
         except KubeconfigError as error:

@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-PREFIX: Final = "kubeherd.io/"
+from kubeherd.cluster.api.helpers.scripts import PREFIX, scripted
+
 UNPULLABLE: Final = ("nonexistent", "non-existent")
 """An image whose reference contains one of these never pulls (docs/fake-pods.md)."""
 
@@ -35,6 +36,13 @@ class Behaviour(msgspec.Struct, frozen=True, gc=False):
     fail_readiness: bool = False
     fail_liveness_after_s: float | None = None
     fail_startup: bool = False
+    log: tuple[str, ...] | None = None
+    log_interval_s: float = 0.0
+
+    @property
+    def ends(self) -> bool:
+        """Whether an annotation says when the process ends by itself."""
+        return not (self.run_for_s is self.crash_after_s is self.oom_after_s is None)
 
 
 DEFAULT: Final = Behaviour()
@@ -64,20 +72,22 @@ def pull_error(image: str, behaviour: Behaviour) -> str:
 
 
 def behaviour(
-    annotations: Mapping[str, str], container: str, *, runs_to_completion: bool = False
+    annotations: Mapping[str, str], container: str, *, is_init: bool = False, plain: bool = False
 ) -> Behaviour:
-    """The behaviour of one container; `runs_to_completion` for a regular init container."""
+    """The behaviour of one container; `is_init`: a regular init container, `plain`: what its
+    command does is known."""
     if not any(key.startswith(PREFIX) for key in annotations):
-        return RUNS_TO_COMPLETION if runs_to_completion else DEFAULT
-    return _parse(annotations, container, runs_to_completion)
+        return RUNS_TO_COMPLETION if is_init and not plain else DEFAULT
+    return _parse(annotations, container, is_init, is_init and not plain)
 
 
-def _parse(annotations: Mapping[str, str], container: str, runs_to_completion: bool) -> Behaviour:
+def _parse(
+    annotations: Mapping[str, str], container: str, is_init: bool, runs_to_completion: bool
+) -> Behaviour:
     def text(name: str) -> str | None:
-        own = annotations.get(f"{PREFIX}{container}.{name}")
-        if own is not None or (runs_to_completion and name not in _PULL_KEYS):
-            return own
-        return annotations.get(PREFIX + name)
+        if is_init and name not in _PULL_KEYS:
+            return annotations.get(f"{PREFIX}{container}.{name}")
+        return scripted(annotations, container, name)
 
     def seconds(name: str) -> float | None:
         return parse_seconds(text(name))
@@ -103,6 +113,8 @@ def _parse(annotations: Mapping[str, str], container: str, runs_to_completion: b
         fail_readiness=is_true(text("fail-readiness")),
         fail_liveness_after_s=seconds("fail-liveness-after-seconds"),
         fail_startup=is_true(text("fail-startup")),
+        log=_lines(text("log")),
+        log_interval_s=seconds("log-interval-seconds") or 0.0,
     )
 
 
@@ -118,6 +130,10 @@ def parse_seconds(text: str | None) -> float | None:
 def is_true(text: str | None) -> bool:
     """Whether an annotation's value says yes."""
     return text is not None and text.strip().lower() in ("true", "1", "yes")
+
+
+def _lines(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(text.splitlines())
 
 
 def _integer(text: str | None) -> int | None:

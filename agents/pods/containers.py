@@ -16,8 +16,9 @@ from kubeherd.agents.faking import annotations
 from kubeherd.agents.pods import probing, stopping
 from kubeherd.agents.pods.durations import go_duration
 from kubeherd.agents.pods.facts import ContainerFacts, ContainerPhase, Probe, Waiting, WaitingReason
+from kubeherd.agents.pods.output import Output
 from kubeherd.agents.pods.plans import ContainerPlan
-from kubeherd.agents.pods.sync import Pass
+from kubeherd.agents.pods.sync import LogKind, Pass
 
 RELIST_S: Final = 1.0
 """The kubelet learns of an exit by listing its containers every second (spec 10)."""
@@ -26,6 +27,8 @@ BACKOFF_CAP_S: Final = 300.0
 RESTART_BACKOFF_RESET_S: Final = 600.0
 PULL_BACKOFF_RESET_S: Final = 2 * BACKOFF_CAP_S
 IMAGE_SIZE_BYTES: Final = 31_457_280
+MAX_LINES_AT_ONCE: Final = 1000
+"""What was due longer ago than that when the container is looked at is not written any more."""
 
 _REFERENCE: Final = re.compile(
     r"([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
@@ -195,10 +198,13 @@ def _create(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> Container
 
 def _started(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> ContainerFacts:
     sync.normal("Started", "Container started", plan.field_path)
-    sync.log(plan.name, f"started (attempt {facts.attempts}, image {plan.image})")
+    if facts.attempts > 1:
+        sync.log(plan.name, "", LogKind.BEGIN)
+    _note(plan, f"started (attempt {facts.attempts}, image {plan.image})", sync)
     return replace(
         facts,
         phase=ContainerPhase.RUNNING,
+        written=0,
         started_s=sync.now.s,
         started_at=sync.now.text,
         started=plan.startup is None,
@@ -214,6 +220,8 @@ def _started(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> Containe
 def _running(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> ContainerFacts:
     now_s = sync.now.s
     own_exit = _own_exit(facts, plan)
+    if plan.output is not None:
+        facts = _write(facts, plan.name, plan.output, sync)
     if facts.stop is not None:
         stop = facts.stop
         if own_exit is None or own_exit[0] > stop.exits_s:
@@ -221,7 +229,7 @@ def _running(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> Containe
     if own_exit is not None:
         exits_s, code, reason = own_exit
         if now_s >= exits_s:
-            sync.log(plan.name, f"exited with code {code} ({reason})")
+            _note(plan, f"exited with code {code} ({reason})", sync)
             return stopping.exited(facts, code, reason, sync)
         sync.wake(exits_s)
     if facts.stop is None and facts.image != plan.image:
@@ -232,9 +240,31 @@ def _running(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> Containe
     return probing.probe(facts, plan, sync)
 
 
+def _write(facts: ContainerFacts, name: str, output: Output, sync: Pass) -> ContainerFacts:
+    """Write the lines that are due, and ask to be woken for the next one."""
+    elapsed_s = sync.now.s - facts.started_s
+    written = output.written(elapsed_s)
+    for number in range(max(facts.written, written - MAX_LINES_AT_ONCE), written):
+        sync.log(name, output.text(number), LogKind.OUTPUT)
+    due_s = output.due_s(written)
+    if due_s is not None:
+        sync.wake(facts.started_s + due_s)
+    return replace(facts, written=written) if written > facts.written else facts
+
+
+def _note(plan: ContainerPlan, text: str, sync: Pass) -> None:
+    """A line of kubeherd's own: only where the container writes nothing itself."""
+    if plan.output is None:
+        sync.log(plan.name, text)
+
+
 def _own_exit(facts: ContainerFacts, plan: ContainerPlan) -> tuple[float, int, str] | None:
     """When the process ends by itself, with which code and reason; None if it runs for ever."""
     behaviour = plan.behaviour
+    if plan.program is not None and not behaviour.ends:
+        _, ends_s, code = plan.program
+        reason = "Error" if code else "Completed"
+        return None if ends_s is None else (facts.started_s + ends_s, code, reason)
     ends: list[tuple[float, int, str]] = []
     if behaviour.oom_after_s is not None:
         ends.append((facts.started_s + behaviour.oom_after_s, 137, "OOMKilled"))
@@ -253,13 +283,13 @@ def _stopping(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> Contain
     if stop is None:
         return facts
     if not stop.signalled and sync.now.s >= stop.sigterm_s:
-        sync.log(plan.name, "received SIGTERM")
+        _note(plan, "received SIGTERM", sync)
         return replace(facts, stop=replace(stop, signalled=True))
     if sync.now.s < stop.exits_s:
         sync.wake(stop.exits_s if stop.signalled else stop.sigterm_s)
         return probing.probe_readiness(facts, plan, sync)
     how = "killed by SIGKILL" if stop.killed else f"exited with code {stop.exit_code}"
-    sync.log(plan.name, how)
+    _note(plan, how, sync)
     reason = "Completed" if stop.exit_code == 0 else "Error"
     return stopping.exited(facts, stop.exit_code, reason, sync)
 

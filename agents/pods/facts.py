@@ -106,6 +106,8 @@ class ContainerFacts(msgspec.Struct, frozen=True, gc=False):
     image: str = ""
     started_s: float = 0.0
     started_at: str = ""
+    written: int = 0
+    """Lines of its plan's output that the running process has written."""
     started: bool = False
     ready: bool = False
     finished_s: float = 0.0

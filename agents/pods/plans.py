@@ -10,7 +10,10 @@ from kubeherd.agents.faking import annotations
 from kubeherd.agents.faking.annotations import Behaviour
 from kubeherd.agents.pods import probes
 from kubeherd.agents.pods.facts import ContainerFacts
+from kubeherd.agents.pods.output import Output, output
 from kubeherd.agents.pods.probes import ProbeSpec
+from kubeherd.cluster.api.helpers import commands
+from kubeherd.cluster.api.helpers.commands import Program
 from kubeherd.cluster.api.objects import Container, Pod
 
 _SLEEP: Final = re.compile(r"(?:(?:/bin/|/usr/bin/)?(?:ba)?sh -[a-z]*c )?sleep (\d+(?:\.\d+)?)s?")
@@ -48,6 +51,8 @@ class ContainerPlan(msgspec.Struct, frozen=True, gc=False):
     role: Role
     field_path: str
     behaviour: Behaviour
+    program: Program | None
+    output: Output | None
     prestop_s: float
     readiness: ProbeSpec | None
     liveness: ProbeSpec | None
@@ -80,8 +85,12 @@ def container_plans(pod: Pod) -> list[ContainerPlan]:
 
 
 def _plan(pod: Pod, container: Container, role: Role, field: str) -> ContainerPlan:
+    program = commands.program(container.command, container.args)
     behaviour = annotations.behaviour(
-        pod.metadata.annotations, container.name, runs_to_completion=role is Role.INIT
+        pod.metadata.annotations,
+        container.name,
+        is_init=role is Role.INIT,
+        plain=program is not None,
     )
     liveness = probes.parse(container.liveness_probe)
     if liveness is None and behaviour.fail_liveness_after_s is not None:
@@ -98,6 +107,8 @@ def _plan(pod: Pod, container: Container, role: Role, field: str) -> ContainerPl
         role=role,
         field_path=f"spec.{field}{{{container.name}}}",
         behaviour=behaviour,
+        program=program,
+        output=output(behaviour, program),
         prestop_s=behaviour.prestop_s or _prestop_sleep_s(container),
         readiness=probes.parse(container.readiness_probe),
         liveness=liveness,

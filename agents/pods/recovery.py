@@ -105,11 +105,13 @@ def _container(
     if running is not None:
         started_at = str(running.get("startedAt") or now.text)
         ready = bool(tree.get("ready"))
+        elapsed_s = max(0.0, age_s(started_at))
         return replace(
             common,
             phase=ContainerPhase.RUNNING,
             started_at=started_at,
-            started_s=now.s - max(0.0, age_s(started_at)),
+            started_s=now.s - elapsed_s,
+            written=plan.output.written(elapsed_s) if plan.output is not None else 0,
             started=bool(tree.get("started", plan.startup is None)),
             ready=ready,
             last=last,

@@ -1,6 +1,7 @@
 """One pass of the pod machine: its inputs, and what it collects beside the new facts."""
 
 from collections.abc import Collection
+from enum import Enum
 from typing import NamedTuple
 
 import msgspec
@@ -30,11 +31,22 @@ class PodEvent(NamedTuple):
     field_path: str = ""
 
 
+class LogKind(Enum):
+    """What a log is told."""
+
+    NOTE = "note"
+    """A word of kubeherd's own, for a container of whose output nothing is known."""
+    OUTPUT = "output"
+    BEGIN = "begin"
+    """The container was restarted: what is there is the log of the one before."""
+
+
 class LogLine(NamedTuple):
-    """A line of a fake container's log."""
+    """A line of a fake container's log, without its newline."""
 
     container: str
     text: str
+    kind: LogKind = LogKind.NOTE
 
 
 class Pass:
@@ -62,5 +74,5 @@ class Pass:
     def warning(self, reason: str, message: str, field_path: str = "") -> None:
         self.events.append(PodEvent(WARNING, reason, message, field_path))
 
-    def log(self, container: str, text: str) -> None:
-        self.logs.append(LogLine(container, text))
+    def log(self, container: str, text: str, kind: LogKind = LogKind.NOTE) -> None:
+        self.logs.append(LogLine(container, text, kind))

@@ -136,6 +136,8 @@ class VolumeMount(Wire, frozen=True, kw_only=True):
 class Container(Wire, frozen=True, kw_only=True):
     name: str = ""
     image: str = ""
+    command: list[str] = msgspec.field(default_factory=list)
+    args: list[str] = msgspec.field(default_factory=list)
     image_pull_policy: str = ""
     restart_policy: str = ""
     restart_policy_rules: list[JsonObject] = msgspec.field(default_factory=list)

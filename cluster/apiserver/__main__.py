@@ -46,6 +46,11 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         metavar="REVISION",
         help="go on with a damaged store that can be read up to this revision",
     )
+    parser.add_argument(
+        "--exec-local",
+        action="store_true",
+        help="commands of kubectl exec run as processes of this user",
+    )
     return parser.parse_args(argv)
 
 
@@ -80,7 +85,14 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     try:
         async with running(store):
             logs = options.dir / "logs" / "pods"
-            api = ApiServer(store, clock, rng.child("apiserver"), pod_log_dir=logs, pki=pki)
+            api = ApiServer(
+                store,
+                clock,
+                rng.child("apiserver"),
+                pod_log_dir=logs,
+                pki=pki,
+                exec_local=options.exec_local,
+            )
             await api.bootstrap()
             limit = connection_limit()
             http = HttpServer(api, clock, rng.child("audit"), max_connections=limit)

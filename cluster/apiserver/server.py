@@ -8,7 +8,7 @@ logged and answered as InternalError, never raised; after `stop` new requests ge
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
 import structlog
@@ -28,7 +28,13 @@ from kubeherd.cluster.apiserver.access.tokens.claims import Invalid
 from kubeherd.cluster.apiserver.access.tokens.issuer import TokenIssuer
 from kubeherd.cluster.apiserver.customresources.watching import CustomResources
 from kubeherd.cluster.apiserver.edge import discovery, routing
-from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User, WatchResponse
+from kubeherd.cluster.apiserver.edge.messages import (
+    ApiRequest,
+    ApiResponse,
+    Response,
+    UpgradeResponse,
+    User,
+)
 from kubeherd.cluster.apiserver.edge.negotiation import (
     Media,
     accepts,
@@ -43,6 +49,8 @@ from kubeherd.cluster.apiserver.handlers import (
     binding,
     connect,
     eviction,
+    execing,
+    forwarding,
     patching,
     podlogs,
     reads,
@@ -63,7 +71,9 @@ from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store
 
-Response: TypeAlias = ApiResponse | WatchResponse
+if TYPE_CHECKING:
+    from kubeherd.cluster.apiserver.streams.local import LocalCommands
+
 _Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
 
 _log = structlog.get_logger(__name__)
@@ -81,11 +91,13 @@ _BY_VERB: dict[str, _Handler] = {
 _BY_SUBRESOURCE: dict[str, _Handler] = {
     "pods/binding": binding.bind,
     "pods/eviction": eviction.evict,
+    "pods/attach": execing.attach,
+    "pods/exec": execing.execute,
     "pods/log": podlogs.log,
+    "pods/portforward": forwarding.forward,
     "serviceaccounts/token": tokens.request_token,
     **dict.fromkeys(
-        ("pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "nodes/proxy",
-         "services/proxy"),
+        ("pods/proxy", "nodes/proxy", "services/proxy"),
         connect.connect,
     ),
 }  # fmt: skip
@@ -123,14 +135,17 @@ class ApiServer:
         pod_log_dir: Path | None = None,
         heavy: HeavyWork | None = None,
         pki: Path | None = None,
+        exec_local: bool = False,
     ) -> None:
+        """`exec_local`: commands of `exec` run as processes of this process's user."""
         self._heavy = heavy or HeavyWork()
         registry = Registry(store, clock, rng, self._heavy)
         self._authorizer = registry.authorizer
+        local = _local_commands(registry) if exec_local else None
         self._pki = pki
         self._tokens = TokenIssuer(registry, clock, _existing(pki, "sa.key"))
         self.services = Services(
-            store, clock, rng, registry, self._heavy, self._tokens, pod_log_dir
+            store, clock, rng, registry, self._heavy, self._tokens, pod_log_dir, local
         )
         self.server_address = server_address
         self._maintenance = Maintenance(registry, clock)
@@ -168,6 +183,8 @@ class ApiServer:
     def close(self) -> None:
         """After the last request: let the thread of large ones go."""
         self._heavy.close()
+        if self.services.local_commands is not None:
+            self.services.local_commands.close()
 
     def user_of_header(self, authorization: str) -> User:
         """Who shows the token in an Authorization header; Unauthorized if it is not good."""
@@ -234,7 +251,7 @@ class ApiServer:
             response = error_response(error, request, _error_media(request))
             if one.warnings:
                 response.headers = {**response.headers, "Warning": warning_header(one.warnings)}
-        if kind.deprecation:
+        if kind.deprecation and not isinstance(response, UpgradeResponse):
             own = warning_header([kind.deprecation])
             given = response.headers.get("Warning")
             warning = f"{own}, {given}" if given else own
@@ -317,6 +334,17 @@ class ApiServer:
 def _existing(directory: Path | None, name: str) -> Path | None:
     path = directory / name if directory is not None else None
     return path if path is not None and path.exists() else None
+
+
+def _local_commands(registry: Registry) -> "LocalCommands":
+    from kubeherd.cluster.apiserver.streams.local import LocalCommands  # noqa: PLC0415
+    from kubeherd.cluster.apiserver.streams.scratch import Scratch  # noqa: PLC0415
+
+    def uid_of(namespace: str, name: str) -> str:
+        pod = registry.get(kinds.PODS, namespace, name)
+        return "" if pod is None else str(pod["metadata"]["uid"])
+
+    return LocalCommands(Scratch(uid_of))
 
 
 def _handler(route: Route) -> _Handler:

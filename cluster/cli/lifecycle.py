@@ -22,6 +22,7 @@ from kubeherd.cluster.launcher.settings import (
     MAX_SEED,
     MAX_SPEED,
     MIN_SPEED,
+    ExecKind,
     Settings,
     StoreKind,
 )
@@ -89,6 +90,16 @@ Examples:
     help="Seed of every random decision.  [default: random, kept]",
 )
 @click.option(
+    "--exec",
+    "exec_kind",
+    type=click.Choice([kind.value for kind in ExecKind]),
+    default="script",
+    show_default=True,
+    envvar="KUBEHERD_EXEC",
+    show_envvar=True,
+    help="Who answers kubectl exec: the pod's annotations, or a process of yours on this machine.",
+)
+@click.option(
     "--accept-loss-after",
     type=click.IntRange(min=1),
     metavar="REVISION",
@@ -106,6 +117,7 @@ def up(
     port: int | None,
     speed: float,
     seed: int | None,
+    exec_kind: str,
     accept_loss_after: int | None,
     foreground: bool,
     timeout_s: float,
@@ -117,20 +129,25 @@ def up(
     """
     given = {
         name
-        for name in ("nodes", "nodes_per_agent", "store", "port", "speed", "seed")
+        for name in ("nodes", "nodes_per_agent", "store", "port", "speed", "seed", "exec_kind")
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
 
     def changed(stored: Settings) -> Settings:
         _check_against(rundir, stored, given, nodes, StoreKind(store))
         wanted = {"nodes_per_agent": nodes_per_agent, "port": port, "speed": speed, "seed": seed}
-        changes = {name: value for name, value in wanted.items() if name in given}
+        changes: dict[str, object] = {
+            name: value for name, value in wanted.items() if name in given
+        }
+        if "exec_kind" in given:
+            changes["exec"] = ExecKind(exec_kind)
         return msgspec.structs.replace(stored, **changes)
 
     new = lifecycle.new_settings(
         nodes=nodes,
         nodes_per_agent=nodes_per_agent,
         store=StoreKind(store),
+        exec_kind=ExecKind(exec_kind),
         port=port,
         speed=speed,
         seed=seed,
@@ -316,6 +333,11 @@ def _explain(rundir: RunDir, settings: Settings) -> None:
     out.print(f"The cluster is up: {_count(len(settings.nodes), 'node')}, seed {settings.seed}.")
     out.print(f"  export KUBECONFIG={shlex.quote(str(rundir.kubeconfig))}", markup=False)
     out.print("  kubectl get nodes")
+    if settings.exec is ExecKind.LOCAL:
+        warn(
+            "kubectl exec runs commands on this machine, as you (--exec local): "
+            "whoever may exec into a pod may do what you may"
+        )
 
 
 def _stay(rundir: RunDir) -> None:

@@ -24,7 +24,7 @@ from kubeherd.cluster.launcher.processes import executed, osproc
 from kubeherd.cluster.launcher.processes.orphans import stop_orphans, stop_strays
 from kubeherd.cluster.launcher.processes.osproc import ProcessId
 from kubeherd.cluster.launcher.processes.warm import WarmParent
-from kubeherd.cluster.launcher.settings import Settings, StoreKind
+from kubeherd.cluster.launcher.settings import ExecKind, Settings, StoreKind
 from kubeherd.cluster.launcher.state import ClusterState
 from kubeherd.cluster.runtime.handshake import LOCK_FD
 
@@ -43,6 +43,7 @@ def new_settings(
     nodes: int = 3,
     nodes_per_agent: int = 1,
     store: StoreKind = StoreKind.SQLITE,
+    exec_kind: ExecKind = ExecKind.SCRIPT,
     port: int | None = None,
     speed: float = 1.0,
     seed: int | None = None,
@@ -52,6 +53,7 @@ def new_settings(
     settings = Settings(
         nodes_per_agent=nodes_per_agent,
         store=store,
+        exec=exec_kind,
         port=choose_port(chance) if port is None else port,
         speed=speed,
         seed=chance.getrandbits(32) if seed is None else seed,

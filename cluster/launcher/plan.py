@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from kubeherd.cluster.launcher.directory.rundir import RunDir
-from kubeherd.cluster.launcher.settings import Settings
+from kubeherd.cluster.launcher.settings import ExecKind, Settings
 from kubeherd.cluster.runtime.rng import Rng
 
 RESTART_BASE_S = 0.1
@@ -63,6 +63,7 @@ def apiserver(
 ) -> ProcessSpec:
     """The API server; `accept_loss_after`: the revision after which its store may have lost."""
     place = ("--dir", str(rundir.root), "--port", str(settings.port), "--store", settings.store)
+    local = ("--exec-local",) if settings.exec is ExecKind.LOCAL else ()
     loss: tuple[str, ...] = ()
     if accept_loss_after is not None:
         loss = ("--accept-loss-after", str(accept_loss_after))
@@ -70,7 +71,7 @@ def apiserver(
         name=Role.APISERVER,
         role=Role.APISERVER,
         module="kubeherd.cluster.apiserver",
-        args=(*place, *loss, *_common(settings)),
+        args=(*place, *loss, *local, *_common(settings)),
         log=rundir.log(Role.APISERVER),
     )
 
@@ -97,13 +98,9 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
     nodes = settings.agents()[name]
     own: tuple[str, ...]
     if settings.has_fleets:
-        # No log files: creating and deleting one for each pod costs more than all else of a pod.
         own = ("--fleet-kubeconfig", str(rundir.fleet_kubeconfig(name)))
     else:
-        own = (
-            *("--kubeconfig-dir", str(rundir.kubeconfigs)),
-            *("--pod-log-dir", str(rundir.pod_logs)),
-        )
+        own = ("--kubeconfig-dir", str(rundir.kubeconfigs))
     named = [word for node in nodes for word in ("--node", node)]
     return ProcessSpec(
         name=name,
@@ -112,6 +109,7 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
         args=(
             *named,
             *own,
+            *("--pod-log-dir", str(rundir.pod_logs)),
             *_common(settings),
         ),
         log=rundir.log(name),

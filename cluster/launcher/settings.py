@@ -35,6 +35,14 @@ class StoreKind(enum.StrEnum):
     MEMORY = "memory"
 
 
+class ExecKind(enum.StrEnum):
+    """Who answers `kubectl exec`."""
+
+    SCRIPT = "script"
+    LOCAL = "local"
+    """Commands run as processes of the user who started the cluster."""
+
+
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One node and the agent process that runs it."""
 
@@ -54,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     former: Annotated[tuple[str, ...], Meta(max_length=_MAX_FORMER)] = ()
     nodes_per_agent: Annotated[int, Meta(ge=1, le=MAX_NODES)] = 1
     store: StoreKind = StoreKind.SQLITE
+    exec: ExecKind = ExecKind.SCRIPT
     port: Annotated[int, Meta(ge=1, le=MAX_PORT)]
     speed: Annotated[float, Meta(ge=MIN_SPEED, le=MAX_SPEED)] = 1.0
     seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] = 0

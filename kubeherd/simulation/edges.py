@@ -6,7 +6,14 @@ from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Seque
 from contextlib import suppress
 from typing import Any
 
-from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User, WatchResponse
+from kubeherd.cluster.apiserver.edge.messages import (
+    ApiRequest,
+    ApiResponse,
+    Response,
+    UpgradeResponse,
+    User,
+    WatchResponse,
+)
 from kubeherd.cluster.apiserver.server import ApiServer
 from kubeherd.cluster.client.transport import TransportError, TransportResponse, error_of
 from kubeherd.cluster.store.engine import Row
@@ -70,7 +77,7 @@ class Network:
         self.api: ApiServer | None = None
         self.cut: set[str] = set()
         self.requests = 0
-        self._under_way: dict[asyncio.Task[ApiResponse | WatchResponse], str] = {}
+        self._under_way: dict[asyncio.Task[Response], str] = {}
 
     def reachable(self, client: str) -> ApiServer:
         """The API server, TransportError if this client does not reach it."""
@@ -101,6 +108,8 @@ class Network:
             del self._under_way[task]
         if self.lost(client, api):
             raise TransportError("connection reset")
+        if isinstance(answer, UpgradeResponse):
+            raise TransportError("a session where an answer was expected")
         return answer
 
     def lost(self, client: str, api: ApiServer | None) -> bool:

@@ -5,10 +5,13 @@ test_kubectl_live.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,6 @@ from kubeherd.pytest_plugin.clusters import Clusters
 
 BESIDE_PYTHON = Path(sys.executable).parent
 KUBECTL = shutil.which("kubectl", path=f"{os.environ.get('PATH', '')}:{BESIDE_PYTHON}")
-FAKE = "is not available: kubeherd's pods and nodes are fake and run no processes"
 LIST = """\
 apiVersion: v1
 kind: List
@@ -78,6 +80,22 @@ class Kubectl:
         )
         return done.returncode, done.stdout
 
+    @contextmanager
+    def started(self, command: str) -> Iterator["subprocess.Popen[str]"]:
+        """A command that runs until the block is left."""
+        process = subprocess.Popen(
+            [str(KUBECTL), *command.split()],
+            env=os.environ | {"KUBECONFIG": str(self._kubeconfig)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                process.terminate()
+
 
 @pytest.fixture(scope="module")
 def kubectl(kubeherd_factory: Clusters) -> Iterator[Kubectl]:
@@ -88,6 +106,55 @@ def kubectl(kubeherd_factory: Clusters) -> Iterator[Kubectl]:
             code, printed = run(command)
             assert code == 0, printed
         yield run
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "text"),
+    [
+        ("exec p -- echo hi there", 0, "hi there\n"),
+        ("exec p -- cat /etc/hostname", 0, "p-1\n"),
+        ("exec p -- false", 1, "command terminated with exit code 1\n"),
+        ("exec p -- fail", 4, "bad\ncommand terminated with exit code 4\n"),
+        ("exec -i p -- ls", 127, 'exec: "ls": executable file not found in $PATH: unknown\n'),
+        ("cp p:/etc/passwd /tmp/never", 127, 'exec: "tar": executable file not found in $PATH'),
+    ],
+)
+def test_exec_is_answered_from_a_script(kubectl: Kubectl, command: str, code: int, text: str):
+    script = '{"cat /etc/hostname": "p-1\\n", "fail": {"stderr": "bad\\n", "exitCode": 4}}'
+    assert kubectl("annotate --overwrite pod p", f"kubeherd.io/exec={script}")[0] == 0
+    found, printed = kubectl(command)
+    assert found == code
+    assert text in printed
+
+
+def test_the_log_of_a_plain_command(kubectl: Kubectl):
+    run = "run once --image=busybox --restart=Never --command -- sh -c"
+    assert kubectl(run, "echo begin; sleep 1; echo end; exit 3")[0] == 0
+    wait = "wait pod/once --for=jsonpath={.status.phase}=Failed --timeout=15s"
+    assert kubectl(wait)[0] == 0
+    assert kubectl("logs --follow once") == (0, "begin\nend\n")
+    assert kubectl("logs --tail=1 once") == (0, "end\n")
+    shown = kubectl("get pod once -o jsonpath={.status.containerStatuses[0].state}")
+    assert '"exitCode":3' in shown[1]
+
+
+def test_attach_shows_what_comes_and_ends_with_the_container(kubectl: Kubectl):
+    run = "run shown --image=busybox --restart=Never --rm --attach --quiet --command -- sh -c"
+    code, printed = kubectl(run, "sleep 3; echo end; exit 5")
+    assert printed.startswith("end\n")
+    assert code == 5
+
+
+def test_ports_are_forwarded(kubectl: Kubectl):
+    script = '{"80": {"body": "hello"}}'
+    assert kubectl("annotate --overwrite pod p", f"kubeherd.io/port-forward={script}")[0] == 0
+    with kubectl.started("port-forward p :80") as process:
+        assert process.stdout is not None
+        found = re.search(r"127\.0\.0\.1:(\d+) -> 80", process.stdout.readline())
+        assert found is not None
+        for _ in range(2):
+            with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/", timeout=10) as answer:
+                assert answer.read() == b"hello"
 
 
 def test_lists_in_files(kubectl: Kubectl):
@@ -112,10 +179,10 @@ def test_explain_from_version_2(kubectl: Kubectl):
 @pytest.mark.parametrize(
     ("command", "text"),
     [
-        ("exec p -- ls", f"pods/exec {FAKE}"),
-        ("attach p", f"pods/attach {FAKE}"),
-        ("cp p:/etc/passwd /tmp/never", f"pods/exec {FAKE}"),
-        ("port-forward p :80", f"pods/portforward {FAKE}"),
+        ("exec q -- ls", 'Error from server (NotFound): pods "q" not found'),
+        ("exec p -c x -- ls", "Error from server (BadRequest): container x is not valid for pod p"),
+        ("attach q", 'Error from server (NotFound): pods "q" not found'),
+        ("port-forward q :80", 'Error from server (NotFound): pods "q" not found'),
         ("top pods", "error: Metrics API not available"),
         ("create token default", "kubeherd issues no service account tokens"),
         ("patch pod p -p x", "cannot unmarshal string into Go value of type map[string]interface"),

@@ -23,6 +23,7 @@ from kubeherd.cluster.apiserver.edge.messages import (
     ANONYMOUS,
     ApiRequest,
     ApiResponse,
+    UpgradeResponse,
     User,
     WatchResponse,
 )
@@ -55,6 +56,7 @@ class HttpServer:
         self._listener = Listener(self._connections, clock, max_connections)
         self._audit_prefix = rng.uuid4()[:24]
         self._audit_count = 0
+        self._sessions: set[asyncio.Task[object]] = set()
 
     async def start(self, host: str, port: int, tls: ServerContext) -> int:
         """Listen; returns the port (useful with port 0). ProcessError if it is taken."""
@@ -64,6 +66,8 @@ class HttpServer:
         """Stop listening, end watches, let requests under way finish (at most 5 s)."""
         await self._listener.stop()
         self._api.stop()
+        for session in self._sessions:
+            session.cancel()
         for connection in self._connections.connections:
             # Idle connections close now, busy ones after their request; else aiohttp would wait.
             connection.close()
@@ -95,6 +99,7 @@ class HttpServer:
             body=body,
             user=user,
             impersonate=_impersonate(request),
+            raw_query=query_text,
         )
         if "watch" in query:
             connection.watching = asyncio.current_task()
@@ -121,9 +126,26 @@ class HttpServer:
         response = await self._api.handle(api_request)
         if isinstance(response, WatchResponse):
             return await self._stream(request, response)
+        if isinstance(response, UpgradeResponse):
+            return await self._upgraded(request, response)
         if len(response.body) > _PIECE_BYTES and request.method != "HEAD":
             return await self._in_pieces(request, response)
         return self._finished(response)
+
+    async def _upgraded(
+        self, request: web.BaseRequest, response: UpgradeResponse
+    ) -> web.StreamResponse:
+        """A session on the connection: like a watch it ends with its client or with the server."""
+        from kubeherd.cluster.apiserver.edge import websocket  # noqa: PLC0415 - seldom asked for
+
+        task = asyncio.current_task()
+        if task is None:
+            raise TypeError("not in a task")
+        self._sessions.add(task)
+        try:
+            return await websocket.serve(request, response)
+        finally:
+            self._sessions.discard(task)
 
     def _headers(self, content_type: str, extra: Mapping[str, str]) -> dict[str, str]:
         self._audit_count += 1

@@ -5,7 +5,8 @@
 adapters around that one function.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -50,6 +51,8 @@ class ApiRequest(msgspec.Struct):
     body: bytes = b""
     user: User = ANONYMOUS
     impersonate: Sequence[tuple[str, str]] = ()
+    raw_query: str = ""
+    """The query as it was sent, for parameters that may come several times."""
 
 
 class ApiResponse(msgspec.Struct):
@@ -68,3 +71,27 @@ class WatchResponse(msgspec.Struct):
     chunks: AsyncGenerator[bytes, None]
     content_type: str = "application/json"
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+
+class Socket(Protocol):
+    """An open WebSocket."""
+
+    async def send(self, data: bytes | str) -> None:
+        """Send one message; ConnectionError when the client has gone."""
+
+    async def receive(self) -> bytes | str | None:
+        """The next message; None when there will be none."""
+
+    async def close(self) -> None:
+        """Say goodbye; returns when the client has, or soon."""
+
+
+class UpgradeResponse(msgspec.Struct):
+    """The connection becomes a WebSocket with this subprotocol ("" for none), and `serve` takes it
+    over: it returns when the connection is closed."""
+
+    serve: Callable[[Socket], Awaitable[None]]
+    protocol: str
+
+
+Response: TypeAlias = ApiResponse | WatchResponse | UpgradeResponse

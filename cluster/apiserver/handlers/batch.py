@@ -16,12 +16,12 @@ from kubeherd.cluster.apiserver.edge.messages import (
     ANONYMOUS,
     ApiRequest,
     ApiResponse,
-    WatchResponse,
+    Response,
 )
 from kubeherd.cluster.apiserver.edge.negotiation import Media
 from kubeherd.cluster.apiserver.edge.responses import error_response
 
-Handle = Callable[[ApiRequest], Awaitable[ApiResponse | WatchResponse]]
+Handle = Callable[[ApiRequest], Awaitable[Response]]
 
 TURN_BYTES = 64 * 1024
 """How much of a batch is worked on before other clients get their turn."""
@@ -71,12 +71,12 @@ async def _one(item: BatchedRequest, outer: ApiRequest, handle: Handle) -> Batch
         body=item.body,
         user=outer.user,
     )
-    response: ApiResponse | WatchResponse
+    response: Response
     if item.method not in _WRITES or item.path == batch.PATH:
         response = error_response(errors.BadRequest("only writes can be batched"), request)
     else:
         response = await handle(request)
-    if isinstance(response, WatchResponse):  # no write streams; nothing to close before its start
+    if not isinstance(response, ApiResponse):  # no write streams; nothing to close before its start
         response = error_response(errors.BadRequest("a batch cannot stream"), request)
     headers = {name.lower(): value for name, value in response.headers.items()}
     return BatchedAnswer(response.status, response.content_type, headers, bytes(response.body))

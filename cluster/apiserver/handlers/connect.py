@@ -1,4 +1,4 @@
-"""exec, attach, portforward, proxy: nothing real is there to reach."""
+"""proxy: nothing real is there to reach."""
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
@@ -6,7 +6,7 @@ from kubeherd.cluster.apiserver.handlers.services import Call
 
 
 async def connect(call: Call) -> ApiResponse:
-    """exec, attach, portforward, proxy: there is no real container or service to reach."""
+    """proxy: there is no real container or service to reach."""
     route = call.route
     kind, name = call.kind, route.name
     if call.services.registry.get(kind.storage, route.namespace, name) is None:

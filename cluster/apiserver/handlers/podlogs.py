@@ -1,23 +1,27 @@
 """GET pods/<n>/log: what the fake containers wrote (spec api-machinery, section 9).
 
-An agent started with ``--pod-log-dir`` keeps ``<dir>/<pod uid>/<container>.log``, lines
-``<time> stdout F <text>``, at most 64 KiB each; a server that was told the directory serves them.
+An agent started with ``--pod-log-dir`` keeps ``<dir>/<pod uid>/<container>.log`` and, of the
+container before the last restart, ``<container>.previous.log``, at most 64 KiB each; a server that
+was told the directory serves them. Invariant: a followed log ends with its container.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
 from kubeherd.cluster.api import errors, kinds
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.timestamps import parse_time
 from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse, WatchResponse
+from kubeherd.cluster.apiserver.handlers import podtarget
 from kubeherd.cluster.apiserver.handlers.services import Call
+from kubeherd.cluster.apiserver.read import logtext
 from kubeherd.cluster.runtime.clock import Clock
 
 _TEXT = "text/plain"
@@ -42,17 +46,34 @@ async def log(call: Call) -> ApiResponse | WatchResponse:
     pod = call.services.registry.get(kinds.PODS, route.namespace, route.name)
     if pod is None:
         raise errors.not_found(kinds.PODS, route.name)
-    container = _container(pod, route.name, query.get("container", ""))
+    spec = podtarget.container_spec(pod, query.get("container", ""))
     if not (pod.get("spec") or {}).get("nodeName"):
         return ApiResponse(204, b"", _TEXT)
-    _check_started(pod, route.name, container, previous=parameters.boolean(query, "previous"))
-    directory = call.services.pod_log_dir
-    path = directory / pod["metadata"]["uid"] / f"{container}.log" if directory else None
-    if options.follow:
-        chunks = _followed(call, path, options, container)
-        return WatchResponse(chunks, _TEXT)
-    lines = await asyncio.to_thread(_read, path)
+    previous = parameters.boolean(query, "previous")
+    container = str(spec["name"])
+    entry = podtarget.container_status(pod, container)
+    _check_started(entry, route.name, container, previous=previous)
+    file = await asyncio.to_thread(_open, call.services.pod_log_dir, pod, container, previous)
+    if file is None:
+        podtarget.check_ours(pod, entry)
+    told = [] if file is not None else logtext.told(pod, spec, entry, previous=previous)
+    if options.follow and not previous:
+        return WatchResponse(_followed(call, entry, file, told, options), _TEXT)
+    lines = told if file is None else await asyncio.to_thread(_read_once, file)
     return ApiResponse(200, _rendered(lines, options), _TEXT)
+
+
+async def output_from_now(
+    call: Call, pod: JsonObject, spec: JsonObject
+) -> AsyncGenerator[bytes, None]:
+    """What a running container writes from now on, until it ends."""
+    container = str(spec["name"])
+    entry = podtarget.container_status(pod, container)
+    file = await asyncio.to_thread(_open, call.services.pod_log_dir, pod, container, False)
+    told = [] if file is not None else logtext.told(pod, spec, entry, previous=False)
+    options = _Options(follow=True, timestamps=False, tail_lines=0, limit_bytes=None, since=None)
+    async for chunk in _followed(call, entry, file, told, options):
+        yield chunk
 
 
 def _options(query: Mapping[str, str], now: datetime, name: str) -> _Options:
@@ -90,27 +111,7 @@ def _invalid(field: str, value: int, why: str) -> Cause:
     return Cause("FieldValueInvalid", f"Invalid value: {value}: {why}", field)
 
 
-def _container(pod: JsonObject, name: str, asked: str) -> str:
-    """The container meant; BadRequest where it is unknown or not clear."""
-    spec = pod.get("spec") or {}
-    names = [
-        str(container["name"])
-        for group in ("initContainers", "containers", "ephemeralContainers")
-        for container in spec.get(group) or ()
-    ]
-    if asked:
-        if asked not in names:
-            raise errors.BadRequest(f"container {asked} is not valid for pod {name}")
-        return asked
-    if len(names) != 1:
-        raise errors.BadRequest(
-            f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]"
-        )
-    return names[0]
-
-
-def _check_started(pod: JsonObject, name: str, container: str, *, previous: bool) -> None:
-    entry = _container_status(pod, container)
+def _check_started(entry: JsonObject, name: str, container: str, *, previous: bool) -> None:
     state = entry.get("state") or {}
     if previous:
         if "terminated" not in (entry.get("lastState") or {}):
@@ -125,66 +126,78 @@ def _check_started(pod: JsonObject, name: str, container: str, *, previous: bool
         )
 
 
-def _container_status(pod: JsonObject, container: str) -> JsonObject:
-    status = pod.get("status") or {}
-    groups = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
-    for group in groups:
-        for entry in status.get(group) or ():
-            if entry.get("name") == container:
-                return dict(entry)
-    return {}
-
-
-def _read(path: Path | None) -> list[bytes]:
-    """The raw lines of a log file; none where there is no file."""
-    if path is None:
-        return []
+def _open(
+    directory: Path | None, pod: JsonObject, container: str, previous: bool
+) -> BinaryIO | None:
+    """The log file, None where there is none. Open, it stays that of its container: the agent
+    renames it when the container is restarted."""
+    if directory is None:
+        return None
+    name = f"{container}.previous.log" if previous else f"{container}.log"
     try:
-        with path.open("rb") as file:
-            return file.read(_MAX_FILE_BYTES).splitlines(keepends=True)
+        return Path(directory, str(pod["metadata"]["uid"]), name).open("rb", buffering=0)
+    except OSError:
+        return None
+
+
+def _read(file: BinaryIO) -> list[bytes]:
+    """All raw lines of a log file; none where it cannot be read."""
+    try:
+        return os.pread(file.fileno(), _MAX_FILE_BYTES, 0).splitlines(keepends=True)
     except OSError:
         return []
 
 
+def _read_once(file: BinaryIO) -> list[bytes]:
+    with file:
+        return _read(file)
+
+
 def _rendered(lines: list[bytes], options: _Options) -> bytes:
-    shown = []
-    for line in lines:
-        time, _, rest = line.partition(b" ")
-        text = rest.split(b" ", 2)[-1]
-        if options.since is not None and not _newer(time, options.since):
-            continue
-        shown.append(time + b" " + text if options.timestamps else text)
+    shown = logtext.shown(lines, since=options.since, timestamps=options.timestamps)
     if options.tail_lines is not None:
         shown = shown[len(shown) - min(options.tail_lines, len(shown)) :]
     return b"".join(shown)[: options.limit_bytes]
 
 
-def _newer(time: bytes, since: datetime) -> bool:
-    try:
-        return parse_time(time.decode()) >= since
-    except ValueError:
-        return True
-
-
 async def _followed(
-    call: Call, path: Path | None, options: _Options, container: str
+    call: Call, entry: JsonObject, file: BinaryIO | None, told: list[bytes], options: _Options
 ) -> AsyncGenerator[bytes, None]:
-    """What is there, then what comes, until the container or pod ends or an hour is over."""
+    """What is there, then what comes, until the container ends, the limit or an hour is reached."""
     clock: Clock = call.services.clock
     end_s = clock.monotonic_s() + _FOLLOW_LIMIT_S
-    lines = await asyncio.to_thread(_read, path)
-    yield _rendered(lines, options)
-    rest = _Options(True, options.timestamps, None, options.limit_bytes, None)
-    while clock.monotonic_s() < end_s:
-        route = call.route
-        pod = call.services.registry.get(kinds.PODS, route.namespace, route.name)
-        state = {} if pod is None else _container_status(pod, container).get("state") or {}
-        await clock.sleep(_FOLLOW_EVERY_S)
-        seen = lines[-1] if lines else b""
-        lines = await asyncio.to_thread(_read, path)
-        # The file drops its older half when it is full: go on after the last line that was sent.
-        start = len(lines) - lines[::-1].index(seen) if seen in lines else 0
-        if lines[start:]:
-            yield _rendered(lines[start:], rest)
-        if "running" not in state:
-            return
+    limit = options.limit_bytes
+    seen = b""
+    lines = told
+    try:
+        while clock.monotonic_s() < end_s:
+            # The state before the lines: what the container wrote last is there when it has ended.
+            pod, runs = _look(call, entry)
+            if file is None and pod is not None:
+                file = await asyncio.to_thread(
+                    _open, call.services.pod_log_dir, pod, entry["name"], False
+                )
+            if file is not None:
+                lines = await asyncio.to_thread(_read, file)
+            text = _rendered(logtext.after(lines, seen), options)[:limit]
+            if text:
+                yield text
+                if limit is not None and (limit := limit - len(text)) <= 0:
+                    return
+            seen = lines[-1] if lines else seen
+            options = _Options(True, options.timestamps, None, None, None)
+            if not runs:
+                return
+            await clock.sleep(_FOLLOW_EVERY_S)
+    finally:
+        if file is not None:
+            file.close()
+
+
+def _look(call: Call, entry: JsonObject) -> tuple[JsonObject | None, bool]:
+    """The pod as it is now, and whether the same container still runs in it."""
+    route = call.route
+    pod = call.services.registry.get(kinds.PODS, route.namespace, route.name)
+    now = {} if pod is None else podtarget.container_status(pod, entry["name"])
+    same = now.get("containerID") == entry.get("containerID")
+    return pod, same and "running" in (now.get("state") or {})

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -37,6 +37,9 @@ from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.store import Store
 
+if TYPE_CHECKING:
+    from kubeherd.cluster.apiserver.streams.local import LocalCommands
+
 _T = TypeVar("_T")
 _WRITING = frozenset({"create", "update", "patch", "delete"})
 _OPTIONS_KIND = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
@@ -53,6 +56,8 @@ class Services:
     heavy: HeavyWork
     tokens: TokenIssuer
     pod_log_dir: Path | None = None
+    local_commands: "LocalCommands | None" = None
+    """Runs what `exec` asks for; None: nothing runs."""
 
 
 @dataclass(frozen=True, slots=True)

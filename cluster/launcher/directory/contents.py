@@ -19,7 +19,7 @@ LAST = (CLUSTER_JSON, LOCK, MARKER)
 _STORE = r"store\.db([-.].*)?|\.store\.db[-.].*"
 """The store may put what it likes beside `store.db`, under names that begin with it."""
 _POD_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_CONTAINER_LOG = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\.log"
+_CONTAINER_LOG = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.previous)?\.log"
 
 
 class Folder(msgspec.Struct, frozen=True):

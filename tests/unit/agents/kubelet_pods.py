@@ -7,7 +7,7 @@ import msgspec
 
 from kubeherd.agents.pods.facts import Moment, PodFacts
 from kubeherd.agents.pods.machine import Step, step
-from kubeherd.agents.pods.sync import NodeView
+from kubeherd.agents.pods.sync import LogKind, NodeView
 from kubeherd.cluster.api.objects import Node, Pod
 
 Tree = dict[str, Any]
@@ -85,7 +85,11 @@ class Driver:
         self.step = step(self.pod, self.facts, self.node, at(self.now_s))
         self.facts = self.step.facts
         self.events += [(self.now_s, e.type, e.reason, e.message) for e in self.step.events]
-        self.logs += [f"{self.now_s:g} {line.container} {line.text}" for line in self.step.logs]
+        self.logs += [
+            f"{self.now_s:g} {line.container} {line.text}"
+            for line in self.step.logs
+            if line.kind is not LogKind.BEGIN
+        ]
         return self.step
 
     def change(self, pod: Pod) -> Step:

@@ -206,9 +206,9 @@ def test_behaviour_of_init_containers_heeds_own_annotations_only() -> None:
         "kubeherd.io/pull-delay-seconds": "2",
         "kubeherd.io/setup.run-for-seconds": "3",
     }
-    setup = annotations.behaviour(given_annotations, "setup", runs_to_completion=True)
+    setup = annotations.behaviour(given_annotations, "setup", is_init=True)
     assert (setup.crash_after_s, setup.pull_delay_s, setup.run_for_s) == (None, 2.0, 3.0)
-    assert annotations.behaviour({}, "setup", runs_to_completion=True).run_for_s == 0.0
+    assert annotations.behaviour({}, "setup", is_init=True).run_for_s == 0.0
 
 
 def test_pod_logs_are_bounded_and_go_with_the_pod(tmp_path: Path) -> None:

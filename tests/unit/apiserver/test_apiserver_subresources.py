@@ -157,11 +157,62 @@ async def test_the_log_of_a_container_is_served(cluster: Cluster, tmp_path: Path
     logged = replace(cluster, api=api)
     assert (await logged.get(f"{PODS}/p/log")).raw == b"line 0\nline 1\nline 2\n"
     tail = await logged.get(f"{PODS}/p/log?tailLines=1&timestamps=true")
-    assert tail.raw == b"2026-01-01T00:00:02.000000Z line 2\n"
+    assert tail.raw == b"2026-01-01T00:00:02.000000000Z line 2\n"
     assert (await logged.get(f"{PODS}/p/log?limitBytes=3")).raw == b"lin"
     assert (await logged.get(f"{PODS}/p/log?sinceSeconds=1")).raw == b""
     unknown = await logged.get(f"{PODS}/p/log?container=z")
     assert (unknown.status, unknown.message) == (400, "container z is not valid for pod p")
+
+
+async def test_the_log_before_the_last_restart_is_the_previous_one(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    await _running_pod(cluster)
+    uid = (await cluster.get(f"{PODS}/p")).tree["metadata"]["uid"]
+    (tmp_path / uid).mkdir()
+    (tmp_path / uid / "c.previous.log").write_text("t stdout F before\n")
+    (tmp_path / uid / "c.log").write_text("t stdout F now\n")
+    api = ApiServer(cluster.store, cluster.clock, Rng(1), pod_log_dir=tmp_path)
+    logged = replace(cluster, api=api)
+    missing = await logged.get(f"{PODS}/p/log?previous=true")
+    assert missing.message == 'previous terminated container "c" in pod "p" not found'
+    entry = {"name": "c", "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 1}}}
+    await cluster.patch(f"{PODS}/p/status", {"status": {"containerStatuses": [entry]}})
+    assert (await logged.get(f"{PODS}/p/log?previous=true")).raw == b"before\n"
+    assert (await logged.get(f"{PODS}/p/log")).raw == b"now\n"
+
+
+async def test_a_container_without_a_file_is_told_of_by_its_status(cluster: Cluster) -> None:
+    await _running_pod(cluster)
+    entry = {
+        "name": "c",
+        "image": "x:1",
+        "restartCount": 2,
+        "containerID": "fake://1",
+        "state": {"running": {"startedAt": "2026-01-01T00:00:05Z"}},
+        "lastState": {
+            "terminated": {
+                "exitCode": 1,
+                "startedAt": "2026-01-01T00:00:01Z",
+                "finishedAt": "2026-01-01T00:00:03Z",
+            }
+        },
+    }
+    await cluster.patch(f"{PODS}/p/status", {"status": {"containerStatuses": [entry]}})
+    answer = await cluster.get(f"{PODS}/p/log?timestamps=true")
+    assert answer.raw == b"2026-01-01T00:00:05.000000000Z started (attempt 3, image x:1)\n"
+    answer = await cluster.get(f"{PODS}/p/log?previous=true")
+    assert answer.raw == b"started (attempt 2, image x:1)\nexited with code 1\n"
+    entry["containerID"] = "containerd://1"
+    await cluster.patch(f"{PODS}/p/status", {"status": {"containerStatuses": [entry]}})
+    answer = await cluster.get(f"{PODS}/p/log")
+    assert answer.status == 400
+    assert "is not one of kubeherd's" in answer.message
+
+
+async def test_the_only_regular_container_is_meant(cluster: Cluster) -> None:
+    await cluster.post(PODS, pod("p", initContainers=[{"name": "i", "image": "x"}]))
+    assert (await cluster.get(f"{PODS}/p/log")).status == 204
 
 
 async def test_log_of_several_containers_asks_which(cluster: Cluster) -> None:
@@ -174,10 +225,9 @@ async def test_log_of_several_containers_asks_which(cluster: Cluster) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["exec", "attach", "portforward", "proxy"])
-async def test_connect_says_why_not(cluster: Cluster, name: str) -> None:
+async def test_connect_says_why_not(cluster: Cluster) -> None:
     await cluster.post(PODS, pod("p"))
-    answer = await cluster.get(f"{PODS}/p/{name}")
+    answer = await cluster.get(f"{PODS}/p/proxy")
     assert answer.status == 400
     assert "fake" in answer.message
 
@@ -259,3 +309,28 @@ async def test_follow_ends_with_the_container(tmp_path: Path) -> None:
         ended = {"containerStatuses": [{"name": "c", "state": {"terminated": {"exitCode": 0}}}]}
         await cluster.patch(f"{PODS}/p/status", {"status": ended})
         assert b"".join([chunk async for chunk in chunks]) == b"two\n"
+
+
+async def test_follow_stays_with_its_container_and_within_its_limit(tmp_path: Path) -> None:
+    async with api_cluster(speed=1000) as cluster:
+        await _running_pod(cluster)
+        uid = (await cluster.get(f"{PODS}/p")).tree["metadata"]["uid"]
+        log = tmp_path / uid / "c.log"
+        log.parent.mkdir()
+        log.write_text("t stdout F one\nt stdout F two\n")
+        api = ApiServer(cluster.store, cluster.clock, Rng(1), pod_log_dir=tmp_path)
+        served = replace(cluster, api=api)
+        limited = await served.raw("GET", f"{PODS}/p/log?follow=true&limitBytes=6")
+        chunks = limited.chunks  # type: ignore[union-attr]
+        assert await anext(chunks) == b"one\ntw"
+        assert [chunk async for chunk in chunks] == []
+        tailed = await served.raw("GET", f"{PODS}/p/log?follow=true&tailLines=1")
+        chunks = tailed.chunks  # type: ignore[union-attr]
+        assert await anext(chunks) == b"two\n"
+        with log.open("a") as file:
+            file.write("t stdout F three\n")
+        log.rename(tmp_path / uid / "c.previous.log")
+        log.write_text("t stdout F of the next container\n")
+        again = {"name": "c", "containerID": "fake://2", "state": {"running": {}}}
+        await cluster.patch(f"{PODS}/p/status", {"status": {"containerStatuses": [again]}})
+        assert b"".join([chunk async for chunk in chunks]) == b"three\n"

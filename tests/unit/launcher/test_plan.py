@@ -3,7 +3,7 @@
 from kubeherd.cluster.launcher import plan
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.plan import Role
-from kubeherd.cluster.launcher.settings import Settings, StoreKind, add_nodes
+from kubeherd.cluster.launcher.settings import ExecKind, Settings, StoreKind, add_nodes
 from kubeherd.cluster.runtime.rng import Rng
 
 
@@ -18,15 +18,21 @@ def test_the_command_lines_of_all_processes(rundir: RunDir):
         ("agent-1", Role.AGENT, "kubeherd.agents"),
     ]
     common = "--speed 2 --seed 5"
+    logs = f"--pod-log-dir {root}/logs/pods {common}"
     assert [" ".join(p.args) for p in found] == [
         f"--dir {root} --port 7001 --store memory {common}",
         f"--kubeconfig {root}/kubeconfigs/controller-manager.kubeconfig "
         f"--cluster-signing-cert-file {root}/pki/ca.crt "
         f"--cluster-signing-key-file {root}/pki/ca.key "
         f"--service-account-private-key-file {root}/pki/sa.key {common}",
-        f"--node a --node b --fleet-kubeconfig {root}/kubeconfigs/agent-0.kubeconfig {common}",
-        f"--node c --fleet-kubeconfig {root}/kubeconfigs/agent-1.kubeconfig {common}",
+        f"--node a --node b --fleet-kubeconfig {root}/kubeconfigs/agent-0.kubeconfig {logs}",
+        f"--node c --fleet-kubeconfig {root}/kubeconfigs/agent-1.kubeconfig {logs}",
     ]
+
+
+def test_commands_run_only_where_that_was_asked_for(rundir: RunDir):
+    assert "--exec-local" not in plan.apiserver(Settings(port=7001), rundir).args
+    assert "--exec-local" in plan.apiserver(Settings(port=7001, exec=ExecKind.LOCAL), rundir).args
 
 
 def test_an_agent_with_one_node_has_its_identity_and_pod_logs(rundir: RunDir):

@@ -35,6 +35,7 @@ OURS = [
     "logs/agent-0.log",
     "logs/gone.log",
     f"{POD}/main.log",
+    f"{POD}/main.previous.log",
     "run/state.json",
     "run/.state.json.9.tmp",
     "run/supervisor.sock",

@@ -1,0 +1,83 @@
+"""exec and attach to a pod: who may, which container, and who answers.
+
+Source: Kubernetes v1.36, pkg/registry/core/pod/rest/subresources.go, strategy.go (ExecLocation) and
+pkg/kubelet/server/server.go (getExec): the pod, its container and its node are looked at before
+anything else; a request that is no upgrade is refused last.
+"""
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs
+
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.edge import parameters
+from kubeherd.cluster.apiserver.edge.messages import UpgradeResponse
+from kubeherd.cluster.apiserver.handlers import podtarget, upgrades
+from kubeherd.cluster.apiserver.handlers.services import Call
+
+if TYPE_CHECKING:
+    from kubeherd.cluster.apiserver.streams.session import Streams
+
+_NO_SPDY: Final = (
+    "kubeherd speaks WebSocket here, not SPDY: use kubectl 1.31 or later, or a client that asks "
+    "for the subprotocol v5.channel.k8s.io or v4.channel.k8s.io"
+)
+
+
+async def execute(call: Call) -> UpgradeResponse:
+    """Run a command: the answer takes over the connection."""
+    pod, spec = _container(call)
+    streams = _streams(call)
+    name = str(spec["name"])
+    _check_running(pod, name, f'container not found ("{name}")')
+    words = parse_qs(call.request.raw_query, keep_blank_values=True).get("command", [])
+    if not any(words[:1]):
+        raise errors.BadRequest("you must specify a command")
+    upgrades.check_upgrade(call, _NO_SPDY)
+    # What belongs to open sessions is loaded by the first one.
+    from kubeherd.cluster.apiserver.streams import answers, channels  # noqa: PLC0415
+
+    protocol = channels.choose(call.request.headers.get("sec-websocket-protocol", ""))
+    return UpgradeResponse(answers.command(call, pod, spec, words, streams, protocol), protocol)
+
+
+async def attach(call: Call) -> UpgradeResponse:
+    """Show what a container writes from now on; what is typed, nobody reads."""
+    pod, spec = _container(call)
+    streams = _streams(call)
+    metadata, name = pod["metadata"], str(spec["name"])
+    where = f"{metadata['name']}_{metadata['namespace']}"
+    _check_running(pod, name, f"container {name} not found in pod {where}")
+    upgrades.check_upgrade(call, _NO_SPDY)
+    from kubeherd.cluster.apiserver.streams import answers, channels  # noqa: PLC0415
+
+    protocol = channels.choose(call.request.headers.get("sec-websocket-protocol", ""))
+    return UpgradeResponse(answers.attached(call, pod, spec, streams, protocol), protocol)
+
+
+def _container(call: Call) -> tuple[JsonObject, JsonObject]:
+    """The pod and the spec of its container that are meant, on a node."""
+    pod = upgrades.target(call)
+    spec = podtarget.container_spec(pod, call.request.query.get("container", ""))
+    upgrades.check_host(pod)
+    return pod, spec
+
+
+def _streams(call: Call) -> "Streams":
+    from kubeherd.cluster.apiserver.streams.session import Streams  # noqa: PLC0415
+
+    stdin, stdout, stderr, tty = (
+        parameters.boolean(call.request.query, name)
+        for name in ("stdin", "stdout", "stderr", "tty")
+    )
+    if not (stdin or stdout or (stderr and not tty)):
+        raise errors.BadRequest("you must specify at least 1 of stdin, stdout, stderr")
+    return Streams(stdin=stdin, stdout=stdout, stderr=stderr and not tty, tty=tty)
+
+
+def _check_running(pod: JsonObject, container: str, why: str) -> None:
+    """BadRequest (a kubelet says 500) where the container does not run or is none of ours."""
+    entry = podtarget.container_status(pod, container)
+    podtarget.check_ours(pod, entry)
+    if "running" not in (entry.get("state") or {}):
+        raise errors.BadRequest(f"unable to upgrade connection: {why}")

@@ -1,0 +1,50 @@
+"""port-forward to a pod: what is looked at first, and who answers.
+
+Source: Kubernetes v1.36, pkg/registry/core/pod/strategy.go (PortForwardLocation) and
+pkg/kubelet/kubelet_pods.go (GetPortForward).
+"""
+
+from functools import partial
+from typing import Final
+from urllib.parse import parse_qs
+
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.apiserver.edge.messages import UpgradeResponse
+from kubeherd.cluster.apiserver.handlers import podtarget, upgrades
+from kubeherd.cluster.apiserver.handlers.services import Call
+
+_NO_SPDY: Final = (
+    "kubeherd speaks SPDY only inside of a WebSocket: use kubectl 1.31 or later, or a client that "
+    "asks for the subprotocol v4.channel.k8s.io"
+)
+
+
+async def forward(call: Call) -> UpgradeResponse:
+    """Forward ports: the conversations take over the connection."""
+    pod = upgrades.target(call)
+    upgrades.check_host(pod)
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    if status.get("phase") != "Running":
+        where = f"{metadata['name']}_{metadata['namespace']}"
+        raise errors.BadRequest(f'unable to upgrade connection: pod not found ("{where}")')
+    for entry in status.get("containerStatuses") or ():
+        podtarget.check_ours(pod, entry)
+    upgrades.check_upgrade(call, _NO_SPDY)
+    offered = call.request.headers.get("sec-websocket-protocol", "")
+    # What belongs to open sessions is loaded by the first one.
+    from kubeherd.cluster.apiserver.streams import (  # noqa: PLC0415
+        answers,
+        channels,
+        forwarding,
+        portscript,
+        tunnel,
+    )
+
+    converse = answers.converse(call, pod)
+    if tunnel.PROTOCOL in offered:
+        return UpgradeResponse(partial(tunnel.serve, converse=converse), tunnel.PROTOCOL)
+    values = parse_qs(call.request.raw_query, keep_blank_values=True)
+    ports = portscript.ports([*values.get("ports", ()), *values.get("port", ())])
+    protocol = channels.choose(offered)
+    serve = partial(forwarding.serve, protocol=protocol, ports=ports, converse=converse)
+    return UpgradeResponse(serve, protocol)

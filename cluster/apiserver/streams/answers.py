@@ -1,0 +1,107 @@
+"""Who answers a remote command: the pod's script, or a real process (`up --exec local`)."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.edge.messages import Socket
+from kubeherd.cluster.apiserver.handlers import podlogs
+from kubeherd.cluster.apiserver.handlers.services import Call
+from kubeherd.cluster.apiserver.streams import (
+    channels,
+    forwarding,
+    outcome,
+    portscript,
+    script,
+    session,
+)
+from kubeherd.cluster.apiserver.streams.channels import Channel
+from kubeherd.cluster.apiserver.streams.forwarding import Converse, Send
+from kubeherd.cluster.apiserver.streams.inbox import Inbox
+from kubeherd.cluster.apiserver.streams.script import Reply
+from kubeherd.cluster.apiserver.streams.session import Answerer, Session, Streams
+from kubeherd.cluster.runtime.clock import Clock
+
+
+def command(
+    call: Call,
+    pod: JsonObject,
+    container: JsonObject,
+    words: Sequence[str],
+    streams: Streams,
+    protocol: channels.Protocol,
+) -> Callable[[Socket], Awaitable[None]]:
+    """What is to be done with the connection of a command; `container` is its spec."""
+    answer = _answerer(call, pod, container, words, streams)
+    return partial(session.serve, protocol=protocol, greeted=streams.first, answer=answer)
+
+
+def attached(
+    call: Call,
+    pod: JsonObject,
+    container: JsonObject,
+    streams: Streams,
+    protocol: channels.Protocol,
+) -> Callable[[Socket], Awaitable[None]]:
+    """What is to be done with the connection of a client that attaches to a running container."""
+    answer = partial(_show_output, call, pod, container, streams)
+    return partial(session.serve, protocol=protocol, greeted=streams.first, answer=answer)
+
+
+def converse(call: Call, pod: JsonObject) -> Converse:
+    """Who talks to the clients of the pod's forwarded ports."""
+    metadata = pod["metadata"]
+    annotations = metadata.get("annotations") or {}
+    where = f"{metadata['name']}, uid {metadata['uid']}"
+    otherwise = forwarding.refuse if call.services.local_commands is None else forwarding.relay
+
+    async def talk(port: int, inbox: Inbox, send: Send) -> str:
+        scripted = portscript.reply(annotations, port)
+        if scripted is not None:
+            return await forwarding.recite(scripted, inbox, send)
+        return await otherwise(where, port, inbox, send)
+
+    return talk
+
+
+async def _show_output(
+    call: Call, pod: JsonObject, container: JsonObject, streams: Streams, client: Session
+) -> JsonObject:
+    async for data in podlogs.output_from_now(call, pod, container):
+        if streams.stdout:
+            await client.write(Channel.STDOUT, _on_terminal(data.decode(), streams))
+    return outcome.SUCCESS
+
+
+def _answerer(
+    call: Call, pod: JsonObject, container: JsonObject, words: Sequence[str], streams: Streams
+) -> Answerer:
+    annotations = pod["metadata"].get("annotations") or {}
+    name = str(container["name"])
+    local = call.services.local_commands
+    if local is not None and script.scripted_reply(annotations, name, words) is None:
+        from kubeherd.cluster.apiserver.streams.local import Command  # noqa: PLC0415
+
+        wanted = Command(words, pod, container, streams, call.request.user.name)
+        return partial(local.run, wanted)
+    reply = script.reply(annotations, name, words)
+    return partial(_scripted, reply, streams, call.services.clock)
+
+
+async def _scripted(reply: Reply, streams: Streams, clock: Clock, client: Session) -> JsonObject:
+    now_s = 0.0
+    for at_s, text in reply.output:
+        await clock.sleep(at_s - now_s)
+        now_s = at_s
+        if streams.stdout:
+            await client.write(Channel.STDOUT, _on_terminal(text, streams))
+    await clock.sleep(reply.ends_s - now_s)
+    if reply.stderr:
+        channel = Channel.STDOUT if streams.tty else Channel.STDERR
+        if streams.stdout if streams.tty else streams.stderr:
+            await client.write(channel, _on_terminal(reply.stderr, streams))
+    return reply.status
+
+
+def _on_terminal(text: str, streams: Streams) -> bytes:
+    return (text.replace("\n", "\r\n") if streams.tty else text).encode()

@@ -1,0 +1,65 @@
+"""What a fake pod answers on a forwarded port: scripted by its annotation. Pure.
+
+`kubeherd.io/port-forward` is a JSON object from the port to a text (sent as it is) or to an object
+with `body`, `contentType` and `status` (sent as an HTTP response). Invariant: what cannot be read
+counts as absent.
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.goformat import quoted
+from kubeherd.cluster.api.helpers.scripts import PREFIX
+
+KEY: Final = PREFIX + "port-forward"
+MAX_PORTS: Final = 100
+_MAX_PORT: Final = 65_535
+
+
+class _Response(msgspec.Struct, frozen=True, rename="camel"):
+    body: str = ""
+    content_type: str = "text/plain; charset=utf-8"
+    status: HTTPStatus = HTTPStatus.OK
+
+
+def reply(annotations: Mapping[str, str], port: int) -> bytes | None:
+    """What is sent when the client has said something; None where nothing is scripted."""
+    try:
+        table = msgspec.json.decode(annotations.get(KEY, "{}"), type=dict[str, str | _Response])
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
+    found = table.get(str(port))
+    if found is None or isinstance(found, str):
+        return None if found is None else found.encode()
+    body = found.body.encode()
+    head = (
+        f"HTTP/1.1 {found.status.value} {found.status.phrase}\r\n"
+        f"Content-Type: {found.content_type}\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def ports(values: Sequence[str]) -> list[int]:
+    """The ports of a request (``ports=80,443&ports=8080``); BadRequest for what is none.
+
+    Source: Kubernetes v1.36, k8s.io/cri-streaming, portforward.BuildV4Options.
+    """
+    found = [text for value in values for text in value.split(",")]
+    if not found:
+        raise errors.BadRequest('query parameter "port" is required')
+    if len(found) > MAX_PORTS:
+        raise errors.BadRequest(f"at most {MAX_PORTS} ports can be forwarded at once")
+    return [_port(text) for text in found]
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > 5 or int(text) > _MAX_PORT:
+        raise errors.BadRequest(f"unable to parse {quoted(text)} as a port")
+    if int(text) < 1:
+        raise errors.BadRequest(f"port {quoted(text)} must be > 0")
+    return int(text)

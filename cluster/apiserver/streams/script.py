@@ -1,0 +1,79 @@
+"""What a fake container answers to a command: scripted by its pod, or plain. Pure.
+
+The annotation `kubeherd.io/exec` (or `kubeherd.io/<container>.exec`) is a JSON object: a command as
+one would type it, or `*` for any other, to a text (its output) or to an object with `stdout`,
+`stderr`, `exitCode` and `delaySeconds`. Invariant: what cannot be read counts as absent.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from kubeherd.cluster.api.helpers import commands
+from kubeherd.cluster.api.helpers.scripts import scripted
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.streams import outcome
+
+ANY: Final = "*"
+_MAX_EXIT_CODE: Final = 255
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What is written, (seconds after the start, text), and how the command ends."""
+
+    output: tuple[tuple[float, str], ...]
+    ends_s: float
+    status: JsonObject
+    stderr: str = ""
+
+
+class _Entry(msgspec.Struct, frozen=True, rename="camel"):
+    stdout: str = ""
+    stderr: str = ""
+    exit_code: int = 0
+    delay_seconds: float = 0.0
+
+
+def scripted_reply(
+    annotations: Mapping[str, str], container: str, words: Sequence[str]
+) -> Reply | None:
+    """The answer that the pod's script has for a command; None if it has none."""
+    entry = _entry(scripted(annotations, container, "exec"), words)
+    if entry is None:
+        return None
+    delay_s = min(max(0.0, entry.delay_seconds), commands.FOR_EVER_S)
+    code = min(max(0, entry.exit_code), _MAX_EXIT_CODE)
+    return Reply(((delay_s, entry.stdout),), delay_s, outcome.exited(code), entry.stderr)
+
+
+def reply(annotations: Mapping[str, str], container: str, words: Sequence[str]) -> Reply:
+    """The answer of a container to a command, which has at least one word."""
+    known = scripted_reply(annotations, container, words)
+    if known is not None:
+        return known
+    plain = commands.program(words, ())
+    if plain is not None:
+        ends_s = commands.FOR_EVER_S if plain.ends_s is None else plain.ends_s
+        return Reply(plain.output, ends_s, outcome.exited(plain.exit_code))
+    status, text = outcome.not_found(words[0])
+    return Reply((), 0.0, status, text)
+
+
+def _entry(text: str | None, words: Sequence[str]) -> _Entry | None:
+    try:
+        table = msgspec.json.decode(text or "{}", type=dict[str, str | _Entry])
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
+    found = next((table[key] for key in table if _means(key, words)), table.get(ANY))
+    return _Entry(stdout=found) if isinstance(found, str) else found
+
+
+def _means(key: str, words: Sequence[str]) -> bool:
+    if key == " ".join(words):
+        return True
+    try:
+        return shlex.split(key) == list(words)
+    except ValueError:
+        return False

@@ -1,0 +1,126 @@
+"""One remote command on one WebSocket: carries messages between the client and who answers.
+
+Invariants: the answer ends when the client goes, and the connection when the answer is complete;
+what a client sends and nobody reads waits in a bounded queue, then the client waits.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.edge.messages import Socket
+from kubeherd.cluster.apiserver.streams import channels
+from kubeherd.cluster.apiserver.streams.channels import Channel
+
+FRAME_BYTES: Final = 32 * 1024
+_STDIN_MESSAGES: Final = 16
+
+
+class Streams(NamedTuple):
+    """Which streams the client asked for; at least one of the first three."""
+
+    stdin: bool
+    stdout: bool
+    stderr: bool
+    tty: bool
+
+    @property
+    def first(self) -> Channel:
+        """The lowest channel on which the server writes."""
+        if self.stdout:
+            return Channel.STDOUT
+        return Channel.STDERR if self.stderr else Channel.ERROR
+
+
+class Session:
+    """What an answerer has of the client."""
+
+    def __init__(self, socket: Socket, protocol: channels.Protocol) -> None:
+        self._socket = socket
+        self._protocol = protocol
+        self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue(_STDIN_MESSAGES)
+        self._size: tuple[int, int] | None = None
+        self._resize: Callable[[int, int], None] = lambda _columns, _rows: None
+
+    def on_resize(self, tell: Callable[[int, int], None]) -> None:
+        """From now on tell the columns and rows of the client's terminal, as far as known."""
+        self._resize = tell
+        if self._size is not None:
+            tell(*self._size)
+
+    async def write(self, channel: Channel, data: bytes) -> None:
+        """Send data on a channel, in messages of a bounded size."""
+        for start in range(0, len(data), FRAME_BYTES):
+            piece = data[start : start + FRAME_BYTES]
+            await self._socket.send(channels.encode(self._protocol, channel, piece))
+
+    async def read(self) -> bytes | None:
+        """The next data on standard input; None at its end."""
+        return await self._stdin.get()
+
+    async def greet(self, channel: Channel) -> None:
+        """The empty message by which a v4 client knows that the streams are there."""
+        if self._protocol is not channels.Protocol.V5:
+            await self._socket.send(channels.encode(self._protocol, channel, b""))
+
+    async def listen(self) -> None:
+        """Take what the client sends, until it goes."""
+        while (raw := await self._socket.receive()) is not None:
+            message = channels.decode(self._protocol, raw)
+            if message is None:
+                continue
+            channel, data = message
+            if channel is Channel.STDIN and data:
+                await self._stdin.put(data)
+            elif channel is Channel.CLOSE and data == bytes((Channel.STDIN,)):
+                await self._stdin.put(None)
+            elif channel is Channel.RESIZE and (size := _size(data)) is not None:
+                self._size = size
+                self._resize(*size)
+
+
+Answerer = Callable[[Session], Awaitable[JsonObject]]
+"""Answers the command and returns the Status with which it ended."""
+
+
+async def serve(
+    socket: Socket, protocol: channels.Protocol, greeted: Channel, answer: Answerer
+) -> None:
+    """Let `answer` answer, tell how it ended, and close the connection."""
+    session = Session(socket, protocol)
+
+    async def answered() -> None:
+        with suppress(ConnectionError):
+            await session.greet(greeted)
+            status = await answer(session)
+            await session.write(Channel.ERROR, _told(protocol, status))
+
+    answering = asyncio.create_task(answered(), name="exec")
+    listening = asyncio.create_task(session.listen(), name="exec-client")
+    try:
+        await asyncio.wait((answering, listening), return_when=asyncio.FIRST_COMPLETED)
+        if answering.done():
+            answering.result()
+    finally:
+        for task in (answering, listening):
+            task.cancel()
+        await asyncio.gather(answering, listening, return_exceptions=True)
+        await socket.close()
+
+
+def _told(protocol: channels.Protocol, status: JsonObject) -> bytes:
+    if protocol is channels.Protocol.NONE:
+        return str(status.get("message", "")).encode()
+    return json.dumps(status).encode()
+
+
+def _size(data: bytes) -> tuple[int, int] | None:
+    """Columns and rows; None for what makes no sense."""
+    try:
+        size = json.loads(data)
+        return int(size["Width"]), int(size["Height"])
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,78 @@
+"""What is known of a container's command: as dash and busybox run it, or nothing."""
+
+import pytest
+
+from kubeherd.cluster.api.helpers.commands import Program, program
+
+
+@pytest.mark.parametrize(
+    ("words", "output", "ends_s", "code"),
+    [
+        (["echo", "hi", "there"], [(0.0, "hi there\n")], 0.0, 0),
+        (["echo", "-n", "hi"], [(0.0, "hi")], 0.0, 0),
+        (["echo"], [(0.0, "\n")], 0.0, 0),
+        (["/bin/sleep", "5"], [], 5.0, 0),
+        (["sleep", "1m", "1.5"], [], 61.5, 0),
+        (["sleep", "infinity"], [], None, 0),
+        (["true"], [], 0.0, 0),
+        (["/usr/bin/false"], [], 0.0, 1),
+        (["sh", "-c", "exit 3"], [], 0.0, 3),
+        (["sh", "-c", "exit 257"], [], 0.0, 1),
+        (["sh", "-c", "false; exit"], [], 0.0, 1),
+        (
+            ["/bin/sh", "-c", "echo a; sleep 2; echo 'b;  c' && exit 4"],
+            [(0.0, "a\n"), (2.0, "b;  c\n")],
+            2.0,
+            4,
+        ),
+        (["bash", "-c", "false || echo x\n\ntrue && echo y;\n"], [(0, "x\n"), (0, "y\n")], 0.0, 0),
+        (["sh", "-c", "true || echo x && echo y"], [(0.0, "y\n")], 0.0, 0),
+        (["sh", "-c", "false && echo x; echo y"], [(0.0, "y\n")], 0.0, 0),
+        (["sh", "-ec", "false; echo no"], [], 0.0, 1),
+        (["sh", "-ec", "false && echo no; echo yes"], [(0.0, "yes\n")], 0.0, 0),
+        (["sh", "-c", "exec sleep 1h; echo no"], [], 3600.0, 0),
+        (["sh", "-c", "echo '$HOME' \"it's\""], [(0.0, "$HOME it's\n")], 0.0, 0),
+    ],
+)
+def test_plain_commands(
+    words: list[str], output: list[tuple[float, str]], ends_s: float | None, code: int
+) -> None:
+    assert program(words, []) == Program(tuple(output), ends_s, code)
+    assert program(words[:1], words[1:]) == program([], words) == program(words, [])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        [""],
+        ["nginx", "-g", "daemon off;"],
+        ["/opt/echo", "hi"],
+        ["echo", "$(GREETING)"],
+        ["echo", "-e", "a"],
+        ["sleep"],
+        ["sleep", "soon"],
+        ["sh"],
+        ["sh", "-c"],
+        ["sh", "-c", ""],
+        ["sh", "-xc", "echo a"],
+        ["sh", "-c", "echo $HOME"],
+        ["sh", "-c", 'echo "$HOME"'],
+        ["sh", "-c", "echo `date`"],
+        ["sh", "-c", "echo a > /tmp/b"],
+        ["sh", "-c", "echo a | cat"],
+        ["sh", "-c", "sleep 5 & echo a"],
+        ["sh", "-c", "(echo a)"],
+        ["sh", "-c", "echo *"],
+        ["sh", "-c", "echo ';'"],
+        ["sh", "-c", "; echo a"],
+        ["sh", "-c", "echo a &&"],
+        ["sh", "-c", "echo 'a"],
+        ["sh", "-c", "exit 1 2"],
+        ["sh", "-c", "exit later"],
+        ["sh", "-c", "while true; do echo a; done"],
+        ["echo", "x" * 70_000],
+    ],
+)
+def test_anything_else_is_not_guessed(words: list[str]) -> None:
+    assert program(words, []) is None
