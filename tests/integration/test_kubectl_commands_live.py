@@ -184,7 +184,6 @@ def test_explain_from_version_2(kubectl: Kubectl):
         ("attach q", 'Error from server (NotFound): pods "q" not found'),
         ("port-forward q :80", 'Error from server (NotFound): pods "q" not found'),
         ("top pods", "error: Metrics API not available"),
-        ("create token default", "kubeherd issues no service account tokens"),
         ("patch pod p -p x", "cannot unmarshal string into Go value of type map[string]interface"),
         (
             'patch pod p -p {"metadata":{"name":"q"}}',

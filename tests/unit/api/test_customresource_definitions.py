@@ -102,7 +102,8 @@ def test_parts_of_the_spec(spec: dict[str, Any], found: tuple[str, str]) -> None
         (
             {"type": "string", "pattern": "("},
             ".pattern",
-            'Invalid value: "(": must be a valid regular expression, but isn\'t: unclosed group',
+            'Invalid value: "(": must be a valid regular expression, but isn\'t: '
+            "error parsing regexp: missing closing ): `(`",
         ),
         (
             {"type": "object", "anyOf": [{"type": "object"}]},
