@@ -13,10 +13,10 @@ it is called again on the same instance after a crash, or when leadership was lo
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import structlog
 
 from kubeherd.cluster.api.errors import ApiError
@@ -43,8 +43,7 @@ class Controller(Protocol):
         """Work until cancelled."""
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(msgspec.Struct, frozen=True):
     """The files of the keys with which controllers sign; what is None is not signed."""
 
     authority_certificate: Path | None = None

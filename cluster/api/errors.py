@@ -5,8 +5,9 @@ client raises the same classes from the Status it received, so code can say ``ex
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
+
+import msgspec
 
 from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.api.goformat import cut
@@ -17,8 +18,7 @@ RETRY_AFTER_S = 1
 """How soon to come back after a write that the store could not take."""
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(msgspec.Struct, frozen=True):
     """One entry of ``details.causes``: the machine-readable reason, the text, the field path."""
 
     reason: str

@@ -7,15 +7,15 @@ in a checked `FieldSelector` are those of `selectable`; an absent field compares
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from kubeherd.cluster.api.errors import BadRequest
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 
 
-@dataclass(frozen=True, slots=True)
-class FieldRequirement:
+class FieldRequirement(msgspec.Struct, frozen=True):
     """``field = value``, or ``field != value`` if `negated`."""
 
     field: str
@@ -23,8 +23,7 @@ class FieldRequirement:
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class FieldSelector:
+class FieldSelector(msgspec.Struct, frozen=True):
     """Requirements that must all hold; none match everything."""
 
     requirements: tuple[FieldRequirement, ...] = ()

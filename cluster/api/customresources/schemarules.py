@@ -6,7 +6,9 @@ Source: k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/validation
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from kubeherd.cluster.api.customresources import (
     defaulting,
@@ -51,8 +53,7 @@ _AT_ROOT_SHOWN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Where:
+class _Where(msgspec.Struct, frozen=True):
     """What holds for a schema because of those around it."""
 
     no_default: str = ""

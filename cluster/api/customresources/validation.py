@@ -6,7 +6,8 @@ On an update what is equal to the old value is not held against the new one (rat
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+import msgspec
 
 from kubeherd.cluster.api.customresources import formats, patterns
 from kubeherd.cluster.api.customresources.schema import (
@@ -37,11 +38,10 @@ class _Absent:
 ABSENT = _Absent()
 
 
-@dataclass(slots=True)
-class _Result:
+class _Result(msgspec.Struct):
     """Causes, and how many checks went well: the best of several schemas has most of these."""
 
-    causes: list[Cause] = field(default_factory=list)
+    causes: list[Cause] = msgspec.field(default_factory=list)
     matches: int = 0
 
     def merge(self, other: "_Result") -> None:

@@ -4,8 +4,9 @@ Source: k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/validation.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+import msgspec
 
 from kubeherd.cluster.api import names
 from kubeherd.cluster.api.customresources import schemarules
@@ -34,8 +35,7 @@ _SELECTABLE = (
 _FORM = "; desired format: https://host[/path]"
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """One version and where its parts are in the definition."""
 
     tree: JsonObject

@@ -143,5 +143,5 @@ def custom_resource_definition(tree: JsonObject) -> None:
     if not spec.get("conversion"):
         spec["conversion"] = {"strategy": "None"}
     service = ((spec["conversion"].get("webhook") or {}).get("clientConfig") or {}).get("service")
-    if service:
+    if service is not None:
         service.setdefault("port", 443)

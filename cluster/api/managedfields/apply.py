@@ -6,9 +6,9 @@ owned what has changed; that is a conflict unless forced. Invariants: neither in
 a conflict has no effect; what the manager applied it owns afterwards.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 
+import msgspec
 import orjson
 
 from kubeherd.cluster.api.errors import BadRequest, Cause, Conflict
@@ -28,8 +28,7 @@ BEFORE_FIRST_APPLY = "before-first-apply"
 _KUBECTL = "kubectl"
 
 
-@dataclass(frozen=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True):
     """The outcome: the whole object with its managedFields, and whether any value changed."""
 
     tree: JsonObject

@@ -7,10 +7,10 @@ Invariants: whatever the bytes, decoding ends in a tree that can be written as J
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 
 import msgpack
+import msgspec
 import orjson
 
 from kubeherd.cluster.api import bounds, goformat
@@ -40,12 +40,11 @@ MAX_PROBLEMS = 100
 """How many strict problems are reported, as in Kubernetes (sigs.k8s.io/json)."""
 
 
-@dataclass(frozen=True)
-class Body:
+class Body(msgspec.Struct, frozen=True):
     """A decoded body; `strict_problems` are duplicate fields, if they were asked for."""
 
     tree: JsonObject
-    strict_problems: list[str] = field(default_factory=list)
+    strict_problems: list[str] = msgspec.field(default_factory=list)
 
 
 def media_type(content_type: str) -> str:

@@ -9,8 +9,8 @@ are octal). Keys become strings, as JSON needs them.
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
+import msgspec
 import yaml
 
 from kubeherd.cluster.api.bounds import MAX_VALUES, TooManyValues
@@ -39,8 +39,7 @@ _MERGE_KEY = "<<"
 _STRING_TAG = "tag:yaml.org,2002:str"
 
 
-@dataclass
-class _Open:
+class _Open(msgspec.Struct):
     """A collection whose end has not been seen; for a mapping, `key` waits for its value."""
 
     value: list[JsonValue] | dict[str, JsonValue]
@@ -48,7 +47,7 @@ class _Open:
     key: str | None = None
     merging: bool = False
     """The key is the merge key, a plain ``<<``; quoted it is a key like any other."""
-    merges: list[JsonValue] = field(default_factory=list)
+    merges: list[JsonValue] = msgspec.field(default_factory=list)
 
 
 def load(body: bytes, *, max_depth: int) -> tuple[JsonValue, list[str]]:

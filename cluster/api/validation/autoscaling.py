@@ -1,6 +1,6 @@
 """Rules of HorizontalPodAutoscaler (pkg/apis/autoscaling/validation)."""
 
-from dataclasses import dataclass
+import msgspec
 
 from kubeherd.cluster.api import names, quantity
 from kubeherd.cluster.api.defaults.autoscaling import cpu_metric
@@ -28,8 +28,7 @@ _ONE_TARGET = "must set either a target raw value or a target utilization"
 _NOT_BOTH = "may not set both a target raw value and a target utilization"
 
 
-@dataclass(frozen=True)
-class _Allowed:
+class _Allowed(msgspec.Struct, frozen=True):
     """What an old object already has and may keep."""
 
     zero_replicas: bool = False

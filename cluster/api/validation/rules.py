@@ -1,7 +1,8 @@
 """What a module of this package says about its kinds."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -10,8 +11,7 @@ Create = Callable[[JsonObject], list[Cause]]
 Update = Callable[[JsonObject, JsonObject], list[Cause]]
 
 
-@dataclass(frozen=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """The rules of a kind beyond its metadata.
 
     Without `update` an update follows the rules of `create`; a subresource that is not listed
@@ -20,4 +20,4 @@ class Rules:
 
     create: Create
     update: Update | None = None
-    subresources: Mapping[str, Update] = field(default_factory=dict)
+    subresources: Mapping[str, Update] = msgspec.field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Rules of the statuses of Deployment, ReplicaSet and StatefulSet (pkg/apis/apps/validation)."""
 
-from dataclasses import dataclass
+import msgspec
 
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -8,8 +8,7 @@ from kubeherd.cluster.api.validation.causes import invalid
 from kubeherd.cluster.api.validation.checks import not_negative
 
 
-@dataclass(frozen=True)
-class _Counts:
+class _Counts(msgspec.Struct, frozen=True):
     """The counts of a kind; `parts` are at most ``status.replicas``, `ready` is how the text about
     too many available ones calls the ready ones."""
 

@@ -10,17 +10,17 @@ at the certificate again with each request; what can change in between is that i
 
 import ssl
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS, User
 
 AUTHENTICATED = "system:authenticated"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """Who is at the other end of a connection, and until when."""
 
     user: User

@@ -1,9 +1,10 @@
 """What an admission plugin sees of a write."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
+
+import msgspec
 
 from kubeherd.cluster.api.errors import Forbidden, forbidden
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -18,8 +19,7 @@ class Operation(Enum):
     DELETE = "DELETE"
 
 
-@dataclass(slots=True)
-class AdmissionRequest:
+class AdmissionRequest(msgspec.Struct):
     """One write. `new` is None for a delete, `old` for a create; mutating plugins change `new` in
     place."""
 
@@ -31,7 +31,7 @@ class AdmissionRequest:
     subresource: str = ""
     new: JsonObject | None = None
     old: JsonObject | None = None
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = msgspec.field(default_factory=list)
     """What the answer is to warn of."""
 
     @property

@@ -4,7 +4,8 @@ Made anew from the definitions that changed, so that readers see all of a change
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from kubeherd.cluster.api.customresources import definition as definitions
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -15,8 +16,7 @@ from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.store.state import Record
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(msgspec.Struct, frozen=True):
     """What one state of a definition serves; `shape` is what watches of its objects rest on."""
 
     revision: int

@@ -7,10 +7,10 @@ Paths that this module does not know get None: the caller answers with Kubernete
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
+import msgspec
 import orjson
 
 from kubeherd.cluster.api import kinds
@@ -56,8 +56,7 @@ def legacy_media(accept: str) -> Media:
     return media
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """A finished answer: body, type, entity tag ("" for legacy documents) and Cache-Control
     ("": as for every other answer)."""
 

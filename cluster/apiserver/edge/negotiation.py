@@ -7,8 +7,9 @@ them; one that asks for what its media type cannot give is passed over
 
 import gzip
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from kubeherd.cluster.api.errors import NotAcceptable
 from kubeherd.cluster.api.memo import remembered
@@ -35,8 +36,7 @@ class Shape(Enum):
     PARTIAL_LIST = "PartialObjectMetadataList"
 
 
-@dataclass(frozen=True, slots=True)
-class Negotiated:
+class Negotiated(msgspec.Struct, frozen=True):
     """The form of an answer; `table_version` is set for tables only."""
 
     media: Media = Media.JSON
@@ -44,8 +44,7 @@ class Negotiated:
     table_version: str = "v1"
 
 
-@dataclass(frozen=True, slots=True)
-class Clause:
+class Clause(msgspec.Struct, frozen=True):
     """One media range of an Accept header: its type and its parameters."""
 
     media_type: str

@@ -7,7 +7,8 @@ subresources that are served, and its verb is one that the resource or subresour
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from kubeherd.cluster.api import errors, kinds
 from kubeherd.cluster.api.kinds import Resource, Subresource
@@ -27,8 +28,7 @@ _ITEM_VERBS = {
 _CONNECT = frozenset({"exec", "attach", "portforward", "proxy"})
 
 
-@dataclass(slots=True, frozen=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """One request for a resource. `verb` is the verb of Kubernetes: get, list, watch, create,
     update, patch, delete or deletecollection. `namespace` is empty for cluster scope and for a
     collection over all namespaces; `remainder` is the path below a subresource like ``proxy``."""

@@ -3,7 +3,7 @@
 The budget is spent, the condition set and the pod deleted in three writes, as in Kubernetes.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from kubeherd.cluster.api import errors, kinds, labels
 from kubeherd.cluster.api.jsontypes import JsonObject

@@ -6,8 +6,9 @@ staging, concurrent writers cannot make a patch conflict.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from kubeherd.cluster.api import defaults, errors, patches
 from kubeherd.cluster.api.errors import Cause
@@ -39,8 +40,7 @@ _UNSUPPORTED = "the body of the request was in an unknown format - accepted medi
 Transform: TypeAlias = Callable[[JsonObject], JsonObject]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """The kind that a patch is for: the resource's, or that of a subresource such as Scale."""
 
     group: str

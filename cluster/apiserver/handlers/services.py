@@ -1,7 +1,6 @@
 """What every handler needs of the server, and helpers around one request."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -45,8 +44,7 @@ _WRITING = frozenset({"create", "update", "patch", "delete"})
 _OPTIONS_KIND = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(msgspec.Struct, frozen=True):
     """The parts of the server, shared by all requests."""
 
     store: Store
@@ -60,8 +58,7 @@ class Services:
     """Runs what `exec` asks for; None: nothing runs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(msgspec.Struct, frozen=True):
     """A kind that is no resource, such as Scale."""
 
     group: str
@@ -69,8 +66,7 @@ class Named:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One routed request with its negotiated answer form."""
 
     services: Services
@@ -78,7 +74,7 @@ class Call:
     route: Route
     kind: ServedKind
     negotiated: Negotiated
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = msgspec.field(default_factory=list)
     """What the answer warns of, also if it is a refusal."""
 
     def context(self) -> RequestContext:

@@ -8,9 +8,9 @@ begins, and what fails later ends it with an ERROR event.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import msgpack
+import msgspec
 import structlog
 
 from kubeherd.cluster.api import errors, kinds, nodeset
@@ -67,8 +67,7 @@ async def watch(call: Call) -> ApiResponse | WatchResponse:
     return WatchResponse(_stream(call, opts, wanted, plan), content_type)
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
+class _Plan(msgspec.Struct, frozen=True):
     """How a stream begins and how long it lasts."""
 
     initial_events: bool

@@ -5,9 +5,10 @@ absent. Cells are strings, numbers or booleans.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+import msgspec
 
 from kubeherd.cluster.api import duration
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
@@ -22,8 +23,7 @@ Cell = str | int | float | bool | None
 Row = Callable[[JsonObject, datetime], list[Cell]]
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """One column; `wide` columns are shown by ``-o wide`` only (priority 1)."""
 
     name: str
@@ -45,8 +45,7 @@ class Column:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Printer:
+class Printer(msgspec.Struct, frozen=True):
     """The columns of a kind and how to fill them."""
 
     columns: tuple[Column, ...]

@@ -4,9 +4,10 @@ One `RequestContext` per request; its `warnings` collect what the answer says in
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+
+import msgspec
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import Cause
@@ -25,8 +26,7 @@ class FieldValidation(Enum):
     STRICT = "Strict"
 
 
-@dataclass(slots=True)
-class RequestContext:
+class RequestContext(msgspec.Struct):
     """The options of one request. `field_manager` is never empty for a write; `applied` says that
     the object carries the managedFields of a server-side apply already."""
 
@@ -41,7 +41,7 @@ class RequestContext:
     """A PUT or apply that has found nothing to change: unlike a create it may name a version."""
     size_bytes: int = 0
     """How much the client sent: what decides whether the write is heavy work."""
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = msgspec.field(default_factory=list)
 
     @property
     def timestamp(self) -> str:

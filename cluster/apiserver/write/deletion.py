@@ -6,9 +6,11 @@ from.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
+
+import msgspec
+from msgspec.structs import replace
 
 from kubeherd.cluster.api import errors, kinds
 from kubeherd.cluster.api.errors import Cause
@@ -31,8 +33,7 @@ _MAX_GRACE_S = 2**31 - 1
 _OPTIONS_SCHEME = "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteOptions:
+class DeleteOptions(msgspec.Struct, frozen=True):
     """The options of a delete; `propagation` is empty where none was given."""
 
     grace_period_s: int | None = None
@@ -50,8 +51,7 @@ class Action(Enum):
     MARK_AND_REMOVE = "mark and remove"
 
 
-@dataclass(frozen=True, slots=True)
-class DeletePlan:
+class DeletePlan(msgspec.Struct, frozen=True):
     """`tree` is the object to write (MARK), or its last state (REMOVE)."""
 
     action: Action

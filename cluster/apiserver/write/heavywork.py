@@ -13,8 +13,9 @@ import gc
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeAlias, TypeVar, cast
+
+import msgspec
 
 from kubeherd.cluster.api import errors
 
@@ -43,8 +44,7 @@ def pure(work: Callable[[], _T]) -> Steps[_T]:
     return cast(_T, (yield work))
 
 
-@dataclass(frozen=True, slots=True)
-class _Outside:
+class _Outside(msgspec.Struct, frozen=True):
     """Work that waits for somebody else: others get in between."""
 
     ask: Callable[[], Awaitable[object]]

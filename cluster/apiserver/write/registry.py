@@ -12,8 +12,9 @@ free meanwhile; if the object changes in that time the write begins again with t
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from kubeherd.cluster.api import errors, kinds, names, validation
 from kubeherd.cluster.api.errors import ApiError
@@ -63,8 +64,7 @@ class Prepare(Protocol):
     def __call__(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None: ...
 
 
-@dataclass(slots=True)
-class Written:
+class Written(msgspec.Struct):
     """The result of a write: `json` is the object in its stored form."""
 
     json: bytes
@@ -392,8 +392,7 @@ class Registry:
             await self._commit(kind, one)
 
 
-@dataclass(slots=True)
-class Pending:
+class Pending(msgspec.Struct):
     """A write that is staged but perhaps not durable; `staged` is None if nothing was written."""
 
     written: Written

@@ -6,11 +6,11 @@ is configured a write takes two look-ups in a dictionary of the store.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
 import structlog
+from msgspec.structs import replace
 
 from kubeherd.cluster.api import defaults, errors, kinds
 from kubeherd.cluster.api.errors import ApiError

@@ -6,9 +6,10 @@ is spent the rest of its rules are not evaluated and the write is refused.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
+
+import msgspec
 
 from kubeherd.cluster.api.customresources.cel import engine, fieldcheck, library, values
 from kubeherd.cluster.api.customresources.cel.rules import program
@@ -41,8 +42,7 @@ class _Spent(Exception):
     """The budget is used up at this field."""
 
 
-@dataclass(slots=True)
-class _Evaluation:
+class _Evaluation(msgspec.Struct):
     left: int = BUDGET
 
     def charge(self, cost: int, path: str, schema: Schema) -> None:

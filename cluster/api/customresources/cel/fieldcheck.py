@@ -7,7 +7,8 @@ variable as far as the schema tells its type, and says nothing of what it cannot
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+import msgspec
 
 from kubeherd.cluster.api.customresources.cel.values import escaped
 from kubeherd.cluster.api.customresources.schema import (
@@ -39,31 +40,28 @@ _IMPLIED: dict[str, Schema] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """What is wrong with a rule, and where (counted from 0)."""
 
     text: str
     at: int
 
 
-@dataclass(slots=True)
-class _Scope:
+class _Scope(msgspec.Struct):
     name: str
     schema: Schema | None
     end: int
 
 
-@dataclass(slots=True)
-class Check:
+class Check(msgspec.Struct):
     """One rule, read once: its problems and the depth of its loops."""
 
     rule: str
     schema: Schema
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = msgspec.field(default_factory=list)
     depth: int = 0
-    _tokens: list[re.Match[str]] = field(default_factory=list)
-    _scopes: list[_Scope] = field(default_factory=list)
+    _tokens: list[re.Match[str]] = msgspec.field(default_factory=list)
+    _scopes: list[_Scope] = msgspec.field(default_factory=list)
 
     def run(self, *, old_self: bool = True) -> "Check":
         """Read the rule; `old_self`: ``oldSelf`` has the type of ``self``."""

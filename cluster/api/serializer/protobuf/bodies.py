@@ -5,7 +5,8 @@ the object's own message. Source: k8s.io/apimachinery/pkg/runtime/serializer/pro
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from kubeherd.cluster.api.bounds import TooManyValues
 from kubeherd.cluster.api.errors import BadRequest, NotAcceptable
@@ -123,8 +124,7 @@ def frame(event_type: str, body: bytes) -> bytes:
     return len(event).to_bytes(4, "big") + event
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
+class _Opened(msgspec.Struct, frozen=True):
     api_version: str
     kind: str
     raw: bytes

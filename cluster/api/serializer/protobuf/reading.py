@@ -8,8 +8,9 @@ were on the wire. Unknown fields are skipped; a message that comes in parts is m
 import base64
 import struct as binary
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
+
+import msgspec
 
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.schemas import gostructs
@@ -67,8 +68,7 @@ class Reader:
         return _converter(type_)(self, wire)
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
+class _Plan(msgspec.Struct, frozen=True):
     """What to do with the fields of one struct."""
 
     name: str

@@ -8,8 +8,9 @@ of the same name made later is another one (uid).
 import hmac
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from kubeherd.cluster.api import errors, kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -34,8 +35,7 @@ class Invalid(Exception):
     """The token is not good, or no longer; the text is what a TokenReview shows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True):
     """What a token is bound to: an object's kind in claims (``pod``), its name and uid."""
 
     kind: str

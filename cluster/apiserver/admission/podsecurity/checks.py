@@ -1,8 +1,9 @@
 """Which rules a standard has: a table of rules by level and minor version."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.admission.podsecurity import baseline, restricted
@@ -13,8 +14,7 @@ Rule: TypeAlias = Callable[[JsonObject, JsonObject], Finding | None]
 """A pod's metadata and spec to what is wrong with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
+class _Check(msgspec.Struct, frozen=True):
     """A rule as it was from some minor versions on; `replaces` is the rule of the level baseline
     whose place it takes."""
 

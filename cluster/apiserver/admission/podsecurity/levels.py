@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.goformat import quoted
@@ -24,8 +26,7 @@ class Level(IntEnum):
     RESTRICTED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Standard:
+class Standard(msgspec.Struct, frozen=True):
     """A level as of a minor version of Kubernetes (`LATEST` for the newest)."""
 
     level: Level = Level.PRIVILEGED
@@ -36,8 +37,7 @@ class Standard:
         return f"{self.level.name.lower()}:{version}"
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """What is refused, written into the audit log, and warned of."""
 
     enforce: Standard = Standard()

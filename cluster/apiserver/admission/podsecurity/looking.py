@@ -1,13 +1,13 @@
 """Reading a pod: its containers, their security contexts, and how findings are worded."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """Why a pod is not allowed: in short, and which parts of it."""
 
     reason: str

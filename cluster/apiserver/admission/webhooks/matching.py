@@ -1,7 +1,8 @@
 """Which webhooks a write concerns, and as which version of its kind."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from kubeherd.cluster.api import kinds, labels
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -16,8 +17,7 @@ _EXEMPT = "admissionregistration.k8s.io"
 _DEFAULT_TIMEOUT_S = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(msgspec.Struct, frozen=True):
     """One webhook of a configuration."""
 
     configuration: str

@@ -6,8 +6,8 @@ Source: Kubernetes v1.36, plugin/webhook/request/admissionreview.go and errors/s
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import orjson
 
 from kubeherd.cluster.api import errors
@@ -25,8 +25,7 @@ class CallFailed(Exception):
     """A webhook could not be asked, or said nothing that means anything. The text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What a webhook said: `refusal` is None if it allows the write."""
 
     refusal: ApiError | None
