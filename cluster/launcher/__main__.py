@@ -19,6 +19,7 @@ import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imp
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.processes import osproc
+from kubeherd.cluster.launcher.processes.exits import watch_exit
 from kubeherd.cluster.launcher.processes.orphans import stop_orphans
 from kubeherd.cluster.launcher.processes.osproc import ProcessId
 from kubeherd.cluster.launcher.processes.starters import ProcessStarter
@@ -55,7 +56,7 @@ def _supervise(options: argparse.Namespace) -> int:
 
         async def live(lifecycle: Lifecycle) -> int | None:
             if follow_pid is not None and (followed := osproc.identify(follow_pid)):
-                osproc.watch_exit(followed, lifecycle.stop.set)
+                watch_exit(followed, lifecycle.stop.set)
             supervisor = Supervisor(
                 rundir,
                 settings,

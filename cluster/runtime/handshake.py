@@ -12,6 +12,8 @@ READY_FD_VARIABLE = "KUBEHERD_READY_FD"
 SPAWNER_VARIABLE = "KUBEHERD_SPAWNER"
 """In a supervisor's environment: `PID:FD` of the fork server that was forked together with it."""
 
+LINE_BYTES = 65_536
+"""The longest line that is read."""
 LOCK_FD = 4
 """The descriptor under which a supervisor gets the lock of its directory from whoever starts it."""
 

@@ -14,11 +14,10 @@ from collections.abc import Mapping
 
 from kubeherd.cluster.launcher.plan import ProcessSpec
 from kubeherd.cluster.launcher.processes import osproc
+from kubeherd.cluster.launcher.processes.exits import watch_exit
 from kubeherd.cluster.launcher.processes.osproc import ProcessId
 from kubeherd.cluster.runtime.files import open_log
-from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
-
-LINE_BYTES = 65536
+from kubeherd.cluster.runtime.handshake import LINE_BYTES, READY_FD_VARIABLE, failure_in
 
 
 class Child:
@@ -79,5 +78,5 @@ def start_subprocess(spec: ProcessSpec, environment: Mapping[str, str]) -> Child
         child.end(popen.wait())
 
     loop.add_reader(read_end, on_ready)
-    osproc.watch_exit(child.process, on_exit)
+    watch_exit(child.process, on_exit)
     return child

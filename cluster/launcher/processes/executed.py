@@ -9,10 +9,9 @@ from collections.abc import Iterator, Sequence
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.logs import last_words
-from kubeherd.cluster.launcher.processes.children import LINE_BYTES
 from kubeherd.cluster.launcher.processes.osproc import MARKER_VARIABLE
 from kubeherd.cluster.runtime.files import open_log, spare
-from kubeherd.cluster.runtime.handshake import LOCK_FD, READY_FD_VARIABLE, failure_in
+from kubeherd.cluster.runtime.handshake import LINE_BYTES, LOCK_FD, READY_FD_VARIABLE, failure_in
 
 START_TIMEOUT_S = 15.0
 _READY_FD = 3

@@ -5,11 +5,9 @@ start time it cannot. Invariant: no signal is sent to a process whose start time
 one that was recorded.
 """
 
-import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -18,7 +16,6 @@ MARKER_VARIABLE = "KUBEHERD_RUN_DIR"
 """In the environment of an executed process of a cluster: its directory, so that none gets lost."""
 _SUPERVISOR_LOG = "supervisor.log"
 _DELETED = " (deleted)"
-_POLL_S = 0.05
 
 
 class ProcessId(msgspec.Struct, frozen=True):
@@ -87,39 +84,6 @@ def leads_session(process: ProcessId) -> bool:
         return os.getsid(process.pid) == process.pid
     except OSError:
         return False
-
-
-def watch_exit(process: ProcessId, callback: Callable[[], None]) -> None:
-    """Call `callback` from the running event loop once the process has ended.
-
-    The process need not be a child. Uses a pidfd where the kernel has them, else looks at
-    intervals.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        descriptor = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        loop.call_soon(callback)
-        return
-    except (AttributeError, OSError):
-        _poll_exit(loop, process, callback)
-        return
-
-    def on_exit() -> None:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-        callback()
-
-    loop.add_reader(descriptor, on_exit)
-
-
-def _poll_exit(
-    loop: asyncio.AbstractEventLoop, process: ProcessId, callback: Callable[[], None]
-) -> None:
-    if alive(process):
-        loop.call_later(_POLL_S, _poll_exit, loop, process, callback)
-    else:
-        callback()
 
 
 def _responds(pid: int) -> bool:

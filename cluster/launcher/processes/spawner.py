@@ -13,52 +13,18 @@ import json
 import os
 import signal
 import socket
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.plan import ProcessSpec
-from kubeherd.cluster.launcher.processes import osproc
+from kubeherd.cluster.launcher.processes import forkserver, osproc
 from kubeherd.cluster.launcher.processes.children import Child
+from kubeherd.cluster.launcher.processes.exits import watch_exit
 from kubeherd.cluster.launcher.processes.osproc import ProcessId
-from kubeherd.cluster.runtime.files import LOG_FLAGS, LOG_MODE, spare
 from kubeherd.cluster.runtime.handshake import SPAWNER_VARIABLE
 
-NO_SYSTEM_AUTHORITIES = {"SSL_CERT_FILE": os.devnull}
-"""Each process is given its cluster's authority and trusts no other; aiohttp would read those of
-the system when it is imported (20 ms, 2 MB)."""
 _LINE_LIMIT = 1 << 20
-_CONTROL_FD = 3
-_COMMAND = (sys.executable, "-P", "-m", "kubeherd.agents.spawner", "--control-fd")
-
-
-def execute(
-    log: str | Path, environment: Mapping[str, str], *options: str, new_session: bool = False
-) -> tuple[int, socket.socket]:
-    """Start a fork server by fork and exec: its pid and our end of its control socket; OSError."""
-    ours, theirs = socket.socketpair()
-    try:
-        with spare(theirs.fileno()) as control:
-            pid = os.posix_spawn(
-                sys.executable,
-                [*_COMMAND, str(_CONTROL_FD), *options],
-                environment,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, log, LOG_FLAGS, LOG_MODE),
-                    (os.POSIX_SPAWN_DUP2, 1, 2),
-                    (os.POSIX_SPAWN_DUP2, control, _CONTROL_FD),
-                ],
-                setsid=new_session,
-            )
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        theirs.close()
-    return pid, ours
 
 
 class SpawnerGone(OSError):
@@ -88,7 +54,7 @@ class Spawner:
     @classmethod
     def launch(cls, rundir: RunDir, environment: Mapping[str, str]) -> "Spawner":
         """Start the fork server; OSError if that fails."""
-        return cls(*execute(rundir.log("spawner"), environment))
+        return cls(*forkserver.execute(rundir.log("spawner"), environment))
 
     async def start(self, spec: ProcessSpec, environment: Mapping[str, str]) -> Child:
         """Fork one process; SpawnerGone or OSError if that does not work."""
@@ -162,7 +128,7 @@ class Spawner:
                 started.set_exception(SpawnerGone("the spawner has ended"))
         self._starting.clear()
         for child in self._children.values():
-            osproc.watch_exit(child.process, functools.partial(child.end, None))
+            watch_exit(child.process, functools.partial(child.end, None))
         self._children.clear()
         self.give_up()
         with contextlib.suppress(ChildProcessError):

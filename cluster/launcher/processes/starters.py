@@ -10,8 +10,9 @@ import os
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.plan import ProcessSpec
 from kubeherd.cluster.launcher.processes.children import Child, start_subprocess
+from kubeherd.cluster.launcher.processes.forkserver import NO_SYSTEM_AUTHORITIES
 from kubeherd.cluster.launcher.processes.osproc import MARKER_VARIABLE, ProcessId
-from kubeherd.cluster.launcher.processes.spawner import NO_SYSTEM_AUTHORITIES, Spawner, SpawnerGone
+from kubeherd.cluster.launcher.processes.spawner import Spawner, SpawnerGone
 from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE
 
 SPAWNER_LAUNCHES = 3

@@ -18,7 +18,7 @@ from functools import cache
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.logs import last_words
-from kubeherd.cluster.launcher.processes import spawner
+from kubeherd.cluster.launcher.processes import forkserver
 from kubeherd.cluster.launcher.processes.orphans import stop_orphans
 
 _MODULE = "kubeherd.cluster.launcher"
@@ -103,8 +103,8 @@ class WarmParent:
         if self._owner != os.getpid():
             self._forget()
         if self._control is None:
-            environment = {**os.environ, **spawner.NO_SYSTEM_AUTHORITIES}
-            self.pid, self._control = spawner.execute(
+            environment = {**os.environ, **forkserver.NO_SYSTEM_AUTHORITIES}
+            self.pid, self._control = forkserver.execute(
                 os.devnull, environment, "--ahead", new_session=True
             )
             self._control.settimeout(_START_TIMEOUT_S)

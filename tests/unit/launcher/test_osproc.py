@@ -12,6 +12,7 @@ from kubeherd.cluster.launcher import state
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.plan import Phase, Role
 from kubeherd.cluster.launcher.processes import osproc
+from kubeherd.cluster.launcher.processes.exits import watch_exit
 from kubeherd.cluster.launcher.processes.orphans import stop_orphans
 from kubeherd.cluster.launcher.processes.osproc import MARKER_VARIABLE, ProcessId
 from kubeherd.cluster.launcher.state import ClusterState, ProcessState
@@ -63,7 +64,7 @@ async def test_watch_exit_of_a_process_that_is_no_child_of_ours(sleeper):
     identity = osproc.identify(process.pid)
     assert identity is not None
     ended = asyncio.Event()
-    osproc.watch_exit(identity, ended.set)
+    watch_exit(identity, ended.set)
     assert not ended.is_set()
     process.kill()
     await asyncio.wait_for(ended.wait(), 5)
@@ -76,7 +77,7 @@ async def test_watch_exit_of_a_process_that_is_gone(sleeper):
     process.kill()
     process.wait()
     ended = asyncio.Event()
-    osproc.watch_exit(identity, ended.set)
+    watch_exit(identity, ended.set)
     await asyncio.wait_for(ended.wait(), 5)
 
 
