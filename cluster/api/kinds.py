@@ -8,7 +8,7 @@ which Kubernetes lists its groups, so that discovery documents can be made from 
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -104,9 +104,7 @@ def _resource(entry: dict[str, Any]) -> Resource:
 
 ALL: tuple[Resource, ...] = tuple(
     _resource(entry)
-    for entry in json.loads(files("kubeherd.cluster.api").joinpath("kinds.json").read_bytes())[
-        "resources"
-    ]
+    for entry in json.loads(Path(__file__).with_name("kinds.json").read_bytes())["resources"]
 )
 _BY_PLURAL = {(r.group, r.version, r.plural): r for r in ALL}
 _BY_KIND = {(r.api_version, r.kind): r for r in ALL}

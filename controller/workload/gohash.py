@@ -14,7 +14,7 @@ still has a deterministic hash of the same alphabet, merely not the one of Kuber
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 import msgspec
 
@@ -47,7 +47,7 @@ class _GoTypes(msgspec.Struct, frozen=True):
 
 @cache
 def _types() -> _GoTypes:
-    table = files(__package__).joinpath("template_types.json").read_bytes()
+    table = Path(__file__).with_name("template_types.json").read_bytes()
     return msgspec.json.decode(table, type=_GoTypes)
 
 

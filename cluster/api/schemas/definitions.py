@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache, cached_property
-from importlib.resources import files
+from pathlib import Path
 
 import msgspec
 
@@ -149,7 +149,7 @@ class _MapType(msgspec.Struct):
 
 @cache
 def _file() -> _File:
-    text = files("kubeherd.cluster.api.schemas").joinpath("definitions.json").read_bytes()
+    text = Path(__file__).with_name("definitions.json").read_bytes()
     return msgspec.json.decode(text, type=_File)
 
 

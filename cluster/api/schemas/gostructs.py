@@ -12,7 +12,7 @@ first asked for and never changes.
 """
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 import msgspec
 
@@ -45,7 +45,7 @@ class _File(msgspec.Struct, frozen=True):
 
 @cache
 def _file() -> _File:
-    text = files("kubeherd.cluster.api.schemas").joinpath("gostructs.json").read_bytes()
+    text = Path(__file__).with_name("gostructs.json").read_bytes()
     return msgspec.json.decode(text, type=_File)
 
 

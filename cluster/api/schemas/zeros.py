@@ -6,7 +6,7 @@ this file says it for every definition; `scripts/update_zeros.py` makes it.
 """
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 import msgspec
 
@@ -15,7 +15,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 
 @cache
 def _table() -> dict[str, JsonObject]:
-    text = files(__package__).joinpath("zeros.json").read_bytes()
+    text = Path(__file__).with_name("zeros.json").read_bytes()
     return msgspec.json.decode(text, type=dict[str, JsonObject])
 
 

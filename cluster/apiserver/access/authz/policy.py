@@ -7,7 +7,7 @@ share an identity. Aggregated roles have their rules from the start, as if their
 """
 
 from collections.abc import Iterable
-from importlib.resources import files
+from pathlib import Path
 
 import orjson
 
@@ -88,7 +88,7 @@ _OWN: dict[str, list[JsonObject]] = {
 def objects() -> dict[str, list[JsonObject]]:
     """What to create where it is missing, without kind and apiVersion: ``clusterRoles``,
     ``clusterRoleBindings``, ``roles``, ``roleBindings``, in the order of Kubernetes."""
-    published = orjson.loads(files(__package__).joinpath("policy.json").read_bytes())
+    published = orjson.loads(Path(__file__).with_name("policy.json").read_bytes())
     made = {key: [*published[key], *_OWN[key]] for key in published}
     cluster_roles = [_role(entry) for entry in made["clusterRoles"]]
     _aggregate(cluster_roles)
