@@ -249,8 +249,8 @@ class ApiServer:
             response = await _handler(route)(one)
         except ApiError as error:
             response = error_response(error, request, _error_media(request))
-            if one.warnings:
-                response.headers = {**response.headers, "Warning": warning_header(one.warnings)}
+        if one.warnings and isinstance(response, ApiResponse):
+            response.headers = {**response.headers, "Warning": warning_header(one.warnings)}
         if kind.deprecation and not isinstance(response, UpgradeResponse):
             own = warning_header([kind.deprecation])
             given = response.headers.get("Warning")

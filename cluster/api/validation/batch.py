@@ -6,7 +6,7 @@ from functools import cache
 from kubeherd.cluster.api import cron, labels, names
 from kubeherd.cluster.api.errors import ApiError, Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.validation import gostructs
+from kubeherd.cluster.api.validation import gostructs, internaltypes
 from kubeherd.cluster.api.validation.causes import (
     invalid,
     not_supported,
@@ -20,6 +20,7 @@ from kubeherd.cluster.api.validation.checks import (
 )
 from kubeherd.cluster.api.validation.daemonset import selector_matches_template
 from kubeherd.cluster.api.validation.jobpolicies import failure_policy, success_policy
+from kubeherd.cluster.api.validation.objectmeta import IMMUTABLE
 from kubeherd.cluster.api.validation.pod_spec import pod_template
 from kubeherd.cluster.api.validation.references import domain_prefixed_path
 from kubeherd.cluster.api.validation.rules import Rules
@@ -233,7 +234,10 @@ def _template_stays(after: JsonObject, old: JsonObject) -> list[Cause]:
     if not before.get("suspend"):
         return immutable(template, former, "spec.template")
     spec, old_spec = _mutable_dropped(template), _mutable_dropped(former)
-    return immutable(spec, old_spec, "spec.template.spec")
+    if spec == old_spec:
+        return []
+    shown = internaltypes.struct("PodSpec", template.get("spec") or {})
+    return [invalid("spec.template.spec", shown, IMMUTABLE)]
 
 
 def _mutable_dropped(template: JsonObject) -> JsonObject:

@@ -39,11 +39,11 @@ _MAX_HOSTNAME = 64
 
 
 def pod_template(template: JsonObject, path: str) -> list[Cause]:
-    """A pod template: labels, annotations and the spec."""
+    """A pod template. Its labels and annotations are named without their metadata, as upstream."""
     meta = template.get("metadata") or {}
     spec = template.get("spec") or {}
-    causes = metadata.labels(meta.get("labels"), f"{path}.metadata.labels")
-    causes += metadata.annotations(meta.get("annotations"), f"{path}.metadata.annotations")
+    causes = metadata.labels(meta.get("labels"), f"{path}.labels")
+    causes += metadata.annotations(meta.get("annotations"), f"{path}.annotations")
     causes += pod_spec(spec, f"{path}.spec", template=True)
     if spec.get("ephemeralContainers"):
         detail = "ephemeral containers not allowed in pod template"

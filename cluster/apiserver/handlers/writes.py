@@ -20,6 +20,10 @@ from kubeherd.cluster.apiserver.write.deletion import DeleteOptions
 from kubeherd.cluster.apiserver.write.registry import Pending, Prepare, Written
 from kubeherd.cluster.store.state import Record
 
+_PODS_STAY = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background "
+    "to remove them or set propagationPolicy=Orphan to suppress this warning"
+)
 _BATCH = 500
 """So many deletes of a collection are staged before other requests get their turn."""
 
@@ -150,6 +154,9 @@ def _delete_options(call: Call) -> tuple[DeleteOptions, RequestContext]:
     else:
         options = deletion.options_from_query(request.query)
     ctx = RequestContext(user=request.user, now=call.services.clock.now(), dry_run=options.dry_run)
+    ctx.warnings = call.warnings
+    if call.kind.resource.group_resource == "jobs.batch" and not options.says_what_follows:
+        ctx.warnings.append(_PODS_STAY)
     return options, ctx
 
 

@@ -43,6 +43,11 @@ class DeleteOptions(msgspec.Struct, frozen=True):
     orphan_dependents: bool | None = None
     dry_run: bool = False
 
+    @property
+    def says_what_follows(self) -> bool:
+        """Whether the client says what becomes of the dependents."""
+        return bool(self.propagation) or self.orphan_dependents is not None
+
 
 class Action(Enum):
     NOTHING = "nothing"

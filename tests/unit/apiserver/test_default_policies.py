@@ -1,5 +1,6 @@
 """What becomes of dependents when a delete does not say (DefaultGarbageCollectionPolicy)."""
 
+import pytest
 from apicluster import Cluster
 
 NS = "/api/v1/namespaces/default"
@@ -22,6 +23,26 @@ async def test_a_replica_set_takes_its_pods_with_it(cluster: Cluster) -> None:
     path = "/apis/apps/v1/namespaces/default/replicasets"
     await cluster.post(path, {"metadata": {"name": "r"}, "spec": spec})
     assert (await cluster.call("DELETE", f"{path}/r")).tree["status"] == "Success"
+
+
+@pytest.mark.parametrize(
+    ("query", "warned"),
+    [
+        ({}, True),
+        ({"propagationPolicy": "Background"}, False),
+        ({"orphanDependents": "true"}, False),
+    ],
+)
+async def test_who_deletes_a_job_without_a_word_is_told_that_its_pods_stay(
+    cluster: Cluster, query: dict[str, str], warned: bool
+) -> None:
+    path = "/apis/batch/v1/namespaces/default/jobs"
+    spec = {"template": {"spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}}
+    await cluster.post(path, {"metadata": {"name": "j"}, "spec": spec})
+    answer = await cluster.call("DELETE", f"{path}/j", query=query)
+    assert answer.status == 200
+    warning = answer.headers.get("Warning", "")
+    assert ("child pods are preserved by default when jobs are deleted" in warning) is warned
 
 
 async def test_events_know_no_policy(cluster: Cluster) -> None:
