@@ -48,7 +48,6 @@ _ANSWER_TIMEOUT_S = 30.0
 _START_TIMEOUT_S = 30.0
 _GZIP_EVERY = 5
 _OK = 200
-_AS_GIVEN = ("Content-Type",)
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _STORED = tuple(r for r in kinds.ALL if "list" in r.verbs and r.plural != "componentstatuses")

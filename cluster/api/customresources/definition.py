@@ -14,7 +14,6 @@ from kubeherd.cluster.api.kinds import Resource, Subresource
 VERBS: Final = (
     "delete", "deletecollection", "get", "list", "patch", "create", "update", "watch",
 )  # fmt: skip
-TERMINATING_VERBS: Final = ("delete", "deletecollection", "get", "list", "watch")
 _SUBRESOURCE_VERBS = ("get", "patch", "update")
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
 

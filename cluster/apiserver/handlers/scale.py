@@ -46,15 +46,7 @@ async def _apply(call: Call, ctx: RequestContext) -> ApiResponse:
         except errors.Conflict as error:
             raise _as_scale(error, call.kind.resource.api_version) from None
 
-    written = await call.services.registry.update(
-        call.kind,
-        call.route.namespace,
-        call.route.name,
-        transform,
-        ctx,
-        prepare=call.kind.strategy.prepare_update,
-    )
-    return _answer(call, _shown(call, call.kind.served(codecs.loads_json(written.json))))
+    return await _updated(call, transform, ctx)
 
 
 def _as_scale(error: errors.Conflict, api_version: str) -> errors.Conflict:
@@ -120,6 +112,13 @@ async def _write(
         _put_replicas(call, tree, replicas)
         return tree
 
+    return await _updated(call, transform, ctx)
+
+
+async def _updated(
+    call: Call, transform: Callable[[JsonObject], JsonObject], ctx: RequestContext
+) -> ApiResponse:
+    """Store what `transform` makes of the workload; the answer is its Scale."""
     written = await call.services.registry.update(
         call.kind,
         call.route.namespace,

@@ -36,8 +36,6 @@ _NATIVE = frozenset({
 _MISSING = frozenset({"format", "flatten", "transformList", "transformMap", "bind"})
 """What it calls by these names is not there, or not what Kubernetes means."""
 
-_Number = Mapping[str, Any]
-
 
 def _quantity(text: str) -> dict[str, str]:
     match = _QUANTITY.fullmatch(text)
