@@ -24,6 +24,15 @@ class Failure(Exception):
 
 
 NO_OVERLOAD: Final = "no such overload"
+MAX_SIZE: Final = 10_000_000
+"""Characters or elements of the largest value that a function makes: what it costs is known only
+afterwards, when it would have taken the memory."""
+
+
+def bounded(count: int) -> None:
+    """Failure if a value would get larger than `MAX_SIZE`."""
+    if count > MAX_SIZE:
+        raise Failure(f"kubeherd makes values of at most {MAX_SIZE} characters or elements")
 
 
 class UInt(int):
