@@ -113,6 +113,13 @@ def test_a_value_cannot_take_all_memory(source: str) -> None:
     assert found.stopped or "values of at most" in found.failure
 
 
+def test_a_value_that_contains_one_twice_takes_no_time() -> None:
+    deep = "[[dyn(1)]]" + ".map(x, [dyn(x), dyn(x)])" * 60
+    assert run(f"{deep} == {deep}").value is True
+    assert run(f"{deep}.indexOf([dyn(1)])").stopped
+    assert "values of at most" in run(f"'%s'.format([dyn({deep})])").failure
+
+
 EXPECTED = (
     "expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, "
     "NUM_UINT, STRING, BYTES, IDENTIFIER}"

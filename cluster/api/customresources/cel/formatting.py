@@ -152,7 +152,11 @@ def _string(value: Any) -> str | None:
     if value is None:
         return "null"
     if isinstance(value, list):
-        return "[" + ", ".join(_inside(one) for one in value) + "]"
+        made = {id(one): "" for one in value}
+        for one in value:
+            made[id(one)] = made[id(one)] or _inside(one)
+        bounded(sum(len(made[id(one)]) for one in value))
+        return "[" + ", ".join(made[id(one)] for one in value) + "]"
     if isinstance(value, dict):
         entries = sorted((_inside(key), _inside(one)) for key, one in value.items())
         return "{" + ", ".join(f"{key}:{one}" for key, one in entries) + "}"
