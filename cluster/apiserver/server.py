@@ -66,6 +66,7 @@ from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
 from kubeherd.cluster.apiserver.maintenance import Maintenance
 from kubeherd.cluster.apiserver.metrics import Metrics
 from kubeherd.cluster.apiserver.read import watching
+from kubeherd.cluster.apiserver.read.conversion import ASKS, Unconverted
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.write.registry import Registry
@@ -153,7 +154,7 @@ class ApiServer:
         )
         self.server_address = server_address
         self._maintenance = Maintenance(registry, clock)
-        self._custom = CustomResources(registry, clock)
+        self._custom = CustomResources(registry, clock, rng)
         self._stopping = False
         self._metrics = Metrics(store)
         self._group_polls = GroupPolls(store, self.handle, self._watched)
@@ -251,7 +252,7 @@ class ApiServer:
         kind = self._allowed(request, route)
         one = call(self.services, request, route, kind)
         try:
-            response = await _handler(route)(one)
+            response = await _converted(_handler(route), one)
         except ApiError as error:
             response = error_response(error, request, _error_media(request))
         if one.warnings and isinstance(response, ApiResponse):
@@ -352,6 +353,18 @@ class ApiServer:
     def _authorize_path(self, request: ApiRequest) -> None:
         if SUPERUSERS not in request.user.groups:
             self._require(questions.of_path(request))
+
+
+async def _converted(handler: _Handler, one: Call) -> Response:
+    """The handler's answer; it begins again when a conversion webhook had to be asked first."""
+    for _ in range(ASKS):
+        given = len(one.warnings)
+        try:
+            return await handler(one)
+        except Unconverted as missing:
+            del one.warnings[given:]
+            await missing.ask()
+    raise errors.InternalError("Internal error occurred: too much must be converted at once")
 
 
 def _existing(directory: Path | None, name: str) -> Path | None:
