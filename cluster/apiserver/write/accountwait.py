@@ -37,4 +37,4 @@ async def default_account(store: Store, namespace: str, pod: JsonObject, now: da
     age_s = (now - parse_time(meta["creationTimestamp"])).total_seconds()
     if age_s < TIMEOUT_S:
         left_s = TIMEOUT_S - max(0.0, age_s)
-        await store.hub.wait(WatchFilter(_ACCOUNTS, namespace, name=name), left_s)
+        await store.hub.wait(WatchFilter(_ACCOUNTS, namespace, name=name), timeout_s=left_s)
