@@ -266,9 +266,10 @@ class Store:
 
     async def _woken(self) -> bool:
         """Wait for something to do; False when it is time for a probe instead."""
-        probe_s = self._rng.jittered(PROBE_S, PROBE_JITTER) if self._failing else None
+        if not self._failing:
+            return await self._wake.wait()
         try:
-            async with asyncio.timeout(probe_s):
+            async with asyncio.timeout(self._rng.jittered(PROBE_S, PROBE_JITTER)):
                 return await self._wake.wait()
         except TimeoutError:
             return False

@@ -261,13 +261,24 @@ def _plain_list(patch: list[JsonValue]) -> list[JsonValue]:
 
 def _plain(value: JsonValue) -> Any:
     """A patch value as it is stored where nothing was before: no directives, no null members."""
-    if isinstance(value, dict):
-        return {
-            key: _plain(member)
-            for key, member in value.items()
-            if member is not None
-            and not (isinstance(member, dict) and member.get(PATCH) == "delete")
-            and key not in (PATCH, RETAIN_KEYS)
-            and not key.startswith((DELETE_PRIMITIVES, SET_ORDER))
-        }
-    return _plain_list(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return _plain_list(value)
+    if not isinstance(value, dict):
+        return value
+    out: JsonObject = {}
+    for key, member in value.items():
+        if member is None or (key.startswith("$") and _is_directive(key)):
+            continue
+        kind = member.__class__
+        if kind is dict:
+            if member.get(PATCH) == "delete":
+                continue
+            member = _plain(member)  # noqa: PLW2901 - most members are scalars, and stay
+        elif kind is list:
+            member = _plain_list(member)  # noqa: PLW2901
+        out[key] = member
+    return out
+
+
+def _is_directive(key: str) -> bool:
+    return key in (PATCH, RETAIN_KEYS) or key.startswith((DELETE_PRIMITIVES, SET_ORDER))

@@ -139,10 +139,16 @@ def _decode_yaml(body: bytes, find_duplicates: bool) -> Body:
 
 def _decode_msgpack(body: bytes, find_duplicates: bool) -> Body:
     try:
-        tree = msgpack.unpackb(body, raw=False, strict_map_key=True, **bounds.msgpack_hooks(body))
+        if len(body) <= bounds.MAX_VALUES:
+            tree = msgspec.msgpack.decode(body)
+        else:  # twice as slow, but it can be stopped
+            hooks = bounds.msgpack_hooks(body)
+            tree = msgpack.unpackb(body, raw=False, strict_map_key=True, **hooks)
     except bounds.TooManyValues as error:
         raise error.refusal() from None
-    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
+    except (
+        ValueError, TypeError, msgpack.UnpackException, msgspec.DecodeError, RecursionError,
+    ) as error:  # fmt: skip
         reason = str(error) or type(error).__name__
         raise BadRequest(f"couldn't decode the msgpack body: {reason}") from None
     bounds.check_tree(body, tree)
@@ -173,9 +179,9 @@ _DECODERS: dict[str, Callable[[bytes, bool], Body]] = {
 
 
 def _as_json(tree: JsonValue, source: str) -> JsonValue:
-    """The same tree, proven to be JSON: no byte strings, foreign keys, lone surrogates."""
+    """The same tree, proven to be JSON: no byte strings, times, foreign keys, lone surrogates."""
     try:
-        orjson.dumps(_padded(tree))
+        orjson.dumps(_padded(tree), option=orjson.OPT_PASSTHROUGH_DATETIME)
     except (orjson.JSONEncodeError, RecursionError) as error:
         raise BadRequest(f"the {source} body cannot be represented as JSON: {error}") from None
     return tree
@@ -295,8 +301,7 @@ def dumps_json_to_keep(tree: JsonValue) -> bytes:
 
 def dumps_msgpack(tree: JsonValue) -> bytes:
     """msgpack bytes of a JSON tree."""
-    packed: bytes = msgpack.packb(tree, use_bin_type=True)
-    return packed
+    return msgspec.msgpack.encode(tree)
 
 
 def dumps_yaml(tree: JsonValue) -> bytes:

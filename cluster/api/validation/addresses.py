@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection
 
 from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.memo import remembered
 from kubeherd.cluster.api.validation.causes import invalid
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -17,6 +18,7 @@ _LINK_LOCAL_MULTICAST = (
 )  # fmt: skip
 
 
+@remembered(entries=1024, longest=64)
 def parse(text: str) -> Address | None:
     """The address that Go's sloppy parser reads: leading zeros allowed, a zone not."""
     if "%" in text or not text.isascii():

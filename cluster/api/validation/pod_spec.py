@@ -1,5 +1,9 @@
 """Rules of pod specs, of pods and of templates (spec api-machinery, section 18)."""
 
+import re
+
+import orjson
+
 from kubeherd.cluster.api import names
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -51,8 +55,42 @@ def pod_template(template: JsonObject, path: str) -> list[Cause]:
     return causes
 
 
+_right: set[bytes] = set()
+"""What is common to pods whose specs were found right; begun anew when it is full. Threads share
+it: each step is atomic."""
+_MAX_RIGHT = 256
+_LONGEST_RIGHT = 8192
+_TOKEN_VOLUME = re.compile(rb'"kube-api-access-[a-z0-9]{5}"')
+
+
 def pod_spec(spec: JsonObject, path: str, *, template: bool = False) -> list[Cause]:
-    """The spec of a pod or, with `template`, of a pod template."""
+    """The spec of a pod or, with `template`, of a pod template.
+
+    Pods of one workload differ in their affinity at most, if a DaemonSet chooses their nodes, and
+    in the name of the volume with their token: the rest is looked at once for all of them.
+    """
+    common = _common(spec, template=template)
+    if common in _right:
+        return affinity(spec.get("affinity"), f"{path}.affinity")
+    causes = _pod_spec(spec, path, template=template)
+    if not causes and len(common) <= _LONGEST_RIGHT:
+        if len(_right) >= _MAX_RIGHT:
+            _right.clear()
+        _right.add(common)
+    return causes
+
+
+def _common(spec: JsonObject, *, template: bool) -> bytes:
+    """A spec without what tells pods of one workload apart; two with the same are right or wrong
+    for the same reasons."""
+    shown = orjson.dumps({"": template, **spec, "affinity": None})
+    found = _TOKEN_VOLUME.search(shown)
+    # No JSON has such a byte, and other volumes with such names keep theirs: what was one name
+    # stays one, and what were two stay two.
+    return shown if found is None else shown.replace(found[0], b"\xff")
+
+
+def _pod_spec(spec: JsonObject, path: str, *, template: bool) -> list[Cause]:
     known, causes = volumes(spec.get("volumes"), f"{path}.volumes")
     causes += containers(spec, known, path)
     causes += init_containers(spec, known, path)

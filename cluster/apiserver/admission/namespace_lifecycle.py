@@ -5,6 +5,7 @@ Source: spec api-machinery, section 8.
 
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.errors import not_found
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation
 from kubeherd.cluster.apiserver.read.lookup import Lookup
 
@@ -24,10 +25,10 @@ def check(request: AdmissionRequest, lookup: Lookup) -> None:
         or request.resource.group == _EXEMPT_GROUP
     ):
         return
-    namespace = lookup.get(kinds.NAMESPACES, "", request.namespace)
-    if namespace is None:
+    is_ending = lookup.fact(kinds.NAMESPACES, "", request.namespace, _is_ending)
+    if is_ending is None:
         raise not_found(kinds.NAMESPACES, request.namespace)
-    if namespace["metadata"].get("deletionTimestamp"):
+    if is_ending:
         error = request.forbidden(
             f"unable to create new content in namespace {request.namespace} "
             "because it is being terminated"
@@ -39,3 +40,7 @@ def check(request: AdmissionRequest, lookup: Lookup) -> None:
             "field": "metadata.namespace",
         }]  # fmt: skip
         raise error
+
+
+def _is_ending(namespace: JsonObject) -> bool:
+    return bool(namespace["metadata"].get("deletionTimestamp"))

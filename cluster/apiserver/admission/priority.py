@@ -3,32 +3,39 @@
 Source: spec scheduler, section 6.
 """
 
+from collections.abc import Iterable
+
+import msgspec
+
 from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.admission.request import AdmissionRequest
 from kubeherd.cluster.apiserver.read.lookup import Lookup
 
 _PREEMPT = "PreemptLowerPriority"
 
 
+class _Class(msgspec.Struct, frozen=True):
+    """What a pod gets of a PriorityClass, or without one."""
+
+    name: str = ""
+    value: int = 0
+    policy: str = _PREEMPT
+
+
 def resolve_priority(request: AdmissionRequest, lookup: Lookup) -> None:
     """Set spec.priority, spec.preemptionPolicy (and the class of the default) of a new pod."""
     spec = (request.new or {}).get("spec") or {}
     name = spec.get("priorityClassName", "")
-    value, policy = 0, _PREEMPT
     if name:
-        found = lookup.get(kinds.PRIORITYCLASSES, "", name)
+        found = lookup.fact(kinds.PRIORITYCLASSES, "", name, _class)
         if found is None:
             raise request.forbidden(f"no PriorityClass with name {name} was found")
-        value, policy = int(found.get("value", 0)), found.get("preemptionPolicy") or _PREEMPT
     else:
-        defaults = [
-            item for item in lookup.list(kinds.PRIORITYCLASSES) if item.get("globalDefault")
-        ]
-        if defaults:
-            lowest = min(defaults, key=lambda item: int(item.get("value", 0)))
-            spec["priorityClassName"] = lowest["metadata"]["name"]
-            value = int(lowest.get("value", 0))
-            policy = lowest.get("preemptionPolicy") or _PREEMPT
+        found = lookup.fact_of_all(kinds.PRIORITYCLASSES, _default)
+        if found.name:
+            spec["priorityClassName"] = found.name
+    value, policy = found.value, found.policy
     given = spec.get("priority")
     if given is not None and given != value:
         raise request.forbidden(
@@ -44,6 +51,17 @@ def resolve_priority(request: AdmissionRequest, lookup: Lookup) -> None:
             "name"
         )
     spec["preemptionPolicy"] = policy
+
+
+def _class(tree: JsonObject) -> _Class:
+    policy = tree.get("preemptionPolicy") or _PREEMPT
+    return _Class(tree["metadata"]["name"], int(tree.get("value", 0)), policy)
+
+
+def _default(classes: Iterable[JsonObject]) -> _Class:
+    """The default of a pod that names none: of several the lowest."""
+    marked = (_class(tree) for tree in classes if tree.get("globalDefault"))
+    return min(marked, key=lambda one: one.value, default=_Class())
 
 
 def keep_priority(request: AdmissionRequest, lookup: Lookup) -> None:

@@ -5,6 +5,9 @@ account `default` takes a moment to come is `write.accountwait`'s concern.
 """
 
 from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
 
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.errors import Forbidden
@@ -27,6 +30,16 @@ _GROUPS = {
     "ephemeralContainers": "ephemeral container",
 }
 
+_T = TypeVar("_T")
+
+
+class _Account(msgspec.Struct, frozen=True):
+    """What every new pod asks of its account."""
+
+    automounts: bool | None
+    gives_secrets: bool
+    enforces: bool
+
 
 def admit(request: AdmissionRequest, lookup: Lookup) -> None:
     """Name the account of a new pod, mount its token and give its pull secrets; 403 if there is no
@@ -38,13 +51,15 @@ def admit(request: AdmissionRequest, lookup: Lookup) -> None:
     spec = pod.get("spec") or {}
     spec["serviceAccountName"] = spec.get("serviceAccountName") or DEFAULT
     spec["serviceAccount"] = spec["serviceAccountName"]
-    account = _account(request, lookup, spec["serviceAccountName"])
-    if _automounts(spec, account):
+    name = spec["serviceAccountName"]
+    account = _fact(request, lookup, name)
+    wish = spec.get("automountServiceAccountToken")  # the pod's counts first, then the account's
+    if (account.automounts if wish is None else wish) is not False:
         _mount_token(spec, _volume_name(pod["metadata"]["uid"]))
-    if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
+    if account.gives_secrets and not spec.get("imagePullSecrets"):
         spec["imagePullSecrets"] = [
             {"name": secret["name"]} if secret.get("name") else {}
-            for secret in account["imagePullSecrets"]
+            for secret in _tree(request, lookup, name)["imagePullSecrets"]
         ]
 
 
@@ -54,9 +69,10 @@ def check(request: AdmissionRequest, lookup: Lookup) -> None:
     if is_mirror(pod):
         _check_mirror(request, pod)
         return
-    account = _named_account(request, lookup, pod)
-    if not _is_enforcing(account):
+    name = _account_name(request, pod)
+    if not _fact(request, lookup, name).enforces:
         return
+    account = _tree(request, lookup, name)
     spec = pod.get("spec") or {}
     for volume in spec.get("volumes") or ():
         if "secret" in volume:
@@ -75,8 +91,9 @@ def check(request: AdmissionRequest, lookup: Lookup) -> None:
 def check_ephemeral(request: AdmissionRequest, lookup: Lookup) -> None:
     """The same for the ephemeral containers that a pod is given later."""
     pod = request.new or {}
-    account = _named_account(request, lookup, pod)
-    if _is_enforcing(account):
+    name = _account_name(request, pod)
+    if _fact(request, lookup, name).enforces:
+        account = _tree(request, lookup, name)
         _check_environment(request, account, pod.get("spec") or {}, ("ephemeralContainers",))
 
 
@@ -99,17 +116,25 @@ def _check_mirror(request: AdmissionRequest, pod: JsonObject) -> None:
             )
 
 
-def _named_account(request: AdmissionRequest, lookup: Lookup, pod: JsonObject) -> JsonObject:
-    name = (pod.get("spec") or {}).get("serviceAccountName", "")
+def _account_name(request: AdmissionRequest, pod: JsonObject) -> str:
+    name: str = (pod.get("spec") or {}).get("serviceAccountName", "")
     if not name:
         raise request.forbidden(
             f"no service account specified for pod {request.namespace}/{request.name}"
         )
-    return _account(request, lookup, name)
+    return name
 
 
-def _account(request: AdmissionRequest, lookup: Lookup, name: str) -> JsonObject:
-    account = lookup.get(kinds.SERVICEACCOUNTS, request.namespace, name)
+def _tree(request: AdmissionRequest, lookup: Lookup, name: str) -> JsonObject:
+    return _found(request, name, lookup.get(kinds.SERVICEACCOUNTS, request.namespace, name))
+
+
+def _fact(request: AdmissionRequest, lookup: Lookup, name: str) -> _Account:
+    account = lookup.fact(kinds.SERVICEACCOUNTS, request.namespace, name, _account)
+    return _found(request, name, account)
+
+
+def _found(request: AdmissionRequest, name: str, account: _T | None) -> _T:
     if account is None:
         raise request.forbidden(
             f"error looking up service account {request.namespace}/{name}: "
@@ -118,12 +143,13 @@ def _account(request: AdmissionRequest, lookup: Lookup, name: str) -> JsonObject
     return account
 
 
-def _automounts(spec: JsonObject, account: JsonObject) -> bool:
-    """The pod's wish counts first, then the account's."""
-    wish = spec.get("automountServiceAccountToken")
-    if wish is None:
-        wish = account.get("automountServiceAccountToken")
-    return wish is not False
+def _account(tree: JsonObject) -> _Account:
+    annotations = tree["metadata"].get("annotations") or {}
+    return _Account(
+        automounts=tree.get("automountServiceAccountToken"),
+        gives_secrets=bool(tree.get("imagePullSecrets")),
+        enforces=annotations.get(_ENFORCE_MOUNTABLE) in _TRUE,
+    )
 
 
 def _volume_name(uid: str) -> str:
@@ -170,11 +196,6 @@ def _token_volume(name: str) -> JsonObject:
             "defaultMode": 0o644,
         },
     }
-
-
-def _is_enforcing(account: JsonObject) -> bool:
-    annotations = account["metadata"].get("annotations") or {}
-    return annotations.get(_ENFORCE_MOUNTABLE) in _TRUE
 
 
 def _check_environment(

@@ -136,10 +136,11 @@ def object_response(
     negotiated: Negotiated,
     clock: Clock,
     *,
+    tree: JsonObject | None = None,
     status: int = 200,
     warnings: Sequence[str] = (),
 ) -> ApiResponse:
-    """One object, given its stored JSON."""
+    """One object, given its stored JSON; `tree`: the same, if it need not be decoded."""
     pretty = wants_pretty(request.query, request.headers)
     if (
         negotiated.media is Media.JSON
@@ -152,7 +153,7 @@ def object_response(
         body = protobufs.of_object(kind, stored)
         return finished(request, body, Media.PROTOBUF, status, warnings)
     check_shape(kind, negotiated)
-    tree = kind.served(codecs.loads_json(stored))
+    tree = kind.served(codecs.loads_json(stored) if tree is None else tree)
     if negotiated.shape is Shape.TABLE:
         tree = _table(request, kind, [tree], tree["metadata"], negotiated, clock)
     elif negotiated.shape is Shape.PARTIAL:

@@ -14,9 +14,14 @@ from kubeherd.cluster.store.state import Record
 
 
 async def one(
-    call: Call, stored: bytes, *, status: int = 200, warnings: Sequence[str] = ()
+    call: Call,
+    stored: bytes,
+    *,
+    tree: JsonObject | None = None,
+    status: int = 200,
+    warnings: Sequence[str] = (),
 ) -> ApiResponse:
-    """One object, given its stored JSON."""
+    """One object, given its stored JSON; `tree`: the same as a tree that the answer may take."""
     services = call.services
 
     def make() -> ApiResponse:
@@ -26,6 +31,7 @@ async def one(
             stored,
             call.negotiated,
             services.clock,
+            tree=tree,
             status=status,
             warnings=warnings,
         )

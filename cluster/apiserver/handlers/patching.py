@@ -35,6 +35,7 @@ STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 _WITHOUT_STRATEGIC = (JSON_PATCH, MERGE_PATCH, APPLY)
 """What custom resources take: a strategic patch needs to know how the lists of a kind merge."""
+_ALWAYS_READ = frozenset({"apiVersion", "kind", "metadata"})
 _UNSUPPORTED = "the body of the request was in an unknown format - accepted media types include: "
 
 Transform: TypeAlias = Callable[[JsonObject], JsonObject]
@@ -136,8 +137,13 @@ def patched_by(
     def transform(old: JsonObject) -> JsonObject:
         body, duplicates = _read(call, media_type, ctx)
         patched = _patched(target, media_type, old, body)
-        shown = _Shown(media_type, body, patched)
-        tree = _decoded(target, patched, duplicates, ctx, shown)
+        kept = _untouched(patched, body) if media_type == STRATEGIC else {}
+        copied = _copy_without(patched, kept)
+        shown = _Shown(media_type, body, copied)
+        tree = _decoded(target, copied, duplicates, ctx, shown)
+        if kept:
+            parts = {**tree, **kept}
+            tree = {name: parts[name] for name in (*patched, *tree) if name in parts}
         check_name(tree, call.route.name)
         return tree
 
@@ -166,16 +172,31 @@ def _read(call: Call, media_type: str, ctx: RequestContext) -> tuple[JsonValue, 
     return {} if body is None else body, duplicates
 
 
-def _patched(target: Target, media_type: str, old: JsonObject, body: JsonValue) -> JsonObject:
+def _patched(target: Target, media_type: str, old: JsonObject, body: JsonValue) -> JsonValue:
     if media_type == JSON_PATCH:
-        patched = patches.json_patch(old, body)
-    elif media_type == MERGE_PATCH:
-        patched = patches.merge_patch(old, body)
-    else:
-        patched = patches.strategic_merge(
-            old, body, schemas.definition(target.group, target.version, target.kind)
-        )
-    # Decoding changes trees in place; the result may share parts with the patch.
+        return patches.json_patch(old, body)
+    if media_type == MERGE_PATCH:
+        return patches.merge_patch(old, body)
+    return patches.strategic_merge(
+        old, body, schemas.definition(target.group, target.version, target.kind)
+    )
+
+
+def _untouched(patched: JsonObject, body: JsonObject) -> JsonObject:
+    """The members of an object that a strategic patch says nothing about: they are as they were
+    stored, so there is nothing to decode. A kubelet's patch of a status has nothing on the spec,
+    which is the larger part of a pod."""
+    if any(name.startswith("$") for name in body):
+        return {}  # a directive, about the members beside it
+    touched = body.keys() | _ALWAYS_READ
+    return {name: value for name, value in patched.items() if name not in touched}
+
+
+def _copy_without(patched: JsonValue, kept: JsonObject) -> JsonObject:
+    """What is to be decoded: that changes trees in place, and the result of a patch may share parts
+    with the patch."""
+    if kept:
+        patched = {name: value for name, value in patched.items() if name not in kept}
     copied: JsonValue = codecs.loads_json(codecs.dumps_json(patched))
     if not isinstance(copied, dict):
         raise errors.Invalid(

@@ -18,6 +18,7 @@ from kubeherd.cluster.apiserver.write import deletion
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import DeleteOptions
 from kubeherd.cluster.apiserver.write.registry import Pending, Prepare, Written
+from kubeherd.cluster.apiserver.write.tracking import is_component
 from kubeherd.cluster.store.state import Record
 
 _PODS_STAY = (
@@ -110,10 +111,11 @@ async def delete(call: Call) -> ApiResponse:
     kind, route = call.kind, call.route
     written = await call.services.registry.delete(kind, route.namespace, route.name, options, ctx)
     if written.removed and not kind.strategy.returns_deleted_object:
-        meta = codecs.loads_json(written.json)["metadata"]
+        meta = _tree(written)["metadata"]
         return tree_response(call.request, success(kind, meta), call.negotiated)
     pending = options.orphan_dependents is False and not written.removed
-    return await answers.one(call, written.json, status=202 if pending else 200)
+    status = 202 if pending else 200
+    return await answers.one(call, written.json, tree=written.tree, status=status)
 
 
 async def delete_collection(call: Call) -> ApiResponse:
@@ -162,15 +164,23 @@ def _delete_options(call: Call) -> tuple[DeleteOptions, RequestContext]:
 
 
 async def written_response(call: Call, written: Written, ctx: RequestContext) -> ApiResponse:
-    """The answer to a create, update or patch."""
+    """The answer to a create, update or patch. The cluster's own components are not warned: they
+    make what templates say, and their owners have been."""
     key = call.kind.resource.group_resource
-    if written.created or key == "services":
+    if (written.created or key == "services") and not is_component(ctx.user):
         warned = warnings.of_created(key)
         if warned is not None:
-            ctx.warnings.extend(warned(codecs.loads_json(written.json)))
+            ctx.warnings.extend(warned(_tree(written)))
     return await answers.one(
         call,
         written.json,
+        tree=written.tree,
         status=201 if written.created else 200,
         warnings=ctx.warnings,
     )
+
+
+def _tree(written: Written) -> JsonObject:
+    """What was written, in its stored form."""
+    tree: JsonObject = codecs.loads_json(written.json) if written.tree is None else written.tree
+    return tree

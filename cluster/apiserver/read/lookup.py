@@ -1,10 +1,12 @@
 """Read-only access to objects for admission and authorisation, free of the store's types."""
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
+
+_T = TypeVar("_T")
 
 
 class Lookup(Protocol):
@@ -18,3 +20,12 @@ class Lookup(Protocol):
 
     def pods_on(self, node_name: str) -> Iterable[JsonObject]:
         """Fresh trees of the pods bound to a node, by index."""
+
+    def fact(
+        self, resource: Resource, namespace: str, name: str, of: Callable[[JsonObject], _T]
+    ) -> _T | None:
+        """What `of`, a function of a module, makes of the object: worked out once per version of
+        it, so it must be small and nobody may change it. None if there is no such object."""
+
+    def fact_of_all(self, resource: Resource, of: Callable[[Iterable[JsonObject]], _T]) -> _T:
+        """The same for all committed objects of a resource, in whatever namespace."""

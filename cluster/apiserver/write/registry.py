@@ -19,12 +19,12 @@ import msgspec
 from kubeherd.cluster.api import errors, kinds, names, validation
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver import served
 from kubeherd.cluster.apiserver.access.authz import Authorizer, escalation, signers
 from kubeherd.cluster.apiserver.access.authz.rbac import GROUP as RBAC_GROUP
 from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest, Operation
+from kubeherd.cluster.apiserver.read.storedobjects import StoredObjects
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write import accountwait, deletion, tracking
 from kubeherd.cluster.apiserver.write.context import RequestContext
@@ -43,7 +43,7 @@ from kubeherd.cluster.apiserver.write.webhooks import Webhooks
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.staged import Staged
-from kubeherd.cluster.store.state import NODE_INDEXED, Record
+from kubeherd.cluster.store.state import Record
 from kubeherd.cluster.store.store import Store
 
 _WIPED = (
@@ -65,41 +65,29 @@ class Prepare(Protocol):
 
 
 class Written(msgspec.Struct):
-    """The result of a write: `json` is the object in its stored form."""
+    """The result of a write: the object in its stored form, as JSON and, where it is at hand, as a
+    tree of the receiver's own."""
 
     json: bytes
+    tree: JsonObject | None = None
     created: bool = False
     removed: bool = False
-    tree: JsonObject | None = None
 
 
-class Registry:
-    """The write side of the API server; one per process."""
+class Registry(StoredObjects):
+    """The write side of the API server; one per process. For admission and authorisation it is the
+    look-up of what is stored."""
 
     def __init__(
         self, store: Store, clock: Clock, rng: Rng, heavy: HeavyWork | None = None
     ) -> None:
-        self.store = store
+        super().__init__(store)
         self._heavy = heavy or HeavyWork()
         self._clock = clock
         self._rng = rng
         self.admission = Admission(self)
         self.webhooks = Webhooks(store, self, rng)
         self.authorizer = Authorizer(self)
-
-    # --- Lookup, for admission and authorisation ---
-
-    def get(self, resource: Resource, namespace: str, name: str) -> JsonObject | None:
-        record = self.store.head(resource.group_resource, namespace, name)
-        return None if record is None else record.load()
-
-    def list(self, resource: Resource, namespace: str = "") -> Iterable[JsonObject]:
-        for record in self.store.list(resource.group_resource, namespace):
-            yield record.load()
-
-    def pods_on(self, node_name: str) -> Iterable[JsonObject]:
-        for record in self.store.list_on_node(NODE_INDEXED, node_name):
-            yield record.load()
 
     # --- create ---
 
@@ -108,7 +96,7 @@ class Registry:
     ) -> Written:
         """Store a new object from a decoded, defaulted tree in the served version."""
         if kind.resource is kinds.PODS:
-            await accountwait.default_account(self.store, namespace, tree)
+            await accountwait.default_account(self.store, namespace, tree, ctx.now)
         steps = self._create_steps(kind, namespace, tree, ctx)
         try:
             pending = await self._heavy.carry_out(steps, ctx.size_bytes)
@@ -267,7 +255,7 @@ class Registry:
         if deletion.finished(resource, new):
             return self._remove(kind, namespace, name, new, ctx)
         if new == old:
-            return self._unchanged(kind, record, old)
+            return self._unchanged(kind, record)
         charged = self.admission.charge(request)
         pending = self._put(kind, namespace, name, new, ctx)
         self._put_quotas(charged, ctx)
@@ -312,7 +300,7 @@ class Registry:
         deletion.check_preconditions(kind.resource, tree, options)
         plan = kind.strategy.plan_delete(kind.storage, tree, options, ctx.now)
         if plan.action is Action.NOTHING:
-            return self._unchanged(kind, record, plan.tree)
+            return self._unchanged(kind, record)
         if plan.action is Action.MARK:
             return self._put(kind, namespace, name, plan.tree, ctx)
         if plan.action is Action.MARK_AND_REMOVE:
@@ -321,10 +309,10 @@ class Registry:
 
     # --- the store ---
 
-    def _unchanged(self, kind: ServedKind, record: Record, tree: JsonObject) -> "Pending":
+    def _unchanged(self, kind: ServedKind, record: Record) -> "Pending":
         """Nothing to write; but what is answered must be durable before it is told."""
         staged = self.store.staged(kind.key, record.namespace, record.name)
-        return Pending(Written(record.json, tree=tree), staged)
+        return Pending(Written(record.json), staged)
 
     def _put(
         self,
@@ -338,12 +326,12 @@ class Registry:
     ) -> "Pending":
         stored = kind.stored(tree)
         if ctx.dry_run:
-            return Pending(Written(codecs.dumps_json(stored), created=created), None)
+            return Pending(Written(codecs.dumps_json(stored), stored, created=created), None)
         stored["metadata"] = with_version_slot(stored["metadata"])
         staged = self.store.put(
             kind.key, namespace, name, encoder(stored), attrs(kind.storage, stored)
         )
-        return Pending(Written(b"", created=created), staged)
+        return Pending(Written(b"", stored, created=created), staged)
 
     def _put_quotas(self, charged: Iterable[JsonObject], ctx: RequestContext) -> None:
         """After the object that is charged for: who sees the charge must see the object."""
@@ -356,10 +344,10 @@ class Registry:
     ) -> "Pending":
         stored = kind.stored(tree)
         if ctx.dry_run:
-            return Pending(Written(codecs.dumps_json(stored), removed=True), None)
+            return Pending(Written(codecs.dumps_json(stored), stored, removed=True), None)
         stored["metadata"] = with_version_slot(stored["metadata"])
         staged = self.store.delete(kind.key, namespace, name, encoder(stored))
-        return Pending(Written(b"", removed=True), staged)
+        return Pending(Written(b"", stored, removed=True), staged)
 
     async def _settled(self, kind: ServedKind, namespace: str, name: str) -> None:
         """A refusal tells what there is, too: let that become durable before it is told."""

@@ -6,7 +6,7 @@ is configured a write takes two look-ups in a dictionary of the store.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TypeAlias
 
 import structlog
@@ -70,7 +70,7 @@ class Webhooks:
         if known is None or known[0] is not records:  # the same sequence until the next write
             known = records, matching.hooks(record.load() for record in records)
             self._known[resource] = known
-        others = [one for one in kinds.ALL if _is_equivalent(one, request.resource)]
+        others = () if request.resource.custom is not None else _equivalents(request.resource)
         return matching.concerned(known[1], request, self._lookup, others)
 
     def mutate(
@@ -82,6 +82,8 @@ class Webhooks:
         """Ask those that may change the object one after the other, and apply what they answer, in
         place. If one changed it, `again` repeats the plugins of the server, and those hooks that
         want that are asked once more."""
+        if not self._store.list(matching.MUTATING.group_resource):
+            return
         asked: list[Hook] = []
         affected: list[Hook] = []
         changed = False
@@ -129,6 +131,8 @@ class Webhooks:
         """Ask those that may refuse one after the other; returns whether there are any. The first
         refusal counts."""
         asked = False
+        if not self._store.list(matching.VALIDATING.group_resource):
+            return asked
         for hook, resource in self._concerned(matching.VALIDATING, request):
             asked = True
             yield from outside(partial(self._ask, hook, resource, request, ctx, mutating=False))
@@ -205,6 +209,12 @@ class Webhooks:
         body = review.question(request, seen, uid, version, dry_run=ctx.dry_run, options=options)
         found = await self.post(hook, body)
         return review.answer(hook, found, uid, version, mutating=mutating)
+
+
+@cache
+def _equivalents(resource: Resource) -> Sequence[Resource]:
+    """The other versions in which the objects of a built-in resource are served."""
+    return [one for one in kinds.ALL if _is_equivalent(one, resource)]
 
 
 def _is_equivalent(one: Resource, other: Resource) -> bool:

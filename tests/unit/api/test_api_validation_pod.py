@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kubeherd.cluster.api import defaults, errors, kinds, validation
+from kubeherd.cluster.api.validation.pod_spec import pod_spec
 
 
 def pod(**spec: Any) -> dict[str, Any]:
@@ -270,3 +271,35 @@ def test_ephemeral_containers_are_only_added() -> None:
         'spec.ephemeralContainers: Forbidden: existing ephemeral containers "f" may not be '
         "removed\n"
     ]
+
+
+def mounting(volume: str, mounted: str, **spec: Any) -> list[str]:
+    mounts = [{"name": mounted, "mountPath": "/m"}]
+    volumes = [{"name": volume, "emptyDir": {}}]
+    containers = [{"name": "c", "image": "i:1", "volumeMounts": mounts}]
+    return create(pod(containers=containers, volumes=volumes, **spec))
+
+
+def test_pods_of_one_workload_are_told_from_those_that_only_look_like_them() -> None:
+    """What was found right is remembered without the name of the volume with the token."""
+    assert mounting("kube-api-access-aaaaa", "kube-api-access-aaaaa") == []
+    assert mounting("kube-api-access-bbbbb", "kube-api-access-bbbbb") == []
+    for volume, mounted in (
+        ("kube-api-access-aaaaa", "kube-api-access-bbbbb"),
+        ("kube-api-access-bbbbb", "kube-api-access-aaaaa"),
+        ("kube-api-access-aaaaa", "other"),
+    ):
+        found = mounting(volume, mounted)
+        assert found == [f'{C}.volumeMounts[0].name: Not found: "{mounted}"']
+    nowhere = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}
+    assert mounting("kube-api-access-aaaaa", "kube-api-access-aaaaa", affinity=nowhere) != []
+
+
+def test_what_only_a_template_may_not_be() -> None:
+    port = {"containerPort": 80, "protocol": "TCP"}
+    tree = pod(containers=[{"name": "c", "image": "i:1", "ports": [port]}], hostNetwork=True)
+    del tree["spec"]["containers"][0]["ports"][0]["hostPort"]
+    right_in_templates = pod_spec(tree["spec"], "spec", template=True)
+    assert right_in_templates == []
+    (cause,) = pod_spec(tree["spec"], "spec")
+    assert cause.field == f"{C}.ports[0].hostPort"

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from apicluster import APPLY, JSON_PATCH, MERGE, STRATEGIC, Cluster, config_map, daemon_set
+from apicluster import APPLY, JSON_PATCH, MERGE, STRATEGIC, Cluster, config_map, daemon_set, pod
 
 CMS = "/api/v1/namespaces/default/configmaps"
 DSS = "/apis/apps/v1/namespaces/default/daemonsets"
@@ -184,3 +184,21 @@ async def test_a_status_patch_leaves_the_spec(cluster: Cluster) -> None:
     assert tree["status"]["numberReady"] == 2
     assert "minReadySeconds" not in tree["spec"]
     assert json.dumps(tree["metadata"]["managedFields"]).count('"subresource": "status"') == 1
+
+
+async def test_a_status_patch_keeps_what_it_says_nothing_about(cluster: Cluster) -> None:
+    pods = "/api/v1/namespaces/default/pods"
+    created = (await cluster.post(pods, pod("p", nodeSelector={"a": "b"}))).tree
+    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    answer = await cluster.patch(f"{pods}/p/status", {"status": status})
+    assert list(answer.tree) == list(created)
+    assert answer.tree["spec"] == created["spec"]
+    (condition,) = answer.tree["status"]["conditions"]
+    assert (condition["status"], condition["lastProbeTime"]) == ("True", None)
+    directive = {"$retainKeys": ["metadata", "kind", "apiVersion"], "metadata": {}}
+    refused = await cluster.patch(f"{pods}/p", directive)
+    assert (refused.status, (await cluster.get(f"{pods}/p")).tree["spec"]) == (422, created["spec"])
+    unknown = await cluster.patch(f"{pods}/p/status", {"status": {"nonsense": 1}, "other": 2})
+    assert unknown.headers["Warning"] == (
+        '299 - "unknown field \\"status.nonsense\\"", 299 - "unknown field \\"other\\""'
+    )

@@ -457,3 +457,26 @@ async def test_values_of_the_wrong_type_are_refused_as_invalid(
     assert applied.status in (400, 422)
     await custom.post(WIDGETS, widget())
     assert (await custom.patch(f"{WIDGETS}/w", {"spec": spec}, MERGE)).status == 422
+
+
+async def test_a_custom_resource_that_is_called_like_one_of_kubernetes_meets_a_webhook(
+    custom: Cluster,
+) -> None:
+    names = {"plural": "deployments", "singular": "deployment", "kind": "Deployment"}
+    spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version()]}
+    body = {"metadata": {"name": "deployments.example.com"}, "spec": spec}
+    assert (await custom.post(DEFINITIONS, body)).status == 201
+    rule = {"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*"], "operations": ["*"]}
+    hook = {
+        "name": "a.b.c", "clientConfig": {"url": "https://127.0.0.1:1/"}, "rules": [rule],
+        "admissionReviewVersions": ["v1"], "sideEffects": "None", "failurePolicy": "Ignore",
+    }  # fmt: skip
+    hooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+    made = await custom.post(hooks, {"metadata": {"name": "h"}, "webhooks": [hook]})
+    assert made.status == 201, made.message
+    path = "/apis/example.com/v1/namespaces/default/deployments"
+    answer = await custom.post(path, {
+        "apiVersion": "example.com/v1", "kind": "Deployment", "metadata": {"name": "d"},
+        "spec": {"size": 1},
+    })  # fmt: skip
+    assert answer.status == 201, answer.message

@@ -1,6 +1,7 @@
 """ServiceAccount admission: texts and objects as Kubernetes v1.36 answers them."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -154,6 +155,29 @@ async def test_a_new_namespaces_account_is_waited_for(cluster: Cluster) -> None:
     await cluster.post("/api/v1/namespaces/new/serviceaccounts", {"metadata": {"name": "default"}})
     async with asyncio.timeout(10):
         assert (await waiting).status == 201
+
+
+async def test_an_old_namespaces_account_is_not_waited_for(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has taken it away: each pod of a client that goes on would wait."""
+    assert (await cluster.delete(f"{ACCOUNTS}/default")).status == 200
+    later = cluster.clock.now() + timedelta(seconds=accountwait.TIMEOUT_S)
+    monkeypatch.setattr(cluster.clock, "now", lambda: later)
+    async with asyncio.timeout(accountwait.TIMEOUT_S / 2):
+        answer = await cluster.post(PODS, pod("p"))
+    assert (answer.status, answer.tree["reason"]) == (403, "Forbidden")
+
+
+async def test_what_a_pod_gets_follows_its_account(cluster: Cluster) -> None:
+    await add_account(cluster, "a")
+    assert (await cluster.post(PODS, pod("one", serviceAccountName="a"))).tree["spec"]["volumes"]
+    change = {"automountServiceAccountToken": False, "imagePullSecrets": [{"name": "pull"}]}
+    assert (await cluster.patch(f"{ACCOUNTS}/a", change)).status == 200
+    spec = (await cluster.post(PODS, pod("two", serviceAccountName="a"))).tree["spec"]
+    assert ("volumes" in spec, spec["imagePullSecrets"]) == (False, [{"name": "pull"}])
+    assert (await cluster.delete(f"{ACCOUNTS}/a")).status == 200
+    assert (await cluster.post(PODS, pod("three", serviceAccountName="a"))).status == 403
 
 
 async def test_an_account_that_never_comes(

@@ -8,6 +8,7 @@ from kubeherd.cluster.apiserver.admission.podsecurity import checks
 from kubeherd.cluster.apiserver.admission.podsecurity.levels import (
     PRIVILEGED,
     Level,
+    Policy,
     Standard,
     policy_of,
 )
@@ -29,7 +30,7 @@ def check_pod(request: AdmissionRequest, lookup: Lookup) -> None:
     pod = request.new or {}
     if request.old is not None and not _matters(pod, request.old):
         return
-    policy, _ = policy_of(_labels(lookup.get(kinds.NAMESPACES, "", request.namespace)))
+    policy = _policy(request, lookup)
     if policy == PRIVILEGED:
         return
     found = checks.findings(policy.enforce, pod["metadata"], pod.get("spec") or {})
@@ -39,9 +40,18 @@ def check_pod(request: AdmissionRequest, lookup: Lookup) -> None:
     _warn(request, policy.warn, pod)
 
 
+def _policy(request: AdmissionRequest, lookup: Lookup) -> Policy:
+    found = lookup.fact(kinds.NAMESPACES, "", request.namespace, _policy_of)
+    return found or PRIVILEGED
+
+
+def _policy_of(namespace: JsonObject) -> Policy:
+    return policy_of(_labels(namespace))[0]
+
+
 def check_template(request: AdmissionRequest, lookup: Lookup) -> None:
     """Warn of pods that a workload is going to create in vain."""
-    policy, _ = policy_of(_labels(lookup.get(kinds.NAMESPACES, "", request.namespace)))
+    policy = _policy(request, lookup)
     template = _template(request.new or {})
     if policy.warn.level is not Level.PRIVILEGED and template is not None:
         _warn(request, policy.warn, template)
