@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,12 +21,15 @@ from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import MAX_CONNECTIONS, HttpTransport
 from kubeherd.cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
+from kubeherd.cluster.client.metrics import ClientMeasures, of_clients
 from kubeherd.cluster.client.transport import Transport
 from kubeherd.cluster.client.wire import decoder_for
 from kubeherd.cluster.runtime import process
 from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.metrics import Family
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.scraping import scraped
 
 NODE_CONNECTIONS = 4
 """Per node identity: two for its watches, two for what it writes. TLS handshakes are what a
@@ -75,6 +78,11 @@ def parse_taint(text: str) -> Taint:
 @click.option("--memory", default="32Gi", show_default=True)
 @click.option("--pods", default=110, show_default=True, type=click.IntRange(1, MAX_PODS))
 @click.option("--pod-log-dir", type=click.Path(path_type=Path), help="Write pod logs here.")
+@click.option(
+    "--metrics-socket",
+    type=click.Path(path_type=Path),
+    help="Unix socket that answers with the metrics of this process.",
+)
 @click.option("--reboot", is_flag=True, help="The machines were rebooted: containers start anew.")
 @click.option("--json-only", is_flag=True, help="Use nothing that is private to kubeherd's server.")
 @click.option("--speed", default=1.0, show_default=True, type=click.FloatRange(min=1e-3))
@@ -90,6 +98,7 @@ def main(
     memory: str,
     pods: int,
     pod_log_dir: Path | None,
+    metrics_socket: Path | None,
     reboot: bool,
     json_only: bool,
     speed: float,
@@ -128,7 +137,15 @@ def main(
                 if pod_log_dir
                 else None,
             )
-            await until_stopped(fleet, lifecycle.stop, lambda: lifecycle.ready(nodes=len(nodes)))
+
+            def families() -> Iterable[Family]:
+                yield from transports.families()
+                yield from fleet.families()
+
+            async with scraped(metrics_socket, families):
+                await until_stopped(
+                    fleet, lifecycle.stop, lambda: lifecycle.ready(nodes=len(nodes))
+                )
         except KubeconfigError as error:
             raise ProcessError(str(error)) from error
         finally:
@@ -158,6 +175,7 @@ class Transports:
         self._file = fleet_kubeconfig
         self._limit = NODE_CONNECTIONS if fleet_kubeconfig is None else MAX_CONNECTIONS
         self._open: dict[Path, Transport] = {}
+        self._measured: dict[str, ClientMeasures] = {}
 
     def clients(self, clock: LoopClock, *, private_features: bool) -> Callable[[str], ApiClient]:
         """A function from a node's name to its client."""
@@ -166,16 +184,18 @@ class Transports:
         def client_for(name: str) -> ApiClient:
             path = self._file or (self._directory or Path()) / f"{name}.kubeconfig"
             if path not in made:
-                transport: Transport = HttpTransport(
-                    load_kubeconfig(path), max_connections=self._limit
-                )
-                if private_features:
-                    transport = BatchingTransport(transport)
+                http = HttpTransport(load_kubeconfig(path), max_connections=self._limit)
+                http.measures = self._measured.setdefault(http.host, http.measures)
+                transport: Transport = BatchingTransport(http) if private_features else http
                 self._open[path] = transport
                 made[path] = ApiClient(transport, clock, private_features=private_features)
             return made[path]
 
         return client_for
+
+    def families(self) -> Iterable[Family]:
+        """The requests of all of them."""
+        return of_clients(self._measured.items())
 
     async def close(self) -> None:
         for transport in self._open.values():

@@ -91,6 +91,7 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
                 rng.child("apiserver"),
                 pod_log_dir=logs,
                 pki=pki,
+                run_dir=options.dir / "run",
                 exec_local=options.exec_local,
             )
             await api.bootstrap()

@@ -56,17 +56,25 @@ from kubeherd.cluster.apiserver.handlers import (
     reads,
     reviews,
     scale,
+    scrapes,
     tokens,
     writes,
 )
-from kubeherd.cluster.apiserver.handlers.health import ENDPOINTS, Health, version
+from kubeherd.cluster.apiserver.handlers.health import (
+    ENDPOINTS,
+    Health,
+    upstream_checks,
+    version,
+)
 from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
 from kubeherd.cluster.apiserver.maintenance import Maintenance
 from kubeherd.cluster.apiserver.metrics import Metrics
 from kubeherd.cluster.apiserver.read import watching
+from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.write.registry import Registry
 from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.metrics import stopwatch_s
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store
@@ -135,29 +143,42 @@ class ApiServer:
         pod_log_dir: Path | None = None,
         heavy: HeavyWork | None = None,
         pki: Path | None = None,
+        run_dir: Path | None = None,
         exec_local: bool = False,
     ) -> None:
-        """`exec_local`: commands of `exec` run as processes of this process's user."""
+        """`run_dir`: where other processes answer with their metrics; `exec_local`: commands of
+        `exec` run as processes of this process's user."""
         self._heavy = heavy or HeavyWork()
         registry = Registry(store, clock, rng, self._heavy)
         self._authorizer = registry.authorizer
         local = _local_commands(registry) if exec_local else None
         self._pki = pki
+        self._run_dir = run_dir
         self._tokens = TokenIssuer(registry, clock, _existing(pki, "sa.key"))
+        self._metrics = Metrics(store)
         self.services = Services(
-            store, clock, rng, registry, self._heavy, self._tokens, pod_log_dir, local
+            store,
+            clock,
+            rng,
+            registry,
+            self._heavy,
+            self._tokens,
+            self._metrics,
+            pod_log_dir,
+            local,
         )
         self.server_address = server_address
         self._maintenance = Maintenance(registry, clock)
         self._custom = CustomResources(registry, clock)
         self._stopping = False
-        self._metrics = Metrics(store)
-        self._health = Health({
-            "ping": lambda: True,
-            "log": lambda: True,
-            "etcd": lambda: store.writable and not self._stopping,
-            "shutdown": lambda: not self._stopping,
-        })  # fmt: skip
+        self._started = False
+        self._health = Health(
+            upstream_checks(
+                etcd=lambda: "" if store.writable else "the store takes no writes",
+                started=lambda: "" if self._started else "not finished",
+                shutdown=lambda: "process is shutting down" if self._stopping else "",
+            )
+        )
 
     async def bootstrap(self) -> None:
         """Create the objects that every cluster has, and serve the custom resources there are."""
@@ -168,6 +189,7 @@ class ApiServer:
             authority.read_text() if authority is not None else "",
         )
         self._custom.refresh()
+        self._started = True
 
     async def run(self) -> None:
         """Background work, forever; the owner cancels it."""
@@ -195,12 +217,6 @@ class ApiServer:
 
     async def handle(self, request: ApiRequest) -> Response:
         """Answer one request. Never raises but for cancellation."""
-        response = await self._answered(request)
-        status = response.status if isinstance(response, ApiResponse) else 200
-        self._metrics.count(request.method, status)
-        return response
-
-    async def _answered(self, request: ApiRequest) -> Response:
         try:
             return await self._answer(request)
         except ApiError as error:
@@ -232,6 +248,9 @@ class ApiServer:
                     self._require(questions.of_unknown(request))
                 raise
             return await self._resource(request, route)
+        if path.startswith(scrapes.PREFIX):
+            self._authorize_path(request)
+            return await scrapes.answer(request, self._run_dir)
         if path == BATCH_PATH:
             return await batch.answer(request, self.handle)
         return self._document(request)
@@ -244,6 +263,16 @@ class ApiServer:
         kind = (
             served.of(route.resource) if route.resource.custom is None else self._custom.kind(route)
         )
+        started_s, series = stopwatch_s(), self._metrics.begin(request, route, kind)
+        try:
+            response = await self._handled(request, route, kind)
+        except BaseException as error:
+            series.failed(request, started_s, error)
+            raise
+        series.answered(request, started_s, response)
+        return response
+
+    async def _handled(self, request: ApiRequest, route: Route, kind: ServedKind) -> Response:
         one = call(self.services, request, route, kind)
         try:
             response = await _handler(route)(one)
@@ -271,7 +300,12 @@ class ApiServer:
         first = path.split("/", 2)[1] if path.startswith("/") else ""
         self._authorize_path(request)
         if first in ENDPOINTS:
-            return self._health.answer(request)
+            if path != f"/{first}":
+                return self._health.answer(request)
+            started_s, series = stopwatch_s(), self._metrics.begin_path(path)
+            healthy = self._health.answer(request)
+            series.answered(request, started_s, healthy)
+            return healthy
         if path == "/metrics":
             return self._metrics.answer()
         found = self._found(request, first)

@@ -27,6 +27,7 @@ from kubeherd.cluster.apiserver.edge.negotiation import (
 from kubeherd.cluster.apiserver.edge.responses import check_shape
 from kubeherd.cluster.apiserver.edge.routing import Route
 from kubeherd.cluster.apiserver.handlers import objectkinds
+from kubeherd.cluster.apiserver.metrics import Metrics
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext, write_context
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
@@ -53,6 +54,7 @@ class Services(msgspec.Struct, frozen=True):
     registry: Registry
     heavy: HeavyWork
     tokens: TokenIssuer
+    metrics: Metrics
     pod_log_dir: Path | None = None
     local_commands: "LocalCommands | None" = None
     """Runs what `exec` asks for; None: nothing runs."""

@@ -183,8 +183,9 @@ async def _events(
     try:
         if plan.initial_events:
             records = store.list(wanted.resource_key, wanted.namespace)
-            added = (part for r in records if wanted.wants(r) for part in encoder.added(r))
-            for chunk in chunks(added):
+            chosen = [record for record in records if wanted.wants(record)]
+            call.services.metrics.events(call.kind.resource, len(chosen))
+            for chunk in chunks(part for record in chosen for part in encoder.added(record)):
                 yield chunk
             if plan.end_bookmark:
                 yield encoder.bookmark(since, _INITIAL_END)
@@ -225,6 +226,7 @@ async def _changes(
             return
         if not deliveries:
             return
+        call.services.metrics.events(call.kind.resource, len(deliveries))
         for chunk in chunks(map(encoder.event, deliveries)):
             yield chunk
 
@@ -253,6 +255,7 @@ async def _poll(call: Call, opts: ListOptions, wanted: WatchFilter) -> ApiRespon
     if fitting < len(deliveries) or fitting >= POLL_LIMIT:
         deliveries = deliveries[:fitting]
         revision = deliveries[-1].event.revision
+    call.services.metrics.events(call.kind.resource, len(deliveries))
     if call.negotiated.media is Media.MSGPACK:
         body = _poll_msgpack(call, deliveries, revision)
     else:
