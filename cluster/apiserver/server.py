@@ -80,6 +80,8 @@ from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store
 
 if TYPE_CHECKING:
+    from kubeherd.cluster.api.auditpolicy import Policy
+    from kubeherd.cluster.apiserver.audit.auditor import Auditor
     from kubeherd.cluster.apiserver.streams.local import LocalCommands
 
 _Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
@@ -171,6 +173,7 @@ class ApiServer:
         self._maintenance = Maintenance(registry, clock)
         self._custom = CustomResources(registry, clock)
         self._stopping = False
+        self._auditor: Auditor | None = None
         self._started = False
         self._health = Health(
             upstream_checks(
@@ -179,6 +182,17 @@ class ApiServer:
                 shutdown=lambda: "process is shutting down" if self._stopping else "",
             )
         )
+
+    def audit(self, policy: "Policy", log: Path) -> None:
+        """From now on write what `policy` wants into the file `log`. OSError if it cannot be."""
+        from kubeherd.cluster.apiserver.audit.auditor import Auditor  # noqa: PLC0415 - off mostly
+        from kubeherd.cluster.apiserver.audit.logfile import LogFile  # noqa: PLC0415
+
+        def route_of(request: ApiRequest) -> Route:
+            return routing.parse(request.method, request.path, request.query, self._custom.served)
+
+        clock, rng = self.services.clock, self.services.rng
+        self._auditor = Auditor(policy, LogFile(log), clock, rng.child("audit"), route_of)
 
     async def bootstrap(self) -> None:
         """Create the objects that every cluster has, and serve the custom resources there are."""
@@ -207,6 +221,8 @@ class ApiServer:
         self._heavy.close()
         if self.services.local_commands is not None:
             self.services.local_commands.close()
+        if self._auditor is not None:
+            self._auditor.close()
 
     def user_of_header(self, authorization: str) -> User:
         """Who shows the token in an Authorization header; Unauthorized if it is not good."""
@@ -217,6 +233,11 @@ class ApiServer:
 
     async def handle(self, request: ApiRequest) -> Response:
         """Answer one request. Never raises but for cancellation."""
+        if self._auditor is not None:
+            return await self._auditor.handle(request, self._answered)
+        return await self._answered(request)
+
+    async def _answered(self, request: ApiRequest) -> Response:
         try:
             return await self._answer(request)
         except ApiError as error:
@@ -225,6 +246,8 @@ class ApiServer:
             return _NOT_FOUND
         except Exception as error:  # the last resort: a bug must not take the connection down
             _log.exception("request_failed", method=request.method, path=request.path)
+            if request.audited is not None:
+                request.audited.panic = True
             text = f"Internal error occurred: {type(error).__name__}"
             details = {"causes": [{"message": type(error).__name__}]}
             return error_response(errors.InternalError(text, details=details), request)
@@ -236,16 +259,18 @@ class ApiServer:
                 wanted, questions.of_request(request), self._authorizer
             )
             request = replace(request, user=user, impersonate=())
+            if request.audited is not None:
+                request.audited.impersonated = user
         if path.startswith(("/api/", "/apis/")):
             try:
                 route = routing.parse(request.method, path, request.query, self._custom.served)
             except UnknownPath:
                 if SUPERUSERS not in request.user.groups:
-                    self._require(questions.of_unknown(request))
+                    self._require(request, questions.of_unknown(request))
                 return self._document(request)
             except ApiError:
                 if SUPERUSERS not in request.user.groups:
-                    self._require(questions.of_unknown(request))
+                    self._require(request, questions.of_unknown(request))
                 raise
             return await self._resource(request, route)
         if path.startswith(scrapes.PREFIX):
@@ -259,7 +284,7 @@ class ApiServer:
         if self._stopping:
             raise errors.ServiceUnavailable("the server is shutting down")
         if SUPERUSERS not in request.user.groups:
-            self._require(questions.of_route(request, route))
+            self._require(request, questions.of_route(request, route))
         kind = (
             served.of(route.resource) if route.resource.custom is None else self._custom.kind(route)
         )
@@ -287,8 +312,13 @@ class ApiServer:
             response.headers = {**response.headers, "Warning": warning}
         return response
 
-    def _require(self, attributes: Attributes) -> None:
+    def _require(self, request: ApiRequest, attributes: Attributes) -> None:
         decision = self._authorizer.authorize(attributes)
+        if request.audited is not None:
+            request.audited.annotations |= {
+                "authorization.k8s.io/decision": "allow" if decision.allowed else "forbid",
+                "authorization.k8s.io/reason": decision.reason,
+            }
         if not decision.allowed:
             raise refusal(attributes, decision.reason)
 
@@ -362,7 +392,7 @@ class ApiServer:
 
     def _authorize_path(self, request: ApiRequest) -> None:
         if SUPERUSERS not in request.user.groups:
-            self._require(questions.of_path(request))
+            self._require(request, questions.of_path(request))
 
 
 def _existing(directory: Path | None, name: str) -> Path | None:

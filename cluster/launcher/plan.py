@@ -64,6 +64,7 @@ def apiserver(
     """The API server; `accept_loss_after`: the revision after which its store may have lost."""
     place = ("--dir", str(rundir.root), "--port", str(settings.port), "--store", settings.store)
     local = ("--exec-local",) if settings.exec is ExecKind.LOCAL else ()
+    audit = ("--audit-policy", settings.audit_policy) if settings.audit_policy else ()
     loss: tuple[str, ...] = ()
     if accept_loss_after is not None:
         loss = ("--accept-loss-after", str(accept_loss_after))
@@ -71,7 +72,7 @@ def apiserver(
         name=Role.APISERVER,
         role=Role.APISERVER,
         module="kubeherd.cluster.apiserver",
-        args=(*place, *loss, *local, *_common(settings)),
+        args=(*place, *loss, *local, *audit, *_common(settings)),
         log=rundir.log(Role.APISERVER),
     )
 

@@ -143,6 +143,7 @@ class Registry:
             ctx.user,
             new=tree,
             warnings=ctx.warnings,
+            annotations=ctx.annotations,
         )
         self.admission.mutate(request)
         yield from self.webhooks.mutate(request, ctx, self.admission.mutate)
@@ -242,7 +243,7 @@ class Registry:
         yield from pure(lambda: _record_owners(kind, new, old, ctx))
         self.admission.mutate(request := AdmissionRequest(
             Operation.UPDATE, resource, namespace, name, ctx.user, ctx.subresource, new, old,
-            ctx.warnings,
+            ctx.warnings, ctx.annotations,
         ))  # fmt: skip
         yield from self.webhooks.mutate(request, ctx, self.admission.mutate)
         meta = new["metadata"]

@@ -71,7 +71,8 @@ def layout(agents: Iterable[str] = ()) -> Folder:
                 )
             ),
             "logs": Folder(
-                frozenset(f"{name}.log" for name in processes),
+                frozenset(f"{name}.log" for name in (*processes, "audit")),
+                r"audit\.log\.\d",
                 folders={"pods": Folder(folders={_POD_UID: logs_of_pod})},
             ),
         },

@@ -38,6 +38,12 @@ def test_commands_run_only_where_that_was_asked_for(rundir: RunDir):
     assert "--exec-local" in plan.apiserver(Settings(port=7001, exec=ExecKind.LOCAL), rundir).args
 
 
+def test_an_audit_policy_is_the_api_servers(rundir: RunDir):
+    assert "--audit-policy" not in plan.apiserver(Settings(port=7001), rundir).args
+    args = plan.apiserver(Settings(port=7001, audit_policy="/p.yaml"), rundir).args
+    assert "--audit-policy /p.yaml" in " ".join(args)
+
+
 def test_an_agent_with_one_node_has_its_identity_and_pod_logs(rundir: RunDir):
     settings = add_nodes(Settings(port=7001), ["a"])
     args = plan.agent(settings, rundir, "a").args
