@@ -54,6 +54,7 @@ from kubeherd.cluster.apiserver.handlers import (
     patching,
     podlogs,
     reads,
+    resourcemetrics,
     reviews,
     scale,
     scrapes,
@@ -355,7 +356,7 @@ class ApiServer:
         if self._stopping:
             raise errors.ServiceUnavailable("the server is shutting down")
         if path == "/":
-            return _paths((*kinds.ALL, *self._custom.resources))
+            return _paths((*kinds.ALL, *kinds.COMPUTED, *self._custom.resources))
         if path in _TOKEN_DOCUMENTS:
             return self._token_document(request)
         accept = request.headers.get("accept", "")
@@ -416,7 +417,11 @@ def _handler(route: Route) -> _Handler:
         if route.resource.group_resource == "bindings":
             return binding.bind
         review = reviews.HANDLERS.get(route.resource.group_resource)
-        return review if review is not None else _BY_VERB[route.verb]
+        if review is not None:
+            return review
+        if route.resource in kinds.COMPUTED:
+            return resourcemetrics.BY_VERB[route.verb]
+        return _BY_VERB[route.verb]
     name = route.subresource.name
     if name == "scale":
         return scale.scale
