@@ -26,6 +26,7 @@ from kubeherd.cluster.apiserver.access.authz.attributes import refusal
 from kubeherd.cluster.apiserver.access.authz.authorizer import SUPERUSERS
 from kubeherd.cluster.apiserver.access.tokens.claims import Invalid
 from kubeherd.cluster.apiserver.access.tokens.issuer import TokenIssuer
+from kubeherd.cluster.apiserver.apiservices import ApiServices
 from kubeherd.cluster.apiserver.customresources.watching import CustomResources
 from kubeherd.cluster.apiserver.edge import discovery, routing
 from kubeherd.cluster.apiserver.edge.messages import (
@@ -173,6 +174,7 @@ class ApiServer:
         self.server_address = server_address
         self._maintenance = Maintenance(registry, clock)
         self._custom = CustomResources(registry, clock)
+        self._api_services = ApiServices(registry, clock, lambda: self._custom.served)
         self._stopping = False
         self._auditor: Auditor | None = None
         self._started = False
@@ -211,6 +213,7 @@ class ApiServer:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._maintenance.run())
             tasks.create_task(self._custom.run())
+            tasks.create_task(self._api_services.run())
 
     def stop(self) -> None:
         """Refuse new requests with 503 and end all watches; requests under way finish."""
@@ -268,6 +271,7 @@ class ApiServer:
             except UnknownPath:
                 if SUPERUSERS not in request.user.groups:
                     self._require(request, questions.of_unknown(request))
+                self._check_proxied(path)
                 return self._document(request)
             except ApiError:
                 if SUPERUSERS not in request.user.groups:
@@ -322,6 +326,12 @@ class ApiServer:
             }
         if not decision.allowed:
             raise refusal(attributes, decision.reason)
+
+    def _check_proxied(self, path: str) -> None:
+        """503 for a group that is not served here, but was registered as that of a Service."""
+        root, *parts = path.strip("/").split("/")
+        if root == "apis" and len(parts) > 1 and parts[0] not in discovery.groups():
+            self._api_services.check_reachable(parts[0], parts[1])
 
     # --- paths that are no resources ---
 
