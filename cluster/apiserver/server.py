@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from kubeherd.cluster.api import errors, fields, kinds
 from kubeherd.cluster.api.batch import PATH as BATCH_PATH
 from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.grouppoll import PATH as GROUP_POLL_PATH
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver import bootstrap, served
@@ -62,6 +63,7 @@ from kubeherd.cluster.apiserver.handlers import (
     tokens,
     writes,
 )
+from kubeherd.cluster.apiserver.handlers.grouppoll import GroupPolls
 from kubeherd.cluster.apiserver.handlers.health import (
     ENDPOINTS,
     Health,
@@ -113,6 +115,7 @@ _BY_SUBRESOURCE: dict[str, _Handler] = {
         connect.connect,
     ),
 }  # fmt: skip
+_RESOURCES = ("/api/", "/apis/")
 _JSON_ONLY = (Media.JSON.value, "*/*")
 _PLAIN = "text/plain; charset=utf-8"
 _KEY_SET = "/openid/v1/jwks"
@@ -176,6 +179,7 @@ class ApiServer:
         self._custom = CustomResources(registry, clock)
         self._api_services = ApiServices(registry, clock, lambda: self._custom.served)
         self._stopping = False
+        self._group_polls = GroupPolls(store, self.handle, self._watched)
         self._auditor: Auditor | None = None
         self._started = False
         self._health = Health(
@@ -265,7 +269,7 @@ class ApiServer:
             request = replace(request, user=user, impersonate=())
             if request.audited is not None:
                 request.audited.impersonated = user
-        if path.startswith(("/api/", "/apis/")):
+        if path.startswith(_RESOURCES):
             try:
                 route = routing.parse(request.method, path, request.query, self._custom.served)
             except UnknownPath:
@@ -283,16 +287,16 @@ class ApiServer:
             return await scrapes.answer(request, self._run_dir)
         if path == BATCH_PATH:
             return await batch.answer(request, self.handle)
+        if path == GROUP_POLL_PATH:
+            if self._stopping:
+                raise errors.ServiceUnavailable("the server is shutting down")
+            return await self._group_polls.answer(request)
         return self._document(request)
 
     async def _resource(self, request: ApiRequest, route: Route) -> Response:
         if self._stopping:
             raise errors.ServiceUnavailable("the server is shutting down")
-        if SUPERUSERS not in request.user.groups:
-            self._require(request, questions.of_route(request, route))
-        kind = (
-            served.of(route.resource) if route.resource.custom is None else self._custom.kind(route)
-        )
+        kind = self._allowed(request, route)
         started_s, series = stopwatch_s(), self._metrics.begin(request, route, kind)
         try:
             response = await self._handled(request, route, kind)
@@ -316,6 +320,24 @@ class ApiServer:
             warning = f"{own}, {given}" if given else own
             response.headers = {**response.headers, "Warning": warning}
         return response
+
+    def _allowed(self, request: ApiRequest, route: Route) -> ServedKind:
+        """The kind that a request is for, if its user may do what it asks."""
+        if SUPERUSERS not in request.user.groups:
+            self._require(request, questions.of_route(request, route))
+        if route.resource.custom is not None:
+            return self._custom.kind(route)
+        return served.of(route.resource)
+
+    def _watched(self, request: ApiRequest) -> str:
+        """The store's key of the resource that a request watches; UnknownPath, or an ApiError if it
+        is no watch or is refused."""
+        if not request.path.startswith(_RESOURCES):
+            raise UnknownPath(request.path)
+        route = routing.parse(request.method, request.path, request.query, self._custom.served)
+        if route.verb != "watch":
+            raise errors.BadRequest("only watches can be polled together")
+        return self._allowed(request, route).key
 
     def _require(self, request: ApiRequest, attributes: Attributes) -> None:
         decision = self._authorizer.authorize(attributes)

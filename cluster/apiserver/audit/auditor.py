@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from kubeherd.cluster.api.auditpolicy import Asked, Level, Policy, Stage, Verdict
 from kubeherd.cluster.api.batch import PATH as BATCH_PATH
 from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.grouppoll import PATH as GROUP_POLL_PATH
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.timestamps import format_micro_time
 from kubeherd.cluster.apiserver.access.authz import Attributes, questions
@@ -30,6 +31,8 @@ from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
 _MAX_ID = 64
+_SEVERAL = (BATCH_PATH, GROUP_POLL_PATH)
+"""What is sent there is several requests, which come here one by one."""
 _BARE = frozenset({"patch", "delete", "deletecollection"})
 """What these send is shown as it was sent: a patch, or options."""
 _LONG_RUNNING = frozenset({"attach", "exec", "proxy", "log", "portforward"})
@@ -56,8 +59,8 @@ class Auditor:
         self._route_of = route_of
 
     async def handle(self, request: ApiRequest, answer: Answer) -> Response:
-        """What `answer` makes of the request; logged. A batch is its requests, one by one."""
-        if request.path == BATCH_PATH:
+        """What `answer` makes of the request; logged."""
+        if request.path in _SEVERAL:
             return await answer(request)
         asked = self._asked(request)
         verdict = self._policy.decide(_question(asked))
