@@ -6,7 +6,7 @@ logged and answered as InternalError, never raised; after `stop` new requests ge
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,7 +19,6 @@ from kubeherd.cluster.api.batch import PATH as BATCH_PATH
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.grouppoll import PATH as GROUP_POLL_PATH
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver import bootstrap, served
 from kubeherd.cluster.apiserver.access import impersonation
 from kubeherd.cluster.apiserver.access.authz import Attributes, questions
@@ -39,9 +38,6 @@ from kubeherd.cluster.apiserver.edge.messages import (
 )
 from kubeherd.cluster.apiserver.edge.negotiation import (
     Media,
-    accepts,
-    clauses,
-    unavailable,
     untransformed,
 )
 from kubeherd.cluster.apiserver.edge.responses import error_response, warning_header
@@ -50,6 +46,7 @@ from kubeherd.cluster.apiserver.handlers import (
     batch,
     binding,
     connect,
+    documents,
     eviction,
     execing,
     forwarding,
@@ -63,12 +60,12 @@ from kubeherd.cluster.apiserver.handlers import (
     tokens,
     writes,
 )
+from kubeherd.cluster.apiserver.handlers.documents import Documents
 from kubeherd.cluster.apiserver.handlers.grouppoll import GroupPolls
 from kubeherd.cluster.apiserver.handlers.health import (
     ENDPOINTS,
     Health,
     upstream_checks,
-    version,
 )
 from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
 from kubeherd.cluster.apiserver.maintenance import Maintenance
@@ -102,6 +99,11 @@ _BY_VERB: dict[str, _Handler] = {
     "delete": writes.delete,
     "deletecollection": writes.delete_collection,
 }
+_BY_RESOURCE: dict[str, _Handler] = {
+    **reviews.HANDLERS,
+    "bindings": binding.bind,
+    **dict.fromkeys((one.group_resource for one in kinds.COMPUTED), resourcemetrics.answer),
+}
 _BY_SUBRESOURCE: dict[str, _Handler] = {
     "pods/binding": binding.bind,
     "pods/eviction": eviction.evict,
@@ -116,15 +118,6 @@ _BY_SUBRESOURCE: dict[str, _Handler] = {
     ),
 }  # fmt: skip
 _RESOURCES = ("/api/", "/apis/")
-_JSON_ONLY = (Media.JSON.value, "*/*")
-_PLAIN = "text/plain; charset=utf-8"
-_KEY_SET = "/openid/v1/jwks"
-_TOKEN_DOCUMENTS = {
-    "/.well-known/openid-configuration": "application/json",
-    _KEY_SET: "application/jwk-set+json",
-}
-"""By path, the type of the answer."""
-_NOT_FOUND = ApiResponse(404, b"404 page not found\n", _PLAIN)
 
 
 def attrs_of(resource_key: str, json: bytes) -> Attrs:
@@ -177,6 +170,7 @@ class ApiServer:
         self.server_address = server_address
         self._maintenance = Maintenance(registry, clock)
         self._custom = CustomResources(registry, clock)
+        self._documents = Documents(self._tokens, lambda: self._custom.resources)
         self._api_services = ApiServices(registry, clock, lambda: self._custom.served)
         self._stopping = False
         self._group_polls = GroupPolls(store, self.handle, self._watched)
@@ -251,7 +245,7 @@ class ApiServer:
         except ApiError as error:
             return error_response(error, request, _error_media(request))
         except UnknownPath:
-            return _NOT_FOUND
+            return documents.NOT_FOUND
         except Exception as error:  # the last resort: a bug must not take the connection down
             _log.exception("request_failed", method=request.method, path=request.path)
             if request.audited is not None:
@@ -371,57 +365,14 @@ class ApiServer:
             return healthy
         if path == "/metrics":
             return self._metrics.answer()
-        found = self._found(request, first)
+        if self._stopping and first != "version":
+            raise errors.ServiceUnavailable("the server is shutting down")
+        found = self._documents.found(request, self.server_address)
         if found is None:
-            return _missing(path)
+            return documents.missing(path)
         if request.method != "GET":
             raise errors.MethodNotAllowed(routing.METHOD_TEXT, details={})
         return found
-
-    def _found(self, request: ApiRequest, first: str) -> ApiResponse | None:
-        """The document at the request's path; None if there is none."""
-        path, accept = request.path, request.headers.get("accept", "")
-        if path in ("/version", "/version/"):
-            if all(clause.media_type not in _JSON_ONLY for clause in clauses(accept)):
-                raise unavailable((Media.JSON.value,))
-            return ApiResponse(200, version())
-        if self._stopping:
-            raise errors.ServiceUnavailable("the server is shutting down")
-        if path == "/":
-            return _paths((*kinds.ALL, *kinds.COMPUTED, *self._custom.resources))
-        if path in _TOKEN_DOCUMENTS:
-            return self._token_document(request)
-        accept = request.headers.get("accept", "")
-        if first == "openapi":
-            from kubeherd.cluster.apiserver.edge import openapi  # noqa: PLC0415 - large, and seldom asked for
-
-            found = openapi.document(path, request.query, accept, self._custom.resources)
-        else:
-            custom = self._custom.resources
-            found = discovery.document(path, accept, self.server_address, custom)
-        if found is None:
-            return None
-        headers = {"Vary": "Accept"}
-        if found.etag:
-            headers["ETag"] = found.etag
-        if found.cache_control:
-            headers["Cache-Control"] = found.cache_control
-        if found.not_modified(request.headers.get("if-none-match", "")):
-            return ApiResponse(304, b"", found.content_type, headers)
-        return ApiResponse(200, found.body, found.content_type, headers)
-
-    def _token_document(self, request: ApiRequest) -> ApiResponse:
-        """What others need in order to check the cluster's tokens."""
-        content_type = _TOKEN_DOCUMENTS[request.path]
-        if not accepts(request.headers.get("accept", ""), content_type):
-            raise errors.NotAcceptable(
-                f"406: Not Acceptable\n\nAvailable representations: {content_type}", details={}
-            )
-        if request.path == _KEY_SET:
-            body = self._tokens.key_set()
-        else:
-            body = self._tokens.configuration(f"https://{self.server_address}{_KEY_SET}")
-        return ApiResponse(200, body, content_type, {"Cache-Control": "public, max-age=3600"})
 
     def _authorize_path(self, request: ApiRequest) -> None:
         if SUPERUSERS not in request.user.groups:
@@ -446,14 +397,8 @@ def _local_commands(registry: Registry) -> "LocalCommands":
 
 def _handler(route: Route) -> _Handler:
     if route.subresource is None:
-        if route.resource.group_resource == "bindings":
-            return binding.bind
-        review = reviews.HANDLERS.get(route.resource.group_resource)
-        if review is not None:
-            return review
-        if route.resource in kinds.COMPUTED:
-            return resourcemetrics.BY_VERB[route.verb]
-        return _BY_VERB[route.verb]
+        own = _BY_RESOURCE.get(route.resource.group_resource)
+        return own if own is not None else _BY_VERB[route.verb]
     name = route.subresource.name
     if name == "scale":
         return scale.scale
@@ -463,22 +408,3 @@ def _handler(route: Route) -> _Handler:
 def _error_media(request: ApiRequest) -> Media:
     """Errors come in the encoding that the client accepts, or in JSON."""
     return untransformed(request.headers.get("accept", "")) or Media.JSON
-
-
-def _missing(path: str) -> ApiResponse:
-    """404 for a path without a document: a Status below a served group, else plain text."""
-    first, second = [*path.split("/")[1:3], "", ""][:2]
-    if first == "api" or (first == "apis" and second in discovery.groups()):
-        raise errors.NotFound(routing.NOT_FOUND_TEXT, details={})
-    return _NOT_FOUND
-
-
-def _paths(served_resources: Iterable[Resource]) -> ApiResponse:
-    found = tuple(served_resources)
-    roots = sorted({resource.root for resource in found})
-    groups = sorted({f"/apis/{resource.group}" for resource in found if resource.group})
-    paths = sorted({
-        "/api", "/apis", "/healthz", "/livez", "/readyz", "/metrics", "/openapi/v2",
-        "/openapi/v3", "/version", *_TOKEN_DOCUMENTS, *roots, *groups,
-    })  # fmt: skip
-    return ApiResponse(200, orjson.dumps({"paths": paths}, option=orjson.OPT_INDENT_2))

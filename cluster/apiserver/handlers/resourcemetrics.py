@@ -26,7 +26,12 @@ WINDOW = "15s"
 _NODES, _PODS = kinds.NODES.group_resource, kinds.PODS.group_resource
 
 
-async def get(call: Call) -> ApiResponse:
+async def answer(call: Call) -> ApiResponse:
+    """The metrics of one node or pod, or of all."""
+    return await (_get(call) if call.route.name else _list(call))
+
+
+async def _get(call: Call) -> ApiResponse:
     """The metrics of one node or pod; NotFound if there are none."""
     route, kind = call.route, call.kind
     found = next(_made(call), None)
@@ -44,16 +49,13 @@ async def get(call: Call) -> ApiResponse:
     return await answers.one(_in_json(call), found.json)
 
 
-async def list_all(call: Call) -> ApiResponse:
+async def _list(call: Call) -> ApiResponse:
     """The metrics of all nodes or pods that the selectors choose."""
     opts = await list_options(call)
     heavy, size_bytes = call.services.heavy, len(call.services.store.list(_PODS)) * 1000
     records = await heavy.run(lambda: list(_made(call)), size_bytes)
     chosen = listing.select(records, opts.label_selector, opts.field_selector)
     return await answers.many(_in_json(call), chosen, {})
-
-
-BY_VERB = {"get": get, "list": list_all}
 
 
 def _made(call: Call) -> Iterator[Record]:
