@@ -1,6 +1,7 @@
 """/metrics: names and labels of Kubernetes, for every way in which a request can end."""
 
 import asyncio
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -136,6 +137,14 @@ async def test_other_processes_are_asked_on_their_socket(cluster: Cluster, tmp_p
     assert not path.exists()
     for name in ("controller-manager", "../pki/ca.key", "a/b", ""):
         assert (await other.get(f"/metrics/{name}")).status == 404
+
+
+async def test_a_killed_process_is_not_there(cluster: Cluster, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "node-0.metrics"))
+    api = ApiServer(cluster.store, cluster.clock, Rng(1), run_dir=tmp_path)
+    answer = await Cluster(api, cluster.store, cluster.clock).get("/metrics/node-0")
+    assert (answer.status, answer.message) == (503, "process 'node-0' does not run")
 
 
 async def test_a_frozen_process_is_not_waited_for_for_ever(
