@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,12 +18,15 @@ from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import MAX_CONNECTIONS, HttpTransport
 from kubeherd.cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
+from kubeherd.cluster.client.metrics import ClientMeasures, of_clients
 from kubeherd.cluster.client.transport import Transport
 from kubeherd.cluster.client.wire import decoder_for
 from kubeherd.cluster.runtime import process
 from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.metrics import Family
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.scraping import scraped
 
 NODE_CONNECTIONS = 4
 """Per node identity: two for its watches, two for what it writes. TLS handshakes are what a
@@ -54,7 +57,15 @@ def main(argv: list[str] | None = None) -> int:
                 reboot=options.reboot,
                 pod_log=PodLog(pod_logs, clock, notes=not one_identity) if pod_logs else None,
             )
-            await until_stopped(fleet, lifecycle.stop, lambda: lifecycle.ready(nodes=len(nodes)))
+
+            def families() -> Iterable[Family]:
+                yield from transports.families()
+                yield from fleet.families()
+
+            async with scraped(options.metrics_socket, families):
+                await until_stopped(
+                    fleet, lifecycle.stop, lambda: lifecycle.ready(nodes=len(nodes))
+                )
         except KubeconfigError as error:
             raise ProcessError(str(error)) from error
         finally:
@@ -71,6 +82,7 @@ class Transports:
         self._file = fleet_kubeconfig
         self._limit = NODE_CONNECTIONS if fleet_kubeconfig is None else MAX_CONNECTIONS
         self._open: dict[Path, Transport] = {}
+        self._measured: dict[str, ClientMeasures] = {}
 
     def clients(self, clock: LoopClock, *, private_features: bool) -> Callable[[str], ApiClient]:
         """A function from a node's name to its client."""
@@ -79,16 +91,18 @@ class Transports:
         def client_for(name: str) -> ApiClient:
             path = self._file or (self._directory or Path()) / f"{name}.kubeconfig"
             if path not in made:
-                transport: Transport = HttpTransport(
-                    load_kubeconfig(path), max_connections=self._limit
-                )
-                if private_features:
-                    transport = BatchingTransport(transport)
+                http = HttpTransport(load_kubeconfig(path), max_connections=self._limit)
+                http.measures = self._measured.setdefault(http.host, http.measures)
+                transport: Transport = BatchingTransport(http) if private_features else http
                 self._open[path] = transport
                 made[path] = ApiClient(transport, clock, private_features=private_features)
             return made[path]
 
         return client_for
+
+    def families(self) -> Iterable[Family]:
+        """The requests of all of them."""
+        return of_clients(self._measured.items())
 
     async def close(self) -> None:
         for transport in self._open.values():

@@ -7,7 +7,7 @@ leaves Node, Lease and pods in the API as they are.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -31,6 +31,7 @@ from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.events import EventRecorder, ObjectReference
 from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.metrics import Family, Kind
 from kubeherd.cluster.runtime.rng import Rng
 
 MAX_WRITES: Final = 32
@@ -103,6 +104,10 @@ class Watches:
         known = [pod for pod in self.pods.cache.values() if pod.spec.node_name == name]
         for pod in sorted(known, key=lambda pod: not pod.status.pod_ip):
             kubelet.observe(None, pod)
+
+    def running_pods(self) -> int:
+        """The pods of all attached kubelets that have not ended."""
+        return sum(kubelet.running_pods for kubelet in self._kubelets.values())
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         if old is not None and new is not None and old.spec.node_name != new.spec.node_name:
@@ -279,6 +284,21 @@ class Fleet:
         self._rng = rng
         self._reboot = reboot
         self._pod_log = pod_log
+        self._watching: list[Watches] = []
+
+    def families(self) -> Iterable[Family]:
+        """What a kubelet counts: its name, and the pods that it runs."""
+        yield Family(
+            "kubelet_node_name",
+            Kind.GAUGE,
+            "The nodes of this process.",
+            ("node",),
+            [((config.name,), 1) for config in self._configs],
+        )
+        running = sum(watches.running_pods() for watches in self._watching)
+        yield Family(
+            "kubelet_running_pods", Kind.GAUGE, "Pods that have not ended.", (), [((), running)]
+        )
 
     async def run(self, on_ready: Callable[[], None]) -> None:
         """Run the nodes; calls `on_ready` once, when all of them have reported their status."""
@@ -319,4 +339,5 @@ class Fleet:
         client = self._client_for(names[0])
         watches = Watches(client, self._clock, self._rng.child(f"watch/{names[0]}"), names)
         watches.start(shared.tasks)
+        self._watching.append(watches)
         return watches

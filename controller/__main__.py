@@ -5,6 +5,7 @@ Exit code 0 after an ordered stop (SIGTERM, SIGINT), 1 with one clear line if it
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import kubeherd.cluster.runtime.descriptors
@@ -15,10 +16,13 @@ from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import from_kubeconfig
 from kubeherd.cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
+from kubeherd.cluster.client.metrics import of_clients
 from kubeherd.cluster.client.transport import Transport
 from kubeherd.cluster.runtime import process
 from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.metrics import Family
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.scraping import scraped
 from kubeherd.controller import identity, registry
 from kubeherd.controller.leader import LeaderElector
 from kubeherd.controller.manager import Keys, Manager
@@ -44,6 +48,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         type=Path,
         metavar="FILE",
         help="signs the tokens in Secrets; without it they stay empty",
+    )
+    parser.add_argument(
+        "--metrics-socket",
+        type=Path,
+        metavar="FILE",
+        help="a Unix socket that answers with the metrics of this process",
     )
     parser.add_argument(
         "--portable",
@@ -72,11 +82,10 @@ def main(argv: list[str] | None = None) -> int:
         # No two lives share their chance, or the second would give its pods the first one's names.
         rng = Rng(arguments.seed).child(clock.now().isoformat())
         try:
-            transport: Transport = from_kubeconfig(arguments.kubeconfig)
+            http = from_kubeconfig(arguments.kubeconfig)
         except KubeconfigError as error:
             raise process.ProcessError(str(error)) from error
-        if not arguments.portable:
-            transport = BatchingTransport(transport)
+        transport: Transport = http if arguments.portable else BatchingTransport(http)
         try:
             client = ApiClient(transport, clock, private_features=not arguments.portable)
             elector = LeaderElector(
@@ -101,7 +110,13 @@ def main(argv: list[str] | None = None) -> int:
                     arguments.service_account_private_key_file,
                 ),
             )
-            await manager.run(lifecycle.stop, lifecycle.ready)
+
+            def families() -> Iterable[Family]:
+                yield from of_clients([(http.host, http.measures)])
+                yield from manager.families()
+
+            async with scraped(arguments.metrics_socket, families):
+                await manager.run(lifecycle.stop, lifecycle.ready)
         finally:
             await transport.close()
 

@@ -11,10 +11,10 @@ it is called again on the same instance after a crash, or when leadership was lo
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -22,9 +22,12 @@ import structlog
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.events import EventApi, EventRecorder
+from kubeherd.cluster.client.metrics import of_queues
 from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.client.workqueue import WorkQueue
 from kubeherd.cluster.runtime.cancellation import raise_if_cancelled
 from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.metrics import Family
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.informers import Informers
 from kubeherd.controller.leader import LeaderElector
@@ -32,6 +35,8 @@ from kubeherd.controller.leader import LeaderElector
 RESTART_BACKOFF_S = 1.0
 RESTART_BACKOFF_CAP_S = 60.0
 RESTART_JITTER = 0.2
+
+K = TypeVar("K", bound=Hashable)
 
 _log = structlog.get_logger(__name__)
 
@@ -76,6 +81,9 @@ class Context:
         self.informers = informers
         self.host = host
         self.recorders: list[EventRecorder] = []
+        self.queues: dict[str, WorkQueue[Any]] = {}
+        self.families: list[Callable[[], Iterable[Family]]] = []
+        """What controllers count beside their queues: made when somebody asks."""
 
     def recorder(self, component: str, api: EventApi = EventApi.CORE_V1) -> EventRecorder:
         """An event recorder for this source component; the manager runs it."""
@@ -83,6 +91,12 @@ class Context:
         recorder = EventRecorder(self.client, component, self.host, self.clock, rng, api=api)
         self.recorders.append(recorder)
         return recorder
+
+    def queue(self, name: str, rng: Rng | None = None) -> WorkQueue[K]:
+        """A work queue, under the name that Kubernetes gives it in its metrics."""
+        queue: WorkQueue[K] = WorkQueue(self.clock, rng or self.rng)
+        self.queues[name] = queue
+        return queue
 
 
 Factory = Callable[[Context], Controller]
@@ -111,6 +125,12 @@ class Manager:
             client, clock, rng, self._informers, host, root_ca_pem=root_ca_pem, keys=keys
         )
         self._controllers = {name: make(self._context) for name, make in factories.items()}
+
+    def families(self) -> Iterable[Family]:
+        """What the controllers count, queues included."""
+        yield from of_queues(self._context.queues)
+        for made in self._context.families:
+            yield from made()
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set; `on_ready` is called once, when the controllers first run."""

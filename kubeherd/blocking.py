@@ -31,6 +31,8 @@ class Cluster(ClusterFacts):
         nodes: how many nodes a new cluster has.
         nodes_per_agent: how many nodes share a process, for hundreds of nodes and more.
         store: `sqlite` or `memory`, which is lost when the API server ends.
+        exec: who answers `kubectl exec`: `script`, the pods' annotations, or `local`, processes of
+            the user on this machine.
         port: of the API server; by default a free one.
         speed: by how much every wait of the cluster is shortened.
         seed: of every random decision; by default a random one.

@@ -16,7 +16,7 @@ from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.control import Op
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.handle import ClusterHandle
-from kubeherd.cluster.launcher.settings import Settings, StoreKind
+from kubeherd.cluster.launcher.settings import ExecKind, Settings, StoreKind
 from kubeherd.errors import KubeherdError, LauncherError
 
 PORT_ATTEMPTS = 3
@@ -52,6 +52,7 @@ class ClusterFacts:
         nodes: int = 3,
         nodes_per_agent: int = 1,
         store: str | None = None,
+        exec: str = "script",  # noqa: A002 - as the option of `up`
         port: int | None = None,
         speed: float = 1.0,
         seed: int | None = None,
@@ -66,12 +67,17 @@ class ClusterFacts:
             kind = StoreKind(store or ("memory" if directory is None else "sqlite"))
         except ValueError:
             raise KubeherdError(f'store is "sqlite" or "memory", not "{store}"') from None
+        try:
+            answers = ExecKind(exec)
+        except ValueError:
+            raise KubeherdError(f'exec is "script" or "local", not "{exec}"') from None
         self._directory = None if directory is None else RunDir(Path(directory))
         self._port_is_ours_to_choose = port is None
         self._settings = lifecycle.new_settings(
             nodes=nodes,
             nodes_per_agent=nodes_per_agent,
             store=kind,
+            exec_kind=answers,
             port=port,
             speed=speed,
             seed=seed,

@@ -67,6 +67,11 @@ class Kubelet:
 
     # --- what the watch says ---
 
+    @property
+    def running_pods(self) -> int:
+        """The pods that have not ended."""
+        return sum(not worker.facts.final for worker in self._workers.values())
+
     def observe(self, old: Pod | None, new: Pod | None) -> None:
         """A change of a pod bound to this node; `new` None: the object is gone."""
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):

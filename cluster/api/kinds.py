@@ -125,6 +125,18 @@ def for_kind(api_version: str, kind: str) -> Resource | None:
     return _BY_KIND.get((api_version, kind))
 
 
+METRICS_GROUP = "metrics.k8s.io"
+
+
+def _metrics(plural: str, kind: str, namespaced: bool) -> Resource:
+    return Resource(METRICS_GROUP, "v1beta1", plural, "", kind, namespaced, ("get", "list"))
+
+
+NODE_METRICS = _metrics("nodes", "NodeMetrics", namespaced=False)
+POD_METRICS = _metrics("pods", "PodMetrics", namespaced=True)
+COMPUTED = (NODE_METRICS, POD_METRICS)
+"""What is served beside `ALL` and stored nowhere: of Kubernetes' metrics-server, not of its own."""
+
 PODS = resource("", "v1", "pods")
 NODES = resource("", "v1", "nodes")
 NAMESPACES = resource("", "v1", "namespaces")

@@ -254,6 +254,7 @@ _RULES: dict[str, _NameRule] = {
     "clusterroles.rbac.authorization.k8s.io": path_segment,
     "clusterrolebindings.rbac.authorization.k8s.io": path_segment,
     "certificatesigningrequests.certificates.k8s.io": path_segment,
+    "apiservices.apiregistration.k8s.io": path_segment,
     "validatingadmissionpolicies.admissionregistration.k8s.io": dns_subdomain,
 }
 

@@ -51,7 +51,24 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         action="store_true",
         help="commands of kubectl exec run as processes of this user",
     )
+    parser.add_argument(
+        "--audit-policy",
+        type=Path,
+        metavar="FILE",
+        help="log requests as this policy (audit.k8s.io/v1) says",
+    )
     return parser.parse_args(argv)
+
+
+def _audit(api: ApiServer, policy: Path, log: Path) -> None:
+    from kubeherd.cluster.api import auditpolicy  # noqa: PLC0415 - off mostly
+
+    try:
+        api.audit(auditpolicy.load(policy.read_bytes()), log)
+    except OSError as error:
+        raise ProcessError(f"cannot audit: {error.filename}: {error.strerror}") from None
+    except auditpolicy.PolicyError as error:
+        raise ProcessError(f"{policy} is no audit policy: {error}") from None
 
 
 def _engine(options: argparse.Namespace) -> Engine:
@@ -91,8 +108,11 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
                 rng.child("apiserver"),
                 pod_log_dir=logs,
                 pki=pki,
+                run_dir=options.dir / "run",
                 exec_local=options.exec_local,
             )
+            if options.audit_policy is not None:
+                _audit(api, options.audit_policy, options.dir / "logs" / "audit.log")
             await api.bootstrap()
             limit = connection_limit()
             http = HttpServer(api, clock, rng.child("audit"), max_connections=limit)

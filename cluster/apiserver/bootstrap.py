@@ -11,6 +11,7 @@ right after the start need not wait for the controller manager.
 from kubeherd.cluster.api import defaults, kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.apiserver import served
 from kubeherd.cluster.apiserver.access.authn import SERVER
 from kubeherd.cluster.apiserver.access.authz import policy
@@ -22,6 +23,7 @@ from kubeherd.cluster.apiserver.access.authz.rbac import (
 )
 from kubeherd.cluster.apiserver.admission import service_account
 from kubeherd.cluster.apiserver.admission.service_addresses import CLUSTER_RANGE, SERVICES
+from kubeherd.cluster.apiserver.apiservices import APISERVICES, local_services
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.registry import Pending, Registry
 from kubeherd.cluster.runtime.clock import Clock
@@ -48,6 +50,7 @@ async def ensure_system_objects(registry: Registry, clock: Clock, client_ca: str
         *((kinds.PRIORITYCLASSES, tree) for tree in _priority_classes()),
         *((resource, tree) for resource, trees in _roles() for tree in trees),
         (SERVICES, _kubernetes_service()),
+        *((APISERVICES, tree) for tree in local_services(format_time(clock.now()))),
     ]
     if client_ca:
         wanted += [

@@ -117,7 +117,9 @@ def _served(resource: Resource) -> ServedKind:
     )
 
 
-_KINDS: dict[int, ServedKind] = {id(resource): _served(resource) for resource in kinds.ALL}
+_KINDS: dict[int, ServedKind] = {
+    id(resource): _served(resource) for resource in (*kinds.ALL, *kinds.COMPUTED)
+}
 
 
 def of(resource: Resource) -> ServedKind:

@@ -6,7 +6,7 @@ logged and answered as InternalError, never raised; after `stop` new requests ge
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,7 +19,6 @@ from kubeherd.cluster.api.batch import PATH as BATCH_PATH
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.grouppoll import PATH as GROUP_POLL_PATH
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver import bootstrap, served
 from kubeherd.cluster.apiserver.access import impersonation
 from kubeherd.cluster.apiserver.access.authz import Attributes, questions
@@ -27,6 +26,7 @@ from kubeherd.cluster.apiserver.access.authz.attributes import refusal
 from kubeherd.cluster.apiserver.access.authz.authorizer import SUPERUSERS
 from kubeherd.cluster.apiserver.access.tokens.claims import Invalid
 from kubeherd.cluster.apiserver.access.tokens.issuer import TokenIssuer
+from kubeherd.cluster.apiserver.apiservices import ApiServices
 from kubeherd.cluster.apiserver.customresources.watching import CustomResources
 from kubeherd.cluster.apiserver.edge import discovery, routing
 from kubeherd.cluster.apiserver.edge.messages import (
@@ -38,9 +38,6 @@ from kubeherd.cluster.apiserver.edge.messages import (
 )
 from kubeherd.cluster.apiserver.edge.negotiation import (
     Media,
-    accepts,
-    clauses,
-    unavailable,
     untransformed,
 )
 from kubeherd.cluster.apiserver.edge.responses import error_response, warning_header
@@ -49,19 +46,27 @@ from kubeherd.cluster.apiserver.handlers import (
     batch,
     binding,
     connect,
+    documents,
     eviction,
     execing,
     forwarding,
     patching,
     podlogs,
     reads,
+    resourcemetrics,
     reviews,
     scale,
+    scrapes,
     tokens,
     writes,
 )
+from kubeherd.cluster.apiserver.handlers.documents import Documents
 from kubeherd.cluster.apiserver.handlers.grouppoll import GroupPolls
-from kubeherd.cluster.apiserver.handlers.health import ENDPOINTS, Health, version
+from kubeherd.cluster.apiserver.handlers.health import (
+    ENDPOINTS,
+    Health,
+    upstream_checks,
+)
 from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
 from kubeherd.cluster.apiserver.maintenance import Maintenance
 from kubeherd.cluster.apiserver.metrics import Metrics
@@ -71,11 +76,14 @@ from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.write.registry import Registry
 from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.metrics import stopwatch_s
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store
 
 if TYPE_CHECKING:
+    from kubeherd.cluster.api.auditpolicy import Policy
+    from kubeherd.cluster.apiserver.audit.auditor import Auditor
     from kubeherd.cluster.apiserver.streams.local import LocalCommands
 
 _Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
@@ -92,6 +100,11 @@ _BY_VERB: dict[str, _Handler] = {
     "delete": writes.delete,
     "deletecollection": writes.delete_collection,
 }
+_BY_RESOURCE: dict[str, _Handler] = {
+    **reviews.HANDLERS,
+    "bindings": binding.bind,
+    **dict.fromkeys((one.group_resource for one in kinds.COMPUTED), resourcemetrics.answer),
+}
 _BY_SUBRESOURCE: dict[str, _Handler] = {
     "pods/binding": binding.bind,
     "pods/eviction": eviction.evict,
@@ -106,15 +119,6 @@ _BY_SUBRESOURCE: dict[str, _Handler] = {
     ),
 }  # fmt: skip
 _RESOURCES = ("/api/", "/apis/")
-_JSON_ONLY = (Media.JSON.value, "*/*")
-_PLAIN = "text/plain; charset=utf-8"
-_KEY_SET = "/openid/v1/jwks"
-_TOKEN_DOCUMENTS = {
-    "/.well-known/openid-configuration": "application/json",
-    _KEY_SET: "application/jwk-set+json",
-}
-"""By path, the type of the answer."""
-_NOT_FOUND = ApiResponse(404, b"404 page not found\n", _PLAIN)
 
 
 def attrs_of(resource_key: str, json: bytes) -> Attrs:
@@ -140,30 +144,57 @@ class ApiServer:
         pod_log_dir: Path | None = None,
         heavy: HeavyWork | None = None,
         pki: Path | None = None,
+        run_dir: Path | None = None,
         exec_local: bool = False,
     ) -> None:
-        """`exec_local`: commands of `exec` run as processes of this process's user."""
+        """`run_dir`: where other processes answer with their metrics; `exec_local`: commands of
+        `exec` run as processes of this process's user."""
         self._heavy = heavy or HeavyWork()
         registry = Registry(store, clock, rng, self._heavy)
         self._authorizer = registry.authorizer
         local = _local_commands(registry) if exec_local else None
         self._pki = pki
+        self._run_dir = run_dir
         self._tokens = TokenIssuer(registry, clock, _existing(pki, "sa.key"))
+        self._metrics = Metrics(store)
         self.services = Services(
-            store, clock, rng, registry, self._heavy, self._tokens, pod_log_dir, local
+            store,
+            clock,
+            rng,
+            registry,
+            self._heavy,
+            self._tokens,
+            self._metrics,
+            pod_log_dir,
+            local,
         )
         self.server_address = server_address
         self._maintenance = Maintenance(registry, clock)
         self._custom = CustomResources(registry, clock, rng)
+        self._documents = Documents(self._tokens, lambda: self._custom.resources)
+        self._api_services = ApiServices(registry, clock, lambda: self._custom.served)
         self._stopping = False
-        self._metrics = Metrics(store)
         self._group_polls = GroupPolls(store, self.handle, self._watched)
-        self._health = Health({
-            "ping": lambda: True,
-            "log": lambda: True,
-            "etcd": lambda: store.writable and not self._stopping,
-            "shutdown": lambda: not self._stopping,
-        })  # fmt: skip
+        self._auditor: Auditor | None = None
+        self._started = False
+        self._health = Health(
+            upstream_checks(
+                etcd=lambda: "" if store.writable else "the store takes no writes",
+                started=lambda: "" if self._started else "not finished",
+                shutdown=lambda: "process is shutting down" if self._stopping else "",
+            )
+        )
+
+    def audit(self, policy: "Policy", log: Path) -> None:
+        """From now on write what `policy` wants into the file `log`. OSError if it cannot be."""
+        from kubeherd.cluster.apiserver.audit.auditor import Auditor  # noqa: PLC0415 - off mostly
+        from kubeherd.cluster.apiserver.audit.logfile import LogFile  # noqa: PLC0415
+
+        def route_of(request: ApiRequest) -> Route:
+            return routing.parse(request.method, request.path, request.query, self._custom.served)
+
+        clock, rng = self.services.clock, self.services.rng
+        self._auditor = Auditor(policy, LogFile(log), clock, rng.child("audit"), route_of)
 
     async def bootstrap(self) -> None:
         """Create the objects that every cluster has, and serve the custom resources there are."""
@@ -174,12 +205,14 @@ class ApiServer:
             authority.read_text() if authority is not None else "",
         )
         self._custom.refresh()
+        self._started = True
 
     async def run(self) -> None:
         """Background work, forever; the owner cancels it."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._maintenance.run())
             tasks.create_task(self._custom.run())
+            tasks.create_task(self._api_services.run())
 
     def stop(self) -> None:
         """Refuse new requests with 503 and end all watches; requests under way finish."""
@@ -191,6 +224,8 @@ class ApiServer:
         self._heavy.close()
         if self.services.local_commands is not None:
             self.services.local_commands.close()
+        if self._auditor is not None:
+            self._auditor.close()
 
     def user_of_header(self, authorization: str) -> User:
         """Who shows the token in an Authorization header; Unauthorized if it is not good."""
@@ -201,10 +236,9 @@ class ApiServer:
 
     async def handle(self, request: ApiRequest) -> Response:
         """Answer one request. Never raises but for cancellation."""
-        response = await self._answered(request)
-        status = response.status if isinstance(response, ApiResponse) else 200
-        self._metrics.count(request.method, status)
-        return response
+        if self._auditor is not None:
+            return await self._auditor.handle(request, self._answered)
+        return await self._answered(request)
 
     async def _answered(self, request: ApiRequest) -> Response:
         try:
@@ -212,9 +246,11 @@ class ApiServer:
         except ApiError as error:
             return error_response(error, request, _error_media(request))
         except UnknownPath:
-            return _NOT_FOUND
+            return documents.NOT_FOUND
         except Exception as error:  # the last resort: a bug must not take the connection down
             _log.exception("request_failed", method=request.method, path=request.path)
+            if request.audited is not None:
+                request.audited.panic = True
             text = f"Internal error occurred: {type(error).__name__}"
             details = {"causes": [{"message": type(error).__name__}]}
             return error_response(errors.InternalError(text, details=details), request)
@@ -226,18 +262,24 @@ class ApiServer:
                 wanted, questions.of_request(request), self._authorizer
             )
             request = replace(request, user=user, impersonate=())
+            if request.audited is not None:
+                request.audited.impersonated = user
         if path.startswith(_RESOURCES):
             try:
                 route = routing.parse(request.method, path, request.query, self._custom.served)
             except UnknownPath:
                 if SUPERUSERS not in request.user.groups:
-                    self._require(questions.of_unknown(request))
+                    self._require(request, questions.of_unknown(request))
+                self._check_proxied(path)
                 return self._document(request)
             except ApiError:
                 if SUPERUSERS not in request.user.groups:
-                    self._require(questions.of_unknown(request))
+                    self._require(request, questions.of_unknown(request))
                 raise
             return await self._resource(request, route)
+        if path.startswith(scrapes.PREFIX):
+            self._authorize_path(request)
+            return await scrapes.answer(request, self._run_dir)
         if path == BATCH_PATH:
             return await batch.answer(request, self.handle)
         if path == GROUP_POLL_PATH:
@@ -250,6 +292,16 @@ class ApiServer:
         if self._stopping:
             raise errors.ServiceUnavailable("the server is shutting down")
         kind = self._allowed(request, route)
+        started_s, series = stopwatch_s(), self._metrics.begin(request, route, kind)
+        try:
+            response = await self._handled(request, route, kind)
+        except BaseException as error:
+            series.failed(request, started_s, error)
+            raise
+        series.answered(request, started_s, response)
+        return response
+
+    async def _handled(self, request: ApiRequest, route: Route, kind: ServedKind) -> Response:
         one = call(self.services, request, route, kind)
         try:
             response = await _converted(_handler(route), one)
@@ -267,7 +319,7 @@ class ApiServer:
     def _allowed(self, request: ApiRequest, route: Route) -> ServedKind:
         """The kind that a request is for, if its user may do what it asks."""
         if SUPERUSERS not in request.user.groups:
-            self._require(questions.of_route(request, route))
+            self._require(request, questions.of_route(request, route))
         if route.resource.custom is not None:
             return self._custom.kind(route)
         return served.of(route.resource)
@@ -282,10 +334,21 @@ class ApiServer:
             raise errors.BadRequest("only watches can be polled together")
         return self._allowed(request, route).key
 
-    def _require(self, attributes: Attributes) -> None:
+    def _require(self, request: ApiRequest, attributes: Attributes) -> None:
         decision = self._authorizer.authorize(attributes)
+        if request.audited is not None:
+            request.audited.annotations |= {
+                "authorization.k8s.io/decision": "allow" if decision.allowed else "forbid",
+                "authorization.k8s.io/reason": decision.reason,
+            }
         if not decision.allowed:
             raise refusal(attributes, decision.reason)
+
+    def _check_proxied(self, path: str) -> None:
+        """503 for a group that is not served here, but was registered as that of a Service."""
+        root, *parts = path.strip("/").split("/")
+        if root == "apis" and len(parts) > 1 and parts[0] not in discovery.groups():
+            self._api_services.check_reachable(parts[0], parts[1])
 
     # --- paths that are no resources ---
 
@@ -295,64 +358,26 @@ class ApiServer:
         first = path.split("/", 2)[1] if path.startswith("/") else ""
         self._authorize_path(request)
         if first in ENDPOINTS:
-            return self._health.answer(request)
+            if path != f"/{first}":
+                return self._health.answer(request)
+            started_s, series = stopwatch_s(), self._metrics.begin_path(path)
+            healthy = self._health.answer(request)
+            series.answered(request, started_s, healthy)
+            return healthy
         if path == "/metrics":
             return self._metrics.answer()
-        found = self._found(request, first)
+        if self._stopping and first != "version":
+            raise errors.ServiceUnavailable("the server is shutting down")
+        found = self._documents.found(request, self.server_address)
         if found is None:
-            return _missing(path)
+            return documents.missing(path)
         if request.method != "GET":
             raise errors.MethodNotAllowed(routing.METHOD_TEXT, details={})
         return found
 
-    def _found(self, request: ApiRequest, first: str) -> ApiResponse | None:
-        """The document at the request's path; None if there is none."""
-        path, accept = request.path, request.headers.get("accept", "")
-        if path in ("/version", "/version/"):
-            if all(clause.media_type not in _JSON_ONLY for clause in clauses(accept)):
-                raise unavailable((Media.JSON.value,))
-            return ApiResponse(200, version())
-        if self._stopping:
-            raise errors.ServiceUnavailable("the server is shutting down")
-        if path == "/":
-            return _paths((*kinds.ALL, *self._custom.resources))
-        if path in _TOKEN_DOCUMENTS:
-            return self._token_document(request)
-        accept = request.headers.get("accept", "")
-        if first == "openapi":
-            from kubeherd.cluster.apiserver.edge import openapi  # noqa: PLC0415 - large, and seldom asked for
-
-            found = openapi.document(path, request.query, accept, self._custom.resources)
-        else:
-            custom = self._custom.resources
-            found = discovery.document(path, accept, self.server_address, custom)
-        if found is None:
-            return None
-        headers = {"Vary": "Accept"}
-        if found.etag:
-            headers["ETag"] = found.etag
-        if found.cache_control:
-            headers["Cache-Control"] = found.cache_control
-        if found.not_modified(request.headers.get("if-none-match", "")):
-            return ApiResponse(304, b"", found.content_type, headers)
-        return ApiResponse(200, found.body, found.content_type, headers)
-
-    def _token_document(self, request: ApiRequest) -> ApiResponse:
-        """What others need in order to check the cluster's tokens."""
-        content_type = _TOKEN_DOCUMENTS[request.path]
-        if not accepts(request.headers.get("accept", ""), content_type):
-            raise errors.NotAcceptable(
-                f"406: Not Acceptable\n\nAvailable representations: {content_type}", details={}
-            )
-        if request.path == _KEY_SET:
-            body = self._tokens.key_set()
-        else:
-            body = self._tokens.configuration(f"https://{self.server_address}{_KEY_SET}")
-        return ApiResponse(200, body, content_type, {"Cache-Control": "public, max-age=3600"})
-
     def _authorize_path(self, request: ApiRequest) -> None:
         if SUPERUSERS not in request.user.groups:
-            self._require(questions.of_path(request))
+            self._require(request, questions.of_path(request))
 
 
 async def _converted(handler: _Handler, one: Call) -> Response:
@@ -385,10 +410,8 @@ def _local_commands(registry: Registry) -> "LocalCommands":
 
 def _handler(route: Route) -> _Handler:
     if route.subresource is None:
-        if route.resource.group_resource == "bindings":
-            return binding.bind
-        review = reviews.HANDLERS.get(route.resource.group_resource)
-        return review if review is not None else _BY_VERB[route.verb]
+        own = _BY_RESOURCE.get(route.resource.group_resource)
+        return own if own is not None else _BY_VERB[route.verb]
     name = route.subresource.name
     if name == "scale":
         return scale.scale
@@ -398,22 +421,3 @@ def _handler(route: Route) -> _Handler:
 def _error_media(request: ApiRequest) -> Media:
     """Errors come in the encoding that the client accepts, or in JSON."""
     return untransformed(request.headers.get("accept", "")) or Media.JSON
-
-
-def _missing(path: str) -> ApiResponse:
-    """404 for a path without a document: a Status below a served group, else plain text."""
-    first, second = [*path.split("/")[1:3], "", ""][:2]
-    if first == "api" or (first == "apis" and second in discovery.groups()):
-        raise errors.NotFound(routing.NOT_FOUND_TEXT, details={})
-    return _NOT_FOUND
-
-
-def _paths(served_resources: Iterable[Resource]) -> ApiResponse:
-    found = tuple(served_resources)
-    roots = sorted({resource.root for resource in found})
-    groups = sorted({f"/apis/{resource.group}" for resource in found if resource.group})
-    paths = sorted({
-        "/api", "/apis", "/healthz", "/livez", "/readyz", "/metrics", "/openapi/v2",
-        "/openapi/v3", "/version", *_TOKEN_DOCUMENTS, *roots, *groups,
-    })  # fmt: skip
-    return ApiResponse(200, orjson.dumps({"paths": paths}, option=orjson.OPT_INDENT_2))

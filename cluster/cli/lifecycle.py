@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import click
 import msgspec
@@ -28,6 +29,9 @@ from kubeherd.cluster.launcher.settings import (
 )
 from kubeherd.cluster.launcher.state import ClusterState
 
+_KEPT_OPTIONS = (
+    "nodes", "nodes_per_agent", "store", "port", "speed", "seed", "exec_kind", "audit_policy",
+)  # fmt: skip
 _UP_EPILOG = """\b
 Examples:
   kubeherd up                          three nodes, in ./.kubeherd
@@ -100,6 +104,15 @@ Examples:
     help="Who answers kubectl exec: the pod's annotations, or a process of yours on this machine.",
 )
 @click.option(
+    "--audit-policy",
+    type=click.Path(path_type=str),
+    default="",
+    metavar="FILE",
+    envvar="KUBEHERD_AUDIT_POLICY",
+    show_envvar=True,
+    help="Log requests to DIR/logs/audit.log as this policy says; an empty name ends that.",
+)
+@click.option(
     "--accept-loss-after",
     type=click.IntRange(min=1),
     metavar="REVISION",
@@ -118,6 +131,7 @@ def up(
     speed: float,
     seed: int | None,
     exec_kind: str,
+    audit_policy: str,
     accept_loss_after: int | None,
     foreground: bool,
     timeout_s: float,
@@ -127,15 +141,19 @@ def up(
     Returns when the API server answers and every node is Ready; the processes stay. Interrupted
     before that, it stops what it started.
     """
+    audit_policy = _audit_policy(audit_policy)
     given = {
         name
-        for name in ("nodes", "nodes_per_agent", "store", "port", "speed", "seed", "exec_kind")
+        for name in _KEPT_OPTIONS
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
 
     def changed(stored: Settings) -> Settings:
         _check_against(rundir, stored, given, nodes, StoreKind(store))
-        wanted = {"nodes_per_agent": nodes_per_agent, "port": port, "speed": speed, "seed": seed}
+        wanted = {
+            "nodes_per_agent": nodes_per_agent, "port": port, "speed": speed, "seed": seed,
+            "audit_policy": audit_policy,
+        }  # fmt: skip
         changes: dict[str, object] = {
             name: value for name, value in wanted.items() if name in given
         }
@@ -148,6 +166,7 @@ def up(
         nodes_per_agent=nodes_per_agent,
         store=StoreKind(store),
         exec_kind=ExecKind(exec_kind),
+        audit_policy=audit_policy,
         port=port,
         speed=speed,
         seed=seed,
@@ -193,6 +212,22 @@ def down(rundir: RunDir, purge: bool) -> None:
         except KeyboardInterrupt:
             again = _command("down", rundir)
             raise interrupted(f"interrupted: {again} goes on", interrupts.exit_code) from None
+
+
+def _audit_policy(file: str) -> str:
+    """The whole name of a policy's file, "" for none; LauncherError if it is no policy."""
+    if not file:
+        return ""
+    from kubeherd.cluster.api import auditpolicy  # noqa: PLC0415 - seldom asked for
+
+    path = Path(file).resolve()
+    try:
+        auditpolicy.load(path.read_bytes())
+    except OSError as error:
+        raise LauncherError(f"cannot read {path}: {error.strerror}") from None
+    except auditpolicy.PolicyError as error:
+        raise LauncherError(f"{path} is no audit policy: {error}") from None
+    return str(path)
 
 
 def _stop_strays(rundir: RunDir) -> None:

@@ -21,6 +21,7 @@ from yarl import URL
 
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.client.kubeconfig import ClusterAccess, load_kubeconfig
+from kubeherd.cluster.client.metrics import ClientMeasures
 from kubeherd.cluster.client.tls import tls_context
 from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
@@ -29,6 +30,7 @@ from kubeherd.cluster.client.transport import (
     error_of,
     target,
 )
+from kubeherd.cluster.runtime.metrics import stopwatch_s
 
 if TYPE_CHECKING:
     from aiohttp.tracing import Trace
@@ -60,6 +62,7 @@ class HttpTransport:
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         self.access = access
+        self.measures = ClientMeasures()
         self._headers = {
             "User-Agent": user_agent,
             "Accept-Encoding": "identity",  # the server is near: to compress costs more than bytes
@@ -70,6 +73,11 @@ class HttpTransport:
         self._connector: _Connector
         self._introduced: asyncio.Event | None = None
         self._closed = False
+
+    @property
+    def host(self) -> str:
+        """The server's host and port."""
+        return self.access.server.partition("://")[2]
 
     async def request(
         self,
@@ -86,11 +94,15 @@ class HttpTransport:
         headers = {"Accept": accept} if accept else {}
         if content_type:
             headers["Content-Type"] = content_type
+        started_s = stopwatch_s()
         try:
             timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
             async with await self._send(method, path, query, headers, timeout, body) as response:
-                return _answer(response, await response.read())
+                answer = _answer(response, await response.read())
+                self.measures.answered(method, response.status, started_s)
+                return answer
         except _FAILURES as error:
+            self.measures.failed(method, started_s)
             raise _no_answer(method, path, error) from error
 
     async def stream(
@@ -102,12 +114,14 @@ class HttpTransport:
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> AsyncGenerator[bytes, None]:
         """As `Transport.stream`."""
+        started_s = stopwatch_s()
         try:
             headers = {"Accept": accept} if accept else {}
             timeout = aiohttp.ClientTimeout(
                 total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=timeout_s
             )
             async with await self._send("GET", path, query, headers, timeout) as response:
+                self.measures.answered("GET", response.status, started_s)
                 if response.status != 200:
                     raise error_of(_answer(response, await response.read()))
                 async for chunk in response.content.iter_any():

@@ -108,6 +108,7 @@ class Reflector(Generic[T]):
         self.revision = 0
         self._client = client
         self._source = source
+        self.resource = source.resource
         node_set = nodeset.encode(source.nodes)
         self._node_set = node_set if len(node_set) <= MAX_NODE_SET_LENGTH else ""
         self._gather_s = gather_s

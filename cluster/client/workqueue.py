@@ -12,6 +12,7 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.metrics import Histogram, exponential, stopwatch_s
 from kubeherd.cluster.runtime.rng import Rng
 
 K = TypeVar("K", bound=Hashable)
@@ -21,10 +22,38 @@ MAX_DELAY_S = 1000.0
 BUCKET_PER_S = 10.0
 BUCKET_BURST = 100
 JITTER = 0.1
+_BOUNDS_S = exponential(10e-9, 10, 10)
 
 
 class QueueClosed(Exception):
     """The queue was closed and holds nothing more to do."""
+
+
+class Measures(Generic[K]):
+    """What a queue counts; durations are real seconds."""
+
+    __slots__ = ("adds", "queued_s", "retries", "started_s", "waited", "worked")
+
+    def __init__(self) -> None:
+        self.adds = 0
+        self.retries = 0
+        self.waited = Histogram(_BOUNDS_S)
+        self.worked = Histogram(_BOUNDS_S)
+        self.queued_s: dict[K, float] = {}
+        self.started_s: dict[K, float] = {}
+
+    def added(self, key: K) -> None:
+        self.adds += 1
+        self.queued_s[key] = stopwatch_s()
+
+    def taken(self, key: K) -> None:
+        now_s = self.started_s[key] = stopwatch_s()
+        self.waited.observe(now_s - self.queued_s.pop(key, now_s))
+
+    def done(self, key: K) -> None:
+        started_s = self.started_s.pop(key, None)
+        if started_s is not None:
+            self.worked.observe(stopwatch_s() - started_s)
 
 
 class WorkQueue(Generic[K]):
@@ -52,6 +81,7 @@ class WorkQueue(Generic[K]):
         self._bucket = _Bucket(BUCKET_PER_S, BUCKET_BURST)
         self._waiters: dict[asyncio.Future[None], None] = {}
         self._closed = False
+        self.measures: Measures[K] = Measures()
 
     def __len__(self) -> int:
         """How many keys could be handed out now."""
@@ -63,6 +93,7 @@ class WorkQueue(Generic[K]):
         if self._closed or key in self._dirty:
             return
         self._dirty.add(key)
+        self.measures.added(key)
         if key not in self._processing:
             self._queue.append(key)
             self._wake_one()
@@ -74,6 +105,7 @@ class WorkQueue(Generic[K]):
             return
         if self._closed:
             return
+        self.measures.retries += 1
         due_s = self._clock.monotonic_s() + delay_s
         known = self._due_at.get(key)
         if known is not None and known <= due_s:
@@ -103,6 +135,7 @@ class WorkQueue(Generic[K]):
                 key = self._queue.popleft()
                 self._dirty.discard(key)
                 self._processing.add(key)
+                self.measures.taken(key)
                 return key
             if self._closed:
                 raise QueueClosed
@@ -111,6 +144,7 @@ class WorkQueue(Generic[K]):
     def done(self, key: K) -> None:
         """Processing of a key ended; queue it again if it was added meanwhile."""
         self._processing.discard(key)
+        self.measures.done(key)
         if key in self._dirty:
             self._queue.append(key)
             self._wake_one()

@@ -6,12 +6,9 @@ sends one `Request`; the supervisor (`controlserver`) answers any number of prog
 user.
 """
 
-import contextlib
 import enum
-import os
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -21,9 +18,9 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.settings import MAX_NODES
 from kubeherd.cluster.launcher.state import ClusterState
+from kubeherd.cluster.runtime.unixsockets import socket_address
 
 _NAME_LIMIT = 253  # of any name in Kubernetes; whether it is a node's is for the supervisor to say
-_SUN_PATH_LIMIT = 100
 
 
 class Op(enum.StrEnum):
@@ -101,16 +98,3 @@ def ask(rundir: RunDir, request: Request, timeout_s: float) -> Iterator[Reply]:
         except OSError as error:
             raise LauncherError(f"cannot talk to the supervisor: {error.strerror}") from error
     raise LauncherError("the supervisor went away")
-
-
-@contextlib.contextmanager
-def socket_address(path: Path) -> Iterator[str]:
-    """An address for a Unix socket; a path too long for one goes through /proc/self/fd."""
-    if len(os.fsencode(path)) < _SUN_PATH_LIMIT:
-        yield str(path)
-        return
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{directory}/{path.name}"
-    finally:
-        os.close(directory)

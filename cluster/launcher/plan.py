@@ -64,6 +64,7 @@ def apiserver(
     """The API server; `accept_loss_after`: the revision after which its store may have lost."""
     place = ("--dir", str(rundir.root), "--port", str(settings.port), "--store", settings.store)
     local = ("--exec-local",) if settings.exec is ExecKind.LOCAL else ()
+    audit = ("--audit-policy", settings.audit_policy) if settings.audit_policy else ()
     loss: tuple[str, ...] = ()
     if accept_loss_after is not None:
         loss = ("--accept-loss-after", str(accept_loss_after))
@@ -71,7 +72,7 @@ def apiserver(
         name=Role.APISERVER,
         role=Role.APISERVER,
         module="kubeherd.cluster.apiserver",
-        args=(*place, *loss, *local, *_common(settings)),
+        args=(*place, *loss, *local, *audit, *_common(settings)),
         log=rundir.log(Role.APISERVER),
     )
 
@@ -87,6 +88,7 @@ def controller_manager(settings: Settings, rundir: RunDir) -> ProcessSpec:
             *("--cluster-signing-cert-file", str(rundir.pki / "ca.crt")),
             *("--cluster-signing-key-file", str(rundir.pki / "ca.key")),
             *("--service-account-private-key-file", str(rundir.pki / "sa.key")),
+            *("--metrics-socket", str(rundir.metrics_socket(Role.CONTROLLER_MANAGER))),
             *_common(settings),
         ),
         log=rundir.log(Role.CONTROLLER_MANAGER),
@@ -110,6 +112,7 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
             *named,
             *own,
             *("--pod-log-dir", str(rundir.pod_logs)),
+            *("--metrics-socket", str(rundir.metrics_socket(name))),
             *_common(settings),
         ),
         log=rundir.log(name),

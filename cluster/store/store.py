@@ -28,6 +28,7 @@ from kubeherd.cluster.api.errors import (
     OutcomeUnknown,
     ServiceUnavailable,
 )
+from kubeherd.cluster.runtime.metrics import REQUEST_BOUNDS_S, Histogram, stopwatch_s
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store import engine as engines
 from kubeherd.cluster.store.engine import FIRST_REVISION, Engine, Row, StoreError
@@ -93,6 +94,8 @@ class Store:
         self._closing = False
         self._failing = False
         self._committing_since_s: float | None = None
+        self.commit_seconds: dict[tuple[EventType, str], Histogram] = {}
+        """How long the commits of writes took, by what they did to which resource."""
         self._old_lists: OrderedDict[tuple[str, str, int], Sequence[Record]] = OrderedDict()
         self._obsolete: list[int] = []  # revisions that the next transaction may forget
 
@@ -286,6 +289,7 @@ class Store:
     async def _commit(self, group: Sequence[Staged]) -> None:
         """Bring one group to the disk and then to the readers; an empty one is a probe."""
         rows = [staged.row for staged in group]
+        started_s = stopwatch_s()
         self._committing_since_s = asyncio.get_running_loop().time()
         try:
             await self._engine.commit(rows, self._obsolete, self._history.compacted)
@@ -309,8 +313,17 @@ class Store:
         if self._failing:
             self._failing = False
             _log.info("commit_recovered")
+        self._measure(group, stopwatch_s() - started_s)
         self._publish(group)
         self._obsolete = _superseded(self._history.compact())
+
+    def _measure(self, group: Sequence[Staged], took_s: float) -> None:
+        for staged in group:
+            key = (staged.event.type, staged.event.record.resource_key)
+            seconds = self.commit_seconds.get(key)
+            if seconds is None:
+                seconds = self.commit_seconds[key] = Histogram(REQUEST_BOUNDS_S)
+            seconds.observe(took_s)
 
     def _publish(self, group: Sequence[Staged]) -> None:
         """Show a committed group to readers, watchers and its writers."""

@@ -31,7 +31,7 @@ class _Loop:
         self._name = name
         self._handle = handle
         self._requests = context.informers.get(_REQUESTS, PartialObject)
-        self._queue: WorkQueue[str] = WorkQueue(context.clock, context.rng)
+        self._queue: WorkQueue[str] = context.queue("certificate")
         self._requests.on_change(self._changed)
 
     async def run(self) -> None:

@@ -25,7 +25,7 @@ class ClusterRoleAggregationController:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self._queue: WorkQueue[str] = WorkQueue(context.clock, context.rng)
+        self._queue: WorkQueue[str] = context.queue("ClusterRoleAggregator")
         roles = context.informers.get(_CLUSTER_ROLES, PartialObject)
         roles.on_change(lambda _old, _new: self._queue.add(_ALL))
 

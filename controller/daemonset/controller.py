@@ -6,6 +6,7 @@ even when pods could not be created.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
@@ -17,6 +18,7 @@ from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Node, Po
 from kubeherd.cluster.client.events import ObjectReference
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.client.workqueue import WorkQueue
+from kubeherd.cluster.runtime.metrics import Family, Kind
 from kubeherd.controller.daemonset import rollout, status, wakeups
 from kubeherd.controller.daemonset.backoff import FailedPodBackoff
 from kubeherd.controller.daemonset.execute import Caches, Execution, Record
@@ -57,12 +59,14 @@ class DaemonSetController:
         self._nodes = context.informers.get(NODES, Node)
         self._caches = Caches(self._daemonsets, self._revisions, self._pods)
         self._rng = context.rng.child(NAME)
-        self._queue: WorkQueue[Key] = WorkQueue(context.clock, self._rng)
-        self._node_queue: WorkQueue[str] = WorkQueue(context.clock, self._rng)
+        self._queue: WorkQueue[Key] = context.queue("daemonset", self._rng)
+        self._node_queue: WorkQueue[str] = context.queue("daemonset-node-updates", self._rng)
         self._recorder = context.recorder(NAME)
         self._wakeups = Wakeups(self, self._selector_of)
         self._backoff = FailedPodBackoff()
         self._memories: dict[Key, Memory] = {}
+        self._stale: Counter[tuple[str, str]] = Counter()
+        context.families.append(self._families)
         self._index()
         self._subscribe()
 
@@ -88,6 +92,15 @@ class DaemonSetController:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(run_workers(self._queue, self.sync, controller=NAME))
             tasks.create_task(run_workers(self._node_queue, self._sync_node, controller=NAME))
+
+    def _families(self) -> Iterable[Family]:
+        yield Family(
+            "daemonset_controller_stale_sync_skips_total",
+            Kind.COUNTER,
+            "Syncs that had to wait until the caches showed the own writes.",
+            ("group", "resource"),
+            self._stale.items(),
+        )
 
     # --- lookups that wakeups need ---
 
@@ -162,6 +175,8 @@ class DaemonSetController:
         """
         known = self._memories.get(key)
         if known is not None:
+            for resource in known.written.unseen():
+                self._stale[resource.group, resource.plural] += 1
             await known.written.wait_seen()
         daemonset = self._daemonsets.cache.get(*key)
         if daemonset is None:

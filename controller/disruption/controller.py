@@ -24,7 +24,7 @@ class DisruptionController:
         self._clock = context.clock
         self._pods = context.informers.get(PODS, Pod)
         self._budgets = context.informers.get(PODDISRUPTIONBUDGETS, PodDisruptionBudget)
-        self._queue: WorkQueue[tuple[str, str]] = WorkQueue(context.clock, context.rng)
+        self._queue: WorkQueue[tuple[str, str]] = context.queue("disruption")
         self._budgets.on_change(self._budget_changed)
         self._pods.on_change(self._pod_changed)
 

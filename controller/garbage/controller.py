@@ -85,8 +85,8 @@ class GarbageCollector:
         self._graph = Graph()
         self._reflectors: dict[Resource, Reflector[Any]] = {}
         self._absent: OrderedDict[tuple[str, str, str, str, str], None] = OrderedDict()
-        self._delete_queue: WorkQueue[str] = WorkQueue(context.clock, context.rng)
-        self._orphan_queue: WorkQueue[str] = WorkQueue(context.clock, context.rng)
+        self._delete_queue: WorkQueue[str] = context.queue("garbage_collector_attempt_to_delete")
+        self._orphan_queue: WorkQueue[str] = context.queue("garbage_collector_attempt_to_orphan")
 
     async def run(self) -> None:
         """Collect until cancelled."""

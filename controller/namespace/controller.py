@@ -37,7 +37,7 @@ class NamespaceController:
         self._kinds = Kinds(context.client)
         self._namespaces = context.informers.get(NAMESPACES, Namespace)
         self._pods = context.informers.get(PODS, Pod)
-        self._queue: WorkQueue[str] = WorkQueue(context.clock, context.rng)
+        self._queue: WorkQueue[str] = context.queue("namespace")
         self._namespaces.on_change(self._namespace_changed)
         self._pods.on_change(self._pod_changed)
 

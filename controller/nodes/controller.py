@@ -16,8 +16,9 @@ from kubeherd.cluster.api.kinds import LEASES, NODES, PODS
 from kubeherd.cluster.api.objects import Lease, Node, Pod
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.client.workqueue import WorkQueue
+from kubeherd.cluster.runtime.metrics import Family, stopwatch_s
 from kubeherd.controller.manager import Context
-from kubeherd.controller.nodes import health, taints, zones
+from kubeherd.controller.nodes import health, measures, taints, zones
 from kubeherd.controller.nodes.health import Health, Status
 from kubeherd.controller.nodes.writer import NodeWriter
 from kubeherd.controller.worker import run_workers
@@ -42,14 +43,18 @@ class NodeLifecycleController:
         self._writer = NodeWriter(
             context.client, context.recorder("node-controller"), context.clock, context.rng
         )
-        self._node_queue: WorkQueue[str] = WorkQueue(context.clock, context.rng)
-        self._pod_queue: WorkQueue[tuple[str, str]] = WorkQueue(context.clock, context.rng)
+        self._node_queue: WorkQueue[str] = context.queue("node_lifecycle_controller")
+        self._pod_queue: WorkQueue[tuple[str, str]] = context.queue(
+            "node_lifecycle_controller_pods"
+        )
         self._health: dict[str, Health] = {}
         self._known: dict[str, Node] = {}
         self._retry: set[str] = set()
         self._zone_states: dict[str, zones.ZoneState] = {}
         self._zone_queues: dict[str, zones.ZoneQueue] = {}
         self._waiting = asyncio.Event()
+        self._measures = measures.Measures()
+        context.families.append(self._families)
         self._slots = asyncio.Semaphore(PARALLEL_WRITES)
         self._pods.cache.add_index(PODS_BY_NODE, _node_name)
         self._nodes.on_change(self._node_changed)
@@ -132,13 +137,21 @@ class NodeLifecycleController:
             await self._pass()
             await self._clock.sleep(MONITOR_PERIOD_S - (self._clock.monotonic_s() - started_s))
 
+    def _families(self) -> Iterable[Family]:
+        zone_of = {name: zones.zone_key(node.metadata.labels) for name, node in self._known.items()}
+        healthy = {name for name, known in self._health.items() if known.ready == Status.TRUE}
+        return self._measures.families(zone_of, healthy)
+
     async def _pass(self) -> None:
+        started_s = stopwatch_s()
         nodes = {node.metadata.name: node for node in self._nodes.cache.values()}
         await self._meet(nodes)
         now_s = self._clock.monotonic_s()
         silent: list[Node] = []
         for name, node in nodes.items():
+            looked_s = stopwatch_s()
             known = self._observe(node, now_s)
+            self._measures.nodes.observe(stopwatch_s() - looked_s)
             if known.ready == Status.UNKNOWN and name not in self._retry:
                 continue
             if health.is_silent(known, now_s) or name in self._retry:
@@ -147,6 +160,7 @@ class NodeLifecycleController:
         await self._all(self._handle_silent(node, skipped) for node in silent)
         await self._decide_taints([n for n in nodes.values() if n.metadata.name not in skipped])
         await self._update_zones(nodes, skipped)
+        self._measures.passes.observe(stopwatch_s() - started_s)
 
     def _observe(self, node: Node, now_s: float) -> Health:
         name = node.metadata.name
@@ -331,6 +345,8 @@ class NodeLifecycleController:
         except (ApiError, TransportError, TimeoutError) as error:
             _log.warning("node_not_tainted", node=name, error=str(error))
             queue.waiting.setdefault(name)
+        else:
+            self._measures.evictions[zones.zone_key(node.metadata.labels)] += 1
 
     async def _all(self, writes: Iterable[Awaitable[None]]) -> None:
         """Run writes side by side, at most `PARALLEL_WRITES`; failures wait for the next pass."""

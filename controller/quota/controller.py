@@ -29,7 +29,7 @@ class QuotaController:
         self._clock = context.clock
         self._informers = context.informers
         self._kinds = Kinds(context.client)
-        self._queue: WorkQueue[_Key] = WorkQueue(context.clock, context.rng)
+        self._queue: WorkQueue[_Key] = context.queue("resourcequota_primary")
         self._watched: set[Resource] = {PODS}
         self._quotas = context.informers.get(RESOURCEQUOTAS, ResourceQuota)
         self._quotas.on_change(self._quota_changed)

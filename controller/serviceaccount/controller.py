@@ -19,7 +19,7 @@ class ServiceAccountController:
         self._client = context.client
         self._namespaces = context.informers.get(NAMESPACES, Namespace)
         self._accounts = context.informers.get(SERVICEACCOUNTS, PartialObject)
-        self._queue: WorkQueue[str] = WorkQueue(context.clock, context.rng)
+        self._queue: WorkQueue[str] = context.queue("serviceaccount")
         self._namespaces.on_change(self._namespace_changed)
         self._accounts.on_change(self._account_changed)
 

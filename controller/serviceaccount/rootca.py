@@ -23,7 +23,7 @@ class RootCAPublisher:
         self._ca_pem = context.root_ca_pem.decode()
         self._namespaces = context.informers.get(NAMESPACES, Namespace)
         self._configmaps = context.informers.get(CONFIGMAPS, PartialObject)
-        self._queue: WorkQueue[str] = WorkQueue(context.clock, context.rng)
+        self._queue: WorkQueue[str] = context.queue("root_ca_cert_publisher")
         self._namespaces.on_change(self._namespace_changed)
         self._configmaps.on_change(self._configmap_changed)
 

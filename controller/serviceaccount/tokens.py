@@ -28,7 +28,7 @@ class TokensController:
         selector = f"type={tokenplan.TYPE}"
         self._secrets = context.informers.get(SECRETS, PartialObject, field_selector=selector)
         self._accounts = context.informers.get(SERVICEACCOUNTS, PartialObject)
-        self._queue: WorkQueue[tuple[str, str]] = WorkQueue(context.clock, context.rng)
+        self._queue: WorkQueue[tuple[str, str]] = context.queue("serviceaccount_tokens_secret")
         self._secrets.on_change(self._secret_changed)
         self._accounts.on_change(self._account_changed)
 

@@ -27,7 +27,7 @@ class _Protection(ABC):
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._objects = context.informers.get(self.resource, PartialObject)
-        self._queue: WorkQueue[_Key] = WorkQueue(context.clock, context.rng)
+        self._queue: WorkQueue[_Key] = context.queue("pvcprotection")
         self._waiting: set[_Key] = set()
         """Those in use: at most all objects of the kind."""
         self._objects.on_change(self._changed)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.client.reflector import Reflector
 from kubeherd.cluster.runtime.clock import Clock
 
@@ -51,6 +52,14 @@ class Written:
         if known is None or known.revision < revision:
             self._wanted[reflector] = _Wanted(revision, reflector.revision)
 
+    def unseen(self) -> list[Resource]:
+        """Of which resources a write is noted that the cache does not show yet."""
+        return [
+            reflector.resource
+            for reflector, wanted in self._wanted.items()
+            if _is_behind(reflector, wanted)
+        ]
+
     async def wait_seen(self) -> None:
         """Wait until the caches show all noted writes.
 
@@ -75,10 +84,14 @@ class Written:
         return True
 
     async def _wait(self, reflector: Reflector[Any], wanted: _Wanted, deadline_s: float) -> bool:
-        while wanted.noted_at <= reflector.revision < wanted.revision:
+        while _is_behind(reflector, wanted):
             left_s = deadline_s - self._clock.monotonic_s()
             if left_s <= 0:
                 return False
             with suppress(TimeoutError):
                 await reflector.seen(wanted.revision, min(left_s, CHECK_INTERVAL_S))
         return True
+
+
+def _is_behind(reflector: Reflector[Any], wanted: _Wanted) -> bool:
+    return wanted.noted_at <= reflector.revision < wanted.revision

@@ -30,6 +30,12 @@ def _store(text: Any) -> str:
     return str(text)
 
 
+def _exec(text: Any) -> str:
+    if text not in ("script", "local"):
+        raise ValueError("it is script or local")
+    return str(text)
+
+
 def _seed(text: Any) -> int | None:
     return None if text == RANDOM else int(text)
 
@@ -40,6 +46,7 @@ SETTINGS: Mapping[str, Setting] = {
     "speed": Setting(float, 10.0),
     "seed": Setting(_seed, None),
     "store": Setting(_store, "memory"),
+    "exec": Setting(_exec, "script"),
 }
 
 

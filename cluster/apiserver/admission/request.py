@@ -33,6 +33,8 @@ class AdmissionRequest(msgspec.Struct):
     old: JsonObject | None = None
     warnings: list[str] = msgspec.field(default_factory=list)
     """What the answer is to warn of."""
+    annotations: dict[str, str] = msgspec.field(default_factory=dict)
+    """What the audit log is to say of the write."""
 
     @property
     def target(self) -> str:

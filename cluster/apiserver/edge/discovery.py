@@ -80,7 +80,7 @@ def storage_version_hash(group: str, version: str, kind: str) -> str:
 def groups(custom: Resources = ()) -> dict[str, tuple[str, ...]]:
     """The served groups other than core, in order, with their versions, preferred first."""
     found: dict[str, list[str]] = {}
-    for resource in (*kinds.ALL, *custom):
+    for resource in (*kinds.ALL, *kinds.COMPUTED, *custom):
         if resource.group:
             versions = found.setdefault(resource.group, [])
             if resource.version not in versions:
@@ -93,7 +93,7 @@ def groups(custom: Resources = ()) -> dict[str, tuple[str, ...]]:
 
 def resources(group: str, version: str, custom: Resources = ()) -> tuple[Resource, ...]:
     """The resources of a group-version, in order; empty if it is not served."""
-    everything = (*kinds.ALL, *custom)
+    everything = (*kinds.ALL, *kinds.COMPUTED, *custom)
     return tuple(r for r in everything if r.group == group and r.version == version)
 
 

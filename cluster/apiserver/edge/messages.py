@@ -37,6 +37,19 @@ class User(msgspec.Struct, frozen=True):
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
 
+class Audited(msgspec.Struct):
+    """What the audit log wants to know of a request that it logs, noted while that is handled."""
+
+    annotations: dict[str, str]
+    wants_objects: bool
+    """Whether the log will show what was sent."""
+    impersonated: User | None = None
+    sent: JsonObject | None = None
+    """The object in the request, decoded and defaulted; a copy."""
+    panic: bool = False
+    """The answer is that of a bug."""
+
+
 class ApiRequest(msgspec.Struct):
     """One request. `path` is decoded; `query` keeps the first value of each parameter; header
     names are lower case or compared without case; `body` is already decompressed and within the
@@ -53,6 +66,8 @@ class ApiRequest(msgspec.Struct):
     impersonate: Sequence[tuple[str, str]] = ()
     raw_query: str = ""
     """The query as it was sent, for parameters that may come several times."""
+    audited: Audited | None = None
+    """None: nobody logs this request."""
 
 
 class ApiResponse(msgspec.Struct):

@@ -50,7 +50,7 @@ class UnknownPath(Exception):
 
 
 _GROUP_VERSIONS: dict[tuple[str, str], dict[str, Resource]] = {}
-for _resource in kinds.ALL:
+for _resource in (*kinds.ALL, *kinds.COMPUTED):
     _GROUP_VERSIONS.setdefault((_resource.group, _resource.version), {})[_resource.plural] = (
         _resource
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+import orjson
 
 from kubeherd.cluster.api import defaults, errors
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -27,6 +28,7 @@ from kubeherd.cluster.apiserver.edge.negotiation import (
 from kubeherd.cluster.apiserver.edge.responses import check_shape
 from kubeherd.cluster.apiserver.edge.routing import Route
 from kubeherd.cluster.apiserver.handlers import objectkinds
+from kubeherd.cluster.apiserver.metrics import Metrics
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext, write_context
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
@@ -53,6 +55,7 @@ class Services(msgspec.Struct, frozen=True):
     registry: Registry
     heavy: HeavyWork
     tokens: TokenIssuer
+    metrics: Metrics
     pod_log_dir: Path | None = None
     local_commands: "LocalCommands | None" = None
     """Runs what `exec` asks for; None: nothing runs."""
@@ -90,6 +93,8 @@ class Call(msgspec.Struct, frozen=True):
         )
         ctx.size_bytes = len(request.body)
         ctx.warnings = self.warnings
+        if request.audited is not None:
+            ctx.annotations = request.audited.annotations
         return ctx
 
     async def on_body(self, work: Callable[[], _T]) -> _T:
@@ -114,7 +119,18 @@ class Call(msgspec.Struct, frozen=True):
         resource = self.kind.resource
         tree = self._decoded(resource, lambda tree: decoding.decode(resource, tree), ctx)
         defaults.apply(resource, tree)
+        self._note(tree)
         return tree
+
+    def _note(self, tree: JsonObject) -> None:
+        """Keep a copy of what was sent for the audit log, if that is going to show it."""
+        audited = self.request.audited
+        if audited is None:
+            return
+        if audited.wants_objects:
+            audited.sent = orjson.loads(orjson.dumps(tree))
+        elif isinstance(meta := tree.get("metadata"), dict):
+            audited.sent = {"metadata": dict(meta)}
 
     def decode_as(
         self, group: str, version: str, kind: str, ctx: RequestContext, *, also: str = ""
@@ -157,6 +173,7 @@ class Call(msgspec.Struct, frozen=True):
         problems = codecs.in_document_order(sent, body.strict_problems, unknown)
         prefix = f'{kind} in version "{version}" cannot be handled as a {kind}: '
         ctx.strict_problems(problems, prefix)
+        self._note(tree)
         if not isinstance(tree.get("metadata"), dict):
             tree["metadata"] = {}
         return tree

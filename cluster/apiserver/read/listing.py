@@ -79,9 +79,7 @@ def options(kind: ServedKind, query: Mapping[str, str], *, watching: bool = Fals
     """Check the parameters that lists and watches share; BadRequest, Invalid or PlainError."""
     limit = parameters.integer(query, "limit") or 0
     revision_text = query.get("resourceVersion", "")
-    token_text = query.get("continue", "")
-    if watching and token_text:
-        raise errors.invalid("meta.k8s.io", "ListOptions", "", [_CONTINUED])
+    token_text = "" if watching else query.get("continue", "")
     token = _decode_continue(token_text) if token_text else None
     if token_text and revision_text not in ("", "0"):
         raise errors.BadRequest("specifying resource version is not allowed when using continue")
@@ -101,17 +99,19 @@ def check_list(opts: ListOptions, query: Mapping[str, str]) -> None:
     """The combinations of parameters that a list refuses."""
     causes: list[Cause] = []
     if opts.match:
-        if opts.token is not None:
-            causes.append(_CONTINUED)
         if not opts.revision_given:
             causes.append(
-                _forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided")
+                forbidden_match(
+                    "resourceVersionMatch is forbidden unless resourceVersion is provided"
+                )
             )
+        if opts.token is not None:
+            causes.append(CONTINUED)
         if opts.match not in ("Exact", "NotOlderThan"):
             causes.append(unsupported_match(opts.match, '"Exact", "NotOlderThan", ""'))
         if opts.match == "Exact" and opts.revision_given and opts.revision == 0:
             causes.append(
-                _forbidden('resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+                forbidden_match('resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
             )
     if "sendInitialEvents" in query:
         causes.append(
@@ -125,11 +125,12 @@ def check_list(opts: ListOptions, query: Mapping[str, str]) -> None:
         raise errors.invalid("meta.k8s.io", "ListOptions", "", causes)
 
 
-def _forbidden(text: str) -> Cause:
+def forbidden_match(text: str) -> Cause:
+    """A cause that is about resourceVersionMatch."""
     return Cause("FieldValueForbidden", f"Forbidden: {text}", "resourceVersionMatch")
 
 
-_CONTINUED = _forbidden("resourceVersionMatch is forbidden when continue is provided")
+CONTINUED = forbidden_match("resourceVersionMatch is forbidden when continue is provided")
 
 
 def unsupported_match(value: str, supported: str) -> Cause:

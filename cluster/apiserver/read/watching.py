@@ -25,7 +25,7 @@ from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse, WatchResponse
 from kubeherd.cluster.apiserver.edge.negotiation import Media, Shape, clauses, not_acceptable
 from kubeherd.cluster.apiserver.edge.responses import finished
-from kubeherd.cluster.apiserver.handlers.reads import list_options
+from kubeherd.cluster.apiserver.handlers.reads import list_options, wait_for_revision
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.read import listing
 from kubeherd.cluster.apiserver.read.listing import ListOptions
@@ -43,6 +43,7 @@ _MIN_DURATION_S = 1800
 POLL_BYTES = 4 * 1024 * 1024
 """An answer to a long-poll ends with the event that reaches this."""
 
+_NOT_OLDER = "NotOlderThan"
 _INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
 _log = structlog.get_logger(__name__)
@@ -76,35 +77,32 @@ class _Plan(msgspec.Struct, frozen=True):
 
 
 def _plan(opts: ListOptions, query: Mapping[str, str]) -> _Plan:
+    """Source: apimachinery/pkg/apis/meta/internalversion, defaults.go and validation (v1.36): a
+    watch from nowhere or from 0 is one that wants to be sent what there is."""
+    initial, match = query.get("sendInitialEvents"), opts.match
+    wants = initial is not None and parameters.boolean(query, "sendInitialEvents")
+    if initial is None and not match and opts.revision == 0:
+        initial, match, wants = "true", _NOT_OLDER, True
     causes: list[Cause] = []
-    initial = query.get("sendInitialEvents")
-    if initial is not None:
-        if opts.match != "NotOlderThan":
-            causes.append(
-                Cause(
-                    "FieldValueForbidden",
-                    "Forbidden: sendInitialEvents requires setting resourceVersionMatch to "
-                    "NotOlderThan",
-                    "resourceVersionMatch",
-                )
-            )
-    elif opts.match:
+    if initial is not None and match != _NOT_OLDER:
         causes.append(
-            Cause(
-                "FieldValueForbidden",
-                "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents "
-                "is provided",
-                "resourceVersionMatch",
+            listing.forbidden_match(
+                f"sendInitialEvents requires setting resourceVersionMatch to {_NOT_OLDER}"
             )
         )
-    if opts.match and opts.match != "NotOlderThan":
-        causes.append(listing.unsupported_match(opts.match, '"NotOlderThan"'))
+    if match and initial is None:
+        causes.append(
+            listing.forbidden_match(
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            )
+        )
+    if match and match != _NOT_OLDER:
+        causes.append(listing.unsupported_match(match, f'"{_NOT_OLDER}"'))
+    if match and query.get("continue"):
+        causes.append(listing.CONTINUED)
     if causes:
         raise errors.invalid("meta.k8s.io", "ListOptions", "", causes)
     bookmarks = parameters.boolean(query, "allowWatchBookmarks")
-    if initial is None:
-        return _Plan(opts.revision == 0, False, bookmarks)
-    wants = parameters.boolean(query, "sendInitialEvents")
     return _Plan(wants, wants and bookmarks, bookmarks)
 
 
@@ -112,7 +110,7 @@ def _filter(call: Call, opts: ListOptions) -> WatchFilter:
     """The hub's filter: node and namespace by index, the rest by a predicate."""
     name = call.route.name
     selected = opts.field_selector.exact("metadata.name")
-    if name and selected is not None and selected != name:
+    if name and not opts.field_selector.empty and selected != name:
         raise errors.BadRequest("fieldSelector metadata.name doesn't match requested name")
     node = opts.field_selector.exact("spec.nodeName") or ""
     fields = FieldSelector(
@@ -177,6 +175,8 @@ async def _events(
     duration_s = float(opts.timeout_s)
     if not duration_s:
         duration_s = _MIN_DURATION_S * (1 + call.services.rng.random())
+    if plan.initial_events:
+        await wait_for_revision(call.services, opts.revision)
     end_s = clock.monotonic_s() + duration_s
     since = store.revision if plan.initial_events or opts.revision == 0 else opts.revision
     subscription = store.hub.subscribe(wanted, since)
@@ -188,6 +188,7 @@ async def _events(
                 if wanted.wants(one)
             ]
             await call.kind.prepare(lambda: [one.load() for one in records], store=False)
+            call.services.metrics.events(call.kind.resource, len(records))
             added = (part for record in records for part in encoder.added(record))
             for chunk in chunks(added):
                 yield chunk
@@ -231,6 +232,7 @@ async def _changes(
         if not deliveries:
             return
         await _prepare(call, deliveries)
+        call.services.metrics.events(call.kind.resource, len(deliveries))
         for chunk in chunks(map(encoder.event, deliveries)):
             yield chunk
 
@@ -264,6 +266,7 @@ async def _poll(call: Call, opts: ListOptions, wanted: WatchFilter) -> ApiRespon
         deliveries = deliveries[:fitting]
         revision = deliveries[-1].event.revision
     await _prepare(call, deliveries)
+    call.services.metrics.events(call.kind.resource, len(deliveries))
     if call.negotiated.media is Media.MSGPACK:
         body = _poll_msgpack(call, deliveries, revision)
     else:

@@ -33,6 +33,7 @@ _OWN: dict[str, type[Strategy]] = {
     "deployments.apps": workload.DeploymentStrategy,
     "endpointslices.discovery.k8s.io": workload.EndpointSliceStrategy,
     "priorityclasses.scheduling.k8s.io": workload.PriorityClassStrategy,
+    "apiservices.apiregistration.k8s.io": workload.APIServiceStrategy,
     "csidrivers.storage.k8s.io": workload.CSIDriverStrategy,
     "leases.coordination.k8s.io": workload.LeaseStrategy,
     "volumeattachments.storage.k8s.io": workload.StatusOnlyStrategy,

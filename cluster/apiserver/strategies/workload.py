@@ -1,6 +1,7 @@
 """Small rules of kinds that need no module of their own."""
 
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.access.authn import SERVER
 from kubeherd.cluster.apiserver.strategies.base import Strategy, keep
 from kubeherd.cluster.apiserver.write.context import RequestContext
 
@@ -58,6 +59,16 @@ class StatusOnlyStrategy(Strategy):
         super().prepare_status(new, old, ctx)
         for name in ("labels", "annotations", "finalizers", "ownerReferences"):
             keep(new["metadata"], old["metadata"], name)
+
+
+class APIServiceStrategy(Strategy):
+    """What the server registers itself is available from the start."""
+
+    def prepare_create(self, tree: JsonObject, ctx: RequestContext) -> None:
+        status = tree.get("status")
+        super().prepare_create(tree, ctx)
+        if ctx.user is SERVER and status:
+            tree["status"] = status
 
 
 class PriorityClassStrategy(Strategy):

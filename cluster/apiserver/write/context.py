@@ -42,6 +42,8 @@ class RequestContext(msgspec.Struct):
     size_bytes: int = 0
     """How much the client sent: what decides whether the write is heavy work."""
     warnings: list[str] = msgspec.field(default_factory=list)
+    annotations: dict[str, str] = msgspec.field(default_factory=dict)
+    """What admission tells the audit log."""
 
     @property
     def timestamp(self) -> str:

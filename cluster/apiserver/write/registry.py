@@ -131,6 +131,7 @@ class Registry(StoredObjects):
             ctx.user,
             new=tree,
             warnings=ctx.warnings,
+            annotations=ctx.annotations,
         )
         self.admission.mutate(request)
         yield from self.webhooks.mutate(request, ctx, self.admission.mutate)
@@ -230,7 +231,7 @@ class Registry(StoredObjects):
         yield from pure(lambda: _record_owners(kind, new, old, ctx))
         self.admission.mutate(request := AdmissionRequest(
             Operation.UPDATE, resource, namespace, name, ctx.user, ctx.subresource, new, old,
-            ctx.warnings,
+            ctx.warnings, ctx.annotations,
         ))  # fmt: skip
         yield from self.webhooks.mutate(request, ctx, self.admission.mutate)
         meta = new["metadata"]

@@ -185,6 +185,8 @@ class Webhooks:
                 return None
             raise review.failure(hook, why) from None
         ctx.warnings.extend(answer.warnings)
+        for key, value in answer.annotations.items():
+            ctx.annotations.setdefault(f"{hook.name}/{key}", value)
         if answer.refusal is not None:
             raise answer.refusal
         return answer

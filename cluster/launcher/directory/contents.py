@@ -1,7 +1,7 @@
 """What kubeherd makes in a cluster's directory, by name: only that may `down --purge` delete. Pure.
 
 Everything under another name was put there by somebody else and stays. kubeherd makes directories,
-files and one socket, never a symbolic link.
+files and sockets, never a symbolic link.
 """
 
 import re
@@ -60,9 +60,19 @@ def layout(agents: Iterable[str] = ()) -> Folder:
                 frozenset(("ca.crt", "ca.key", "apiserver.crt", "apiserver.key", "sa.key"))
             ),
             "kubeconfigs": Folder(frozenset(f"{name}.kubeconfig" for name in clients)),
-            "run": Folder(frozenset(("state.json", "supervisor.sock", "lock"))),
+            "run": Folder(
+                frozenset(
+                    (
+                        "state.json",
+                        "supervisor.sock",
+                        "lock",
+                        *(f"{name}.metrics" for name in clients),
+                    )
+                )
+            ),
             "logs": Folder(
-                frozenset(f"{name}.log" for name in processes),
+                frozenset(f"{name}.log" for name in (*processes, "audit")),
+                r"audit\.log\.\d",
                 folders={"pods": Folder(folders={_POD_UID: logs_of_pod})},
             ),
         },

@@ -45,6 +45,10 @@ class RunDir:
         """The log file of a process."""
         return self.logs / f"{process}.log"
 
+    def metrics_socket(self, process: str) -> Path:
+        """Where a process other than the API server answers with its metrics."""
+        return self.run / f"{process}.metrics"
+
     def node_kubeconfig(self, node: str) -> Path:
         """The identity of a node's agent."""
         return self.kubeconfigs / f"{node}.kubeconfig"

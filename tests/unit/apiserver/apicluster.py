@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 
@@ -74,7 +75,14 @@ class Cluster:
         path, _, text = path.partition("?")
         asked = dict(part.partition("=")[::2] for part in text.split("&") if part)
         request = ApiRequest(
-            method, path, {**asked, **(query or {})}, sent, payload, user or self.user, impersonate
+            method,
+            path,
+            {**asked, **(query or {})},
+            sent,
+            payload,
+            user or self.user,
+            impersonate,
+            text or urlencode(query or {}),
         )
         return await self.api.handle(request)
 

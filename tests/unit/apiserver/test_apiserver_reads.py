@@ -260,6 +260,47 @@ async def test_watch_without_revision_begins_with_what_is_there(cluster: Cluster
     await watcher.close()
 
 
+@pytest.mark.parametrize("revision", ["", "&resourceVersion=0"])
+async def test_a_watch_from_nowhere_is_a_streaming_list(cluster: Cluster, revision: str) -> None:
+    """As Kubernetes reads the options of clients that are older than sendInitialEvents."""
+    await cluster.post(CMS, config_map("a"))
+    watcher = await cluster.watch(f"{CMS}?watch=1&allowWatchBookmarks=true{revision}")
+    assert (await watcher.next())["type"] == "ADDED"
+    end = await watcher.next()
+    assert end["type"] == "BOOKMARK"
+    assert end["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+    await watcher.close()
+
+
+async def test_a_watch_from_the_future_waits_but_a_streaming_list_does_not_for_long() -> None:
+    async with api_cluster(speed=1000) as cluster:
+        query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+        watcher = await cluster.watch(f"{CMS}?{query}&resourceVersion=999999")
+        (event,) = await watcher.rest()
+        assert (event["type"], event["object"]["code"]) == ("ERROR", 504)
+        assert event["object"]["message"].startswith("Timeout: Too large resource version: 999999")
+
+
+async def test_a_watch_minds_a_continue_token_only_where_it_lists(cluster: Cluster) -> None:
+    refused = await cluster.get(f"{CMS}?watch=1&continue=x")
+    assert refused.message.endswith(
+        "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is "
+        "provided"
+    )
+    revision = cluster.store.revision
+    watcher = await cluster.watch(f"{CMS}?watch=1&continue=x&resourceVersion={revision}")
+    await watcher.close()
+
+
+async def test_a_watch_of_one_object_takes_no_other_field_selector(cluster: Cluster) -> None:
+    path = "/api/v1/watch/namespaces/default/configmaps/a"
+    for selector in ("metadata.name=b", "metadata.name!=b", "metadata.namespace=default"):
+        answer = await cluster.get(f"{path}?fieldSelector={selector}")
+        assert answer.message == "fieldSelector metadata.name doesn't match requested name"
+    watcher = await cluster.watch(f"{path}?fieldSelector=metadata.name=a&resourceVersion=5")
+    await watcher.close()
+
+
 async def test_initial_events_end_with_a_bookmark(cluster: Cluster) -> None:
     await _fill(cluster, 1)
     watcher = await cluster.watch(

@@ -23,7 +23,10 @@ def tree(path: str, accept: str = "") -> Any:
 def test_aggregated_documents_are_those_of_kubernetes(path: str) -> None:
     found = discovery.document(path, ACCEPT)
     assert found is not None
-    assert json.loads(found.body) == RECORDED[path[1:]]
+    tree = json.loads(found.body)
+    if path == "/apis":  # as after the installation of metrics-server
+        assert tree["items"].pop()["metadata"]["name"] == "metrics.k8s.io"
+    assert tree == RECORDED[path[1:]]
     assert found.content_type == (
         "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
     )

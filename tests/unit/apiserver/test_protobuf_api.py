@@ -202,7 +202,7 @@ async def test_a_watch_is_framed() -> None:
         maps = f"{CORE}/configmaps?watch=1&timeoutSeconds=5&allowWatchBookmarks=true"
         found = await frames(cluster, f"{maps}&resourceVersion=0", f"{PROTOBUF};stream=watch")
         assert [(type_, tree["metadata"].get("name")) for type_, tree in found] == [
-            ("ADDED", "a"), ("BOOKMARK", None),
+            ("ADDED", "a"), ("BOOKMARK", None), ("BOOKMARK", None),
         ]  # fmt: skip
         since = found[0][1]["metadata"]["resourceVersion"]
         await cluster.put(f"{CORE}/configmaps/a", config_map("a", k="v"))

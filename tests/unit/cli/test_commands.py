@@ -44,6 +44,21 @@ def commands(group: click.Group = main, above: tuple[str, ...] = ()) -> list[tup
     return found
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [(None, "cannot read {}: No such file or directory"),
+     ("kind: Policy", "{} is no audit policy: unknown group version field , Kind=Policy in "
+      "policy")],
+)  # fmt: skip
+def test_an_audit_policy_that_is_none_starts_nothing(tmp_path: Path, text: str | None, why: str):
+    file = tmp_path / "policy.yaml"
+    if text is not None:
+        file.write_text(text)
+    result = invoke(tmp_path / "herd", "up", "--audit-policy", str(file))
+    assert (result.exit_code, result.stderr) == (1, f"Error: {why.format(file)}\n")
+    assert not (tmp_path / "herd").exists()
+
+
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_every_command_explains_itself(tmp_path: Path, command: tuple[str, ...]):
     result = invoke(tmp_path, *command, "--help")
@@ -54,7 +69,7 @@ def test_every_command_explains_itself(tmp_path: Path, command: tuple[str, ...])
 def test_the_help_of_up_names_every_variable(tmp_path: Path):
     shown = invoke(tmp_path, "up", "--help").output
     variables = [option.envvar for option in main.get_command(click.Context(main), "up").params]
-    assert len([name for name in variables if name]) == 8
+    assert len([name for name in variables if name]) == 9
     assert [name for name in variables if name and str(name) not in shown] == []
 
 

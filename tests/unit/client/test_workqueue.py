@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from kubeherd.cluster.client.metrics import of_queues
 from kubeherd.cluster.client.workqueue import QueueClosed, WorkQueue
+from kubeherd.cluster.runtime.metrics import Histogram
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.simulation import virtualtime
 from kubeherd.simulation.virtualtime import VirtualClock
@@ -128,3 +130,27 @@ async def test_a_cancelled_reader_passes_its_wake_up_on() -> None:
     queue.add("a")
     first.cancel()
     assert await asyncio.wait_for(second, 1) == "a"
+
+
+async def test_a_queue_counts_what_kubernetes_counts() -> None:
+    queue = make_queue()
+    queue.add("a")
+    queue.add("a")
+    queue.add("b")
+    queue.add_rate_limited("c")
+    families = {family.name: family for family in of_queues({"q": queue})}
+    assert list(families["workqueue_depth"].samples) == [(("q",), 2)]
+    assert await queue.get() == "a"
+    families = {family.name: family for family in of_queues({"q": queue})}
+    assert list(families["workqueue_adds_total"].samples) == [(("q",), 2)]
+    assert list(families["workqueue_retries_total"].samples) == [(("q",), 1)]
+    ((_, unfinished),) = families["workqueue_unfinished_work_seconds"].samples
+    ((_, longest),) = families["workqueue_longest_running_processor_seconds"].samples
+    assert isinstance(unfinished, float)
+    assert unfinished == longest > 0
+    queue.done("a")
+    ((_, waited),) = families["workqueue_queue_duration_seconds"].samples
+    ((_, worked),) = families["workqueue_work_duration_seconds"].samples
+    assert isinstance(waited, Histogram)
+    assert isinstance(worked, Histogram)
+    assert (sum(waited.counts), sum(worked.counts)) == (1, 1)

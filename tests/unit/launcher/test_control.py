@@ -15,6 +15,7 @@ from kubeherd.cluster.launcher.control import Op, Reply, Request
 from kubeherd.cluster.launcher.controlserver import ControlServer
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.runtime.unixsockets import socket_address
 
 
 async def handler(request: Request) -> AsyncIterator[Reply]:
@@ -89,7 +90,7 @@ async def _refusal(rundir: RunDir, request: Request) -> str:
 
 async def raw(rundir: RunDir, data: bytes) -> Reply:
     """What the server answers to these bytes; `control.ask` sends only what is right."""
-    with control.socket_address(rundir.socket) as address:
+    with socket_address(rundir.socket) as address:
         reader, writer = await asyncio.open_unix_connection(address, limit=1 << 22)
     writer.write(data)
     with contextlib.suppress(ConnectionError):

@@ -18,21 +18,30 @@ def test_the_command_lines_of_all_processes(rundir: RunDir):
         ("agent-1", Role.AGENT, "kubeherd.agents"),
     ]
     common = "--speed 2 --seed 5"
-    logs = f"--pod-log-dir {root}/logs/pods {common}"
+    logs = f"--pod-log-dir {root}/logs/pods --metrics-socket {root}/run"
     assert [" ".join(p.args) for p in found] == [
         f"--dir {root} --port 7001 --store memory {common}",
         f"--kubeconfig {root}/kubeconfigs/controller-manager.kubeconfig "
         f"--cluster-signing-cert-file {root}/pki/ca.crt "
         f"--cluster-signing-key-file {root}/pki/ca.key "
-        f"--service-account-private-key-file {root}/pki/sa.key {common}",
-        f"--node a --node b --fleet-kubeconfig {root}/kubeconfigs/agent-0.kubeconfig {logs}",
-        f"--node c --fleet-kubeconfig {root}/kubeconfigs/agent-1.kubeconfig {logs}",
+        f"--service-account-private-key-file {root}/pki/sa.key "
+        f"--metrics-socket {root}/run/controller-manager.metrics {common}",
+        f"--node a --node b --fleet-kubeconfig {root}/kubeconfigs/agent-0.kubeconfig "
+        f"{logs}/agent-0.metrics {common}",
+        f"--node c --fleet-kubeconfig {root}/kubeconfigs/agent-1.kubeconfig "
+        f"{logs}/agent-1.metrics {common}",
     ]
 
 
 def test_commands_run_only_where_that_was_asked_for(rundir: RunDir):
     assert "--exec-local" not in plan.apiserver(Settings(port=7001), rundir).args
     assert "--exec-local" in plan.apiserver(Settings(port=7001, exec=ExecKind.LOCAL), rundir).args
+
+
+def test_an_audit_policy_is_the_api_servers(rundir: RunDir):
+    assert "--audit-policy" not in plan.apiserver(Settings(port=7001), rundir).args
+    args = plan.apiserver(Settings(port=7001, audit_policy="/p.yaml"), rundir).args
+    assert "--audit-policy /p.yaml" in " ".join(args)
 
 
 def test_an_agent_with_one_node_has_its_identity_and_pod_logs(rundir: RunDir):

@@ -34,11 +34,14 @@ OURS = [
     "logs/apiserver.log",
     "logs/agent-0.log",
     "logs/gone.log",
+    "logs/audit.log",
+    "logs/audit.log.3",
     f"{POD}/main.log",
     f"{POD}/main.previous.log",
     "run/state.json",
     "run/.state.json.9.tmp",
     "run/supervisor.sock",
+    "run/node-0.metrics",
     "run/lock",
 ]
 THEIRS = [

@@ -17,18 +17,20 @@ def test_defaults_and_a_seed_of_the_name():
         "nodes_per_agent": 1,
         "speed": 10.0,
         "store": "memory",
+        "exec": "script",
     }
 
 
 def test_the_nearest_marker_wins_then_the_command_line_then_the_file():
-    ini = {"nodes": "1", "speed": "2", "seed": "3", "store": "sqlite"}
-    options = {"nodes": "4", "speed": "5", "seed": None, "store": None}
+    ini = {"nodes": "1", "speed": "2", "seed": "3", "store": "sqlite", "exec": "local"}
+    options = {"nodes": "4", "speed": "5", "seed": None, "store": None, "exec": None}
     markers = [((), {"nodes": 6}), ((), {"nodes": 7, "store": "memory"})]
     assert resolve(markers, options, ini, "") == {
         "nodes": 6,
         "speed": 5.0,
         "seed": 3,
         "store": "memory",
+        "exec": "local",
         "nodes_per_agent": 1,
     }
 
@@ -47,6 +49,7 @@ def test_a_random_seed_is_left_to_the_cluster():
             ([], {}, {"store": "etcd"}),
             "kubeherd_store: store cannot be 'etcd': it is memory",
         ),
+        (([((), {"exec": "docker"})], {}, {}), "exec cannot be 'docker': it is script or local"),
     ],
 )
 def test_wrong_settings(arguments: Any, said: str):

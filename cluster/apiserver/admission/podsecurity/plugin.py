@@ -21,6 +21,8 @@ TEMPLATED = (
 )  # fmt: skip
 """The kinds whose objects hold a pod template."""
 
+_ENFORCED = "pod-security.kubernetes.io/enforce-policy"
+_VIOLATIONS = "pod-security.kubernetes.io/audit-violations"
 _MAX_PODS = 3000
 """So many pods of a namespace are looked at when its labels change, as in Kubernetes."""
 
@@ -31,12 +33,14 @@ def check_pod(request: AdmissionRequest, lookup: Lookup) -> None:
     if request.old is not None and not _matters(pod, request.old):
         return
     policy = _policy(request, lookup)
+    request.annotations[_ENFORCED] = str(policy.enforce)
     if policy == PRIVILEGED:
         return
     found = checks.findings(policy.enforce, pod["metadata"], pod.get("spec") or {})
     if found:
         told = ", ".join(map(str, found))
         raise request.forbidden(f'violates PodSecurity "{policy.enforce}": {told}')
+    _audit(request, policy.audit, pod)
     _warn(request, policy.warn, pod)
 
 
@@ -53,7 +57,11 @@ def check_template(request: AdmissionRequest, lookup: Lookup) -> None:
     """Warn of pods that a workload is going to create in vain."""
     policy = _policy(request, lookup)
     template = _template(request.new or {})
-    if policy.warn.level is not Level.PRIVILEGED and template is not None:
+    if template is None:
+        return
+    if policy.audit.level is not Level.PRIVILEGED:
+        _audit(request, policy.audit, template)
+    if policy.warn.level is not Level.PRIVILEGED:
         _warn(request, policy.warn, template)
 
 
@@ -104,6 +112,13 @@ def _warn(request: AdmissionRequest, standard: Standard, pod: JsonObject) -> Non
     if found:
         told = ", ".join(map(str, found))
         request.warnings.append(f'would violate PodSecurity "{standard}": {told}')
+
+
+def _audit(request: AdmissionRequest, standard: Standard, pod: JsonObject) -> None:
+    found = checks.findings(standard, pod.get("metadata") or {}, pod.get("spec") or {})
+    if found:
+        told = ", ".join(map(str, found))
+        request.annotations[_VIOLATIONS] = f'would violate PodSecurity "{standard}": {told}'
 
 
 def _labels(namespace: JsonObject | None) -> dict[str, str]:

@@ -5,7 +5,7 @@ Source: Kubernetes v1.36, plugin/webhook/request/admissionreview.go and errors/s
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import orjson
@@ -31,6 +31,8 @@ class Answer(msgspec.Struct, frozen=True):
     refusal: ApiError | None
     warnings: Sequence[str]
     patch: JsonValue
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """What the audit log is to say, by keys without the webhook's name."""
 
 
 def version_for(hook: Hook) -> str:
@@ -117,7 +119,11 @@ def answer(hook: Hook, body: bytes, uid: str, version: str, *, mutating: bool) -
     warnings = [str(one) for one in response.get("warnings") or ()]
     allowed = response.get("allowed") is True
     refusal = None if allowed else _refusal(hook, response.get("status"))
-    return Answer(refusal, warnings, patch if allowed else None)
+    told = response.get("auditAnnotations")
+    annotations = (
+        {str(key): str(value) for key, value in told.items()} if isinstance(told, dict) else {}
+    )
+    return Answer(refusal, warnings, patch if allowed else None, annotations)
 
 
 def _invalid(why: str) -> CallFailed:

@@ -5,6 +5,8 @@ from fakeapi import FakeApi, failing_writes, undisturbed
 
 from kubeherd.cluster.api.kinds import LEASES, NODES, PODS
 from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.runtime.metrics import Histogram
+from kubeherd.controller.manager import Context
 from kubeherd.controller.nodes.controller import NodeLifecycleController
 
 UNREACHABLE = "node.kubernetes.io/unreachable"
@@ -166,3 +168,34 @@ def test_pod_on_a_node_that_became_ready_since_the_last_pass_keeps_its_status() 
         assert tree["status"]["conditions"][0]["status"] == "True"
 
     play(NodeLifecycleController, scenario=scenario)
+
+
+def test_zones_and_evictions_are_counted_as_kubernetes_counts_them() -> None:
+    contexts: list[Context] = []
+
+    def make(context: Context) -> NodeLifecycleController:
+        contexts.append(context)
+        return NodeLifecycleController(context)
+
+    async def scenario(api: FakeApi) -> None:
+        for name in ("a", "b", "c"):
+            api.put(NODES, node(name))
+        await keep_alive(api, 110, "b", "c")
+
+    play(make, scenario=scenario)
+    families = {
+        family.name.removeprefix("node_collector_"): list(family.samples)
+        for made in contexts[0].families
+        for family in made()
+    }
+    assert families["zone_size"] == [(("",), 3)]
+    assert families["unhealthy_nodes_in_zone"] == [(("",), 1)]
+    assert families["zone_health"] == [(("",), 200 / 3)]
+    assert families["evictions_total"] == [(("",), 1)]
+    ((_, passes),) = families["update_all_nodes_health_duration_seconds"]
+    assert isinstance(passes, Histogram)
+    assert sum(passes.counts) > 10
+    assert set(contexts[0].queues) == {
+        "node_lifecycle_controller",
+        "node_lifecycle_controller_pods",
+    }
