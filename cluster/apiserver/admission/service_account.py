@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.errors import Forbidden
+from kubeherd.cluster.api.goformat import is_true
 from kubeherd.cluster.api.helpers import podreferences
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.names import GENERATED_ALPHABET
@@ -20,7 +21,6 @@ _VOLUME_PREFIX = "kube-api-access-"
 _MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 _TOKEN_LIFE_S = 3607
 _ENFORCE_MOUNTABLE = "kubernetes.io/enforce-mountable-secrets"
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _GROUPS = {
     "initContainers": "init container",
     "containers": "container",
@@ -174,7 +174,7 @@ def _token_volume(name: str) -> JsonObject:
 
 def _is_enforcing(account: JsonObject) -> bool:
     annotations = account["metadata"].get("annotations") or {}
-    return annotations.get(_ENFORCE_MOUNTABLE) in _TRUE
+    return is_true(annotations.get(_ENFORCE_MOUNTABLE, ""))
 
 
 def _check_environment(
