@@ -236,7 +236,8 @@ def _exit_code(end: SystemExit) -> int:
 
 
 def _leave_parent_behind(request: Request, log_fd: int, ready_fd: int, lock_fd: int | None) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE):
+    # SIGPIPE stays ignored, as in any Python: a pipe that nobody reads is an error, not the end.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     held = None if lock_fd is None else fcntl.fcntl(lock_fd, fcntl.F_DUPFD_CLOEXEC, LOCK_FD + 1)
     os.dup2(log_fd, 1)

@@ -17,30 +17,36 @@ _ROUNDING_S: Final = 1e-6
 
 
 class Output(msgspec.Struct, frozen=True, gc=False):
-    """The lines in order, each due `at_s` after the start; the whole repeats every `period_s`."""
+    """The lines in order, each due `at_s` after the start; the last `repeated` of them come again
+    every `period_s`."""
 
     lines: tuple[tuple[float, str], ...]
+    repeated: int = 0
     period_s: float = 0.0
 
     def due_s(self, number: int) -> float | None:
         """When, after the start, line `number` (from 0) is written; None: there is no such line."""
-        if number < len(self.lines):
-            return self.lines[number][0]
-        if not self.period_s:
-            return None
-        rounds, line = divmod(number, len(self.lines))
-        return rounds * self.period_s + self.lines[line][0]
+        turn, line = self._place(number)
+        return turn * self.period_s + self.lines[line][0] if line < len(self.lines) else None
 
     def text(self, number: int) -> str:
         """Line `number`, without its newline."""
-        return self.lines[number % len(self.lines)][1]
+        return self.lines[self._place(number)[1]][1]
 
     def written(self, elapsed_s: float) -> int:
         """How many lines are written `elapsed_s` after the start."""
         elapsed_s += _ROUNDING_S
-        rounds = int(elapsed_s // self.period_s) if self.period_s else 0
-        rest_s = elapsed_s - rounds * self.period_s
-        return rounds * len(self.lines) + sum(at_s <= rest_s for at_s, _ in self.lines)
+        due = [at_s for at_s, _ in self.lines if at_s <= elapsed_s]
+        again = due[len(self.lines) - self.repeated :]
+        return len(due) + sum(int((elapsed_s - at_s) // self.period_s) for at_s in again)
+
+    def _place(self, number: int) -> tuple[int, int]:
+        """The turn (from 0) that writes line `number`, and which of `lines` that is."""
+        once = len(self.lines) - self.repeated
+        if not self.repeated or number < once:
+            return 0, number
+        turn, line = divmod(number - once, self.repeated)
+        return turn, once + line
 
 
 def output(behaviour: Behaviour, program: Program | None) -> Output | None:
@@ -48,7 +54,8 @@ def output(behaviour: Behaviour, program: Program | None) -> Output | None:
     if behaviour.log is not None:
         every_s = behaviour.log_interval_s and max(MIN_INTERVAL_S, behaviour.log_interval_s)
         lines = tuple((number * every_s, text) for number, text in enumerate(behaviour.log))
-        return Output(lines, every_s * len(lines))
+        return Output(lines, len(lines) if every_s else 0, every_s * len(lines))
     if program is None:
         return None
-    return Output(tuple((at_s, text.removesuffix("\n")) for at_s, text in program.output))
+    lines = tuple((at_s, text.removesuffix("\n")) for at_s, text in program.output)
+    return Output(lines, program.repeated, program.period_s)

@@ -1,4 +1,4 @@
-"""How Go prints values in error texts."""
+"""How Go prints values in error texts, and reads them."""
 
 import orjson
 
@@ -6,6 +6,14 @@ from kubeherd.cluster.api.jsontypes import JsonValue
 
 MAX_SHOWN = 8192
 """So many characters of a value are shown; a longer one ends in ``...``."""
+
+
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+
+
+def is_true(text: str) -> bool:
+    """`strconv.ParseBool`; what that cannot read is false."""
+    return text in _TRUE
 
 
 def cut(text: str) -> str:

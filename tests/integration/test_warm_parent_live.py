@@ -47,6 +47,14 @@ def test_processes_of_a_killed_supervisor_are_found_without_its_notes(tmp_path: 
         assert state.orphans(cluster.rundir) == [[], [], []]
 
 
+def test_no_process_dies_of_a_pipe_that_nobody_reads(tmp_path: Path) -> None:
+    with handle(tmp_path / "a") as cluster:
+        for process in osproc.marked(cluster.rundir.root):
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            ignored = int(status.split("SigIgn:")[1].split()[0], 16)
+            assert ignored >> (signal.SIGPIPE - 1) & 1, process
+
+
 def test_a_killed_fork_server_of_a_cluster_is_replaced(tmp_path: Path) -> None:
     with handle(tmp_path / "a") as cluster:
         spawner = cluster.state().spawner

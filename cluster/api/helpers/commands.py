@@ -1,14 +1,16 @@
 """What a container's plain command does: its output, how long it runs, how it ends. Pure.
 
-`echo`, `sleep`, `true`, `false` and, in `sh -c`, lists of them with `exit N` are understood as a
-POSIX shell understands them. Invariant: what is not certainly understood (a variable, a pipe, a
-redirection, any other program) gives None, never a guess.
+`echo`, `sleep`, `true`, `false` and, in `sh -c`, lists of them with `exit N`, at the end of which
+may be a loop (`while true; do ...; done`), are understood as a POSIX shell understands them.
+Invariant: what is not certainly understood (a variable, a pipe, a redirection, any other program)
+gives None, never a guess.
 """
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import count
 from typing import Final, NamedTuple
 
 MAX_BYTES: Final = 64 * 1024
@@ -25,16 +27,35 @@ _EXPANDED: Final = re.compile(r"[$`\\]")
 _SPECIAL: Final = re.compile(r"[$`\\*?\[~{#!]")
 """What a shell heeds outside of quotes."""
 _DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([smhd]?)")
+_MIN_PERIOD_S: Final = 0.1
+"""A loop that writes faster is not understood: its log would be all that the machine does."""
 _UNIT_S: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _EXIT_CODES: Final = 256
+_LOOPS: Final = frozenset({"while", "until"})
+
+_Commands = Sequence[tuple[str, Sequence[str]]]
+"""Simple commands, each with the operator before it."""
 
 
 class Program(NamedTuple):
-    """`output`: (seconds after the start, text with its newline); `ends_s` None: it never ends."""
+    """`output`: (seconds after the start, text with its newline); `ends_s` None: it never ends.
+
+    The last `repeated` outputs come again every `period_s`.
+    """
 
     output: tuple[tuple[float, str], ...]
     ends_s: float | None
     exit_code: int
+    repeated: int = 0
+    period_s: float = 0.0
+
+    def told(self) -> Iterator[tuple[float, str]]:
+        """All of its output, which may have no end."""
+        yield from self.output
+        if self.repeated:
+            for turn in count(1):
+                for at_s, text in self.output[-self.repeated :]:
+                    yield at_s + turn * self.period_s, text
 
 
 class _Unknown(Exception):
@@ -48,6 +69,8 @@ class _Run:
         self.output: list[tuple[float, str]] = []
         self.now_s = 0.0
         self.code = 0
+        self.repeated = 0
+        self.period_s = 0.0
 
     def command(self, words: Sequence[str]) -> None:
         """Run one simple command; `_Unknown` for any other program."""
@@ -96,7 +119,7 @@ def _program(words: tuple[str, ...]) -> Program | None:
     except (_Unknown, ValueError):
         return None
     ends_s = run.now_s if run.now_s < FOR_EVER_S else None
-    return Program(tuple(run.output), ends_s, run.code)
+    return Program(tuple(run.output), ends_s, run.code, run.repeated, run.period_s)
 
 
 def _name(word: str) -> str:
@@ -127,15 +150,57 @@ def _shell(words: Sequence[str], run: _Run) -> None:
         raise _Unknown
     stops_on_error = "e" in words[1]
     commands = _commands(words[2])
+    starts = [at for at, (_, simple) in enumerate(commands) if simple[0] in _LOOPS]
+    before = commands[: starts[0]] if starts else commands
+    if not _list(before, run, stops_on_error) and starts:
+        _loop(commands[starts[0] :], run, stops_on_error)
+
+
+def _list(commands: _Commands, run: _Run, stops_on_error: bool) -> bool:
+    """Run commands one after the other; whether the shell ended with one of them."""
     for number, (before, simple) in enumerate(commands):
         if (before == "&&" and run.code) or (before == "||" and not run.code):
             continue
         if _simple(simple, run):
-            return
+            return True
         last = number + 1 == len(commands)
         tested = not last and commands[number + 1][0] != ";"
         if stops_on_error and run.code and not tested:
-            return
+            return True
+    return False
+
+
+def _loop(commands: _Commands, run: _Run, stops_on_error: bool) -> None:
+    """`while LIST; do LIST; done` or `until ...`, after which nothing comes.
+
+    Plain commands change nothing that they depend on, so what the first turn does they all do.
+    """
+    does = next((at for at, (_, simple) in enumerate(commands) if simple[0] == "do"), 0)
+    edges = {commands[at][0] for at in (0, does, -1)}
+    if edges != {";"} or not does or commands[-1][1] != ["done"]:
+        raise _Unknown
+    keyword = commands[0][1][0]
+    condition, body = _without_keyword(commands[:does]), _without_keyword(commands[does:-1])
+    if not condition or not body:
+        raise _Unknown
+    began_s, written = run.now_s, len(run.output)
+    if _list(condition, run, stops_on_error=False):
+        return
+    if bool(run.code) is (keyword == "while"):
+        run.code = 0
+        return
+    if _list(body, run, stops_on_error):
+        return
+    run.repeated, run.period_s = len(run.output) - written, run.now_s - began_s
+    if run.repeated and run.period_s < _MIN_PERIOD_S:
+        raise _Unknown
+    run.now_s, run.code = FOR_EVER_S, 0
+
+
+def _without_keyword(commands: _Commands) -> _Commands:
+    """A list without the word that begins it, which may stand alone."""
+    (operator, (_, *first)), *rest = commands
+    return [(operator, first), *rest] if first else rest
 
 
 def _literal(script: str) -> bool:
@@ -173,7 +238,7 @@ def _commands(script: str) -> list[tuple[str, list[str]]]:
     return commands
 
 
-def _simple(words: list[str], run: _Run) -> bool:
+def _simple(words: Sequence[str], run: _Run) -> bool:
     """Run a simple command of a shell; whether the shell ends with it."""
     if words[0] == "exit" and len(words) <= 2:
         if len(words) == 2:

@@ -11,6 +11,7 @@ import msgspec
 
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.errors import Forbidden
+from kubeherd.cluster.api.goformat import is_true
 from kubeherd.cluster.api.helpers import podreferences
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.names import GENERATED_ALPHABET
@@ -23,7 +24,6 @@ _VOLUME_PREFIX = "kube-api-access-"
 _MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 _TOKEN_LIFE_S = 3607
 _ENFORCE_MOUNTABLE = "kubernetes.io/enforce-mountable-secrets"
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _GROUPS = {
     "initContainers": "init container",
     "containers": "container",
@@ -148,7 +148,7 @@ def _account(tree: JsonObject) -> _Account:
     return _Account(
         automounts=tree.get("automountServiceAccountToken"),
         gives_secrets=bool(tree.get("imagePullSecrets")),
-        enforces=annotations.get(_ENFORCE_MOUNTABLE) in _TRUE,
+        enforces=is_true(annotations.get(_ENFORCE_MOUNTABLE, "")),
     )
 
 

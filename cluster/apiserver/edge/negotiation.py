@@ -12,6 +12,7 @@ from enum import Enum
 import msgspec
 
 from kubeherd.cluster.api.errors import NotAcceptable
+from kubeherd.cluster.api.goformat import is_true
 from kubeherd.cluster.api.memo import remembered
 
 _COMPRESS_ABOVE_BYTES = 128 * 1024
@@ -191,8 +192,8 @@ def unavailable(produced: Sequence[str]) -> NotAcceptable:
 def wants_pretty(query: Mapping[str, str], headers: Mapping[str, str]) -> bool:
     """Whether JSON is to be indented: asked for, or the client is one that a person reads."""
     asked = query.get("pretty")
-    if asked is not None:
-        return asked not in ("0", "false")
+    if asked:
+        return is_true(asked)
     return headers.get("user-agent", "").startswith(_BROWSERS)
 
 

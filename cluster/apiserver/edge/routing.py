@@ -123,6 +123,8 @@ def parse(
         raise UnknownPath(path)
     if rest[-1] == "":
         rest.pop()
+        if not rest:
+            raise UnknownPath(path)  # of the group and version itself: discovery
     watch_prefix = bool(rest) and rest[0] == "watch"
     if watch_prefix:
         rest = rest[1:]

@@ -19,6 +19,7 @@ from kubeherd.cluster.api.managedfields import apply, typed
 from kubeherd.cluster.api.schemas import definitions as schemas
 from kubeherd.cluster.api.schemas.gotypes import json_type_of
 from kubeherd.cluster.api.serializer import codecs, decoding
+from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.handlers import objectkinds
 from kubeherd.cluster.apiserver.handlers.services import Call
@@ -289,7 +290,7 @@ class Applying:
     def __init__(self, call: Call, ctx: RequestContext, target: Target | None = None) -> None:
         self._call = call
         self._ctx = ctx
-        self._force = call.request.query.get("force", "") not in ("", "0", "false")
+        self._force = parameters.boolean(call.request.query, "force")
         ctx.applied = True
         find = ctx.field_validation is not FieldValidation.IGNORE
         try:

@@ -6,7 +6,7 @@ one would type it, or `*` for any other, to a text (its output) or to an object 
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -23,7 +23,7 @@ _MAX_EXIT_CODE: Final = 255
 class Reply(msgspec.Struct, frozen=True):
     """What is written, (seconds after the start, text), and how the command ends."""
 
-    output: tuple[tuple[float, str], ...]
+    output: Iterable[tuple[float, str]]
     ends_s: float
     status: JsonObject
     stderr: str = ""
@@ -56,7 +56,7 @@ def reply(annotations: Mapping[str, str], container: str, words: Sequence[str]) 
     plain = commands.program(words, ())
     if plain is not None:
         ends_s = commands.FOR_EVER_S if plain.ends_s is None else plain.ends_s
-        return Reply(plain.output, ends_s, outcome.exited(plain.exit_code))
+        return Reply(plain.told(), ends_s, outcome.exited(plain.exit_code))
     status, text = outcome.not_found(words[0])
     return Reply((), 0.0, status, text)
 

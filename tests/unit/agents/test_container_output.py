@@ -54,6 +54,14 @@ def test_a_log_with_an_interval_repeats() -> None:
     assert driver.logs == ["0 web tick", "5 web tock", "10 web tick", "15 web tock", "20 web tick"]
 
 
+def test_a_loop_repeats_what_is_in_it() -> None:
+    script = "echo begin; while true; do echo tick; sleep 5; done"
+    driver = Driver(pod(container(args=["/bin/sh", "-c", script])))
+    driver.until(11.0)
+    assert driver.logs == ["0 web begin", "0 web tick", "5 web tick", "10 web tick"]
+    assert "running" in driver.state()
+
+
 def test_a_long_pause_is_not_written_down_line_by_line() -> None:
     driver = Driver(pod(annotations={"log": "tick", "log-interval-seconds": "1"}))
     driver.now_s = 10_000.0

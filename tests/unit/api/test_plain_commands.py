@@ -1,5 +1,7 @@
 """What is known of a container's command: as dash and busybox run it, or nothing."""
 
+from itertools import islice
+
 import pytest
 
 from kubeherd.cluster.api.helpers.commands import Program, program
@@ -42,6 +44,34 @@ def test_plain_commands(
 
 
 @pytest.mark.parametrize(
+    ("script", "told", "ends_s", "code"),
+    [
+        ("while true;do echo 'a b';sleep 5; done", ["0 a b", "5 a b", "10 a b"], None, 0),
+        ("echo a; until false\ndo\nsleep 2; echo b\ndone", ["0 a", "2 b", "4 b"], None, 0),
+        ("while sleep 3; do echo x; echo y; done", ["3 x", "3 y", "6 x"], None, 0),
+        ("while :; do sleep 1; done", [], None, 0),
+        ("while true; do true; done", [], None, 0),
+        ("echo a; while false; do echo no; done", ["0 a"], 0.0, 0),
+        ("until true; do echo no; done", [], 0.0, 0),
+        ("while true; do sleep 4; echo a; exit 3; done", ["4 a"], 4.0, 3),
+        ("exit 2; while true; do sleep 1; done", [], 0.0, 2),
+    ],
+)
+def test_loops(script: str, told: list[str], ends_s: float | None, code: int) -> None:
+    known = program(["sh", "-c", script], [])
+    assert known is not None
+    shown = [f"{at_s:g} {text.rstrip()}" for at_s, text in islice(known.told(), 3)]
+    assert (shown, known.ends_s, known.exit_code) == (told, ends_s, code)
+
+
+def test_a_loop_heeds_the_flag_e() -> None:
+    assert program(["sh", "-ec", "while true; do sleep 2; false; done"], []) == Program((), 2.0, 1)
+    endless = program(["sh", "-ec", "until false; do sleep 2; done"], [])
+    assert endless is not None
+    assert endless.ends_s is None
+
+
+@pytest.mark.parametrize(
     "words",
     [
         [],
@@ -71,6 +101,16 @@ def test_plain_commands(
         ["sh", "-c", "exit 1 2"],
         ["sh", "-c", "exit later"],
         ["sh", "-c", "while true; do echo a; done"],
+        ["sh", "-c", "while true; do sleep 1; done; echo never"],
+        ["sh", "-c", "while true; do sleep 1; done &"],
+        ["sh", "-c", "while true; do sleep 1; break; done"],
+        ["sh", "-c", "while true; do while true; do sleep 1; done; done"],
+        ["sh", "-c", "false || while true; do sleep 1; done"],
+        ["sh", "-c", "while true; do done"],
+        ["sh", "-c", "while; do sleep 1; done"],
+        ["sh", "-c", "while true; sleep 1; done"],
+        ["sh", "-c", "while true; do sleep 1"],
+        ["sh", "-c", "for i in 1 2; do echo a; done"],
         ["echo", "x" * 70_000],
     ],
 )

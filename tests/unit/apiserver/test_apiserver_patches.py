@@ -153,6 +153,8 @@ async def test_apply_creates_merges_conflicts_and_forces(cluster: Cluster) -> No
         "message": 'conflict with "one"',
         "field": ".data.k",
     }]  # fmt: skip
+    for word in ("0", "false", "False"):  # kubernetes_asyncio writes the last one
+        assert (await _apply(cluster, "two", {"k": "2"}, force=word)).status == 409
     forced = await _apply(cluster, "two", {"k": "2"}, force="true")
     assert forced.tree["data"] == {"k": "2", "l": "1"}
     dropped = await _apply(cluster, "one", {"k": "2"})

@@ -554,9 +554,20 @@ async def test_aggregated_discovery_has_an_etag(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize(
+    "path", ["/api", "/apis", "/api/v1", "/apis/apps", "/apis/apps/v1", "/version"]
+)
+async def test_documents_are_also_below_a_slash(cluster: Cluster, path: str) -> None:
+    plain, below = await cluster.get(path), await cluster.get(f"{path}/")  # pykube-ng asks so
+    assert (plain.status, below.status) == (200, 200)
+    assert below.tree == plain.tree
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("GET", "/nothing", 404),
+        ("GET", "/api/v2/", 404),
+        ("POST", "/api/v1/", 405),
         ("GET", "/apis/none/v1/things", 404),
         ("GET", "/api/v1/things", 404),
         ("GET", "/apis/apps/v1/namespaces/default/daemonsets/d/scale", 404),

@@ -52,7 +52,7 @@ def test_the_script_of_a_container_goes_before_that_of_the_pod() -> None:
 
 def test_plain_commands_need_no_script() -> None:
     reply = script.reply({}, "web", ["sh", "-c", "echo a; sleep 3; exit 4"])
-    assert (reply.output, reply.ends_s, _code(reply)) == (((0.0, "a\n"),), 3.0, 4)
+    assert (list(reply.output), reply.ends_s, _code(reply)) == ([(0.0, "a\n")], 3.0, 4)
     assert _said(script.reply(_scripted({"echo a": "b"}), "web", ["echo", "a"])) == "b"
 
 

@@ -84,6 +84,9 @@ def test_errors_and_discovery_come_in_one_shape(accept: str, media: Media | None
         ({}, "kubectl/v1.32", False),
         ({"pretty": "true"}, "", True),
         ({"pretty": "false"}, "curl/8", False),
+        ({"pretty": "False"}, "", False),
+        ({"pretty": "nonsense"}, "curl/8", False),
+        ({"pretty": ""}, "curl/8", True),
     ],
 )
 def test_people_get_indented_json(query: dict[str, str], agent: str, pretty: bool) -> None:

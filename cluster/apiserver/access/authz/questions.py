@@ -52,7 +52,7 @@ def of_unknown(request: ApiRequest) -> Attributes:
     resource, name, subresource = [*parts, "", ""][:3]
     if not name:
         verb = {"get": "list", "delete": "deletecollection"}.get(verb, verb)
-        if verb == "list" and request.query.get("watch") in ("1", "true"):
+        if verb == "list" and routing.is_watch(request.query):
             verb = "watch"
     return Attributes(
         user=request.user,
