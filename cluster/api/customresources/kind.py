@@ -120,7 +120,7 @@ class CustomKind:
         if any(cause.reason in _BLOCKING for cause in found):
             return [invalid("<nil>", None, _NOT_CHECKED)]
         try:
-            from kubeherd.cluster.api.customresources.cel import evaluation  # noqa: PLC0415 - large
+            from kubeherd.cluster.api.cel import evaluation  # noqa: PLC0415 - large
         except ModuleNotFoundError as error:
             if error.name != "cel":
                 raise

@@ -87,7 +87,7 @@ def check(schema: Schema, path: str, *, status: bool, known: bool) -> list[Cause
 def _rules(schema: Schema, path: str) -> list[Cause]:
     """The causes for which the CEL rules are refused: all of them where there is no CEL."""
     try:
-        from kubeherd.cluster.api.customresources.cel import rules  # noqa: PLC0415 - large
+        from kubeherd.cluster.api.cel import rules  # noqa: PLC0415 - large
     except ModuleNotFoundError as error:
         if error.name != "cel":
             raise

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from kubeherd.cluster.api.customresources.cel import engine, fieldcheck, library
+from kubeherd.cluster.api.cel import engine, fieldcheck, library
 from kubeherd.cluster.api.customresources.schema import (
     LIST_TYPE,
     RULES,

@@ -13,8 +13,8 @@ from itertools import pairwise
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from kubeherd.cluster.api.cel.engine import Context, stdlib
 from kubeherd.cluster.api.customresources import patterns
-from kubeherd.cluster.api.customresources.cel.engine import Context, stdlib
 
 _FACTORS: Final = {
     "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1),

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from kubeherd.cluster.api.customresources.cel import engine, fieldcheck, library, values
-from kubeherd.cluster.api.customresources.cel.rules import program
+from kubeherd.cluster.api.cel import engine, fieldcheck, library, values
+from kubeherd.cluster.api.cel.rules import program
 from kubeherd.cluster.api.customresources.schema import (
     LIST_TYPE,
     RULES,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from kubeherd.cluster.api.customresources.cel.values import escaped
+from kubeherd.cluster.api.cel.values import escaped
 from kubeherd.cluster.api.customresources.schema import (
     EMBEDDED,
     INT_OR_STRING,
