@@ -4,6 +4,8 @@ A `ServedKind` joins the resource of the URL, the form in which it is stored, it
 fixed bytes around its objects, so that the hot path does no per-kind work.
 """
 
+from collections.abc import Callable, Sequence
+
 import msgspec
 
 from kubeherd.cluster.api import kinds
@@ -12,7 +14,14 @@ from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.schemas import definitions as schemas
 from kubeherd.cluster.api.schemas.definitions import Definition
 from kubeherd.cluster.apiserver import strategies
-from kubeherd.cluster.apiserver.read.conversion import Converter, converters, storage_resource
+from kubeherd.cluster.apiserver.read.conversion import (
+    ASKS,
+    Converter,
+    ListConverter,
+    Unconverted,
+    converters,
+    storage_resource,
+)
 from kubeherd.cluster.apiserver.strategies import Strategy
 
 _META_ORDER = (
@@ -38,6 +47,8 @@ class ServedKind(msgspec.Struct, frozen=True, eq=False):
     list_kind: str
     to_served: Converter | None
     to_stored: Converter | None
+    to_served_all: ListConverter | None
+    """Where the objects of a list are converted together."""
     deprecation: str
     """What every answer warns of, or "" (k8s.io/api/core/v1: lifecycle of the two old kinds)."""
 
@@ -67,6 +78,27 @@ class ServedKind(msgspec.Struct, frozen=True, eq=False):
         """A stored tree in the served version."""
         return tree if self.to_served is None else self.to_served(tree)
 
+    def served_all(self, trees: Sequence[JsonObject]) -> list[JsonObject]:
+        """The stored trees of a list in the served version."""
+        if self.to_served_all is not None:
+            return self.to_served_all(trees)
+        return [self.served(tree) for tree in trees]
+
+    async def prepare(self, trees: Callable[[], Sequence[JsonObject]], *, store: bool) -> None:
+        """Have converted, by a webhook, what is about to be shown or (`store`) changed, where
+        nobody could wait for it; `trees` makes fresh stored ones. ApiError if that fails."""
+        if self.to_served_all is None:
+            return
+        for _ in range(ASKS):
+            try:
+                for tree in self.to_served_all(trees()):
+                    if store:
+                        self.stored(tree)
+            except Unconverted as missing:
+                await missing.ask()
+            else:
+                return
+
 
 def _served(resource: Resource) -> ServedKind:
     storage = storage_resource(resource)
@@ -80,6 +112,7 @@ def _served(resource: Resource) -> ServedKind:
         list_kind=f"{resource.kind}List",
         to_served=both[0] if both else None,
         to_stored=both[1] if both else None,
+        to_served_all=None,
         deprecation=_DEPRECATIONS.get(resource.group_resource, ""),
     )
 

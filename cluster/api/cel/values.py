@@ -1,19 +1,33 @@
 """Objects as rules see them: typed by their schema, with field names that CEL can spell.
 
-Source: k8s.io/apiserver/pkg/cel (escaping.go) and k8s.io/apiextensions-apiserver's
-UnstructuredToVal: times and durations are values of CEL's own, numbers are doubles.
+Source: k8s.io/apiserver/pkg/cel (escaping.go) and pkg/cel/common (valuesunstructured.go): times and
+durations are values of CEL's own, numbers are doubles, what no schema describes is not seen.
 """
 
 import base64
 import binascii
 import re
-from datetime import timedelta
 from typing import Any
 
-from kubeherd.cluster.api.customresources import formats
-from kubeherd.cluster.api.customresources.schema import Schema, additional, items, properties
-from kubeherd.cluster.api.jsontypes import JsonValue
-from kubeherd.cluster.api.timestamps import parse_time
+from kubeherd.cluster.api.cel import times
+from kubeherd.cluster.api.cel.datatypes import (
+    Duration,
+    Failure,
+    MapList,
+    SetList,
+    Timestamp,
+)
+from kubeherd.cluster.api.customresources.schema import (
+    EMBEDDED,
+    INT_OR_STRING,
+    LIST_KEYS,
+    LIST_TYPE,
+    Schema,
+    additional,
+    items,
+    properties,
+)
+from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 
 _RESERVED = frozenset({
     "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function",
@@ -21,65 +35,108 @@ _RESERVED = frozenset({
 })  # fmt: skip
 _ESCAPES = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _SPECIAL = re.compile(r"__|[.\-/]")
-_UNITS = {
-    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0,
-}  # fmt: skip
-_DURATION = re.compile(r"(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)")
+_EXPRESSIBLE = re.compile(r"[A-Za-z_.\-/][A-Za-z0-9_.\-/]*", re.ASCII)
+_DAYS = re.compile(r"([+-]?)(\d+(?:\.\d*)?)\s*(d|days?|w|weeks?|wks?)")
+_DAY_NANOS = 86400 * 10**9
+_STRING: Schema = {"type": "string"}
+_META: Schema = {"type": "object", "properties": {"name": _STRING, "generateName": _STRING}}
+IMPLIED: dict[str, Schema] = {"apiVersion": _STRING, "kind": _STRING, "metadata": _META}
+"""The fields of every object, at the root and in an embedded resource."""
 
 
 def escaped(name: str) -> str:
-    """How a rule spells a field's name."""
+    """How a rule spells a field's name; "" for one that it cannot spell."""
+    if _EXPRESSIBLE.fullmatch(name) is None:
+        return ""
     if name in _RESERVED:
         return f"__{name}__"
     return _SPECIAL.sub(lambda match: _ESCAPES[match[0]], name)
 
 
-def value(item: JsonValue, schema: Schema | None) -> Any:
-    """A value as CEL gets it."""
+def fields_of(schema: Schema) -> dict[str, Schema]:
+    """The fields that rules see of an object."""
+    declared = properties(schema)
+    if not schema.get(EMBEDDED) or _declares_implied(declared):
+        return declared
+    return {**declared, **IMPLIED}
+
+
+def _declares_implied(declared: dict[str, Schema]) -> bool:
+    meta = properties(declared.get("metadata"))
+    texts = [declared.get("apiVersion"), declared.get("kind")]
+    texts += [meta.get("name"), meta.get("generateName")]
+    return all(one is not None and one.get("type") == "string" for one in texts)
+
+
+def value(item: JsonValue, schema: Schema) -> Any:
+    """A value as CEL gets it; what no schema describes only counts where values are compared."""
+    if item is None or schema.get(INT_OR_STRING):
+        return item
     if isinstance(item, dict):
-        declared = properties(schema)
-        if declared:
-            return {escaped(name): value(inner, declared.get(name)) for name, inner in item.items()}
-        values = additional(schema)
-        return {name: value(inner, values) for name, inner in item.items()}
+        return _object(item, schema)
     if isinstance(item, list):
-        inner_schema = items(schema)
-        return [value(inner, inner_schema) for inner in item]
-    if isinstance(item, str) and schema is not None and schema.get("format"):
-        return _formatted(item, formats.normalised(str(schema["format"])))
-    if isinstance(item, int) and schema is not None and schema.get("type") == "number":
-        return item if isinstance(item, bool) else float(item)
+        return _list(item, schema)
+    if isinstance(item, str):
+        return _text(item, str(schema.get("format") or ""))
+    if schema.get("type") == "number" and not isinstance(item, bool):
+        return float(item)
+    if schema.get("type") == "integer" and isinstance(item, float) and item.is_integer():
+        return int(item)
     return item
 
 
-def _formatted(text: str, format_: str) -> Any:
+def _object(item: JsonObject, schema: Schema) -> dict[str, Any]:
+    values = additional(schema)
+    if values is not None and not schema.get(EMBEDDED):
+        return {name: value(inner, values) for name, inner in item.items()}
+    declared = fields_of(schema)
+    made: dict[str, Any] = {}
+    for name, inner in item.items():
+        if inner is None:
+            continue  # a field that is null is absent
+        found = declared.get(name)
+        made[escaped(name) or name] = inner if found is None else value(inner, found)
+    return made
+
+
+def _list(item: list[JsonValue], schema: Schema) -> list[Any]:
+    inner = items(schema)
+    values = [value(one, inner) for one in item] if inner is not None else list(item)
+    kind = schema.get(LIST_TYPE)
+    if kind == "set":
+        return SetList(values)
+    if kind == "map":
+        keyed = MapList(values)
+        keyed.keys = tuple(escaped(name) or name for name in schema.get(LIST_KEYS) or ())
+        return keyed
+    return values
+
+
+def _text(text: str, format_: str) -> Any:
+    """A string of a format; one that is none (validation has said so) stays a string."""
     try:
-        if format_ == "datetime":
-            return parse_time(text)
+        if format_ == "date-time":
+            return _moment(text)
         if format_ == "date":
-            return parse_time(f"{text}T00:00:00Z")
+            return times.timestamp(f"{text}T00:00:00Z")
         if format_ == "byte":
             return base64.b64decode(text, validate=True)
-    except (ValueError, binascii.Error):
+        if format_ == "duration":
+            return _duration(text)
+    except (Failure, ValueError, binascii.Error):
         return text
-    if format_ == "duration" and _DURATION.sub("", text) == "":
-        seconds = sum(float(n) * _UNITS[unit] for n, unit in _DURATION.findall(text))
-        return timedelta(seconds=seconds)
     return text
 
 
-def size(item: Any) -> tuple[int, int]:
-    """How many values there are in one, and the length of the longest list or map in it."""
-    pending, count, longest = [item], 0, 1
-    while pending:
-        one = pending.pop()
-        count += 1
-        if isinstance(one, dict):
-            longest = max(longest, len(one))
-            pending.extend(one.values())
-        elif isinstance(one, list):
-            longest = max(longest, len(one))
-            pending.extend(one)
-        elif isinstance(one, str | bytes):
-            count += len(one) // 100
-    return count, longest
+def _moment(text: str) -> Timestamp:
+    """A time as the format date-time has it: the zone may be without its colon."""
+    return times.timestamp(re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", text))
+
+
+def _duration(text: str) -> Duration:
+    match = _DAYS.fullmatch(text.strip())
+    if match is None:
+        return times.duration(text.strip())
+    days = float(match[2]) * (7 if match[3][0] == "w" else 1)
+    nanos = int(days * _DAY_NANOS)
+    return Duration(-nanos if match[1] == "-" else nanos)

@@ -8,6 +8,7 @@ new ones.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from kubeherd.cluster.api.customresources import (
     defaulting,
@@ -18,14 +19,17 @@ from kubeherd.cluster.api.customresources import (
     scaling,
     validation,
 )
-from kubeherd.cluster.api.customresources.schema import NO_CEL, RULES, Schema, of_field, walk
+from kubeherd.cluster.api.customresources.schema import RULES, Schema, of_field, walk
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.managedfields.fieldtypes import Struct
 from kubeherd.cluster.api.serializer.decoding import cannot_be_handled
 from kubeherd.cluster.api.validation import objectmeta
-from kubeherd.cluster.api.validation.causes import forbidden, invalid
+from kubeherd.cluster.api.validation.causes import invalid
+
+if TYPE_CHECKING:
+    from kubeherd.cluster.api.cel.evaluation import Validator
 
 _BLOCKING = frozenset({
     "FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany",
@@ -119,13 +123,15 @@ class CustomKind:
             return []
         if any(cause.reason in _BLOCKING for cause in found):
             return [invalid("<nil>", None, _NOT_CHECKED)]
-        try:
-            from kubeherd.cluster.api.cel import evaluation  # noqa: PLC0415 - large
-        except ModuleNotFoundError as error:
-            if error.name != "cel":
-                raise
-            return [forbidden(RULES, NO_CEL)]  # the definition was stored when there was one
-        return evaluation.check(self.schema, new, old)
+        from kubeherd.cluster.api.cel import evaluation  # noqa: PLC0415 - seldom
+
+        return evaluation.check(self._validator, new, old)
+
+    @cached_property
+    def _validator(self) -> "Validator":
+        from kubeherd.cluster.api.cel import evaluation  # noqa: PLC0415 - seldom
+
+        return evaluation.validator(self.schema)
 
     def owners(self, skip: frozenset[str] = frozenset()) -> Struct:
         """The walker of the object's fields for managedFields, without those to `skip`."""

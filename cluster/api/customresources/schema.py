@@ -18,7 +18,6 @@ LIST_TYPE: Final = "x-kubernetes-list-type"
 LIST_KEYS: Final = "x-kubernetes-list-map-keys"
 MAP_TYPE: Final = "x-kubernetes-map-type"
 RULES: Final = "x-kubernetes-validations"
-NO_CEL: Final = "rules need a library that is not installed here: pip install 'kubeherd[cel]'"
 
 TYPE_META: Final = frozenset({"apiVersion", "kind", "metadata"})
 """The fields of every object, at the root and in an embedded resource."""

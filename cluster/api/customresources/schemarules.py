@@ -22,7 +22,6 @@ from kubeherd.cluster.api.customresources.schema import (
     LIST_KEYS,
     LIST_TYPE,
     MAP_TYPE,
-    NO_CEL,
     PRESERVE,
     RULES,
     TYPE_META,
@@ -85,13 +84,9 @@ def check(schema: Schema, path: str, *, status: bool, known: bool) -> list[Cause
 
 
 def _rules(schema: Schema, path: str) -> list[Cause]:
-    """The causes for which the CEL rules are refused: all of them where there is no CEL."""
-    try:
-        from kubeherd.cluster.api.cel import rules  # noqa: PLC0415 - large
-    except ModuleNotFoundError as error:
-        if error.name != "cel":
-            raise
-        return [forbidden(f"{path}.{RULES}", NO_CEL)]
+    """The causes for which the CEL rules are refused."""
+    from kubeherd.cluster.api.cel import rules  # noqa: PLC0415 - seldom needed
+
     return rules.check(schema, path)
 
 

@@ -12,6 +12,10 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver.customresources.conversion import converters
 from kubeherd.cluster.apiserver.customresources.strategy import CustomStrategy
+from kubeherd.cluster.apiserver.customresources.webhookconversion import (
+    Services,
+    WebhookConversion,
+)
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.store.state import Record
 
@@ -28,7 +32,8 @@ class _Entry(msgspec.Struct, frozen=True):
 class Table:
     """See the module. `update` is called with all definitions."""
 
-    def __init__(self) -> None:
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._entries: dict[str, _Entry] = {}
         self.by_group_version: Mapping[tuple[str, str], Mapping[str, Resource]] = {}
         self.kinds: Mapping[int, ServedKind] = {}
@@ -65,14 +70,15 @@ class Table:
                 resource
             )
         kept = self.kinds
-        self.kinds = {id(r): kept.get(id(r)) or _served(r) for r in found}
+        self.kinds = {id(r): kept.get(id(r)) or _served(r, self._services) for r in found}
         self.by_group_version = by_group_version
         self.resources = tuple(found)
 
 
 def custom_kind(definition: JsonObject) -> ServedKind:
-    """The objects of a definition as they are stored, also where that version is not served."""
-    return _served(definitions.stored_as(definition))
+    """The objects of a definition as they are stored, also where that version is not served; no
+    webhook is asked."""
+    return _served(definitions.stored_as(definition), None)
 
 
 def _entry(record: Record) -> _Entry:
@@ -86,11 +92,17 @@ def _entry(record: Record) -> _Entry:
     )
 
 
-def _served(resource: Resource) -> ServedKind:
+def _served(resource: Resource, services: Services | None) -> ServedKind:
     custom = resource.custom
     assert custom is not None  # noqa: S101 - the table holds nothing else
     storage = _storage(resource, custom.storage_version)
     both = converters(resource)
+    many = None
+    if custom.by_webhook and services is not None:
+        conversion = WebhookConversion(
+            resource, custom, definitions.stored_as(custom.definition), services
+        )
+        both, many = (conversion.served, conversion.stored), conversion.served_all
     return ServedKind(
         resource=resource,
         storage=storage,
@@ -100,6 +112,7 @@ def _served(resource: Resource) -> ServedKind:
         list_kind=_list_kind(custom.definition, resource),
         to_served=both[0] if both else None,
         to_stored=both[1] if both else None,
+        to_served_all=many,
         deprecation=custom.warnings[0] if custom.warnings else "",
     )
 

@@ -17,6 +17,7 @@ from kubeherd.cluster.apiserver.edge.routing import Route
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write.registry import Registry
 from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.hub import WatchFilter
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ _log = structlog.get_logger(__name__)
 class CustomResources:
     """What one server serves beside the kinds of Kubernetes."""
 
-    def __init__(self, registry: Registry, clock: Clock) -> None:
+    def __init__(self, registry: Registry, clock: Clock, rng: Rng) -> None:
         self._registry = registry
         self._clock = clock
+        self._rng = rng
         self._table: Table | None = None
         self._controller: Controller | None = None
 
@@ -50,18 +52,8 @@ class CustomResources:
         return self._table.resources if self._table is not None else ()
 
     def kind(self, route: Route) -> ServedKind:
-        """The kind that a route leads to; InternalError for a version that only a conversion
-        webhook could make."""
+        """The kind that a route leads to."""
         assert self._table is not None  # noqa: S101 - the route came from `served`
-        custom = route.resource.custom
-        if custom is not None and custom.by_webhook and custom.version != custom.storage_version:
-            text = (
-                f"conversion webhook for {custom.api_version}, Kind={custom.kind} failed: kubeherd "
-                f"calls no conversion webhooks, use version {custom.storage_version}"
-            )
-            raise errors.InternalError(
-                f"Internal error occurred: {text}", details={"causes": [{"message": text}]}
-            )
         return self._table.kinds[id(route.resource)]
 
     def refresh(self) -> None:
@@ -74,8 +66,11 @@ class CustomResources:
                 Controller,
             )
             from kubeherd.cluster.apiserver.customresources.table import Table  # noqa: PLC0415
+            from kubeherd.cluster.apiserver.customresources.webhookconversion import (  # noqa: PLC0415
+                Services,
+            )
 
-            self._table = Table()
+            self._table = Table(Services(self._rng.uuid4))
             self._controller = Controller(self._registry, self._clock, self.refresh)
         for key in self._table.update(records):
             self._registry.store.hub.end(key)

@@ -184,7 +184,7 @@ def list_response(
     elif plain and negotiated.media is Media.MSGPACK:
         body = _joined_msgpack(kind, records, meta)
     else:
-        trees = [kind.served(record.load()) for record in records]
+        trees = kind.served_all([record.load() for record in records])
         if negotiated.shape is Shape.TABLE:
             tree = _table(request, kind, trees, meta, negotiated, clock)
         else:

@@ -122,6 +122,7 @@ async def delete_collection(call: Call) -> ApiResponse:
     opts = await list_options(call)
     listing.check_list(opts, call.request.query)
     records, meta = await page(call, opts)
+    await call.kind.prepare(lambda: [one.load() for one in records], store=True)
     for start in range(0, len(records), _BATCH):
         await _delete_batch(call, records[start : start + _BATCH], options, ctx)
     return await answers.many(call, records, meta)

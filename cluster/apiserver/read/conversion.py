@@ -5,7 +5,7 @@ one form (core/v1 Event, autoscaling/v2); the other version is made from it on t
 turned into it on the way in. Functions return new top-level trees and never change their argument.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from kubeherd.cluster.api import kinds
@@ -13,6 +13,22 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 
 Converter: TypeAlias = Callable[[JsonObject], JsonObject]
+ListConverter: TypeAlias = Callable[[Sequence[JsonObject]], list[JsonObject]]
+
+
+class Unconverted(Exception):
+    """Objects whose other version only a conversion webhook knows, which has not been asked yet.
+
+    Raised before anything has changed: await `ask`, which raises ApiError, and begin again.
+    """
+
+    def __init__(self, ask: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self.ask = ask
+
+
+ASKS = 8
+"""So often a request begins again; more than a few only if what was converted did not stay kept."""
 
 _EVENT_NAMES = {
     "involvedObject": "regarding",

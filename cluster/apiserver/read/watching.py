@@ -182,8 +182,13 @@ async def _events(
     subscription = store.hub.subscribe(wanted, since)
     try:
         if plan.initial_events:
-            records = store.list(wanted.resource_key, wanted.namespace)
-            added = (part for r in records if wanted.wants(r) for part in encoder.added(r))
+            records = [
+                one
+                for one in store.list(wanted.resource_key, wanted.namespace)
+                if wanted.wants(one)
+            ]
+            await call.kind.prepare(lambda: [one.load() for one in records], store=False)
+            added = (part for record in records for part in encoder.added(record))
             for chunk in chunks(added):
                 yield chunk
             if plan.end_bookmark:
@@ -225,8 +230,13 @@ async def _changes(
             return
         if not deliveries:
             return
+        await _prepare(call, deliveries)
         for chunk in chunks(map(encoder.event, deliveries)):
             yield chunk
+
+
+async def _prepare(call: Call, deliveries: Sequence[Delivery]) -> None:
+    await call.kind.prepare(lambda: list(map(shown_tree, deliveries)), store=False)
 
 
 # --- the long-poll ---
@@ -245,7 +255,7 @@ async def _poll(call: Call, opts: ListOptions, wanted: WatchFilter) -> ApiRespon
     deliveries = store.hub.events_since(wanted, opts.revision, POLL_LIMIT)
     if not deliveries and timeout_s > 0:
         # Real seconds: a shortened wait would only make idle clients ask more often.
-        woken_at = await store.hub.wait(wanted, timeout_s)
+        woken_at = await store.hub.wait(wanted, timeout_s=timeout_s)
         if woken_at:
             deliveries = store.hub.events_since(wanted, woken_at - 1, POLL_LIMIT)
     fitting = _fitting(deliveries)
@@ -253,6 +263,7 @@ async def _poll(call: Call, opts: ListOptions, wanted: WatchFilter) -> ApiRespon
     if fitting < len(deliveries) or fitting >= POLL_LIMIT:
         deliveries = deliveries[:fitting]
         revision = deliveries[-1].event.revision
+    await _prepare(call, deliveries)
     if call.negotiated.media is Media.MSGPACK:
         body = _poll_msgpack(call, deliveries, revision)
     else:

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import aiohttp
 
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.admission.webhooks.matching import Hook
 from kubeherd.cluster.apiserver.admission.webhooks.review import CallFailed
 
@@ -15,14 +16,22 @@ _MAX_ANSWER_BYTES = 3 * 1024 * 1024
 
 
 async def post(hook: Hook, body: bytes) -> bytes:
-    """The webhook's answer; CallFailed if there is none. Ends after its `timeoutSeconds`, real
-    ones, for it is somebody else's clock."""
-    url = _url(hook)
-    whole = f"{url}{'&' if '?' in url else '?'}timeout={hook.timeout_s}s"
-    headers = {"Content-Type": "application/json", "Accept": "application/json"}
-    timeout = aiohttp.ClientTimeout(total=hook.timeout_s)
+    """The answer of an admission webhook; CallFailed if there is none."""
     try:
-        context = _context(str((hook.tree.get("clientConfig") or {}).get("caBundle") or ""))
+        return await send(hook.tree.get("clientConfig") or {}, hook.timeout_s, body)
+    except CallFailed as why:
+        raise CallFailed(f"failed to call webhook: {why}") from None
+
+
+async def send(config: JsonObject, timeout_s: int, body: bytes) -> bytes:
+    """What the webhook of a clientConfig answers; CallFailed if it does not. Ends after the
+    timeout, of real seconds, for it is somebody else's clock."""
+    url = _url(config)
+    whole = f"{url}{'&' if '?' in url else '?'}timeout={timeout_s}s"
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    try:
+        context = _context(str(config.get("caBundle") or ""))
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.post(
@@ -37,28 +46,27 @@ async def post(hook: Hook, body: bytes) -> bytes:
     if response.status != 200:
         text = answer[:1024].decode(errors="replace").strip()
         raise CallFailed(
-            "failed to call webhook: an error on the server "
+            "an error on the server "
             f'("{text or "unknown"}") has prevented the request from succeeding'
         )
     return answer
 
 
 def _failed(url: str, why: str) -> CallFailed:
-    return CallFailed(f'failed to call webhook: Post "{url}": {why}')
+    return CallFailed(f'Post "{url}": {why}')
 
 
-def _url(hook: Hook) -> str:
-    config = hook.tree.get("clientConfig") or {}
+def _url(config: JsonObject) -> str:
     url = str(config.get("url") or "")
     if not url:
         service = config.get("service") or {}
         name = f"{service.get('namespace', '')}/{service.get('name', '')}"
         raise CallFailed(
-            f"failed to call webhook: Service {name} cannot be reached: in kubeherd no traffic "
+            f"Service {name} cannot be reached: in kubeherd no traffic "
             "goes to Services; use clientConfig.url"
         )
     if not url.startswith("https://"):
-        raise CallFailed(f'failed to call webhook: url "{url}" must begin with https://')
+        raise CallFailed(f'url "{url}" must begin with https://')
     return url
 
 

@@ -425,23 +425,6 @@ def test_a_server_without_definitions_imports_nothing_of_this() -> None:
     assert printed.stdout.strip() == "[]"
 
 
-async def test_what_only_a_webhook_could_convert_is_refused_clearly() -> None:
-    tree = definition(version(), version("v2", storage=False))
-    client = {"url": "https://localhost:1/convert"}
-    tree["spec"]["conversion"] = {
-        "strategy": "Webhook",
-        "webhook": {"clientConfig": client, "conversionReviewVersions": ["v1"]},
-    }
-    async with custom_cluster(tree) as cluster:
-        assert (await cluster.post(WIDGETS, widget())).status == 201
-        answer = await cluster.get(WIDGETS.replace("/v1/", "/v2/"))
-        assert (answer.status, answer.message) == (
-            500,
-            "Internal error occurred: conversion webhook for example.com/v2, Kind=Widget failed: "
-            "kubeherd calls no conversion webhooks, use version v1",
-        )
-
-
 async def test_schemas_inside_of_schemas_are_decoded_too(custom: Cluster) -> None:
     tree = definition(plural="others", kind="Other")
     tree["metadata"]["name"] = "others.example.com"

@@ -112,9 +112,9 @@ async def test_a_field_that_is_absent_is_an_error_of_the_rule() -> None:
             " | self.parts.all(p, p.cont > 1)\n | ...................^",
         ),
         (
-            "isSemver(self.colour)",
-            "compilation failed: ERROR: <input>:1:1: undeclared reference to 'isSemver' "
-            "(in container '')\n | isSemver(self.colour)\n | ^",
+            "isRed(self.colour)",
+            "compilation failed: ERROR: <input>:1:6: undeclared reference to 'isRed' "
+            "(in container '')\n | isRed(self.colour)\n | .....^",
         ),
     ],
 )
@@ -141,17 +141,63 @@ async def test_old_self_needs_a_field_that_can_be_followed() -> None:
 
 
 async def test_a_rule_cannot_hold_up_the_server() -> None:
-    rule = "self.parts.all(a, self.parts.all(b, self.parts.all(c, a == b || b == c || true)))"
-    async with custom_cluster(ruled({"rule": rule})) as cluster:
-        parts = [{"name": str(n)} for n in range(400)]
+    rule = "self.parts.all(a, self.parts.all(b, a.count + b.count > 0))"
+    tree = ruled({"rule": rule, "message": "no"})
+    spec = tree["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["properties"]["parts"]["maxItems"] = 900
+    async with custom_cluster(tree) as cluster:
+        parts = [{"name": str(n), "count": 1} for n in range(900)]
         answer = await cluster.post(WIDGETS, widget(parts=parts))
-        assert answer.status == 422
-        assert "running out of cost budget" in answer.message
+        assert [c["message"] for c in answer.tree["details"]["causes"]] == [
+            "Invalid value: \"object\": 'operation cancelled: actual cost limit exceeded': no "
+            "further validation rules will be run due to call cost exceeds limit for rule: no"
+        ]
 
 
-async def test_a_rule_that_would_overflow_the_stack_is_refused() -> None:
-    _, message = (await causes({"rule": "self." + "a." * 20_000 + "b"}))[0]
-    assert message.endswith("kubeherd evaluates expressions of at most 8000 characters")
+async def test_a_rule_that_could_cost_too_much_is_refused() -> None:
+    rule = "self.parts.all(a, self.parts.all(b, self.parts.all(c, a == b || b == c || true)))"
+    path = "spec.validation.openAPIV3Schema"
+    at = f"{path}.properties[spec].x-kubernetes-validations[0].rule"
+    hint = (
+        " exceeds budget by factor of more than 100x (try simplifying the rule, or adding "
+        "maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)"
+    )
+    assert await causes({"rule": rule}) == [
+        (at, f"Forbidden: estimated rule cost{hint}"),
+        (
+            at,
+            "Forbidden: contributed to estimated rule cost total exceeding cost limit for entire "
+            "OpenAPIv3 schema",
+        ),
+        (
+            path,
+            "Forbidden: x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 "
+            f"schema{hint}",
+        ),
+    ]
+
+
+@pytest.mark.parametrize("rule", ["(" * 300 + "true" + ")" * 300, "self." + "a." * 20_000 + "b"])
+async def test_a_rule_that_is_nested_too_deep_is_refused(rule: str) -> None:
+    _, message = (await causes({"rule": rule}))[0]
+    assert message.endswith(
+        "compilation failed: ERROR: <input>:-1:0: expression recursion limit exceeded: 250"
+    )
+
+
+async def test_expressions_of_the_wrong_type_are_refused() -> None:
+    rules = [
+        {"rule": "self.size"},
+        {"rule": "true", "messageExpression": "self.size"},
+        {"rule": "true", "messageExpression": "self.sise"},
+        {"rule": "self.colour.find(')') == ''"},
+    ]
+    assert [message.rpartition(": ")[2] for _, message in await causes(*rules)] == [
+        "cel expression must evaluate to a bool",
+        "messageExpression must evaluate to a string",
+        "undefined field 'sise'\n | self.sise\n | ....^",
+        "`)`",
+    ]
 
 
 async def test_quantities_and_patterns() -> None:
