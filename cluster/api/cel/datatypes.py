@@ -66,6 +66,16 @@ class Opaque(msgspec.Struct, frozen=True):
     value: Any
 
 
+class ObjectValue(dict[Any, Any]):
+    """An object that an expression has made, with the type that it named."""
+
+    __slots__ = ("type",)
+
+    def __init__(self, type_: Type, fields: dict[Any, Any]) -> None:
+        super().__init__(fields)
+        self.type = type_
+
+
 class SetList(list[Any]):
     """A list whose order does not count (``x-kubernetes-list-type: set``)."""
 
@@ -117,7 +127,7 @@ def type_of(value: Any) -> Type:
     found = _TYPES.get(type(value))
     if found is not None:
         return found
-    return value.type if isinstance(value, Opaque) else types.DYN
+    return value.type if isinstance(value, Opaque | ObjectValue) else types.DYN
 
 
 def is_number(value: Any) -> bool:

@@ -14,6 +14,7 @@ from kubeherd.cluster.api.cel.datatypes import (
     Failure,
     Growing,
     GrowingMap,
+    ObjectValue,
     Optional,
 )
 from kubeherd.cluster.api.cel.nodes import (
@@ -83,6 +84,8 @@ def _select(node: Select) -> Run:
         except TypeError:
             if isinstance(value, Optional):
                 return optional_field(value, field)
+            if name in frame.variables:  # a variable with a dot in its name
+                return frame.variables[name]
             raise Failure(NO_OVERLOAD) from None
 
     return run
@@ -158,7 +161,8 @@ def _map(node: MapNode) -> Run:
 
 
 def _struct(node: StructNode) -> Run:
-    return _entries(node.fields, NEW_OBJECT)
+    fields, type_ = _entries(node.fields, NEW_OBJECT), node.type
+    return lambda frame: ObjectValue(type_, fields(frame))
 
 
 def _comprehension(node: Comprehension) -> Run:

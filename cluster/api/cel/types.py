@@ -82,6 +82,14 @@ CIDR: Final = Type(Kind.OPAQUE, "net.CIDR")
 OPTIONAL: Final = Type(Kind.OPAQUE, "optional_type")
 
 
+def declared_name(type_: Type) -> str:
+    """How Go's messages outside of the checker name a type."""
+    if not type_.parameters:
+        return type_.runtime_name
+    inner = ", ".join(declared_name(one) for one in type_.parameters)
+    return f"{type_.runtime_name}({inner})"
+
+
 def list_of(element: Type) -> Type:
     """The type of lists of these elements."""
     return Type(Kind.LIST, "", (element,))
