@@ -65,6 +65,7 @@ from kubeherd.cluster.apiserver.handlers.health import ENDPOINTS, Health, versio
 from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
 from kubeherd.cluster.apiserver.maintenance import Maintenance
 from kubeherd.cluster.apiserver.metrics import Metrics
+from kubeherd.cluster.apiserver.policystatus import PolicyStatus
 from kubeherd.cluster.apiserver.read import watching
 from kubeherd.cluster.apiserver.read.conversion import ASKS, Unconverted
 from kubeherd.cluster.apiserver.served import ServedKind
@@ -154,7 +155,9 @@ class ApiServer:
         )
         self.server_address = server_address
         self._maintenance = Maintenance(registry, clock)
-        self._custom = CustomResources(registry, clock, rng)
+        self._custom = custom = CustomResources(registry, clock, rng)
+        registry.policies.custom = lambda: custom.kinds
+        self._policy_status = PolicyStatus(registry, clock, lambda: custom.resources)
         self._stopping = False
         self._metrics = Metrics(store)
         self._group_polls = GroupPolls(store, self.handle, self._watched)
@@ -180,6 +183,7 @@ class ApiServer:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._maintenance.run())
             tasks.create_task(self._custom.run())
+            tasks.create_task(self._policy_status.run())
 
     def stop(self) -> None:
         """Refuse new requests with 503 and end all watches; requests under way finish."""

@@ -17,6 +17,7 @@ class Operation(Enum):
     CREATE = "CREATE"
     UPDATE = "UPDATE"
     DELETE = "DELETE"
+    CONNECT = "CONNECT"
 
 
 class AdmissionRequest(msgspec.Struct):
@@ -33,6 +34,9 @@ class AdmissionRequest(msgspec.Struct):
     old: JsonObject | None = None
     warnings: list[str] = msgspec.field(default_factory=list)
     """What the answer is to warn of."""
+    kind: tuple[str, str, str] | None = None
+    """Group, version and kind of what is in `new` where that is no object of the resource, but what
+    a subresource takes."""
 
     @property
     def target(self) -> str:
