@@ -60,7 +60,8 @@ def _walked(value: Any) -> int:
     if isinstance(value, str | bytes):
         return int(len(value) * TRAVERSAL)
     if isinstance(value, list):
-        return sum(map(_walked, value))
+        costs = {id(one): _walked(one) for one in {id(one): one for one in value}.values()}
+        return sum(costs[id(one)] for one in value)
     if isinstance(value, dict):
         return sum(_walked(key) + _walked(one) for key, one in value.items())
     return 1

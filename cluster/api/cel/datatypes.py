@@ -6,6 +6,7 @@ Source: github.com/google/cel-go/common/types; for lists that are sets or maps
 k8s.io/apiserver/pkg/cel/common (valuesunstructured.go).
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +25,15 @@ class Failure(Exception):
 
 
 NO_OVERLOAD: Final = "no such overload"
+MAX_SIZE: Final = 2_000_000
+"""Characters or elements of the largest value that a function makes: what it costs is known only
+afterwards, when it would have taken the memory."""
+
+
+def bounded(count: int) -> None:
+    """Failure if a value would get larger than `MAX_SIZE`."""
+    if count > MAX_SIZE:
+        raise Failure(f"kubeherd makes values of at most {MAX_SIZE} characters or elements")
 
 
 class UInt(int):
@@ -140,6 +150,8 @@ def equal(left: Any, right: Any) -> bool:
     kind = type(left)
     if kind is type(right) and kind in _SIMPLE:
         return bool(left == right)
+    if left is right and isinstance(left, list | dict):
+        return True
     if isinstance(left, list) and isinstance(right, list):
         return _equal_lists(left, right)
     if isinstance(left, dict) and isinstance(right, dict):
@@ -171,7 +183,23 @@ def _equal_lists(left: list[Any], right: list[Any]) -> bool:
         return _equal_by_key(right, left)
     if isinstance(left, SetList) or isinstance(right, SetList):
         return all(contains(right, one) for one in left)
-    return all(map(equal, left, right))
+    return all(map(_remembering(), left, right))
+
+
+def _remembering() -> Callable[[Any, Any], bool]:
+    """`equal` for the elements of two lists: the same two values are compared once, for a rule can
+    make a list of a list of a list whose elements are all the same one."""
+    found: dict[tuple[int, int], bool] = {}
+
+    def compare_once(left: Any, right: Any) -> bool:
+        if not isinstance(left, list | dict):
+            return equal(left, right)
+        key = id(left), id(right)
+        if key not in found:
+            found[key] = equal(left, right)
+        return found[key]
+
+    return compare_once
 
 
 def _equal_by_key(left: MapList, right: list[Any]) -> bool:

@@ -14,6 +14,7 @@ from kubeherd.cluster.api.cel.datatypes import (
     Failure,
     Timestamp,
     UInt,
+    bounded,
     type_of,
 )
 from kubeherd.cluster.api.cel.types import Kind, Type
@@ -58,11 +59,12 @@ def clauses(text: str, count: int) -> Iterator[str]:
 
 def formatted(text: str, arguments: list[Any]) -> str:
     """The text with its clauses filled in; Failure if one has no argument that fits."""
-    rest = iter(arguments)
-    return "".join(
-        part if isinstance(part, str) else _filled(part, next(rest))
-        for part in _parts(text, len(arguments))
-    )
+    rest, made, size = iter(arguments), [], 0
+    for part in _parts(text, len(arguments)):
+        made.append(part if isinstance(part, str) else _filled(part, next(rest)))
+        size += len(made[-1])
+        bounded(size)
+    return "".join(made)
 
 
 def _parts(text: str, count: int) -> Iterator[str | re.Match[str]]:
@@ -150,7 +152,11 @@ def _string(value: Any) -> str | None:
     if value is None:
         return "null"
     if isinstance(value, list):
-        return "[" + ", ".join(_inside(one) for one in value) + "]"
+        made = {id(one): "" for one in value}
+        for one in value:
+            made[id(one)] = made[id(one)] or _inside(one)
+        bounded(sum(len(made[id(one)]) for one in value))
+        return "[" + ", ".join(made[id(one)] for one in value) + "]"
     if isinstance(value, dict):
         entries = sorted((_inside(key), _inside(one)) for key, one in value.items())
         return "{" + ", ".join(f"{key}:{one}" for key, one in entries) + "}"

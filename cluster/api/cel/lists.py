@@ -16,6 +16,7 @@ from kubeherd.cluster.api.cel.datatypes import (
     Failure,
     GrowingMap,
     UInt,
+    bounded,
     compare,
     contains,
     equal,
@@ -118,7 +119,9 @@ def _flatten(values: list[Any], depth: int = 1) -> list[Any]:
     made: list[Any] = []
     for one in values:
         if isinstance(one, list) and depth:
-            made.extend(_flatten(one, depth - 1))
+            inner = _flatten(one, depth - 1)
+            bounded(len(made) + len(inner))
+            made.extend(inner)
         else:
             made.append(one)
     return made

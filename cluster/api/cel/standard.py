@@ -18,6 +18,7 @@ from kubeherd.cluster.api.cel.datatypes import (
     SetList,
     Timestamp,
     UInt,
+    bounded,
     compare,
     contains,
     equal,
@@ -82,6 +83,7 @@ def _add_times(left: Timestamp | Duration, right: Timestamp | Duration) -> Times
 
 def _concatenated(left: list[Any], right: list[Any]) -> list[Any]:
     """``+`` of lists: of sets what is new is added, of maps what has the same key is replaced."""
+    bounded(len(left) + len(right))
     if type(left) is Growing:
         left.extend(right)
         return left

@@ -6,7 +6,7 @@ Source: github.com/google/cel-go/ext/strings.go, k8s.io/apiserver/pkg/cel/librar
 from typing import Any
 
 from kubeherd.cluster.api.cel import formatting
-from kubeherd.cluster.api.cel.datatypes import Failure
+from kubeherd.cluster.api.cel.datatypes import Failure, bounded
 from kubeherd.cluster.api.cel.declarations import Functions, function, member
 from kubeherd.cluster.api.cel.types import DYN, INT, STRING, list_of
 from kubeherd.cluster.api.customresources import patterns
@@ -46,6 +46,8 @@ def _last_index_of(text: str, part: str, offset: int | None = None) -> int:
 
 
 def _replace(text: str, old: str, new: str, limit: int = -1) -> str:
+    count = text.count(old) if limit < 0 else min(text.count(old), limit)
+    bounded(len(text) + count * len(new))
     return text.replace(old, new, limit)
 
 
@@ -77,6 +79,7 @@ def _join(texts: list[Any], separator: str = "") -> str:
     for one in texts:
         if not isinstance(one, str):
             raise Failure(f"join: invalid input: {one}")
+    bounded(sum(map(len, texts)) + len(separator) * len(texts))
     return separator.join(texts)
 
 

@@ -100,6 +100,26 @@ def test_an_evaluation_ends_when_it_has_cost_too_much() -> None:
     assert stopped.cost < 12_000
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "[[1]]" + ".map(x, x + x)" * 40 + "[0].size() > 0",
+        "['a']" + ".map(x, x.replace('a', 'aaaaaaaaaa'))" * 20 + "[0].size() > 0",
+        "[['a']]" + ".map(x, [x.join(), x.join(), x.join()])" * 30 + "[0].size() > 0",
+    ],
+)
+def test_a_value_cannot_take_all_memory(source: str) -> None:
+    found = run(source)
+    assert found.stopped or "values of at most" in found.failure
+
+
+def test_a_value_that_contains_one_twice_takes_no_time() -> None:
+    deep = "[[dyn(1)]]" + ".map(x, [dyn(x), dyn(x)])" * 60
+    assert run(f"{deep} == {deep}").value is True
+    assert run(f"{deep}.indexOf([dyn(1)])").stopped
+    assert "values of at most" in run(f"'%s'.format([dyn({deep})])").failure
+
+
 EXPECTED = (
     "expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, "
     "NUM_UINT, STRING, BYTES, IDENTIFIER}"
