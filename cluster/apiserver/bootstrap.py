@@ -80,7 +80,9 @@ async def _ensure(
             continue
         whole = {"kind": resource.kind, "apiVersion": resource.api_version, **tree}
         defaults.apply(resource, whole)
-        ctx = RequestContext(user=SERVER, now=clock.now(), field_manager="kube-apiserver")
+        ctx = RequestContext(
+            user=SERVER, now=clock.now(), field_manager="kube-apiserver", asked=True
+        )
         staged.append((resource, registry.stage_create(kind, namespace, whole, ctx)))
     for resource, pending in staged:
         await registry.commit_all(served.of(resource), [pending])

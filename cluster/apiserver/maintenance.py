@@ -55,7 +55,7 @@ class Maintenance:
         kind = served.of(kinds.EVENTS)
         due = [r for r in self._registry.store.list(kind.key) if r.revision <= cutoff]
         for start in range(0, len(due), _BATCH):
-            ctx = RequestContext(user=SERVER, now=self._clock.now())
+            ctx = RequestContext(user=SERVER, now=self._clock.now(), asked=True)
             pending = [
                 self._registry.stage_delete(kind, r.namespace, r.name, DeleteOptions(), ctx)
                 for r in due[start : start + _BATCH]

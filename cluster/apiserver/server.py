@@ -70,6 +70,7 @@ from kubeherd.cluster.apiserver.handlers.health import (
 from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
 from kubeherd.cluster.apiserver.maintenance import Maintenance
 from kubeherd.cluster.apiserver.metrics import Metrics
+from kubeherd.cluster.apiserver.policystatus import PolicyStatus
 from kubeherd.cluster.apiserver.read import watching
 from kubeherd.cluster.apiserver.read.conversion import ASKS, Unconverted
 from kubeherd.cluster.apiserver.served import ServedKind
@@ -170,9 +171,11 @@ class ApiServer:
         )
         self.server_address = server_address
         self._maintenance = Maintenance(registry, clock)
-        self._custom = CustomResources(registry, clock, rng)
-        self._documents = Documents(self._tokens, lambda: self._custom.resources)
-        self._api_services = ApiServices(registry, clock, lambda: self._custom.served)
+        self._custom = custom = CustomResources(registry, clock, rng)
+        self._documents = Documents(self._tokens, lambda: custom.resources)
+        self._api_services = ApiServices(registry, clock, lambda: custom.served)
+        registry.policies.custom = lambda: custom.kinds
+        self._policy_status = PolicyStatus(registry, clock, lambda: custom.resources)
         self._stopping = False
         self._group_polls = GroupPolls(store, self.handle, self._watched)
         self._auditor: Auditor | None = None
@@ -213,6 +216,7 @@ class ApiServer:
             tasks.create_task(self._maintenance.run())
             tasks.create_task(self._custom.run())
             tasks.create_task(self._api_services.run())
+            tasks.create_task(self._policy_status.run())
 
     def stop(self) -> None:
         """Refuse new requests with 503 and end all watches; requests under way finish."""

@@ -25,20 +25,24 @@ _GO_TYPES: dict[type, str] = {str: "string", bool: "bool", list: "[]interface {}
 
 
 def check(resource: Resource, tree: JsonObject) -> None:
-    """PlainError if `tree`, as it was sent, is no object of the resource's kind. The walkers of
-    custom resources look for themselves."""
+    """PlainError if `tree`, as it was sent, is no object of the resource's kind."""
+    if shown := problem(resource, tree):
+        raise PlainError(f"failed to create typed patch object ({named(resource, tree)}): {shown}")
+
+
+def problem(resource: Resource, tree: JsonObject) -> str:
+    """Why `tree` is no object of the resource's kind, "" if it is one. The walkers of custom
+    resources look for themselves."""
     if resource.custom is not None:
-        return
+        return ""
     key = schemas.key_of(resource.group, resource.version, resource.kind)
     root = Field(FieldType.OBJECT, definition_key=key)
     problems = []
-    for problem in _problems(root, tree, ""):
-        problems.append(cut(problem))
+    for found in _problems(root, tree, ""):
+        problems.append(cut(found))
         if len(problems) == _MAX_PROBLEMS:
             break
-    if problems:
-        shown = problems[0] if len(problems) == 1 else "\n  ".join(["errors:", *problems])
-        raise PlainError(f"failed to create typed patch object ({named(resource, tree)}): {shown}")
+    return "\n  ".join(["errors:", *problems]) if len(problems) > 1 else "".join(problems)
 
 
 def named(resource: Resource, tree: JsonObject) -> str:

@@ -11,7 +11,12 @@ import orjson
 
 from kubeherd.cluster.api.errors import RequestEntityTooLarge
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
-from kubeherd.cluster.api.patches.problems import not_applicable, undecodable
+from kubeherd.cluster.api.patches.problems import (
+    NotApplicable,
+    failed_test,
+    not_applicable,
+    undecodable,
+)
 from kubeherd.cluster.api.serializer.decoding import MAX_DEPTH
 
 MAX_OPERATIONS = 10_000
@@ -39,7 +44,11 @@ def json_patch(tree: JsonObject, operations: JsonValue) -> JsonObject:
         )
     document = _Document(tree)
     for operation in operations:
-        document.apply(operation)
+        try:
+            document.apply(operation)
+        except NotApplicable as error:
+            error.operation = operation
+            raise
     return document.root
 
 
@@ -62,7 +71,7 @@ class _Document:
             self._replace(path, operation.get("value"))
         elif name == "test":
             if not _same(self._get(path), operation.get("value")):
-                raise not_applicable()
+                raise failed_test()
         elif name in ("move", "copy"):
             source = _parsed(operation.get("from"))
             value = self._get(source, must_exist=True)

@@ -1,13 +1,16 @@
 """Rules of admission policies and their bindings (pkg/apis/admissionregistration/validation).
 
-Expressions are judged by their shape; whether they are CEL is said where CEL is known.
+Expressions are CEL (`expressions`).
 """
 
 import re
 
+from msgspec.structs import replace
+
 from kubeherd.cluster.api import names
+from kubeherd.cluster.api.cel.scope import Returns, Scope
 from kubeherd.cluster.api.errors import Cause
-from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.validation.causes import (
     duplicate,
     forbidden,
@@ -17,6 +20,7 @@ from kubeherd.cluster.api.validation.causes import (
     required,
 )
 from kubeherd.cluster.api.validation.checks import each, label_selector, one_of
+from kubeherd.cluster.api.validation.expressions import expression
 from kubeherd.cluster.api.validation.rules import Rules
 from kubeherd.cluster.api.validation.webhooks import (
     FAILURE_POLICIES,
@@ -46,22 +50,39 @@ _NOTHING = "validations or auditAnnotations must contain at least one item"
 
 
 def create_validating_policy(tree: JsonObject) -> list[Cause]:
-    """A ValidatingAdmissionPolicy."""
+    """A new ValidatingAdmissionPolicy."""
+    return _validating(tree, conditions=True)
+
+
+def update_validating_policy(new: JsonObject, old: JsonObject) -> list[Cause]:
+    """A changed ValidatingAdmissionPolicy."""
+    return _validating(new, conditions=_conditions(new) != _conditions(old))
+
+
+def _conditions(tree: JsonObject) -> tuple[JsonValue, JsonValue]:
+    """What the match conditions of a policy rest on."""
     spec = tree.get("spec") or {}
-    causes = _policy(spec)
+    return spec.get("paramKind"), spec.get("matchConditions")
+
+
+def _validating(tree: JsonObject, *, conditions: bool) -> list[Cause]:
+    spec = tree.get("spec") or {}
+    causes = _policy(spec, conditions=conditions)
+    scope = _scope(spec)
     validations, annotations = spec.get("validations"), spec.get("auditAnnotations")
     if not validations and not annotations:
         return causes + [
             required(f"spec.{name}", _NOTHING) for name in ("validations", "auditAnnotations")
         ]
     for at, validation in each(validations, "spec.validations"):
-        causes += _validation(validation, at)
+        causes += _validation(validation, scope, at)
     if annotations and len(annotations) > _MAX_ANNOTATIONS:
         detail = f"must not have more than {_MAX_ANNOTATIONS} auditAnnotations"
         causes.append(invalid("spec.auditAnnotations", annotations, detail))
     seen: set[str] = set()
     for at, annotation in each(annotations, "spec.auditAnnotations"):
-        causes += _audit_annotation(tree["metadata"].get("name", ""), annotation, at)
+        causes += _annotation_key(tree["metadata"].get("name", ""), annotation, at)
+        causes += _annotation_value(annotation, scope, at)
         key = annotation.get("key", "")
         if key in seen:
             causes.append(duplicate(f"{at}.key", key))
@@ -70,18 +91,38 @@ def create_validating_policy(tree: JsonObject) -> list[Cause]:
 
 
 def create_mutating_policy(tree: JsonObject) -> list[Cause]:
-    """A MutatingAdmissionPolicy."""
+    """A new MutatingAdmissionPolicy."""
+    return _mutating(tree, conditions=True)
+
+
+def update_mutating_policy(new: JsonObject, old: JsonObject) -> list[Cause]:
+    """A changed MutatingAdmissionPolicy."""
+    return _mutating(new, conditions=_conditions(new) != _conditions(old))
+
+
+def _mutating(tree: JsonObject, *, conditions: bool) -> list[Cause]:
     spec = tree.get("spec") or {}
-    causes = _policy(spec) + _operations(spec.get("matchConstraints"), "spec.matchConstraints")
+    causes = _policy(spec, mutating=True, conditions=conditions)
+    scope = replace(_scope(spec), patches=True)
     if not spec.get("mutations"):
         causes.append(required("spec.mutations", "mutations must contain at least one item"))
     for at, mutation in each(spec.get("mutations"), "spec.mutations"):
-        causes += _mutation(mutation, at)
+        causes += _mutation(mutation, scope, at)
     policy, path = spec.get("reinvocationPolicy", ""), "spec.reinvocationPolicy"
     return causes + (one_of(policy, REINVOCATION_POLICIES, path) if policy else [required(path)])
 
 
-def _policy(spec: JsonObject) -> list[Cause]:
+def _scope(spec: JsonObject) -> Scope:
+    """What the expressions of a policy may name."""
+    variables = tuple((one.get("name", ""), one["expression"]) for one in _variables(spec))
+    return Scope(params=spec.get("paramKind") is not None, variables=variables)
+
+
+def _variables(spec: JsonObject) -> list[JsonObject]:
+    return [one for one in spec.get("variables") or () if one.get("expression")]
+
+
+def _policy(spec: JsonObject, *, conditions: bool, mutating: bool = False) -> list[Cause]:
     causes = one_of(spec.get("failurePolicy", ""), FAILURE_POLICIES, "spec.failurePolicy")
     if spec.get("paramKind") is not None:
         causes += _param_kind(spec["paramKind"], "spec.paramKind")
@@ -92,9 +133,16 @@ def _policy(spec: JsonObject) -> list[Cause]:
         causes += _match_resources(constraints, path)
         if not constraints.get("resourceRules"):
             causes.append(required(f"{path}.resourceRules"))
-    causes += match_conditions(spec.get("matchConditions"), "spec.matchConditions")
+        if mutating:
+            causes += _operations(constraints, path)
+    scope = _scope(spec)
+    if conditions:
+        at = "spec.matchConditions"
+        causes += match_conditions(spec.get("matchConditions"), at, params=scope.params)
+    before: list[tuple[str, str]] = []
     for at, variable in each(spec.get("variables"), "spec.variables"):
-        causes += _variable(variable, at)
+        causes += _variable(variable, replace(scope, variables=tuple(before)), at)
+        before.append((variable.get("name", ""), variable.get("expression", "")))
     return causes
 
 
@@ -152,26 +200,34 @@ def _operations(match: JsonObject | None, path: str) -> list[Cause]:
     ]
 
 
-def _variable(variable: JsonObject, path: str) -> list[Cause]:
+def _variable(variable: JsonObject, scope: Scope, path: str) -> list[Cause]:
+    """`scope` has the variables before this one only: the others it cannot name."""
     name = variable.get("name", "")
     causes: list[Cause] = []
     if not name.strip():
         causes.append(required(f"{path}.name", "name is not specified"))
     elif not _CEL_IDENTIFIER.fullmatch(name) or name in _CEL_RESERVED:
         causes.append(invalid(f"{path}.name", name, "must be a valid CEL identifier"))
-    if not variable.get("expression", "").strip():
-        causes.append(required(f"{path}.expression", "expression is not specified"))
-    return causes
+    text, at = variable.get("expression", ""), f"{path}.expression"
+    if not text.strip():
+        return [*causes, required(at, "expression is not specified")]
+    return causes + expression(text, scope, Returns.ANYTHING, at)
 
 
-def _validation(validation: JsonObject, path: str) -> list[Cause]:
+def _validation(validation: JsonObject, scope: Scope, path: str) -> list[Cause]:
     causes: list[Cause] = []
-    if not validation.get("expression", "").strip():
+    text = validation.get("expression", "")
+    if not text.strip():
         causes.append(required(f"{path}.expression", "expression is not specified"))
+    else:
+        causes += expression(text, scope, Returns.BOOL, f"{path}.expression")
     for name in ("messageExpression", "message"):
         text = validation.get(name, "")
         if text and not text.strip():
             causes.append(invalid(f"{path}.{name}", text, "must be non-empty if specified"))
+        elif text and name == "messageExpression":
+            told = replace(scope, authorizer=False)
+            causes += expression(text, told, Returns.STRING, f"{path}.{name}")
     message = validation.get("message", "")
     if "\n" in message.strip() or "\r" in message.strip():
         causes.append(invalid(f"{path}.message", message, "must not contain line breaks"))
@@ -180,23 +236,25 @@ def _validation(validation: JsonObject, path: str) -> list[Cause]:
     return causes
 
 
-def _audit_annotation(policy: str, annotation: JsonObject, path: str) -> list[Cause]:
-    key, value = annotation.get("key", ""), annotation.get("valueExpression", "").strip()
-    causes: list[Cause] = []
-    if policy:
-        full = f"{policy}/{key}"
-        causes += invalid_each(f"{path}.key", full, names.qualified_name(full))
-    else:
-        causes.append(invalid(f"{path}.key", key, "requires metadata.name be non-empty"))
-    at = f"{path}.valueExpression"
-    if not value:
-        causes.append(required(at, "valueExpression is not specified"))
-    elif len(value.encode()) > _MAX_VALUE_EXPRESSION:
-        causes.append(required(at, f"must not exceed {_MAX_VALUE_EXPRESSION} bytes in length"))
-    return causes
+def _annotation_key(policy: str, annotation: JsonObject, path: str) -> list[Cause]:
+    key = annotation.get("key", "")
+    if not policy:
+        return [invalid(f"{path}.key", key, "requires metadata.name be non-empty")]
+    full = f"{policy}/{key}"
+    return invalid_each(f"{path}.key", full, names.qualified_name(full))
 
 
-def _mutation(mutation: JsonObject, path: str) -> list[Cause]:
+def _annotation_value(annotation: JsonObject, scope: Scope, path: str) -> list[Cause]:
+    sent, at = annotation.get("valueExpression", ""), f"{path}.valueExpression"
+    text = sent.strip()
+    if not text:
+        return [required(at, "valueExpression is not specified")]
+    if len(text.encode()) > _MAX_VALUE_EXPRESSION:
+        return [required(at, f"must not exceed {_MAX_VALUE_EXPRESSION} bytes in length")]
+    return expression(text, scope, Returns.STRING_OR_NULL, at, shown=sent)
+
+
+def _mutation(mutation: JsonObject, scope: Scope, path: str) -> list[Cause]:
     kind = mutation.get("patchType", "")
     if not kind:
         return [required(f"{path}.patchType")]
@@ -207,8 +265,10 @@ def _mutation(mutation: JsonObject, path: str) -> list[Cause]:
     if mutation.get(wanted) is None:
         detail = f"must be specified when patchType is {kind}"
         causes.append(required(f"{path}.{wanted}", detail))
-    elif not mutation[wanted].get("expression", "").strip():
-        causes.append(required(f"{path}.{wanted}.expression", "expression is not specified"))
+    else:
+        text, at = mutation[wanted].get("expression", "").strip(), f"{path}.{wanted}.expression"
+        returns = Returns.PATCH if wanted == "jsonPatch" else Returns.OBJECT
+        causes += expression(text, scope, returns, at) if text else [required(at)]
     for name in _PATCH_TYPES.values():
         if name != wanted and mutation.get(name) is not None:
             detail = f"must not be specified when patchType is {kind}"
@@ -266,8 +326,12 @@ def _param_ref(reference: JsonObject, path: str) -> list[Cause]:
 
 
 RULES = {
-    "validatingadmissionpolicies.admissionregistration.k8s.io": Rules(create_validating_policy),
-    "mutatingadmissionpolicies.admissionregistration.k8s.io": Rules(create_mutating_policy),
+    "validatingadmissionpolicies.admissionregistration.k8s.io": Rules(
+        create_validating_policy, update_validating_policy
+    ),
+    "mutatingadmissionpolicies.admissionregistration.k8s.io": Rules(
+        create_mutating_policy, update_mutating_policy
+    ),
     "validatingadmissionpolicybindings.admissionregistration.k8s.io": Rules(
         create_validating_binding
     ),

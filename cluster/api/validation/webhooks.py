@@ -1,13 +1,14 @@
 """Rules of webhook configurations (pkg/apis/admissionregistration/validation).
 
-Match conditions are judged by their shape; whether they are CEL is said where CEL is known.
+Match conditions are CEL (`expressions`).
 """
 
 from urllib.parse import urlsplit
 
 from kubeherd.cluster.api import names
+from kubeherd.cluster.api.cel.scope import Returns, Scope
 from kubeherd.cluster.api.errors import Cause
-from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.validation.causes import (
     duplicate,
     invalid,
@@ -16,6 +17,7 @@ from kubeherd.cluster.api.validation.causes import (
     too_many,
 )
 from kubeherd.cluster.api.validation.checks import each, label_selector, one_of
+from kubeherd.cluster.api.validation.expressions import expression
 from kubeherd.cluster.api.validation.references import qualified_domain
 from kubeherd.cluster.api.validation.rules import Rules
 
@@ -33,20 +35,30 @@ _URL_FORM = "; desired format: https://host[/path]"
 
 def create_webhooks(tree: JsonObject) -> list[Cause]:
     """A new webhook configuration, validating or mutating."""
-    return _webhooks(tree, _NO_SIDE_EFFECTS)
+    return _webhooks(tree, _NO_SIDE_EFFECTS, conditions=True)
 
 
 def update_webhooks(new: JsonObject, old: JsonObject) -> list[Cause]:
-    """A changed webhook configuration: old side effects may stay."""
+    """A changed webhook configuration: old side effects and conditions may stay."""
     clean = all(hook.get("sideEffects") in _NO_SIDE_EFFECTS for hook in old.get("webhooks", ()))
-    return _webhooks(new, _NO_SIDE_EFFECTS if clean else _SIDE_EFFECTS)
+    side_effects = _NO_SIDE_EFFECTS if clean else _SIDE_EFFECTS
+    return _webhooks(new, side_effects, conditions=_conditions(new) != _conditions(old))
 
 
-def _webhooks(tree: JsonObject, side_effects: tuple[str, ...]) -> list[Cause]:
+def _conditions(tree: JsonObject) -> list[JsonValue]:
+    return [hook.get("matchConditions") for hook in tree.get("webhooks") or ()]
+
+
+def _webhooks(tree: JsonObject, side_effects: tuple[str, ...], *, conditions: bool) -> list[Cause]:
+    """`conditions`: whether to look at the match conditions, too."""
     causes: list[Cause] = []
     seen: set[str] = set()
     for at, hook in each(tree.get("webhooks"), "webhooks"):
         causes += _webhook(hook, at, side_effects)
+        if conditions:
+            causes += match_conditions(hook.get("matchConditions"), f"{at}.matchConditions")
+        path = f"{at}.admissionReviewVersions"
+        causes += _review_versions(hook.get("admissionReviewVersions") or [], path)
         name = hook.get("name", "")
         if name and name in seen:
             causes.append(duplicate(f"{at}.name", name))
@@ -75,10 +87,7 @@ def _webhook(hook: JsonObject, path: str, side_effects: tuple[str, ...]) -> list
     if hook.get("reinvocationPolicy") is not None:
         at = f"{path}.reinvocationPolicy"
         causes += one_of(hook["reinvocationPolicy"], REINVOCATION_POLICIES, at)
-    causes += _client(hook.get("clientConfig") or {}, f"{path}.clientConfig")
-    causes += match_conditions(hook.get("matchConditions"), f"{path}.matchConditions")
-    at = f"{path}.admissionReviewVersions"
-    return causes + _review_versions(hook.get("admissionReviewVersions") or [], at)
+    return causes + _client(hook.get("clientConfig") or {}, f"{path}.clientConfig")
 
 
 def _review_versions(versions: list[str], path: str) -> list[Cause]:
@@ -155,16 +164,23 @@ def _url_path(url_path: str, path: str) -> list[Cause]:
     return causes
 
 
-def match_conditions(conditions: list[JsonObject] | None, path: str) -> list[Cause]:
-    """``matchConditions`` of a webhook or a policy: named once, and not empty."""
+def match_conditions(
+    conditions: list[JsonObject] | None, path: str, *, params: bool = False
+) -> list[Cause]:
+    """``matchConditions`` of a webhook or a policy: named once, and CEL. `params`: the policy has
+    parameters."""
+    scope = Scope(params=params)
     causes: list[Cause] = []
     if conditions and len(conditions) > _MAX_MATCH_CONDITIONS:
         causes.append(too_many(path, len(conditions), _MAX_MATCH_CONDITIONS))
     seen: set[str] = set()
     for at, condition in each(conditions, path):
         name = condition.get("name", "")
-        if not condition.get("expression", "").strip():
+        text = condition.get("expression", "").strip()
+        if not text:
             causes.append(required(f"{at}.expression"))
+        else:
+            causes += expression(text, scope, Returns.BOOL, f"{at}.expression")
         if not name:
             causes.append(required(f"{at}.name"))
             continue

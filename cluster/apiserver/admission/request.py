@@ -17,6 +17,7 @@ class Operation(Enum):
     CREATE = "CREATE"
     UPDATE = "UPDATE"
     DELETE = "DELETE"
+    CONNECT = "CONNECT"
 
 
 class AdmissionRequest(msgspec.Struct):
@@ -35,6 +36,9 @@ class AdmissionRequest(msgspec.Struct):
     """What the answer is to warn of."""
     annotations: dict[str, str] = msgspec.field(default_factory=dict)
     """What the audit log is to say of the write."""
+    kind: tuple[str, str, str] | None = None
+    """Group, version and kind of what is in `new` where that is no object of the resource, but what
+    a subresource takes."""
 
     @property
     def target(self) -> str:

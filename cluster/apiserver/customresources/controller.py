@@ -164,4 +164,5 @@ class Controller:
             now=self._clock.now(),
             field_manager="kube-apiserver",
             subresource="status",
+            asked=True,
         )

@@ -51,6 +51,11 @@ class CustomResources:
         """All of them; the same tuple until something changes."""
         return self._table.resources if self._table is not None else ()
 
+    @property
+    def kinds(self) -> Mapping[int, ServedKind]:
+        """All of them with their storage and conversions, by the identity of the resource."""
+        return self._table.kinds if self._table is not None else {}
+
     def kind(self, route: Route) -> ServedKind:
         """The kind that a route leads to."""
         assert self._table is not None  # noqa: S101 - the route came from `served`

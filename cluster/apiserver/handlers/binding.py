@@ -22,13 +22,15 @@ async def bind(call: Call) -> ApiResponse:
     if meta.get("name", name) != name:
         raise errors.BadRequest("name in URL does not match name in Binding object")
     _check_binding(name, binding)
-    call.services.registry.admission.mutate(
-        AdmissionRequest(
-            Operation.CREATE, kinds.PODS, route.namespace, name, ctx.user, "binding", binding
-        )
-    )
+    request = AdmissionRequest(
+        Operation.CREATE, kinds.PODS, route.namespace, name, ctx.user, "binding", binding,
+        warnings=ctx.warnings, kind=("", "v1", "Binding"),
+    )  # fmt: skip
+    registry = call.services.registry
+    registry.admission.mutate(request)
+    await registry.chain.ask(request, ctx)
     ctx.subresource = "binding"
-    await call.services.registry.update(
+    await registry.update(
         _PODS,
         route.namespace,
         name,

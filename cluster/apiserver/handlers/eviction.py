@@ -38,11 +38,13 @@ async def evict(call: Call) -> ApiResponse:
     if pod is None:
         raise errors.not_found(kinds.PODS, route.name)
     request = AdmissionRequest(
-        Operation.CREATE, kinds.PODS, route.namespace, route.name, ctx.user, "eviction", eviction
-    )
+        Operation.CREATE, kinds.PODS, route.namespace, route.name, ctx.user, "eviction", eviction,
+        warnings=ctx.warnings, kind=("policy", "v1", "Eviction"),
+    )  # fmt: skip
     registry.admission.validate(request)
     options = options_from_body(dict(eviction.get("deleteOptions") or {}))
     ctx.dry_run = ctx.dry_run or options.dry_run
+    await registry.chain.ask(request, ctx)
     phase = (pod.get("status") or {}).get("phase")
     spared = phase in ("Succeeded", "Failed", "Pending") or pod["metadata"].get("deletionTimestamp")
     if not spared:
@@ -137,5 +139,5 @@ def _as_given(new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
 def _internal(ctx: RequestContext) -> RequestContext:
     """The same request, for a write that is part of carrying it out."""
     return RequestContext(
-        user=SERVER, now=ctx.now, field_manager="kube-apiserver", dry_run=ctx.dry_run
+        user=SERVER, now=ctx.now, field_manager="kube-apiserver", dry_run=ctx.dry_run, asked=True
     )

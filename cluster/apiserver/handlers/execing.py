@@ -26,11 +26,11 @@ _NO_SPDY: Final = (
 
 async def execute(call: Call) -> UpgradeResponse:
     """Run a command: the answer takes over the connection."""
-    pod, spec = _container(call)
+    pod, spec = await _container(call, "PodExecOptions")
     streams = _streams(call)
     name = str(spec["name"])
     _check_running(pod, name, f'container not found ("{name}")')
-    words = parse_qs(call.request.raw_query, keep_blank_values=True).get("command", [])
+    words = _words(call)
     if not any(words[:1]):
         raise errors.BadRequest("you must specify a command")
     upgrades.check_upgrade(call, _NO_SPDY)
@@ -43,7 +43,7 @@ async def execute(call: Call) -> UpgradeResponse:
 
 async def attach(call: Call) -> UpgradeResponse:
     """Show what a container writes from now on; what is typed, nobody reads."""
-    pod, spec = _container(call)
+    pod, spec = await _container(call, "PodAttachOptions")
     streams = _streams(call)
     metadata, name = pod["metadata"], str(spec["name"])
     where = f"{metadata['name']}_{metadata['namespace']}"
@@ -55,9 +55,25 @@ async def attach(call: Call) -> UpgradeResponse:
     return UpgradeResponse(answers.attached(call, pod, spec, streams, protocol), protocol)
 
 
-def _container(call: Call) -> tuple[JsonObject, JsonObject]:
-    """The pod and the spec of its container that are meant, on a node."""
-    pod = upgrades.target(call)
+def _options(call: Call) -> JsonObject:
+    """The query as the object that admission sees."""
+    query = call.request.query
+    flags = ("stdin", "stdout", "stderr", "tty")
+    options: JsonObject = {name: True for name in flags if parameters.boolean(query, name)}
+    if query.get("container"):
+        options["container"] = query["container"]
+    if words := _words(call):
+        options["command"] = words
+    return options
+
+
+def _words(call: Call) -> list[str]:
+    return parse_qs(call.request.raw_query, keep_blank_values=True).get("command", [])
+
+
+async def _container(call: Call, kind: str) -> tuple[JsonObject, JsonObject]:
+    """The pod and the spec of its container that are meant, on a node; `kind` of the options."""
+    pod = await upgrades.target(call, kind, _options(call))
     spec = podtarget.container_spec(pod, call.request.query.get("container", ""))
     upgrades.check_host(pod)
     return pod, spec

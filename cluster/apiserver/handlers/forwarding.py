@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.edge.messages import UpgradeResponse
 from kubeherd.cluster.apiserver.handlers import podtarget, upgrades
 from kubeherd.cluster.apiserver.handlers.services import Call
@@ -21,7 +22,9 @@ _NO_SPDY: Final = (
 
 async def forward(call: Call) -> UpgradeResponse:
     """Forward ports: the conversations take over the connection."""
-    pod = upgrades.target(call)
+    asked = parse_qs(call.request.raw_query).get("ports", ())
+    options: JsonObject = {"ports": [int(one) for one in asked if one.isdecimal()]}
+    pod = await upgrades.target(call, "PodPortForwardOptions", options)
     upgrades.check_host(pod)
     metadata, status = pod["metadata"], pod.get("status") or {}
     if status.get("phase") != "Running":

@@ -43,7 +43,7 @@ async def request_token(call: Call) -> ApiResponse:
     """POST serviceaccounts/<n>/token."""
     ctx = call.context()
     request = await call.on_body(lambda: _decoded(call, ctx))
-    _admit(call, request)
+    await _admit(call, request, ctx)
     account = _account(call, request["metadata"])
     _complete(request, account, ctx)
     spec = request["spec"]
@@ -61,15 +61,17 @@ def _decoded(call: Call, ctx: RequestContext) -> JsonObject:
     return request
 
 
-def _admit(call: Call, request: JsonObject) -> None:
-    registry, route, user = call.services.registry, call.route, call.request.user
+async def _admit(call: Call, request: JsonObject, ctx: RequestContext) -> None:
+    registry, route = call.services.registry, call.route
     admission = AdmissionRequest(
-        Operation.CREATE, kinds.SERVICEACCOUNTS, route.namespace, route.name, user, "token", request
-    )
+        Operation.CREATE, kinds.SERVICEACCOUNTS, route.namespace, route.name, ctx.user, "token",
+        request, warnings=ctx.warnings, kind=(_GROUP, "v1", "TokenRequest"),
+    )  # fmt: skip
     registry.admission.mutate(admission)
     own_tokens.check(
         admission, registry, lambda question: registry.authorizer.decide(question).allowed
     )
+    await registry.chain.ask(admission, ctx)
 
 
 def _account(call: Call, meta: JsonObject) -> JsonObject:

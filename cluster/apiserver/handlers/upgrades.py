@@ -5,15 +5,25 @@ Source: Kubernetes v1.36, pkg/registry/core/pod/rest/subresources.go and authori
 
 from kubeherd.cluster.api import errors, kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.admission import AdmissionRequest, Operation
 from kubeherd.cluster.apiserver.handlers.services import Call
 
 
-def target(call: Call) -> JsonObject:
+async def target(call: Call, kind: str, options: JsonObject) -> JsonObject:
     """The pod that is meant; NotFound if there is none, Forbidden without the right to create,
-    which a WebSocket, a GET, needs as well."""
+    which a WebSocket, a GET, needs as well, or what policies and webhooks say to the `options`, an
+    object of this kind."""
     if call.route.verb != "create":
         call.check_create()
-    route = call.route
+    route, ctx = call.route, call.context()
+    told = {"kind": kind, "apiVersion": "v1", **options}
+    await call.services.registry.chain.ask(
+        AdmissionRequest(
+            Operation.CONNECT, kinds.PODS, route.namespace, route.name, ctx.user, ctx.subresource,
+            told, warnings=ctx.warnings, kind=("", "v1", kind),
+        ),
+        ctx,
+    )  # fmt: skip
     pod = call.services.registry.get(kinds.PODS, route.namespace, route.name)
     if pod is None:
         raise errors.not_found(kinds.PODS, route.name)

@@ -42,8 +42,11 @@ class RequestContext(msgspec.Struct):
     size_bytes: int = 0
     """How much the client sent: what decides whether the write is heavy work."""
     warnings: list[str] = msgspec.field(default_factory=list)
+    asked: bool = False
+    """Policies and webhooks have no say in it: they have been asked what it follows from, or it is
+    the server's own housekeeping, which nobody may stop."""
     annotations: dict[str, str] = msgspec.field(default_factory=dict)
-    """What admission tells the audit log."""
+    """What admission has to say to the audit log."""
 
     @property
     def timestamp(self) -> str:

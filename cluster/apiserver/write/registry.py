@@ -27,9 +27,11 @@ from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest, Op
 from kubeherd.cluster.apiserver.read.storedobjects import StoredObjects
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write import accountwait, deletion, tracking
+from kubeherd.cluster.apiserver.write.chain import AdmissionChain
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import Action, DeleteOptions
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork, Steps, at_once, pure
+from kubeherd.cluster.apiserver.write.policies import Policies
 from kubeherd.cluster.apiserver.write.preconditions import (
     check_namespace,
     check_no_version,
@@ -86,8 +88,10 @@ class Registry(StoredObjects):
         self._clock = clock
         self._rng = rng
         self.admission = Admission(self)
-        self.webhooks = Webhooks(store, self, rng)
         self.authorizer = Authorizer(self)
+        self.policies = Policies(store, self, self.authorizer)
+        self.webhooks = Webhooks(store, self, rng, self.policies)
+        self.chain = AdmissionChain(self.admission, self.policies, self.webhooks, self._heavy)
 
     # --- create ---
 
@@ -133,8 +137,7 @@ class Registry(StoredObjects):
             warnings=ctx.warnings,
             annotations=ctx.annotations,
         )
-        self.admission.mutate(request)
-        yield from self.webhooks.mutate(request, ctx, self.admission.mutate)
+        yield from self.chain.mutate(request, ctx)
         meta = tree["metadata"]
         if resource.group == RBAC_GROUP:
             escalation.check(request, self.authorizer)
@@ -143,7 +146,7 @@ class Registry(StoredObjects):
         kind.strategy.prepare_create(tree, ctx)
         refuse_invalid(resource, name, (yield from pure(lambda: validation.create(resource, tree))))
         self.admission.validate(request)
-        if (yield from self.webhooks.validate(request, ctx)):
+        if (yield from self.chain.validate(request, ctx)):
             self.admission.check_namespace(request)
         if ctx.dry_run and version:
             meta["resourceVersion"] = version  # nothing is stored that would give it another
@@ -229,11 +232,11 @@ class Registry(StoredObjects):
         meta, old_meta = new.setdefault("metadata", {}), old["metadata"]
         check_namespace(resource, meta, namespace)
         yield from pure(lambda: _record_owners(kind, new, old, ctx))
-        self.admission.mutate(request := AdmissionRequest(
+        request = AdmissionRequest(
             Operation.UPDATE, resource, namespace, name, ctx.user, ctx.subresource, new, old,
             ctx.warnings, ctx.annotations,
-        ))  # fmt: skip
-        yield from self.webhooks.mutate(request, ctx, self.admission.mutate)
+        )  # fmt: skip
+        yield from self.chain.mutate(request, ctx)
         meta = new["metadata"]
         if resource.group == RBAC_GROUP:
             escalation.check(request, self.authorizer)
@@ -250,7 +253,7 @@ class Registry(StoredObjects):
         self.admission.validate(request)
         if resource.group == signers.GROUP:
             signers.check(request, self.authorizer)
-        yield from self.webhooks.validate(request, ctx)
+        yield from self.chain.validate(request, ctx)
         if self.store.head(kind.key, namespace, name) is not record:
             raise _ChangedMeanwhile
         if deletion.finished(resource, new):
@@ -295,9 +298,12 @@ class Registry(StoredObjects):
             raise errors.not_found(kind.resource, name)
         tree = kind.served(record.load())
         self.admission.mutate(request := AdmissionRequest(
-            Operation.DELETE, kind.resource, namespace, name, ctx.user, ctx.subresource, old=tree
+            Operation.DELETE, kind.resource, namespace, name, ctx.user, ctx.subresource, old=tree,
+            warnings=ctx.warnings,
         ))  # fmt: skip
         self.admission.validate(request)
+        if not ctx.asked:
+            self.policies.validate(request, ctx)
         deletion.check_preconditions(kind.resource, tree, options)
         plan = kind.strategy.plan_delete(kind.storage, tree, options, ctx.now)
         if plan.action is Action.NOTHING:

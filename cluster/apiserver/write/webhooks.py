@@ -6,19 +6,19 @@ is configured a write takes two look-ups in a dictionary of the store.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from functools import cache, partial
+from functools import partial
+from itertools import chain
 from typing import TypeAlias
 
 import structlog
 from msgspec.structs import replace
 
-from kubeherd.cluster.api import defaults, errors, kinds
+from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import ApiError
-from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.patches.jsonpatch import json_patch
-from kubeherd.cluster.api.serializer import decoding
-from kubeherd.cluster.apiserver import served
+from kubeherd.cluster.apiserver.admission.equivalents import converted, equivalents
+from kubeherd.cluster.apiserver.admission.mutation import Rounds, decoded, replaced
 from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation
 from kubeherd.cluster.apiserver.admission.webhooks import matching, review
 from kubeherd.cluster.apiserver.admission.webhooks.matching import Hook
@@ -27,6 +27,7 @@ from kubeherd.cluster.apiserver.read.lookup import Lookup
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.heavywork import Steps, outside
+from kubeherd.cluster.apiserver.write.policies import Policies
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.state import Record
 from kubeherd.cluster.store.store import Store
@@ -37,8 +38,6 @@ Post: TypeAlias = Callable[[Hook, bytes], Awaitable[bytes]]
 _BOTH = (matching.MUTATING, matching.VALIDATING)
 _TRIES = 5
 """So often webhooks are asked about an object that changes meanwhile and is to be deleted."""
-_OWN = ("creationTimestamp", "uid")
-"""What the server gives to an object, and no webhook takes away."""
 
 _log = structlog.get_logger(__name__)
 
@@ -52,12 +51,23 @@ async def _post(hook: Hook, body: bytes) -> bytes:
 class Webhooks:
     """The webhooks of a server; `post` can be replaced, in tests."""
 
-    def __init__(self, store: Store, lookup: Lookup, rng: Rng) -> None:
+    def __init__(self, store: Store, lookup: Lookup, rng: Rng, policies: Policies) -> None:
         self.post: Post = _post
+        self._policies = policies
         self._store = store
         self._lookup = lookup
         self._rng = rng
         self._known: dict[Resource, tuple[Sequence[Record], list[Hook]]] = {}
+
+    @property
+    def may_change(self) -> bool:
+        """Whether there are any that may change objects."""
+        return bool(self._store.list(matching.MUTATING.group_resource))
+
+    @property
+    def may_refuse(self) -> bool:
+        """Whether there are any that only refuse."""
+        return bool(self._store.list(matching.VALIDATING.group_resource))
 
     def _concerned(
         self, resource: Resource, request: AdmissionRequest
@@ -70,38 +80,25 @@ class Webhooks:
         if known is None or known[0] is not records:  # the same sequence until the next write
             known = records, matching.hooks(record.load() for record in records)
             self._known[resource] = known
-        others = () if request.resource.custom is not None else _equivalents(request.resource)
+        others = equivalents(request.resource, self._policies.custom())
         return matching.concerned(known[1], request, self._lookup, others)
 
     def mutate(
-        self,
-        request: AdmissionRequest,
-        ctx: RequestContext,
-        again: Callable[[AdmissionRequest], None],
+        self, request: AdmissionRequest, ctx: RequestContext, rounds: Rounds
     ) -> "Steps[None]":
         """Ask those that may change the object one after the other, and apply what they answer, in
-        place. If one changed it, `again` repeats the plugins of the server, and those hooks that
-        want that are asked once more."""
-        if not self._store.list(matching.MUTATING.group_resource):
+        place."""
+        hooks = self._concerned(matching.MUTATING, request)
+        first = next(hooks, None)
+        if first is None:
             return
-        asked: list[Hook] = []
-        affected: list[Hook] = []
-        changed = False
-        for hook, resource in self._concerned(matching.MUTATING, request):
-            if (yield from self._change(hook, resource, request, ctx)):
-                changed = True
-                affected, asked = affected + asked, []
-            if hook.is_reinvoked:
-                asked.append(hook)
-        if not changed:
-            return
-        before = repr(request.new)
-        again(request)
-        if repr(request.new) != before:
-            affected += asked
-        for hook, resource in self._concerned(matching.MUTATING, request):
-            if hook.key in {one.key for one in affected}:
-                yield from self._change(hook, resource, request, ctx)
+        tree = request.new or {}
+        rounds.begin(tree)
+        for hook, resource in chain([first], hooks):
+            if rounds.wants(hook.key):
+                changed = yield from self._change(hook, resource, request, ctx)
+                rounds.asked(hook.key, changed=changed, again=hook.is_reinvoked)
+        rounds.end(tree)
 
     def _change(
         self, hook: Hook, resource: Resource, request: AdmissionRequest, ctx: RequestContext
@@ -113,19 +110,13 @@ class Webhooks:
             return False
         tree = request.new or {}
         try:
-            patched = json_patch(_as(resource, tree, request.resource), answer.patch)
-            decoding.decode_kind(resource.group, resource.version, resource.kind, patched)
+            patched = json_patch(
+                converted(tree, request.resource, resource, self._policies.custom()), answer.patch
+            )
+            decoded(resource, patched)
         except ApiError as error:
             raise _internal(error.message) from None
-        defaults.apply(resource, patched)
-        patched = _as(request.resource, patched, resource)
-        if patched == tree:
-            return False
-        own = {key: tree["metadata"][key] for key in _OWN if key in tree["metadata"]}
-        tree.clear()
-        tree.update(patched)
-        tree["metadata"] = {**(tree.get("metadata") or {}), **own}
-        return True
+        return replaced(request, resource, patched, self._policies.custom())
 
     def validate(self, request: AdmissionRequest, ctx: RequestContext) -> "Steps[bool]":
         """Ask those that may refuse one after the other; returns whether there are any. The first
@@ -143,6 +134,8 @@ class Webhooks:
     ) -> None:
         """Returns when all that want to know of the end of an object let its newest state go:
         without letting anybody in between if there are none."""
+        if ctx.asked:
+            return
         for _ in range(_TRIES):
             record = self._store.head(kind.key, namespace, name)
             if record is None or not any(self._store.list(one.group_resource) for one in _BOTH):
@@ -151,6 +144,7 @@ class Webhooks:
             request = AdmissionRequest(
                 Operation.DELETE, kind.resource, namespace, name, ctx.user, old=old
             )
+            self._policies.validate(request, replace(ctx, annotations={}))  # who refuses first
             for which in _BOTH:
                 for hook, resource in self._concerned(which, request):
                     mutating = which is matching.MUTATING
@@ -173,8 +167,10 @@ class Webhooks:
         *,
         mutating: bool,
     ) -> Answer | None:
-        """What a webhook says; None if it cannot be asked and that does not matter. ApiError if
-        it refuses, or cannot be asked and that does matter."""
+        """What a webhook says; None if its match conditions do not hold, or it cannot be asked and
+        that does not matter. ApiError if it refuses, or cannot be asked and that does matter."""
+        if not self._conditions_met(hook, resource, request, ctx):
+            return None
         if ctx.dry_run and not hook.allows_dry_run:
             raise errors.BadRequest(f'admission webhook "{hook.name}" does not support dry run')
         try:
@@ -191,6 +187,21 @@ class Webhooks:
             raise answer.refusal
         return answer
 
+    def _conditions_met(
+        self, hook: Hook, resource: Resource, request: AdmissionRequest, ctx: RequestContext
+    ) -> bool:
+        conditions = hook.tree.get("matchConditions")
+        if not conditions:
+            return True
+        from kubeherd.cluster.apiserver.admission.policy import expressions  # noqa: PLC0415 - CEL
+
+        try:
+            return expressions.met(self._policies.inquiry(request, ctx), conditions, resource)
+        except expressions.NotTold as why:
+            if hook.may_fail:
+                return False
+            raise request.forbidden(str(why)) from None
+
     async def _answer(
         self,
         hook: Hook,
@@ -200,37 +211,16 @@ class Webhooks:
         *,
         mutating: bool,
     ) -> Answer:
-        if hook.tree.get("matchConditions"):
-            raise CallFailed("matchConditions are not supported by kubeherd")
         uid, version = self._rng.uuid4(), review.version_for(hook)
         options = review.options_of(request, ctx.field_manager, dry_run=ctx.dry_run)
         new, old = (
-            tree and _as(resource, tree, request.resource) for tree in (request.new, request.old)
+            tree and converted(tree, request.resource, resource, self._policies.custom())
+            for tree in (request.new, request.old)
         )
         seen = replace(request, resource=resource, new=new, old=old)
         body = review.question(request, seen, uid, version, dry_run=ctx.dry_run, options=options)
         found = await self.post(hook, body)
         return review.answer(hook, found, uid, version, mutating=mutating)
-
-
-@cache
-def _equivalents(resource: Resource) -> Sequence[Resource]:
-    """The other versions in which the objects of a built-in resource are served."""
-    return [one for one in kinds.ALL if _is_equivalent(one, resource)]
-
-
-def _is_equivalent(one: Resource, other: Resource) -> bool:
-    """Whether two resources are the same objects in different versions."""
-    if one is other or one.plural != other.plural:
-        return False
-    return served.of(one).key == served.of(other).key
-
-
-def _as(wanted: Resource, tree: JsonObject, resource: Resource) -> JsonObject:
-    """An object of one resource as one of another, equivalent one."""
-    if wanted is resource:
-        return tree
-    return served.of(wanted).served(served.of(resource).stored(tree))
 
 
 def _internal(text: str) -> ApiError:

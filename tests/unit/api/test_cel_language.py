@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kubeherd.cluster.api.customresources.cel import engine, types
+from kubeherd.cluster.api.cel import engine, types
 
 ENVIRONMENT = engine.Environment(
     {"self": types.Type(types.Kind.STRUCT, "selfType1"), "any": types.DYN},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kubeherd.cluster.api.customresources.cel import engine
+from kubeherd.cluster.api.cel import engine
 
 ENVIRONMENT = engine.Environment({})
 

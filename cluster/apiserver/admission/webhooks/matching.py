@@ -75,22 +75,29 @@ def concerned(
     ):
         return
     for hook in known:
-        seen = _seen_as(hook.tree, request, equivalents)
-        if (
-            seen is not None
-            and _namespace_matches(hook.tree, request, lookup)
-            and _object_matches(hook.tree, request)
-        ):
+        seen = seen_as(hook.tree.get("rules"), hook.tree, request, equivalents)
+        if seen is not None and selected(hook.tree, request, lookup):
             yield hook, seen
 
 
-def _seen_as(
-    hook: JsonObject, request: AdmissionRequest, equivalents: Sequence[Resource]
+def selected(match: JsonObject, request: AdmissionRequest, lookup: Lookup) -> bool:
+    """Whether the `namespaceSelector` and the `objectSelector` of a webhook or a policy choose a
+    write."""
+    return _namespace_matches(match, request, lookup) and _object_matches(match, request)
+
+
+def seen_as(
+    rules: Sequence[JsonObject] | None,
+    match: JsonObject,
+    request: AdmissionRequest,
+    equivalents: Sequence[Resource],
 ) -> Resource | None:
-    rules = hook.get("rules") or ()
+    """The resource as which the first of some rules finds a write, by the `matchPolicy` of
+    `match`; None if none does."""
+    rules = rules or ()
     if any(_rule_matches(rule, request.resource, request) for rule in rules):
         return request.resource
-    if hook.get("matchPolicy") == "Exact":
+    if match.get("matchPolicy") == "Exact":
         return None
     found = (
         other for rule in rules for other in equivalents if _rule_matches(rule, other, request)
@@ -104,6 +111,7 @@ def _rule_matches(rule: JsonObject, resource: Resource, request: AdmissionReques
         and _has(rule.get("apiGroups"), resource.group)
         and _has(rule.get("apiVersions"), resource.version)
         and _scope_matches(rule.get("scope"), request)
+        and _name_matches(rule.get("resourceNames"), request)
         and any(
             _resource_matches(one, resource.plural, request.subresource)
             for one in rule.get("resources") or ()
@@ -118,6 +126,10 @@ def _has(items: Iterable[str] | None, wanted: str) -> bool:
 def _resource_matches(pattern: str, plural: str, subresource: str) -> bool:
     resource, _, wanted = pattern.partition("/")
     return resource in ("*", plural) and wanted in ("*", subresource)
+
+
+def _name_matches(names: Sequence[str] | None, request: AdmissionRequest) -> bool:
+    return not names or request.name in names
 
 
 def _scope_matches(scope: str | None, request: AdmissionRequest) -> bool:

@@ -57,18 +57,30 @@ def question(
 ) -> bytes:
     """The body of the request to the webhook, which is told of `request` as `seen`: the same in
     the version of the kind that it knows."""
-    asked: JsonObject = {
+    asked = {
         "uid": uid,
-        "kind": _kind(seen.resource),
-        "resource": _resource(seen.resource),
-        "requestKind": _kind(request.resource),
+        **facts(request, seen.resource, dry_run=dry_run, options=options),
+        "object": seen.new,
+        "oldObject": seen.old,
+    }
+    return orjson.dumps(
+        {"kind": "AdmissionReview", "apiVersion": f"{_GROUP}/{version}", "request": asked}
+    )
+
+
+def facts(
+    request: AdmissionRequest, seen_as: Resource, *, dry_run: bool, options: JsonObject
+) -> JsonObject:
+    """What is told of a write besides its objects, to somebody who sees them as `seen_as`."""
+    asked: JsonObject = {
+        "kind": _kind(seen_as, request),
+        "resource": _resource(seen_as),
+        "requestKind": _kind(request.resource, request),
         "requestResource": _resource(request.resource),
         "name": request.name,
         "namespace": request.namespace,
         "operation": request.operation.value,
         "userInfo": request.user.to_json(),
-        "object": seen.new,
-        "oldObject": seen.old,
         "dryRun": dry_run,
         "options": options,
     }
@@ -78,13 +90,12 @@ def question(
         del asked["namespace"]
     if not request.name:
         del asked["name"]
-    return orjson.dumps(
-        {"kind": "AdmissionReview", "apiVersion": f"{_GROUP}/{version}", "request": asked}
-    )
+    return asked
 
 
-def _kind(resource: Resource) -> JsonObject:
-    return {"group": resource.group, "version": resource.version, "kind": resource.kind}
+def _kind(resource: Resource, request: AdmissionRequest) -> JsonObject:
+    group, version, kind = request.kind or (resource.group, resource.version, resource.kind)
+    return {"group": group, "version": version, "kind": kind}
 
 
 def _resource(resource: Resource) -> JsonObject:

@@ -1,0 +1,112 @@
+"""CEL: an expression is compiled once, with types, and evaluated often.
+
+``compiled(source, environment)`` gives a `Program` or raises `Uncompilable` with the text that
+cel-go has. ``program.run(variables, limit)`` gives the value and what it cost.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from kubeherd.cluster.api.cel import (
+    checking,
+    interpreting,
+    parsing,
+    validators,
+)
+from kubeherd.cluster.api.cel.checking import Environment
+from kubeherd.cluster.api.cel.datatypes import Failure
+from kubeherd.cluster.api.cel.lexing import Problem
+from kubeherd.cluster.api.cel.nodes import Ident, Node
+from kubeherd.cluster.api.cel.running import Frame, Lazy, Run, TooCostly
+from kubeherd.cluster.api.cel.types import Type
+
+__all__ = ["CALL_LIMIT", "Environment", "Evaluated", "Failure", "Lazy", "Program", "TooCostly",
+           "Uncompilable", "compiled"]  # fmt: skip
+
+CALL_LIMIT: Final = 1_000_000
+"""What one evaluation may cost."""
+
+
+class Uncompilable(ValueError):
+    """An expression with errors: what failed, with the text that shows each of them."""
+
+
+class Evaluated(msgspec.Struct, frozen=True):
+    """What came of an evaluation: the value, or why there is none, and the cost."""
+
+    value: Any
+    cost: int
+    failure: str = ""
+    stopped: bool = False
+    """It cost more than it may."""
+
+
+class Program(msgspec.Struct, frozen=True, eq=False):
+    """A compiled expression."""
+
+    source: str
+    tree: Node
+    type: Type
+    names: frozenset[str]
+    """The variables of the environment that it uses."""
+    evaluate: Run
+
+    def run(self, variables: Mapping[str, Any], limit: int = CALL_LIMIT) -> Evaluated:
+        """Evaluate it; never raises."""
+        frame = Frame(variables, limit)
+        try:
+            return Evaluated(self.evaluate(frame), frame.cost)
+        except Failure as failure:
+            return Evaluated(None, frame.cost, str(failure))
+        except TooCostly as error:
+            return Evaluated(None, frame.cost, str(error), stopped=True)
+        except RecursionError:
+            return Evaluated(None, frame.cost, "the value is nested too deep")
+
+
+def compiled(source: str, environment: Environment) -> Program:
+    """A program; Uncompilable if the expression has errors."""
+    try:
+        tree = parsing.parse(source)
+        problems = checking.check(tree, environment)
+        if problems:
+            raise _uncompilable(source, problems)
+        unreadable = validators.unreadable_pattern(tree)
+        if unreadable:
+            raise Uncompilable(f"program instantiation failed: {unreadable}")
+        names = frozenset(_names(tree)) & environment.variables.keys()
+        return Program(source, tree, tree.type, names, interpreting.plan(tree))
+    except parsing.Unparsable as error:
+        raise _uncompilable(source, error.problems) from None
+    except RecursionError:
+        text = f"expression recursion limit exceeded: {parsing.MAX_DEPTH}"
+        raise _uncompilable(source, [Problem(text, -1)]) from None
+
+
+def _uncompilable(source: str, problems: list[Problem]) -> Uncompilable:
+    return Uncompilable("compilation failed: " + "\n".join(shown(source, problems)))
+
+
+def _names(tree: Node) -> Iterable[str]:
+    """All names in an expression, loops' variables among them."""
+    if isinstance(tree, Ident):
+        yield tree.name
+    for inner in validators.inside(tree):
+        yield from _names(inner)
+
+
+def shown(source: str, problems: Iterable[Problem]) -> Iterable[str]:
+    """The problems as cel-go prints them, with the line and a mark below it."""
+    for problem in problems:
+        if problem.at < 0:
+            yield f"ERROR: <input>:-1:0: {problem.text}"
+            continue
+        before = source[: problem.at]
+        line = before.count("\n")
+        column = problem.at - (before.rfind("\n") + 1)
+        text = source.split("\n")[line].replace("\t", " ")
+        yield (
+            f"ERROR: <input>:{line + 1}:{column + 1}: {problem.text}\n | {text}\n | {'.' * column}^"
+        )

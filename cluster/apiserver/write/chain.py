@@ -1,0 +1,56 @@
+"""Admission of a write: the server's own plugins, then policies, then webhooks.
+
+Source: Kubernetes v1.36, pkg/kubeapiserver/options/plugins.go (the order) and
+apiserver/pkg/admission/reinvocation.go: what a policy or a webhook has changed is shown to all
+mutating plugins once more.
+"""
+
+from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest
+from kubeherd.cluster.apiserver.admission.mutation import Rounds
+from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.heavywork import HeavyWork, Steps
+from kubeherd.cluster.apiserver.write.policies import Policies
+from kubeherd.cluster.apiserver.write.webhooks import Webhooks
+
+
+class AdmissionChain:
+    """What a write goes through before it is stored."""
+
+    def __init__(
+        self, own: Admission, policies: Policies, webhooks: Webhooks, heavy: HeavyWork
+    ) -> None:
+        self._heavy = heavy
+        self._own = own
+        self._policies = policies
+        self._webhooks = webhooks
+
+    def mutate(self, request: AdmissionRequest, ctx: RequestContext) -> "Steps[None]":
+        """Let all who may change the object do so, in place."""
+        self._own.mutate(request)
+        if ctx.asked or not (self._policies.may_change or self._webhooks.may_change):
+            return
+        policies, webhooks = Rounds(), Rounds()
+        yield from self._mutate(request, ctx, policies, webhooks)
+        if policies.changed or webhooks.changed:
+            policies.is_second = webhooks.is_second = True
+            self._own.mutate(request)
+            yield from self._mutate(request, ctx, policies, webhooks)
+
+    def _mutate(
+        self, request: AdmissionRequest, ctx: RequestContext, policies: Rounds, webhooks: Rounds
+    ) -> "Steps[None]":
+        self._policies.mutate(request, ctx, policies)
+        yield from self._webhooks.mutate(request, ctx, webhooks)
+
+    def validate(self, request: AdmissionRequest, ctx: RequestContext) -> "Steps[bool]":
+        """Ask the policies and webhooks that may refuse; whether somebody was waited for."""
+        if ctx.asked:
+            return False
+        self._policies.validate(request, ctx)
+        return self._webhooks.may_refuse and (yield from self._webhooks.validate(request, ctx))
+
+    async def ask(self, request: AdmissionRequest, ctx: RequestContext) -> None:
+        """Ask policies and webhooks about something that is not stored: a connection, an eviction,
+        a token, the binding of a pod. There they may only refuse."""
+        await self._heavy.carry_out(self.validate(request, ctx), 0)
+        ctx.asked = True
