@@ -226,8 +226,8 @@ async def test_log_of_several_containers_asks_which(cluster: Cluster) -> None:
 
 
 async def test_connect_says_why_not(cluster: Cluster) -> None:
-    await cluster.post(PODS, pod("p"))
-    answer = await cluster.get(f"{PODS}/p/proxy")
+    await cluster.post("/api/v1/nodes", {"metadata": {"name": "n"}})
+    answer = await cluster.get("/api/v1/nodes/n/proxy")
     assert answer.status == 400
     assert "fake" in answer.message
 
