@@ -18,6 +18,7 @@ What is dropped (spec api-machinery, section 12; Go's ``omitempty``):
 import math
 from collections.abc import Callable, Iterable
 from functools import cache
+from typing import TypeAlias, TypeVar
 
 from kubeherd.cluster.api.errors import BadRequest
 from kubeherd.cluster.api.goformat import cut
@@ -35,8 +36,13 @@ MAX_DEPTH = 200
 _MAX_PROBLEMS = 100
 """How many unknown fields are reported, as in Kubernetes (sigs.k8s.io/json)."""
 
-_Decoder = Callable[[JsonValue], JsonValue]
+Dropped: TypeAlias = list[tuple[JsonObject, str, JsonValue]]
+"""The empty lists and maps that a decoding has met: (what they were in, name, the empty)."""
+
+_Decoder = Callable[[JsonValue, Dropped], JsonValue]
+_T = TypeVar("_T")
 _PLAIN: dict[FieldType, type] = {FieldType.STRING: str, FieldType.BOOL: bool}
+_CONTAINERS = (FieldType.LIST, FieldType.MAP)
 _ZERO: dict[FieldType, JsonValue] = {
     FieldType.STRING: "",
     FieldType.BOOL: False,
@@ -53,19 +59,33 @@ class _Irregular(Exception):
     """The fast pass met something that the slow pass must word."""
 
 
-def decode(resource: Resource, tree: JsonObject, *, converting: bool = False) -> list[str]:
-    """Decode an object of `resource` in place; returns the strict problems.
+def decode(
+    resource: Resource,
+    tree: JsonObject,
+    *,
+    converting: bool = False,
+    dropped: Dropped | None = None,
+) -> list[str]:
+    """Decode an object of `resource` in place; returns the strict problems. `dropped`: what takes
+    the empty lists and maps that are dropped (see `with_dropped`).
 
     The problems are worded ``unknown field "spec.template.spec.containers[0].foo"``.
     BadRequest if a value has the wrong type, in the words of Kubernetes.
     """
     if resource.custom is not None:
         return resource.custom.decode(tree)
-    return decode_kind(resource.group, resource.version, resource.kind, tree, converting=converting)
+    group, version, kind = resource.group, resource.version, resource.kind
+    return decode_kind(group, version, kind, tree, converting=converting, dropped=dropped)
 
 
 def decode_kind(
-    group: str, version: str, kind: str, tree: JsonObject, *, converting: bool = False
+    group: str,
+    version: str,
+    kind: str,
+    tree: JsonObject,
+    *,
+    converting: bool = False,
+    dropped: Dropped | None = None,
 ) -> list[str]:
     """Like `decode`, for kinds that are no resources (Binding, Eviction, DeleteOptions).
 
@@ -73,26 +93,53 @@ def decode_kind(
     instead of its JSON decoder.
     """
     try:
-        return decode_struct(schemas.key_of(group, version, kind), tree, converting=converting)
+        key = schemas.key_of(group, version, kind)
+        return decode_struct(key, tree, converting=converting, dropped=dropped)
     except ValueError as error:
         raise cannot_be_handled(kind, version, str(error)) from None
 
 
-def decode_struct(key: str, tree: JsonValue, *, converting: bool = False) -> list[str]:
+def decode_struct(
+    key: str, tree: JsonValue, *, converting: bool = False, dropped: Dropped | None = None
+) -> list[str]:
     """Like `decode`, for a part of an object whose definition has this key.
 
     ValueError if a value has the wrong type, in the words of Go's decoder.
     """
+    dropped = [] if dropped is None else dropped
     try:
         try:
-            _object_decoder(key)(tree)
+            _object_decoder(key)(tree, dropped)
         except _Irregular:
-            return _Reporter(schemas.by_key(key), converting).run(tree)
+            return _Reporter(schemas.by_key(key), converting, dropped).run(tree)
         return []
     except RecursionError:
         raise ValueError(f"json: exceeded max depth of {MAX_DEPTH}") from None
     except _Refused as error:
         raise ValueError(str(error)) from None
+
+
+def with_dropped(dropped: Dropped, look: Callable[[], _T], *, printed: bool = False) -> _T:
+    """What `look` sees while the empty lists and maps that were sent are back where they were, or
+    only those of fields that are `printed` even when null.
+
+    Go tells an empty one from one that is absent when it shows a value, and of the printed ones
+    when it asks who owns a field; for nothing else.
+    """
+    back: list[tuple[JsonObject, str, bool]] = []
+    for parent, name, empty in dropped:
+        there = name in parent
+        if parent.get(name) is None and (there or not printed):
+            parent[name] = empty
+            back.append((parent, name, there))
+    try:
+        return look()
+    finally:
+        for parent, name, there in back:
+            if there:
+                parent[name] = None
+            else:
+                del parent[name]
 
 
 def cannot_be_handled(kind: str, version: str, problem: str) -> BadRequest:
@@ -115,7 +162,7 @@ def _object_decoder(key: str) -> _Decoder:
     droppable = {name for name, f in properties.items() if _drops(definition, name, f)}
     decoders: dict[str, _Decoder] = {}
 
-    def decode_field(value: JsonObject, name: str) -> None:
+    def decode_field(value: JsonObject, name: str, dropped: Dropped) -> None:
         decoder = decoders.get(name)
         if decoder is None:
             if name not in properties:
@@ -123,14 +170,16 @@ def _object_decoder(key: str) -> _Decoder:
             decoder = decoders[name] = _decoder(properties[name])
         item = value[name]
         if item is not None:
-            decoded = decoder(item)
+            decoded = decoder(item, dropped)
             if decoded is not item:
                 value[name] = decoded
+            if not decoded and properties[name].type in _CONTAINERS:
+                dropped.append((value, name, decoded))
             if decoded or name not in droppable:
                 return
         del value[name]
 
-    def decode_object(value: JsonValue) -> JsonValue:
+    def decode_object(value: JsonValue, dropped: Dropped) -> JsonValue:
         if value.__class__ is not dict:
             raise _Irregular
         rest = [
@@ -139,7 +188,7 @@ def _object_decoder(key: str) -> _Decoder:
             if item.__class__ is not plain.get(name) or (not item and name in droppable)
         ]
         for name in rest:
-            decode_field(value, name)
+            decode_field(value, name, dropped)
         return value
 
     return decode_object
@@ -148,7 +197,7 @@ def _object_decoder(key: str) -> _Decoder:
 def _drops(definition: Definition, name: str, field: Field) -> bool:
     if field.required:
         return False
-    if field.type in (FieldType.LIST, FieldType.MAP):
+    if field.type in _CONTAINERS:
         return True
     return field.type in _ZERO and name in omitted_zeros(struct_of_definition(definition.key))
 
@@ -173,7 +222,7 @@ def _scalar_decoder(type_: FieldType) -> _Decoder:
     if type_ is FieldType.SCHEMA:
         return _decode_schema
 
-    def decode_scalar(value: JsonValue) -> JsonValue:
+    def decode_scalar(value: JsonValue, _: Dropped) -> JsonValue:
         if not fits(type_, value):
             raise _Irregular
         try:
@@ -184,25 +233,25 @@ def _scalar_decoder(type_: FieldType) -> _Decoder:
     return decode_scalar
 
 
-def _decode_raw(value: JsonValue) -> JsonValue:
+def _decode_raw(value: JsonValue, _: Dropped) -> JsonValue:
     if _raw_problem(value):
         raise _Irregular
     return value
 
 
-def _decode_raw_object(value: JsonValue) -> JsonValue:
+def _decode_raw_object(value: JsonValue, dropped: Dropped) -> JsonValue:
     if value.__class__ is not dict:
         raise _Irregular
-    return _decode_raw(value)
+    return _decode_raw(value, dropped)
 
 
-def _decode_schema(value: JsonValue) -> JsonValue:
+def _decode_schema(value: JsonValue, dropped: Dropped) -> JsonValue:
     if value.__class__ is bool:
         return value
     decode = _object_decoder(schemas.JSON_SCHEMA)
     if value.__class__ is list:
-        return [decode(item) for item in value]
-    return decode(value)
+        return [decode(item, dropped) for item in value]
+    return decode(value, dropped)
 
 
 def _raw_problem(value: JsonValue, left: int = MAX_DEPTH) -> str:
@@ -225,7 +274,7 @@ def _list_decoder(item_field: Field) -> _Decoder:
     plain = _PLAIN.get(item_field.type)
     decoder = _decoder(item_field) if plain is None else None
 
-    def decode_list(value: JsonValue) -> JsonValue:
+    def decode_list(value: JsonValue, dropped: Dropped) -> JsonValue:
         if value.__class__ is not list:
             raise _Irregular
         for index, item in enumerate(value):
@@ -233,7 +282,7 @@ def _list_decoder(item_field: Field) -> _Decoder:
                 if item.__class__ is not plain:
                     raise _Irregular
             elif decoder is not None:
-                decoded = decoder(item)
+                decoded = decoder(item, dropped)
                 if decoded is not item:
                     value[index] = decoded
         return value
@@ -245,7 +294,7 @@ def _map_decoder(value_field: Field) -> _Decoder:
     plain = _PLAIN.get(value_field.type)
     decoder = _decoder(value_field) if plain is None else None
 
-    def decode_map(value: JsonValue) -> JsonValue:
+    def decode_map(value: JsonValue, dropped: Dropped) -> JsonValue:
         if value.__class__ is not dict:
             raise _Irregular
         for key, item in value.items():
@@ -253,7 +302,7 @@ def _map_decoder(value_field: Field) -> _Decoder:
                 if item.__class__ is not plain:
                     raise _Irregular
             elif decoder is not None:
-                decoded = decoder(item)
+                decoded = decoder(item, dropped)
                 if decoded is not item:
                     value[key] = decoded
         return value
@@ -275,10 +324,11 @@ class _Reporter:
     without them for type errors, which also name the innermost Go struct.
     """
 
-    def __init__(self, definition: Definition, converting: bool) -> None:
+    def __init__(self, definition: Definition, converting: bool, dropped: Dropped) -> None:
         self.definition = definition
         self.problems: list[str] = []
         self._converting = converting
+        self._dropped = dropped
         self._mismatch = ""
 
     def _problem(self, text: str) -> None:
@@ -352,6 +402,8 @@ class _Reporter:
                 inner_names = cut(f"{names}.{shown}" if names else shown)
                 item = self._value(item, inner, inner_path, inner_names, definition.go_type)
                 value[name] = item
+            if item is not None and not item and inner.type in _CONTAINERS:
+                self._dropped.append((value, name, item))
             if item is None or (not item and _drops(definition, name, inner)):
                 del value[name]
         return value

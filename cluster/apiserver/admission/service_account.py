@@ -6,8 +6,9 @@ account `default` takes a moment to come is `write.accountwait`'s concern.
 
 from collections.abc import Iterator
 
-from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api import kinds, names
 from kubeherd.cluster.api.errors import Forbidden
+from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.helpers import podreferences
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.names import GENERATED_ALPHABET
@@ -111,9 +112,11 @@ def _named_account(request: AdmissionRequest, lookup: Lookup, pod: JsonObject) -
 def _account(request: AdmissionRequest, lookup: Lookup, name: str) -> JsonObject:
     account = lookup.get(kinds.SERVICEACCOUNTS, request.namespace, name)
     if account is None:
+        why = f'serviceaccount "{name}" not found'
+        if problems := names.path_segment(name):  # the client's own look at what it asks for
+            why = f"invalid resource name {quoted(name)}: [{' '.join(problems)}]"
         raise request.forbidden(
-            f"error looking up service account {request.namespace}/{name}: "
-            f'serviceaccount "{name}" not found'
+            f"error looking up service account {request.namespace}/{name}: {why}"
         )
     return account
 

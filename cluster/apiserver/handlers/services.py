@@ -1,6 +1,7 @@
 """What every handler needs of the server, and helpers around one request."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -112,7 +113,8 @@ class Call(msgspec.Struct, frozen=True):
     def decode(self, ctx: RequestContext) -> JsonObject:
         """The body as an object of the call's kind: decoded, checked, defaulted."""
         resource = self.kind.resource
-        tree = self._decoded(resource, lambda tree: decoding.decode(resource, tree), ctx)
+        decode = partial(decoding.decode, resource, dropped=ctx.dropped)
+        tree = self._decoded(resource, decode, ctx)
         defaults.apply(resource, tree)
         return tree
 

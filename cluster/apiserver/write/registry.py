@@ -12,15 +12,16 @@ free meanwhile; if the object changes in that time the write begins again with t
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 import msgspec
 
 from kubeherd.cluster.api import errors, kinds, names, validation
-from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.errors import ApiError, Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
-from kubeherd.cluster.api.serializer import codecs
+from kubeherd.cluster.api.serializer import codecs, decoding
 from kubeherd.cluster.apiserver import served
 from kubeherd.cluster.apiserver.access.authz import Authorizer, escalation, signers
 from kubeherd.cluster.apiserver.access.authz.rbac import GROUP as RBAC_GROUP
@@ -142,6 +143,7 @@ class Registry:
             meta.get("name", ""),
             ctx.user,
             new=tree,
+            dry_run=ctx.dry_run,
             warnings=ctx.warnings,
         )
         self.admission.mutate(request)
@@ -152,7 +154,9 @@ class Registry:
         self._name(kind, namespace, meta)
         request.name = name = meta.get("name", "")
         kind.strategy.prepare_create(tree, ctx)
-        refuse_invalid(resource, name, (yield from pure(lambda: validation.create(resource, tree))))
+        causes = yield from pure(lambda: _causes_of_create(resource, tree, ctx))
+        refuse_invalid(resource, name, causes)
+        ctx.warnings.extend(kind.strategy.warnings(tree, {}))
         self.admission.validate(request)
         if (yield from self.webhooks.validate(request, ctx)):
             self.admission.check_namespace(request)
@@ -242,22 +246,23 @@ class Registry:
         yield from pure(lambda: _record_owners(kind, new, old, ctx))
         self.admission.mutate(request := AdmissionRequest(
             Operation.UPDATE, resource, namespace, name, ctx.user, ctx.subresource, new, old,
-            ctx.warnings,
+            ctx.dry_run, ctx.warnings,
         ))  # fmt: skip
         yield from self.webhooks.mutate(request, ctx, self.admission.mutate)
         meta = new["metadata"]
         if resource.group == RBAC_GROUP:
             escalation.check(request, self.authorizer)
-        check_version(kind, meta, old_meta, conditional)
+        check_version(kind, meta, old_meta, conditional=conditional, dry_run=ctx.dry_run)
         meta.pop("selfLink", None)
         keep_system_fields(meta, old_meta)
         prepare(new, old, ctx)
         meta = new["metadata"]
         meta["resourceVersion"] = old_meta["resourceVersion"]
-        causes = yield from pure(lambda: validation.update(resource, new, old, ctx.subresource))
+        causes = yield from pure(lambda: _causes_of_update(resource, new, old, ctx))
         if self.store.head(kind.key, namespace, name) is not record:
             raise _ChangedMeanwhile
         refuse_invalid(resource, name, causes)
+        ctx.warnings.extend(kind.strategy.warnings(new, old))
         self.admission.validate(request)
         if resource.group == signers.GROUP:
             signers.check(request, self.authorizer)
@@ -403,4 +408,26 @@ def _record_owners(
     kind: ServedKind, new: JsonObject, old: JsonObject | None, ctx: RequestContext
 ) -> None:
     kind.strategy.normalise(new)
-    tracking.record(kind, new, old, ctx)
+    if old is None and ctx.dropped:
+        sent = partial(tracking.record, kind, new, None, ctx)
+        decoding.with_dropped(ctx.dropped, sent, printed=True)
+    else:
+        tracking.record(kind, new, old, ctx)
+
+
+def _causes_of_create(resource: Resource, tree: JsonObject, ctx: RequestContext) -> list[Cause]:
+    return _in_words(ctx, lambda: validation.create(resource, tree))
+
+
+def _causes_of_update(
+    resource: Resource, new: JsonObject, old: JsonObject, ctx: RequestContext
+) -> list[Cause]:
+    return _in_words(ctx, lambda: validation.update(resource, new, old, ctx.subresource))
+
+
+def _in_words(ctx: RequestContext, validate: Callable[[], list[Cause]]) -> list[Cause]:
+    """The causes against an object; if there are any, in the words that the sent one deserves."""
+    causes = validate()
+    if not causes or not ctx.dropped:
+        return causes
+    return decoding.with_dropped(ctx.dropped, validate) or causes
