@@ -29,6 +29,7 @@ from kubeherd.cluster.apiserver.edge.responses import check_shape
 from kubeherd.cluster.apiserver.edge.routing import Route
 from kubeherd.cluster.apiserver.handlers import objectkinds
 from kubeherd.cluster.apiserver.served import ServedKind
+from kubeherd.cluster.apiserver.write import revisiondata
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext, write_context
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.write.registry import Registry
@@ -115,6 +116,8 @@ class Call(msgspec.Struct, frozen=True):
         resource = self.kind.resource
         decode = partial(decoding.decode, resource, dropped=ctx.dropped)
         tree = self._decoded(resource, decode, ctx)
+        content_type = self.request.headers.get("content-type", "")
+        ctx.data_text = revisiondata.text_of(resource, content_type, self.request.body, tree)
         defaults.apply(resource, tree)
         return tree
 

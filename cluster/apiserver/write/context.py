@@ -44,6 +44,8 @@ class RequestContext(msgspec.Struct):
     """How much the client sent: what decides whether the write is heavy work."""
     dropped: Dropped = msgspec.field(default_factory=list)
     """What decoding the body has dropped: words about a refused object show it."""
+    data_text: bytes = b""
+    """See `write.revisiondata`."""
     warnings: list[str] = msgspec.field(default_factory=list)
 
     @property

@@ -27,7 +27,7 @@ from kubeherd.cluster.apiserver.access.authz import Authorizer, escalation, sign
 from kubeherd.cluster.apiserver.access.authz.rbac import GROUP as RBAC_GROUP
 from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest, Operation
 from kubeherd.cluster.apiserver.served import ServedKind
-from kubeherd.cluster.apiserver.write import accountwait, deletion, tracking
+from kubeherd.cluster.apiserver.write import accountwait, deletion, revisiondata, tracking
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import Action, DeleteOptions
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork, Steps, at_once, pure
@@ -259,6 +259,7 @@ class Registry:
         meta = new["metadata"]
         meta["resourceVersion"] = old_meta["resourceVersion"]
         causes = yield from pure(lambda: _causes_of_update(resource, new, old, ctx))
+        causes += revisiondata.changed(resource, new, ctx.data_text, record.json)
         if self.store.head(kind.key, namespace, name) is not record:
             raise _ChangedMeanwhile
         refuse_invalid(resource, name, causes)
@@ -341,7 +342,7 @@ class Registry:
         *,
         created: bool = False,
     ) -> "Pending":
-        stored = kind.stored(tree)
+        stored = revisiondata.to_store(kind.stored(tree), ctx.data_text)
         if ctx.dry_run:
             return Pending(Written(codecs.dumps_json(stored), created=created), None)
         stored["metadata"] = with_version_slot(stored["metadata"])
