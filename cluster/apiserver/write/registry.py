@@ -17,8 +17,8 @@ from typing import Protocol
 
 import msgspec
 
-from kubeherd.cluster.api import errors, kinds, names, validation
-from kubeherd.cluster.api.errors import ApiError, Cause
+from kubeherd.cluster.api import errors, kinds, names
+from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.serializer import codecs, decoding
@@ -27,7 +27,7 @@ from kubeherd.cluster.apiserver.access.authz import Authorizer, escalation, sign
 from kubeherd.cluster.apiserver.access.authz.rbac import GROUP as RBAC_GROUP
 from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest, Operation
 from kubeherd.cluster.apiserver.served import ServedKind
-from kubeherd.cluster.apiserver.write import accountwait, deletion, revisiondata, tracking
+from kubeherd.cluster.apiserver.write import accountwait, deletion, revisiondata, tracking, wording
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import Action, DeleteOptions
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork, Steps, at_once, pure
@@ -154,7 +154,7 @@ class Registry:
         self._name(kind, namespace, meta)
         request.name = name = meta.get("name", "")
         kind.strategy.prepare_create(tree, ctx)
-        causes = yield from pure(lambda: _causes_of_create(resource, tree, ctx))
+        causes = yield from pure(lambda: wording.of_create(resource, tree, ctx))
         refuse_invalid(resource, name, causes)
         ctx.warnings.extend(kind.strategy.warnings(tree, {}))
         self.admission.validate(request)
@@ -258,7 +258,7 @@ class Registry:
         prepare(new, old, ctx)
         meta = new["metadata"]
         meta["resourceVersion"] = old_meta["resourceVersion"]
-        causes = yield from pure(lambda: _causes_of_update(resource, new, old, ctx))
+        causes = yield from pure(lambda: wording.of_update(resource, new, old, ctx))
         causes += revisiondata.changed(resource, new, ctx.data_text, record.json)
         if self.store.head(kind.key, namespace, name) is not record:
             raise _ChangedMeanwhile
@@ -414,21 +414,3 @@ def _record_owners(
         decoding.with_dropped(ctx.dropped, sent, printed=True)
     else:
         tracking.record(kind, new, old, ctx)
-
-
-def _causes_of_create(resource: Resource, tree: JsonObject, ctx: RequestContext) -> list[Cause]:
-    return _in_words(ctx, lambda: validation.create(resource, tree))
-
-
-def _causes_of_update(
-    resource: Resource, new: JsonObject, old: JsonObject, ctx: RequestContext
-) -> list[Cause]:
-    return _in_words(ctx, lambda: validation.update(resource, new, old, ctx.subresource))
-
-
-def _in_words(ctx: RequestContext, validate: Callable[[], list[Cause]]) -> list[Cause]:
-    """The causes against an object; if there are any, in the words that the sent one deserves."""
-    causes = validate()
-    if not causes or not ctx.dropped:
-        return causes
-    return decoding.with_dropped(ctx.dropped, validate) or causes

@@ -139,3 +139,18 @@ async def test_a_refused_patch_shows_members_as_go_writes_them(cluster: Cluster)
     refused = await cluster.patch("/api/v1/namespaces/default/pods/p", patch, MERGE)
     text = refused.tree["details"]["causes"][0]["message"].replace("\\", "")
     assert '"containers":[{"image":"i","name":"c"}],"dnsPolicy"' in text
+
+
+async def test_empty_lists_are_a_reason_for_nothing_but_words(cluster: Cluster) -> None:
+    await cluster.post("/api/v1/namespaces/default/pods", pod("p"))
+    changed = {
+        "metadata": {"labels": {"a b": "c"}},
+        "spec": {"containers": [{"name": "c", "ports": [], "env": []}], "tolerations": None},
+    }
+    refused = await cluster.patch("/api/v1/namespaces/default/pods/p", changed)
+    fields = {cause["field"] for cause in refused.tree["details"]["causes"]}
+    assert fields == {"metadata.labels"}
+    sent = deployment(replicas=-1)
+    sent["spec"]["template"]["spec"]["resources"] = {"claims": []}
+    refused = await cluster.post(DEPLOYMENTS, sent)
+    assert "spec.template.spec.resources.claims: Forbidden" in refused.message
