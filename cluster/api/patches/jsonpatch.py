@@ -12,7 +12,7 @@ import orjson
 from kubeherd.cluster.api.errors import RequestEntityTooLarge
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.patches.problems import not_applicable, undecodable
-from kubeherd.cluster.api.serializer.decoding import MAX_DEPTH
+from kubeherd.cluster.api.serializer.decodingrules import MAX_DEPTH
 
 MAX_OPERATIONS = 10_000
 MAX_COPIED_BYTES = 3 * 1024 * 1024

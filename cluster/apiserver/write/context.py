@@ -12,7 +12,7 @@ import msgspec
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.goformat import quoted
-from kubeherd.cluster.api.serializer.decoding import Dropped
+from kubeherd.cluster.api.serializer.decodingrules import Dropped
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.apiserver.edge.messages import User
 
