@@ -272,6 +272,19 @@ async def _allowed(cluster: Cluster, user: Any, **attributes: str) -> bool:
     return bool(answer.tree["status"]["allowed"])
 
 
+async def test_a_pod_is_resized_by_its_subresource_only(cluster: Cluster) -> None:
+    small = {"resources": {"requests": {"cpu": "100m"}}}
+    await cluster.post(PODS, pod("p", containers=[{"name": "c", "image": "i", **small}]))
+    patch = {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "50m"}}}]}}
+    assert (await cluster.patch(f"{PODS}/p", patch)).status == 422
+    resized = await cluster.patch(f"{PODS}/p/resize", patch)
+    assert resized.status == 200
+    assert resized.tree["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "50m"}
+    other = {"spec": {"containers": [{"name": "c", "image": "other"}]}}
+    kept = await cluster.patch(f"{PODS}/p/resize", other)
+    assert kept.status == 422 or kept.tree["spec"]["containers"][0]["image"] == "i"
+
+
 async def test_self_subject_access_review(cluster: Cluster) -> None:
     assert await _allowed(cluster, ADMIN, verb="delete", resource="nodes")
     assert not await _allowed(cluster, BOB, verb="get", resource="pods", namespace="default")
