@@ -145,11 +145,11 @@ class InternalError(ApiError):
 class PlainError(ApiError):
     """Bad input for which Kubernetes' code has no Status: it answers 500 without a reason.
 
-    Here it is 400, in Kubernetes' words: nothing is wrong with the server, and who watches for 5xx
-    need not look.
+    Here it is 400, in Kubernetes' words, without a reason too (kubectl prints the same): nothing is
+    wrong with the server, and who watches for 5xx need not look.
     """
 
-    code, reason = 400, "BadRequest"
+    code = 400
 
 
 class ServiceUnavailable(ApiError):
@@ -209,9 +209,11 @@ def _details(resource: Resource, name: str, kind: str) -> JsonObject:
 
 def not_found(resource: Resource, name: str) -> NotFound:
     """404 in the wording of Kubernetes: ``R.G "<n>" not found``."""
+    # Kubernetes' code of component statuses names them in the singular.
+    called = resource.singular if resource.plural == "componentstatuses" else resource.plural
     return NotFound(
-        f'{resource.group_resource} "{name}" not found',
-        details=_details(resource, name, resource.plural),
+        f'{called}{f".{resource.group}" if resource.group else ""} "{name}" not found',
+        details=_details(resource, name, called),
     )
 
 

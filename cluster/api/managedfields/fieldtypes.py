@@ -48,12 +48,14 @@ ATOM = Node()
 
 
 class Member(NamedTuple):
-    """A field of a struct: its FieldsV1 key, its node, and its zero if it always exists."""
+    """A field of a struct: its FieldsV1 key, its node, and its zero if it always exists; whether it
+    is a struct that always exists (``spec``, and not ``selector``, which may be null)."""
 
     key: str
     node: Node
     always: bool
     zero: JsonValue
+    embedded: bool = False
 
 
 class Struct(Node):
@@ -87,8 +89,10 @@ class Struct(Node):
         field = self._definition.properties.get(name)
         if field is None:
             return Member("f:" + name, ATOM, False, None)
-        always = name in zeros.printed(self._definition.key)
-        return Member("f:" + name, node_of(field), always, _ZEROS.get(field.type))
+        printed = zeros.printed(self._definition.key)
+        embedded = printed.get(name) == {}
+        zero = _ZEROS.get(field.type)
+        return Member("f:" + name, node_of(field), name in printed, zero, embedded)
 
     def added(self, value: JsonValue) -> FieldSet:
         if not value:
@@ -96,7 +100,7 @@ class Struct(Node):
         out: FieldSet = {SELF: LEAF}
         members = self._members
         for name in sorted(value):
-            key, node, _, _ = members.get(name) or self.member(name)
+            key, node, *_ = members.get(name) or self.member(name)
             out[key] = LEAF if node is ATOM else node.added(value[name])
         return out
 
@@ -105,7 +109,7 @@ class Struct(Node):
         for name in sorted(value or ()):
             if name in self.skip:
                 continue
-            key, node, _, _ = self.member(name)
+            key, node, *_ = self.member(name)
             sub = node.owned(value[name])
             if not sub and isinstance(node, Struct) and node.skip:
                 continue  # nothing in it but members that nobody owns
@@ -121,9 +125,12 @@ class Struct(Node):
             before, after = old.get(name), new.get(name)
             if before is after or before == after or name in self.skip:
                 continue
-            key, node, always, zero = members.get(name) or self.member(name)
+            key, node, always, zero, _ = members.get(name) or self.member(name)
             if before is None and not always:
                 changed[key] = LEAF if node is ATOM else node.added(after)
+                continue
+            if after is None and name in new and not always:
+                changed[key] = LEAF  # applied as null
                 continue
             if after is None and not always:
                 removed[key] = LEAF if node is ATOM else node.added(before)
@@ -162,6 +169,8 @@ class Granular(Node):
         }
 
     def diff(self, old: JsonValue, new: JsonValue) -> Diff:
+        if not old and not new:
+            return CHANGED  # of null and an empty one: here only fields that print both
         old, new = old or {}, new or {}
         return _diff_items(
             self.node, {"f:" + k: v for k, v in old.items()}, {"f:" + k: v for k, v in new.items()}
@@ -207,6 +216,8 @@ class Keyed(Node):
         }
 
     def diff(self, old: JsonValue, new: JsonValue) -> Diff:
+        if not old and not new:
+            return CHANGED
         return _diff_items(self.node, self.items(old), self.items(new))
 
 

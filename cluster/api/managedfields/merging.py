@@ -20,13 +20,15 @@ def child(node: Node, name: str) -> Node:
 
 
 def merge(node: Node, live: JsonObject, applied: JsonObject) -> JsonObject:
-    """`live` with `applied` merged in; a null in `applied` unsets the member."""
+    """`live` with `applied` merged in. A null in `applied` is an empty one of what merges, and
+    the value of what does not: it stays, and counts as a change, until the result is decoded."""
     out = dict(live)
     for name, value in applied.items():
-        if value is None:
-            out.pop(name, None)
-            continue
-        out[name] = _merge_value(child(node, name), out.get(name), value)
+        inner = child(node, name)
+        if value is not None:
+            out[name] = _merge_value(inner, out.get(name), value)
+        elif not isinstance(inner, Struct | Granular | Keyed):
+            out[name] = None
     return out
 
 
@@ -123,7 +125,7 @@ def remove(node: Node, value: JsonObject, fields: FieldSet) -> JsonObject:
             rest = _remove_value(child(node, name), member, sub)
         if rest or (rest is not None and not member):
             out[name] = rest
-        elif isinstance(node, Struct) and node.member(name).always and isinstance(member, dict):
+        elif isinstance(node, Struct) and node.member(name).embedded and isinstance(member, dict):
             out[name] = {}
     return out
 

@@ -185,7 +185,21 @@ def _valid(sent: list[JsonObject]) -> bool:
     return all(fieldsets.is_valid(e["fieldsV1"]) for e in sent)
 
 
-def current(old: JsonObject | None, new: JsonObject, subresource: str) -> list[JsonObject] | None:
+def _is_version_of(resource: Resource, api_version: str) -> bool:
+    """Whether the kind has, or once had, such a version: what another names nobody can read."""
+    if resource.custom is not None:
+        return True
+    group, _, version = api_version.rpartition("/")
+    try:
+        schemas.key_of(group, version, resource.kind)
+    except KeyError:
+        return group == resource.group and ("alpha" in version or "beta" in version)
+    return True
+
+
+def current(
+    resource: Resource, old: JsonObject | None, new: JsonObject, subresource: str
+) -> list[JsonObject] | None:
     """The entries to start from; None if the object's fields are not tracked.
 
     A client may send managedFields to correct them (kubectl does when it moves from client-side
@@ -197,7 +211,13 @@ def current(old: JsonObject | None, new: JsonObject, subresource: str) -> list[J
         if len(sent) == 1 and not sent[0]:
             return None if old is not None else []
         if sent is not stored and sent != stored and _usable(sent) and _valid(sent):
-            return sort([{**e, "fieldsV1": fieldsets.canonical(e["fieldsV1"])} for e in sent])
+            return sort(
+                [
+                    {**e, "fieldsV1": fieldsets.canonical(e["fieldsV1"])}
+                    for e in sent
+                    if _is_version_of(resource, e.get("apiVersion", ""))
+                ]
+            )
     if _usable(stored):
         return stored
     return [] if old is None else None
@@ -218,7 +238,7 @@ def record_update(
     if any; neither tree is modified. `time` is RFC 3339. The caller stores the returned list in
     ``metadata.managedFields`` (no member if it is empty).
     """
-    entries = current(old, new, subresource)
+    entries = current(resource, old, new, subresource)
     root = tracker(resource, subresource)
     if entries is None or root is None:
         return []

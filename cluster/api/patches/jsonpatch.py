@@ -17,7 +17,7 @@ from kubeherd.cluster.api.patches.problems import (
     not_applicable,
     undecodable,
 )
-from kubeherd.cluster.api.serializer.decoding import MAX_DEPTH
+from kubeherd.cluster.api.serializer.decodingrules import MAX_DEPTH
 
 MAX_OPERATIONS = 10_000
 MAX_COPIED_BYTES = 3 * 1024 * 1024

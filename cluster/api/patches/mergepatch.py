@@ -1,4 +1,8 @@
-"""JSON merge patch, RFC 7386: null deletes, objects merge, everything else replaces."""
+"""JSON merge patch, RFC 7386: null deletes, objects merge, everything else replaces.
+
+Kubernetes' library leaves out the null members of objects in lists as well (evanphx/json-patch,
+pruneNulls), though not the null elements of lists.
+"""
 
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.patches.problems import undecodable
@@ -20,5 +24,11 @@ def _merged(tree: JsonObject, patch: JsonObject) -> JsonObject:
             current = out.get(key)
             out[key] = _merged(current if isinstance(current, dict) else {}, value)
         else:
-            out[key] = value
+            out[key] = _without_nulls(value)
     return out
+
+
+def _without_nulls(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value

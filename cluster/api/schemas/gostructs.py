@@ -36,6 +36,7 @@ class GoField(msgspec.Struct, frozen=True):
     pointer: bool
     repeated: bool
     omitempty: bool
+    omitzero: bool = False
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -91,6 +92,7 @@ def _field(text: str) -> GoField:
         pointer="p" in flags,
         repeated="r" in flags,
         omitempty="o" in flags,
+        omitzero="z" in flags,
     )
 
 

@@ -16,6 +16,7 @@ _INT32 = range(-(2**31), 2**31)
 _INT64 = range(-(2**63), 2**63)
 _TIME_LAYOUT = "2006-01-02T15:04:05Z07:00"
 _MICRO_TIME_LAYOUT = "2006-01-02T15:04:05.000000Z07:00"
+_MICRO_DIGITS = 6
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,](\d{1,64}))?(Z|[+-]\d\d:\d\d)", re.ASCII
 )
@@ -24,6 +25,8 @@ _TIME_PARTS = (
     ("15", r"\d\d"), (":", ":"), ("04", r"\d\d"), (":", ":"), ("05", r"\d\d(?:[.,]\d+)?"),
     ("Z07:00", r"Z|[+-]\d\d:\d\d"),
 )  # fmt: skip
+_MICRO_TIME_PARTS = (*_TIME_PARTS[:-2], ("05", r"\d\d"), (".000000", r"[.,]\d{6}"), _TIME_PARTS[-1])
+"""Of a MicroTime the six digits are no option."""
 
 
 def fits(type_: FieldType, value: JsonValue) -> bool:
@@ -92,7 +95,7 @@ def moment_of(value: str, layout: str = _TIME_LAYOUT) -> datetime:
     """The UTC datetime of an RFC 3339 text; ValueError in the words of Go, also for a time that is
     before the year 1 or after 9999 in UTC."""
     match = _RFC3339.fullmatch(value)
-    if match is None:
+    if match is None or (layout is _MICRO_TIME_LAYOUT and len(match[2] or "") != _MICRO_DIGITS):
         raise ValueError(_time_problem(value, layout))
     zone = "+00:00" if match[3] == "Z" else match[3]
     fraction = f".{match[2][:6]:0<6}" if match[2] else ""
@@ -116,12 +119,11 @@ def _out_of_range(text: str) -> str:
 def _time_problem(value: str, layout: str) -> str:
     """Go's words for a string that is no time: the first element that does not match."""
     rest = value
-    for element, pattern in _TIME_PARTS:
+    parts = _MICRO_TIME_PARTS if layout is _MICRO_TIME_LAYOUT else _TIME_PARTS
+    for element, pattern in parts:
         match = re.match(pattern, rest, re.ASCII)
         if match is None:
-            micro = element == "05" and layout is _MICRO_TIME_LAYOUT
-            wanted = "05.000000" if micro else element
-            return f'parsing time "{value}" as "{layout}": cannot parse "{rest}" as "{wanted}"'
+            return f'parsing time "{value}" as "{layout}": cannot parse "{rest}" as "{element}"'
         rest = rest[match.end() :]
     return f'parsing time "{value}": extra text: "{rest}"'
 

@@ -16,7 +16,7 @@ import orjson
 from kubeherd.cluster.api import bounds, goformat
 from kubeherd.cluster.api.errors import BadRequest, UnsupportedMediaType
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
-from kubeherd.cluster.api.serializer.decoding import MAX_DEPTH
+from kubeherd.cluster.api.serializer.decodingrules import MAX_DEPTH
 from kubeherd.cluster.api.serializer.gojson import syntax_error
 
 JSON = "application/json"

@@ -44,15 +44,22 @@ def ip(text: str, path: str, existing: Collection[str] = ()) -> list[Cause]:
     return causes
 
 
+def reads_as_block(text: str) -> bool:
+    """Whether Go's sloppy parser reads `text` as a CIDR block."""
+    base, slash, length = text.partition("/")
+    address = parse(base)
+    digits = length.isascii() and length.isdigit()
+    return bool(slash) and address is not None and digits and int(length) <= address.max_prefixlen
+
+
 def cidr(text: str, path: str, existing: Collection[str] = ()) -> list[Cause]:
     """A block such as ``10.9.8.0/24``; `existing` as for `ip`."""
     if text in existing:
         return []
-    base, slash, length = text.partition("/")
-    address = parse(base)
-    digits = length.isascii() and length.isdigit()
-    if not slash or address is None or not digits or int(length) > address.max_prefixlen:
+    if not reads_as_block(text):
         return [invalid(path, text, _CIDR_TEXT)]
+    base, _, length = text.partition("/")
+    address = parse(base)
     if ("." in base and _LEADING_ZEROS.search(base)) or length != str(int(length)):
         return [invalid(path, text, "must not have leading 0s in IP or prefix length")]
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:

@@ -16,6 +16,7 @@ from kubeherd.cluster.api.validation.checks import (
     label_selector,
     selector_requirement,
 )
+from kubeherd.cluster.api.validation.labelkeys import label_keys
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
@@ -42,7 +43,9 @@ def _node_affinity(tree: JsonObject, path: str) -> list[Cause]:
         causes += node_selector(tree[_REQUIRED], f"{path}.{_REQUIRED}")
     for at, term in each(tree.get(_PREFERRED), f"{path}.{_PREFERRED}"):
         causes += _weight(term, at)
-        causes += _node_selector_term(term.get("preference") or {}, f"{at}.preference")
+        causes += _node_selector_term(
+            term.get("preference") or {}, f"{at}.preference", values=False
+        )
     return causes
 
 
@@ -66,10 +69,11 @@ def node_selector(tree: JsonObject, path: str) -> list[Cause]:
     ]
 
 
-def _node_selector_term(term: JsonObject, path: str) -> list[Cause]:
+def _node_selector_term(term: JsonObject, path: str, *, values: bool = True) -> list[Cause]:
+    """`values`: whether they must be such as labels have; a mere preference may never be met."""
     causes: list[Cause] = []
     for at, requirement in each(term.get("matchExpressions"), f"{path}.matchExpressions"):
-        causes += selector_requirement(requirement, at, compares=True)
+        causes += selector_requirement(requirement, at, compares=True, label_values=values)
     for at, requirement in each(term.get("matchFields"), f"{path}.matchFields"):
         causes += _node_field(requirement, at)
     return causes
@@ -104,16 +108,14 @@ def _pod_affinity(tree: JsonObject, path: str) -> list[Cause]:
 def _pod_affinity_term(term: JsonObject, path: str) -> list[Cause]:
     causes = label_selector(term.get("labelSelector"), f"{path}.labelSelector")
     causes += label_selector(term.get("namespaceSelector"), f"{path}.namespaceSelector")
-    for index, namespace in enumerate(term.get("namespaces") or ()):
+    for namespace in term.get("namespaces") or ():
         problems = names.dns_label(namespace)
-        causes += invalid_each(f"{path}.namespace[{index}]", namespace, problems)
-    return causes + _topology_key(term.get("topologyKey", ""), f"{path}.topologyKey")
-
-
-def _topology_key(key: str, path: str) -> list[Cause]:
+        causes += invalid_each(f"{path}.namespace", namespace, problems)
+    causes += label_keys(term, path)
+    key, at = term.get("topologyKey", ""), f"{path}.topologyKey"
     if not key:
-        return [required(path, "can not be empty")]
-    return invalid_each(path, key, names.qualified_name(key))
+        causes.append(required(at, "can not be empty"))
+    return causes + invalid_each(at, key, names.qualified_name(key))
 
 
 def topology_spread(items: list[JsonObject] | None, path: str) -> list[Cause]:
@@ -125,7 +127,8 @@ def topology_spread(items: list[JsonObject] | None, path: str) -> list[Cause]:
         if skew <= 0:
             causes.append(invalid(f"{at}.maxSkew", skew, POSITIVE))
         key = constraint.get("topologyKey", "")
-        causes += _topology_key(key, f"{at}.topologyKey")
+        if not key:
+            causes.append(required(f"{at}.topologyKey", "can not be empty"))
         when = constraint.get("whenUnsatisfiable", "")
         if when not in _WHEN_UNSATISFIABLE:
             causes.append(not_supported(f"{at}.whenUnsatisfiable", when, _WHEN_UNSATISFIABLE))
@@ -137,6 +140,7 @@ def topology_spread(items: list[JsonObject] | None, path: str) -> list[Cause]:
         for name in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
             if constraint.get(name) is not None and constraint[name] not in _INCLUSION:
                 causes.append(not_supported(f"{at}.{name}", constraint[name], _INCLUSION))
+        causes += label_keys(constraint, at)
         causes += label_selector(constraint.get("labelSelector"), f"{at}.labelSelector")
     return causes
 

@@ -106,6 +106,11 @@ def too_many(field: str, count: int, limit: int) -> Cause:
     return _cause("FieldValueTooMany", text, field)
 
 
+def internal_error(field: str, detail: str) -> Cause:
+    """``Internal error: detail``: what Kubernetes says where it could not even look."""
+    return _cause("InternalError", f"Internal error: {detail}", field)
+
+
 def invalid_whole(field: str, detail: str) -> Cause:
     """``Invalid value: detail``, for a struct that Kubernetes does not show."""
     return _cause("FieldValueInvalid", f"Invalid value: {detail}", field)

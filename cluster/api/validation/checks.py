@@ -81,9 +81,10 @@ def label_selector(selector: JsonObject | None, path: str) -> list[Cause]:
 
 
 def selector_requirement(
-    requirement: JsonObject, path: str, *, compares: bool = False
+    requirement: JsonObject, path: str, *, compares: bool = False, label_values: bool = True
 ) -> list[Cause]:
-    """One expression of a label selector; `compares`: of a node selector, which knows Gt and Lt."""
+    """One expression of a label selector; `compares`: of a node selector, which knows Gt and Lt;
+    `label_values`: whether the values must be such as labels have."""
     operator, values = requirement.get("operator", ""), requirement.get("values") or []
     causes: list[Cause] = []
     if operator in ("In", "NotIn"):
@@ -102,7 +103,7 @@ def selector_requirement(
         causes.append(invalid(f"{path}.operator", operator, "not a valid selector operator"))
     key = requirement.get("key", "")
     causes += invalid_each(f"{path}.key", key, names.qualified_name(key))
-    for index, value in enumerate(values):
+    for index, value in enumerate(values) if label_values else ():
         causes += invalid_each(f"{path}.values[{index}]", value, names.label_value(value))
     return causes
 

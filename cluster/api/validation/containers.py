@@ -1,6 +1,9 @@
 """Rules of the containers of a pod spec (spec api-machinery, section 18)."""
 
 from collections.abc import Container as Contains
+from collections.abc import Iterable
+
+import msgspec
 
 from kubeherd.cluster.api import names
 from kubeherd.cluster.api.errors import Cause
@@ -29,6 +32,14 @@ _RESTART = ("Always", "Never", "OnFailure")
 _RESTART_ACTIONS = ("Restart", "RestartAllContainers")
 
 
+class _Pod(msgspec.Struct, frozen=True):
+    """What the rules of a container need to know of its pod."""
+
+    volumes: Contains[str]
+    claims: set[str]
+    restart_policy: str
+
+
 def containers(spec: JsonObject, volumes: Contains[str], path: str) -> list[Cause]:
     """``spec.containers``: at least one; names unique; host ports not taken twice."""
     items = spec.get("containers") or []
@@ -37,9 +48,9 @@ def containers(spec: JsonObject, volumes: Contains[str], path: str) -> list[Caus
         return [required(at)]
     causes: list[Cause] = []
     seen: set[str] = set()
-    claims = _claims(spec)
+    pod = _Pod(volumes, _claims(spec), spec.get("restartPolicy", ""))
     for item_path, container in each(items, at):
-        causes += _container(container, volumes, claims, item_path)
+        causes += _container(container, pod, item_path)
         causes += _unique_name(container, seen, item_path)
         causes += lifecycle(container, item_path)
         causes += container_probes(container, item_path)
@@ -51,9 +62,9 @@ def init_containers(spec: JsonObject, volumes: Contains[str], path: str) -> list
     """``spec.initContainers``: names unique among all; probes only for sidecars."""
     causes: list[Cause] = []
     seen = {container.get("name", "") for container in spec.get("containers") or ()}
-    claims = _claims(spec)
+    pod = _Pod(volumes, _claims(spec), spec.get("restartPolicy", ""))
     for item_path, container in each(spec.get("initContainers"), f"{path}.initContainers"):
-        causes += _container(container, volumes, claims, item_path)
+        causes += _container(container, pod, item_path)
         causes += _unique_name(container, seen, item_path)
         if container.get("restartPolicy") == "Always":
             causes += lifecycle(container, item_path)
@@ -74,11 +85,11 @@ def ephemeral_containers(spec: JsonObject, volumes: Contains[str], path: str) ->
     others = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
     seen = {container.get("name", "") for container in others}
     targets = set(seen)
-    claims = _claims(spec)
+    pod = _Pod(volumes, _claims(spec), spec.get("restartPolicy", ""))
     for item_path, container in each(
         spec.get("ephemeralContainers"), f"{path}.ephemeralContainers"
     ):
-        causes += _container(container, volumes, claims, item_path)
+        causes += _container(container, pod, item_path)
         causes += _unique_name(container, seen, item_path)
         target = container.get("targetContainerName")
         if target and target not in targets:
@@ -138,9 +149,7 @@ def _unique_name(container: JsonObject, seen: set[str], path: str) -> list[Cause
     return []
 
 
-def _container(
-    container: JsonObject, volumes: Contains[str], claims: set[str], path: str
-) -> list[Cause]:
+def _container(container: JsonObject, pod: _Pod, path: str) -> list[Cause]:
     """What holds for containers of all three sorts."""
     causes: list[Cause] = []
     name = container.get("name", "")
@@ -154,14 +163,34 @@ def _container(
     causes += ports(container.get("ports"), f"{path}.ports")
     causes += env_variables(container.get("env"), f"{path}.env")
     causes += env_sources(container.get("envFrom"), f"{path}.envFrom")
-    causes += volume_mounts(container, volumes, f"{path}.volumeMounts")
-    causes += volume_devices(container, volumes, f"{path}.volumeDevices")
+    causes += volume_mounts(container, pod.volumes, f"{path}.volumeMounts")
+    causes += volume_devices(container, pod.volumes, f"{path}.volumeDevices")
     causes += _pull_policy(container.get("imagePullPolicy", ""), f"{path}.imagePullPolicy")
     resources = container.get("resources")
-    causes += resource_requirements(resources, f"{path}.resources", pod_claims=claims)
+    causes += resource_requirements(resources, f"{path}.resources", pod_claims=pod.claims)
+    at = f"{path}.resizePolicy"
+    causes += _resize_policies(container.get("resizePolicy") or (), pod.restart_policy, at)
     return causes + container_security_context(
         container.get("securityContext"), f"{path}.securityContext"
     )
+
+
+def _resize_policies(policies: Iterable[JsonObject], pod_restarts: str, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    seen: set[str] = set()
+    for at, policy in each(policies, path):
+        resource, restart = policy.get("resourceName", ""), policy.get("restartPolicy", "")
+        if resource in seen:
+            causes.append(duplicate(at, resource))
+        seen.add(resource)
+        causes += one_of(resource, ("cpu", "memory"), path) if resource else [required(path)]
+        causes += one_of(restart, ("NotRequired", "RestartContainer"), path) if restart else [
+            required(path)
+        ]  # fmt: skip
+        if pod_restarts == "Never" and restart != "NotRequired":
+            detail = "must be 'NotRequired' when pod `restartPolicy` is 'Never'"
+            causes.append(invalid(path, restart, detail))
+    return causes
 
 
 def image_spaces(spec: JsonObject, path: str) -> list[Cause]:

@@ -55,7 +55,7 @@ def selector_matches_template(spec: JsonObject, path: str) -> list[Cause]:
         return []  # the selector itself is refused
     if matches:
         return []
-    shown = dict(sorted(template_labels.items())) if template_labels else None
+    shown = None if template_labels is None else dict(sorted(template_labels.items()))
     detail = "`selector` does not match template `labels`"
     return [invalid(f"{path}.template.metadata.labels", shown, detail)]
 
@@ -69,7 +69,7 @@ def _spec(spec: JsonObject, path: str) -> list[Cause]:
         selector.get("matchExpressions")
     ):  # fmt: skip
         detail = "empty selector is invalid for daemonset"
-        causes.append(invalid(f"{path}.selector", selector, detail))
+        causes.append(invalid(f"{path}.selector", gostructs.label_selector(selector), detail))
     causes += pod_template(spec.get("template") or {}, f"{path}.template")
     restart_policy = template_spec.get("restartPolicy", "")
     if restart_policy != "Always":

@@ -25,13 +25,6 @@ _BUDGET: _Fields = (
     ("MaxUnavailable", "maxUnavailable", None),
     ("UnhealthyPodEvictionPolicy", "unhealthyPodEvictionPolicy", None),
 )  # fmt: skip
-_ATTACHMENT: _Fields = (
-    ("Attacher", "attacher", ""), ("Source", "source", None), ("NodeName", "nodeName", ""),
-)  # fmt: skip
-_ATTACHMENT_SOURCE: _Fields = (
-    ("PersistentVolumeName", "persistentVolumeName", None),
-    ("InlineVolumeSpec", "inlineVolumeSpec", None),
-)
 _CSI_NODE_DRIVER: _Fields = (
     ("Name", "name", ""), ("NodeID", "nodeID", ""), ("TopologyKeys", "topologyKeys", None),
 )  # fmt: skip
@@ -71,13 +64,6 @@ def strategy(tree: JsonObject) -> JsonObject:
 def disruption_budget_spec(tree: JsonObject) -> JsonObject:
     """A policy.PodDisruptionBudgetSpec."""
     return _shown(tree, _BUDGET)
-
-
-def volume_attachment_spec(tree: JsonObject) -> JsonObject:
-    """A storage.VolumeAttachmentSpec."""
-    shown = _shown(tree, _ATTACHMENT)
-    shown["Source"] = _shown(shown["Source"], _ATTACHMENT_SOURCE)
-    return shown
 
 
 def csi_node_driver(tree: JsonObject) -> JsonObject:

@@ -5,7 +5,7 @@ import re
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.validation import addresses, internaltypes
-from kubeherd.cluster.api.validation.causes import duplicate, forbidden, invalid
+from kubeherd.cluster.api.validation.causes import duplicate, forbidden, internal_error, invalid
 from kubeherd.cluster.api.validation.checks import each
 from kubeherd.cluster.api.validation.resources import amount
 from kubeherd.cluster.api.validation.tolerations import taints
@@ -22,9 +22,23 @@ def create_node(node: JsonObject) -> list[Cause]:
     cidrs = spec.get("podCIDRs") or []
     for index, text in enumerate(cidrs):
         causes += addresses.cidr(text, f"spec.podCIDRs[{index}]")
-    if len(cidrs) > 1 and (len(cidrs) > 2 or (":" in cidrs[0]) == (":" in cidrs[1])):
+    if len(cidrs) > 1:
+        causes += _families(cidrs)
+    return causes
+
+
+def _families(cidrs: list[str]) -> list[Cause]:
+    """Several blocks must be two, of different families."""
+    path = "spec.podCIDRs"
+    causes: list[Cause] = []
+    unread = [index for index, text in enumerate(cidrs) if not addresses.reads_as_block(text)]
+    if unread:
+        text = f"invalid CIDR[{unread[0]}]: <nil> (invalid CIDR address: {cidrs[unread[0]]})"
+        why = "invalid PodCIDRs. failed to check with dual stack with error"
+        causes.append(internal_error(path, f"{why}:{text}"))
+    if unread or len(cidrs) > 2 or (":" in cidrs[0]) == (":" in cidrs[1]):
         detail = "may specify no more than one CIDR for each IP family"
-        causes.append(invalid("spec.podCIDRs", cidrs, detail))
+        causes.append(invalid(path, cidrs, detail))
     return causes
 
 

@@ -23,6 +23,7 @@ IMMUTABLE = "field is immutable"
 
 _GENERIC_FINALIZERS = frozenset({
     "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io",
+    "coordination.k8s.io",
 })  # fmt: skip
 """Groups of Kubernetes that know no "standard" finalizers: any qualified name will do."""
 
@@ -54,7 +55,6 @@ _OWN_CHECKS: dict[str, tuple[int, int]] = {
     "controllerrevisions.apps": (0, 1),
     "cronjobs.batch": (0, 1),
     "horizontalpodautoscalers.autoscaling": (0, 1),
-    "ingresses.networking.k8s.io": (0, 1),
     "networkpolicies.networking.k8s.io": (0, 1),
     "leases.coordination.k8s.io": (0, 1),
     "leasecandidates.coordination.k8s.io": (0, 1),

@@ -59,14 +59,47 @@ def _volume(tree: JsonObject) -> list[Cause]:
         causes.append(required("spec.nodeAffinity.required", detail))
     elif affinity is not None:
         causes += node_selector(affinity["required"], "spec.nodeAffinity.required")
-    causes += _sources(spec, (tree.get("metadata") or {}).get("name", ""))
-    host_path = (spec.get("hostPath") or {}).get("path", "")
-    if policy == "Recycle" and posixpath.normpath(host_path) in ("/", "//"):
-        detail = "may not be 'recycle' for a hostPath mount of '/'"
-        causes.append(forbidden("spec.persistentVolumeReclaimPolicy", detail))
+    causes += _sources(spec, (tree.get("metadata") or {}).get("name", ""), "spec")
+    causes += _recycled_root(spec, "spec")
     causes += class_name(spec, "storageClassName", "spec")
     causes += volume_mode(spec, "spec")
     return causes + _attributes_class(spec)
+
+
+def inline_volume(spec: JsonObject, path: str) -> list[Cause]:
+    """The spec of a volume that has no PersistentVolume of its own (of a VolumeAttachment)."""
+    within = "in the context of inline volumes"
+    causes = [
+        forbidden(f"{path}.{name}", f"may not be specified {within}")
+        for name in ("claimRef", "capacity")
+        if spec.get(name) or (name == "claimRef" and spec.get(name) is not None)
+    ]
+    if spec.get("csi") is None:
+        causes.append(required(f"{path}.csi", f"has to be specified {within}"))
+    if not spec.get("accessModes"):
+        causes.append(required(f"{path}.accessModes"))
+    causes += access_modes(spec, path)
+    if spec.get("persistentVolumeReclaimPolicy", "Retain") not in ("", "Retain"):
+        at = f"{path}.persistentVolumeReclaimPolicy"
+        causes.append(forbidden(at, f"may only be Retain {within}"))
+    if spec.get("nodeAffinity") is not None:
+        causes.append(forbidden(f"{path}.nodeAffinity", f"may not be specified {within}"))
+    causes += _sources(spec, "", path, inline=True) + _recycled_root(spec, path)
+    if spec.get("storageClassName"):
+        causes.append(forbidden(f"{path}.storageClassName", f"may not be specified {within}"))
+    if spec.get("volumeMode", "Filesystem") != "Filesystem":
+        detail = f"may not specify volumeMode other than Filesystem {within}"
+        causes.append(forbidden(f"{path}.volumeMode", detail))
+    return causes
+
+
+def _recycled_root(spec: JsonObject, path: str) -> list[Cause]:
+    host_path = (spec.get("hostPath") or {}).get("path", "")
+    recycled = spec.get("persistentVolumeReclaimPolicy") == "Recycle"
+    if not recycled or posixpath.normpath(host_path) not in ("/", "//"):
+        return []
+    detail = "may not be 'recycle' for a hostPath mount of '/'"
+    return [forbidden(f"{path}.persistentVolumeReclaimPolicy", detail)]
 
 
 def access_modes(spec: JsonObject, path: str) -> list[Cause]:
@@ -110,19 +143,22 @@ def _capacity(spec: JsonObject) -> list[Cause]:
     return causes
 
 
-def _sources(spec: JsonObject, name: str) -> list[Cause]:
+def _sources(spec: JsonObject, name: str, path: str, *, inline: bool = False) -> list[Cause]:
     given = [key for key in _SOURCES if spec.get(key) is not None]
     if not given:
-        return [required("spec", "must specify a volume type")]
+        return [required(path, "must specify a volume type")]
     first, *others = given
-    path = f"spec.{_SPELT.get(first, first)}"
-    causes = volume_sources.check(first, spec[first], path) + _persistent(spec, first, name, path)
+    at = f"{path}.{_SPELT.get(first, first)}"
+    causes = volume_sources.check(first, spec[first], at) + _persistent(spec, first, name, at)
+    if first == "local" and (inline or spec.get("nodeAffinity") is None):
+        detail = "Local volume requires node affinity"
+        causes.append(required(f"{path}.nodeAffinity", detail))
     for key in others:
         if key == "flexVolume":  # Kubernetes counts it and looks into it all the same
-            causes += volume_sources.check(key, spec[key], f"spec.{key}")
+            causes += volume_sources.check(key, spec[key], f"{path}.{key}")
         else:
             spelt = "cephFS" if key == "cephfs" else key
-            causes.append(volume_sources.more_than_one(f"spec.{spelt}"))
+            causes.append(volume_sources.more_than_one(f"{path}.{spelt}"))
     return causes
 
 
@@ -132,11 +168,7 @@ def _persistent(spec: JsonObject, key: str, name: str, path: str) -> list[Cause]
     if key == "csi":
         return _csi(source, path)
     if key == "local":
-        causes = volume_sources.host_path({"path": source.get("path")}, path)
-        if spec.get("nodeAffinity") is None:
-            detail = "Local volume requires node affinity"
-            causes.append(required("spec.nodeAffinity", detail))
-        return causes
+        return volume_sources.host_path({"path": source.get("path")}, path)
     causes = volume_sources.secret_name(source, path) if key in ("iscsi", *_WITH_NAMESPACE) else []
     if key in _WITH_NAMESPACE and source.get("secretRef") is not None:
         if not source["secretRef"].get("namespace"):

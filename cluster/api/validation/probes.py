@@ -12,7 +12,7 @@ from kubeherd.cluster.api.validation.causes import (
     not_supported,
     required,
 )
-from kubeherd.cluster.api.validation.checks import POSITIVE, each, not_negative, port_number
+from kubeherd.cluster.api.validation.checks import POSITIVE, not_negative, port_number
 
 _PROBE_COUNTS = (
     "initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold",
@@ -99,14 +99,14 @@ def _http_get(action: JsonObject, path: str) -> list[Cause]:
     scheme = action.get("scheme", "")
     if scheme not in ("HTTP", "HTTPS"):
         causes.append(not_supported(f"{path}.scheme", scheme, ("HTTP", "HTTPS")))
-    for at, header in each(action.get("httpHeaders"), f"{path}.httpHeaders"):
+    for header in action.get("httpHeaders") or ():
         name = header.get("name", "")
         if not re.fullmatch(_HEADER, name, re.ASCII):
             detail = (
                 "a valid HTTP header must consist of alphanumeric characters or '-' "
                 f"(e.g. 'X-Header-Name', regex used for validation is '{_HEADER}')"
             )
-            causes.append(invalid(f"{at}.name", name, detail))
+            causes.append(invalid(f"{path}.httpHeaders", name, detail))
     return causes
 
 

@@ -56,7 +56,7 @@ def resource_requirements(
     if any(name.startswith(_HUGE_PAGES) for name in given) and not given & {"cpu", "memory"}:
         causes.append(forbidden(path, "HugePages require cpu or memory"))
     claims = resources.get("claims")
-    if pod_level and claims:
+    if pod_level and claims is not None:
         detail = "claims may not be set for Resources at pod-level"
         causes.append(forbidden(f"{path}.claims", detail))
     return causes + _claims(claims, pod_claims, f"{path}.claims")

@@ -3,7 +3,7 @@
 from kubeherd.cluster.api import names, quantity
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.validation import gostructs
+from kubeherd.cluster.api.validation import gostructs, internaltypes
 from kubeherd.cluster.api.validation.causes import (
     duplicate,
     forbidden,
@@ -22,6 +22,7 @@ from kubeherd.cluster.api.validation.checks import (
     one_of,
     range_text,
 )
+from kubeherd.cluster.api.validation.persistentvolumes import inline_volume
 from kubeherd.cluster.api.validation.rules import Rules
 
 _MAX_PARAMETERS = 512
@@ -106,6 +107,9 @@ def create_volume_attachment(tree: JsonObject) -> list[Cause]:
     node = spec.get("nodeName", "")
     causes += invalid_each("spec.nodeName", node, names.dns_subdomain(node))
     status = tree.get("status") or {}
+    attached = (status.get("attachmentMetadata") or {}).items()
+    if sum(len(f"{key}{value}".encode()) for key, value in attached) > _MAX_PARAMETERS_BYTES:
+        causes.append(too_long("status.attachmentMetadata", _MAX_PARAMETERS_BYTES))
     for name in ("attachError", "detachError"):
         if status.get(name) is not None:
             causes += _volume_error(status[name], f"status.{name}")
@@ -121,7 +125,7 @@ def update_volume_attachment(new: JsonObject, old: JsonObject) -> list[Cause]:
     causes = create_volume_attachment(new)
     if new.get("spec") == old.get("spec"):
         return causes
-    shown = gostructs.volume_attachment_spec(new.get("spec") or {})
+    shown = internaltypes.struct("VolumeAttachmentSpec", new.get("spec") or {})
     return causes + immutable(shown, None, "spec")
 
 
@@ -136,12 +140,7 @@ def _source(source: JsonObject, path: str) -> list[Cause]:
         return [required(f"{path}.persistentVolumeName", detail)]
     if inline is None:
         return []
-    at = f"{path}.inlineVolumeSpec"
-    causes = [] if inline.get("accessModes") else [required(f"{at}.accessModes")]
-    if inline.get("csi") is None:
-        detail = "has to be specified in the context of inline volumes"
-        causes.append(required(f"{at}.csi", detail))
-    return causes
+    return inline_volume(inline, f"{path}.inlineVolumeSpec")
 
 
 def _volume_error(error: JsonObject, path: str) -> list[Cause]:

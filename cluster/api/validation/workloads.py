@@ -13,12 +13,14 @@ from kubeherd.cluster.api.validation.causes import (
 )
 from kubeherd.cluster.api.validation.checks import (
     count_or_percent,
+    each,
     immutable,
     label_selector,
     not_negative,
     percent_at_most_100,
     scaled_number,
 )
+from kubeherd.cluster.api.validation.claims import claim_spec
 from kubeherd.cluster.api.validation.daemonset import selector_matches_template
 from kubeherd.cluster.api.validation.pod_spec import pod_template
 
@@ -61,7 +63,7 @@ def _workload(spec: JsonObject, kind: str) -> list[Cause]:
         if not selector.get("matchLabels") and not selector.get("matchExpressions"):
             called = "statefulset" if kind == "statefulset" else "deployment"
             detail = f"empty selector is invalid for {called}"
-            causes.append(invalid("spec.selector", selector, detail))
+            causes.append(invalid("spec.selector", gostructs.label_selector(selector), detail))
     try:
         labels.from_selector(selector)
     except (ApiError, ValueError):
@@ -150,6 +152,8 @@ def create_stateful_set(tree: JsonObject) -> list[Cause]:
     spec = tree.get("spec") or {}
     name = spec.get("serviceName", "")
     causes = invalid_each("spec.serviceName", name, names.dns_label(name)) if name else []
+    for at, claim in each(spec.get("volumeClaimTemplates"), "spec.volumeClaimTemplates"):
+        causes += claim_spec(claim.get("spec") or {}, f"{at}.spec")
     return causes + _stateful_set(spec)
 
 

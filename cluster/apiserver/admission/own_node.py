@@ -30,10 +30,6 @@ def check(request: AdmissionRequest, kubelet: Kubelet, lookup: Lookup) -> None:
 
 
 def _check_create(request: AdmissionRequest, kubelet: Kubelet, new: JsonObject) -> None:
-    if (new.get("spec") or {}).get("configSource") is not None:
-        raise request.forbidden(
-            f"{kubelet.shown} is not allowed to create pods with a non-nil configSource"
-        )
     if forbidden := _forbidden(new["metadata"].get("labels") or {}):
         raise request.forbidden(
             f"{kubelet.shown} is not allowed to set the following labels: {forbidden}"

@@ -32,6 +32,7 @@ class AdmissionRequest(msgspec.Struct):
     subresource: str = ""
     new: JsonObject | None = None
     old: JsonObject | None = None
+    dry_run: bool = False
     warnings: list[str] = msgspec.field(default_factory=list)
     """What the answer is to warn of."""
     annotations: dict[str, str] = msgspec.field(default_factory=dict)

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import msgspec
 
-from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api import kinds, names
 from kubeherd.cluster.api.errors import Forbidden
-from kubeherd.cluster.api.goformat import is_true
+from kubeherd.cluster.api.goformat import is_true, quoted
 from kubeherd.cluster.api.helpers import podreferences
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.names import GENERATED_ALPHABET
@@ -136,9 +136,11 @@ def _fact(request: AdmissionRequest, lookup: Lookup, name: str) -> _Account:
 
 def _found(request: AdmissionRequest, name: str, account: _T | None) -> _T:
     if account is None:
+        why = f'serviceaccount "{name}" not found'
+        if problems := names.path_segment(name):  # the client's own look at what it asks for
+            why = f"invalid resource name {quoted(name)}: [{' '.join(problems)}]"
         raise request.forbidden(
-            f"error looking up service account {request.namespace}/{name}: "
-            f'serviceaccount "{name}" not found'
+            f"error looking up service account {request.namespace}/{name}: {why}"
         )
     return account
 

@@ -143,7 +143,8 @@ def _set_address(
             for at in range(usable)
             if (text := str(CLUSTER_RANGE[_STATIC_ADDRESSES + (seed + at) % usable])) not in taken
         )
-        _check_owner(request, address)
+        if not request.dry_run:
+            _check_owner(request, address)
     else:
         _check(request, address, taken)
     spec["clusterIP"] = address

@@ -171,7 +171,7 @@ def _resource_list(group: str, version: str, custom: Resources) -> JsonObject | 
         entries.extend(_subresource_entry(resource, sub) for sub in resource.subresources)
     return {
         "kind": "APIResourceList",
-        "apiVersion": "v1",
+        **({"apiVersion": "v1"} if group else {}),  # of old the core group's list has none
         "groupVersion": f"{group}/{version}" if group else version,
         "resources": entries,
     }

@@ -149,13 +149,16 @@ class HttpServer:
 
     def _headers(self, content_type: str, extra: Mapping[str, str]) -> dict[str, str]:
         self._audit_count += 1
-        return {
+        headers = {
             "Audit-Id": f"{self._audit_prefix}{self._audit_count & 0xFFFFFFFFFFFF:012x}",
             "Cache-Control": _CACHE_CONTROL,
             "Content-Type": content_type,
             "Server": PRODUCT,
             **extra,
         }
+        if not content_type:
+            del headers["Content-Type"]
+        return headers
 
     def _finished(self, response: ApiResponse) -> web.Response:
         return web.Response(

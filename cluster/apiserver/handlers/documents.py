@@ -76,6 +76,8 @@ class Documents:
 
 def missing(path: str) -> ApiResponse:
     """404 for a path without a document: a Status below a served group, else plain text."""
+    if path.startswith("/openapi/v3/"):
+        return ApiResponse(404, b"", "")
     first, second = [*path.split("/")[1:3], "", ""][:2]
     if first == "api" or (first == "apis" and second in discovery.groups()):
         raise errors.NotFound(routing.NOT_FOUND_TEXT, details={})

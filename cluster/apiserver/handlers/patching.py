@@ -17,8 +17,9 @@ from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.managedfields import apply, typed
 from kubeherd.cluster.api.schemas import definitions as schemas
+from kubeherd.cluster.api.schemas import gostructs
 from kubeherd.cluster.api.schemas.gotypes import json_type_of
-from kubeherd.cluster.api.serializer import codecs, decoding
+from kubeherd.cluster.api.serializer import codecs, decoding, gojson
 from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.handlers import objectkinds
@@ -139,9 +140,8 @@ def patched_by(
         body, duplicates = _read(call, media_type, ctx)
         patched = _patched(target, media_type, old, body)
         kept = _untouched(patched, body) if media_type == STRATEGIC else {}
-        copied = _copy_without(patched, kept)
-        shown = _Shown(media_type, body, copied)
-        tree = _decoded(target, copied, duplicates, ctx, shown)
+        shown = _Shown(target, media_type, old, body)
+        tree = _decoded(target, _copy_without(patched, kept), duplicates, ctx, shown)
         if kept:
             parts = {**tree, **kept}
             tree = {name: parts[name] for name in (*patched, *tree) if name in parts}
@@ -219,28 +219,37 @@ def touched_by(operations: JsonValue) -> JsonObject:
 
 def in_go_order(tree: JsonValue, touched: JsonValue) -> JsonValue:
     """`tree` with the keys of the objects sorted that a patch has looked into: Go writes these
-    from maps, and what nobody has looked into as it was."""
+    from maps, and what nobody has looked into as it was. Into its own lists a merge patch looks."""
     if isinstance(tree, dict):
-        inside = touched if isinstance(touched, dict) else None
-        if inside is None:
+        inside = {name: [] for name in tree} if isinstance(touched, list) else touched
+        if not isinstance(inside, dict):
             return tree
         return {name: in_go_order(tree[name], inside.get(name)) for name in sorted(tree)}
     if isinstance(tree, list) and isinstance(touched, dict):
         return [in_go_order(item, touched.get(str(at))) for at, item in enumerate(tree)]
+    if isinstance(tree, list) and isinstance(touched, list):
+        return [in_go_order(item, touched) for item in tree]
     return tree
 
 
 class _Shown:
     """How errors show a patch: Go's form of the patch itself, or the JSON that it led to."""
 
-    def __init__(self, media_type: str, body: JsonValue, patched: JsonObject) -> None:
+    def __init__(self, target: Target, media_type: str, old: JsonObject, body: JsonValue) -> None:
         self.converting = media_type == STRATEGIC
-        if media_type == STRATEGIC:
-            self._text: Callable[[], str] = lambda: plain(body)
-            return
-        touched = touched_by(body) if media_type == JSON_PATCH else body
-        encoded = codecs.dumps_json(in_go_order(patched, touched))
-        self._text = encoded.decode
+        self._target, self._media_type = target, media_type
+        self._old, self._body = old, body
+
+    def _text(self) -> str:
+        target, body = self._target, self._body
+        if self.converting:
+            return plain(body)
+        struct = gostructs.struct_of(target.api_version, target.kind)
+        old = self._old if struct is None else gojson.in_struct_order(self._old, struct)
+        patched = _patched(target, self._media_type, old, body)
+        touched = touched_by(body) if self._media_type == JSON_PATCH else body
+        encoded: bytes = codecs.dumps_json(in_go_order(patched, touched))
+        return encoded.decode()
 
     def refusal(self, why: str) -> errors.Invalid:
         shown = quoted(cut(self._text()))
@@ -264,7 +273,12 @@ def _decoded(
         objectkinds.check(tree, b"", target.group, target.version, kind)
         problems = (
             decoding.decode_kind(
-                target.group, target.version, kind, tree, converting=shown.converting
+                target.group,
+                target.version,
+                kind,
+                tree,
+                converting=shown.converting,
+                dropped=ctx.dropped,
             )
             if target.custom is None
             else target.custom.decode(tree)
@@ -335,7 +349,7 @@ class Applying:
         )
         copied: JsonObject = codecs.loads_json(codecs.dumps_json(result.tree))
         try:
-            decoding.decode(resource, copied, converting=True)
+            decoding.decode(resource, copied, converting=True, dropped=self._ctx.dropped)
         except errors.BadRequest as error:
             raise self._unconvertible(error) from None
         if self._duplicates:

@@ -48,7 +48,7 @@ async def log(call: Call) -> ApiResponse | WatchResponse:
         raise errors.not_found(kinds.PODS, route.name)
     spec = podtarget.container_spec(pod, query.get("container", ""))
     if not (pod.get("spec") or {}).get("nodeName"):
-        return ApiResponse(204, b"", _TEXT)
+        return ApiResponse(204, b"", "")
     previous = parameters.boolean(query, "previous")
     container = str(spec["name"])
     entry = podtarget.container_status(pod, container)

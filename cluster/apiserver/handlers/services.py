@@ -1,6 +1,7 @@
 """What every handler needs of the server, and helpers around one request."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +31,7 @@ from kubeherd.cluster.apiserver.edge.routing import Route
 from kubeherd.cluster.apiserver.handlers import objectkinds
 from kubeherd.cluster.apiserver.metrics import Metrics
 from kubeherd.cluster.apiserver.served import ServedKind
+from kubeherd.cluster.apiserver.write import revisiondata
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext, write_context
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.write.registry import Registry
@@ -117,7 +119,10 @@ class Call(msgspec.Struct, frozen=True):
     def decode(self, ctx: RequestContext) -> JsonObject:
         """The body as an object of the call's kind: decoded, checked, defaulted."""
         resource = self.kind.resource
-        tree = self._decoded(resource, lambda tree: decoding.decode(resource, tree), ctx)
+        decode = partial(decoding.decode, resource, dropped=ctx.dropped)
+        tree = self._decoded(resource, decode, ctx)
+        content_type = self.request.headers.get("content-type", "")
+        ctx.data_text = revisiondata.text_of(resource, content_type, self.request.body, tree)
         defaults.apply(resource, tree)
         self._note(tree)
         return tree

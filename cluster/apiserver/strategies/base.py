@@ -10,6 +10,7 @@ from datetime import datetime
 from kubeherd.cluster.api.defaults import output
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.apiserver.strategies import disabledfields
 from kubeherd.cluster.apiserver.write import deletion
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import DeleteOptions, DeletePlan
@@ -88,6 +89,7 @@ class Strategy:
     def prepare_create(self, tree: JsonObject, ctx: RequestContext) -> None:
         """Reset what a client may not set at creation. A generation that it sends stays on kinds
         which do not count theirs."""
+        disabledfields.drop(self.resource.group_resource, tree, {})
         if self.tracks_generation:
             tree["metadata"]["generation"] = 1
         if self.has_status:
@@ -99,11 +101,16 @@ class Strategy:
 
     def prepare_update(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
         """Keep the status; count a changed spec in metadata.generation."""
+        disabledfields.drop(self.resource.group_resource, new, old)
         if self.has_status:
             keep(new, old, "status")
         if self.tracks_generation and self.content_changed(new, old):
             meta = new["metadata"]
             meta["generation"] = int(old["metadata"].get("generation", 0)) + 1
+
+    def warnings(self, new: JsonObject, old: JsonObject) -> list[str]:
+        """What the client is told about a valid object (`old` is empty: a new one)."""
+        return []
 
     def content_changed(self, new: JsonObject, old: JsonObject) -> bool:
         """Whether anything but kind, metadata and status differs: a new generation."""

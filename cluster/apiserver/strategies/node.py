@@ -16,3 +16,19 @@ class NodeStrategy(Strategy):
         super().prepare_create(tree, ctx)
         tree.setdefault("spec", {})
         tree.setdefault("status", {})
+        _drop_config(tree, {})
+
+    def prepare_update(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
+        super().prepare_update(new, old, ctx)
+        _drop_config(new, old)
+
+    def prepare_status(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
+        super().prepare_status(new, old, ctx)
+        _drop_config(new, old)
+
+
+def _drop_config(new: JsonObject, old: JsonObject) -> None:
+    """Kubelets no longer read their configuration from the API; an old object may still say so."""
+    for part, name in (("spec", "configSource"), ("status", "config")):
+        if name not in (old.get(part) or {}):
+            (new.get(part) or {}).pop(name, None)

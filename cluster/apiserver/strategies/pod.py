@@ -3,14 +3,19 @@
 Source: spec api-machinery, sections 4, 9, 13 and 17.
 """
 
+from collections.abc import Iterator
+
 from kubeherd.cluster.api.helpers import qos
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.validation.labelkeys import MATCH, MISMATCH
 from kubeherd.cluster.apiserver.strategies.base import Strategy, keep
 from kubeherd.cluster.apiserver.write.context import RequestContext
 
-_ALPHA_FIELD = "schedulingGroup"
-"""Of a feature that is off (GenericWorkload): dropped."""
 _GATED = "Scheduling is blocked due to non-empty scheduling gates"
+
+
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
 class PodStrategy(Strategy):
@@ -32,7 +37,7 @@ class PodStrategy(Strategy):
         tree.setdefault("spec", {})
         super().prepare_create(tree, ctx)
         _mend_grace(tree["spec"])
-        tree["spec"].pop(_ALPHA_FIELD, None)
+        _merge_label_keys(tree)
         tree["metadata"]["generation"] = 1
         for condition in tree["status"].get("conditions", ()):
             condition["lastTransitionTime"] = ctx.timestamp
@@ -40,8 +45,6 @@ class PodStrategy(Strategy):
     def prepare_update(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
         super().prepare_update(new, old, ctx)
         _mend_grace(new.get("spec") or {})
-        if _ALPHA_FIELD not in (old.get("spec") or {}):
-            (new.get("spec") or {}).pop(_ALPHA_FIELD, None)
         self.count_spec_change(new, old)
 
     def count_spec_change(self, new: JsonObject, old: JsonObject) -> None:
@@ -104,3 +107,30 @@ def _mend_grace(spec: JsonObject) -> None:
     grace = spec.get("terminationGracePeriodSeconds")
     if isinstance(grace, int) and grace < 0:
         spec["terminationGracePeriodSeconds"] = 1
+
+
+def _merge_label_keys(pod: JsonObject) -> None:
+    """The pod's labels that a term names join its label selector (MatchLabelKeysInPodAffinity,
+    MatchLabelKeysInPodTopologySpreadSelectorMerge)."""
+    labels = pod["metadata"].get("labels") or {}
+    for term in _selecting_terms(pod["spec"]):
+        if term.get("labelSelector") is None:
+            continue
+        added = [
+            {"key": key, "operator": operator, "values": [labels[key]]}
+            for field, operator in ((MATCH, "In"), (MISMATCH, "NotIn"))
+            for key in term.get(field) or ()
+            if key in labels
+        ]
+        if added:
+            selector = term["labelSelector"]
+            selector["matchExpressions"] = [*(selector.get("matchExpressions") or ()), *added]
+
+
+def _selecting_terms(spec: JsonObject) -> Iterator[JsonObject]:
+    yield from spec.get("topologySpreadConstraints") or ()
+    for name in ("podAffinity", "podAntiAffinity"):
+        affinity = (spec.get("affinity") or {}).get(name) or {}
+        yield from affinity.get(_REQUIRED) or ()
+        for weighted in affinity.get(_PREFERRED) or ():
+            yield weighted.get("podAffinityTerm") or {}

@@ -9,6 +9,8 @@ _TOKENS_MAY_BE_LOGGED = (
     "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to "
     "prevent possible logging of tokens in volume attributes"
 )
+_TOPOLOGY = "deprecatedTopology"
+_HOSTNAME = "kubernetes.io/hostname"
 
 
 class DeploymentStrategy(Strategy):
@@ -24,32 +26,46 @@ class DeploymentStrategy(Strategy):
 
 
 class EndpointSliceStrategy(Strategy):
-    """A changed label is a new generation too (pkg/registry/discovery/endpointslice)."""
+    """A changed label is a new generation too; the topology of v1beta1 is dropped, but a node that
+    it named stays named (pkg/registry/discovery/endpointslice)."""
+
+    def prepare_create(self, tree: JsonObject, ctx: RequestContext) -> None:
+        super().prepare_create(tree, ctx)
+        _drop_topology(tree, {})
+
+    def prepare_update(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
+        super().prepare_update(new, old, ctx)
+        if new.get("endpoints") != old.get("endpoints"):
+            _drop_topology(new, old)
 
     def content_changed(self, new: JsonObject, old: JsonObject) -> bool:
         return super().content_changed(new, old) or _metadata_differs(new, old, "labels")
 
 
+def _drop_topology(new: JsonObject, old: JsonObject) -> None:
+    nodes = {
+        (endpoint.get(_TOPOLOGY) or {}).get(_HOSTNAME) for endpoint in old.get("endpoints") or ()
+    }
+    for endpoint in new.get("endpoints") or ():
+        node = (endpoint.pop(_TOPOLOGY, None) or {}).get(_HOSTNAME)
+        if node and "nodeName" not in endpoint and node in nodes:
+            endpoint["nodeName"] = node
+
+
 class CSIDriverStrategy(Strategy):
     """Without a generation until it is changed (pkg/registry/storage/csidriver)."""
 
-    def prepare_create(self, tree: JsonObject, ctx: RequestContext) -> None:
-        super().prepare_create(tree, ctx)
-        _warn_of_tokens(tree, {}, ctx)
-
     def prepare_update(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
         super().prepare_update(new, old, ctx)
-        _warn_of_tokens(new, old, ctx)
         if self.content_changed(new, old):
             new["metadata"]["generation"] = int(old["metadata"].get("generation", 0)) + 1
 
-
-def _warn_of_tokens(new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
-    spec, before = new.get("spec") or {}, old.get("spec") or {}
-    requests = spec.get("tokenRequests")
-    changed = requests and requests != before.get("tokenRequests")
-    if changed and spec.get("serviceAccountTokenInSecrets") is None:
-        ctx.warnings.append(_TOKENS_MAY_BE_LOGGED)
+    def warnings(self, new: JsonObject, old: JsonObject) -> list[str]:
+        spec, before = new.get("spec") or {}, old.get("spec") or {}
+        requests = spec.get("tokenRequests")
+        changed = requests and requests != before.get("tokenRequests")
+        told = changed and spec.get("serviceAccountTokenInSecrets") is None
+        return [_TOKENS_MAY_BE_LOGGED] if told else []
 
 
 class StatusOnlyStrategy(Strategy):

@@ -12,6 +12,7 @@ import msgspec
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.goformat import quoted
+from kubeherd.cluster.api.serializer.decodingrules import Dropped
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.apiserver.edge.messages import User
 
@@ -41,6 +42,10 @@ class RequestContext(msgspec.Struct):
     """A PUT or apply that has found nothing to change: unlike a create it may name a version."""
     size_bytes: int = 0
     """How much the client sent: what decides whether the write is heavy work."""
+    dropped: Dropped = msgspec.field(default_factory=list)
+    """What decoding the body has dropped: words about a refused object show it."""
+    data_text: bytes = b""
+    """See `write.revisiondata`."""
     warnings: list[str] = msgspec.field(default_factory=list)
     asked: bool = False
     """Policies and webhooks have no say in it: they have been asked what it follows from, or it is

@@ -8,6 +8,16 @@ from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.store.state import Record
 
+_STORED_AS = {
+    "replicationcontrollers": "controllers",
+    "endpoints": "services/endpoints",
+    "nodes": "minions",
+    "services": "services/specs",
+    "ingresses": "ingress",
+}
+"""Names of old that Kubernetes' storage kept (SpecialDefaultResourcePrefixes)."""
+_OWN_ETCD_FOLDER = ("apiextensions.k8s.io", "apiregistration.k8s.io")
+
 
 def check_namespace(resource: Resource, meta: JsonObject, namespace: str) -> None:
     """Fill in the namespace of the request, or clear that of an object without one; BadRequest if
@@ -25,7 +35,12 @@ def check_namespace(resource: Resource, meta: JsonObject, namespace: str) -> Non
 
 
 def check_version(
-    kind: ServedKind, meta: JsonObject, old_meta: JsonObject, conditional: bool
+    kind: ServedKind,
+    meta: JsonObject,
+    old_meta: JsonObject,
+    *,
+    conditional: bool,
+    dry_run: bool,
 ) -> None:
     """The resourceVersion of a sent object must be that of the stored one, where given.
 
@@ -48,9 +63,8 @@ def check_version(
         raise errors.conflict(resource, name, errors.MODIFIED)
     uid = meta.get("uid", "")
     if conditional and uid and uid != old_meta["uid"]:
-        key = "/".join(
-            part for part in ("/registry", resource.plural, old_meta.get("namespace"), name) if part
-        )
+        parts = ["" if dry_run else "/registry", _prefix(resource)]
+        key = "/".join([*parts, *filter(None, (old_meta.get("namespace"), name))])
         raise errors.conflict(
             resource,
             name,
@@ -58,6 +72,13 @@ def check_version(
             f"AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, "
             f"UID in object meta: {old_meta['uid']}",
         )
+
+
+def _prefix(resource: Resource) -> str:
+    """Where Kubernetes keeps the objects of a kind: a text that errors show."""
+    if resource.custom is not None or resource.group in _OWN_ETCD_FOLDER:
+        return f"{resource.group}/{resource.plural}"
+    return _STORED_AS.get(resource.plural, resource.plural)
 
 
 def keep_system_fields(meta: JsonObject, old_meta: JsonObject) -> None:

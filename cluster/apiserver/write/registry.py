@@ -12,21 +12,22 @@ free meanwhile; if the object changes in that time the write begins again with t
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 import msgspec
 
-from kubeherd.cluster.api import errors, kinds, names, validation
+from kubeherd.cluster.api import errors, kinds, names
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.serializer import codecs
+from kubeherd.cluster.api.serializer import codecs, decoding
 from kubeherd.cluster.apiserver import served
 from kubeherd.cluster.apiserver.access.authz import Authorizer, escalation, signers
 from kubeherd.cluster.apiserver.access.authz.rbac import GROUP as RBAC_GROUP
 from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest, Operation
 from kubeherd.cluster.apiserver.read.storedobjects import StoredObjects
 from kubeherd.cluster.apiserver.served import ServedKind
-from kubeherd.cluster.apiserver.write import accountwait, deletion, tracking
+from kubeherd.cluster.apiserver.write import accountwait, deletion, revisiondata, tracking, wording
 from kubeherd.cluster.apiserver.write.chain import AdmissionChain
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import Action, DeleteOptions
@@ -134,6 +135,7 @@ class Registry(StoredObjects):
             meta.get("name", ""),
             ctx.user,
             new=tree,
+            dry_run=ctx.dry_run,
             warnings=ctx.warnings,
             annotations=ctx.annotations,
         )
@@ -144,7 +146,9 @@ class Registry(StoredObjects):
         self._name(kind, namespace, meta)
         request.name = name = meta.get("name", "")
         kind.strategy.prepare_create(tree, ctx)
-        refuse_invalid(resource, name, (yield from pure(lambda: validation.create(resource, tree))))
+        causes = yield from pure(lambda: wording.of_create(resource, tree, ctx))
+        refuse_invalid(resource, name, causes)
+        ctx.warnings.extend(kind.strategy.warnings(tree, {}))
         self.admission.validate(request)
         if (yield from self.chain.validate(request, ctx)):
             self.admission.check_namespace(request)
@@ -234,22 +238,24 @@ class Registry(StoredObjects):
         yield from pure(lambda: _record_owners(kind, new, old, ctx))
         request = AdmissionRequest(
             Operation.UPDATE, resource, namespace, name, ctx.user, ctx.subresource, new, old,
-            ctx.warnings, ctx.annotations,
+            ctx.dry_run, ctx.warnings, ctx.annotations,
         )  # fmt: skip
         yield from self.chain.mutate(request, ctx)
         meta = new["metadata"]
         if resource.group == RBAC_GROUP:
             escalation.check(request, self.authorizer)
-        check_version(kind, meta, old_meta, conditional)
+        check_version(kind, meta, old_meta, conditional=conditional, dry_run=ctx.dry_run)
         meta.pop("selfLink", None)
         keep_system_fields(meta, old_meta)
         prepare(new, old, ctx)
         meta = new["metadata"]
         meta["resourceVersion"] = old_meta["resourceVersion"]
-        causes = yield from pure(lambda: validation.update(resource, new, old, ctx.subresource))
+        causes = yield from pure(lambda: wording.of_update(resource, new, old, ctx))
+        causes += revisiondata.changed(resource, new, ctx.data_text, record.json)
         if self.store.head(kind.key, namespace, name) is not record:
             raise _ChangedMeanwhile
         refuse_invalid(resource, name, causes)
+        ctx.warnings.extend(kind.strategy.warnings(new, old))
         self.admission.validate(request)
         if resource.group == signers.GROUP:
             signers.check(request, self.authorizer)
@@ -331,7 +337,7 @@ class Registry(StoredObjects):
         *,
         created: bool = False,
     ) -> "Pending":
-        stored = kind.stored(tree)
+        stored = revisiondata.to_store(kind.stored(tree), ctx.data_text)
         if ctx.dry_run:
             return Pending(Written(codecs.dumps_json(stored), stored, created=created), None)
         stored["metadata"] = with_version_slot(stored["metadata"])
@@ -398,4 +404,8 @@ def _record_owners(
     kind: ServedKind, new: JsonObject, old: JsonObject | None, ctx: RequestContext
 ) -> None:
     kind.strategy.normalise(new)
-    tracking.record(kind, new, old, ctx)
+    if old is None and ctx.dropped:
+        sent = partial(tracking.record, kind, new, None, ctx)
+        decoding.with_dropped(ctx.dropped, sent, printed=True)
+    else:
+        tracking.record(kind, new, old, ctx)

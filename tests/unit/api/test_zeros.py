@@ -1,33 +1,57 @@
 """Which fields encoding/json writes although they are zero, by the description of Go types."""
 
-import update_zeros
+import pytest
 
 from kubeherd.cluster.api.schemas import definitions, zeros
-
-FIELDS = [
-    ["TypeMeta", "", 0, "apis.meta.v1.TypeMeta", "i"],
-    ["Name", "name", 1, "string", ""],
-    ["Hidden", "hidden", 2, "string", "o"],
-    ["Items", "items", 3, "core.v1.Thing", "r"],
-    ["Pointer", "pointer", 4, "core.v1.Thing", "p"],
-    ["Struct", "struct", 5, "core.v1.Thing", "o"],
-    ["Since", "since", 6, "apis.meta.v1.Time", "o"],
-    ["Created", "created", 7, "apis.meta.v1.Time", "oz"],
-    ["Amount", "amount", 8, "api.resource.Quantity", "o"],
-    ["Verbs", "verbs", 9, "core.v1.Verbs", "o"],
-    ["Unknown", "unknown", 10, "string", ""],
-]
+from kubeherd.cluster.api.schemas.gostructs import GoField
 
 
-def test_omitempty_leaves_no_struct_out_and_omitzero_does() -> None:
-    known = {name for _, name, *_ in FIELDS if name not in ("", "unknown")}
-    assert update_zeros.printed(FIELDS, known, {"core.v1.Verbs"}) == {
-        "name": "", "items": None, "pointer": None, "struct": {}, "since": None, "amount": "0",
-    }  # fmt: skip
+def field(name: str, type_: str, flags: str = "") -> GoField:
+    return GoField(
+        go_name=name.title(),
+        name=name,
+        number=1,
+        type=type_,
+        is_map="m" in flags,
+        pointer="p" in flags,
+        repeated="r" in flags,
+        omitempty="o" in flags,
+        omitzero="z" in flags,
+    )
 
 
-def test_every_definition_of_the_table_is_shipped_and_has_the_fields() -> None:
+@pytest.mark.parametrize(
+    ("given", "zero"),
+    [
+        (field("a", "string"), {"a": ""}),
+        (field("a", "string", "o"), {}),
+        (field("a", "core.v1.Pod", "r"), {"a": None}),
+        (field("a", "core.v1.Pod", "p"), {"a": None}),
+        (field("a", "core.v1.Pod", "po"), {}),
+        (field("a", "core.v1.Pod", "o"), {"a": {}}),
+        (field("a", "string", "m"), {"a": None}),
+        (field("a", "bytes"), {"a": None}),
+        (field("a", "apis.meta.v1.Time", "o"), {"a": None}),
+        (field("a", "apis.meta.v1.Time", "oz"), {}),
+        (field("a", "api.resource.Quantity", "o"), {"a": "0"}),
+        (field("a", "apis.meta.v1.Verbs"), {"a": None}),
+        (field("a", "apis.meta.v1.Verbs", "o"), {}),
+        (field("unknown", "string"), {}),
+        (field("", "apis.meta.v1.TypeMeta"), {}),
+    ],
+)
+def test_omitempty_leaves_no_struct_out_and_omitzero_does(
+    given: GoField, zero: dict[str, object]
+) -> None:
+    assert zeros.printed_of((given,), frozenset({"a"})) == zero
+
+
+def test_what_is_printed_of_some_definitions() -> None:
     assert zeros.printed("io.k8s.api.apps.v1.ReplicaSetStatus") == {"replicas": 0}
     assert zeros.printed("io.k8s.api.core.v1.EnvVarSource") == {}
+    assert zeros.printed("io.k8s.api.core.v1.PodList") == {}
+    assert zeros.printed("io.k8s.api.apps.v1.DeploymentSpec") == {
+        "selector": None, "template": {}, "strategy": {},
+    }  # fmt: skip
     for key in sorted(definitions.keys()):
         assert zeros.printed(key).keys() <= definitions.by_key(key).properties.keys()

@@ -226,8 +226,8 @@ async def test_log_of_several_containers_asks_which(cluster: Cluster) -> None:
 
 
 async def test_connect_says_why_not(cluster: Cluster) -> None:
-    await cluster.post(PODS, pod("p"))
-    answer = await cluster.get(f"{PODS}/p/proxy")
+    await cluster.post("/api/v1/nodes", {"metadata": {"name": "n"}})
+    answer = await cluster.get("/api/v1/nodes/n/proxy")
     assert answer.status == 400
     assert "fake" in answer.message
 
@@ -270,6 +270,19 @@ async def _allowed(cluster: Cluster, user: Any, **attributes: str) -> bool:
     answer = await cluster.post(f"{REVIEWS}/selfsubjectaccessreviews", body, user=user)
     assert answer.status == 201
     return bool(answer.tree["status"]["allowed"])
+
+
+async def test_a_pod_is_resized_by_its_subresource_only(cluster: Cluster) -> None:
+    small = {"resources": {"requests": {"cpu": "100m"}}}
+    await cluster.post(PODS, pod("p", containers=[{"name": "c", "image": "i", **small}]))
+    patch = {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "50m"}}}]}}
+    assert (await cluster.patch(f"{PODS}/p", patch)).status == 422
+    resized = await cluster.patch(f"{PODS}/p/resize", patch)
+    assert resized.status == 200
+    assert resized.tree["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "50m"}
+    other = {"spec": {"containers": [{"name": "c", "image": "other"}]}}
+    kept = await cluster.patch(f"{PODS}/p/resize", other)
+    assert kept.status == 422 or kept.tree["spec"]["containers"][0]["image"] == "i"
 
 
 async def test_self_subject_access_review(cluster: Cluster) -> None:

@@ -171,3 +171,23 @@ async def test_tokens_outside_secrets_are_warned_of(cluster: Cluster) -> None:
     described = {"metadata": {"labels": {"a": "b"}}}
     again = await cluster.patch(f"{path}/d.example.com", described, MERGE)
     assert "Warning" not in again.headers
+
+
+async def test_the_data_of_a_revision_keeps_its_text(cluster: Cluster) -> None:
+    path = "/apis/apps/v1/namespaces/default/controllerrevisions"
+
+    def body(data: str, revision: int = 1) -> bytes:
+        return f'{{"metadata":{{"name":"r"}},"revision":{revision},"data":{data}}}'.encode()
+
+    assert (await cluster.post(path, body('{"a": 1}'))).status == 201
+    assert (await cluster.get(f"{path}/r")).tree["data"] == {"a": 1}
+    for patch in ({"revision": 2}, {}, {"metadata": {"labels": {"a": "b"}}}):
+        refused = await cluster.patch(f"{path}/r", patch, MERGE)
+        text = 'data: Invalid value: {"a":1}: field is immutable'
+        assert (refused.status, text in refused.message) == (422, True)
+    assert (await cluster.put(f"{path}/r", body('{"a":1}', 2))).status == 422
+    assert (await cluster.put(f"{path}/r", body('{"a": 1}', 2))).tree["revision"] == 2
+    assert (await cluster.put(f"{path}/r", body('{"a": 1}', 3))).tree["revision"] == 3
+    await cluster.delete(f"{path}/r")
+    assert (await cluster.post(path, body('{"a":1}'))).status == 201
+    assert (await cluster.patch(f"{path}/r", {"revision": 2}, MERGE)).tree["revision"] == 2

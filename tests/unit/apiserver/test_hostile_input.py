@@ -107,7 +107,7 @@ async def test_a_version_that_is_no_number_is_refused(cluster: Cluster, path: st
     await cluster.post(CMS, config_map("x"))
     for text in _NUMBERS:
         answer = await cluster.get(path, query={"resourceVersion": text})
-        assert (answer.status, answer.tree.get("reason")) == (400, "BadRequest")
+        assert (answer.status, answer.tree.get("reason")) == (400, None)
         assert answer.message.endswith("invalid syntax")
 
 

@@ -74,9 +74,6 @@ OTHER_REFERENCES = [
     ("persistentvolumeclaims (via ephemeral volumes)", volume(ephemeral={
         "volumeClaimTemplate": {"spec": {
             "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}})),
-    ("clustertrustbundles", projected(clusterTrustBundle={"name": "b", "path": "p"})),
-    ("podcertificates", projected(podCertificate={
-        "signerName": "a.b/c", "keyType": "ED25519", "credentialBundlePath": "p"})),
 ]  # fmt: skip
 
 

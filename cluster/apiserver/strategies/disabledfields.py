@@ -1,0 +1,52 @@
+"""Fields of features that are off by default: dropped, unless the old object has them already.
+
+Source: pkg/api/pod/util.go (dropDisabledFields) and pkg/features, v1.36: GenericWorkload,
+ContainerStopSignals, ClusterTrustBundleProjection and PodCertificateRequest.
+"""
+
+from collections.abc import Iterator
+
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.warnings import TEMPLATES
+
+_GROUP = "schedulingGroup"
+_CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
+_PROJECTIONS = ("clusterTrustBundle", "podCertificate")
+
+
+def drop(group_resource: str, new: JsonObject, old: JsonObject) -> None:
+    """Take them out of the pod spec of `new`, an object of any kind. `old`: what it replaces."""
+    if group_resource != "pods" and group_resource not in TEMPLATES:
+        return
+    spec, before = (_pod_spec(group_resource, tree) for tree in (new, old))
+    if _GROUP in spec and _GROUP not in before:
+        del spec[_GROUP]
+    for holder in list(_stop_signals(spec)) if not any(_stop_signals(before)) else ():
+        del holder["lifecycle"]["stopSignal"]
+        if not holder["lifecycle"]:
+            del holder["lifecycle"]
+    for name in _PROJECTIONS:
+        for source in list(_sources(spec, name)) if not any(_sources(before, name)) else ():
+            del source[name]
+
+
+def _pod_spec(group_resource: str, tree: JsonObject) -> JsonObject:
+    for name in TEMPLATES.get(group_resource, ()):
+        tree = tree.get(name) or {}
+    return tree.get("spec") or {}
+
+
+def _stop_signals(spec: JsonObject) -> Iterator[JsonObject]:
+    """The containers that name one."""
+    for field in _CONTAINERS:
+        for container in spec.get(field) or ():
+            if "stopSignal" in (container.get("lifecycle") or {}):
+                yield container
+
+
+def _sources(spec: JsonObject, name: str) -> Iterator[JsonObject]:
+    """The projected sources of a kind."""
+    for volume in spec.get("volumes") or ():
+        for source in (volume.get("projected") or {}).get("sources") or ():
+            if name in source:
+                yield source
