@@ -1,20 +1,12 @@
 """Who answers a remote command: the pod's script, or a real process (`up --exec local`)."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.apiserver.edge.messages import Socket
 from kubeherd.cluster.apiserver.handlers import podlogs
 from kubeherd.cluster.apiserver.handlers.services import Call
-from kubeherd.cluster.apiserver.streams import (
-    channels,
-    forwarding,
-    outcome,
-    portscript,
-    script,
-    session,
-)
+from kubeherd.cluster.apiserver.streams import forwarding, outcome, portscript, script
 from kubeherd.cluster.apiserver.streams.channels import Channel
 from kubeherd.cluster.apiserver.streams.forwarding import Converse, Send
 from kubeherd.cluster.apiserver.streams.inbox import Inbox
@@ -24,28 +16,24 @@ from kubeherd.cluster.runtime.clock import Clock
 
 
 def command(
-    call: Call,
-    pod: JsonObject,
-    container: JsonObject,
-    words: Sequence[str],
-    streams: Streams,
-    protocol: channels.Protocol,
-) -> Callable[[Socket], Awaitable[None]]:
-    """What is to be done with the connection of a command; `container` is its spec."""
-    answer = _answerer(call, pod, container, words, streams)
-    return partial(session.serve, protocol=protocol, greeted=streams.first, answer=answer)
+    call: Call, pod: JsonObject, container: JsonObject, words: Sequence[str], streams: Streams
+) -> Answerer:
+    """Who answers a command; `container` is its spec."""
+    annotations = pod["metadata"].get("annotations") or {}
+    name = str(container["name"])
+    local = call.services.local_commands
+    if local is not None and script.scripted_reply(annotations, name, words) is None:
+        from kubeherd.cluster.apiserver.streams.local import Command  # noqa: PLC0415
+
+        wanted = Command(words, pod, container, streams, call.request.user.name)
+        return partial(local.run, wanted)
+    reply = script.reply(annotations, name, words)
+    return partial(_scripted, reply, streams, call.services.clock)
 
 
-def attached(
-    call: Call,
-    pod: JsonObject,
-    container: JsonObject,
-    streams: Streams,
-    protocol: channels.Protocol,
-) -> Callable[[Socket], Awaitable[None]]:
-    """What is to be done with the connection of a client that attaches to a running container."""
-    answer = partial(_show_output, call, pod, container, streams)
-    return partial(session.serve, protocol=protocol, greeted=streams.first, answer=answer)
+def attached(call: Call, pod: JsonObject, container: JsonObject, streams: Streams) -> Answerer:
+    """Who answers a client that attaches to a running container."""
+    return partial(_show_output, call, pod, container, streams)
 
 
 def converse(call: Call, pod: JsonObject) -> Converse:
@@ -71,21 +59,6 @@ async def _show_output(
         if streams.stdout:
             await client.write(Channel.STDOUT, _on_terminal(data.decode(), streams))
     return outcome.SUCCESS
-
-
-def _answerer(
-    call: Call, pod: JsonObject, container: JsonObject, words: Sequence[str], streams: Streams
-) -> Answerer:
-    annotations = pod["metadata"].get("annotations") or {}
-    name = str(container["name"])
-    local = call.services.local_commands
-    if local is not None and script.scripted_reply(annotations, name, words) is None:
-        from kubeherd.cluster.apiserver.streams.local import Command  # noqa: PLC0415
-
-        wanted = Command(words, pod, container, streams, call.request.user.name)
-        return partial(local.run, wanted)
-    reply = script.reply(annotations, name, words)
-    return partial(_scripted, reply, streams, call.services.clock)
 
 
 async def _scripted(reply: Reply, streams: Streams, clock: Clock, client: Session) -> JsonObject:
