@@ -112,7 +112,7 @@ class Webhooks:
         tree = request.new or {}
         try:
             patched = json_patch(_as(resource, tree, request.resource), answer.patch)
-            decoding.decode_kind(resource.group, resource.version, resource.kind, patched)
+            decoding.decode(resource, patched)
         except ApiError as error:
             raise _internal(error.message) from None
         defaults.apply(resource, patched)
