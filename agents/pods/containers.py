@@ -262,7 +262,7 @@ def _own_exit(facts: ContainerFacts, plan: ContainerPlan) -> tuple[float, int, s
     """When the process ends by itself, with which code and reason; None if it runs for ever."""
     behaviour = plan.behaviour
     if plan.program is not None and not behaviour.ends:
-        _, ends_s, code = plan.program
+        ends_s, code = plan.program.ends_s, plan.program.exit_code
         reason = "Error" if code else "Completed"
         return None if ends_s is None else (facts.started_s + ends_s, code, reason)
     ends: list[tuple[float, int, str]] = []

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
+from kubeherd.cluster.api.helpers import commands
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.handlers import podlogs
 from kubeherd.cluster.apiserver.handlers.services import Call
@@ -27,7 +28,8 @@ def command(
 
         wanted = Command(words, pod, container, streams, call.request.user.name)
         return partial(local.run, wanted)
-    reply = script.reply(annotations, name, words)
+    plain = commands.program(container.get("command") or (), container.get("args") or ())
+    reply = script.reply(annotations, name, words, () if plain is None else plain.files)
     return partial(_scripted, reply, streams, call.services.clock)
 
 
@@ -57,24 +59,24 @@ async def _show_output(
 ) -> JsonObject:
     async for data in podlogs.output_from_now(call, pod, container):
         if streams.stdout:
-            await client.write(Channel.STDOUT, _on_terminal(data.decode(), streams))
+            await client.write(Channel.STDOUT, _on_terminal(data, streams))
     return outcome.SUCCESS
 
 
 async def _scripted(reply: Reply, streams: Streams, clock: Clock, client: Session) -> JsonObject:
     now_s = 0.0
-    for at_s, text in reply.output:
+    for at_s, data in reply.output:
         await clock.sleep(at_s - now_s)
         now_s = at_s
         if streams.stdout:
-            await client.write(Channel.STDOUT, _on_terminal(text, streams))
+            await client.write(Channel.STDOUT, _on_terminal(data, streams))
     await clock.sleep(reply.ends_s - now_s)
     if reply.stderr:
         channel = Channel.STDOUT if streams.tty else Channel.STDERR
         if streams.stdout if streams.tty else streams.stderr:
-            await client.write(channel, _on_terminal(reply.stderr, streams))
+            await client.write(channel, _on_terminal(reply.stderr.encode(), streams))
     return reply.status
 
 
-def _on_terminal(text: str, streams: Streams) -> bytes:
-    return (text.replace("\n", "\r\n") if streams.tty else text).encode()
+def _on_terminal(data: bytes, streams: Streams) -> bytes:
+    return data.replace(b"\n", b"\r\n") if streams.tty else data
