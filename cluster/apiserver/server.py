@@ -47,12 +47,12 @@ from kubeherd.cluster.apiserver.edge.routing import Route, UnknownPath
 from kubeherd.cluster.apiserver.handlers import (
     batch,
     binding,
-    connect,
     eviction,
     execing,
     forwarding,
     patching,
     podlogs,
+    proxying,
     reads,
     reviews,
     scale,
@@ -96,11 +96,10 @@ _BY_SUBRESOURCE: dict[str, _Handler] = {
     "pods/log": podlogs.log,
     "pods/portforward": forwarding.forward,
     "serviceaccounts/token": tokens.request_token,
-    **dict.fromkeys(
-        ("pods/proxy", "nodes/proxy", "services/proxy"),
-        connect.connect,
-    ),
-}  # fmt: skip
+    "pods/proxy": proxying.pod,
+    "nodes/proxy": proxying.node,
+    "services/proxy": proxying.service,
+}
 _JSON_ONLY = (Media.JSON.value, "*/*")
 _PLAIN = "text/plain; charset=utf-8"
 _KEY_SET = "/openid/v1/jwks"
