@@ -132,6 +132,12 @@ def program(command: Sequence[str], args: Sequence[str], files: Files = ()) -> P
     return _program((*command, *args), files) if command or args else None
 
 
+def files_left(command: Sequence[str], args: Sequence[str]) -> Files:
+    """The files that this process leaves, as far as it is known what it does."""
+    known = program(command, args)
+    return () if known is None else known.files
+
+
 def loops_for_ever(command: Sequence[str], args: Sequence[str]) -> bool:
     """Whether a shell's script is nothing but an endless loop (`while true; do ...; done`),
     whatever it does in it."""

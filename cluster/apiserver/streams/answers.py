@@ -28,8 +28,8 @@ def command(
 
         wanted = Command(words, pod, container, streams, call.request.user.name)
         return partial(local.run, wanted)
-    plain = commands.program(container.get("command") or (), container.get("args") or ())
-    reply = script.reply(annotations, name, words, () if plain is None else plain.files)
+    files = commands.files_left(container.get("command") or (), container.get("args") or ())
+    reply = script.reply(annotations, name, words, files)
     return partial(_scripted, reply, streams, call.services.clock)
 
 
