@@ -206,3 +206,14 @@ async def test_a_program_in_the_machine_s_tmp_still_runs(
     path = [{"name": "PATH", "value": f"{tmp_path}:/usr/bin:/bin"}]
     client = await _serve(commands, Client(), "program", env=path)
     assert client.text(Channel.STDOUT) == "found\n"
+
+
+async def test_what_a_client_says_before_it_hangs_up_is_heard(commands: LocalCommands) -> None:
+    client = Client()
+    for _ in range(40):
+        client.says(Channel.STDIN, b"x" * 10_000)
+    client.goes()
+    streams = PLAIN._replace(stdin=True)
+    await _serve(commands, client, "sh", "-c", "sleep 0.1; cat > heard", streams=streams)
+    heard = await _serve(commands, Client(), "wc", "-c", "heard")
+    assert heard.text(Channel.STDOUT).split()[0] == "400000"
