@@ -3,10 +3,11 @@
 Kubernetes lets such a handshake succeed and answers each request with 401, as Go's TLS can
 (`RequestClientCert`); Python's ssl has no way to ask for that. So the verify callback is set in
 OpenSSL itself, on the SSL_CTX that a context of CPython begins with. OpenSSL verifies exactly as
-before; the callback only hears of what it found wrong. Invariant: whoever finishes a handshake
-although the certificate was refused is known by `Verdict.problem`; sessions are never resumed,
-because a resumed handshake shows no certificate again. Where this CPython or its OpenSSL is not one
-that was looked at, `install` returns None and the handshake fails, as Python's ssl has it.
+before; the callback only hears of what it found wrong. Invariant: whoever finishes a whole
+handshake although the certificate was refused is known by `Verdict.problem`; a session that is
+resumed shows no certificate again, so whether it was good is remembered (`apiserver.edge.tls`).
+Where this CPython or its OpenSSL is not one that was looked at, `install` returns None and the
+handshake fails, as Python's ssl has it.
 """
 
 import ctypes
@@ -59,8 +60,7 @@ def install(context: ssl.SSLContext) -> Verdict | None:
     set_verify.argtypes, set_verify.restype = (ctypes.c_void_p, ctypes.c_int, _Callback), None
     control.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_void_p)
     control.restype = ctypes.c_long
-    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
-    context.num_tickets = 0
-    control(pointer, _SET_SESSION_CACHE_MODE, _SESSION_CACHE_OFF, None)
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    control(pointer, _SET_SESSION_CACHE_MODE, _SESSION_CACHE_OFF, None)  # a ticket holds all of it
     set_verify(pointer, _VERIFY_PEER, verdict.callback)
     return verdict

@@ -5,11 +5,15 @@ without a good one gets past it under a name. As in Kubernetes, a handshake with
 and its requests are answered 401 (`cluster.apiserver.edge.leniency`). Where that cannot be had the
 handshake fails and the client learns the reason: asyncio and uvloop drop the alert of a handshake
 that fails, so here it is sent before the connection ends. Either way the refusal is reported.
+A session that is resumed shows no certificate; what it was begun with counts if a whole handshake
+of this server found it good.
 Invariants: a certificate that was refused is never shown; a handshake that failed never completes.
 """
 
 import ssl
+from collections import OrderedDict
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,27 @@ from kubeherd.cluster.runtime.process import ProcessError
 
 Report = Callable[[str], None]
 
+_MAX_SEEN = 20_000
+"""Certificates of clients, as digests: one for each node and then some."""
+
+
+class _Seen:
+    """Digests of the certificates that whole handshakes found good, the last ones."""
+
+    def __init__(self) -> None:
+        self._digests: OrderedDict[bytes, None] = OrderedDict()
+
+    def add(self, certificate: bytes) -> None:
+        """Remember one; the one that was not used for longest makes room."""
+        digest = sha256(certificate).digest()
+        self._digests[digest] = None
+        self._digests.move_to_end(digest)
+        if len(self._digests) > _MAX_SEEN:
+            self._digests.popitem(last=False)
+
+    def __contains__(self, certificate: bytes) -> bool:
+        return sha256(certificate).digest() in self._digests
+
 
 class _Handshake(ssl.SSLObject):
     """One connection's TLS, which outlives a failed handshake until the client knows of it."""
@@ -25,6 +50,7 @@ class _Handshake(ssl.SSLObject):
     incoming: ssl.MemoryBIO
     report: Report
     verdict: Verdict | None
+    seen: _Seen
     problem = ""
     """What is wrong with the client's certificate; "" if nothing is, or there is none."""
     _failed = False
@@ -41,13 +67,22 @@ class _Handshake(ssl.SSLObject):
                 self._failed = True
                 self.report(_reason(error))
             else:
-                if self.session_reused and not self.problem:
-                    self.problem = "the session was resumed"  # its certificate was not seen
+                self._recall()
                 if self.problem:
                     self.report(self.problem)
                 return
         self.incoming.read()  # whatever else it sends is not kept
         raise ssl.SSLWantReadError
+
+    def _recall(self) -> None:
+        """Remember a certificate that was found good; distrust that of a session if it was not."""
+        certificate = None if self.problem else super().getpeercert(True)
+        if certificate is None:
+            return
+        if self.session_reused and certificate not in self.seen:
+            self.problem = "the session was resumed, and its certificate is not known here"
+        else:
+            self.seen.add(certificate)
 
     def _step(self) -> None:
         if self.verdict is None:
@@ -71,6 +106,9 @@ class ServerContext(ssl.SSLContext):
     report: Report = staticmethod(lambda _: None)
     verdict: Verdict | None = None
 
+    def __init__(self, *_: object) -> None:
+        self._seen = _Seen()
+
     def wrap_bio(
         self,
         incoming: ssl.MemoryBIO,
@@ -83,6 +121,7 @@ class ServerContext(ssl.SSLContext):
             handshake.incoming = incoming
             handshake.report = self.report
             handshake.verdict = self.verdict
+            handshake.seen = self._seen
         return handshake
 
 
@@ -101,6 +140,7 @@ def tls_context(pki: Path, *, lenient: bool = True) -> ServerContext:
     except (OSError, ssl.SSLError) as error:
         raise ProcessError(f"cannot load the certificates in {pki}: {error}") from None
     context.set_alpn_protocols(["http/1.1"])
+    context.num_tickets = 1
     if lenient:
         context.verdict = install(context)
     return context

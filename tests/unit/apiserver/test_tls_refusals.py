@@ -15,7 +15,7 @@ import structlog
 from throwawaypki import Authority
 from wireserver import Served, request, serving
 
-from kubeherd.cluster.apiserver.edge import leniency
+from kubeherd.cluster.apiserver.edge import leniency, tls
 from kubeherd.cluster.launcher import pki
 
 
@@ -83,30 +83,60 @@ async def test_a_bad_certificate_is_401_whatever_is_asked(
     assert [(log["event"], log["reason"]) for log in logs] == [("tls_handshake_failed", logged)]
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 async def test_a_refused_certificate_does_not_come_back_by_a_resumed_session(
     served: Served, tmp_path: Path, version: ssl.TLSVersion
 ) -> None:
     """A resumed handshake shows no certificate, so nothing could be found wrong with it."""
     context = served.tls(*Authority(tmp_path / "other").identity("admin", "system:masters"))
+    assert await asked_twice(served, context, version) == [(b"401", False), (b"401", True)]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_resumed_session_is_who_began_it(served: Served, version: ssl.TLSVersion) -> None:
+    admin = served.tls(*served.authority.identity("admin", "system:masters"))
+    assert await asked_twice(served, admin, version) == [(b"200", False), (b"200", True)]
+    assert await asked_twice(served, served.tls(), version) == [(b"403", False), (b"403", True)]
+
+
+async def test_a_resumed_session_is_refused_when_its_certificate_is_forgotten(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls, "_MAX_SEEN", 0)
+    admin = served.tls(*served.authority.identity("admin", "system:masters"))
+    answers = await asked_twice(served, admin, ssl.TLSVersion.TLSv1_3)
+    assert answers == [(b"200", False), (b"401", True)]
+
+
+async def asked_twice(
+    served: Served, context: ssl.SSLContext, version: ssl.TLSVersion
+) -> list[tuple[bytes, bool]]:
+    """Status, and whether the session was resumed, of two connections of one session."""
     context.maximum_version = version
-    session = await asyncio.to_thread(secrets_asked_for, served.port, context, None)
-    again = await asyncio.to_thread(secrets_asked_for, served.port, context, session[1])
-    assert [status for status, _ in (session, again)] == [b"401", b"401"]
+    answers, session = [], None
+    for _ in range(2):
+        status, reused, session = await asyncio.to_thread(
+            secrets_asked_for, served.port, context, session
+        )
+        answers.append((status, reused))
+    return answers
 
 
 def secrets_asked_for(
     port: int, context: ssl.SSLContext, session: ssl.SSLSession | None
-) -> tuple[bytes, ssl.SSLSession | None]:
-    """The status of a request with the session of an earlier connection, and this one's session."""
+) -> tuple[bytes, bool, ssl.SSLSession | None]:
+    """The status of a request with the session of an earlier connection, whether that was resumed,
+    and this one's session."""
     with (
         socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
-        context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as tls,
+        context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as tls_socket,
     ):
-        tls.sendall(request(path="/api/v1/secrets"))
-        status = tls.recv(4096).split()[1]
-        assert not tls.session_reused
-        return status, tls.session
+        tls_socket.sendall(request(path="/api/v1/secrets"))
+        status = tls_socket.recv(4096).split()[1]
+        return status, bool(tls_socket.session_reused), tls_socket.session
 
 
 async def test_good_certificates_and_none_are_served_beside_bad_ones(

@@ -282,3 +282,33 @@ async def test_a_connection_that_does_not_end_in_order_is_nobodys_news(tmp_path:
         await transport.close()
     gc.collect()
     assert [told["message"] for told in complaints] == []
+
+
+async def test_connections_resume_the_session_of_an_earlier_one(tmp_path: Path) -> None:
+    """Also with a server that started anew and does not know it: then by a whole handshake."""
+    pair = Authority.create().issue_server()
+    (tmp_path / "tls.pem").write_bytes(pair.certificate + pair.key)
+    resumed: list[bool] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        resumed.append(writer.get_extra_info("ssl_object").session_reused)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        writer.close()
+
+    async def serve(port: int) -> asyncio.Server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / "tls.pem")
+        return await asyncio.start_server(answer, "127.0.0.1", port, ssl=context)
+
+    async with await serve(0) as first:
+        port = first.sockets[0].getsockname()[1]
+        transport = HttpTransport(ClusterAccess(f"https://127.0.0.1:{port}", skip_tls_verify=True))
+        for _ in range(2):
+            assert (await transport.request("GET", "/x")).status == 200
+        await asyncio.gather(*(transport.request("GET", "/x") for _ in range(3)))
+    async with await serve(port):
+        for _ in range(2):
+            assert (await transport.request("GET", "/x")).status == 200
+        await transport.close()
+    assert resumed == [False, True, True, True, True, False, True]
