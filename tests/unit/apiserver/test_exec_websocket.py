@@ -149,6 +149,14 @@ async def test_streams_that_were_not_asked_for_are_silent(served: Served) -> Non
     assert status[:1] == b"\x03"
 
 
+async def test_a_megabyte_may_come_at_once(served: Served) -> None:
+    async with served.admin() as admin, asyncio.timeout(10):
+        path = f"{PODS}/p/exec?command=sleep&command=0.5&stdin=true&stdout=true"
+        async with admin.ws_connect(path, protocols=("v5.channel.k8s.io",)) as socket:
+            await socket.send_bytes(bytes((0,)) + b"x" * 1024 * 1024)
+            assert json.loads((await socket.receive()).data[1:])["status"] == "Success"
+
+
 async def test_a_client_may_go_before_the_end(served: Served) -> None:
     async with served.admin() as admin, asyncio.timeout(10):
         path = f"{PODS}/p/exec?command=sleep&command=1000&stdout=true"
