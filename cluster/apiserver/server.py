@@ -45,13 +45,13 @@ from kubeherd.cluster.apiserver.edge.routing import Route, UnknownPath
 from kubeherd.cluster.apiserver.handlers import (
     batch,
     binding,
-    connect,
     documents,
     eviction,
     execing,
     forwarding,
     patching,
     podlogs,
+    proxying,
     reads,
     resourcemetrics,
     reviews,
@@ -114,11 +114,10 @@ _BY_SUBRESOURCE: dict[str, _Handler] = {
     "pods/log": podlogs.log,
     "pods/portforward": forwarding.forward,
     "serviceaccounts/token": tokens.request_token,
-    **dict.fromkeys(
-        ("pods/proxy", "nodes/proxy", "services/proxy"),
-        connect.connect,
-    ),
-}  # fmt: skip
+    "pods/proxy": proxying.pod,
+    "nodes/proxy": proxying.node,
+    "services/proxy": proxying.service,
+}
 _RESOURCES = ("/api/", "/apis/")
 
 

@@ -54,6 +54,14 @@ class Report:
     stored: int = 0
 
 
+_NOBODY_LISTENS = (
+    b"error trying to reach service: ",
+    b"no endpoints available for service ",
+    b"no service port ",
+)
+"""What a proxy says of pods that answer nothing, as in Kubernetes."""
+
+
 def wrong_answer(answer: Answer) -> str:
     """What is wrong with an answer by itself, or ""."""
     if answer.status == 0:
@@ -61,6 +69,8 @@ def wrong_answer(answer: Answer) -> str:
     if answer.status < 500:
         return ""
     if answer.status == 504 and b"Too large resource version" in answer.body:
+        return ""
+    if answer.status == 503 and any(text in answer.body for text in _NOBODY_LISTENS):
         return ""
     return f"{answer.status}: {answer.body[:300].decode(errors='replace')}"
 

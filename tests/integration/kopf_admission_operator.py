@@ -1,11 +1,13 @@
 """A kopf operator with admission handlers, run by test_kopf_admission_live: it marks every
-ConfigMap, warns of empty ones and refuses those with the key `forbidden`."""
+ConfigMap, warns of empty ones and refuses those with the key `forbidden`; a Gadget without a size
+gets one, and a ConfigMap that tells it, while it lives."""
 
 import os
 from pathlib import Path
 from typing import Any
 
 import kopf
+import kubernetes
 
 PKI = Path(os.environ["WEBHOOK_PKI"])
 
@@ -39,3 +41,25 @@ def check(body: kopf.Body, warnings: list[str], **_: Any) -> None:
 @kopf.on.mutate("configmaps", operations=["CREATE"])
 def mark(patch: kopf.Patch, **_: Any) -> None:
     patch.metadata.labels["marked"] = "yes"
+
+
+@kopf.on.mutate("gadgets.example.com")
+def measure(spec: kopf.Spec, patch: kopf.Patch, **_: Any) -> None:
+    if "size" not in spec:
+        patch.spec["size"] = 3
+
+
+@kopf.on.create("gadgets.example.com")
+def tell(spec: kopf.Spec, name: str, namespace: str, patch: kopf.Patch, **_: Any) -> None:
+    data = {"size": str(spec["size"])}
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+    kopf.adopt(config)
+    api = kubernetes.config.new_client_from_config(os.environ["KUBECONFIG"])
+    with api:
+        kubernetes.client.CoreV1Api(api).create_namespaced_config_map(namespace, config)
+    patch.status["told"] = True
+
+
+@kopf.on.delete("gadgets.example.com")
+def forget(**_: Any) -> None:
+    """So that the operator has its finalizer on gadgets."""

@@ -8,6 +8,7 @@ SecureServingInfo.Serve) and real seconds: clients do not obey ``--speed``.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -37,7 +38,7 @@ _log = structlog.get_logger(__name__)
 class Connection(RequestHandler):
     """One client connection: knows its user, and stops the watch that outlives its client."""
 
-    __slots__ = ("_silence", "_stall", "asked", "identity", "watching")
+    __slots__ = ("_silence", "_stall", "asked", "identity", "taken_over", "watching")
 
     def __init__(self, manager: web.Server, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
@@ -45,6 +46,8 @@ class Connection(RequestHandler):
         """Whether a request has come."""
         self.identity: Identity = NOBODY
         self.watching: asyncio.Task[object] | None = None
+        self.taken_over: Callable[[bytes], None] | None = None
+        """Gets what comes from now on, which is no HTTP any more; b"" when the client has gone."""
         self._silence: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
 
@@ -66,6 +69,8 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
         if watching is not None:
             watching.cancel()
+        if self.taken_over is not None:
+            self.taken_over(b"")
 
     def data_received(self, data: bytes) -> None:
         """As in aiohttp; a target with bytes beyond ASCII is taken as Go's net/http takes it.
@@ -73,6 +78,10 @@ class Connection(RequestHandler):
         aiohttp's parser refuses such bytes. Only what certainly begins a request is touched: the
         first bytes of a connection, and those that come while the server waits for a request.
         """
+        if self.taken_over is not None:
+            if data:
+                self.taken_over(data)
+            return
         if not data.isascii() and self._awaits_request():
             data = escaped_target(data)
         super().data_received(data)

@@ -23,6 +23,7 @@ from kubeherd.cluster.apiserver.edge.messages import (
     ANONYMOUS,
     ApiRequest,
     ApiResponse,
+    Upgrade,
     UpgradeResponse,
     User,
     WatchResponse,
@@ -136,13 +137,15 @@ class HttpServer:
         self, request: web.BaseRequest, response: UpgradeResponse
     ) -> web.StreamResponse:
         """A session on the connection: like a watch it ends with its client or with the server."""
-        from kubeherd.cluster.apiserver.edge import websocket  # noqa: PLC0415 - seldom asked for
+        from kubeherd.cluster.apiserver.edge import takeover, websocket  # noqa: PLC0415 - seldom
 
         task = asyncio.current_task()
         if task is None:
             raise TypeError("not in a task")
         self._sessions.add(task)
         try:
+            if response.upgrade is Upgrade.SPDY:
+                return await takeover.serve(request, response)
             return await websocket.serve(request, response)
         finally:
             self._sessions.discard(task)

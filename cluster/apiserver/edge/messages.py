@@ -6,6 +6,7 @@ adapters around that one function.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -88,8 +89,15 @@ class WatchResponse(msgspec.Struct):
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
+class Upgrade(StrEnum):
+    """What a connection becomes, as its headers call it."""
+
+    WEBSOCKET = "websocket"
+    SPDY = "SPDY/3.1"
+
+
 class Socket(Protocol):
-    """An open WebSocket."""
+    """An open WebSocket, or the bytes of a connection: then a message is whatever came at once."""
 
     async def send(self, data: bytes | str) -> None:
         """Send one message; ConnectionError when the client has gone."""
@@ -102,11 +110,12 @@ class Socket(Protocol):
 
 
 class UpgradeResponse(msgspec.Struct):
-    """The connection becomes a WebSocket with this subprotocol ("" for none), and `serve` takes it
-    over: it returns when the connection is closed."""
+    """The connection becomes a WebSocket with this subprotocol ("" for none), or SPDY with this
+    stream protocol, and `serve` takes it over: it returns when the connection is closed."""
 
     serve: Callable[[Socket], Awaitable[None]]
     protocol: str
+    upgrade: Upgrade = Upgrade.WEBSOCKET
 
 
 Response: TypeAlias = ApiResponse | WatchResponse | UpgradeResponse

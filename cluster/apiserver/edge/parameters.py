@@ -1,4 +1,4 @@
-"""Query parameters that are no text: the one place where they are read.
+"""Parameters that are no plain text: the one place where they are read.
 
 As in Kubernetes (k8s.io/apimachinery, runtime/converter and conversion of query values), where a
 value that cannot be read is a 400. Pure; every function takes what the client wrote.
@@ -7,6 +7,8 @@ value that cannot be read is a 400. Pure; every function takes what the client w
 import re
 from collections.abc import Mapping
 from datetime import datetime
+
+from multidict import MultiMapping
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.goformat import quoted
@@ -60,3 +62,10 @@ def revision(text: str) -> int:
             f"{quoted(text)}: invalid syntax"
         )
     return int(text)
+
+
+def all_values(headers: Mapping[str, str], name: str) -> list[str]:
+    """The values of all lines of a header: an ordinary mapping has one, aiohttp's all."""
+    if isinstance(headers, MultiMapping):
+        return list(headers.getall(name, ()))
+    return [headers[name]] if name in headers else []

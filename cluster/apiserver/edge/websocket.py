@@ -4,7 +4,8 @@ from aiohttp import WSMsgType, web
 
 from kubeherd.cluster.apiserver.edge.messages import UpgradeResponse
 
-_MAX_MESSAGE_BYTES = 1024 * 1024
+_MAX_MESSAGE_BYTES = 2 * 1024 * 1024
+"""More than the megabyte, and the number of a channel, that clients send at once."""
 _GOODBYE_S = 2.0
 
 

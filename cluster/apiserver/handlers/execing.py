@@ -5,23 +5,19 @@ pkg/kubelet/server/server.go (getExec): the pod, its container and its node are 
 anything else; a request that is no upgrade is refused last.
 """
 
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.edge import parameters
-from kubeherd.cluster.apiserver.edge.messages import UpgradeResponse
+from kubeherd.cluster.apiserver.edge.messages import Upgrade, UpgradeResponse
 from kubeherd.cluster.apiserver.handlers import podtarget, upgrades
 from kubeherd.cluster.apiserver.handlers.services import Call
 
 if TYPE_CHECKING:
-    from kubeherd.cluster.apiserver.streams.session import Streams
-
-_NO_SPDY: Final = (
-    "kubeherd speaks WebSocket here, not SPDY: use kubectl 1.31 or later, or a client that asks "
-    "for the subprotocol v5.channel.k8s.io or v4.channel.k8s.io"
-)
+    from kubeherd.cluster.apiserver.streams.session import Answerer, Streams
 
 
 async def execute(call: Call) -> UpgradeResponse:
@@ -33,12 +29,11 @@ async def execute(call: Call) -> UpgradeResponse:
     words = _words(call)
     if not any(words[:1]):
         raise errors.BadRequest("you must specify a command")
-    upgrades.check_upgrade(call, _NO_SPDY)
+    upgrade = upgrades.wanted(call)
     # What belongs to open sessions is loaded by the first one.
-    from kubeherd.cluster.apiserver.streams import answers, channels  # noqa: PLC0415
+    from kubeherd.cluster.apiserver.streams import answers  # noqa: PLC0415
 
-    protocol = channels.choose(call.request.headers.get("sec-websocket-protocol", ""))
-    return UpgradeResponse(answers.command(call, pod, spec, words, streams, protocol), protocol)
+    return _session(call, upgrade, streams, answers.command(call, pod, spec, words, streams))
 
 
 async def attach(call: Call) -> UpgradeResponse:
@@ -48,11 +43,25 @@ async def attach(call: Call) -> UpgradeResponse:
     metadata, name = pod["metadata"], str(spec["name"])
     where = f"{metadata['name']}_{metadata['namespace']}"
     _check_running(pod, name, f"container {name} not found in pod {where}")
-    upgrades.check_upgrade(call, _NO_SPDY)
-    from kubeherd.cluster.apiserver.streams import answers, channels  # noqa: PLC0415
+    upgrade = upgrades.wanted(call)
+    from kubeherd.cluster.apiserver.streams import answers  # noqa: PLC0415
 
+    return _session(call, upgrade, streams, answers.attached(call, pod, spec, streams))
+
+
+def _session(
+    call: Call, upgrade: Upgrade, streams: "Streams", answer: "Answerer"
+) -> UpgradeResponse:
+    """The connection, taken over for an answer in the way the client speaks."""
+    from kubeherd.cluster.apiserver.streams import channels, session, spdysession  # noqa: PLC0415
+
+    if upgrade is Upgrade.SPDY:
+        upgrades.check_stream_protocol(call, spdysession.PROTOCOL)
+        serve = partial(spdysession.serve, streams=streams, answer=answer)
+        return UpgradeResponse(serve, spdysession.PROTOCOL, upgrade)
     protocol = channels.choose(call.request.headers.get("sec-websocket-protocol", ""))
-    return UpgradeResponse(answers.attached(call, pod, spec, streams, protocol), protocol)
+    serve = partial(session.serve, protocol=protocol, greeted=streams.first, answer=answer)
+    return UpgradeResponse(serve, protocol)
 
 
 def _options(call: Call) -> JsonObject:

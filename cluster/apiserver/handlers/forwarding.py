@@ -5,19 +5,13 @@ pkg/kubelet/kubelet_pods.go (GetPortForward).
 """
 
 from functools import partial
-from typing import Final
 from urllib.parse import parse_qs
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.apiserver.edge.messages import UpgradeResponse
+from kubeherd.cluster.apiserver.edge.messages import Upgrade, UpgradeResponse
 from kubeherd.cluster.apiserver.handlers import podtarget, upgrades
 from kubeherd.cluster.apiserver.handlers.services import Call
-
-_NO_SPDY: Final = (
-    "kubeherd speaks SPDY only inside of a WebSocket: use kubectl 1.31 or later, or a client that "
-    "asks for the subprotocol v4.channel.k8s.io"
-)
 
 
 async def forward(call: Call) -> UpgradeResponse:
@@ -32,8 +26,7 @@ async def forward(call: Call) -> UpgradeResponse:
         raise errors.BadRequest(f'unable to upgrade connection: pod not found ("{where}")')
     for entry in status.get("containerStatuses") or ():
         podtarget.check_ours(pod, entry)
-    upgrades.check_upgrade(call, _NO_SPDY)
-    offered = call.request.headers.get("sec-websocket-protocol", "")
+    upgrade = upgrades.wanted(call)
     # What belongs to open sessions is loaded by the first one.
     from kubeherd.cluster.apiserver.streams import (  # noqa: PLC0415
         answers,
@@ -44,8 +37,13 @@ async def forward(call: Call) -> UpgradeResponse:
     )
 
     converse = answers.converse(call, pod)
+    through_tunnel = partial(tunnel.serve, converse=converse)
+    if upgrade is Upgrade.SPDY:
+        upgrades.check_stream_protocol(call, tunnel.STREAM_PROTOCOL)
+        return UpgradeResponse(through_tunnel, tunnel.STREAM_PROTOCOL, upgrade)
+    offered = call.request.headers.get("sec-websocket-protocol", "")
     if tunnel.PROTOCOL in offered:
-        return UpgradeResponse(partial(tunnel.serve, converse=converse), tunnel.PROTOCOL)
+        return UpgradeResponse(through_tunnel, tunnel.PROTOCOL)
     values = parse_qs(call.request.raw_query, keep_blank_values=True)
     ports = portscript.ports([*values.get("ports", ()), *values.get("port", ())])
     protocol = channels.choose(offered)

@@ -3,10 +3,16 @@
 Source: Kubernetes v1.36, pkg/registry/core/pod/rest/subresources.go and authorize.go.
 """
 
+from typing import Final
+
 from kubeherd.cluster.api import errors, kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.admission import AdmissionRequest, Operation
+from kubeherd.cluster.apiserver.edge.messages import Upgrade
+from kubeherd.cluster.apiserver.edge.parameters import all_values
 from kubeherd.cluster.apiserver.handlers.services import Call
+
+_PROTOCOL_HEADER: Final = "X-Stream-Protocol-Version"
 
 
 async def target(call: Call, kind: str, options: JsonObject) -> JsonObject:
@@ -37,12 +43,33 @@ def check_host(pod: JsonObject) -> None:
         raise errors.BadRequest(f"pod {name} does not have a host assigned")
 
 
-def check_upgrade(call: Call, no_spdy: str) -> None:
-    """BadRequest for a request that does not ask for a WebSocket, `no_spdy` for one that asks for
-    SPDY."""
+def wanted(call: Call) -> Upgrade:
+    """What the request asks its connection to become; BadRequest where that is nothing known."""
     headers = call.request.headers
-    wanted = headers.get("upgrade", "").lower()
-    if "upgrade" not in headers.get("connection", "").lower() or not wanted:
+    names = headers.get("upgrade", "").lower()
+    if "upgrade" not in headers.get("connection", "").lower() or not names:
         raise errors.BadRequest("Upgrade request required")
-    if wanted != "websocket":
-        raise errors.BadRequest(no_spdy)
+    for upgrade in Upgrade:
+        if upgrade.value.lower() in names:
+            return upgrade
+    raise errors.BadRequest("unable to upgrade: missing upgrade headers in request")
+
+
+def check_stream_protocol(call: Call, spoken: str) -> None:
+    """Refuses a client of SPDY that does not speak this stream protocol.
+
+    Source: Kubernetes v1.36, k8s.io/streaming/pkg/httpstream (Handshake).
+    """
+    names = [
+        name
+        for line in all_values(call.request.headers, _PROTOCOL_HEADER)
+        for part in line.split(",")
+        if (name := part.strip())
+    ]
+    if not names:
+        raise errors.BadRequest(f"unable to upgrade: header {_PROTOCOL_HEADER} does not exist")
+    if spoken not in names:
+        raise errors.Forbidden(
+            "unable to upgrade: unable to negotiate protocol: client supports "
+            f"[{' '.join(names)}], server accepts [{spoken}]",
+        )

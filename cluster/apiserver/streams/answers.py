@@ -1,20 +1,13 @@
 """Who answers a remote command: the pod's script, or a real process (`up --exec local`)."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
+from kubeherd.cluster.api.helpers import commands
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.apiserver.edge.messages import Socket
 from kubeherd.cluster.apiserver.handlers import podlogs
 from kubeherd.cluster.apiserver.handlers.services import Call
-from kubeherd.cluster.apiserver.streams import (
-    channels,
-    forwarding,
-    outcome,
-    portscript,
-    script,
-    session,
-)
+from kubeherd.cluster.apiserver.streams import forwarding, outcome, portscript, script
 from kubeherd.cluster.apiserver.streams.channels import Channel
 from kubeherd.cluster.apiserver.streams.forwarding import Converse, Send
 from kubeherd.cluster.apiserver.streams.inbox import Inbox
@@ -24,28 +17,25 @@ from kubeherd.cluster.runtime.clock import Clock
 
 
 def command(
-    call: Call,
-    pod: JsonObject,
-    container: JsonObject,
-    words: Sequence[str],
-    streams: Streams,
-    protocol: channels.Protocol,
-) -> Callable[[Socket], Awaitable[None]]:
-    """What is to be done with the connection of a command; `container` is its spec."""
-    answer = _answerer(call, pod, container, words, streams)
-    return partial(session.serve, protocol=protocol, greeted=streams.first, answer=answer)
+    call: Call, pod: JsonObject, container: JsonObject, words: Sequence[str], streams: Streams
+) -> Answerer:
+    """Who answers a command; `container` is its spec."""
+    annotations = pod["metadata"].get("annotations") or {}
+    name = str(container["name"])
+    local = call.services.local_commands
+    if local is not None and script.scripted_reply(annotations, name, words) is None:
+        from kubeherd.cluster.apiserver.streams.local import Command  # noqa: PLC0415
+
+        wanted = Command(words, pod, container, streams, call.request.user.name)
+        return partial(local.run, wanted)
+    files = commands.files_left(container.get("command") or (), container.get("args") or ())
+    reply = script.reply(annotations, name, words, files)
+    return partial(_scripted, reply, streams, call.services.clock)
 
 
-def attached(
-    call: Call,
-    pod: JsonObject,
-    container: JsonObject,
-    streams: Streams,
-    protocol: channels.Protocol,
-) -> Callable[[Socket], Awaitable[None]]:
-    """What is to be done with the connection of a client that attaches to a running container."""
-    answer = partial(_show_output, call, pod, container, streams)
-    return partial(session.serve, protocol=protocol, greeted=streams.first, answer=answer)
+def attached(call: Call, pod: JsonObject, container: JsonObject, streams: Streams) -> Answerer:
+    """Who answers a client that attaches to a running container."""
+    return partial(_show_output, call, pod, container, streams)
 
 
 def converse(call: Call, pod: JsonObject) -> Converse:
@@ -69,39 +59,24 @@ async def _show_output(
 ) -> JsonObject:
     async for data in podlogs.output_from_now(call, pod, container):
         if streams.stdout:
-            await client.write(Channel.STDOUT, _on_terminal(data.decode(), streams))
+            await client.write(Channel.STDOUT, _on_terminal(data, streams))
     return outcome.SUCCESS
-
-
-def _answerer(
-    call: Call, pod: JsonObject, container: JsonObject, words: Sequence[str], streams: Streams
-) -> Answerer:
-    annotations = pod["metadata"].get("annotations") or {}
-    name = str(container["name"])
-    local = call.services.local_commands
-    if local is not None and script.scripted_reply(annotations, name, words) is None:
-        from kubeherd.cluster.apiserver.streams.local import Command  # noqa: PLC0415
-
-        wanted = Command(words, pod, container, streams, call.request.user.name)
-        return partial(local.run, wanted)
-    reply = script.reply(annotations, name, words)
-    return partial(_scripted, reply, streams, call.services.clock)
 
 
 async def _scripted(reply: Reply, streams: Streams, clock: Clock, client: Session) -> JsonObject:
     now_s = 0.0
-    for at_s, text in reply.output:
+    for at_s, data in reply.output:
         await clock.sleep(at_s - now_s)
         now_s = at_s
         if streams.stdout:
-            await client.write(Channel.STDOUT, _on_terminal(text, streams))
+            await client.write(Channel.STDOUT, _on_terminal(data, streams))
     await clock.sleep(reply.ends_s - now_s)
     if reply.stderr:
         channel = Channel.STDOUT if streams.tty else Channel.STDERR
         if streams.stdout if streams.tty else streams.stderr:
-            await client.write(channel, _on_terminal(reply.stderr, streams))
+            await client.write(channel, _on_terminal(reply.stderr.encode(), streams))
     return reply.status
 
 
-def _on_terminal(text: str, streams: Streams) -> bytes:
-    return (text.replace("\n", "\r\n") if streams.tty else text).encode()
+def _on_terminal(data: bytes, streams: Streams) -> bytes:
+    return data.replace(b"\n", b"\r\n") if streams.tty else data

@@ -19,10 +19,13 @@ from typing import Final
 import msgspec
 import structlog
 
+from kubeherd.cluster.api.helpers import commands
+from kubeherd.cluster.api.helpers.commands import Files
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.apiserver.streams import descriptors, ends, outcome
+from kubeherd.cluster.apiserver.streams import descriptors, ends, outcome, owntmp
 from kubeherd.cluster.apiserver.streams.channels import Channel
 from kubeherd.cluster.apiserver.streams.ends import Ends
+from kubeherd.cluster.apiserver.streams.owntmp import OwnTmp
 from kubeherd.cluster.apiserver.streams.scratch import Scratch
 from kubeherd.cluster.apiserver.streams.session import Session, Streams
 
@@ -45,6 +48,12 @@ class Command(msgspec.Struct, frozen=True):
     streams: Streams
     user: str
 
+    @property
+    def files(self) -> Files:
+        """What the container's own command wrote, as far as it is a plain one."""
+        spec = self.container
+        return commands.files_left(spec.get("command") or (), spec.get("args") or ())
+
     def environment(self, home: str) -> dict[str, str]:
         """The variables that the process sees."""
         own = {
@@ -66,6 +75,7 @@ class LocalCommands:
 
     def __init__(self, scratch: Scratch) -> None:
         self._scratch = scratch
+        self._tmp = OwnTmp()
         self._running = 0
 
     def close(self) -> None:
@@ -84,14 +94,18 @@ class LocalCommands:
             )
             env = command.environment(str(folder))
             program = command.words[0]
-            where = str(folder / program) if "/" in program else program
-            if shutil.which(where, path=env["PATH"]) is None:
+            tmp = await self._tmp.folder(folder, command.files)
+            where = str(folder / owntmp.on_machine(program, tmp)) if "/" in program else program
+            found = shutil.which(where, path=env["PATH"])
+            if found is None:
                 status, text = outcome.not_found(program)
                 if command.streams.stderr:
                     await client.write(Channel.STDERR, text.encode())
                 return status
             _log.info("exec_local", user=command.user, pod=metadata["name"], program=program)
-            return await _run(command, str(folder), env, client)
+            own_tmp = tmp is not None and not owntmp.is_hidden(found, tmp, folder)
+            before = owntmp.entering(tmp, folder) if tmp is not None and own_tmp else ()
+            return await _run(command, before, str(folder), env, client)
         except OSError as error:
             if isinstance(error, ConnectionError):
                 raise
@@ -101,13 +115,14 @@ class LocalCommands:
 
 
 async def _run(
-    command: Command, folder: str, env: Mapping[str, str], client: Session
+    command: Command, before: Sequence[str], folder: str, env: Mapping[str, str], client: Session
 ) -> JsonObject:
-    streams, words = command.streams, command.words
+    """Run a command with these words before its own."""
+    streams, words = command.streams, [*before, *command.words]
     with ends.terminal(streams) if streams.tty else ends.pipes(streams) as own:
         if own.terminal:
             client.on_resize(own.resize)
-            words = ("/bin/sh", "-c", _ON_TERMINAL, own.terminal, *words)
+            words = ["/bin/sh", "-c", _ON_TERMINAL, own.terminal, *words]
         async with _process(words, folder, env, own) as process:
             carriers = [
                 asyncio.create_task(_show(descriptor, channel, streams, client), name="exec-output")

@@ -20,19 +20,26 @@ MAX_PORTS: Final = 100
 _MAX_PORT: Final = 65_535
 
 
-class _Response(msgspec.Struct, frozen=True, rename="camel"):
+class Response(msgspec.Struct, frozen=True, rename="camel"):
+    """A whole answer to an HTTP request, whatever its path."""
+
     body: str = ""
     content_type: str = "text/plain; charset=utf-8"
     status: HTTPStatus = HTTPStatus.OK
 
 
-def reply(annotations: Mapping[str, str], port: int) -> bytes | None:
-    """What is sent when the client has said something; None where nothing is scripted."""
+def entry(annotations: Mapping[str, str], port: int) -> str | Response | None:
+    """What the script has for a port; None where nothing is scripted."""
     try:
-        table = msgspec.json.decode(annotations.get(KEY, "{}"), type=dict[str, str | _Response])
+        table = msgspec.json.decode(annotations.get(KEY, "{}"), type=dict[str, str | Response])
     except (msgspec.DecodeError, UnicodeEncodeError):
         return None
-    found = table.get(str(port))
+    return table.get(str(port))
+
+
+def reply(annotations: Mapping[str, str], port: int) -> bytes | None:
+    """What is sent when the client has said something; None where nothing is scripted."""
+    found = entry(annotations, port)
     if found is None or isinstance(found, str):
         return None if found is None else found.encode()
     body = found.body.encode()

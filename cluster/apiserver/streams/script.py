@@ -12,18 +12,19 @@ from typing import Final
 import msgspec
 
 from kubeherd.cluster.api.helpers import commands
+from kubeherd.cluster.api.helpers.commands import Files
 from kubeherd.cluster.api.helpers.scripts import scripted
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.apiserver.streams import outcome
+from kubeherd.cluster.apiserver.streams import archive, outcome
 
 ANY: Final = "*"
 _MAX_EXIT_CODE: Final = 255
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What is written, (seconds after the start, text), and how the command ends."""
+    """What is written, (seconds after the start, data), and how the command ends."""
 
-    output: Iterable[tuple[float, str]]
+    output: Iterable[tuple[float, bytes]]
     ends_s: float
     status: JsonObject
     stderr: str = ""
@@ -45,20 +46,33 @@ def scripted_reply(
         return None
     delay_s = min(max(0.0, entry.delay_seconds), commands.FOR_EVER_S)
     code = min(max(0, entry.exit_code), _MAX_EXIT_CODE)
-    return Reply(((delay_s, entry.stdout),), delay_s, outcome.exited(code), entry.stderr)
+    output = ((delay_s, entry.stdout.encode()),)
+    return Reply(output, delay_s, outcome.exited(code), entry.stderr)
 
 
-def reply(annotations: Mapping[str, str], container: str, words: Sequence[str]) -> Reply:
-    """The answer of a container to a command, which has at least one word."""
+def reply(
+    annotations: Mapping[str, str], container: str, words: Sequence[str], files: Files = ()
+) -> Reply:
+    """The answer of a container to a command, which has at least one word; `files` are what its
+    own command wrote."""
     known = scripted_reply(annotations, container, words)
     if known is not None:
         return known
-    plain = commands.program(words, ())
+    plain = commands.program(words, (), files)
     if plain is not None:
         ends_s = commands.FOR_EVER_S if plain.ends_s is None else plain.ends_s
-        return Reply(plain.told(), ends_s, outcome.exited(plain.exit_code))
+        output = ((at_s, text.encode()) for at_s, text in plain.told())
+        return Reply(output, ends_s, outcome.exited(plain.exit_code))
+    if files and words[0] == "tar" and (wanted := archive.wanted(words[1:])) is not None:
+        return _packed(wanted, files)
     status, text = outcome.not_found(words[0])
     return Reply((), 0.0, status, text)
+
+
+def _packed(wanted: archive.Wanted, files: Files) -> Reply:
+    data, missing = archive.pack(wanted, files)
+    text = "".join(f"tar: {path}: Cannot stat: No such file or directory\n" for path in missing)
+    return Reply(((0.0, data),), 0.0, outcome.exited(2 if missing else 0), text)
 
 
 def _entry(text: str | None, words: Sequence[str]) -> _Entry | None:

@@ -1,7 +1,8 @@
 """One remote command on one WebSocket: carries messages between the client and who answers.
 
-Invariants: the answer ends when the client goes, and the connection when the answer is complete;
-what a client sends and nobody reads waits in a bounded queue, then the client waits.
+Invariants: the answer ends when the client goes, soon after if the client has said something (some
+say all and hang up at once), and the connection when the answer is complete; what a client sends
+and nobody reads waits in a bounded queue, then the client waits.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from kubeherd.cluster.apiserver.streams.channels import Channel
 
 FRAME_BYTES: Final = 32 * 1024
 _STDIN_MESSAGES: Final = 16
+_LAST_WORDS_S: Final = 10.0
 
 
 class Streams(NamedTuple):
@@ -42,6 +44,8 @@ class Session:
         self._socket = socket
         self._protocol = protocol
         self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue(_STDIN_MESSAGES)
+        self.has_spoken = False
+        """Whether there was any standard input."""
         self._size: tuple[int, int] | None = None
         self._resize: Callable[[int, int], None] = lambda _columns, _rows: None
 
@@ -61,6 +65,10 @@ class Session:
         """The next data on standard input; None at its end."""
         return await self._stdin.get()
 
+    async def end_input(self) -> None:
+        """There will be no more standard input."""
+        await self._stdin.put(None)
+
     async def greet(self, channel: Channel) -> None:
         """The empty message by which a v4 client knows that the streams are there."""
         if self._protocol is not channels.Protocol.V5:
@@ -74,9 +82,10 @@ class Session:
                 continue
             channel, data = message
             if channel is Channel.STDIN and data:
+                self.has_spoken = True
                 await self._stdin.put(data)
             elif channel is Channel.CLOSE and data == bytes((Channel.STDIN,)):
-                await self._stdin.put(None)
+                await self.end_input()
             elif channel is Channel.RESIZE and (size := _size(data)) is not None:
                 self._size = size
                 self._resize(*size)
@@ -102,6 +111,11 @@ async def serve(
     listening = asyncio.create_task(session.listen(), name="exec-client")
     try:
         await asyncio.wait((answering, listening), return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done() and session.has_spoken:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await session.end_input()
+                    await asyncio.wait((answering,))
         if answering.done():
             answering.result()
     finally:

@@ -1,4 +1,4 @@
-"""SPDY/3.1 as far as port-forward speaks it: frames to bytes and back. Pure.
+"""SPDY/3.1 as far as Kubernetes' clients speak it: frames to bytes and back. Pure.
 
 Source: the SPDY protocol, draft 3.1; Kubernetes v1.36 uses no flow control, priorities or settings
 of it. Header blocks of a connection share one compression state in each direction. Invariant: a

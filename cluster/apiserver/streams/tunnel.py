@@ -1,4 +1,4 @@
-"""Port-forward as kubectl does it: SPDY inside of a WebSocket.
+"""Port-forward as kubectl does it: SPDY, inside of a WebSocket since 1.31.
 
 Source: Kubernetes v1.36, client-go/tools/portforward and k8s.io/cri-streaming/pkg/streaming/
 portforward/httpstream.go: a client opens two streams for each connection, `error` and `data`, that
@@ -19,7 +19,8 @@ from kubeherd.cluster.apiserver.streams.inbox import Inbox
 from kubeherd.cluster.apiserver.streams.session import FRAME_BYTES
 from kubeherd.cluster.apiserver.streams.spdy import Frame, Kind
 
-PROTOCOL: Final = "SPDY/3.1+portforward.k8s.io"
+STREAM_PROTOCOL: Final = "portforward.k8s.io"
+PROTOCOL: Final = f"SPDY/3.1+{STREAM_PROTOCOL}"
 MAX_STREAMS: Final = 512
 
 

@@ -40,6 +40,14 @@ def test_init_containers_take_the_time_of_their_command() -> None:
     assert "running" in driver.state()
 
 
+def test_an_init_container_that_loops_for_ever_is_waited_for() -> None:
+    setup = container("setup", command=["sh", "-c", "while true; do date; sleep 5; done"])
+    driver = Driver(pod(init=[setup]))
+    driver.until(1000.0)
+    assert "waiting" in driver.state()
+    assert driver.status["initContainerStatuses"][0]["started"]
+
+
 def test_annotations_go_before_the_command() -> None:
     spec = container(command=["sleep", "5"])
     driver = Driver(pod(spec, annotations={"run-for-seconds": "60", "log": "a\nb"}))

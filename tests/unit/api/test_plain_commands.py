@@ -4,7 +4,11 @@ from itertools import islice
 
 import pytest
 
-from kubeherd.cluster.api.helpers.commands import Program, program
+from kubeherd.cluster.api.helpers.commands import (
+    Program,
+    loops_for_ever,
+    program,
+)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +93,15 @@ def test_a_loop_heeds_the_flag_e() -> None:
         ["sh", "-c", "echo $HOME"],
         ["sh", "-c", 'echo "$HOME"'],
         ["sh", "-c", "echo `date`"],
-        ["sh", "-c", "echo a > /tmp/b"],
+        ["sh", "-c", "echo a >"],
+        ["sh", "-c", "> /tmp/b"],
+        ["sh", "-c", "echo a 2> /tmp/b"],
+        ["sh", "-c", "echo a > b > c"],
+        ["sh", "-c", "echo a >& b"],
+        ["sh", "-c", "cat /etc/passwd"],
+        ["sh", "-c", "cat < /etc/passwd"],
+        ["sh", "-c", f"echo {'x' * 9000} > a; cat a a a a a a > b; cat b b > c"],
+        ["cat"],
         ["sh", "-c", "echo a | cat"],
         ["sh", "-c", "sleep 5 & echo a"],
         ["sh", "-c", "(echo a)"],
@@ -116,3 +128,42 @@ def test_a_loop_heeds_the_flag_e() -> None:
 )
 def test_anything_else_is_not_guessed(words: list[str]) -> None:
     assert program(words, []) is None
+
+
+@pytest.mark.parametrize(
+    ("script", "output", "files"),
+    [
+        ("echo a > /tmp/b && sleep 1", "", {"/tmp/b": "a\n"}),
+        ("echo a > b; echo c >> ./b; cat b; echo d > /b", "a\nc\n", {"/b": "d\n"}),
+        ("echo a > '/x y'; exec cat '/x y'", "a\n", {"/x y": "a\n"}),
+        ("false > /f || echo no > /dev/null; exit > /g", "", {"/f": "", "/g": ""}),
+    ],
+)
+def test_output_may_go_to_files(script: str, output: str, files: dict[str, str]) -> None:
+    found = program(["sh", "-c", script], [])
+    assert found is not None
+    assert ("".join(text for _, text in found.output), dict(found.files)) == (output, files)
+
+
+def test_files_may_be_there_before() -> None:
+    files = (("/tmp/a", "1\n"), ("/b", "2\n"))
+    assert program(["cat", "/tmp/a", "b"], [], files) == Program(((0.0, "1\n2\n"),), 0.0, 0, files)
+    assert program(["cat", "/tmp/a", "/c"], [], files) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "endless"),
+    [
+        (["sh", "-c", "while true; do date; sleep 5; done"], True),
+        (["/bin/sh", "-c", "\nwhile true;do date;sleep 5; done;\n"], True),
+        (["bash", "-c", "until false\ndo\n curl -s x || true\ndone"], True),
+        (["sh", "-c", "while true; do test -e /x && break; done"], False),
+        (["sh", "-c", "while test -e x; do sleep 1; done"], False),
+        (["sh", "-c", "while true; do date; done; echo b"], False),
+        (["sh", "-ec", "while true; do date; done"], False),
+        (["python", "-c", "while true; do date; done"], False),
+        (["sh"], False),
+    ],
+)
+def test_endless_loops(words: list[str], endless: bool) -> None:
+    assert loops_for_ever(words, []) == loops_for_ever(words[:1], words[1:]) == endless

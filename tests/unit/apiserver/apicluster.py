@@ -74,16 +74,10 @@ class Cluster:
             payload = json.dumps(body).encode()
         path, _, text = path.partition("?")
         asked = dict(part.partition("=")[::2] for part in text.split("&") if part)
-        request = ApiRequest(
-            method,
-            path,
-            {**asked, **(query or {})},
-            sent,
-            payload,
-            user or self.user,
-            impersonate,
-            text or urlencode(query or {}),
-        )
+        query = {**asked, **(query or {})}
+        user = user or self.user
+        raw_query = text or urlencode(query)
+        request = ApiRequest(method, path, query, sent, payload, user, impersonate, raw_query)
         return await self.api.handle(request)
 
     async def call(self, method: str, path: str, body: Any = None, **kwargs: Any) -> Answer:

@@ -225,13 +225,6 @@ async def test_log_of_several_containers_asks_which(cluster: Cluster) -> None:
     )
 
 
-async def test_connect_says_why_not(cluster: Cluster) -> None:
-    await cluster.post("/api/v1/nodes", {"metadata": {"name": "n"}})
-    answer = await cluster.get("/api/v1/nodes/n/proxy")
-    assert answer.status == 400
-    assert "fake" in answer.message
-
-
 async def test_scale_reads_and_writes_replicas(cluster: Cluster) -> None:
     path = "/apis/apps/v1/namespaces/default/deployments"
     assert (await cluster.post(path, daemon_set("d"))).status == 201

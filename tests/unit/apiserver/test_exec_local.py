@@ -6,6 +6,7 @@ import os
 import select
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from kubeherd.cluster.apiserver.streams import local, session
 from kubeherd.cluster.apiserver.streams.channels import Channel, Protocol
 from kubeherd.cluster.apiserver.streams.local import Command, LocalCommands
+from kubeherd.cluster.apiserver.streams.owntmp import OwnTmp
 from kubeherd.cluster.apiserver.streams.scratch import Scratch
 from kubeherd.cluster.apiserver.streams.session import Streams
 
@@ -176,3 +178,42 @@ def test_folders_go_with_their_pods_and_the_server() -> None:
     assert (first.exists(), second.exists()) == (False, True)
     scratch.close()
     assert not second.parent.parent.exists()
+
+
+async def test_each_container_has_a_tmp_of_its_own(commands: LocalCommands, tmp_path: Path) -> None:
+    if await OwnTmp().folder(tmp_path / "c") is None:
+        pytest.skip("this machine does not let unshare make mount namespaces")
+    name = f"/tmp/{tmp_path.name}-x"
+    script = f"cd && pwd -P && echo 'echo hi' > {name} && chmod 755 {name} && touch here"
+    client = await _serve(commands, Client(), "sh", "-c", script)
+    assert (client.exit_code, client.text(Channel.STDERR)) == (0, "")
+    folder = Path(client.text(Channel.STDOUT).strip())
+    assert (folder / "here").exists()
+    assert not Path(name).exists()  # noqa: ASYNC240 - at once
+    assert (await _serve(commands, Client(), name)).text(Channel.STDOUT) == "hi\n"
+    assert (await _serve(commands, Client(), "cat", name, name="d")).exit_code == 1
+    wrote = ["sh", "-c", "echo a > /tmp/d/file; echo b > /etc/other; sleep 1"]
+    client = await _serve(commands, Client(), "cat", "/tmp/d/file", name="e", command=wrote)
+    assert client.text(Channel.STDOUT) == "a\n"
+
+
+async def test_a_program_in_the_machine_s_tmp_still_runs(
+    commands: LocalCommands, tmp_path: Path
+) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\necho found\n")
+    program.chmod(0o755)
+    path = [{"name": "PATH", "value": f"{tmp_path}:/usr/bin:/bin"}]
+    client = await _serve(commands, Client(), "program", env=path)
+    assert client.text(Channel.STDOUT) == "found\n"
+
+
+async def test_what_a_client_says_before_it_hangs_up_is_heard(commands: LocalCommands) -> None:
+    client = Client()
+    for _ in range(40):
+        client.says(Channel.STDIN, b"x" * 10_000)
+    client.goes()
+    streams = PLAIN._replace(stdin=True)
+    await _serve(commands, client, "sh", "-c", "sleep 0.1; cat > heard", streams=streams)
+    heard = await _serve(commands, Client(), "wc", "-c", "heard")
+    assert heard.text(Channel.STDOUT).split()[0] == "400000"

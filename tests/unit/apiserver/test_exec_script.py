@@ -1,6 +1,8 @@
 """What a fake container answers to a command, and the Status and messages that carry it."""
 
 import json
+import tarfile
+from io import BytesIO
 
 import pytest
 
@@ -19,7 +21,7 @@ def _scripted(table: object, key: str = "exec") -> dict[str, str]:
 
 
 def _said(reply: script.Reply) -> str:
-    return "".join(text for _, text in reply.output)
+    return b"".join(data for _, data in reply.output).decode()
 
 
 def _code(reply: script.Reply) -> int:
@@ -52,8 +54,39 @@ def test_the_script_of_a_container_goes_before_that_of_the_pod() -> None:
 
 def test_plain_commands_need_no_script() -> None:
     reply = script.reply({}, "web", ["sh", "-c", "echo a; sleep 3; exit 4"])
-    assert (list(reply.output), reply.ends_s, _code(reply)) == ([(0.0, "a\n")], 3.0, 4)
+    assert (list(reply.output), reply.ends_s, _code(reply)) == ([(0.0, b"a\n")], 3.0, 4)
     assert _said(script.reply(_scripted({"echo a": "b"}), "web", ["echo", "a"])) == "b"
+
+
+FILES = (("/tmp/a/one", "1\n"), ("/tmp/a/b/two", "2\n"), ("/tmp/ab", "3\n"))
+
+
+@pytest.mark.parametrize(
+    ("words", "mode", "names"),
+    [
+        ("tar cf - /tmp/ab", "r:", {"tmp/ab": b"3\n"}),
+        ("tar zcf - -C /tmp ab", "r:gz", {"ab": b"3\n"}),
+        ("tar -cf - -C /tmp a", "r:", {"a/one": b"1\n", "a/b/two": b"2\n"}),
+        ("tar cf - tmp/a/ /", "r:", {"tmp/a/one": b"1\n", "tmp/a/b/two": b"2\n", "tmp/ab": b"3\n"}),
+    ],
+)
+def test_files_of_the_container_can_be_packed(
+    words: str, mode: str, names: dict[str, bytes]
+) -> None:
+    reply = script.reply({}, "web", words.split(), FILES)
+    ((_, data),) = reply.output
+    with tarfile.open(fileobj=BytesIO(data), mode=mode) as archive:  # type: ignore[call-overload]
+        found = {one.name: archive.extractfile(one) for one in archive}
+        assert {name: file.read() for name, file in found.items() if file} == names
+    assert _code(reply) == 0
+
+
+def test_tar_without_what_it_is_asked_for() -> None:
+    reply = script.reply({}, "web", ["tar", "cf", "-", "/c"], FILES)
+    assert (reply.stderr, _code(reply)) == ("tar: /c: Cannot stat: No such file or directory\n", 2)
+    for words in ("tar xmf - -C /tmp", "tar cf x /tmp", "tar cf - --exclude x y"):
+        assert _code(script.reply({}, "web", words.split(), FILES)) == outcome.NOT_FOUND_CODE
+    assert _code(script.reply({}, "web", ["tar", "cf", "-", "/c"])) == outcome.NOT_FOUND_CODE
 
 
 @pytest.mark.parametrize(

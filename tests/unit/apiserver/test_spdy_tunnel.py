@@ -5,58 +5,12 @@ import struct
 import zlib
 
 import pytest
+from spdypeer import Peer, data_frame
 
 from kubeherd.cluster.apiserver.streams import spdy, tunnel
 from kubeherd.cluster.apiserver.streams.forwarding import Send
 from kubeherd.cluster.apiserver.streams.inbox import Inbox
 from kubeherd.cluster.apiserver.streams.spdy import Decoder, Frame, Kind, SpdyError
-
-FIN = 1
-
-
-class Peer:
-    """A client that opens streams, and its end of the connection."""
-
-    def __init__(self) -> None:
-        self._compress = zlib.compressobj(zdict=spdy.DICTIONARY)
-        self.says: list[bytes] = []
-        self.heard = bytearray()
-        self.closed = False
-
-    def opens(self, stream: int, *, fin: bool = False, **headers: str) -> bytes:
-        block = struct.pack(">I", len(headers))
-        for text in (text for pair in headers.items() for text in pair):
-            block += struct.pack(">I", len(text)) + text.encode()
-        packed = self._compress.compress(block) + self._compress.flush(zlib.Z_SYNC_FLUSH)
-        payload = struct.pack(">IIH", stream, 0, 0) + packed
-        return struct.pack(">HHI", 0x8003, 1, fin << 24 | len(payload)) + payload
-
-    def connects(self, number: int, port: str) -> bytes:
-        """The two streams of one connection: kubectl writes nothing on the one for errors."""
-        pair = {"port": port, "requestid": str(number)}
-        error, data = 4 * number + 1, 4 * number + 3
-        return self.opens(error, fin=True, streamtype="error", **pair) + self.opens(
-            data, streamtype="data", **pair
-        )
-
-    async def send(self, data: bytes | str) -> None:
-        assert isinstance(data, bytes)
-        self.heard += data
-
-    async def receive(self) -> bytes | None:
-        """What is said, one after the other; goes when it was answered, which needs no wait."""
-        if self.says:
-            return self.says.pop(0)
-        for _ in range(20):
-            await asyncio.sleep(0)
-        return None
-
-    async def close(self) -> None:
-        self.closed = True
-
-
-def _data(stream: int, data: bytes, *, fin: bool = False) -> bytes:
-    return struct.pack(">II", stream, fin << 24 | len(data)) + data
 
 
 async def _echo(port: int, inbox: Inbox, send: Send) -> str:
@@ -79,7 +33,7 @@ def test_the_dictionary_is_that_of_spdy_3() -> None:
 
 def test_frames_come_in_any_pieces() -> None:
     peer = Peer()
-    raw = peer.opens(1, streamtype="error", port="80") + _data(1, b"hello", fin=True)
+    raw = peer.opens(1, streamtype="error", port="80") + data_frame(1, b"hello", fin=True)
     decoder = Decoder()
     frames = [frame for byte in raw for frame in decoder.feed(bytes((byte,)))]
     assert frames == [
@@ -91,7 +45,11 @@ def test_frames_come_in_any_pieces() -> None:
 async def test_a_conversation_ends_both_of_its_streams() -> None:
     peer = Peer()
     frames = await _serve(
-        peer.connects(0, "80"), _data(3, b"a"), _data(3, b"b"), _data(3, b"", fin=True), peer=peer
+        peer.connects(0, "80"),
+        data_frame(3, b"a"),
+        data_frame(3, b"b"),
+        data_frame(3, b"", fin=True),
+        peer=peer,
     )
     assert [(f.kind, f.stream) for f in frames[:2]] == [(Kind.SYN_REPLY, 1), (Kind.SYN_REPLY, 3)]
     assert frames[2:] == [
@@ -105,7 +63,9 @@ async def test_a_conversation_ends_both_of_its_streams() -> None:
 async def test_conversations_are_apart_and_may_fail() -> None:
     peer = Peer()
     both = peer.connects(0, "80") + peer.connects(1, "81")
-    frames = await _serve(both, _data(7, b"x"), _data(3, b"y"), _data(7, b"", fin=True), peer=peer)
+    frames = await _serve(
+        both, data_frame(7, b"x"), data_frame(3, b"y"), data_frame(7, b"", fin=True), peer=peer
+    )
     assert [frame for frame in frames[4:] if frame.stream == 3] == [
         Frame(Kind.DATA, 3, False, b"Y")
     ]
@@ -121,7 +81,7 @@ async def test_pings_are_answered_and_unknown_frames_are_not() -> None:
     ping = struct.pack(">HHII", 0x8003, 6, 4, 9)
     settings = struct.pack(">HHII", 0x8003, 4, 4, 0)
     goaway = struct.pack(">HHIII", 0x8003, 7, 8, 0, 0)
-    frames = await _serve(settings, ping, _data(99, b"stray"), goaway, peer=peer)
+    frames = await _serve(settings, ping, data_frame(99, b"stray"), goaway, peer=peer)
     assert frames == [Frame(Kind.PING, 9)]
 
 

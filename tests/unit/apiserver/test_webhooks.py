@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from apicluster import Cluster, config_map, pod
+from crdcluster import WIDGETS, custom_cluster, widget
 
 from kubeherd.cluster.apiserver.admission.webhooks.matching import Hook
 from kubeherd.cluster.apiserver.admission.webhooks.review import CallFailed
@@ -334,3 +335,20 @@ async def test_a_collection_is_deleted_object_by_object(cluster: Cluster, asked:
     assert (await cluster.delete(CMS)).status == 400
     left = [one["metadata"]["name"] for one in (await cluster.get(CMS)).tree["items"]]
     assert left == ["b"]
+
+
+async def test_a_custom_resource_is_changed_and_its_schema_heeded() -> None:
+    async with custom_cluster() as cluster:
+        asked = Asked(cluster)
+        size = {"op": "add", "path": "/spec/size", "value": 3}
+        junk = {"op": "add", "path": "/spec/junk", "value": 1}
+        await asked.add(
+            "grow.example.com", lambda _: patching(size, junk), mutating=True,
+            rules=[rule("widgets")],
+        )  # fmt: skip
+        created = await cluster.post(WIDGETS, widget("w"))
+        assert (created.status, created.tree["spec"]) == (201, {"size": 3, "colour": "red"})
+        asked.replies["grow.example.com"] = lambda _: patching({**size, "value": 11})
+        refused = await cluster.post(WIDGETS, widget("x"))
+        assert refused.status == 422
+        assert "should be less than or equal to 10" in refused.message
