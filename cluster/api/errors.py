@@ -143,13 +143,13 @@ class InternalError(ApiError):
 
 
 class PlainError(ApiError):
-    """Bad input for which Kubernetes' code has no Status: it answers 500 without a reason.
+    """Bad input for which Kubernetes' code has no Status: 500 without a reason, as there.
 
-    Here it is 400, in Kubernetes' words, without a reason too (kubectl prints the same): nothing is
-    wrong with the server, and who watches for 5xx need not look.
+    Nothing is wrong with the server. Who looks for its faults by 5xx tells these apart by the
+    missing reason: what goes wrong in the server is an InternalError.
     """
 
-    code = 400
+    code = 500
 
 
 class ServiceUnavailable(ApiError):
