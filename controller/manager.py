@@ -11,6 +11,7 @@ it is called again on the same instance after a crash, or when leadership was lo
 """
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -77,6 +78,12 @@ class Context:
         self.host = host
         self.recorders: list[EventRecorder] = []
 
+    def acting_as(self, client: ApiClient) -> "Context":
+        """The same for a controller that writes with another identity."""
+        other = copy.copy(self)
+        other.client = client
+        return other
+
     def recorder(self, component: str, api: EventApi = EventApi.CORE_V1) -> EventRecorder:
         """An event recorder for this source component; the manager runs it."""
         rng = self.rng.child(f"events-{component}")
@@ -102,7 +109,9 @@ class Manager:
         elector: LeaderElector | None = None,
         root_ca_pem: bytes = b"",
         keys: Keys = NO_KEYS,
+        client_of: Callable[[str], ApiClient] | None = None,
     ) -> None:
+        """`client_of`: the client with which a controller writes, by its name; else `client`."""
         self._clock = clock
         self._rng = rng
         self._elector = elector
@@ -110,7 +119,10 @@ class Manager:
         self._context = Context(
             client, clock, rng, self._informers, host, root_ca_pem=root_ca_pem, keys=keys
         )
-        self._controllers = {name: make(self._context) for name, make in factories.items()}
+        self._controllers = {
+            name: make(self._context.acting_as(client_of(name) if client_of else client))
+            for name, make in factories.items()
+        }
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set; `on_ready` is called once, when the controllers first run."""

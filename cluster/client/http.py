@@ -66,6 +66,13 @@ class HttpTransport:
         self._connector: _Connector
         self._closed = False
 
+    def use_token(self, token: str) -> None:
+        """From now on requests carry this bearer token."""
+        header = {"Authorization": f"Bearer {token}"}
+        self._headers.update(header)
+        if self._session is not None:
+            self._session.headers.update(header)
+
     async def request(
         self,
         method: str,
