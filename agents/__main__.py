@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,13 +10,10 @@ import kubeherd.cluster.runtime.descriptors
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
-import click
-
+from kubeherd.agents import arguments
 from kubeherd.agents.faking.podlog import PodLog
 from kubeherd.agents.fleet import Fleet
-from kubeherd.agents.node.addresses import MAX_PODS
-from kubeherd.agents.node.nodestatus import NodeConfig
-from kubeherd.cluster.api.objects import Node, PartialObject, Pod, Taint
+from kubeherd.cluster.api.objects import Node, PartialObject, Pod
 from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import MAX_CONNECTIONS, HttpTransport
@@ -31,102 +28,31 @@ from kubeherd.cluster.runtime.rng import Rng
 NODE_CONNECTIONS = 4
 """Per node identity: two for its watches, two for what it writes. TLS handshakes are what a
 thousand identities in one process cost."""
-_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
-def parse_pairs(texts: Sequence[str]) -> dict[str, str]:
-    """`k=v` texts as a dict; click.BadParameter for anything else."""
-    pairs = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise click.BadParameter(f"{text!r} is not of the form key=value")
-        pairs[key] = value
-    return pairs
-
-
-def parse_taint(text: str) -> Taint:
-    """`key[=value]:Effect`, as kubelet's --register-with-taints."""
-    pair, colon, effect = text.rpartition(":")
-    key, _, value = pair.partition("=")
-    if not colon or not key or effect not in _EFFECTS:
-        raise click.BadParameter(f"{text!r} is not of the form key=value:Effect")
-    return Taint(key=key, value=value, effect=effect)
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--node", "nodes", multiple=True, required=True, help="Name of a node; repeatable.")
-@click.option(
-    "--kubeconfig-dir",
-    type=click.Path(path_type=Path),
-    help="Directory with NAME.kubeconfig, the identity of each node.",
-)
-@click.option(
-    "--fleet-kubeconfig",
-    type=click.Path(path_type=Path),
-    help="One identity for all nodes of the process.",
-)
-@click.option("--label", "labels", multiple=True, help="key=value, for every node; repeatable.")
-@click.option(
-    "--annotation", "annotations", multiple=True, help="key=value, for every node; repeatable."
-)
-@click.option("--taint", "taints", multiple=True, help="key=value:Effect; repeatable.")
-@click.option("--cpu", default="8", show_default=True)
-@click.option("--memory", default="32Gi", show_default=True)
-@click.option("--pods", default=110, show_default=True, type=click.IntRange(1, MAX_PODS))
-@click.option("--pod-log-dir", type=click.Path(path_type=Path), help="Write pod logs here.")
-@click.option("--reboot", is_flag=True, help="The machines were rebooted: containers start anew.")
-@click.option("--json-only", is_flag=True, help="Use nothing that is private to kubeherd's server.")
-@click.option("--speed", default=1.0, show_default=True, type=click.FloatRange(min=1e-3))
-@click.option("--seed", type=int, help="Seed of all chance.")
-def main(
-    nodes: tuple[str, ...],
-    kubeconfig_dir: Path | None,
-    fleet_kubeconfig: Path | None,
-    labels: tuple[str, ...],
-    annotations: tuple[str, ...],
-    taints: tuple[str, ...],
-    cpu: str,
-    memory: str,
-    pods: int,
-    pod_log_dir: Path | None,
-    reboot: bool,
-    json_only: bool,
-    speed: float,
-    seed: int | None,
-) -> None:
-    """Run fake Kubernetes nodes until SIGTERM."""
-    if (kubeconfig_dir is None) == (fleet_kubeconfig is None):
-        raise click.UsageError("give either --kubeconfig-dir or --fleet-kubeconfig")
-    common = NodeConfig(
-        name="",
-        labels=parse_pairs(labels),
-        annotations=parse_pairs(annotations),
-        taints=tuple(parse_taint(text) for text in taints),
-        cpu=cpu,
-        memory=memory,
-        pods=pods,
-    )
+def main(argv: list[str] | None = None) -> int:
+    """Run the nodes until SIGTERM; the exit code."""
+    options = arguments.parse(argv)
+    nodes: list[str] = list(dict.fromkeys(options.nodes))
     name = nodes[0] if len(nodes) == 1 else f"{nodes[0]}+{len(nodes) - 1}"
 
     async def serve(lifecycle: Lifecycle) -> None:
-        clock = LoopClock(speed)
-        transports = Transports(kubeconfig_dir, fleet_kubeconfig)
+        clock = LoopClock(options.speed)
+        transports = Transports(options.kubeconfig_dir, options.fleet_kubeconfig)
+        one_identity = options.fleet_kubeconfig is not None
+        pod_logs = options.pod_log_dir
         try:
-            client_for = transports.clients(clock, private_features=not json_only)
-            configs = [named(common, node) for node in dict.fromkeys(nodes)]
-            for config in configs:
-                client_for(config.name)  # an unreadable kubeconfig fails the start, not a task
+            client_for = transports.clients(clock, private_features=not options.json_only)
+            for node in nodes:
+                client_for(node)  # an unreadable kubeconfig fails the start, not a task
             fleet = Fleet(
-                configs,
+                [arguments.node_config(options, node) for node in nodes],
                 client_for,
-                one_identity=fleet_kubeconfig is not None,
+                one_identity=one_identity,
                 clock=clock,
-                rng=Rng(seed).child(nodes[0]),
-                reboot=reboot,
-                pod_log=PodLog(pod_log_dir, clock, notes=fleet_kubeconfig is None)
-                if pod_log_dir
-                else None,
+                rng=Rng(options.seed).child(nodes[0]),
+                reboot=options.reboot,
+                pod_log=PodLog(pod_logs, clock, notes=not one_identity) if pod_logs else None,
             )
             await until_stopped(fleet, lifecycle.stop, lambda: lifecycle.ready(nodes=len(nodes)))
         except KubeconfigError as error:
@@ -134,20 +60,7 @@ def main(
         finally:
             await transports.close()
 
-    sys.exit(process.run(serve, name))
-
-
-def named(config: NodeConfig, name: str) -> NodeConfig:
-    """The common configuration for one node."""
-    return NodeConfig(
-        name=name,
-        labels=config.labels,
-        annotations=config.annotations,
-        taints=config.taints,
-        cpu=config.cpu,
-        memory=config.memory,
-        pods=config.pods,
-    )
+    return process.run(serve, name)
 
 
 class Transports:
@@ -208,4 +121,4 @@ async def until_stopped(fleet: Fleet, stop: asyncio.Event, on_ready: Callable[[]
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m kubeherd.agents")
+    sys.exit(main())

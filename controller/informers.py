@@ -1,7 +1,9 @@
 """Shared informers: one reflector per (type, resource, selectors), used by all controllers.
 
-Invariant: whatever number of controllers asks, the API server sees one watch and memory holds one
-copy. Reflectors asked for before `run` start together; later ones start at once.
+Those that want metadata only (the garbage collector's of every kind, and the like) share one group
+poll: they are many, and little happens to them. Invariant: whatever number of controllers asks, the
+API server sees one watch and memory holds one copy. Reflectors asked for before `run` start
+together; later ones start at once.
 """
 
 import asyncio
@@ -10,8 +12,10 @@ from typing import Any, TypeVar, cast
 import structlog
 
 from kubeherd.cluster.api.kinds import LEASES, Resource
+from kubeherd.cluster.api.objects import PartialObject
 from kubeherd.cluster.client.cache import HasMetadata
 from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.grouppoll import GroupPoll
 from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
@@ -35,6 +39,7 @@ class Informers:
         self._rng = rng
         self._reflectors: dict[ListWatch[Any], Reflector[Any]] = {}
         self._tasks: asyncio.TaskGroup | None = None
+        self._group = GroupPoll(client, clock, rng.child("group-poll"))
 
     def get(
         self,
@@ -58,7 +63,9 @@ class Informers:
                 gather_s=LEASE_GATHER_S if resource == LEASES else 0.0,
             )
             self._reflectors[source] = reflector
-            if self._tasks is not None:
+            if into is PartialObject:
+                self._group.add(reflector)
+            elif self._tasks is not None:
                 self._start(self._tasks, source, reflector)
         return cast("Reflector[T]", reflector)
 
@@ -73,8 +80,9 @@ class Informers:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 for source, reflector in self._reflectors.items():
-                    self._start(tasks, source, reflector)
-                await asyncio.Event().wait()  # stay open for reflectors asked for later
+                    if source.into is not PartialObject:
+                        self._start(tasks, source, reflector)
+                await self._group.run()  # the tasks stay open for reflectors asked for later
         finally:
             self._tasks = None
 

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from kubeherd.cluster.api import errors, fields, kinds
 from kubeherd.cluster.api.batch import PATH as BATCH_PATH
 from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.grouppoll import PATH as GROUP_POLL_PATH
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver import bootstrap, served
@@ -59,11 +60,13 @@ from kubeherd.cluster.apiserver.handlers import (
     tokens,
     writes,
 )
+from kubeherd.cluster.apiserver.handlers.grouppoll import GroupPolls
 from kubeherd.cluster.apiserver.handlers.health import ENDPOINTS, Health, version
 from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
 from kubeherd.cluster.apiserver.maintenance import Maintenance
 from kubeherd.cluster.apiserver.metrics import Metrics
 from kubeherd.cluster.apiserver.read import watching
+from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.write.registry import Registry
 from kubeherd.cluster.runtime.clock import Clock
@@ -101,6 +104,7 @@ _BY_SUBRESOURCE: dict[str, _Handler] = {
         connect.connect,
     ),
 }  # fmt: skip
+_RESOURCES = ("/api/", "/apis/")
 _JSON_ONLY = (Media.JSON.value, "*/*")
 _PLAIN = "text/plain; charset=utf-8"
 _KEY_SET = "/openid/v1/jwks"
@@ -152,6 +156,7 @@ class ApiServer:
         self._custom = CustomResources(registry, clock)
         self._stopping = False
         self._metrics = Metrics(store)
+        self._group_polls = GroupPolls(store, self.handle, self._watched)
         self._health = Health({
             "ping": lambda: True,
             "log": lambda: True,
@@ -220,7 +225,7 @@ class ApiServer:
                 wanted, questions.of_request(request), self._authorizer
             )
             request = replace(request, user=user, impersonate=())
-        if path.startswith(("/api/", "/apis/")):
+        if path.startswith(_RESOURCES):
             try:
                 route = routing.parse(request.method, path, request.query, self._custom.served)
             except UnknownPath:
@@ -234,16 +239,16 @@ class ApiServer:
             return await self._resource(request, route)
         if path == BATCH_PATH:
             return await batch.answer(request, self.handle)
+        if path == GROUP_POLL_PATH:
+            if self._stopping:
+                raise errors.ServiceUnavailable("the server is shutting down")
+            return await self._group_polls.answer(request)
         return self._document(request)
 
     async def _resource(self, request: ApiRequest, route: Route) -> Response:
         if self._stopping:
             raise errors.ServiceUnavailable("the server is shutting down")
-        if SUPERUSERS not in request.user.groups:
-            self._require(questions.of_route(request, route))
-        kind = (
-            served.of(route.resource) if route.resource.custom is None else self._custom.kind(route)
-        )
+        kind = self._allowed(request, route)
         one = call(self.services, request, route, kind)
         try:
             response = await _handler(route)(one)
@@ -257,6 +262,24 @@ class ApiServer:
             warning = f"{own}, {given}" if given else own
             response.headers = {**response.headers, "Warning": warning}
         return response
+
+    def _allowed(self, request: ApiRequest, route: Route) -> ServedKind:
+        """The kind that a request is for, if its user may do what it asks."""
+        if SUPERUSERS not in request.user.groups:
+            self._require(questions.of_route(request, route))
+        if route.resource.custom is not None:
+            return self._custom.kind(route)
+        return served.of(route.resource)
+
+    def _watched(self, request: ApiRequest) -> str:
+        """The store's key of the resource that a request watches; UnknownPath, or an ApiError if it
+        is no watch or is refused."""
+        if not request.path.startswith(_RESOURCES):
+            raise UnknownPath(request.path)
+        route = routing.parse(request.method, request.path, request.query, self._custom.served)
+        if route.verb != "watch":
+            raise errors.BadRequest("only watches can be polled together")
+        return self._allowed(request, route).key
 
     def _require(self, attributes: Attributes) -> None:
         decision = self._authorizer.authorize(attributes)

@@ -17,7 +17,7 @@ from enum import Enum, auto
 
 import msgspec
 
-from kubeherd.cluster.api import batch
+from kubeherd.cluster.api import batch, grouppoll
 from kubeherd.cluster.api.batch import BatchedRequest
 from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
@@ -163,7 +163,8 @@ class BatchingTransport:
         """As `Transport.request`."""
         item = BatchedRequest(method, path, dict(query or {}), content_type, accept, body or b"")
         write = _Write(item, timeout_s, asyncio.get_running_loop().create_future())
-        if method == "GET" or not self._known or self._renounced:
+        waits = method == "GET" or path == grouppoll.PATH
+        if waits or not self._known or self._renounced:
             return await self._alone(write)
         lane = self._events if _EVENT.search(path) else self._writes
         answer = await lane.write(write)

@@ -32,6 +32,8 @@ from kubeherd.cluster.runtime.clock import Clock
 T = TypeVar("T")
 
 PAGE_SIZE = 500
+FIRST_PAGE = {"limit": str(PAGE_SIZE)}
+"""The query with which a list begins."""
 MAX_RETRIES = 10
 MAX_RETRY_AFTER_S = 30
 
@@ -102,11 +104,11 @@ class ApiClient:
         Expired (410) when the revision of the first page was compacted before the last was read.
         """
         query = selectors(label_selector, field_selector)
-        query["limit"] = str(PAGE_SIZE)
+        query |= FIRST_PAGE
         items: list[T] = []
         while True:
             answer = await self.send("GET", resource.path(namespace), query=query)
-            page = self._decode_page(resource, answer, into)
+            page = self.page(resource, answer, into)
             items += page.items or ()
             if not page.metadata.continue_:
                 return Listed(items, page.metadata.resource_version)
@@ -297,9 +299,8 @@ class ApiClient:
         except msgspec.DecodeError as error:
             raise TransportError(f"the server's answer is damaged: {error}") from error
 
-    def _decode_page(
-        self, resource: Resource, response: TransportResponse, into: type[T]
-    ) -> Page[T]:
+    def page(self, resource: Resource, response: TransportResponse, into: type[T]) -> Page[T]:
+        """Decode one page of a list; what does not fit its struct is logged and left out."""
         try:
             page, skipped = decode_page(response.body, into, msgpack=is_msgpack(response))
         except msgspec.DecodeError as error:

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import ssl
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -37,6 +38,9 @@ KEEP_ALIVE_S = 60.0
 MAX_CONNECTIONS = 256
 
 _CLOSE_TIMEOUT_S = 1.0
+_INTRODUCTION_S = 0.25
+"""Real seconds that other requests wait for the answer to the first one: their connections can then
+resume its TLS session."""
 _FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError)
 
 
@@ -64,6 +68,7 @@ class HttpTransport:
         self._max_connections = max_connections
         self._session: aiohttp.ClientSession | None = None
         self._connector: _Connector
+        self._introduced: asyncio.Event | None = None
         self._closed = False
 
     def use_token(self, token: str) -> None:
@@ -132,6 +137,28 @@ class HttpTransport:
         headers: Mapping[str, str],
         timeout: aiohttp.ClientTimeout,
         body: bytes | None = None,
+    ) -> aiohttp.ClientResponse:
+        """Send a request, after the first one is answered."""
+        if self._introduced is None:
+            self._introduced = asyncio.Event()
+            try:
+                return await self._send_now(method, path, query, headers, timeout, body)
+            finally:
+                self._introduced.set()
+        if not self._introduced.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_INTRODUCTION_S):
+                    await self._introduced.wait()
+        return await self._send_now(method, path, query, headers, timeout, body)
+
+    async def _send_now(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,
+        body: bytes | None,
     ) -> aiohttp.ClientResponse:
         """Send a request; a read again if the connection that was kept for it turns out ended."""
         for may_repeat in (method == "GET", False):

@@ -17,12 +17,13 @@ import structlog
 
 from kubeherd.cluster.api import nodeset
 from kubeherd.cluster.api.errors import ApiError, Expired, from_status
+from kubeherd.cluster.api.grouppoll import Part
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.objects import PartialObject, Pod
 from kubeherd.cluster.client.backoff import Backoff
 from kubeherd.cluster.client.cache import Cache, HasMetadata, key_of
-from kubeherd.cluster.client.client import ApiClient, is_msgpack, selectors
-from kubeherd.cluster.client.transport import JSON, TransportError
+from kubeherd.cluster.client.client import FIRST_PAGE, ApiClient, is_msgpack, selectors
+from kubeherd.cluster.client.transport import JSON, TransportError, TransportResponse, error_of
 from kubeherd.cluster.client.wire import (
     BOOKMARK,
     DELETED,
@@ -160,6 +161,38 @@ class Reflector(Generic[T]):
                 self._report(error)
                 await self._pause()
 
+    # --- as a part of a group poll (`cluster.client.grouppoll`) ---
+
+    def part(self) -> Part:
+        """What to ask next: the changes since what the cache holds, or a first page to fill it."""
+        if not self._listed:
+            return Part(self._source.path, {**self._source.selectors(), **FIRST_PAGE})
+        since = {"resourceVersion": str(self.revision)}
+        return Part(self._source.path, {**self._source.selectors(), **since})
+
+    async def take(self, response: TransportResponse) -> bool:
+        """Take the answer to `part`; returns whether the cache may have changed. Raises as
+        `ApiClient`; after 410 the next part is a page."""
+        try:
+            if response.status != 200:
+                raise error_of(response)
+            if self._listed:
+                return self._take_poll(response)
+        except Expired:
+            self._listed = False
+            return False
+        page = self._client.page(self._source.resource, response, self._source.into)
+        if page.metadata.continue_:
+            await self._list()
+        else:
+            self._fill(page.items or (), page.metadata.resource_version)
+        return True
+
+    def nothing_until(self, revision: int) -> None:
+        """Nothing has happened up to this revision."""
+        if self._listed:
+            self._advance(revision)
+
     async def _pause(self) -> None:
         await self._clock.sleep(self._backoff.next_s())
 
@@ -184,10 +217,13 @@ class Reflector(Generic[T]):
             label_selector=self._source.label_selector,
             field_selector=self._source.field_selector,
         )
-        self._replace(listed.items)
+        self._fill(listed.items, listed.resource_version)
+
+    def _fill(self, items: Iterable[T], resource_version: str) -> None:
+        self._replace(items)
         self._listed = True
         self.revision = 0
-        self._advance(int(listed.resource_version or 0))
+        self._advance(int(resource_version or 0))
         self.synced.set()
         if self._failing:
             self._recovered()
@@ -236,6 +272,11 @@ class Reflector(Generic[T]):
         if "stream=watch" in response.content_type or not is_msgpack(response):
             self._client.renounce_private_features()
             return
+        if self._take_poll(response) and self._gather_s:
+            await self._clock.sleep(self._gather_s)
+
+    def _take_poll(self, response: TransportResponse) -> bool:
+        """Apply the answer to a poll; whether there were events in it."""
         answer, skipped = decode_poll(response.body, self._source.into, msgpack=True)
         if int(answer.resource_version) < self.revision:
             raise Expired(f"the server went back to revision {answer.resource_version}")
@@ -245,8 +286,7 @@ class Reflector(Generic[T]):
         for event in answer.events:
             self._apply(event.type, event.object)
         self._advance(int(answer.resource_version))
-        if answer.events and self._gather_s:
-            await self._clock.sleep(self._gather_s)
+        return bool(answer.events)
 
     async def _stream(self) -> None:
         held_s = round(self._rng.jittered(STREAM_TIMEOUT_S, POLL_JITTER))

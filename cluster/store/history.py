@@ -78,6 +78,11 @@ class History:
         newer.reverse()
         return newer
 
+    def changed(self, resource_key: str, revision: int) -> bool:
+        """Whether a resource has an event newer than `revision`, or may have had one."""
+        events = self._by_resource.get(resource_key, _NONE)
+        return revision < self.compacted or bool(events and events[-1].revision > revision)
+
     def _candidates(self, resource_key: str, node_name: str) -> deque[WatchEvent]:
         events = self._by_resource.get(resource_key, _NONE)
         if not node_name or resource_key != NODE_INDEXED:

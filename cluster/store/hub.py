@@ -211,26 +211,33 @@ class Hub:
         """Forget a subscription; unknown ones are ignored."""
         _discard(self._subscriptions, _index_key(subscription.filter), subscription)
 
-    async def wait(self, wanted: WatchFilter, timeout_s: float) -> int:
-        """The revision of the next event that `wanted` sees; 0 after `timeout_s` real seconds or
-        when the hub closes. Looks at future events only: call it in the same step as
+    def changed(self, resource_key: str, since_revision: int) -> bool:
+        """Whether something may have happened to a resource since a revision: surely not if False,
+        perhaps if the history does not reach back that far."""
+        return self._history.changed(resource_key, since_revision)
+
+    async def wait(self, *wanted: WatchFilter, timeout_s: float) -> int:
+        """The revision of the next event that one of `wanted` sees; 0 after `timeout_s` real
+        seconds or when the hub closes. Looks at future events only: call it in the same step as
         `events_since`, before anything is awaited, and then ask for what is newer than the
         revision before the one returned: an older one may be compacted by then."""
         if self._closed:
             return 0
-        waiter = _Waiter(wanted)
-        key = _index_key(wanted)
-        self._waiters.setdefault(key, {})[waiter] = None
+        happened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiters = {_Waiter(one, happened): _index_key(one) for one in wanted}
+        for waiter, key in waiters.items():
+            self._waiters.setdefault(key, {})[waiter] = None
         try:
             async with asyncio.timeout(timeout_s):
-                await waiter.future
+                await happened
         except TimeoutError:
             pass
         finally:
-            _discard(self._waiters, key, waiter)
+            for waiter, key in waiters.items():
+                _discard(self._waiters, key, waiter)
         # Not what ended the wait: an event may have come after the time ran out or the hub closed,
         # and before this task went on; the caller would answer with a revision that is past it.
-        return waiter.revision
+        return min((waiter.revision for waiter in waiters if waiter.revision), default=0)
 
     def publish(self, events: Sequence[WatchEvent]) -> None:
         """Hand out one committed group, in revision order."""
@@ -285,10 +292,10 @@ class Hub:
 class _Waiter:
     __slots__ = ("filter", "future", "revision")
 
-    def __init__(self, wanted: WatchFilter) -> None:
+    def __init__(self, wanted: WatchFilter, happened: asyncio.Future[None]) -> None:
         self.filter = wanted
         self.revision = 0
-        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.future = happened
 
     def look_at(self, event: WatchEvent) -> None:
         if self.revision or deliver(event, self.filter) is None:

@@ -13,12 +13,13 @@ from urllib.parse import unquote
 
 import msgspec
 
-from kubeherd.cluster.api import fields, kinds, patches
+from kubeherd.cluster.api import fields, grouppoll, kinds, patches
 from kubeherd.cluster.api.errors import (
     MODIFIED,
     ApiError,
     Conflict,
     Expired,
+    NotFound,
     already_exists,
     conflict,
     not_found,
@@ -129,7 +130,7 @@ class FakeApi(StubTransport):
         await asyncio.sleep(0)
         if self._down:
             raise TransportError("refused")
-        if not request.query.get("watch"):
+        if not request.query.get("watch") and request.path != grouppoll.PATH:
             self.requests.append(request)
         try:
             if (error := self.disturbance(request)) is not None:
@@ -143,6 +144,8 @@ class FakeApi(StubTransport):
         method, path = request.method, request.path
         if path in ("/apis", "/api/v1") or (path.startswith("/apis/") and path.count("/") == 3):
             return _discovery(path)
+        if not path.startswith(("/api/", "/apis/")):
+            raise NotFound("the server could not find the requested resource")
         resource, namespace, name, subresource = _parse(path)
         selector = fields.parse(request.query.get("fieldSelector", ""), resource)
 

@@ -245,7 +245,7 @@ async def _poll(call: Call, opts: ListOptions, wanted: WatchFilter) -> ApiRespon
     deliveries = store.hub.events_since(wanted, opts.revision, POLL_LIMIT)
     if not deliveries and timeout_s > 0:
         # Real seconds: a shortened wait would only make idle clients ask more often.
-        woken_at = await store.hub.wait(wanted, timeout_s)
+        woken_at = await store.hub.wait(wanted, timeout_s=timeout_s)
         if woken_at:
             deliveries = store.hub.events_since(wanted, woken_at - 1, POLL_LIMIT)
     fitting = _fitting(deliveries)

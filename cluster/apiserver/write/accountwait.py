@@ -28,4 +28,4 @@ async def default_account(store: Store, namespace: str, pod: JsonObject) -> None
     record = store.head(kinds.NAMESPACES.group_resource, "", namespace)
     if record is None or record.load()["metadata"].get("deletionTimestamp"):
         return
-    await store.hub.wait(WatchFilter(_ACCOUNTS, namespace, name=name), TIMEOUT_S)
+    await store.hub.wait(WatchFilter(_ACCOUNTS, namespace, name=name), timeout_s=TIMEOUT_S)

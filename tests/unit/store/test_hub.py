@@ -123,7 +123,7 @@ async def test_a_watcher_that_holds_too_many_bytes_is_ended() -> None:
 
 
 async def test_a_waiter_wakes_for_a_match_only(world: World) -> None:
-    waiting = asyncio.ensure_future(world.hub.wait(WatchFilter("pods", "", "n1"), 5))
+    waiting = asyncio.ensure_future(world.hub.wait(WatchFilter("pods", "", "n1"), timeout_s=5))
     await asyncio.sleep(0)
     world.write("pods", "a", node="n2")
     await asyncio.sleep(0)
@@ -136,7 +136,7 @@ async def test_a_waiter_wakes_for_a_match_only(world: World) -> None:
 async def test_a_waiter_whose_time_has_run_out_still_learns_of_an_event_before_it_goes_on(
     world: World,
 ) -> None:
-    waiting = asyncio.ensure_future(world.hub.wait(WatchFilter("pods"), 0))
+    waiting = asyncio.ensure_future(world.hub.wait(WatchFilter("pods"), timeout_s=0))
     await asyncio.sleep(0)  # it waits
     await asyncio.sleep(0)  # its time runs out; it goes on in the next step only
     event = world.write("pods", "a")
@@ -148,7 +148,7 @@ async def test_a_waiter_whose_hub_closed_still_learns_of_an_event_before_it_goes
     world: World,
 ) -> None:
     """A server that stops commits what it has after it has ended the watches."""
-    waiting = asyncio.ensure_future(world.hub.wait(WatchFilter("pods"), 5))
+    waiting = asyncio.ensure_future(world.hub.wait(WatchFilter("pods"), timeout_s=5))
     await asyncio.sleep(0)
     world.hub.close()
     event = world.write("pods", "a")
@@ -167,7 +167,7 @@ async def test_a_subscription_is_quiet_once_all_was_taken(world: World) -> None:
 
 
 async def test_a_cancelled_waiter_is_forgotten(world: World) -> None:
-    waiting = asyncio.ensure_future(world.hub.wait(WatchFilter("pods"), 5))
+    waiting = asyncio.ensure_future(world.hub.wait(WatchFilter("pods"), timeout_s=5))
     await asyncio.sleep(0)
     assert world.hub.watchers == 1
     waiting.cancel()
@@ -177,7 +177,7 @@ async def test_a_cancelled_waiter_is_forgotten(world: World) -> None:
 
 async def test_closing_ends_everyone(world: World) -> None:
     watch = world.hub.subscribe(WatchFilter("pods"), 1)
-    waiting = asyncio.ensure_future(world.hub.wait(WatchFilter("pods"), 5))
+    waiting = asyncio.ensure_future(world.hub.wait(WatchFilter("pods"), timeout_s=5))
     await asyncio.sleep(0)
     world.hub.close()
     assert await watch.next() == []
