@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
 from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.helpers import podtarget
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.edge.messages import UpgradeResponse
-from kubeherd.cluster.apiserver.handlers import podtarget, upgrades
+from kubeherd.cluster.apiserver.handlers import upgrades
 from kubeherd.cluster.apiserver.handlers.services import Call
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ async def execute(call: Call) -> UpgradeResponse:
         raise errors.BadRequest("you must specify a command")
     upgrades.check_upgrade(call, _NO_SPDY)
     # What belongs to open sessions is loaded by the first one.
-    from kubeherd.cluster.apiserver.streams import answers, channels  # noqa: PLC0415
+    from kubeherd.cluster.api.remotecommand import channels  # noqa: PLC0415
+    from kubeherd.cluster.apiserver.streams import answers  # noqa: PLC0415
 
     protocol = channels.choose(call.request.headers.get("sec-websocket-protocol", ""))
     return UpgradeResponse(answers.command(call, pod, spec, words, streams, protocol), protocol)
@@ -49,7 +51,8 @@ async def attach(call: Call) -> UpgradeResponse:
     where = f"{metadata['name']}_{metadata['namespace']}"
     _check_running(pod, name, f"container {name} not found in pod {where}")
     upgrades.check_upgrade(call, _NO_SPDY)
-    from kubeherd.cluster.apiserver.streams import answers, channels  # noqa: PLC0415
+    from kubeherd.cluster.api.remotecommand import channels  # noqa: PLC0415
+    from kubeherd.cluster.apiserver.streams import answers  # noqa: PLC0415
 
     protocol = channels.choose(call.request.headers.get("sec-websocket-protocol", ""))
     return UpgradeResponse(answers.attached(call, pod, spec, streams, protocol), protocol)

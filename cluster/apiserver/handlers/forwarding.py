@@ -9,8 +9,9 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.helpers import podtarget
 from kubeherd.cluster.apiserver.edge.messages import UpgradeResponse
-from kubeherd.cluster.apiserver.handlers import podtarget, upgrades
+from kubeherd.cluster.apiserver.handlers import upgrades
 from kubeherd.cluster.apiserver.handlers.services import Call
 
 _NO_SPDY: Final = (
@@ -32,9 +33,9 @@ async def forward(call: Call) -> UpgradeResponse:
     upgrades.check_upgrade(call, _NO_SPDY)
     offered = call.request.headers.get("sec-websocket-protocol", "")
     # What belongs to open sessions is loaded by the first one.
+    from kubeherd.cluster.api.remotecommand import channels  # noqa: PLC0415
     from kubeherd.cluster.apiserver.streams import (  # noqa: PLC0415
         answers,
-        channels,
         forwarding,
         portscript,
         tunnel,

@@ -4,21 +4,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.remotecommand import channels, outcome, script
+from kubeherd.cluster.api.remotecommand.channels import Channel
+from kubeherd.cluster.api.remotecommand.script import Reply
 from kubeherd.cluster.apiserver.edge.messages import Socket
 from kubeherd.cluster.apiserver.handlers import podlogs
 from kubeherd.cluster.apiserver.handlers.services import Call
-from kubeherd.cluster.apiserver.streams import (
-    channels,
-    forwarding,
-    outcome,
-    portscript,
-    script,
-    session,
-)
-from kubeherd.cluster.apiserver.streams.channels import Channel
+from kubeherd.cluster.apiserver.streams import forwarding, portscript, session
 from kubeherd.cluster.apiserver.streams.forwarding import Converse, Send
 from kubeherd.cluster.apiserver.streams.inbox import Inbox
-from kubeherd.cluster.apiserver.streams.script import Reply
 from kubeherd.cluster.apiserver.streams.session import Answerer, Session, Streams
 from kubeherd.cluster.runtime.clock import Clock
 

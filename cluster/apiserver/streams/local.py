@@ -20,8 +20,9 @@ import msgspec
 import structlog
 
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.apiserver.streams import descriptors, ends, outcome
-from kubeherd.cluster.apiserver.streams.channels import Channel
+from kubeherd.cluster.api.remotecommand import outcome
+from kubeherd.cluster.api.remotecommand.channels import Channel
+from kubeherd.cluster.apiserver.streams import descriptors, ends
 from kubeherd.cluster.apiserver.streams.ends import Ends
 from kubeherd.cluster.apiserver.streams.scratch import Scratch
 from kubeherd.cluster.apiserver.streams.session import Session, Streams

@@ -14,7 +14,7 @@ import msgspec
 from kubeherd.cluster.api.helpers import commands
 from kubeherd.cluster.api.helpers.scripts import scripted
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.apiserver.streams import outcome
+from kubeherd.cluster.api.remotecommand import outcome
 
 ANY: Final = "*"
 _MAX_EXIT_CODE: Final = 255
