@@ -70,6 +70,8 @@ class Context:
         keys: Keys = NO_KEYS,
     ) -> None:
         self.client = client
+        self.reader = client
+        """The process' own: for what upstream reads from caches, which all controllers share."""
         self.keys = keys
         self.root_ca_pem = root_ca_pem
         self.clock = clock
