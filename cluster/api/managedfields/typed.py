@@ -25,20 +25,22 @@ _GO_TYPES: dict[type, str] = {str: "string", bool: "bool", list: "[]interface {}
 
 
 def check(resource: Resource, tree: JsonObject) -> None:
-    """PlainError if `tree`, as it was sent, is no object of the resource's kind. The walkers of
-    custom resources look for themselves."""
-    if resource.custom is not None:
-        return
-    key = schemas.key_of(resource.group, resource.version, resource.kind)
-    root = Field(FieldType.OBJECT, definition_key=key)
+    """PlainError if `tree`, as it was sent, is no object of the resource's kind."""
     problems = []
-    for problem in _problems(root, tree, ""):
+    for problem in _problems(_type_of(resource), tree, ""):
         problems.append(cut(problem))
         if len(problems) == _MAX_PROBLEMS:
             break
     if problems:
         shown = problems[0] if len(problems) == 1 else "\n  ".join(["errors:", *problems])
         raise PlainError(f"failed to create typed patch object ({named(resource, tree)}): {shown}")
+
+
+def _type_of(resource: Resource) -> Field:
+    if resource.custom is not None:
+        return resource.custom.typed
+    key = schemas.key_of(resource.group, resource.version, resource.kind)
+    return Field(FieldType.OBJECT, definition_key=key)
 
 
 def named(resource: Resource, tree: JsonObject) -> str:
