@@ -1,23 +1,32 @@
 """``python -m kubeherd.agents``: one or many fake nodes in one process (ARCHITECTURE.md)."""
 
+import argparse
 import asyncio
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from pathlib import Path
 
 import kubeherd.cluster.runtime.descriptors
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
+import msgspec
+
 from kubeherd.agents import arguments
 from kubeherd.agents.faking.podlog import PodLog
 from kubeherd.agents.fleet import Fleet
+from kubeherd.agents.node.nodestatus import KubeletEndpoint, NodeConfig
 from kubeherd.cluster.api.objects import Node, PartialObject, Pod
 from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import MAX_CONNECTIONS, HttpTransport
-from kubeherd.cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
+from kubeherd.cluster.client.kubeconfig import ClusterAccess, KubeconfigError, load_kubeconfig
 from kubeherd.cluster.client.metrics import ClientMeasures, of_clients
 from kubeherd.cluster.client.transport import Transport
 from kubeherd.cluster.client.wire import decoder_for
@@ -44,12 +53,22 @@ def main(argv: list[str] | None = None) -> int:
         transports = Transports(options.kubeconfig_dir, options.fleet_kubeconfig)
         one_identity = options.fleet_kubeconfig is not None
         pod_logs = options.pod_log_dir
-        try:
-            client_for = transports.clients(clock, private_features=not options.json_only)
-            for node in nodes:
-                client_for(node)  # an unreadable kubeconfig fails the start, not a task
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(transports.close)
+            try:
+                client_for = transports.clients(clock, private_features=not options.json_only)
+                for node in nodes:
+                    client_for(node)  # an unreadable kubeconfig fails the start, not a task
+                configs = [arguments.node_config(options, node) for node in nodes]
+                if options.serve_kubelet:
+                    serve_kubelet = _kubelet_servers(options, transports, client_for, clock)
+                    configs = [
+                        await closing.enter_async_context(serve_kubelet(node)) for node in configs
+                    ]
+            except KubeconfigError as error:
+                raise ProcessError(str(error)) from error
             fleet = Fleet(
-                [arguments.node_config(options, node) for node in nodes],
+                configs,
                 client_for,
                 one_identity=one_identity,
                 clock=clock,
@@ -62,16 +81,34 @@ def main(argv: list[str] | None = None) -> int:
                 yield from transports.families()
                 yield from fleet.families()
 
-            async with scraped(options.metrics_socket, families):
-                await until_stopped(
-                    fleet, lifecycle.stop, lambda: lifecycle.ready(nodes=len(nodes))
-                )
-        except KubeconfigError as error:
-            raise ProcessError(str(error)) from error
-        finally:
-            await transports.close()
+            await closing.enter_async_context(scraped(options.metrics_socket, families))
+            await until_stopped(fleet, lifecycle.stop, lambda: lifecycle.ready(nodes=len(nodes)))
 
     return process.run(serve, name)
+
+
+def _kubelet_servers(
+    options: argparse.Namespace,
+    transports: "Transports",
+    client_for: Callable[[str], ApiClient],
+    clock: LoopClock,
+) -> Callable[[NodeConfig], AbstractAsyncContextManager[NodeConfig]]:
+    """What serves a node's kubelet API, and gives the node's configuration with the address."""
+    from kubeherd.agents.kubelet import server  # noqa: PLC0415 - slow, seldom wanted
+
+    @asynccontextmanager
+    async def serving(config: NodeConfig) -> AsyncIterator[NodeConfig]:
+        facts = server.KubeletFacts(
+            node=config.name,
+            client=client_for(config.name),
+            clock=clock,
+            ca_pem=transports.access(config.name).ca_pem,
+            pod_log_dir=options.pod_log_dir,
+        )
+        async with server.serving(facts) as port:
+            yield msgspec.structs.replace(config, kubelet=KubeletEndpoint(server.ADDRESS, port))
+
+    return serving
 
 
 class Transports:
@@ -89,9 +126,9 @@ class Transports:
         made: dict[Path, ApiClient] = {}
 
         def client_for(name: str) -> ApiClient:
-            path = self._file or (self._directory or Path()) / f"{name}.kubeconfig"
+            path = self._path(name)
             if path not in made:
-                http = HttpTransport(load_kubeconfig(path), max_connections=self._limit)
+                http = HttpTransport(self.access(name), max_connections=self._limit)
                 http.measures = self._measured.setdefault(http.host, http.measures)
                 transport: Transport = BatchingTransport(http) if private_features else http
                 self._open[path] = transport
@@ -100,9 +137,16 @@ class Transports:
 
         return client_for
 
+    def access(self, node: str) -> ClusterAccess:
+        """The server and the identity of a node; KubeconfigError if its file cannot be used."""
+        return load_kubeconfig(self._path(node))
+
     def families(self) -> Iterable[Family]:
         """The requests of all of them."""
         return of_clients(self._measured.items())
+
+    def _path(self, node: str) -> Path:
+        return self._file or (self._directory or Path()) / f"{node}.kubeconfig"
 
     async def close(self) -> None:
         for transport in self._open.values():

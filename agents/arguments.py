@@ -53,6 +53,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         help="a Unix socket that answers with the metrics of this process",
     )
     parser.add_argument(
+        "--serve-kubelet",
+        action="store_true",
+        help="serve each node's kubelet API on loopback, for an API server that asks nodes for "
+        "logs and exec; kubeherd's own does not",
+    )
+    parser.add_argument(
         "--reboot", action="store_true", help="the machines were rebooted: containers start anew"
     )
     parser.add_argument(

@@ -236,9 +236,11 @@ def _exit_code(end: SystemExit) -> int:
 
 
 def _leave_parent_behind(request: Request, log_fd: int, ready_fd: int, lock_fd: int | None) -> None:
-    # SIGPIPE stays ignored, as in any Python: a pipe that nobody reads is an error, not the end.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
+    # As the interpreter has it: uvloop writes to sockets in a way that would end the process, and
+    # without a word, when the peer has just gone.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     held = None if lock_fd is None else fcntl.fcntl(lock_fd, fcntl.F_DUPFD_CLOEXEC, LOCK_FD + 1)
     os.dup2(log_fd, 1)
     os.dup2(log_fd, 2)

@@ -1,10 +1,11 @@
 """Leader election by a Lease, so that of several controller managers one acts.
 
-As client-go does it with the flags of kube-controller-manager: Lease `kube-controller-manager` in
-`kube-system`, duration 15 s, renew deadline 10 s, retry every 2 s (nominal). A lease counts as
-expired when its record has not changed for its duration by the observer's own clock. Beyond
-Kubernetes: the identity names the holder's process, so a manager killed on the same machine is
-succeeded at once instead of after 15 s. Invariant: `hold` returns before another could take over.
+As client-go does it, by default as kube-controller-manager without flags: Lease
+`kube-controller-manager` in `kube-system`, duration 15 s, renew deadline 10 s, retry every 2 s
+(nominal). A lease counts as expired when its record has not changed for its duration by the
+observer's own clock. Beyond Kubernetes: the identity names the holder's process, so a manager
+killed on the same machine is succeeded at once instead of after 15 s. Invariant: `hold` returns
+before another could take over.
 """
 
 from collections.abc import Callable
@@ -23,11 +24,6 @@ from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
-LEASE_NAMESPACE = "kube-system"
-LEASE_NAME = "kube-controller-manager"
-LEASE_DURATION_S = 15
-RENEW_DEADLINE_S = 10.0
-RETRY_PERIOD_S = 2.0
 JITTER = 0.2
 
 _log = structlog.get_logger(__name__)
@@ -37,6 +33,28 @@ class _Answer(Enum):
     HELD = auto()
     TAKEN = auto()
     UNKNOWN = auto()
+
+
+class Election(msgspec.Struct, frozen=True):
+    """Which Lease is held, and for how long; the flags ``--leader-elect-*`` of Kubernetes."""
+
+    namespace: str = "kube-system"
+    name: str = "kube-controller-manager"
+    duration_s: float = 15.0
+    renew_deadline_s: float = 10.0
+    retry_period_s: float = 2.0
+
+    def check(self) -> None:
+        """ValueError for terms that no leader could keep (client-go, leaderelection.go)."""
+        if self.duration_s < 1 or self.retry_period_s <= 0:
+            raise ValueError("leaseDuration and retryPeriod must be greater than zero")
+        if self.duration_s <= self.renew_deadline_s:
+            raise ValueError("leaseDuration must be greater than renewDeadline")
+        if self.renew_deadline_s <= (1 + JITTER) * self.retry_period_s:
+            raise ValueError("renewDeadline must be greater than retryPeriod*JitterFactor")
+
+
+KUBE_CONTROLLER_MANAGER = Election()
 
 
 class LeaderElector:
@@ -50,8 +68,10 @@ class LeaderElector:
         *,
         identity: str,
         is_dead: Callable[[str], bool] = lambda _identity: False,
+        election: Election = KUBE_CONTROLLER_MANAGER,
     ) -> None:
         self._client = client
+        self._election = election
         self._clock = clock
         self._rng = rng
         self._identity = identity
@@ -68,29 +88,35 @@ class LeaderElector:
         while True:
             answer = await self._try_to_hold()
             if answer is _Answer.HELD:
-                _log.info("leading", lease=LEASE_NAME, identity=self._identity)
+                _log.info("leading", lease=self._election.name, identity=self._identity)
                 return
             if answer is _Answer.TAKEN and reported != (holder := self._holder()):
-                _log.info("standing_by", lease=LEASE_NAME, holder=holder)
+                _log.info("standing_by", lease=self._election.name, holder=holder)
                 reported = holder
-            await self._clock.sleep(self._rng.jittered(RETRY_PERIOD_S, JITTER))
+            await self._clock.sleep(self._rng.jittered(self._election.retry_period_s, JITTER))
 
     async def hold(self) -> None:
         """Renew; return when the lease is lost: taken by another, or not renewed for 10 s."""
         while True:
             started_s = self._clock.monotonic_s()
             unrenewed_s = started_s - self._renewed_s
-            if unrenewed_s > LEASE_DURATION_S:
-                _log.warning("lease_lost", lease=LEASE_NAME, why="not renewed in time")
+            if unrenewed_s > self._election.duration_s:
+                _log.warning("lease_lost", lease=self._election.name, why="not renewed in time")
                 return
-            if unrenewed_s >= RETRY_PERIOD_S:
-                last_try_s = min(RETRY_PERIOD_S, LEASE_DURATION_S - unrenewed_s)
-                answer = await self._renew_within(max(RENEW_DEADLINE_S - unrenewed_s, last_try_s))
-                late = self._clock.monotonic_s() - self._renewed_s >= RENEW_DEADLINE_S
+            if unrenewed_s >= self._election.retry_period_s:
+                last_try_s = min(
+                    self._election.retry_period_s, self._election.duration_s - unrenewed_s
+                )
+                answer = await self._renew_within(
+                    max(self._election.renew_deadline_s - unrenewed_s, last_try_s)
+                )
+                late = (
+                    self._clock.monotonic_s() - self._renewed_s >= self._election.renew_deadline_s
+                )
                 if answer is _Answer.TAKEN or (answer is _Answer.UNKNOWN and late):
-                    _log.warning("lease_lost", lease=LEASE_NAME, holder=self._holder())
+                    _log.warning("lease_lost", lease=self._election.name, holder=self._holder())
                     return
-            await self._clock.sleep(RETRY_PERIOD_S)
+            await self._clock.sleep(self._election.retry_period_s)
 
     async def release(self) -> None:
         """Give the lease up, if held, so that a successor need not wait; best effort."""
@@ -98,7 +124,9 @@ class LeaderElector:
         if lease is None or lease.spec.holder_identity != self._identity:
             return
         try:
-            await self._clock.wait_for(self._write(lease, holder="", duration_s=1), RETRY_PERIOD_S)
+            await self._clock.wait_for(
+                self._write(lease, holder="", duration_s=1), self._election.retry_period_s
+            )
         except (ApiError, TransportError, TimeoutError) as error:
             _log.info("lease_not_released", error=str(error))
 
@@ -118,27 +146,29 @@ class LeaderElector:
         except (ApiError, TransportError) as error:
             if not self._failing and not self._client.unreachable:
                 self._failing = True
-                _log.warning("lease_unreachable", lease=LEASE_NAME, error=str(error))
+                _log.warning("lease_unreachable", lease=self._election.name, error=str(error))
             return _Answer.UNKNOWN
         if answer is _Answer.HELD:
             self._renewed_s = started_s
         if self._failing:
             self._failing = False
-            _log.info("lease_reachable", lease=LEASE_NAME)
+            _log.info("lease_reachable", lease=self._election.name)
         return answer
 
     async def _attempt(self) -> _Answer:
         lease = self._lease
         if lease is None or lease.spec.holder_identity != self._identity:
             try:
-                lease = await self._client.get(LEASES, Lease, LEASE_NAME, LEASE_NAMESPACE)
+                lease = await self._client.get(
+                    LEASES, Lease, self._election.name, self._election.namespace
+                )
             except NotFound:
                 await self._create()
                 return _Answer.HELD
             self._observe(lease)
             if not self._may_take(lease):
                 return _Answer.TAKEN
-        await self._write(lease, holder=self._identity, duration_s=LEASE_DURATION_S)
+        await self._write(lease, holder=self._identity, duration_s=self._election.duration_s)
         return _Answer.HELD
 
     def _observe(self, lease: Lease) -> None:
@@ -152,26 +182,29 @@ class LeaderElector:
         holder = lease.spec.holder_identity or ""
         if holder in ("", self._identity) or self._is_dead(holder):
             return True
-        duration_s = lease.spec.lease_duration_seconds or LEASE_DURATION_S
+        duration_s = lease.spec.lease_duration_seconds or self._election.duration_s
         return self._clock.monotonic_s() - self._seen_at_s >= duration_s
 
     def _holder(self) -> str:
         return (self._lease and self._lease.spec.holder_identity) or ""
 
     async def _create(self) -> None:
-        tree = self._tree(Lease(), self._identity, LEASE_DURATION_S)
-        self._remember(await self._client.create(LEASES, tree, LEASE_NAMESPACE))
+        tree = self._tree(Lease(), self._identity, self._election.duration_s)
+        self._remember(await self._client.create(LEASES, tree, self._election.namespace))
 
-    async def _write(self, lease: Lease, *, holder: str, duration_s: int) -> None:
+    async def _write(self, lease: Lease, *, holder: str, duration_s: float) -> None:
         self._remember(await self._client.update(LEASES, self._tree(lease, holder, duration_s)))
 
     def _remember(self, tree: JsonObject) -> None:
         self._observe(msgspec.convert(tree, Lease))
 
-    def _tree(self, lease: Lease, holder: str, duration_s: int) -> JsonObject:
+    def _tree(self, lease: Lease, holder: str, duration_s: float) -> JsonObject:
         now = format_micro_time(self._clock.now())
         same = lease.spec.holder_identity == holder
-        metadata: JsonObject = {"name": LEASE_NAME, "namespace": LEASE_NAMESPACE}
+        metadata: JsonObject = {
+            "name": self._election.name,
+            "namespace": self._election.namespace,
+        }
         if lease.metadata.resource_version:
             metadata["resourceVersion"] = lease.metadata.resource_version
         transitions = lease.spec.lease_transitions or 0
@@ -182,7 +215,7 @@ class LeaderElector:
             "metadata": metadata,
             "spec": {
                 "holderIdentity": holder,
-                "leaseDurationSeconds": duration_s,
+                "leaseDurationSeconds": int(duration_s),
                 "acquireTime": lease.spec.acquire_time if same else now,
                 "renewTime": now,
                 "leaseTransitions": transitions + takes_over,

@@ -11,6 +11,7 @@ it is called again on the same instance after a crash, or when leadership was lo
 """
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -74,6 +75,8 @@ class Context:
         keys: Keys = NO_KEYS,
     ) -> None:
         self.client = client
+        self.reader = client
+        """The process' own: for what upstream reads from caches, which all controllers share."""
         self.keys = keys
         self.root_ca_pem = root_ca_pem
         self.clock = clock
@@ -84,6 +87,12 @@ class Context:
         self.queues: dict[str, WorkQueue[Any]] = {}
         self.families: list[Callable[[], Iterable[Family]]] = []
         """What controllers count beside their queues: made when somebody asks."""
+
+    def acting_as(self, client: ApiClient) -> "Context":
+        """The same for a controller that writes with another identity."""
+        other = copy.copy(self)
+        other.client = client
+        return other
 
     def recorder(self, component: str, api: EventApi = EventApi.CORE_V1) -> EventRecorder:
         """An event recorder for this source component; the manager runs it."""
@@ -116,7 +125,9 @@ class Manager:
         elector: LeaderElector | None = None,
         root_ca_pem: bytes = b"",
         keys: Keys = NO_KEYS,
+        client_of: Callable[[str], ApiClient] | None = None,
     ) -> None:
+        """`client_of`: the client with which a controller writes, by its name; else `client`."""
         self._clock = clock
         self._rng = rng
         self._elector = elector
@@ -124,7 +135,10 @@ class Manager:
         self._context = Context(
             client, clock, rng, self._informers, host, root_ca_pem=root_ca_pem, keys=keys
         )
-        self._controllers = {name: make(self._context) for name, make in factories.items()}
+        self._controllers = {
+            name: make(self._context.acting_as(client_of(name) if client_of else client))
+            for name, make in factories.items()
+        }
 
     def families(self) -> Iterable[Family]:
         """What the controllers count, queues included."""

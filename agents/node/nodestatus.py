@@ -23,6 +23,8 @@ OS_IMAGE: Final = f"kubeherd {KUBEHERD_VERSION}"
 KERNEL_VERSION: Final = "6.12.0-kubeherd"
 KUBELET_PORT: Final = 10250
 MAX_IMAGES: Final = 50
+SPEAKS_WEBSOCKET: Final = "ExtendWebSocketsToKubelet"
+"""What a node declares to which an API server may pass on WebSockets (v1.36)."""
 
 CIDR_ANNOTATION: Final = PREFIX + "pod-cidr"
 MEMORY_PRESSURE: Final = PREFIX + "memory-pressure"
@@ -33,6 +35,13 @@ SHUTTING_DOWN: Final = PREFIX + "shutting-down"
 CONDITION_ONLY: Final = "condition-only"
 """A pressure annotation of this value shows the condition and evicts no running pod."""
 HEARTBEAT_INTERVAL: Final = PREFIX + "heartbeat-interval-seconds"
+
+
+class KubeletEndpoint(NamedTuple):
+    """An address of this machine."""
+
+    address: str
+    port: int
 
 
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -46,6 +55,8 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     memory: str = "32Gi"
     ephemeral_storage: str = "100Gi"
     pods: int = 110
+    kubelet: KubeletEndpoint | None = None
+    """Where the kubelet's API is served; None: nowhere."""
 
 
 class NodeIdentity(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -266,7 +277,9 @@ def status_content(config: NodeConfig, identity: NodeIdentity, images: Sequence[
             {"type": "InternalIP", "address": identity.ip},
             {"type": "Hostname", "address": config.name},
         ],
-        "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
+        "daemonEndpoints": {
+            "kubeletEndpoint": {"Port": config.kubelet.port if config.kubelet else KUBELET_PORT}
+        },
         "nodeInfo": {
             "machineID": _machine_id(config.name),
             "systemUUID": _uuid(_machine_id(config.name)),
@@ -284,6 +297,8 @@ def status_content(config: NodeConfig, identity: NodeIdentity, images: Sequence[
         ],
         "features": {"supplementalGroupsPolicy": True},
     }
+    if config.kubelet:
+        status["declaredFeatures"] = [SPEAKS_WEBSOCKET]
     if images:
         status["images"] = [
             {"names": sorted({image_id(image), image}), "sizeBytes": IMAGE_SIZE_BYTES}

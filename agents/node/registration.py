@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+import msgspec
 import structlog
 
 from kubeherd.agents.node import addresses
@@ -74,7 +75,7 @@ class Registrar:
         index = await self._claim(client, config)
         identity = NodeIdentity(
             pod_cidr=config.annotations.get(CIDR_ANNOTATION) or addresses.pod_cidr(index),
-            ip=addresses.node_ip(index),
+            ip=config.kubelet.address if config.kubelet else addresses.node_ip(index),
             boot_id=self._rng.uuid4(),
         )
         tree = node.node_object(config, identity, status_of(identity))
@@ -124,6 +125,8 @@ class Registrar:
     ) -> Registered:
         metadata = existing["metadata"]
         identity = adopted_identity(existing, fresh, reboot=reboot)
+        if config.kubelet:
+            identity = msgspec.structs.replace(identity, ip=config.kubelet.address)
         known_boot = _boot_id(existing)
         patch = node.reconcile_patch(
             config,

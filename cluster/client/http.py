@@ -79,6 +79,13 @@ class HttpTransport:
         """The server's host and port."""
         return self.access.server.partition("://")[2]
 
+    def use_token(self, token: str) -> None:
+        """From now on requests carry this bearer token."""
+        header = {"Authorization": f"Bearer {token}"}
+        self._headers.update(header)
+        if self._session is not None:
+            self._session.headers.update(header)
+
     async def request(
         self,
         method: str,

@@ -25,7 +25,7 @@ class QuotaController:
     """Keeps `status` of every ResourceQuota; watches what they count, nothing while none is."""
 
     def __init__(self, context: Context) -> None:
-        self._client = context.client
+        self._client, self._reader = context.client, context.reader
         self._clock = context.clock
         self._informers = context.informers
         self._kinds = Kinds(context.client)
@@ -72,7 +72,7 @@ class QuotaController:
 
     async def _reconcile(self, key: _Key) -> float | None:
         try:
-            tree = await self._client.request("GET", RESOURCEQUOTAS.path(*key))
+            tree = await self._reader.request("GET", RESOURCEQUOTAS.path(*key))
         except NotFound:
             return None
         objects: dict[str, list[JsonObject]] = {}

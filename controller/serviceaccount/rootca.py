@@ -19,7 +19,7 @@ class RootCAPublisher:
     """Creates the ConfigMap, and repairs it when somebody changes it."""
 
     def __init__(self, context: Context) -> None:
-        self._client = context.client
+        self._client, self._reader = context.client, context.reader
         self._ca_pem = context.root_ca_pem.decode()
         self._namespaces = context.informers.get(NAMESPACES, Namespace)
         self._configmaps = context.informers.get(CONFIGMAPS, PartialObject)
@@ -49,7 +49,7 @@ class RootCAPublisher:
             return
         path = CONFIGMAPS.path(name, plan.ROOT_CA_CONFIGMAP)
         try:
-            present = await self._client.request("GET", path)
+            present = await self._reader.request("GET", path)
         except NotFound:
             await self._create(name)
             return

@@ -29,6 +29,7 @@ from kubeherd.cluster.client.transport import Transport, TransportError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.store import Store
 from kubeherd.controller import registry
+from kubeherd.controller.accounts import ACCOUNTS
 from kubeherd.controller.leader import LeaderElector
 from kubeherd.controller.manager import Manager
 from kubeherd.simulation import virtualtime
@@ -39,8 +40,17 @@ ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
 CONTROLLER_MANAGER = User("system:kube-controller-manager", ("system:authenticated",))
 
 
+ROOT_CA = b"the simulated authority"
+
+
 def node_user(name: str) -> User:
     return User(f"system:node:{name}", ("system:nodes", "system:authenticated"))
+
+
+def account_user(name: str) -> User:
+    """A service account of kube-system."""
+    groups = ("system:serviceaccounts", "system:serviceaccounts:kube-system")
+    return User(f"system:serviceaccount:kube-system:{name}", (*groups, "system:authenticated"))
 
 
 class SimulatedCluster:
@@ -51,9 +61,11 @@ class SimulatedCluster:
         seed: int,
         *,
         portable: bool = False,
+        accounts: bool = False,
         disk: Disk | None = None,
         network: Network | None = None,
     ) -> None:
+        """`accounts`: each controller acts as its own service account."""
         self.clock = VirtualClock(virtualtime.EPOCH)
         self.rng = Rng(seed)
         self.disk = disk or Disk()
@@ -63,6 +75,7 @@ class SimulatedCluster:
         """Of the controller managers, by the names of their processes."""
         self.configs: dict[str, NodeConfig] = {}
         self._portable = portable
+        self._accounts = accounts
         self._lives = 0
         self.admin = self.client("admin", ADMIN)
 
@@ -110,9 +123,21 @@ class SimulatedCluster:
             client, self.clock, rng.child("leader"), identity=identity, is_dead=self._is_dead
         )
         manager = Manager(
-            client, self.clock, rng, registry.select(controllers), host="sim", elector=elector
+            client,
+            self.clock,
+            rng,
+            registry.select(controllers),
+            host="sim",
+            elector=elector,
+            root_ca_pem=ROOT_CA if self._accounts else b"",
+            client_of=self._account_client if self._accounts else None,
         )
         await manager.run(asyncio.Event())
+
+    def _account_client(self, controller: str) -> ApiClient:
+        account = ACCOUNTS.get(controller)
+        user = account_user(account) if account else CONTROLLER_MANAGER
+        return self.client("controller-manager", user)
 
     def _is_dead(self, identity: str) -> bool:
         """Whether a controller manager has ended: its host can see that."""
@@ -266,10 +291,15 @@ def pod_tree(name: str, node: str = "", **spec: Any) -> JsonObject:
 
 @asynccontextmanager
 async def simulated(
-    seed: int = 1, nodes: int | Sequence[str] = 0, *, portable: bool = False
+    seed: int = 1,
+    nodes: int | Sequence[str] = 0,
+    *,
+    portable: bool = False,
+    accounts: bool = False,
+    network: Network | None = None,
 ) -> AsyncIterator[SimulatedCluster]:
     """A running cluster with Ready nodes ``node-0`` ...; everything is gone afterwards."""
-    cluster = SimulatedCluster(seed, portable=portable)
+    cluster = SimulatedCluster(seed, portable=portable, accounts=accounts, network=network)
     names = [f"node-{index}" for index in range(nodes)] if isinstance(nodes, int) else list(nodes)
     cluster.start_apiserver()
     cluster.start_manager()

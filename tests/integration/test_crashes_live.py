@@ -109,6 +109,19 @@ def container_statuses(herd) -> list[dict]:
     return [status for pod in herd.pods("web") for status in pod.status.container_statuses]
 
 
+async def test_a_peer_that_goes_while_it_is_written_to_ends_nobody(herd, daemonset):
+    """SIGPIPE is what a process gets then; by default it ends it, without a word in any log."""
+    processes = herd.handle.state().processes
+    for process in processes:
+        assert osproc.send_signal(process.process, signal.SIGPIPE)
+    await herd.apply(daemonset("web"))
+    await herd.until_running("web", "node-0", "node-1", "node-2")
+    ours = [process.name for process in processes]
+    assert Role.APISERVER in ours
+    found = [await asyncio.to_thread(herd.handle.process, name) for name in ours]
+    assert [process.restarts for process in found] == [0] * len(ours)
+
+
 async def test_fork_server_killed(herd, daemonset):
     """Its agents live on and are still supervised, and new ones can be started."""
     await herd.apply(daemonset("web"))

@@ -17,6 +17,7 @@ from kubeherd.cluster.api.customresources import (
     ownership,
     pruning,
     scaling,
+    typedfields,
     validation,
 )
 from kubeherd.cluster.api.customresources.schema import RULES, Schema, of_field, walk
@@ -24,6 +25,7 @@ from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.managedfields.fieldtypes import Struct
+from kubeherd.cluster.api.schemas.definitions import Field
 from kubeherd.cluster.api.serializer.decoding import cannot_be_handled
 from kubeherd.cluster.api.validation import objectmeta
 from kubeherd.cluster.api.validation.causes import invalid
@@ -141,6 +143,11 @@ class CustomKind:
     def owned(self) -> Struct:
         """The walker of all fields."""
         return self.owners()
+
+    @cached_property
+    def typed(self) -> Field:
+        """The type of the whole object, to which an applied body is held."""
+        return typedfields.root(self.schema)
 
     @cached_property
     def trackers(self) -> dict[str, Struct]:

@@ -31,18 +31,20 @@ def check(resource: Resource, tree: JsonObject) -> None:
 
 
 def problem(resource: Resource, tree: JsonObject) -> str:
-    """Why `tree` is no object of the resource's kind, "" if it is one. The walkers of custom
-    resources look for themselves."""
-    if resource.custom is not None:
-        return ""
-    key = schemas.key_of(resource.group, resource.version, resource.kind)
-    root = Field(FieldType.OBJECT, definition_key=key)
+    """Why `tree` is no object of the resource's kind, "" if it is one."""
     problems = []
-    for found in _problems(root, tree, ""):
+    for found in _problems(_type_of(resource), tree, ""):
         problems.append(cut(found))
         if len(problems) == _MAX_PROBLEMS:
             break
     return "\n  ".join(["errors:", *problems]) if len(problems) > 1 else "".join(problems)
+
+
+def _type_of(resource: Resource) -> Field:
+    if resource.custom is not None:
+        return resource.custom.typed
+    key = schemas.key_of(resource.group, resource.version, resource.kind)
+    return Field(FieldType.OBJECT, definition_key=key)
 
 
 def named(resource: Resource, tree: JsonObject) -> str:

@@ -6,7 +6,7 @@ them; one that asks for what its media type cannot give is passed over
 """
 
 import gzip
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 
 import msgspec
@@ -117,6 +117,15 @@ def _quality(clause: Clause) -> float:
 @remembered(entries=64, longest=256)
 def negotiate(accept: str) -> Negotiated:
     """The first clause of `accept` that the server can answer; NotAcceptable (406) if none."""
+    return _negotiated(accept, _SHAPES)
+
+
+def negotiate_without_tables(accept: str) -> Negotiated:
+    """The same for what is only answered and never stored: no table shows it."""
+    return _negotiated(accept, _SHAPES - {Shape.TABLE.value})
+
+
+def _negotiated(accept: str, shapes: Collection[str]) -> Negotiated:
     for clause in clauses(accept):
         media = _media(clause)
         if media is None:
@@ -124,7 +133,7 @@ def negotiate(accept: str) -> Negotiated:
         wanted, group, version = map(clause.parameter, _TRANSFORM)
         if not (wanted or group or version):
             return Negotiated(media)
-        if group != "meta.k8s.io" or version not in _VERSIONS or wanted not in _SHAPES:
+        if group != "meta.k8s.io" or version not in _VERSIONS or wanted not in shapes:
             continue
         if wanted == Shape.TABLE.value and media is Media.PROTOBUF:
             continue  # protobuf has no message for it

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.helpers import podtarget
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.edge.messages import Upgrade, UpgradeResponse
-from kubeherd.cluster.apiserver.handlers import podtarget, upgrades
+from kubeherd.cluster.apiserver.handlers import upgrades
 from kubeherd.cluster.apiserver.handlers.services import Call
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def _session(
     call: Call, upgrade: Upgrade, streams: "Streams", answer: "Answerer"
 ) -> UpgradeResponse:
     """The connection, taken over for an answer in the way the client speaks."""
-    from kubeherd.cluster.apiserver.streams import channels, session, spdysession  # noqa: PLC0415
+    from kubeherd.cluster.api.remotecommand import channels  # noqa: PLC0415
+    from kubeherd.cluster.apiserver.streams import session, spdysession  # noqa: PLC0415
 
     if upgrade is Upgrade.SPDY:
         upgrades.check_stream_protocol(call, spdysession.PROTOCOL)

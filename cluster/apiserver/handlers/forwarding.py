@@ -8,9 +8,10 @@ from functools import partial
 from urllib.parse import parse_qs
 
 from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.helpers import podtarget
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.edge.messages import Upgrade, UpgradeResponse
-from kubeherd.cluster.apiserver.handlers import podtarget, upgrades
+from kubeherd.cluster.apiserver.handlers import upgrades
 from kubeherd.cluster.apiserver.handlers.services import Call
 
 
@@ -28,9 +29,9 @@ async def forward(call: Call) -> UpgradeResponse:
         podtarget.check_ours(pod, entry)
     upgrade = upgrades.wanted(call)
     # What belongs to open sessions is loaded by the first one.
+    from kubeherd.cluster.api.remotecommand import channels  # noqa: PLC0415
     from kubeherd.cluster.apiserver.streams import (  # noqa: PLC0415
         answers,
-        channels,
         forwarding,
         portscript,
         tunnel,

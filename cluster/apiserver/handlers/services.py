@@ -24,6 +24,7 @@ from kubeherd.cluster.apiserver.edge.negotiation import (
     Shape,
     is_produced,
     negotiate,
+    negotiate_without_tables,
     unavailable,
 )
 from kubeherd.cluster.apiserver.edge.responses import check_shape
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from kubeherd.cluster.apiserver.streams.local import LocalCommands
 
 _T = TypeVar("_T")
+_ANSWERED_ONLY = frozenset({"binding", "eviction", "token"})
+"""Subresources of which nothing is stored."""
 _WRITING = frozenset({"create", "update", "patch", "delete"})
 _OPTIONS_KIND = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 
@@ -190,7 +193,8 @@ def call(services: Services, request: ApiRequest, route: Route, kind: ServedKind
     accept = request.headers.get("accept", "")
     if not is_produced(accept):
         raise unavailable(LIST_TYPES if route.verb in ("list", "watch") else OBJECT_TYPES)
-    negotiated = negotiate(accept)
+    answered_only = kind.resource.verbs == ("create",) or route.subresource_name in _ANSWERED_ONLY
+    negotiated = negotiate_without_tables(accept) if answered_only else negotiate(accept)
     if negotiated.shape is Shape.TABLE:
         tables.check_include_object(request.query.get("includeObject", ""))
     if route.verb in _WRITING:

@@ -5,13 +5,14 @@ from functools import partial
 
 from kubeherd.cluster.api.helpers import commands
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.remotecommand import outcome, script
+from kubeherd.cluster.api.remotecommand.channels import Channel
+from kubeherd.cluster.api.remotecommand.script import Reply
 from kubeherd.cluster.apiserver.handlers import podlogs
 from kubeherd.cluster.apiserver.handlers.services import Call
-from kubeherd.cluster.apiserver.streams import forwarding, outcome, portscript, script
-from kubeherd.cluster.apiserver.streams.channels import Channel
+from kubeherd.cluster.apiserver.streams import forwarding, portscript
 from kubeherd.cluster.apiserver.streams.forwarding import Converse, Send
 from kubeherd.cluster.apiserver.streams.inbox import Inbox
-from kubeherd.cluster.apiserver.streams.script import Reply
 from kubeherd.cluster.apiserver.streams.session import Answerer, Session, Streams
 from kubeherd.cluster.runtime.clock import Clock
 

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
+from kubeherd.cluster.api.remotecommand import channels
 from kubeherd.cluster.apiserver.edge.messages import Socket
-from kubeherd.cluster.apiserver.streams import channels
 from kubeherd.cluster.apiserver.streams.inbox import Inbox
 from kubeherd.cluster.apiserver.streams.session import FRAME_BYTES
 

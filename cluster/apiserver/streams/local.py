@@ -22,8 +22,9 @@ import structlog
 from kubeherd.cluster.api.helpers import commands
 from kubeherd.cluster.api.helpers.commands import Files
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.apiserver.streams import descriptors, ends, outcome, owntmp
-from kubeherd.cluster.apiserver.streams.channels import Channel
+from kubeherd.cluster.api.remotecommand import outcome
+from kubeherd.cluster.api.remotecommand.channels import Channel
+from kubeherd.cluster.apiserver.streams import descriptors, ends, owntmp
 from kubeherd.cluster.apiserver.streams.ends import Ends
 from kubeherd.cluster.apiserver.streams.owntmp import OwnTmp
 from kubeherd.cluster.apiserver.streams.scratch import Scratch

@@ -12,9 +12,9 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.remotecommand import channels
+from kubeherd.cluster.api.remotecommand.channels import Channel
 from kubeherd.cluster.apiserver.edge.messages import Socket
-from kubeherd.cluster.apiserver.streams import channels
-from kubeherd.cluster.apiserver.streams.channels import Channel
 
 FRAME_BYTES: Final = 32 * 1024
 _STDIN_MESSAGES: Final = 16

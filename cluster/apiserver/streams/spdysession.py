@@ -10,9 +10,10 @@ from collections import deque
 from contextlib import suppress
 from typing import Final
 
+from kubeherd.cluster.api.remotecommand import channels
+from kubeherd.cluster.api.remotecommand.channels import Channel
 from kubeherd.cluster.apiserver.edge.messages import Socket
-from kubeherd.cluster.apiserver.streams import channels, session, spdy
-from kubeherd.cluster.apiserver.streams.channels import Channel
+from kubeherd.cluster.apiserver.streams import session, spdy
 from kubeherd.cluster.apiserver.streams.session import Answerer, Streams
 from kubeherd.cluster.apiserver.streams.spdy import Frame, Kind
 

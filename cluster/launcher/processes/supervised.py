@@ -12,6 +12,8 @@ import contextlib
 import signal
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from kubeherd.cluster.launcher import plan
 from kubeherd.cluster.launcher.plan import Phase, ProcessSpec
 from kubeherd.cluster.launcher.processes.children import Child
@@ -20,7 +22,21 @@ from kubeherd.cluster.runtime.rng import Rng
 
 KILL_TIMEOUT_S = 10.0
 
+_log = structlog.get_logger(__name__)
+
 Starter = Callable[[ProcessSpec], Awaitable[Child]]
+
+
+def ended_how(returncode: int | None) -> str:
+    """In words; a negative return code is a signal. The log of the process says nothing then."""
+    if returncode is None:
+        return "unknown"
+    if returncode >= 0:
+        return f"exit code {returncode}"
+    try:
+        return signal.Signals(-returncode).name
+    except ValueError:
+        return f"signal {-returncode}"
 
 
 class SupervisedProcess:
@@ -147,6 +163,9 @@ class SupervisedProcess:
         self.failed_starts = 0 if child.ready.is_set() else self.failed_starts + 1
         self.failure = child.failure
         self.child = None
+        if self.wanted:
+            how = ended_how(child.returncode)
+            _log.warning("process_ended", name=self.spec.name, how=how, served_s=round(served_s, 1))
         return served_s
 
     async def _announce(self, child: Child) -> None:

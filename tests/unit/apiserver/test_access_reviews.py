@@ -104,3 +104,19 @@ async def test_self_reviews_do_not_repeat_the_question(cluster: Cluster) -> None
     who = await cluster.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", {})
     assert who.tree["metadata"].keys() == {"creationTimestamp"}
     assert "spec" not in who.tree
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (SELF, {"spec": {"nonResourceAttributes": PATH}}),
+        ("/apis/authentication.k8s.io/v1/selfsubjectreviews", {}),
+        ("/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": {}}),
+    ],
+)
+async def test_no_table_shows_what_is_only_answered(cluster: Cluster, path: str, body: Any) -> None:
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    answer = await cluster.post(path, body, accept=table)
+    assert (answer.status, answer.tree["reason"]) == (406, "NotAcceptable")
+    assert answer.message.startswith("only the following media types are accepted: ")
+    assert (await cluster.post(path, body, accept=f"{table},application/json")).status != 406

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from kubeherd.cluster.api.remotecommand.channels import Channel, Protocol
 from kubeherd.cluster.apiserver.streams import local, session
-from kubeherd.cluster.apiserver.streams.channels import Channel, Protocol
 from kubeherd.cluster.apiserver.streams.local import Command, LocalCommands
 from kubeherd.cluster.apiserver.streams.owntmp import OwnTmp
 from kubeherd.cluster.apiserver.streams.scratch import Scratch

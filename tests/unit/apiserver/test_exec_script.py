@@ -7,8 +7,8 @@ from io import BytesIO
 import pytest
 
 from kubeherd.cluster.api.errors import BadRequest
-from kubeherd.cluster.apiserver.streams import channels, outcome, script
-from kubeherd.cluster.apiserver.streams.channels import Channel, Message, Protocol
+from kubeherd.cluster.api.remotecommand import channels, outcome, script
+from kubeherd.cluster.api.remotecommand.channels import Channel, Message, Protocol
 
 NOT_THERE = (
     "OCI runtime exec failed: exec failed: unable to start container process: "

@@ -11,8 +11,9 @@ from spdypeer import Peer, data_frame
 from wireserver import Served, serving, wire
 
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.apiserver.streams import outcome, spdysession
-from kubeherd.cluster.apiserver.streams.channels import Channel
+from kubeherd.cluster.api.remotecommand import outcome
+from kubeherd.cluster.api.remotecommand.channels import Channel
+from kubeherd.cluster.apiserver.streams import spdysession
 from kubeherd.cluster.apiserver.streams.session import Session, Streams
 from kubeherd.cluster.apiserver.streams.spdy import Decoder, Frame, Kind
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from kubeherd.cluster.launcher import plan
 from kubeherd.cluster.launcher.plan import Phase, ProcessSpec, Role
 from kubeherd.cluster.launcher.processes.children import Child
 from kubeherd.cluster.launcher.processes.osproc import ProcessId
-from kubeherd.cluster.launcher.processes.supervised import SupervisedProcess
+from kubeherd.cluster.launcher.processes.supervised import SupervisedProcess, ended_how
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.simulation import virtualtime
 from kubeherd.simulation.virtualtime import VirtualClock
@@ -158,3 +159,32 @@ def test_the_first_failures_after_a_command_count_anew() -> None:
         supervising.cancel()
 
     virtualtime.run_with_clock(scenario)
+
+
+@pytest.mark.parametrize(("stopped", "logged"), [(False, [("apiserver", "SIGKILL")]), (True, [])])
+def test_an_end_that_nobody_wanted_is_logged_and_how(
+    stopped: bool, logged: list[tuple[str, str]]
+) -> None:
+    async def scenario(clock: VirtualClock) -> list[tuple[str, str]]:
+        world = World(clock, Role.APISERVER, [Life(0.1, FOR_EVER)])
+        supervising = asyncio.ensure_future(world.process.supervise())
+        world.process.start()
+        await world.until(lambda: world.process.phase is Phase.RUNNING)
+        assert world.process.child is not None
+        with capture_logs() as logs:
+            if stopped:
+                await world.process.stop(1.0)
+            else:
+                world.process.child.send_signal(signal.SIGKILL)
+                await world.until(lambda: world.process.restarts == 1 and world.process.ready)
+        supervising.cancel()
+        return [(log["name"], log["how"]) for log in logs if log["event"] == "process_ended"]
+
+    assert virtualtime.run_with_clock(scenario) == logged
+
+
+def test_how_a_process_ended() -> None:
+    codes = (None, 0, 1, -signal.SIGPIPE, -34, -99)
+    assert [ended_how(code) for code in codes] == [
+        "unknown", "exit code 0", "exit code 1", "SIGPIPE", "SIGRTMIN", "signal 99",
+    ]  # fmt: skip

@@ -15,7 +15,7 @@ from kubeherd.cluster.api.helpers import commands
 from kubeherd.cluster.api.helpers.commands import Files
 from kubeherd.cluster.api.helpers.scripts import scripted
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.apiserver.streams import archive, outcome
+from kubeherd.cluster.api.remotecommand import archive, outcome
 
 ANY: Final = "*"
 _MAX_EXIT_CODE: Final = 255

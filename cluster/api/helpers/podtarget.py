@@ -46,3 +46,26 @@ def check_ours(pod: JsonObject, entry: JsonObject) -> None:
     if container_id and not container_id.startswith(_OURS):
         node = pod["spec"]["nodeName"]
         raise errors.BadRequest(f'the kubelet of node "{node}" is not one of kubeherd\'s')
+
+
+def check_started(entry: JsonObject, name: str, container: str, *, previous: bool) -> None:
+    """BadRequest for a container that has written nothing yet, by its status."""
+    state = entry.get("state") or {}
+    if previous:
+        if "terminated" not in (entry.get("lastState") or {}):
+            raise errors.BadRequest(
+                f'previous terminated container "{container}" in pod "{name}" not found'
+            )
+        return
+    if not {"running", "terminated"} & (state.keys() | (entry.get("lastState") or {}).keys()):
+        reason = (state.get("waiting") or {}).get("reason", "ContainerCreating")
+        raise errors.BadRequest(
+            f'container "{container}" in pod "{name}" is waiting to start: {reason}'
+        )
+
+
+def still_runs(pod: JsonObject | None, entry: JsonObject) -> bool:
+    """Whether the container of a status entry still runs in the pod as it is now."""
+    now = {} if pod is None else container_status(pod, str(entry.get("name")))
+    same = now.get("containerID") == entry.get("containerID")
+    return same and "running" in (now.get("state") or {})

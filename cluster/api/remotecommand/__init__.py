@@ -1,0 +1,1 @@
+"""Remote commands: channels of a connection, what a pod is scripted to answer, how it ends."""

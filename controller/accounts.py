@@ -1,0 +1,203 @@
+"""Controllers under their own service accounts: ``--use-service-account-credentials``.
+
+Source: Kubernetes v1.36, controller-manager/pkg/clientbuilder and the names in
+cmd/kube-controller-manager/app: each controller acts as `system:serviceaccount:kube-system:NAME`
+with a token of an hour, which is asked for with the process' own identity when it is first needed,
+and again when a fifth of its life is left. Invariants: an account that is missing is created; a
+request that was refused as unauthenticated (401) is repeated once, with a new token; caches and
+elections stay with the process' own identity, as upstream.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from kubeherd.cluster.api.errors import AlreadyExists, NotFound
+from kubeherd.cluster.api.kinds import SERVICEACCOUNTS
+from kubeherd.cluster.client.batching import BatchingTransport
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.http import HttpTransport
+from kubeherd.cluster.client.kubeconfig import ClusterAccess
+from kubeherd.cluster.client.transport import DEFAULT_TIMEOUT_S, Transport, TransportResponse
+from kubeherd.cluster.runtime.clock import Clock
+
+NAMESPACE = "kube-system"
+TOKEN_LIFE_S = 3600
+RENEW_WHEN_LEFT_S = TOKEN_LIFE_S / 5
+_UNAUTHENTICATED = 401
+
+ACCOUNTS: Mapping[str, str] = {
+    "daemonset-controller": "daemon-set-controller",
+    "node-lifecycle-controller": "node-controller",
+    "taint-eviction-controller": "node-controller",
+    "pod-garbage-collector-controller": "pod-garbage-collector",
+    "garbage-collector-controller": "generic-garbage-collector",
+    "namespace-controller": "namespace-controller",
+    "serviceaccount-controller": "service-account-controller",
+    "root-ca-certificate-publisher-controller": "root-ca-cert-publisher",
+    "persistentvolumeclaim-protection-controller": "pvc-protection-controller",
+    "persistentvolume-protection-controller": "pv-protection-controller",
+    "volumeattributesclass-protection-controller": "volumeattributesclass-protection-controller",
+    "resourcequota-controller": "resourcequota-controller",
+    "certificatesigningrequest-approving-controller": "certificate-controller",
+    "certificatesigningrequest-signing-controller": "certificate-controller",
+    "disruption-controller": "disruption-controller",
+    "clusterrole-aggregation-controller": "clusterrole-aggregation-controller",
+}
+"""By controller; one that is not here (the scheduler, the tokens of Secrets) has none upstream."""
+
+
+class _Status(msgspec.Struct, rename="camel"):
+    token: str
+    expiration_timestamp: datetime
+
+
+class _TokenRequest(msgspec.Struct):
+    status: _Status
+
+
+class AccountClients:
+    """The clients of the accounts, made when first asked for."""
+
+    def __init__(
+        self, process: ApiClient, access: ClusterAccess, clock: Clock, *, private_features: bool
+    ) -> None:
+        """`process`: a client with the process' own identity; `access`: where the server is."""
+        self._process = process
+        self._access = access
+        self._clock = clock
+        self._private_features = private_features
+        self._made: dict[str, ApiClient] = {}
+
+    def client(self, controller: str) -> ApiClient:
+        """The client for a controller: its account's, or the process' own."""
+        account = ACCOUNTS.get(controller)
+        if account is None:
+            return self._process
+        if account not in self._made:
+            tokens = AccountTokens(self._process, account, self._clock)
+            transport: Transport = AccountTransport(HttpTransport(_anonymous(self._access)), tokens)
+            if self._private_features:
+                transport = BatchingTransport(transport)
+            self._made[account] = ApiClient(
+                transport, self._clock, private_features=self._private_features
+            )
+        return self._made[account]
+
+    async def close(self) -> None:
+        """Close the connections of all accounts."""
+        for client in self._made.values():
+            await client.transport.close()
+
+
+class AccountTokens:
+    """The token of one account, asked for when there is none that lives long enough."""
+
+    def __init__(self, process: ApiClient, account: str, clock: Clock) -> None:
+        self._process = process
+        self._account = account
+        self._clock = clock
+        self._asking = asyncio.Lock()
+        self._token = ""
+        self._renew_at = datetime.max.replace(tzinfo=UTC)
+
+    async def token(self, refused: str = "") -> str:
+        """A token that was not just `refused`; what the server says when it gives none."""
+        async with self._asking:
+            if self._token in ("", refused) or self._clock.now() >= self._renew_at:
+                await self._ask()
+            return self._token
+
+    async def _ask(self) -> None:
+        path = SERVICEACCOUNTS.path(NAMESPACE, self._account)
+        try:
+            await self._process.request("GET", path)
+        except NotFound:
+            await self._create()
+        wanted = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": TOKEN_LIFE_S},
+        }
+        answer = await self._process.request("POST", f"{path}/token", body=wanted)
+        status = msgspec.convert(answer, _TokenRequest).status
+        self._token = status.token
+        self._renew_at = status.expiration_timestamp - timedelta(seconds=RENEW_WHEN_LEFT_S)
+
+    async def _create(self) -> None:
+        account = {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": self._account, "namespace": NAMESPACE},
+        }
+        with suppress(AlreadyExists):
+            await self._process.create(SERVICEACCOUNTS, account)
+
+
+class AccountTransport:
+    """A `Transport` whose requests carry the account's token."""
+
+    def __init__(self, http: HttpTransport, tokens: AccountTokens) -> None:
+        self._http = http
+        self._tokens = tokens
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "",
+        accept: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> TransportResponse:
+        """As `Transport.request`; ApiError or TransportError also if there was no token."""
+
+        async def send(token: str) -> TransportResponse:
+            self._http.use_token(token)
+            return await self._http.request(
+                method,
+                path,
+                query=query,
+                body=body,
+                content_type=content_type,
+                accept=accept,
+                timeout_s=timeout_s,
+            )
+
+        token = await self._tokens.token()
+        response = await send(token)
+        if response.status == _UNAUTHENTICATED:
+            response = await send(await self._tokens.token(refused=token))
+        return response
+
+    async def stream(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        accept: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> AsyncGenerator[bytes, None]:
+        """As `Transport.stream`."""
+        self._http.use_token(await self._tokens.token())
+        async for chunk in self._http.stream(path, query=query, accept=accept, timeout_s=timeout_s):
+            yield chunk
+
+    async def close(self) -> None:
+        """As `Transport.close`."""
+        await self._http.close()
+
+
+def _anonymous(access: ClusterAccess) -> ClusterAccess:
+    """The same server without an identity."""
+    return ClusterAccess(
+        server=access.server,
+        ca_pem=access.ca_pem,
+        tls_server_name=access.tls_server_name,
+        skip_tls_verify=access.skip_tls_verify,
+    )
