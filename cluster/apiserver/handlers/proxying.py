@@ -119,10 +119,10 @@ def _asked(call: Call, tree: JsonObject, port: str) -> ApiResponse:
     from kubeherd.cluster.apiserver.streams import portscript  # noqa: PLC0415
 
     request = call.request
+    where = _address(tree)
     if not request.path.endswith("/") and not call.route.remainder and request.method == "GET":
         query = f"?{request.raw_query}" if request.raw_query else ""
         return ApiResponse(301, b"", headers={"Location": f"{request.path}/{query}"})
-    where = _address(tree)
     where = f"[{where}]:{port}" if ":" in where else f"{where}:{port}"
     if not port.isdecimal():
         raise _unreachable(f"dial tcp: lookup tcp/{port}: unknown port")

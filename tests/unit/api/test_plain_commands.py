@@ -147,7 +147,9 @@ def test_output_may_go_to_files(script: str, output: str, files: dict[str, str])
 
 def test_files_may_be_there_before() -> None:
     files = (("/tmp/a", "1\n"), ("/b", "2\n"))
-    assert program(["cat", "/tmp/a", "b"], [], files) == Program(((0.0, "1\n2\n"),), 0.0, 0, files)
+    assert program(["cat", "/tmp/a", "b"], [], files) == Program(
+        ((0.0, "1\n2\n"),), 0.0, 0, files=files
+    )
     assert program(["cat", "/tmp/a", "/c"], [], files) is None
 
 

@@ -173,7 +173,7 @@ def test_patches_for_which_kubernetes_has_no_status(patch: Any, message: str) ->
     with pytest.raises(PlainError) as caught:
         merge({"metadata": {"finalizers": ["a"]}, **containers(A, B)}, patch)
     assert caught.value.message == message
-    assert (caught.value.status_code, caught.value.status_reason) == (400, "")
+    assert (caught.value.status_code, caught.value.status_reason) == (500, "")
 
 
 def test_lists_of_lists_are_not_merged() -> None:

