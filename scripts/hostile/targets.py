@@ -177,6 +177,8 @@ class OverTls:
     async def stored(self) -> list[JsonObject]:
         found = []
         for resource in STORED:
+            if resource.group == "events.k8s.io":
+                continue  # the same as core/v1 keeps, whose rules are the milder ones
             listed = await self._get(resource.path())
             head = {"apiVersion": resource.api_version, "kind": resource.kind}
             found += [{**head, **item} for item in listed["items"]]
@@ -201,7 +203,8 @@ class OverTls:
 
 async def _beginning(request: Hostile, response: aiohttp.ClientResponse) -> bytes:
     """The answer; of a watch what comes at once, for it would last until its timeout."""
-    if "watch" not in request.query or response.status != _OK:
+    ends = "watch" not in request.query or request.query.get("timeoutSeconds") == "0"
+    if ends or response.status != _OK:
         return await response.read()
     with suppress(TimeoutError):
         async with asyncio.timeout(_TICK_S):
