@@ -20,6 +20,7 @@ from typing import TextIO
 
 import click
 from hostile.checker import Report, Run, wrong_answer
+from hostile.recorded import read
 from hostile.requests import Hostile, Stream
 from hostile.targets import Target, in_process, over_tls
 
@@ -84,8 +85,18 @@ def summary(report: Report) -> str:
 @click.option("--seed", type=int, help="Sends the same requests again.  [default: random]")
 @click.option("--in-process", "inside", is_flag=True, help="Without TLS, in this process: faster.")
 @click.option("--bombs/--no-bombs", default=True, help="Bodies made to be slow.", show_default=True)
+@click.option(
+    "--recorded", type=click.Path(exists=True, path_type=Path), help="Mutate these requests, too."
+)
 @click.option("--replay", "file", type=click.File("r"), help="Send one request from its JSON.")
-def main(count: int, seed: int | None, inside: bool, bombs: bool, file: TextIO | None) -> None:
+def main(
+    count: int,
+    seed: int | None,
+    inside: bool,
+    bombs: bool,
+    recorded: Path | None,
+    file: TextIO | None,
+) -> None:
     """Attack an API server of its own; exit code 1 if it does not stay well."""
     logging.configure("hostile", level="error")
     with tempfile.TemporaryDirectory(prefix="kubeherd-hostile-") as temporary:
@@ -94,7 +105,13 @@ def main(count: int, seed: int | None, inside: bool, bombs: bool, file: TextIO |
             sys.exit(1 if asyncio.run(replay(directory, Hostile.from_json(file.read()))) else 0)
         seed = random.randrange(_SEEDS) if seed is None else seed
         click.echo(f"seed {seed}: {count} requests")
-        report = asyncio.run(attack(directory, Stream(seed, bombs=bombs), count))
+        report = asyncio.run(
+            attack(
+                directory,
+                Stream(seed, bombs=bombs, recorded=read(recorded) if recorded else ()),
+                count,
+            )
+        )
     click.echo(summary(report))
     for problem in report.problems:
         click.echo(f"violated: {problem.why}", err=True)

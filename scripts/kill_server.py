@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -19,20 +20,27 @@ from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
 
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 30.0
+HISTORY_VARIABLE = "KUBEHERD_SCRIPT_HISTORY_EVENTS"
+"""In the environment of the servers' parent: they remember so few events, so that old ones are
+compacted soon, and a watcher that is half as many behind is ended."""
 
 
 def zygote() -> int:
     """Fork an API server for each line of arguments on stdin; its pid, and its readiness line, go
     to stdout. The kernel buries the children: their parent learns nothing of their end."""
-    from kubeherd.cluster.apiserver.__main__ import main  # noqa: PLC0415 - only the parent of servers
+    from kubeherd.cluster.apiserver import __main__ as apiserver  # noqa: PLC0415 - only the parent
+    from kubeherd.cluster.store import store  # noqa: PLC0415
 
+    if kept := int(os.environ.get(HISTORY_VARIABLE, "0")):
+        setattr(apiserver, "Store", partial(store.Store, max_history_events=kept))  # noqa: B010
+        setattr(store, "Hub", partial(store.Hub, max_queued_events=kept // 2))  # noqa: B010
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while line := sys.stdin.buffer.readline():
         pid = os.fork()
         if pid == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.environ[READY_FD_VARIABLE] = str(os.dup(1))
-            os._exit(main(json.loads(line)))
+            os._exit(apiserver.main(json.loads(line)))
         os.write(1, b'{"pid":%d}\n' % pid)
     return 0
 
@@ -40,10 +48,13 @@ def zygote() -> int:
 class Server:
     """One API server after the other, on one directory and port."""
 
-    def __init__(self, directory: Path, port: int, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, directory: Path, port: int, options: Sequence[str] = (), *, history_events: int = 0
+    ) -> None:
         self.store = directory / "store.db"
         self._argv = ["--dir", str(directory), "--port", str(port), *options]
         self._log = directory / "logs" / "apiserver.log"
+        self._history_events = history_events
         self._zygote: asyncio.subprocess.Process
         self._orders: asyncio.StreamWriter
         self._answers: asyncio.StreamReader
@@ -58,7 +69,11 @@ class Server:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "KUBEHERD_LOG_LEVEL": "warning"},
+                env={
+                    **os.environ,
+                    "KUBEHERD_LOG_LEVEL": "warning",
+                    HISTORY_VARIABLE: str(self._history_events),
+                },
             )
         self._orders = cast(asyncio.StreamWriter, self._zygote.stdin)
         self._answers = cast(asyncio.StreamReader, self._zygote.stdout)

@@ -5,16 +5,20 @@
 2. No request keeps the server from others for longer than `MAX_STALL_S` of processor time.
 3. A refused request leaves the revision of the store as it was.
 4. What is stored decodes and is valid.
-5. Memory does not grow with the number of requests.
+5. What is stored is told: a copy that watches keep is what lists show.
+6. What is stored can be read in every encoding, and is the same object.
+7. Memory does not grow with the number of requests.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import orjson
 
+from hostile.mirror import Mirror
 from hostile.requests import Hostile, Stream
 from hostile.targets import Answer, Target
 from kubeherd.cluster.api import defaults, kinds, validation
@@ -26,6 +30,8 @@ MAX_GROWTH_BYTES = 48 * 1024 * 1024
 """More than the store of the few names that are used can vary by."""
 
 _LOOK_EVERY = 2_000
+_FOLLOW_EVERY = 200
+"""The history of the attacked server is short: who watches must not be further behind."""
 _TURNS = 4
 """A timer that is due, its future, the task that waits for it, and one to spare."""
 
@@ -33,6 +39,13 @@ _MAX_PROBLEMS = 10
 _READS = ("GET", "HEAD", "OPTIONS")
 _PARTIAL = ("pods/eviction", "batch")
 """Requests that are several writes: those before the refused one have been carried out."""
+
+
+_ACCOUNT = Hostile(
+    "account", "POST", "/api/v1/namespaces/default/serviceaccounts", {},
+    {"content-type": "application/json"}, b'{"metadata":{"name":"default"}}',
+)  # fmt: skip
+"""Makes the account that a controller would make: a new pod waits seconds for it."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +111,9 @@ class Run:
     def __init__(self, target: Target, stream: Stream) -> None:
         self._target = target
         self._stream = stream
+        self._mirror = Mirror(target)
         self._current: Hostile | None = None
+        self._busy = False
         self._looks = 0
         """How often the checker itself has been busy: what the watcher must not blame."""
         self._revision: int | None = None
@@ -111,6 +126,8 @@ class Run:
         watcher = asyncio.create_task(self._watch(), name="stall watcher")
         middle_bytes: int | None = None
         try:
+            await self._target.send(_ACCOUNT)
+            await self._mirror.follow()
             for number in range(count):
                 request = self._stream.next()
                 await _turn()  # what it took to make the request is not the server's
@@ -118,17 +135,20 @@ class Run:
                 await _turn()
                 if len(report.problems) >= _MAX_PROBLEMS:
                     break
+                if number % _FOLLOW_EVERY == _FOLLOW_EVERY - 1:
+                    async with self._looking():
+                        await self._mirror.follow()
                 if number % _LOOK_EVERY == _LOOK_EVERY - 1:
                     progress(number + 1)
                     await self._look()
                 if number == count // 2:
                     middle_bytes = self._memory()
-            await self._look()
             if middle_bytes is not None:
                 report.growth_bytes = self._memory() - middle_bytes
             if report.growth_bytes > MAX_GROWTH_BYTES:
                 text = f"memory grew by {report.growth_bytes >> 20} MiB in the second half"
                 report.problems.append(Problem(text))
+            await self._look()
         finally:
             watcher.cancel()
             await asyncio.gather(watcher, return_exceptions=True)
@@ -147,6 +167,8 @@ class Run:
         if answer.status < 400 or _is_partial(request):
             if request.method not in _READS:
                 self._revision = None
+            if request.method == "DELETE" and _ACCOUNT.path in request.path:
+                await self._target.send(_ACCOUNT)
         elif request.method not in _READS:
             after = self._revision = await self._target.revision()
             if after != before:
@@ -154,18 +176,28 @@ class Run:
                 self.report.problems.append(Problem(text, request))
 
     async def _look(self) -> None:
-        """Look through the store."""
-        self._looks += 1
-        stored = await self._target.stored()
-        self.report.stored = len(stored)
-        for tree in stored:
-            why = wrong_object(tree)
-            if why:
-                meta = tree["metadata"]
-                name = f"{tree['kind']} {meta.get('namespace', '')}/{meta['name']}"
-                shown = orjson.dumps(tree)[:600].decode()
-                self.report.problems.append(Problem(f"{name} {why}: {shown}"))
-        self._looks += 1
+        """Look through the store, and at what watchers and readers see of it."""
+        async with self._looking():
+            stored = await self._target.stored()
+            self.report.stored = len(stored)
+            for tree in stored:
+                why = wrong_object(tree)
+                if why:
+                    meta = tree["metadata"]
+                    name = f"{tree['kind']} {meta.get('namespace', '')}/{meta['name']}"
+                    shown = orjson.dumps(tree)[:600].decode()
+                    self.report.problems.append(Problem(f"{name} {why}: {shown}"))
+            self.report.problems += [Problem(why) for why in await self._mirror.problems()]
+
+    @asynccontextmanager
+    async def _looking(self) -> AsyncIterator[None]:
+        """The checker is busy: it may take as long as it likes."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+            self._looks += 1
 
     def _memory(self) -> int:
         self._looks += 1
@@ -176,7 +208,7 @@ class Run:
         while True:
             before, looks = self._current, self._looks
             stall_s = await self._target.stall_s()
-            if looks != self._looks or before is None:
+            if self._busy or looks != self._looks or before is None:
                 continue
             self.report.longest_stall_s = max(self.report.longest_stall_s, stall_s)
             if stall_s > MAX_STALL_S:

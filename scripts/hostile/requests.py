@@ -7,24 +7,22 @@ in front of the code that trusts them.
 import base64
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgpack
-import yaml
-
 from hostile.bombs import BOMBS
+from hostile.encodings import JSON, MSGPACK, PROTOBUF, YAML, as_json, encoded, is_json
 from hostile.objects import NAMES, ODD, Objects
+from hostile.recorded import Recorded
 from kubeherd.cluster.api import batch, kinds
 from kubeherd.cluster.api.kinds import Resource
 
-JSON, YAML, MSGPACK = "application/json", "application/yaml", "application/msgpack"
-PROTOBUF = "application/vnd.kubernetes.protobuf"
 PATCHES = (
     "application/json-patch+json", "application/merge-patch+json",
     "application/strategic-merge-patch+json", "application/apply-patch+yaml",
 )  # fmt: skip
+_BODIES = (JSON, JSON, YAML, MSGPACK, PROTOBUF, PROTOBUF)
 _TYPES = (JSON, YAML, MSGPACK, PROTOBUF, "", "text/plain", "application/json; charset=utf-8", ";;",
           *PATCHES)  # fmt: skip
 _ACCEPTS = (
@@ -91,13 +89,16 @@ class Hostile:
 class Stream:
     """An endless stream of requests."""
 
-    def __init__(self, seed: int, *, bombs: bool = True) -> None:
+    def __init__(self, seed: int, *, bombs: bool = True, recorded: Sequence[Recorded] = ()) -> None:
         self._rng = random.Random(seed)
         self._objects = Objects(self._rng)
         kinds_of_request: list[tuple[Callable[[], Hostile], int]] = [
             (self._create, 300), (self._update, 150), (self._patch, 300), (self._read, 100),
             (self._delete, 40), (self._path, 40), (self._batch, 10), (self._garbage, 60),
         ]  # fmt: skip
+        self._recorded = recorded
+        if recorded:
+            kinds_of_request.append((self._replay, 600))
         if bombs:
             kinds_of_request.append((self._bomb, 2))
         self._makers = [maker for maker, _ in kinds_of_request]
@@ -142,7 +143,7 @@ class Stream:
         headers = self._headers(content_type)
         route = f"{resource.plural}/{sub}" if sub else resource.plural
         path = self._path_of(resource, name, sub)
-        return Hostile(route, "PATCH", path, query, headers, _json(body))
+        return Hostile(route, "PATCH", path, query, headers, as_json(body))
 
     def _read(self) -> Hostile:
         resource = self._resource("get")
@@ -169,7 +170,7 @@ class Stream:
             "apiVersion": "v1", "preconditions": {"uid": "x"}, "dryRun": ["All"],
         }  # fmt: skip
         chosen = {key: options[key] for key in self._rng.sample(list(options), 2)}
-        body = b"" if self._rng.random() < 0.6 else _json(self._maybe_mutated(chosen))
+        body = b"" if self._rng.random() < 0.6 else as_json(self._maybe_mutated(chosen))
         query = self._query(0.4) | {"gracePeriodSeconds": "0"}
         path = self._path_of(resource, self._name() if item else "", "")
         return Hostile(resource.plural, "DELETE", path, query, self._headers(JSON), body)
@@ -204,10 +205,24 @@ class Stream:
         base = self._create()
         content_type = self._rng.choice(_TYPES)
         body = (
-            self._encoded(json.loads(base.body), content_type) if _is_json(base.body) else base.body
+            encoded(json.loads(base.body), content_type, self._rng)
+            if is_json(base.body)
+            else base.body
         )
         headers = {**base.headers, "content-type": content_type}
         return Hostile(base.route, base.method, base.path, base.query, headers, self._damaged(body))
+
+    def _replay(self) -> Hostile:
+        """A recorded request, mostly wrong in one place, in any encoding that its verb takes."""
+        one = self._rng.choice(self._recorded)
+        tree = self._maybe_mutated(one.body)
+        patches = one.method == "PATCH" or one.body is None
+        content_type = one.content_type if patches else self._rng.choice(_BODIES)
+        body = b"" if one.body is None else encoded(tree, content_type, self._rng)
+        if self._rng.random() < 0.1:
+            body = self._damaged(body)
+        query = {**one.query, **self._query(0.1)}
+        return Hostile("recorded", one.method, one.path, query, self._headers(content_type), body)
 
     def _bomb(self) -> Hostile:
         name, method, path, content_type, make = self._rng.choice(BOMBS)
@@ -258,19 +273,10 @@ class Stream:
         return self._objects.mutated(operation) if self._rng.random() < 0.2 else operation
 
     def _sending(self, method: str, resource: Resource, sub: str, path: str, tree: Any) -> Hostile:
-        content_type = self._rng.choice((JSON, JSON, JSON, JSON, YAML, MSGPACK, PROTOBUF))
+        content_type = self._rng.choice(_BODIES)
         route = f"{resource.plural}/{sub}" if sub else resource.plural
-        body = self._encoded(tree, content_type)
+        body = encoded(tree, content_type, self._rng)
         return Hostile(route, method, path, self._query(0.2), self._headers(content_type), body)
-
-    def _encoded(self, tree: Any, content_type: str) -> bytes:
-        if content_type == MSGPACK:
-            return bytes(msgpack.packb(_fitting(tree)))
-        if content_type == YAML:
-            return yaml.dump(tree, Dumper=yaml.CSafeDumper, allow_unicode=False).encode()
-        if content_type == PROTOBUF:
-            return _protobuf(tree, self._rng)
-        return _json(tree)
 
     def _damaged(self, body: bytes) -> bytes:
         how = self._rng.randrange(5)
@@ -297,52 +303,3 @@ class Stream:
             if user.startswith("system:node:"):
                 headers["impersonate-group"] = "system:nodes"
         return headers
-
-
-def _json(tree: Any) -> bytes:
-    return json.dumps(tree).encode("utf-8", "surrogatepass")
-
-
-def _is_json(body: bytes) -> bool:
-    try:
-        json.loads(body)
-    except ValueError:
-        return False
-    return True
-
-
-def _fitting(tree: Any) -> Any:
-    """The tree without integers that msgpack cannot write."""
-    if isinstance(tree, dict):
-        return {key: _fitting(item) for key, item in tree.items()}
-    if isinstance(tree, list):
-        return [_fitting(item) for item in tree]
-    return float(tree) if isinstance(tree, int) and abs(tree) >= 2**63 else tree
-
-
-def _protobuf(tree: Any, rng: random.Random) -> bytes:
-    """Kubernetes' envelope around fields of random numbers: metadata's name, then anything."""
-    kind = tree if isinstance(tree, dict) else {}
-    names = [str(kind.get(key, "")).encode() for key in ("apiVersion", "kind")]
-    type_meta = _bytes_field(1, names[0]) + _bytes_field(2, names[1])
-    meta = _bytes_field(1, rng.choice(NAMES).encode())
-    raw = _bytes_field(1, meta)
-    for _ in range(rng.randint(0, 4)):
-        inner = b"".join(
-            _bytes_field(rng.randint(1, 20), rng.choice((b"", b"a", meta, b"\xff", b"\x08\x01")))
-            for _ in range(rng.randint(0, 3))
-        )
-        raw += _bytes_field(rng.randint(1, 12), inner)
-    return b"k8s\x00" + _bytes_field(1, type_meta) + _bytes_field(2, raw)
-
-
-def _bytes_field(number: int, data: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(data)) + data
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*out, value))

@@ -334,7 +334,13 @@ class Applying:
 
     def create(self) -> JsonObject:
         self._call.check_create()
-        return self._merge(None)
+        made = self._merge(None)
+        if uid := made["metadata"].get("uid"):
+            # who names a uid means an object that he has seen; upstream's words
+            why = f"the provided object specified uid {uid}, and no existing object was found"
+            resource, name = self._call.kind.resource, self._call.route.name
+            raise errors.conflict(resource, name, f"uid mismatch: {why}")
+        return made
 
     def _merge(self, old: JsonObject | None) -> JsonObject:
         resource = self._call.kind.resource

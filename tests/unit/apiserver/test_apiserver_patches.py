@@ -204,3 +204,15 @@ async def test_a_status_patch_keeps_what_it_says_nothing_about(cluster: Cluster)
     assert unknown.headers["Warning"] == (
         '299 - "unknown field \\"status.nonsense\\"", 299 - "unknown field \\"other\\""'
     )
+
+
+async def test_apply_with_a_uid_makes_no_new_object(cluster: Cluster) -> None:
+    meta = {"name": "a", "uid": "11111111-2222-3333-4444-555555555555"}
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
+    answer = await cluster.patch(f"{CMS}/a", body, APPLY, query={"fieldManager": "m"})
+    assert answer.status == 409
+    assert answer.message == (
+        'Operation cannot be fulfilled on configmaps "a": uid mismatch: the provided object '
+        "specified uid 11111111-2222-3333-4444-555555555555, and no existing object was found"
+    )
+    assert (await cluster.get(f"{CMS}/a")).status == 404

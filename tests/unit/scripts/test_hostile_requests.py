@@ -2,20 +2,25 @@
 
 import asyncio
 import gc
+import json
 from collections.abc import Iterator, Sequence
 from itertools import count
+from pathlib import Path
 from time import process_time
 from typing import Any
 
 import pytest
 from hostile.bombs import BOMBS
 from hostile.checker import MAX_GROWTH_BYTES, Problem, Report, Run, wrong_answer, wrong_object
+from hostile.recorded import read
 from hostile.requests import Hostile, Stream
 from hostile.targets import Answer, InProcess, in_process
 
+from kubeherd.cluster.api.serializer.protobuf import bodies
 from kubeherd.cluster.apiserver import server
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.handlers import writes
+from kubeherd.cluster.store import hub
 
 CMS = "/api/v1/namespaces/default/configmaps"
 
@@ -151,12 +156,61 @@ async def test_a_handler_that_stores_what_it_refuses_is_found(
 async def test_a_half_stored_object_is_found() -> None:
     async with in_process() as target:
         store = target._store
-        bad = (
-            b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"A","namespace":"default"}}'
-        )
+        meta = b'{"name":"A","namespace":"default","resourceVersion":"2"}'
+        bad = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":%s}' % meta
         await store.committed(store.put("configmaps", "default", "A", lambda _: bad))
         report = await Run(target, _Listed([_GOOD])).run(1, lambda _: None)  # type: ignore[arg-type]
     assert "ConfigMap default/A is invalid: metadata" in report.problems[0].why
+
+
+async def test_a_watch_that_does_not_tell_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "deliver", lambda event, wanted: None)
+    report = await _run(_Listed([_GOOD]), 2)
+    whys = [problem.why for problem in report.problems]
+    assert any(why.startswith("configmaps ['default/a") for why in whys)
+    assert all(why.endswith("are told otherwise than listed") for why in whys)
+
+
+async def test_an_encoding_that_loses_something_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = bodies.message
+
+    def without_data(api_version: str, kind: str, tree: dict[str, Any]) -> bytes:
+        return whole(api_version, kind, {key: tree[key] for key in tree.keys() - {"data"}})
+
+    monkeypatch.setattr(bodies, "message", without_data)
+    request = Hostile(
+        "configmaps", "POST", CMS, {}, {}, b'{"metadata":{"name":"a"},"data":{"k":"v"}}'
+    )
+    report = await _run(_Listed([request]), 2)
+    (why,) = {problem.why for problem in report.problems}
+    assert why.startswith(
+        f"{CMS}/a is another object as application/vnd.kubernetes.protobuf: .data"
+    )
+
+
+async def test_recorded_requests_are_sent_mutated_in_all_encodings(tmp_path: Path) -> None:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{run}-a"}, "data": {}}
+    steps = [
+        {"method": "POST", "path": "/api/v1/namespaces/{ns}/configmaps", "body": body},
+        {"method": "GET", "path": "/api/v1/namespaces/{ns}/configmaps?watch=1"},
+        {"method": "DELETE", "path": "/api/v1/namespaces/{ns}/configmaps/{run}-a?dryRun=All"},
+    ]
+    file = tmp_path / "recorded.json"
+    file.write_text(json.dumps({"sequences": [{"steps": steps}]}))
+    found = read(file)
+    assert [(one.method, one.path, one.query) for one in found] == [
+        ("POST", CMS, {}),
+        ("DELETE", f"{CMS}/run-a", {"dryRun": "All"}),
+    ]
+    stream = Stream(1, bombs=False, recorded=found)
+    sent = [one for one in (stream.next() for _ in range(600)) if one.route == "recorded"]
+    assert {one.headers["content-type"] for one in sent if one.method == "POST"} == {
+        "application/json",
+        "application/yaml",
+        "application/msgpack",
+        "application/vnd.kubernetes.protobuf",
+    }
+    assert len({one.body for one in sent}) > 50
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Promises checked on recorded histories: pure, and independent of the code that keeps them."""
