@@ -71,7 +71,7 @@ class Scheduler:
                     await self._until_due()
                     continue
                 await self._slots.acquire()
-                write = self._schedule(key)
+                write = self._turn(key)
                 if write is None:
                     self._slots.release()
                 else:
@@ -172,6 +172,15 @@ class Scheduler:
             self._changed.set()
 
     # --- one pod's turn ---
+
+    def _turn(self, key: Key) -> Coroutine[Any, Any, None] | None:
+        """`_schedule`, after which a surprise has cost this pod its turn and no other pod."""
+        try:
+            return self._schedule(key)
+        except Exception:  # top of one pod's decision, as `_carry_out` is of its writes
+            _log.exception("scheduling_crashed", pod="/".join(key))
+            self._give_back(key)
+            return None
 
     def _schedule(self, key: Key) -> Coroutine[Any, Any, None] | None:
         """Decide about one pod; returns the writes that follow, None if there are none."""

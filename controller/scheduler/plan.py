@@ -74,6 +74,8 @@ def attempt(
 ) -> Attempt:
     """Examine the nodes (``start``: where to begin among them, so that load goes round)."""
     out = Attempt(len(nodes))
+    if not nodes:
+        return out
     own = nodes.get(pod.pod.status.nominated_node_name)
     if own is not None and reject_on(pod, where, own, nominated) is None:
         out.feasible.append(own)

@@ -64,6 +64,16 @@ _NO_UNCONDITIONAL_UPDATE = frozenset({
 _KEPT_BY_STATUS_WRITE = ("labels", "annotations", "finalizers", "managedFields", "resourceVersion")
 
 
+def returns_deleted_object(resource: Resource) -> bool:
+    """Whether the answer to DELETE is the object that is gone, as it is for some kinds of
+    Kubernetes, rather than a Status."""
+    key = resource.group_resource
+    return resource.custom is None and (
+        (key in _RETURNS_OBJECT or resource.group in _RETURNS_OBJECT_GROUPS)
+        and key != _RETURNS_STATUS
+    )
+
+
 class Strategy:
     """Rules of one kind; see the subclasses for kinds with more to them."""
 
@@ -74,9 +84,7 @@ class Strategy:
         self.tracks_generation = key in _GENERATION
         self.allows_create_on_update = key in _CREATE_ON_UPDATE
         self.allows_unconditional_update = key not in _NO_UNCONDITIONAL_UPDATE
-        self.returns_deleted_object = (
-            key in _RETURNS_OBJECT or resource.group in _RETURNS_OBJECT_GROUPS
-        ) and key != _RETURNS_STATUS
+        self.returns_deleted_object = returns_deleted_object(resource)
 
     def initial_status(self, tree: JsonObject) -> JsonObject | None:
         """The status of a new object whatever the client sent; None keeps what was sent."""

@@ -114,6 +114,73 @@ def test_patch_takes_field_validation_and_dry_run(apps: Any) -> None:
     assert {"fieldValidation", "dryRun", "fieldManager", "force"} <= names
 
 
+@pytest.mark.parametrize(
+    ("method", "codes"),
+    [
+        ("get", {"200"}),
+        ("put", {"200", "201"}),
+        ("patch", {"200", "201"}),
+        ("delete", {"200", "202"}),
+    ],
+)
+def test_answers_have_the_codes_of_kubernetes(apps: Any, method: str, codes: set[str]) -> None:
+    path = "/apis/apps/v1/namespaces/{namespace}/daemonsets"
+    assert apps["paths"][path + "/{name}"][method]["responses"].keys() == codes | {"401"}
+    created = apps["paths"][path]["post"]["responses"]
+    assert created.keys() == {"200", "201", "202", "401"}
+    assert created["201"]["content"] == created["200"]["content"]
+
+
+@pytest.mark.parametrize(
+    ("group", "plural", "answer"),
+    [
+        ("api/v1", "pods", "io.k8s.api.core.v1.Pod"),
+        ("api/v1", "persistentvolumeclaims", "io.k8s.api.core.v1.PersistentVolumeClaim"),
+        ("api/v1", "secrets", "io.k8s.apimachinery.pkg.apis.meta.v1.Status"),
+        ("apis/resource.k8s.io/v1", "resourceclaims", "io.k8s.api.resource.v1.ResourceClaim"),
+    ],
+)
+def test_some_kinds_answer_a_delete_with_the_object(group: str, plural: str, answer: str) -> None:
+    found = json.loads(get(f"/openapi/v3/{group}").body)
+    collection = found["paths"][f"/{group}/namespaces/{{namespace}}/{plural}"]
+    item = found["paths"][f"/{group}/namespaces/{{namespace}}/{plural}/{{name}}"]
+    for code in ("200", "202"):
+        schema = item["delete"]["responses"][code]["content"]["application/json"]["schema"]
+        assert schema == {"$ref": f"#/components/schemas/{answer}"}
+    schema = collection["delete"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert schema["$ref"].endswith(".Status")
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "action", "operation_id"),
+    [
+        ("log", "get", "get", "readCoreV1NamespacedPodLog"),
+        ("exec", "post", "connect", "connectCoreV1PostNamespacedPodExec"),
+        ("proxy", "put", "connect", "connectCoreV1PutNamespacedPodProxy"),
+    ],
+)
+def test_what_answers_with_text_does_not_promise_an_object(
+    path: str, method: str, action: str, operation_id: str
+) -> None:
+    found = json.loads(get("/openapi/v3/api/v1").body)
+    operation = found["paths"][f"/api/v1/namespaces/{{namespace}}/pods/{{name}}/{path}"][method]
+    assert operation["x-kubernetes-action"] == action
+    assert operation["operationId"] == operation_id
+    assert operation["responses"]["200"]["content"] == {"*/*": {"schema": {"type": "string"}}}
+    assert "requestBody" not in operation
+
+
+def test_operations_have_the_names_of_kubernetes(apps: Any) -> None:
+    everywhere = apps["paths"]["/apis/apps/v1/daemonsets"]
+    assert everywhere["get"]["operationId"] == "listAppsV1DaemonSetForAllNamespaces"
+    collection = apps["paths"]["/apis/apps/v1/namespaces/{namespace}/daemonsets"]
+    assert collection["get"]["operationId"] == "listAppsV1NamespacedDaemonSet"
+    assert collection["delete"]["operationId"] == "deleteAppsV1CollectionNamespacedDaemonSet"
+    deletes = {parameter["name"] for parameter in collection["delete"]["parameters"]}
+    assert "labelSelector" in deletes
+    assert "watch" not in deletes
+
+
 def test_operation_ids_are_unique(apps: Any) -> None:
     found = [
         operation["operationId"]

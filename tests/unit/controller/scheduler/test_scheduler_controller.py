@@ -1,5 +1,7 @@
 """The scheduler on virtual time: binding, waiting, waking, preemption."""
 
+from typing import Any
+
 import pytest
 from controllerworld import node, play, pod
 from fakeapi import FakeApi, failing_writes, undisturbed
@@ -7,7 +9,9 @@ from fakeapi import FakeApi, failing_writes, undisturbed
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import NODES, PODS
 from kubeherd.cluster.client.transport import TransportError, TransportResponse
+from kubeherd.controller.scheduler import plan
 from kubeherd.controller.scheduler.controller import Scheduler
+from kubeherd.controller.scheduler.nodeinfo import PodInfo
 from kubeherd.simulation.transport import Request
 
 
@@ -80,9 +84,10 @@ def test_full_node_the_message_the_condition_and_the_wake_up() -> None:
     assert ("waits", "FailedScheduling", message) in api.events()
 
 
-def test_pod_for_a_node_that_does_not_exist_is_bound_when_it_comes() -> None:
+@pytest.mark.parametrize("affinity", [pinned("later"), {}], ids=["pinned", "anywhere"])
+def test_without_nodes_a_pod_waits_and_is_bound_when_its_node_comes(affinity: JsonObject) -> None:
     async def scenario(api: FakeApi) -> None:
-        api.put(PODS, pod("p", affinity=pinned("later")))
+        api.put(PODS, pod("p", affinity=affinity))
         await api.clock.sleep(2)
         assert scheduled_condition(api, "p")["message"] == "no nodes available to schedule pods"
         api.put(NODES, node("later"))
@@ -207,6 +212,33 @@ def test_a_surprise_while_binding_loses_no_pod() -> None:
         await api.clock.sleep(3)
         assert node_of(api, "p") == "a"
 
+    play(Scheduler, scenario=scenario)
+
+
+def test_a_surprise_while_deciding_costs_no_other_pod_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which surprise is open: the next mistake in a filter or a score is none that is known."""
+    attempt = plan.attempt
+
+    def surprising(info: PodInfo, *rest: Any) -> plan.Attempt:
+        if info.pod.metadata.name == "poison":
+            raise ZeroDivisionError
+        return attempt(info, *rest)
+
+    async def scenario(api: FakeApi) -> None:
+        api.put(NODES, node("a"))
+        api.put(PODS, pod("poison", priority=10))
+        for number in range(5):
+            api.put(PODS, pod(f"p{number}"))
+        await api.clock.sleep(20)
+        assert all(node_of(api, f"p{number}") == "a" for number in range(5))
+        assert node_of(api, "poison") == ""
+        monkeypatch.setattr(plan, "attempt", attempt)
+        await api.clock.sleep(40)
+        assert node_of(api, "poison") == "a"
+
+    monkeypatch.setattr(plan, "attempt", surprising)
     play(Scheduler, scenario=scenario)
 
 
