@@ -13,13 +13,13 @@ import msgspec
 from kubeherd.cluster.api import batch, errors
 from kubeherd.cluster.api.batch import BatchedAnswer, BatchedRequest
 from kubeherd.cluster.apiserver.edge.messages import (
-    ANONYMOUS,
     ApiRequest,
     ApiResponse,
     Response,
 )
 from kubeherd.cluster.apiserver.edge.negotiation import Media
 from kubeherd.cluster.apiserver.edge.responses import error_response
+from kubeherd.cluster.apiserver.handlers import privatepaths
 
 Handle = Callable[[ApiRequest], Awaitable[Response]]
 
@@ -31,14 +31,7 @@ _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 async def answer(request: ApiRequest, handle: Handle) -> ApiResponse:
     """Answer all requests in the body; BadRequest if it is no batch or too large a one."""
-    if request.user is ANONYMOUS:
-        raise errors.Forbidden(
-            f'forbidden: User "{request.user.name}" cannot post path "{request.path}"', details={}
-        )
-    if request.method != "POST":
-        raise errors.MethodNotAllowed(
-            "the server does not allow this method on the requested resource", details={}
-        )
+    privatepaths.check(request)
     try:
         requests = batch.decode_requests(request.body)
     except (msgspec.DecodeError, ValueError) as error:

@@ -15,7 +15,6 @@ from kubeherd.cluster.api import errors, grouppoll
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.grouppoll import GroupAnswer, PartAnswer
 from kubeherd.cluster.apiserver.edge.messages import (
-    ANONYMOUS,
     ApiRequest,
     ApiResponse,
     Response,
@@ -23,6 +22,7 @@ from kubeherd.cluster.apiserver.edge.messages import (
 from kubeherd.cluster.apiserver.edge.negotiation import Media
 from kubeherd.cluster.apiserver.edge.responses import error_response
 from kubeherd.cluster.apiserver.edge.routing import UnknownPath
+from kubeherd.cluster.apiserver.handlers import privatepaths
 from kubeherd.cluster.store.hub import WatchFilter
 from kubeherd.cluster.store.store import Store
 
@@ -55,15 +55,7 @@ class GroupPolls:
 
     async def answer(self, request: ApiRequest) -> ApiResponse:
         """Wait until one of the parts has an answer; BadRequest if the body is no group poll."""
-        if request.user is ANONYMOUS:
-            raise errors.Forbidden(
-                f'forbidden: User "{request.user.name}" cannot post path "{request.path}"',
-                details={},
-            )
-        if request.method != "POST":
-            raise errors.MethodNotAllowed(
-                "the server does not allow this method on the requested resource", details={}
-            )
+        privatepaths.check(request)
         try:
             poll = grouppoll.decode_poll(request.body)
         except (msgspec.DecodeError, ValueError) as error:
