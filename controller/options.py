@@ -12,14 +12,13 @@ from pathlib import Path
 
 import msgspec
 
+from kubeherd.cluster.api.goformat import parse_bool
 from kubeherd.controller import registry
 from kubeherd.controller.leader import KUBE_CONTROLLER_MANAGER, Election
 from kubeherd.controller.manager import Factory, Keys
 
 _UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(h|ms|m|s|us|µs|ns)")
-_TRUE = ("1", "t", "T", "TRUE", "true", "True")
-_FALSE = ("0", "f", "F", "FALSE", "false", "False")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,9 +130,10 @@ def _switch(parser: argparse.ArgumentParser, flag: str, default: bool, purpose: 
 
 
 def _go_bool(text: str) -> bool:
-    if text not in _TRUE + _FALSE:
+    given = parse_bool(text)
+    if given is None:
         raise argparse.ArgumentTypeError(f'invalid boolean value "{text}"')
-    return text in _TRUE
+    return given
 
 
 def go_duration_s(text: str) -> float:

@@ -8,12 +8,20 @@ MAX_SHOWN = 8192
 """So many characters of a value are shown; a longer one ends in ``...``."""
 
 
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_BOOLEANS = {
+    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
+}
+
+
+def parse_bool(text: str) -> bool | None:
+    """`strconv.ParseBool`; None for what that cannot read."""
+    return _BOOLEANS.get(text)
 
 
 def is_true(text: str) -> bool:
     """`strconv.ParseBool`; what that cannot read is false."""
-    return text in _TRUE
+    return parse_bool(text) is True
 
 
 def cut(text: str) -> str:

@@ -28,15 +28,15 @@ from kubeherd.cluster.api.cel.types import (
     UINT,
     parameter,
 )
-
-_TRUE, _FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
+from kubeherd.cluster.api.goformat import parse_bool
 
 
 def _bool(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    if value in _TRUE or value in _FALSE:
-        return value in _TRUE
+    given = parse_bool(value) if isinstance(value, str) else None
+    if given is not None:
+        return given
     raise Failure("type conversion error from 'string' to 'bool'")
 
 
