@@ -17,7 +17,6 @@ Exit code 1, with what was wrong, if a promise was broken or nothing was there t
 import asyncio
 import contextlib
 import signal
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -26,7 +25,7 @@ from pathlib import Path
 
 import click
 from kill_apiserver import free_port
-from kill_server import Server
+from kill_server import Server, conclude
 from watch_clients import (
     NAMESPACES,
     RESOURCES,
@@ -265,13 +264,7 @@ def main(
                 progress=lambda text: None if quiet else click.echo(text, err=True),
             )
         )
-    click.echo(str(report))
-    for line in report.problems[:50]:
-        click.echo(f"violated: {line}", err=True)
-    if report.problems:
-        click.echo(f"try again with --seed {rng.root_seed}", err=True)
-        sys.exit(1)
-    click.echo("kept: every watch was " + ", ".join(Promise))
+    conclude(report, report.problems, rng.root_seed, "every watch was " + ", ".join(Promise))
 
 
 if __name__ == "__main__":

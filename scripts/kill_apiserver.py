@@ -18,7 +18,6 @@ import asyncio
 import contextlib
 import signal
 import socket
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -30,7 +29,7 @@ from pathlib import Path
 import click
 from kill_clients import RESOURCES, Recorder, Watcher, Writer, listing
 from kill_history import History, problems
-from kill_server import Server
+from kill_server import Server, conclude
 
 from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir
@@ -286,13 +285,12 @@ def main(
                 progress=lambda text: None if quiet else click.echo(text, err=True),
             )
         )
-    click.echo(str(report))
-    for line in report.wrong[:50]:
-        click.echo(f"violated: {line}", err=True)
-    if report.wrong:
-        click.echo(f"try again with --seed {rng.root_seed}", err=True)
-        sys.exit(1)
-    click.echo("kept: nothing acknowledged was lost, nothing was invented, no watch has a gap")
+    conclude(
+        report,
+        report.wrong,
+        rng.root_seed,
+        "nothing acknowledged was lost, nothing was invented, no watch has a gap",
+    )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+import click
+
 from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
 
 START_TIMEOUT_S = 30.0
@@ -134,3 +136,14 @@ class Server:
 
 if __name__ == "__main__":
     sys.exit(zygote())
+
+
+def conclude(report: object, violations: Sequence[str], seed: int, kept: str) -> None:
+    """Print what a run saw and its verdict; exits with 1 if a promise was violated."""
+    click.echo(str(report))
+    for line in violations[:50]:
+        click.echo(f"violated: {line}", err=True)
+    if violations:
+        click.echo(f"try again with --seed {seed}", err=True)
+        sys.exit(1)
+    click.echo(f"kept: {kept}")
