@@ -238,10 +238,10 @@ def _state_end(watch: Watch, log: Log) -> tuple[int, int]:
     """How many events are the state, and its revision: 0 if nobody can know, because the watch was
     cut before its mark or, without marks, at all."""
     events = watch.events
+    for number, event in enumerate(events, 1):  # also where no mark was asked for but bookmarks
+        if event.ends_state:
+            return number, event.revision
     if watch.start is Start.MARKED_STATE:
-        for number, event in enumerate(events, 1):
-            if event.ends_state:
-                return number, event.revision
         return len(events), 0
     best = len(events), watch.until
     if not watch.until:

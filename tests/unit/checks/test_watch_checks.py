@@ -326,6 +326,19 @@ def test_a_state_without_a_mark_that_is_none_is_found() -> None:
     assert Promise.ATOMIC in broken(history)
 
 
+def test_a_mark_counts_also_where_none_was_asked_for() -> None:
+    """A watch from nothing that allows bookmarks gets one after the state."""
+    history, watch = _first(
+        lambda w: w.start is Start.STATE and bool(w.events) and w.events[0].revision <= w.since
+    )
+    state = [event for event in watch.events if event.revision <= watch.since]
+    mark = Event(Change.BOOKMARK, watch.since, None, ends_state=True)
+    watch.events.insert(len(state), mark)
+    assert broken(history) == set()
+    del watch.events[0]
+    assert Promise.ATOMIC in broken(history)
+
+
 def test_a_span_that_nobody_watched_is_told() -> None:
     history = HonestServer(Rng(3)).run()
     history.watches = [watch for watch in history.watches if watch.wanted.by_state]
