@@ -122,8 +122,6 @@ class Webhooks:
         """Ask those that may refuse one after the other; returns whether there are any. The first
         refusal counts."""
         asked = False
-        if not self._store.list(matching.VALIDATING.group_resource):
-            return asked
         for hook, resource in self._concerned(matching.VALIDATING, request):
             asked = True
             yield from outside(partial(self._ask, hook, resource, request, ctx, mutating=False))
