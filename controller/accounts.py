@@ -31,6 +31,8 @@ _UNAUTHENTICATED = 401
 
 ACCOUNTS: Mapping[str, str] = {
     "daemonset-controller": "daemon-set-controller",
+    "replicaset-controller": "replicaset-controller",
+    "replicationcontroller-controller": "replication-controller",
     "node-lifecycle-controller": "node-controller",
     "taint-eviction-controller": "node-controller",
     "pod-garbage-collector-controller": "pod-garbage-collector",
