@@ -25,8 +25,6 @@ from kubeherd.cluster.api.validation.rules import Rules
 from kubeherd.cluster.api.validation.workloads.daemonset import selector_matches_template
 from kubeherd.cluster.api.validation.workloads.jobpolicies import failure_policy, success_policy
 
-CONTROLLER_UID_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid")
-JOB_NAME_LABELS = ("batch.kubernetes.io/job-name", "job-name")
 _MAX_MANAGED_BY = 63
 _MAX_CRON_JOB_NAME = 52
 _MAX_PARALLELISM = 100_000
