@@ -8,7 +8,7 @@ import re
 from msgspec.structs import replace
 
 from kubeherd.cluster.api import names
-from kubeherd.cluster.api.cel.scope import Returns, Scope
+from kubeherd.cluster.api.cel.policies.scope import Returns, Scope
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.validation.admission.expressions import expression

@@ -6,7 +6,7 @@ Match conditions are CEL (`expressions`).
 from urllib.parse import urlsplit
 
 from kubeherd.cluster.api import names
-from kubeherd.cluster.api.cel.scope import Returns, Scope
+from kubeherd.cluster.api.cel.policies.scope import Returns, Scope
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.validation.admission.expressions import expression
