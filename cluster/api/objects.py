@@ -150,6 +150,17 @@ class Container(Wire, frozen=True, kw_only=True):
     startup_probe: JsonObject | None = None
 
 
+class PersistentVolumeClaimVolumeSource(Wire, frozen=True, kw_only=True):
+    claim_name: str = ""
+
+
+class Volume(Wire, frozen=True, kw_only=True):
+    """A volume of a pod, as far as somebody else's object is behind it."""
+
+    name: str = ""
+    persistent_volume_claim: PersistentVolumeClaimVolumeSource | None = None
+
+
 class PodReadinessGate(Wire, frozen=True, kw_only=True):
     condition_type: str = ""
 
@@ -176,6 +187,7 @@ class PodSpec(Wire, frozen=True, kw_only=True):
     readiness_gates: list[PodReadinessGate] = msgspec.field(default_factory=list)
     scheduling_gates: list[JsonObject] = msgspec.field(default_factory=list)
     topology_spread_constraints: list[JsonObject] = msgspec.field(default_factory=list)
+    volumes: list[Volume] = msgspec.field(default_factory=list)
 
 
 class PodStatus(Wire, frozen=True, kw_only=True):
