@@ -14,12 +14,23 @@ T = TypeVar("T", bound=HasMetadata)
 
 _OWNER = "controller-uid"
 _ORPHANS = "orphans-of-namespace"
+_NAMESPACE = "namespace"
 
 
 def add_index(cache: Cache[T]) -> None:
     """Index a cache by the UID of the controller and, of objects without one, by namespace."""
     cache.add_index(_OWNER, _owner_uid)
     cache.add_index(_ORPHANS, _orphan_namespace)
+
+
+def add_namespace_index(cache: Cache[T]) -> None:
+    """Index a cache by namespace."""
+    cache.add_index(_NAMESPACE, _namespace)
+
+
+def in_namespace(cache: Cache[T], namespace: str) -> list[T]:
+    """All of a namespace."""
+    return cache.by_index(_NAMESPACE, namespace)
 
 
 def owned(cache: Cache[T], uid: str) -> list[T]:
@@ -39,3 +50,7 @@ def _owner_uid(obj: HasMetadata) -> str | Iterable[str]:
 
 def _orphan_namespace(obj: HasMetadata) -> str | Iterable[str]:
     return obj.metadata.namespace if obj.metadata.controller() is None else ()
+
+
+def _namespace(obj: HasMetadata) -> str | Iterable[str]:
+    return obj.metadata.namespace
