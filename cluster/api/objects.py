@@ -150,7 +150,7 @@ class Container(Wire, frozen=True, kw_only=True):
     startup_probe: JsonObject | None = None
 
 
-class PersistentVolumeClaimVolumeSource(Wire, frozen=True, kw_only=True):
+class ClaimSource(Wire, frozen=True, kw_only=True):
     claim_name: str = ""
 
 
@@ -158,7 +158,7 @@ class Volume(Wire, frozen=True, kw_only=True):
     """A volume of a pod, as far as somebody else's object is behind it."""
 
     name: str = ""
-    persistent_volume_claim: PersistentVolumeClaimVolumeSource | None = None
+    persistent_volume_claim: ClaimSource | None = None
 
 
 class PodReadinessGate(Wire, frozen=True, kw_only=True):
@@ -178,6 +178,7 @@ class PodSpec(Wire, frozen=True, kw_only=True):
     affinity: JsonObject | None = None
     tolerations: list[Toleration] = msgspec.field(default_factory=list)
     host_network: bool = False
+    volumes: list[Volume] = msgspec.field(default_factory=list)
     scheduler_name: str = ""
     priority_class_name: str = ""
     priority: int | None = None
@@ -187,7 +188,6 @@ class PodSpec(Wire, frozen=True, kw_only=True):
     readiness_gates: list[PodReadinessGate] = msgspec.field(default_factory=list)
     scheduling_gates: list[JsonObject] = msgspec.field(default_factory=list)
     topology_spread_constraints: list[JsonObject] = msgspec.field(default_factory=list)
-    volumes: list[Volume] = msgspec.field(default_factory=list)
 
 
 class PodStatus(Wire, frozen=True, kw_only=True):

@@ -31,24 +31,18 @@ from kubeherd.controller.statefulset.makerevision import write_history
 from kubeherd.controller.statefulset.memory import Compiled, Memory
 from kubeherd.controller.statefulset.model import History, Observed, Plan
 from kubeherd.controller.statefulset.plan import plan
-from kubeherd.controller.statefulset.storestatus import store_status
-from kubeherd.controller.statefulset.wakeups import Key, Wakeups, key_of
 from kubeherd.controller.worker import ReconcileError, run_workers
 from kubeherd.controller.workload import podindex
 from kubeherd.controller.workload.apps import StatefulSet
 from kubeherd.controller.workload.claim import Owner
 from kubeherd.controller.workload.claiming import carry_out
 from kubeherd.controller.workload.recording import recorder_on
+from kubeherd.controller.workload.storestatus import store_status
+from kubeherd.controller.workload.wakeups import Key, Wakeups, key_of
 from kubeherd.controller.workload.writer import ObjectWriter
 
 NAME = "statefulset-controller"
 WORKERS = 5
-
-COALESCE_FACTOR = 4.0
-COALESCE_MAX_S = 0.5
-"""A plan is not made again before this many times what it took to make it has passed."""
-
-_NAMESPACE = "statefulset-controller/namespace"
 
 
 class StatefulSetController:
@@ -63,11 +57,11 @@ class StatefulSetController:
         self._claims = context.informers.get(PERSISTENTVOLUMECLAIMS, PartialObject)
         self._queue: WorkQueue[Key] = context.queue("statefulset", context.rng.child(NAME))
         self._recorder = context.recorder(NAME)
-        self._wakeups = Wakeups(self, self._selector_of)
+        self._wakeups = Wakeups(STATEFULSETS.kind, self, self._selector_of)
         self._memories: dict[Key, Memory] = {}
         podindex.add_index(self._pods.cache)
         podindex.add_index(self._revisions.cache)
-        self._statefulsets.cache.add_index(_NAMESPACE, lambda one: one.metadata.namespace)
+        podindex.add_namespace_index(self._statefulsets.cache)
         self._statefulsets.on_change(self._statefulset_changed)
         self._pods.on_change(self._pod_changed)
 
@@ -85,7 +79,7 @@ class StatefulSetController:
 
     def in_namespace(self, namespace: str) -> Iterable[StatefulSet]:
         """The cached StatefulSets of a namespace."""
-        return self._statefulsets.cache.by_index(_NAMESPACE, namespace)
+        return podindex.in_namespace(self._statefulsets.cache, namespace)
 
     def _selector_of(self, statefulset: StatefulSet) -> Selector:
         """What it selects; nothing if it is not usable (its own sync says why)."""
@@ -113,13 +107,12 @@ class StatefulSetController:
         self._wake(key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
-        for key in self._wakeups.pod_changed(old, new):
-            self._wake(key)
+        for statefulset in self._wakeups.changed(old, new):
+            self._wake(key_of(statefulset))
 
     def _wake(self, key: Key) -> None:
         memory = self._memories.get(key)
-        pause_s = 0.0 if memory is None else memory.not_before_s - self._clock.monotonic_s()
-        self._queue.add_after(key, max(0.0, pause_s))
+        self._queue.add_after(key, 0.0 if memory is None else memory.pacing.pause_s())
 
     # --- one sync ---
 
@@ -153,11 +146,10 @@ class StatefulSetController:
         return chosen.requeue_after_s
 
     def _plan(self, statefulset: StatefulSet, memory: Memory, history: History) -> Plan:
-        """Make the plan; the next one is not made before a pause that grows with its cost."""
+        """Make the plan, and see to it that the next one is not made too soon."""
         started_s = self._clock.monotonic_s()
         chosen = plan(self._observe(statefulset), history, memory.compiled(statefulset).selector)
-        done_s = self._clock.monotonic_s()
-        memory.not_before_s = done_s + min(COALESCE_MAX_S, COALESCE_FACTOR * (done_s - started_s))
+        memory.pacing.planned(started_s)
         return chosen
 
     def _writer(self, statefulset: StatefulSet, memory: Memory) -> ObjectWriter:
@@ -214,7 +206,8 @@ class StatefulSetController:
         numbers = chosen.status_rolled if rolled else chosen.status
         try:
             if status.differs(statefulset, numbers):
-                await store_status(writer, statefulset, numbers)
+                tree = status.status_tree(numbers, statefulset.metadata.generation)
+                await store_status(writer, owner, tree)
         except (ApiError, TransportError) as error:
             errors.append(error)
         try:

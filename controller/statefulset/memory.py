@@ -8,6 +8,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.labels import Selector
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.controller.workload.apps import StatefulSet
+from kubeherd.controller.workload.pacing import Pacing
 from kubeherd.controller.workload.revisions import revision_data
 from kubeherd.controller.workload.written import Written
 
@@ -23,12 +24,12 @@ class Compiled:
 
 
 class Memory:
-    """The compiled template and selector, own writes, and when to look again at the earliest."""
+    """The compiled template and selector, own writes, and how soon to plan again."""
 
     def __init__(self, uid: str, clock: Clock) -> None:
         self.uid = uid
         self.written = Written(clock)
-        self.not_before_s = 0.0
+        self.pacing = Pacing(clock)
         self._compiled: Compiled | None = None
 
     def compiled(self, statefulset: StatefulSet) -> Compiled:

@@ -13,7 +13,6 @@ from kubeherd.cluster.api.kinds import (
     CONTROLLERREVISIONS,
     PERSISTENTVOLUMECLAIMS,
     PODS,
-    STATEFULSETS,
     Resource,
 )
 from kubeherd.cluster.client.client import ApiClient
@@ -28,7 +27,6 @@ from kubeherd.controller.statefulset.model import (
     StatusNumbers,
     Verb,
 )
-from kubeherd.controller.statefulset.storestatus import store_status
 from kubeherd.controller.worker import ReconcileError
 from kubeherd.controller.workload.apps import StatefulSet
 from kubeherd.controller.workload.events import Event
@@ -321,25 +319,3 @@ async def test_names_are_not_tried_for_ever() -> None:
         bench.server.put(CONTROLLERREVISIONS, tree)
     with pytest.raises(ReconcileError, match="no free name"):
         await write_history(bench.writer, WEB, builder(WEB))
-
-
-async def test_the_status_is_written_once_more_after_a_conflict() -> None:
-    """TestStatefulSetUpdaterUpdatesSetStatus, ...UpdateReplicasConflict, ...ConflictFailure."""
-    bench = Bench()
-    live = {**msgspec.to_builtins(WEB), "kind": "StatefulSet"}
-    live["metadata"]["resourceVersion"] = "1"
-    bench.server.put(STATEFULSETS, live)
-    await store_status(bench.writer, WEB, NUMBERS)
-    assert bench.server.writes == ["PUT status"]
-    bench.server.refuse["PUT", "status"] = errors.Conflict("changed")
-    with pytest.raises(errors.Conflict):
-        await store_status(bench.writer, WEB, NUMBERS)
-    assert bench.server.writes == ["PUT status"] * 3
-
-
-async def test_the_status_of_another_of_the_name_is_left_alone() -> None:
-    bench = Bench()
-    bench.server.put(STATEFULSETS, {"metadata": {"name": "web", "uid": "other"}})
-    bench.server.refuse["PUT", "status"] = errors.Conflict("changed")
-    await store_status(bench.writer, WEB, NUMBERS)
-    assert bench.server.writes == ["PUT status"]

@@ -5,7 +5,7 @@ import pytest
 from statefulset_world import claim_template, pod, statefulset, template
 
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.objects import PersistentVolumeClaimVolumeSource, Pod, Volume
+from kubeherd.cluster.api.objects import ClaimSource, Pod, Volume
 from kubeherd.controller.statefulset import claims, identity
 from kubeherd.controller.statefulset.model import Revision
 from kubeherd.controller.statefulset.podtemplate import new_pod, put_right
@@ -64,8 +64,7 @@ def test_identity_is_name_and_label() -> None:
 
 def mounting(*pairs: tuple[str, str]) -> Pod:
     volumes = [
-        Volume(name=name, persistent_volume_claim=PersistentVolumeClaimVolumeSource(claim_name=of))
-        for name, of in pairs
+        Volume(name=name, persistent_volume_claim=ClaimSource(claim_name=of)) for name, of in pairs
     ]
     found = pod("web-1")
     return msgspec.structs.replace(found, spec=msgspec.structs.replace(found.spec, volumes=volumes))

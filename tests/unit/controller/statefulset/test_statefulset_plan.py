@@ -18,7 +18,7 @@ from statefulset_world import (
     works,
 )
 
-from kubeherd.cluster.api.objects import PersistentVolumeClaimVolumeSource, Pod, Volume
+from kubeherd.cluster.api.objects import ClaimSource, Pod, Volume
 from kubeherd.controller.statefulset.model import PodWork, Verb
 from kubeherd.controller.workload.apps import ClaimRetentionPolicy, StatefulSetUpdateStrategy
 
@@ -538,7 +538,7 @@ def test_pods_without_an_ordinal_and_second_names_are_left_alone() -> None:
 
 
 def mounting(found: Pod, claim_name: str) -> Pod:
-    source = PersistentVolumeClaimVolumeSource(claim_name=claim_name)
+    source = ClaimSource(claim_name=claim_name)
     volumes = [Volume(name="data", persistent_volume_claim=source)]
     return msgspec.structs.replace(found, spec=msgspec.structs.replace(found.spec, volumes=volumes))
 
