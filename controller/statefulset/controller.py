@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import msgspec
 
-from kubeherd.cluster.api.errors import ApiError, NotFound
+from kubeherd.cluster.api.errors import ApiError, BadRequest, NotFound
 from kubeherd.cluster.api.kinds import (
     CONTROLLERREVISIONS,
     PERSISTENTVOLUMECLAIMS,
@@ -129,16 +129,20 @@ class StatefulSetController:
             self._memories.pop(key, None)
             return None
         memory = self._memory(statefulset)
-        compiled = memory.compiled(statefulset)
+        try:
+            compiled = memory.compiled(statefulset)
+        except BadRequest:
+            return None  # it will not get better by being looked at again
         writer = self._writer(statefulset, memory)
-        is_deleting = statefulset.metadata.deletion_timestamp is not None
-        history = self._history(statefulset, compiled, statefulset.status.collision_count or 0)
-        if history.create is not None and is_deleting:
+
+        def build(collision_count: int) -> History:
+            return self._history(statefulset, compiled, collision_count)
+
+        history = build(statefulset.status.collision_count or 0)
+        if statefulset.metadata.deletion_timestamp is None:
+            history = await write_history(writer, statefulset, history, build)
+        elif history.create is not None:
             return None  # nothing is made for it any more, not even a revision
-        if not is_deleting:
-            history = await write_history(
-                writer, statefulset, lambda count: self._history(statefulset, compiled, count)
-            )
         chosen = self._plan(statefulset, memory, history)
         errors = await self._carry_out(writer, statefulset, chosen)
         if errors:

@@ -59,7 +59,7 @@ class Execution:
         return []
 
     async def _work(self, work: PodWork) -> WriteError | None:
-        """What went wrong; said as an event, unless it says nothing new (9.2)."""
+        """What went wrong; said as an event, unless that says nothing new (9)."""
         try:
             await self._carry_out(work)
         except (Conflict, AlreadyExists) as error:

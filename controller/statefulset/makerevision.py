@@ -24,11 +24,12 @@ _MAX_COLLISIONS = 8
 """In one sync: names of 32 bits are hardly ever taken twice."""
 
 
-async def write_history(writer: ObjectWriter, statefulset: StatefulSet, build: Build) -> History:
-    """Adopt, renumber or create; the history that is true then. ApiError, TransportError or
-    ReconcileError if it could not be written."""
-    collision_count = statefulset.status.collision_count or 0
-    history = build(collision_count)
+async def write_history(
+    writer: ObjectWriter, statefulset: StatefulSet, history: History, build: Build
+) -> History:
+    """Adopt, renumber or create; the history that is true then, which is another one if the name of
+    a new revision was taken. ApiError, TransportError or ReconcileError if it could not be
+    written."""
     owner = Owner(STATEFULSETS, statefulset.metadata)
     await carry_out(writer, owner, CONTROLLERREVISIONS, history.adopt, ())
     if history.renumber is not None:
@@ -38,10 +39,10 @@ async def write_history(writer: ObjectWriter, statefulset: StatefulSet, build: B
             "revision": history.renumber.number,
         }
         await writer.patch(CONTROLLERREVISIONS, revision.name, patch, PatchKind.MERGE)
-    for tried in range(_MAX_COLLISIONS):
+    for _ in range(_MAX_COLLISIONS):
         if history.create is None or await _create(writer, history.create):
             return history
-        history = build(collision_count + tried + 1)
+        history = build(history.collision_count + 1)
     raise ReconcileError(f"no free name for a revision of {statefulset.metadata.name} found")
 
 

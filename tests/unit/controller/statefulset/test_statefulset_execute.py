@@ -294,7 +294,7 @@ async def test_a_taken_name_is_tried_with_the_next_count() -> None:
         tree = build(count).create
         assert tree is not None
         bench.server.put(CONTROLLERREVISIONS, {**tree, "data": {"other": count}})
-    history = await write_history(bench.writer, WEB, build)
+    history = await write_history(bench.writer, WEB, build(0), build)
     assert history.collision_count == 2
     assert CONTROLLERREVISIONS.path(NS, history.update.name) in bench.server.objects
 
@@ -304,7 +304,8 @@ async def test_a_revision_that_an_earlier_try_made_is_taken() -> None:
     tree = builder(WEB)(0).create
     assert tree is not None
     bench.server.put(CONTROLLERREVISIONS, tree)
-    history = await write_history(bench.writer, WEB, builder(WEB))
+    build = builder(WEB)
+    history = await write_history(bench.writer, WEB, build(0), build)
     assert (history.collision_count, history.update.name) == (0, tree["metadata"]["name"])
 
 
@@ -318,4 +319,4 @@ async def test_names_are_not_tried_for_ever() -> None:
         tree = {"metadata": {"name": builder(WEB)(count).update.name}, "data": {}}
         bench.server.put(CONTROLLERREVISIONS, tree)
     with pytest.raises(ReconcileError, match="no free name"):
-        await write_history(bench.writer, WEB, builder(WEB))
+        await write_history(bench.writer, WEB, builder(WEB)(0), builder(WEB))
