@@ -48,6 +48,7 @@ ACCOUNTS: Mapping[str, str] = {
     "certificatesigningrequest-signing-controller": "certificate-controller",
     "disruption-controller": "disruption-controller",
     "clusterrole-aggregation-controller": "clusterrole-aggregation-controller",
+    "statefulset-controller": "statefulset-controller",
 }
 """By controller; one that is not here (the scheduler, the tokens of Secrets) has none upstream."""
 

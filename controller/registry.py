@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from importlib import import_module
 
 from kubeherd.cluster.api.kinds import REPLICASETS, REPLICATIONCONTROLLERS
+from kubeherd.cluster.api.kinds import STATEFULSETS
 from kubeherd.controller.manager import Context, Controller, Factory
 from kubeherd.controller.ondemand import OnDemand, Wake
 
@@ -39,11 +40,13 @@ CONTROLLERS: Mapping[str, str] = {
     "clusterrole-aggregation-controller": (
         "clusterroles.controller:ClusterRoleAggregationController"
     ),
+    "statefulset-controller": "statefulset.controller:StatefulSetController",
 }
 
 ON_DEMAND: Mapping[str, Wake] = {
     "replicaset-controller": Wake((REPLICASETS,)),
     "replicationcontroller-controller": Wake((REPLICATIONCONTROLLERS,)),
+    "statefulset-controller": Wake((STATEFULSETS,)),
 }
 """Controllers that most clusters never need, and what makes each: see `ondemand`."""
 

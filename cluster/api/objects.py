@@ -150,6 +150,17 @@ class Container(Wire, frozen=True, kw_only=True):
     startup_probe: JsonObject | None = None
 
 
+class ClaimSource(Wire, frozen=True, kw_only=True):
+    claim_name: str = ""
+
+
+class Volume(Wire, frozen=True, kw_only=True):
+    """A volume of a pod, as far as somebody else's object is behind it."""
+
+    name: str = ""
+    persistent_volume_claim: ClaimSource | None = None
+
+
 class PodReadinessGate(Wire, frozen=True, kw_only=True):
     condition_type: str = ""
 
@@ -167,6 +178,7 @@ class PodSpec(Wire, frozen=True, kw_only=True):
     affinity: JsonObject | None = None
     tolerations: list[Toleration] = msgspec.field(default_factory=list)
     host_network: bool = False
+    volumes: list[Volume] = msgspec.field(default_factory=list)
     scheduler_name: str = ""
     priority_class_name: str = ""
     priority: int | None = None

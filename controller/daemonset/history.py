@@ -9,11 +9,10 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS
 from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Pod
 from kubeherd.controller.daemonset.model import HASH_LABEL, Relabel, RevisionPatch
 from kubeherd.controller.daemonset.owner import owner
-from kubeherd.controller.workload.claim import owner_reference
+from kubeherd.controller.workload import revisions as workload
 from kubeherd.controller.workload.gohash import template_hash
 
 DEFAULT_HISTORY_LIMIT = 10
@@ -47,7 +46,7 @@ def build(
     """
     current = [revision for revision in revisions if revision.data == data]
     old = [revision for revision in revisions if revision.data != data]
-    number = max((revision.revision for revision in old), default=0) + 1
+    number = workload.next_number(old)
     if not current:
         create = new_revision(daemonset, data, number)
         patches = _patches(revisions, None, number)
@@ -82,24 +81,9 @@ def _patches(
 
 def new_revision(daemonset: DaemonSet, data: JsonObject, number: int) -> JsonObject:
     """The ControllerRevision to create for the present template (9.3)."""
-    template = data["spec"]["template"]
-    content = {key: value for key, value in template.items() if key != "$patch"}
-    hash_ = template_hash(content, daemonset.status.collision_count)
-    metadata: JsonObject = {
-        "name": f"{daemonset.metadata.name}-{hash_}",
-        "namespace": daemonset.metadata.namespace,
-        "labels": {**(content["metadata"].get("labels") or {}), HASH_LABEL: hash_},
-        "ownerReferences": [owner_reference(owner(daemonset))],
-    }
-    if daemonset.metadata.annotations:
-        metadata["annotations"] = dict(daemonset.metadata.annotations)
-    return {
-        "apiVersion": CONTROLLERREVISIONS.api_version,
-        "kind": CONTROLLERREVISIONS.kind,
-        "metadata": metadata,
-        "data": data,
-        "revision": number,
-    }
+    hash_ = template_hash(workload.template_of(data), daemonset.status.collision_count)
+    naming = workload.Naming(f"{daemonset.metadata.name}-{hash_}", HASH_LABEL, hash_)
+    return workload.new_revision(owner(daemonset), naming, data, number)
 
 
 def surplus(

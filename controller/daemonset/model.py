@@ -13,8 +13,9 @@ from kubeherd.cluster.api.helpers.podutil import AgeOf
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Node, Pod
 from kubeherd.controller.workload.events import Event
+from kubeherd.controller.workload.revisions import REVISION_LABEL
 
-HASH_LABEL = "controller-revision-hash"
+HASH_LABEL = REVISION_LABEL
 GENERATION_LABEL = "pod-template-generation"
 GENERATION_ANNOTATION = "deprecated.daemonset.template.generation"
 BURST_REPLICAS = 250

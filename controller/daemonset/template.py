@@ -6,12 +6,13 @@ trees handed out are shared; nobody changes them.
 """
 
 from kubeherd.cluster.api import labels
-from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import DaemonSet
 from kubeherd.controller.daemonset.model import GENERATION_ANNOTATION, GENERATION_LABEL, HASH_LABEL
 from kubeherd.controller.daemonset.nodes import NodeRule, with_default_tolerations
 from kubeherd.controller.daemonset.owner import owner
 from kubeherd.controller.workload.podtemplate import pod_from_template
+from kubeherd.controller.workload.revisions import revision_data
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
@@ -75,26 +76,3 @@ def with_target_node(pod: JsonObject, node_name: str) -> JsonObject:
     required = {"nodeSelectorTerms": [{"matchFields": [field]}]}
     node_affinity = {**(affinity.get("nodeAffinity") or {}), _REQUIRED: required}
     return {**pod, "spec": {**spec, "affinity": {**affinity, "nodeAffinity": node_affinity}}}
-
-
-def revision_data(template: JsonObject) -> JsonObject:
-    """The data of a ControllerRevision: a strategic merge patch that restores the template.
-
-    Keys are sorted at every level (9.1), so the serialised bytes are canonical and two trees are
-    equal exactly when their bytes are.
-    """
-    clean = {"$patch": "replace", **template}
-    metadata = dict(clean.get("metadata") or {})
-    if metadata.get("creationTimestamp", "") is None:
-        del metadata["creationTimestamp"]
-    clean["metadata"] = metadata
-    ordered: JsonObject = _sorted({"spec": {"template": clean}})
-    return ordered
-
-
-def _sorted(value: JsonValue) -> JsonValue:
-    if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    if isinstance(value, list):
-        return [_sorted(item) for item in value]
-    return value

@@ -26,6 +26,8 @@ from kubeherd.cluster.api.schemas.gostructs import GoField
 _FNV_OFFSET = 2166136261
 _FNV_PRIME = 16777619
 _SAFE_DIGITS = str.maketrans("0123456789", "456789bcdf")
+_HTML_SAFE = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
+"""What Go escapes in JSON although it need not."""
 
 _AMOUNT = re.compile(r"([0-9]+)(?:([numkMGTPE]?)|([KMGTPE])i|e(-?[0-9]+))")
 _DECIMAL = dict(zip(["n", "u", "m", "", *"kMGTPE"], range(-9, 19, 3), strict=True))
@@ -101,6 +103,17 @@ def template_hash(template: JsonObject, collision_count: int | None) -> str:
     value = _FNV_OFFSET
     for byte in data:
         value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
+    return str(value).translate(_SAFE_DIGITS)
+
+
+def data_hash(data: JsonObject, collision_count: int) -> str:
+    """The hash that a ControllerRevision with these data has where it is not the template that is
+    hashed: FNV-1 (32 bit) over the JSON, as Go writes a map, and the collision count in decimal
+    (pkg/controller/history, HashControllerRevision; not the FNV-1a of `template_hash`)."""
+    text = msgspec.json.encode(data, order="sorted").decode().translate(_HTML_SAFE)
+    value = _FNV_OFFSET
+    for byte in f"{text}{collision_count}".encode():
+        value = ((value * _FNV_PRIME) & 0xFFFFFFFF) ^ byte
     return str(value).translate(_SAFE_DIGITS)
 
 

@@ -40,6 +40,27 @@ async def test_fields_of_features_that_are_off_are_dropped_everywhere(cluster: C
     assert "schedulingGroup" not in made.tree["spec"]
 
 
+async def test_a_statefulset_has_no_max_unavailable(cluster: Cluster) -> None:
+    """Off by default in v1.36, for it broke pods that are managed in parallel."""
+    sets = "/apis/apps/v1/namespaces/default/statefulsets"
+    template = {
+        "metadata": {"labels": {"app": "x"}},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+    }
+    rolling = {"maxUnavailable": 2, "partition": 1}
+    spec = {
+        "selector": {"matchLabels": {"app": "x"}},
+        "template": template,
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": rolling},
+    }
+    made = await cluster.post(sets, {"metadata": {"name": "w"}, "spec": spec})
+    assert made.status == 201, made.message
+    assert made.tree["spec"]["updateStrategy"]["rollingUpdate"] == {"partition": 1}
+    changed = await cluster.put(f"{sets}/w", {"metadata": {"name": "w"}, "spec": spec})
+    assert changed.status == 200, changed.message
+    assert changed.tree["spec"]["updateStrategy"]["rollingUpdate"] == {"partition": 1}
+
+
 async def test_a_node_has_no_configuration_from_the_api(cluster: Cluster) -> None:
     source = {"configMap": {"namespace": "a"}}
     sent = {"metadata": {"name": "n"}, "spec": {"configSource": source}, "status": {"config": {}}}

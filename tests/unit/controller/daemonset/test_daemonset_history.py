@@ -17,7 +17,8 @@ from daemonset_world import (
 
 from kubeherd.cluster.api.objects import ControllerRevision, DaemonSetStatus
 from kubeherd.controller.daemonset.model import HASH_LABEL
-from kubeherd.controller.daemonset.template import Template, revision_data
+from kubeherd.controller.daemonset.template import Template
+from kubeherd.controller.workload.revisions import revision_data
 
 
 def test_data_is_the_template_as_a_canonical_strategic_merge_patch() -> None:
