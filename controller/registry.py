@@ -8,6 +8,8 @@ One that is of no use before some object exists gets a line in `ON_DEMAND` as we
 from collections.abc import Mapping
 from importlib import import_module
 
+from kubeherd.cluster.api.kinds import ENDPOINTS, SERVICES
+from kubeherd.cluster.api.objects import PartialObject
 from kubeherd.controller.manager import Context, Controller, Factory
 from kubeherd.controller.ondemand import OnDemand, Wake
 
@@ -36,9 +38,24 @@ CONTROLLERS: Mapping[str, str] = {
     "clusterrole-aggregation-controller": (
         "clusterroles.controller:ClusterRoleAggregationController"
     ),
+    "endpoints-controller": "endpoints.endpoints:EndpointsController",
+    "endpointslice-controller": "endpoints.endpointslice:EndpointSliceController",
+    "endpointslice-mirroring-controller": "endpoints.mirroring:EndpointSliceMirroringController",
 }
 
-ON_DEMAND: Mapping[str, Wake] = {}
+
+def _is_not_the_servers_own(found: PartialObject) -> bool:
+    """Every cluster has the Service `kubernetes`, whose endpoints the API server itself makes."""
+    return (found.metadata.namespace, found.metadata.name) != ("default", "kubernetes")
+
+
+_FOR_SERVICES = Wake((SERVICES, ENDPOINTS), _is_not_the_servers_own)
+
+ON_DEMAND: Mapping[str, Wake] = {
+    "endpoints-controller": _FOR_SERVICES,
+    "endpointslice-controller": _FOR_SERVICES,
+    "endpointslice-mirroring-controller": _FOR_SERVICES,
+}
 """Controllers that most clusters never need, and what makes each: see `ondemand`."""
 
 

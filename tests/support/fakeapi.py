@@ -236,6 +236,9 @@ class FakeApi(StubTransport):
             new = patches.strategic_merge(old, sent, definition)
         elif request.method == "PATCH":
             new = patches.merge_patch(old, sent)
+        if request.method == "PUT":
+            kept = {name: stored[name] for name in ("uid", "creationTimestamp") if name in stored}
+            new = {**new, "metadata": {**kept, **meta}}
         if subresource == "status":
             new = {**old, "metadata": new["metadata"], "status": new.get("status", {})}
         elif subresource != "finalize" and "status" in old:
