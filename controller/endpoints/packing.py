@@ -142,7 +142,6 @@ def pack(
         if into is None:
             created.append(msgspec.structs.replace(blank, endpoints=endpoints))
         else:
-            packing.untouched.remove(into)
             packing.filled.append((into, endpoints))
     updated = [msgspec.structs.replace(one, endpoints=kept) for one, kept in packing.filled]
     return Changes(created, updated, packing.delete)

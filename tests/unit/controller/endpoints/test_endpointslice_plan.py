@@ -141,6 +141,17 @@ def test_some_preexisting_worse_allocation() -> None:
     assert sizes(written(existing, changes)) == [100, 75, 74, 51]
 
 
+def test_get_slice_to_fill() -> None:
+    """What is left goes as a whole into the slice that is fullest then."""
+    pods = many(281)
+    existing = [slice_of("a", pods[:96]), slice_of("b", pods[96:186]), slice_of("c", pods[186:276])]
+    changes = plan(service(), pods, existing)
+    assert counts(changes) == (0, 1, 0)
+    assert sizes(written(existing, changes)) == [96, 95, 90]
+    existing = [slice_of("a", pods[:95]), slice_of("b", pods[95:186]), slice_of("c", pods[186:276])]
+    assert sizes(written(existing, plan(service(), pods, existing))) == [100, 91, 90]
+
+
 def test_updating() -> None:
     """TestReconcileEndpointSlicesUpdating: other ports are other slices, written over the old."""
     pods = many(250)
