@@ -49,6 +49,9 @@ ACCOUNTS: Mapping[str, str] = {
     "disruption-controller": "disruption-controller",
     "clusterrole-aggregation-controller": "clusterrole-aggregation-controller",
     "statefulset-controller": "statefulset-controller",
+    "endpoints-controller": "endpoint-controller",
+    "endpointslice-controller": "endpointslice-controller",
+    "endpointslice-mirroring-controller": "endpointslicemirroring-controller",
 }
 """By controller; one that is not here (the scheduler, the tokens of Secrets) has none upstream."""
 

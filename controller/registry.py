@@ -10,6 +10,8 @@ from importlib import import_module
 
 from kubeherd.cluster.api.kinds import REPLICASETS, REPLICATIONCONTROLLERS
 from kubeherd.cluster.api.kinds import STATEFULSETS
+from kubeherd.cluster.api.kinds import ENDPOINTS, SERVICES
+from kubeherd.cluster.api.objects import PartialObject
 from kubeherd.controller.manager import Context, Controller, Factory
 from kubeherd.controller.ondemand import OnDemand, Wake
 
@@ -47,6 +49,23 @@ ON_DEMAND: Mapping[str, Wake] = {
     "replicaset-controller": Wake((REPLICASETS,)),
     "replicationcontroller-controller": Wake((REPLICATIONCONTROLLERS,)),
     "statefulset-controller": Wake((STATEFULSETS,)),
+    "endpoints-controller": "endpoints.endpoints:EndpointsController",
+    "endpointslice-controller": "endpoints.endpointslice:EndpointSliceController",
+    "endpointslice-mirroring-controller": "endpoints.mirroring:EndpointSliceMirroringController",
+}
+
+
+def _is_not_the_servers_own(found: PartialObject) -> bool:
+    """Every cluster has the Service `kubernetes`, whose endpoints the API server itself makes."""
+    return (found.metadata.namespace, found.metadata.name) != ("default", "kubernetes")
+
+
+_FOR_SERVICES = Wake((SERVICES, ENDPOINTS), _is_not_the_servers_own)
+
+ON_DEMAND: Mapping[str, Wake] = {
+    "endpoints-controller": _FOR_SERVICES,
+    "endpointslice-controller": _FOR_SERVICES,
+    "endpointslice-mirroring-controller": _FOR_SERVICES,
 }
 """Controllers that most clusters never need, and what makes each: see `ondemand`."""
 

@@ -174,6 +174,8 @@ class PodSpec(Wire, frozen=True, kw_only=True):
     termination_grace_period_seconds: int | None = None
     active_deadline_seconds: int | None = None
     node_name: str = ""
+    hostname: str = ""
+    subdomain: str = ""
     node_selector: dict[str, str] = msgspec.field(default_factory=dict)
     affinity: JsonObject | None = None
     tolerations: list[Toleration] = msgspec.field(default_factory=list)
@@ -190,6 +192,10 @@ class PodSpec(Wire, frozen=True, kw_only=True):
     topology_spread_constraints: list[JsonObject] = msgspec.field(default_factory=list)
 
 
+class PodIP(Wire, frozen=True, kw_only=True):
+    ip: str = ""
+
+
 class PodStatus(Wire, frozen=True, kw_only=True):
     """What controllers need of a pod's status; ``container_statuses`` stay JSON trees."""
 
@@ -200,6 +206,7 @@ class PodStatus(Wire, frozen=True, kw_only=True):
     nominated_node_name: str = ""
     host_ip: str = msgspec.field(default="", name="hostIP")
     pod_ip: str = msgspec.field(default="", name="podIP")
+    pod_ips: list[PodIP] = msgspec.field(default_factory=list, name="podIPs")
     start_time: str | None = None
     qos_class: str = ""
     conditions: list[Condition] = msgspec.field(default_factory=list)

@@ -1,6 +1,6 @@
 """What exists from the start: system namespaces, priority classes, roles and bindings,
-the Service `kubernetes`, ConfigMaps about authentication, and the accounts without which no pod is
-admitted in a system namespace.
+the Service `kubernetes` with its endpoints, ConfigMaps about authentication, and the accounts
+without which no pod is admitted in a system namespace.
 
 Source: spec api-machinery, sections 8 and 20; scheduler, section 6. Created where missing, never
 overwritten, so that a person's changes survive a restart. Decision: the accounts `default`, which
@@ -49,7 +49,7 @@ async def ensure_system_objects(registry: Registry, clock: Clock, client_ca: str
         *((kinds.SERVICEACCOUNTS, _account(name)) for name in SYSTEM_NAMESPACES),
         *((kinds.PRIORITYCLASSES, tree) for tree in _priority_classes()),
         *((resource, tree) for resource, trees in _roles() for tree in trees),
-        (SERVICES, _kubernetes_service()),
+        *_server_service(),
         *((APISERVICES, tree) for tree in local_services(format_time(clock.now()))),
     ]
     if client_ca:
@@ -60,13 +60,10 @@ async def ensure_system_objects(registry: Registry, clock: Clock, client_ca: str
     await _ensure(registry, clock, wanted)
 
 
-async def ensure_system_namespaces(registry: Registry, clock: Clock) -> None:
-    """Bring back a system namespace that somebody removed."""
-    await _ensure(
-        registry,
-        clock,
-        [(kinds.NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES],
-    )
+async def ensure_restored(registry: Registry, clock: Clock) -> None:
+    """Bring back what the server does not let go: system namespaces, its own Service."""
+    namespaces = [(kinds.NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES]
+    await _ensure(registry, clock, [*namespaces, *_server_service()])
 
 
 async def _ensure(
@@ -123,9 +120,49 @@ def _account(namespace: str) -> JsonObject:
     return {"metadata": {"name": service_account.DEFAULT, "namespace": namespace}}
 
 
+def _server_service() -> list[tuple[Resource, JsonObject]]:
+    return [
+        (SERVICES, _kubernetes_service()),
+        (kinds.ENDPOINTS, _kubernetes_endpoints()),
+        (kinds.ENDPOINTSLICES, _kubernetes_slice()),
+    ]
+
+
+_SERVER_ADDRESS = "10.0.0.2"
+"""An address of the network of the nodes that none of them has: loopback ones are no endpoints."""
+_SERVER_PORT = 6443
+
+
+def _kubernetes_endpoints() -> JsonObject:
+    """Where the API server is. It makes these and the slice itself, and no mirror is wanted
+    (pkg/controlplane/reconcilers)."""
+    port = {"name": "https", "port": _SERVER_PORT, "protocol": "TCP"}
+    return {
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+        },
+        "subsets": [{"addresses": [{"ip": _SERVER_ADDRESS}], "ports": [port]}],
+    }
+
+
+def _kubernetes_slice() -> JsonObject:
+    return {
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": "kubernetes"},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [_SERVER_ADDRESS], "conditions": {"ready": True}}],
+        "ports": [{"name": "https", "port": _SERVER_PORT, "protocol": "TCP"}],
+    }
+
+
 def _kubernetes_service() -> JsonObject:
     """The Service of the API server itself, at the first address of the range."""
-    port = {"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}
+    port = {"name": "https", "port": 443, "protocol": "TCP", "targetPort": _SERVER_PORT}
     return {
         "metadata": {
             "name": "kubernetes",

@@ -47,7 +47,7 @@ class Maintenance:
         try:
             if cutoff:
                 await self._expire(cutoff)
-            await bootstrap.ensure_system_namespaces(self._registry, self._clock)
+            await bootstrap.ensure_restored(self._registry, self._clock)
         except (errors.ServiceUnavailable, errors.OutcomeUnknown):
             return  # shutting down, disk full: the next pass tries again
 

@@ -2,12 +2,14 @@
 
 Invariants: that an owner is absent is believed only after a live GET (spec 7); that one exists is
 believed of the graph, for its deletion will be seen and the dependents looked at again. Nothing is
-decided before every watched kind has been listed once.
+decided before every watched kind has been listed once. New kinds are looked for when a definition
+of kinds changes, and every 30 s as upstream.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -53,8 +55,14 @@ from kubeherd.controller.worker import run_workers
 WORKERS = 20
 ABSENT_LIMIT = 500
 DISCOVERY_PERIOD_S = 30.0
+DISCOVERY_GATHER_S = 0.5
+"""How soon after a change of what defines kinds discovery is asked again: they come in numbers."""
 SYNC_TIMEOUT_S = 30.0
 UNSEEN_OWNER_RETRY_S = 5.0
+DEFINING = frozenset(
+    {"customresourcedefinitions.apiextensions.k8s.io", "apiservices.apiregistration.k8s.io"}
+)
+"""Kinds whose objects make other kinds be there or not."""
 COMPONENT = "garbage-collector-controller"
 SHARED: Mapping[Resource, type[Any]] = {
     PODS: Pod,
@@ -84,6 +92,7 @@ class GarbageCollector:
         self._recorder = context.recorder(COMPONENT)
         self._graph = Graph()
         self._reflectors: dict[Resource, Reflector[Any]] = {}
+        self._kinds_moved = asyncio.Event()
         self._absent: OrderedDict[tuple[str, str, str, str, str], None] = OrderedDict()
         self._delete_queue: WorkQueue[str] = context.queue("garbage_collector_attempt_to_delete")
         self._orphan_queue: WorkQueue[str] = context.queue("garbage_collector_attempt_to_orphan")
@@ -110,7 +119,10 @@ class GarbageCollector:
 
     async def _rediscover(self) -> None:
         while True:
-            await self._clock.sleep(DISCOVERY_PERIOD_S)
+            with suppress(TimeoutError):
+                await self._clock.wait_for(self._kinds_moved.wait(), DISCOVERY_PERIOD_S)
+                await self._clock.sleep(DISCOVERY_GATHER_S)
+            self._kinds_moved.clear()
             try:
                 if await self._kinds.refresh():
                     await self._watch_all()
@@ -140,6 +152,8 @@ class GarbageCollector:
                 self._take_up(self._graph.remove(before.uid))
             if after is not None and not _same_for_the_graph(before, after):
                 self._take_up(self._graph.upsert(resource, after))
+            if resource.group_resource in DEFINING:
+                self._kinds_moved.set()
 
         return changed
 

@@ -83,8 +83,7 @@ def gadgets(api: kubernetes.client.ApiClient, cluster: kubeherd.Cluster) -> None
         pytest.fail("the operator wrote no status")
     assert event["object"]["metadata"]["finalizers"]
     custom.delete_namespaced_custom_object(*path, "one")
-    # The garbage collector looks for new kinds every 30 s, as that of Kubernetes.
-    cluster.wait_gone("ConfigMap", "one", timeout_s=90)
+    cluster.wait_gone("ConfigMap", "one")
 
 
 def asks(configuration: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ No validation.
 import asyncio
 import copy
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from urllib.parse import unquote
 
@@ -58,6 +58,8 @@ class FakeApi(StubTransport):
         self.requests: list[Request] = []
         """Everything but watches."""
         self.disturbance: Disturbance = undisturbed
+        self.groups = list(_GROUPS)
+        """(group, version) of what discovery tells beside the core group."""
         self._down = False
         self._incarnations: Counter[str] = Counter()
         self._moved = asyncio.Event()
@@ -144,7 +146,7 @@ class FakeApi(StubTransport):
     async def _answer(self, request: Request) -> JsonObject:
         method, path = request.method, request.path
         if path in ("/apis", "/api/v1") or (path.startswith("/apis/") and path.count("/") == 3):
-            return _discovery(path)
+            return _discovery(path, self.groups)
         if not path.startswith(("/api/", "/apis/")):
             raise NotFound("the server could not find the requested resource")
         resource, namespace, name, subresource = _parse(path)
@@ -234,6 +236,9 @@ class FakeApi(StubTransport):
             new = patches.strategic_merge(old, sent, definition)
         elif request.method == "PATCH":
             new = patches.merge_patch(old, sent)
+        if request.method == "PUT":
+            kept = {name: stored[name] for name in ("uid", "creationTimestamp") if name in stored}
+            new = {**new, "metadata": {**kept, **meta}}
         if subresource == "status":
             new = {**old, "metadata": new["metadata"], "status": new.get("status", {})}
         elif subresource != "finalize" and "status" in old:
@@ -314,10 +319,15 @@ def _parse(path: str) -> tuple[Resource, str, str, str]:
     return storage or kinds.resource(group, version, rest[0]), namespace, name, subresource
 
 
-_GROUPS = (("apps", "v1"), ("coordination.k8s.io", "v1"), ("policy", "v1"))
+_GROUPS = (
+    ("apps", "v1"),
+    ("coordination.k8s.io", "v1"),
+    ("policy", "v1"),
+    ("apiextensions.k8s.io", "v1"),
+)
 
 
-def _discovery(path: str) -> JsonObject:
+def _discovery(path: str, groups: Iterable[tuple[str, str]]) -> JsonObject:
     if path == "/apis":
         return {
             "groups": [
@@ -326,7 +336,7 @@ def _discovery(path: str) -> JsonObject:
                     "versions": [{"version": version}],
                     "preferredVersion": {"version": version},
                 }
-                for group, version in _GROUPS
+                for group, version in groups
             ]
         }
     return {

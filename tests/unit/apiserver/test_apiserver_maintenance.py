@@ -44,3 +44,22 @@ async def test_a_removed_system_namespace_comes_back(cluster: Cluster) -> None:
     assert (await cluster.get(path)).status == 404
     await Maintenance(cluster.api.services.registry, cluster.clock).one_pass()
     assert (await cluster.get(path)).tree["status"] == {"phase": "Active"}
+
+
+async def test_the_servers_own_service_has_endpoints_and_comes_back(cluster: Cluster) -> None:
+    """As the Conformance spec "should have Endpoints and EndpointSlices pointing to API Server"."""
+    service = "/api/v1/namespaces/default/services/kubernetes"
+    endpoints = "/api/v1/namespaces/default/endpoints/kubernetes"
+    slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+    tree = (await cluster.get(endpoints)).tree
+    assert tree["metadata"]["labels"] == {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    (subset,) = tree["subsets"]
+    (one,) = (await cluster.get(slices)).tree["items"]
+    assert one["metadata"]["labels"] == {"kubernetes.io/service-name": "kubernetes"}
+    assert one["endpoints"][0]["addresses"] == [subset["addresses"][0]["ip"]]
+    for path in (service, endpoints, f"{slices}/kubernetes"):
+        await cluster.delete(path)
+    await Maintenance(cluster.api.services.registry, cluster.clock).one_pass()
+    assert (await cluster.get(service)).tree["spec"]["clusterIP"] == "10.96.0.1"
+    assert (await cluster.get(endpoints)).tree["subsets"] == [subset]
+    assert (await cluster.get(f"{slices}/kubernetes")).status == 200

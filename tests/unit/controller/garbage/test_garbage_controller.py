@@ -13,6 +13,7 @@ from kubeherd.cluster.api.kinds import (
     LEASES,
     NODES,
     PODS,
+    resource,
 )
 from kubeherd.controller.garbage.controller import GarbageCollector
 
@@ -168,5 +169,28 @@ def test_foreground_circle_is_broken() -> None:
         await api.request("DELETE", CONFIGMAPS.path("ns", "x"), body=body)
         await api.clock.sleep(2)
         assert api.all(CONFIGMAPS) == []
+
+    play(GarbageCollector, scenario=scenario)
+
+
+def test_a_kind_is_collected_soon_after_its_definition_came() -> None:
+    definitions = resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+    jobs = resource("batch", "v1", "jobs")  # stands for the kind that the definition makes
+
+    async def scenario(api: FakeApi) -> None:
+        await api.clock.sleep(2)
+        asked = api.count("GET", "/apis")
+        api.groups.append(("batch", "v1"))
+        for number in range(5):
+            api.put(definitions, {"metadata": {"name": f"things{number}.example.com"}})
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "uid-j"}
+        api.put(jobs, {"metadata": {"name": "j", "namespace": "ns"}})
+        child = {"metadata": {"name": "child", "namespace": "ns", "ownerReferences": [owner]}}
+        api.put(CONFIGMAPS, child)
+        await api.clock.sleep(1)
+        assert api.count("GET", "/apis") == asked + 1, "once for all five"
+        api.remove(jobs, "j", "ns")
+        await api.clock.sleep(1)
+        assert api.get(CONFIGMAPS, "child", "ns") is None
 
     play(GarbageCollector, scenario=scenario)
