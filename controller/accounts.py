@@ -46,6 +46,8 @@ ACCOUNTS: Mapping[str, str] = {
     "certificatesigningrequest-signing-controller": "certificate-controller",
     "disruption-controller": "disruption-controller",
     "clusterrole-aggregation-controller": "clusterrole-aggregation-controller",
+    "job-controller": "job-controller",
+    "ttl-after-finished-controller": "ttl-after-finished-controller",
 }
 """By controller; one that is not here (the scheduler, the tokens of Secrets) has none upstream."""
 

@@ -8,6 +8,7 @@ One that is of no use before some object exists gets a line in `ON_DEMAND` as we
 from collections.abc import Mapping
 from importlib import import_module
 
+from kubeherd.cluster.api.kinds import JOBS
 from kubeherd.controller.manager import Context, Controller, Factory
 from kubeherd.controller.ondemand import OnDemand, Wake
 
@@ -36,9 +37,17 @@ CONTROLLERS: Mapping[str, str] = {
     "clusterrole-aggregation-controller": (
         "clusterroles.controller:ClusterRoleAggregationController"
     ),
+    "job-controller": "job.controller:JobController",
+    "ttl-after-finished-controller": "ttlafterfinished.controller:TTLAfterFinishedController",
 }
 
-ON_DEMAND: Mapping[str, Wake] = {}
+ON_DEMAND: Mapping[str, Wake] = {
+    # A Job that is gone may have left pods whose finalizer nobody else takes away.
+    "job-controller": Wake(
+        (JOBS,), pod=lambda pod: "batch.kubernetes.io/job-tracking" in pod.metadata.finalizers
+    ),
+    "ttl-after-finished-controller": Wake((JOBS,)),
+}
 """Controllers that most clusters never need, and what makes each: see `ondemand`."""
 
 

@@ -27,6 +27,10 @@ class PodNames:
         """The name of this identity's create that got no clear answer; "" if there is none."""
         return self._open.get(identity, "")
 
+    def unclear(self) -> list[str]:
+        """The identities whose creates got no clear answer, the oldest first."""
+        return list(self._open)
+
     def unanswered(self, identity: str, name: str) -> None:
         """Nobody knows whether the pod was made."""
         self._open[identity] = name
