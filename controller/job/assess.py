@@ -67,7 +67,8 @@ def _with_indexes(standing: Assessment) -> Assessment:
     job, pods = standing.job, standing.pods
     completions = job.spec.completions or 0
     before = intervals.parse(job.status.completed_indexes, completions)
-    completed = intervals.merged(before, indexes.newly_completed(job, pods))
+    known = intervals.parse(job.status.failed_indexes or "", completions)
+    completed = intervals.merged(before, indexes.newly_completed(job, pods, known))
     standing = msgspec.structs.replace(
         standing,
         completed_before=before,
@@ -76,8 +77,7 @@ def _with_indexes(standing: Assessment) -> Assessment:
     )
     if job.spec.backoff_limit_per_index is None:
         return standing
-    known = intervals.parse(job.status.failed_indexes or "", completions)
-    failed = intervals.merged(known, indexes.newly_failed(job, pods))
+    failed = intervals.merged(known, indexes.newly_failed(job, pods, completed))
     settled = intervals.merged(completed, failed)
     return msgspec.structs.replace(
         standing,

@@ -22,16 +22,25 @@ def in_range(job: Job, seen: SeenPod) -> bool:
     return not job.indexed or NO_INDEX < seen.index < (job.spec.completions or 0)
 
 
-def newly_completed(job: Job, pods: Iterable[SeenPod]) -> Intervals:
-    """Indexes of pods that succeeded and are not counted yet."""
-    return intervals.of({s.index for s in pods if s.succeeded and s.tracked and in_range(job, s)})
-
-
-def newly_failed(job: Job, pods: Iterable[SeenPod]) -> Intervals:
-    """Indexes that have failed for good, by pods that are not counted yet."""
+def newly_completed(job: Job, pods: Iterable[SeenPod], failed: Intervals = ()) -> Intervals:
+    """Indexes of pods that succeeded and are not counted yet; one that has `failed` stays so."""
     return intervals.of(
-        {s.index for s in pods if s.tracked and in_range(job, s) and index_failed(job, s)}
+        {s.index for s in _uncounted(job, pods, failed) if s.succeeded},
     )
+
+
+def newly_failed(job: Job, pods: Iterable[SeenPod], completed: Intervals = ()) -> Intervals:
+    """Indexes that have failed for good, by pods that are not counted yet; one that is `completed`
+    has not."""
+    return intervals.of({s.index for s in _uncounted(job, pods, completed) if index_failed(job, s)})
+
+
+def _uncounted(job: Job, pods: Iterable[SeenPod], settled: Intervals) -> list[SeenPod]:
+    return [
+        seen
+        for seen in pods
+        if seen.tracked and in_range(job, seen) and not intervals.contains(settled, seen.index)
+    ]
 
 
 def index_failed(job: Job, seen: SeenPod) -> bool:

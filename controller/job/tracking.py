@@ -141,7 +141,7 @@ def _counted(
             status,
             succeeded=intervals.total(standing.completed),
             completed_indexes=intervals.text(standing.completed),
-            failed_indexes=status.failed_indexes if failed is None else intervals.text(failed),
+            failed_indexes=None if failed is None else intervals.text(failed),
         )
     if ending is not None:
         status, ending = _announced(job, status, ending, now)
