@@ -70,7 +70,9 @@ class JobController:
                 self._orphans.add((pod.metadata.namespace, pod.metadata.name))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(run_workers(self._queue, self.sync, controller=NAME, workers=WORKERS))
-            tasks.create_task(run_workers(self._orphans, self._sync_orphan, controller=NAME))
+            tasks.create_task(
+                run_workers(self._orphans, self._sync_orphan, controller=NAME, workers=WORKERS)
+            )
 
     # --- lookups that wakeups need ---
 

@@ -66,7 +66,7 @@ class Backoff(msgspec.Struct, frozen=True):
 
 
 class SeenPod(msgspec.Struct, frozen=True, gc=False):
-    """A pod with the answers to what a sync asks of it several times (section 2)."""
+    """A pod with the answers to what a sync asks of it several times (section 3.1)."""
 
     pod: Pod
     index: int

@@ -1,4 +1,4 @@
-"""What a Job asks of a single pod (spec job-controller 2): its index, whether it failed, when it
+"""What a Job asks of a single pod (spec job-controller 3.1): its index, whether it failed, when it
 ended, its failure counts."""
 
 from collections.abc import Iterable
