@@ -52,6 +52,8 @@ ACCOUNTS: Mapping[str, str] = {
     "endpoints-controller": "endpoint-controller",
     "endpointslice-controller": "endpointslice-controller",
     "endpointslice-mirroring-controller": "endpointslicemirroring-controller",
+    "job-controller": "job-controller",
+    "ttl-after-finished-controller": "ttl-after-finished-controller",
 }
 """By controller; one that is not here (the scheduler, the tokens of Secrets) has none upstream."""
 

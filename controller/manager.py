@@ -25,7 +25,7 @@ from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.events import EventApi, EventRecorder
 from kubeherd.cluster.client.metrics import of_queues
 from kubeherd.cluster.client.transport import TransportError
-from kubeherd.cluster.client.workqueue import BASE_DELAY_S, WorkQueue
+from kubeherd.cluster.client.workqueue import BASE_DELAY_S, MAX_DELAY_S, WorkQueue
 from kubeherd.cluster.runtime.cancellation import raise_if_cancelled
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.metrics import Family
@@ -108,13 +108,18 @@ class Context:
         return recorder
 
     def queue(
-        self, name: str, rng: Rng | None = None, *, base_delay_s: float = BASE_DELAY_S
+        self,
+        name: str,
+        rng: Rng | None = None,
+        *,
+        base_delay_s: float = BASE_DELAY_S,
+        max_delay_s: float = MAX_DELAY_S,
     ) -> WorkQueue[K]:
-        """A work queue, under the name that Kubernetes gives it in its metrics.
-
-        `base_delay_s`: how soon the first failure of a key is tried again.
-        """
-        queue: WorkQueue[K] = WorkQueue(self.clock, rng or self.rng, base_delay_s=base_delay_s)
+        """A work queue, under the name that Kubernetes gives it in its metrics; the delays are
+        those of retries, nominal seconds."""
+        queue: WorkQueue[K] = WorkQueue(
+            self.clock, rng or self.rng, base_delay_s=base_delay_s, max_delay_s=max_delay_s
+        )
         self.queues[name] = queue
         return queue
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from kubeherd.cluster.api.kinds import Resource
-from kubeherd.cluster.api.objects import PartialObject
+from kubeherd.cluster.api.kinds import PODS, Resource
+from kubeherd.cluster.api.objects import PartialObject, Pod
 from kubeherd.cluster.client.events import EventRecorder
 from kubeherd.controller.manager import Context, Controller, Factory
 
@@ -20,10 +20,12 @@ Concerns = Callable[[PartialObject], bool]
 
 
 class Wake(msgspec.Struct, frozen=True):
-    """What makes a controller: an object of one of the resources that `concerns` it."""
+    """What makes a controller: an object of one of the resources that `concerns` it, or a pod that
+    `pod` says it has work with."""
 
     resources: tuple[Resource, ...]
     concerns: Concerns = lambda _: True
+    pod: Callable[[Pod], bool] | None = None
 
 
 class OnDemand:
@@ -38,9 +40,16 @@ class OnDemand:
         self._concerns = wake.concerns
         for resource in wake.resources:
             context.informers.get(resource, PartialObject).on_change(self._changed)
+        if wake.pod is not None:  # of pods every manager has a whole cache
+            self._pod_concerns = wake.pod
+            context.informers.get(PODS, Pod).on_change(self._pod_changed)
 
     def _changed(self, _old: PartialObject | None, new: PartialObject | None) -> None:
         if new is not None and self._concerns(new):
+            self._needed.set()
+
+    def _pod_changed(self, _old: Pod | None, new: Pod | None) -> None:
+        if new is not None and self._controller is None and self._pod_concerns(new):
             self._needed.set()
 
     async def run(self) -> None:

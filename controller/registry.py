@@ -12,6 +12,7 @@ from kubeherd.cluster.api.kinds import REPLICASETS, REPLICATIONCONTROLLERS
 from kubeherd.cluster.api.kinds import STATEFULSETS
 from kubeherd.cluster.api.kinds import ENDPOINTS, SERVICES
 from kubeherd.cluster.api.objects import PartialObject
+from kubeherd.cluster.api.kinds import JOBS
 from kubeherd.controller.manager import Context, Controller, Factory
 from kubeherd.controller.ondemand import OnDemand, Wake
 
@@ -66,6 +67,16 @@ ON_DEMAND: Mapping[str, Wake] = {
     "endpoints-controller": _FOR_SERVICES,
     "endpointslice-controller": _FOR_SERVICES,
     "endpointslice-mirroring-controller": _FOR_SERVICES,
+    "job-controller": "job.controller:JobController",
+    "ttl-after-finished-controller": "ttlafterfinished.controller:TTLAfterFinishedController",
+}
+
+ON_DEMAND: Mapping[str, Wake] = {
+    # A Job that is gone may have left pods whose finalizer nobody else takes away.
+    "job-controller": Wake(
+        (JOBS,), pod=lambda pod: "batch.kubernetes.io/job-tracking" in pod.metadata.finalizers
+    ),
+    "ttl-after-finished-controller": Wake((JOBS,)),
 }
 """Controllers that most clusters never need, and what makes each: see `ondemand`."""
 

@@ -5,7 +5,7 @@ import asyncio
 from controllerworld import play
 from fakeapi import FakeApi
 
-from kubeherd.cluster.api.kinds import CONFIGMAPS
+from kubeherd.cluster.api.kinds import CONFIGMAPS, PODS
 from kubeherd.cluster.api.objects import PartialObject
 from kubeherd.controller.manager import Context
 from kubeherd.controller.ondemand import OnDemand, Wake
@@ -63,3 +63,18 @@ def test_what_was_there_before_wakes_it_too() -> None:
 
     play(standing_in, scenario=scenario)
     assert log == [["a"]], "made once, and it stays"
+
+
+def test_a_pod_that_needs_it_wakes_it() -> None:
+    log: list[list[str]] = []
+    wake = Wake((CONFIGMAPS,), pod=lambda pod: "f" in pod.metadata.finalizers)
+
+    async def scenario(api: FakeApi) -> None:
+        api.put(PODS, {"metadata": {"name": "a", "namespace": "ns"}})
+        await asyncio.sleep(30)
+        assert log == []
+        api.put(PODS, {"metadata": {"name": "b", "namespace": "ns", "finalizers": ["f"]}})
+        await asyncio.sleep(30)
+
+    play(lambda context: OnDemand(context, lambda own: Counting(own, log), wake), scenario=scenario)
+    assert log == [[]]

@@ -24,6 +24,7 @@ from kubeherd.cluster.api.validation.references import domain_prefixed_path
 from kubeherd.cluster.api.validation.rules import Rules
 from kubeherd.cluster.api.validation.workloads.daemonset import selector_matches_template
 from kubeherd.cluster.api.validation.workloads.jobpolicies import failure_policy, success_policy
+from kubeherd.cluster.api.validation.workloads.jobstatus import update_job_status
 
 _MAX_MANAGED_BY = 63
 _MAX_CRON_JOB_NAME = 52
@@ -34,7 +35,6 @@ _COUNTS = (
     "parallelism", "completions", "activeDeadlineSeconds", "backoffLimit",
     "ttlSecondsAfterFinished", "backoffLimitPerIndex", "maxFailedIndexes",
 )  # fmt: skip
-_STATUS_COUNTS = ("active", "succeeded", "failed", "ready", "terminating")
 _STAYS = (
     "selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy",
     "successPolicy",
@@ -74,21 +74,6 @@ def update_job(new: JsonObject, old: JsonObject) -> list[Cause]:
     causes += _template_stays(after, old)
     for name in _STAYS[1:]:
         causes += immutable(after.get(name), before.get(name), f"spec.{name}")
-    return causes
-
-
-def update_job_status(new: JsonObject, old: JsonObject) -> list[Cause]:
-    """The status of a Job: counts are not negative, and those of ended pods never shrink."""
-    status, before = new.get("status") or {}, old.get("status") or {}
-    causes = [cause for name in _STATUS_COUNTS for cause in not_negative(status, name, "status")]
-    ready, active = status.get("ready"), status.get("active", 0)
-    if ready is not None and ready > active:
-        causes.append(invalid("status.ready", ready, "cannot set more ready pods than active"))
-    for name in ("failed", "succeeded"):
-        count = status.get(name, 0)
-        if count < before.get(name, 0):
-            detail = f"cannot decrease the {name} counter"
-            causes.append(invalid(f"status.{name}", count, detail))
     return causes
 
 
@@ -226,10 +211,12 @@ def _restart_policy(spec: JsonObject, path: str) -> list[Cause]:
 
 
 def _template_stays(after: JsonObject, old: JsonObject) -> list[Cause]:
-    """A suspended Job that has not run yet may be told where to run, and with how much."""
-    before = old.get("spec") or {}
+    """A suspended Job without pods may be told where to run, and with how much."""
+    before, status = old.get("spec") or {}, old.get("status") or {}
     template, former = after.get("template") or {}, before.get("template") or {}
-    if not before.get("suspend"):
+    states = {(c.get("type"), c.get("status")) for c in status.get("conditions") or ()}
+    at_rest = status.get("startTime") is None or ("Suspended", "True") in states
+    if not (before.get("suspend") and at_rest and not status.get("active")):
         return immutable(template, former, "spec.template")
     spec, old_spec = _mutable_dropped(template), _mutable_dropped(former)
     if spec == old_spec:

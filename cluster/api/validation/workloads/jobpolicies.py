@@ -1,6 +1,7 @@
 """When a Job counts as failed or as done before its time (pkg/apis/batch/validation)."""
 
 import re
+from collections.abc import Iterator
 
 from kubeherd.cluster.api import goformat, names
 from kubeherd.cluster.api.errors import Cause
@@ -129,7 +130,8 @@ def _success_rule(rule: JsonObject, completions: int, path: str) -> list[Cause]:
         if len(indexes) > _MAX_INDEXES_TEXT:
             causes.append(too_long(at, _MAX_INDEXES_TEXT))
         try:
-            total = _indexes(indexes[: _MAX_INDEXES_TEXT + 1], completions)
+            spans = index_intervals(indexes[: _MAX_INDEXES_TEXT + 1], completions)
+            total = sum(last - first + 1 for first, last in spans)
         except ValueError as error:
             causes.append(invalid(at, indexes, f"error parsing succeededIndexes: {error}"))
     if count is None:
@@ -146,9 +148,9 @@ def _success_rule(rule: JsonObject, completions: int, path: str) -> list[Cause]:
     return causes
 
 
-def _indexes(text: str, completions: int) -> int:
-    """How many indexes ``0-3,7`` names; ValueError with the words of Kubernetes."""
-    total, last = 0, -1
+def index_intervals(text: str, completions: int) -> Iterator[tuple[int, int]]:
+    """The intervals that ``0-3,7`` names; ValueError with the words of Kubernetes."""
+    before = -1
     for interval in text.split(",") if text else ():
         ends = interval.split("-")
         if len(ends) > 2:
@@ -157,13 +159,12 @@ def _indexes(text: str, completions: int) -> int:
                 f"the fragment {shown} violates the requirement that an index interval can have "
                 "at most two parts separated by '-'"
             )
-        first, end = _index(ends[0], completions), _index(ends[-1], completions)
-        for before, after in ((first - (len(ends) == 1), end), (last, first)):
-            if before >= after:
-                raise ValueError(f"non-increasing order, previous: {before}, current: {after}")
-        total += end - first + 1
-        last = end
-    return total
+        first, last = _index(ends[0], completions), _index(ends[-1], completions)
+        for former, latter in ((first - (len(ends) == 1), last), (before, first)):
+            if former >= latter:
+                raise ValueError(f"non-increasing order, previous: {former}, current: {latter}")
+        yield first, last
+        before = last
 
 
 def _index(text: str, completions: int) -> int:

@@ -1,0 +1,31 @@
+"""What the controller remembers of one Job from one sync to the next.
+
+Invariant: a memory belongs to one UID; a Job re-created under its name starts afresh. All of it may
+be lost: the API has what must not be.
+"""
+
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.controller.job.model import Backoff
+from kubeherd.controller.job.template import Template
+from kubeherd.controller.workload.jobs import Job
+from kubeherd.controller.workload.podnames import PodNames
+from kubeherd.controller.workload.written import Written
+
+
+class Memory:
+    """Compiled template, own writes, names of new pods, failures since the last success."""
+
+    def __init__(self, uid: str, clock: Clock, rng: Rng) -> None:
+        self.uid = uid
+        self.names = PodNames(rng.choice)
+        self.written = Written(clock)
+        self.backoff = Backoff()
+        self._compiled: tuple[int, Template] | None = None
+
+    def template(self, job: Job) -> Template:
+        """The compiled template of the Job's generation; BadRequest if it is unusable."""
+        generation = job.metadata.generation
+        if self._compiled is None or self._compiled[0] != generation:
+            self._compiled = (generation, Template(job))
+        return self._compiled[1]

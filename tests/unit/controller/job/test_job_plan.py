@@ -1,0 +1,610 @@
+"""One sync of a Job whose writes succeed: the tables of upstream's job_controller_test.go
+(TestControllerSyncJob, TestSyncJobPastDeadline, TestSyncJobWithJobBackoffLimitPerIndex and the
+policies), with the feature gates as they are in v1.36."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from daemonset_world import EPOCH
+from job_world import Synced, at, job, now, pod, pods, sync, typed
+
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import Condition, Pod
+from kubeherd.controller.job.model import BATCH_S, MAX_WRITES, Backoff, NewPod
+from kubeherd.controller.workload.jobs import (
+    JobStatus,
+    PodFailurePolicy,
+    SuccessPolicy,
+    UncountedTerminatedPods,
+)
+
+Spec = dict[str, Any]
+INDEXED = {"completion_mode": "Indexed"}
+WORK_QUEUE: Spec = {"completions": None}
+COMPLETE = [
+    ("SuccessCriteriaMet", "CompletionsReached"),
+    ("Complete", "CompletionsReached"),
+]
+
+
+def failed_for(reason: str, *, ended: bool = True) -> list[tuple[str, str]]:
+    return [("FailureTarget", reason), *([("Failed", reason)] if ended else [])]
+
+
+def terminating(count: int) -> list[Pod]:
+    return [pod(f"going-{n}", deleting_s=0) for n in range(count)]
+
+
+class Want(msgspec.Struct):
+    """What a sync should come to; ready and terminating are 0 if not said."""
+
+    creates: int = 0
+    deletes: int = 0
+    active: int = 0
+    ready: int = 0
+    terminating: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    indexes: str = ""
+    conditions: list[tuple[str, str]] = []
+    patches: int = 0
+
+
+def shown(synced: Synced) -> Want:
+    status = synced.status
+    dropped = len(synced.actions.deletes) if synced.actions.untrack else 0
+    return Want(
+        creates=len(synced.actions.creates),
+        deletes=len(synced.actions.deletes),
+        active=status.active,
+        ready=status.ready or 0,
+        terminating=status.terminating or 0,
+        succeeded=status.succeeded,
+        failed=status.failed,
+        indexes=status.completed_indexes,
+        conditions=synced.conditions,
+        patches=len(synced.untracked) + dropped,
+    )
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "spec", "its_pods", "want"),
+    [
+        (2, {}, {}, Want(creates=2, active=2)),
+        (2, WORK_QUEUE, {}, Want(creates=2, active=2)),
+        (2, {}, {"Pending": 2}, Want(active=2)),
+        (3, {}, {"Running": 1, "Ready": 2}, Want(active=3, ready=2)),
+        (2, WORK_QUEUE, {"Running": 2}, Want(active=2)),
+        (
+            2,
+            {},
+            {"Running": 1, "Succeeded": 1},
+            Want(creates=1, active=2, succeeded=1, patches=1),
+        ),
+        (2, WORK_QUEUE, {"Running": 1}, Want(creates=1, active=2)),
+        (2, {}, {"Running": 3}, Want(deletes=1, active=2, terminating=1, patches=1)),
+        (2, {}, {"Ready": 3}, Want(deletes=1, active=2, ready=2, terminating=1, patches=1)),
+        (2, {}, {"Running": 10}, Want(deletes=8, active=2, terminating=8, patches=8)),
+        (2, {}, {"Succeeded": 5}, Want(succeeded=5, conditions=COMPLETE, patches=5)),
+        (
+            2,
+            WORK_QUEUE,
+            {"Running": 1, "Succeeded": 1},
+            Want(active=1, succeeded=1, patches=1),
+        ),
+        (2, WORK_QUEUE, {"Succeeded": 2}, Want(succeeded=2, conditions=COMPLETE, patches=2)),
+        (
+            2,
+            WORK_QUEUE,
+            {"Succeeded": 1, "Failed": 1},
+            Want(succeeded=1, failed=1, conditions=COMPLETE, patches=2),
+        ),
+        (
+            3,
+            {"completions": 4},
+            {"Running": 3, "Succeeded": 2},
+            Want(deletes=1, active=2, succeeded=2, terminating=1, patches=3),
+        ),
+        (2, {}, {"Running": 2, "Succeeded": 2}, Want(active=2, succeeded=2, patches=2)),
+        (
+            2,
+            {"deleting": True},
+            {"Pending": 1, "Running": 1, "Succeeded": 1},
+            Want(active=2, succeeded=1, patches=3),
+        ),
+        (
+            2,
+            {"deleting": True, "backoff_limit": 0},
+            {"Failed": 1},
+            Want(failed=1, conditions=failed_for("BackoffLimitExceeded"), patches=1),
+        ),
+        (
+            2,
+            {"backoff_limit": 0, "completions": 3},
+            {"Ready": 2, "Failed": 1},
+            Want(
+                deletes=2,
+                failed=3,
+                terminating=2,
+                conditions=failed_for("BackoffLimitExceeded", ended=False),
+                patches=3,
+            ),
+        ),
+        (
+            2,
+            {"suspend": True, "completions": 4},
+            {"Ready": 2},
+            Want(deletes=2, terminating=2, conditions=[("Suspended", "JobSuspended")], patches=2),
+        ),
+        (2, {"suspend": True, "deleting": True}, {"Running": 2}, Want(active=2, patches=2)),
+    ],
+)
+def test_a_sync(parallelism: int, spec: Spec, its_pods: dict[str, int], want: Want) -> None:
+    of = job(parallelism=parallelism, **{"completions": 5, **spec})
+    assert shown(sync(of, pods(its_pods), now(60))) == want
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "completions", "limit", "its_pods", "want", "created"),
+    [
+        (2, 5, 6, [], Want(creates=2, active=2), [0, 1]),
+        (
+            2,
+            3,
+            6,
+            [(0, "Succeeded"), (1, "Failed"), (1, "Succeeded"), (2, "Succeeded")],
+            Want(succeeded=3, failed=1, indexes="0-2", conditions=COMPLETE, patches=4),
+            [],
+        ),
+        (
+            2,
+            3,
+            0,
+            [(0, "Succeeded"), (1, "Failed"), (2, "Running")],
+            Want(
+                deletes=1, terminating=1, succeeded=1, failed=2, indexes="0", patches=3,
+                conditions=failed_for("BackoffLimitExceeded", ended=False),
+            ),
+            [],
+        ),
+        (
+            2,
+            3,
+            6,
+            [(0, "Succeeded"), (1, "Succeeded"), (1, "Succeeded")],
+            Want(creates=1, active=1, succeeded=2, indexes="0,1", patches=3),
+            [2],
+        ),
+        (
+            8,
+            20,
+            6,
+            [
+                (0, "Running"), (2, "Succeeded"), (3, "Pending"), (4, "Succeeded"),
+                (5, "Succeeded"), (7, "Succeeded"), (8, "Succeeded"), (9, "Succeeded"),
+            ],
+            Want(creates=6, active=8, succeeded=6, indexes="2,4,5,7-9", patches=6),
+            [1, 6, 10, 11, 12, 13],
+        ),
+        (
+            3,
+            4,
+            6,
+            [(0, "Failed"), (1, "Pending"), (2, "Failed")],
+            Want(creates=2, active=3, failed=2, patches=2),
+            [0, 2],
+        ),
+        (
+            2,
+            5,
+            6,
+            [
+                (None, "Running"), (None, "Succeeded"), (None, "Failed"), ("invalid", "Running"),
+                ("invalid", "Succeeded"), ("invalid", "Failed"), ("invalid", "Pending"),
+                (0, "Succeeded"), (1, "Running"), (2, "Running"),
+            ],
+            Want(deletes=3, active=2, terminating=3, succeeded=1, indexes="0", patches=8),
+            [],
+        ),
+        (
+            5,
+            5,
+            6,
+            [
+                (None, "Succeeded"), (None, "Failed"), ("invalid", "Running"), (0, "Succeeded"),
+                (1, "Running"), (2, "Running"), (2, "Pending"),
+            ],
+            Want(deletes=2, active=2, terminating=2, succeeded=1, indexes="0", patches=5),
+            [],
+        ),
+        (
+            2,
+            5,
+            6,
+            [(0, "Succeeded"), (5, "Running"), (6, "Succeeded"), (7, "Pending"), (8, "Failed")],
+            Want(deletes=2, terminating=2, succeeded=1, indexes="0", patches=5),
+            [],
+        ),
+    ],
+)  # fmt: skip
+def test_a_sync_of_an_indexed_job(
+    parallelism: int,
+    completions: int,
+    limit: int,
+    its_pods: list[tuple[int | str | None, str]],
+    want: Want,
+    created: list[int],
+) -> None:
+    of = job(parallelism=parallelism, completions=completions, backoff_limit=limit, **INDEXED)
+    named = [pod(f"p{n}", phase, index=index) for n, (index, phase) in enumerate(its_pods)]
+    synced = sync(of, named, now(60))
+    assert shown(synced) == want
+    assert synced.created_indexes == created
+
+
+@pytest.mark.parametrize(
+    ("spec", "going", "others", "want"),
+    [
+        (
+            {"completions": None, "pod_replacement_policy": "Failed"},
+            1,
+            {"Running": 1, "Failed": 1},
+            Want(active=1, failed=1, terminating=1, patches=1),
+        ),
+        ({}, 1, {"Running": 1, "Failed": 1}, Want(active=1, failed=2, terminating=1, patches=2)),
+        (
+            {"completions": None, "pod_replacement_policy": "TerminatingOrFailed"},
+            1,
+            {"Running": 1, "Failed": 1},
+            Want(active=1, failed=2, terminating=1, patches=2),
+        ),
+        (
+            {"pod_replacement_policy": "Failed"},
+            4,
+            {"Running": 2},
+            Want(deletes=1, active=1, terminating=5, patches=1),
+        ),
+        (
+            {"pod_failure_policy": PodFailurePolicy()},
+            4,
+            {"Running": 2},
+            Want(deletes=1, active=1, terminating=5, patches=1),
+        ),
+        (
+            {**INDEXED, "parallelism": 2, "completions": 5, "pod_replacement_policy": "Failed"},
+            1,
+            {},
+            Want(creates=1, active=1, terminating=1),
+        ),
+        (
+            {**INDEXED, "parallelism": 2, "completions": 5},
+            1,
+            {},
+            Want(creates=2, active=2, terminating=1, patches=1),
+        ),
+    ],
+)
+def test_pods_that_terminate(spec: Spec, going: int, others: dict[str, int], want: Want) -> None:
+    synced = sync(job(**{"parallelism": 1, **spec}), terminating(going) + pods(others), now(60))
+    assert shown(synced) == want
+
+
+def test_a_replacement_waits_for_the_back_off_and_the_status_tells_the_truth() -> None:
+    of = job(parallelism=2, completions=2)
+    its_pods = [pod("a", "Failed", exit_code=1, ended_s=100), pod("b", ready=True)]
+    synced = sync(of, its_pods, now(103))
+    assert not synced.actions.creates
+    assert synced.actions.look_again_s == 7
+    assert (synced.status.active, synced.status.ready, synced.status.failed) == (1, 1, 1)
+    assert synced.backoff.failures == 1
+
+
+def test_a_wait_is_never_shorter_than_a_batch() -> None:
+    its_pods = [pod("a", "Failed", exit_code=1, ended_s=100)]
+    assert sync(job(), its_pods, now(109.5)).actions.look_again_s == BATCH_S
+
+
+def test_a_replacement_waits_for_failures_counted_before() -> None:
+    waiting = sync(job(), [], now(1), backoff=Backoff(1, EPOCH))
+    assert not waiting.actions.creates
+    assert waiting.actions.look_again_s == 9
+    assert sync(job(), [], now(1), backoff=Backoff(0, EPOCH)).actions.creates == [NewPod()]
+
+
+def test_what_could_not_be_created_is_not_active() -> None:
+    synced = sync(job(parallelism=100, completions=200), [], room=10)
+    assert synced.status.active == 10
+
+
+def test_a_sync_creates_so_many_pods_and_no_more() -> None:
+    synced = sync(job(parallelism=2000, completions=2000), [])
+    assert len(synced.actions.creates) == MAX_WRITES
+
+
+@pytest.mark.parametrize("kind", ["FailureTarget", "SuccessCriteriaMet"])
+def test_a_condition_that_somebody_denied_decides_nothing(kind: str) -> None:
+    denied = Condition(type=kind, status="False", reason="ConditionAddedManually")
+    of = job(status=JobStatus(active=1, start_time=at(0), conditions=[denied]))
+    synced = sync(of, pods({"Ready": 1}))
+    assert (synced.status.active, synced.status.conditions) == (1, [denied])
+
+
+# --- deadlines, suspension ---
+
+
+@pytest.mark.parametrize(
+    ("spec", "start_s", "its_pods", "want"),
+    [
+        (
+            {"active_deadline_seconds": 10},
+            15,
+            {"Running": 1},
+            Want(
+                deletes=1, failed=1, terminating=1, patches=1,
+                conditions=failed_for("DeadlineExceeded", ended=False),
+            ),
+        ),
+        (
+            {"active_deadline_seconds": 10, "completions": 2},
+            15,
+            {"Running": 1, "Succeeded": 1},
+            Want(
+                deletes=1, succeeded=1, failed=1, terminating=1, patches=2,
+                conditions=failed_for("DeadlineExceeded", ended=False),
+            ),
+        ),
+        (
+            {"active_deadline_seconds": 10},
+            10,
+            {},
+            Want(conditions=failed_for("DeadlineExceeded")),
+        ),
+        (
+            {"active_deadline_seconds": 1, "backoff_limit": 0},
+            10,
+            {"Failed": 1},
+            Want(failed=1, patches=1, conditions=failed_for("BackoffLimitExceeded")),
+        ),
+        (
+            {"active_deadline_seconds": 10, "suspend": True},
+            15,
+            {},
+            Want(conditions=[("Suspended", "JobSuspended")]),
+        ),
+    ],
+)  # fmt: skip
+def test_past_the_deadline(
+    spec: Spec, start_s: float, its_pods: dict[str, int], want: Want
+) -> None:
+    of = job(parallelism=1, status=JobStatus(start_time=at(0)), **spec)
+    assert shown(sync(of, pods(its_pods), now(start_s))) == want
+
+
+def test_the_next_look_is_at_the_deadline() -> None:
+    of = job(active_deadline_seconds=10, status=JobStatus(start_time=at(0)))
+    assert sync(of, pods({"Running": 1}), now(4)).actions.look_again_s == 6
+    fresh = job(active_deadline_seconds=10)
+    assert sync(fresh, pods({"Running": 1}), now(4)).actions.look_again_s == 10
+
+
+def test_a_job_is_suspended_and_resumed() -> None:
+    suspended = sync(job(suspend=True, status=JobStatus(start_time=at(0))), [], now(5))
+    assert suspended.status.start_time is None
+    assert [(e.reason, e.message) for e in suspended.events] == [("Suspended", "Job suspended")]
+    resumed = sync(job(status=suspended.status, completions=4, parallelism=2), [], now(9))
+    assert len(resumed.actions.creates) == 2
+    assert resumed.status.start_time == at(9)
+    assert [(e.reason, e.message) for e in resumed.events] == [("Resumed", "Job resumed")]
+    (found,) = resumed.status.conditions
+    assert (found.status, found.reason, found.message) == ("False", "JobResumed", "Job resumed")
+    again = sync(job(status=resumed.status, completions=4, parallelism=2), pods({"Running": 2}))
+    assert again.writes == []
+
+
+# --- backoffLimit with restarts in place ---
+
+
+@pytest.mark.parametrize(
+    ("limit", "restarts", "failed"),
+    [(0, [0], False), (0, [1], True), (2, [1], False), (2, [1, 1], True), (2, [0, 2], True)],
+)
+def test_restarts_count_towards_the_limit(limit: int, restarts: list[int], failed: bool) -> None:
+    template = {"spec": {"restartPolicy": "OnFailure"}}
+    its_pods = [
+        pod(f"p{n}", container_statuses=[{"name": "main", "restartCount": count}])
+        for n, count in enumerate(restarts)
+    ]
+    of = job(parallelism=2, completions=2, backoff_limit=limit, template=template)
+    conditions = sync(of, its_pods).conditions
+    assert conditions == (failed_for("BackoffLimitExceeded", ended=False) if failed else [])
+    never = job(parallelism=2, completions=2, backoff_limit=limit)
+    assert sync(never, its_pods).conditions == []
+
+
+# --- limits by index ---
+
+
+def code(action: str) -> JsonObject:
+    return {"action": action, "onExitCodes": {"operator": "In", "values": [3]}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "its_pods", "want", "failed_indexes"),
+    [
+        (
+            {},
+            [
+                pod("a1", "Failed", index=0, failures=0),
+                pod("a2", "Succeeded", index=0, failures=1),
+                pod("b", "Succeeded", index=1, failures=0),
+            ],
+            Want(succeeded=2, failed=1, indexes="0,1", conditions=COMPLETE, patches=3),
+            "",
+        ),
+        (
+            {},
+            [pod("a", "Failed", index=0, failures=0)],
+            Want(creates=2, active=2),
+            "",
+        ),
+        (
+            {},
+            [
+                pod("a", "Failed", index=0, failures=0),
+                pod("b", "Pending", index=0, failures=1),
+            ],
+            Want(creates=1, active=2, failed=1, patches=1),
+            "",
+        ),
+        (
+            {},
+            [pod("a", "Failed", index=0, failures=1)],
+            Want(creates=1, active=1, failed=1, patches=1),
+            "0",
+        ),
+        (
+            {"rule": "FailIndex"},
+            [pod("a", "Failed", index=0, failures=0, exit_code=3)],
+            Want(creates=1, active=1, failed=1, patches=1),
+            "0",
+        ),
+        (
+            {"rule": "FailJob"},
+            [pod("a", "Failed", index=0, failures=0, exit_code=3)],
+            Want(failed=1, patches=1, conditions=failed_for("PodFailurePolicy")),
+            "",
+        ),
+        (
+            {"rule": "Ignore"},
+            [pod("a", "Failed", index=0, failures=0, exit_code=3)],
+            Want(creates=2, active=2),
+            "",
+        ),
+        (
+            {"backoff_limit": 1},
+            [pod("a", "Failed", index=0, failures=0), pod("b", "Failed", index=1, failures=0)],
+            Want(failed=2, patches=2, conditions=failed_for("BackoffLimitExceeded")),
+            "",
+        ),
+        (
+            {},
+            [
+                pod("a", "Failed", index=0, failures=1),
+                pod("b", "Succeeded", index=1, failures=0),
+            ],
+            Want(
+                succeeded=1, failed=1, indexes="1", patches=2,
+                conditions=failed_for("FailedIndexes"),
+            ),
+            "0",
+        ),
+        (
+            {"parallelism": 4, "completions": 4, "max_failed_indexes": 1},
+            [
+                pod("a", "Failed", index=0, failures=1),
+                pod("b", "Succeeded", index=1, failures=0),
+                pod("c", "Failed", index=2, failures=1),
+                pod("d", "Running", index=3, failures=0),
+            ],
+            Want(
+                deletes=1, succeeded=1, failed=3, terminating=1, indexes="1", patches=4,
+                conditions=failed_for("MaxFailedIndexesExceeded", ended=False),
+            ),
+            "0,2",
+        ),
+    ],
+)  # fmt: skip
+def test_a_limit_for_each_index(
+    spec: Spec, its_pods: list[Pod], want: Want, failed_indexes: str
+) -> None:
+    fields = {"parallelism": 2, "completions": 2, "backoff_limit": 2**31 - 1, **spec}
+    rule = fields.pop("rule", None)
+    if rule:
+        fields["pod_failure_policy"] = typed(PodFailurePolicy, {"rules": [code(rule)]})
+    of = job(backoff_limit_per_index=1, **INDEXED, **fields)
+    synced = sync(of, its_pods, now(60))
+    assert shown(synced) == want
+    assert synced.status.failed_indexes == failed_indexes
+
+
+def test_indexes_whose_back_off_is_over_go_ahead_of_others() -> None:
+    of = job(parallelism=2, completions=2, backoff_limit_per_index=5, **INDEXED)
+    its_pods = [
+        pod("a", "Failed", index=0, failures=0, exit_code=1, ended_s=100),
+        pod("b", "Failed", index=1, failures=2, exit_code=1, ended_s=100),
+    ]
+    assert sync(of, its_pods, now(111)).actions.creates == [NewPod(0, failures=1)]
+    assert sync(of, its_pods, now(104)).actions.look_again_s == 6
+    assert sync(of, its_pods, now(140)).created_indexes == [0, 1]
+
+
+# --- the policies ---
+
+
+def test_a_failed_job_keeps_the_message_of_its_rule() -> None:
+    policy = typed(PodFailurePolicy, {"rules": [code("FailJob")]})
+    of = job(parallelism=2, completions=2, pod_failure_policy=policy)
+    first = sync(of, [pod("a", "Failed", exit_code=3), pod("b")], now(60))
+    assert first.conditions == failed_for("PodFailurePolicy", ended=False)
+    gone = [pod("b", "Failed", tracked=False)]
+    second = sync(job(pod_failure_policy=policy, status=first.status), gone, now(70))
+    assert second.conditions == failed_for("PodFailurePolicy")
+    message = "Container main for pod ns/a failed with exit code 3 matching FailJob rule at index 0"
+    assert [c.message for c in second.status.conditions] == [message] * 2
+    (event,) = second.events
+    assert (event.type, event.reason, event.message) == ("Warning", "PodFailurePolicy", message)
+
+
+def test_ignored_failures_do_not_count() -> None:
+    policy = typed(PodFailurePolicy, {"rules": [code("Ignore")]})
+    of = job(parallelism=1, backoff_limit=0, pod_failure_policy=policy)
+    synced = sync(of, [pod("a", "Failed", exit_code=3)], now(60))
+    assert (synced.status.failed, len(synced.actions.creates)) == (0, 1)
+    assert synced.untracked == ["a"]
+
+
+def test_with_a_failure_policy_a_pod_is_judged_when_it_has_ended() -> None:
+    policy = typed(PodFailurePolicy, {"rules": [code("FailJob")]})
+    going = pod("a", deleting_s=0, exit_code=3)
+    synced = sync(job(pod_failure_policy=policy), [going], now(60))
+    assert synced.conditions == []
+    assert synced.untracked == []
+    assert len(synced.actions.creates) == 0
+
+
+def test_a_success_policy_ends_the_job_before_its_time() -> None:
+    policy = typed(SuccessPolicy, {"rules": [{"succeededIndexes": "1"}]})
+    of = job(parallelism=3, completions=3, success_policy=policy, **INDEXED)
+    its_pods = [pod("a", "Running", index=0), pod("b", "Succeeded", index=1)]
+    first = sync(of, its_pods, now(60))
+    assert first.conditions == [("SuccessCriteriaMet", "SuccessPolicy")]
+    assert first.status.conditions[0].message == "Matched rules at index 0"
+    assert (len(first.actions.deletes), first.actions.untrack) == (1, False)
+    # a pod that ended with the Job is neither a success nor a failure
+    assert (first.status.succeeded, first.status.failed) == (1, 0)
+    second = sync(job(parallelism=3, success_policy=policy, status=first.status), [], now(61))
+    assert second.conditions[-1] == ("Complete", "SuccessPolicy")
+    assert second.status.completion_time == at(61)
+
+
+def test_a_success_that_was_decided_outlives_a_failure() -> None:
+    policy = typed(SuccessPolicy, {"rules": [{"succeededCount": 1}]})
+    decided = Condition(type="SuccessCriteriaMet", status="True", reason="SuccessPolicy")
+    status = JobStatus(start_time=at(0), conditions=[decided], completed_indexes="0", succeeded=1)
+    of = job(completions=3, backoff_limit=0, success_policy=policy, status=status, **INDEXED)
+    synced = sync(of, [pod("b", "Failed", index=1)], now(60))
+    assert [kind for kind, _ in synced.conditions] == ["SuccessCriteriaMet", "Complete"]
+
+
+def test_too_many_successes_are_said() -> None:
+    synced = sync(job(parallelism=1), pods({"Succeeded": 2}), now(60))
+    assert [e.reason for e in synced.events] == ["TooManySucceededPods", "Completed"]
+
+
+def test_what_is_noted_already_counts_towards_the_limit_once() -> None:
+    noted = UncountedTerminatedPods(failed=["a"])
+    status = JobStatus(start_time=at(0), failed=1, uncounted_terminated_pods=noted)
+    of = job(backoff_limit=2, status=status)
+    synced = sync(of, [pod("a", "Failed")], now(60))
+    assert (synced.status.failed, synced.conditions) == (2, [])
