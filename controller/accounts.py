@@ -46,6 +46,7 @@ ACCOUNTS: Mapping[str, str] = {
     "certificatesigningrequest-signing-controller": "certificate-controller",
     "disruption-controller": "disruption-controller",
     "clusterrole-aggregation-controller": "clusterrole-aggregation-controller",
+    "cronjob-controller": "cronjob-controller",
 }
 """By controller; one that is not here (the scheduler, the tokens of Secrets) has none upstream."""
 

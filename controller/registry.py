@@ -8,6 +8,7 @@ One that is of no use before some object exists gets a line in `ON_DEMAND` as we
 from collections.abc import Mapping
 from importlib import import_module
 
+from kubeherd.cluster.api.kinds import CRONJOBS
 from kubeherd.controller.manager import Context, Controller, Factory
 from kubeherd.controller.ondemand import OnDemand, Wake
 
@@ -36,9 +37,12 @@ CONTROLLERS: Mapping[str, str] = {
     "clusterrole-aggregation-controller": (
         "clusterroles.controller:ClusterRoleAggregationController"
     ),
+    "cronjob-controller": "cronjob.controller:CronJobController",
 }
 
-ON_DEMAND: Mapping[str, Wake] = {}
+ON_DEMAND: Mapping[str, Wake] = {
+    "cronjob-controller": Wake((CRONJOBS,)),
+}
 """Controllers that most clusters never need, and what makes each: see `ondemand`."""
 
 
