@@ -8,7 +8,7 @@ One that is of no use before some object exists gets a line in `ON_DEMAND` as we
 from collections.abc import Mapping
 from importlib import import_module
 
-from kubeherd.cluster.api.kinds import CRONJOBS
+from kubeherd.cluster.api.kinds import CRONJOBS, PODDISRUPTIONBUDGETS
 from kubeherd.controller.manager import Context, Controller, Factory
 from kubeherd.controller.ondemand import OnDemand, Wake
 
@@ -42,6 +42,7 @@ CONTROLLERS: Mapping[str, str] = {
 
 ON_DEMAND: Mapping[str, Wake] = {
     "cronjob-controller": Wake((CRONJOBS,)),
+    "disruption-controller": Wake((PODDISRUPTIONBUDGETS,)),
 }
 """Controllers that most clusters never need, and what makes each: see `ondemand`."""
 
