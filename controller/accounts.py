@@ -47,6 +47,7 @@ ACCOUNTS: Mapping[str, str] = {
     "disruption-controller": "disruption-controller",
     "clusterrole-aggregation-controller": "clusterrole-aggregation-controller",
     "cronjob-controller": "cronjob-controller",
+    "horizontal-pod-autoscaler-controller": "horizontal-pod-autoscaler",
 }
 """By controller; one that is not here (the scheduler, the tokens of Secrets) has none upstream."""
 

@@ -8,7 +8,7 @@ One that is of no use before some object exists gets a line in `ON_DEMAND` as we
 from collections.abc import Mapping
 from importlib import import_module
 
-from kubeherd.cluster.api.kinds import CRONJOBS, PODDISRUPTIONBUDGETS
+from kubeherd.cluster.api.kinds import CRONJOBS, HORIZONTALPODAUTOSCALERS, PODDISRUPTIONBUDGETS
 from kubeherd.controller.manager import Context, Controller, Factory
 from kubeherd.controller.ondemand import OnDemand, Wake
 
@@ -38,11 +38,15 @@ CONTROLLERS: Mapping[str, str] = {
         "clusterroles.controller:ClusterRoleAggregationController"
     ),
     "cronjob-controller": "cronjob.controller:CronJobController",
+    "horizontal-pod-autoscaler-controller": (
+        "podautoscaler.controller:HorizontalPodAutoscalerController"
+    ),
 }
 
 ON_DEMAND: Mapping[str, Wake] = {
     "cronjob-controller": Wake((CRONJOBS,)),
     "disruption-controller": Wake((PODDISRUPTIONBUDGETS,)),
+    "horizontal-pod-autoscaler-controller": Wake((HORIZONTALPODAUTOSCALERS,)),
 }
 """Controllers that most clusters never need, and what makes each: see `ondemand`."""
 

@@ -26,6 +26,7 @@ from kubeherd.controller.manager import Context
 from kubeherd.controller.references import pod_reference, reference
 from kubeherd.controller.worker import run_workers
 from kubeherd.controller.workload import selecting
+from kubeherd.controller.workload.selectortext import go_text
 
 COMPONENT = "controllermanager"
 _NAMESPACE = "namespace"
@@ -152,7 +153,7 @@ class DisruptionController:
             self._say(budget, "Warning", "CalculateExpectedPodCountFailed", text)
             raise
         if plan.unmanaged(pods):
-            shown = selecting.go_text(budget.spec.selector)
+            shown = go_text(budget.spec.selector)
             text = (
                 f"Pods selected by this PodDisruptionBudget (selector: {shown}) were found to be "
                 "unmanaged. As a result, the status of the PDB cannot be calculated correctly, "

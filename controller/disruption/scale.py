@@ -6,7 +6,7 @@ up in caches, anything else by its scale subresource.
 
 from collections.abc import Sequence
 
-from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.errors import ApiError, NotFound
 from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.kinds import (
     DEPLOYMENTS,
@@ -75,8 +75,8 @@ class ExpectedScale:
         group = group_of(owner.api_version)
         try:
             scale = await self._scales.get(group, owner.kind, namespace, owner.name)
+        except NotFound:
+            return None
         except (NoSuchKind, NotScalable, ApiError) as error:
             raise plan.SyncFailed(str(error)) from error
-        if scale is None or scale.uid != owner.uid:
-            return None
-        return scale.uid, scale.replicas
+        return (scale.uid, scale.replicas) if scale.uid == owner.uid else None

@@ -54,9 +54,8 @@ class Scales:
         self._client = client
         self._custom: dict[tuple[str, str], _Kind] = {}
 
-    async def get(self, group: str, kind: str, namespace: str, name: str) -> Scale | None:
-        """The scale of an object, None if there is no such object; NoSuchKind, NotScalable,
-        ApiError, TransportError."""
+    async def get(self, group: str, kind: str, namespace: str, name: str) -> Scale:
+        """The scale of an object; NoSuchKind, NotScalable, ApiError, TransportError."""
         found = await self._kind(group, kind)
         try:
             path = found.resource.path(namespace, name, "scale")
@@ -65,7 +64,7 @@ class Scales:
             self._custom.pop((group, kind), None)
             if not (await self._kind(group, kind)).scalable:
                 raise NotScalable(found.resource) from None
-            return None
+            raise
 
     async def put(self, group: str, kind: str, namespace: str, scale: Scale, replicas: int) -> None:
         """Set the replicas, against the version of the scale that was read; as `get`."""
@@ -73,10 +72,6 @@ class Scales:
         tree = {**scale.tree, "spec": {**(scale.tree.get("spec") or {}), "replicas": replicas}}
         path = found.resource.path(namespace, scale.tree["metadata"]["name"], "scale")
         await self._client.request("PUT", path, body=tree)
-
-    async def resource(self, group: str, kind: str) -> Resource:
-        """The resource of a kind; NoSuchKind, ApiError, TransportError."""
-        return (await self._kind(group, kind)).resource
 
     async def _kind(self, group: str, kind: str) -> _Kind:
         for resource in kinds.ALL:
