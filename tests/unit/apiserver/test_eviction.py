@@ -7,7 +7,7 @@ from apicluster import Answer, Cluster, pod
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.apiserver.handlers import budgets
+from kubeherd.cluster.apiserver.handlers.pods import budgets
 
 PODS = "/api/v1/namespaces/default/pods"
 BUDGETS = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
