@@ -54,6 +54,8 @@ ACCOUNTS: Mapping[str, str] = {
     "endpointslice-mirroring-controller": "endpointslicemirroring-controller",
     "job-controller": "job-controller",
     "ttl-after-finished-controller": "ttl-after-finished-controller",
+    "cronjob-controller": "cronjob-controller",
+    "horizontal-pod-autoscaler-controller": "horizontal-pod-autoscaler",
 }
 """By controller; one that is not here (the scheduler, the tokens of Secrets) has none upstream."""
 

@@ -5,13 +5,13 @@ Durations are written as in Go (``15s``, ``1m30s``); a flag without a value mean
 """
 
 import argparse
-import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from kubeherd.cluster.api import goduration
 from kubeherd.cluster.api.goformat import parse_bool
 from kubeherd.controller import registry
 from kubeherd.controller.leader import KUBE_CONTROLLER_MANAGER, Election
@@ -19,9 +19,6 @@ from kubeherd.controller.manager import Factory, Keys
 
 MIN_RENEW_REAL_S = 3.0
 """A renewal has at least so many real seconds, however fast the cluster's clock runs."""
-
-_UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_PART = re.compile(r"(\d+\.?\d*|\.\d+)(h|ms|m|s|us|µs|ns)")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,12 +138,10 @@ def _go_bool(text: str) -> bool:
 
 def go_duration_s(text: str) -> float:
     """Seconds of a duration as Go writes it (``1m30s``); argparse.ArgumentTypeError if none."""
-    parts = _PART.findall(text)
-    if text == "0":
-        return 0.0
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise argparse.ArgumentTypeError(f'time: invalid duration "{text}"')
-    return float(sum(float(number) * _UNITS_S[unit] for number, unit in parts))
+    try:
+        return goduration.nanoseconds(text) / 1e9
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _election(arguments: argparse.Namespace, controllers: list[str]) -> Election:

@@ -13,6 +13,7 @@ from kubeherd.cluster.api.kinds import STATEFULSETS
 from kubeherd.cluster.api.kinds import ENDPOINTS, SERVICES
 from kubeherd.cluster.api.objects import PartialObject
 from kubeherd.cluster.api.kinds import JOBS
+from kubeherd.cluster.api.kinds import CRONJOBS, HORIZONTALPODAUTOSCALERS, PODDISRUPTIONBUDGETS
 from kubeherd.controller.manager import Context, Controller, Factory
 from kubeherd.controller.ondemand import OnDemand, Wake
 
@@ -77,6 +78,16 @@ ON_DEMAND: Mapping[str, Wake] = {
         (JOBS,), pod=lambda pod: "batch.kubernetes.io/job-tracking" in pod.metadata.finalizers
     ),
     "ttl-after-finished-controller": Wake((JOBS,)),
+    "cronjob-controller": "cronjob.controller:CronJobController",
+    "horizontal-pod-autoscaler-controller": (
+        "podautoscaler.controller:HorizontalPodAutoscalerController"
+    ),
+}
+
+ON_DEMAND: Mapping[str, Wake] = {
+    "cronjob-controller": Wake((CRONJOBS,)),
+    "disruption-controller": Wake((PODDISRUPTIONBUDGETS,)),
+    "horizontal-pod-autoscaler-controller": Wake((HORIZONTALPODAUTOSCALERS,)),
 }
 """Controllers that most clusters never need, and what makes each: see `ondemand`."""
 

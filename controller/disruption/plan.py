@@ -1,8 +1,6 @@
 """The status of a PodDisruptionBudget: how many of its pods may be evicted now.
 
-Pure. Without controllers that scale (ReplicaSets, StatefulSets) the expected number of pods is the
-number of pods that match, which is what Kubernetes takes for ``minAvailable`` as a number.
-Invariant: an eviction that was granted counts against the budget until its pod is gone or
+Pure. Invariant: an eviction that was granted counts against the budget until its pod is gone or
 `DELETION_TIMEOUT_S` has passed.
 """
 
@@ -11,13 +9,33 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from kubeherd.cluster.api import intstr
+from kubeherd.cluster.api.helpers.podutil import is_ready, is_terminal, is_terminating
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.objects import Pod
-from kubeherd.controller.disruption.objects import PodDisruptionBudget, PodDisruptionBudgetSpec
+from kubeherd.cluster.api.objects import OwnerReference, Pod
+from kubeherd.controller.disruption.objects import (
+    PodDisruptionBudget,
+    PodDisruptionBudgetSpec,
+    PodDisruptionBudgetStatus,
+)
 
 DELETION_TIMEOUT_S = 120.0
 """How long an eviction that was granted, but whose pod is not terminating, is believed."""
+STALE_TARGET_S = 120.0
+"""How long a pod may be the target of a disruption without being deleted."""
+TARGET = "DisruptionTarget"
+ALLOWED = "DisruptionAllowed"
 AgeOf = Callable[[str], float]
+
+
+class SyncFailed(Exception):
+    """The status cannot be computed; the text says why."""
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """How many pods there should be, and how many of them healthy."""
+
+    pods: int
+    healthy: int
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -28,62 +46,87 @@ class Counts(msgspec.Struct, frozen=True):
     desired_healthy: int
     disruptions_allowed: int
     disrupted: Mapping[str, str]
+    given_up: Sequence[Pod]
+    """Pods whose eviction was granted, and which nobody deleted."""
     recheck_s: float | None
     """When a granted eviction will no longer be believed; None without any."""
 
 
-def count(budget: PodDisruptionBudget, pods: Sequence[Pod], age_s: AgeOf) -> Counts:
+def needs_scale(spec: PodDisruptionBudgetSpec) -> bool:
+    """Whether what the pods' controllers want counts, not only what pods there are."""
+    return spec.max_unavailable is not None or isinstance(spec.min_available, str)
+
+
+def unmanaged(pods: Sequence[Pod]) -> list[str]:
+    """Names of the pods without a controller: of these nobody knows how many there should be."""
+    return [pod.metadata.name for pod in pods if pod.metadata.controller() is None]
+
+
+def owners(pods: Sequence[Pod]) -> dict[str, tuple[OwnerReference, str]]:
+    """The controllers of the pods by UID, each with the name of the first pod that it has."""
+    found: dict[str, tuple[OwnerReference, str]] = {}
+    for pod in pods:
+        owner = pod.metadata.controller()
+        if owner is not None:
+            found.setdefault(owner.uid, (owner, pod.metadata.name))
+    return found
+
+
+def expected(spec: PodDisruptionBudgetSpec, pods: int, scale: int) -> Expected:
+    """What a budget of so many `pods` wants, whose controllers want `scale`; SyncFailed."""
+    try:
+        if spec.max_unavailable is not None:
+            return Expected(scale, max(0, scale - intstr.scaled(spec.max_unavailable, scale)))
+        if isinstance(spec.min_available, str):
+            return Expected(scale, intstr.scaled(spec.min_available, scale))
+    except intstr.InvalidNumber as error:
+        raise SyncFailed(str(error)) from None
+    if spec.min_available is not None:
+        return Expected(pods, spec.min_available)
+    return Expected(0, 0)
+
+
+def count(
+    status: PodDisruptionBudgetStatus, pods: Sequence[Pod], wanted: Expected, age_s: AgeOf
+) -> Counts:
     """Count a budget's pods (all that match, in its namespace); ages are nominal seconds."""
-    pods = [pod for pod in pods if not pod.terminal]
-    expected = len(pods)
-    desired = _desired_healthy(budget.spec, expected)
-    by_name = {pod.metadata.name: pod for pod in pods}
     disrupted: dict[str, str] = {}
+    given_up = []
     recheck_s: float | None = None
-    for name, since in budget.status.disrupted_pods.items():
-        pod = by_name.get(name)
-        left_s = DELETION_TIMEOUT_S - age_s(since)
-        if pod is None or pod.metadata.deletion_timestamp is not None or left_s <= 0:
+    for pod in pods:
+        since = status.disrupted_pods.get(pod.metadata.name)
+        if since is None or is_terminating(pod):
             continue
-        disrupted[name] = since
+        left_s = DELETION_TIMEOUT_S - age_s(since)
+        if left_s <= 0:
+            given_up.append(pod)
+            continue
+        disrupted[pod.metadata.name] = since
         recheck_s = left_s if recheck_s is None else min(recheck_s, left_s)
     healthy = sum(
-        pod.ready and pod.metadata.deletion_timestamp is None and pod.metadata.name not in disrupted
+        is_ready(pod) and not is_terminating(pod) and pod.metadata.name not in disrupted
         for pod in pods
     )
-    allowed = max(0, healthy - desired) if expected else 0
-    return Counts(expected, healthy, desired, allowed, disrupted, recheck_s)
-
-
-def _desired_healthy(spec: PodDisruptionBudgetSpec, expected: int) -> int:
-    if spec.max_unavailable is not None:
-        return max(0, expected - _scaled(spec.max_unavailable, expected))
-    if spec.min_available is not None:
-        return _scaled(spec.min_available, expected)
-    return 0
-
-
-def _scaled(value: int | str, total: int) -> int:
-    """A number, or a percentage of ``total`` rounded up; 0 for what is neither."""
-    try:
-        return intstr.scaled(value, total)
-    except intstr.InvalidNumber:
-        return 0
+    allowed = max(0, healthy - wanted.healthy) if wanted.pods > 0 else 0
+    return Counts(wanted.pods, healthy, wanted.healthy, allowed, disrupted, given_up, recheck_s)
 
 
 def status(budget: PodDisruptionBudget, counts: Counts, now: str) -> JsonObject | None:
     """The status to write; None if nothing changed. ``now`` is RFC 3339."""
     old = budget.status
     generation = budget.metadata.generation
-    same = (
+    allowed = counts.disruptions_allowed > 0
+    wanted = ("True", "SufficientPods") if allowed else ("False", "InsufficientPods")
+    condition = _condition(old.conditions)
+    if (
         old.observed_generation == generation
         and old.expected_pods == counts.expected_pods
         and old.current_healthy == counts.current_healthy
         and old.desired_healthy == counts.desired_healthy
         and old.disruptions_allowed == counts.disruptions_allowed
         and dict(old.disrupted_pods) == dict(counts.disrupted)
-    )
-    if same and old.conditions:
+        and (condition.get("status"), condition.get("reason")) == wanted
+    ):
         return None
     out: JsonObject = {
         "observedGeneration": generation,
@@ -91,25 +134,58 @@ def status(budget: PodDisruptionBudget, counts: Counts, now: str) -> JsonObject 
         "currentHealthy": counts.current_healthy,
         "desiredHealthy": counts.desired_healthy,
         "expectedPods": counts.expected_pods,
-        "conditions": [_condition(old.conditions, counts.disruptions_allowed, generation, now)],
+        "conditions": with_condition(old.conditions, *wanted, "", generation, now),
     }
     if counts.disrupted:
         out["disruptedPods"] = dict(counts.disrupted)
     return out
 
 
-def _condition(
-    present: Sequence[JsonObject], allowed: int, generation: int, now: str
-) -> JsonObject:
-    wanted = "True" if allowed > 0 else "False"
-    old = next((c for c in present if c.get("type") == "DisruptionAllowed"), {})
-    return {
-        "type": "DisruptionAllowed",
-        "status": wanted,
+def failed_status(budget: PodDisruptionBudget, problem: str, now: str) -> JsonObject | None:
+    """The status of a budget whose numbers are not known: nothing may be evicted. None: it is so
+    already."""
+    old = budget.status
+    conditions = with_condition(
+        old.conditions, "False", "SyncFailed", problem, old.observed_generation, now
+    )
+    if old.disruptions_allowed == 0 and old.conditions == conditions:
+        return None
+    return {**msgspec.to_builtins(old), "disruptionsAllowed": 0, "conditions": conditions}
+
+
+def with_condition(
+    present: Sequence[JsonObject], status: str, reason: str, message: str, generation: int, now: str
+) -> list[JsonObject]:
+    """The conditions with this one; its transition time changes with its status."""
+    old = _condition(present)
+    same = old.get("status") == status
+    new = {
+        "type": ALLOWED,
+        "status": status,
         "observedGeneration": generation,
-        "lastTransitionTime": old.get("lastTransitionTime", now)
-        if old.get("status") == wanted
-        else now,
-        "reason": "SufficientPods" if allowed > 0 else "InsufficientPods",
-        "message": "",
+        "lastTransitionTime": old.get("lastTransitionTime", now) if same else now,
+        "reason": reason,
+        "message": message,
     }
+    others = [one for one in present if one.get("type") != ALLOWED]
+    return [*others, new]
+
+
+def _condition(present: Sequence[JsonObject]) -> JsonObject:
+    return next((one for one in present if one.get("type") == ALLOWED), {})
+
+
+def stale_target_s(pod: Pod, age_s: AgeOf) -> float | None:
+    """Seconds until a pod that was to be disrupted is not believed to be any more; None: it is not
+    the target of a disruption, or is on its way."""
+    condition = pod.status.condition(TARGET)
+    if (
+        condition is None
+        or condition.status != "True"
+        or condition.reason == "TerminationByKubelet"
+        or is_terminating(pod)
+        or is_terminal(pod)
+    ):
+        return None
+    since = condition.last_transition_time
+    return max(0.0, STALE_TARGET_S - age_s(since)) if since is not None else 0.0

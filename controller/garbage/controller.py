@@ -21,7 +21,6 @@ from kubeherd.cluster.api.kinds import (
     LEASES,
     NAMESPACES,
     NODES,
-    PODDISRUPTIONBUDGETS,
     PODS,
     RESOURCEQUOTAS,
     Resource,
@@ -44,7 +43,6 @@ from kubeherd.cluster.client.reflector import Reflector
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.client.workqueue import WorkQueue
 from kubeherd.controller.discovery import Kinds
-from kubeherd.controller.disruption.objects import PodDisruptionBudget
 from kubeherd.controller.garbage import plan
 from kubeherd.controller.garbage.graph import FOREGROUND, ORPHAN, Graph, Item, Todo, matches
 from kubeherd.controller.garbage.plan import Owner
@@ -71,7 +69,6 @@ SHARED: Mapping[Resource, type[Any]] = {
     LEASES: Lease,
     DAEMONSETS: DaemonSet,
     CONTROLLERREVISIONS: ControllerRevision,
-    PODDISRUPTIONBUDGETS: PodDisruptionBudget,
     RESOURCEQUOTAS: ResourceQuota,
 }
 """Kinds that other controllers watch anyway, and as what: their informers are shared."""

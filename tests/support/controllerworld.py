@@ -17,12 +17,16 @@ Scenario = Callable[[FakeApi], Awaitable[None]]
 
 
 def play(
-    *factories: Callable[[Context], Controller], scenario: Scenario, keys: Keys = NO_KEYS
+    *factories: Callable[[Context], Controller],
+    scenario: Scenario,
+    keys: Keys = NO_KEYS,
+    api_of: Callable[[VirtualClock], FakeApi] = FakeApi,
 ) -> FakeApi:
-    """Start the controllers on an empty cluster, play the scenario, stop them."""
+    """Start the controllers on an empty cluster, play the scenario, stop them. `api_of`: a server
+    that knows more than the usual one."""
 
     async def main(clock: VirtualClock) -> FakeApi:
-        api = FakeApi(clock)
+        api = api_of(clock)
         client = ApiClient(api, clock)
         await client.request("GET", "/apis")  # from here on the client knows that it may long-poll
         informers = Informers(client, clock, Rng(2))

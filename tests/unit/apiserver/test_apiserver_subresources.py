@@ -92,57 +92,6 @@ async def _running_pod(cluster: Cluster) -> None:
     assert (await cluster.patch(f"{PODS}/p/status", {"status": status})).status == 200
 
 
-async def _budget(cluster: Cluster, name: str, allowed: int) -> None:
-    path = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
-    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "x"}}}
-    await cluster.post(path, {"metadata": {"name": name}, "spec": spec})
-    status = {
-        "disruptionsAllowed": allowed,
-        "currentHealthy": 1,
-        "desiredHealthy": 1,
-        "expectedPods": 1,
-    }
-    answer = await cluster.patch(f"{path}/{name}/status", {"status": status})
-    assert answer.status == 200
-
-
-EVICTION: dict[str, Any] = {"apiVersion": "policy/v1", "metadata": {"name": "p"}}
-
-
-async def test_eviction_within_the_budget(cluster: Cluster) -> None:
-    await _running_pod(cluster)
-    await _budget(cluster, "b", 1)
-    assert (await cluster.post(f"{PODS}/p/eviction", EVICTION)).status == 201
-    tree = (await cluster.get(f"{PODS}/p")).tree
-    assert tree["metadata"]["deletionGracePeriodSeconds"] == 30
-    reasons = [condition.get("reason") for condition in tree["status"]["conditions"]]
-    assert "EvictionByEvictionAPI" in reasons
-    budget = (await cluster.get("/apis/policy/v1/namespaces/default/poddisruptionbudgets/b")).tree
-    assert budget["status"]["disruptionsAllowed"] == 0
-    assert list(budget["status"]["disruptedPods"]) == ["p"]
-
-
-async def test_eviction_beyond_the_budget_is_429(cluster: Cluster) -> None:
-    await _running_pod(cluster)
-    await _budget(cluster, "b", 0)
-    answer = await cluster.post(f"{PODS}/p/eviction", EVICTION)
-    assert (answer.status, answer.message) == (
-        429,
-        "Cannot evict pod as it would violate the pod's disruption budget.",
-    )
-    assert answer.tree["details"]["causes"] == [{
-        "reason": "DisruptionBudget",
-        "message": "The disruption budget b needs 1 healthy pods and has 1 currently",
-    }]  # fmt: skip
-    assert "deletionTimestamp" not in (await cluster.get(f"{PODS}/p")).tree["metadata"]
-
-
-async def test_pending_pods_are_evicted_without_budget(cluster: Cluster) -> None:
-    await cluster.post(PODS, pod("p"))
-    assert (await cluster.post(f"{PODS}/p/eviction", EVICTION)).status == 201
-    assert (await cluster.get(f"{PODS}/p")).status == 404
-
-
 async def test_the_log_of_a_container_is_served(cluster: Cluster, tmp_path: Path) -> None:
     assert (await cluster.get(f"{PODS}/p/log")).status == 404
     await cluster.post(PODS, pod("p"))

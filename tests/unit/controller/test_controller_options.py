@@ -58,9 +58,9 @@ def test_a_lone_scheduler_does_not_exclude_a_kube_controller_manager() -> None:
     ("flag", "message"),
     [
         ("--leader-elect=yes", 'invalid boolean value "yes"'),
-        ("--leader-elect-retry-period=2", 'time: invalid duration "2"'),
+        ("--leader-elect-retry-period=2", 'time: missing unit in duration "2"'),
         ("--leader-elect-retry-period=s", 'time: invalid duration "s"'),
-        ("--leader-elect-retry-period=2s3", 'time: invalid duration "2s3"'),
+        ("--leader-elect-retry-period=2s3", 'time: missing unit in duration "2s3"'),
         ("--leader-elect-lease-duration=9s", "leaseDuration must be greater than renewDeadline"),
         ("--leader-elect-lease-duration=0", "leaseDuration and retryPeriod must be greater than"),
         ("--leader-elect-retry-period=9s", "must be greater than retryPeriod*JitterFactor"),

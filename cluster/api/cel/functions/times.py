@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final
 
+from kubeherd.cluster.api import goduration
 from kubeherd.cluster.api.cel.interpreter.datatypes import Duration, Failure, Timestamp
 
 _NANO: Final = 10**9
@@ -16,11 +17,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:[.,](\d+))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
-_UNITS: Final = {
-    "ns": 1, "us": 1000, "µs": 1000, "μs": 1000, "ms": 10**6, "s": _NANO, "m": 60 * _NANO,
-    "h": 3600 * _NANO,
-}  # fmt: skip
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _OFFSET = re.compile(r"([+-]?)(\d\d):(\d\d)", re.ASCII)
 
 
@@ -59,21 +55,10 @@ def shifted(moment: Timestamp, nanos: int) -> Timestamp:
 
 def duration(text: str) -> Duration:
     """A length of time as Go writes it (``1h30m``); Failure if the text is none."""
-    sign = -1 if text[:1] == "-" else 1
-    rest = text[1:] if text[:1] in ("-", "+") else text
-    if rest == "0":
-        return Duration(0)
-    parts = _PART.findall(rest)
-    if not parts or _PART.sub("", rest):
-        raise Failure(f'time: invalid duration "{text}"')
-    total = 0
-    for number, unit in parts:
-        whole, _, decimals = number.partition(".")
-        scale = _UNITS[unit]
-        total += int(whole or "0") * scale + int(decimals or "0") * scale // 10 ** len(decimals)
-    if total >= 2**63:
-        raise Failure(f'time: invalid duration "{text}"')
-    return Duration(sign * total)
+    try:
+        return Duration(goduration.nanoseconds(text))
+    except ValueError as error:
+        raise Failure(str(error)) from None
 
 
 def moment_text(moment: Timestamp) -> str:

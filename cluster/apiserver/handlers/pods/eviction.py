@@ -5,13 +5,16 @@ The budget is spent, the condition set and the pod deleted in three writes, as i
 
 from msgspec.structs import replace
 
-from kubeherd.cluster.api import errors, kinds, labels
+from kubeherd.cluster.api import errors, kinds
+from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver import served
 from kubeherd.cluster.apiserver.access.authn import SERVER
 from kubeherd.cluster.apiserver.admission import AdmissionRequest, Operation
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.edge.responses import CREATED, tree_response
+from kubeherd.cluster.apiserver.handlers.pods import budgets
 from kubeherd.cluster.apiserver.handlers.pods.binding import set_condition
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.write.context import RequestContext
@@ -22,7 +25,8 @@ from kubeherd.cluster.apiserver.write.deletion import (
 )
 
 _PODS = served.of(kinds.PODS)
-_BUDGET_TEXT = "Cannot evict pod as it would violate the pod's disruption budget."
+_UNGUARDED_TRIES = 20
+_UNSAFE = "ignoreStoreReadErrorWithClusterBreakingPotential"
 
 
 async def evict(call: Call) -> ApiResponse:
@@ -34,78 +38,100 @@ async def evict(call: Call) -> ApiResponse:
     route, registry = call.route, call.services.registry
     if eviction["metadata"].get("name") != route.name:
         raise errors.BadRequest("name in URL does not match name in Eviction object")
-    pod = registry.get(kinds.PODS, route.namespace, route.name)
-    if pod is None:
-        raise errors.not_found(kinds.PODS, route.name)
+    sent = dict(eviction.get("deleteOptions") or {})
+    if sent.get(_UNSAFE):
+        what = "Invalid value: true: can not be set for pod eviction, try after removing the option"
+        cause = Cause("FieldValueInvalid", what, f"deleteOptions.{_UNSAFE}")
+        raise errors.invalid("policy", "Eviction", route.name, [cause])
+    _pod(call)
     request = AdmissionRequest(
         Operation.CREATE, kinds.PODS, route.namespace, route.name, ctx.user, "eviction", eviction,
         warnings=ctx.warnings, kind=("policy", "v1", "Eviction"),
     )  # fmt: skip
     registry.admission.validate(request)
-    options = options_from_body(dict(eviction.get("deleteOptions") or {}))
+    options = options_from_body(sent)
     ctx.dry_run = ctx.dry_run or options.dry_run
     await registry.chain.ask(request, ctx)
-    phase = (pod.get("status") or {}).get("phase")
-    spared = phase in ("Succeeded", "Failed", "Pending") or pod["metadata"].get("deletionTimestamp")
-    if not spared:
-        await _spend_budget(call, pod, ctx)
-    if not ctx.dry_run:
-        check_preconditions(kinds.PODS, pod, options)
-        await _mark_disrupted(call, ctx)
-        options = replace(options, resource_version="")  # the mark has made another version
-    await _delete_evicted(call, options, ctx)
+    if not await _evict_unguarded(call, options, ctx):
+        await _evict_guarded(call, options, ctx)
     return tree_response(call.request, CREATED, call.negotiated, 201)
 
 
-async def _spend_budget(call: Call, pod: JsonObject, ctx: RequestContext) -> None:
-    """Take one disruption from the pod's budget; 429 if there is none left."""
-    budgets = []
-    pod_labels = pod["metadata"].get("labels") or {}
-    for budget in call.services.registry.list(kinds.PODDISRUPTIONBUDGETS, call.route.namespace):
-        selector = (budget.get("spec") or {}).get("selector")
-        if labels.from_selector(selector).matches(pod_labels):
-            budgets.append(budget)
-    if not budgets:
+def _pod(call: Call) -> JsonObject:
+    """The pod as it is now; NotFound."""
+    pod = call.services.registry.get(kinds.PODS, call.route.namespace, call.route.name)
+    if pod is None:
+        raise errors.not_found(kinds.PODS, call.route.name)
+    return pod
+
+
+async def _evict_unguarded(call: Call, options: DeleteOptions, ctx: RequestContext) -> bool:
+    """Delete a pod that no budget guards: one that has ended, was not running yet, or is going
+    anyway. False if it is none of these."""
+    for _ in range(_UNGUARDED_TRIES):
+        pod = _pod(call)
+        phase = (pod.get("status") or {}).get("phase")
+        ended = phase in ("Succeeded", "Failed") or pod["metadata"].get("deletionTimestamp")
+        if not ended and phase != "Pending":
+            return False
+        chosen = options
+        if not ended and not options.resource_version:  # it may become ready this very moment
+            chosen = replace(options, resource_version=pod["metadata"]["resourceVersion"])
+        try:
+            await _delete(call, chosen, ctx)
+        except errors.Conflict:
+            if options.resource_version:
+                raise
+            continue
+        return True
+    raise errors.conflict(kinds.PODS, call.route.name, errors.MODIFIED)
+
+
+async def _evict_guarded(call: Call, options: DeleteOptions, ctx: RequestContext) -> None:
+    """Delete a running pod, as far as its budget allows it."""
+    pod = _pod(call)
+    registry, namespace = call.services.registry, call.route.namespace
+    budget = budgets.budget_of(pod, registry.list(kinds.PODDISRUPTIONBUDGETS, namespace))
+    if budget is None:
+        await _delete(call, options, ctx)
         return
-    if len(budgets) > 1:
-        # Kubernetes answers 500 here; this server never does.
-        raise errors.Conflict(
-            "This pod has more than one PodDisruptionBudget, which the eviction subresource does "
-            "not support."
+    name = budget["metadata"]["name"]
+    if not budgets.goes_free(pod, budget):
+        await registry.update(
+            served.of(kinds.PODDISRUPTIONBUDGETS),
+            namespace,
+            name,
+            lambda tree: budgets.spend(tree, call.route.name, ctx.timestamp),
+            _internal(ctx),
+            prepare=_as_given,
         )
-    name = budgets[0]["metadata"]["name"]
+        await _delete(call, options, ctx)
+        return
+    judged = replace(options, resource_version=pod["metadata"]["resourceVersion"])
+    try:
+        await _delete(call, judged, ctx)
+    except errors.Conflict:
+        if options.resource_version:
+            raise
+        raise budgets.in_progress(name) from None
 
-    def spend(budget: JsonObject) -> JsonObject:
-        status = dict(budget.get("status") or {})
-        allowed = int(status.get("disruptionsAllowed") or 0)
-        if allowed <= 0:
-            raise errors.TooManyRequests(
-                _BUDGET_TEXT,
-                details={
-                    "causes": [
-                        {
-                            "reason": "DisruptionBudget",
-                            "message": f"The disruption budget {name} needs "
-                            f"{status.get('desiredHealthy', 0)} healthy pods and has "
-                            f"{status.get('currentHealthy', 0)} currently",
-                        }
-                    ]
-                },
-            )
-        disrupted = {**(status.get("disruptedPods") or {})}
-        disrupted[pod["metadata"]["name"]] = ctx.timestamp
-        status.update(disruptionsAllowed=allowed - 1, disruptedPods=disrupted)
-        budget["status"] = status
-        return budget
 
-    kind = served.of(kinds.PODDISRUPTIONBUDGETS)
-    await call.services.registry.update(
-        kind, call.route.namespace, name, spend, _internal(ctx), prepare=_as_given
+async def _delete(call: Call, options: DeleteOptions, ctx: RequestContext) -> None:
+    """Mark the pod as disrupted and delete it; Conflict by the preconditions."""
+    if not ctx.dry_run:
+        version = await _mark_disrupted(call, options, ctx)
+        if options.resource_version:  # the mark has made another version
+            options = replace(options, resource_version=version)
+    await call.services.registry.delete(
+        _PODS, call.route.namespace, call.route.name, options, _internal(ctx)
     )
 
 
-async def _mark_disrupted(call: Call, ctx: RequestContext) -> None:
+async def _mark_disrupted(call: Call, options: DeleteOptions, ctx: RequestContext) -> str:
+    """Set the condition; returns the resourceVersion that the pod has then."""
+
     def mark(pod: JsonObject) -> JsonObject:
+        check_preconditions(kinds.PODS, pod, options)
         condition: JsonObject = {
             "type": "DisruptionTarget",
             "status": "True",
@@ -116,20 +142,10 @@ async def _mark_disrupted(call: Call, ctx: RequestContext) -> None:
         set_condition(pod.setdefault("status", {}), condition, ctx.timestamp)
         return pod
 
-    await call.services.registry.update(
-        _PODS,
-        call.route.namespace,
-        call.route.name,
-        mark,
-        _internal(ctx),
-        prepare=_as_given,
+    written = await call.services.registry.update(
+        _PODS, call.route.namespace, call.route.name, mark, _internal(ctx), prepare=_as_given
     )
-
-
-async def _delete_evicted(call: Call, options: DeleteOptions, ctx: RequestContext) -> None:
-    await call.services.registry.delete(
-        _PODS, call.route.namespace, call.route.name, options, _internal(ctx)
-    )
+    return str(codecs.loads_json(written.json)["metadata"]["resourceVersion"])
 
 
 def _as_given(new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
