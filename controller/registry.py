@@ -8,6 +8,7 @@ One that is of no use before some object exists gets a line in `ON_DEMAND` as we
 from collections.abc import Mapping
 from importlib import import_module
 
+from kubeherd.cluster.api.storageobjects import CLAIMS, VOLUMES
 from kubeherd.controller.manager import Context, Controller, Factory
 from kubeherd.controller.ondemand import OnDemand, Wake
 
@@ -26,6 +27,7 @@ CONTROLLERS: Mapping[str, str] = {
     "persistentvolumeclaim-protection-controller": "storageprotection.controller:ClaimProtection",
     "persistentvolume-protection-controller": "storageprotection.controller:VolumeProtection",
     "volumeattributesclass-protection-controller": "storageprotection.controller:ClassProtection",
+    "persistentvolume-binder-controller": "volume.controller:VolumeBinder",
     "resourcequota-controller": "quota.controller:QuotaController",
     "serviceaccount-token-controller": "serviceaccount.tokens:TokensController",
     "certificatesigningrequest-approving-controller": (
@@ -38,7 +40,9 @@ CONTROLLERS: Mapping[str, str] = {
     ),
 }
 
-ON_DEMAND: Mapping[str, Wake] = {}
+ON_DEMAND: Mapping[str, Wake] = {
+    "persistentvolume-binder-controller": Wake((CLAIMS, VOLUMES)),
+}
 """Controllers that most clusters never need, and what makes each: see `ondemand`."""
 
 
