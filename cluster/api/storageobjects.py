@@ -27,12 +27,14 @@ BETA_STORAGE_PROVISIONER: Final = "volume.beta.kubernetes.io/storage-provisioner
 BETA_STORAGE_CLASS: Final = "volume.beta.kubernetes.io/storage-class"
 DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
 BETA_DEFAULT_CLASS: Final = "storageclass.beta.kubernetes.io/is-default-class"
+YES: Final = "yes"
+"""The value of the annotations that only have to be there."""
 NO_PROVISIONER: Final = "kubernetes.io/no-provisioner"
 
 Key: TypeAlias = tuple[str, str]
 """Namespace and name."""
 
-_YES: Final = "true"
+_TRUE: Final = "true"
 
 
 class ClaimReference(Wire, frozen=True, kw_only=True):
@@ -144,7 +146,7 @@ class StorageClass(Wire, frozen=True, kw_only=True):
     def is_default(self) -> bool:
         """Whether it is marked as the class of claims that name none."""
         annotations = self.metadata.annotations
-        return _YES in (annotations.get(DEFAULT_CLASS), annotations.get(BETA_DEFAULT_CLASS))
+        return _TRUE in (annotations.get(DEFAULT_CLASS), annotations.get(BETA_DEFAULT_CLASS))
 
 
 def _class_of(metadata: ObjectMeta, spec: JsonObject) -> str | None:

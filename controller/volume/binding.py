@@ -4,29 +4,27 @@ Source: spec persistentvolume-controller 2. Invariant: what is right already is 
 the same object, so that only what differs is written.
 """
 
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 from msgspec.structs import replace
 
-from kubeherd.cluster.api.helpers.volumebinding import is_bound_to
+from kubeherd.cluster.api.helpers.volumebinding import annotated_with, bound_volume
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
-from kubeherd.cluster.api.objects import ObjectMeta
 from kubeherd.cluster.api.storageobjects import (
     BIND_COMPLETED,
     BOUND_BY_CONTROLLER,
     CLAIMS,
     VOLUMES,
+    YES,
     PersistentVolume,
     PersistentVolumeClaim,
 )
 from kubeherd.controller.workload.events import Event
 
 Stored: TypeAlias = PersistentVolume | PersistentVolumeClaim
-_YES: Final = "yes"
 
 
 class VolumePhase(StrEnum):
@@ -124,34 +122,6 @@ def _update(before: Stored, after: Stored, *, status: bool = False) -> tuple[Upd
     return () if after is before else (Update(after, status),)
 
 
-def bound_volume(volume: PersistentVolume, claim: PersistentVolumeClaim) -> PersistentVolume:
-    """The volume with the claim as its own."""
-    reference, meta = volume.claim, claim.metadata
-    annotations = {} if is_bound_to(volume, claim) else {BOUND_BY_CONTROLLER: _YES}
-    annotated = _annotated(volume.metadata, annotations)
-    if reference is not None and (reference.namespace, reference.name, reference.uid) == (
-        meta.namespace,
-        meta.name,
-        meta.uid,
-    ):
-        return volume if annotated is volume.metadata else replace(volume, metadata=annotated)
-    spec = {**volume.spec, "claimRef": claim_reference(claim)}
-    return replace(volume, metadata=annotated, spec=spec)
-
-
-def claim_reference(claim: PersistentVolumeClaim) -> JsonObject:
-    """A volume's reference to its claim."""
-    meta = claim.metadata
-    return {
-        "kind": "PersistentVolumeClaim",
-        "namespace": meta.namespace,
-        "name": meta.name,
-        "uid": meta.uid,
-        "apiVersion": "v1",
-        "resourceVersion": meta.resource_version,
-    }
-
-
 def volume_in(volume: PersistentVolume, phase: VolumePhase, message: str = "") -> PersistentVolume:
     """The volume in this phase; in it already, its message stays."""
     if volume.phase == phase:
@@ -165,9 +135,9 @@ def bound_claim(claim: PersistentVolumeClaim, volume: PersistentVolume) -> Persi
     """The claim with the volume as its own."""
     name = volume.metadata.name
     if claim.volume_name == name:
-        annotated = _annotated(claim.metadata, {BIND_COMPLETED: _YES})
+        annotated = annotated_with(claim.metadata, {BIND_COMPLETED: YES})
         return claim if annotated is claim.metadata else replace(claim, metadata=annotated)
-    annotated = _annotated(claim.metadata, {BOUND_BY_CONTROLLER: _YES, BIND_COMPLETED: _YES})
+    annotated = annotated_with(claim.metadata, {BOUND_BY_CONTROLLER: YES, BIND_COMPLETED: YES})
     return replace(claim, metadata=annotated, spec={**claim.spec, "volumeName": name})
 
 
@@ -205,11 +175,3 @@ def _unbound(volume: PersistentVolume) -> PersistentVolume:
         return volume
     spec["claimRef"] = {key: value for key, value in reference.items() if key != "uid"}
     return replace(volume, spec=spec)
-
-
-def _annotated(metadata: ObjectMeta, wanted: Mapping[str, str]) -> ObjectMeta:
-    """With these annotations; those that are there already keep their values."""
-    missing = {key: value for key, value in wanted.items() if key not in metadata.annotations}
-    if not missing:
-        return metadata
-    return replace(metadata, annotations={**metadata.annotations, **missing})

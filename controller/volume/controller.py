@@ -12,7 +12,7 @@ import msgspec
 
 from kubeherd.cluster.api.errors import AlreadyExists, NotFound
 from kubeherd.cluster.api.helpers import volumebinding
-from kubeherd.cluster.api.helpers.podclaims import claim_names
+from kubeherd.cluster.api.helpers.podclaims import CLAIMS_OF_WAITING, waited_for
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import NODES, PODS
 from kubeherd.cluster.api.objects import Node, Pod
@@ -42,7 +42,6 @@ RESYNC_S: Final = 15.0
 _FREE: Final = "free"
 _RESERVED: Final = "reserved"
 _WAITING: Final = "waiting"
-_USERS: Final = "claims-of-waiting"
 _ANY_CLASS: Final = "?"
 """No class has this name: that of claims that name none."""
 
@@ -69,10 +68,10 @@ class VolumeBinder:
         self._recorder = context.recorder(COMPONENT)
         self._queue: WorkQueue[_Key] = context.queue("claims")
         self._written = Written(context.clock)
-        self._volumes.cache.add_index(_FREE, _free_in)
-        self._volumes.cache.add_index(_RESERVED, _reserved_for)
+        self._volumes.cache.add_index(_FREE, volumebinding.free_in)
+        self._volumes.cache.add_index(_RESERVED, volumebinding.reserved_for)
         self._claims.cache.add_index(_WAITING, _waiting_in)
-        self._pods.cache.add_index(_USERS, _waited_for_by)
+        self._pods.cache.add_index(CLAIMS_OF_WAITING, waited_for)
         self._claims.on_change(self._claim_changed)
         self._volumes.on_change(self._volume_changed)
         self._classes.on_change(self._class_changed)
@@ -152,7 +151,9 @@ class VolumeBinder:
             else (),
             storage_class=classes.get("", claim.storage_class or ""),
             default_class=volumebinding.default_class(classes.values()) if unbound else None,
-            waiting_pods=[pod.metadata.name for pod in self._pods.cache.by_index(_USERS, names)],
+            waiting_pods=[
+                pod.metadata.name for pod in self._pods.cache.by_index(CLAIMS_OF_WAITING, names)
+            ],
             nodes=frozenset({selected} if self._nodes.cache.get("", selected) else ()),
         )
 
@@ -218,26 +219,8 @@ class VolumeBinder:
             return
 
 
-def _free_in(volume: PersistentVolume) -> tuple[str, ...]:
-    """The class of a volume that nobody has."""
-    return (volume.storage_class,) if volume.claim is None else ()
-
-
-def _reserved_for(volume: PersistentVolume) -> tuple[str, ...]:
-    """Whose a volume is or is to be."""
-    claim = volume.claim
-    return () if claim is None else (f"{claim.namespace}/{claim.name}",)
-
-
 def _waiting_in(claim: PersistentVolumeClaim) -> tuple[str, ...]:
     """The class of a claim without a volume."""
     if claim.fully_bound:
         return ()
     return (_ANY_CLASS if claim.storage_class is None else claim.storage_class,)
-
-
-def _waited_for_by(pod: Pod) -> tuple[str, ...]:
-    """The claims of a pod that has no node yet."""
-    if pod.spec.node_name or pod.terminal or not pod.spec.volumes:
-        return ()
-    return tuple(f"{pod.metadata.namespace}/{name}" for name in claim_names(pod))

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from kubeherd.cluster.api.helpers.volumebinding import claim_reference
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.storageobjects import (
     BETA_STORAGE_PROVISIONER,
@@ -20,7 +21,6 @@ from kubeherd.cluster.api.storageobjects import (
     PersistentVolumeClaim,
     StorageClass,
 )
-from kubeherd.controller.volume import binding
 from kubeherd.controller.volume.binding import ClaimPhase, Create, Plan, Said, Update
 from kubeherd.controller.workload.events import Event, EventType
 
@@ -112,7 +112,7 @@ def volume_tree(
         "volumeMode": claim.volume_mode,
         "persistentVolumeReclaimPolicy": storage_class.reclaim_policy,
         "storageClassName": claim.storage_class,
-        "claimRef": binding.claim_reference(claim),
+        "claimRef": claim_reference(claim),
         "hostPath": {"path": path, "type": "DirectoryOrCreate"},
     }
     if storage_class.mount_options:

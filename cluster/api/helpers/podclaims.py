@@ -1,8 +1,11 @@
 """Which claims a pod uses. Source: Kubernetes v1.36, component-helpers/storage/ephemeral."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kubeherd.cluster.api.objects import ObjectMeta, Pod
+
+CLAIMS_OF_WAITING: Final = "claims-of-waiting"
+"""The name of the index that `waited_for` makes."""
 
 
 class PodClaim(NamedTuple):
@@ -23,9 +26,11 @@ def pod_claims(pod: Pod) -> list[PodClaim]:
     return found
 
 
-def claim_names(pod: Pod) -> list[str]:
-    """Only the names."""
-    return [claim.name for claim in pod_claims(pod)]
+def waited_for(pod: Pod) -> tuple[str, ...]:
+    """For an index: `namespace/name` of the claims of a pod that has no node yet."""
+    if pod.spec.node_name or pod.terminal or not pod.spec.volumes:
+        return ()
+    return tuple(f"{pod.metadata.namespace}/{claim.name}" for claim in pod_claims(pod))
 
 
 def is_of_pod(claim: ObjectMeta, pod: Pod) -> bool:

@@ -6,11 +6,15 @@ pkg/volume/util/storageclass.go; spec persistentvolume-controller 3.
 
 from collections.abc import Collection, Iterable, Mapping
 
+from msgspec.structs import replace
+
 from kubeherd.cluster.api import labels
 from kubeherd.cluster.api.helpers.scheduling import compile_term
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.objects import Node
+from kubeherd.cluster.api.objects import Node, ObjectMeta
 from kubeherd.cluster.api.storageobjects import (
+    BOUND_BY_CONTROLLER,
+    YES,
     PersistentVolume,
     PersistentVolumeClaim,
     StorageClass,
@@ -25,6 +29,17 @@ def is_bound_to(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
         and (reference.namespace, reference.name) == claim.key
         and reference.uid in ("", claim.metadata.uid)
     )
+
+
+def free_in(volume: PersistentVolume) -> tuple[str, ...]:
+    """For an index: the class of a volume that nobody has."""
+    return (volume.storage_class,) if volume.claim is None else ()
+
+
+def reserved_for(volume: PersistentVolume) -> tuple[str, ...]:
+    """For an index: `namespace/name` of the claim whose a volume is or is to be."""
+    claim = volume.claim
+    return () if claim is None else (f"{claim.namespace}/{claim.name}",)
 
 
 def best_match(
@@ -144,3 +159,39 @@ def in_topology(storage_class: StorageClass, node_labels: Mapping[str, str]) -> 
         for term in terms
         if term.get("matchLabelExpressions")
     )
+
+
+def bound_volume(volume: PersistentVolume, claim: PersistentVolumeClaim) -> PersistentVolume:
+    """The volume with the claim as its own; as it is, if it is that already."""
+    reference, meta = volume.claim, claim.metadata
+    annotations = {} if is_bound_to(volume, claim) else {BOUND_BY_CONTROLLER: YES}
+    annotated = annotated_with(volume.metadata, annotations)
+    if reference is not None and (reference.namespace, reference.name, reference.uid) == (
+        meta.namespace,
+        meta.name,
+        meta.uid,
+    ):
+        return volume if annotated is volume.metadata else replace(volume, metadata=annotated)
+    spec = {**volume.spec, "claimRef": claim_reference(claim)}
+    return replace(volume, metadata=annotated, spec=spec)
+
+
+def claim_reference(claim: PersistentVolumeClaim) -> JsonObject:
+    """A volume's reference to its claim."""
+    meta = claim.metadata
+    return {
+        "kind": "PersistentVolumeClaim",
+        "namespace": meta.namespace,
+        "name": meta.name,
+        "uid": meta.uid,
+        "apiVersion": "v1",
+        "resourceVersion": meta.resource_version,
+    }
+
+
+def annotated_with(metadata: ObjectMeta, wanted: Mapping[str, str]) -> ObjectMeta:
+    """With these annotations; those that are there already keep their values."""
+    missing = {key: value for key, value in wanted.items() if key not in metadata.annotations}
+    if not missing:
+        return metadata
+    return replace(metadata, annotations={**metadata.annotations, **missing})
