@@ -14,6 +14,7 @@ from kubeherd.cluster.api.kinds import ENDPOINTS, SERVICES
 from kubeherd.cluster.api.objects import PartialObject
 from kubeherd.cluster.api.kinds import JOBS
 from kubeherd.cluster.api.kinds import CRONJOBS, HORIZONTALPODAUTOSCALERS, PODDISRUPTIONBUDGETS
+from kubeherd.cluster.api.storageobjects import CLAIMS, VOLUMES
 from kubeherd.controller.manager import Context, Controller, Factory
 from kubeherd.controller.ondemand import OnDemand, Wake
 
@@ -34,6 +35,7 @@ CONTROLLERS: Mapping[str, str] = {
     "persistentvolumeclaim-protection-controller": "storageprotection.controller:ClaimProtection",
     "persistentvolume-protection-controller": "storageprotection.controller:VolumeProtection",
     "volumeattributesclass-protection-controller": "storageprotection.controller:ClassProtection",
+    "persistentvolume-binder-controller": "volume.controller:VolumeBinder",
     "resourcequota-controller": "quota.controller:QuotaController",
     "serviceaccount-token-controller": "serviceaccount.tokens:TokensController",
     "certificatesigningrequest-approving-controller": (
@@ -88,6 +90,7 @@ ON_DEMAND: Mapping[str, Wake] = {
     "cronjob-controller": Wake((CRONJOBS,)),
     "disruption-controller": Wake((PODDISRUPTIONBUDGETS,)),
     "horizontal-pod-autoscaler-controller": Wake((HORIZONTALPODAUTOSCALERS,)),
+    "persistentvolume-binder-controller": Wake((CLAIMS, VOLUMES)),
 }
 """Controllers that most clusters never need, and what makes each: see `ondemand`."""
 

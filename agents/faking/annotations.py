@@ -29,6 +29,7 @@ class Behaviour(msgspec.Struct, frozen=True, gc=False):
     crash_times: int | None = None
     exit_code: int = 1
     run_for_s: float | None = None
+    run_exit_code: int = 0
     oom_after_s: float | None = None
     stop_delay_s: float = 0.0
     stop_exit_code: int = 0
@@ -51,6 +52,13 @@ DEFAULT: Final = Behaviour()
 RUNS_TO_COMPLETION: Final = Behaviour(run_for_s=0.0)
 """What a regular init container does without annotations."""
 
+JOB_RUN_S: Final = 1.0
+JOB: Final = Behaviour(run_for_s=JOB_RUN_S)
+"""What the containers of a Job do without annotations: work comes to an end."""
+
+COMPLETION_INDEX: Final = "batch.kubernetes.io/job-completion-index"
+"""The annotation with the index of a pod of an Indexed Job."""
+
 _PULL_KEYS: Final = ("pull-delay-seconds", "pull-error")
 
 
@@ -72,17 +80,21 @@ def pull_error(image: str, behaviour: Behaviour) -> str:
 
 
 def behaviour(
-    annotations: Mapping[str, str], container: str, *, is_init: bool = False, plain: bool = False
+    annotations: Mapping[str, str],
+    container: str,
+    *,
+    is_init: bool = False,
+    without_words: Behaviour = DEFAULT,
 ) -> Behaviour:
-    """The behaviour of one container; `is_init`: a regular init container, `plain`: what its
-    command does is known."""
+    """The behaviour of one container; `is_init`: a regular init container, `without_words`: what
+    it does where no annotation says how it ends (`DEFAULT`, `RUNS_TO_COMPLETION` or `JOB`)."""
     if not any(key.startswith(PREFIX) for key in annotations):
-        return RUNS_TO_COMPLETION if is_init and not plain else DEFAULT
-    return _parse(annotations, container, is_init, is_init and not plain)
+        return without_words
+    return _parse(annotations, container, is_init, without_words.run_for_s)
 
 
 def _parse(
-    annotations: Mapping[str, str], container: str, is_init: bool, runs_to_completion: bool
+    annotations: Mapping[str, str], container: str, is_init: bool, runs_for_s: float | None
 ) -> Behaviour:
     def text(name: str) -> str | None:
         if is_init and name not in _PULL_KEYS:
@@ -95,8 +107,9 @@ def _parse(
     run_for_s = seconds("run-for-seconds")
     crash_after_s = seconds("crash-after-seconds")
     oom_after_s = seconds("oom-after-seconds")
-    if runs_to_completion and run_for_s is None and crash_after_s is None and oom_after_s is None:
-        run_for_s = 0.0
+    if run_for_s is None and crash_after_s is None and oom_after_s is None:
+        run_for_s = runs_for_s
+    exit_code = _exit_code(text("exit-code"), annotations.get(COMPLETION_INDEX))
     return Behaviour(
         pull_delay_s=seconds("pull-delay-seconds") or 0.0,
         pull_error=text("pull-error") or "",
@@ -104,11 +117,12 @@ def _parse(
         ready_delay_s=seconds("ready-delay-seconds") or 0.0,
         crash_after_s=crash_after_s,
         crash_times=_integer(text("crash-times")),
-        exit_code=_exit_code(text("exit-code"), 1),
+        exit_code=1 if exit_code is None else exit_code,
         run_for_s=run_for_s,
+        run_exit_code=exit_code or 0 if crash_after_s is None else 0,
         oom_after_s=oom_after_s,
         stop_delay_s=seconds("stop-delay-seconds") or 0.0,
-        stop_exit_code=_exit_code(text("stop-exit-code"), 0),
+        stop_exit_code=_exit_code(text("stop-exit-code")) or 0,
         prestop_s=seconds("prestop-seconds") or 0.0,
         fail_readiness=is_true(text("fail-readiness")),
         fail_liveness_after_s=seconds("fail-liveness-after-seconds"),
@@ -143,6 +157,23 @@ def _integer(text: str | None) -> int | None:
         return None
 
 
-def _exit_code(text: str | None, default: int) -> int:
+def _exit_code(text: str | None, index: str | None = None) -> int | None:
+    """A code from 0 to 255, or that of one index in a list as `0-3:1,5:2` (others: 0)."""
+    if text is None or ":" not in text:
+        return _code(text)
+    found = 0
+    own = _integer(index)
+    for item in text.split(","):
+        numbers, _, code_text = item.partition(":")
+        first, dash, last = numbers.partition("-")
+        begin, end, code = _integer(first), _integer(last if dash else first), _code(code_text)
+        if begin is None or end is None or code is None:
+            return None
+        if own is not None and begin <= own <= end:
+            found = code
+    return found
+
+
+def _code(text: str | None) -> int | None:
     code = _integer(text)
-    return code if code is not None and 0 <= code <= 255 else default
+    return code if code is not None and 0 <= code <= 255 else None

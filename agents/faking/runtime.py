@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 from msgspec.structs import replace
 
+from kubeherd.agents.faking.volumefiles import VolumeFiles
 from kubeherd.agents.node.addresses import PodAddresses
 from kubeherd.agents.pods.facts import PodFacts
 from kubeherd.cluster.api.objects import Pod
@@ -24,6 +25,7 @@ class FakeRuntime:
         self._node_ip = node_ip
         self._pulled: set[str] = set()
         self._seen: dict[str, None] = {}
+        self.volumes = VolumeFiles()
 
     @property
     def pulled_images(self) -> Collection[str]:
@@ -54,6 +56,7 @@ class FakeRuntime:
         return replace(facts, pod_ip=self._addresses.take())
 
     def release(self, pod: Pod, facts: PodFacts) -> None:
-        """The pod is gone: its address may be used again."""
+        """The pod is gone: its address may be used again, its own volumes are lost."""
+        self.volumes.forget(pod.metadata.uid)
         if facts.pod_ip and not pod.spec.host_network:
             self._addresses.release(facts.pod_ip)

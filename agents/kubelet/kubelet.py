@@ -53,7 +53,10 @@ class Kubelet:
         self._clock = clock
         self._pod_log = pod_log
         self._view = NodeView(
-            name=node.name, host_ips=(identity.ip,), pulled_images=self.runtime.pulled_images
+            name=node.name,
+            host_ips=(identity.ip,),
+            pulled_images=self.runtime.pulled_images,
+            volumes=self.runtime.volumes,
         )
         self._workers: dict[str, PodWorker] = {}
         self._troubles = Troubles(
@@ -199,6 +202,8 @@ class Kubelet:
         worker.delete = result.delete
         if result.pulled:
             self.runtime.add_pulled(result.pulled)
+        if result.written:
+            self.runtime.volumes.keep(result.written)
         for event in result.events:
             self._tell(pod, event)
         if self._pod_log is not None and result.logs:

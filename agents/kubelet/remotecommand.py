@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.helpers import environment
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.remotecommand import channels, script
 from kubeherd.cluster.api.remotecommand.channels import Channel
@@ -34,9 +35,10 @@ class _Wanted(msgspec.Struct, frozen=True):
 
 
 async def execute(
-    request: web.Request, pod: JsonObject, container: str, clock: Clock
+    request: web.Request, pod: JsonObject, container: JsonObject, clock: Clock
 ) -> web.StreamResponse:
-    """Answer a command; BadRequest for a request that is none, or no WebSocket."""
+    """Answer a command in a container, which is given by its spec; BadRequest for a request that
+    is none, or no WebSocket."""
     wanted = _wanted(request)
     words = request.query.getall("command", [])
     if not any(words[:1]):
@@ -45,11 +47,11 @@ async def execute(
         raise errors.BadRequest("this kubelet speaks WebSocket, not SPDY")
     protocol = channels.choose(request.headers.get("Sec-WebSocket-Protocol", ""))
     annotations = pod["metadata"].get("annotations") or {}
+    around = environment.of_command(pod, container)
+    reply = script.reply(annotations, str(container["name"]), words, around)
     client = _Client(protocol)
     await client.begin(request)
-    answering = asyncio.create_task(
-        client.answer(script.reply(annotations, container, words), wanted, clock), name="exec"
-    )
+    answering = asyncio.create_task(client.answer(reply, wanted, clock), name="exec")
     listening = asyncio.create_task(client.gone(), name="exec-client")
     try:
         await asyncio.wait((answering, listening), return_when=asyncio.FIRST_COMPLETED)

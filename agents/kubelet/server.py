@@ -142,7 +142,7 @@ class _Handlers:
             raise errors.InternalError(
                 f'unable to upgrade connection: container not found ("{container}")'
             )
-        return await remotecommand.execute(request, pod, container, self._facts.clock)
+        return await remotecommand.execute(request, pod, spec, self._facts.clock)
 
     async def _container(self, request: web.Request) -> tuple[JsonObject, JsonObject]:
         """The pod, which is this node's, and the spec of the container that is meant."""

@@ -16,9 +16,11 @@ from kubeherd.agents.faking import annotations
 from kubeherd.agents.pods import probing, stopping
 from kubeherd.agents.pods.durations import go_duration
 from kubeherd.agents.pods.facts import ContainerFacts, ContainerPhase, Probe, Waiting, WaitingReason
-from kubeherd.agents.pods.output import Output
-from kubeherd.agents.pods.plans import ContainerPlan
+from kubeherd.agents.pods.output import Output, output
+from kubeherd.agents.pods.plans import ContainerPlan, Script
 from kubeherd.agents.pods.sync import LogKind, Pass
+from kubeherd.cluster.api.helpers import commands
+from kubeherd.cluster.api.helpers.commands import Program
 
 RELIST_S: Final = 1.0
 """The kubelet learns of an exit by listing its containers every second (spec 10)."""
@@ -29,6 +31,7 @@ PULL_BACKOFF_RESET_S: Final = 2 * BACKOFF_CAP_S
 IMAGE_SIZE_BYTES: Final = 31_457_280
 MAX_LINES_AT_ONCE: Final = 1000
 """What was due longer ago than that when the container is looked at is not written any more."""
+_CHANCE_DIGITS: Final = 12
 
 _REFERENCE: Final = re.compile(
     r"([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
@@ -200,6 +203,7 @@ def _started(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> Containe
     sync.normal("Started", "Container started", plan.field_path)
     if facts.attempts > 1:
         sync.log(plan.name, "", LogKind.BEGIN)
+    program = None if plan.script is None else _begun(facts, plan.script, sync)
     _note(plan, f"started (attempt {facts.attempts}, image {plan.image})", sync)
     return replace(
         facts,
@@ -208,10 +212,21 @@ def _started(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> Containe
         started_s=sync.now.s,
         started_at=sync.now.text,
         started=plan.startup is None,
+        program=program,
         readiness=Probe(healthy=False),
         liveness=Probe(healthy=True),
         startup=Probe(healthy=True),
     )
+
+
+def _begun(facts: ContainerFacts, script: Script, sync: Pass) -> Program | None:
+    """What a process does that finds these files, and leaves its own at once."""
+    chance = int(facts.container_id[-_CHANCE_DIGITS:], 16)
+    around = script.around._replace(files=sync.files(script.mounts), chance=chance)
+    found = commands.program(script.command, script.args, around)
+    if found is not None and script.mounts:
+        sync.leave(script.mounts, found.files)
+    return found
 
 
 # --- while it runs ---
@@ -220,8 +235,9 @@ def _started(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> Containe
 def _running(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> ContainerFacts:
     now_s = sync.now.s
     own_exit = _own_exit(facts, plan)
-    if plan.output is not None:
-        facts = _write(facts, plan.name, plan.output, sync)
+    told = plan.output if facts.program is None else output(plan.behaviour, facts.program)
+    if told is not None:
+        facts = _write(facts, plan.name, told, sync)
     if facts.stop is not None:
         stop = facts.stop
         if own_exit is None or own_exit[0] > stop.exits_s:
@@ -240,13 +256,13 @@ def _running(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> Containe
     return probing.probe(facts, plan, sync)
 
 
-def _write(facts: ContainerFacts, name: str, output: Output, sync: Pass) -> ContainerFacts:
+def _write(facts: ContainerFacts, name: str, told: Output, sync: Pass) -> ContainerFacts:
     """Write the lines that are due, and ask to be woken for the next one."""
     elapsed_s = sync.now.s - facts.started_s
-    written = output.written(elapsed_s)
+    written = told.written(elapsed_s)
     for number in range(max(facts.written, written - MAX_LINES_AT_ONCE), written):
-        sync.log(name, output.text(number), LogKind.OUTPUT)
-    due_s = output.due_s(written)
+        sync.log(name, told.text(number), LogKind.OUTPUT)
+    due_s = told.due_s(written)
     if due_s is not None:
         sync.wake(facts.started_s + due_s)
     return replace(facts, written=written) if written > facts.written else facts
@@ -261,8 +277,9 @@ def _note(plan: ContainerPlan, text: str, sync: Pass) -> None:
 def _own_exit(facts: ContainerFacts, plan: ContainerPlan) -> tuple[float, int, str] | None:
     """When the process ends by itself, with which code and reason; None if it runs for ever."""
     behaviour = plan.behaviour
-    if plan.program is not None and not behaviour.ends:
-        ends_s, code = plan.program.ends_s, plan.program.exit_code
+    program = facts.program or plan.program
+    if program is not None and not behaviour.ends:
+        ends_s, code = program.ends_s, program.exit_code
         reason = "Error" if code else "Completed"
         return None if ends_s is None else (facts.started_s + ends_s, code, reason)
     ends: list[tuple[float, int, str]] = []
@@ -273,7 +290,8 @@ def _own_exit(facts: ContainerFacts, plan: ContainerPlan) -> tuple[float, int, s
         reason = "Error" if behaviour.exit_code else "Completed"
         ends.append((facts.started_s + behaviour.crash_after_s, behaviour.exit_code, reason))
     if behaviour.run_for_s is not None:
-        ends.append((facts.started_s + behaviour.run_for_s, 0, "Completed"))
+        reason = "Error" if behaviour.run_exit_code else "Completed"
+        ends.append((facts.started_s + behaviour.run_for_s, behaviour.run_exit_code, reason))
     return min(ends) if ends else None
 
 

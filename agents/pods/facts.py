@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from kubeherd.cluster.api.helpers.commands import Program
+
 UNKNOWN_EXIT_CODE = 137
 """The exit code of a container of which nothing is left (spec node-lifecycle 12.4)."""
 
@@ -115,6 +117,8 @@ class ContainerFacts(msgspec.Struct, frozen=True, gc=False):
     terminated: Terminated | None = None
     last: Terminated | None = None
     stop: Stop | None = None
+    program: Program | None = None
+    """What the running process does, where its plan alone does not say."""
     readiness: Probe | None = None
     liveness: Probe | None = None
     startup: Probe | None = None

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from kubeherd.agents.faking import annotations
+from kubeherd.agents.faking.volumefiles import VolumeKey
 from kubeherd.agents.pods import phase as phases
 from kubeherd.agents.pods import status, stopping
 from kubeherd.agents.pods.containers import drive, progress
@@ -49,6 +50,8 @@ class Step(NamedTuple):
     events: list[PodEvent]
     logs: list[LogLine]
     pulled: list[str]
+    written: dict[VolumeKey, dict[str, str]] = {}  # noqa: RUF012 - of a NamedTuple, never changed
+    """Volumes with all of their files, where these changed."""
 
 
 def step(pod: Pod, facts: PodFacts, node: NodeView, now: Moment, *, removed: bool = False) -> Step:
@@ -69,7 +72,8 @@ def step(pod: Pod, facts: PodFacts, node: NodeView, now: Moment, *, removed: boo
         facts = _with_phase(pod, plans, facts, sync, deleted=deleted or removed)
     tree, facts = status.generate(pod, plans, facts, node, now.text)
     wake_s = None if facts.final else sync.wake_s
-    return Step(facts, tree, deleted and facts.final, wake_s, sync.events, sync.logs, sync.pulled)
+    delete = deleted and facts.final
+    return Step(facts, tree, delete, wake_s, sync.events, sync.logs, sync.pulled, sync.written)
 
 
 def reject(facts: PodFacts, reason: str, message: str, now: Moment) -> PodFacts:

@@ -6,16 +6,18 @@ from typing import Final
 
 import msgspec
 
-from kubeherd.agents.faking import annotations
+from kubeherd.agents.faking import annotations, images, volumefiles
 from kubeherd.agents.faking.annotations import Behaviour
+from kubeherd.agents.faking.volumefiles import Mount
 from kubeherd.agents.pods import probes
 from kubeherd.agents.pods.facts import ContainerFacts
 from kubeherd.agents.pods.output import Output, output
 from kubeherd.agents.pods.probes import ProbeSpec
-from kubeherd.cluster.api.helpers import commands
-from kubeherd.cluster.api.helpers.commands import Program
+from kubeherd.cluster.api.helpers import commands, environment
+from kubeherd.cluster.api.helpers.commands import Program, Surroundings
 from kubeherd.cluster.api.objects import Container, Pod
 
+_JOB_NAME: Final = "batch.kubernetes.io/job-name"
 _SLEEP: Final = re.compile(r"(?:(?:/bin/|/usr/bin/)?(?:ba)?sh -[a-z]*c )?sleep (\d+(?:\.\d+)?)s?")
 
 
@@ -40,6 +42,15 @@ class RestartRule(msgspec.Struct, frozen=True, gc=False):
         return (exit_code in self.codes) is self.inside
 
 
+class Script(msgspec.Struct, frozen=True, gc=False):
+    """A plain command that depends on more than the pod: on files that are there, on chance."""
+
+    command: tuple[str, ...]
+    args: tuple[str, ...]
+    around: Surroundings
+    mounts: tuple[Mount, ...]
+
+
 class ContainerPlan(msgspec.Struct, frozen=True, gc=False):
     """One container of a pod's spec."""
 
@@ -52,6 +63,7 @@ class ContainerPlan(msgspec.Struct, frozen=True, gc=False):
     field_path: str
     behaviour: Behaviour
     program: Program | None
+    script: Script | None
     output: Output | None
     prestop_s: float
     readiness: ProbeSpec | None
@@ -85,13 +97,12 @@ def container_plans(pod: Pod) -> list[ContainerPlan]:
 
 
 def _plan(pod: Pod, container: Container, role: Role, field: str) -> ContainerPlan:
-    program = commands.program(container.command, container.args)
-    endless = commands.loops_for_ever(container.command, container.args)
+    program, script = _program(pod, container)
     behaviour = annotations.behaviour(
         pod.metadata.annotations,
         container.name,
         is_init=role is Role.INIT,
-        plain=program is not None or endless,
+        without_words=_without_words(pod, container, role, program),
     )
     liveness = probes.parse(container.liveness_probe)
     if liveness is None and behaviour.fail_liveness_after_s is not None:
@@ -109,12 +120,53 @@ def _plan(pod: Pod, container: Container, role: Role, field: str) -> ContainerPl
         field_path=f"spec.{field}{{{container.name}}}",
         behaviour=behaviour,
         program=program,
+        script=script,
         output=output(behaviour, program),
         prestop_s=behaviour.prestop_s or _prestop_sleep_s(container),
         readiness=probes.parse(container.readiness_probe),
         liveness=liveness,
         startup=startup,
     )
+
+
+def _program(pod: Pod, container: Container) -> tuple[Program | None, Script | None]:
+    """What a container's plain command does where its volumes are empty, and where they are not."""
+    command, args = container.command, container.args
+    if not command and not args:
+        return None, None
+    around = environment.surroundings(pod, container)
+    found = commands.program(command, args, around)
+    if found is None:
+        return None, None
+    mounts = volumefiles.mounts(pod, container) if around.whole else ()
+    if not (commands.draws(command, args) or _names(command, args, mounts)):
+        return found, None
+    return found, Script(tuple(command), tuple(args), around, mounts)
+
+
+def _names(command: list[str], args: list[str], mounts: tuple[Mount, ...]) -> bool:
+    return any(mount.path in word for mount in mounts for word in (*command, *args))
+
+
+def _without_words(
+    pod: Pod, container: Container, role: Role, program: Program | None
+) -> Behaviour:
+    """What a container does of which no annotation says how it ends."""
+    if program is not None or role in (Role.SIDECAR, Role.EPHEMERAL):
+        return annotations.DEFAULT
+    if role is Role.REGULAR and not _is_of_job(pod):
+        return annotations.DEFAULT
+    if commands.loops_for_ever(container.command, container.args):
+        return annotations.DEFAULT
+    if role is Role.INIT:
+        return annotations.RUNS_TO_COMPLETION
+    serves = images.serves(container.image, container.command, container.args)
+    return annotations.DEFAULT if serves else annotations.JOB
+
+
+def _is_of_job(pod: Pod) -> bool:
+    owner = pod.metadata.controller()
+    return (owner is not None and owner.kind == "Job") or _JOB_NAME in pod.metadata.labels
 
 
 def _restart_rules(container: Container) -> tuple[RestartRule, ...]:

@@ -1,13 +1,15 @@
 """One pass of the pod machine: its inputs, and what it collects beside the new facts."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import NamedTuple
 
 import msgspec
 
+from kubeherd.agents.faking.volumefiles import Mount, VolumeKey, left, seen
 from kubeherd.agents.pods.facts import Moment
 from kubeherd.cluster.api.objects import Pod
+from kubeherd.cluster.api.shell.surroundings import Files
 
 NORMAL = "Normal"
 WARNING = "Warning"
@@ -20,6 +22,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     host_ips: tuple[str, ...]
     pulled_images: Collection[str] = ()
     """Images that had to be pulled before, so that they are present now."""
+    volumes: Mapping[VolumeKey, Mapping[str, str]] = {}
+    """The files that containers left in volumes."""
 
 
 class PodEvent(NamedTuple):
@@ -50,9 +54,9 @@ class LogLine(NamedTuple):
 
 
 class Pass:
-    """Collects events, log lines, pulled images and wake-up times while a step runs."""
+    """Collects events, log lines, pulled images, files and wake-up times while a step runs."""
 
-    __slots__ = ("events", "logs", "node", "now", "pod", "pulled", "wake_s")
+    __slots__ = ("events", "logs", "node", "now", "pod", "pulled", "wake_s", "written")
 
     def __init__(self, pod: Pod, node: NodeView, now: Moment) -> None:
         self.pod = pod
@@ -61,6 +65,7 @@ class Pass:
         self.events: list[PodEvent] = []
         self.logs: list[LogLine] = []
         self.pulled: list[str] = []
+        self.written: dict[VolumeKey, dict[str, str]] = {}
         self.wake_s: float | None = None
 
     def wake(self, at_s: float) -> None:
@@ -76,3 +81,11 @@ class Pass:
 
     def log(self, container: str, text: str, kind: LogKind = LogKind.NOTE) -> None:
         self.logs.append(LogLine(container, text, kind))
+
+    def files(self, mounted: tuple[Mount, ...]) -> Files:
+        """What is in mounted volumes now."""
+        return seen(mounted, {**self.node.volumes, **self.written})
+
+    def leave(self, mounted: tuple[Mount, ...], files: Files) -> None:
+        """A container has left these files."""
+        self.written.update(left(mounted, files))

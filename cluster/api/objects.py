@@ -130,7 +130,50 @@ class ResourceRequirements(Wire, frozen=True, kw_only=True):
 class VolumeMount(Wire, frozen=True, kw_only=True):
     name: str = ""
     mount_path: str = ""
+    sub_path: str = ""
     read_only: bool = False
+
+
+class ObjectFieldSelector(Wire, frozen=True, kw_only=True):
+    field_path: str = ""
+
+
+class EnvVarSource(Wire, frozen=True, kw_only=True):
+    """`field_ref` None: another source, of which nothing is kept."""
+
+    field_ref: ObjectFieldSelector | None = None
+
+
+class EnvVar(Wire, frozen=True, kw_only=True):
+    name: str = ""
+    value: str = ""
+    value_from: EnvVarSource | None = None
+
+
+class EmptyDir(Wire, frozen=True, kw_only=True):
+    """Nothing of it matters but that it is there."""
+
+
+class HostPath(Wire, frozen=True, kw_only=True):
+    path: str = ""
+
+
+class ClaimSource(Wire, frozen=True, kw_only=True):
+    claim_name: str = ""
+
+
+class EphemeralSource(Wire, frozen=True, kw_only=True):
+    """A claim that belongs to the pod: what it is made of does not matter to its readers."""
+
+
+class Volume(Wire, frozen=True, kw_only=True):
+    """A pod's volume; of any other source than these only the name is kept."""
+
+    name: str = ""
+    empty_dir: EmptyDir | None = None
+    host_path: HostPath | None = None
+    persistent_volume_claim: ClaimSource | None = None
+    ephemeral: EphemeralSource | None = None
 
 
 class Container(Wire, frozen=True, kw_only=True):
@@ -144,21 +187,11 @@ class Container(Wire, frozen=True, kw_only=True):
     ports: list[ContainerPort] = msgspec.field(default_factory=list)
     resources: ResourceRequirements = msgspec.field(default_factory=ResourceRequirements)
     volume_mounts: list[VolumeMount] = msgspec.field(default_factory=list)
+    env: list[EnvVar] = msgspec.field(default_factory=list)
     lifecycle: JsonObject | None = None
     liveness_probe: JsonObject | None = None
     readiness_probe: JsonObject | None = None
     startup_probe: JsonObject | None = None
-
-
-class ClaimSource(Wire, frozen=True, kw_only=True):
-    claim_name: str = ""
-
-
-class Volume(Wire, frozen=True, kw_only=True):
-    """A volume of a pod, as far as somebody else's object is behind it."""
-
-    name: str = ""
-    persistent_volume_claim: ClaimSource | None = None
 
 
 class PodReadinessGate(Wire, frozen=True, kw_only=True):
@@ -174,12 +207,14 @@ class PodSpec(Wire, frozen=True, kw_only=True):
     termination_grace_period_seconds: int | None = None
     active_deadline_seconds: int | None = None
     node_name: str = ""
-    hostname: str = ""
-    subdomain: str = ""
     node_selector: dict[str, str] = msgspec.field(default_factory=dict)
     affinity: JsonObject | None = None
     tolerations: list[Toleration] = msgspec.field(default_factory=list)
     host_network: bool = False
+    hostname: str = ""
+    subdomain: str = ""
+    set_hostname_as_fqdn: bool = msgspec.field(default=False, name="setHostnameAsFQDN")
+    hostname_override: str = ""
     volumes: list[Volume] = msgspec.field(default_factory=list)
     scheduler_name: str = ""
     priority_class_name: str = ""

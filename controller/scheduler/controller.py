@@ -7,7 +7,7 @@ pod back into the queue with back-off.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 import structlog
@@ -21,11 +21,14 @@ from kubeherd.cluster.client.transport import TransportError
 from kubeherd.controller.disruption.objects import PodDisruptionBudget
 from kubeherd.controller.manager import Context
 from kubeherd.controller.references import pod_reference
-from kubeherd.controller.scheduler import messages, plan, scores
+from kubeherd.controller.scheduler import messages, plan, scores, volumes
 from kubeherd.controller.scheduler.cache import Cache
 from kubeherd.controller.scheduler.nodeinfo import Key, Placement, PodInfo, placement, pod_info
 from kubeherd.controller.scheduler.preemption import Budget, Preemption, Victims, preempt
 from kubeherd.controller.scheduler.queue import SchedulingQueue
+from kubeherd.controller.scheduler.relevance import is_waiting, node_matters, pod_matters
+from kubeherd.controller.scheduler.volumebinder import VolumeBinder
+from kubeherd.controller.scheduler.volumes import BindingFailed, Decision
 from kubeherd.controller.scheduler.writer import COMPONENT, SchedulerWriter
 
 PARALLEL_WRITES = 64
@@ -48,6 +51,7 @@ class Scheduler:
         self._budgets = context.informers.get(PODDISRUPTIONBUDGETS, PodDisruptionBudget)
         self._recorder = context.recorder(COMPONENT, EventApi.EVENTS_V1)
         self._writer = SchedulerWriter(context.client, context.clock)
+        self._volumes = VolumeBinder(context, self._wake)
         self._cache = Cache()
         self._queue = SchedulingQueue()
         self._changed = asyncio.Event()
@@ -61,6 +65,7 @@ class Scheduler:
         self._queue = SchedulingQueue()
         self._slots = asyncio.Semaphore(PARALLEL_WRITES)
         self._cache.forget_all()
+        self._volumes.forget_all()
         for pod in self._pods.cache.values():
             if is_waiting(pod):
                 self._enqueue(pod)
@@ -164,6 +169,12 @@ class Scheduler:
         if self._queue.wake_for_neighbours(self._clock.monotonic_s()):
             self._changed.set()
 
+    def _wake(self, keys: Iterable[Key]) -> None:
+        """What these pods' claims wait for may be there."""
+        for key in keys:
+            self._queue.wake(key, self._clock.monotonic_s())
+        self._changed.set()
+
     def _enqueue(self, pod: Pod) -> None:
         meta = pod.metadata
         if not self._cache.is_assumed(meta.uid):
@@ -193,9 +204,15 @@ class Scheduler:
             text = f"skip schedule deleting pod: {key[0]}/{key[1]}"
             self._event(pod, "Warning", "FailedScheduling", "Scheduling", text)
             return None
+        if not self._volumes.ready_for(pod):
+            return self._when_volumes_are_known(key)
         info, where = pod_info(pod), placement(pod)
         nodes = self._cache.nodes
-        where = plan.with_rules(where, self._cache.rules_for(info, where))
+        found = self._volumes.examine(pod)
+        if isinstance(found, str):
+            refused = plan.Attempt(len(nodes), whole=found, whole_by=volumes.PLUGIN)
+            return self._no_node(key, info, where, refused)
+        where = plan.with_rules(where, self._cache.rules_for(info, where), found)
         result = plan.attempt(info, where, nodes, self._cache.nominated, self._start)
         if where.names is None:
             self._start += result.examined
@@ -203,17 +220,26 @@ class Scheduler:
             return self._no_node(key, info, where, result)
         node = self._best(info, result)
         self._cache.assume(info, node)
-        return self._bind(key, info, node)
+        return self._bind(key, info, node, self._volumes.assume(where.volumes, nodes[node].node))
+
+    async def _when_volumes_are_known(self, key: Key) -> None:
+        await self._volumes.wait_synced()
+        pod = self._pods.cache.get(*key)
+        self._queue.discard(key)
+        if pod is not None and is_waiting(pod):
+            self._enqueue(pod)
 
     def _best(self, info: PodInfo, result: plan.Attempt) -> str:
         if len(result.feasible) == 1:
             return result.feasible[0].name
         return plan.choose(scores.score(info, result.feasible), self._rng.choice)
 
-    async def _bind(self, key: Key, info: PodInfo, node: str) -> None:
+    async def _bind(self, key: Key, info: PodInfo, node: str, first: Decision | None) -> None:
         try:
+            if first is not None:
+                await self._volumes.bind(info.pod, first, self._slots)
             await self._writer.bind(info.pod, node)
-        except (ApiError, TransportError, TimeoutError) as error:
+        except (ApiError, TransportError, TimeoutError, BindingFailed) as error:
             freed = self._cache.forget(info.uid)
             if freed is not None:
                 self._room_on(freed)
@@ -223,7 +249,9 @@ class Scheduler:
             if current is None or current.spec.node_name:
                 self._queue.discard(key)
                 return
-            await self._error(key, info.pod, f'running Bind plugin "DefaultBinder": {error}')
+            of_volumes = isinstance(error, BindingFailed)
+            why = str(error) if of_volumes else f'running Bind plugin "DefaultBinder": {error}'
+            await self._error(key, info.pod, why)
             return
         if not self._replaced(key, info):
             self._queue.discard(key)
@@ -295,35 +323,6 @@ class Scheduler:
                 self._cache.drop_nomination(other.uid)
                 await self._writer.clear_nomination(other.pod)
         await self._writer.set_unschedulable(info.pod, UNSCHEDULABLE, message, victims.node)
-
-
-def is_waiting(pod: Pod) -> bool:
-    """Whether this scheduler has to find a node for the pod (spec 1)."""
-    return (
-        not pod.spec.node_name
-        and pod.spec.scheduler_name in ("", COMPONENT)
-        and not pod.spec.scheduling_gates
-        and not pod.terminal
-    )
-
-
-def node_matters(old: Node, new: Node) -> bool:
-    """Whether a node changed in a way that may let a pod onto it (spec 4)."""
-    return (
-        old.spec.taints != new.spec.taints
-        or old.spec.unschedulable != new.spec.unschedulable
-        or old.metadata.labels != new.metadata.labels
-        or old.status.allocatable != new.status.allocatable
-    )
-
-
-def pod_matters(old: Pod, new: Pod) -> bool:
-    """Whether a waiting pod changed in more than its status."""
-    return (
-        old.spec != new.spec
-        or old.metadata.labels != new.metadata.labels
-        or old.metadata.deletion_timestamp != new.metadata.deletion_timestamp
-    )
 
 
 def _budget(item: PodDisruptionBudget) -> Budget:

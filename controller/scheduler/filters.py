@@ -10,6 +10,7 @@ import msgspec
 
 from kubeherd.cluster.api.helpers.scheduling import first_untolerated, ports_conflict, tolerated
 from kubeherd.cluster.api.objects import Taint
+from kubeherd.controller.scheduler import volumes
 from kubeherd.controller.scheduler.nodeinfo import NodeInfo, Placement, PodInfo
 from kubeherd.controller.scheduler.topology import INTER_POD, SPREAD
 
@@ -106,6 +107,13 @@ def _fit(pod: PodInfo, _where: Placement, info: NodeInfo) -> Rejection | None:
     return fit(pod, info)
 
 
+def _volumes(_pod: PodInfo, where: Placement, info: NodeInfo) -> Rejection | None:
+    if where.volumes is None or info.node is None:
+        return None
+    reasons = where.volumes.reasons(info.node)
+    return Rejection(volumes.PLUGIN, reasons) if reasons else None
+
+
 def _spread(_pod: PodInfo, where: Placement, info: NodeInfo) -> Rejection | None:
     if where.rules is None or info.node is None:
         return None
@@ -142,6 +150,7 @@ _FILTERS: tuple[Callable[[PodInfo, Placement, NodeInfo], Rejection | None], ...]
     _affinity,
     _ports,
     _fit,
+    _volumes,
     _spread,
     _inter_pod,
 )

@@ -19,6 +19,7 @@ from kubeherd.cluster.api.helpers.scheduling import (
 )
 from kubeherd.cluster.api.objects import Node, Pod
 from kubeherd.controller.scheduler.topology import Rules, Terms, terms_of
+from kubeherd.controller.scheduler.volumes import PodVolumes
 
 DEFAULT_CPU_MILLI = 100
 DEFAULT_MEMORY_BYTES = 200 * 1024 * 1024
@@ -80,6 +81,8 @@ class Placement(msgspec.Struct, frozen=True):
     """The only nodes worth examining; None: all; empty: its terms contradict each other."""
     rules: Rules | None = None
     """Which topology domains are open to it, as things are now; None: all."""
+    volumes: PodVolumes | None = None
+    """Its claims, as things are now; None: it has none."""
 
 
 def placement(pod: Pod) -> Placement:

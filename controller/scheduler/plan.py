@@ -12,6 +12,7 @@ from kubeherd.controller.scheduler import messages
 from kubeherd.controller.scheduler.filters import NOT_NAMED, Rejection, reject
 from kubeherd.controller.scheduler.nodeinfo import NodeInfo, Placement, PodInfo
 from kubeherd.controller.scheduler.topology import Rules
+from kubeherd.controller.scheduler.volumes import PodVolumes
 
 MIN_FEASIBLE_NODES = 100
 MIN_FEASIBLE_PERCENT = 5
@@ -27,11 +28,15 @@ class Attempt(msgspec.Struct):
     feasible: list[NodeInfo] = msgspec.field(default_factory=list)
     rejections: dict[str, Rejection] = msgspec.field(default_factory=dict)
     whole: str = ""
+    whole_by: str = ""
+    """The plugin that refused it then, if that is known to be lifted by something."""
     examined: int = 0
 
     @property
     def plugins(self) -> frozenset[str]:
         """The plugins that rejected some node: what must change before another attempt."""
+        if self.whole_by:
+            return frozenset({self.whole_by})
         return frozenset(rejection.plugin for rejection in self.rejections.values())
 
 
@@ -43,9 +48,13 @@ def enough_feasible(nodes: int) -> int:
     return max(MIN_FEASIBLE_NODES, nodes * percent // 100)
 
 
-def with_rules(where: Placement, rules: Rules | None) -> Placement:
-    """The placement with what holds about other pods now."""
-    return where if rules is None else msgspec.structs.replace(where, rules=rules)
+def with_rules(
+    where: Placement, rules: Rules | None, volumes: PodVolumes | None = None
+) -> Placement:
+    """The placement with what holds about other pods and about the pod's volumes now."""
+    if rules is None and volumes is None:
+        return where
+    return msgspec.structs.replace(where, rules=rules, volumes=volumes)
 
 
 def reserved(pod: PodInfo, node: str, nominated: Nominated) -> list[PodInfo]:

@@ -12,8 +12,9 @@ from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.controller.scheduler.preemption import PREEMPTED
+from kubeherd.controller.scheduler.relevance import SCHEDULER
 
-COMPONENT = "default-scheduler"
+COMPONENT = SCHEDULER
 PREEMPTED_MESSAGE = f"{COMPONENT}: preempting to accommodate a higher priority pod"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from kubeherd.cluster.api.helpers import commands
+from kubeherd.cluster.api.helpers import commands, environment
 from kubeherd.cluster.api.helpers.scripts import scripted
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.timestamps import parse_time
@@ -38,7 +38,8 @@ def told(pod: JsonObject, spec: JsonObject, entry: JsonObject, *, previous: bool
     """
     annotations = pod["metadata"].get("annotations") or {}
     name = str(spec["name"])
-    plain = commands.program(spec.get("command") or (), spec.get("args") or ())
+    command, args = spec.get("command") or (), spec.get("args") or ()
+    plain = commands.program(command, args, environment.of_trees(pod, spec))
     if plain is not None or scripted(annotations, name, "log") is not None:
         return []
     state, last = entry.get("state") or {}, entry.get("lastState") or {}

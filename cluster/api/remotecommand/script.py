@@ -16,6 +16,7 @@ from kubeherd.cluster.api.helpers.commands import Files
 from kubeherd.cluster.api.helpers.scripts import scripted
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.remotecommand import archive, outcome
+from kubeherd.cluster.api.shell.surroundings import NOTHING, Surroundings
 
 ANY: Final = "*"
 _MAX_EXIT_CODE: Final = 255
@@ -51,18 +52,22 @@ def scripted_reply(
 
 
 def reply(
-    annotations: Mapping[str, str], container: str, words: Sequence[str], files: Files = ()
+    annotations: Mapping[str, str],
+    container: str,
+    words: Sequence[str],
+    around: Surroundings = NOTHING,
 ) -> Reply:
-    """The answer of a container to a command, which has at least one word; `files` are what its
-    own command wrote."""
+    """The answer of a container to a command, which has at least one word; `around`: what is
+    there, with the files that the container's own command wrote."""
     known = scripted_reply(annotations, container, words)
     if known is not None:
         return known
-    plain = commands.program(words, (), files)
+    plain = commands.program(words, (), around)
     if plain is not None:
         ends_s = commands.FOR_EVER_S if plain.ends_s is None else plain.ends_s
         output = ((at_s, text.encode()) for at_s, text in plain.told())
         return Reply(output, ends_s, outcome.exited(plain.exit_code))
+    files = around.files
     if files and words[0] == "tar" and (wanted := archive.wanted(words[1:])) is not None:
         return _packed(wanted, files)
     status, text = outcome.not_found(words[0])

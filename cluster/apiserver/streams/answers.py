@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from kubeherd.cluster.api.helpers import commands
+from kubeherd.cluster.api.helpers import environment
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.remotecommand import outcome, script
 from kubeherd.cluster.api.remotecommand.channels import Channel
@@ -29,8 +29,7 @@ def command(
 
         wanted = Command(words, pod, container, streams, call.request.user.name)
         return partial(local.run, wanted)
-    files = commands.files_left(container.get("command") or (), container.get("args") or ())
-    reply = script.reply(annotations, name, words, files)
+    reply = script.reply(annotations, name, words, environment.of_command(pod, container))
     return partial(_scripted, reply, streams, call.services.clock)
 
 

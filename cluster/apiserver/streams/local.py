@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from kubeherd.cluster.api.helpers import commands
+from kubeherd.cluster.api.helpers import environment
 from kubeherd.cluster.api.helpers.commands import Files
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.remotecommand import outcome
@@ -52,19 +52,16 @@ class Command(msgspec.Struct, frozen=True):
     @property
     def files(self) -> Files:
         """What the container's own command wrote, as far as it is a plain one."""
-        spec = self.container
-        return commands.files_left(spec.get("command") or (), spec.get("args") or ())
+        return environment.of_command(self.pod, self.container).files
 
     def environment(self, home: str) -> dict[str, str]:
         """The variables that the process sees."""
-        own = {
-            str(variable["name"]): str(variable.get("value") or "")
-            for variable in self.container.get("env") or ()
-            if "valueFrom" not in variable
-        }
+        known = dict(environment.of_trees(self.pod, self.container).variables)
+        names = [str(variable["name"]) for variable in self.container.get("env") or ()]
+        own = {name: value for name in names if (value := known[name]) is not None}
         return {
             "PATH": os.environ.get("PATH", os.defpath),
-            "HOSTNAME": str(self.pod["metadata"]["name"]),
+            "HOSTNAME": known["HOSTNAME"] or "",
             "HOME": home,
             **({"TERM": "xterm"} if self.streams.tty else {}),
             **own,

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from kubeherd.agents.faking.volumefiles import VolumeFiles
 from kubeherd.agents.pods.facts import Moment, PodFacts
 from kubeherd.agents.pods.machine import Step, step
 from kubeherd.agents.pods.sync import LogKind, NodeView
@@ -84,6 +85,8 @@ class Driver:
     def _step(self) -> Step:
         self.step = step(self.pod, self.facts, self.node, at(self.now_s))
         self.facts = self.step.facts
+        if isinstance(self.node.volumes, VolumeFiles):
+            self.node.volumes.keep(self.step.written)
         self.events += [(self.now_s, e.type, e.reason, e.message) for e in self.step.events]
         self.logs += [
             f"{self.now_s:g} {line.container} {line.text}"

@@ -6,6 +6,7 @@ import pytest
 
 from kubeherd.cluster.api.helpers.commands import (
     Program,
+    Surroundings,
     loops_for_ever,
     program,
 )
@@ -38,6 +39,19 @@ from kubeherd.cluster.api.helpers.commands import (
         (["sh", "-ec", "false && echo no; echo yes"], [(0.0, "yes\n")], 0.0, 0),
         (["sh", "-c", "exec sleep 1h; echo no"], [], 3600.0, 0),
         (["sh", "-c", "echo '$HOME' \"it's\""], [(0.0, "$HOME it's\n")], 0.0, 0),
+        (["sh", "-c", "echo ';' # and no more"], [(0.0, ";\n")], 0.0, 0),
+        (["sh", "-c", "for i in 1 2; do echo a$i; done"], [(0.0, "a1\n"), (0.0, "a2\n")], 0.0, 0),
+        (["sh", "-c", "a=2; b=$((a * 3 - 1)); exit $b"], [], 0.0, 5),
+        (["sh", "-c", "a='x y'; echo $a \"$a\" ${a}z"], [(0.0, "x y x y x yz\n")], 0.0, 0),
+        (["sh", "-c", "echo $(echo a; echo b)"], [(0.0, "a b\n")], 0.0, 0),
+        (["sh", "-c", "if false; then exit 1; elif [ 2 -gt 1 ]; then exit 7; fi"], [], 0.0, 7),
+        (["sh", "-c", "if false; then exit 1; fi; echo $?"], [(0.0, "0\n")], 0.0, 0),
+        (["sh", "-c", "if ! false; then echo a >&2; else exit 1; fi"], [(0.0, "a\n")], 0, 0),
+        (["sh", "-c", "sh -c 'exit 3' || echo $?"], [(0.0, "3\n")], 0.0, 0),
+        (["sh", "-c", "set -e; if false; then :; fi; ! true; false; echo no"], [], 0.0, 1),
+        (["sh", "-c", "trap 'exit 0' TERM; sleep 2 2>/dev/null"], [], 2.0, 0),
+        (["sh", "-c", "export A=1; [ $A = 1 ] && test -n x && [[ a != b ]]"], [], 0.0, 0),
+        (["expr", "7", "%", "4"], [(0.0, "3\n")], 0.0, 0),
     ],
 )
 def test_plain_commands(
@@ -59,6 +73,21 @@ def test_plain_commands(
         ("until true; do echo no; done", [], 0.0, 0),
         ("while true; do sleep 4; echo a; exit 3; done", ["4 a"], 4.0, 3),
         ("exit 2; while true; do sleep 1; done", [], 0.0, 2),
+        ("while true; do sleep 1; done; echo never", [], None, 0),
+        ("while true; do echo a; while true; do sleep 1; done; done", ["0 a"], None, 0),
+        ("false || while true; do sleep 1; done", [], None, 0),
+        (
+            "i=0; while [ $i -lt 2 ]; do echo $i; i=$(expr $i + 1); sleep 3; done",
+            ["0 0", "3 1"],
+            6,
+            0,
+        ),
+        (
+            "i=0; until [ $i = 1 ]; do i=1; done; while :; do sleep 2; echo b; done",
+            ["2 b", "4 b", "6 b"],
+            None,
+            0,
+        ),
     ],
 )
 def test_loops(script: str, told: list[str], ends_s: float | None, code: int) -> None:
@@ -106,23 +135,36 @@ def test_a_loop_heeds_the_flag_e() -> None:
         ["sh", "-c", "sleep 5 & echo a"],
         ["sh", "-c", "(echo a)"],
         ["sh", "-c", "echo *"],
-        ["sh", "-c", "echo ';'"],
         ["sh", "-c", "; echo a"],
         ["sh", "-c", "echo a &&"],
         ["sh", "-c", "echo 'a"],
         ["sh", "-c", "exit 1 2"],
         ["sh", "-c", "exit later"],
         ["sh", "-c", "while true; do echo a; done"],
-        ["sh", "-c", "while true; do sleep 1; done; echo never"],
         ["sh", "-c", "while true; do sleep 1; done &"],
         ["sh", "-c", "while true; do sleep 1; break; done"],
-        ["sh", "-c", "while true; do while true; do sleep 1; done; done"],
-        ["sh", "-c", "false || while true; do sleep 1; done"],
         ["sh", "-c", "while true; do done"],
         ["sh", "-c", "while; do sleep 1; done"],
         ["sh", "-c", "while true; sleep 1; done"],
         ["sh", "-c", "while true; do sleep 1"],
-        ["sh", "-c", "for i in 1 2; do echo a; done"],
+        ["sh", "-c", "i=0; while true; do i=$((i + 1)); done"],
+        ["sh", "-c", "echo ${HOME:-x}"],
+        ["sh", "-c", "echo $1"],
+        ["sh", "-c", "echo {a,b}"],
+        ["sh", "-c", "f() { echo a; }; f"],
+        ["sh", "-c", "case a in a) echo b;; esac"],
+        ["sh", "-c", "exit $(( $RANDOM / 16384 ))"],
+        ["sh", "-c", "[ -r /data/a ]"],
+        ["sh", "-c", "[ 1 -eq one ]"],
+        ["sh", "-c", "[ a = a"],
+        ["sh", "-c", "if true; then echo a"],
+        ["sh", "-c", "if true; echo a; fi"],
+        ["sh", "-c", "trap 'echo bye' EXIT"],
+        ["sh", "-c", "A=1 env"],
+        ["sh", "-c", "$(" * 30 + "true" + ")" * 30],
+        ["expr", "1", "/", "0"],
+        ["hostname"],
+        ["printenv", "HOME"],
         ["echo", "x" * 70_000],
     ],
 )
@@ -147,10 +189,82 @@ def test_output_may_go_to_files(script: str, output: str, files: dict[str, str])
 
 def test_files_may_be_there_before() -> None:
     files = (("/tmp/a", "1\n"), ("/b", "2\n"))
-    assert program(["cat", "/tmp/a", "b"], [], files) == Program(
+    assert program(["cat", "/tmp/a", "b"], [], Surroundings(files=files)) == Program(
         ((0.0, "1\n2\n"),), 0.0, 0, files=files
     )
-    assert program(["cat", "/tmp/a", "/c"], [], files) is None
+    assert program(["cat", "/tmp/a", "/c"], [], Surroundings(files=files)) is None
+
+
+MARKED = """
+    if [[ -r /data/foo-$JOB_COMPLETION_INDEX ]]
+    then
+        exit 0
+    else
+        touch /data/foo-$JOB_COMPLETION_INDEX
+        exit 42
+    fi
+"""
+"""A script in the shape of those of Kubernetes' own tests of Jobs."""
+
+
+def test_a_directory_that_is_known_as_a_whole() -> None:
+    around = Surroundings(whole=("/data",), variables=(("JOB_COMPLETION_INDEX", "3"),))
+    first = program(["/bin/sh", "-c"], [MARKED], around)
+    assert first == Program((), 0.0, 42, files=(("/data/foo-3", ""),))
+    again = program(["/bin/sh", "-c"], [MARKED], around._replace(files=first.files))
+    assert again == Program((), 0.0, 0, files=first.files)
+    assert program(["/bin/sh", "-c"], [MARKED], around._replace(whole=())) is None
+    unknown = around._replace(variables=(("JOB_COMPLETION_INDEX", None),))
+    assert program(["/bin/sh", "-c"], [MARKED], unknown) is None
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("[ -d /data ] && [ ! -d /data/a ] && mkdir -p /data/a && [ -d /data/a ]", 0),
+        ("[ -e /data/a ] || cat /data/a", 1),
+        ("echo x > /data/a; [ -s /data/a ] && rm /data/a && rm -f /data/a && test -f /data/a", 1),
+        ("rm /data/a", 1),
+    ],
+)
+def test_files_in_it(script: str, code: int) -> None:
+    found = program(["sh", "-c", script], [], Surroundings(whole=("/data",)))
+    assert found is not None
+    assert (found.exit_code, found.output, found.files) == (code, (), ())
+
+
+def test_chance_is_given() -> None:
+    codes = []
+    for chance in range(200):
+        found = program(
+            ["sh", "-c", "exit $(( $RANDOM / 16384 ))"], [], Surroundings(chance=chance)
+        )
+        assert found is not None
+        codes.append(found.exit_code)
+    assert set(codes) == {0, 1}
+    assert 60 < sum(codes) < 140
+
+
+def test_names_and_variables() -> None:
+    around = Surroundings(
+        variables=(("A", "1"), ("B", None)), hostname="web-0", fqdn="web-0.web.ns.svc.cluster.local"
+    )
+
+    def output(*words: str) -> str | None:
+        found = program(words, [], around)
+        return None if found is None else "".join(text for _, text in found.output)
+
+    assert output("hostname") == "web-0\n"
+    assert output("hostname", "-f") == "web-0.web.ns.svc.cluster.local\n"
+    assert output("sh", "-c", "echo $(hostname)-$A") == "web-0-1\n"
+    assert output("echo", "$(A)", "$$(A)", "$(lower)") == "1 $(A) $(lower)\n"
+    assert output("echo", "$(B)") is None
+    assert output("echo", "$(C)") is None
+    assert output("printenv", "A") == "1\n"
+    assert output("env") is None
+    assert program(["env"], [], around._replace(variables=(("A", "1"),))) == Program(
+        ((0.0, "A=1\n"),), 0.0, 0
+    )
 
 
 @pytest.mark.parametrize(

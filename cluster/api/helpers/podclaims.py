@@ -1,0 +1,39 @@
+"""Which claims a pod uses. Source: Kubernetes v1.36, component-helpers/storage/ephemeral."""
+
+from typing import Final, NamedTuple
+
+from kubeherd.cluster.api.objects import ObjectMeta, Pod
+
+CLAIMS_OF_WAITING: Final = "claims-of-waiting"
+"""The name of the index that `waited_for` makes."""
+
+
+class PodClaim(NamedTuple):
+    """A claim that a pod names, or (`ephemeral`) that is made for the pod."""
+
+    name: str
+    ephemeral: bool
+
+
+def pod_claims(pod: Pod) -> list[PodClaim]:
+    """The claims of a pod's volumes, in their order."""
+    found = []
+    for volume in pod.spec.volumes:
+        if volume.persistent_volume_claim is not None:
+            found.append(PodClaim(volume.persistent_volume_claim.claim_name, ephemeral=False))
+        elif volume.ephemeral is not None:
+            found.append(PodClaim(f"{pod.metadata.name}-{volume.name}", ephemeral=True))
+    return found
+
+
+def waited_for(pod: Pod) -> tuple[str, ...]:
+    """For an index: `namespace/name` of the claims of a pod that has no node yet."""
+    if pod.spec.node_name or pod.terminal or not pod.spec.volumes:
+        return ()
+    return tuple(f"{pod.metadata.namespace}/{claim.name}" for claim in pod_claims(pod))
+
+
+def is_of_pod(claim: ObjectMeta, pod: Pod) -> bool:
+    """Whether a claim was made for this pod."""
+    owner = claim.controller()
+    return owner is not None and owner.uid == pod.metadata.uid
