@@ -123,6 +123,12 @@ def test_another_store_is_refused(stopped: RunDir):
     assert "keeps its objects in the sqlite store" in result.stderr
 
 
+def test_another_profile_is_refused(stopped: RunDir):
+    result = invoke(stopped.root, "up", "--profile", "kind")
+    assert result.exit_code == 1
+    assert "was made with the profile bare" in result.stderr
+
+
 def test_down_never_touches_a_foreign_directory(tmp_path: Path):
     (tmp_path / "precious").write_text("")
     result = invoke(tmp_path, "down", "--purge")

@@ -1,5 +1,7 @@
 """The profile kind: its settings, its objects, and how a cluster is given them."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -288,3 +290,12 @@ def test_the_control_plane_gets_its_role(rundir: RunDir, store: Store):
     assert KindProfile(rundir, settings(1)).advance() == "etcd-control-plane"
     labels = store.objects["/api/v1/nodes/control-plane"]["metadata"]["labels"]
     assert labels["node-role.kubernetes.io/control-plane"] == ""
+
+
+def test_a_bare_cluster_loads_none_of_it():
+    code = (
+        "import sys; import kubeherd.cluster.launcher.__main__, kubeherd.agents.__main__;"
+        "print([m for m in sys.modules if 'profiles' in m or 'staticpods' in m])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
