@@ -85,6 +85,9 @@ def _add_node_options(parser: argparse.ArgumentParser) -> None:
         "--taint", dest="taints", action="append", type=_taint, default=[],
         metavar="KEY[=VALUE]:EFFECT", help=repeatable,
     )  # fmt: skip
+    parser.add_argument(
+        "--pod-manifest-path", default="", metavar="DIR", help="the static pods of every node"
+    )
     parser.add_argument("--cpu", default="8", help="of each node (default: 8)")
     parser.add_argument("--memory", default="32Gi", help="of each node (default: 32Gi)")
     parser.add_argument(
@@ -102,6 +105,7 @@ def node_config(options: argparse.Namespace, name: str) -> NodeConfig:
         cpu=options.cpu,
         memory=options.memory,
         pods=options.pods,
+        pod_manifest_path=options.pod_manifest_path,
     )
 
 

@@ -8,6 +8,7 @@ leaves Node, Lease and pods in the API as they are.
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -188,6 +189,24 @@ class NodeAgent:
         self._watches.attach(config.name, kubelet, self._node_changed)
         kubelet.node_changed()
         await clock.wait_for(reporter.reported.wait(), SYNC_TIMEOUT_S)
+        if config.pod_manifest_path:
+            self._keep_static_pods(registered)
+
+    def _keep_static_pods(self, registered: Registered) -> None:
+        from kubeherd.agents.kubelet import staticpods  # noqa: PLC0415 - few nodes have any
+
+        shared, name = self._shared, self._config.name
+        directory, now = Path(self._config.pod_manifest_path), format_time(shared.clock.now())
+        mirrors = staticpods.MirrorPods(
+            self._client,
+            staticpods.read_manifests(directory, name, now),
+            node_uid=lambda: self._node_uid(registered),
+            seen=self._watches.pods.cache.get,
+            clock=shared.clock,
+            rng=self._rng.child("static pods"),
+        )
+        self._watches.pods.on_change(mirrors.pod_changed)
+        shared.tasks.create_task(mirrors.run(), name=f"static-pods-{name}")
 
     def _new_kubelet(self, registered: Registered) -> Kubelet:
         shared = self._shared

@@ -30,6 +30,8 @@ class Cluster(ClusterFacts):
         directory: where everything of the cluster lies.
         nodes: how many nodes a new cluster has.
         nodes_per_agent: how many nodes share a process, for hundreds of nodes and more.
+        profile: `bare`, or `kind`: a control-plane node besides the others, and what runs in a
+            fresh cluster of kind; `start` waits for that, too.
         store: `sqlite` or `memory`, which is lost when the API server ends.
         exec: who answers `kubectl exec`: `script`, the pods' annotations, or `local`, processes of
             the user on this machine.

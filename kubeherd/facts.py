@@ -16,7 +16,7 @@ from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.control import Op
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.handle import ClusterHandle
-from kubeherd.cluster.launcher.settings import ExecKind, Settings, StoreKind
+from kubeherd.cluster.launcher.settings import ExecKind, Profile, Settings, StoreKind
 from kubeherd.errors import KubeherdError, LauncherError
 
 PORT_ATTEMPTS = 3
@@ -51,6 +51,7 @@ class ClusterFacts:
         *,
         nodes: int = 3,
         nodes_per_agent: int = 1,
+        profile: str = "bare",
         store: str | None = None,
         exec: str = "script",  # noqa: A002 - as the option of `up`
         port: int | None = None,
@@ -71,11 +72,16 @@ class ClusterFacts:
             answers = ExecKind(exec)
         except ValueError:
             raise KubeherdError(f'exec is "script" or "local", not "{exec}"') from None
+        try:
+            shape = Profile(profile)
+        except ValueError:
+            raise KubeherdError(f'profile is "bare" or "kind", not "{profile}"') from None
         self._directory = None if directory is None else RunDir(Path(directory))
         self._port_is_ours_to_choose = port is None
         self._settings = lifecycle.new_settings(
             nodes=nodes,
             nodes_per_agent=nodes_per_agent,
+            profile=shape,
             store=kind,
             exec_kind=answers,
             port=port,

@@ -55,6 +55,8 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     memory: str = "32Gi"
     ephemeral_storage: str = "100Gi"
     pods: int = 110
+    pod_manifest_path: str = ""
+    """The directory of its static pods; "" for none."""
     kubelet: KubeletEndpoint | None = None
     """Where the kubelet's API is served; None: nowhere."""
 

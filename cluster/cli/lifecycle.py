@@ -24,19 +24,22 @@ from kubeherd.cluster.launcher.settings import (
     MAX_SPEED,
     MIN_SPEED,
     ExecKind,
+    Profile,
     Settings,
     StoreKind,
 )
 from kubeherd.cluster.launcher.state import ClusterState
 
 _KEPT_OPTIONS = (
-    "nodes", "nodes_per_agent", "store", "port", "speed", "seed", "exec_kind", "audit_policy",
+    "nodes", "nodes_per_agent", "profile", "store", "port", "speed", "seed", "exec_kind",
+    "audit_policy",
 )  # fmt: skip
 _UP_EPILOG = """\b
 Examples:
   kubeherd up                          three nodes, in ./.kubeherd
   kubeherd up --nodes 50 --speed 10    ten times faster than the clock on the wall
   kubeherd up --nodes 1000 --nodes-per-agent 100
+  kubeherd up --profile kind           what a fresh cluster of kind shows: coredns and so on
   kubeherd up --dir /tmp/a --store memory --foreground
 """
 
@@ -60,6 +63,16 @@ Examples:
     envvar="KUBEHERD_NODES_PER_AGENT",
     show_envvar=True,
     help="Nodes that share one agent process.",
+)
+@click.option(
+    "--profile",
+    type=click.Choice([profile.value for profile in Profile]),
+    default="bare",
+    show_default=True,
+    envvar="KUBEHERD_PROFILE",
+    show_envvar=True,
+    help="What a new cluster has besides its nodes; kind: a control-plane node more, and what runs "
+    "in a fresh cluster of kind.",
 )
 @click.option(
     "--store",
@@ -126,6 +139,7 @@ def up(
     rundir: RunDir,
     nodes: int,
     nodes_per_agent: int,
+    profile: str,
     store: str,
     port: int | None,
     speed: float,
@@ -150,6 +164,7 @@ def up(
 
     def changed(stored: Settings) -> Settings:
         _check_against(rundir, stored, given, nodes, StoreKind(store))
+        _check_profile(rundir, stored, Profile(profile) if "profile" in given else stored.profile)
         wanted = {
             "nodes_per_agent": nodes_per_agent, "port": port, "speed": speed, "seed": seed,
             "audit_policy": audit_policy,
@@ -164,6 +179,7 @@ def up(
     new = lifecycle.new_settings(
         nodes=nodes,
         nodes_per_agent=nodes_per_agent,
+        profile=Profile(profile),
         store=StoreKind(store),
         exec_kind=ExecKind(exec_kind),
         audit_policy=audit_policy,
@@ -261,10 +277,20 @@ def _check_against(
             f"the cluster in {rundir.root} keeps its objects in the {settings.store} store; "
             "`kubeherd down --purge` deletes it"
         )
-    if "nodes" in given and nodes != len(settings.nodes):
+    there = len(settings.nodes) - bool(settings.control_plane)
+    if "nodes" in given and nodes != there:
         warn(
-            f"the cluster in {rundir.root} has {len(settings.nodes)} nodes; --nodes {nodes} is "
+            f"the cluster in {rundir.root} has {there} nodes; --nodes {nodes} is "
             "ignored (use `kubeherd node add` and `kubeherd node rm`)"
+        )
+
+
+def _check_profile(rundir: RunDir, settings: Settings, wanted: Profile) -> None:
+    """LauncherError for a stopped cluster that was made with another profile."""
+    if wanted is not settings.profile:
+        raise LauncherError(
+            f"the cluster in {rundir.root} was made with the profile {settings.profile}; "
+            "`kubeherd down --purge` deletes it"
         )
 
 
@@ -361,7 +387,10 @@ class _UpProgress:
                 self._steps.done(text)
         agents = [p for p in state.processes if p.role is Role.AGENT]
         ready = sum(p.ready for p in agents)
-        self._steps.doing(f"agents running: {ready} of {len(agents)}")
+        waiting = state.waiting if ready == len(agents) else ""
+        self._steps.doing(
+            f"waiting for {waiting}" if waiting else f"agents running: {ready} of {len(agents)}"
+        )
 
 
 def _explain(rundir: RunDir, settings: Settings) -> None:

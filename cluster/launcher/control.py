@@ -71,11 +71,15 @@ class NotListening(LauncherError):
     """Nobody serves the control socket."""
 
 
+class NoAnswer(LauncherError):
+    """Time is up."""
+
+
 def ask(rundir: RunDir, request: Request, timeout_s: float) -> Iterator[Reply]:
     """Send a request; yields the progress and then the final reply.
 
-    `timeout_s` bounds the wait for each reply. LauncherError when no supervisor answers, when the
-    final reply is an error, or when time is up.
+    `timeout_s` bounds the wait for each reply: NoAnswer. LauncherError when no supervisor answers
+    or the final reply is an error.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
@@ -92,7 +96,7 @@ def ask(rundir: RunDir, request: Request, timeout_s: float) -> Iterator[Reply]:
                     if reply.final:
                         return
         except TimeoutError:
-            raise LauncherError(f"the supervisor did not answer within {timeout_s:g} s") from None
+            raise NoAnswer(f"the supervisor did not answer within {timeout_s:g} s") from None
         except (FileNotFoundError, ConnectionRefusedError):
             raise NotListening(f"the cluster in {rundir.root} is not running") from None
         except OSError as error:

@@ -16,7 +16,7 @@ import msgspec
 
 from kubeherd.cluster.launcher import control, state
 from kubeherd.cluster.launcher import settings as settings_module
-from kubeherd.cluster.launcher.control import NotListening, Op, Request
+from kubeherd.cluster.launcher.control import NoAnswer, NotListening, Op, Request
 from kubeherd.cluster.launcher.directory import ownership
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
@@ -24,7 +24,7 @@ from kubeherd.cluster.launcher.processes import executed, osproc
 from kubeherd.cluster.launcher.processes.orphans import stop_orphans, stop_strays
 from kubeherd.cluster.launcher.processes.osproc import ProcessId
 from kubeherd.cluster.launcher.processes.warm import WarmParent
-from kubeherd.cluster.launcher.settings import ExecKind, Settings, StoreKind
+from kubeherd.cluster.launcher.settings import ExecKind, Profile, Settings, StoreKind
 from kubeherd.cluster.launcher.state import ClusterState
 from kubeherd.cluster.runtime.handshake import LOCK_FD
 
@@ -42,6 +42,7 @@ def new_settings(
     *,
     nodes: int = 3,
     nodes_per_agent: int = 1,
+    profile: Profile = Profile.BARE,
     store: StoreKind = StoreKind.SQLITE,
     exec_kind: ExecKind = ExecKind.SCRIPT,
     audit_policy: str = "",
@@ -49,10 +50,14 @@ def new_settings(
     speed: float = 1.0,
     seed: int | None = None,
 ) -> Settings:
-    """The settings of a new cluster; a free port and a random seed where none is given."""
+    """The settings of a new cluster; a free port and a random seed where none is given.
+
+    The profile kind has a control-plane node besides the `nodes`.
+    """
     chance = random.SystemRandom()
     settings = Settings(
         nodes_per_agent=nodes_per_agent,
+        profile=profile,
         store=store,
         exec=exec_kind,
         audit_policy=audit_policy,
@@ -60,6 +65,8 @@ def new_settings(
         speed=speed,
         seed=chance.getrandbits(32) if seed is None else seed,
     )
+    if profile is Profile.KIND:
+        settings = settings_module.add_control_plane(settings)
     return settings_module.add_nodes(settings, settings_module.next_names([], nodes))
 
 
@@ -126,7 +133,7 @@ def _supervisor_options(
 
 
 def wait_until_up(rundir: RunDir, timeout_s: float, progress: Progress) -> ClusterState:
-    """Wait until every process of a launched cluster serves.
+    """Wait until every process of a launched cluster serves, and what its profile brings is there.
 
     LauncherError with the reason if one cannot start, or after `timeout_s` real seconds.
     """
@@ -138,11 +145,13 @@ def wait_until_up(rundir: RunDir, timeout_s: float, progress: Progress) -> Clust
                 return reply.state
             if time.monotonic() > deadline_s:
                 break
-    except LauncherError:
+    except LauncherError as error:
+        if isinstance(error, NoAnswer) and (waiting := state.read(rundir).waiting):
+            raise LauncherError(f"not ready after {timeout_s:g} s: {waiting}") from None
         if failure := state.read(rundir).failure:
             raise LauncherError(failure) from None
         raise
-    late = [p.name for p in reply.state.processes if not p.ready]
+    late = [p.name for p in reply.state.processes if not p.ready] or [reply.state.waiting]
     raise LauncherError(f"not ready after {timeout_s:g} s: {', '.join(late[:5])}")
 
 

@@ -16,6 +16,7 @@ RESTART_BASE_S = 0.1
 RESTART_CAP_S = 10.0
 SERVED_WELL_S = 2.0
 """A process that served this long had no trouble starting: it comes back at once."""
+_CONTROL_PLANE_TAINT = "node-role.kubernetes.io/control-plane"
 FAILED_STARTS_LIMIT = 3
 """So many exits before the first readiness fail the start of the cluster."""
 
@@ -104,6 +105,7 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
     else:
         own = ("--kubeconfig-dir", str(rundir.kubeconfigs))
     named = [word for node in nodes for word in ("--node", node)]
+    control_plane = _control_plane(settings, rundir) if settings.control_plane in nodes else ()
     return ProcessSpec(
         name=name,
         role=Role.AGENT,
@@ -111,6 +113,7 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
         args=(
             *named,
             *own,
+            *control_plane,
             *("--pod-log-dir", str(rundir.pod_logs)),
             *("--metrics-socket", str(rundir.metrics_socket(name))),
             *_common(settings),
@@ -118,6 +121,13 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
         log=rundir.log(name),
         nodes=tuple(nodes),
     )
+
+
+def _control_plane(settings: Settings, rundir: RunDir) -> tuple[str, ...]:
+    """What makes a node the control plane; without workers it takes their pods, as in kind."""
+    alone = len(settings.nodes) == 1
+    taint = () if alone else ("--taint", f"{_CONTROL_PLANE_TAINT}:NoSchedule")
+    return (*taint, "--pod-manifest-path", str(rundir.manifests))
 
 
 def failures_in_a_row(before: int, served_s: float) -> int:

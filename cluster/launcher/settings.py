@@ -25,6 +25,8 @@ MAX_SEED: Final = 2**63 - 1
 _MAX_FORMER: Final = 10_000
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _NAME_LIMIT = 52  # "system:node:NAME" is a certificate's common name: 64 characters (RFC 5280)
+CONTROL_PLANE: Final = "control-plane"
+"""The control-plane node of a cluster with the profile kind."""
 _RESERVED_NAMES = frozenset({"apiserver", "controller-manager", "supervisor", "spawner"})
 
 
@@ -41,6 +43,14 @@ class ExecKind(enum.StrEnum):
     SCRIPT = "script"
     LOCAL = "local"
     """Commands run as processes of the user who started the cluster."""
+
+
+class Profile(enum.StrEnum):
+    """What a new cluster has besides its nodes."""
+
+    BARE = "bare"
+    KIND = "kind"
+    """A control-plane node, and what runs in a fresh cluster of kind."""
 
 
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nodes: Annotated[tuple[NodeSettings, ...], Meta(max_length=MAX_NODES)] = ()
     former: Annotated[tuple[str, ...], Meta(max_length=_MAX_FORMER)] = ()
     nodes_per_agent: Annotated[int, Meta(ge=1, le=MAX_NODES)] = 1
+    profile: Profile = Profile.BARE
     store: StoreKind = StoreKind.SQLITE
     exec: ExecKind = ExecKind.SCRIPT
     audit_policy: Annotated[str, Meta(max_length=4096)] = ""
@@ -78,6 +89,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def has_fleets(self) -> bool:
         """Whether agent processes have several nodes each, and one identity for all of them."""
         return self.nodes_per_agent > 1
+
+    @property
+    def control_plane(self) -> str:
+        """The name of the control-plane node; "" if there is none (any more)."""
+        has_one = self.profile is Profile.KIND and CONTROL_PLANE in self.node_names
+        return CONTROL_PLANE if has_one else ""
 
     @property
     def node_names(self) -> list[str]:
@@ -119,6 +136,12 @@ def next_names(taken: Sequence[str], count: int) -> list[str]:
     used = [int(m.group(1)) for name in taken if (m := re.fullmatch(r"node-(\d+)", name))]
     first = max(used, default=-1) + 1
     return [f"node-{number}" for number in range(first, first + count)]
+
+
+def add_control_plane(settings: Settings) -> Settings:
+    """Settings with the control-plane node, which has a process of its own."""
+    node = NodeSettings(name=CONTROL_PLANE, agent=CONTROL_PLANE)
+    return msgspec.structs.replace(settings, nodes=(*settings.nodes, node))
 
 
 def add_nodes(settings: Settings, names: Sequence[str]) -> Settings:

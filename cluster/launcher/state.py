@@ -27,12 +27,16 @@ class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
-    """All processes of a cluster. `failure` says why its start was given up."""
+    """All processes of a cluster. `failure` says why its start was given up.
+
+    `waiting` says what it is waited for when all processes serve: something of its profile.
+    """
 
     supervisor: ProcessId | None = None
     spawner: ProcessId | None = None
     processes: tuple[ProcessState, ...] = ()
     failure: str = ""
+    waiting: str = ""
 
     @property
     def ready(self) -> bool:

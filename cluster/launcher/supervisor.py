@@ -1,7 +1,8 @@
 """The supervisor: owns all processes of one cluster and answers the control socket.
 
 Start: the fork server of the processes, the API server, and while it loads the nodes' certificates;
-when it serves, the controller manager and the agents. Stop: agents, controller manager, API server.
+when it serves, the controller manager and the agents; then what the profile brings. Stop: agents,
+controller manager, API server.
 Invariants: a supervisor that leaves, for whatever reason but its own SIGKILL, leaves no process
 behind; one whose directory is gone leaves, and writes nothing into what is there instead.
 """
@@ -9,6 +10,7 @@ behind; one whose directory is gone leaves, and writes nothing into what is ther
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from kubeherd.cluster.launcher import plan, state
 from kubeherd.cluster.launcher.control import Op, Reply, Request
@@ -21,15 +23,20 @@ from kubeherd.cluster.launcher.nodes import NodeCommands
 from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.processes.starters import ProcessStarter
-from kubeherd.cluster.launcher.settings import Settings
+from kubeherd.cluster.launcher.settings import Profile, Settings
 from kubeherd.cluster.launcher.state import ClusterState
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
+
+if TYPE_CHECKING:
+    from kubeherd.cluster.launcher.profiles.applying import KindProfile
 
 PROGRESS_INTERVAL_S = 0.05
 LOOK_INTERVAL_S = 1.0
 """How often it is looked whether the directory is still there."""
 AGENT_READY_TIMEOUT_S = 60.0
+PROFILE_INTERVAL_S = 0.1
+"""How often it is looked whether what the profile brings is available."""
 
 
 class Supervisor:
@@ -61,6 +68,8 @@ class Supervisor:
         self._empty = asyncio.Event()
         self._brought_up = False
         self._failure = ""
+        self._profile = _profile(rundir, settings)
+        self._waiting = f"profile {settings.profile}" if self._profile is not None else ""
         self._herd: Herd
         self._nodes: NodeCommands
 
@@ -107,6 +116,7 @@ class Supervisor:
             spawner=self._starter.spawner_process,
             processes=self._herd.snapshot(),
             failure=self._failure,
+            waiting=self._waiting,
         )
 
     async def _bring_up(self, tasks: asyncio.TaskGroup) -> None:
@@ -114,6 +124,8 @@ class Supervisor:
             async with self._changing:
                 await self._start_processes(tasks)
             await self._until_ready(lambda: self.snapshot().ready)
+            if self._profile is not None:
+                await self._give(self._profile)
         except LauncherError as error:
             self._fail(str(error))
 
@@ -127,9 +139,23 @@ class Supervisor:
         await self._until_ready(lambda: self._herd.ready([plan.Role.APISERVER]))
         self._herd.start([plan.apiserver(settings, rundir)])  # a restart accepts no further loss
         self._herd.start([plan.controller_manager(settings, rundir)])
+        if self._profile is not None:
+            await asyncio.to_thread(self._profile.prepare)
         self._nodes.start_all()
         self._brought_up = True
         self._changed()
+
+    async def _give(self, profile: "KindProfile") -> None:
+        """Give the cluster what its profile has, and wait until that is available."""
+        while late := await asyncio.to_thread(profile.advance):
+            self._wait_for(late)
+            await self._clock.sleep(PROFILE_INTERVAL_S)
+        self._wait_for("")
+
+    def _wait_for(self, what: str) -> None:
+        if what != self._waiting:
+            self._waiting = what
+            self._changed()
 
     async def _until_ready(self, ready: Callable[[], bool]) -> None:
         """Wait for processes that are starting; LauncherError once there is no hope."""
@@ -195,7 +221,7 @@ class Supervisor:
             raise LauncherError(self._failure)
         if self._leaving.is_set():
             raise LauncherError("the cluster is being stopped")
-        return self._brought_up and self.snapshot().ready
+        return self._brought_up and self.snapshot().ready and not self._waiting
 
     async def _progress(self, done: Callable[[], bool]) -> AsyncIterator[Reply]:
         """Replies with the state at every change (but not all the time) until `done`."""
@@ -232,3 +258,12 @@ class Supervisor:
     def _changed(self) -> None:
         self._tick.set()
         self._tick = asyncio.Event()
+
+
+def _profile(rundir: RunDir, settings: Settings) -> "KindProfile | None":
+    """What a cluster has besides its nodes; a bare one does not even import it."""
+    if settings.profile is Profile.BARE:
+        return None
+    from kubeherd.cluster.launcher.profiles.applying import KindProfile  # noqa: PLC0415
+
+    return KindProfile(rundir, settings)

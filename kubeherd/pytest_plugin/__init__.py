@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from kubeherd.pytest_plugin.clusters import Clusters
 
 _MARKER = (
-    "kubeherd(nodes=, speed=, seed=, store=, exec=, nodes_per_agent=): the cluster that this test "
-    "gets"
+    "kubeherd(nodes=, speed=, seed=, store=, exec=, profile=, nodes_per_agent=): the cluster that "
+    "this test gets"
 )
 _OPTIONS = {
     "nodes": "number of nodes of a cluster (default: 3)",
@@ -34,6 +34,7 @@ _OPTIONS = {
     "test's name)",
     "store": "memory, or sqlite to survive a crash of the API server (default: memory)",
     "exec": "script, or local to run what is executed in pods on this machine (default: script)",
+    "profile": "bare, or kind for what runs in a fresh cluster of kind (default: bare)",
 }
 
 

@@ -36,6 +36,12 @@ def _exec(text: Any) -> str:
     return str(text)
 
 
+def _profile(text: Any) -> str:
+    if text not in ("bare", "kind"):
+        raise ValueError("it is bare or kind")
+    return str(text)
+
+
 def _seed(text: Any) -> int | None:
     return None if text == RANDOM else int(text)
 
@@ -47,6 +53,7 @@ SETTINGS: Mapping[str, Setting] = {
     "seed": Setting(_seed, None),
     "store": Setting(_store, "memory"),
     "exec": Setting(_exec, "script"),
+    "profile": Setting(_profile, "bare"),
 }
 
 

@@ -18,6 +18,8 @@ LAST = (CLUSTER_JSON, LOCK, MARKER)
 
 _STORE = r"store\.db([-.].*)?|\.store\.db[-.].*"
 """The store may put what it likes beside `store.db`, under names that begin with it."""
+STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+"""The manifests that a cluster with the profile kind has."""
 _POD_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _CONTAINER_LOG = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.previous)?\.log"
 
@@ -60,6 +62,7 @@ def layout(agents: Iterable[str] = ()) -> Folder:
                 frozenset(("ca.crt", "ca.key", "apiserver.crt", "apiserver.key", "sa.key"))
             ),
             "kubeconfigs": Folder(frozenset(f"{name}.kubeconfig" for name in clients)),
+            "manifests": Folder(frozenset(f"{name}.yaml" for name in STATIC_PODS)),
             "run": Folder(
                 frozenset(
                     (

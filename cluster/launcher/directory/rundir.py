@@ -36,6 +36,7 @@ class RunDir:
         self.logs = self.root / "logs"
         self.run = self.root / "run"
         self.pod_logs = self.logs / "pods"
+        self.manifests = self.root / "manifests"
         self.cluster_json = self.root / contents.CLUSTER_JSON
         self.state_json = self.run / "state.json"
         self.socket = self.run / "supervisor.sock"

@@ -27,7 +27,7 @@ class Agent:
         client = ApiClient(api, clock)
         names = options.pop("names", ("node-1",))
         self.fleet = Fleet(
-            [NodeConfig(name=name) for name in names],
+            options.pop("configs", [NodeConfig(name=name) for name in names]),
             lambda _: client,
             one_identity=len(names) > 1,
             clock=clock,

@@ -223,6 +223,13 @@ async def test_a_fleet_agent_is_the_kubelet_of_any_node_and_nothing_more(cluster
     assert (await cluster.get("/api/v1/pods", user=fleet)).status == 200
     assert (await cluster.patch(f"{PODS}/p/status", {}, user=fleet)).status == 200
     assert (await cluster.post(PODS, pod("new"), user=fleet)).status == 403
+    uid = (await cluster.get("/api/v1/nodes/n1")).tree["metadata"]["uid"]
+    mirror = pod("m", nodeName="n1", automountServiceAccountToken=False)
+    mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "hash"}
+    mirror["metadata"]["ownerReferences"] = [
+        {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": uid, "controller": True}
+    ]
+    assert (await cluster.post(PODS, mirror, user=fleet)).status == 201
     assert (await cluster.delete(f"{PODS}/p?gracePeriodSeconds=0", user=fleet)).status == 200
     assert (await cluster.delete("/api/v1/nodes/n1", user=fleet)).status == 403
     assert (await cluster.get("/api/v1/secrets", user=fleet)).status == 403

@@ -69,7 +69,7 @@ def test_every_command_explains_itself(tmp_path: Path, command: tuple[str, ...])
 def test_the_help_of_up_names_every_variable(tmp_path: Path):
     shown = invoke(tmp_path, "up", "--help").output
     variables = [option.envvar for option in main.get_command(click.Context(main), "up").params]
-    assert len([name for name in variables if name]) == 9
+    assert len([name for name in variables if name]) == 10
     assert [name for name in variables if name and str(name) not in shown] == []
 
 
@@ -121,6 +121,12 @@ def test_another_store_is_refused(stopped: RunDir):
     result = invoke(stopped.root, "up", "--store", "memory")
     assert result.exit_code == 1
     assert "keeps its objects in the sqlite store" in result.stderr
+
+
+def test_another_profile_is_refused(stopped: RunDir):
+    result = invoke(stopped.root, "up", "--profile", "kind")
+    assert result.exit_code == 1
+    assert "was made with the profile bare" in result.stderr
 
 
 def test_down_never_touches_a_foreign_directory(tmp_path: Path):

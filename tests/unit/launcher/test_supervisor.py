@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from kubeherd.cluster.launcher import control, state
+from kubeherd.cluster.launcher import control, lifecycle, state
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher import supervisor as supervisor_module
 from kubeherd.cluster.launcher.control import Op, Reply, Request
@@ -256,3 +256,50 @@ async def test_a_supervisor_without_its_directory_leaves_and_writes_nothing(
     assert supervisor.failure == f"{rundir.root} was deleted, moved away or replaced"
     assert osproc.marked(rundir.root) == []
     assert state.read(rundir) == successor
+
+
+class ScriptedProfile:
+    """A profile that waits for these things, one after the other; the last one is for ever."""
+
+    def __init__(self, *waited_for: str, refused: str = "") -> None:
+        self.prepared_before_agents = False
+        self._left = list(waited_for)
+        self._refused = refused
+
+    def prepare(self) -> None:
+        self.prepared_before_agents = True
+
+    def advance(self) -> str:
+        if self._refused:
+            raise LauncherError(self._refused)
+        return self._left[0] if len(self._left) == 1 else self._left.pop(0)
+
+
+async def test_a_cluster_is_up_when_its_profile_is_there(rundir, standins, monkeypatch):
+    profile = ScriptedProfile("coredns", "kindnet", "")
+    monkeypatch.setattr(supervisor_module, "_profile", lambda *_: profile)
+    async with running(rundir, standins()) as herd:
+        replies = await asyncio.to_thread(
+            lambda: list(control.ask(rundir, Request(op=Op.WAIT), timeout_s=20))
+        )
+        assert profile.prepared_before_agents
+        assert [r.state.waiting for r in replies if r.final] == [""]
+        assert "kindnet" in {r.state.waiting for r in replies}
+        assert (await herd.state()).ready
+
+
+async def test_what_a_profile_waits_for_is_said_when_time_is_up(rundir, standins, monkeypatch):
+    profile = ScriptedProfile("coredns")
+    monkeypatch.setattr(supervisor_module, "_profile", lambda *_: profile)
+    async with running(rundir, standins()):
+        with pytest.raises(LauncherError, match=r"not ready after 0\.5 s: coredns"):
+            await asyncio.to_thread(lifecycle.wait_until_up, rundir, 0.5, lambda _state: None)
+
+
+async def test_a_profile_that_is_refused_ends_the_start(rundir, standins, monkeypatch):
+    profile = ScriptedProfile(refused="the profile kind was refused: no")
+    monkeypatch.setattr(supervisor_module, "_profile", lambda *_: profile)
+    async with running(rundir, standins()) as herd:
+        with pytest.raises(LauncherError, match="the profile kind was refused: no"):
+            await asyncio.to_thread(lifecycle.wait_until_up, rundir, 20, lambda _state: None)
+        assert herd.supervisor.failure == "the profile kind was refused: no"

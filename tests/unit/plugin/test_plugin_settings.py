@@ -18,19 +18,21 @@ def test_defaults_and_a_seed_of_the_name():
         "speed": 10.0,
         "store": "memory",
         "exec": "script",
+        "profile": "bare",
     }
 
 
 def test_the_nearest_marker_wins_then_the_command_line_then_the_file():
     ini = {"nodes": "1", "speed": "2", "seed": "3", "store": "sqlite", "exec": "local"}
     options = {"nodes": "4", "speed": "5", "seed": None, "store": None, "exec": None}
-    markers = [((), {"nodes": 6}), ((), {"nodes": 7, "store": "memory"})]
+    markers = [((), {"nodes": 6}), ((), {"nodes": 7, "store": "memory", "profile": "kind"})]
     assert resolve(markers, options, ini, "") == {
         "nodes": 6,
         "speed": 5.0,
         "seed": 3,
         "store": "memory",
         "exec": "local",
+        "profile": "kind",
         "nodes_per_agent": 1,
     }
 
@@ -50,6 +52,7 @@ def test_a_random_seed_is_left_to_the_cluster():
             "kubeherd_store: store cannot be 'etcd': it is memory",
         ),
         (([((), {"exec": "docker"})], {}, {}), "exec cannot be 'docker': it is script or local"),
+        (([], {"profile": "k3d"}, {}), "profile cannot be 'k3d': it is bare or kind"),
     ],
 )
 def test_wrong_settings(arguments: Any, said: str):

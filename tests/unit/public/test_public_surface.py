@@ -107,8 +107,9 @@ def returned(method: object) -> object:
 def test_the_arguments_of_a_cluster(cls: type):
     assert str(inspect.signature(cls)) == (
         "(directory: str | pathlib.Path | None = None, *, nodes: int = 3, nodes_per_agent: int = 1,"
-        " store: str | None = None, exec: str = 'script', port: int | None = None,"
-        " speed: float = 1.0, seed: int | None = None, detached: bool = False) -> None"
+        " profile: str = 'bare', store: str | None = None, exec: str = 'script',"
+        " port: int | None = None, speed: float = 1.0, seed: int | None = None,"
+        " detached: bool = False) -> None"
     )
 
 
@@ -149,6 +150,7 @@ def test_a_blocking_program_loads_no_asynchronous_client():
         ({"speed": 0.0}, r"speed >= 0\.001"),
         ({"store": "etcd"}, 'not "etcd"'),
         ({"exec": "docker"}, 'exec is "script" or "local", not "docker"'),
+        ({"profile": "k3d"}, 'profile is "bare" or "kind", not "k3d"'),
     ],
 )
 def test_values_that_make_no_cluster(arguments: dict[str, object], text: str):

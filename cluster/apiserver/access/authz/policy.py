@@ -44,7 +44,7 @@ _OWN: dict[str, list[JsonObject]] = {
                 _EVENTS,
                 _rule(["create", "get", "list", "patch", "update", "watch"], [""], ["nodes"]),
                 _rule(["patch", "update"], [""], ["nodes/status", "pods/status"]),
-                _rule(["delete", *_READ], [""], ["pods"]),
+                _rule(["create", "delete", *_READ], [""], ["pods"]),  # create: mirror pods
             ],
         },
         {
