@@ -31,6 +31,7 @@ _UNAUTHENTICATED = 401
 
 ACCOUNTS: Mapping[str, str] = {
     "daemonset-controller": "daemon-set-controller",
+    "deployment-controller": "deployment-controller",
     "node-lifecycle-controller": "node-controller",
     "taint-eviction-controller": "node-controller",
     "pod-garbage-collector-controller": "pod-garbage-collector",

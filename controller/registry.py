@@ -8,6 +8,7 @@ One that is of no use before some object exists gets a line in `ON_DEMAND` as we
 from collections.abc import Mapping
 from importlib import import_module
 
+from kubeherd.cluster.api.kinds import DEPLOYMENTS
 from kubeherd.controller.manager import Context, Controller, Factory
 from kubeherd.controller.ondemand import OnDemand, Wake
 
@@ -15,6 +16,7 @@ _PACKAGE = "kubeherd.controller"
 
 CONTROLLERS: Mapping[str, str] = {
     "daemonset-controller": "daemonset.controller:DaemonSetController",
+    "deployment-controller": "deployment.controller:DeploymentController",
     "scheduler": "scheduler.controller:Scheduler",
     "node-lifecycle-controller": "nodes.controller:NodeLifecycleController",
     "taint-eviction-controller": "tainteviction.controller:TaintEvictionController",
@@ -38,7 +40,9 @@ CONTROLLERS: Mapping[str, str] = {
     ),
 }
 
-ON_DEMAND: Mapping[str, Wake] = {}
+ON_DEMAND: Mapping[str, Wake] = {
+    "deployment-controller": Wake((DEPLOYMENTS,)),
+}
 """Controllers that most clusters never need, and what makes each: see `ondemand`."""
 
 
