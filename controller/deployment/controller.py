@@ -11,7 +11,7 @@ from kubeherd.cluster.api.kinds import DEPLOYMENTS, PODS, REPLICASETS
 from kubeherd.cluster.api.objects import Pod
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.client.workqueue import WorkQueue
-from kubeherd.controller.deployment.execute import Execution, NamespaceTerminating
+from kubeherd.controller.deployment.execute import Execution
 from kubeherd.controller.deployment.limits import RECREATE
 from kubeherd.controller.deployment.model import Now, Observed, Plan
 from kubeherd.controller.deployment.newreplicaset import owner
@@ -146,10 +146,7 @@ class DeploymentController:
 
 async def _carry_out(execution: Execution, chosen: Plan) -> float | None:
     execution.record(chosen.events)
-    try:
-        if chosen.create is not None:
-            await execution.create(chosen.create)
-    except NamespaceTerminating:
+    if chosen.create is not None and not await execution.create(chosen.create):
         return None
     for change in chosen.changes:
         await execution.change(change)

@@ -5,6 +5,7 @@ fails ends the sync; every write that succeeded is noted, so that the next sync 
 """
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 import msgspec
 
@@ -24,10 +25,6 @@ from kubeherd.controller.workload.events import Event, EventType, Record
 from kubeherd.controller.workload.writer import ObjectWriter
 
 
-class NamespaceTerminating(Exception):
-    """Nothing can be made any more; nothing has to be done either."""
-
-
 class Execution:
     """Carries out one plan of one Deployment."""
 
@@ -45,18 +42,22 @@ class Execution:
         for event in events:
             self._record(event)
 
-    async def create(self, creation: Creation) -> None:
-        """Make the new ReplicaSet; NamespaceTerminating, or what went wrong otherwise."""
+    async def create(self, creation: Creation) -> bool:
+        """Make the new ReplicaSet; False: the namespace is going, nothing more is to be done.
+
+        ReconcileError, ApiError or TransportError if it could not be made.
+        """
         try:
             await self._writer.create(REPLICASETS, creation.tree)
         except AlreadyExists as error:
             await self._name_is_taken(creation, error)
         except (ApiError, TransportError) as error:
             if _is_namespace_terminating(error):
-                raise NamespaceTerminating from error
+                return False
             await self._create_failed(creation.name, error)
             raise
         self.record(creation.events)
+        return True
 
     async def change(self, change: Change) -> None:
         """Write a ReplicaSet's new size and annotations; ApiError or TransportError."""
@@ -96,7 +97,7 @@ class Execution:
         if order.to is not None:
             self.record(order.events)
 
-    async def _name_is_taken(self, creation: Creation, error: AlreadyExists) -> None:
+    async def _name_is_taken(self, creation: Creation, error: AlreadyExists) -> NoReturn:
         """Fine if an earlier try made it; else count the collision: the next name is another."""
         metadata = self._deployment.metadata
         live = await self._writer.client.get(

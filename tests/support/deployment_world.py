@@ -1,5 +1,6 @@
 """Deployments and ReplicaSets for tests of the pure code."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -9,7 +10,8 @@ from kubeherd.cluster.api.objects import LabelSelector, ObjectMeta, OwnerReferen
 from kubeherd.cluster.api.timestamps import format_time, parse_time
 from kubeherd.controller.deployment.annotations import DESIRED_REPLICAS, MAX_REPLICAS, REVISION
 from kubeherd.controller.deployment.limits import desired, max_replicas
-from kubeherd.controller.deployment.model import Now
+from kubeherd.controller.deployment.model import Now, Observed, Plan
+from kubeherd.controller.deployment.plan import plan
 from kubeherd.controller.workload.apps import (
     Deployment,
     DeploymentSpec,
@@ -142,3 +144,55 @@ def sized(replica_set: ReplicaSet, of: Deployment) -> ReplicaSet:
     }
     metadata = msgspec.structs.replace(replica_set.metadata, annotations=noted)
     return msgspec.structs.replace(replica_set, metadata=metadata)
+
+
+class World:
+    """A Deployment with its ReplicaSets: carries plans out, and plays the ReplicaSet controller."""
+
+    def __init__(self, of: Deployment, sets: Iterable[ReplicaSet] = ()) -> None:
+        self.deployment = of
+        self.sets = {one.metadata.name: one for one in sets}
+        self.time_s = 3600.0
+
+    def plan(self) -> Plan:
+        """What a sync does now."""
+        return plan(Observed(self.deployment, list(self.sets.values())), moment(self.time_s))
+
+    def sync(self) -> Plan:
+        """Do it."""
+        chosen = self.plan()
+        if chosen.create is not None:
+            made = msgspec.convert(chosen.create.tree, ReplicaSet)
+            metadata = msgspec.structs.replace(
+                made.metadata,
+                uid=f"uid-{chosen.create.name}",
+                creation_timestamp=at(self.time_s / 60),
+            )
+            if chosen.create.name in self.sets:
+                raise AssertionError(f"a second {chosen.create.name}")
+            self.sets[chosen.create.name] = msgspec.structs.replace(made, metadata=metadata)
+        for change in chosen.changes:
+            self.sets[change.before.metadata.name] = change.after
+        for surplus in chosen.deletes:
+            del self.sets[surplus.metadata.name]
+        if chosen.status is not None:
+            noted = {**self.deployment.metadata.annotations, REVISION: chosen.revision}
+            metadata = msgspec.structs.replace(self.deployment.metadata, annotations=noted)
+            self.deployment = msgspec.structs.replace(
+                self.deployment, metadata=metadata, status=chosen.status
+            )
+        self.time_s += 1
+        return chosen
+
+    def settle(self, *names: str) -> None:
+        """The pods of these ReplicaSets, or of all, are there and available."""
+        for name in names or list(self.sets):
+            self.sets[name] = running(self.sets[name])
+
+    def until_settled(self, most: int = 100) -> None:
+        """Syncs and running pods in turn, until a sync writes nothing."""
+        for _ in range(most):
+            if not self.sync().writes and all(one == running(one) for one in self.sets.values()):
+                return
+            self.settle()
+        raise AssertionError(f"no fixed point: {self.plan()}")
