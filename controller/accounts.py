@@ -32,6 +32,8 @@ _UNAUTHENTICATED = 401
 ACCOUNTS: Mapping[str, str] = {
     "daemonset-controller": "daemon-set-controller",
     "deployment-controller": "deployment-controller",
+    "replicaset-controller": "replicaset-controller",
+    "replicationcontroller-controller": "replication-controller",
     "node-lifecycle-controller": "node-controller",
     "taint-eviction-controller": "node-controller",
     "pod-garbage-collector-controller": "pod-garbage-collector",

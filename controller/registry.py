@@ -8,7 +8,7 @@ One that is of no use before some object exists gets a line in `ON_DEMAND` as we
 from collections.abc import Mapping
 from importlib import import_module
 
-from kubeherd.cluster.api.kinds import DEPLOYMENTS
+from kubeherd.cluster.api.kinds import DEPLOYMENTS, REPLICASETS, REPLICATIONCONTROLLERS
 from kubeherd.controller.manager import Context, Controller, Factory
 from kubeherd.controller.ondemand import OnDemand, Wake
 
@@ -17,6 +17,8 @@ _PACKAGE = "kubeherd.controller"
 CONTROLLERS: Mapping[str, str] = {
     "daemonset-controller": "daemonset.controller:DaemonSetController",
     "deployment-controller": "deployment.controller:DeploymentController",
+    "replicaset-controller": "replicaset.controller:ReplicaSetController",
+    "replicationcontroller-controller": "replicaset.controller:ReplicationManager",
     "scheduler": "scheduler.controller:Scheduler",
     "node-lifecycle-controller": "nodes.controller:NodeLifecycleController",
     "taint-eviction-controller": "tainteviction.controller:TaintEvictionController",
@@ -42,6 +44,8 @@ CONTROLLERS: Mapping[str, str] = {
 
 ON_DEMAND: Mapping[str, Wake] = {
     "deployment-controller": Wake((DEPLOYMENTS,)),
+    "replicaset-controller": Wake((REPLICASETS,)),
+    "replicationcontroller-controller": Wake((REPLICATIONCONTROLLERS,)),
 }
 """Controllers that most clusters never need, and what makes each: see `ondemand`."""
 

@@ -59,8 +59,10 @@ class Cache(Generic[T]):
     def add_index(self, name: str, function: IndexFunction[T]) -> None:
         """Index by what `function` gives for an object: one value or several; "" is a value too.
 
-        Adding the same name again replaces the index.
+        Adding the same name again replaces the index; with the same function it costs nothing.
         """
+        if self._functions.get(name) is function:
+            return
         self._functions[name] = function
         self._indices[name] = {}
         for key, obj in self._objects.items():

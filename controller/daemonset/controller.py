@@ -28,25 +28,20 @@ from kubeherd.controller.daemonset.plan import count_status, plan
 from kubeherd.controller.daemonset.recall import reported_hold
 from kubeherd.controller.daemonset.store_status import store_status
 from kubeherd.controller.daemonset.template import Template
-from kubeherd.controller.daemonset.wakeups import Key, Wake, Wakeups
+from kubeherd.controller.daemonset.wakeups import Wake, Wakeups
 from kubeherd.controller.manager import Context
 from kubeherd.controller.worker import ReconcileError, run_workers
+from kubeherd.controller.workload import podindex
 from kubeherd.controller.workload.events import Record
 from kubeherd.controller.workload.recording import recorder_on
+from kubeherd.controller.workload.wakeups import Key, key_of
 from kubeherd.controller.workload.written import Written
 
 NAME = "daemonset-controller"
 SETTLE_TIMEOUT_S = 5.0
 """How long a sync waits for its own writes before it counts the status."""
 
-COALESCE_FACTOR = 4.0
-COALESCE_MAX_S = 0.5
-"""A plan is not made again before this many times what it took to make it has passed."""
-
-_OWNER = "daemonset-controller/owner"
-_ORPHANS = "daemonset-controller/orphans"
 _NODE = "daemonset-controller/node"
-_NAMESPACE = "daemonset-controller/namespace"
 
 
 class DaemonSetController:
@@ -73,11 +68,10 @@ class DaemonSetController:
         self._subscribe()
 
     def _index(self) -> None:
-        self._pods.cache.add_index(_OWNER, _owner_uid)
-        self._pods.cache.add_index(_ORPHANS, _orphan_namespace)
+        podindex.add_index(self._pods.cache)
         self._pods.cache.add_index(_NODE, lambda pod: pod.spec.node_name)
-        self._revisions.cache.add_index(_NAMESPACE, lambda revision: revision.metadata.namespace)
-        self._daemonsets.cache.add_index(_NAMESPACE, lambda daemonset: daemonset.metadata.namespace)
+        podindex.add_namespace_index(self._revisions.cache)
+        podindex.add_namespace_index(self._daemonsets.cache)
 
     def _subscribe(self) -> None:
         self._daemonsets.on_change(self._daemonset_changed)
@@ -90,7 +84,7 @@ class DaemonSetController:
     async def run(self) -> None:
         """Work until cancelled."""
         for daemonset in self._daemonsets.cache.values():
-            self._queue.add(wakeups.key_of(daemonset))
+            self._queue.add(key_of(daemonset))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(run_workers(self._queue, self.sync, controller=NAME))
             tasks.create_task(run_workers(self._node_queue, self._sync_node, controller=NAME))
@@ -112,7 +106,7 @@ class DaemonSetController:
 
     def in_namespace(self, namespace: str) -> Iterable[DaemonSet]:
         """The cached DaemonSets of a namespace."""
-        return self._daemonsets.cache.by_index(_NAMESPACE, namespace)
+        return podindex.in_namespace(self._daemonsets.cache, namespace)
 
     def _selector_of(self, daemonset: DaemonSet) -> Selector:
         template = self._template(daemonset)
@@ -126,7 +120,7 @@ class DaemonSetController:
             return None
 
     def _memory(self, daemonset: DaemonSet) -> Memory:
-        key, uid = wakeups.key_of(daemonset), daemonset.metadata.uid
+        key, uid = key_of(daemonset), daemonset.metadata.uid
         memory = self._memories.get(key)
         if memory is None or memory.uid != uid:
             memory = self._memories[key] = Memory(uid, self._clock, self._rng)
@@ -138,7 +132,7 @@ class DaemonSetController:
         changed = new or old
         if changed is None:
             return
-        key = wakeups.key_of(changed)
+        key = key_of(changed)
         if new is None:
             self._memories.pop(key, None)
         self._wake([Wake(key)])
@@ -150,7 +144,7 @@ class DaemonSetController:
     def _wake(self, wakes: Iterable[Wake]) -> None:
         for key, after_s in wakes:
             memory = self._memories.get(key)
-            pause_s = 0.0 if memory is None else memory.not_before_s - self._clock.monotonic_s()
+            pause_s = 0.0 if memory is None else memory.pacing.pause_s()
             self._queue.add_after(key, max(after_s, pause_s))
 
     async def _sync_node(self, name: str) -> None:
@@ -166,7 +160,7 @@ class DaemonSetController:
             if rollout.selects_nodes(daemonset) or wakeups.node_wakes(
                 daemonset, template.rule.decide(node), pods
             ):
-                self._wake([Wake(wakeups.key_of(daemonset))])
+                self._wake([Wake(key_of(daemonset))])
 
     # --- one sync ---
 
@@ -214,9 +208,7 @@ class DaemonSetController:
             uid, generation = daemonset.metadata.uid, daemonset.status.observed_generation
             self._backoff.record(uid, generation, chosen.backoff, now.monotonic_s)
         template.rule.forget_all_but(observed.nodes)
-        done_s = self._clock.monotonic_s()
-        pause_s = min(COALESCE_MAX_S, COALESCE_FACTOR * (done_s - now.monotonic_s))
-        memory.not_before_s = done_s + pause_s
+        memory.pacing.planned(now.monotonic_s)
         return chosen
 
     def _observe(self, daemonset: DaemonSet, hold: str = "") -> Observed:
@@ -224,11 +216,8 @@ class DaemonSetController:
         return Observed(
             daemonset=daemonset,
             nodes=list(self._nodes.cache.values()),
-            pods=[
-                *self._pods.cache.by_index(_OWNER, metadata.uid),
-                *self._pods.cache.by_index(_ORPHANS, metadata.namespace),
-            ],
-            revisions=self._revisions.cache.by_index(_NAMESPACE, metadata.namespace),
+            pods=podindex.candidates(self._pods.cache, metadata),
+            revisions=podindex.in_namespace(self._revisions.cache, metadata.namespace),
             backoff=self._backoff.of(metadata.uid, daemonset.status.observed_generation),
             hold=hold,
         )
@@ -274,12 +263,3 @@ class DaemonSetController:
                 self._client, daemonset, numbers, daemonset.metadata.generation
             )
             written.note(self._daemonsets, revision)
-
-
-def _owner_uid(pod: Pod) -> str | Iterable[str]:
-    controller = pod.metadata.controller()
-    return () if controller is None else controller.uid
-
-
-def _orphan_namespace(pod: Pod) -> str | Iterable[str]:
-    return pod.metadata.namespace if pod.metadata.controller() is None else ()

@@ -7,13 +7,14 @@ from kubeherd.cluster.api.objects import DaemonSet
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.daemonset.template import Template
+from kubeherd.controller.workload.pacing import Pacing
 from kubeherd.controller.workload.podnames import PodNames
 from kubeherd.controller.workload.written import Written
 
 
 class Memory:
-    """Compiled template, own writes, names of new pods, the reported hold, and when to look again
-    at the earliest."""
+    """Compiled template, own writes, names of new pods, the reported hold, and when to plan
+    again at the earliest."""
 
     def __init__(self, uid: str, clock: Clock, rng: Rng) -> None:
         self.uid = uid
@@ -22,7 +23,7 @@ class Memory:
         self.hold = ""
         self.recalled = False
         """Whether it was asked what an earlier life has reported."""
-        self.not_before_s = 0.0
+        self.pacing = Pacing(clock)
         self._compiled: tuple[int, Template] | None = None
 
     def template(self, daemonset: DaemonSet) -> Template:

@@ -7,14 +7,12 @@ trees handed out are shared; nobody changes them.
 
 from kubeherd.cluster.api import labels
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
-from kubeherd.cluster.api.kinds import PODS
 from kubeherd.cluster.api.objects import DaemonSet
 from kubeherd.controller.daemonset.model import GENERATION_ANNOTATION, GENERATION_LABEL, HASH_LABEL
 from kubeherd.controller.daemonset.nodes import NodeRule, with_default_tolerations
 from kubeherd.controller.daemonset.owner import owner
-from kubeherd.controller.workload.claim import owner_reference
+from kubeherd.controller.workload.podtemplate import pod_from_template
 
-_MAX_NAME_LENGTH = 253
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
@@ -49,29 +47,14 @@ def template_generation(daemonset: DaemonSet) -> int | None:
 
 def pod_tree(daemonset: DaemonSet, hash_: str, generation: int | None) -> JsonObject:
     """The pod of a DaemonSet as it is for every node, still without its target (section 6)."""
-    template = daemonset.spec.template
-    metadata = template.get("metadata") or {}
-    spec = dict(template.get("spec") or {})
+    tree = pod_from_template(owner(daemonset), daemonset.spec.template)
+    metadata, spec = tree["metadata"], dict(tree["spec"])
+    metadata["labels"] = pod_labels(metadata.get("labels") or {}, hash_, generation)
     spec.pop("nodeName", None)
     spec["tolerations"] = with_default_tolerations(
         spec.get("tolerations") or (), host_network=bool(spec.get("hostNetwork"))
     )
-    name = daemonset.metadata.name
-    tree: JsonObject = {
-        "apiVersion": PODS.api_version,
-        "kind": PODS.kind,
-        "metadata": {
-            "generateName": f"{name}-" if len(name) < _MAX_NAME_LENGTH else name,
-            "namespace": daemonset.metadata.namespace,
-            "labels": pod_labels(metadata.get("labels") or {}, hash_, generation),
-            "ownerReferences": [owner_reference(owner(daemonset))],
-        },
-        "spec": spec,
-    }
-    for copied in ("annotations", "finalizers"):
-        if metadata.get(copied):
-            tree["metadata"][copied] = metadata[copied]
-    return tree
+    return {**tree, "spec": spec}
 
 
 def pod_labels(template: dict[str, str], hash_: str, generation: int | None) -> dict[str, str]:

@@ -28,6 +28,8 @@ async def carry_out(
 ) -> None:
     """Adopt and release objects of `resource`; ReconcileError if the owner may not adopt.
 
+    Each is tried; the ApiError or TransportError of the first that failed is raised afterwards.
+
     `finalizers`: what an adopted object gets, and a released one loses.
     """
     refusal = await adoption_refusal(writer, owner) if adopt else ""
@@ -35,18 +37,25 @@ async def carry_out(
         metadata = adopt[0].metadata
         what = f"{resource.kind} {metadata.namespace}/{metadata.name} ({metadata.uid})"
         raise ReconcileError(f"can't adopt {what}: {refusal}")
+    errors: list[ApiError | TransportError] = []
     for target in adopt:
         patch = adopt_patch(owner, target.metadata.uid, finalizers)
         try:
             await writer.patch(resource, target.metadata.name, patch, PatchKind.STRATEGIC)
         except NotFound:
             continue
+        except (ApiError, TransportError) as error:
+            errors.append(error)
     for target in release:
         patch = release_patch(owner, target.metadata.uid, finalizers)
         try:
             await writer.patch(resource, target.metadata.name, patch, PatchKind.STRATEGIC)
         except (NotFound, Invalid):
             continue
+        except (ApiError, TransportError) as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 async def adoption_refusal(writer: ObjectWriter, owner: Owner) -> str:

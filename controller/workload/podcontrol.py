@@ -137,17 +137,20 @@ class PodControl:
         return name
 
     async def _is_own(self, name: str) -> bool:
-        """Whether the pod of this name is this workload's; the next sync waits to see it."""
+        """Whether the pod of this name is this workload's; the next sync waits to see it.
+
+        It is listed, not read: the roles of controllers let them list pods, and not read one.
+        """
         client, namespace = self._writer.client, self._writer.namespace
-        try:
-            pod = await client.get(PODS, PartialObject, name, namespace)
-        except NotFound:
-            return False
-        controller = pod.metadata.controller()
-        if controller is None or controller.uid != self._owner.metadata.uid:
-            return False
-        self._writer.note(PODS, pod.metadata.resource_version)
-        return True
+        found = await client.list(
+            PODS, PartialObject, namespace, field_selector=f"metadata.name={name}"
+        )
+        for pod in found.items:
+            controller = pod.metadata.controller()
+            if controller is not None and controller.uid == self._owner.metadata.uid:
+                self._writer.note(PODS, pod.metadata.resource_version)
+                return True
+        return False
 
     def _say(self, reason: PodReason, message: str) -> None:
         self._record(Event(EventType.NORMAL, reason, message))

@@ -10,7 +10,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.controller.daemonset.model import HASH_LABEL
 from kubeherd.controller.daemonset.nodes import with_default_tolerations
 from kubeherd.controller.daemonset.placement import by_node, is_updated
-from kubeherd.controller.daemonset.template import Template, pod_labels, pod_tree, with_target_node
+from kubeherd.controller.daemonset.template import Template, pod_labels, with_target_node
 
 GENERATION = {"deprecated.daemonset.template.generation": "3"}
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -68,11 +68,6 @@ def test_every_node_gets_its_own_pod_and_the_template_is_left_alone() -> None:
     assert [target["values"] for target in targets] == [["n0"], ["n1"]]
     assert ds.spec.template == before
     assert Template(ds).pod(ds, "other", "n0")["metadata"]["labels"][HASH_LABEL] == "other"
-
-
-def test_a_long_name_has_no_dash() -> None:
-    name = "n" * 253
-    assert pod_tree(daemonset(name=name), "h", None)["metadata"]["generateName"] == name
 
 
 @pytest.mark.parametrize(
