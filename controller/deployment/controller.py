@@ -31,9 +31,9 @@ from kubeherd.controller.workload.written import Written
 
 NAME = "deployment-controller"
 WORKERS = 50
-"""Upstream has 5 (--concurrent-deployment-syncs). A sync here mostly waits: for answers, and for the
-caches to show what it wrote. Many at a time share requests and polls, which makes a hundred rollouts
-a third cheaper."""
+"""Upstream has 5 (--concurrent-deployment-syncs). A sync here mostly waits: for answers, and for
+caches to show what it wrote. Many at a time share requests and polls: a hundred rollouts cost a
+third less."""
 
 
 class DeploymentController:
