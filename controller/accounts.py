@@ -31,6 +31,7 @@ _UNAUTHENTICATED = 401
 
 ACCOUNTS: Mapping[str, str] = {
     "daemonset-controller": "daemon-set-controller",
+    "deployment-controller": "deployment-controller",
     "replicaset-controller": "replicaset-controller",
     "replicationcontroller-controller": "replication-controller",
     "node-lifecycle-controller": "node-controller",

@@ -15,6 +15,7 @@ from kubeherd.cluster.api.objects import PartialObject
 from kubeherd.cluster.api.kinds import JOBS
 from kubeherd.cluster.api.kinds import CRONJOBS, HORIZONTALPODAUTOSCALERS, PODDISRUPTIONBUDGETS
 from kubeherd.cluster.api.storageobjects import CLAIMS, VOLUMES
+from kubeherd.cluster.api.kinds import DEPLOYMENTS, REPLICASETS, REPLICATIONCONTROLLERS
 from kubeherd.controller.manager import Context, Controller, Factory
 from kubeherd.controller.ondemand import OnDemand, Wake
 
@@ -22,6 +23,7 @@ _PACKAGE = "kubeherd.controller"
 
 CONTROLLERS: Mapping[str, str] = {
     "daemonset-controller": "daemonset.controller:DaemonSetController",
+    "deployment-controller": "deployment.controller:DeploymentController",
     "replicaset-controller": "replicaset.controller:ReplicaSetController",
     "replicationcontroller-controller": "replicaset.controller:ReplicationManager",
     "scheduler": "scheduler.controller:Scheduler",
@@ -50,6 +52,7 @@ CONTROLLERS: Mapping[str, str] = {
 }
 
 ON_DEMAND: Mapping[str, Wake] = {
+    "deployment-controller": Wake((DEPLOYMENTS,)),
     "replicaset-controller": Wake((REPLICASETS,)),
     "replicationcontroller-controller": Wake((REPLICATIONCONTROLLERS,)),
     "statefulset-controller": Wake((STATEFULSETS,)),

@@ -5,8 +5,9 @@ class InvalidNumber(ValueError):
     """Neither an integer nor a percentage."""
 
 
-def scaled(value: int | str | None, total: int) -> int:
-    """An integer as it is, ``"N%"`` of `total` rounded up, None as 0; InvalidNumber otherwise."""
+def scaled(value: int | str | None, total: int, *, round_up: bool = True) -> int:
+    """An integer as it is, ``"N%"`` of `total` rounded up or down, None as 0; InvalidNumber
+    otherwise."""
     if value is None:
         return 0
     if isinstance(value, int):
@@ -16,4 +17,4 @@ def scaled(value: int | str | None, total: int) -> int:
         raise InvalidNumber(
             f'invalid value for IntOrString: invalid type: string is not a percentage "{value}"'
         )
-    return -(-int(number) * total // 100)
+    return -(-int(number) * total // 100) if round_up else int(number) * total // 100

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from kubeherd.bench.deployments import deployments
 from kubeherd.bench.measure import Row, cluster, cpu_seconds, memory_mb, pss_mb
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import DAEMONSETS
@@ -226,4 +227,5 @@ ROWS: dict[str, Callable[[], Iterator[Row]]] = {
     ),
     "fleet-5000": lambda: fleet(5000, {"create": 13, "update": 22, "delete": 11}, {}),
     "crud": crud,
+    "deployments": deployments,
 }

@@ -71,6 +71,22 @@ def test_a_shorter_delay_wakes_a_reader_that_waits_for_a_longer_one() -> None:
     assert virtualtime.run(main()) == 3.0
 
 
+def test_a_reader_woken_a_tick_early_takes_the_key() -> None:
+    """A loop's timers fire up to a nanosecond early. While others are busy virtual time stands
+    still: a reader that waited for the rest of its time would spin for ever."""
+
+    async def main(clock: VirtualClock) -> None:
+        queue: WorkQueue[str] = WorkQueue(clock, Rng(1))
+        queue.add_after("key", 1.0)
+        await clock.sleep(1.0 - 5e-10)
+        reading = asyncio.create_task(queue.get())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert reading.done()
+
+    virtualtime.run_with_clock(main)
+
+
 def test_failures_back_off_exponentially_until_forgotten() -> None:
     async def main() -> list[float]:
         queue = make_queue()
