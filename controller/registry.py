@@ -2,64 +2,40 @@
 
 Names are those of kube-controller-manager where it has the controller. To add one, add a line: the
 attribute is called with `controller.manager.Context` and returns a `controller.manager.Controller`.
-One that is of no use before some object exists gets a line in `ON_DEMAND` as well.
+One that is of no use before some object exists says what wakes it: see `ondemand`.
 """
 
 from collections.abc import Mapping
 from importlib import import_module
 
-from kubeherd.cluster.api.kinds import REPLICASETS, REPLICATIONCONTROLLERS
-from kubeherd.cluster.api.kinds import STATEFULSETS
-from kubeherd.cluster.api.kinds import ENDPOINTS, SERVICES
-from kubeherd.cluster.api.objects import PartialObject
-from kubeherd.cluster.api.kinds import JOBS
-from kubeherd.cluster.api.kinds import CRONJOBS, HORIZONTALPODAUTOSCALERS, PODDISRUPTIONBUDGETS
-from kubeherd.cluster.api.storageobjects import CLAIMS, VOLUMES
-from kubeherd.cluster.api.kinds import DEPLOYMENTS, REPLICASETS, REPLICATIONCONTROLLERS
+import msgspec
+
+from kubeherd.cluster.api.kinds import (
+    CRONJOBS,
+    DEPLOYMENTS,
+    ENDPOINTS,
+    HORIZONTALPODAUTOSCALERS,
+    JOBS,
+    PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
+    PODDISRUPTIONBUDGETS,
+    REPLICASETS,
+    REPLICATIONCONTROLLERS,
+    SERVICES,
+    STATEFULSETS,
+)
+from kubeherd.cluster.api.objects import PartialObject, Pod
 from kubeherd.controller.manager import Context, Controller, Factory
 from kubeherd.controller.ondemand import OnDemand, Wake
 
 _PACKAGE = "kubeherd.controller"
 
-CONTROLLERS: Mapping[str, str] = {
-    "daemonset-controller": "daemonset.controller:DaemonSetController",
-    "deployment-controller": "deployment.controller:DeploymentController",
-    "replicaset-controller": "replicaset.controller:ReplicaSetController",
-    "replicationcontroller-controller": "replicaset.controller:ReplicationManager",
-    "scheduler": "scheduler.controller:Scheduler",
-    "node-lifecycle-controller": "nodes.controller:NodeLifecycleController",
-    "taint-eviction-controller": "tainteviction.controller:TaintEvictionController",
-    "pod-garbage-collector-controller": "podgc.controller:PodGarbageCollector",
-    "garbage-collector-controller": "garbage.controller:GarbageCollector",
-    "namespace-controller": "namespace.controller:NamespaceController",
-    "serviceaccount-controller": "serviceaccount.controller:ServiceAccountController",
-    "root-ca-certificate-publisher-controller": ("serviceaccount.rootca:RootCAPublisher"),
-    "persistentvolumeclaim-protection-controller": "storageprotection.controller:ClaimProtection",
-    "persistentvolume-protection-controller": "storageprotection.controller:VolumeProtection",
-    "volumeattributesclass-protection-controller": "storageprotection.controller:ClassProtection",
-    "persistentvolume-binder-controller": "volume.controller:VolumeBinder",
-    "resourcequota-controller": "quota.controller:QuotaController",
-    "serviceaccount-token-controller": "serviceaccount.tokens:TokensController",
-    "certificatesigningrequest-approving-controller": (
-        "certificates.controller:ApprovingController"
-    ),
-    "certificatesigningrequest-signing-controller": "certificates.controller:SigningController",
-    "disruption-controller": "disruption.controller:DisruptionController",
-    "clusterrole-aggregation-controller": (
-        "clusterroles.controller:ClusterRoleAggregationController"
-    ),
-    "statefulset-controller": "statefulset.controller:StatefulSetController",
-}
 
-ON_DEMAND: Mapping[str, Wake] = {
-    "deployment-controller": Wake((DEPLOYMENTS,)),
-    "replicaset-controller": Wake((REPLICASETS,)),
-    "replicationcontroller-controller": Wake((REPLICATIONCONTROLLERS,)),
-    "statefulset-controller": Wake((STATEFULSETS,)),
-    "endpoints-controller": "endpoints.endpoints:EndpointsController",
-    "endpointslice-controller": "endpoints.endpointslice:EndpointSliceController",
-    "endpointslice-mirroring-controller": "endpoints.mirroring:EndpointSliceMirroringController",
-}
+class Line(msgspec.Struct, frozen=True):
+    """Where a controller's class is, and what makes it: `wake` None: it is always there."""
+
+    path: str
+    wake: Wake | None = None
 
 
 def _is_not_the_servers_own(found: PartialObject) -> bool:
@@ -67,35 +43,74 @@ def _is_not_the_servers_own(found: PartialObject) -> bool:
     return (found.metadata.namespace, found.metadata.name) != ("default", "kubernetes")
 
 
-_FOR_SERVICES = Wake((SERVICES, ENDPOINTS), _is_not_the_servers_own)
+def _is_counted(pod: Pod) -> bool:
+    """A Job that is gone may have left pods whose finalizer nobody else takes away."""
+    return "batch.kubernetes.io/job-tracking" in pod.metadata.finalizers
 
-ON_DEMAND: Mapping[str, Wake] = {
-    "endpoints-controller": _FOR_SERVICES,
-    "endpointslice-controller": _FOR_SERVICES,
-    "endpointslice-mirroring-controller": _FOR_SERVICES,
-    "job-controller": "job.controller:JobController",
-    "ttl-after-finished-controller": "ttlafterfinished.controller:TTLAfterFinishedController",
-}
 
-ON_DEMAND: Mapping[str, Wake] = {
-    # A Job that is gone may have left pods whose finalizer nobody else takes away.
-    "job-controller": Wake(
-        (JOBS,), pod=lambda pod: "batch.kubernetes.io/job-tracking" in pod.metadata.finalizers
+_SERVICES = Wake((SERVICES, ENDPOINTS), _is_not_the_servers_own)
+
+CONTROLLERS: Mapping[str, Line] = {
+    "daemonset-controller": Line("daemonset.controller:DaemonSetController"),
+    "deployment-controller": Line(
+        "deployment.controller:DeploymentController", Wake((DEPLOYMENTS,))
     ),
-    "ttl-after-finished-controller": Wake((JOBS,)),
-    "cronjob-controller": "cronjob.controller:CronJobController",
-    "horizontal-pod-autoscaler-controller": (
-        "podautoscaler.controller:HorizontalPodAutoscalerController"
+    "replicaset-controller": Line(
+        "replicaset.controller:ReplicaSetController", Wake((REPLICASETS,))
+    ),
+    "replicationcontroller-controller": Line(
+        "replicaset.controller:ReplicationManager", Wake((REPLICATIONCONTROLLERS,))
+    ),
+    "statefulset-controller": Line(
+        "statefulset.controller:StatefulSetController", Wake((STATEFULSETS,))
+    ),
+    "job-controller": Line("job.controller:JobController", Wake((JOBS,), pod=_is_counted)),
+    "cronjob-controller": Line("cronjob.controller:CronJobController", Wake((CRONJOBS,))),
+    "ttl-after-finished-controller": Line(
+        "ttlafterfinished.controller:TTLAfterFinishedController", Wake((JOBS,))
+    ),
+    "horizontal-pod-autoscaler-controller": Line(
+        "podautoscaler.controller:HorizontalPodAutoscalerController",
+        Wake((HORIZONTALPODAUTOSCALERS,)),
+    ),
+    "disruption-controller": Line(
+        "disruption.controller:DisruptionController", Wake((PODDISRUPTIONBUDGETS,))
+    ),
+    "endpoints-controller": Line("endpoints.endpoints:EndpointsController", _SERVICES),
+    "endpointslice-controller": Line("endpoints.endpointslice:EndpointSliceController", _SERVICES),
+    "endpointslice-mirroring-controller": Line(
+        "endpoints.mirroring:EndpointSliceMirroringController", _SERVICES
+    ),
+    "scheduler": Line("scheduler.controller:Scheduler"),
+    "node-lifecycle-controller": Line("nodes.controller:NodeLifecycleController"),
+    "taint-eviction-controller": Line("tainteviction.controller:TaintEvictionController"),
+    "pod-garbage-collector-controller": Line("podgc.controller:PodGarbageCollector"),
+    "garbage-collector-controller": Line("garbage.controller:GarbageCollector"),
+    "namespace-controller": Line("namespace.controller:NamespaceController"),
+    "serviceaccount-controller": Line("serviceaccount.controller:ServiceAccountController"),
+    "root-ca-certificate-publisher-controller": Line("serviceaccount.rootca:RootCAPublisher"),
+    "serviceaccount-token-controller": Line("serviceaccount.tokens:TokensController"),
+    "persistentvolume-binder-controller": Line(
+        "volume.controller:VolumeBinder", Wake((PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES))
+    ),
+    "persistentvolumeclaim-protection-controller": Line(
+        "storageprotection.controller:ClaimProtection"
+    ),
+    "persistentvolume-protection-controller": Line("storageprotection.controller:VolumeProtection"),
+    "volumeattributesclass-protection-controller": Line(
+        "storageprotection.controller:ClassProtection"
+    ),
+    "resourcequota-controller": Line("quota.controller:QuotaController"),
+    "certificatesigningrequest-approving-controller": Line(
+        "certificates.controller:ApprovingController"
+    ),
+    "certificatesigningrequest-signing-controller": Line(
+        "certificates.controller:SigningController"
+    ),
+    "clusterrole-aggregation-controller": Line(
+        "clusterroles.controller:ClusterRoleAggregationController"
     ),
 }
-
-ON_DEMAND: Mapping[str, Wake] = {
-    "cronjob-controller": Wake((CRONJOBS,)),
-    "disruption-controller": Wake((PODDISRUPTIONBUDGETS,)),
-    "horizontal-pod-autoscaler-controller": Wake((HORIZONTALPODAUTOSCALERS,)),
-    "persistentvolume-binder-controller": Wake((CLAIMS, VOLUMES)),
-}
-"""Controllers that most clusters never need, and what makes each: see `ondemand`."""
 
 
 class UnknownController(ValueError):
@@ -114,25 +129,25 @@ def select(wanted: str) -> dict[str, Factory]:
             known = ", ".join(CONTROLLERS)
             raise UnknownController(f'"{name}" is not in the list of known controllers: {known}')
     return {
-        name: _factory(name, path)
-        for name, path in CONTROLLERS.items()
+        name: _factory(line)
+        for name, line in CONTROLLERS.items()
         if f"-{name}" not in items and (name in items or "*" in items)
     }
 
 
 def load_all() -> None:
     """Import all controllers that every cluster has, for processes forked from this one."""
-    for name, path in CONTROLLERS.items():
-        if name not in ON_DEMAND:
-            import_module(f"{_PACKAGE}.{path.partition(':')[0]}")
+    for line in CONTROLLERS.values():
+        if line.wake is None:
+            import_module(f"{_PACKAGE}.{line.path.partition(':')[0]}")
 
 
-def _factory(name: str, path: str) -> Factory:
-    module, _, attribute = path.partition(":")
+def _factory(line: Line) -> Factory:
+    module, _, attribute = line.path.partition(":")
+    wake = line.wake
 
     def make(context: Context) -> Controller:
         controller: Controller = getattr(import_module(f"{_PACKAGE}.{module}"), attribute)(context)
         return controller
 
-    wake = ON_DEMAND.get(name)
     return make if wake is None else lambda context: OnDemand(context, make, wake)
