@@ -15,7 +15,8 @@ import msgspec
 from kubeherd.cluster.api.helpers.scripts import PREFIX, scripted
 
 UNPULLABLE: Final = ("nonexistent", "non-existent")
-"""An image whose reference contains one of these never pulls (docs/fake-pods.md)."""
+"""An image whose reference contains one of these, or ends so, never pulls (docs/fake-pods.md)."""
+NOT_FOUND: Final = ":404"
 
 
 class Behaviour(msgspec.Struct, frozen=True, gc=False):
@@ -71,7 +72,7 @@ def pull_error(image: str, behaviour: Behaviour) -> str:
     """The runtime's error for pulling this image, or "" if it can be pulled."""
     if behaviour.pull_error:
         return behaviour.pull_error
-    if any(word in image for word in UNPULLABLE):
+    if image.endswith(NOT_FOUND) or any(word in image for word in UNPULLABLE):
         return (
             f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": '
             "pull access denied, repository does not exist or may require authorization"

@@ -41,12 +41,11 @@ def attached(call: Call, pod: JsonObject, container: JsonObject, streams: Stream
 def converse(call: Call, pod: JsonObject) -> Converse:
     """Who talks to the clients of the pod's forwarded ports."""
     metadata = pod["metadata"]
-    annotations = metadata.get("annotations") or {}
     where = f"{metadata['name']}, uid {metadata['uid']}"
     otherwise = forwarding.refuse if call.services.local_commands is None else forwarding.relay
 
     async def talk(port: int, inbox: Inbox, send: Send) -> str:
-        scripted = portscript.reply(annotations, port)
+        scripted = portscript.reply(pod, port)
         if scripted is not None:
             return await forwarding.recite(scripted, inbox, send)
         return await otherwise(where, port, inbox, send)

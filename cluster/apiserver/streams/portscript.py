@@ -1,10 +1,12 @@
-"""What a fake pod answers on a forwarded port: scripted by its annotation. Pure.
+"""What a fake pod answers on a port: scripted by its annotation, or known of its image. Pure.
 
 `kubeherd.io/port-forward` is a JSON object from the port to a text (sent as it is) or to an object
-with `body`, `contentType` and `status` (sent as an HTTP response). Invariant: what cannot be read
-counts as absent.
+with `body`, `contentType` and `status` (sent as an HTTP response). The one image of which more is
+known than that it runs is agnhost's `serve-hostname` (v1.36, test/images/agnhost), by which tests
+tell pods apart. Invariant: what cannot be read counts as absent.
 """
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
@@ -13,11 +15,16 @@ import msgspec
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.goformat import quoted
+from kubeherd.cluster.api.helpers.environment import hostname
 from kubeherd.cluster.api.helpers.scripts import PREFIX
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.objects import Pod
 
 KEY: Final = PREFIX + "port-forward"
 MAX_PORTS: Final = 100
 _MAX_PORT: Final = 65_535
+_AGNHOST: Final = "agnhost"
+_SERVE_HOSTNAME_PORT: Final = 9376
 
 
 class Response(msgspec.Struct, frozen=True, rename="camel"):
@@ -37,9 +44,35 @@ def entry(annotations: Mapping[str, str], port: int) -> str | Response | None:
     return table.get(str(port))
 
 
-def reply(annotations: Mapping[str, str], port: int) -> bytes | None:
-    """What is sent when the client has said something; None where nothing is scripted."""
-    found = entry(annotations, port)
+def answer(tree: JsonObject, port: int) -> str | Response | None:
+    """What a pod (or node) has for a port; None where nobody listens."""
+    scripted = entry(tree["metadata"].get("annotations") or {}, port)
+    if scripted is not None or tree.get("kind") != "Pod":
+        return scripted
+    for container in tree["spec"].get("containers") or ():
+        if _serves_hostname_at(container) == port:
+            return Response(body=hostname(msgspec.convert(tree, Pod)))
+    return None
+
+
+def _serves_hostname_at(container: JsonObject) -> int:
+    """The port on which a container answers with its host's name; 0 if it does not."""
+    words = [*(container.get("command") or ()), *(container.get("args") or ())]
+    image = posixpath.basename(str(container.get("image"))).partition(":")[0]
+    if words and posixpath.basename(words[0]) == _AGNHOST:
+        image, words = _AGNHOST, words[1:]
+    if image != _AGNHOST or not words or words[0] != "serve-hostname":
+        return 0
+    for flag, value in zip(words, [*words[1:], ""], strict=True):
+        name, given, rest = flag.partition("=")
+        if name.lstrip("-") == "port" and (rest if given else value).isdecimal():
+            return int(rest if given else value)
+    return _SERVE_HOSTNAME_PORT
+
+
+def reply(tree: JsonObject, port: int) -> bytes | None:
+    """What is sent when the client has said something; None where nobody listens."""
+    found = answer(tree, port)
     if found is None or isinstance(found, str):
         return None if found is None else found.encode()
     body = found.body.encode()

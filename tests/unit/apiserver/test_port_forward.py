@@ -10,6 +10,7 @@ from apicluster import Cluster
 from wireserver import Served, serving
 
 from kubeherd.cluster.api.errors import BadRequest
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.streams import forwarding, portscript
 from kubeherd.cluster.apiserver.streams.inbox import Inbox
 
@@ -17,21 +18,22 @@ PODS = "/api/v1/namespaces/default/pods"
 SCRIPT = {"80": {"body": "<p>hi</p>", "contentType": "text/html"}, "5432": "N"}
 
 
-def _annotated(text: str) -> dict[str, str]:
-    return {"kubeherd.io/port-forward": text}
+def _annotated(text: str) -> JsonObject:
+    annotations = {"kubeherd.io/port-forward": text}
+    return {"kind": "Pod", "metadata": {"name": "p", "annotations": annotations}, "spec": {}}
 
 
 def test_a_text_is_sent_as_it_is_and_a_body_as_http() -> None:
-    annotations = _annotated(json.dumps({**SCRIPT, "81": {"body": "é", "status": 404}}))
-    assert portscript.reply(annotations, 5432) == b"N"
-    assert portscript.reply(annotations, 80) == (
+    pod = _annotated(json.dumps({**SCRIPT, "81": {"body": "é", "status": 404}}))
+    assert portscript.reply(pod, 5432) == b"N"
+    assert portscript.reply(pod, 80) == (
         b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 9\r\n"
         b"Connection: close\r\n\r\n<p>hi</p>"
     )
-    missing = portscript.reply(annotations, 81) or b""
+    missing = portscript.reply(pod, 81) or b""
     assert missing.startswith(b"HTTP/1.1 404 Not Found\r\n")
     assert b"Content-Length: 2\r\n" in missing
-    assert portscript.reply(annotations, 82) is None
+    assert portscript.reply(pod, 82) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"80": 5}', '{"80": {"status": 99}}', "\ud800"])

@@ -101,3 +101,25 @@ async def test_a_node_is_asked_at_its_kubelet(cluster: Cluster) -> None:
     assert (answer.status, answer.message) == (503, REFUSED.format("10.0.0.1:10250"))
     answer = await cluster.get("/api/v1/nodes/n:9100/proxy/metrics")
     assert answer.message == REFUSED.format("10.0.0.1:9100")
+
+
+@pytest.mark.parametrize(
+    ("container", "port"),
+    [
+        (
+            {"image": "registry.k8s.io/agnhost:2.55", "args": ["serve-hostname"]},
+            9376,
+        ),
+        ({"image": "x/agnhost", "args": ["serve-hostname", "--port", "80"]}, 80),
+        ({"image": "x", "command": ["/agnhost", "serve-hostname", "--port=81"]}, 81),
+    ],
+)
+async def test_the_image_that_serves_its_host_name(
+    cluster: Cluster, container: dict[str, Any], port: int
+) -> None:
+    spec = {"containers": [{"name": "c", **container}]}
+    await cluster.post(f"{NS}/pods", {"metadata": {"name": "told-apart"}, "spec": spec})
+    await cluster.patch(f"{NS}/pods/told-apart/status", {"status": {"podIP": "10.0.0.9"}})
+    answer = await cluster.get(f"{NS}/pods/told-apart:{port}/proxy/")
+    assert (answer.status, answer.raw) == (200, b"told-apart")
+    assert (await cluster.get(f"{NS}/pods/told-apart:{port + 1}/proxy/")).status == 503

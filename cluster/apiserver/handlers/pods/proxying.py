@@ -126,7 +126,7 @@ def _asked(call: Call, tree: JsonObject, port: str) -> ApiResponse:
     where = f"[{where}]:{port}" if ":" in where else f"{where}:{port}"
     if not port.isdecimal():
         raise _unreachable(f"dial tcp: lookup tcp/{port}: unknown port")
-    found = portscript.entry(tree["metadata"].get("annotations") or {}, int(port))
+    found = portscript.answer(tree, int(port))
     if found is None:
         raise _unreachable(f"dial tcp {where}: connect: connection refused")
     if isinstance(found, str):
