@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 from kubeherd.cluster.api.kinds import PODS
-from kubeherd.cluster.api.labels import Selector
+from kubeherd.cluster.api.labels import NOTHING, Selector
 from kubeherd.cluster.api.objects import Pod
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.client.cache import HasMetadata
@@ -122,6 +122,8 @@ class ReplicasController(Generic[T]):
             self._memories.pop(key, None)
             return None
         memory = self._memory(replicaset)
+        if memory.selector(replicaset) is NOTHING:
+            return None  # no pod would ever be its own, and there would be no end of new ones
         chosen = self._plan(replicaset, memory)
         owner = Owner(self._kind.resource, replicaset.metadata)
         writer = ObjectWriter(

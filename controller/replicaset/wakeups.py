@@ -1,4 +1,4 @@
-"""Which changes of a pod a plan could depend on (spec replicaset-controller 2). Pure.
+"""Which changes of a pod a plan could depend on (spec replicaset-controller 2 and 8). Pure.
 
 Kubernetes looks again at every change of a pod. Most of them (bound, pulled, started) say nothing
 that a plan or the status asks, so they wake nobody here. Only the choice of pods to delete hangs

@@ -43,7 +43,7 @@ def worlds(draw: st.DrawFn) -> World:
         deleting=draw(st.integers(0, 9)) == 0,
         template_labels=draw(st.sampled_from(LABELS[:2])),
     )
-    there = [draw(pods(f"p{number}")) for number in range(draw(st.integers(0, 12)))]
+    there = [draw(pods(f"p{number}")) for number in range(draw(st.integers(0, 8)))]
     return World(rs, {each.metadata.name: each for each in there})
 
 

@@ -75,8 +75,32 @@ UPSTREAM = {
         TestUpdateStatusDespitePodCreationFailure
         TestDaemonSetRollingUpdateWithTolerations
     """,
+    "pkg/controller/replicaset/replica_set_test.go": """
+        TestSyncReplicaSetDoesNothing TestDeleteFinalStateUnknown
+        TestSyncReplicaSetCreateFailures TestSyncReplicaSetDormancy
+        TestGetReplicaSetsWithSameController TestPodControllerLookup
+        TestRelatedPodsLookup TestWatchControllers TestWatchPods TestUpdatePods
+        TestControllerUpdateRequeue TestControllerUpdateStatusWithFailure
+        TestControllerBurstReplicas TestRSSyncExpectations
+        TestDeleteControllerAndExpectations TestExpectationsOnRecreate
+        TestOverlappingRSs TestDeletionTimestamp TestDoNotPatchPodWithOtherControlRef
+        TestPatchPodFails TestDoNotAdoptOrCreateIfBeingDeleted
+        TestDoNotAdoptOrCreateIfBeingDeletedRace TestReplicaSetAvailabilityCheck
+        TestGetCondition TestSetCondition TestRemoveCondition TestSlowStartBatch
+        TestGetPodsToDelete TestGetPodKeys
+    """,
+    "pkg/controller/replicaset/replica_set_utils_test.go": """
+        TestCalculateStatus TestCalculateStatusConditions
+    """,
+    "pkg/controller/controller_utils_test.go": """
+        TestCreatePodsWithGenerateName TestDeletePodsAllowsMissing
+        TestCountTerminatingPods TestClaimedPodFiltering TestActivePodFiltering
+        TestSortingActivePods TestSortingActivePodsWithRanks
+        TestNextPodAvailabilityCheck TestFindMinNextPodAvailabilitySimpleCheck
+        TestFindMinNextPodAvailability TestFilterPodsByOwner
+    """,
 }
-"""The tests of Kubernetes v1.36 that pin what the DaemonSet controller does, by file."""
+"""The tests of Kubernetes v1.36 that pin what the controllers of workloads do, by file."""
 
 
 def rows() -> dict[str, dict[str, list[str]]]:

@@ -1,6 +1,8 @@
 """Virtual time: long waits cost nothing, order is that of the timers, a deadlock is an error."""
 
 import asyncio
+import math
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -48,3 +50,25 @@ def test_waiting_for_nothing_is_reported_and_not_endless() -> None:
 
     with pytest.raises(RuntimeError, match="deadlock"):
         virtualtime.run(main())
+
+
+def test_a_rest_shorter_than_the_resolution_of_timers_passes() -> None:
+    """A timer that fires early with another one leaves such a rest to wait for. Two that wait for
+    it must not wake in turns so that there is always something left to do."""
+
+    async def wait_out_of_step(clock: VirtualClock, number: int) -> None:
+        await clock.sleep(1.0)
+        deadline_s = math.nextafter(clock.monotonic_s(), math.inf)
+        for _ in range(number):
+            await asyncio.sleep(0)
+        looks = 0
+        while (left_s := deadline_s - clock.monotonic_s()) > 0:
+            with suppress(TimeoutError):
+                await clock.wait_for(asyncio.Event().wait(), left_s)
+            looks += 1
+            assert looks < 100, "time stands still"
+
+    async def main(clock: VirtualClock) -> None:
+        await asyncio.gather(*(wait_out_of_step(clock, number) for number in range(5)))
+
+    virtualtime.run_with_clock(main)

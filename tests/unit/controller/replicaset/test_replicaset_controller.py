@@ -364,6 +364,50 @@ def test_a_create_whose_answer_is_lost_makes_no_pod_too_many(made: bool) -> None
     played(scenario)
 
 
+@pytest.mark.parametrize(
+    "selector",
+    [
+        {"matchExpressions": [{"key": "a", "operator": "Nonsense"}]},
+        None,
+    ],
+)
+def test_what_selects_nothing_makes_nothing(selector: JsonObject | None) -> None:
+    """Validation refuses these; if one is there, it must not make pods without end."""
+
+    async def scenario(api: FakeApi) -> None:
+        api.put(REPLICASETS, replicaset(1, selector=selector))
+        api.put(
+            PODS,
+            pod(
+                "p",
+                ownerReferences=[
+                    {"kind": "ReplicaSet", "name": "web", "uid": "uid-web", "controller": True}
+                ],
+            ),
+        )
+        await asyncio.sleep(60)
+        assert api.writes == []
+
+    played(scenario)
+
+
+def test_a_deleted_replicaset_is_forgotten() -> None:
+    """[TestDeleteFinalStateUnknown]"""
+
+    async def scenario(api: FakeApi) -> None:
+        api.put(REPLICASETS, replicaset(1))
+        await asyncio.sleep(5)
+        api.remove(REPLICASETS, "web", "ns")
+        await asyncio.sleep(5)
+        before = len(api.writes)
+        (left,) = api.all(PODS)
+        make_ready(api, left["metadata"]["name"])
+        await asyncio.sleep(60)
+        assert len(api.writes) == before
+
+    played(scenario)
+
+
 def test_a_replicaset_of_the_same_name_starts_afresh() -> None:
     """[TestExpectationsOnRecreate]"""
 

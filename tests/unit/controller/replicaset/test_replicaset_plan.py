@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from replicaset_world import NS, UID, ages, controlled_by, pod, replicaset
 
-from kubeherd.cluster.api.labels import NOTHING, from_selector
+from kubeherd.cluster.api.labels import from_selector
 from kubeherd.cluster.api.objects import ObjectMeta, Pod
 from kubeherd.controller.replicaset.kinds import as_replicaset
 from kubeherd.controller.replicaset.model import Observed, Plan
@@ -86,12 +86,6 @@ def test_a_replicaset_that_is_being_deleted_only_counts() -> None:
     assert not chosen.writes
     assert chosen.count.numbers.replicas == 1
     assert not planned(replicaset(0, deleting=True), some(3)).writes
-
-
-def test_a_selector_that_selects_nothing_releases_what_there_is() -> None:
-    rs = replicaset(1)
-    chosen = plan(Observed(rs, some(1)), NOTHING, ages(0))
-    assert (named(chosen.release), chosen.create) == (["p0"], 1)
 
 
 def test_terminating_pods_are_counted_if_they_are_owned_and_match() -> None:
