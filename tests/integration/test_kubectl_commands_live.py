@@ -4,22 +4,15 @@ One cluster for the whole module: each command is a case. What the DaemonSet rol
 test_kubectl_live.
 """
 
-import os
 import re
-import shutil
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
+from kubectl_runner import NEEDS_KUBECTL, Kubectl
 
 from kubeherd.pytest_plugin.clusters import Clusters
 
-BESIDE_PYTHON = Path(sys.executable).parent
-KUBECTL = shutil.which("kubectl", path=f"{os.environ.get('PATH', '')}:{BESIDE_PYTHON}")
 LIST = """\
 apiVersion: v1
 kind: List
@@ -55,46 +48,7 @@ metadata: {name: one}
 spec: {size: 3}
 """
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.kubectl,
-    pytest.mark.skipif(KUBECTL is None, reason="no kubectl: scripts/get_kubectl.py fetches one"),
-]
-
-
-class Kubectl:
-    def __init__(self, kubeconfig: Path) -> None:
-        self._kubeconfig = kubeconfig
-
-    def __call__(self, command: str, *more: str, stdin: str = "") -> tuple[int, str]:
-        """Exit code and everything printed; a command that hangs for 20 s fails the test."""
-        done = subprocess.run(
-            [str(KUBECTL), *command.split(), *more],
-            env=os.environ | {"KUBECONFIG": str(self._kubeconfig)},
-            input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-        return done.returncode, done.stdout
-
-    @contextmanager
-    def started(self, command: str) -> Iterator["subprocess.Popen[str]"]:
-        """A command that runs until the block is left."""
-        process = subprocess.Popen(
-            [str(KUBECTL), *command.split()],
-            env=os.environ | {"KUBECONFIG": str(self._kubeconfig)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        with process:
-            try:
-                yield process
-            finally:
-                process.terminate()
+pytestmark = NEEDS_KUBECTL
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,54 @@
+"""The real kubectl on a cluster, for tests of what it prints and does."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+BESIDE_PYTHON = Path(sys.executable).parent
+KUBECTL = shutil.which("kubectl", path=f"{os.environ.get('PATH', '')}:{BESIDE_PYTHON}")
+NEEDS_KUBECTL = [
+    pytest.mark.integration,
+    pytest.mark.kubectl,
+    pytest.mark.skipif(KUBECTL is None, reason="no kubectl: scripts/get_kubectl.py fetches one"),
+]
+
+
+class Kubectl:
+    def __init__(self, kubeconfig: Path) -> None:
+        self._kubeconfig = kubeconfig
+
+    def __call__(self, command: str, *more: str, stdin: str = "") -> tuple[int, str]:
+        """Exit code and everything printed; a command that hangs for 20 s fails the test."""
+        done = subprocess.run(
+            [str(KUBECTL), *command.split(), *more],
+            env=os.environ | {"KUBECONFIG": str(self._kubeconfig)},
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    @contextmanager
+    def started(self, command: str) -> Iterator["subprocess.Popen[str]"]:
+        """A command that runs until the block is left."""
+        process = subprocess.Popen(
+            [str(KUBECTL), *command.split()],
+            env=os.environ | {"KUBECONFIG": str(self._kubeconfig)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                process.terminate()
