@@ -1,6 +1,7 @@
 """Upstream's integration tests of Deployments (test/integration/deployment), on the whole cluster.
 
 There pods run when the test says so; here fake pods run at once, unless an annotation says not yet.
+The controllers act as their own service accounts, so that their rights are tried as well.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -108,7 +109,7 @@ class World:
 
 @asynccontextmanager
 async def world(nodes: int = 1) -> AsyncIterator[World]:
-    async with simulated(1, nodes=nodes) as sim:
+    async with simulated(1, nodes=nodes, accounts=True) as sim:
         yield World(sim)
 
 
