@@ -30,7 +30,7 @@ from kubeherd.controller.workload.writer import ObjectWriter
 from kubeherd.controller.workload.written import Written
 
 NAME = "deployment-controller"
-WORKERS = 50
+WORKERS = 16
 """Upstream has 5 (--concurrent-deployment-syncs). A sync here mostly waits: for answers, and for
 caches to show what it wrote. Many at a time share requests and polls: a hundred rollouts cost a
 third less."""

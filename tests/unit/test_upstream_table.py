@@ -99,6 +99,61 @@ UPSTREAM = {
         TestNextPodAvailabilityCheck TestFindMinNextPodAvailabilitySimpleCheck
         TestFindMinNextPodAvailability TestFilterPodsByOwner
     """,
+    "pkg/controller/deployment/deployment_controller_test.go": """
+        TestSyncDeploymentCreatesReplicaSet
+        TestSyncDeploymentDontDoAnythingDuringDeletion
+        TestSyncDeploymentDeletionRace TestDontSyncDeploymentsWithEmptyPodSelector
+        TestReentrantRollback TestPodDeletionEnqueuesRecreateDeployment
+        TestPodDeletionDoesntEnqueueRecreateDeployment
+        TestPodDeletionPartialReplicaSetOwnershipEnqueueRecreateDeployment
+        TestPodDeletionPartialReplicaSetOwnershipDoesntEnqueueRecreateDeployment
+        TestGetReplicaSetsForDeployment TestGetReplicaSetsForDeploymentAdoptRelease
+        TestGetPodMapForReplicaSets TestAddReplicaSet TestAddReplicaSetOrphan
+        TestUpdateReplicaSet TestUpdateReplicaSetOrphanWithNewLabels
+        TestUpdateReplicaSetChangeControllerRef TestUpdateReplicaSetRelease
+        TestDeleteReplicaSet TestDeleteReplicaSetOrphan
+    """,
+    "pkg/controller/deployment/sync_test.go": """
+        TestScale TestDeploymentController_cleanupDeployment
+        TestDeploymentController_cleanupDeploymentOrder
+        TestDeploymentController_generateReplicaSetName TestGenerateReplicaSetName
+    """,
+    "pkg/controller/deployment/rolling_test.go": """
+        TestDeploymentController_reconcileNewReplicaSet
+        TestDeploymentController_reconcileOldReplicaSets
+        TestDeploymentController_cleanupUnhealthyReplicas
+        TestDeploymentController_scaleDownOldReplicaSetsForRollingUpdate
+    """,
+    "pkg/controller/deployment/recreate_test.go": """
+        TestScaleDownOldReplicaSets TestOldPodsRunning
+    """,
+    "pkg/controller/deployment/progress_test.go": """
+        TestRequeueStuckDeployment TestSyncRolloutStatus
+    """,
+    "pkg/controller/deployment/util/deployment_util_test.go": """
+        TestEqualIgnoreHash TestFindNewReplicaSet TestFindOldReplicaSets
+        TestGetReplicaCountForReplicaSets TestResolveFenceposts TestNewRSNewReplicas
+        TestGetCondition TestSetCondition TestRemoveCondition TestDeploymentComplete
+        TestDeploymentProgressing TestDeploymentTimedOut TestMaxUnavailable
+        TestGetNonNegativeInt32FromAnnotation TestAnnotationUtils
+        TestReplicasAnnotationsNeedUpdate TestGetDeploymentsForReplicaSet
+        TestMinAvailable TestGetReplicaSetFraction
+    """,
+    "pkg/controller/deployment/util/hash_test.go": """
+        TestPodTemplateSpecHash
+    """,
+    "test/integration/deployment/deployment_test.go": """
+        TestNewDeployment TestDeploymentRollingUpdate
+        TestDeploymentSelectorImmutability TestPausedDeployment
+        TestScalePausedDeployment TestDeploymentHashCollision TestFailedDeployment
+        TestOverlappingDeployments TestScaledRolloutDeployment
+        TestSpecReplicasChange TestDeploymentAvailableCondition
+        TestGeneralReplicaSetAdoption TestDeploymentScaleSubresource
+        TestReplicaSetOrphaningAndAdoptionWhenLabelsChange
+        TestTerminatingReplicasDeploymentStatus
+        TestRecreateDeploymentForPodReplacement
+        TestRollingUpdateAndProportionalScalingForDeploymentPodReplacement
+    """,
 }
 """The tests of Kubernetes v1.36 that pin what the controllers of workloads do, by file."""
 

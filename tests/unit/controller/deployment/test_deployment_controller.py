@@ -241,6 +241,24 @@ def test_nothing_is_adopted_for_a_deployment_that_is_gone_or_going() -> None:
     run(scenario)
 
 
+def test_the_live_deployment_is_asked_before_an_adoption() -> None:
+    async def scenario(api: FakeApi) -> None:
+        api.put(DEPLOYMENTS, tree(paused=True))
+        await api.clock.sleep(1)
+        gone = errors.not_found(DEPLOYMENTS, "web")
+
+        def unknown(sent: object) -> errors.ApiError | None:
+            path, method = getattr(sent, "path", ""), getattr(sent, "method", "")
+            return gone if method == "GET" and path == DEPLOYMENTS.path(NS, "web") else None
+
+        api.disturbance = unknown
+        api.put(REPLICASETS, replica_set("orphan", None))
+        await api.clock.sleep(1)
+        assert not api.objects[REPLICASETS.path(NS, "orphan")]["metadata"]["ownerReferences"]
+
+    run(scenario)
+
+
 def test_a_write_over_a_newer_object_is_tried_again() -> None:
     async def scenario(api: FakeApi) -> None:
         api.put(DEPLOYMENTS, tree())
