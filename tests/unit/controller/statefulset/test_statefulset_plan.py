@@ -175,6 +175,7 @@ def test_a_claim_that_is_going_keeps_its_pod_away() -> None:
     assert [tree["metadata"]["name"] for tree in work.create_claims] == ["c-web-0"]
     world.sync()
     assert (list(world.pods), len(world.claims)) == ([], 3)
+    assert world.plan().awaits_claims
 
 
 @both
@@ -186,8 +187,10 @@ def test_a_claim_that_an_earlier_pod_owns_is_waited_for(parallel: bool, deleted_
     world.claims["data-web-2"] = claim("data-web-2", [owner("gone", "web-2", "Pod")])
     world.update(replicas=4)
     assert created(world.plan()) == (["web-3"] if parallel else [])
+    assert world.plan().awaits_claims
     del world.claims["data-web-2"]
     world.settle()
+    assert not world.plan().awaits_claims
     assert sorted(world.pods) == ["web-0", "web-1", "web-2", "web-3"]
 
 
