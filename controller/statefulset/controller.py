@@ -59,11 +59,14 @@ class StatefulSetController:
         self._recorder = context.recorder(NAME)
         self._wakeups = Wakeups(STATEFULSETS.kind, self, self._selector_of)
         self._memories: dict[Key, Memory] = {}
+        self._awaiting_claims: set[Key] = set()
+        """Those whose pods wait until a claim is gone; at most all StatefulSets."""
         podindex.add_index(self._pods.cache)
         podindex.add_index(self._revisions.cache)
         podindex.add_namespace_index(self._statefulsets.cache)
         self._statefulsets.on_change(self._statefulset_changed)
         self._pods.on_change(self._pod_changed)
+        self._claims.on_change(self._claim_changed)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -104,11 +107,18 @@ class StatefulSetController:
         key = key_of(changed)
         if new is None:
             self._memories.pop(key, None)
+            self._awaiting_claims.discard(key)
         self._wake(key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         for statefulset in self._wakeups.changed(old, new):
             self._wake(key_of(statefulset))
+
+    def _claim_changed(self, old: PartialObject | None, new: PartialObject | None) -> None:
+        if new is None and old is not None:
+            for key in self._awaiting_claims:
+                if key[0] == old.metadata.namespace:
+                    self._wake(key)
 
     def _wake(self, key: Key) -> None:
         memory = self._memories.get(key)
@@ -154,6 +164,10 @@ class StatefulSetController:
         started_s = self._clock.monotonic_s()
         chosen = plan(self._observe(statefulset), history, memory.compiled(statefulset).selector)
         memory.pacing.planned(started_s)
+        if chosen.awaits_claims:
+            self._awaiting_claims.add(key_of(statefulset))
+        else:
+            self._awaiting_claims.discard(key_of(statefulset))
         return chosen
 
     def _writer(self, statefulset: StatefulSet, memory: Memory) -> ObjectWriter:

@@ -111,7 +111,7 @@ class Plan(msgspec.Struct, frozen=True):
     Each of the three phases is left out from its first error on, and so is all that follows but
     status and history. `is_ordered`: one work at a time, else in slow-start batches. `roll`: the
     pod that is deleted for an update, if all went well; with it the status changes to
-    `status_rolled`. `status` None: nothing to write.
+    `status_rolled`. `awaits_claims`: a pod cannot be made before a claim is gone.
     """
 
     adopt_pods: Sequence[Pod]
@@ -125,6 +125,7 @@ class Plan(msgspec.Struct, frozen=True):
     status_rolled: StatusNumbers
     delete_revisions: Sequence[ControllerRevision]
     requeue_after_s: float | None = None
+    awaits_claims: bool = False
 
     @property
     def phases(self) -> tuple[Sequence[PodWork], ...]:

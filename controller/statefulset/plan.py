@@ -44,6 +44,7 @@ class _Works(msgspec.Struct):
     condemned_claims: list[PodWork] = msgspec.field(default_factory=list)
     condemned: list[PodWork] = msgspec.field(default_factory=list)
     roll: PodWork | None = None
+    awaits_claims: bool = False
 
 
 def plan(observed: Observed, history: History, selector: Selector) -> Plan:
@@ -69,6 +70,7 @@ def plan(observed: Observed, history: History, selector: Selector) -> Plan:
         requeue_after_s=status.requeue_after_s(
             statefulset, numbers, claimed.claimed, observed.age_s
         ),
+        awaits_claims=works.awaits_claims or any(work.failure for work in works.replicas),
     )
 
 
@@ -117,7 +119,7 @@ def _is_ordered(observed: Observed) -> bool:
 def _find_works(observed: Observed, history: History, pods: _Pods, works: _Works) -> None:
     """Phase after phase, until one has to wait."""
     is_ordered = _is_ordered(observed)
-    if not _find_replicas(observed, history, pods, works.replicas) and is_ordered:
+    if not _find_replicas(observed, history, pods, works) and is_ordered:
         return
     for pod in pods.condemned:
         work = replicas.condemned_claims(observed, pod)
@@ -129,7 +131,7 @@ def _find_works(observed: Observed, history: History, pods: _Pods, works: _Works
         works.roll = _find_roll(observed, history, pods.wanted, works)
 
 
-def _find_replicas(observed: Observed, history: History, pods: _Pods, works: list[PodWork]) -> bool:
+def _find_replicas(observed: Observed, history: History, pods: _Pods, works: _Works) -> bool:
     """The wanted pods (spec section 4); False if one of them has to be waited for."""
     is_ordered = _is_ordered(observed)
     start = identity.ordinals(observed.statefulset).start
@@ -140,7 +142,8 @@ def _find_replicas(observed: Observed, history: History, pods: _Pods, works: lis
         else:
             verdict = replicas.present(observed, ordinal, pod)
         if verdict.work is not None:
-            works.append(verdict.work)
+            works.replicas.append(verdict.work)
+        works.awaits_claims = works.awaits_claims or verdict.awaits_claim
         all_fine = all_fine and not verdict.blocks
         if is_ordered and not all_fine:
             break

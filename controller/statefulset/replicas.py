@@ -27,10 +27,12 @@ PARALLEL = "Parallel"
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The work on a pod; `blocks`: in an ordered StatefulSet nothing comes after it."""
+    """The work on a pod; `blocks`: in an ordered StatefulSet nothing comes after it;
+    `awaits_claim`: that a claim of an earlier pod is gone."""
 
     work: PodWork | None
     blocks: bool
+    awaits_claim: bool = False
 
 
 def is_unavailable(observed: Observed, pod: Pod) -> bool:
@@ -44,7 +46,7 @@ def missing(observed: Observed, history: History, ordinal: int) -> Verdict:
     statefulset = observed.statefulset
     owners = claims.owners(statefulset, ordinal, None)
     if _has_stale_claims(observed, owners, ordinal):
-        return Verdict(None, blocks=True)
+        return Verdict(None, blocks=True, awaits_claim=True)
     revision = revision_for(statefulset, history, ordinal)
     work = PodWork(
         name=owners.pod.name,

@@ -236,3 +236,31 @@ def test_what_happens_to_a_pod_is_said_in_upstream_s_words() -> None:
         "Create Pod web-0 in StatefulSet web successful",
         "Delete Pod web-0 in StatefulSet web successful",
     }
+
+
+def test_a_revision_has_the_name_that_kubernetes_gives_it() -> None:
+    """The template of TestStatefulSetCompatibility, with the server's defaults."""
+    container = {"name": "test", "image": "test", "env": [], "resources": {}}
+    template = {
+        "metadata": {"labels": {"app": "foo"}, "annotations": {"test": "value"}},
+        "spec": {"containers": [container]},
+    }
+    selector = {"matchLabels": {"app": "foo"}}
+
+    async def story() -> str:
+        async with simulated(1, nodes=1) as cluster:
+            tree = statefulset_tree(template=template, selector=selector, replicas=0)
+            tree["metadata"]["name"] = "test"
+            await cluster.admin.create(STATEFULSETS, tree, "default")
+
+            async def revision() -> str:
+                of = await cluster.admin.get(STATEFULSETS, StatefulSet, "test", "default")
+                return of.status.update_revision
+
+            async def has_revision() -> bool:
+                return bool(await revision())
+
+            await cluster.until(has_revision, within_s=60)
+            return await revision()
+
+    assert virtualtime.run(story()) == "test-776999688b"

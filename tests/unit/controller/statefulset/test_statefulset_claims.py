@@ -84,6 +84,7 @@ EDGES = [
     ("non-controller, set", [NONE_OF_SET], "Retain", "Delete", False),
     ("stale controller, set", [STALE_SET], "Retain", "Delete", True),
     ("unexpected controller, set", [BY_SET, FOREIGN], "Retain", "Delete", False),
+    ("right set, stale pod", [BY_SET, STALE_POD], "Retain", "Delete", True),
     ("unexpected controller alone", [FOREIGN], "Retain", "Delete", True),
 ]
 

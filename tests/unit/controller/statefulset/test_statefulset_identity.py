@@ -126,9 +126,11 @@ def test_a_new_pod_has_identity_owner_and_revision() -> None:
 
 
 def test_without_a_service_there_is_no_subdomain() -> None:
-    of = statefulset(1, service_name="")
-    assert "subdomain" not in new_pod(of, Revision("r", template()), 0)["spec"]
-    assert "volumes" not in new_pod(of, Revision("r", template()), 0)["spec"]
+    of = template()
+    of["spec"]["subdomain"] = "elsewhere"
+    spec = new_pod(statefulset(1, service_name=""), Revision("r", of), 0)["spec"]
+    assert "subdomain" not in spec
+    assert "volumes" not in spec
 
 
 def test_claims_have_the_selector_s_labels_beside_their_own() -> None:

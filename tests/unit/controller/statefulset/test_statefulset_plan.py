@@ -78,6 +78,13 @@ def test_in_order_a_pod_waits_for_the_one_before() -> None:
     assert created(world.sync()) == ["web-1"]
 
 
+def test_a_pod_is_well_when_it_is_running_and_ready() -> None:
+    world = World(statefulset(2))
+    world.sync()
+    world.set_phase("web-0", "Pending", ready=True)
+    assert created(world.plan()) == []
+
+
 def test_in_parallel_nobody_waits() -> None:
     assert created(World(statefulset(3, parallel=True, start=5)).sync()) == [
         "web-5", "web-6", "web-7",
@@ -168,6 +175,7 @@ def test_a_claim_that_is_going_keeps_its_pod_away() -> None:
     assert [tree["metadata"]["name"] for tree in work.create_claims] == ["c-web-0"]
     world.sync()
     assert (list(world.pods), len(world.claims)) == ([], 3)
+    assert world.plan().awaits_claims
 
 
 @both
@@ -179,8 +187,10 @@ def test_a_claim_that_an_earlier_pod_owns_is_waited_for(parallel: bool, deleted_
     world.claims["data-web-2"] = claim("data-web-2", [owner("gone", "web-2", "Pod")])
     world.update(replicas=4)
     assert created(world.plan()) == (["web-3"] if parallel else [])
+    assert world.plan().awaits_claims
     del world.claims["data-web-2"]
     world.settle()
+    assert not world.plan().awaits_claims
     assert sorted(world.pods) == ["web-0", "web-1", "web-2", "web-3"]
 
 
@@ -305,6 +315,35 @@ def test_one_pod_at_a_time_is_updated(parallel: bool) -> None:
     assert order == ["web-2", "web-1", "web-0"]
 
 
+def test_a_pod_that_is_going_is_not_deleted_once_more() -> None:
+    world = settled(2, parallel=True)
+    world.graceful = True
+    world.update(image="img:2")
+    assert deleted(world.sync()) == ["web-1"]
+    assert deleted(world.sync()) == []
+
+
+def test_in_order_an_update_waits_until_all_is_scaled_down() -> None:
+    world = settled(3)
+    world.update(image="img:2", replicas=2)
+    assert deleted(world.sync()) == ["web-2"]
+    assert deleted(world.sync()) == ["web-1"]
+
+
+def test_an_update_is_complete_when_its_last_pod_is_ready() -> None:
+    world = settled(1)
+    first = world.of.status.current_revision
+    world.update(image="img:2")
+    world.sync()
+    world.sync()
+    world.sync()
+    status = world.of.status
+    assert (status.updated_replicas, status.current_revision) == (1, first)
+    world.make_ready()
+    world.sync()
+    assert world.of.status.current_revision == world.of.status.update_revision != first
+
+
 def test_an_update_waits_for_the_pods_that_it_has_passed() -> None:
     world = settled(3, parallel=True)
     world.update(image="img:2")
@@ -352,7 +391,10 @@ def test_the_partition_counts_from_the_start() -> None:
     world = settled(4, strategy=rolling(1), start=10)
     world.update(image="img:2")
     world.settle()
-    assert [image for _, image in sorted(world.images().items())] == ["img:1", *["img:2"] * 3]
+    assert list(world.images().values()) == ["img:1", *["img:2"] * 3]
+    world.delete("web-10")
+    world.settle()
+    assert list(world.images().values()) == ["img:1", *["img:2"] * 3]
 
 
 def test_without_a_partition_new_pods_below_the_current_ones_are_current() -> None:
@@ -483,6 +525,27 @@ def test_the_next_look_is_when_the_first_pod_becomes_available() -> None:
     assert world.plan().requeue_after_s is None
 
 
+# --- status ---
+
+
+def test_a_pod_that_is_going_counts_as_of_no_revision() -> None:
+    world = settled(2)
+    world.graceful = True
+    world.delete("web-1")
+    world.sync()
+    status = world.of.status
+    assert (status.replicas, status.ready_replicas) == (2, 2)
+    assert (status.current_replicas, status.updated_replicas) == (1, 1)
+
+
+def test_the_status_says_which_generation_was_looked_at() -> None:
+    """TestSpecReplicasChange, TestStatefulSetStatusUpdaterUpdatesObservedGeneration."""
+    world = settled(2)
+    world.update(min_ready_seconds=1)
+    world.sync()
+    assert world.of.status.observed_generation == world.of.metadata.generation == 2
+
+
 # --- whose pods ---
 
 
@@ -553,6 +616,16 @@ def test_an_adopted_pod_gets_its_labels() -> None:
     (work,) = world.plan().replicas
     assert (work.name, work.verb, work.fixes_pod) == ("web-1", Verb.UPDATE, True)
     assert (work.create_claims, work.own_claims) == ((), ())
+
+
+def test_labels_alone_are_no_reason_to_make_claims() -> None:
+    of = statefulset(1, claims=["data"])
+    found = mounting(pod("web-0", revision="web-r1"), "data-web-0")
+    metadata = msgspec.structs.replace(found.metadata, labels={"app": "a"})
+    world = World(of, revisions=[revision(of, 1)])
+    world.pods = {"web-0": msgspec.structs.replace(found, metadata=metadata)}
+    (work,) = world.plan().replicas
+    assert (work.fixes_pod, work.create_claims) == (True, ())
 
 
 def test_a_pod_without_its_volume_gets_claim_and_volume() -> None:
