@@ -66,7 +66,9 @@ class Sync:
         not be.
         """
         now = self._now()
-        standing = assess(Observed(job, pods, self._memory.backoff), now)
+        memory = self._memory
+        observed = Observed(job, pods, memory.backoff, memory.started_ago_s(job))
+        standing = assess(observed, now)
         actions = manage(standing, now)
         outcome, errors = await self._act(standing.job, actions)
         await self._count(standing, actions, outcome)
@@ -117,6 +119,8 @@ class Sync:
         if tracked.changed:
             job = await self._store(job, tracked.status)
             self._memory.backoff = standing.backoff
+            if tracked.status.start_time != standing.stored.start_time:
+                self._memory.started(tracked.status.start_time)
             for event in tracked.events:
                 self._record(event)
         results = await self._writer.together(tracked.untrack, self._untrack)
