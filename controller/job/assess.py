@@ -45,9 +45,11 @@ def assess(observed: Observed, now: Now) -> Assessment:
     )
     if job.indexed:
         standing = _with_indexes(standing)
-    ending = _decided(standing, now) or _failing(standing, now) or _succeeding(standing, now)
-    look_again_s = None if ending else _until_deadline_s(job, now)
-    return msgspec.structs.replace(standing, ending=ending, look_again_s=look_again_s)
+    left_s = _until_deadline_s(observed, now)
+    ending = (
+        _decided(standing, now) or _failing(standing, left_s, now) or _succeeding(standing, now)
+    )
+    return msgspec.structs.replace(standing, ending=ending, look_again_s=None if ending else left_s)
 
 
 def _started(job: Job, now: Now) -> Job:
@@ -103,9 +105,8 @@ def _decided(standing: Assessment, now: Now) -> Condition | None:
     return None
 
 
-def _failing(standing: Assessment, now: Now) -> Condition | None:
+def _failing(standing: Assessment, left_s: float | None, now: Now) -> Condition | None:
     spec = standing.job.spec
-    left_s = _until_deadline_s(standing.job, now)
     if standing.failed > spec.backoff_limit or _too_many_restarts(standing):
         reason = Reason.BACKOFF_LIMIT_EXCEEDED
         return failing(reason, "Job has reached the specified backoff limit", now.timestamp)
@@ -132,12 +133,16 @@ def _too_many_restarts(standing: Assessment) -> bool:
     return restarted > 0 if spec.backoff_limit == 0 else restarted >= spec.backoff_limit
 
 
-def _until_deadline_s(job: Job, now: Now) -> float | None:
+def _until_deadline_s(observed: Observed, now: Now) -> float | None:
     """Nominal seconds until ``activeDeadlineSeconds`` are over; None without an end."""
+    job = observed.job
     deadline_s, start = job.spec.active_deadline_seconds, job.status.start_time
-    if deadline_s is None or start is None or job.suspended:
+    if deadline_s is None or job.suspended:
         return None
-    return deadline_s - now.age_s(start)
+    if start is None:
+        return float(deadline_s)
+    age_s = observed.started_ago_s
+    return deadline_s - (now.age_s(start) if age_s is None else age_s)
 
 
 def _succeeding(standing: Assessment, now: Now) -> Condition | None:

@@ -14,14 +14,30 @@ from kubeherd.controller.workload.written import Written
 
 
 class Memory:
-    """Compiled template, own writes, names of new pods, failures since the last success."""
+    """Compiled template, own writes, names of new pods, failures since the last success, and when
+    the Job started."""
 
     def __init__(self, uid: str, clock: Clock, rng: Rng) -> None:
         self.uid = uid
+        self._clock = clock
         self.names = PodNames(rng.choice)
         self.written = Written(clock)
         self.backoff = Backoff()
+        self._started: tuple[str, float] | None = None
         self._compiled: tuple[int, Template] | None = None
+
+    def started(self, timestamp: str | None) -> None:
+        """The Job's startTime was just set to this."""
+        self._started = (timestamp, self._clock.monotonic_s()) if timestamp else None
+
+    def started_ago_s(self, job: Job) -> float | None:
+        """Nominal seconds since the Job's startTime, None if nobody here saw it being set.
+
+        The timestamp has whole seconds only, and with ``--speed`` a second is long.
+        """
+        if self._started is None or self._started[0] != job.status.start_time:
+            return None
+        return self._clock.monotonic_s() - self._started[1]
 
     def template(self, job: Job) -> Template:
         """The compiled template of the Job's generation; BadRequest if it is unusable."""

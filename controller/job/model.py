@@ -89,6 +89,8 @@ class Observed(msgspec.Struct, frozen=True):
     job: Job
     pods: Sequence[Pod]
     backoff: Backoff = Backoff()
+    started_ago_s: float | None = None
+    """Nominal seconds since ``status.startTime``, if it is known better than to a second."""
 
 
 class Assessment(msgspec.Struct, frozen=True):
@@ -112,6 +114,7 @@ class Assessment(msgspec.Struct, frozen=True):
     ending: Condition | None = None
     """FailureTarget, Failed or SuccessCriteriaMet, if the Job is about to end."""
     look_again_s: float | None = None
+    """When ``activeDeadlineSeconds`` will be over."""
 
 
 class NewPod(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ pod is not to be counted; the status is written even when pods could not be crea
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import msgspec
 
@@ -65,7 +66,9 @@ class Sync:
         not be.
         """
         now = self._now()
-        standing = assess(Observed(job, pods, self._memory.backoff), now)
+        memory = self._memory
+        observed = Observed(job, pods, memory.backoff, memory.started_ago_s(job))
+        standing = assess(observed, now)
         actions = manage(standing, now)
         outcome, errors = await self._act(standing.job, actions)
         await self._count(standing, actions, outcome)
@@ -80,26 +83,16 @@ class Sync:
 
     async def _act(self, job: Job, actions: Actions) -> tuple[Outcome, list[Exception]]:
         if actions.creates:
-            wanted = self._identified(job, actions.creates)
-            created = await self._control.create_many(wanted)
+            template = self._memory.template(job)
+            identities = places(actions.creates, self._memory.names.unclear())
+            pods = zip(identities, map(template.pod, actions.creates), strict=True)
+            created = await self._control.create_many([NewPod(*pod) for pod in pods])
             return Outcome(created=created.count), created.errors
         delete = self._drop if actions.untrack else self._control.delete
         results = await self._writer.together(actions.deletes, delete)
         gone = [pod for pod, error in zip(actions.deletes, results, strict=True) if error is None]
         outcome = Outcome(deleted=len(gone), deleted_ready=sum(map(is_ready, gone)))
         return outcome, [error for error in results if error is not None]
-
-    def _identified(self, job: Job, creates: Sequence[Wanted]) -> list[NewPod]:
-        """Pods with an index are known by it; the others by creates whose outcome is unclear, so
-        that these are tried again first, and by numbers."""
-        template = self._memory.template(job)
-        unclear = self._memory.names.unclear()
-        fresh = (str(n) for n in range(len(unclear) + len(creates)) if str(n) not in unclear)
-        places = iter((*unclear, *fresh))
-        return [
-            NewPod(next(places) if new.index == NO_INDEX else str(new.index), template.pod(new))
-            for new in creates
-        ]
 
     async def _drop(self, pod: Pod) -> Exception | None:
         """Delete a pod that is not to be counted."""
@@ -126,6 +119,8 @@ class Sync:
         if tracked.changed:
             job = await self._store(job, tracked.status)
             self._memory.backoff = standing.backoff
+            if tracked.status.start_time != standing.stored.start_time:
+                self._memory.started(tracked.status.start_time)
             for event in tracked.events:
                 self._record(event)
         results = await self._writer.together(tracked.untrack, self._untrack)
@@ -159,3 +154,11 @@ class Sync:
         version = str(stored["metadata"].get("resourceVersion") or "")
         metadata = msgspec.structs.replace(job.metadata, resource_version=version)
         return msgspec.structs.replace(job, metadata=metadata, status=status)
+
+
+def places(creates: Sequence[Wanted], unclear: Sequence[str]) -> list[str]:
+    """What each new pod is known by: its index; without one, a create whose outcome is `unclear`,
+    which is tried again, or else a number."""
+    fresh = (str(n) for n in range(len(unclear) + len(creates)) if str(n) not in unclear)
+    free = chain(unclear, fresh)
+    return [next(free) if new.index == NO_INDEX else str(new.index) for new in creates]

@@ -79,7 +79,7 @@ async def until_finished(cluster: SimulatedCluster, within_s: float = 120.0) -> 
 
 def test_an_indexed_job_completes_and_its_pods_are_free() -> None:
     async def story() -> None:
-        async with simulated(1, nodes=2) as cluster:
+        async with simulated(1, nodes=2, accounts=True) as cluster:
             tree = job_tree(
                 annotations={RUN_FOR: "3"}, completions=5, parallelism=2, completionMode="Indexed"
             )
@@ -141,7 +141,7 @@ def test_a_deleted_job_takes_its_pods_along(propagation: str) -> None:
 
 def test_orphaned_pods_keep_no_finalizer() -> None:
     async def story() -> None:
-        async with simulated(1, nodes=2) as cluster:
+        async with simulated(1, nodes=2, portable=True) as cluster:
             tree = job_tree(annotations={}, completions=3, parallelism=3)
             await cluster.admin.create(JOBS, tree, "default")
 
@@ -182,7 +182,7 @@ def test_a_pod_is_freed_though_no_job_is_left_to_wake_the_controller() -> None:
 
 def test_a_job_is_suspended_resumed_and_deleted_after_its_time() -> None:
     async def story() -> None:
-        async with simulated(1, nodes=2) as cluster:
+        async with simulated(1, nodes=2, accounts=True) as cluster:
             tree = job_tree(
                 annotations={RUN_FOR: "20"}, parallelism=2, completions=2,
                 ttlSecondsAfterFinished=100,

@@ -11,7 +11,8 @@ from job_world import Synced, at, job, now, pod, pods, sync, typed
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import Condition, Pod
-from kubeherd.controller.job.model import BATCH_S, MAX_WRITES, Backoff, NewPod
+from kubeherd.controller.job.assess import assess
+from kubeherd.controller.job.model import BATCH_S, MAX_WRITES, Backoff, NewPod, Observed
 from kubeherd.controller.workload.jobs import (
     JobStatus,
     PodFailurePolicy,
@@ -386,6 +387,18 @@ def test_the_next_look_is_at_the_deadline() -> None:
     assert sync(of, pods({"Running": 1}), now(4)).actions.look_again_s == 6
     fresh = job(active_deadline_seconds=10)
     assert sync(fresh, pods({"Running": 1}), now(4)).actions.look_again_s == 10
+
+
+def test_the_deadline_counts_from_when_the_job_really_started() -> None:
+    of = job(active_deadline_seconds=10, status=JobStatus(start_time=at(0)))
+    standing = assess(Observed(of, [], started_ago_s=2.5), now(400))
+    assert (standing.ending, standing.look_again_s) == (None, 7.5)
+
+
+def test_a_suspended_job_without_work_is_complete_and_never_started() -> None:
+    synced = sync(job(completions=0, suspend=True), [], now(5))
+    assert synced.conditions == COMPLETE
+    assert synced.status.start_time is None
 
 
 def test_a_job_is_suspended_and_resumed() -> None:
