@@ -12,6 +12,9 @@ T = TypeVar("T")
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """The wall-clock time at which virtual time begins."""
+TICK_S = 1e-6
+"""The least that virtual time moves on. A loop runs a timer nearer than a nanosecond at once: who
+waits for the rest of a second until then would find that no time has passed, for ever."""
 
 
 class _JumpingSelector(selectors.SelectSelector):
@@ -54,11 +57,15 @@ class VirtualClock:
         return (self.now() - moment).total_seconds()
 
     async def sleep(self, duration_s: float) -> None:
-        await asyncio.sleep(max(0.0, duration_s))
+        await asyncio.sleep(_at_least_a_tick(duration_s))
 
     async def wait_for(self, awaitable: Awaitable[T], timeout_s: float) -> T:
-        async with asyncio.timeout(max(0.0, timeout_s)):
+        async with asyncio.timeout(_at_least_a_tick(timeout_s)):
             return await awaitable
+
+
+def _at_least_a_tick(duration_s: float) -> float:
+    return max(TICK_S, duration_s) if duration_s > 0 else 0.0
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -1,6 +1,7 @@
 """Virtual time: long waits cost nothing, order is that of the timers, a deadlock is an error."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -48,3 +49,17 @@ def test_waiting_for_nothing_is_reported_and_not_endless() -> None:
 
     with pytest.raises(RuntimeError, match="deadlock"):
         virtualtime.run(main())
+
+
+def test_the_shortest_wait_moves_time_on() -> None:
+    """Else who waits for what is left until a moment would wait in a circle."""
+
+    async def main(clock: VirtualClock) -> float:
+        until_s = clock.monotonic_s() + 1e-12
+        with suppress(TimeoutError):
+            await clock.wait_for(asyncio.Event().wait(), until_s - clock.monotonic_s())
+        assert clock.monotonic_s() >= until_s
+        await clock.sleep(0)
+        return clock.monotonic_s()
+
+    assert virtualtime.run_with_clock(main) == virtualtime.TICK_S
