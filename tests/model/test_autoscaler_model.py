@@ -1,6 +1,6 @@
 """Properties of the autoscaler's arithmetic: bounds, direction, fixed points."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubeherd.cluster.api.objects import Condition, ObjectMeta, Pod, PodStatus
@@ -44,6 +44,7 @@ history = st.lists(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.integers(0, 200), st.integers(1, 100), st.integers(1, 20), st.integers(0, 80), behaviors,
     history, history, history,
@@ -98,6 +99,7 @@ values = st.dictionaries(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(pods, values, st.integers(1, 3000))
 def test_the_average_decides_the_direction(
     these: list[Pod], metrics: dict[str, PodMetric], target: int
@@ -121,6 +123,7 @@ def test_the_average_decides_the_direction(
         assert 0 <= found.replicas <= most
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(1, 20), st.integers(0, 100_000), st.integers(1, 3000))
 def test_an_even_share_is_a_fixed_point(current: int, value: int, target: int) -> None:
     first = calculator.of_average(current, value, target, TENTH).replicas
@@ -130,18 +133,16 @@ def test_an_even_share_is_a_fixed_point(current: int, value: int, target: int) -
         )  # fmt: skip
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(ConditionType), st.booleans()), max_size=6))
 def test_a_status_that_was_written_is_not_written_again(
     conditions: list[tuple[ConditionType, bool]],
 ) -> None:
-    def drafted(status: AutoscalerStatus, now: str) -> Draft:
-        draft = Draft(status, now)
-        for kind, holds in conditions:
-            draft.set(kind, holds, "Reason", "text")
-        draft.numbers(2, 3, [{"type": ""}], rescaled=False)
-        return draft
-
-    tree = drafted(AutoscalerStatus(), "now").tree()
+    draft = Draft(AutoscalerStatus(), "now")
+    for kind, holds in conditions:
+        draft.set(kind, holds, "Reason", "text")
+    draft.numbers(2, 3, [{"type": ""}], rescaled=False)
+    tree = draft.tree()
     assert tree is not None
     kinds = [one["type"] for one in tree["conditions"]]
     assert len(kinds) == len(set(kinds))
@@ -151,9 +152,8 @@ def test_a_status_that_was_written_is_not_written_again(
         current_metrics=tree["currentMetrics"],
         conditions=tree["conditions"],
     )
-    final = dict(conditions)
     draft = Draft(stored, "later")
-    for kind, holds in final.items():
+    for kind, holds in dict(conditions).items():
         draft.set(kind, holds, "Reason", "text")
     draft.numbers(2, 3, [{"type": ""}], rescaled=False)
     assert draft.tree() is None

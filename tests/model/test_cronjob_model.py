@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -44,6 +44,7 @@ schedules = st.one_of(
 moments = st.integers(0, 3 * 365 * 86400).map(lambda seconds: BEGIN + timedelta(seconds=seconds))
 
 
+@settings(max_examples=50, deadline=None)
 @given(schedules, moments)
 def test_the_next_moment_is_a_match_and_none_comes_before_it(text: str, moment: datetime) -> None:
     schedule = cron.parse(text)
@@ -119,6 +120,7 @@ dense = st.one_of(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(dense, policies, deadlines, steps)
 def test_one_job_a_time_and_nothing_more_to_do_after_it(
     schedule: str,
@@ -139,6 +141,7 @@ def test_one_job_a_time_and_nothing_more_to_do_after_it(
         assert again.again_s > 0
 
 
+@settings(max_examples=40, deadline=None)
 @given(dense, st.integers(1, 200_000))
 def test_who_comes_back_when_told_to_misses_nothing(schedule: str, wait_s: int) -> None:
     life, now = Life(a_cronjob(schedule, ConcurrencyPolicy.ALLOW, None)), BEGIN

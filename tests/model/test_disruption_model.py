@@ -1,7 +1,7 @@
 """The arithmetic of disruption budgets, and of what an eviction spends, over generated input."""
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubeherd.cluster.api import errors
@@ -44,6 +44,7 @@ def pod_lists(draw: st.DrawFn) -> list[Pod]:
 granted = st.dictionaries(st.sampled_from([f"p{number}" for number in range(12)]), st.just(NOW))
 
 
+@settings(max_examples=50, deadline=None)
 @given(specs, pod_lists(), st.integers(0, 12), granted, st.sampled_from([0.0, 60.0, 500.0]))
 def test_what_is_allowed_leaves_what_is_desired(
     spec: PodDisruptionBudgetSpec,
@@ -74,6 +75,7 @@ def test_what_is_allowed_leaves_what_is_desired(
     assert plan.status(written, again, "later") is None, "a fixed point"
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 5), st.integers(1, 8))
 def test_no_more_is_spent_than_is_allowed(allowed: int, evictions: int) -> None:
     budget: JsonObject = {
