@@ -81,8 +81,12 @@ def requeue_s(cronjob: CronJob, now: datetime, schedule: Schedule) -> float:
 
 
 def _earliest(cronjob: CronJob, now: datetime, *, heed_deadline: bool) -> datetime:
+    """Since when times count. A last Job in the future does not: the cluster has had a higher
+    speed, and would otherwise stand still until that time comes again (section 7)."""
+    earliest = parse_time(cronjob.metadata.creation_timestamp)
     last, deadline_s = cronjob.status.last_schedule_time, cronjob.spec.starting_deadline_seconds
-    earliest = parse_time(last or cronjob.metadata.creation_timestamp)
+    if last is not None and parse_time(last) <= now:
+        earliest = parse_time(last)
     if heed_deadline and deadline_s is not None:
         return max(earliest, _before(now, deadline_s))
     return earliest

@@ -4,8 +4,6 @@ Source: Kubernetes v1.36, pkg/controller/podautoscaler/horizontal.go. Invariant:
 of an autoscaler (recommendations, rates, selector) goes with it.
 """
 
-import structlog
-
 from kubeherd.cluster.api.kinds import HORIZONTALPODAUTOSCALERS, PODS
 from kubeherd.cluster.api.labels import NOTHING, Selector
 from kubeherd.cluster.api.objects import Pod
@@ -14,7 +12,7 @@ from kubeherd.controller.manager import Context
 from kubeherd.controller.podautoscaler.limits import Memory
 from kubeherd.controller.podautoscaler.model import Autoscaler
 from kubeherd.controller.podautoscaler.sync import Failed, Surroundings, Sync
-from kubeherd.controller.worker import run_workers
+from kubeherd.controller.worker import Troubles, run_workers
 from kubeherd.controller.workload import selecting
 from kubeherd.controller.workload.claim import Owner
 from kubeherd.controller.workload.recording import recorder_on
@@ -24,8 +22,6 @@ PERIOD_S = 15.0
 WORKERS = 5
 COMPONENT = "horizontal-pod-autoscaler"
 Key = tuple[str, str]
-
-_log = structlog.get_logger(__name__)
 
 
 class HorizontalPodAutoscalerController:
@@ -39,6 +35,7 @@ class HorizontalPodAutoscalerController:
         self._recorder = context.recorder(COMPONENT)
         self._queue: WorkQueue[Key] = context.queue("horizontalpodautoscaler")
         self._scales = Scales(context.client)
+        self._troubles = Troubles("horizontal-pod-autoscaler")
         self._memories: dict[Key, Memory] = {}
         self._selectors: dict[Key, Selector] = {}
         selecting.add_index(self._pods.cache)
@@ -61,6 +58,7 @@ class HorizontalPodAutoscalerController:
             key = (old.metadata.namespace, old.metadata.name)
             self._selectors.pop(key, None)
             self._memories.pop(key, None)
+            self._troubles.worked(key)
 
     async def _reconcile(self, key: Key) -> float | None:
         autoscaler = self._autoscalers.cache.get(*key)
@@ -74,5 +72,7 @@ class HorizontalPodAutoscalerController:
         try:
             await Sync(autoscaler, memory, record, surroundings).run()
         except Failed as error:
-            _log.info("autoscaling_failed", key="/".join(key), error=str(error))
+            self._troubles.failed(key, error)
+        else:
+            self._troubles.worked(key)
         return PERIOD_S

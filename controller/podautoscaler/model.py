@@ -107,11 +107,13 @@ class AutoscalerSpec(Wire, frozen=True, kw_only=True):
     behavior: Behavior | None = None
 
 
-class AutoscalerStatus(Wire, frozen=True, kw_only=True, omit_defaults=True):
+class AutoscalerStatus(Wire, frozen=True, kw_only=True):
+    """Without metrics Kubernetes writes null."""
+
     last_scale_time: str | None = None
     current_replicas: int = 0
     desired_replicas: int = 0
-    current_metrics: list[JsonObject] = msgspec.field(default_factory=list)
+    current_metrics: list[JsonObject] | None = None
     conditions: list[JsonObject] = msgspec.field(default_factory=list)
 
 

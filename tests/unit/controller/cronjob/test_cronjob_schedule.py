@@ -140,3 +140,9 @@ def test_a_deadline_longer_than_history_is_no_deadline() -> None:
     forever = cronjob("0 * * * *", deadline_s=2**62)
     schedule = cron.parse("0 * * * *")
     assert most_recent(forever, at(30), schedule, heed_deadline=True).earliest == at(0)
+
+
+def test_a_last_job_in_the_future_was_made_at_a_higher_speed() -> None:
+    ahead = cronjob("0 * * * *", last=50_000)
+    recent = most_recent(ahead, at(125), cron.parse("0 * * * *"), heed_deadline=True)
+    assert recent.time == at(120)

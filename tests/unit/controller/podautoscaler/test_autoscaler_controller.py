@@ -68,6 +68,7 @@ def autoscaler(api: FakeApi, name: str = "hpa", **spec: object) -> None:
         "metadata": {"name": name, "namespace": "ns", "annotations": annotations},
         "spec": {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 10,
                  "metrics": CPU_HALF, **spec},
+        "status": {"desiredReplicas": 0, "currentMetrics": None},
     })  # fmt: skip
 
 
