@@ -10,7 +10,7 @@ import msgspec
 
 from kubeherd.cluster.api.kinds import ENDPOINTS
 from kubeherd.cluster.api.objects import ObjectMeta
-from kubeherd.controller.endpoints import packing, pods, subsets
+from kubeherd.controller.endpoints import packing, pods, portorder, subsets
 from kubeherd.controller.endpoints.objects import (
     LAST_APPLIED,
     LEADER_ELECTION,
@@ -81,7 +81,7 @@ def _take_up(
     result: MirrorPlan,
     limit: int,
 ) -> None:
-    ports = [_with_name(port) for port in subset.ports]
+    ports = portorder.of_slice(_with_name(port) for port in subset.ports)
     key = packing.ports_key(ports)
     for family in _FAMILIES:
         groups.setdefault((family, key), (ports, {}))

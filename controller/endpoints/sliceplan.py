@@ -11,7 +11,7 @@ from kubeherd.cluster.api import names
 from kubeherd.cluster.api.helpers import podutil
 from kubeherd.cluster.api.kinds import SERVICES
 from kubeherd.cluster.api.objects import Node, ObjectMeta, Pod
-from kubeherd.controller.endpoints import packing, pods, trafficdist
+from kubeherd.controller.endpoints import packing, pods, portorder, trafficdist
 from kubeherd.controller.endpoints.objects import (
     HEADLESS,
     SERVICE_NAME,
@@ -100,7 +100,7 @@ def ports_of(service: Service, pod: Pod) -> list[EndpointPort]:
         for port, number in found
         if number is not None
     ]
-    return sorted(ports, key=EndpointPort.key)
+    return portorder.of_slice(ports)
 
 
 def labels_of(

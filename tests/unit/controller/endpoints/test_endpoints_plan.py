@@ -1,6 +1,8 @@
 """Endpoints of a Service: upstream's endpoints_controller_test.go and endpoints/util_test.go."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -8,7 +10,7 @@ import pytest
 from endpointsworld import many, pod, service
 
 from kubeherd.cluster.api.objects import ContainerPort, ObjectMeta, Pod
-from kubeherd.controller.endpoints import endpointsplan, subsets
+from kubeherd.controller.endpoints import endpointsplan, portorder, subsets
 from kubeherd.controller.endpoints.objects import (
     EndpointAddress,
     EndpointPort,
@@ -21,6 +23,7 @@ from kubeherd.controller.endpoints.objects import (
 
 ALL = {"publish_not_ready_addresses": True}
 IPV6_FIRST = {"ip_families": ["IPv6", "IPv4"]}
+DATA = Path(__file__).parents[3] / "data"
 NOW = "2026-01-01T00:00:30Z"
 _Addresses = list[tuple[str, str]]
 _Subset = tuple[_Addresses, _Addresses, list[int]]
@@ -207,10 +210,18 @@ def test_ports_of_one_number_and_several_protocols() -> None:
     ]
     (one,) = made(service(ports=ports), many(1)).subsets
     assert [(port.name, port.port, port.protocol) for port in one.ports] == [
-        ("p-sctp", 8080, "SCTP"),
         ("p-tcp", 8080, "TCP"),
         ("p-udp", 8080, "UDP"),
+        ("p-sctp", 8080, "SCTP"),
     ]
+
+
+def test_ports_are_in_the_order_of_kubernetes() -> None:
+    """Orders that upstream's NewPortMapKey and RepackSubsets made of random ports."""
+    for row in json.loads((DATA / "endpoint-ports.json").read_text()):
+        ports = msgspec.convert(row["ports"], list[EndpointPort])
+        assert [port.name for port in portorder.of_slice(ports)] == row["slice"]
+        assert [port.name for port in portorder.of_endpoints(ports)] == row["endpoints"]
 
 
 def test_named_ports_that_differ_make_subsets() -> None:
