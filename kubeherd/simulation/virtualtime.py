@@ -3,12 +3,17 @@
 import asyncio
 import selectors
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 from kubeherd.cluster.api.timestamps import parse_time
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_TICK_S = 2e-9
+"""More than a loop's clock resolution."""
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """The wall-clock time at which virtual time begins."""
@@ -35,6 +40,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumping.now_s
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """As any loop's. Timers fire up to a nanosecond early, and here no time passes meanwhile:
+        who looks whether his time has come would wait for the rest of it again and for ever."""
+        return super().call_at(max(when, self.time() + _TICK_S), callback, *args, context=context)
 
 
 class VirtualClock:

@@ -1,6 +1,7 @@
 """Virtual time: long waits cost nothing, order is that of the timers, a deadlock is an error."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -48,3 +49,25 @@ def test_waiting_for_nothing_is_reported_and_not_endless() -> None:
 
     with pytest.raises(RuntimeError, match="deadlock"):
         virtualtime.run(main())
+
+
+def test_waits_for_less_than_the_loops_resolution_pass_time() -> None:
+    """Several wait in turn, so that one is always ready and no time passes by waiting."""
+
+    async def main(clock: VirtualClock) -> int:
+        due_s, looks = 100.0 + 1e-13, 0
+
+        async def wait(turns: int) -> None:
+            nonlocal looks
+            await clock.sleep(100.0)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            while clock.monotonic_s() < due_s and looks < 100:
+                looks += 1
+                with suppress(TimeoutError):
+                    await clock.wait_for(asyncio.Event().wait(), due_s - clock.monotonic_s())
+
+        await asyncio.gather(*map(wait, range(5)))
+        return looks
+
+    assert virtualtime.run_with_clock(main) <= 5
