@@ -43,6 +43,10 @@ class Resource:
     custom: "CustomKind | None" = field(default=None, repr=False)
     """What the CustomResourceDefinition says of its objects; None for the kinds of Kubernetes."""
 
+    def __hash__(self) -> int:
+        """By its names alone: caches are asked by resource all the time."""
+        return hash((self.group, self.version, self.plural))
+
     @cached_property
     def api_version(self) -> str:
         """``v1`` for the core group, else ``group/version``: the value of ``apiVersion``."""
