@@ -27,6 +27,7 @@ CONTROLLERS: Mapping[str, str] = {
     "persistentvolumeclaim-protection-controller": "storageprotection.controller:ClaimProtection",
     "persistentvolume-protection-controller": "storageprotection.controller:VolumeProtection",
     "volumeattributesclass-protection-controller": "storageprotection.controller:ClassProtection",
+    "ephemeral-volume-controller": "volume.ephemeral:EphemeralVolumeController",
     "persistentvolume-binder-controller": "volume.controller:VolumeBinder",
     "resourcequota-controller": "quota.controller:QuotaController",
     "serviceaccount-token-controller": "serviceaccount.tokens:TokensController",
