@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from kubeherd.agents.pods.sync import WARNING, PodEvent
-from kubeherd.cluster.api.errors import ApiError, NotFound
+from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.helpers.podclaims import pod_claims
 from kubeherd.cluster.api.objects import Pod
 from kubeherd.cluster.api.storageobjects import CLAIMS, PersistentVolumeClaim
@@ -88,9 +88,9 @@ class Mounts:
         while True:
             try:
                 claim = await self._client.get(CLAIMS, PersistentVolumeClaim, name, namespace)
-            except NotFound as error:
+            except ApiError as error:
                 return f"failed to fetch PVC from API server: {error}"
-            except (ApiError, TransportError):
+            except TransportError:
                 await self._clock.sleep(RETRY_S)
             else:
                 return "" if claim.phase == "Bound" else "PVC is not bound"
