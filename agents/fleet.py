@@ -16,6 +16,7 @@ import structlog
 
 from kubeherd.agents.faking.podlog import PodLog
 from kubeherd.agents.kubelet.kubelet import Kubelet
+from kubeherd.agents.kubelet.mounts import Mounts
 from kubeherd.agents.kubelet.statusmanager import StatusManager
 from kubeherd.agents.kubelet.timers import Timers
 from kubeherd.agents.node import heartbeat, nodestatus
@@ -223,6 +224,7 @@ class NodeAgent:
         return Kubelet(
             node,
             statuses,
+            Mounts(self._client, shared.tasks, shared.clock),
             recorder=self._recorder,
             timers=shared.timers,
             clock=shared.clock,

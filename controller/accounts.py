@@ -41,6 +41,7 @@ ACCOUNTS: Mapping[str, str] = {
     "namespace-controller": "namespace-controller",
     "serviceaccount-controller": "service-account-controller",
     "root-ca-certificate-publisher-controller": "root-ca-cert-publisher",
+    "ephemeral-volume-controller": "ephemeral-volume-controller",
     "persistentvolume-binder-controller": "persistent-volume-binder",
     "persistentvolumeclaim-protection-controller": "pvc-protection-controller",
     "persistentvolume-protection-controller": "pv-protection-controller",

@@ -102,6 +102,24 @@ CONTROLLERS: Mapping[str, Line] = {
     ),
     "resourcequota-controller": Line("quota.controller:QuotaController"),
     "certificatesigningrequest-approving-controller": Line(
+CONTROLLERS: Mapping[str, str] = {
+    "daemonset-controller": "daemonset.controller:DaemonSetController",
+    "scheduler": "scheduler.controller:Scheduler",
+    "node-lifecycle-controller": "nodes.controller:NodeLifecycleController",
+    "taint-eviction-controller": "tainteviction.controller:TaintEvictionController",
+    "pod-garbage-collector-controller": "podgc.controller:PodGarbageCollector",
+    "garbage-collector-controller": "garbage.controller:GarbageCollector",
+    "namespace-controller": "namespace.controller:NamespaceController",
+    "serviceaccount-controller": "serviceaccount.controller:ServiceAccountController",
+    "root-ca-certificate-publisher-controller": ("serviceaccount.rootca:RootCAPublisher"),
+    "persistentvolumeclaim-protection-controller": "storageprotection.controller:ClaimProtection",
+    "persistentvolume-protection-controller": "storageprotection.controller:VolumeProtection",
+    "volumeattributesclass-protection-controller": "storageprotection.controller:ClassProtection",
+    "ephemeral-volume-controller": "volume.ephemeral:EphemeralVolumeController",
+    "persistentvolume-binder-controller": "volume.controller:VolumeBinder",
+    "resourcequota-controller": "quota.controller:QuotaController",
+    "serviceaccount-token-controller": "serviceaccount.tokens:TokensController",
+    "certificatesigningrequest-approving-controller": (
         "certificates.controller:ApprovingController"
     ),
     "certificatesigningrequest-signing-controller": Line(

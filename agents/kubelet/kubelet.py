@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
+from msgspec.structs import replace
 
 from kubeherd.agents.faking.podlog import PodLog
 from kubeherd.agents.faking.runtime import FakeRuntime
+from kubeherd.agents.kubelet.mounts import Mounts, are_doubtful
 from kubeherd.agents.kubelet.podworker import PodWorker, api_status, asks_anew, ends, revision_of
 from kubeherd.agents.kubelet.statusmanager import StatusManager
 from kubeherd.agents.kubelet.timers import Timers
@@ -38,6 +40,7 @@ class Kubelet:
         self,
         node: LocalNode,
         statuses: StatusManager,
+        mounts: Mounts,
         *,
         recorder: EventRecorder,
         timers: Timers,
@@ -48,6 +51,7 @@ class Kubelet:
         self.runtime = FakeRuntime(identity.pod_cidr, identity.ip)
         self._node = node
         self._statuses = statuses
+        self._mounts = mounts
         self._recorder = recorder
         self._timers = timers
         self._clock = clock
@@ -102,6 +106,9 @@ class Kubelet:
         if not worker.facts.final:
             worker.facts = self.runtime.with_address(pod, worker.facts)
             self.runtime.add_used(pod)
+            if are_doubtful(pod):
+                worker.facts = replace(worker.facts, unmounted=True)
+                self._mounts.wait(pod, self._tell, lambda: self._mounted(worker))
         if (
             self._node.registered.rebooted
             and pod.status.container_statuses
@@ -115,6 +122,11 @@ class Kubelet:
                     "Pod sandbox changed, it will be killed and re-created.",
                 ),
             )
+        self._advance(worker)
+
+    def _mounted(self, worker: PodWorker) -> None:
+        """The claims of a pod that had to wait for them are bound."""
+        worker.facts = replace(worker.facts, unmounted=False)
         self._advance(worker)
 
     def _admitted(self, worker: PodWorker, now: Moment) -> bool:
@@ -226,6 +238,7 @@ class Kubelet:
         uid = worker.pod.metadata.uid
         self._timers.cancel(uid)
         self._statuses.forget(uid)
+        self._mounts.forget(uid)
         self.runtime.release(worker.pod, worker.facts)
         if self._pod_log is not None:
             self._pod_log.remove(uid)

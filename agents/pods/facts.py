@@ -173,6 +173,8 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
     pod_ip: str = ""
     sandbox: bool = False
     sandbox_retry_s: float = 0.0
+    unmounted: bool = False
+    """Its volumes are not there: nothing is started yet."""
     phase: PodPhase = PodPhase.PENDING
     containers: dict[str, ContainerFacts] = msgspec.field(default_factory=dict)
     transitions: dict[str, Transition] = msgspec.field(default_factory=dict)

@@ -138,6 +138,8 @@ def _triggers(pod: Pod, facts: PodFacts, sync: Pass, *, removed: bool) -> PodFac
 
 def _run(plans: list[ContainerPlan], facts: PodFacts, sync: Pass) -> PodFacts:
     """Start what may run: sandbox, init containers one after the other, then all others."""
+    if facts.unmounted:
+        return facts
     if (error := annotations.sandbox_error(sync.pod.metadata.annotations)) and not facts.sandbox:
         return _without_sandbox(facts, error, sync)
     containers = dict(facts.containers)

@@ -4,6 +4,7 @@ Source: spec node-lifecycle 13, step 4. The whole course is computed when the st
 shorter grace period may change it, and only to an earlier end.
 """
 
+import math
 from typing import Final
 
 from msgspec.structs import replace
@@ -43,15 +44,26 @@ def begin_stop(
         sync.warning("FailedPreStopHook", "PreStopHook failed", plan.field_path)
     sigterm_s = sync.now.s + hook_s
     remaining_s = max(MIN_SIGTERM_S, grace_s - hook_s)
-    killed = plan.behaviour.stop_delay_s > remaining_s
+    takes_s, code = _on_term(facts, plan)
+    killed = takes_s > remaining_s
     stop = Stop(
         sigterm_s=sigterm_s,
         sigkill_s=sigterm_s + remaining_s,
-        exits_s=sigterm_s + min(plan.behaviour.stop_delay_s, remaining_s),
-        exit_code=SIGKILL_CODE if killed else plan.behaviour.stop_exit_code,
+        exits_s=sigterm_s + min(takes_s, remaining_s),
+        exit_code=SIGKILL_CODE if killed else code,
         killed=killed,
     )
     return replace(facts, stop=stop)
+
+
+def _on_term(facts: ContainerFacts, plan: ContainerPlan) -> tuple[float, int]:
+    """How long it takes to obey SIGTERM, and the exit code then: as annotations say, else as a
+    script that traps the signal does."""
+    behaviour, program = plan.behaviour, facts.program or plan.program
+    trap = None if program is None else program.on_term
+    if trap is None or behaviour.stop_delay_s or behaviour.stop_exit_code:
+        return behaviour.stop_delay_s, behaviour.stop_exit_code
+    return math.inf if trap.takes_s is None else trap.takes_s, trap.exit_code
 
 
 def _shorten(facts: ContainerFacts, stop: Stop, sigkill_s: float) -> ContainerFacts:

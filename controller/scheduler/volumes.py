@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from kubeherd.cluster.api.helpers import volumebinding
-from kubeherd.cluster.api.helpers.podclaims import PodClaim, is_of_pod, pod_claims
+from kubeherd.cluster.api.helpers.podclaims import PodClaim, not_of_pod, pod_claims
 from kubeherd.cluster.api.objects import Node, Pod
 from kubeherd.cluster.api.storageobjects import (
     NO_PROVISIONER,
@@ -209,13 +209,7 @@ def _refusal(wanted: PodClaim, claim: PersistentVolumeClaim, pod: Pod) -> str:
         )
     if claim.metadata.deletion_timestamp is not None:
         return f'persistentvolumeclaim "{name}" is being deleted'
-    if wanted.ephemeral and not is_of_pod(claim.metadata, pod):
-        namespace = pod.metadata.namespace
-        return (
-            f"PVC {namespace}/{name} was not created for pod {namespace}/{pod.metadata.name} "
-            "(pod is not owner)"
-        )
-    return ""
+    return not_of_pod(claim.metadata, pod) if wanted.ephemeral else ""
 
 
 def _is_delayed(claim: PersistentVolumeClaim, classes: Mapping[str, StorageClass]) -> bool:

@@ -2,5 +2,5 @@
 
 Spec: persistentvolume-controller, all sections. `plan` decides about claims, `reclaim` about
 volumes, `binding` has the pieces of a binding, `provisioning` makes fake volumes; `controller` is
-the shell.
+the shell. `ephemeral` is another controller: it makes the claims of pods' ephemeral volumes.
 """

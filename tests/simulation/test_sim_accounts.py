@@ -141,6 +141,7 @@ async def test_no_controller_is_refused_anything() -> None:
         "generic-garbage-collector",
         "namespace-controller",
         "node-controller",
+        "persistent-volume-binder",
         "pod-garbage-collector",
         "pv-protection-controller",
         "pvc-protection-controller",

@@ -8,6 +8,7 @@ from kubeherd.simulation.cluster import pod_tree, simulated
 from kubeherd.simulation.virtualtime import virtual
 
 CLAIMS = kinds.resource("", "v1", "persistentvolumeclaims")
+VOLUMES = kinds.resource("", "v1", "persistentvolumes")
 
 
 def claim() -> JsonObject:
@@ -40,3 +41,40 @@ async def test_a_namespace_with_a_used_claim_is_deleted() -> None:
             return False
 
         await cluster.until(gone, within_s=60)
+
+
+@virtual
+async def test_a_pod_waits_on_its_node_for_its_claim() -> None:
+    async with simulated(nodes=1) as cluster:
+        admin = cluster.admin
+        volume = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}
+        await admin.create(PODS, pod_tree("user", "node-0", volumes=[volume]))
+        await cluster.clock.sleep(1)
+        await admin.create(CLAIMS, claim(), "default")
+        await cluster.clock.sleep(10)
+        status = (await cluster.tree(PODS, "user", "default"))["status"]
+        assert status["phase"] == "Pending"
+        waiting = {"waiting": {"reason": "ContainerCreating"}}
+        assert status["containerStatuses"][0]["state"] == waiting
+        await cluster.kill("node-0")
+        cluster.start_node("node-0")
+        await cluster.clock.sleep(20)
+        assert (await cluster.tree(PODS, "user", "default"))["status"]["phase"] == "Pending"
+        start = (
+            "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[], "
+            "failed to process volumes=[v]: error processing PVC default/data: "
+        )
+        assert {
+            event["message"].removeprefix(start) for event in await cluster.events("FailedMount")
+        } == {
+            'failed to fetch PVC from API server: persistentvolumeclaims "data" not found',
+            "PVC is not bound",
+        }
+        spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]}
+        spec |= {"hostPath": {"path": "/x"}}
+        await admin.create(VOLUMES, {"metadata": {"name": "v"}, "spec": spec})
+
+        async def ready() -> bool:
+            return any(pod.ready for pod in await cluster.pods())
+
+        await cluster.until(ready, within_s=30)

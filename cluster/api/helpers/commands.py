@@ -14,7 +14,7 @@ from typing import Final
 from kubeherd.cluster.api.shell import utilities
 from kubeherd.cluster.api.shell.evaluation import FOR_EVER_S, MAX_BYTES, Program, Run
 from kubeherd.cluster.api.shell.surroundings import NOTHING, RANDOM, Files, Surroundings, absolute
-from kubeherd.cluster.api.shell.syntax import Unknown
+from kubeherd.cluster.api.shell.tree import Unknown
 
 __all__ = ("FOR_EVER_S", "Files", "Program", "Surroundings", "absolute")
 

@@ -22,7 +22,7 @@ def pod_claims(pod: Pod) -> list[PodClaim]:
         if volume.persistent_volume_claim is not None:
             found.append(PodClaim(volume.persistent_volume_claim.claim_name, ephemeral=False))
         elif volume.ephemeral is not None:
-            found.append(PodClaim(f"{pod.metadata.name}-{volume.name}", ephemeral=True))
+            found.append(PodClaim(claim_of_volume(pod, volume.name), ephemeral=True))
     return found
 
 
@@ -33,7 +33,18 @@ def waited_for(pod: Pod) -> tuple[str, ...]:
     return tuple(f"{pod.metadata.namespace}/{claim.name}" for claim in pod_claims(pod))
 
 
-def is_of_pod(claim: ObjectMeta, pod: Pod) -> bool:
-    """Whether a claim was made for this pod."""
+def claim_of_volume(pod: Pod, volume: str) -> str:
+    """The name of the claim that is made for an ephemeral volume of a pod."""
+    return f"{pod.metadata.name}-{volume}"
+
+
+def not_of_pod(claim: ObjectMeta, pod: Pod) -> str:
+    """Why a claim of this name cannot be used for a pod's ephemeral volume; "" if it can."""
     owner = claim.controller()
-    return owner is not None and owner.uid == pod.metadata.uid
+    if owner is not None and owner.uid == pod.metadata.uid:
+        return ""
+    namespace = pod.metadata.namespace
+    return (
+        f"PVC {namespace}/{claim.name} was not created for pod {namespace}/{pod.metadata.name} "
+        "(pod is not owner)"
+    )

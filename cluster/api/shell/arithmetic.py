@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from kubeherd.cluster.api.shell.syntax import Unknown
+from kubeherd.cluster.api.shell.tree import Unknown
 
 MAX_TOKENS: Final = 100
 _TOKEN: Final = re.compile(

@@ -11,9 +11,11 @@ from typing import Final, NamedTuple, TypeAlias
 
 from kubeherd.cluster.api.shell import arithmetic
 from kubeherd.cluster.api.shell.surroundings import RANDOM, Files, Surroundings, absolute
-from kubeherd.cluster.api.shell.syntax import (
+from kubeherd.cluster.api.shell.syntax import parse
+from kubeherd.cluster.api.shell.tree import (
     Arithmetic,
     For,
+    Function,
     If,
     Item,
     Literal,
@@ -28,8 +30,10 @@ from kubeherd.cluster.api.shell.syntax import (
 )
 
 MAX_BYTES: Final = 64 * 1024
-"""No more output and files."""
+"""No more output and files, and no longer words: a script may double a variable again and again."""
 MAX_COMMANDS: Final = 2000
+MAX_SUBSTITUTIONS: Final = 20
+"""How deep `$(...)` may be nested."""
 FOR_EVER_S: Final = 1e9
 _MIN_PERIOD_S: Final = 0.1
 """A loop that writes faster is not understood: its log would be all that the machine does."""
@@ -51,6 +55,8 @@ class Program(NamedTuple):
     repeated: int = 0
     period_s: float = 0.0
     files: Files = ()
+    on_term: "Stopping | None" = None
+    """What it does when it gets SIGTERM while it runs; None: the signal ends it."""
 
     def told(self) -> Iterator[tuple[float, str]]:
         """All of its output, which may have no end."""
@@ -59,6 +65,18 @@ class Program(NamedTuple):
             for turn in count(1):
                 for at_s, text in self.output[-self.repeated :]:
                     yield at_s + turn * self.period_s, text
+
+
+class Stopping(NamedTuple):
+    """How a process ends that was asked to: so long after, with this code; `takes_s` None: it goes
+    on as if nothing had happened."""
+
+    takes_s: float | None
+    exit_code: int
+
+
+class _Returns(Exception):
+    """`return`."""
 
 
 class ShellEnds(Exception):
@@ -81,14 +99,35 @@ class Run:
         self.period_s = 0.0
         self.directories: set[str] = set(around.whole)
         self.stops_on_error = False
+        self.trapped = ""
+        """The script that SIGTERM starts."""
+        self._functions: dict[str, Script] = {}
         self._drawn = 0
         self._commands = 0
+        self._substitutions = 0
 
     def program(self) -> Program:
         """What it came to."""
         ends_s = self.now_s if self.now_s < FOR_EVER_S else None
         files = tuple(self.files.items())
-        return Program(tuple(self.output), ends_s, self.code, self.repeated, self.period_s, files)
+        return Program(
+            tuple(self.output),
+            ends_s,
+            self.code,
+            self.repeated,
+            self.period_s,
+            files,
+            self._stopping() if self.trapped and self.period_s else None,
+        )
+
+    def _stopping(self) -> Stopping:
+        """What the trap of an endless loop does, which runs as soon as a turn is over."""
+        self.now_s = 0.0
+        try:
+            self._script(parse(self.trapped), tested=False)
+        except ShellEnds:
+            return Stopping(self.now_s if self.now_s < FOR_EVER_S else None, self.code)
+        return Stopping(None, 0)
 
     def command(self, words: list[str]) -> None:
         """Run one command to its end, whatever it was."""
@@ -99,14 +138,14 @@ class Run:
 
     def shell(self, script: Script, *, stops_on_error: bool) -> None:
         """Run a script in a shell of its own; what it makes of variables goes with it."""
-        variables, stops = dict(self.variables), self.stops_on_error
-        self.stops_on_error = stops_on_error
+        before = dict(self.variables), self.stops_on_error, self.trapped
+        self.stops_on_error, self.trapped = stops_on_error, ""
         try:
             self._script(script, tested=False)
         except ShellEnds:
             if self.now_s >= FOR_EVER_S:
                 raise
-        self.variables, self.stops_on_error = variables, stops
+        self.variables, self.stops_on_error, self.trapped = before
 
     # --- what commands ask for ---
 
@@ -174,6 +213,9 @@ class Run:
                 self._if(branches, otherwise, tested=tested)
             case Loop() as loop:
                 self._loop(loop, tested=tested)
+            case Function(name, body):
+                self._functions[name] = body
+                self.code = 0
             case For(name, words, body):
                 for value in self.expand(words):
                     self.variables[name] = value
@@ -239,6 +281,14 @@ class Run:
                 if len(words) == 2:
                     self.code = int(words[1]) % _EXIT_CODES
                 raise ShellEnds
+            case "return" if len(words) == 1:
+                raise _Returns
+            case name if name in self._functions:
+                try:
+                    self._script(self._functions[name], tested=False)
+                except _Returns:
+                    return
+                return
             case "exec":
                 self._utility(self, words[1:] or ["true"])
                 raise ShellEnds
@@ -260,6 +310,8 @@ class Run:
         fields: list[str] = []
         for word in words:
             fields += self._fields(word)
+            if sum(map(len, fields)) > MAX_BYTES:
+                raise Unknown
         return fields
 
     def _fields(self, word: Word) -> list[str]:
@@ -267,6 +319,8 @@ class Run:
         fields, current, exists = list[str](), "", False
         for part in word:
             text = self._text(part)
+            if len(current) > MAX_BYTES:
+                raise Unknown
             if part.quoted or isinstance(part, Literal):
                 current, exists = current + text, True
                 continue
@@ -287,7 +341,12 @@ class Run:
         return [*fields, current] if exists else fields
 
     def _joined(self, word: Word) -> str:
-        return "".join(map(self._text, word))
+        joined = ""
+        for part in word:
+            joined += self._text(part)
+            if len(joined) > MAX_BYTES:
+                raise Unknown
+        return joined
 
     def _text(self, part: Literal | Variable | Arithmetic | Substitution) -> str:
         match part:
@@ -297,12 +356,16 @@ class Run:
                 return self.value(name)
             case Arithmetic(text):
                 return str(arithmetic.evaluate(text, self.value))
-            case Substitution(script):
-                return self._substituted(script)
+            case Substitution(text):
+                return self._substituted(parse(text))
 
     def _substituted(self, script: Script) -> str:
         since = len(self.output)
+        self._substitutions += 1
+        if self._substitutions > MAX_SUBSTITUTIONS:
+            raise Unknown
         self.shell(script, stops_on_error=self.stops_on_error)
+        self._substitutions -= 1
         text = "".join(text for _, text in self.output[since:])
         del self.output[since:]
         return text.rstrip("\n")

@@ -11,7 +11,8 @@ from typing import Final
 from kubeherd.cluster.api.shell import arithmetic
 from kubeherd.cluster.api.shell.evaluation import FOR_EVER_S, Run
 from kubeherd.cluster.api.shell.surroundings import absolute
-from kubeherd.cluster.api.shell.syntax import Unknown, parse
+from kubeherd.cluster.api.shell.syntax import parse
+from kubeherd.cluster.api.shell.tree import Unknown
 
 SHELLS: Final = frozenset({"sh", "bash", "ash", "dash"})
 _SHELL_FLAGS: Final = re.compile(r"-[elu]*c")
@@ -26,6 +27,7 @@ _COMPARED: Final[Mapping[str, Callable[[int, int], bool]]] = {
     "-gt": lambda a, b: a > b,
     "-ge": lambda a, b: a >= b,
 }
+_TERM: Final = frozenset({"TERM", "SIGTERM", "15"})
 _EXPR_OPERATORS: Final = {"=": "==", ":": ""}
 
 
@@ -219,10 +221,12 @@ def _set(process: Run, arguments: list[str]) -> None:
         process.stops_on_error = arguments[0].startswith("-")
 
 
-def _trap(_process: Run, arguments: list[str]) -> None:
-    """A signal ends a fake container whatever it traps."""
-    if {"EXIT", "ERR", "0"}.intersection(arguments[1:]):
+def _trap(process: Run, arguments: list[str]) -> None:
+    """Of all signals a fake container gets SIGTERM only."""
+    if len(arguments) < 2 or {"EXIT", "ERR", "0"}.intersection(arguments[1:]):
         raise Unknown
+    if _TERM.intersection(arguments[1:]):
+        process.trapped = {"": ":", "-": ""}.get(arguments[0], arguments[0])
 
 
 _UTILITIES: Final[Mapping[str, Callable[[Run, list[str]], None]]] = {

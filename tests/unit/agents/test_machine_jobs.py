@@ -169,3 +169,19 @@ def test_what_is_remembered_of_volumes_is_bounded() -> None:
     files.forget("pod-38")
     assert "pod-38/data:" not in files
     assert len(files) == 13
+
+
+def test_a_script_that_traps_sigterm_ends_as_it_says() -> None:
+    script = "t(){\n sleep 5\n exit 143\n}\ntrap t TERM\nwhile true; do sleep 1; done"
+    trapping = container(command=["/bin/sh", "-c", script])
+    driver = Driver(job_pod(trapping))
+    driver.change(job_pod(trapping, deleted_grace_s=30))
+    driver.until(4)
+    assert "running" in driver.state()
+    driver.until(6)
+    assert driver.state()["terminated"]["exitCode"] == 143
+    deaf = container(command=["/bin/sh", "-c", script.replace("exit 143", "true")])
+    driver = Driver(job_pod(deaf))
+    driver.change(job_pod(deaf, deleted_grace_s=8))
+    driver.until(9)
+    assert driver.state()["terminated"]["exitCode"] == 137

@@ -10,6 +10,7 @@ from kubeherd.cluster.api.helpers.commands import (
     loops_for_ever,
     program,
 )
+from kubeherd.cluster.api.shell.evaluation import Stopping
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,12 @@ from kubeherd.cluster.api.helpers.commands import (
         (["sh", "-c", "set -e; if false; then :; fi; ! true; false; echo no"], [], 0.0, 1),
         (["sh", "-c", "trap 'exit 0' TERM; sleep 2 2>/dev/null"], [], 2.0, 0),
         (["sh", "-c", "export A=1; [ $A = 1 ] && test -n x && [[ a != b ]]"], [], 0.0, 0),
+        (
+            ["sh", "-c", "f()\n{\n echo a\n return\n echo b\n}\nf; f && exit 2"],
+            [(0, "a\n")] * 2,
+            0,
+            2,
+        ),
         (["expr", "7", "%", "4"], [(0.0, "3\n")], 0.0, 0),
     ],
 )
@@ -95,6 +102,25 @@ def test_loops(script: str, told: list[str], ends_s: float | None, code: int) ->
     assert known is not None
     shown = [f"{at_s:g} {text.rstrip()}" for at_s, text in islice(known.told(), 3)]
     assert (shown, known.ends_s, known.exit_code) == (told, ends_s, code)
+
+
+@pytest.mark.parametrize(
+    ("script", "stopping"),
+    [
+        ("while true; do sleep 1; done", None),
+        ("trap 'exit 3' TERM; while true; do sleep 1; done", Stopping(0.0, 3)),
+        ("t(){\n sleep 5\n exit 4\n}\ntrap t SIGTERM\nwhile :; do sleep 1; done", Stopping(5, 4)),
+        ("trap 'exit 3' TERM; trap - TERM; while true; do sleep 1; done", None),
+        ("trap '' TERM; while true; do sleep 1; done", Stopping(None, 0)),
+        ("trap : 15; while true; do sleep 1; done", Stopping(None, 0)),
+        ("trap 'exit 3' INT; while true; do sleep 1; done", None),
+        ("trap 'exit 3' TERM; sleep 7", None),
+    ],
+)  # fmt: skip
+def test_what_a_trap_does(script: str, stopping: Stopping | None) -> None:
+    known = program(["sh", "-c", script], [])
+    assert known is not None
+    assert known.on_term == stopping
 
 
 def test_a_loop_heeds_the_flag_e() -> None:
@@ -151,7 +177,11 @@ def test_a_loop_heeds_the_flag_e() -> None:
         ["sh", "-c", "echo ${HOME:-x}"],
         ["sh", "-c", "echo $1"],
         ["sh", "-c", "echo {a,b}"],
-        ["sh", "-c", "f() { echo a; }; f"],
+        ["sh", "-c", "f() { echo $1; }; f"],
+        ["sh", "-c", "f() { echo a"],
+        ["sh", "-c", "f() echo a"],
+        ["sh", "-c", "f() { return 3; }; f"],
+        ["sh", "-c", "f() { f; }; f"],
         ["sh", "-c", "case a in a) echo b;; esac"],
         ["sh", "-c", "exit $(( $RANDOM / 16384 ))"],
         ["sh", "-c", "[ -r /data/a ]"],
@@ -161,6 +191,9 @@ def test_a_loop_heeds_the_flag_e() -> None:
         ["sh", "-c", "if true; echo a; fi"],
         ["sh", "-c", "trap 'echo bye' EXIT"],
         ["sh", "-c", "A=1 env"],
+        ["sh", "-c", "a=xx" + "; a=$a$a" * 60],
+        ["sh", "-c", "a=xx" + '; a="$a$a"' * 14 + "; echo $a $a $a"],
+        ["sh", "-c", "for i in 1 2; do " * 30 + "true; " + "done; " * 30],
         ["sh", "-c", "$(" * 30 + "true" + ")" * 30],
         ["expr", "1", "/", "0"],
         ["hostname"],

@@ -233,6 +233,9 @@ async def test_a_fleet_agent_is_the_kubelet_of_any_node_and_nothing_more(cluster
     assert (await cluster.delete(f"{PODS}/p?gracePeriodSeconds=0", user=fleet)).status == 200
     assert (await cluster.delete("/api/v1/nodes/n1", user=fleet)).status == 403
     assert (await cluster.get("/api/v1/secrets", user=fleet)).status == 403
+    claims = "/api/v1/namespaces/default/persistentvolumeclaims"
+    assert (await cluster.get(f"{claims}/none", user=fleet)).status == 404
+    assert (await cluster.get(claims, user=fleet)).status == 403
 
 
 FLEET = authenticated("kubeherd:agent:agent-0", ["kubeherd:fleet-agents"])

@@ -45,6 +45,7 @@ _OWN: dict[str, list[JsonObject]] = {
                 _rule(["create", "get", "list", "patch", "update", "watch"], [""], ["nodes"]),
                 _rule(["patch", "update"], [""], ["nodes/status", "pods/status"]),
                 _rule(["create", "delete", *_READ], [""], ["pods"]),  # create: mirror pods
+                _rule(["get"], [""], ["persistentvolumeclaims"]),
             ],
         },
         {
