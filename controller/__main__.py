@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 
 import kubeherd.cluster.runtime.descriptors
+import kubeherd.cluster.runtime.lean_aiohttp
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split

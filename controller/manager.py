@@ -94,6 +94,12 @@ class Context:
         other.client = client
         return other
 
+    def with_recorders(self, recorders: list[EventRecorder]) -> "Context":
+        """The same for a controller whose recorders go into this list: the caller runs them."""
+        other = copy.copy(self)
+        other.recorders = recorders
+        return other
+
     def recorder(self, component: str, api: EventApi = EventApi.CORE_V1) -> EventRecorder:
         """An event recorder for this source component; the manager runs it."""
         rng = self.rng.child(f"events-{component}")

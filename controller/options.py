@@ -17,6 +17,9 @@ from kubeherd.controller import registry
 from kubeherd.controller.leader import KUBE_CONTROLLER_MANAGER, Election
 from kubeherd.controller.manager import Factory, Keys
 
+MIN_RENEW_REAL_S = 3.0
+"""A renewal has at least so many real seconds, however fast the cluster's clock runs."""
+
 _UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(h|ms|m|s|us|µs|ns)")
 
@@ -157,7 +160,21 @@ def _election(arguments: argparse.Namespace, controllers: list[str]) -> Election
         retry_period_s=arguments.leader_elect_retry_period,
     )
     terms.check()
-    return terms
+    return _keepable(terms, arguments.speed)
+
+
+def _keepable(terms: Election, speed: float) -> Election:
+    """The terms, stretched where at this speed a renewal would have less than three real seconds:
+    a busy machine takes that long, and a lease lost each minute is no experiment."""
+    stretch = MIN_RENEW_REAL_S * speed / terms.renew_deadline_s
+    if stretch <= 1:
+        return terms
+    return msgspec.structs.replace(
+        terms,
+        duration_s=terms.duration_s * stretch,
+        renew_deadline_s=terms.renew_deadline_s * stretch,
+        retry_period_s=terms.retry_period_s * stretch,
+    )
 
 
 def _root_ca(file: Path | None) -> bytes:

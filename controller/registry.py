@@ -2,12 +2,14 @@
 
 Names are those of kube-controller-manager where it has the controller. To add one, add a line: the
 attribute is called with `controller.manager.Context` and returns a `controller.manager.Controller`.
+One that is of no use before some object exists gets a line in `ON_DEMAND` as well.
 """
 
 from collections.abc import Mapping
 from importlib import import_module
 
 from kubeherd.controller.manager import Context, Controller, Factory
+from kubeherd.controller.ondemand import OnDemand, Wake
 
 _PACKAGE = "kubeherd.controller"
 
@@ -36,6 +38,9 @@ CONTROLLERS: Mapping[str, str] = {
     ),
 }
 
+ON_DEMAND: Mapping[str, Wake] = {}
+"""Controllers that most clusters never need, and what makes each: see `ondemand`."""
+
 
 class UnknownController(ValueError):
     """A name in ``--controllers`` that no controller has."""
@@ -53,23 +58,25 @@ def select(wanted: str) -> dict[str, Factory]:
             known = ", ".join(CONTROLLERS)
             raise UnknownController(f'"{name}" is not in the list of known controllers: {known}')
     return {
-        name: _factory(path)
+        name: _factory(name, path)
         for name, path in CONTROLLERS.items()
         if f"-{name}" not in items and (name in items or "*" in items)
     }
 
 
 def load_all() -> None:
-    """Import all controllers, for processes that are forked from this one."""
-    for path in CONTROLLERS.values():
-        import_module(f"{_PACKAGE}.{path.partition(':')[0]}")
+    """Import all controllers that every cluster has, for processes forked from this one."""
+    for name, path in CONTROLLERS.items():
+        if name not in ON_DEMAND:
+            import_module(f"{_PACKAGE}.{path.partition(':')[0]}")
 
 
-def _factory(path: str) -> Factory:
+def _factory(name: str, path: str) -> Factory:
     module, _, attribute = path.partition(":")
 
     def make(context: Context) -> Controller:
         controller: Controller = getattr(import_module(f"{_PACKAGE}.{module}"), attribute)(context)
         return controller
 
-    return make
+    wake = ON_DEMAND.get(name)
+    return make if wake is None else lambda context: OnDemand(context, make, wake)

@@ -43,6 +43,10 @@ class Resource:
     custom: "CustomKind | None" = field(default=None, repr=False)
     """What the CustomResourceDefinition says of its objects; None for the kinds of Kubernetes."""
 
+    def __hash__(self) -> int:
+        """By its names alone: caches are asked by resource all the time."""
+        return hash((self.group, self.version, self.plural))
+
     @cached_property
     def api_version(self) -> str:
         """``v1`` for the core group, else ``group/version``: the value of ``apiVersion``."""
@@ -151,3 +155,16 @@ CONTROLLERREVISIONS = resource("apps", "v1", "controllerrevisions")
 LEASES = resource("coordination.k8s.io", "v1", "leases")
 PRIORITYCLASSES = resource("scheduling.k8s.io", "v1", "priorityclasses")
 PODDISRUPTIONBUDGETS = resource("policy", "v1", "poddisruptionbudgets")
+REPLICASETS = resource("apps", "v1", "replicasets")
+DEPLOYMENTS = resource("apps", "v1", "deployments")
+STATEFULSETS = resource("apps", "v1", "statefulsets")
+REPLICATIONCONTROLLERS = resource("", "v1", "replicationcontrollers")
+JOBS = resource("batch", "v1", "jobs")
+CRONJOBS = resource("batch", "v1", "cronjobs")
+SERVICES = resource("", "v1", "services")
+ENDPOINTS = resource("", "v1", "endpoints")
+ENDPOINTSLICES = resource("discovery.k8s.io", "v1", "endpointslices")
+PERSISTENTVOLUMES = resource("", "v1", "persistentvolumes")
+PERSISTENTVOLUMECLAIMS = resource("", "v1", "persistentvolumeclaims")
+STORAGECLASSES = resource("storage.k8s.io", "v1", "storageclasses")
+HORIZONTALPODAUTOSCALERS = resource("autoscaling", "v2", "horizontalpodautoscalers")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import kubeherd.cluster.runtime.descriptors
+import kubeherd.cluster.runtime.lean_aiohttp
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split

@@ -77,7 +77,7 @@ class PolicyStatus:
 
     async def _observe(self, policy: JsonObject) -> None:
         """Write what is wrong with a policy; one that is gone is left alone."""
-        from kubeherd.cluster.api.cel.typechecking import warnings  # noqa: PLC0415 - large
+        from kubeherd.cluster.api.cel.policies.typechecking import warnings  # noqa: PLC0415 - large
 
         meta = policy["metadata"]
         resources = (*kinds.ALL, *self._custom())

@@ -43,15 +43,8 @@ from kubeherd.cluster.apiserver.edge.negotiation import (
 from kubeherd.cluster.apiserver.edge.responses import error_response, warning_header
 from kubeherd.cluster.apiserver.edge.routing import Route, UnknownPath
 from kubeherd.cluster.apiserver.handlers import (
-    batch,
-    binding,
     documents,
-    eviction,
-    execing,
-    forwarding,
     patching,
-    podlogs,
-    proxying,
     reads,
     resourcemetrics,
     reviews,
@@ -61,12 +54,21 @@ from kubeherd.cluster.apiserver.handlers import (
     writes,
 )
 from kubeherd.cluster.apiserver.handlers.documents import Documents
-from kubeherd.cluster.apiserver.handlers.grouppoll import GroupPolls
 from kubeherd.cluster.apiserver.handlers.health import (
     ENDPOINTS,
     Health,
     upstream_checks,
 )
+from kubeherd.cluster.apiserver.handlers.pods import (
+    binding,
+    eviction,
+    execing,
+    forwarding,
+    podlogs,
+    proxying,
+)
+from kubeherd.cluster.apiserver.handlers.private import batch
+from kubeherd.cluster.apiserver.handlers.private.grouppoll import GroupPolls
 from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
 from kubeherd.cluster.apiserver.maintenance import Maintenance
 from kubeherd.cluster.apiserver.metrics import Metrics

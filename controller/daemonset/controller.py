@@ -15,15 +15,15 @@ from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, NODES, PODS
 from kubeherd.cluster.api.labels import NOTHING, Selector
 from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Node, Pod
-from kubeherd.cluster.client.events import ObjectReference
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.client.workqueue import WorkQueue
 from kubeherd.cluster.runtime.metrics import Family, Kind
 from kubeherd.controller.daemonset import rollout, status, wakeups
 from kubeherd.controller.daemonset.backoff import FailedPodBackoff
-from kubeherd.controller.daemonset.execute import Caches, Execution, Record
+from kubeherd.controller.daemonset.execute import Caches, Execution
 from kubeherd.controller.daemonset.memory import Memory
 from kubeherd.controller.daemonset.model import Now, Observed, Plan
+from kubeherd.controller.daemonset.owner import owner
 from kubeherd.controller.daemonset.plan import count_status, plan
 from kubeherd.controller.daemonset.recall import reported_hold
 from kubeherd.controller.daemonset.store_status import store_status
@@ -31,6 +31,8 @@ from kubeherd.controller.daemonset.template import Template
 from kubeherd.controller.daemonset.wakeups import Key, Wake, Wakeups
 from kubeherd.controller.manager import Context
 from kubeherd.controller.worker import ReconcileError, run_workers
+from kubeherd.controller.workload.events import Record
+from kubeherd.controller.workload.recording import recorder_on
 from kubeherd.controller.workload.written import Written
 
 NAME = "daemonset-controller"
@@ -57,7 +59,7 @@ class DaemonSetController:
         self._revisions = context.informers.get(CONTROLLERREVISIONS, ControllerRevision)
         self._pods = context.informers.get(PODS, Pod)
         self._nodes = context.informers.get(NODES, Node)
-        self._caches = Caches(self._daemonsets, self._revisions, self._pods)
+        self._caches = Caches(self._revisions, self._pods)
         self._rng = context.rng.child(NAME)
         self._queue: WorkQueue[Key] = context.queue("daemonset", self._rng)
         self._node_queue: WorkQueue[str] = context.queue("daemonset-node-updates", self._rng)
@@ -188,7 +190,7 @@ class DaemonSetController:
             memory.hold = await reported_hold(self._client, daemonset)
             memory.recalled = True
         chosen = self._plan(daemonset, memory, template)
-        record = self._record_on(daemonset)
+        record = recorder_on(self._recorder, owner(daemonset))
         execution = Execution(
             self._client, self._caches, memory.written, daemonset, record, memory.names
         )
@@ -233,20 +235,6 @@ class DaemonSetController:
 
     def _now(self) -> Now:
         return Now(monotonic_s=self._clock.monotonic_s(), age_s=self._clock.age_s)
-
-    def _record_on(self, daemonset: DaemonSet) -> Record:
-        metadata = daemonset.metadata
-        regarding = ObjectReference(
-            api_version=DAEMONSETS.api_version,
-            kind=DAEMONSETS.kind,
-            namespace=metadata.namespace,
-            name=metadata.name,
-            uid=metadata.uid,
-            resource_version=metadata.resource_version,
-        )
-        return lambda event: self._recorder.event(
-            regarding, event.type.value, event.reason.value, event.message
-        )
 
     async def _carry_out(
         self, execution: Execution, chosen: Plan, template: Template, record: Record

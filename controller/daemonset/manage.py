@@ -12,14 +12,13 @@ from kubeherd.controller.daemonset.backoff import next_entry, remaining_delay_s
 from kubeherd.controller.daemonset.model import (
     HASH_LABEL,
     BackoffEntry,
-    Event,
-    EventType,
     Now,
     Observed,
     Reason,
 )
 from kubeherd.controller.daemonset.nodes import Decision
 from kubeherd.controller.daemonset.placement import Placement, order
+from kubeherd.controller.workload.events import Event, EventType
 
 
 class Managed(msgspec.Struct):

@@ -12,6 +12,7 @@ import msgspec
 from kubeherd.cluster.api.helpers.podutil import AgeOf
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Node, Pod
+from kubeherd.controller.workload.events import Event
 
 HASH_LABEL = "controller-revision-hash"
 GENERATION_LABEL = "pod-template-generation"
@@ -19,31 +20,14 @@ GENERATION_ANNOTATION = "deprecated.daemonset.template.generation"
 BURST_REPLICAS = 250
 
 
-class EventType(StrEnum):
-    NORMAL = "Normal"
-    WARNING = "Warning"
-
-
 class Reason(StrEnum):
-    """Reasons of events on a DaemonSet; the first seven are Kubernetes' own."""
+    """Reasons of events on a DaemonSet besides `PodReason`; the first three are Kubernetes' own."""
 
-    SUCCESSFUL_CREATE = "SuccessfulCreate"
-    FAILED_CREATE = "FailedCreate"
-    SUCCESSFUL_DELETE = "SuccessfulDelete"
-    FAILED_DELETE = "FailedDelete"
     FAILED_DAEMON_POD = "FailedDaemonPod"
     SUCCEEDED_DAEMON_POD = "SucceededDaemonPod"
     SELECTING_ALL = "SelectingAll"
     ROLLOUT_HELD = "RolloutHeld"
     INVALID_ROLLOUT_CONTROL = "InvalidRolloutControl"
-
-
-class Event(msgspec.Struct, frozen=True):
-    """An event to record on the DaemonSet."""
-
-    type: EventType
-    reason: Reason
-    message: str
 
 
 class Now(msgspec.Struct, frozen=True):

@@ -17,8 +17,6 @@ from kubeherd.controller.daemonset.limits import ROLLING_UPDATE
 from kubeherd.controller.daemonset.manage import manage
 from kubeherd.controller.daemonset.model import (
     BURST_REPLICAS,
-    Event,
-    EventType,
     Now,
     Observed,
     Plan,
@@ -30,6 +28,7 @@ from kubeherd.controller.daemonset.placement import Placement
 from kubeherd.controller.daemonset.strategy import Step, StrategyError
 from kubeherd.controller.daemonset.template import Template
 from kubeherd.controller.workload.claim import Claim, claim
+from kubeherd.controller.workload.events import Event, EventType
 
 SELECTING_ALL = "This daemon set is selecting all pods. A non-empty selector is required."
 

@@ -15,9 +15,10 @@ from kubeherd.cluster.api.errors import BadRequest
 from kubeherd.cluster.api.helpers.podutil import AgeOf, ready_condition
 from kubeherd.cluster.api.intstr import InvalidNumber, scaled
 from kubeherd.cluster.api.objects import DaemonSet, Node
-from kubeherd.controller.daemonset.model import Event, EventType, Reason
+from kubeherd.controller.daemonset.model import Reason
 from kubeherd.controller.daemonset.placement import Placement
 from kubeherd.controller.daemonset.strategy import OPEN, Found, Gate, NodeState
+from kubeherd.controller.workload.events import Event, EventType
 
 PREFIX = "kubeherd.io/rollout-"
 PARTITION = PREFIX + "partition"

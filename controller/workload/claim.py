@@ -4,17 +4,23 @@ Invariants: an object controlled by somebody else is never touched; nothing is a
 an object that is being deleted; only objects of the same namespace are adopted.
 """
 
-from collections.abc import Iterable
-from typing import Generic, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.labels import Selector
-from kubeherd.cluster.api.objects import ControllerRevision, ObjectMeta, Pod
+from kubeherd.cluster.api.objects import ObjectMeta
 
-T = TypeVar("T", Pod, ControllerRevision)
+
+class _HasMetadata(Protocol):
+    @property
+    def metadata(self) -> ObjectMeta: ...
+
+
+T = TypeVar("T", bound=_HasMetadata)
 
 
 class Claim(msgspec.Struct, Generic[T], frozen=True):
@@ -71,12 +77,18 @@ def owner_reference(owner: Owner) -> JsonObject:
     }
 
 
-def adopt_patch(owner: Owner, target_uid: str) -> JsonObject:
+def adopt_patch(owner: Owner, target_uid: str, finalizers: Sequence[str] = ()) -> JsonObject:
     """Strategic merge patch; the uid makes the server refuse it if the target was re-created."""
-    return {"metadata": {"uid": target_uid, "ownerReferences": [owner_reference(owner)]}}
+    metadata: JsonObject = {"uid": target_uid, "ownerReferences": [owner_reference(owner)]}
+    if finalizers:
+        metadata["finalizers"] = list(finalizers)
+    return {"metadata": metadata}
 
 
-def release_patch(owner: Owner, target_uid: str) -> JsonObject:
+def release_patch(owner: Owner, target_uid: str, finalizers: Sequence[str] = ()) -> JsonObject:
     """Strategic merge patch that takes this workload out of the owners."""
     gone = {"$patch": "delete", "uid": owner.metadata.uid}
-    return {"metadata": {"uid": target_uid, "ownerReferences": [gone]}}
+    metadata: JsonObject = {"uid": target_uid, "ownerReferences": [gone]}
+    if finalizers:
+        metadata["$deleteFromPrimitiveList/finalizers"] = list(finalizers)
+    return {"metadata": metadata}

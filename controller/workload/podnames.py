@@ -1,9 +1,9 @@
 """Names for new pods, chosen here so that creating a pod twice by accident is impossible.
 
 A create whose answer is lost may or may not have made a pod, and the watch may be long in telling.
-Tried again with a name that the server generates, it could make a second pod for the node; tried
-again with the same name, it is refused. Pure. Invariant: until a node's create is known to have
-been carried out or not, every try for that node has the same name.
+Tried again with a name that the server generates, it could make a second pod for its purpose; tried
+again with the same name, it is refused. Pure. Invariant: until a create is known to have been
+carried out or not, every try for its identity (a node, an index) has the same name.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from kubeherd.cluster.api import names
 
 
 class PodNames:
-    """The names in use for creates of one DaemonSet."""
+    """The names in use for creates of one workload."""
 
     def __init__(self, choice: Callable[[str], str]) -> None:
         """`choice` picks a character of a string."""
@@ -23,14 +23,14 @@ class PodNames:
         """A new name, as the server would generate it."""
         return names.generate(generate_name, self._choice)
 
-    def open_name(self, node_name: str) -> str:
-        """The name of this node's create that got no clear answer; "" if there is none."""
-        return self._open.get(node_name, "")
+    def open_name(self, identity: str) -> str:
+        """The name of this identity's create that got no clear answer; "" if there is none."""
+        return self._open.get(identity, "")
 
-    def unanswered(self, node_name: str, name: str) -> None:
+    def unanswered(self, identity: str, name: str) -> None:
         """Nobody knows whether the pod was made."""
-        self._open[node_name] = name
+        self._open[identity] = name
 
-    def answered(self, node_name: str) -> None:
-        """The create of this node was carried out, or was clearly refused."""
-        self._open.pop(node_name, None)
+    def answered(self, identity: str) -> None:
+        """The create of this identity was carried out, or was clearly refused."""
+        self._open.pop(identity, None)

@@ -1,7 +1,7 @@
 """Own writes that the caches have not seen yet: what replaces the expectations of Kubernetes.
 
 A sync must not decide from a cache older than the last write of the sync before, or it would create
-a pod twice. Every write's resourceVersion is noted; the next sync of that DaemonSet first waits
+a pod twice. Every write's resourceVersion is noted; the next sync of that workload first waits
 until the reflectors have reached it. Invariant: waiting ends after 5 minutes, when an expectation
 of Kubernetes would expire.
 """
@@ -35,7 +35,7 @@ class _Wanted(msgspec.Struct, frozen=True):
 
 
 class Written:
-    """The newest own revision per reflector, of one DaemonSet."""
+    """The newest own revision per reflector, of one workload."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

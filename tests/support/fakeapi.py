@@ -9,6 +9,7 @@ import asyncio
 import copy
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import unquote
 
 import msgspec
@@ -182,23 +183,22 @@ class FakeApi(StubTransport):
         since = int(query["resourceVersion"])
         if since > self.revision:
             raise Expired("too new")
-        events: list[JsonObject] = []
-        try:
+
+        def news() -> list[JsonObject]:
+            return [
+                {"type": type_, "object": tree}
+                for revision, type_, path, tree in self.history
+                if revision > since and wanted(path, tree)
+            ]
+
+        with suppress(TimeoutError):
             async with asyncio.timeout(float(query["timeoutSeconds"])):
-                while not events:
+                while not news():
                     if self._down:
                         raise TransportError("connection reset")
-                    moved = self._moved
-                    events = [
-                        {"type": type_, "object": tree}
-                        for revision, type_, path, tree in self.history
-                        if revision > since and wanted(path, tree)
-                    ]
-                    if not events:
-                        await moved.wait()
-        except TimeoutError:
-            pass
-        return {"resourceVersion": str(self.revision), "events": events}
+                    await self._moved.wait()
+        # looked at once more: something may have happened in the very moment of the time-out
+        return {"resourceVersion": str(self.revision), "events": news()}
 
     def _post(
         self, resource: Resource, namespace: str, name: str, subresource: str, sent: JsonObject

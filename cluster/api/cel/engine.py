@@ -9,18 +9,15 @@ from typing import Any, Final
 
 import msgspec
 
-from kubeherd.cluster.api.cel import (
-    checking,
-    interpreting,
-    parsing,
-    validators,
-)
-from kubeherd.cluster.api.cel.checking import Environment
-from kubeherd.cluster.api.cel.datatypes import Failure
-from kubeherd.cluster.api.cel.lexing import Problem
-from kubeherd.cluster.api.cel.nodes import Ident, Node
-from kubeherd.cluster.api.cel.running import Frame, Lazy, Run, TooCostly
-from kubeherd.cluster.api.cel.types import Type
+from kubeherd.cluster.api.cel.checker import checking, validators
+from kubeherd.cluster.api.cel.checker.checking import Environment
+from kubeherd.cluster.api.cel.checker.types import Type
+from kubeherd.cluster.api.cel.interpreter import interpreting
+from kubeherd.cluster.api.cel.interpreter.datatypes import Failure
+from kubeherd.cluster.api.cel.interpreter.running import Frame, Lazy, Run, TooCostly
+from kubeherd.cluster.api.cel.syntax import parsing
+from kubeherd.cluster.api.cel.syntax.lexing import Problem
+from kubeherd.cluster.api.cel.syntax.nodes import Ident, Node
 
 __all__ = ["CALL_LIMIT", "Environment", "Evaluated", "Failure", "Lazy", "Program", "TooCostly",
            "Uncompilable", "compiled"]  # fmt: skip

@@ -31,7 +31,7 @@ from kubeherd.cluster.api.validation import objectmeta
 from kubeherd.cluster.api.validation.causes import invalid
 
 if TYPE_CHECKING:
-    from kubeherd.cluster.api.cel.evaluation import Validator
+    from kubeherd.cluster.api.cel.schemas.evaluation import Validator
 
 _BLOCKING = frozenset({
     "FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany",
@@ -125,13 +125,13 @@ class CustomKind:
             return []
         if any(cause.reason in _BLOCKING for cause in found):
             return [invalid("<nil>", None, _NOT_CHECKED)]
-        from kubeherd.cluster.api.cel import evaluation  # noqa: PLC0415 - seldom
+        from kubeherd.cluster.api.cel.schemas import evaluation  # noqa: PLC0415 - seldom
 
         return evaluation.check(self._validator, new, old)
 
     @cached_property
     def _validator(self) -> "Validator":
-        from kubeherd.cluster.api.cel import evaluation  # noqa: PLC0415 - seldom
+        from kubeherd.cluster.api.cel.schemas import evaluation  # noqa: PLC0415 - seldom
 
         return evaluation.validator(self.schema)
 

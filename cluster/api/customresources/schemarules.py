@@ -85,7 +85,7 @@ def check(schema: Schema, path: str, *, status: bool, known: bool) -> list[Cause
 
 def _rules(schema: Schema, path: str) -> list[Cause]:
     """The causes for which the CEL rules are refused."""
-    from kubeherd.cluster.api.cel import rules  # noqa: PLC0415 - seldom needed
+    from kubeherd.cluster.api.cel.schemas import rules  # noqa: PLC0415 - seldom needed
 
     return rules.check(schema, path)
 

@@ -15,7 +15,7 @@ from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.goformat import value
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.validation.causes import invalid
-from kubeherd.cluster.api.validation.service import (
+from kubeherd.cluster.api.validation.networking.service import (
     cluster_ips,
     family_of,
     is_headless,

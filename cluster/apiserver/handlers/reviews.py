@@ -11,7 +11,7 @@ from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.managedfields import ownership
-from kubeherd.cluster.api.validation import reviews as validation
+from kubeherd.cluster.api.validation.cluster import reviews as validation
 from kubeherd.cluster.apiserver.access.authz import questions
 from kubeherd.cluster.apiserver.access.kubelets import node_of
 from kubeherd.cluster.apiserver.access.tokens.claims import ISSUER, Invalid

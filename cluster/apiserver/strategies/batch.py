@@ -1,7 +1,7 @@
 """Jobs: the selector and the labels by which a Job knows its pods (pkg/registry/batch/job)."""
 
+from kubeherd.cluster.api.helpers.joblabels import CONTROLLER_UID_LABELS, JOB_NAME_LABELS
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.validation.batch import CONTROLLER_UID_LABELS, JOB_NAME_LABELS
 from kubeherd.cluster.apiserver.strategies.base import Strategy
 from kubeherd.cluster.apiserver.write.context import RequestContext
 

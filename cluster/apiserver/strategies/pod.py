@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from kubeherd.cluster.api.helpers import qos
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.validation.labelkeys import MATCH, MISMATCH
+from kubeherd.cluster.api.validation.pods.labelkeys import MATCH, MISMATCH
 from kubeherd.cluster.apiserver.strategies.base import Strategy, keep
 from kubeherd.cluster.apiserver.write.context import RequestContext
 

@@ -5,7 +5,7 @@ the same write stays, and is then refused if it does not fit.
 """
 
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.validation.service import is_external, needs_health_check
+from kubeherd.cluster.api.validation.networking.service import is_external, needs_health_check
 from kubeherd.cluster.apiserver.strategies.base import Strategy
 from kubeherd.cluster.apiserver.write.context import RequestContext
 

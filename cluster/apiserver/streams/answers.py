@@ -8,7 +8,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.remotecommand import outcome, script
 from kubeherd.cluster.api.remotecommand.channels import Channel
 from kubeherd.cluster.api.remotecommand.script import Reply
-from kubeherd.cluster.apiserver.handlers import podlogs
+from kubeherd.cluster.apiserver.handlers.pods import podlogs
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.streams import forwarding, portscript
 from kubeherd.cluster.apiserver.streams.forwarding import Converse, Send

@@ -25,7 +25,7 @@ from kubeherd.cluster.store.state import Record
 from kubeherd.cluster.store.store import Store
 
 if TYPE_CHECKING:
-    from kubeherd.cluster.api.cel.authorization import Decide, Question
+    from kubeherd.cluster.api.cel.functions.authorization import Decide, Question
 
 _ACCOUNTS = "system:serviceaccounts"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kubeherd.cluster.api import defaults, errors, kinds, validation
-from kubeherd.cluster.api.validation.pod_spec import pod_spec
+from kubeherd.cluster.api.validation.pods.pod_spec import pod_spec
 
 
 def pod(**spec: Any) -> dict[str, Any]:

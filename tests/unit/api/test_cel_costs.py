@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kubeherd.cluster.api.cel import compilation
+from kubeherd.cluster.api.cel.schemas import compilation
 
 STRING: dict[str, Any] = {"type": "string"}
 NUMBER: dict[str, Any] = {"type": "number"}

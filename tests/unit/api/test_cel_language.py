@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from kubeherd.cluster.api.cel import engine, types
+from kubeherd.cluster.api.cel import engine
+from kubeherd.cluster.api.cel.checker import types
 
 ENVIRONMENT = engine.Environment(
     {"self": types.Type(types.Kind.STRUCT, "selfType1"), "any": types.DYN},

@@ -9,7 +9,7 @@ from apicluster import ADMIN, BOB, Answer, Cluster, config_map
 from kubeherd.cluster.api import grouppoll
 from kubeherd.cluster.api.grouppoll import GroupAnswer, GroupPoll, Part
 from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS, User
-from kubeherd.cluster.apiserver.handlers import grouppoll as handler
+from kubeherd.cluster.apiserver.handlers.private import grouppoll as handler
 
 CMS = "/api/v1/configmaps"
 DEFAULT_CMS = "/api/v1/namespaces/default/configmaps"

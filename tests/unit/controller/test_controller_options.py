@@ -37,6 +37,14 @@ def test_the_terms_of_the_election() -> None:
     assert given.election == Election("ours", "mine", 90, 60, 1.5)
 
 
+def test_a_fast_clock_leaves_time_to_renew() -> None:
+    assert parsed("--speed=3").election == KUBE_CONTROLLER_MANAGER
+    stretched = parsed("--speed=20").election
+    assert stretched
+    assert stretched.renew_deadline_s / 20 == 3, "real seconds"
+    stretched.check()
+
+
 def test_a_lone_scheduler_does_not_exclude_a_kube_controller_manager() -> None:
     assert (given := parsed("--controllers=scheduler").election)
     assert given.name == "kube-scheduler"

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from kubeherd.cluster.api.cel import authorization
-from kubeherd.cluster.api.cel.admission import MATCH_BUDGET, Activation, Failed, Spent
-from kubeherd.cluster.api.cel.scope import Scope
+from kubeherd.cluster.api.cel.functions import authorization
+from kubeherd.cluster.api.cel.policies.admission import MATCH_BUDGET, Activation, Failed, Spent
+from kubeherd.cluster.api.cel.policies.scope import Scope
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver.admission.equivalents import converted

@@ -15,7 +15,7 @@ from kubeherd.cluster.apiserver.admission.webhooks.matching import seen_as, sele
 from kubeherd.cluster.apiserver.read.lookup import Lookup
 
 if TYPE_CHECKING:
-    from kubeherd.cluster.api.cel.authorization import Decide
+    from kubeherd.cluster.api.cel.functions.authorization import Decide
 
 _NAMESPACE_META = (
     "name", "generateName", "namespace", "uid", "resourceVersion", "generation",

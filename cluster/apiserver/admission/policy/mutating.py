@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from kubeherd.cluster.api import errors
-from kubeherd.cluster.api.cel.admission import Failed, Spent
+from kubeherd.cluster.api.cel.policies.admission import Failed, Spent
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.admission.equivalents import converted

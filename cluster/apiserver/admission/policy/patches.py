@@ -6,8 +6,8 @@ Source: Kubernetes v1.36, plugin/policy/mutating/patch (smd.go, json_patch.go).
 from collections.abc import Iterator
 from typing import Any, Final
 
-from kubeherd.cluster.api.cel import objects
-from kubeherd.cluster.api.cel.datatypes import ObjectValue
+from kubeherd.cluster.api.cel.interpreter.datatypes import ObjectValue
+from kubeherd.cluster.api.cel.policies import objects
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.kinds import Resource

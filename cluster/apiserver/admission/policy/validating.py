@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import orjson
 
-from kubeherd.cluster.api.cel.admission import BUDGET, Activation, Failed, Spent
+from kubeherd.cluster.api.cel.policies.admission import BUDGET, Activation, Failed, Spent
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.admission.policy import expressions

@@ -177,7 +177,7 @@ def _operation(
             "Collection" if verb == "deletecollection" else "",
             suffix,
         ),
-        "parameters": parameters,
+        **({"parameters": parameters} if parameters else {}),
         "responses": {
             **{
                 code: {"description": text, "content": _content(answer, _JSON)}

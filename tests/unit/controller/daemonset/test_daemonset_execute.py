@@ -15,10 +15,11 @@ from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.daemonset.execute import Caches, Execution
-from kubeherd.controller.daemonset.model import Event, Plan, Reason, StatusNumbers
+from kubeherd.controller.daemonset.model import Plan, StatusNumbers
 from kubeherd.controller.daemonset.store_status import store_status
 from kubeherd.controller.daemonset.template import Template
 from kubeherd.controller.worker import ReconcileError
+from kubeherd.controller.workload.events import Event, PodReason
 from kubeherd.controller.workload.podnames import PodNames
 from kubeherd.controller.workload.slowstart import batches
 from kubeherd.controller.workload.written import Written
@@ -38,7 +39,6 @@ class Bench:
         rng = Rng(1)
         self.client = ApiClient(self.transport, clock, private_features=False)
         self.caches = Caches(
-            Reflector(self.client, ListWatch(DAEMONSETS, DaemonSet), clock=clock, rng=rng),
             Reflector(
                 self.client,
                 ListWatch(CONTROLLERREVISIONS, ControllerRevision),
@@ -54,7 +54,7 @@ class Bench:
             self.client, self.caches, self.written, self.ds, self.events.append, self.names
         )
 
-    def reasons(self) -> list[Reason]:
+    def reasons(self) -> list[str]:
         return [event.reason for event in self.events]
 
 
@@ -83,7 +83,7 @@ async def test_creates_stop_after_the_batch_that_hits_a_quota() -> None:
     problems = await bench.execution.create_pods(found, "h", Template(bench.ds))
     assert len(bench.transport.requests) == 1 + 2 + 4 + 8
     assert len(problems) == 5
-    assert bench.reasons().count(Reason.SUCCESSFUL_CREATE) == 10
+    assert bench.reasons().count(PodReason.SUCCESSFUL_CREATE) == 10
     assert bench.events[-1].message.startswith("Error creating: pods")
 
 
@@ -126,7 +126,7 @@ async def test_a_create_whose_answer_was_lost_makes_no_second_pod() -> None:
     (name,) = server.made
     assert name.startswith("ds-")
     assert server.made[name]["metadata"]["generateName"] == "ds-"
-    assert bench.reasons() == [Reason.FAILED_CREATE, Reason.SUCCESSFUL_CREATE]
+    assert bench.reasons() == [PodReason.FAILED_CREATE, PodReason.SUCCESSFUL_CREATE]
     assert not await bench.written.settled(0.0), "the pod that was found is not waited for"
     assert await bench.execution.create_pods(["n1"], "h", Template(ds)) == []
     assert len(server.made) == 2, "a later create is another pod"
@@ -166,7 +166,7 @@ async def test_deletes_report_all_but_what_is_gone() -> None:
     targets = [pod(name, "n0") for name in ("ok", "gone", "bad")]
     problems = await bench.execution.delete_pods(targets)
     assert [str(problem) for problem in problems] == ["boom"]
-    assert sorted(bench.reasons()) == [Reason.FAILED_DELETE, Reason.SUCCESSFUL_DELETE]
+    assert sorted(bench.reasons()) == [PodReason.FAILED_DELETE, PodReason.SUCCESSFUL_DELETE]
     assert all(body == {} for _, _, body in bench.transport.requests)
 
 

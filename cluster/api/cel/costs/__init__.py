@@ -1,0 +1,1 @@
+"""What expressions can cost at most, and what they have cost."""

@@ -1,0 +1,1 @@
+"""What expressions may call: a module per subject, and the library of them all."""

@@ -1,0 +1,1 @@
+"""Checked expressions as Python functions, and the values that these see."""

@@ -1,0 +1,1 @@
+"""Expressions of admission: policies, mutations and match conditions over Kubernetes' own kinds."""

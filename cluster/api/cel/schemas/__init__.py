@@ -1,0 +1,1 @@
+"""Rules of custom resources: expressions over what a structural schema describes."""

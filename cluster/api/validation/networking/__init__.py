@@ -1,0 +1,4 @@
+"""Validation of services, their endpoints and what leads to them.
+
+Imported with the first object of its kinds.
+"""

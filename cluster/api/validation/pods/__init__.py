@@ -1,0 +1,4 @@
+"""Validation of pods.
+
+Imported with the first object of its kinds.
+"""

@@ -1,0 +1,1 @@
+"""Subresources of pods, and proxies: what a kubelet would answer to, or a scheduler asks for."""

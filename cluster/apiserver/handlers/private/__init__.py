@@ -1,0 +1,1 @@
+"""What only kubeherd's own processes ask: batches of writes, polls of many collections."""

@@ -1,0 +1,75 @@
+"""The private batch (ARCHITECTURE.md): many small writes of one client in one HTTP request.
+
+HTTP and TLS cost as much as a small write itself, and an agent process with hundreds of nodes has
+hundreds of them at once. Invariant: a batch means exactly what its requests mean one by one, sent
+at the same time: each is authorized, admitted, counted and refused for itself.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from kubeherd.cluster.api import batch, errors
+from kubeherd.cluster.api.batch import BatchedAnswer, BatchedRequest
+from kubeherd.cluster.apiserver.edge.messages import (
+    ApiRequest,
+    ApiResponse,
+    Response,
+)
+from kubeherd.cluster.apiserver.edge.negotiation import Media
+from kubeherd.cluster.apiserver.edge.responses import error_response
+from kubeherd.cluster.apiserver.handlers.private import privatepaths
+
+Handle = Callable[[ApiRequest], Awaitable[Response]]
+
+TURN_BYTES = 64 * 1024
+"""How much of a batch is worked on before other clients get their turn."""
+
+_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+async def answer(request: ApiRequest, handle: Handle) -> ApiResponse:
+    """Answer all requests in the body; BadRequest if it is no batch or too large a one."""
+    privatepaths.check(request)
+    try:
+        requests = batch.decode_requests(request.body)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise errors.BadRequest(f"not a batch: {error}") from None
+    if len(requests) > batch.MAX_REQUESTS:
+        raise errors.BadRequest(f"a batch has at most {batch.MAX_REQUESTS} requests")
+    started = []
+    size_bytes = 0
+    async with asyncio.TaskGroup() as tasks:
+        for item in requests:
+            size_bytes += len(item.body)
+            if size_bytes > TURN_BYTES:
+                size_bytes = len(item.body)
+                await asyncio.sleep(0)  # what has been started runs now, and others get their turn
+            started.append(tasks.create_task(_one(item, request, handle)))
+    body = batch.encode([task.result() for task in started])
+    return ApiResponse(200, body, Media.MSGPACK.value)
+
+
+async def _one(item: BatchedRequest, outer: ApiRequest, handle: Handle) -> BatchedAnswer:
+    request = ApiRequest(
+        method=item.method,
+        path=item.path,
+        query=item.query,
+        headers={
+            "accept": item.accept,
+            "content-type": item.content_type,
+            "user-agent": outer.headers.get("user-agent", ""),
+        },
+        body=item.body,
+        user=outer.user,
+    )
+    response: Response
+    if item.method not in _WRITES or item.path == batch.PATH:
+        response = error_response(errors.BadRequest("only writes can be batched"), request)
+    else:
+        response = await handle(request)
+    if not isinstance(response, ApiResponse):  # no write streams; nothing to close before its start
+        response = error_response(errors.BadRequest("a batch cannot stream"), request)
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return BatchedAnswer(response.status, response.content_type, headers, bytes(response.body))

@@ -1,0 +1,30 @@
+"""What our processes import without what they do not need (cluster/runtime/lean_*.py)."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import ssl, sys
+whole = ssl.create_default_context
+import kubeherd.{module}.__main__
+from aiohttp import connector
+assert ssl.create_default_context is whole, "others get the certificates of the system"
+unused = connector._SSL_CONTEXT_VERIFIED
+assert unused.verify_mode is ssl.CERT_REQUIRED and unused.check_hostname
+assert unused.cert_store_stats()["x509"] == 0 and not unused.get_ca_certs()
+assert "rich" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("module", ["agents", "cluster.apiserver", "controller"])
+def test_a_process_reads_no_certificates_that_it_does_not_use(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(module=module)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
