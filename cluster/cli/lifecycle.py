@@ -333,6 +333,8 @@ class _Start:
 
             shown = _UpProgress(progress, settings, self._check)
             lifecycle.wait_until_up(self._rundir, self._timeout_s, shown.show)
+            if settings.profile is not Profile.BARE:
+                progress.done(f"profile {settings.profile}")
             count = len(settings.nodes)
             progress.doing("waiting for the nodes")
             api.wait_for_nodes(

@@ -138,20 +138,23 @@ def wait_until_up(rundir: RunDir, timeout_s: float, progress: Progress) -> Clust
     LauncherError with the reason if one cannot start, or after `timeout_s` real seconds.
     """
     deadline_s = time.monotonic() + timeout_s
+    last = ClusterState()
     try:
         for reply in control.ask(rundir, Request(op=Op.WAIT), timeout_s):
-            progress(reply.state)
+            last = reply.state
+            progress(last)
             if reply.final:
-                return reply.state
+                return last
             if time.monotonic() > deadline_s:
                 break
-    except LauncherError as error:
-        if isinstance(error, NoAnswer) and (waiting := state.read(rundir).waiting):
-            raise LauncherError(f"not ready after {timeout_s:g} s: {waiting}") from None
+    except NoAnswer:
+        if not last.processes:
+            raise
+    except LauncherError:
         if failure := state.read(rundir).failure:
             raise LauncherError(failure) from None
         raise
-    late = [p.name for p in reply.state.processes if not p.ready] or [reply.state.waiting]
+    late = [p.name for p in last.processes if not p.ready] or [last.waiting]
     raise LauncherError(f"not ready after {timeout_s:g} s: {', '.join(late[:5])}")
 
 

@@ -291,7 +291,11 @@ async def test_a_cluster_is_up_when_its_profile_is_there(rundir, standins, monke
 async def test_what_a_profile_waits_for_is_said_when_time_is_up(rundir, standins, monkeypatch):
     profile = ScriptedProfile("coredns")
     monkeypatch.setattr(supervisor_module, "_profile", lambda *_: profile)
-    async with running(rundir, standins()):
+    async with running(rundir, standins()) as herd:
+        async with asyncio.timeout(20):
+            # each look asks over a socket; there is no event to wait for
+            while (await herd.state()).waiting != "coredns":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         with pytest.raises(LauncherError, match=r"not ready after 0\.5 s: coredns"):
             await asyncio.to_thread(lifecycle.wait_until_up, rundir, 0.5, lambda _state: None)
 
