@@ -48,6 +48,10 @@ def _is_counted(pod: Pod) -> bool:
     return "batch.kubernetes.io/job-tracking" in pod.metadata.finalizers
 
 
+def _has_ephemeral_claims(pod: Pod) -> bool:
+    return any(volume.ephemeral is not None for volume in pod.spec.volumes)
+
+
 _SERVICES = Wake((SERVICES, ENDPOINTS), _is_not_the_servers_own)
 
 CONTROLLERS: Mapping[str, Line] = {
@@ -93,6 +97,9 @@ CONTROLLERS: Mapping[str, Line] = {
     "persistentvolume-binder-controller": Line(
         "volume.controller:VolumeBinder", Wake((PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES))
     ),
+    "ephemeral-volume-controller": Line(
+        "volume.ephemeral:EphemeralVolumeController", Wake((), pod=_has_ephemeral_claims)
+    ),
     "persistentvolumeclaim-protection-controller": Line(
         "storageprotection.controller:ClaimProtection"
     ),
@@ -102,24 +109,6 @@ CONTROLLERS: Mapping[str, Line] = {
     ),
     "resourcequota-controller": Line("quota.controller:QuotaController"),
     "certificatesigningrequest-approving-controller": Line(
-CONTROLLERS: Mapping[str, str] = {
-    "daemonset-controller": "daemonset.controller:DaemonSetController",
-    "scheduler": "scheduler.controller:Scheduler",
-    "node-lifecycle-controller": "nodes.controller:NodeLifecycleController",
-    "taint-eviction-controller": "tainteviction.controller:TaintEvictionController",
-    "pod-garbage-collector-controller": "podgc.controller:PodGarbageCollector",
-    "garbage-collector-controller": "garbage.controller:GarbageCollector",
-    "namespace-controller": "namespace.controller:NamespaceController",
-    "serviceaccount-controller": "serviceaccount.controller:ServiceAccountController",
-    "root-ca-certificate-publisher-controller": ("serviceaccount.rootca:RootCAPublisher"),
-    "persistentvolumeclaim-protection-controller": "storageprotection.controller:ClaimProtection",
-    "persistentvolume-protection-controller": "storageprotection.controller:VolumeProtection",
-    "volumeattributesclass-protection-controller": "storageprotection.controller:ClassProtection",
-    "ephemeral-volume-controller": "volume.ephemeral:EphemeralVolumeController",
-    "persistentvolume-binder-controller": "volume.controller:VolumeBinder",
-    "resourcequota-controller": "quota.controller:QuotaController",
-    "serviceaccount-token-controller": "serviceaccount.tokens:TokensController",
-    "certificatesigningrequest-approving-controller": (
         "certificates.controller:ApprovingController"
     ),
     "certificatesigningrequest-signing-controller": Line(
