@@ -144,13 +144,17 @@ class Experiment:
             counts = (status.replicas, status.ready_replicas, status.available_replicas)
             if (
                 len(mine) != wanted
-                or not all(is_active(each) and each.ready for each in mine)
+                or not all(serves(each, name) for each in mine)
                 or counts != (wanted, wanted, wanted)
                 or status.observed_generation != stored["metadata"]["generation"]
                 or status.conditions
             ):
                 return False
         return True
+
+
+def serves(found: Pod, name: str) -> bool:
+    return is_active(found) and found.ready and found.metadata.labels["app"] == name
 
 
 def owned(found: Pod, stored: JsonObject) -> bool:
