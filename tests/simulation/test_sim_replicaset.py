@@ -116,10 +116,15 @@ class Experiment:
             await cluster.until(lambda n=name, p=patch: self.set_(n, p), within_s=60)  # type: ignore[misc]
         await cluster.until(self.converged, within_s=400)
         # and it stays so: no pod is replaced without a reason
-        before = {each.metadata.uid for each in await cluster.pods()}
+        before = await self.controlled()
         await cluster.clock.sleep(120)
-        assert {each.metadata.uid for each in await cluster.pods()} == before
-        assert await self.converged()
+        assert await self.controlled() == before, "pods were replaced"
+        assert await self.converged(), "it did not stay as it was"
+
+    async def controlled(self) -> set[str]:
+        """The UIDs of all pods but strays: those may still be ending."""
+        pods = await self.cluster.pods()
+        return {each.metadata.uid for each in pods if each.metadata.controller() is not None}
 
     async def set_(self, name: str, patch: JsonObject) -> bool:
         await self.cluster.admin.patch(SETS[name], name, patch, "default")
@@ -144,13 +149,17 @@ class Experiment:
             counts = (status.replicas, status.ready_replicas, status.available_replicas)
             if (
                 len(mine) != wanted
-                or not all(is_active(each) and each.ready for each in mine)
+                or not all(serves(each, name) for each in mine)
                 or counts != (wanted, wanted, wanted)
                 or status.observed_generation != stored["metadata"]["generation"]
                 or status.conditions
             ):
                 return False
         return True
+
+
+def serves(found: Pod, name: str) -> bool:
+    return is_active(found) and found.ready and found.metadata.labels["app"] == name
 
 
 def owned(found: Pod, stored: JsonObject) -> bool:
