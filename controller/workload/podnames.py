@@ -6,7 +6,9 @@ again with the same name, it is refused. Pure. Invariant: until a create is know
 carried out or not, every try for its identity (a node, an index) has the same name.
 """
 
+import itertools
 from collections.abc import Callable
+from itertools import islice
 
 from kubeherd.cluster.api import names
 
@@ -27,9 +29,13 @@ class PodNames:
         """The name of this identity's create that got no clear answer; "" if there is none."""
         return self._open.get(identity, "")
 
-    def unclear(self) -> list[str]:
-        """The identities whose creates got no clear answer, the oldest first."""
-        return list(self._open)
+    def identities(self, count: int) -> list[str]:
+        """Identities for so many pods that are all alike: those whose creates got no clear answer
+        come first, so that what was perhaps made already is what is made now."""
+        found = list(islice(self._open, count))
+        fresh = (str(number) for number in itertools.count())
+        unused = (identity for identity in fresh if identity not in self._open)
+        return found + list(islice(unused, count - len(found)))
 
     def unanswered(self, identity: str, name: str) -> None:
         """Nobody knows whether the pod was made."""
