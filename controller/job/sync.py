@@ -5,7 +5,6 @@ pod is not to be counted; the status is written even when pods could not be crea
 """
 
 from collections.abc import Sequence
-from itertools import chain
 
 import msgspec
 
@@ -24,7 +23,6 @@ from kubeherd.controller.job.manage import manage
 from kubeherd.controller.job.memory import Memory
 from kubeherd.controller.job.model import (
     FINALIZER,
-    NO_INDEX,
     Actions,
     Assessment,
     Now,
@@ -83,16 +81,21 @@ class Sync:
 
     async def _act(self, job: Job, actions: Actions) -> tuple[Outcome, list[Exception]]:
         if actions.creates:
-            template = self._memory.template(job)
-            identities = places(actions.creates, self._memory.names.unclear())
-            pods = zip(identities, map(template.pod, actions.creates), strict=True)
-            created = await self._control.create_many([NewPod(*pod) for pod in pods])
+            created = await self._control.create_many(self._new_pods(job, actions.creates))
             return Outcome(created=created.count), created.errors
         delete = self._drop if actions.untrack else self._control.delete
         results = await self._writer.together(actions.deletes, delete)
         gone = [pod for pod, error in zip(actions.deletes, results, strict=True) if error is None]
         outcome = Outcome(deleted=len(gone), deleted_ready=sum(map(is_ready, gone)))
         return outcome, [error for error in results if error is not None]
+
+    def _new_pods(self, job: Job, creates: Sequence[Wanted]) -> list[NewPod]:
+        """Pods to create: those with an index are known by it, the others are all alike."""
+        template = self._memory.template(job)
+        if job.indexed:
+            return [NewPod(str(new.index), template.pod(new)) for new in creates]
+        identities = self._memory.names.identities(len(creates))
+        return [NewPod(identity, template.pod(Wanted())) for identity in identities]
 
     async def _drop(self, pod: Pod) -> Exception | None:
         """Delete a pod that is not to be counted."""
@@ -154,11 +157,3 @@ class Sync:
         version = str(stored["metadata"].get("resourceVersion") or "")
         metadata = msgspec.structs.replace(job.metadata, resource_version=version)
         return msgspec.structs.replace(job, metadata=metadata, status=status)
-
-
-def places(creates: Sequence[Wanted], unclear: Sequence[str]) -> list[str]:
-    """What each new pod is known by: its index; without one, a create whose outcome is `unclear`,
-    which is tried again, or else a number."""
-    fresh = (str(n) for n in range(len(unclear) + len(creates)) if str(n) not in unclear)
-    free = chain(unclear, fresh)
-    return [next(free) if new.index == NO_INDEX else str(new.index) for new in creates]

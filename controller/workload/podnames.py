@@ -37,10 +37,6 @@ class PodNames:
         unused = (identity for identity in fresh if identity not in self._open)
         return found + list(islice(unused, count - len(found)))
 
-    def unclear(self) -> list[str]:
-        """The identities whose creates got no clear answer, the oldest first."""
-        return list(self._open)
-
     def unanswered(self, identity: str, name: str) -> None:
         """Nobody knows whether the pod was made."""
         self._open[identity] = name

@@ -204,3 +204,46 @@ def sync(
         events=[*tracked.events, *events],
         backoff=standing.backoff,
     )
+
+
+COMPLETE = [
+    ("SuccessCriteriaMet", "CompletionsReached"),
+    ("Complete", "CompletionsReached"),
+]
+
+
+def failed_for(reason: str, *, ended: bool = True) -> list[tuple[str, str]]:
+    """Types and reasons of a Job that fails; `ended`: and has failed."""
+    return [("FailureTarget", reason), *([("Failed", reason)] if ended else [])]
+
+
+class Want(msgspec.Struct):
+    """What a sync should come to; ready and terminating are 0 if not said."""
+
+    creates: int = 0
+    deletes: int = 0
+    active: int = 0
+    ready: int = 0
+    terminating: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    indexes: str = ""
+    conditions: list[tuple[str, str]] = []
+    patches: int = 0
+
+
+def shown(synced: Synced) -> Want:
+    status = synced.status
+    dropped = len(synced.actions.deletes) if synced.actions.untrack else 0
+    return Want(
+        creates=len(synced.actions.creates),
+        deletes=len(synced.actions.deletes),
+        active=status.active,
+        ready=status.ready or 0,
+        terminating=status.terminating or 0,
+        succeeded=status.succeeded,
+        failed=status.failed,
+        indexes=status.completed_indexes,
+        conditions=synced.conditions,
+        patches=len(synced.untracked) + dropped,
+    )

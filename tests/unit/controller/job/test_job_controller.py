@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import msgspec
 from controllerworld import play
 from fakeapi import FakeApi, failing_writes
 from job_world import LABELS
@@ -10,9 +11,9 @@ from job_world import LABELS
 from kubeherd.cluster.api.errors import Conflict, forbidden
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import JOBS, PODS
+from kubeherd.cluster.client.transport import TransportError
 from kubeherd.controller.job.controller import JobController
-from kubeherd.controller.job.model import NewPod
-from kubeherd.controller.job.sync import places
+from kubeherd.simulation.transport import Request
 
 FINALIZER = "batch.kubernetes.io/job-tracking"
 QUOTA = forbidden(PODS, "job-x", "exceeded quota")
@@ -145,8 +146,24 @@ def test_a_deadline_wakes_the_job() -> None:
     assert (status(api)["failed"], api.all(PODS)) == (2, [])
 
 
-def test_creates_that_got_no_answer_are_tried_again_before_others() -> None:
-    assert places([NewPod(), NewPod()], []) == ["0", "1"]
-    assert places([NewPod(), NewPod()], ["1"]) == ["1", "0"]
-    assert places([NewPod()], ["3"]) == ["3"]
-    assert places([NewPod(7), NewPod(9)], ["9"]) == ["7", "9"]
+def test_creates_that_got_no_answer_make_no_pod_too_many() -> None:
+    """A create that nobody answered is tried again under the same name, before any other."""
+
+    async def scenario(api: FakeApi) -> None:
+        lost: list[str] = []
+
+        def lose(request: Request) -> Exception | None:
+            if request.method == "POST" and request.path.endswith("/pods") and not lost:
+                name = msgspec.msgpack.decode(request.body or b"")["metadata"]["name"]
+                lost.append(name)
+                return TransportError("connection reset")
+            return None
+
+        api.disturbance = lose
+        api.put(JOBS, tree(completions=3, parallelism=3))
+        await asyncio.sleep(10)
+        names = {pod["metadata"]["name"] for pod in api.all(PODS)}
+        assert len(names) == 3
+        assert lost[0] in names
+
+    play(JobController, scenario=scenario)
