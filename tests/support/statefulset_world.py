@@ -390,3 +390,15 @@ class World:
 
     def images(self) -> dict[str, str]:
         return {name: p.spec.containers[0].image for name, p in sorted(self.pods.items())}
+
+
+def settled(replicas: int = 3, *, parallel: bool = False, **fields: object) -> World:
+    """A StatefulSet with all its pods ready."""
+    world = World(statefulset(replicas, parallel=parallel, **fields))  # type: ignore[arg-type]
+    world.settle()
+    return world
+
+
+def numbers(world: World) -> tuple[int, int, int]:
+    status = world.of.status
+    return status.replicas, status.ready_replicas, status.updated_replicas
