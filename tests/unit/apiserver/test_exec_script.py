@@ -9,6 +9,7 @@ import pytest
 from kubeherd.cluster.api.errors import BadRequest
 from kubeherd.cluster.api.remotecommand import channels, outcome, script
 from kubeherd.cluster.api.remotecommand.channels import Channel, Message, Protocol
+from kubeherd.cluster.api.shell.surroundings import Surroundings
 
 NOT_THERE = (
     "OCI runtime exec failed: exec failed: unable to start container process: "
@@ -59,6 +60,7 @@ def test_plain_commands_need_no_script() -> None:
 
 
 FILES = (("/tmp/a/one", "1\n"), ("/tmp/a/b/two", "2\n"), ("/tmp/ab", "3\n"))
+AROUND = Surroundings(files=FILES)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ FILES = (("/tmp/a/one", "1\n"), ("/tmp/a/b/two", "2\n"), ("/tmp/ab", "3\n"))
 def test_files_of_the_container_can_be_packed(
     words: str, mode: str, names: dict[str, bytes]
 ) -> None:
-    reply = script.reply({}, "web", words.split(), FILES)
+    reply = script.reply({}, "web", words.split(), AROUND)
     ((_, data),) = reply.output
     with tarfile.open(fileobj=BytesIO(data), mode=mode) as archive:  # type: ignore[call-overload]
         found = {one.name: archive.extractfile(one) for one in archive}
@@ -82,10 +84,10 @@ def test_files_of_the_container_can_be_packed(
 
 
 def test_tar_without_what_it_is_asked_for() -> None:
-    reply = script.reply({}, "web", ["tar", "cf", "-", "/c"], FILES)
+    reply = script.reply({}, "web", ["tar", "cf", "-", "/c"], AROUND)
     assert (reply.stderr, _code(reply)) == ("tar: /c: Cannot stat: No such file or directory\n", 2)
     for words in ("tar xmf - -C /tmp", "tar cf x /tmp", "tar cf - --exclude x y"):
-        assert _code(script.reply({}, "web", words.split(), FILES)) == outcome.NOT_FOUND_CODE
+        assert _code(script.reply({}, "web", words.split(), AROUND)) == outcome.NOT_FOUND_CODE
     assert _code(script.reply({}, "web", ["tar", "cf", "-", "/c"])) == outcome.NOT_FOUND_CODE
 
 
