@@ -31,7 +31,7 @@ from kubeherd.controller.workload.storestatus import store_status
 from kubeherd.controller.workload.wakeups import Key, Wakeups, key_of
 from kubeherd.controller.workload.writer import ObjectWriter
 
-WORKERS = 5
+WORKERS = 16
 """--concurrent-replicaset-syncs and --concurrent-rc-syncs."""
 SETTLE_TIMEOUT_S = 5.0
 """How long a sync waits for its own writes before it counts the status."""
