@@ -6,7 +6,7 @@ of its name is stored with the Service (`write.ipaddresses`); an update that lea
 it. The choice depends on the name only, so that the same manifest gets the same address in every
 run.
 
-Source: pkg/registry/core/service/storage/{alloc,storage}.go, ipallocator, v1.36. Decision: the
+Source: spec service-allocation, section 2. Decision: the
 cluster's own range is always there, even while its ServiceCIDR is not.
 """
 

@@ -1,6 +1,6 @@
 """Node ports of Services, health check ports among them.
 
-Source: pkg/registry/core/service/storage/{alloc,storage}.go, portallocator, v1.36. Invariants: no
+Source: spec service-allocation, sections 4 and 5. Invariants: no
 two Services share a port, those whose writes are not committed yet included; an update that leaves
 a port out keeps it. Which free port it is depends on the name only, so that the same manifest gets
 the same one in every run.
