@@ -245,7 +245,15 @@ def path_segment(value: str) -> list[str]:
     return [f"may not contain '{char}'" for char in "/%" if char in value]
 
 
+def ip_address(value: str) -> list[str]:
+    """An address in the one form in which it is written (ValidateIPAddressName)."""
+    from kubeherd.cluster.api.validation.networking import addresses  # noqa: PLC0415 - few need it
+
+    return addresses.canonical_problems(value)
+
+
 _RULES: dict[str, _NameRule] = {
+    "ipaddresses.networking.k8s.io": ip_address,
     "events": path_segment,
     "namespaces": dns_label,
     "services": dns_label,

@@ -1,6 +1,6 @@
-"""What exists from the start: system namespaces, priority classes, roles and bindings,
-the Service `kubernetes` with its endpoints, ConfigMaps about authentication, and the accounts
-without which no pod is admitted in a system namespace.
+"""What exists from the start: system namespaces, priority classes, roles and bindings, the range of
+cluster IPs, the Service `kubernetes` with its endpoints, ConfigMaps about authentication, and the
+accounts without which no pod is admitted in a system namespace.
 
 Source: spec api-machinery, sections 8 and 20; scheduler, section 6. Created where missing, never
 overwritten, so that a person's changes survive a restart. Decision: the accounts `default`, which
@@ -13,7 +13,6 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.apiserver import served
-from kubeherd.cluster.apiserver.access.authn import SERVER
 from kubeherd.cluster.apiserver.access.authz import policy
 from kubeherd.cluster.apiserver.access.authz.rbac import (
     CLUSTER_ROLE_BINDINGS,
@@ -22,9 +21,11 @@ from kubeherd.cluster.apiserver.access.authz.rbac import (
     ROLES,
 )
 from kubeherd.cluster.apiserver.admission import service_account
-from kubeherd.cluster.apiserver.admission.service_addresses import CLUSTER_RANGE, SERVICES
+from kubeherd.cluster.apiserver.admission.service_addresses import CLUSTER_RANGE
 from kubeherd.cluster.apiserver.apiservices import APISERVICES, local_services
-from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write import ipaddresses
+from kubeherd.cluster.apiserver.write.context import housekeeping
+from kubeherd.cluster.apiserver.write.deletion import DeleteOptions
 from kubeherd.cluster.apiserver.write.registry import Pending, Registry
 from kubeherd.cluster.runtime.clock import Clock
 
@@ -49,6 +50,7 @@ async def ensure_system_objects(registry: Registry, clock: Clock, client_ca: str
         *((kinds.SERVICEACCOUNTS, _account(name)) for name in SYSTEM_NAMESPACES),
         *((kinds.PRIORITYCLASSES, tree) for tree in _priority_classes()),
         *((resource, tree) for resource, trees in _roles() for tree in trees),
+        (kinds.SERVICECIDRS, _service_cidr(format_time(clock.now()))),
         *_server_service(),
         *((APISERVICES, tree) for tree in local_services(format_time(clock.now()))),
     ]
@@ -58,12 +60,26 @@ async def ensure_system_objects(registry: Registry, clock: Clock, client_ca: str
             (kinds.CONFIGMAPS, _token_tracking(clock)),
         ]
     await _ensure(registry, clock, wanted)
+    await _ensure_addresses(registry, clock)
 
 
 async def ensure_restored(registry: Registry, clock: Clock) -> None:
-    """Bring back what the server does not let go: system namespaces, its own Service."""
+    """Bring back what the server does not let go: system namespaces, the range of addresses and its
+    own Service; IPAddresses fit their Services again."""
     namespaces = [(kinds.NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES]
-    await _ensure(registry, clock, [*namespaces, *_server_service()])
+    cidr = (kinds.SERVICECIDRS, _service_cidr(format_time(clock.now())))
+    await _ensure(registry, clock, [*namespaces, cidr, *_server_service()])
+    await _ensure_addresses(registry, clock)
+
+
+async def _ensure_addresses(registry: Registry, clock: Clock) -> None:
+    missing = ipaddresses.missing(registry.store)
+    await _ensure(registry, clock, [(kinds.IPADDRESSES, tree) for tree in missing])
+    kind, ctx = served.of(kinds.IPADDRESSES), housekeeping(clock.now())
+    left_over = ipaddresses.left_over(registry.store)
+    options = DeleteOptions()
+    gone = [registry.stage_delete(kind, "", name, options, ctx) for name in left_over]
+    await registry.commit_all(kind, gone)
 
 
 async def _ensure(
@@ -77,9 +93,7 @@ async def _ensure(
             continue
         whole = {"kind": resource.kind, "apiVersion": resource.api_version, **tree}
         defaults.apply(resource, whole)
-        ctx = RequestContext(
-            user=SERVER, now=clock.now(), field_manager="kube-apiserver", asked=True
-        )
+        ctx = housekeeping(clock.now())
         staged.append((resource, registry.stage_create(kind, namespace, whole, ctx)))
     for resource, pending in staged:
         await registry.commit_all(served.of(resource), [pending])
@@ -120,9 +134,26 @@ def _account(namespace: str) -> JsonObject:
     return {"metadata": {"name": service_account.DEFAULT, "namespace": namespace}}
 
 
+def _service_cidr(now: str) -> JsonObject:
+    """The range that the server is started with
+    (pkg/controlplane/controller/defaultservicecidr)."""
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "lastTransitionTime": now,
+        "reason": "",
+        "message": "Kubernetes default Service CIDR is ready",
+    }
+    return {
+        "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": [str(CLUSTER_RANGE)]},
+        "status": {"conditions": [ready]},
+    }
+
+
 def _server_service() -> list[tuple[Resource, JsonObject]]:
     return [
-        (SERVICES, _kubernetes_service()),
+        (kinds.SERVICES, _kubernetes_service()),
         (kinds.ENDPOINTS, _kubernetes_endpoints()),
         (kinds.ENDPOINTSLICES, _kubernetes_slice()),
     ]

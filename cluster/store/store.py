@@ -15,7 +15,7 @@ write; the next process shows what the disk kept, under the same revision or non
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from sys import intern
 
@@ -159,6 +159,16 @@ class Store:
         if staged is None:
             return self._keyspace.get(resource_key, namespace, name)
         return None if staged.event.type is EventType.DELETED else staged.record
+
+    def heads(self, resource_key: str) -> Iterator[Record]:
+        """`head` of every object of a resource, in no particular order."""
+        staged = {key[1:]: one for key, one in self._head.items() if key[0] == resource_key}
+        for record in self._keyspace.list(resource_key, ""):
+            if (record.namespace, record.name) not in staged:
+                yield record
+        for one in staged.values():
+            if one.event.type is not EventType.DELETED:
+                yield one.record
 
     def staged(self, resource_key: str, namespace: str, name: str) -> Staged | None:
         """The newest write of this object that is not committed yet, or None.

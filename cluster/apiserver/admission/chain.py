@@ -28,8 +28,6 @@ _MUTATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
         runtime_class.admit,
     ),
     (Operation.UPDATE, "pods"): (pods.add_default_tolerations, priority.keep_priority),
-    (Operation.CREATE, "services"): (service_addresses.allocate,),
-    (Operation.UPDATE, "services"): (service_addresses.allocate,),
     (Operation.CREATE, "nodes"): (pods.taint_new_node,),
     (Operation.UPDATE, "pods/resize"): (limit_ranger.set_container_defaults,),
     (Operation.CREATE, "persistentvolumeclaims"): (
@@ -85,6 +83,11 @@ class Admission:
         namespace_lifecycle.check(request, self._lookup)
         for plugin in _MUTATING.get((request.operation, request.target), ()):
             plugin(request, self._lookup)
+
+    def allocate(self, request: AdmissionRequest) -> None:
+        """What the registry of Kubernetes gives to an object after all that changed it."""
+        if request.target == "services":
+            service_addresses.allocate(request, self._lookup)
 
     def check_namespace(self, request: AdmissionRequest) -> None:
         """NamespaceLifecycle once more, after somebody else was waited for."""

@@ -1,6 +1,6 @@
 """Read-only access to objects for admission and authorisation, free of the store's types."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -17,6 +17,12 @@ class Lookup(Protocol):
 
     def list(self, resource: Resource, namespace: str = "") -> Iterable[JsonObject]:
         """Fresh trees of all objects of the resource, in one namespace or in all."""
+
+    def newest(
+        self, resource: Resource, where: Callable[[Mapping[str, str]], bool]
+    ) -> Iterable[JsonObject]:
+        """Fresh trees of all objects, uncommitted writes included, whose selectable fields satisfy
+        `where`."""
 
     def pods_on(self, node_name: str) -> Iterable[JsonObject]:
         """Fresh trees of the pods bound to a node, by index."""

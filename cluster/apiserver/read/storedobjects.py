@@ -6,7 +6,7 @@ store holds the same version of it, so that it is decoded once and not for every
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar, cast
 
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -37,6 +37,13 @@ class StoredObjects:
     def list(self, resource: Resource, namespace: str = "") -> Iterable[JsonObject]:
         for record in self.store.list(resource.group_resource, namespace):
             yield record.load()
+
+    def newest(
+        self, resource: Resource, where: Callable[[Mapping[str, str]], bool]
+    ) -> Iterable[JsonObject]:
+        for record in self.store.heads(resource.group_resource):
+            if where(record.attrs.fields):
+                yield record.load()
 
     def pods_on(self, node_name: str) -> Iterable[JsonObject]:
         for record in self.store.list_on_node(NODE_INDEXED, node_name):

@@ -68,6 +68,16 @@ class CSIDriverStrategy(Strategy):
         return [_TOKENS_MAY_BE_LOGGED] if told else []
 
 
+class ServersOwnStrategy(Strategy):
+    """What the server makes itself has its status from the start."""
+
+    def prepare_create(self, tree: JsonObject, ctx: RequestContext) -> None:
+        status = tree.get("status")
+        super().prepare_create(tree, ctx)
+        if ctx.user is SERVER and status:
+            tree["status"] = status
+
+
 class StatusOnlyStrategy(Strategy):
     """``/status`` leaves all metadata alone (ResetObjectMetaForStatus)."""
 
@@ -77,14 +87,8 @@ class StatusOnlyStrategy(Strategy):
             keep(new["metadata"], old["metadata"], name)
 
 
-class APIServiceStrategy(Strategy):
-    """What the server registers itself is available from the start."""
-
-    def prepare_create(self, tree: JsonObject, ctx: RequestContext) -> None:
-        status = tree.get("status")
-        super().prepare_create(tree, ctx)
-        if ctx.user is SERVER and status:
-            tree["status"] = status
+class ServiceCIDRStrategy(StatusOnlyStrategy, ServersOwnStrategy):
+    """The range that the server is started with is ready from the start."""
 
 
 class PriorityClassStrategy(Strategy):

@@ -14,6 +14,7 @@ from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.serializer.decodingrules import Dropped
 from kubeherd.cluster.api.timestamps import format_time
+from kubeherd.cluster.apiserver.access.authn import SERVER
 from kubeherd.cluster.apiserver.edge.messages import User
 
 _MAX_MANAGER_LENGTH = 128
@@ -65,6 +66,11 @@ class RequestContext(msgspec.Struct):
         if self.field_validation is FieldValidation.STRICT:
             raise errors.BadRequest(f"{prefix}strict decoding error: {', '.join(problems)}")
         self.warnings.extend(problems)
+
+
+def housekeeping(now: datetime) -> RequestContext:
+    """The server writes for itself, and nobody is asked."""
+    return RequestContext(user=SERVER, now=now, field_manager="kube-apiserver", asked=True)
 
 
 def write_context(

@@ -24,12 +24,24 @@ from kubeherd.cluster.api.serializer import codecs, decoding
 from kubeherd.cluster.apiserver import served
 from kubeherd.cluster.apiserver.access.authz import Authorizer, escalation, signers
 from kubeherd.cluster.apiserver.access.authz.rbac import GROUP as RBAC_GROUP
-from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest, Operation
+from kubeherd.cluster.apiserver.admission import (
+    Admission,
+    AdmissionRequest,
+    Operation,
+    service_addresses,
+)
 from kubeherd.cluster.apiserver.read.storedobjects import StoredObjects
 from kubeherd.cluster.apiserver.served import ServedKind
-from kubeherd.cluster.apiserver.write import accountwait, deletion, revisiondata, tracking, wording
+from kubeherd.cluster.apiserver.write import (
+    accountwait,
+    deletion,
+    ipaddresses,
+    revisiondata,
+    tracking,
+    wording,
+)
 from kubeherd.cluster.apiserver.write.chain import AdmissionChain
-from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.context import RequestContext, housekeeping
 from kubeherd.cluster.apiserver.write.deletion import Action, DeleteOptions
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork, Steps, at_once, pure
 from kubeherd.cluster.apiserver.write.policies import Policies
@@ -145,6 +157,7 @@ class Registry(StoredObjects):
             escalation.check(request, self.authorizer)
         self._name(kind, namespace, meta)
         request.name = name = meta.get("name", "")
+        self.admission.allocate(request)
         kind.strategy.prepare_create(tree, ctx)
         causes = yield from pure(lambda: wording.of_create(resource, tree, ctx))
         refuse_invalid(resource, name, causes)
@@ -160,6 +173,7 @@ class Registry(StoredObjects):
         if existing is not None:
             raise exists_already(resource, name, existing)
         charged = self.admission.charge(request)
+        self._take_addresses(kind, tree, {}, ctx)
         pending = self._put(kind, namespace, name, tree, ctx, created=True)
         self._put_quotas(charged, ctx)
         return pending
@@ -247,6 +261,7 @@ class Registry(StoredObjects):
         check_version(kind, meta, old_meta, conditional=conditional, dry_run=ctx.dry_run)
         meta.pop("selfLink", None)
         keep_system_fields(meta, old_meta)
+        self.admission.allocate(request)
         prepare(new, old, ctx)
         meta = new["metadata"]
         meta["resourceVersion"] = old_meta["resourceVersion"]
@@ -267,7 +282,9 @@ class Registry(StoredObjects):
         if new == old:
             return self._unchanged(kind, record)
         charged = self.admission.charge(request)
+        self._take_addresses(kind, new, old, ctx)
         pending = self._put(kind, namespace, name, new, ctx)
+        self._release_addresses(kind, old, new, ctx)
         self._put_quotas(charged, ctx)
         return pending
 
@@ -352,6 +369,35 @@ class Registry(StoredObjects):
             meta = quota["metadata"]
             self._put(served.of(kinds.RESOURCEQUOTAS), meta["namespace"], meta["name"], quota, ctx)
 
+    def _take_addresses(
+        self, kind: ServedKind, new: JsonObject, old: JsonObject, ctx: RequestContext
+    ) -> None:
+        """Before the Service that has them: a crash must not leave it without."""
+        if kind.resource is not kinds.SERVICES or ctx.dry_run:
+            return
+        addresses = served.of(kinds.IPADDRESSES)
+        for address in ipaddresses.gained(new, old):
+            if self.store.head(addresses.key, "", address) is not None:
+                service_addresses.refuse_taken(new["metadata"]["name"], address)
+            self.stage_create(addresses, "", ipaddresses.of(new, address), housekeeping(ctx.now))
+
+    def _release_addresses(
+        self, kind: ServedKind, old: JsonObject, new: JsonObject, ctx: RequestContext
+    ) -> None:
+        """After the Service is without them."""
+        if kind.resource is not kinds.SERVICES or ctx.dry_run:
+            return
+        for address in ipaddresses.gained(old, new):
+            self._drop(kinds.IPADDRESSES, "", address, ctx)
+
+    def _drop(
+        self, resource: kinds.Resource, namespace: str, name: str, ctx: RequestContext
+    ) -> None:
+        """Delete what goes with another object, if it is there."""
+        kind = served.of(resource)
+        if self.store.head(kind.key, namespace, name) is not None:
+            self.stage_delete(kind, namespace, name, DeleteOptions(), housekeeping(ctx.now))
+
     def _remove(
         self, kind: ServedKind, namespace: str, name: str, tree: JsonObject, ctx: RequestContext
     ) -> "Pending":
@@ -360,6 +406,9 @@ class Registry(StoredObjects):
             return Pending(Written(codecs.dumps_json(stored), stored, removed=True), None)
         stored["metadata"] = with_version_slot(stored["metadata"])
         staged = self.store.delete(kind.key, namespace, name, encoder(stored))
+        if kind.resource is kinds.SERVICES:
+            self._drop(kinds.ENDPOINTS, namespace, name, ctx)
+            self._release_addresses(kind, tree, {}, ctx)
         return Pending(Written(b"", stored, removed=True), staged)
 
     async def _settled(self, kind: ServedKind, namespace: str, name: str) -> None:

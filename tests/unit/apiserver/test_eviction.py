@@ -213,6 +213,16 @@ async def test_options_of_the_eviction(cluster: Cluster) -> None:
     assert "DisruptionTarget" not in str((await cluster.get(f"{PODS}/p")).tree["status"])
 
 
+async def test_the_uid_of_another_pod_is_what_a_pending_one_is_refused_for(
+    cluster: Cluster,
+) -> None:
+    await a_pod(cluster, phase="Pending")
+    other = await evicted(cluster, preconditions={"uid": "another"})
+    assert other.status == 409
+    assert "the UID in the precondition (another) does not match" in other.message
+    assert await is_there(cluster)
+
+
 async def test_the_version_that_was_asked_for_is_deleted(cluster: Cluster) -> None:
     await a_pod(cluster)
     version = (await cluster.get(f"{PODS}/p")).tree["metadata"]["resourceVersion"]

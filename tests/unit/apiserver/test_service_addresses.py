@@ -4,7 +4,8 @@ from ipaddress import IPv4Address
 
 from apicluster import MERGE, Cluster
 
-from kubeherd.cluster.apiserver.admission.service_addresses import CLUSTER_RANGE, NODE_PORTS
+from kubeherd.cluster.apiserver.admission.service_addresses import CLUSTER_RANGE
+from kubeherd.cluster.apiserver.admission.service_ports import NODE_PORTS
 
 PATH = "/api/v1/namespaces/default/services"
 
@@ -54,7 +55,7 @@ async def test_an_address_may_be_asked_for_once(cluster: Cluster) -> None:
         "allocate IP 10.96.0.10: provided IP is already allocated",
     )
     outside = await cluster.post(PATH, service("c", clusterIP="1.2.3.4"))
-    assert outside.message.endswith("The range of valid IPs is 10.96.0.0/12")
+    assert outside.message.endswith("the provided network does not match the current range")
     nonsense = await cluster.post(PATH, service("d", clusterIP="x"))
     assert nonsense.status == 422
 

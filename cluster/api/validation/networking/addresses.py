@@ -33,15 +33,27 @@ def ip(text: str, path: str, existing: Collection[str] = ()) -> list[Cause]:
     """An IP address, unless it is one of the `existing` ones, which older rules may have let in."""
     if text in existing:
         return []
+    return [invalid(path, text, problem) for problem in _problems(text)]
+
+
+def canonical_problems(text: str) -> list[str]:
+    """What is wrong with an address that must be written in the one usual way (IsValidIP)."""
+    problems = _problems(text)
+    if not problems and str(address := parse(text)) != text:
+        problems.append(f'must be in canonical form ("{address}")')
+    return problems
+
+
+def _problems(text: str) -> list[str]:
     address = parse(text)
     if address is None:
-        return [invalid(path, text, _IP_TEXT)]
-    causes = []
+        return [_IP_TEXT]
+    problems = []
     if "." in text and _LEADING_ZEROS.search(text):
-        causes.append(invalid(path, text, "must not have leading 0s"))
+        problems.append("must not have leading 0s")
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        causes.append(invalid(path, text, "must not be an IPv4-mapped IPv6 address"))
-    return causes
+        problems.append("must not be an IPv4-mapped IPv6 address")
+    return problems
 
 
 def reads_as_block(text: str) -> bool:

@@ -68,6 +68,7 @@ def _pod(call: Call) -> JsonObject:
 async def _evict_unguarded(call: Call, options: DeleteOptions, ctx: RequestContext) -> bool:
     """Delete a pod that no budget guards: one that has ended, was not running yet, or is going
     anyway. False if it is none of these."""
+    refusal: errors.Conflict | None = None
     for _ in range(_UNGUARDED_TRIES):
         pod = _pod(call)
         phase = (pod.get("status") or {}).get("phase")
@@ -79,12 +80,13 @@ async def _evict_unguarded(call: Call, options: DeleteOptions, ctx: RequestConte
             chosen = replace(options, resource_version=pod["metadata"]["resourceVersion"])
         try:
             await _delete(call, chosen, ctx)
-        except errors.Conflict:
+        except errors.Conflict as error:
             if options.resource_version:
                 raise
+            refusal = error  # another version, or the uid of another pod
             continue
         return True
-    raise errors.conflict(kinds.PODS, call.route.name, errors.MODIFIED)
+    raise refusal or errors.conflict(kinds.PODS, call.route.name, errors.MODIFIED)
 
 
 async def _evict_guarded(call: Call, options: DeleteOptions, ctx: RequestContext) -> None:
