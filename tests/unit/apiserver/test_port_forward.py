@@ -22,12 +22,12 @@ def _annotated(text: str) -> dict[str, str]:
     return {"kubeherd.io/port-forward": text}
 
 
-def _pod(text: str) -> JsonObject:
+def _scripted(text: str) -> JsonObject:
     return {"kind": "Pod", "metadata": {"name": "p", "annotations": _annotated(text)}, "spec": {}}
 
 
 def test_a_text_is_sent_as_it_is_and_a_body_as_http() -> None:
-    pod = _pod(json.dumps({**SCRIPT, "81": {"body": "é", "status": 404}}))
+    pod = _scripted(json.dumps({**SCRIPT, "81": {"body": "é", "status": 404}}))
     assert portscript.reply(pod, 5432) == b"N"
     assert portscript.reply(pod, 80) == (
         b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 9\r\n"
@@ -41,7 +41,7 @@ def test_a_text_is_sent_as_it_is_and_a_body_as_http() -> None:
 
 @pytest.mark.parametrize("text", ["", "{", '{"80": 5}', '{"80": {"status": 99}}', "\ud800"])
 def test_what_cannot_be_read_counts_as_absent(text: str) -> None:
-    assert portscript.reply(_pod(text), 80) is None
+    assert portscript.reply(_scripted(text), 80) is None
 
 
 def test_the_ports_of_a_request() -> None:
