@@ -15,9 +15,9 @@ from kubeherd.agents.pods.output import Output, output
 from kubeherd.agents.pods.probes import ProbeSpec
 from kubeherd.cluster.api.helpers import commands, environment
 from kubeherd.cluster.api.helpers.commands import Program, Surroundings
+from kubeherd.cluster.api.helpers.joblabels import JOB_NAME_LABELS
 from kubeherd.cluster.api.objects import Container, Pod
 
-_JOB_NAME: Final = "batch.kubernetes.io/job-name"
 _SLEEP: Final = re.compile(r"(?:(?:/bin/|/usr/bin/)?(?:ba)?sh -[a-z]*c )?sleep (\d+(?:\.\d+)?)s?")
 
 
@@ -152,10 +152,12 @@ def _without_words(
     pod: Pod, container: Container, role: Role, program: Program | None
 ) -> Behaviour:
     """What a container does of which no annotation says how it ends."""
-    if program is not None or role in (Role.SIDECAR, Role.EPHEMERAL):
+    if role in (Role.SIDECAR, Role.EPHEMERAL):
         return annotations.DEFAULT
     if role is Role.REGULAR and not _is_of_job(pod):
         return annotations.DEFAULT
+    if program is not None:
+        return annotations.UNFINISHED if role is Role.REGULAR else annotations.DEFAULT
     if commands.loops_for_ever(container.command, container.args):
         return annotations.DEFAULT
     if role is Role.INIT:
@@ -166,7 +168,7 @@ def _without_words(
 
 def _is_of_job(pod: Pod) -> bool:
     owner = pod.metadata.controller()
-    return (owner is not None and owner.kind == "Job") or _JOB_NAME in pod.metadata.labels
+    return (owner is not None and owner.kind == "Job") or JOB_NAME_LABELS[0] in pod.metadata.labels
 
 
 def _restart_rules(container: Container) -> tuple[RestartRule, ...]:

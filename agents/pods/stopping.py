@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from kubeherd.agents.faking.annotations import TERMINATED
 from kubeherd.agents.pods.facts import (
     UNKNOWN_EXIT_CODE,
     ContainerFacts,
@@ -61,7 +62,7 @@ def _on_term(facts: ContainerFacts, plan: ContainerPlan) -> tuple[float, int]:
     script that traps the signal does."""
     behaviour, program = plan.behaviour, facts.program or plan.program
     trap = None if program is None else program.on_term
-    if trap is None or behaviour.stop_delay_s or behaviour.stop_exit_code:
+    if trap is None or behaviour.stop_delay_s or behaviour.stop_exit_code not in (0, TERMINATED):
         return behaviour.stop_delay_s, behaviour.stop_exit_code
     return math.inf if trap.takes_s is None else trap.takes_s, trap.exit_code
 

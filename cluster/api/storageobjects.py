@@ -13,9 +13,9 @@ from kubeherd.cluster.api import kinds, quantity
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import ObjectMeta, Wire
 
-CLAIMS: Final = kinds.resource("", "v1", "persistentvolumeclaims")
-VOLUMES: Final = kinds.resource("", "v1", "persistentvolumes")
-CLASSES: Final = kinds.resource("storage.k8s.io", "v1", "storageclasses")
+CLAIMS: Final = kinds.PERSISTENTVOLUMECLAIMS
+VOLUMES: Final = kinds.PERSISTENTVOLUMES
+CLASSES: Final = kinds.STORAGECLASSES
 
 BIND_COMPLETED: Final = "pv.kubernetes.io/bind-completed"
 BOUND_BY_CONTROLLER: Final = "pv.kubernetes.io/bound-by-controller"

@@ -13,13 +13,14 @@ from kubeherd.cluster.api.timestamps import parse_time
 from kubeherd.cluster.client.reflector import Reflector
 from kubeherd.cluster.client.workqueue import WorkQueue
 from kubeherd.controller.cronjob import plan
-from kubeherd.controller.cronjob.model import CronJob, Job
+from kubeherd.controller.cronjob.model import CronJob
 from kubeherd.controller.cronjob.schedule import requeue_s
 from kubeherd.controller.cronjob.sync import Sync
 from kubeherd.controller.manager import Context
 from kubeherd.controller.worker import run_workers
 from kubeherd.controller.workload.claim import Owner
 from kubeherd.controller.workload.events import Event, EventType, Record
+from kubeherd.controller.workload.jobs import Job
 from kubeherd.controller.workload.recording import recorder_on
 from kubeherd.controller.workload.writer import ObjectWriter
 from kubeherd.controller.workload.written import Written

@@ -5,7 +5,8 @@ from enum import StrEnum
 import msgspec
 
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.objects import Condition, ObjectMeta, Wire
+from kubeherd.cluster.api.objects import ObjectMeta, Wire
+from kubeherd.controller.workload.jobs import Job
 
 SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 """Annotation of a Job: the time of the schedule that it was made for."""
@@ -53,19 +54,6 @@ class CronJob(Wire, frozen=True, kw_only=True):
     metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
     spec: CronJobSpec = msgspec.field(default_factory=CronJobSpec)
     status: CronJobStatus = msgspec.field(default_factory=CronJobStatus)
-
-
-class JobStatus(Wire, frozen=True, kw_only=True):
-    conditions: list[Condition] = msgspec.field(default_factory=list)
-    start_time: str | None = None
-    completion_time: str | None = None
-
-
-class Job(Wire, frozen=True, kw_only=True):
-    """As much of a Job as its schedule cares for."""
-
-    metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
-    status: JobStatus = msgspec.field(default_factory=JobStatus)
 
 
 class Ending(StrEnum):

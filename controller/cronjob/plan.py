@@ -22,13 +22,13 @@ from kubeherd.controller.cronjob.model import (
     CronJob,
     CronJobStatus,
     Ending,
-    Job,
     JobReference,
     ending,
 )
 from kubeherd.controller.cronjob.schedule import Missed, NeverDue, most_recent, requeue_s
 from kubeherd.controller.workload.claim import Owner, owner_reference
 from kubeherd.controller.workload.events import Event, EventType
+from kubeherd.controller.workload.jobs import Job
 
 NOT_SUPPORTED = (
     "is not officially supported, see "

@@ -14,10 +14,11 @@ from kubeherd.cluster.api.kinds import CRONJOBS, JOBS
 from kubeherd.cluster.api.objects import ObjectMeta
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.controller.cronjob import plan
-from kubeherd.controller.cronjob.model import CronJob, CronJobStatus, Job, JobReference
+from kubeherd.controller.cronjob.model import CronJob, CronJobStatus, JobReference
 from kubeherd.controller.cronjob.schedule import requeue_s
 from kubeherd.controller.worker import ReconcileError
 from kubeherd.controller.workload.events import Event, EventType, Record
+from kubeherd.controller.workload.jobs import Job
 from kubeherd.controller.workload.writer import ObjectWriter
 
 

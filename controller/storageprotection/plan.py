@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
 
-CLAIMS = kinds.resource("", "v1", "persistentvolumeclaims")
-VOLUMES = kinds.resource("", "v1", "persistentvolumes")
+CLAIMS = kinds.PERSISTENTVOLUMECLAIMS
+VOLUMES = kinds.PERSISTENTVOLUMES
 CLASSES = kinds.resource("storage.k8s.io", "v1", "volumeattributesclasses")
 
 FINALIZERS = {

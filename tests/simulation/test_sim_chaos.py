@@ -13,7 +13,7 @@ from kubeherd.simulation.cluster import SimulatedCluster, daemonset_tree, rolled
 
 NODES = 5
 STEPS = 25
-SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "12")))
+SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "6")))
 """A longer search: ``KUBEHERD_SIM_SEEDS=500 pytest tests/simulation/test_sim_chaos.py``."""
 
 

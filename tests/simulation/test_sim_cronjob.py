@@ -16,7 +16,7 @@ from kubeherd.simulation import virtualtime
 from kubeherd.simulation.cluster import SimulatedCluster, simulated
 
 STEPS = 25
-SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "5")))
+SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "3")))
 CONTROLLERS = "cronjob-controller,garbage-collector-controller,namespace-controller"
 """Without the controller of Jobs: here they end when the test says so."""
 SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"

@@ -16,7 +16,7 @@ from kubeherd.simulation.virtualtime import virtual
 
 NODES = 3
 STEPS = 16
-SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "6")))
+SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "3")))
 SLICE_CONTROLLER = "endpointslice-controller.k8s.io"
 
 

@@ -37,7 +37,7 @@ FAULTS = (
     "repair",
 )  # fmt: skip
 PAUSES_S = (0.0, 0.0007, 0.003, 0.01, 0.3, 1.0, 2.0, 9.0)
-SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "8")))
+SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "3")))
 """A longer search: ``KUBEHERD_SIM_SEEDS=200 pytest tests/simulation/test_sim_job_storm.py``."""
 
 INDEX = "batch.kubernetes.io/job-completion-index"

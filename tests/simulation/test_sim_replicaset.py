@@ -24,7 +24,7 @@ from kubeherd.simulation.cluster import SimulatedCluster, simulated
 NODES = 3
 STEPS = 20
 MOST = 9
-SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "4")))
+SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "3")))
 SETS: dict[str, Resource] = {"new": REPLICASETS, "old": REPLICATIONCONTROLLERS}
 
 

@@ -22,7 +22,7 @@ from kubeherd.simulation.cluster import SimulatedCluster, simulated
 
 NODES = 4
 STEPS = 25
-SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "6")))
+SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "3")))
 """A longer search: ``KUBEHERD_SIM_SEEDS=200 pytest tests/simulation/test_sim_statefulset.py``."""
 
 STANDARD: JsonObject = {

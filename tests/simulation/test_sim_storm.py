@@ -20,7 +20,7 @@ from kubeherd.simulation import virtualtime
 from kubeherd.simulation.cluster import SimulatedCluster, daemonset_tree, rolled_out
 from kubeherd.simulation.weather import FragileDisk, Weather, Witness
 
-SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "6")))
+SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "3")))
 STEPS = 35
 MANAGERS = ("controller-manager-a", "controller-manager-b")
 NAMES = [f"node-{number}" for number in range(4)]

@@ -24,7 +24,7 @@ from kubeherd.simulation.cluster import SimulatedCluster, pod_tree, simulated
 
 NODES = 3
 STEPS = 30
-SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "8")))
+SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "3")))
 LATE = "WaitForFirstConsumer"
 CLASS_MODES = {"now": "Immediate", "late": LATE, "local": LATE}
 FAULTS = ("controller-manager", "apiserver", "node-0")

@@ -185,3 +185,13 @@ def test_a_script_that_traps_sigterm_ends_as_it_says() -> None:
     driver.change(job_pod(deaf, deleted_grace_s=8))
     driver.until(9)
     assert driver.state()["terminated"]["exitCode"] == 137
+
+
+@pytest.mark.parametrize("command", [[], ["sleep", "1000"]], ids=["work", "command"])
+def test_what_is_stopped_before_its_end_has_not_succeeded(command: list[str]) -> None:
+    """Else the deletion of its pod would complete a Job."""
+    work = container(command=command)
+    driver = Driver(job_pod(work))
+    driver.change(job_pod(work, deleted_grace_s=30))
+    driver.until(0.5)
+    assert driver.state()["terminated"]["exitCode"] == 143

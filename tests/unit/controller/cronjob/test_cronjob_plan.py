@@ -9,14 +9,8 @@ from msgspec.structs import replace
 from kubeherd.cluster.api.objects import Condition, ObjectMeta
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.controller.cronjob import plan
-from kubeherd.controller.cronjob.model import (
-    CronJob,
-    CronJobSpec,
-    CronJobStatus,
-    Job,
-    JobReference,
-    JobStatus,
-)
+from kubeherd.controller.cronjob.model import CronJob, CronJobSpec, CronJobStatus, JobReference
+from kubeherd.controller.workload.jobs import Job, JobStatus
 
 HOUR = datetime.fromisoformat("2016-05-19T10:00:00Z")
 SHORT, MEDIUM, LONG = 10, 2 * 60 * 60, 1_000_000
