@@ -31,8 +31,8 @@ from kubeherd.controller.daemonset.template import Template
 from kubeherd.controller.daemonset.wakeups import Wake, Wakeups
 from kubeherd.controller.manager import Context
 from kubeherd.controller.worker import ReconcileError, run_workers
-from kubeherd.controller.workload import podindex
 from kubeherd.controller.workload.events import Record
+from kubeherd.controller.workload.pods import podindex
 from kubeherd.controller.workload.recording import recorder_on
 from kubeherd.controller.workload.wakeups import Key, key_of
 from kubeherd.controller.workload.written import Written

@@ -21,8 +21,8 @@ from kubeherd.controller.daemonset.template import Template
 from kubeherd.controller.worker import ReconcileError
 from kubeherd.controller.workload import claiming
 from kubeherd.controller.workload.events import Record
-from kubeherd.controller.workload.podcontrol import NewPod, PodControl
-from kubeherd.controller.workload.podnames import PodNames
+from kubeherd.controller.workload.pods.podcontrol import NewPod, PodControl
+from kubeherd.controller.workload.pods.podnames import PodNames
 from kubeherd.controller.workload.writer import ObjectWriter
 from kubeherd.controller.workload.written import Written
 

@@ -11,7 +11,7 @@ from kubeherd.cluster.api.objects import DaemonSet
 from kubeherd.controller.daemonset.model import GENERATION_ANNOTATION, GENERATION_LABEL, HASH_LABEL
 from kubeherd.controller.daemonset.nodes import NodeRule, with_default_tolerations
 from kubeherd.controller.daemonset.owner import owner
-from kubeherd.controller.workload.podtemplate import pod_from_template
+from kubeherd.controller.workload.pods.podtemplate import pod_from_template
 from kubeherd.controller.workload.revisions import revision_data
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"

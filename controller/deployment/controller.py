@@ -21,9 +21,9 @@ from kubeherd.controller.deployment.newreplicaset import owner
 from kubeherd.controller.deployment.plan import UnknownStrategy, plan
 from kubeherd.controller.manager import Context
 from kubeherd.controller.worker import ReconcileError, run_workers
-from kubeherd.controller.workload import podindex
 from kubeherd.controller.workload.apps import Deployment, ReplicaSet
 from kubeherd.controller.workload.claiming import carry_out
+from kubeherd.controller.workload.pods import podindex
 from kubeherd.controller.workload.recording import recorder_on
 from kubeherd.controller.workload.wakeups import Key, Wakeups, key_of
 from kubeherd.controller.workload.writer import ObjectWriter

@@ -25,7 +25,7 @@ from kubeherd.controller.disruption.scale import ExpectedScale
 from kubeherd.controller.manager import Context
 from kubeherd.controller.references import pod_reference, reference
 from kubeherd.controller.worker import run_workers
-from kubeherd.controller.workload import selecting
+from kubeherd.controller.workload.pods import selecting
 from kubeherd.controller.workload.selectortext import go_text
 
 COMPONENT = "controllermanager"

@@ -23,11 +23,11 @@ from kubeherd.controller.job.template import owner
 from kubeherd.controller.job.wakeups import Key, Wake, is_orphan, job_changed, key_of, pod_changed
 from kubeherd.controller.manager import Context
 from kubeherd.controller.worker import ReconcileError, run_workers
-from kubeherd.controller.workload import podindex
 from kubeherd.controller.workload.claim import claim
 from kubeherd.controller.workload.claiming import carry_out
 from kubeherd.controller.workload.jobs import Job, finished
-from kubeherd.controller.workload.podcontrol import PodControl
+from kubeherd.controller.workload.pods import podindex
+from kubeherd.controller.workload.pods.podcontrol import PodControl
 from kubeherd.controller.workload.recording import recorder_on
 from kubeherd.controller.workload.writer import ObjectWriter
 

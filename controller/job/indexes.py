@@ -14,7 +14,7 @@ from kubeherd.controller.job.pods import (
     replaces_only_failed,
 )
 from kubeherd.controller.workload.jobs import FailureAction, Job
-from kubeherd.controller.workload.ranking import deletion_order
+from kubeherd.controller.workload.pods.ranking import deletion_order
 
 
 def in_range(job: Job, seen: SeenPod) -> bool:

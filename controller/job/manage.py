@@ -17,7 +17,7 @@ from kubeherd.controller.job.model import (
     Now,
 )
 from kubeherd.controller.job.pods import replaces_only_failed
-from kubeherd.controller.workload.ranking import deletion_order
+from kubeherd.controller.workload.pods.ranking import deletion_order
 
 
 def manage(standing: Assessment, now: Now) -> Actions:

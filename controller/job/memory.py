@@ -9,7 +9,7 @@ from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.job.model import Backoff
 from kubeherd.controller.job.template import Template
 from kubeherd.controller.workload.jobs import Job
-from kubeherd.controller.workload.podnames import PodNames
+from kubeherd.controller.workload.pods.podnames import PodNames
 from kubeherd.controller.workload.written import Written
 
 

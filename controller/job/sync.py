@@ -33,7 +33,7 @@ from kubeherd.controller.job.model import NewPod as Wanted
 from kubeherd.controller.worker import ReconcileError
 from kubeherd.controller.workload.events import Record
 from kubeherd.controller.workload.jobs import Job, JobStatus
-from kubeherd.controller.workload.podcontrol import NewPod, PodControl
+from kubeherd.controller.workload.pods.podcontrol import NewPod, PodControl
 from kubeherd.controller.workload.writer import ObjectWriter
 
 UNTRACK: JsonObject = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}

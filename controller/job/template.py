@@ -18,7 +18,7 @@ from kubeherd.controller.job.model import (
 )
 from kubeherd.controller.workload.claim import Owner
 from kubeherd.controller.workload.jobs import Job
-from kubeherd.controller.workload.podtemplate import pod_from_template
+from kubeherd.controller.workload.pods.podtemplate import pod_from_template
 
 INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 _MAX_PREFIX = 58

@@ -13,8 +13,8 @@ from kubeherd.controller.podautoscaler.limits import Memory
 from kubeherd.controller.podautoscaler.model import Autoscaler
 from kubeherd.controller.podautoscaler.sync import Failed, Surroundings, Sync
 from kubeherd.controller.worker import Troubles, run_workers
-from kubeherd.controller.workload import selecting
 from kubeherd.controller.workload.claim import Owner
+from kubeherd.controller.workload.pods import selecting
 from kubeherd.controller.workload.recording import recorder_on
 from kubeherd.controller.workload.scaling import Scales
 

@@ -20,8 +20,8 @@ from kubeherd.controller.podautoscaler.evaluate import MetricFailed, View, evalu
 from kubeherd.controller.podautoscaler.limits import Bounds, Memory
 from kubeherd.controller.podautoscaler.model import Autoscaler, MetricType
 from kubeherd.controller.podautoscaler.status import ConditionType, Draft
-from kubeherd.controller.workload import selecting
 from kubeherd.controller.workload.events import Event, EventType, Record
+from kubeherd.controller.workload.pods import selecting
 from kubeherd.controller.workload.scaling import NoSuchKind, NotScalable, Scale, Scales, group_of
 
 _SCALE_TRIES = 5

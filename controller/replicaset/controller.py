@@ -22,10 +22,10 @@ from kubeherd.controller.replicaset.model import Count, Observed, Plan
 from kubeherd.controller.replicaset.plan import plan, recount
 from kubeherd.controller.replicaset.wakeups import pod_matters
 from kubeherd.controller.worker import ReconcileError, run_workers
-from kubeherd.controller.workload import podindex
 from kubeherd.controller.workload.apps import ReplicaSet, ReplicationController
 from kubeherd.controller.workload.claim import Owner
-from kubeherd.controller.workload.podcontrol import PodControl
+from kubeherd.controller.workload.pods import podindex
+from kubeherd.controller.workload.pods.podcontrol import PodControl
 from kubeherd.controller.workload.recording import recorder_on
 from kubeherd.controller.workload.storestatus import store_status
 from kubeherd.controller.workload.wakeups import Key, Wakeups, key_of

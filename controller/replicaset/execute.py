@@ -9,9 +9,9 @@ from kubeherd.controller.replicaset.model import Failure, FailureReason, Plan
 from kubeherd.controller.workload import claiming
 from kubeherd.controller.workload.apps import ReplicaSet
 from kubeherd.controller.workload.claim import Owner
-from kubeherd.controller.workload.podcontrol import NewPod, PodControl
-from kubeherd.controller.workload.podnames import PodNames
-from kubeherd.controller.workload.podtemplate import pod_from_template
+from kubeherd.controller.workload.pods.podcontrol import NewPod, PodControl
+from kubeherd.controller.workload.pods.podnames import PodNames
+from kubeherd.controller.workload.pods.podtemplate import pod_from_template
 from kubeherd.controller.workload.writer import ObjectWriter
 
 

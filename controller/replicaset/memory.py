@@ -10,7 +10,7 @@ from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.workload.apps import ReplicaSet
 from kubeherd.controller.workload.pacing import Pacing
-from kubeherd.controller.workload.podnames import PodNames
+from kubeherd.controller.workload.pods.podnames import PodNames
 from kubeherd.controller.workload.written import Written
 
 

@@ -12,10 +12,10 @@ from kubeherd.cluster.api.labels import Selector
 from kubeherd.cluster.api.objects import Pod
 from kubeherd.controller.replicaset import status
 from kubeherd.controller.replicaset.model import BURST_REPLICAS, Count, Observed, Plan
-from kubeherd.controller.workload.activepods import active_pods, terminating_pods
 from kubeherd.controller.workload.apps import ReplicaSet
 from kubeherd.controller.workload.claim import Claim, Owner, claim
-from kubeherd.controller.workload.ranking import ranked_deletion_order
+from kubeherd.controller.workload.pods.activepods import active_pods, terminating_pods
+from kubeherd.controller.workload.pods.ranking import ranked_deletion_order
 
 
 def plan(observed: Observed, selector: Selector, age_s: AgeOf) -> Plan:

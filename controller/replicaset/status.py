@@ -17,8 +17,8 @@ from kubeherd.controller.replicaset.model import (
     Failure,
     Numbers,
 )
-from kubeherd.controller.workload.activepods import until_available_s
 from kubeherd.controller.workload.apps import ReplicaSet, ReplicaSetStatus
+from kubeherd.controller.workload.pods.activepods import until_available_s
 
 
 def count(

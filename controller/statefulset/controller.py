@@ -32,10 +32,10 @@ from kubeherd.controller.statefulset.memory import Compiled, Memory
 from kubeherd.controller.statefulset.model import History, Observed, Plan
 from kubeherd.controller.statefulset.plan import plan
 from kubeherd.controller.worker import ReconcileError, run_workers
-from kubeherd.controller.workload import podindex
 from kubeherd.controller.workload.apps import StatefulSet
 from kubeherd.controller.workload.claim import Owner
 from kubeherd.controller.workload.claiming import carry_out
+from kubeherd.controller.workload.pods import podindex
 from kubeherd.controller.workload.recording import recorder_on
 from kubeherd.controller.workload.storestatus import store_status
 from kubeherd.controller.workload.wakeups import Key, Wakeups, key_of

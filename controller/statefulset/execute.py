@@ -19,7 +19,7 @@ from kubeherd.controller.statefulset.podtemplate import put_right
 from kubeherd.controller.worker import ReconcileError
 from kubeherd.controller.workload.apps import StatefulSet
 from kubeherd.controller.workload.events import Event, EventType, Record
-from kubeherd.controller.workload.slowstart import batches
+from kubeherd.controller.workload.pods.slowstart import batches
 from kubeherd.controller.workload.writer import ObjectWriter
 
 WriteError = ReconcileError | ApiError | TransportError

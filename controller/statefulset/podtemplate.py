@@ -6,7 +6,7 @@ from kubeherd.controller.statefulset import claims, identity
 from kubeherd.controller.statefulset.model import Revision
 from kubeherd.controller.workload.apps import StatefulSet
 from kubeherd.controller.workload.claim import Owner
-from kubeherd.controller.workload.podtemplate import pod_from_template
+from kubeherd.controller.workload.pods.podtemplate import pod_from_template
 from kubeherd.controller.workload.revisions import REVISION_LABEL
 
 

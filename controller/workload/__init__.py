@@ -1,1 +1,2 @@
-"""What every workload controller shares: claiming, template hash, names and own writes."""
+"""What workload controllers share: claiming, revisions, hashes, status and other own writes, the
+views of workloads, and in `pods` all that is about their pods. No controller imports another."""

@@ -20,8 +20,8 @@ from kubeherd.controller.daemonset.store_status import store_status
 from kubeherd.controller.daemonset.template import Template
 from kubeherd.controller.worker import ReconcileError
 from kubeherd.controller.workload.events import Event, PodReason
-from kubeherd.controller.workload.podnames import PodNames
-from kubeherd.controller.workload.slowstart import batches
+from kubeherd.controller.workload.pods.podnames import PodNames
+from kubeherd.controller.workload.pods.slowstart import batches
 from kubeherd.controller.workload.written import Written
 from kubeherd.simulation.virtualtime import VirtualClock
 

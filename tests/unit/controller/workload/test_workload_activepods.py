@@ -3,7 +3,7 @@
 import pytest
 from replicaset_world import ages, pod
 
-from kubeherd.controller.workload.activepods import (
+from kubeherd.controller.workload.pods.activepods import (
     active_pods,
     terminating_pods,
     until_available_s,

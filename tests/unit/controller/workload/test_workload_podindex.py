@@ -4,7 +4,7 @@ from replicaset_world import controlled_by, pod
 
 from kubeherd.cluster.api.objects import ObjectMeta, Pod
 from kubeherd.cluster.client.cache import Cache, key_of
-from kubeherd.controller.workload import podindex
+from kubeherd.controller.workload.pods import podindex
 
 OWNER = ObjectMeta(name="rs", namespace="ns", uid="1")
 

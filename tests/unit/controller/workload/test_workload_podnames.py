@@ -1,6 +1,6 @@
 """Identities of pods that are all alike."""
 
-from kubeherd.controller.workload.podnames import PodNames
+from kubeherd.controller.workload.pods.podnames import PodNames
 
 
 def names() -> PodNames:

@@ -5,7 +5,7 @@ import pytest
 from kubeherd.cluster.api.kinds import DAEMONSETS
 from kubeherd.cluster.api.objects import ObjectMeta
 from kubeherd.controller.workload.claim import Owner
-from kubeherd.controller.workload.podtemplate import pod_from_template
+from kubeherd.controller.workload.pods.podtemplate import pod_from_template
 
 
 def owner(name: str = "web") -> Owner:

@@ -7,7 +7,7 @@ import pytest
 from replicaset_world import ages, pod
 
 from kubeherd.cluster.api.objects import Pod
-from kubeherd.controller.workload.ranking import (
+from kubeherd.controller.workload.pods.ranking import (
     deletion_cost,
     deletion_order,
     ranked_deletion_order,

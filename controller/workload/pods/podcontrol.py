@@ -24,8 +24,8 @@ from kubeherd.cluster.client.transport import TransportError
 from kubeherd.controller.worker import ReconcileError
 from kubeherd.controller.workload.claim import Owner
 from kubeherd.controller.workload.events import Event, EventType, PodReason, Record
-from kubeherd.controller.workload.podnames import PodNames
-from kubeherd.controller.workload.slowstart import batches
+from kubeherd.controller.workload.pods.podnames import PodNames
+from kubeherd.controller.workload.pods.slowstart import batches
 from kubeherd.controller.workload.writer import ObjectWriter
 
 _NAME_TRIES = 8
