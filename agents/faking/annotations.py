@@ -12,11 +12,8 @@ from typing import Final
 
 import msgspec
 
+from kubeherd.agents.faking import images
 from kubeherd.cluster.api.helpers.scripts import PREFIX, scripted
-
-UNPULLABLE: Final = ("nonexistent", "non-existent")
-"""An image whose reference contains one of these, or ends so, never pulls (docs/fake-pods.md)."""
-NOT_FOUND: Final = ":404"
 
 
 class Behaviour(msgspec.Struct, frozen=True, gc=False):
@@ -78,7 +75,7 @@ def pull_error(image: str, behaviour: Behaviour) -> str:
     """The runtime's error for pulling this image, or "" if it can be pulled."""
     if behaviour.pull_error:
         return behaviour.pull_error
-    if image.endswith(NOT_FOUND) or any(word in image for word in UNPULLABLE):
+    if not images.exists(image):
         return (
             f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": '
             "pull access denied, repository does not exist or may require authorization"

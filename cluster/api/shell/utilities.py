@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from kubeherd.cluster.api.shell import arithmetic
-from kubeherd.cluster.api.shell.evaluation import FOR_EVER_S, Run
+from kubeherd.cluster.api.shell.evaluation import FOR_EVER_S, MAX_BYTES, Run
 from kubeherd.cluster.api.shell.surroundings import absolute
 from kubeherd.cluster.api.shell.syntax import parse
 from kubeherd.cluster.api.shell.tree import Unknown
@@ -185,6 +185,21 @@ def _expr(process: Run, arguments: list[str]) -> None:
     process.write(f"{result}\n")
 
 
+def _seq(process: Run, arguments: list[str]) -> None:
+    """`seq [FIRST [STEP]] LAST`, of integers."""
+    if not 1 <= len(arguments) <= 3:
+        raise Unknown
+    numbers = [arithmetic.integer(text) for text in arguments]
+    first, last = (1 if len(numbers) == 1 else numbers[0]), numbers[-1]
+    step = numbers[1] if len(numbers) == 3 else 1
+    if step == 0 or abs(last - first) // abs(step) > MAX_BYTES:
+        raise Unknown
+    beyond = last + (1 if step > 0 else -1)
+    text = "".join(f"{number}\n" for number in range(first, beyond, step))
+    if text:
+        process.write(text)
+
+
 def _hostname(process: Run, arguments: list[str]) -> None:
     around = process.around
     name = {"": around.hostname, "-s": around.hostname.partition(".")[0], "-f": around.fqdn}.get(
@@ -244,6 +259,7 @@ _UTILITIES: Final[Mapping[str, Callable[[Run, list[str]], None]]] = {
     "[": _bracket,
     "[[": _double_bracket,
     "expr": _expr,
+    "seq": _seq,
     "hostname": _hostname,
     "env": _env,
     "printenv": _printenv,

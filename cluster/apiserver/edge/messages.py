@@ -105,8 +105,9 @@ class Socket(Protocol):
     async def receive(self) -> bytes | str | None:
         """The next message; None when there will be none."""
 
-    async def close(self) -> None:
-        """Say goodbye; returns when the client has, or soon."""
+    async def close(self, last: bytes | str | None = None) -> None:
+        """Say goodbye, in one piece with a last message if there is one; returns when the client
+        has, or soon. ConnectionError when it has gone."""
 
 
 class UpgradeResponse(msgspec.Struct):

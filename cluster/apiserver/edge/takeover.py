@@ -55,11 +55,15 @@ class TakenSocket:
             transport.resume_reading()
         return data or None
 
-    async def close(self) -> None:
-        """Hang up when all that was sent is written."""
+    async def close(self, last: bytes | str | None = None) -> None:
+        """Hang up when all that was sent is written, a last message too if there is one."""
         transport = self._connection.transport
-        if transport is not None:
-            transport.close()
+        try:
+            if last is not None:
+                await self.send(last)
+        finally:
+            if transport is not None:
+                transport.close()
 
 
 async def serve(request: web.BaseRequest, answer: UpgradeResponse) -> web.StreamResponse:

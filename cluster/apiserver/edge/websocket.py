@@ -1,5 +1,8 @@
 """aiohttp's WebSocket as a `Socket` of a session."""
 
+import asyncio
+import socket
+
 from aiohttp import WSMsgType, web
 
 from kubeherd.cluster.apiserver.edge.messages import UpgradeResponse
@@ -12,8 +15,9 @@ _GOODBYE_S = 2.0
 class AiohttpSocket:
     """One open WebSocket."""
 
-    def __init__(self, response: web.WebSocketResponse) -> None:
+    def __init__(self, response: web.WebSocketResponse, transport: asyncio.Transport) -> None:
         self._response = response
+        self._transport = transport
 
     async def send(self, data: bytes | str) -> None:
         """Send one message; ConnectionError when the client has gone."""
@@ -30,9 +34,27 @@ class AiohttpSocket:
             return data
         return None
 
-    async def close(self) -> None:
-        """Say goodbye; returns when the client has, or soon."""
-        await self._response.close()
+    async def close(self, last: bytes | str | None = None) -> None:
+        """Say goodbye, in one piece with a last message if there is one; returns when the client
+        has, or soon. ConnectionError when it has gone."""
+        try:
+            if last is not None:
+                self._hold()
+                await self.send(last)
+        finally:
+            await self._response.close()
+
+    def _hold(self) -> None:
+        """Let the kernel keep what is written now until this turn of the loop is over: aiohttp
+        writes each frame for itself, and the client may act on the first before it has the next."""
+        held: socket.socket | None = self._transport.get_extra_info("socket")
+        if held is not None:
+            held.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            asyncio.get_running_loop().call_soon(self._let_go, held)
+
+    def _let_go(self, held: socket.socket) -> None:
+        if not self._transport.is_closing():
+            held.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
 
 async def serve(request: web.BaseRequest, answer: UpgradeResponse) -> web.StreamResponse:
@@ -43,5 +65,7 @@ async def serve(request: web.BaseRequest, answer: UpgradeResponse) -> web.Stream
         timeout=_GOODBYE_S,
     )
     await response.prepare(request)
-    await answer.serve(AiohttpSocket(response))
+    if request.transport is None:
+        raise ConnectionError("the client went away")
+    await answer.serve(AiohttpSocket(response, request.transport))
     return response

@@ -35,10 +35,17 @@ def _hex(body: bytes) -> str:
 
 
 def check(
-    tree: JsonObject, body: bytes, group: str, version: str, kind: str, *, also: str = ""
+    tree: JsonObject,
+    body: bytes,
+    group: str,
+    version: str,
+    kind: str,
+    *,
+    also: str = "",
+    any_kind: bool = False,
 ) -> None:
-    """Fill in the kind and apiVersion of a decoded body; BadRequest if it says another one. `also`
-    is an apiVersion of the kind with the same fields."""
+    """Fill in the kind and apiVersion of a decoded body; BadRequest if it says another one, unless
+    `any_kind` will do. `also` is an apiVersion of the kind with the same fields."""
     for name in ("apiVersion", "kind"):
         given = tree.get(name)
         if given is not None and not isinstance(given, str):
@@ -52,7 +59,7 @@ def check(
     given_version, given_kind = tree.get("apiVersion") or api_version, tree.get("kind") or kind
     if given_version == also:
         given_version = api_version
-    if (given_version, given_kind) != (api_version, kind):
+    if (given_version, given_kind) != (api_version, kind) and not any_kind:
         raise errors.BadRequest(_mismatch(given_version, given_kind, group, version, kind))
     tree["apiVersion"], tree["kind"] = api_version, kind
     meta = tree.get("metadata")

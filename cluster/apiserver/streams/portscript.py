@@ -3,7 +3,7 @@
 `kubeherd.io/port-forward` is a JSON object from the port to a text (sent as it is) or to an object
 with `body`, `contentType` and `status` (sent as an HTTP response). The one image of which more is
 known than that it runs is agnhost's `serve-hostname` (v1.36, test/images/agnhost), by which tests
-tell pods apart. Invariant: what cannot be read counts as absent.
+tell pods apart; of a script, netcat in a loop. Invariant: what cannot be read counts as absent.
 """
 
 import posixpath
@@ -19,6 +19,7 @@ from kubeherd.cluster.api.helpers.environment import hostname
 from kubeherd.cluster.api.helpers.scripts import PREFIX
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import Pod
+from kubeherd.cluster.apiserver.streams import netcat
 
 KEY: Final = PREFIX + "port-forward"
 MAX_PORTS: Final = 100
@@ -52,6 +53,9 @@ def answer(tree: JsonObject, port: int) -> str | Response | None:
     for container in tree["spec"].get("containers") or ():
         if _serves_hostname_at(container) == port:
             return Response(body=hostname(msgspec.convert(tree, Pod)))
+        said = netcat.said(container.get("command") or (), container.get("args") or (), port)
+        if said is not None:
+            return said
     return None
 
 

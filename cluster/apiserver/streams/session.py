@@ -101,14 +101,15 @@ async def serve(
     """Let `answer` answer, tell how it ended, and close the connection."""
     session = Session(socket, protocol)
 
-    async def answered() -> None:
+    async def answered() -> JsonObject | None:
         with suppress(ConnectionError):
             await session.greet(greeted)
-            status = await answer(session)
-            await session.write(Channel.ERROR, _told(protocol, status))
+            return await answer(session)
+        return None
 
     answering = asyncio.create_task(answered(), name="exec")
     listening = asyncio.create_task(session.listen(), name="exec-client")
+    status: JsonObject | None = None
     try:
         await asyncio.wait((answering, listening), return_when=asyncio.FIRST_COMPLETED)
         if not answering.done() and session.has_spoken:
@@ -117,18 +118,24 @@ async def serve(
                     await session.end_input()
                     await asyncio.wait((answering,))
         if answering.done():
-            answering.result()
+            status = answering.result()
     finally:
         for task in (answering, listening):
             task.cancel()
         await asyncio.gather(answering, listening, return_exceptions=True)
-        await socket.close()
+        # Some clients drop the connection on the status. If the end has not come by then, those
+        # that wait for it in another thread read a stranger's bytes: those of their next
+        # connection, which gets the same descriptor.
+        with suppress(ConnectionError):
+            await socket.close(None if status is None else _told(protocol, status))
 
 
-def _told(protocol: channels.Protocol, status: JsonObject) -> bytes:
-    if protocol is channels.Protocol.NONE:
-        return str(status.get("message", "")).encode()
-    return json.dumps(status).encode()
+def _told(protocol: channels.Protocol, status: JsonObject) -> bytes | str | None:
+    """The message that tells how it ended; None: there is nothing to tell."""
+    if protocol is not channels.Protocol.NONE:
+        return channels.encode(protocol, Channel.ERROR, json.dumps(status).encode())
+    message = str(status.get("message", ""))
+    return channels.encode(protocol, Channel.ERROR, message.encode()) if message else None
 
 
 def _size(data: bytes) -> tuple[int, int] | None:

@@ -82,10 +82,13 @@ class _Channels:
                 return None
         return self._messages.popleft()
 
-    async def close(self) -> None:
-        """End all streams; returns when the client has hung up, or soon."""
+    async def close(self, last: bytes | str | None = None) -> None:
+        """End all streams, after a last message if there is one; returns when the client has hung
+        up, or soon."""
         with suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(_GOODBYE_S):
+                if last is not None:
+                    await self.send(last)
                 for number in self._numbers.values():
                     await self._socket.send(self._encoder.data(number, b"", fin=True))
                 while await self._socket.receive() is not None:

@@ -205,7 +205,20 @@ def test_exit_zero_is_restarted_with_back_off_too() -> None:
     assert driver.state()["waiting"]["reason"] == "CrashLoopBackOff"
 
 
-@pytest.mark.parametrize("image", ["nonexistent", "registry/non-existent:1"])
+@pytest.mark.parametrize(
+    "image",
+    [
+        "nonexistent",
+        "registry/non-existent:1",
+        "does-not-exist",
+        "nginx:doesnotexist",
+        "i_made_this_up:and_this_too",
+        "r:5000/no_such_image",
+        "nginx:404",
+        "nginx:1.0.23449928384992872784",
+        "r:5000/fluentd:v2734894949",
+    ],
+)
 def test_images_that_never_pull(image: str) -> None:
     driver = Driver(pod(container(image=image)))
     assert driver.state()["waiting"]["reason"] == "ErrImagePull"
@@ -224,6 +237,23 @@ def test_images_that_never_pull(image: str) -> None:
         "Error: ErrImagePull",
         "Error: ImagePullBackOff",
     ]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "nginx:1.17",
+        "minio:20240101120000",
+        "build:1735689600",
+        "k8s:v20251231",
+        "a/existing:v404",
+        "git:9999999999abc",
+        "r:4040000000/exists@sha256:" + "9" * 64,
+    ],
+)
+def test_images_that_pull(image: str) -> None:
+    driver = Driver(pod(container(image=image)))
+    assert driver.status["phase"] == "Running"
 
 
 def test_pull_error_annotation_and_its_removal() -> None:

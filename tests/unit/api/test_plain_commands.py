@@ -59,6 +59,15 @@ from kubeherd.cluster.api.shell.evaluation import Stopping
             2,
         ),
         (["expr", "7", "%", "4"], [(0.0, "3\n")], 0.0, 0),
+        (["seq", "2"], [(0.0, "1\n2\n")], 0.0, 0),
+        (["seq", "5", "-2", "1"], [(0.0, "5\n3\n1\n")], 0.0, 0),
+        (["seq", "3", "2"], [], 0.0, 0),
+        (
+            ["sh", "-c", "for i in $(seq 0 2); do echo $i; done"],
+            [(0, "0\n"), (0, "1\n"), (0, "2\n")],
+            0,
+            0,
+        ),
     ],
 )
 def test_plain_commands(
@@ -196,6 +205,10 @@ def test_a_loop_heeds_the_flag_e() -> None:
         ["sh", "-c", "for i in 1 2; do " * 30 + "true; " + "done; " * 30],
         ["sh", "-c", "$(" * 30 + "true" + ")" * 30],
         ["expr", "1", "/", "0"],
+        ["seq"],
+        ["seq", "1", "0", "5"],
+        ["seq", "-s", ",", "5"],
+        ["seq", "1000000000"],
         ["hostname"],
         ["printenv", "HOME"],
         ["echo", "x" * 70_000],

@@ -46,7 +46,9 @@ class Peer:
             await asyncio.sleep(0)
         return None
 
-    async def close(self) -> None:
+    async def close(self, last: bytes | str | None = None) -> None:
+        if last is not None:
+            await self.send(last)
         self.closed = True
 
 

@@ -216,3 +216,24 @@ async def test_apply_with_a_uid_makes_no_new_object(cluster: Cluster) -> None:
         "specified uid 11111111-2222-3333-4444-555555555555, and no existing object was found"
     )
     assert (await cluster.get(f"{CMS}/a")).status == 404
+
+
+async def test_a_strategic_patch_may_claim_to_be_of_another_kind(cluster: Cluster) -> None:
+    """It goes from a map into the Go type, without the kind being asked; as ansible's k8s_scale,
+    which patches the Scale of a Deployment with `kind: Deployment`."""
+    await cluster.post(CMS, config_map("a", k="v"))
+    other = {"apiVersion": "v9", "kind": "Secret", "data": {"k": "w"}}
+    answer = await cluster.patch(f"{CMS}/a", other)
+    assert (answer.status, answer.tree["data"]) == (200, {"k": "w"})
+    assert (answer.tree["apiVersion"], answer.tree["kind"]) == ("v1", "ConfigMap")
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": pod("p")["spec"]}
+    spec = {"replicas": 3, "selector": {"matchLabels": {"a": "b"}}, "template": template}
+    path = "/apis/apps/v1/namespaces/default/deployments"
+    await cluster.post(path, {"metadata": {"name": "d"}, "spec": spec})
+    metadata = {"name": "d", "namespace": "default"}
+    patch = {"kind": "Deployment", "metadata": metadata, "spec": {"replicas": 0}}
+    answer = await cluster.patch(f"{path}/d/scale", patch)
+    assert (answer.status, answer.tree["kind"]) == (200, "Scale")
+    assert (await cluster.get(f"{path}/d")).tree["spec"]["replicas"] == 0
+    answer = await cluster.patch(f"{path}/d/scale", patch, content_type=MERGE)
+    assert answer.status == 422

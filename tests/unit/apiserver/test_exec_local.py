@@ -61,8 +61,9 @@ class Client:
     async def receive(self) -> bytes | None:
         return await self._sent.get()
 
-    async def close(self) -> None:
-        """Nothing to be said."""
+    async def close(self, last: bytes | str | None = None) -> None:
+        if last is not None:
+            await self.send(last)
 
 
 @pytest.fixture

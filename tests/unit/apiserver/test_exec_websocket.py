@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from apicluster import BOB, Cluster
 from wireserver import Served, serving
+
+from kubeherd.cluster.apiserver.edge.websocket import AiohttpSocket
 
 PODS = "/api/v1/namespaces/default/pods"
 UPGRADE = {"connection": "Upgrade", "upgrade": "websocket"}
@@ -117,6 +121,37 @@ async def test_v5_is_output_and_a_status(served: Served) -> None:
         b"\x03",
         {"metadata": {}, "status": "Success"},
     )
+
+
+async def test_the_end_comes_in_one_piece_with_the_status() -> None:
+    """Clients drop the connection on the status; one that reads in a thread must have the end."""
+    told: list[str] = []
+    let_go = asyncio.Event()
+
+    class Response(web.WebSocketResponse):
+        async def send_bytes(self, data: bytes, compress: int | None = None) -> None:
+            told.append(data.decode())
+
+        async def close(self, **_: Any) -> bool:
+            told.append("end")
+            await let_go.wait()  # it waits for the client, who must have it by then
+            return True
+
+    class Connected(asyncio.Transport):
+        def is_closing(self) -> bool:
+            return False
+
+        def setsockopt(self, level: int, option: int, value: int) -> None:
+            assert (level, option) == (socket.IPPROTO_TCP, socket.TCP_CORK)
+            told.append("held" if value else "let go")
+            if not value:
+                let_go.set()
+
+    transport = Connected()
+    transport._extra = {"socket": transport}
+    async with asyncio.timeout(10):
+        await AiohttpSocket(Response(), transport).close(b"status")
+    assert told == ["held", "status", "end", "let go"]
 
 
 async def test_v4_begins_with_an_empty_message(served: Served) -> None:

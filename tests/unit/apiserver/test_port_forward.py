@@ -44,6 +44,36 @@ def test_what_cannot_be_read_counts_as_absent(text: str) -> None:
     assert portscript.reply(_scripted(text), 80) is None
 
 
+HELLO = 'echo -e "HTTP/1.1 200 OK\\r\\nContent-Length: 3\\r\\n\\r\\nhi\\n"'
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (f"while true; do {HELLO} | nc -l -p 8080 || true; done", b"OK"),
+        (f"while :\ndo\n {HELLO} | nc -lk -w 1 -p 8080\ndone\n", b"OK"),
+        (f"until false; do {HELLO} | busybox nc -nlp 8080; done", b"OK"),
+        ("while true; do echo -n 'a  b' c | nc -l 8080; done", b"a  b c"),
+        (f"while true; do {HELLO} | nc -l -p 8081; done", None),
+        (f"while true; do {HELLO} | nc -p 8080; done", None),
+        (f"while true; do {HELLO} | nc -l -p 8080 -e sh; done", None),
+        (f"{HELLO} | nc -l -p 8080", None),
+        (f"while true; do {HELLO} | cat | nc -l -p 8080; done", None),
+        ("while true; do echo $(date) | nc -l -p 8080; done", None),
+        ("while true; do echo 'a\\q' | nc -l -p 8080; done", None),
+        ("while true; do date | nc -l -p 8080; done", None),
+        ("while true; do nc -l -p 8080; done", None),
+        ("while true; do", None),
+        ("'", None),
+    ],
+)
+def test_netcat_in_a_loop_says_its_text(script: str, said: bytes | None) -> None:
+    container = {"name": "c", "image": "busybox", "command": ["sh", "-c", script]}
+    pod = {"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [container]}}
+    expected = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi\n\n" if said == b"OK" else said
+    assert portscript.reply(pod, 8080) == expected
+
+
 def test_the_ports_of_a_request() -> None:
     assert portscript.ports(["80,443", "8080"]) == [80, 443, 8080]
     for values, why in (
