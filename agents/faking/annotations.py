@@ -54,9 +54,6 @@ JOB_RUN_S: Final = 1.0
 TERMINATED: Final = 143
 """The exit code of a process that SIGTERM ended: what is stopped has not succeeded."""
 
-UNFINISHED: Final = Behaviour(stop_exit_code=TERMINATED)
-"""A command of a Job: it does what it does, and stopped before its end it has failed."""
-
 JOB: Final = Behaviour(stop_exit_code=TERMINATED, run_for_s=JOB_RUN_S)
 """What the containers of a Job do without annotations: work comes to an end."""
 

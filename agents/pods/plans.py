@@ -152,12 +152,10 @@ def _without_words(
     pod: Pod, container: Container, role: Role, program: Program | None
 ) -> Behaviour:
     """What a container does of which no annotation says how it ends."""
-    if role in (Role.SIDECAR, Role.EPHEMERAL):
+    if program is not None or role in (Role.SIDECAR, Role.EPHEMERAL):
         return annotations.DEFAULT
     if role is Role.REGULAR and not _is_of_job(pod):
         return annotations.DEFAULT
-    if program is not None:
-        return annotations.UNFINISHED if role is Role.REGULAR else annotations.DEFAULT
     if commands.loops_for_ever(container.command, container.args):
         return annotations.DEFAULT
     if role is Role.INIT:

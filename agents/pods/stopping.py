@@ -59,12 +59,16 @@ def begin_stop(
 
 def _on_term(facts: ContainerFacts, plan: ContainerPlan) -> tuple[float, int]:
     """How long it takes to obey SIGTERM, and the exit code then: as annotations say, else as a
-    script that traps the signal does."""
+    script that traps the signal does. A plain command has process 1, which ignores what it has no
+    handler for, and lives on until SIGKILL."""
     behaviour, program = plan.behaviour, facts.program or plan.program
-    trap = None if program is None else program.on_term
-    if trap is None or behaviour.stop_delay_s or behaviour.stop_exit_code not in (0, TERMINATED):
+    told = behaviour.stop_delay_s or behaviour.stop_exit_code not in (0, TERMINATED)
+    if told or program is None:
         return behaviour.stop_delay_s, behaviour.stop_exit_code
-    return math.inf if trap.takes_s is None else trap.takes_s, trap.exit_code
+    trap = program.on_term
+    if trap is None or trap.takes_s is None:
+        return math.inf, TERMINATED
+    return trap.takes_s, trap.exit_code
 
 
 def _shorten(facts: ContainerFacts, stop: Stop, sigkill_s: float) -> ContainerFacts:

@@ -187,11 +187,27 @@ def test_a_script_that_traps_sigterm_ends_as_it_says() -> None:
     assert driver.state()["terminated"]["exitCode"] == 137
 
 
-@pytest.mark.parametrize("command", [[], ["sleep", "1000"]], ids=["work", "command"])
-def test_what_is_stopped_before_its_end_has_not_succeeded(command: list[str]) -> None:
+def test_what_is_stopped_before_its_end_has_not_succeeded() -> None:
     """Else the deletion of its pod would complete a Job."""
-    work = container(command=command)
-    driver = Driver(job_pod(work))
-    driver.change(job_pod(work, deleted_grace_s=30))
+    driver = Driver(job_pod(container()))
+    driver.change(job_pod(container(), deleted_grace_s=30))
     driver.until(0.5)
     assert driver.state()["terminated"]["exitCode"] == 143
+
+
+@pytest.mark.parametrize(
+    "command", [["sleep", "1000"], ["sh", "-c", "while true; do sleep 1; done"]]
+)
+def test_a_command_that_is_process_1_ignores_sigterm(command: list[str]) -> None:
+    plain = container(command=command)
+    driver = Driver(pod(plain))
+    driver.change(pod(plain, deleted_grace_s=30))
+    driver.until(29)
+    assert "running" in driver.state()
+    driver.until(31)
+    assert driver.state()["terminated"]["exitCode"] == 137
+    hurried = {"stop-delay-seconds": "0.1"}
+    driver = Driver(pod(plain, annotations=hurried))
+    driver.change(pod(plain, annotations=hurried, deleted_grace_s=30))
+    driver.until(1)
+    assert driver.state()["terminated"]["exitCode"] == 0
