@@ -43,7 +43,7 @@ def of(service: JsonObject, address: str) -> JsonObject:
                 _MANAGED_BY: _ALLOCATOR,
             },
         },
-        "spec": {"parentRef": {"group": "", **owner}},
+        "spec": {"parentRef": owner},
     }
 
 
