@@ -91,11 +91,11 @@ def behaviour(
     it does where no annotation says how it ends (`DEFAULT`, `RUNS_TO_COMPLETION` or `JOB`)."""
     if not any(key.startswith(PREFIX) for key in annotations):
         return without_words
-    return _parse(annotations, container, is_init, without_words.run_for_s)
+    return _parse(annotations, container, is_init, without_words)
 
 
 def _parse(
-    annotations: Mapping[str, str], container: str, is_init: bool, runs_for_s: float | None
+    annotations: Mapping[str, str], container: str, is_init: bool, without_words: Behaviour
 ) -> Behaviour:
     def text(name: str) -> str | None:
         if is_init and name not in _PULL_KEYS:
@@ -109,8 +109,9 @@ def _parse(
     crash_after_s = seconds("crash-after-seconds")
     oom_after_s = seconds("oom-after-seconds")
     if run_for_s is None and crash_after_s is None and oom_after_s is None:
-        run_for_s = runs_for_s
+        run_for_s = without_words.run_for_s
     exit_code = _exit_code(text("exit-code"), annotations.get(COMPLETION_INDEX))
+    stop_code = _exit_code(text("stop-exit-code"))
     return Behaviour(
         pull_delay_s=seconds("pull-delay-seconds") or 0.0,
         pull_error=text("pull-error") or "",
@@ -123,7 +124,7 @@ def _parse(
         run_exit_code=exit_code or 0 if crash_after_s is None else 0,
         oom_after_s=oom_after_s,
         stop_delay_s=seconds("stop-delay-seconds") or 0.0,
-        stop_exit_code=_exit_code(text("stop-exit-code")) or 0,
+        stop_exit_code=without_words.stop_exit_code if stop_code is None else stop_code,
         prestop_s=seconds("prestop-seconds") or 0.0,
         fail_readiness=is_true(text("fail-readiness")),
         fail_liveness_after_s=seconds("fail-liveness-after-seconds"),

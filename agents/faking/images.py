@@ -1,10 +1,9 @@
 """What is known of an image by its name: whether there is one, and whether it serves.
 
-Nobody asks a registry, so that an image is not there only if its name makes no secret of it. Which
-well-known images serve until they are stopped, even as a container of a Job, is a list:
-The containers of Jobs come to an end unless something says otherwise (docs/fake-pods.md). An image
-tells nothing of itself here, so the two that Kubernetes' own tests use are known by their names:
-pause, and agnhost with most of its subcommands (v1.36, test/images/agnhost).
+Nobody asks a registry, so that an image is not there only if its name makes no secret of it. The
+containers of Jobs come to an end unless something says otherwise (docs/fake-pods.md); the images
+that Kubernetes' own tests use to serve until they are stopped are known by their names, too: pause,
+and agnhost with most of its subcommands (v1.36, test/images/agnhost).
 """
 
 import posixpath

@@ -187,12 +187,18 @@ def test_a_script_that_traps_sigterm_ends_as_it_says() -> None:
     assert driver.state()["terminated"]["exitCode"] == 137
 
 
-def test_what_is_stopped_before_its_end_has_not_succeeded() -> None:
+@pytest.mark.parametrize(
+    ("annotations", "code"),
+    [({}, 143), ({"ready-delay-seconds": "0"}, 143), ({"stop-exit-code": "0"}, 0)],
+)
+def test_what_is_stopped_before_its_end_has_not_succeeded(
+    annotations: dict[str, str], code: int
+) -> None:
     """Else the deletion of its pod would complete a Job."""
-    driver = Driver(job_pod(container()))
-    driver.change(job_pod(container(), deleted_grace_s=30))
+    driver = Driver(job_pod(container(), annotations=annotations))
+    driver.change(job_pod(container(), annotations=annotations, deleted_grace_s=30))
     driver.until(0.5)
-    assert driver.state()["terminated"]["exitCode"] == 143
+    assert driver.state()["terminated"]["exitCode"] == code
 
 
 @pytest.mark.parametrize(
