@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from chaosworld import repair, told
 
 from kubeherd.cluster.api.errors import ApiError, TooManyRequests
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -164,10 +165,7 @@ async def experiment(seed: int) -> None:
         for _ in range(STEPS):
             story.append(f"{cluster.now_s:.3f} {await strike(cluster, chance)}")
             await cluster.clock.sleep(chance.choice([0.0, 0.0007, 0.01, 0.3, 16.0, 61.0]))
-        cluster.heal()
-        for name, process in cluster.processes.items():
-            if not process.alive:
-                start(cluster, name)
+        repair(cluster, start)
         await cluster.until_ready("node-0", "node-1", "node-2", within_s=200)
         milli, replicas = chance.choice([(1, 2), (400, MOST)])
 
@@ -176,12 +174,8 @@ async def experiment(seed: int) -> None:
             await use(cluster, milli)
             return await agrees(cluster, replicas)
 
-        try:
+        with told(seed, story):
             await cluster.until(settled, within_s=1200, step_s=20)
-        except AssertionError as error:
-            raise AssertionError(
-                f"seed {seed} did not converge after:\n" + "\n".join(story)
-            ) from error
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -4,6 +4,7 @@ import os
 from datetime import timedelta
 
 import pytest
+from chaosworld import repair, told
 
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -142,21 +143,14 @@ async def experiment(seed: int) -> None:
         for _ in range(STEPS):
             story.append(f"{cluster.now_s:.3f} {await strike(cluster, chance)}")
             await cluster.clock.sleep(chance.choice([0.0, 0.0007, 0.01, 0.3, 20.0, 61.0, 150.0]))
-        cluster.heal()
-        for name, process in cluster.processes.items():
-            if not process.alive:
-                start(cluster, name)
+        repair(cluster, start)
         await cluster.clock.sleep(60)
         await set_spec(cluster, suspend=False, schedule="* * * * *")
         for job in await jobs(cluster):
             if not ended(job):
                 await end(cluster, job, "Complete")
-        try:
+        with told(seed, story):
             await cluster.until(lambda: is_on_time(cluster, policy), within_s=130)
-        except AssertionError as error:
-            raise AssertionError(
-                f"seed {seed} did not converge after:\n" + "\n".join(story)
-            ) from error
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -7,6 +7,7 @@ just the desired pods, all of them ready; and it stays so.
 import os
 
 import pytest
+from chaosworld import hurt, repair, stays, told
 
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -77,13 +78,8 @@ async def strike(cluster: SimulatedCluster, chance: Rng) -> str:
         cluster.start(name)
         return f"start {name}"
     what = chance.choice(["kill", "kill", "cut", "heal", "change", "change", "change", "wait"])
-    if what == "kill":
-        await cluster.kill(name)
-    elif what == "cut":
-        cluster.partition(name)
-    elif what == "heal":
-        cluster.heal()
-    elif what == "change":
+    await hurt(cluster, what, name)
+    if what == "change":
         told, patch = change(chance)
         try:
             await cluster.admin.patch(DEPLOYMENTS, "web", patch, "default")
@@ -129,22 +125,11 @@ async def experiment(seed: int) -> None:
         for _ in range(STEPS):
             story.append(f"{cluster.now_s:.3f} {await strike(cluster, chance)}")
             await cluster.clock.sleep(chance.choice([0.0, 0.0007, 0.01, 0.3, 2.0, 20.0, 90.0]))
-        cluster.heal()
-        for name, process in cluster.processes.items():
-            if not process.alive:
-                cluster.start(name)
+        repair(cluster)
         await cluster.until(lambda: resumed(cluster), within_s=120)
-        try:
+        with told(seed, story):
             await cluster.until(lambda: rolled_out(cluster), within_s=600)
-        except AssertionError as error:
-            raise AssertionError(
-                f"seed {seed} did not converge after:\n" + "\n".join(story)
-            ) from error
-        # and it stays so: no pod is replaced without a reason
-        before = {p.metadata.uid for p in await cluster.pods()}
-        await cluster.clock.sleep(120)
-        assert {p.metadata.uid for p in await cluster.pods()} == before
-        assert await rolled_out(cluster)
+        await stays(cluster, rolled_out)
 
 
 async def resumed(cluster: SimulatedCluster) -> bool:

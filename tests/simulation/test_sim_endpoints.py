@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from chaosworld import told
 
 from kubeherd.cluster.api.errors import AlreadyExists, ApiError, NotFound
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -156,12 +157,8 @@ async def experiment(seed: int) -> None:
             if not process.alive:
                 cluster.start(name)
         await cluster.until(lambda: exists(cluster), within_s=30)
-        try:
+        with told(seed, story):
             await cluster.until(lambda: settled(cluster), within_s=300)
-        except AssertionError as error:
-            raise AssertionError(
-                f"seed {seed} did not converge after:\n" + "\n".join(story)
-            ) from error
         await cluster.clock.sleep(120)  # a node that was away may have been found out only now
         await cluster.until(lambda: settled(cluster), within_s=60)
         before = await slices(cluster)

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import msgspec
 import pytest
+from chaosworld import repair
 
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.helpers.podutil import is_active
@@ -106,10 +107,7 @@ class Experiment:
             await cluster.clock.sleep(chance.choice([0.0, 0.0007, 0.01, 0.3, 2.0, 20.0, 90.0]))
             with suppress(ApiError, TransportError):
                 await self.check_excess()
-        cluster.heal()
-        for name, process in cluster.processes.items():
-            if not process.alive:
-                cluster.start(name)
+        repair(cluster)
         for name in SETS:
             self.story.append(f"{name} wants {self.wanted[name]}")
             patch = {"spec": {"replicas": self.wanted[name]}}
