@@ -271,3 +271,10 @@ def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> Invali
     details["causes"] = [cause.to_json() for cause in causes]
     full_kind = f"{kind}.{group}" if group else kind
     return Invalid(f'{full_kind} "{name}" is invalid: {shown}', details=details)
+
+
+def namespace_is_terminating(error: Exception) -> bool:
+    """Whether a create was refused because its namespace is being deleted: no error to a
+    controller, for nothing is wanted there any more."""
+    causes = error.causes if isinstance(error, ApiError) else []
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)

@@ -22,13 +22,13 @@ from kubeherd.controller.workload.claim import Owner
 from kubeherd.controller.workload.events import Event, EventType, Record
 from kubeherd.controller.workload.jobs import Job
 from kubeherd.controller.workload.recording import recorder_on
+from kubeherd.controller.workload.wakeups import Key, key_of
 from kubeherd.controller.workload.writer import ObjectWriter
 from kubeherd.controller.workload.written import Written
 
 WORKERS = 5
 COMPONENT = "cronjob-controller"
 _BY_CONTROLLER = "cronjob"
-Key = tuple[str, str]
 
 
 class CronJobController:
@@ -57,7 +57,7 @@ class CronJobController:
     def _cronjob_changed(self, old: CronJob | None, new: CronJob | None) -> None:
         if new is None:
             return
-        key = (new.metadata.namespace, new.metadata.name)
+        key = key_of(new)
         if old is None or (old.spec.schedule, old.spec.time_zone) == (
             new.spec.schedule,
             new.spec.time_zone,

@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 from msgspec.structs import replace
 
-from kubeherd.cluster.api.errors import AlreadyExists, ApiError, NotFound
+from kubeherd.cluster.api.errors import AlreadyExists, ApiError, NotFound, namespace_is_terminating
 from kubeherd.cluster.api.kinds import CRONJOBS, JOBS
 from kubeherd.cluster.api.objects import ObjectMeta
 from kubeherd.cluster.client.transport import TransportError
@@ -17,8 +17,10 @@ from kubeherd.controller.cronjob import plan
 from kubeherd.controller.cronjob.model import CronJob, CronJobStatus, JobReference
 from kubeherd.controller.cronjob.schedule import requeue_s
 from kubeherd.controller.worker import ReconcileError
+from kubeherd.controller.workload.claim import Owner
 from kubeherd.controller.workload.events import Event, EventType, Record
 from kubeherd.controller.workload.jobs import Job
+from kubeherd.controller.workload.storestatus import status_body
 from kubeherd.controller.workload.writer import ObjectWriter
 
 
@@ -119,7 +121,7 @@ class Sync:
         except AlreadyExists:
             return await self._found(plan.job_name(self._cronjob, time))
         except (ApiError, TransportError) as error:
-            if _is_terminating(error):
+            if namespace_is_terminating(error):
                 return None
             text = f"Error creating job: {error}"
             self._record(Event(EventType.WARNING, "FailedCreate", text))
@@ -141,12 +143,8 @@ class Sync:
     async def _store_status(self) -> None:
         if self._cronjob.status == self._base.status:
             return
-        tree = {
-            "apiVersion": CRONJOBS.api_version,
-            "kind": CRONJOBS.kind,
-            "metadata": msgspec.to_builtins(self._cronjob.metadata),
-            "status": msgspec.to_builtins(self._cronjob.status),
-        }
+        status = msgspec.to_builtins(self._cronjob.status)
+        tree = status_body(Owner(CRONJOBS, self._cronjob.metadata), status)
         await self._writer.update(CRONJOBS, tree, subresource="status")
 
 
@@ -159,9 +157,3 @@ def _reference(meta: ObjectMeta) -> JobReference:
         uid=meta.uid,
         resource_version=meta.resource_version,
     )
-
-
-def _is_terminating(error: ApiError | TransportError) -> bool:
-    """Whether a create was refused because the namespace is being deleted."""
-    causes = error.causes if isinstance(error, ApiError) else []
-    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)

@@ -32,6 +32,7 @@ from kubeherd.controller.daemonset.wakeups import Wake, Wakeups
 from kubeherd.controller.manager import Context
 from kubeherd.controller.worker import ReconcileError, run_workers
 from kubeherd.controller.workload.events import Record
+from kubeherd.controller.workload.memories import Memories
 from kubeherd.controller.workload.pods import podindex
 from kubeherd.controller.workload.recording import recorder_on
 from kubeherd.controller.workload.wakeups import Key, key_of
@@ -40,8 +41,6 @@ from kubeherd.controller.workload.written import Written
 NAME = "daemonset-controller"
 SETTLE_TIMEOUT_S = 5.0
 """How long a sync waits for its own writes before it counts the status."""
-
-_NODE = "daemonset-controller/node"
 
 
 class DaemonSetController:
@@ -61,7 +60,7 @@ class DaemonSetController:
         self._recorder = context.recorder(NAME)
         self._wakeups = Wakeups(self, self._selector_of)
         self._backoff = FailedPodBackoff()
-        self._memories: dict[Key, Memory] = {}
+        self._memories = Memories(lambda: Memory(self._clock, self._rng))
         self._stale: Counter[tuple[str, str]] = Counter()
         context.families.append(self._families)
         self._index()
@@ -69,7 +68,7 @@ class DaemonSetController:
 
     def _index(self) -> None:
         podindex.add_index(self._pods.cache)
-        self._pods.cache.add_index(_NODE, lambda pod: pod.spec.node_name)
+        podindex.add_node_index(self._pods.cache)
         podindex.add_namespace_index(self._revisions.cache)
         podindex.add_namespace_index(self._daemonsets.cache)
 
@@ -115,16 +114,9 @@ class DaemonSetController:
     def _template(self, daemonset: DaemonSet) -> Template | None:
         """The compiled template; None if the DaemonSet is not usable (its own sync says why)."""
         try:
-            return self._memory(daemonset).template(daemonset)
+            return self._memories.of(daemonset).template(daemonset)
         except (ApiError, msgspec.ValidationError):
             return None
-
-    def _memory(self, daemonset: DaemonSet) -> Memory:
-        key, uid = key_of(daemonset), daemonset.metadata.uid
-        memory = self._memories.get(key)
-        if memory is None or memory.uid != uid:
-            memory = self._memories[key] = Memory(uid, self._clock, self._rng)
-        return memory
 
     # --- events ---
 
@@ -134,7 +126,7 @@ class DaemonSetController:
             return
         key = key_of(changed)
         if new is None:
-            self._memories.pop(key, None)
+            self._memories.forget(key)
         self._wake([Wake(key)])
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
@@ -152,7 +144,7 @@ class DaemonSetController:
         node = self._nodes.cache.get("", name)
         if node is None:
             return
-        pods = self._pods.cache.by_index(_NODE, name)
+        pods = podindex.on_node(self._pods.cache, name)
         for daemonset in self._daemonsets.cache.values():
             template = self._template(daemonset)
             if template is None:
@@ -176,9 +168,9 @@ class DaemonSetController:
             await known.written.wait_seen()
         daemonset = self._daemonsets.cache.get(*key)
         if daemonset is None:
-            self._memories.pop(key, None)
+            self._memories.forget(key)
             return None
-        memory = self._memory(daemonset)
+        memory = self._memories.of(daemonset)
         template = memory.template(daemonset)
         if not memory.recalled:
             memory.hold = await reported_hold(self._client, daemonset)

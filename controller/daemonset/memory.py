@@ -1,7 +1,4 @@
-"""What the controller remembers of one DaemonSet from one sync to the next.
-
-Invariant: a memory belongs to one UID; a DaemonSet re-created under its name starts afresh.
-"""
+"""What the controller remembers of one DaemonSet: see `workload.memories`."""
 
 from kubeherd.cluster.api.objects import DaemonSet
 from kubeherd.cluster.runtime.clock import Clock
@@ -16,8 +13,7 @@ class Memory:
     """Compiled template, own writes, names of new pods, the reported hold, and when to plan
     again at the earliest."""
 
-    def __init__(self, uid: str, clock: Clock, rng: Rng) -> None:
-        self.uid = uid
+    def __init__(self, clock: Clock, rng: Rng) -> None:
         self.names = PodNames(rng.choice)
         self.written = Written(clock)
         self.hold = ""

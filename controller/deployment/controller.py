@@ -23,6 +23,7 @@ from kubeherd.controller.manager import Context
 from kubeherd.controller.worker import ReconcileError, run_workers
 from kubeherd.controller.workload.apps import Deployment, ReplicaSet
 from kubeherd.controller.workload.claiming import carry_out
+from kubeherd.controller.workload.memories import Memories
 from kubeherd.controller.workload.pods import podindex
 from kubeherd.controller.workload.recording import recorder_on
 from kubeherd.controller.workload.wakeups import Key, Wakeups, key_of
@@ -47,7 +48,7 @@ class DeploymentController:
         self._pods = context.informers.get(PODS, Pod)
         self._queue: WorkQueue[Key] = context.queue("deployment", context.rng.child(NAME))
         self._recorder = context.recorder(NAME)
-        self._written: dict[Key, Written] = {}
+        self._written = Memories(lambda: Written(self._clock))
         self._wakeups: Wakeups[Deployment] = Wakeups(DEPLOYMENTS.kind, self, _selector_of)
         podindex.add_namespace_index(self._deployments.cache)
         podindex.add_index(self._replica_sets.cache)
@@ -80,7 +81,7 @@ class DeploymentController:
             return
         key = key_of(changed)
         if new is None or (old is not None and old.metadata.uid != new.metadata.uid):
-            self._written.pop(key, None)
+            self._written.forget(key)
         self._queue.add(key)
 
     def _replica_set_changed(self, old: ReplicaSet | None, new: ReplicaSet | None) -> None:
@@ -126,9 +127,9 @@ class DeploymentController:
             await known.wait_seen()
         deployment = self._deployments.cache.get(*key)
         if deployment is None:
-            self._written.pop(key, None)
+            self._written.forget(key)
             return None
-        written = self._written.setdefault(key, Written(self._clock))
+        written = self._written.of(deployment)
         now = Now(format_time(self._clock.now()), self._clock.age_s)
         try:
             chosen = plan(self._observe(deployment), now)

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import msgspec
 
-from kubeherd.cluster.api.errors import AlreadyExists, ApiError, NotFound
+from kubeherd.cluster.api.errors import AlreadyExists, ApiError, NotFound, namespace_is_terminating
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import DEPLOYMENTS, REPLICASETS
 from kubeherd.cluster.client.client import PatchKind
@@ -21,7 +21,9 @@ from kubeherd.controller.deployment.progress import create_failed
 from kubeherd.controller.deployment.template import same_template, without_hash
 from kubeherd.controller.worker import ReconcileError
 from kubeherd.controller.workload.apps import Deployment, DeploymentStatus, ReplicaSet
+from kubeherd.controller.workload.claim import Owner
 from kubeherd.controller.workload.events import Event, EventType, Record
+from kubeherd.controller.workload.storestatus import status_body
 from kubeherd.controller.workload.writer import ObjectWriter
 
 
@@ -52,7 +54,7 @@ class Execution:
         except AlreadyExists as error:
             await self._name_is_taken(creation, error)
         except (ApiError, TransportError) as error:
-            if _is_namespace_terminating(error):
+            if namespace_is_terminating(error):
                 return False
             await self._create_failed(creation.name, error)
             raise
@@ -151,17 +153,8 @@ def patch_of(change: Change) -> JsonObject:
 def status_tree(deployment: Deployment, status: DeploymentStatus, revision: str) -> JsonObject:
     """What is sent to ``/status``: the server keeps the spec and the labels that it has, and takes
     the annotations."""
-    metadata: JsonObject = msgspec.to_builtins(deployment.metadata)
+    metadata = deployment.metadata
     if revision:
-        metadata["annotations"] = {**deployment.metadata.annotations, REVISION: revision}
-    return {
-        "apiVersion": DEPLOYMENTS.api_version,
-        "kind": DEPLOYMENTS.kind,
-        "metadata": metadata,
-        "status": msgspec.to_builtins(status),
-    }
-
-
-def _is_namespace_terminating(error: Exception) -> bool:
-    causes = error.causes if isinstance(error, ApiError) else []
-    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
+        annotations = {**metadata.annotations, REVISION: revision}
+        metadata = msgspec.structs.replace(metadata, annotations=annotations)
+    return status_body(Owner(DEPLOYMENTS, metadata), msgspec.to_builtins(status))

@@ -8,8 +8,6 @@ forgotten.
 import asyncio
 from collections.abc import Iterator
 
-import msgspec
-
 from kubeherd.cluster.api import labels
 from kubeherd.cluster.api.errors import BadRequest, Conflict, NotFound
 from kubeherd.cluster.api.helpers.podutil import is_ready
@@ -25,12 +23,13 @@ from kubeherd.controller.disruption.scale import ExpectedScale
 from kubeherd.controller.manager import Context
 from kubeherd.controller.references import pod_reference, reference
 from kubeherd.controller.worker import run_workers
-from kubeherd.controller.workload.pods import selecting
+from kubeherd.controller.workload.claim import Owner
+from kubeherd.controller.workload.pods import podindex
 from kubeherd.controller.workload.selectortext import go_text
+from kubeherd.controller.workload.storestatus import status_body
+from kubeherd.controller.workload.wakeups import Key, key_of
 
 COMPONENT = "controllermanager"
-_NAMESPACE = "namespace"
-Key = tuple[str, str]
 
 
 class DisruptionController:
@@ -46,8 +45,8 @@ class DisruptionController:
         self._recorder = context.recorder(COMPONENT)
         self._queue: WorkQueue[Key] = context.queue("disruption")
         self._stale: WorkQueue[Key] = context.queue("stale_pod_disruption")
-        selecting.add_index(self._pods.cache)
-        self._budgets.cache.add_index(_NAMESPACE, lambda budget: budget.metadata.namespace)
+        podindex.add_namespace_index(self._pods.cache)
+        podindex.add_namespace_index(self._budgets.cache)
         self._budgets.on_change(self._budget_changed)
         self._pods.on_change(self._pod_changed)
 
@@ -70,9 +69,9 @@ class DisruptionController:
     ) -> None:
         if new is None:
             if old is not None:
-                self._selectors.pop((old.metadata.namespace, old.metadata.name), None)
+                self._selectors.pop(key_of(old), None)
             return
-        key = (new.metadata.namespace, new.metadata.name)
+        key = key_of(new)
         try:
             self._selectors[key] = labels.from_selector(new.spec.selector)
         except BadRequest:
@@ -99,8 +98,8 @@ class DisruptionController:
             self._queue.add(key)
 
     def _budgets_of(self, pod: Pod) -> Iterator[Key]:
-        for budget in self._budgets.cache.by_index(_NAMESPACE, pod.metadata.namespace):
-            key = (budget.metadata.namespace, budget.metadata.name)
+        for budget in podindex.in_namespace(self._budgets.cache, pod.metadata.namespace):
+            key = key_of(budget)
             if self._selectors.get(key, labels.NOTHING).matches(pod.metadata.labels):
                 yield key
 
@@ -140,7 +139,7 @@ class DisruptionController:
         except BadRequest as error:
             self._say(budget, "Warning", "NoPods", f"Failed to get pods: {error}")
             raise plan.SyncFailed(str(error)) from None
-        return selecting.selected(self._pods.cache, budget.metadata.namespace, selector)
+        return podindex.selected(self._pods.cache, budget.metadata.namespace, selector)
 
     async def _expected(self, budget: PodDisruptionBudget, pods: list[Pod]) -> plan.Expected:
         if not plan.needs_scale(budget.spec):
@@ -169,12 +168,7 @@ class DisruptionController:
         self._recorder.event(about, kind, reason, text)
 
     async def _write(self, budget: PodDisruptionBudget, status: JsonObject) -> None:
-        tree = {
-            "apiVersion": PODDISRUPTIONBUDGETS.api_version,
-            "kind": PODDISRUPTIONBUDGETS.kind,
-            "metadata": msgspec.to_builtins(budget.metadata),
-            "status": status,
-        }
+        tree = status_body(Owner(PODDISRUPTIONBUDGETS, budget.metadata), status)
         try:
             await self._client.update(PODDISRUPTIONBUDGETS, tree, subresource="status")
         except (NotFound, Conflict):
@@ -185,7 +179,7 @@ class DisruptionController:
     def _watch_target(self, pod: Pod) -> None:
         after_s = plan.stale_target_s(pod, self._clock.age_s)
         if after_s is not None:
-            self._stale.add_after((pod.metadata.namespace, pod.metadata.name), after_s)
+            self._stale.add_after(key_of(pod), after_s)
 
     async def _clear(self, key: Key) -> float | None:
         """Say of a pod that it will not be disrupted after all."""

@@ -6,7 +6,7 @@ written last for the same Service.
 
 import msgspec
 
-from kubeherd.cluster.api.errors import ApiError, NotFound
+from kubeherd.cluster.api.errors import ApiError, NotFound, namespace_is_terminating
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import ENDPOINTS
 from kubeherd.cluster.client.cache import Key, key_of
@@ -18,7 +18,6 @@ from kubeherd.controller.endpoints.objects import (
     Endpoints,
     Service,
 )
-from kubeherd.controller.endpoints.refusal import namespace_is_terminating
 from kubeherd.controller.endpoints.serviceloop import Memory, ServiceLoop
 from kubeherd.controller.manager import Context
 from kubeherd.controller.references import reference

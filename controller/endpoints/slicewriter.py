@@ -8,7 +8,7 @@ last; a slice that was deleted is never taken for one that is there.
 import msgspec
 
 from kubeherd.cluster.api import names
-from kubeherd.cluster.api.errors import ApiError, NotFound
+from kubeherd.cluster.api.errors import ApiError, NotFound, namespace_is_terminating
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import ENDPOINTSLICES
 from kubeherd.cluster.client.cache import Key, key_of
@@ -17,7 +17,6 @@ from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.endpoints.objects import EndpointSlice
 from kubeherd.controller.endpoints.packing import Changes
-from kubeherd.controller.endpoints.refusal import namespace_is_terminating
 from kubeherd.controller.manager import Context
 from kubeherd.controller.worker import ReconcileError
 from kubeherd.controller.workload.writer import ObjectWriter

@@ -20,23 +20,23 @@ from kubeherd.controller.job.memory import Memory
 from kubeherd.controller.job.model import FINALIZER, RETRY_CAP_S, RETRY_S
 from kubeherd.controller.job.sync import UNTRACK, Sync
 from kubeherd.controller.job.template import owner
-from kubeherd.controller.job.wakeups import Key, Wake, is_orphan, job_changed, key_of, pod_changed
+from kubeherd.controller.job.wakeups import Wake, is_orphan, job_changed, pod_changed
 from kubeherd.controller.manager import Context
 from kubeherd.controller.worker import ReconcileError, run_workers
 from kubeherd.controller.workload.claim import claim
 from kubeherd.controller.workload.claiming import carry_out
 from kubeherd.controller.workload.jobs import Job, finished
+from kubeherd.controller.workload.memories import Memories
 from kubeherd.controller.workload.pods import podindex
 from kubeherd.controller.workload.pods.podcontrol import PodControl
 from kubeherd.controller.workload.recording import recorder_on
+from kubeherd.controller.workload.wakeups import Key, key_of
 from kubeherd.controller.workload.writer import ObjectWriter
 
 NAME = "job-controller"
 WORKERS = 5
 SEEN_TIMEOUT_S = 30.0
 """How long a sync waits for the caches to show its own writes before it lets others work."""
-
-_NAMESPACE = "namespace"
 
 
 class JobController:
@@ -55,9 +55,9 @@ class JobController:
         self._orphans: WorkQueue[Key] = context.queue(
             "job_orphan_pod", self._rng, base_delay_s=RETRY_S, max_delay_s=RETRY_CAP_S
         )
-        self._memories: dict[Key, Memory] = {}
+        self._memories = Memories(lambda: Memory(self._clock, self._rng))
         podindex.add_index(self._pods.cache)
-        self._jobs.cache.add_index(_NAMESPACE, lambda job: job.metadata.namespace)
+        podindex.add_namespace_index(self._jobs.cache)
         self._jobs.on_change(self._job_changed)
         self._pods.on_change(self._pod_changed)
 
@@ -67,7 +67,7 @@ class JobController:
             self._queue.add(key_of(job))
         for pod in self._pods.cache.values():
             if is_orphan(pod, self):
-                self._orphans.add((pod.metadata.namespace, pod.metadata.name))
+                self._orphans.add(key_of(pod))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(run_workers(self._queue, self.sync, controller=NAME, workers=WORKERS))
             tasks.create_task(
@@ -82,7 +82,7 @@ class JobController:
 
     def in_namespace(self, namespace: str) -> Iterable[Job]:
         """The cached Jobs of a namespace."""
-        return self._jobs.cache.by_index(_NAMESPACE, namespace)
+        return podindex.in_namespace(self._jobs.cache, namespace)
 
     def _matches(self, job: Job, pod: Pod) -> bool:
         """Whether a Job would adopt a pod; one that selects everything adopts none."""
@@ -90,32 +90,25 @@ class JobController:
         if selector is None or not (selector.match_labels or selector.match_expressions):
             return False
         try:
-            return self._memory(job).template(job).selector.matches(pod.metadata.labels)
+            return self._memories.of(job).template(job).selector.matches(pod.metadata.labels)
         except ApiError:
             return False
-
-    def _memory(self, job: Job) -> Memory:
-        key, uid = key_of(job), job.metadata.uid
-        memory = self._memories.get(key)
-        if memory is None or memory.uid != uid:
-            memory = self._memories[key] = Memory(uid, self._clock, self._rng)
-        return memory
 
     # --- events ---
 
     def _job_changed(self, old: Job | None, new: Job | None) -> None:
         job = new or old
         if job is not None and (new is None or finished(new) is not None):
-            self._memories.pop(key_of(job), None)
+            self._memories.forget(key_of(job))
             for pod in podindex.owned(self._pods.cache, job.metadata.uid):
                 if FINALIZER in pod.metadata.finalizers:
-                    self._orphans.add((pod.metadata.namespace, pod.metadata.name))
+                    self._orphans.add(key_of(pod))
         self._wake(job_changed(old, new))
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         wakes = pod_changed(old, new, self, self._matches)
         if wakes.orphan and new is not None:
-            self._orphans.add((new.metadata.namespace, new.metadata.name))
+            self._orphans.add(key_of(new))
         self._wake(wakes.jobs)
 
     def _wake(self, wakes: Iterable[Wake]) -> None:
@@ -134,9 +127,9 @@ class JobController:
             raise ReconcileError("own writes are not seen yet")
         job = self._jobs.cache.get(*key)
         if job is None or job.managed_elsewhere or finished(job) is not None:
-            self._memories.pop(key, None)
+            self._memories.forget(key)
             return None
-        memory = self._memory(job)
+        memory = self._memories.of(job)
         writer = ObjectWriter(
             self._client, key[0], memory.written, {JOBS: self._jobs, PODS: self._pods}
         )

@@ -1,8 +1,4 @@
-"""What the controller remembers of one Job from one sync to the next.
-
-Invariant: a memory belongs to one UID; a Job re-created under its name starts afresh. All of it may
-be lost: the API has what must not be.
-"""
+"""What the controller remembers of one Job: see `workload.memories`."""
 
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
@@ -17,8 +13,7 @@ class Memory:
     """Compiled template, own writes, names of new pods, failures since the last success, and when
     the Job started."""
 
-    def __init__(self, uid: str, clock: Clock, rng: Rng) -> None:
-        self.uid = uid
+    def __init__(self, clock: Clock, rng: Rng) -> None:
         self._clock = clock
         self.names = PodNames(rng.choice)
         self.written = Written(clock)

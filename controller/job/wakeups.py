@@ -4,16 +4,14 @@ Invariants: an event of an owned pod wakes its Job and no other; a pod that nobo
 is named as an orphan when it still has the finalizer.
 """
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 from kubeherd.cluster.api.kinds import JOBS
 from kubeherd.cluster.api.objects import Pod
 from kubeherd.controller.job.model import BATCH_S, FINALIZER
 from kubeherd.controller.workload.jobs import Job, finished
-
-Key = tuple[str, str]
-"""(namespace, name) of a Job or a pod."""
+from kubeherd.controller.workload.wakeups import Key, Workloads, key_of, resolve
 
 
 class Wake(NamedTuple):
@@ -30,28 +28,8 @@ class Wakes(NamedTuple):
     orphan: bool = False
 
 
-class Jobs(Protocol):
-    """Lookups in the cache of Jobs."""
-
-    def get(self, namespace: str, name: str) -> Job | None:
-        """The Job of this name, None if the cache has none."""
-
-    def in_namespace(self, namespace: str) -> Iterable[Job]:
-        """All Jobs of a namespace, in no order."""
-
-
-def key_of(job: Job) -> Key:
-    """The queue key of a Job."""
-    return job.metadata.namespace, job.metadata.name
-
-
-def resolve(pod: Pod, jobs: Jobs) -> Job | None:
-    """The Job that controls a pod: kind, name and UID must agree."""
-    reference = pod.metadata.controller()
-    if reference is None or reference.kind != JOBS.kind:
-        return None
-    found = jobs.get(pod.metadata.namespace, reference.name)
-    return found if found is not None and found.metadata.uid == reference.uid else None
+Jobs: TypeAlias = Workloads[Job]
+"""Lookups in the cache of Jobs."""
 
 
 def job_changed(old: Job | None, new: Job | None) -> list[Wake]:
@@ -79,7 +57,7 @@ def pod_changed(
     ):
         return Wakes([])
     if new is None or pod.metadata.deletion_timestamp is not None:
-        job = resolve(pod, jobs)
+        job = _job_of(pod, jobs)
         if job is None or finished(job) is not None:
             return Wakes([], orphan=new is not None and FINALIZER in pod.metadata.finalizers)
         return Wakes([Wake(key_of(job))])
@@ -97,8 +75,12 @@ def pod_changed(
     return Wakes(wakes, orphan=FINALIZER in pod.metadata.finalizers)
 
 
+def _job_of(pod: Pod, jobs: Jobs) -> Job | None:
+    return resolve(JOBS.kind, pod.metadata.controller(), pod.metadata.namespace, jobs)
+
+
 def _owner(pod: Pod, jobs: Jobs) -> list[Wake]:
-    job = resolve(pod, jobs)
+    job = _job_of(pod, jobs)
     return [] if job is None else [Wake(key_of(job))]
 
 
@@ -113,5 +95,5 @@ def is_orphan(pod: Pod, jobs: Jobs) -> bool:
         return True
     if reference.kind != JOBS.kind or reference.api_version != JOBS.api_version:
         return False
-    job = resolve(pod, jobs)
+    job = _job_of(pod, jobs)
     return job is None or (not job.managed_elsewhere and finished(job) is not None)

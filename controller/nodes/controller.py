@@ -22,12 +22,12 @@ from kubeherd.controller.nodes import health, measures, taints, zones
 from kubeherd.controller.nodes.health import Health, Status
 from kubeherd.controller.nodes.writer import NodeWriter
 from kubeherd.controller.worker import run_workers
+from kubeherd.controller.workload.pods import podindex
 
 MONITOR_PERIOD_S = 5.0
 PARALLEL_WRITES = 30
 WORKERS = 8
 LEASE_NAMESPACE = "kube-node-lease"
-PODS_BY_NODE = "spec.nodeName"
 
 _log = structlog.get_logger(__name__)
 
@@ -56,7 +56,7 @@ class NodeLifecycleController:
         self._measures = measures.Measures()
         context.families.append(self._families)
         self._slots = asyncio.Semaphore(PARALLEL_WRITES)
-        self._pods.cache.add_index(PODS_BY_NODE, _node_name)
+        podindex.add_node_index(self._pods.cache)
         self._nodes.on_change(self._node_changed)
         self._pods.on_change(self._pod_changed)
 
@@ -236,7 +236,7 @@ class NodeLifecycleController:
     async def _mark_pods(self, name: str) -> None:
         """Mark all pods of a silent node not ready; what failed is due again in the next pass."""
         self._retry.discard(name)
-        for pod in list(self._pods.cache.by_index(PODS_BY_NODE, name)):
+        for pod in podindex.on_node(self._pods.cache, name):
             try:
                 await self._writer.mark_pod_not_ready(pod)
             except (ApiError, TransportError, TimeoutError) as error:
@@ -361,7 +361,3 @@ class NodeLifecycleController:
         async with asyncio.TaskGroup() as tasks:
             for write in writes:
                 tasks.create_task(one(write))
-
-
-def _node_name(pod: Pod) -> str:
-    return pod.spec.node_name

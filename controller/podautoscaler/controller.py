@@ -14,14 +14,14 @@ from kubeherd.controller.podautoscaler.model import Autoscaler
 from kubeherd.controller.podautoscaler.sync import Failed, Surroundings, Sync
 from kubeherd.controller.worker import Troubles, run_workers
 from kubeherd.controller.workload.claim import Owner
-from kubeherd.controller.workload.pods import selecting
+from kubeherd.controller.workload.pods import podindex
 from kubeherd.controller.workload.recording import recorder_on
 from kubeherd.controller.workload.scaling import Scales
+from kubeherd.controller.workload.wakeups import Key, key_of
 
 PERIOD_S = 15.0
 WORKERS = 5
 COMPONENT = "horizontal-pod-autoscaler"
-Key = tuple[str, str]
 
 
 class HorizontalPodAutoscalerController:
@@ -38,7 +38,7 @@ class HorizontalPodAutoscalerController:
         self._troubles = Troubles("horizontal-pod-autoscaler")
         self._memories: dict[Key, Memory] = {}
         self._selectors: dict[Key, Selector] = {}
-        selecting.add_index(self._pods.cache)
+        podindex.add_namespace_index(self._pods.cache)
         self._autoscalers.on_change(self._changed)
 
     async def run(self) -> None:
@@ -51,11 +51,11 @@ class HorizontalPodAutoscalerController:
 
     def _changed(self, old: Autoscaler | None, new: Autoscaler | None) -> None:
         if new is not None:
-            key = (new.metadata.namespace, new.metadata.name)
+            key = key_of(new)
             self._selectors.setdefault(key, NOTHING)
             self._queue.add_after(key, PERIOD_S)
         elif old is not None:
-            key = (old.metadata.namespace, old.metadata.name)
+            key = key_of(old)
             self._selectors.pop(key, None)
             self._memories.pop(key, None)
             self._troubles.worked(key)

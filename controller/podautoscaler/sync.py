@@ -20,9 +20,11 @@ from kubeherd.controller.podautoscaler.evaluate import MetricFailed, View, evalu
 from kubeherd.controller.podautoscaler.limits import Bounds, Memory
 from kubeherd.controller.podautoscaler.model import Autoscaler, MetricType
 from kubeherd.controller.podautoscaler.status import ConditionType, Draft
+from kubeherd.controller.workload.claim import Owner
 from kubeherd.controller.workload.events import Event, EventType, Record
-from kubeherd.controller.workload.pods import selecting
+from kubeherd.controller.workload.pods import podindex
 from kubeherd.controller.workload.scaling import NoSuchKind, NotScalable, Scale, Scales, group_of
+from kubeherd.controller.workload.storestatus import status_body
 
 _SCALE_TRIES = 5
 _RESOURCES = (MetricType.RESOURCE, MetricType.CONTAINER_RESOURCE)
@@ -195,7 +197,7 @@ class Sync:
         """The pods of the target and what they use; Failed if it does not say which they are."""
         namespace = self._autoscaler.metadata.namespace
         selector = self._selector(scale)
-        pods = selecting.selected(self._around.pods, namespace, selector)
+        pods = podindex.selected(self._around.pods, namespace, selector)
         self._check_alone(scale, pods)
         used: Sequence[JsonObject] = ()
         unused = ""
@@ -277,12 +279,7 @@ class Sync:
         status = self._draft.tree()
         if status is None:
             return
-        tree = {
-            "apiVersion": HORIZONTALPODAUTOSCALERS.api_version,
-            "kind": HORIZONTALPODAUTOSCALERS.kind,
-            "metadata": msgspec.to_builtins(self._autoscaler.metadata),
-            "status": status,
-        }
+        tree = status_body(Owner(HORIZONTALPODAUTOSCALERS, self._autoscaler.metadata), status)
         try:
             await self._around.client.update(HORIZONTALPODAUTOSCALERS, tree, subresource="status")
         except (ApiError, TransportError) as error:

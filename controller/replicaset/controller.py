@@ -24,6 +24,7 @@ from kubeherd.controller.replicaset.wakeups import pod_matters
 from kubeherd.controller.worker import ReconcileError, run_workers
 from kubeherd.controller.workload.apps import ReplicaSet, ReplicationController
 from kubeherd.controller.workload.claim import Owner
+from kubeherd.controller.workload.memories import Memories
 from kubeherd.controller.workload.pods import podindex
 from kubeherd.controller.workload.pods.podcontrol import PodControl
 from kubeherd.controller.workload.recording import recorder_on
@@ -52,7 +53,7 @@ class ReplicasController(Generic[T]):
         self._queue: WorkQueue[Key] = context.queue(kind.queue, self._rng)
         self._recorder = context.recorder(kind.component)
         self._wakeups: Wakeups[ReplicaSet] = Wakeups(kind.resource.kind, self, self._selector_of)
-        self._memories: dict[Key, Memory] = {}
+        self._memories = Memories(lambda: Memory(self._clock, self._rng))
         podindex.add_index(self._pods.cache)
         podindex.add_index(self._sets.cache)
         podindex.add_namespace_index(self._sets.cache)
@@ -77,14 +78,7 @@ class ReplicasController(Generic[T]):
         return map(self._kind.view, podindex.in_namespace(self._sets.cache, namespace))
 
     def _selector_of(self, replicaset: ReplicaSet) -> Selector:
-        return self._memory(replicaset).selector(replicaset)
-
-    def _memory(self, replicaset: ReplicaSet) -> Memory:
-        key, uid = key_of(replicaset), replicaset.metadata.uid
-        memory = self._memories.get(key)
-        if memory is None or memory.uid != uid:
-            memory = self._memories[key] = Memory(uid, self._clock, self._rng)
-        return memory
+        return self._memories.of(replicaset).selector(replicaset)
 
     # --- events ---
 
@@ -94,7 +88,7 @@ class ReplicasController(Generic[T]):
             return
         key = key_of(changed)
         if new is None:
-            self._memories.pop(key, None)
+            self._memories.forget(key)
         self._wake(key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
@@ -119,9 +113,9 @@ class ReplicasController(Generic[T]):
             await known.written.wait_seen()
         replicaset = self.get(*key)
         if replicaset is None:
-            self._memories.pop(key, None)
+            self._memories.forget(key)
             return None
-        memory = self._memory(replicaset)
+        memory = self._memories.of(replicaset)
         if memory.selector(replicaset) is NOTHING:
             return None  # no pod would ever be its own, and there would be no end of new ones
         chosen = self._plan(replicaset, memory)

@@ -1,7 +1,4 @@
-"""What the controller remembers of one ReplicaSet from one sync to the next.
-
-Invariant: a memory belongs to one UID; a ReplicaSet re-created under its name starts afresh.
-"""
+"""What the controller remembers of one ReplicaSet: see `workload.memories`."""
 
 from kubeherd.cluster.api import labels
 from kubeherd.cluster.api.errors import BadRequest
@@ -17,8 +14,7 @@ from kubeherd.controller.workload.written import Written
 class Memory:
     """The compiled selector, own writes, names of new pods, and when to plan again."""
 
-    def __init__(self, uid: str, clock: Clock, rng: Rng) -> None:
-        self.uid = uid
+    def __init__(self, clock: Clock, rng: Rng) -> None:
         self.names = PodNames(rng.choice)
         self.written = Written(clock)
         self.pacing = Pacing(clock)

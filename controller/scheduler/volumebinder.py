@@ -14,8 +14,8 @@ import msgspec
 
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.helpers import volumebinding
-from kubeherd.cluster.api.helpers.podclaims import CLAIMS_OF_WAITING, pod_claims, waited_for
-from kubeherd.cluster.api.helpers.volumebinding import bound_volume, free_in, reserved_for
+from kubeherd.cluster.api.helpers.podclaims import pod_claims, waited_for
+from kubeherd.cluster.api.helpers.volumebinding import bound_volume
 from kubeherd.cluster.api.kinds import PODS
 from kubeherd.cluster.api.objects import Node, Pod
 from kubeherd.cluster.api.storageobjects import (
@@ -40,10 +40,9 @@ from kubeherd.controller.scheduler.volumes import (
     PodVolumes,
     Stock,
 )
+from kubeherd.controller.workload import volumeindex
 
 BIND_TIMEOUT_S: Final = 600.0
-_FREE: Final = "free"
-_RESERVED: Final = "reserved"
 _WITH_CLAIMS: Final = "waiting-with-claims"
 _YES: Final = "yes"
 
@@ -62,9 +61,7 @@ class Caches:
         self._wake = wake
         self._waiters: dict[Key, set[asyncio.Event]] = {}
         """Who waits for a claim to be bound, by claim."""
-        self.volumes.cache.add_index(_FREE, free_in)
-        self.volumes.cache.add_index(_RESERVED, reserved_for)
-        self.pods.cache.add_index(CLAIMS_OF_WAITING, waited_for)
+        volumeindex.add_index(self.volumes.cache, self.pods.cache)
         self.pods.cache.add_index(_WITH_CLAIMS, lambda pod: (_YES,) if waited_for(pod) else ())
         self.claims.on_change(self._claim_changed)
         self.volumes.on_change(self._volume_changed)
@@ -103,9 +100,7 @@ class Caches:
             self._waiters.pop(key, None)
 
     def _candidates(self, claim: PersistentVolumeClaim) -> list[PersistentVolume]:
-        cache = self.volumes.cache
-        free = cache.by_index(_FREE, claim.storage_class or "")
-        return [*free, *cache.by_index(_RESERVED, "/".join(claim.key))]
+        return volumeindex.candidates(self.volumes.cache, claim)
 
     def _claim_changed(
         self, old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | None
@@ -113,7 +108,7 @@ class Caches:
         claim = new or old
         if claim is not None:
             self._tell(claim.key)
-            pods = self.pods.cache.by_index(CLAIMS_OF_WAITING, "/".join(claim.key))
+            pods = volumeindex.waiting_pods(self.pods.cache, claim)
             self._wake((pod.metadata.namespace, pod.metadata.name) for pod in pods)
 
     def _volume_changed(self, old: PersistentVolume | None, new: PersistentVolume | None) -> None:

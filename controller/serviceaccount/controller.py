@@ -3,7 +3,7 @@
 Invariant: a namespace that is being deleted is left alone, so its deletion can come to an end.
 """
 
-from kubeherd.cluster.api.errors import AlreadyExists, Forbidden, NotFound
+from kubeherd.cluster.api.errors import AlreadyExists, Forbidden, NotFound, namespace_is_terminating
 from kubeherd.cluster.api.kinds import NAMESPACES, SERVICEACCOUNTS
 from kubeherd.cluster.api.objects import Namespace, PartialObject
 from kubeherd.cluster.client.workqueue import WorkQueue
@@ -47,5 +47,5 @@ class ServiceAccountController:
         except (AlreadyExists, NotFound):
             return
         except Forbidden as error:
-            if not any(cause.get("reason") == "NamespaceTerminating" for cause in error.causes):
+            if not namespace_is_terminating(error):
                 raise

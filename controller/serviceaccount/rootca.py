@@ -6,7 +6,7 @@ trusted by other means) nothing is published.
 
 import asyncio
 
-from kubeherd.cluster.api.errors import AlreadyExists, Forbidden, NotFound
+from kubeherd.cluster.api.errors import AlreadyExists, Forbidden, NotFound, namespace_is_terminating
 from kubeherd.cluster.api.kinds import CONFIGMAPS, NAMESPACES
 from kubeherd.cluster.api.objects import Namespace, PartialObject
 from kubeherd.cluster.client.workqueue import WorkQueue
@@ -63,5 +63,5 @@ class RootCAPublisher:
         except (AlreadyExists, NotFound):
             return
         except Forbidden as error:
-            if not any(cause.get("reason") == "NamespaceTerminating" for cause in error.causes):
+            if not namespace_is_terminating(error):
                 raise

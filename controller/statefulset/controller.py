@@ -35,6 +35,7 @@ from kubeherd.controller.worker import ReconcileError, run_workers
 from kubeherd.controller.workload.apps import StatefulSet
 from kubeherd.controller.workload.claim import Owner
 from kubeherd.controller.workload.claiming import carry_out
+from kubeherd.controller.workload.memories import Memories
 from kubeherd.controller.workload.pods import podindex
 from kubeherd.controller.workload.recording import recorder_on
 from kubeherd.controller.workload.storestatus import store_status
@@ -58,7 +59,7 @@ class StatefulSetController:
         self._queue: WorkQueue[Key] = context.queue("statefulset", context.rng.child(NAME))
         self._recorder = context.recorder(NAME)
         self._wakeups = Wakeups(STATEFULSETS.kind, self, self._selector_of)
-        self._memories: dict[Key, Memory] = {}
+        self._memories = Memories(lambda: Memory(self._clock))
         self._awaiting_claims: set[Key] = set()
         """Those whose pods wait until a claim is gone; at most all StatefulSets."""
         podindex.add_index(self._pods.cache)
@@ -87,16 +88,9 @@ class StatefulSetController:
     def _selector_of(self, statefulset: StatefulSet) -> Selector:
         """What it selects; nothing if it is not usable (its own sync says why)."""
         try:
-            return self._memory(statefulset).compiled(statefulset).selector
+            return self._memories.of(statefulset).compiled(statefulset).selector
         except (ApiError, msgspec.ValidationError):
             return NOTHING
-
-    def _memory(self, statefulset: StatefulSet) -> Memory:
-        key, uid = key_of(statefulset), statefulset.metadata.uid
-        memory = self._memories.get(key)
-        if memory is None or memory.uid != uid:
-            memory = self._memories[key] = Memory(uid, self._clock)
-        return memory
 
     # --- events ---
 
@@ -106,7 +100,7 @@ class StatefulSetController:
             return
         key = key_of(changed)
         if new is None:
-            self._memories.pop(key, None)
+            self._memories.forget(key)
             self._awaiting_claims.discard(key)
         self._wake(key)
 
@@ -136,9 +130,9 @@ class StatefulSetController:
             await known.written.wait_seen()
         statefulset = self._statefulsets.cache.get(*key)
         if statefulset is None:
-            self._memories.pop(key, None)
+            self._memories.forget(key)
             return None
-        memory = self._memory(statefulset)
+        memory = self._memories.of(statefulset)
         try:
             compiled = memory.compiled(statefulset)
         except BadRequest:

@@ -1,7 +1,4 @@
-"""What the controller remembers of one StatefulSet from one sync to the next.
-
-Invariant: a memory belongs to one UID; a StatefulSet re-created under its name starts afresh.
-"""
+"""What the controller remembers of one StatefulSet: see `workload.memories`."""
 
 from kubeherd.cluster.api import labels
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -26,8 +23,7 @@ class Compiled:
 class Memory:
     """The compiled template and selector, own writes, and how soon to plan again."""
 
-    def __init__(self, uid: str, clock: Clock) -> None:
-        self.uid = uid
+    def __init__(self, clock: Clock) -> None:
         self.written = Written(clock)
         self.pacing = Pacing(clock)
         self._compiled: Compiled | None = None

@@ -16,6 +16,7 @@ from kubeherd.cluster.client.events import ObjectReference
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.controller.manager import Context
 from kubeherd.controller.tainteviction.plan import Change, Evictions, Key, no_execute
+from kubeherd.controller.workload.pods import podindex
 
 COMPONENT = "taint-eviction-controller"
 TRIES = 5
@@ -23,7 +24,6 @@ RETRY_S = 0.01
 FAILED_RETRY_S = 1.0
 PARALLEL_DELETES = 16
 REASON = "TaintManagerEviction"
-PODS_BY_NODE = "tainteviction/spec.nodeName"
 
 _log = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ class TaintEvictionController:
         self._evictions = Evictions()
         self._changed = asyncio.Event()
         self._slots = asyncio.Semaphore(PARALLEL_DELETES)
-        self._pods.cache.add_index(PODS_BY_NODE, lambda pod: pod.spec.node_name)
+        podindex.add_node_index(self._pods.cache)
         self._nodes.on_change(self._node_changed)
         self._pods.on_change(self._pod_changed)
 
@@ -80,7 +80,7 @@ class TaintEvictionController:
                 self._look_at_pods_of(new)
 
     def _look_at_pods_of(self, node: Node) -> None:
-        for pod in self._pods.cache.by_index(PODS_BY_NODE, node.metadata.name):
+        for pod in podindex.on_node(self._pods.cache, node.metadata.name):
             self._look_at(pod, node)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:

@@ -11,11 +11,10 @@ from kubeherd.controller.manager import Context
 from kubeherd.controller.ttlafterfinished.plan import NoTimeOfEnd, needs_cleanup, time_left_s
 from kubeherd.controller.worker import ReconcileError, run_workers
 from kubeherd.controller.workload.jobs import Job
+from kubeherd.controller.workload.wakeups import Key, key_of
 
 NAME = "ttl-after-finished-controller"
 WORKERS = 5
-
-Key = tuple[str, str]
 
 
 class TTLAfterFinishedController:
@@ -36,7 +35,7 @@ class TTLAfterFinishedController:
 
     def _changed(self, _old: Job | None, new: Job | None) -> None:
         if new is not None and needs_cleanup(new):
-            self._queue.add((new.metadata.namespace, new.metadata.name))
+            self._queue.add(key_of(new))
 
     async def sync(self, key: Key) -> float | None:
         """Delete a Job if its time is over; else seconds until it is, None if it never will be."""

@@ -12,7 +12,6 @@ import msgspec
 
 from kubeherd.cluster.api.errors import AlreadyExists, NotFound
 from kubeherd.cluster.api.helpers import volumebinding
-from kubeherd.cluster.api.helpers.podclaims import CLAIMS_OF_WAITING, waited_for
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import NODES, PODS
 from kubeherd.cluster.api.objects import Node, Pod
@@ -32,6 +31,7 @@ from kubeherd.controller.volume import plan, reclaim
 from kubeherd.controller.volume.binding import Create, Delete, Plan, Stored, Update
 from kubeherd.controller.volume.plan import Sight
 from kubeherd.controller.worker import run_workers
+from kubeherd.controller.workload import volumeindex
 from kubeherd.controller.workload.events import EventType
 from kubeherd.controller.workload.written import Written
 
@@ -39,8 +39,6 @@ COMPONENT: Final = "persistentvolume-controller"
 RESYNC_S: Final = 15.0
 """When what failed is looked at again, should no change announce that it can work."""
 
-_FREE: Final = "free"
-_RESERVED: Final = "reserved"
 _WAITING: Final = "waiting"
 _ANY_CLASS: Final = "?"
 """No class has this name: that of claims that name none."""
@@ -68,10 +66,8 @@ class VolumeBinder:
         self._recorder = context.recorder(COMPONENT)
         self._queue: WorkQueue[_Key] = context.queue("claims")
         self._written = Written(context.clock)
-        self._volumes.cache.add_index(_FREE, volumebinding.free_in)
-        self._volumes.cache.add_index(_RESERVED, volumebinding.reserved_for)
+        volumeindex.add_index(self._volumes.cache, self._pods.cache)
         self._claims.cache.add_index(_WAITING, _waiting_in)
-        self._pods.cache.add_index(CLAIMS_OF_WAITING, waited_for)
         self._claims.on_change(self._claim_changed)
         self._volumes.on_change(self._volume_changed)
         self._classes.on_change(self._class_changed)
@@ -93,7 +89,7 @@ class VolumeBinder:
         if claim is None:
             return
         self._queue.add((_Kind.CLAIM, *claim.key))
-        for volume in self._volumes.cache.by_index(_RESERVED, "/".join(claim.key)):
+        for volume in volumeindex.reserved(self._volumes.cache, claim):
             self._queue.add((_Kind.VOLUME, "", volume.metadata.name))
         if claim.volume_name:
             self._queue.add((_Kind.VOLUME, "", claim.volume_name))
@@ -138,21 +134,15 @@ class VolumeBinder:
 
     def _sight(self, claim: PersistentVolumeClaim) -> Sight:
         volumes, classes = self._volumes.cache, self._classes.cache
-        names = "/".join(claim.key)
         selected = claim.metadata.annotations.get(SELECTED_NODE, "")
         unbound = not claim.volume_name
         return Sight(
             named=volumes.get("", claim.volume_name) if claim.volume_name else None,
-            candidates=[
-                *volumes.by_index(_FREE, claim.storage_class or ""),
-                *volumes.by_index(_RESERVED, names),
-            ]
-            if unbound
-            else (),
+            candidates=volumeindex.candidates(volumes, claim) if unbound else (),
             storage_class=classes.get("", claim.storage_class or ""),
             default_class=volumebinding.default_class(classes.values()) if unbound else None,
             waiting_pods=[
-                pod.metadata.name for pod in self._pods.cache.by_index(CLAIMS_OF_WAITING, names)
+                pod.metadata.name for pod in volumeindex.waiting_pods(self._pods.cache, claim)
             ],
             nodes=frozenset({selected} if self._nodes.cache.get("", selected) else ()),
         )

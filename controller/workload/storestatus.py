@@ -31,10 +31,15 @@ async def store_status(writer: ObjectWriter, owner: Owner, status: JsonObject) -
 async def _put(
     writer: ObjectWriter, resource: Resource, metadata: ObjectMeta, status: JsonObject
 ) -> None:
-    tree: JsonObject = {
-        "apiVersion": resource.api_version,
-        "kind": resource.kind,
-        "metadata": msgspec.to_builtins(metadata),
+    body = status_body(Owner(resource, metadata), status)
+    await writer.update(resource, body, subresource="status")
+
+
+def status_body(owner: Owner, status: JsonObject) -> JsonObject:
+    """What is sent to ``/status``, against the resourceVersion in the owner's metadata."""
+    return {
+        "apiVersion": owner.resource.api_version,
+        "kind": owner.resource.kind,
+        "metadata": msgspec.to_builtins(owner.metadata),
         "status": status,
     }
-    await writer.update(resource, tree, subresource="status")

@@ -71,10 +71,7 @@ class Wakeups(Generic[W]):
         return wakes
 
     def _resolve(self, reference: OwnerReference | None, namespace: str) -> W | None:
-        if reference is None or reference.kind != self._kind:
-            return None
-        found = self._workloads.get(namespace, reference.name)
-        return found if found is not None and found.metadata.uid == reference.uid else None
+        return resolve(self._kind, reference, namespace, self._workloads)
 
     def _known(self, workload: W | None) -> list[W]:
         return [] if workload is None else [workload]
@@ -89,6 +86,17 @@ class Wakeups(Generic[W]):
             if not selector.empty and selector.matches(labels):
                 found.append(workload)
         return found
+
+
+def resolve(
+    kind: str, reference: OwnerReference | None, namespace: str, workloads: Workloads[W]
+) -> W | None:
+    """The workload of a kind that a reference in a namespace names: name and UID must agree, its
+    group is not compared."""
+    if reference is None or reference.kind != kind:
+        return None
+    found = workloads.get(namespace, reference.name)
+    return found if found is not None and found.metadata.uid == reference.uid else None
 
 
 def key_of(workload: HasMetadata) -> Key:

@@ -1,11 +1,8 @@
 """Which claims a pod uses. Source: Kubernetes v1.36, component-helpers/storage/ephemeral."""
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from kubeherd.cluster.api.objects import ObjectMeta, Pod
-
-CLAIMS_OF_WAITING: Final = "claims-of-waiting"
-"""The name of the index that `waited_for` makes."""
 
 
 class PodClaim(NamedTuple):

@@ -15,6 +15,7 @@ from kubeherd.cluster.api.errors import (
     NotFound,
     ServiceUnavailable,
     Timeout,
+    namespace_is_terminating,
 )
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import PODS
@@ -84,8 +85,7 @@ class PodControl:
         try:
             name = await self._make(pod)
         except (ReconcileError, ApiError, TransportError) as error:
-            causes = error.causes if isinstance(error, ApiError) else []
-            if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
+            if namespace_is_terminating(error):
                 return None
             self._warn(PodReason.FAILED_CREATE, f"Error creating: {error}")
             return error

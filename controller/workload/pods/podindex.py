@@ -7,7 +7,8 @@ that the first one made. A look costs what is found, however many pods there are
 from collections.abc import Iterable
 from typing import TypeVar
 
-from kubeherd.cluster.api.objects import ObjectMeta
+from kubeherd.cluster.api.labels import Selector
+from kubeherd.cluster.api.objects import ObjectMeta, Pod
 from kubeherd.cluster.client.cache import Cache, HasMetadata
 
 T = TypeVar("T", bound=HasMetadata)
@@ -15,6 +16,7 @@ T = TypeVar("T", bound=HasMetadata)
 _OWNER = "controller-uid"
 _ORPHANS = "orphans-of-namespace"
 _NAMESPACE = "namespace"
+_NODE = "spec.nodeName"
 
 
 def add_index(cache: Cache[T]) -> None:
@@ -31,6 +33,21 @@ def add_namespace_index(cache: Cache[T]) -> None:
 def in_namespace(cache: Cache[T], namespace: str) -> list[T]:
     """All of a namespace."""
     return cache.by_index(_NAMESPACE, namespace)
+
+
+def selected(cache: Cache[T], namespace: str, selector: Selector) -> list[T]:
+    """Those of a namespace that a selector selects."""
+    return [one for one in in_namespace(cache, namespace) if selector.matches(one.metadata.labels)]
+
+
+def add_node_index(cache: Cache[Pod]) -> None:
+    """Index a cache of pods by the node that they are bound to, "" for none."""
+    cache.add_index(_NODE, _node_name)
+
+
+def on_node(cache: Cache[Pod], node_name: str) -> list[Pod]:
+    """The pods of a node."""
+    return cache.by_index(_NODE, node_name)
 
 
 def owned(cache: Cache[T], uid: str) -> list[T]:
@@ -54,3 +71,7 @@ def _orphan_namespace(obj: HasMetadata) -> str | Iterable[str]:
 
 def _namespace(obj: HasMetadata) -> str | Iterable[str]:
     return obj.metadata.namespace
+
+
+def _node_name(pod: Pod) -> str | Iterable[str]:
+    return pod.spec.node_name
