@@ -1,8 +1,7 @@
 """The IPAddress of a Service: stored before it, gone after it.
 
-Source: spec service-allocation, section 3. An
-IPAddress has the address as its name, so that no two Services can have the same: its store is the
-allocator. Invariant: a durable Service has its IPAddress, for that is staged first. What a crash
+Source: spec service-allocation, section 3. An IPAddress has the address as its name, so that no two
+Services can have the same: its store is the allocator. `companions` stages them; what a crash
 leaves over, or somebody deletes, is put right from time to time (`bootstrap.ensure_restored`).
 """
 

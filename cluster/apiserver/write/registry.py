@@ -28,20 +28,19 @@ from kubeherd.cluster.apiserver.admission import (
     Admission,
     AdmissionRequest,
     Operation,
-    service_addresses,
 )
 from kubeherd.cluster.apiserver.read.storedobjects import StoredObjects
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write import (
     accountwait,
+    companions,
     deletion,
-    ipaddresses,
     revisiondata,
     tracking,
     wording,
 )
 from kubeherd.cluster.apiserver.write.chain import AdmissionChain
-from kubeherd.cluster.apiserver.write.context import RequestContext, housekeeping
+from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import Action, DeleteOptions
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork, Steps, at_once, pure
 from kubeherd.cluster.apiserver.write.policies import Policies
@@ -173,7 +172,7 @@ class Registry(StoredObjects):
         if existing is not None:
             raise exists_already(resource, name, existing)
         charged = self.admission.charge(request)
-        self._take_addresses(kind, tree, {}, ctx)
+        companions.take(self, kind, tree, {}, ctx)
         pending = self._put(kind, namespace, name, tree, ctx, created=True)
         self._put_quotas(charged, ctx)
         return pending
@@ -282,9 +281,9 @@ class Registry(StoredObjects):
         if new == old:
             return self._unchanged(kind, record)
         charged = self.admission.charge(request)
-        self._take_addresses(kind, new, old, ctx)
+        companions.take(self, kind, new, old, ctx)
         pending = self._put(kind, namespace, name, new, ctx)
-        self._release_addresses(kind, old, new, ctx)
+        companions.release(self, kind, old, new, ctx)
         self._put_quotas(charged, ctx)
         return pending
 
@@ -369,35 +368,6 @@ class Registry(StoredObjects):
             meta = quota["metadata"]
             self._put(served.of(kinds.RESOURCEQUOTAS), meta["namespace"], meta["name"], quota, ctx)
 
-    def _take_addresses(
-        self, kind: ServedKind, new: JsonObject, old: JsonObject, ctx: RequestContext
-    ) -> None:
-        """Before the Service that has them: a crash must not leave it without."""
-        if kind.resource is not kinds.SERVICES or ctx.dry_run:
-            return
-        addresses = served.of(kinds.IPADDRESSES)
-        for address in ipaddresses.gained(new, old):
-            if self.store.head(addresses.key, "", address) is not None:
-                service_addresses.refuse_taken(new["metadata"]["name"], address)
-            self.stage_create(addresses, "", ipaddresses.of(new, address), housekeeping(ctx.now))
-
-    def _release_addresses(
-        self, kind: ServedKind, old: JsonObject, new: JsonObject, ctx: RequestContext
-    ) -> None:
-        """After the Service is without them."""
-        if kind.resource is not kinds.SERVICES or ctx.dry_run:
-            return
-        for address in ipaddresses.gained(old, new):
-            self._drop(kinds.IPADDRESSES, "", address, ctx)
-
-    def _drop(
-        self, resource: kinds.Resource, namespace: str, name: str, ctx: RequestContext
-    ) -> None:
-        """Delete what goes with another object, if it is there."""
-        kind = served.of(resource)
-        if self.store.head(kind.key, namespace, name) is not None:
-            self.stage_delete(kind, namespace, name, DeleteOptions(), housekeeping(ctx.now))
-
     def _remove(
         self, kind: ServedKind, namespace: str, name: str, tree: JsonObject, ctx: RequestContext
     ) -> "Pending":
@@ -406,9 +376,7 @@ class Registry(StoredObjects):
             return Pending(Written(codecs.dumps_json(stored), stored, removed=True), None)
         stored["metadata"] = with_version_slot(stored["metadata"])
         staged = self.store.delete(kind.key, namespace, name, encoder(stored))
-        if kind.resource is kinds.SERVICES:
-            self._drop(kinds.ENDPOINTS, namespace, name, ctx)
-            self._release_addresses(kind, tree, {}, ctx)
+        companions.gone(self, kind, tree, ctx)
         return Pending(Written(b"", stored, removed=True), staged)
 
     async def _settled(self, kind: ServedKind, namespace: str, name: str) -> None:
