@@ -10,6 +10,7 @@ from kubeherd.cluster.api.objects import DaemonSet, DaemonSetStatus
 from kubeherd.controller.daemonset.model import Now, StatusNumbers
 from kubeherd.controller.daemonset.placement import Placement, is_updated, order
 from kubeherd.controller.daemonset.template import template_generation
+from kubeherd.controller.workload.pods.activepods import until_available_s
 
 
 def count(daemonset: DaemonSet, placement: Placement, hash_: str, now: Now) -> StatusNumbers:
@@ -73,12 +74,9 @@ def requeue_after_s(
     waits_s = [float(min_ready_s)] if numbers.ready != numbers.available else []
     for pods in placement.pods.values():
         for pod in pods:
-            ready = ready_condition(pod)
-            if ready is None or ready.last_transition_time is None or is_terminating(pod):
-                continue
-            remaining_s = min_ready_s - now.age_s(ready.last_transition_time)
-            if remaining_s > 0:
-                waits_s.append(remaining_s)
+            left_s = until_available_s(pod, min_ready_s, now.age_s)
+            if left_s and not is_terminating(pod):
+                waits_s.append(left_s)
     return min(waits_s, default=None)
 
 
