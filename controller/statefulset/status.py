@@ -19,6 +19,7 @@ from kubeherd.cluster.api.objects import Pod
 from kubeherd.controller.statefulset.identity import ordinals
 from kubeherd.controller.statefulset.model import History, StatusNumbers
 from kubeherd.controller.workload.apps import StatefulSet
+from kubeherd.controller.workload.pods.activepods import until_available_s
 from kubeherd.controller.workload.revisions import REVISION_LABEL
 
 ROLLING_UPDATE = "RollingUpdate"
@@ -116,10 +117,7 @@ def requeue_after_s(
         return None
     waits_s = [float(min_ready_s)]
     for pod in pods:
-        condition = ready_condition(pod)
-        since = None if condition is None else condition.last_transition_time
-        if since is not None:
-            left_s = min_ready_s - age_s(since)
-            if left_s > 0:
-                waits_s.append(left_s)
+        left_s = until_available_s(pod, min_ready_s, age_s)
+        if left_s:
+            waits_s.append(left_s)
     return min(waits_s)
