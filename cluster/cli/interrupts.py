@@ -9,6 +9,7 @@ the signal's number, as a shell has it.
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -41,6 +42,7 @@ class Interrupts:
         self.number = signal.SIGINT
         self._came = False
         self._replaced: dict[signal.Signals, _Handler] = {}
+        self._hook = sys.unraisablehook
 
     def __enter__(self) -> "Interrupts":
         self._replaced = {
@@ -50,9 +52,11 @@ class Interrupts:
         }
         for number in self._replaced:
             _set(number, self._interrupt)
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._dropped
         return self
 
     def __exit__(self, *_error: object) -> None:
+        sys.unraisablehook = self._hook
         for number, handler in self._replaced.items():
             _set(number, handler)
 
@@ -65,10 +69,14 @@ class Interrupts:
         """KeyboardInterrupt if a signal came whose own exception did not get this far.
 
         Python drops exceptions in some places where a signal handler may run: in finalizers, say,
-        and in the closing of a file that is being collected.
+        and in the closing of a file that is being collected. What it says of it there is kept back.
         """
         if self._came:
             raise KeyboardInterrupt
+
+    def _dropped(self, unraisable: "sys.UnraisableHookArgs") -> None:
+        if unraisable.exc_type is not KeyboardInterrupt:
+            self._hook(unraisable)
 
     def _interrupt(self, number: int, _frame: FrameType | None) -> None:
         self.number = signal.Signals(number)

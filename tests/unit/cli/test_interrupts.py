@@ -66,6 +66,42 @@ def test_a_signal_whose_exception_python_drops_is_not_forgotten():
             interrupts.check()
 
 
+class SignalledInItsFinalizer:
+    """An object whose finalizer is interrupted; a generator with a `with` is one, too."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_in_a_finalizer_is_not_forgotten_and_python_says_nothing_of_it(
+    capfd: pytest.CaptureFixture[str],
+):
+    with Interrupts() as interrupts:
+        SignalledInItsFinalizer()
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.check()
+    assert capfd.readouterr() == ("", "")
+
+
+class WrongInItsFinalizer:
+    """An object whose finalizer has a bug."""
+
+    def __del__(self) -> None:
+        raise ZeroDivisionError
+
+
+def test_other_errors_of_finalizers_are_told_and_the_hook_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    told: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda unraisable: told.append(unraisable.exc_type))
+    before = sys.unraisablehook
+    with Interrupts():
+        WrongInItsFinalizer()
+    assert told == [ZeroDivisionError]
+    assert sys.unraisablehook is before
+
+
 def test_an_event_loop_is_ended_in_order_by_a_signal():
     ended: list[str] = []
 
