@@ -1,0 +1,48 @@
+"""What an experiment needs of a cluster, real or simulated: one interface for both.
+
+The runner knows nothing else, so the same file runs on real processes and on virtual time.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.faults import Fault
+from kubeherd.history import Record
+
+
+class Arena(Protocol):
+    """A running cluster that can be hurt. Times are nominal seconds."""
+
+    client: ApiClient
+    """The experiment's own, with all rights; no fault hurts it."""
+
+    @property
+    def components(self) -> Sequence[str]:
+        """The processes of the control plane, by name: ``apiserver``, ``controller-manager``..."""
+
+    def now_s(self) -> float:
+        """Nominal seconds since some moment."""
+
+    async def sleep(self, duration_s: float) -> None:
+        """Wait so many nominal seconds."""
+
+    async def nodes(self) -> Sequence[JsonObject]:
+        """The Node objects; those that an experiment added, too."""
+
+    async def add_nodes(self, names: Sequence[str]) -> None:
+        """Start agents for these nodes; returns at once."""
+
+    async def remove_node(self, name: str) -> None:
+        """Stop a node's agent and delete its Node."""
+
+    async def begin(self, fault: Fault) -> None:
+        """The fault is in force when this returns. FaultError if it cannot be."""
+
+    async def undo(self, fault_id: str) -> None:
+        """The fault is over when this returns; a fault that is not there is no error."""
+
+    def follow(self, tell: Callable[[Record], None]) -> None:
+        """From now on give each record of the history to `tell`, in order, as soon as it is known;
+        what exists already comes first, as `restored` writes."""

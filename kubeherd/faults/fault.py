@@ -1,0 +1,133 @@
+"""A fault: what, with whom, since when; as a value, in JSON, and in words."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from kubeherd.faults import effects
+from kubeherd.faults.effects import Effect, FaultKind
+from kubeherd.faults.targets import Clients, Component, Nodes, Target
+
+
+class FaultError(ValueError):
+    """A fault that makes no sense: one line for a person."""
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One fault. `at` is when it began (seconds since the epoch, by the clock of whoever began it),
+    `until` when it ends by itself (0: when it is undone)."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=63, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+    target: Target
+    effect: Effect
+    at: float = 0.0
+    until: float = 0.0
+
+    @property
+    def kind(self) -> FaultKind:
+        """The kind of fault that this is."""
+        return self.effect.kind
+
+    @property
+    def undoable(self) -> bool:
+        """Whether it lasts until it is undone; else it is over when it has been carried out."""
+        return not isinstance(self.effect, effects.ONE_SHOT)
+
+    def check(self) -> None:
+        """FaultError if this effect cannot hurt this target."""
+        allowed = _TARGETS[self.kind]
+        if not isinstance(self.target, allowed):
+            wanted = " or ".join(_WORDS[one] for one in allowed)
+            raise FaultError(f"{self.kind} hurts {wanted}, not {_WORDS[type(self.target)]}")
+        components = _COMPONENTS.get(self.kind)
+        if (
+            components
+            and isinstance(self.target, Component)
+            and not self.target.name.startswith(components)
+        ):
+            raise FaultError(f"{self.kind} hurts the {' or '.join(components)}, not {self.target}")
+
+    def __str__(self) -> str:
+        given = msgspec.to_builtins(self.effect)
+        default = msgspec.structs.fields(type(self.effect))
+        changed = (
+            f"{field.name.replace('_', '-')}={_text(given[field.name])}"
+            for field in default
+            if getattr(self.effect, field.name) != field.default
+        )
+        return " ".join([self.kind, str(self.target), *changed])
+
+
+def _text(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ",".join(str(one) for one in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+_WORDS: dict[type, str] = {Nodes: "nodes", Component: "a component", Clients: "clients"}
+
+_PROCESS = (Nodes, Component)
+_TARGETS: dict[FaultKind, tuple[type, ...]] = {
+    FaultKind.CRASH: _PROCESS,
+    FaultKind.STOP: _PROCESS,
+    FaultKind.FREEZE: _PROCESS,
+    FaultKind.RESTART: _PROCESS,
+    FaultKind.REBOOT: (Nodes,),
+    FaultKind.TWO_LEADERS: (Component,),
+    FaultKind.PARTITION: (Nodes, Component, Clients),
+    FaultKind.SLOW_NETWORK: (Nodes, Component, Clients),
+    **dict.fromkeys(
+        (
+            FaultKind.API_DELAY,
+            FaultKind.API_ERROR,
+            FaultKind.API_DROP,
+            FaultKind.WATCH_END,
+            FaultKind.WATCH_STALL,
+            FaultKind.WATCH_REPEAT,
+            FaultKind.EXPIRE,
+            FaultKind.STALE_LIST,
+        ),
+        (Nodes, Component, Clients),
+    ),
+    **dict.fromkeys(
+        (FaultKind.STORE_SLOW, FaultKind.STORE_FAIL, FaultKind.STORE_FULL), (Component,)
+    ),
+    **dict.fromkeys(
+        (
+            FaultKind.HEARTBEAT_LOSS,
+            FaultKind.HEARTBEAT_DELAY,
+            FaultKind.CLOCK_SKEW,
+            FaultKind.POD_CRASH,
+            FaultKind.POD_UNREADY,
+            FaultKind.POD_PULL_FAILURE,
+            FaultKind.POD_SLOW_START,
+            FaultKind.POD_STUCK_TERMINATING,
+        ),
+        (Nodes,),
+    ),
+}
+_COMPONENTS: dict[FaultKind, tuple[str, ...]] = {
+    FaultKind.TWO_LEADERS: ("controller-manager",),
+    FaultKind.PARTITION: ("controller-manager", "command"),
+    FaultKind.SLOW_NETWORK: ("controller-manager", "command"),
+    FaultKind.STORE_SLOW: ("apiserver",),
+    FaultKind.STORE_FAIL: ("apiserver",),
+    FaultKind.STORE_FULL: ("apiserver",),
+}
+"""Where not every component can be hurt in this way."""
+
+
+def decode(data: bytes) -> Fault:
+    """A fault from JSON; FaultError says what is wrong with it."""
+    try:
+        fault = msgspec.json.decode(data, type=Fault)
+    except msgspec.DecodeError as error:
+        raise FaultError(str(error)) from None
+    fault.check()
+    return fault
+
+
+def encode(fault: Fault) -> bytes:
+    """A fault as one line of JSON."""
+    return msgspec.json.encode(fault)

@@ -1,0 +1,70 @@
+"""Histories in files: a line of JSON per record, which survives the death of its writer.
+
+A torn last line, as a killed process leaves, is not a record. Names that end with ``.gz`` are
+compressed.
+"""
+
+import gzip
+import heapq
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Literal, cast
+
+import msgspec
+
+from kubeherd.history.records import FORMAT_VERSION, Began, Record
+
+_decoder = msgspec.json.Decoder(Record)
+_encoder = msgspec.json.Encoder()
+
+
+class HistoryError(ValueError):
+    """A file that is no history, or one of another version: one line for a person."""
+
+
+def encode(record: Record) -> bytes:
+    """A record as a line."""
+    return _encoder.encode(record) + b"\n"
+
+
+def write(path: Path, records: Iterable[Record]) -> None:
+    """Write a whole history. OSError if it cannot be written."""
+    with _open(path, "wb") as file:
+        for record in records:
+            file.write(encode(record))
+
+
+def read(path: Path) -> Iterator[Record]:
+    """The records of a file, in order, as it was written. HistoryError, OSError."""
+    with _open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                record = _decoder.decode(line)
+            except msgspec.DecodeError as error:
+                raise HistoryError(f"{path}:{number}: {error}") from None
+            if isinstance(record, Began) and record.version > FORMAT_VERSION:
+                raise HistoryError(
+                    f"{path} has version {record.version} of the format; this kubeherd reads "
+                    f"{FORMAT_VERSION}"
+                )
+            yield record
+
+
+def merged(*histories: Iterable[Record]) -> Iterator[Record]:
+    """The records of several writers of one run as one history, by time; what one wrote stays in
+    its order."""
+    timed = heapq.merge(*map(_monotone, histories), key=lambda pair: pair[0])
+    return (record for _, record in timed)
+
+
+def _monotone(records: Iterable[Record]) -> Iterator[tuple[float, Record]]:
+    latest = float("-inf")
+    for record in records:
+        latest = max(latest, record.at)
+        yield latest, record
+
+
+def _open(path: Path, mode: Literal["rb", "wb"]) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path, mode)) if path.suffix == ".gz" else path.open(mode)

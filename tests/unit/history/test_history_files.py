@@ -1,0 +1,71 @@
+"""Histories in files: what is written comes back; what a killed writer left, as far as it goes."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from kubeherd.faults import Fault, Nodes, effects
+from kubeherd.history import (
+    Actor,
+    Began,
+    Ended,
+    FaultBegan,
+    FaultEnded,
+    Process,
+    Record,
+    Step,
+    Verb,
+    Write,
+)
+from kubeherd.history.files import HistoryError, encode, merged, read, write
+
+FAULT = Fault(id="f-1", target=Nodes(("node-1",)), effect=effects.Crash(), at=2.0)
+POD = {"metadata": {"name": "a", "uid": "u1", "resourceVersion": "7"}}
+RECORDS: list[Record] = [
+    Began(at=1.0, source="cluster", seed=7, nodes=("node-1",)),
+    FaultBegan(at=2.0, fault=FAULT),
+    Write(
+        at=2.5, revision=7, verb=Verb.CREATE, resource="pods", namespace="default", name="a",
+        uid="u1", object=POD, actor=Actor("system:node:node-1", "kubelet/1"),
+    ),
+    FaultEnded(at=3.0, id="f-1"),
+    Ended(at=4.0, revision=7),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["history.jsonl", "history.jsonl.gz"])
+def test_a_history_comes_back_from_its_file(tmp_path: Path, name: str):
+    write(tmp_path / name, RECORDS)
+    assert list(read(tmp_path / name)) == RECORDS
+
+
+def test_a_torn_last_line_is_no_record(tmp_path: Path):
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(encode(RECORDS[0]) + encode(RECORDS[1])[:-5])
+    assert list(read(file)) == RECORDS[:1]
+
+
+def test_a_line_that_is_no_record_is_named(tmp_path: Path):
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(encode(RECORDS[0]) + b'{"is": "something else", "at": 1}\n')
+    with pytest.raises(HistoryError, match=r"history\.jsonl:2: "):
+        list(read(file))
+
+
+def test_a_later_version_of_the_format_is_refused(tmp_path: Path):
+    file = tmp_path / "history.jsonl"
+    write(file, [Began(at=1.0, version=99)])
+    with pytest.raises(HistoryError, match="version 99"):
+        list(read(file))
+
+
+def test_several_writers_become_one_history_and_each_keeps_its_order():
+    late = [Step(at=5.0, name="a"), Step(at=3.0, name="b"), Step(at=6.0, name="c")]
+    other = [Process(at=4.0, name="node-1", running=True), Process(at=5.5, name="x", running=True)]
+    names = [record.name for record in merged(late, other)]
+    assert names == ["node-1", "a", "b", "x", "c"]
+
+
+def test_a_record_names_itself():
+    assert msgspec.json.decode(encode(RECORDS[1]))["is"] == "fault"
