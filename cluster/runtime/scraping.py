@@ -6,12 +6,11 @@ server asks for those who may (`apiserver.handlers.scrapes`).
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 from kubeherd.cluster.runtime.metrics import Family, exposition
-from kubeherd.cluster.runtime.unixsockets import socket_address
+from kubeherd.cluster.runtime.unixsockets import bound_socket, forget, socket_address
 
 _WRITE_TIMEOUT_S = 10.0
 
@@ -33,25 +32,12 @@ async def scraped(
             finally:
                 writer.close()
 
-    server = await asyncio.start_unix_server(answer, sock=_bound(path))
+    server = await asyncio.start_unix_server(answer, sock=bound_socket(path))
     try:
         yield
     finally:
         server.close()
-        _forget(path)
-
-
-def _bound(path: Path) -> socket.socket:
-    _forget(path)  # a killed predecessor left it
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with socket_address(path) as address:
-        listener.bind(address)
-    path.chmod(0o600)
-    return listener
-
-
-def _forget(path: Path) -> None:
-    path.unlink(missing_ok=True)
+        forget(path)
 
 
 async def scrape(path: Path) -> bytes:

@@ -1,7 +1,8 @@
-"""Addresses of Unix sockets, whose length the kernel limits."""
+"""Unix sockets: addresses, whose length the kernel limits, and listening for one user only."""
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,3 +20,19 @@ def socket_address(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{directory}/{path.name}"
     finally:
         os.close(directory)
+
+
+def bound_socket(path: Path) -> socket.socket:
+    """A socket bound to `path` that only its user may open; what a killed predecessor left is
+    replaced. OSError if it cannot be made."""
+    forget(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with socket_address(path) as address:
+        listener.bind(address)
+    path.chmod(0o600)
+    return listener
+
+
+def forget(path: Path) -> None:
+    """Nobody listens there any more."""
+    path.unlink(missing_ok=True)

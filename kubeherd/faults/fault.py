@@ -1,5 +1,6 @@
 """A fault: what, with whom, since when; as a value, in JSON, and in words."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -131,3 +132,19 @@ def decode(data: bytes) -> Fault:
 def encode(fault: Fault) -> bytes:
     """A fault as one line of JSON."""
     return msgspec.json.encode(fault)
+
+
+def decode_all(data: bytes) -> list[Fault]:
+    """Faults from a JSON array; FaultError says what is wrong with it."""
+    try:
+        faults = msgspec.json.decode(data, type=list[Fault])
+    except msgspec.DecodeError as error:
+        raise FaultError(str(error)) from None
+    for fault in faults:
+        fault.check()
+    return faults
+
+
+def encode_all(faults: Sequence[Fault]) -> bytes:
+    """Faults as a JSON array on one line."""
+    return msgspec.json.encode(list(faults))
