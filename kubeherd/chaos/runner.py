@@ -13,20 +13,17 @@ import msgspec
 from kubeherd.chaos.arena import Arena
 from kubeherd.chaos.experiment import Do, Experiment
 from kubeherd.chaos.script import Doing, Injection, draw, script
+from kubeherd.chaos.story import NOISE, Seen, Story
 from kubeherd.chaos.users import Users
 from kubeherd.checks.checker import Checked, Make, Verdict, Watcher
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults import Component, Fault, FaultError, Nodes, Target
-from kubeherd.history import HEAL, SETTLED, Record, Step, Verb, Violation, Write
+from kubeherd.history import HEAL, SETTLED, Record, Step, Violation, Write
 
 LOOK_S = 1.0
 """How often it is asked whether the cluster has settled."""
-LEASE = ("leases.coordination.k8s.io", "kube-system", "kube-controller-manager")
-NOISE = frozenset({"events", "events.events.k8s.io", "leases.coordination.k8s.io"})
-"""What is written for ever, or after the fact."""
-
 QUIET_S = 2.0
 """Nothing was written for so long: only then it can have settled."""
 
@@ -44,31 +41,23 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     settled_after_s: float | None = None
     """From healing to the promised state."""
     problem: str = ""
+    required: Sequence[str] = ()
+    """Promises that the experiment is about: one that nothing spoke of was not kept."""
+    story: Sequence[str] = ()
+    """What came before the first violation, a line each."""
 
     @property
     def passed(self) -> bool:
-        """Nothing was violated, and every promise had something to say."""
-        return not (self.problem or self.verdict.violations or self.verdict.unchecked)
+        """Nothing was violated, and something spoke of every promise that it is about."""
+        return not (self.problem or self.verdict.violations or self.missing)
 
-
-class Seen:
-    """What the runner knows of the cluster, from its history: the API server may be down."""
-
-    def __init__(self) -> None:
-        self.labels: dict[str, dict[str, str]] = {}
-        """Of the Nodes, by name."""
-        self.leader = ""
-        """Who holds the controller managers' lease."""
-
-    def write(self, record: Write) -> None:
-        """The next write."""
-        if record.resource == "nodes":
-            if record.verb is Verb.DELETE:
-                self.labels.pop(record.name, None)
-            else:
-                self.labels[record.name] = record.object["metadata"].get("labels") or {}
-        elif (record.resource, record.namespace, record.name) == LEASE:
-            self.leader = record.object["spec"].get("holderIdentity") or ""
+    @property
+    def missing(self) -> Sequence[str]:
+        """Promises of which nothing spoke, although the experiment is about them."""
+        unchecked = self.verdict.unchecked
+        if len(unchecked) == len(self.verdict.checked):
+            return unchecked
+        return [name for name in unchecked if name in self.required]
 
 
 class NotSteady(Exception):
@@ -106,6 +95,7 @@ class Run:
         self._done: list[str] = []
         self._users = Users(arena)
         self._seen = Seen()
+        self._story = Story()
         self._started_s = 0.0
 
     async def run(self) -> Outcome:
@@ -132,6 +122,7 @@ class Run:
             records=self._records,
             settled_after_s=settled_after_s,
             problem=problem,
+            story=self._story.lines,
         )
 
     # --- the course of it ---
@@ -272,6 +263,7 @@ class Run:
             if not record.restored and record.resource not in NOISE:
                 self._last_write_s = self._arena.now_s()
         self._heard(record)
+        self._story.see(record)
         self._judge(self._safety.see(record))
         self._judge(self._liveness.see(record))
 
@@ -281,6 +273,7 @@ class Run:
     def _judge(self, violations: Iterable[Violation]) -> None:
         for violation in violations:
             self._heard(violation)
+            self._story.end(violation)
 
     def _note(self, text: str) -> None:
         self._done.append(f"{self._arena.now_s() - self._started_s:7.1f} s  {text}")
