@@ -97,8 +97,11 @@ def controller_manager(settings: Settings, rundir: RunDir) -> ProcessSpec:
     )
 
 
-def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
-    """The agent process `name` with all its nodes; KeyError if the settings have none."""
+def agent(settings: Settings, rundir: RunDir, name: str, *, reboot: bool = False) -> ProcessSpec:
+    """The agent process `name` with all its nodes; KeyError if the settings have none.
+
+    `reboot`: the machines were rebooted before it starts.
+    """
     nodes = settings.agents()[name]
     own: tuple[str, ...]
     if settings.has_fleets:
@@ -118,6 +121,7 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
             *("--pod-log-dir", str(rundir.pod_logs)),
             *("--metrics-socket", str(rundir.metrics_socket(name))),
             *("--faults-socket", str(rundir.faults_socket(name))),
+            *(("--reboot",) if reboot else ()),
             *_common(settings),
         ),
         log=rundir.log(name),
