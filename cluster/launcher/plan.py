@@ -90,14 +90,18 @@ def controller_manager(settings: Settings, rundir: RunDir) -> ProcessSpec:
             *("--cluster-signing-key-file", str(rundir.pki / "ca.key")),
             *("--service-account-private-key-file", str(rundir.pki / "sa.key")),
             *("--metrics-socket", str(rundir.metrics_socket(Role.CONTROLLER_MANAGER))),
+            *("--faults-socket", str(rundir.faults_socket(Role.CONTROLLER_MANAGER))),
             *_common(settings),
         ),
         log=rundir.log(Role.CONTROLLER_MANAGER),
     )
 
 
-def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
-    """The agent process `name` with all its nodes; KeyError if the settings have none."""
+def agent(settings: Settings, rundir: RunDir, name: str, *, reboot: bool = False) -> ProcessSpec:
+    """The agent process `name` with all its nodes; KeyError if the settings have none.
+
+    `reboot`: the machines were rebooted before it starts.
+    """
     nodes = settings.agents()[name]
     own: tuple[str, ...]
     if settings.has_fleets:
@@ -116,6 +120,8 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
             *control_plane,
             *("--pod-log-dir", str(rundir.pod_logs)),
             *("--metrics-socket", str(rundir.metrics_socket(name))),
+            *("--faults-socket", str(rundir.faults_socket(name))),
+            *(("--reboot",) if reboot else ()),
             *_common(settings),
         ),
         log=rundir.log(name),

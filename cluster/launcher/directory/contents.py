@@ -67,9 +67,11 @@ def layout(agents: Iterable[str] = ()) -> Folder:
                 frozenset(
                     (
                         "state.json",
+                        "faults.json",
                         "supervisor.sock",
                         "lock",
                         *(f"{name}.metrics" for name in clients),
+                        *(f"{name}.faults" for name in ("apiserver", *clients)),
                     )
                 )
             ),

@@ -39,6 +39,7 @@ class RunDir:
         self.manifests = self.root / "manifests"
         self.cluster_json = self.root / contents.CLUSTER_JSON
         self.state_json = self.run / "state.json"
+        self.faults_json = self.run / "faults.json"
         self.socket = self.run / "supervisor.sock"
         self.lock = self.root / contents.LOCK
 
@@ -49,6 +50,10 @@ class RunDir:
     def metrics_socket(self, process: str) -> Path:
         """Where a process other than the API server answers with its metrics."""
         return self.run / f"{process}.metrics"
+
+    def faults_socket(self, process: str) -> Path:
+        """Where a process is told which faults it carries out."""
+        return self.run / f"{process}.faults"
 
     def node_kubeconfig(self, node: str) -> Path:
         """The identity of a node's agent."""
