@@ -66,6 +66,7 @@ def apiserver(
     place = ("--dir", str(rundir.root), "--port", str(settings.port), "--store", settings.store)
     local = ("--exec-local",) if settings.exec is ExecKind.LOCAL else ()
     audit = ("--audit-policy", settings.audit_policy) if settings.audit_policy else ()
+    record = ("--record", str(rundir.history)) if settings.record else ()
     loss: tuple[str, ...] = ()
     if accept_loss_after is not None:
         loss = ("--accept-loss-after", str(accept_loss_after))
@@ -73,7 +74,7 @@ def apiserver(
         name=Role.APISERVER,
         role=Role.APISERVER,
         module="kubeherd.cluster.apiserver",
-        args=(*place, *loss, *local, *audit, *_common(settings)),
+        args=(*place, *loss, *local, *audit, *record, *_common(settings)),
         log=rundir.log(Role.APISERVER),
     )
 

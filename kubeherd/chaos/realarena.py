@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from kubeherd.chaos.experiment import ClusterSpec
 from kubeherd.cluster.api.errors import NotFound
 from kubeherd.cluster.api.kinds import NODES
@@ -146,13 +148,9 @@ class RealArena:
 def cluster_for(wanted: ClusterSpec, seed: int, root: Path) -> Iterator[tuple[ClusterHandle, Path]]:
     """A cluster as an experiment wants it, in `root`, and the file into which it records."""
     settings = lifecycle.new_settings(
-        nodes=wanted.nodes,
-        nodes_per_agent=wanted.nodes_per_agent,
-        controllers=wanted.controllers,
-        speed=wanted.speed,
-        seed=seed,
-        record=True,
+        nodes=wanted.nodes, nodes_per_agent=wanted.nodes_per_agent, speed=wanted.speed, seed=seed
     )
+    settings = replace(settings, controllers=wanted.controllers, record=True)
     with ClusterHandle(root, settings) as handle:
         yield handle, handle.rundir.history
 

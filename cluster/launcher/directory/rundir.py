@@ -31,6 +31,7 @@ class RunDir:
         self.named = named.absolute()
         self.root = Path(os.path.realpath(named))
         self.kubeconfig = self.root / "kubeconfig"
+        self.history = self.root / "history.jsonl"
         self.pki = self.root / "pki"
         self.kubeconfigs = self.root / "kubeconfigs"
         self.logs = self.root / "logs"
