@@ -12,7 +12,7 @@ from kubeherd.cluster.cli.output import out, say, steps
 
 if TYPE_CHECKING:
     from kubeherd.chaos.experiment import Experiment
-    from kubeherd.chaos.runner import Outcome
+    from kubeherd.chaos.outcome import Outcome
     from kubeherd.checks.checker import Checked
 
 MAX_RUNS = 100_000
@@ -74,11 +74,11 @@ def list_experiments() -> None:
 @click.argument("name")
 def explain(name: str) -> None:
     """What an experiment does, and what one learns from it."""
-    from kubeherd.chaos import running  # noqa: PLC0415
     from kubeherd.chaos.explaining import explanation  # noqa: PLC0415
+    from kubeherd.chaos.promises import promises  # noqa: PLC0415
 
     experiment = _found(name)
-    for line in explanation(experiment, running.promises(experiment)):
+    for line in explanation(experiment, promises(experiment)):
         out.print(line, markup=False)
 
 
@@ -182,7 +182,8 @@ def draw(history: Path, output: Path | None) -> None:
 
 def _found(name: str) -> "Experiment":
     from kubeherd.chaos.experiment import ExperimentError  # noqa: PLC0415
-    from kubeherd.chaos.running import find, promises  # noqa: PLC0415
+    from kubeherd.chaos.promises import promises  # noqa: PLC0415
+    from kubeherd.chaos.running import find  # noqa: PLC0415
 
     try:
         experiment = find(name)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from kubeherd.chaos.experiment import Do, Experiment, Range, Whom
-from kubeherd.chaos.running import Promises
+from kubeherd.chaos.promises import Promises
 
 
 def explanation(experiment: Experiment, promises: Promises) -> Iterator[str]:

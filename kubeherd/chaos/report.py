@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import msgspec
 
-from kubeherd.chaos.runner import Outcome
+from kubeherd.chaos.outcome import Outcome
 from kubeherd.checks.checker import Checked
 
 STORY_LINES = 12

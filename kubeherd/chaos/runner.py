@@ -8,10 +8,9 @@ import asyncio
 import copy
 from collections.abc import Callable, Iterable, Sequence
 
-import msgspec
-
 from kubeherd.chaos.arena import Arena
 from kubeherd.chaos.experiment import Do, Experiment
+from kubeherd.chaos.outcome import Outcome
 from kubeherd.chaos.script import Doing, Injection, draw, script
 from kubeherd.chaos.story import NOISE, Seen, Story
 from kubeherd.chaos.users import Users
@@ -26,38 +25,6 @@ LOOK_S = 1.0
 """How often it is asked whether the cluster has settled."""
 QUIET_S = 2.0
 """Nothing was written for so long: only then it can have settled."""
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run fared; `problem` is set if it never got as far as a verdict."""
-
-    experiment: str
-    seed: int
-    verdict: Verdict
-    done: Sequence[str] = ()
-    """What was done, in words, in order."""
-    faults: Sequence[Fault] = ()
-    records: int = 0
-    settled_after_s: float | None = None
-    """From healing to the promised state."""
-    problem: str = ""
-    required: Sequence[str] = ()
-    """Promises that the experiment is about: one that nothing spoke of was not kept."""
-    story: Sequence[str] = ()
-    """What came before the first violation, a line each."""
-
-    @property
-    def passed(self) -> bool:
-        """Nothing was violated, and something spoke of every promise that it is about."""
-        return not (self.problem or self.verdict.violations or self.missing)
-
-    @property
-    def missing(self) -> Sequence[str]:
-        """Promises of which nothing spoke, although the experiment is about them."""
-        unchecked = self.verdict.unchecked
-        if len(unchecked) == len(self.verdict.checked):
-            return unchecked or ("any promise",)
-        return [name for name in unchecked if name in self.required]
 
 
 class NotSteady(Exception):

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from kubeherd.chaos import report
-from kubeherd.chaos.runner import Outcome
+from kubeherd.chaos.outcome import Outcome
 from kubeherd.checks.checker import Checked, Verdict
 from kubeherd.faults import Fault, Nodes, effects
 from kubeherd.history import Violation
