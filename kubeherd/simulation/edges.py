@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Itera
 from contextlib import suppress
 from typing import Any
 
+from kubeherd.cluster.api import fence
 from kubeherd.cluster.apiserver.edge.messages import (
     ApiRequest,
     ApiResponse,
@@ -159,6 +160,7 @@ class InProcessTransport(StubTransport):
             "user-agent": self._client,
             "accept": request.accept,
             "content-type": request.content_type,
+            fence.KEY: request.fence,
         }
         sent = ApiRequest(
             request.method,
