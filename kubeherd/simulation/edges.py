@@ -9,6 +9,7 @@ from typing import Any
 from kubeherd.cluster.apiserver.edge.messages import (
     ApiRequest,
     ApiResponse,
+    Dropped,
     Response,
     UpgradeResponse,
     User,
@@ -107,6 +108,8 @@ class Network:
         finally:
             del self._under_way[task]
         if self.lost(client, api):
+            raise TransportError("connection reset")
+        if isinstance(answer, Dropped):
             raise TransportError("connection reset")
         if isinstance(answer, UpgradeResponse):
             raise TransportError("a session where an answer was expected")
