@@ -171,7 +171,11 @@ class BatchingTransport:
             return await self._alone(write)
         lane = self._events if _EVENT.search(path) else self._writes
         answer = await lane.write(write)
-        return answer if isinstance(answer, TransportResponse) else await self._alone(write)
+        if not isinstance(answer, TransportResponse):
+            return await self._alone(write)
+        if answer.status == batch.NO_ANSWER:
+            raise TransportError(f"{method} {path}: no answer")
+        return answer
 
     def stream(
         self,

@@ -10,6 +10,7 @@ from kubeherd.cluster.api import fence
 from kubeherd.cluster.apiserver.edge.messages import (
     ApiRequest,
     ApiResponse,
+    Dropped,
     Response,
     UpgradeResponse,
     User,
@@ -110,6 +111,8 @@ class Network:
         finally:
             del self._under_way[task]
         if self.lost(client, api):
+            raise TransportError("connection reset")
+        if isinstance(answer, Dropped):
             raise TransportError("connection reset")
         if isinstance(answer, UpgradeResponse):
             raise TransportError("a session where an answer was expected")
