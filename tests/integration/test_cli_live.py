@@ -35,7 +35,8 @@ def failure_of(result: subprocess.CompletedProcess) -> str:
 def directory(tmp_path: Path):
     directory = tmp_path / "herd"
     yield directory
-    kubeherd(directory, "down")
+    if osproc.marked(directory):
+        kubeherd(directory, "down")
     assert osproc.marked(directory) == []
 
 
