@@ -2,16 +2,10 @@
 
 import asyncio
 import hashlib
-<<<<<<< HEAD
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import suppress
-from typing import Any
-=======
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from contextvars import copy_context
 from typing import Any, TypeVar
->>>>>>> sim
 
 from kubeherd.cluster.api import fence
 from kubeherd.cluster.apiserver.edge.messages import (

@@ -154,6 +154,25 @@ def test_a_missing_cluster_is_one_line(tmp_path: Path, args: tuple[str, ...], me
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("up", "--nodes", "many"),
+        ("up", "--store", "paper"),
+        ("up", "--speed", "0"),
+        ("node", "kill"),
+        ("node", "explode", "node-0"),
+        ("node", "add", "a", "--count", "2"),
+        ("logs",),
+        ("nonsense",),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage(tmp_path: Path, args: tuple[str, ...]):
+    assert invoke(tmp_path / "herd", *args).exit_code == 2
+    assert not (tmp_path / "herd").exists()
+
+
 def test_stopped_cluster_has_nobody_to_ask(stopped: RunDir):
     result = invoke(stopped.root, "node", "kill", "node-0")
     assert result.exit_code == 1
