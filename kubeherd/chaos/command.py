@@ -203,7 +203,7 @@ def _run(
     from kubeherd.chaos import running  # noqa: PLC0415
     from kubeherd.cluster.runtime import logging  # noqa: PLC0415
 
-    logging.configure("chaos", level="error")
+    logging.configure("chaos", level="critical")  # errors are what experiments are for
     with TemporaryDirectory(prefix="kubeherd-history-") as temporary:
         record = kept.record or (Path(temporary) / "history.jsonl" if kept.html else None)
         with steps(f"{experiment.name}, seed {seed}"), running.recorded(record) as hear:
