@@ -8,6 +8,7 @@ user may. Invariants: the process and its session end with the client's session;
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 from asyncio.subprocess import DEVNULL, Process
@@ -110,6 +111,8 @@ class LocalCommands:
     async def _run_in(self, folder: Path, command: Command, client: Session) -> JsonObject:
         env = command.environment(str(folder))
         program = command.words[0]
+        if any("\0" in text for text in (*command.words, *env, *env.values())):
+            raise OSError(errno.EINVAL, f"exec {program!r}: a NUL in its words or environment")
         async with self._roots.inside(folder, command.files) as inside:
             found = inside.find(program, env["PATH"])
             if found is None:

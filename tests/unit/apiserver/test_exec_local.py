@@ -37,6 +37,13 @@ async def test_a_program_that_is_not_there(commands: LocalCommands) -> None:
         assert client.exit_code == 127
 
 
+async def test_what_no_process_can_be_given(commands: LocalCommands) -> None:
+    env = [{"name": "A", "value": "\0"}]
+    for words, variables in ((["a\0b"], []), (["/a\0"], []), (["echo", "\0"], []), (["true"], env)):
+        client = await serve(commands, Client(), *words, env=variables)
+        assert "a NUL in its words or environment" in client.text(Channel.ERROR)
+
+
 async def test_standard_input_and_its_end(commands: LocalCommands) -> None:
     client = Client()
     client.says(Channel.STDIN, b"x" * 100_000)
