@@ -11,7 +11,7 @@ import posixpath
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
@@ -38,6 +38,11 @@ class Top(msgspec.Struct, frozen=True):
     shared: tuple[str, ...]
     links: tuple[tuple[str, str], ...]
     """Symbolic links and where they lead (`bin` to `usr/bin`)."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All folders."""
+        return (*self.layered, *self.shared)
 
 
 def top(root: Path = Path("/"), mounts: str | None = None) -> Top:
@@ -72,14 +77,16 @@ class OwnFiles(msgspec.Struct, frozen=True):
     """What it sees as /, without what is mounted there."""
     layers: Path
     """By the name of a folder in /: `upper`, what the container changed, and `work`."""
-    table: Path
-    """What is mounted in `root`, in the form of /etc/fstab."""
+    machine: Path
+    """Which folders of the machine are mounted in `root`, in the form of /etc/fstab."""
+    layered: Path
+    """Which layers come on top of them, where the machine can do that, in the same form."""
 
     @classmethod
     def beside(cls, folder: Path) -> Self:
         """Those of the container with this folder; no container's name has a dot."""
-        names = (f"{folder.name}.{suffix}" for suffix in ("tmp", "root", "layers", "fstab"))
-        return cls(folder, *map(folder.with_name, names))
+        suffixes = ("tmp", "root", "layers", "machine", "layered")
+        return cls(folder, *(folder.with_name(f"{folder.name}.{suffix}") for suffix in suffixes))
 
     def prepare(self, top: Top, files: Files = (), options: str = "") -> None:
         """Make what is missing; `files`, with their texts, when there was nothing yet. `options`:
@@ -91,7 +98,7 @@ class OwnFiles(msgspec.Struct, frozen=True):
             mode = stat.S_IMODE(Path("/", name).stat().st_mode)
             _make(self.layers / name / "upper", mode)
             _make(self.layers / name / "work", _OPEN)
-        for name in (*top.layered, *top.shared, TMP.lstrip("/")):
+        for name in (*top.names, TMP.lstrip("/")):
             (self.root / name).mkdir(exist_ok=True)
         if is_new:
             for name, target in top.links:
@@ -99,19 +106,14 @@ class OwnFiles(msgspec.Struct, frozen=True):
             for path, text in files:
                 _write(self.written(path), text)
         self.written(str(self.folder)).mkdir(parents=True, exist_ok=True)
-        self.table.write_text("".join(self._mounts(top, options)))
+        binds = [_line(f"/{name}", self.root / name, "none", "rbind") for name in top.names]
+        self.machine.write_text("".join(binds))
+        self.layered.write_text("".join(self._layer(name, options) for name in top.layered))
 
-    def _mounts(self, top: Top, options: str) -> Iterator[str]:
-        """The lines of `table`. A layer comes on top of the machine's folder, which is seen where
-        there can be none."""
-        for name in (*top.shared, *top.layered):
-            yield _line(f"/{name}", self.root / name, "none", "rbind")
-        for name in top.layered:
-            layer = self.layers / name
-            folders = f"lowerdir=/{name},upperdir={layer / 'upper'},workdir={layer / 'work'}"
-            yield _line("overlay", self.root / name, "overlay", f"nofail,{options},{folders}")
-        yield _line(self.tmp, self.root / TMP.lstrip("/"), "none", "rbind")
-        yield _line(self.folder, f"{self.root}{self.folder}", "none", "rbind")
+    def _layer(self, name: str, options: str) -> str:
+        layer = self.layers / name
+        folders = f"lowerdir=/{name},upperdir={layer / 'upper'},workdir={layer / 'work'}"
+        return _line("overlay", self.root / name, "overlay", f"{options},{folders}")
 
     def written(self, path: str) -> Path:
         """Where what the container writes to an absolute path lies on the machine."""
@@ -151,8 +153,8 @@ def _write(file: Path, text: str) -> None:
         file.write_text(text)
 
 
-def _line(source: Path | str, target: Path | str, kind: str, options: str) -> str:
-    fields = (str(source), str(target), kind, options)
+def _line(source: str, target: Path, kind: str, options: str) -> str:
+    fields = (source, str(target), kind, options)
     return " ".join(field.replace(" ", "\\040") for field in fields) + " 0 0\n"
 
 

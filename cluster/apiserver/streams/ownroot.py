@@ -31,6 +31,9 @@ _HOLD: Final = """\
 set -e
 mount --rbind "$1" "$1"
 mount --all --fstab "$2"
+mount --all --fstab "$3" 2>/dev/null || :
+mount --rbind "$4" "$1/tmp"
+mount --rbind "$5" "$1$5"
 cd "$1"
 mkdir -p .machine
 pivot_root . .machine
@@ -39,7 +42,9 @@ rmdir /.machine
 echo ready
 exec cat
 """
-"""With the container's root, which pivot_root wants to be a mount, and what is mounted in it."""
+"""With the container's root, which pivot_root wants to be a mount, and what is mounted in it:
+the machine's folders, layers on top of them, /tmp and the container's folder."""
+_LAYER_OPTIONS: Final = "index=off"
 _ENTER: Final = 'cd "$0" && unset OLDPWD && exec "$@"'
 """With the folder, and the command, whose PATH may be anything."""
 
@@ -102,7 +107,7 @@ class OwnRoots:
         """Begin a namespace; None: this machine has none for us."""
         if self._works is False:
             return None
-        options = "index=off" if _is_root() else "index=off,userxattr"
+        options = _LAYER_OPTIONS if _is_root() else f"{_LAYER_OPTIONS},userxattr"
         await asyncio.to_thread(own.prepare, ownfiles.top(), files, options)
         try:
             holder = await _hold(own)
@@ -120,7 +125,8 @@ class OwnRoots:
 async def _hold(own: OwnFiles) -> Process:
     """The process that holds a new namespace, in which everything is mounted. OSError."""
     user = () if _is_root() else ("--user", "--map-root-user")
-    hold = ("/bin/sh", "-c", _HOLD, "hold", str(own.root), str(own.table))
+    mounts = (own.root, own.machine, own.layered, own.tmp, own.folder)
+    hold = ("/bin/sh", "-c", _HOLD, "hold", *map(str, mounts))
     holder = await asyncio.create_subprocess_exec(
         *("unshare", "--mount", *user, *hold),
         env={"PATH": _PATH},

@@ -138,6 +138,15 @@ async def test_where_there_are_no_namespaces_the_machine_s_files_are_seen(
     assert await shell(commands, f"cat {tmp_path}/file; pwd > /dev/null") == "seen\n"
 
 
+@pytest.mark.usefixtures("_own_files")
+async def test_where_there_are_no_layers_the_root_is_still_its_own(
+    commands: LocalCommands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ownroot, "_LAYER_OPTIONS", "no-such-option")
+    await shell(commands, "test -s /etc/passwd && touch /here")
+    await shell(commands, "test -s /etc/passwd && test ! -e /here", name="d")
+
+
 def test_what_is_mounted_deeper_is_shared_and_what_the_machine_links_stays_a_link(
     tmp_path: Path,
 ) -> None:
