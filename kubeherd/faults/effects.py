@@ -236,6 +236,8 @@ class _Pods(_Base, frozen=True, tag="", kw_only=True):
     selector: Annotated[str, Meta(max_length=4096)] = ""
     """A label selector; none: all pods."""
     namespace: Annotated[str, Meta(max_length=63)] = ""
+    names: Words = ()
+    """``namespace/name`` of pods; none: all that the others choose."""
 
 
 class PodCrash(_Pods, frozen=True, tag=FaultKind.POD_CRASH.value, kw_only=True):
