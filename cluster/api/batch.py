@@ -23,6 +23,8 @@ class BatchedRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     content_type: str
     accept: str
     body: bytes
+    fence: str = ""
+    """The leader's term for which it is sent (`cluster.api.fence`)."""
 
 
 class BatchedAnswer(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -9,7 +9,7 @@ import asyncio
 
 import msgspec
 
-from kubeherd.cluster.api import batch, errors
+from kubeherd.cluster.api import batch, errors, fence
 from kubeherd.cluster.api.batch import BatchedAnswer, BatchedRequest
 from kubeherd.cluster.apiserver.edge.messages import (
     Answer,
@@ -51,15 +51,18 @@ async def answer(request: ApiRequest, handle: Answer) -> ApiResponse:
 
 
 async def _one(item: BatchedRequest, outer: ApiRequest, handle: Answer) -> BatchedAnswer:
+    headers = {
+        "accept": item.accept,
+        "content-type": item.content_type,
+        "user-agent": outer.headers.get("user-agent", ""),
+    }
+    if item.fence:
+        headers[fence.KEY] = item.fence
     request = ApiRequest(
         method=item.method,
         path=item.path,
         query=item.query,
-        headers={
-            "accept": item.accept,
-            "content-type": item.content_type,
-            "user-agent": outer.headers.get("user-agent", ""),
-        },
+        headers=headers,
         body=item.body,
         user=outer.user,
         part=True,
@@ -74,5 +77,5 @@ async def _one(item: BatchedRequest, outer: ApiRequest, handle: Answer) -> Batch
         return BatchedAnswer(batch.NO_ANSWER, "", {}, b"")
     if not isinstance(response, ApiResponse):  # no write streams; nothing to close before its start
         response = error_response(errors.BadRequest("a batch cannot stream"), request)
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return BatchedAnswer(response.status, response.content_type, headers, bytes(response.body))
+    answered = {name.lower(): value for name, value in response.headers.items()}
+    return BatchedAnswer(response.status, response.content_type, answered, bytes(response.body))
