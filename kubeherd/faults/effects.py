@@ -311,5 +311,8 @@ RequestEffect: TypeAlias = (
     ApiDelay | ApiError | ApiDrop | WatchEnd | WatchStall | WatchRepeat | Expire | StaleList
 )
 
+PROCESS: Final = (Crash, Stop, Freeze, Restart, Reboot)
+"""Those of a process as a whole."""
+
 ONE_SHOT: Final = (Restart, Reboot)
 """Those that are over when they have been carried out: there is nothing to undo."""

@@ -17,9 +17,6 @@ USER_AGENT = "kubeherd-chaos"
 """Whom no fault hurts that is not meant for it by name."""
 
 DOWN = (effects.Crash, effects.Stop)
-PROCESS = (*DOWN, effects.Freeze, effects.Restart, effects.Reboot)
-"""What is done to a process as a whole."""
-
 APISERVER = (
     *effects.REQUEST_EFFECTS,
     effects.Partition,
@@ -109,7 +106,7 @@ class SimulatedArena:
     async def begin(self, fault: Fault) -> None:
         """The fault is in force when this returns. FaultError."""
         fault.check()
-        if isinstance(fault.effect, PROCESS):
+        if isinstance(fault.effect, effects.PROCESS):
             for name in self._names(fault):
                 await self._hurt(name, fault)
         if fault.undoable:
@@ -125,7 +122,7 @@ class SimulatedArena:
         if fault is None:
             return
         for name in self._names(fault):
-            if isinstance(fault.effect, PROCESS):
+            if isinstance(fault.effect, effects.PROCESS):
                 self._heal(name, fault)
             self._tell_process(name)
         self._tell_process("apiserver")
