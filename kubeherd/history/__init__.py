@@ -7,6 +7,8 @@ of kubeherd but the vocabulary of faults, and anybody may import it.
 
 from kubeherd.history.records import (
     FORMAT_VERSION,
+    HEAL,
+    SETTLED,
     Actor,
     Began,
     Ended,
@@ -26,6 +28,8 @@ from kubeherd.history.records import (
 
 __all__ = [
     "FORMAT_VERSION",
+    "HEAL",
+    "SETTLED",
     "Actor",
     "Began",
     "Ended",

@@ -1,0 +1,140 @@
+"""The simulated cluster as an arena of experiments (`kubeherd.chaos.arena.Arena`)."""
+
+from collections.abc import Callable, Sequence
+
+import orjson
+
+from kubeherd.cluster.api.errors import NotFound
+from kubeherd.cluster.api.kinds import NODES
+from kubeherd.cluster.store.engine import Row
+from kubeherd.faults import Component, Fault, FaultError, Nodes, effects
+from kubeherd.history import Began, FaultBegan, FaultEnded, Record, Verb, Write
+from kubeherd.simulation.cluster import SimulatedCluster
+
+
+class SimulatedArena:
+    """Faults, steps and history of one simulated cluster."""
+
+    def __init__(self, cluster: SimulatedCluster) -> None:
+        self._cluster = cluster
+        self.client = cluster.admin
+        self._tell: Callable[[Record], None] = lambda _record: None
+        self._faults: dict[str, Fault] = {}
+
+    @property
+    def components(self) -> Sequence[str]:
+        """The processes that are not nodes."""
+        return [name for name in self._cluster.processes if name not in self._cluster.configs]
+
+    def now_s(self) -> float:
+        """Virtual seconds since the simulation began."""
+        return self._cluster.now_s
+
+    def wall_s(self) -> float:
+        """Seconds since the epoch, by the virtual clock."""
+        return self._cluster.clock.now().timestamp()
+
+    async def sleep(self, duration_s: float) -> None:
+        """Let virtual time pass."""
+        await self._cluster.clock.sleep(duration_s)
+
+    async def add_nodes(self, names: Sequence[str]) -> None:
+        """Start agents for these nodes."""
+        for name in names:
+            self._cluster.start_node(name)
+
+    async def remove_node(self, name: str) -> None:
+        """Stop the agent, delete its Node."""
+        await self._cluster.kill(name)
+        try:
+            await self.client.delete(NODES, name)
+        except NotFound:
+            return
+
+    def process_of(self, identity: str) -> str:
+        """As `Arena.process_of`."""
+        for name, held in self._cluster.identities.items():
+            if held == identity:
+                return name
+        return "controller-manager"
+
+    # --- faults ---
+
+    async def begin(self, fault: Fault) -> None:
+        """The fault is in force when this returns. FaultError."""
+        fault.check()
+        for name in self._names(fault):
+            await self._hurt(name, fault)
+        self._faults[fault.id] = fault
+        self.tell(FaultBegan(at=self.wall_s(), fault=fault))
+
+    async def undo(self, fault_id: str) -> None:
+        """The fault is over when this returns."""
+        fault = self._faults.pop(fault_id, None)
+        if fault is None:
+            return
+        for name in self._names(fault):
+            self._heal(name, fault)
+        self.tell(FaultEnded(at=self.wall_s(), id=fault_id))
+
+    def _names(self, fault: Fault) -> Sequence[str]:
+        if isinstance(fault.target, Nodes):
+            return fault.target.names
+        if isinstance(fault.target, Component):
+            return (fault.target.name,)
+        raise FaultError(f"{fault.kind} of clients: not in the simulation")
+
+    async def _hurt(self, name: str, fault: Fault) -> None:
+        match fault.effect:
+            case effects.Crash() | effects.Stop():
+                await self._cluster.kill(name)
+            case effects.Restart():
+                await self._cluster.kill(name)
+                self._cluster.start(name)
+            case effects.Reboot():
+                await self._cluster.kill(name)
+                self._cluster.start_node(name, reboot=True)
+            case effects.Partition():
+                self._cluster.partition(name)
+            case _:
+                raise FaultError(f"{fault.kind}: not in the simulation")
+
+    def _heal(self, name: str, fault: Fault) -> None:
+        match fault.effect:
+            case effects.Crash() | effects.Stop():
+                self._cluster.start(name)
+            case effects.Partition():
+                self._cluster.network.cut.discard(name)
+
+    # --- history ---
+
+    def tell(self, record: Record) -> None:
+        """A record of the experiment's own."""
+        self._tell(record)
+
+    def follow(self, tell: Callable[[Record], None]) -> None:
+        """As `Arena.follow`."""
+        self._tell = tell
+        disk = self._cluster.disk
+        nodes = tuple(self._cluster.configs)
+        revision = max(disk.rows, default=0)
+        tell(Began(at=self.wall_s(), source="simulation", nodes=nodes, revision=revision))
+        for row in disk.replay():
+            if not row.deleted:
+                tell(self._write(row, restored=True))
+        disk.on_commit = lambda row: tell(self._write(row))
+
+    def _write(self, row: Row, *, restored: bool = False) -> Write:
+        tree = orjson.loads(row.value)
+        verb = Verb.CREATE if row.revision == row.create_revision else Verb.UPDATE
+        return Write(
+            at=self.wall_s(),
+            revision=row.revision,
+            verb=Verb.DELETE if row.deleted else verb,
+            resource=row.resource_key,
+            namespace=row.namespace,
+            name=row.name,
+            uid=tree["metadata"].get("uid", ""),
+            object=tree,
+            restored=restored,
+        )
