@@ -7,7 +7,7 @@ server starts first and stops last. Changes are announced to waiters and end up 
 import asyncio
 from collections.abc import Callable, Iterable
 
-from kubeherd.cluster.launcher.plan import FAILED_STARTS_LIMIT, Phase, ProcessSpec, Role
+from kubeherd.cluster.launcher.plan import FAILED_STARTS_LIMIT, ProcessSpec, Role
 from kubeherd.cluster.launcher.processes.supervised import Starter, SupervisedProcess
 from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.clock import Clock
@@ -44,6 +44,18 @@ class Herd:
 
     def __getitem__(self, name: str) -> SupervisedProcess:
         return self._processes[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._processes
+
+    @property
+    def components(self) -> list[str]:
+        """The processes of the control plane, by name."""
+        return [p.spec.name for p in self._processes.values() if p.spec.role is not Role.AGENT]
+
+    def grace_s(self, name: str) -> float:
+        """How long a process may take to end in order."""
+        return dict(_STOP_ORDER)[self._processes[name].spec.role]
 
     def start(self, specs: Iterable[ProcessSpec]) -> None:
         """Add these processes, or give them a new spec, and want them running."""
@@ -99,7 +111,7 @@ class Herd:
                 name=process.spec.name,
                 role=process.spec.role,
                 phase=process.phase,
-                ready=process.ready and process.phase is not Phase.FROZEN,
+                ready=process.serving,
                 process=process.child.process if process.child is not None else None,
                 nodes=process.spec.nodes,
                 restarts=process.restarts,

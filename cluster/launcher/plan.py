@@ -66,6 +66,7 @@ def apiserver(
     place = ("--dir", str(rundir.root), "--port", str(settings.port), "--store", settings.store)
     local = ("--exec-local",) if settings.exec is ExecKind.LOCAL else ()
     audit = ("--audit-policy", settings.audit_policy) if settings.audit_policy else ()
+    record = ("--record", str(rundir.history)) if settings.record else ()
     loss: tuple[str, ...] = ()
     if accept_loss_after is not None:
         loss = ("--accept-loss-after", str(accept_loss_after))
@@ -73,7 +74,7 @@ def apiserver(
         name=Role.APISERVER,
         role=Role.APISERVER,
         module="kubeherd.cluster.apiserver",
-        args=(*place, *loss, *local, *audit, *_common(settings)),
+        args=(*place, *loss, *local, *audit, *record, *_common(settings)),
         log=rundir.log(Role.APISERVER),
     )
 
@@ -90,14 +91,18 @@ def controller_manager(settings: Settings, rundir: RunDir) -> ProcessSpec:
             *("--cluster-signing-key-file", str(rundir.pki / "ca.key")),
             *("--service-account-private-key-file", str(rundir.pki / "sa.key")),
             *("--metrics-socket", str(rundir.metrics_socket(Role.CONTROLLER_MANAGER))),
+            *("--faults-socket", str(rundir.faults_socket(Role.CONTROLLER_MANAGER))),
             *_common(settings),
         ),
         log=rundir.log(Role.CONTROLLER_MANAGER),
     )
 
 
-def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
-    """The agent process `name` with all its nodes; KeyError if the settings have none."""
+def agent(settings: Settings, rundir: RunDir, name: str, *, reboot: bool = False) -> ProcessSpec:
+    """The agent process `name` with all its nodes; KeyError if the settings have none.
+
+    `reboot`: the machines were rebooted before it starts.
+    """
     nodes = settings.agents()[name]
     own: tuple[str, ...]
     if settings.has_fleets:
@@ -116,6 +121,8 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
             *control_plane,
             *("--pod-log-dir", str(rundir.pod_logs)),
             *("--metrics-socket", str(rundir.metrics_socket(name))),
+            *("--faults-socket", str(rundir.faults_socket(name))),
+            *(("--reboot",) if reboot else ()),
             *_common(settings),
         ),
         log=rundir.log(name),

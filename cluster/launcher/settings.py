@@ -76,6 +76,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     exec: ExecKind = ExecKind.SCRIPT
     audit_policy: Annotated[str, Meta(max_length=4096)] = ""
     """The file of the audit policy, which is read when the API server starts; "" for no log."""
+    record: bool = False
+    """The API server writes the history of the cluster to DIR/history.jsonl."""
     port: Annotated[int, Meta(ge=1, le=MAX_PORT)]
     speed: Annotated[float, Meta(ge=MIN_SPEED, le=MAX_SPEED)] = 1.0
     seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] = 0

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import msgspec
 
-from kubeherd.chaos.runner import Outcome
+from kubeherd.chaos.outcome import Outcome
 from kubeherd.checks.checker import Checked
 
 STORY_LINES = 12
@@ -77,7 +77,7 @@ def junit(outcomes: Sequence[Outcome]) -> bytes:
             cases.append(False)
         suite.set("tests", str(len(cases)))
         suite.set("failures", str(cases.count(False)))
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
 def _case(suite: ElementTree.Element, outcome: Outcome, one: Checked) -> bool:

@@ -8,10 +8,9 @@ import asyncio
 import copy
 from collections.abc import Callable, Iterable, Sequence
 
-import msgspec
-
 from kubeherd.chaos.arena import Arena
 from kubeherd.chaos.experiment import Do, Experiment
+from kubeherd.chaos.outcome import Outcome
 from kubeherd.chaos.script import Doing, Injection, draw, script
 from kubeherd.chaos.story import NOISE, Seen, Story
 from kubeherd.chaos.users import Users
@@ -26,38 +25,6 @@ LOOK_S = 1.0
 """How often it is asked whether the cluster has settled."""
 QUIET_S = 2.0
 """Nothing was written for so long: only then it can have settled."""
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run fared; `problem` is set if it never got as far as a verdict."""
-
-    experiment: str
-    seed: int
-    verdict: Verdict
-    done: Sequence[str] = ()
-    """What was done, in words, in order."""
-    faults: Sequence[Fault] = ()
-    records: int = 0
-    settled_after_s: float | None = None
-    """From healing to the promised state."""
-    problem: str = ""
-    required: Sequence[str] = ()
-    """Promises that the experiment is about: one that nothing spoke of was not kept."""
-    story: Sequence[str] = ()
-    """What came before the first violation, a line each."""
-
-    @property
-    def passed(self) -> bool:
-        """Nothing was violated, and something spoke of every promise that it is about."""
-        return not (self.problem or self.verdict.violations or self.missing)
-
-    @property
-    def missing(self) -> Sequence[str]:
-        """Promises of which nothing spoke, although the experiment is about them."""
-        unchecked = self.verdict.unchecked
-        if len(unchecked) == len(self.verdict.checked):
-            return unchecked
-        return [name for name in unchecked if name in self.required]
 
 
 class NotSteady(Exception):
@@ -75,6 +42,7 @@ class Run:
         seed: int,
         safety: Iterable[Make],
         liveness: Iterable[Make],
+        required: Sequence[str] = (),
         heard: Callable[[Record], None] = lambda _record: None,
     ) -> None:
         """`heard` is given every record, with violations among them, as they come."""
@@ -85,6 +53,7 @@ class Run:
         self._actions = script(experiment, self._rng)
         self._safety = Watcher(safety)
         self._liveness = Watcher(liveness)
+        self._required = required
         self._heard = heard
         self._records = 0
         self._last_write_s = 0.0
@@ -93,6 +62,7 @@ class Run:
         self._begun: list[Fault] = []
         self._ends: list[tuple[float, str]] = []
         self._done: list[str] = []
+        self._tasks: asyncio.TaskGroup
         self._users = Users(arena)
         self._seen = Seen()
         self._story = Story()
@@ -122,6 +92,7 @@ class Run:
             records=self._records,
             settled_after_s=settled_after_s,
             problem=problem,
+            required=self._required,
             story=self._story.lines,
         )
 
@@ -140,16 +111,17 @@ class Run:
         self._tell(Step(at=self._arena.wall_s(), name="steady", text="the steady state holds"))
 
     async def _hurt(self) -> None:
-        async with asyncio.TaskGroup() as users:
-            await self._follow_script(users)
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            await self._follow_script()
 
-    async def _follow_script(self, users: asyncio.TaskGroup) -> None:
+    async def _follow_script(self) -> None:
         started_s = self._arena.now_s()
         end_s = started_s + self._experiment.duration_s
         for action in self._actions:
             await self._until(min(end_s, started_s + action.at_s))
             if isinstance(action, Doing):
-                users.create_task(self._do(action.do))
+                self._tasks.create_task(self._do(action.do))
             else:
                 await self._inject(action)
         await self._until(end_s)
@@ -180,7 +152,7 @@ class Run:
             if not fault_id or due_s > moment_s:
                 return
             self._ends.remove((due_s, fault_id))
-            await self._undo(fault_id)
+            self._tasks.create_task(self._undo(fault_id))  # a process takes its time to start
 
     async def _settles(self, within_s: float) -> float | None:
         """Wait until what must hold at the end holds and nothing is written; None if it takes

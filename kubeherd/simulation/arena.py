@@ -1,6 +1,8 @@
 """The simulated cluster as an arena of experiments (`kubeherd.chaos.arena.Arena`)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
 
 import orjson
 
@@ -9,7 +11,28 @@ from kubeherd.cluster.api.kinds import NODES
 from kubeherd.cluster.store.engine import Row
 from kubeherd.faults import Component, Fault, FaultError, Nodes, effects
 from kubeherd.history import Began, FaultBegan, FaultEnded, Record, Verb, Write
-from kubeherd.simulation.cluster import SimulatedCluster
+from kubeherd.simulation.cluster import SimulatedCluster, simulated
+
+
+class ClusterWanted(Protocol):
+    """What of an experiment's cluster matters here."""
+
+    @property
+    def nodes(self) -> int:
+        """How many there are."""
+
+    @property
+    def controllers(self) -> int:
+        """How many controller managers."""
+
+
+@asynccontextmanager
+async def arena(wanted: ClusterWanted, seed: int) -> AsyncIterator["SimulatedArena"]:
+    """A simulated cluster as an experiment wants it."""
+    async with simulated(seed, wanted.nodes) as cluster:
+        for number in range(2, wanted.controllers + 1):
+            cluster.start_manager(name=f"controller-manager-{number}")
+        yield SimulatedArena(cluster)
 
 
 class SimulatedArena:

@@ -54,7 +54,7 @@ def layout(agents: Iterable[str] = ()) -> Folder:
     clients = {"controller-manager", *agents}
     logs_of_pod = Folder(pattern=_CONTAINER_LOG)
     return Folder(
-        frozenset((CLUSTER_JSON, "kubeconfig", MARKER)),
+        frozenset((CLUSTER_JSON, "kubeconfig", MARKER, "history.jsonl")),
         _STORE,
         {
             r"store\.db-damaged-\d+(\.\d+)?": Folder(pattern=_STORE),
@@ -67,9 +67,11 @@ def layout(agents: Iterable[str] = ()) -> Folder:
                 frozenset(
                     (
                         "state.json",
+                        "faults.json",
                         "supervisor.sock",
                         "lock",
                         *(f"{name}.metrics" for name in clients),
+                        *(f"{name}.faults" for name in ("apiserver", *clients)),
                     )
                 )
             ),

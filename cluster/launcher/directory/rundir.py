@@ -31,6 +31,7 @@ class RunDir:
         self.named = named.absolute()
         self.root = Path(os.path.realpath(named))
         self.kubeconfig = self.root / "kubeconfig"
+        self.history = self.root / "history.jsonl"
         self.pki = self.root / "pki"
         self.kubeconfigs = self.root / "kubeconfigs"
         self.logs = self.root / "logs"
@@ -39,6 +40,7 @@ class RunDir:
         self.manifests = self.root / "manifests"
         self.cluster_json = self.root / contents.CLUSTER_JSON
         self.state_json = self.run / "state.json"
+        self.faults_json = self.run / "faults.json"
         self.socket = self.run / "supervisor.sock"
         self.lock = self.root / contents.LOCK
 
@@ -49,6 +51,10 @@ class RunDir:
     def metrics_socket(self, process: str) -> Path:
         """Where a process other than the API server answers with its metrics."""
         return self.run / f"{process}.metrics"
+
+    def faults_socket(self, process: str) -> Path:
+        """Where a process is told which faults it carries out."""
+        return self.run / f"{process}.faults"
 
     def node_kubeconfig(self, node: str) -> Path:
         """The identity of a node's agent."""

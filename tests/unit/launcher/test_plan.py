@@ -18,18 +18,23 @@ def test_the_command_lines_of_all_processes(rundir: RunDir):
         ("agent-1", Role.AGENT, "kubeherd.agents"),
     ]
     common = "--speed 2 --seed 5"
-    logs = f"--pod-log-dir {root}/logs/pods --metrics-socket {root}/run"
+    logs = f"--pod-log-dir {root}/logs/pods"
+
+    def sockets(name: str) -> str:
+        run = f"{root}/run/{name}"
+        return f"--metrics-socket {run}.metrics --faults-socket {run}.faults"
+
     assert [" ".join(p.args) for p in found] == [
         f"--dir {root} --port 7001 --store memory {common}",
         f"--kubeconfig {root}/kubeconfigs/controller-manager.kubeconfig "
         f"--cluster-signing-cert-file {root}/pki/ca.crt "
         f"--cluster-signing-key-file {root}/pki/ca.key "
         f"--service-account-private-key-file {root}/pki/sa.key "
-        f"--metrics-socket {root}/run/controller-manager.metrics {common}",
+        f"{sockets('controller-manager')} {common}",
         f"--node a --node b --fleet-kubeconfig {root}/kubeconfigs/agent-0.kubeconfig "
-        f"{logs}/agent-0.metrics {common}",
+        f"{logs} {sockets('agent-0')} {common}",
         f"--node c --fleet-kubeconfig {root}/kubeconfigs/agent-1.kubeconfig "
-        f"{logs}/agent-1.metrics {common}",
+        f"{logs} {sockets('agent-1')} {common}",
     ]
 
 

@@ -43,7 +43,10 @@ OURS = [
     "run/state.json",
     "run/.state.json.9.tmp",
     "run/supervisor.sock",
+    "run/faults.json",
     "run/node-0.metrics",
+    "run/node-0.faults",
+    "run/apiserver.faults",
     "run/lock",
 ]
 THEIRS = [

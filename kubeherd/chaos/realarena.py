@@ -1,0 +1,170 @@
+"""A cluster of real processes as an arena of experiments (`kubeherd.chaos.arena.Arena`).
+
+Faults are begun and undone by the cluster's supervisor, as the commands do it; the history is what
+the API server records, with what the experiment does put in between.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from kubeherd.chaos.experiment import ClusterSpec
+from kubeherd.cluster.api.errors import NotFound
+from kubeherd.cluster.api.kinds import NODES
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.http import HttpTransport
+from kubeherd.cluster.client.kubeconfig import load_kubeconfig
+from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.control import Op
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.state import ProcessState
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.faults import Fault, FaultError
+from kubeherd.history import FaultBegan, FaultEnded, Process, Record
+from kubeherd.history.files import Tail
+
+USER_AGENT = "kubeherd-chaos"
+"""Whom no fault hurts that is not meant for it by name."""
+
+LOOK_S = 0.05
+"""How often the files of the cluster are looked at, in real seconds."""
+
+
+class RealArena:
+    """Faults, steps and history of one running cluster. Use `opened`."""
+
+    def __init__(self, handle: ClusterHandle, record: Path, client: ApiClient) -> None:
+        self.client = client
+        self._handle = handle
+        self._speed = handle.settings.speed
+        self._tail = Tail(record)
+        self._tell: Callable[[Record], None] = lambda _record: None
+        self._following = False
+        self._undoable: set[str] = set()
+        self._processes: dict[str, ProcessState] = {}
+
+    @property
+    def components(self) -> Sequence[str]:
+        """The processes that are not nodes."""
+        return [one.name for one in self._processes.values() if one.role is not Role.AGENT]
+
+    def now_s(self) -> float:
+        """Nominal seconds."""
+        return time.monotonic() * self._speed
+
+    def wall_s(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    async def sleep(self, duration_s: float) -> None:
+        """Wait so many nominal seconds, and tell of what happened."""
+        await asyncio.sleep(duration_s / self._speed)
+        self.catch_up()
+
+    async def add_nodes(self, names: Sequence[str]) -> None:
+        """Start agents for these nodes."""
+        await asyncio.to_thread(self._handle.node, Op.NODE_ADD, *names)
+
+    async def remove_node(self, name: str) -> None:
+        """Stop the agent, delete its Node."""
+        await asyncio.to_thread(self._handle.node, Op.NODE_REMOVE, name)
+        with suppress(NotFound):
+            await self.client.delete(NODES, name)
+
+    def process_of(self, identity: str) -> str:
+        """As `Arena.process_of`: an identity has the pid (`controller.identity`)."""
+        for one in self._processes.values():
+            if one.process is not None and f"-{one.process.pid}-" in identity:
+                return one.name
+        return "controller-manager"
+
+    # --- faults ---
+
+    async def begin(self, fault: Fault) -> None:
+        """The fault is in force when this returns. FaultError."""
+        fault.check()
+        try:
+            await asyncio.to_thread(self._handle.hurt, fault)
+        except LauncherError as error:
+            raise FaultError(str(error)) from None
+        if fault.undoable:
+            self._undoable.add(fault.id)
+        self.tell(FaultBegan(at=self.wall_s(), fault=fault))
+
+    async def undo(self, fault_id: str) -> None:
+        """The fault is over when this returns."""
+        if fault_id not in self._undoable:
+            return
+        await asyncio.to_thread(self._handle.undo, fault_id)
+        self._undoable.discard(fault_id)
+        self.tell(FaultEnded(at=self.wall_s(), id=fault_id))
+
+    # --- history ---
+
+    def tell(self, record: Record) -> None:
+        """A record of the experiment's own, after all that is known by now."""
+        self.catch_up()
+        self._tell(record)
+
+    def follow(self, tell: Callable[[Record], None]) -> None:
+        """As `Arena.follow`."""
+        self._tell = tell
+        self._following = True
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Tell of what the API server has recorded since."""
+        if self._following:
+            for record in self._tail.read():
+                self._tell(record)
+
+    async def watch(self) -> None:
+        """Tell of records and of processes as they come, until cancelled."""
+        while True:
+            state = await asyncio.to_thread(self._handle.state)
+            for one in state.processes:
+                self._compare(self._processes.get(one.name), one)
+                self._processes[one.name] = one
+            self.catch_up()
+            await asyncio.sleep(LOOK_S)
+
+    def _compare(self, before: ProcessState | None, now: ProcessState) -> None:
+        if before is not None and (before.phase, before.process) == (now.phase, now.process):
+            return
+        running = now.process is not None
+        why = str(now.phase)
+        self._tell(
+            Process(at=self.wall_s(), name=now.name, running=running, ready=now.ready, why=why)
+        )
+
+
+@contextmanager
+def cluster_for(wanted: ClusterSpec, seed: int, root: Path) -> Iterator[tuple[ClusterHandle, Path]]:
+    """A cluster as an experiment wants it, in `root`, and the file into which it records."""
+    settings = lifecycle.new_settings(
+        nodes=wanted.nodes, nodes_per_agent=wanted.nodes_per_agent, speed=wanted.speed, seed=seed
+    )
+    settings = replace(settings, controllers=wanted.controllers, record=True)
+    with ClusterHandle(root, settings) as handle:
+        yield handle, handle.rundir.history
+
+
+@asynccontextmanager
+async def opened(handle: ClusterHandle, record: Path) -> AsyncIterator[RealArena]:
+    """An arena over a running cluster whose API server records into `record`."""
+    access = load_kubeconfig(handle.rundir.kubeconfig)
+    transport = HttpTransport(access, user_agent=USER_AGENT)
+    arena = RealArena(handle, record, ApiClient(transport, LoopClock()))
+    watching = asyncio.create_task(arena.watch(), name="watch-cluster")
+    try:
+        yield arena
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await transport.close()
