@@ -8,7 +8,7 @@ leaves Node, Lease and pods in the API as they are.
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kubeherd.agents.faking.podlog import PodLog
 from kubeherd.agents.host import Host, Watching
@@ -21,6 +21,10 @@ from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.metrics import Family, Kind
 from kubeherd.cluster.runtime.rng import Rng
+
+if TYPE_CHECKING:
+    from kubeherd.agents.faults.injector import Injector
+    from kubeherd.faults import Fault
 
 MAX_WRITES: Final = 32
 MAX_STARTING: Final = 32
@@ -52,6 +56,7 @@ class Fleet:
         self._reboot = reboot
         self._pod_log = pod_log
         self._hosts: dict[str, Host] = {}
+        self._injector: Injector | None = None
 
     def families(self) -> Iterable[Family]:
         """What a kubelet counts: its name, and the pods that it runs."""
@@ -66,6 +71,17 @@ class Fleet:
         yield Family(
             "kubelet_running_pods", Kind.GAUGE, "Pods that have not ended.", (), [((), running)]
         )
+
+    def hurt(self, faults: "Sequence[Fault]") -> None:
+        """Put these faults in force and undo all others; FaultError, and nothing changes, if one is
+        none that nodes carry out. Before `run` they are kept for it."""
+        if self._injector is None:
+            if not faults:
+                return
+            from kubeherd.agents.faults.injector import Injector  # noqa: PLC0415 - few are hurt
+
+            self._injector = Injector(self._hosts, self._clock, self._rng.child("faults"))
+        self._injector.begin(faults)
 
     async def run(self, on_ready: Callable[[], None]) -> None:
         """Run the nodes; calls `on_ready` once, when all of them have reported their status."""
@@ -94,6 +110,8 @@ class Fleet:
             client = self._client_for(config.name)
             host = self._hosts[config.name] = Host(config, client, watching, shared)
             host.restart(reboot=self._reboot)
+        if self._injector is not None:
+            self._injector.renew()
         at_once = asyncio.Semaphore(MAX_STARTING)
 
         async def start(host: Host) -> None:

@@ -8,6 +8,7 @@ killed on the same machine is succeeded at once instead of after 15 s. Invariant
 before another could take over.
 """
 
+import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
 
@@ -81,6 +82,8 @@ class LeaderElector:
         self._lease: Lease | None = None
         self._renewed_s = 0.0
         self._failing = False
+        self.defiance: asyncio.Event | None = None
+        """While there is one, who leads lets the lease expire, and acts on until it is set."""
 
     async def acquire(self) -> None:
         """Return when this candidate holds the lease."""
@@ -97,7 +100,13 @@ class LeaderElector:
 
     async def hold(self) -> None:
         """Renew; return when the lease is lost: taken by another, or not renewed for 10 s."""
-        while True:
+        await self._renew_until_lost()
+        if self.defiance is not None:
+            _log.warning("acting_without_lease", lease=self._election.name, holder=self._holder())
+            await self.defiance.wait()
+
+    async def _renew_until_lost(self) -> None:
+        while self.defiance is None:
             started_s = self._clock.monotonic_s()
             unrenewed_s = started_s - self._renewed_s
             if unrenewed_s > self._election.duration_s:
