@@ -18,13 +18,13 @@ from kubeherd.cluster.client.http import HttpTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess, KubeconfigError, load_kubeconfig
 from kubeherd.cluster.client.metrics import of_clients
 from kubeherd.cluster.client.transport import Transport
-from kubeherd.cluster.runtime import process
+from kubeherd.cluster.runtime import identity, process
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.faultsocket import hurtable
 from kubeherd.cluster.runtime.metrics import Family
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.runtime.scraping import scraped
-from kubeherd.controller import identity, registry
+from kubeherd.controller import registry
 from kubeherd.controller.leader import LeaderElector
 from kubeherd.controller.manager import Manager
 from kubeherd.controller.options import Options, parse
@@ -63,7 +63,7 @@ def _manager(options: Options, http: HttpTransport, closing: AsyncExitStack) -> 
     access = http.access
     clock = LoopClock(options.speed)
     # No two lives share their chance, or the second would give its pods the first one's names.
-    rng = Rng(options.seed).child(clock.now().isoformat())
+    rng = Rng(options.seed).child(f"{clock.now().isoformat()}/{identity.own_identity()}")
     private = not options.portable
     transport: Transport = BatchingTransport(http) if private else http
     closing.push_async_callback(transport.close)
@@ -92,6 +92,7 @@ def _elector(
         rng.child("leader"),
         identity=identity.own_identity(),
         is_dead=identity.is_dead,
+        is_alive=identity.is_alive,
         election=options.election,
     )
 

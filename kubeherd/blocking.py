@@ -30,6 +30,7 @@ class Cluster(ClusterFacts):
         directory: where everything of the cluster lies.
         nodes: how many nodes a new cluster has.
         nodes_per_agent: how many nodes share a process, for hundreds of nodes and more.
+        controllers: how many controller managers there are; one leads, the others stand by.
         profile: `bare`, or `kind`: a control-plane node besides the others, and what runs in a
             fresh cluster of kind; `start` waits for that, too.
         store: `sqlite` or `memory`, which is lost when the API server ends.

@@ -16,7 +16,13 @@ from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.control import Op
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.handle import ClusterHandle
-from kubeherd.cluster.launcher.settings import ExecKind, Profile, Settings, StoreKind
+from kubeherd.cluster.launcher.settings import (
+    MAX_CONTROLLERS,
+    ExecKind,
+    Profile,
+    Settings,
+    StoreKind,
+)
 from kubeherd.errors import KubeherdError, LauncherError
 
 PORT_ATTEMPTS = 3
@@ -25,9 +31,9 @@ PORT_ATTEMPTS = 3
 class Process(msgspec.Struct, frozen=True):
     """A process of a cluster, as it was when it was asked for.
 
-    `name` is `apiserver`, `controller-manager`, or that of an agent (with one node to a process:
-    the node's name). `pid` is 0 and `phase` says why while it does not run. `restarts` counts how
-    often it was started again after a crash.
+    `name` is `apiserver`, `controller-manager` (`controller-manager-2` ...), or that of an agent
+    (with one node to a process: the node's name). `pid` is 0 and `phase` says why while it does not
+    run. `restarts` counts how often it was started again after a crash.
     """
 
     name: str
@@ -51,6 +57,7 @@ class ClusterFacts:
         *,
         nodes: int = 3,
         nodes_per_agent: int = 1,
+        controllers: int = 1,
         profile: str = "bare",
         store: str | None = None,
         exec: str = "script",  # noqa: A002 - as the option of `up`
@@ -64,6 +71,8 @@ class ClusterFacts:
             raise KubeherdError(
                 "a cluster needs nodes >= 0, nodes_per_agent >= 1 and speed >= 0.001"
             )
+        if not 1 <= controllers <= MAX_CONTROLLERS:
+            raise KubeherdError(f"controllers is a number from 1 to {MAX_CONTROLLERS}")
         try:
             kind = StoreKind(store or ("memory" if directory is None else "sqlite"))
         except ValueError:
@@ -81,6 +90,7 @@ class ClusterFacts:
         self._settings = lifecycle.new_settings(
             nodes=nodes,
             nodes_per_agent=nodes_per_agent,
+            controllers=controllers,
             profile=shape,
             store=kind,
             exec_kind=answers,

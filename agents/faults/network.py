@@ -68,6 +68,7 @@ class HurtTransport:
         body: bytes | None = None,
         content_type: str = "",
         accept: str = "",
+        fence: str = "",
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> TransportResponse:
         """As `Transport.request`."""
@@ -81,6 +82,7 @@ class HurtTransport:
                     body=body,
                     content_type=content_type,
                     accept=accept,
+                    fence=fence,
                     timeout_s=timeout_s,
                 )
                 await self._pass(Direction.ANSWERS, len(answer.body))

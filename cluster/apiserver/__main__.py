@@ -19,6 +19,7 @@ from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.apiserver.write.heavywork import SWITCH_INTERVAL_S
 from kubeherd.cluster.runtime import process
 from kubeherd.cluster.runtime.clock import Clock, LoopClock
+from kubeherd.cluster.runtime.faultsocket import hurtable
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Engine, MemoryEngine, StoreError
@@ -78,6 +79,11 @@ def _engine(options: argparse.Namespace) -> Engine:
     return SqliteEngine(options.dir / "store.db", options.accept_loss_after)
 
 
+def _faults_socket(run: Path) -> Path | None:
+    """Where the supervisor tells what goes wrong; a server that has none is told nothing."""
+    return run / "apiserver.faults" if run.is_dir() else None
+
+
 def chance(seed: int | None, clock: Clock) -> Rng:
     """The chance of one life of the server.
 
@@ -121,8 +127,9 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
             api.server_address = f"{_HOST}:{port}"
             background = asyncio.create_task(api.run(), name="maintenance")
             try:
-                lifecycle.ready(url=f"https://{_HOST}:{port}", port=port)
-                await lifecycle.stop.wait()
+                async with hurtable(_faults_socket(options.dir / "run"), api.hurt):
+                    lifecycle.ready(url=f"https://{_HOST}:{port}", port=port)
+                    await lifecycle.stop.wait()
             finally:
                 await http.stop()
                 api.close()

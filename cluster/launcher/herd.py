@@ -79,7 +79,7 @@ class Herd:
         self._changed()
 
     async def stop_all(self) -> None:
-        """Stop everything: agents, then the controller manager, then the API server."""
+        """Stop everything: agents, then the controller managers, then the API server."""
         for role, grace_s in _STOP_ORDER:
             members = [p for p in self._processes.values() if p.spec.role is role]
             await asyncio.gather(*(process.stop(grace_s) for process in members))

@@ -54,7 +54,7 @@ def processes(settings: Settings, rundir: RunDir) -> list[ProcessSpec]:
     """The processes of a cluster with these settings, in the order of starting."""
     return [
         apiserver(settings, rundir),
-        controller_manager(settings, rundir),
+        *controller_managers(settings, rundir),
         *(agent(settings, rundir, name) for name in settings.agents()),
     ]
 
@@ -79,10 +79,14 @@ def apiserver(
     )
 
 
-def controller_manager(settings: Settings, rundir: RunDir) -> ProcessSpec:
-    """The controller manager, scheduler included."""
+def controller_managers(settings: Settings, rundir: RunDir) -> list[ProcessSpec]:
+    """The controller managers, which elect the one that acts; each has the scheduler, too."""
+    return [_controller_manager(settings, rundir, name) for name in settings.controller_managers]
+
+
+def _controller_manager(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
     return ProcessSpec(
-        name=Role.CONTROLLER_MANAGER,
+        name=name,
         role=Role.CONTROLLER_MANAGER,
         module="kubeherd.controller",
         args=(
@@ -90,11 +94,11 @@ def controller_manager(settings: Settings, rundir: RunDir) -> ProcessSpec:
             *("--cluster-signing-cert-file", str(rundir.pki / "ca.crt")),
             *("--cluster-signing-key-file", str(rundir.pki / "ca.key")),
             *("--service-account-private-key-file", str(rundir.pki / "sa.key")),
-            *("--metrics-socket", str(rundir.metrics_socket(Role.CONTROLLER_MANAGER))),
-            *("--faults-socket", str(rundir.faults_socket(Role.CONTROLLER_MANAGER))),
+            *("--metrics-socket", str(rundir.metrics_socket(name))),
+            *("--faults-socket", str(rundir.faults_socket(name))),
             *_common(settings),
         ),
-        log=rundir.log(Role.CONTROLLER_MANAGER),
+        log=rundir.log(name),
     )
 
 

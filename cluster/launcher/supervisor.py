@@ -1,8 +1,8 @@
 """The supervisor: owns all processes of one cluster and answers the control socket.
 
 Start: the fork server of the processes, the API server, and while it loads the nodes' certificates;
-when it serves, the controller manager and the agents; then what the profile brings. Stop: agents,
-controller manager, API server. What hurts the cluster on command is in `faults`, which is imported
+when it serves, the controller managers and the agents; then what the profile brings. Stop: agents,
+controller managers, API server. What hurts the cluster on command is in `faults`, which is imported
 with the first fault; until then nothing looks for any.
 Invariants: a supervisor that leaves, for whatever reason but its own SIGKILL, leaves no process
 behind; one whose directory is gone leaves, and writes nothing into what is there instead.
@@ -152,7 +152,7 @@ class Supervisor:
         await self._nodes.prepare()
         await self._until_ready(lambda: self._herd.ready([plan.Role.APISERVER]))
         self._herd.start([plan.apiserver(settings, rundir)])  # a restart accepts no further loss
-        self._herd.start([plan.controller_manager(settings, rundir)])
+        self._herd.start(plan.controller_managers(settings, rundir))
         if self._profile is not None:
             await asyncio.to_thread(self._profile.prepare)
         self._nodes.start_all()

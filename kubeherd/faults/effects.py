@@ -308,5 +308,9 @@ REQUEST_EFFECTS: Final = (
 )
 """Those of single requests: their targets are clients."""
 
+RequestEffect: TypeAlias = (
+    ApiDelay | ApiError | ApiDrop | WatchEnd | WatchStall | WatchRepeat | Expire | StaleList
+)
+
 ONE_SHOT: Final = (Restart, Reboot)
 """Those that are over when they have been carried out: there is nothing to undo."""

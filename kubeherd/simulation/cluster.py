@@ -11,7 +11,8 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypedDict, Unpack
 
 from kubeherd.agents.fleet import Fleet
 from kubeherd.agents.node.nodestatus import NodeConfig
@@ -26,14 +27,15 @@ from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.transport import Transport, TransportError
+from kubeherd.cluster.runtime.clock import OffsetClock
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.cluster.store.store import Store
+from kubeherd.cluster.store.store import MAX_HISTORY_EVENTS, Store
 from kubeherd.controller import registry
 from kubeherd.controller.accounts import ACCOUNTS
 from kubeherd.controller.leader import LeaderElector
 from kubeherd.controller.manager import Manager
 from kubeherd.simulation import virtualtime
-from kubeherd.simulation.edges import Disk, InProcessTransport, Network, Process
+from kubeherd.simulation.edges import Disk, InProcessTransport, Network, Process, Serving
 from kubeherd.simulation.virtualtime import VirtualClock
 
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
@@ -54,31 +56,38 @@ def account_user(name: str) -> User:
     return User(f"system:serviceaccount:kube-system:{name}", (*groups, "system:authenticated"))
 
 
+class Options(TypedDict, total=False):
+    """What is unusual about a simulated cluster."""
+
+    portable: bool
+    """Its clients ask for nothing that only kubeherd has."""
+    accounts: bool
+    """Each controller acts as its own service account."""
+    max_history_events: int
+    """So many events can be resumed at; who is further behind gets 410 Gone."""
+    disk: Disk
+    network: Network
+
+
 class SimulatedCluster:
     """Use it as ``async with simulated(seed=..., nodes=...) as cluster:`` on a virtual loop."""
 
-    def __init__(
-        self,
-        seed: int,
-        *,
-        portable: bool = False,
-        accounts: bool = False,
-        disk: Disk | None = None,
-        network: Network | None = None,
-    ) -> None:
-        """`accounts`: each controller acts as its own service account."""
+    def __init__(self, seed: int, **options: Unpack[Options]) -> None:
         self.clock = VirtualClock(virtualtime.EPOCH)
         self.rng = Rng(seed)
-        self.disk = disk or Disk()
-        self.network = network or Network()
+        self.disk = options.get("disk") or Disk()
+        self.network = options.get("network") or Network()
         self.processes: dict[str, Process] = {}
         self.identities: dict[str, str] = {}
         """Of the controller managers, by the names of their processes."""
         self.configs: dict[str, NodeConfig] = {}
         self.fleets: dict[str, Fleet] = {}
         """The nodes of agent processes, by the names of these."""
-        self._portable = portable
-        self._accounts = accounts
+        self._clocks: dict[str, OffsetClock] = {}
+        """Of the nodes, through all their lives."""
+        self._portable = options.get("portable", False)
+        self._accounts = options.get("accounts", False)
+        self._history_events = options.get("max_history_events", MAX_HISTORY_EVENTS)
         self._lives = 0
         self.admin = self.client("admin", ADMIN)
 
@@ -99,7 +108,7 @@ class SimulatedCluster:
         self.processes["apiserver"] = Process("apiserver", self._serve())
 
     async def _serve(self) -> None:
-        store = Store(self.disk, attrs_of)
+        store = Store(self.disk, attrs_of, max_history_events=self._history_events)
         store.open()
         # A thread's time is not virtual: everything at once.
         api = ApiServer(store, self.clock, self._life("apiserver"), heavy=HeavyWork(sys.maxsize))
@@ -107,7 +116,7 @@ class SimulatedCluster:
             tasks.create_task(store.run())
             await api.bootstrap()
             tasks.create_task(api.run())
-            self.network.api = api
+            self.network.api = Serving(api)
 
     async def crash_apiserver(self) -> None:
         """SIGKILL: nothing more is committed, every connection breaks."""
@@ -133,14 +142,14 @@ class SimulatedCluster:
             host="sim",
             elector=elector,
             root_ca_pem=ROOT_CA if self._accounts else b"",
-            client_of=self._account_client if self._accounts else None,
+            client_of=partial(self._account_client, name) if self._accounts else None,
         )
         await manager.run(asyncio.Event())
 
-    def _account_client(self, controller: str) -> ApiClient:
+    def _account_client(self, process: str, controller: str) -> ApiClient:
         account = ACCOUNTS.get(controller)
         user = account_user(account) if account else CONTROLLER_MANAGER
-        return self.client("controller-manager", user)
+        return self.client(process, user)
 
     def _is_dead(self, identity: str) -> bool:
         """Whether a controller manager has ended: its host can see that."""
@@ -156,7 +165,7 @@ class SimulatedCluster:
                 [self.configs[name]],
                 lambda node: self.client(node, node_user(node)),
                 one_identity=False,
-                clock=self.clock,
+                clock=self._clock_of(name),
                 rng=self._life(name),
                 reboot=reboot,
             ),
@@ -183,10 +192,32 @@ class SimulatedCluster:
         self.processes[name] = Process(name, fleet.run(lambda: None))
 
     async def kill(self, name: str) -> None:
+        """SIGKILL: not even what it has begun is ended."""
         if name == "apiserver":
             await self.crash_apiserver()
-        else:
-            await self.processes[name].kill()
+            return
+        self.network.dying.add(name)
+        await self.processes[name].kill()
+        self.network.dying.discard(name)
+
+    def freeze(self, name: str) -> None:
+        """SIGSTOP: nothing of the component runs until `thaw`; its connections stay open.
+
+        A frozen API server takes requests and does not answer. It can be killed as it is.
+        """
+        self.processes[name].freeze()
+
+    def thaw(self, name: str) -> None:
+        """SIGCONT: it goes on where it was, and every timer that has run out since is due."""
+        self.processes[name].thaw()
+
+    def skew(self, node: str, seconds: float, drift: float = 0.0) -> None:
+        """The wall clock of this node is ahead by so much (negative: behind), and by `drift`
+        seconds more a second; also when it comes back. 0 puts it right."""
+        self._clock_of(node).set(seconds, drift)
+
+    def _clock_of(self, node: str) -> OffsetClock:
+        return self._clocks.setdefault(node, OffsetClock(self.clock))
 
     def start(self, name: str) -> None:
         """Start a component again that was killed."""
@@ -319,15 +350,16 @@ async def simulated(
     seed: int = 1,
     nodes: int | Sequence[str] = 0,
     *,
-    portable: bool = False,
-    accounts: bool = False,
-    network: Network | None = None,
+    managers: int = 1,
+    **options: Unpack[Options],
 ) -> AsyncIterator[SimulatedCluster]:
-    """A running cluster with Ready nodes ``node-0`` ...; everything is gone afterwards."""
-    cluster = SimulatedCluster(seed, portable=portable, accounts=accounts, network=network)
+    """A running cluster with Ready nodes ``node-0`` ... and so many controller managers,
+    ``controller-manager``, ``controller-manager-2`` ...; everything is gone afterwards."""
+    cluster = SimulatedCluster(seed, **options)
     names = [f"node-{index}" for index in range(nodes)] if isinstance(nodes, int) else list(nodes)
     cluster.start_apiserver()
-    cluster.start_manager()
+    for number in range(1, managers + 1):
+        cluster.start_manager(name=f"controller-manager-{number}".removesuffix("-1"))
     for name in names:
         cluster.start_node(name)
     try:

@@ -60,7 +60,8 @@ def snapshot(directory: Path) -> dict[str, tuple[int, int, bytes]]:
 def directory(tmp_path: Path) -> Iterator[Path]:
     directory = tmp_path / "herd"
     yield directory
-    kubeherd(directory, "down")
+    if osproc.marked(directory):
+        kubeherd(directory, "down")
     until(lambda: osproc.marked(directory) == [], "nothing is left")
 
 

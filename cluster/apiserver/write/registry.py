@@ -35,6 +35,7 @@ from kubeherd.cluster.apiserver.write import (
     accountwait,
     companions,
     deletion,
+    fencing,
     revisiondata,
     tracking,
     wording,
@@ -171,6 +172,7 @@ class Registry(StoredObjects):
         existing = self.store.head(kind.key, namespace, name)
         if existing is not None:
             raise exists_already(resource, name, existing)
+        fencing.check(self, resource, name, ctx.fence)
         charged = self.admission.charge(request)
         companions.take(self, kind, tree, {}, ctx)
         pending = self._put(kind, namespace, name, tree, ctx, created=True)
@@ -276,6 +278,7 @@ class Registry(StoredObjects):
         yield from self.chain.validate(request, ctx)
         if self.store.head(kind.key, namespace, name) is not record:
             raise _ChangedMeanwhile
+        fencing.check(self, resource, name, ctx.fence)
         if deletion.finished(resource, new):
             return self._remove(kind, namespace, name, new, ctx)
         if new == old:
@@ -318,6 +321,7 @@ class Registry(StoredObjects):
         record = self.store.head(kind.key, namespace, name)
         if record is None:
             raise errors.not_found(kind.resource, name)
+        fencing.check(self, kind.resource, name, ctx.fence)
         tree = kind.served(record.load())
         self.admission.mutate(request := AdmissionRequest(
             Operation.DELETE, kind.resource, namespace, name, ctx.user, ctx.subresource, old=tree,

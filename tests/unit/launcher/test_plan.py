@@ -38,6 +38,17 @@ def test_the_command_lines_of_all_processes(rundir: RunDir):
     ]
 
 
+def test_controller_managers_differ_in_name_log_and_metrics_only(rundir: RunDir):
+    first, second, third = plan.controller_managers(Settings(port=7001, controllers=3), rundir)
+    assert [first.name, second.name, third.name] == [
+        "controller-manager", "controller-manager-2", "controller-manager-3"
+    ]  # fmt: skip
+    assert second.role is Role.CONTROLLER_MANAGER
+    assert second.log == rundir.log("controller-manager-2")
+    metrics = str(rundir.metrics_socket("controller-manager-2"))
+    assert set(second.args) - set(first.args) == {metrics}
+
+
 def test_commands_run_only_where_that_was_asked_for(rundir: RunDir):
     assert "--exec-local" not in plan.apiserver(Settings(port=7001), rundir).args
     assert "--exec-local" in plan.apiserver(Settings(port=7001, exec=ExecKind.LOCAL), rundir).args

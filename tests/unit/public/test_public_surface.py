@@ -107,9 +107,9 @@ def returned(method: object) -> object:
 def test_the_arguments_of_a_cluster(cls: type):
     assert str(inspect.signature(cls)) == (
         "(directory: str | pathlib.Path | None = None, *, nodes: int = 3, nodes_per_agent: int = 1,"
-        " profile: str = 'bare', store: str | None = None, exec: str = 'script',"
-        " port: int | None = None, speed: float = 1.0, seed: int | None = None,"
-        " detached: bool = False) -> None"
+        " controllers: int = 1, profile: str = 'bare', store: str | None = None,"
+        " exec: str = 'script', port: int | None = None, speed: float = 1.0,"
+        " seed: int | None = None, detached: bool = False) -> None"
     )
 
 
@@ -147,6 +147,8 @@ def test_a_blocking_program_loads_no_asynchronous_client():
     [
         ({"nodes": -1}, "nodes >= 0"),
         ({"nodes_per_agent": 0}, "nodes_per_agent >= 1"),
+        ({"controllers": 0}, "controllers is a number from 1 to 9"),
+        ({"controllers": 10}, "controllers is a number from 1 to 9"),
         ({"speed": 0.0}, r"speed >= 0\.001"),
         ({"store": "etcd"}, 'not "etcd"'),
         ({"exec": "docker"}, 'exec is "script" or "local", not "docker"'),
