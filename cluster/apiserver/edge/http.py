@@ -141,9 +141,9 @@ class HttpServer:
             return await self._stream(request, response)
         if isinstance(response, UpgradeResponse):
             return await self._upgraded(request, response)
-        if request.transport is not None and isinstance(request.transport, asyncio.WriteTransport):
-            request.transport.abort()
-        raise ConnectionError("a fault drops the connection")
+        if isinstance(request.protocol, Connection):
+            request.protocol.drop()
+        raise asyncio.CancelledError  # to aiohttp: nobody waits for an answer
 
     async def _upgraded(
         self, request: web.BaseRequest, response: UpgradeResponse
