@@ -42,6 +42,7 @@ from kubeherd.simulation.virtualtime import VirtualClock
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
 CONTROLLER_MANAGER = User("system:kube-controller-manager", ("system:authenticated",))
 
+FLEET_GROUPS = ("kubeherd:fleet-agents", "system:authenticated")
 
 ROOT_CA = b"the simulated authority"
 
@@ -83,6 +84,8 @@ class SimulatedCluster:
         self.identities: dict[str, str] = {}
         """Of the controller managers, by the names of their processes."""
         self.configs: dict[str, NodeConfig] = {}
+        self.fleets: dict[str, Fleet] = {}
+        """The nodes of agent processes, by the names of these."""
         self.apiserver: ApiServer | None = None
         """The one that serves."""
         self.on_start: Callable[[str], None] = lambda _name: None
@@ -164,14 +167,36 @@ class SimulatedCluster:
     def start_node(self, name: str, *, reboot: bool = False, **config: Any) -> None:
         if config or name not in self.configs:
             self.configs[name] = NodeConfig(name=name, **config)
-        fleet = Fleet(
-            [self.configs[name]],
-            lambda node: self.client(node, node_user(node)),
-            one_identity=False,
-            clock=self._clock_of(name),
-            rng=self._life(name),
-            reboot=reboot,
+        self._start_agent(
+            name,
+            Fleet(
+                [self.configs[name]],
+                lambda node: self.client(node, node_user(node)),
+                one_identity=False,
+                clock=self._clock_of(name),
+                rng=self._life(name),
+                reboot=reboot,
+            ),
         )
+
+    def start_fleet(self, name: str, nodes: Sequence[str]) -> None:
+        """Start a process with several nodes, which have one identity."""
+        for node in nodes:
+            self.configs.setdefault(node, NodeConfig(name=node))
+        client = self.client(name, User(f"kubeherd:agent:{name}", FLEET_GROUPS))
+        self._start_agent(
+            name,
+            Fleet(
+                [self.configs[node] for node in nodes],
+                lambda _: client,
+                one_identity=True,
+                clock=self.clock,
+                rng=self._life(name),
+            ),
+        )
+
+    def _start_agent(self, name: str, fleet: Fleet) -> None:
+        self.fleets[name] = fleet
         self.processes[name] = Process(name, fleet.run(lambda: None))
 
     async def kill(self, name: str) -> None:
