@@ -1,7 +1,9 @@
 """What holds for every test."""
 
 import gc
+from collections.abc import Generator
 
+import pytest
 import structlog
 from hypothesis import settings
 
@@ -21,11 +23,18 @@ def pytest_configure() -> None:
     structlog.configure([*processors, plain])
 
 
-def pytest_collection_finish() -> None:
-    """Take thousands of tests and the modules of all clients out of the garbage collector's sight.
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep what is collected, thousands of tests and the modules of all clients, out of the garbage
+    collector's sight.
 
-    They live until the end, and each full collection would walk through all of them: that was
-    almost half of the processor time of simulations and of tests that call `gc.collect`.
+    It lives until the end, and each full collection would walk through all of it: that was almost
+    half of the processor time of simulations and of tests that call `gc.collect`.
     """
-    gc.collect()
-    gc.freeze()
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()

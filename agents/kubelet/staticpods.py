@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import structlog
 import yaml
@@ -24,6 +25,10 @@ from kubeherd.cluster.runtime.rng import Rng
 
 RETRY_BASE_S = 1.0
 RETRY_CAP_S = 60.0
+AGAIN_S: Final = 3.0
+"""So long the name of a mirror pod that is gone stays free. Decision: Kubernetes makes the next one
+at once; then an older kubectl (1.32, say), which looks every 0.1 real seconds whether there is a
+pod of this name, waits for ever. Enough for that at the speed 10 of tests, too."""
 
 _log = structlog.get_logger(__name__)
 
@@ -62,16 +67,21 @@ class MirrorPods:
         self._backoff = Backoff(rng, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S)
         self._names = {(p["metadata"]["namespace"], p["metadata"]["name"]) for p in pods}
         self._changed = asyncio.Event()
+        self._gone = False
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         """What the watch says; pods of other nodes and names do not matter."""
         pod = new or old
         if pod is not None and (pod.metadata.namespace, pod.metadata.name) in self._names:
+            self._gone |= new is None
             self._changed.set()
 
     async def run(self) -> None:
         """Look at the start and after every change, until cancelled."""
         while True:
+            while self._gone:
+                self._gone = False
+                await self._clock.sleep(AGAIN_S)
             self._changed.clear()
             try:
                 for pod in self._pods:

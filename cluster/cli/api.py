@@ -40,7 +40,7 @@ def look(rundir: RunDir) -> Seen:
     """Which nodes are Ready and who leads; nothing if the API server does not answer."""
 
     async def read() -> Seen:
-        async with _client(rundir) as client, asyncio.timeout(STATUS_TIMEOUT_S):
+        async with client_of(rundir) as client, asyncio.timeout(STATUS_TIMEOUT_S):
             listed = await client.list(NODES, Node)
             leader = await _leader(client)
         return Seen({node.metadata.name: nodeutil.is_ready(node) for node in listed.items}, leader)
@@ -96,7 +96,7 @@ def delete_node(rundir: RunDir, name: str) -> None:
     """Delete the Node object; one that is gone already is no error."""
 
     async def delete() -> None:
-        async with _client(rundir) as client, asyncio.timeout(DELETE_TIMEOUT_S):
+        async with client_of(rundir) as client, asyncio.timeout(DELETE_TIMEOUT_S):
             with contextlib.suppress(NotFound):
                 await client.delete(NODES, name)
 
@@ -110,7 +110,8 @@ def delete_node(rundir: RunDir, name: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _client(rundir: RunDir) -> AsyncIterator[ApiClient]:
+async def client_of(rundir: RunDir) -> AsyncIterator[ApiClient]:
+    """A client of the cluster's administrator, while the body runs."""
     transport = from_kubeconfig(rundir.kubeconfig)
     try:
         yield ApiClient(transport, LoopClock())

@@ -146,6 +146,7 @@ class _Start:
     def run(self, new: Settings, changed: Callable[[Settings], Settings]) -> Settings:
         """Start it and wait until all nodes are Ready; returns the settings that it has."""
         with steps("starting the processes") as progress:
+            was_hurt = self._rundir.faults_json.exists()
             settings = lifecycle.begin(
                 self._rundir,
                 new,
@@ -154,6 +155,8 @@ class _Start:
                 accept_loss_after=self._accept_loss_after,
                 started=self._has_begun,
             )
+            if was_hurt:
+                progress.done("its supervisor was killed; the faults that were in force are over")
             self._check()
             with deferred():
                 from kubeherd.cluster.cli import api  # noqa: PLC0415 - loads while the processes start

@@ -9,6 +9,8 @@ import click
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 
+DEFAULT_DIRECTORY = ".kubeherd"
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -18,7 +20,7 @@ def directory_option(function: F) -> F:
         "--dir",
         "rundir",
         type=click.Path(path_type=Path, file_okay=False),
-        default=".kubeherd",
+        default=DEFAULT_DIRECTORY,
         envvar="KUBEHERD_DIR",
         show_default=True,
         show_envvar=True,
@@ -43,7 +45,7 @@ def name_argument(names: Callable[[RunDir], Iterable[str]]) -> Callable[[F], F]:
     """`NAME`, completed by the shell with those of `names` for the cluster that is meant."""
 
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-        rundir = ctx.params.get("rundir") or RunDir(Path(".kubeherd"))
+        rundir = ctx.params.get("rundir") or RunDir(Path(DEFAULT_DIRECTORY))
         try:
             return sorted(name for name in names(rundir) if name.startswith(incomplete))
         except LauncherError:  # there is no cluster, and so there are no names

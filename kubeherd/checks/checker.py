@@ -24,6 +24,10 @@ class Checker(ABC):
     """Of the promise, for commands and reports: ``at-most-one-pod-per-node``."""
     promise: ClassVar[str]
     """One sentence for a person."""
+    source: ClassVar[str] = ""
+    """Where Kubernetes promises it."""
+    resources: ClassVar[frozenset[str]] = frozenset()
+    """The resources whose writes it needs, as `Write` names them; ``*``: of all."""
 
     def __init__(self) -> None:
         self.looked_at = 0

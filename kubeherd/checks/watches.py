@@ -174,9 +174,11 @@ _CHECKS: Mapping[Promise, Callable[[Told, Log, Verdict], None]] = {
 }
 
 
-def verdicts(history: History) -> dict[Promise, Verdict]:
-    """A verdict for each promise. One that was checked against nothing was not kept."""
-    logs = {resource: Log.of(history, resource) for resource in history.start}
+def verdicts(history: History, logs: Mapping[str, Log] | None = None) -> dict[Promise, Verdict]:
+    """A verdict for each promise. One that was checked against nothing was not kept. `logs`: the
+    truth by resource, if it is known; else what the observers know together."""
+    if logs is None:
+        logs = {resource: Log.of(history, resource) for resource in history.start}
     found = {promise: Verdict() for promise in Promise}
     for watch in history.watches:
         log = logs[watch.resource]

@@ -236,6 +236,8 @@ class _Pods(_Base, frozen=True, tag="", kw_only=True):
     selector: Annotated[str, Meta(max_length=4096)] = ""
     """A label selector; none: all pods."""
     namespace: Annotated[str, Meta(max_length=63)] = ""
+    names: Words = ()
+    """``namespace/name`` of pods; none: all that the others choose."""
 
 
 class PodCrash(_Pods, frozen=True, tag=FaultKind.POD_CRASH.value, kw_only=True):
@@ -308,6 +310,9 @@ REQUEST_EFFECTS: Final = (
 RequestEffect: TypeAlias = (
     ApiDelay | ApiError | ApiDrop | WatchEnd | WatchStall | WatchRepeat | Expire | StaleList
 )
+
+PROCESS: Final = (Crash, Stop, Freeze, Restart, Reboot)
+"""Those of a process as a whole."""
 
 ONE_SHOT: Final = (Restart, Reboot)
 """Those that are over when they have been carried out: there is nothing to undo."""

@@ -102,11 +102,16 @@ class Request(_Record, frozen=True, kw_only=True, tag="request"):
     """Of a list: ``namespace/name`` (or ``name``) to resourceVersion."""
     reason: str = ""
     """The reason of a Status."""
+    stale: bool = False
+    """An older state was good enough for it: it asked with resourceVersion=0 or for a minimum."""
+    partial: bool = False
+    """Of a list: what selectors chose, or a page; `objects` is not the whole collection."""
 
 
 class Told(_Record, frozen=True, kw_only=True, tag="told"):
     """An event of a watch, as an observer received it. A watch begins with type ``BEGIN`` at the
-    revision after which it asked for changes, or ``LIST``, with what was listed."""
+    revision after which it asked for changes, or ``LIST``, with what was listed; in one namespace
+    if that event has one, else in all. Only watches without selectors are told."""
 
     observer: str
     watch: int
@@ -166,8 +171,9 @@ class Heartbeat(_Record, frozen=True, kw_only=True, tag="heartbeat"):
 class Step(_Record, frozen=True, kw_only=True, tag="step"):
     """What an experiment does, for people and for checks that hold from a step on.
 
-    The steps ``heal`` and ``settled`` are for all: from the first on nothing is hurt any more, at
-    the second the time for convergence is over.
+    The steps ``heal``, ``quiet`` and ``settled`` are for all: from the first on nothing is hurt any
+    more, between the second and the third the controllers have nothing to write, at the third the
+    time for convergence is over.
     """
 
     name: str
@@ -202,4 +208,6 @@ Record: TypeAlias = (
 )
 
 HEAL: Final = "heal"
+QUIET: Final = "quiet"
+"""Step: all has converged; until ``settled`` the controllers have nothing to write."""
 SETTLED: Final = "settled"

@@ -11,7 +11,21 @@ from kubeherd.cluster.api.kinds import NODES
 from kubeherd.cluster.store.engine import Row
 from kubeherd.faults import Component, Fault, FaultError, Nodes, effects
 from kubeherd.history import Began, FaultBegan, FaultEnded, Record, Verb, Write
-from kubeherd.simulation.cluster import SimulatedCluster, simulated
+from kubeherd.simulation.cluster import ADMIN, Options, SimulatedCluster, simulated
+
+USER_AGENT = "kubeherd-chaos"
+"""Whom no fault hurts that is not meant for it by name."""
+
+DOWN = (effects.Crash, effects.Stop)
+APISERVER = (
+    *effects.REQUEST_EFFECTS,
+    effects.Partition,
+    effects.SlowNetwork,
+    effects.StoreSlow,
+    effects.StoreFail,
+    effects.StoreFull,
+)
+"""What goes wrong at the edges of the API server."""
 
 
 class ClusterWanted(Protocol):
@@ -25,13 +39,18 @@ class ClusterWanted(Protocol):
     def controllers(self) -> int:
         """How many controller managers."""
 
+    @property
+    def history_events(self) -> int:
+        """How many events can be resumed at; 0: as many as ever."""
+
 
 @asynccontextmanager
 async def arena(wanted: ClusterWanted, seed: int) -> AsyncIterator["SimulatedArena"]:
     """A simulated cluster as an experiment wants it."""
-    async with simulated(seed, wanted.nodes) as cluster:
-        for number in range(2, wanted.controllers + 1):
-            cluster.start_manager(name=f"controller-manager-{number}")
+    options = Options()
+    if wanted.history_events:
+        options["max_history_events"] = wanted.history_events
+    async with simulated(seed, wanted.nodes, managers=wanted.controllers, **options) as cluster:
         yield SimulatedArena(cluster)
 
 
@@ -40,7 +59,8 @@ class SimulatedArena:
 
     def __init__(self, cluster: SimulatedCluster) -> None:
         self._cluster = cluster
-        self.client = cluster.admin
+        self.client = cluster.client(USER_AGENT, ADMIN)
+        cluster.on_start = self._tell_process
         self._tell: Callable[[Record], None] = lambda _record: None
         self._faults: dict[str, Fault] = {}
 
@@ -86,9 +106,14 @@ class SimulatedArena:
     async def begin(self, fault: Fault) -> None:
         """The fault is in force when this returns. FaultError."""
         fault.check()
+        if isinstance(fault.effect, effects.PROCESS):
+            for name in self._names(fault):
+                await self._hurt(name, fault)
+        if fault.undoable:
+            self._faults[fault.id] = fault
+        self._tell_process("apiserver")
         for name in self._names(fault):
-            await self._hurt(name, fault)
-        self._faults[fault.id] = fault
+            self._tell_process(name)
         self.tell(FaultBegan(at=self.wall_s(), fault=fault))
 
     async def undo(self, fault_id: str) -> None:
@@ -97,37 +122,50 @@ class SimulatedArena:
         if fault is None:
             return
         for name in self._names(fault):
-            self._heal(name, fault)
+            if isinstance(fault.effect, effects.PROCESS):
+                self._heal(name, fault)
+            self._tell_process(name)
+        self._tell_process("apiserver")
         self.tell(FaultEnded(at=self.wall_s(), id=fault_id))
 
     def _names(self, fault: Fault) -> Sequence[str]:
+        """The processes that a fault is about."""
         if isinstance(fault.target, Nodes):
-            return fault.target.names
-        if isinstance(fault.target, Component):
-            return (fault.target.name,)
-        raise FaultError(f"{fault.kind} of clients: not in the simulation")
+            return [name for name in fault.target.names if name in self._cluster.configs]
+        return [fault.target.name] if isinstance(fault.target, Component) else []
 
     async def _hurt(self, name: str, fault: Fault) -> None:
+        cluster = self._cluster
+        if name not in cluster.processes:
+            raise FaultError(f'the cluster has no process "{name}"')
         match fault.effect:
-            case effects.Crash() | effects.Stop():
-                await self._cluster.kill(name)
-            case effects.Restart():
-                await self._cluster.kill(name)
-                self._cluster.start(name)
+            case effects.Freeze():
+                cluster.freeze(name)
             case effects.Reboot():
-                await self._cluster.kill(name)
-                self._cluster.start_node(name, reboot=True)
-            case effects.Partition():
-                self._cluster.partition(name)
+                await cluster.kill(name)
+                cluster.start_node(name, reboot=True)
+            case effects.Restart():
+                await cluster.kill(name)
+                cluster.start(name)
             case _:
-                raise FaultError(f"{fault.kind}: not in the simulation")
+                await cluster.kill(name)
 
     def _heal(self, name: str, fault: Fault) -> None:
-        match fault.effect:
-            case effects.Crash() | effects.Stop():
-                self._cluster.start(name)
-            case effects.Partition():
-                self._cluster.network.cut.discard(name)
+        """What this fault did to a process is over, unless another one does the same."""
+        still = [one.effect for one in self._faults.values() if name in self._names(one)]
+        frozen = any(isinstance(effect, effects.Freeze) for effect in still)
+        down = any(isinstance(effect, DOWN) for effect in still)
+        if isinstance(fault.effect, effects.Freeze):
+            if not frozen and not down:
+                self._cluster.thaw(name)
+        elif not down and not self._cluster.processes[name].alive:
+            self._cluster.start(name)
+
+    def _tell_process(self, name: str) -> None:
+        """Tell a process all that goes wrong at its edges."""
+        if name == "apiserver" and self._cluster.apiserver is not None:
+            edges = [one for one in self._faults.values() if isinstance(one.effect, APISERVER)]
+            self._cluster.apiserver.hurt(edges)
 
     # --- history ---
 

@@ -80,6 +80,10 @@ class SimulatedCluster:
         self.identities: dict[str, str] = {}
         """Of the controller managers, by the names of their processes."""
         self.configs: dict[str, NodeConfig] = {}
+        self.apiserver: ApiServer | None = None
+        """The one that serves."""
+        self.on_start: Callable[[str], None] = lambda _name: None
+        """Told the name of a component when it can be told what goes wrong with it."""
         self._clocks: dict[str, OffsetClock] = {}
         """Of the nodes, through all their lives."""
         self._portable = options.get("portable", False)
@@ -113,11 +117,12 @@ class SimulatedCluster:
             tasks.create_task(store.run())
             await api.bootstrap()
             tasks.create_task(api.run())
-            self.network.api = Serving(api)
+            self.network.api, self.apiserver = Serving(api), api
+            self.on_start("apiserver")
 
     async def crash_apiserver(self) -> None:
         """SIGKILL: nothing more is committed, every connection breaks."""
-        self.network.api = None
+        self.network.api = self.apiserver = None
         await self.processes["apiserver"].kill()
         self.network.break_off()
 

@@ -2,14 +2,22 @@
 
 One temporary directory of the server, made when it is first needed and deleted when it stops. A
 container keeps its folder over restarts; that of a pod that is gone goes with the next command.
+Together they may hold `MAX_BYTES`, counted after each command: from then on none runs.
 """
 
+import errno
+import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
+MAX_BYTES: Final = 4 * 1024**3
 _PREFIX = "kubeherd-containers-"
+_BLOCK_BYTES: Final = 512
+"""The unit of `st_blocks`."""
 
 
 class Scratch:
@@ -20,22 +28,58 @@ class Scratch:
         self._uid_of = uid_of
         self._root: Path | None = None
         self._pods: dict[str, tuple[str, str]] = {}
+        self._bytes: dict[str, int] = {}
 
     def folder(self, namespace: str, pod: str, container: str) -> Path:
-        """The folder of a container of a pod that exists; those of pods that are gone go."""
+        """The folder of a container of a pod that exists. OSError."""
+        if sum(self._bytes.values()) > MAX_BYTES:
+            text = f"the files of containers take more than {MAX_BYTES} bytes; delete their pods"
+            raise OSError(errno.ENOSPC, text)
         if self._root is None:
             self._root = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        gone = [uid for uid, where in self._pods.items() if self._uid_of(*where) != uid]
-        for uid in gone:
-            del self._pods[uid]
-            shutil.rmtree(self._root / uid, ignore_errors=True)
         uid = self._uid_of(namespace, pod)
         self._pods[uid] = (namespace, pod)
         folder = self._root / uid / container
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
+    def take_gone(self) -> Sequence[Path]:
+        """What lay there for pods that are gone; to be given to `remove`."""
+        gone = [uid for uid, where in self._pods.items() if self._uid_of(*where) != uid]
+        for uid in gone:
+            del self._pods[uid]
+            self._bytes.pop(uid, None)
+        return [self._root / uid for uid in gone if self._root is not None]
+
+    def count(self, folder: Path) -> None:
+        """Count what the pod of this folder holds now. May take long."""
+        pod = folder.parent
+        self._bytes[pod.name] = sum(
+            entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES for entry in _entries(pod)
+        )
+
     def close(self) -> None:
         """Delete all of them."""
         if self._root is not None:
-            shutil.rmtree(self._root, ignore_errors=True)
+            remove((self._root,))
+
+
+def remove(folders: Sequence[Path]) -> None:
+    """Delete folders, also what nobody may read in them. May take long."""
+    for folder in folders:
+        for entry in _entries(folder):
+            if entry.is_dir(follow_symlinks=False):
+                Path(entry.path).chmod(0o700)
+        with suppress(RecursionError):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _entries(top: Path) -> Iterator[os.DirEntry[str]]:
+    """What lies in a folder and its folders, each before what is in it."""
+    folders = [str(top)]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                yield entry
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)

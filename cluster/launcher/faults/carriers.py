@@ -19,6 +19,8 @@ from kubeherd.faults import Component, Fault, FaultKind, Nodes, effects
 _SIGNALS = (effects.Crash, effects.Stop, effects.Freeze, effects.Restart, effects.Reboot)
 _NETWORK = (effects.Partition, effects.SlowNetwork)
 _DOWN = (FaultKind.CRASH, FaultKind.STOP)
+COMMAND = "command"
+"""A user's program in an experiment is no process of ours, but the API server knows it."""
 
 
 class Carriers(msgspec.Struct, frozen=True):
@@ -47,7 +49,7 @@ def carriers(fault: Fault, settings: Settings, components: Collection[str]) -> C
         return _of_nodes(fault, _by_agent(fault.target.names, settings), settings)
     if isinstance(fault.target, Component):
         name = fault.target.name
-        if name not in components:
+        if name not in components and (name != COMMAND or isinstance(fault.effect, _SIGNALS)):
             raise LauncherError(f'the cluster has no process "{name}"')
         if isinstance(fault.effect, _SIGNALS):
             return Carriers(signalled=(name,))
@@ -133,9 +135,5 @@ def _of_nodes(fault: Fault, by_agent: Mapping[str, Sequence[str]], settings: Set
 
 
 def _part(fault: Fault, nodes: Sequence[str]) -> Fault:
-    """The fault for some of its nodes; a restart as what it is for one who cannot end its process:
-    a stop or crash, which is undone at once."""
-    effect = fault.effect
-    if isinstance(effect, effects.Restart):
-        effect = effects.Stop() if effect.graceful else effects.Crash()
-    return msgspec.structs.replace(fault, target=Nodes(tuple(nodes)), effect=effect)
+    """The fault for some of its nodes."""
+    return msgspec.structs.replace(fault, target=Nodes(tuple(nodes)))

@@ -56,13 +56,15 @@ def test_a_part_of_a_process_is_its_own_matter():
         assert told == {"agent-0": fault(effect, "a", "b"), "agent-1": fault(effect, "c")}
 
 
-def test_an_agent_restarts_one_of_its_nodes_by_a_short_stop_or_crash():
-    graceful = carriers(fault(effects.Restart(), "a"), FLEET, COMPONENTS)
-    assert graceful.told == {"agent-0": fault(effects.Stop(), "a")}
-    hard = carriers(fault(effects.Restart(graceful=False), "a"), FLEET, COMPONENTS)
-    assert hard.told == {"agent-0": fault(effects.Crash(), "a")}
-    reboot = carriers(fault(effects.Reboot(), "a"), FLEET, COMPONENTS)
-    assert reboot.told == {"agent-0": fault(effects.Reboot(), "a")}
+def test_an_agent_restarts_one_of_its_nodes_itself():
+    for effect in (effects.Restart(), effects.Restart(graceful=False), effects.Reboot()):
+        told = carriers(fault(effect, "a"), FLEET, COMPONENTS).told
+        assert told == {"agent-0": fault(effect, "a")}
+
+
+def test_a_users_program_is_a_client_but_no_process_of_ours():
+    command = fault(effects.Partition(), target=Component("command"))
+    assert carriers(command, ALONE, COMPONENTS) == Carriers(told={"apiserver": command})
 
 
 def test_a_component_gets_signals():

@@ -38,7 +38,7 @@ def test_the_command_lines_of_all_processes(rundir: RunDir):
     ]
 
 
-def test_controller_managers_differ_in_name_log_and_metrics_only(rundir: RunDir):
+def test_controller_managers_differ_in_name_log_and_sockets_only(rundir: RunDir):
     first, second, third = plan.controller_managers(Settings(port=7001, controllers=3), rundir)
     assert [first.name, second.name, third.name] == [
         "controller-manager", "controller-manager-2", "controller-manager-3"
@@ -46,7 +46,8 @@ def test_controller_managers_differ_in_name_log_and_metrics_only(rundir: RunDir)
     assert second.role is Role.CONTROLLER_MANAGER
     assert second.log == rundir.log("controller-manager-2")
     metrics = str(rundir.metrics_socket("controller-manager-2"))
-    assert set(second.args) - set(first.args) == {metrics}
+    faults = str(rundir.faults_socket("controller-manager-2"))
+    assert set(second.args) - set(first.args) == {metrics, faults}
 
 
 def test_commands_run_only_where_that_was_asked_for(rundir: RunDir):

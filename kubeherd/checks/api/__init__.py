@@ -1,0 +1,1 @@
+"""Promises of the API server to its clients, judged from requests, watches and writes."""

@@ -1,0 +1,1 @@
+"""Promises that hold when nothing is hurt any more and the time for convergence is over."""

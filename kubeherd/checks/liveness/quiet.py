@@ -1,0 +1,66 @@
+"""Controllers that have nothing to do write nothing."""
+
+from collections.abc import Iterator
+
+from kubeherd.checks.objects import part
+from kubeherd.checks.safety.metadata import label
+from kubeherd.checks.writes import EVERYTHING, WriteChecker
+from kubeherd.history import Record, Step, Verb, Violation, Write
+from kubeherd.history.records import QUIET, SETTLED, Object
+
+_ALWAYS = ("events", "events.events.k8s.io", "leases.coordination.k8s.io")
+
+
+class StopWriting(WriteChecker):
+    """Writes between the steps ``quiet`` and ``settled``."""
+
+    name = "controllers-stop-writing"
+    promise = (
+        "When all has converged and nobody asks for anything, nothing is written but heartbeats, "
+        "leases and events."
+    )
+    source = "API conventions: controllers are level-based; a status is written when it changes"
+    resources = EVERYTHING
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._quiet = False
+
+    def see(self, record: Record) -> Iterator[Violation]:
+        """The span in which it holds."""
+        if isinstance(record, Step):
+            if record.name == QUIET:
+                self._quiet = True
+                self.looked_at += 1
+            elif record.name == SETTLED:
+                self._quiet = False
+        yield from super().see(record)
+
+    def judge(self, write: Write, before: Object | None) -> Iterator[Violation]:
+        """Whether it is one of the writes that never end."""
+        if not self._quiet or write.resource in _ALWAYS:
+            return
+        if write.actor and write.actor.user and not write.actor.user.startswith("system:"):
+            return
+        self.looked_at += 1
+        if write.resource != "nodes" or write.verb is not Verb.UPDATE or before is None:
+            changed = True
+        else:
+            changed = _but_heartbeats(before) != _but_heartbeats(write.object)
+        if changed:
+            yield self.violation(write, f"{label(write)} is written ({write.verb})", label(write))
+
+
+def _but_heartbeats(node: Object) -> object:
+    conditions = [
+        {key: value for key, value in one.items() if key != "lastHeartbeatTime"}
+        for one in part(node, "status").get("conditions") or ()
+    ]
+    metadata = part(node, "metadata")
+    return (
+        conditions,
+        metadata.get("labels"),
+        metadata.get("annotations"),
+        part(node, "spec"),
+        {key: value for key, value in part(node, "status").items() if key != "conditions"},
+    )

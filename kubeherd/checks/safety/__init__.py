@@ -1,0 +1,1 @@
+"""Promises that hold at every write, judged from the writes alone."""

@@ -1,0 +1,44 @@
+"""The history of a simulated cluster: what its disk is given, as records."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import orjson
+
+from kubeherd.cluster.store.engine import Row
+from kubeherd.history import Record, Verb, Write
+from kubeherd.simulation.edges import Disk
+from kubeherd.simulation.virtualtime import EPOCH
+
+
+class RecordingDisk(Disk):
+    """Tells `tell` of every write when it is durable."""
+
+    def __init__(self, tell: Callable[[Record], object]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
+        await super().commit(rows, drop, compacted)
+        for row in rows:
+            self._tell(written(row))
+
+
+def written(row: Row) -> Write:
+    """A committed row as a record; nobody knows who wrote it."""
+    tree = orjson.loads(row.value)
+    verb = Verb.UPDATE
+    if row.deleted:
+        verb = Verb.DELETE
+    elif row.create_revision == row.revision:
+        verb = Verb.CREATE
+    return Write(
+        at=EPOCH.timestamp() + asyncio.get_running_loop().time(),
+        revision=row.revision,
+        verb=verb,
+        resource=row.resource_key,
+        namespace=row.namespace,
+        name=row.name,
+        uid=tree["metadata"].get("uid", ""),
+        object=tree,
+    )

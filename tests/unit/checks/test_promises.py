@@ -1,0 +1,527 @@
+"""Every promise against histories: none is broken in an honest one that speaks of them all.
+
+Each promise has lies, added to that one, which it finds and the others do not."""
+
+from collections.abc import Callable
+
+import pytest
+import stories
+from stories import MANAGER, USER, Story
+
+from kubeherd.checks.checker import Verdict, check
+from kubeherd.checks.registry import PROMISES, Kind, Unknown, named, of_kind
+from kubeherd.history import Actor, Verb
+
+
+def judged(story: Story, *, settled: bool = False) -> Verdict:
+    if settled:
+        story.step("settled")
+    return check(story.end(), named(*PROMISES))
+
+
+def test_an_honest_history_keeps_every_promise_and_speaks_of_each():
+    story = stories.honest()
+    stories.settle(story)
+    verdict = judged(story, settled=True)
+    assert not verdict.violations
+    assert not verdict.unchecked
+
+
+def test_the_registry_names_the_checkers_as_they_name_themselves():
+    for name, line in PROMISES.items():
+        checker = line.load()
+        assert checker.name == name
+        assert checker.promise.endswith(".")
+        assert checker.source
+        assert (line.kind is Kind.API) != bool(checker.resources), name
+    assert next(one.name for one in of_kind(Kind.SAFETY)) == next(iter(PROMISES))
+    with pytest.raises(Unknown, match="no promise 'x'"):
+        named("x")
+
+
+# --- lies: each breaks the promise of its name ---
+
+Lie = Callable[[Story], object]
+LIES: list[tuple[str, Lie]] = []
+
+
+def breaks(promise: str) -> Callable[[Lie], Lie]:
+    def add(lie: Lie) -> Lie:
+        LIES.append((promise, lie))
+        return lie
+
+    return add
+
+
+@breaks("names-and-uids-never-come-back")
+def uid_given_twice(story: Story) -> None:
+    tree = story.tree("ConfigMap", "twin")
+    tree["metadata"]["uid"] = story.get("configmaps", "a")["metadata"]["uid"]
+    story.write("configmaps", tree)
+
+
+@breaks("names-and-uids-never-come-back")
+def uid_of_one_that_is_gone(story: Story) -> None:
+    tree = story.write("configmaps", story.tree("ConfigMap", "old"))
+    story.delete("configmaps", tree)
+    story.write("configmaps", tree)
+
+
+@breaks("names-and-uids-never-come-back")
+def written_after_its_end(story: Story) -> None:
+    tree = story.write("configmaps", story.tree("ConfigMap", "old"))
+    story.delete("configmaps", tree)
+    story.write("configmaps", tree, Verb.UPDATE)
+
+
+@breaks("names-and-uids-never-come-back")
+def created_while_it_exists(story: Story) -> None:
+    story.write("configmaps", story.tree("ConfigMap", "b"), Verb.CREATE)
+
+
+@breaks("revisions-and-generations-grow")
+def revision_goes_back(story: Story) -> None:
+    story.revision -= 2
+    story.write("secrets", story.tree("Secret", "x"))
+
+
+@breaks("revisions-and-generations-grow")
+def spec_changes_without_a_generation(story: Story) -> None:
+    story.change("daemonsets.apps", story.get("daemonsets.apps", "agent"), spec={"x": 1})
+
+
+@breaks("revisions-and-generations-grow")
+def generation_is_observed_too_early(story: Story) -> None:
+    tree = story.get("deployments.apps", "web")
+    story.change("deployments.apps", tree, status={"observedGeneration": 9})
+
+
+@breaks("finalizers-respected")
+def gone_in_spite_of_a_finalizer(story: Story) -> None:
+    tree = story.tree("ConfigMap", "kept", metadata={"finalizers": ["example.com/keep"]})
+    story.delete("configmaps", story.write("configmaps", tree))
+
+
+@breaks("finalizers-respected")
+def comes_back_from_deletion(story: Story) -> None:
+    tree = story.tree("ConfigMap", "kept", metadata={"finalizers": ["example.com/keep"]})
+    tree = story.write("configmaps", tree)
+    story.change("configmaps", tree, metadata={"deletionTimestamp": story.now})
+    story.write("configmaps", tree)
+
+
+@breaks("one-owner-controls")
+def two_controllers(story: Story) -> None:
+    owners = [
+        stories.ref(story.get(resource, name))
+        for resource, name in (("statefulsets.apps", "db"), ("daemonsets.apps", "agent"))
+    ]
+    story.write("configmaps", story.tree("ConfigMap", "x", metadata={"ownerReferences": owners}))
+
+
+@breaks("immutable-fields-stay")
+def pod_moves(story: Story) -> None:
+    story.change("pods", story.get("pods", "sum-0"), spec={"nodeName": "n3"})
+
+
+@breaks("immutable-fields-stay")
+def selector_changes(story: Story) -> None:
+    tree = story.get("statefulsets.apps", "db")
+    story.spec("statefulsets.apps", tree, selector={"matchLabels": {"other": "x"}})
+
+
+@breaks("namespaces-are-empty-when-they-go")
+def namespace_goes_with_its_objects(story: Story) -> None:
+    story.delete("namespaces", story.get("namespaces", "default", ""))
+
+
+@breaks("namespaces-are-empty-when-they-go")
+def object_in_no_namespace(story: Story) -> None:
+    story.write("configmaps", story.tree("ConfigMap", "x", "shop"))
+
+
+@breaks("service-addresses-are-given-once")
+def address_is_given_twice(story: Story) -> None:
+    story.write("services", story.tree("Service", "other", spec={"clusterIP": "10.0.0.1"}))
+
+
+@breaks("volumes-are-bound-to-one-claim")
+def volume_is_bound_twice(story: Story) -> None:
+    claim = story.get("persistentvolumeclaims", "data")
+    other = story.tree("PersistentVolumeClaim", "other", spec=claim["spec"], status=claim["status"])
+    story.write("persistentvolumeclaims", other)
+
+
+@breaks("only-the-leader-writes")
+def deposed_leader_writes(story: Story) -> None:
+    lease = story.get("leases.coordination.k8s.io", "kube-controller-manager", "kube-system")
+    story.change(
+        "leases.coordination.k8s.io", lease, Actor(user=MANAGER.user),
+        spec={"holderIdentity": "second", "leaseTransitions": 1},
+    )  # fmt: skip
+    story.write("configmaps", story.tree("ConfigMap", "x"), actor=MANAGER)
+
+
+@breaks("ended-pods-stay-ended")
+def pod_rises_from_the_dead(story: Story) -> None:
+    story.change("pods", story.get("pods", "sum-0"), status={"phase": "Running"})
+
+
+@breaks("pods-bound-where-they-may-run")
+def bound_to_a_node_that_is_not_there(story: Story) -> None:
+    pod = story.write("pods", story.tree("Pod", "x", spec={}, status={}))
+    story.change("pods", pod, spec={"nodeName": "n9"})
+
+
+@breaks("pods-bound-where-they-may-run")
+def bound_in_spite_of_a_taint(story: Story) -> None:
+    story.write(
+        "nodes",
+        story.tree("Node", "n4", "", spec={"taints": [{"key": "x", "effect": "NoSchedule"}]}),
+    )
+    story.wait()
+    pod = story.write("pods", story.tree("Pod", "x", spec={}, status={}))
+    story.change("pods", pod, spec={"nodeName": "n4"})
+
+
+@breaks("disruption-budgets-respected")
+def evicted_without_being_counted(story: Story) -> None:
+    stories.evict(story, story.get("pods", "db-0"))
+
+
+@breaks("disruption-budgets-respected")
+def evicted_though_none_is_allowed(story: Story) -> None:
+    pods = {"db-0": story.now}
+    story.change(
+        "poddisruptionbudgets.policy", stories.budget(story), status={"disruptedPods": pods}
+    )
+
+
+@breaks("daemonset-one-pod-per-node")
+def second_daemon_pod(story: Story) -> None:
+    agent = story.get("daemonsets.apps", "agent")
+    stories.daemon_pod(story, agent, "n1", "h2", 2)
+
+
+@breaks("daemonset-one-pod-per-node")
+def daemon_pod_beside_one_that_is_ending(story: Story) -> None:
+    story.mark(story.get("pods", "agent-h2-n1-1"))
+    stories.daemon_pod(story, story.get("daemonsets.apps", "agent"), "n1", "h2", 2)
+
+
+def surging(story: Story) -> stories.Tree:
+    agent = story.get("daemonsets.apps", "agent")
+    limits = {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    agent = story.spec("daemonsets.apps", agent, updateStrategy=limits)
+    story.wait()
+    return agent
+
+
+@breaks("daemonset-one-pod-per-node")
+def two_of_one_revision_under_surge(story: Story) -> None:
+    stories.daemon_pod(story, surging(story), "n1", "h2", 2)
+
+
+@breaks("daemonset-one-pod-per-node")
+def third_daemon_pod_under_surge(story: Story) -> None:
+    agent = surging(story)
+    for hash_ in ("h3", "h4"):
+        stories.daemon_pod(story, agent, "n1", hash_)
+
+
+@breaks("daemonset-budget")
+def two_nodes_at_once(story: Story) -> None:
+    for node in ("n1", "n2"):
+        story.mark(story.get("pods", f"agent-h2-{node}-1"))
+
+
+@breaks("daemonset-budget")
+def available_pod_while_another_node_is_known_to_be_down(story: Story) -> None:
+    story.runs(story.get("pods", "agent-h2-n1-1"), ready=False)
+    agent = story.get("daemonsets.apps", "agent")
+    story.change("daemonsets.apps", agent, status={"numberUnavailable": 1})
+    story.wait()
+    story.mark(story.get("pods", "agent-h2-n2-1"))
+
+
+@breaks("daemonset-budget")
+def surge_that_does_not_wait(story: Story) -> None:
+    agent = surging(story)
+    new = stories.daemon_pod(story, agent, "n1", "h3")
+    story.runs(new, ready=False)
+    story.mark(story.get("pods", "agent-h2-n1-1"))
+
+
+@breaks("daemonset-budget")
+def two_nodes_at_once_as_events_tell(story: Story) -> None:
+    """Nobody knows who deleted the pods until the controller's events say so."""
+    agent = story.get("daemonsets.apps", "agent")
+    for node in ("n1", "n2"):
+        story.mark(story.get("pods", f"agent-h2-{node}-1"), None)
+        event = story.tree("Event", f"agent.{node}", reason="SuccessfulDelete")
+        event["involvedObject"] = {"uid": agent["metadata"]["uid"]}
+        event["message"] = f"Deleted pod: agent-h2-{node}-1"
+        story.write("events", event, actor=None)
+
+
+@breaks("daemon-pods-are-not-evicted-for-silence")
+def daemon_pod_is_evicted(story: Story) -> None:
+    node = story.get("nodes", "n1", "")
+    taint = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
+    story.change("nodes", node, spec={"taints": [taint]})
+    story.wait()
+    pod = story.get("pods", "agent-h2-n1-1")
+    mark = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}
+    pod = story.change("pods", pod, status={"conditions": [*pod["status"]["conditions"], mark]})
+    story.mark(pod)
+
+
+@breaks("replicaset-deletes-only-surplus")
+def pod_that_is_wanted_is_deleted(story: Story) -> None:
+    story.mark(story.get("pods", "web-2-0"))
+
+
+@breaks("deployment-budget")
+def more_pods_than_surge(story: Story) -> None:
+    web = story.get("deployments.apps", "web")
+    stories.replica_set(story, web, "web-3", 2)
+
+
+@breaks("deployment-budget")
+def fewer_available_pods_than_promised(story: Story) -> None:
+    tree = story.get("replicasets.apps", "web-2")
+    story.spec("replicasets.apps", tree, MANAGER, replicas=2)
+
+
+@breaks("statefulset-one-pod-per-identity")
+def second_pod_of_an_identity(story: Story) -> None:
+    db = story.get("statefulsets.apps", "db")
+    identity = {"statefulset.kubernetes.io/pod-name": "db-0"}
+    stories.stateful_pod(story, db, 1, "other-1", **identity)
+
+
+@breaks("statefulset-one-pod-per-identity")
+def ordinal_that_nobody_wants(story: Story) -> None:
+    stories.stateful_pod(story, story.get("statefulsets.apps", "db"), 2)
+
+
+@breaks("job-counts-once")
+def pod_is_counted_twice(story: Story) -> None:
+    story.change("jobs.batch", story.get("jobs.batch", "sum"), status={"failed": 2})
+
+
+@breaks("job-counts-once")
+def count_shrinks(story: Story) -> None:
+    story.change("jobs.batch", story.get("jobs.batch", "sum"), status={"failed": 0})
+
+
+@breaks("job-counts-once")
+def complete_too_early(story: Story) -> None:
+    job = stories.workload(story, "Job", "early", completions=2)
+    story.ends(story.pod("early-0", job, "n1"))
+    complete = [{"type": "Complete", "status": "True"}]
+    story.change("jobs.batch", job, status={"succeeded": 1, "conditions": complete})
+
+
+# --- of the API ---
+
+
+def newest(story: Story, name: str) -> int:
+    return int(story.get("configmaps", name)["metadata"]["resourceVersion"])
+
+
+@breaks("observers-see-revisions-grow")
+def old_list_after_a_watch(story: Story) -> None:
+    """Of a resource whose writes nobody recorded: else more promises have something to say."""
+    story.told("LIST", 50, observer="fay", resource="secrets", objects={})
+    story.told("MODIFIED", 60, "x", observer="fay", resource="secrets")
+    story.told("LIST", 55, observer="fay", resource="secrets", watch=2, objects={})
+
+
+@breaks("nothing-acknowledged-is-lost")
+def write_is_lost(story: Story) -> None:
+    story.request("update", "secrets", "b", revision=story.revision + 1)
+    story.write("secrets", story.tree("Secret", "other"))
+    story.records.pop()
+    story.write("secrets", story.tree("Secret", "third"))
+
+
+@breaks("nothing-acknowledged-is-lost")
+def deletion_is_lost(story: Story) -> None:
+    uid = story.get("services", "web")["metadata"]["uid"]
+    story.request("delete", "services", "web", uid=uid)
+
+
+@breaks("nothing-refused-is-visible")
+def refused_write_is_there(story: Story) -> None:
+    begun = story.at
+    tree = story.get("configmaps", "b")
+    story.change("configmaps", tree, USER, data={"x": "y"})
+    story.request("update", "configmaps", "b", status=409, at=begun)
+
+
+@breaks("reads-and-writes-are-linearizable")
+def old_state_is_read(story: Story) -> None:
+    old = newest(story, "a")
+    stories.config(story, "a", value="4")
+    story.wait()
+    story.request("get", "configmaps", "a", revision=old, client="carol")
+
+
+@breaks("reads-and-writes-are-linearizable")
+def state_is_read_that_nobody_wrote(story: Story) -> None:
+    story.request("get", "configmaps", "a", revision=newest(story, "a") + 1, client="carol")
+
+
+@breaks("reads-and-writes-are-linearizable")
+def what_is_there_is_not_found(story: Story) -> None:
+    story.request("get", "configmaps", "a", status=404, client="carol")
+
+
+@breaks("reads-and-writes-are-linearizable")
+def list_leaves_one_out(story: Story) -> None:
+    shown = {"default/a": newest(story, "a")}
+    story.request("list", "configmaps", revision=story.revision, objects=shown, client="carol")
+
+
+def both_changed(story: Story) -> tuple[int, int]:
+    """Two changes, and fay begins to watch before them."""
+    story.told("BEGIN", story.revision, observer="fay")
+    stories.config(story, "a", value="5")
+    stories.config(story, "b", value="5")
+    return newest(story, "a"), newest(story, "b")
+
+
+def tell(story: Story, *events: tuple[str, int, str]) -> None:
+    for type_, revision, name in events:
+        story.told(type_, revision, name, observer="fay")
+
+
+@breaks("watch-ordered")
+def events_out_of_order(story: Story) -> None:
+    first, second = both_changed(story)
+    tell(story, ("MODIFIED", second, "b"), ("MODIFIED", first, "a"))
+
+
+@breaks("watch-unique")
+def event_is_repeated(story: Story) -> None:
+    first, second = both_changed(story)
+    again = ("MODIFIED", first, "a")
+    tell(story, again, again, ("MODIFIED", second, "b"))
+
+
+@breaks("watch-reliable")
+def event_is_left_out(story: Story) -> None:
+    first, second = both_changed(story)
+    stories.config(story, "a", value="6")
+    tell(story, ("MODIFIED", first, "a"), ("MODIFIED", newest(story, "a"), "a"))
+    assert first < second < newest(story, "a")
+
+
+@breaks("watch-reliable")
+def watch_falls_silent(story: Story) -> None:
+    first, _ = both_changed(story)
+    tell(story, ("MODIFIED", first, "a"))
+
+
+@breaks("watch-resumable")
+def watch_begins_too_late(story: Story) -> None:
+    _, second = both_changed(story)
+    tell(story, ("MODIFIED", second, "b"))
+
+
+@breaks("watch-bookmarkable")
+def bookmark_comes_too_early(story: Story) -> None:
+    first, second = both_changed(story)
+    tell(story, ("MODIFIED", first, "a"), ("BOOKMARK", second, ""), ("MODIFIED", second, "b"))
+
+
+@breaks("watch-atomic")
+def list_of_two_moments(story: Story) -> None:
+    listed = {"default/a": 1, "default/b": newest(story, "b")}
+    story.told("LIST", story.revision, observer="fay", objects=listed)
+
+
+@breaks("watch-typed")
+def wrong_type(story: Story) -> None:
+    first, second = both_changed(story)
+    tell(story, ("ADDED", first, "a"), ("MODIFIED", second, "b"))
+
+
+# --- in the end ---
+
+
+@breaks("nodes-recover")
+def node_is_not_ready(story: Story) -> None:
+    status = {"conditions": [{"type": "Ready", "status": "Unknown"}]}
+    story.change("nodes", story.get("nodes", "n1", ""), status=status)
+
+
+@breaks("daemonsets-settle")
+def new_node_has_no_pod(story: Story) -> None:
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    story.write("nodes", story.tree("Node", "n4", "", spec={}, status=ready))
+
+
+@breaks("daemonsets-settle")
+def daemon_pod_is_of_an_old_revision(story: Story) -> None:
+    agent = story.get("daemonsets.apps", "agent")
+    stories.revision(story, agent, "h3", 3)
+
+
+@breaks("replicasets-settle")
+def replica_is_missing(story: Story) -> None:
+    story.goes(story.get("pods", "web-2-0"), USER)
+
+
+@breaks("deployments-settle")
+def status_is_old(story: Story) -> None:
+    web = story.get("deployments.apps", "web")
+    story.change("deployments.apps", web, status={"availableReplicas": 2})
+
+
+@breaks("statefulsets-settle")
+def ordinal_is_missing(story: Story) -> None:
+    story.goes(story.get("pods", "db-1"), USER)
+
+
+@breaks("jobs-finish")
+def job_goes_on(story: Story) -> None:
+    stories.workload(story, "Job", "endless", completions=1)
+
+
+@breaks("what-is-deleted-goes")
+def namespace_stays(story: Story) -> None:
+    tree = story.write("namespaces", story.tree("Namespace", "shop", ""))
+    story.change("namespaces", tree, metadata={"deletionTimestamp": story.now})
+
+
+@breaks("orphans-are-collected")
+def orphan_stays(story: Story) -> None:
+    owner = story.write("configmaps", story.tree("ConfigMap", "owner"), actor=None)
+    owners = [stories.ref(owner)]
+    story.write("secrets", story.tree("Secret", "left", metadata={"ownerReferences": owners}))
+    story.delete("configmaps", owner, None)
+
+
+@breaks("controllers-stop-writing")
+def status_is_written_for_ever(story: Story) -> None:
+    stories.settle(story)
+    web = story.get("deployments.apps", "web")
+    story.change("deployments.apps", web, status={"replicas": 3})
+
+
+@pytest.mark.parametrize(("promise", "lie"), LIES, ids=lambda one: getattr(one, "__name__", one))
+def test_a_lie_is_found_by_its_promise_and_by_no_other(promise: str, lie: Lie):
+    story = stories.honest()
+    lie(story)
+    in_the_end = PROMISES[promise].kind is Kind.LIVENESS
+    if in_the_end and lie is not status_is_written_for_ever:
+        stories.settle(story)
+    verdict = judged(story, settled=in_the_end)
+    assert {violation.promise for violation in verdict.violations} == {promise}
+    assert all(violation.text and violation.at for violation in verdict.violations)
+
+
+def test_every_promise_has_a_lie():
+    assert {promise for promise, _ in LIES} == PROMISES.keys()
