@@ -26,6 +26,8 @@ APISERVER = (
     effects.StoreFull,
 )
 """What goes wrong at the edges of the API server."""
+ELSEWHERE = (*APISERVER, *effects.PROCESS)
+"""What no other process carries out itself."""
 
 
 class ClusterWanted(Protocol):
@@ -111,9 +113,12 @@ class SimulatedArena:
                 await self._hurt(name, fault)
         if fault.undoable:
             self._faults[fault.id] = fault
-        self._tell_process("apiserver")
-        for name in self._names(fault):
-            self._tell_process(name)
+        try:
+            for name in ("apiserver", *self._names(fault)):
+                self._tell_process(name)
+        except FaultError:
+            self._faults.pop(fault.id, None)
+            raise
         self.tell(FaultBegan(at=self.wall_s(), fault=fault))
 
     async def undo(self, fault_id: str) -> None:
@@ -166,6 +171,15 @@ class SimulatedArena:
         if name == "apiserver" and self._cluster.apiserver is not None:
             edges = [one for one in self._faults.values() if isinstance(one.effect, APISERVER)]
             self._cluster.apiserver.hurt(edges)
+        own = [
+            one
+            for one in self._faults.values()
+            if name in self._names(one) and not isinstance(one.effect, ELSEWHERE)
+        ]
+        if name in self._cluster.fleets:
+            self._cluster.fleets[name].hurt(own)
+        elif name in self._cluster.managers:
+            self._cluster.managers[name].hurt(own)
 
     # --- history ---
 

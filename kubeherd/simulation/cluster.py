@@ -80,6 +80,7 @@ class SimulatedCluster:
         self.processes: dict[str, Process] = {}
         self.identities: dict[str, str] = {}
         """Of the controller managers, by the names of their processes."""
+        self.managers: dict[str, Manager] = {}
         self.configs: dict[str, NodeConfig] = {}
         self.fleets: dict[str, Fleet] = {}
         """The nodes of agent processes, by the names of these."""
@@ -149,6 +150,8 @@ class SimulatedCluster:
             root_ca_pem=ROOT_CA if self._accounts else b"",
             client_of=partial(self._account_client, name) if self._accounts else None,
         )
+        self.managers[name] = manager
+        self.on_start(name)
         await manager.run(asyncio.Event())
 
     def _account_client(self, process: str, controller: str) -> ApiClient:
@@ -195,6 +198,7 @@ class SimulatedCluster:
     def _start_agent(self, name: str, fleet: Fleet) -> None:
         self.fleets[name] = fleet
         self.processes[name] = Process(name, fleet.run(lambda: None))
+        self.on_start(name)
 
     async def kill(self, name: str) -> None:
         """SIGKILL: not even what it has begun is ended."""
