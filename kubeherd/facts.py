@@ -5,10 +5,11 @@ Everything here blocks; `AsyncCluster` calls it in a thread. Not public.
 
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -24,6 +25,10 @@ from kubeherd.cluster.launcher.settings import (
     StoreKind,
 )
 from kubeherd.errors import KubeherdError, LauncherError
+
+if TYPE_CHECKING:
+    from kubeherd.faults import Clients, Effect, Fault
+    from kubeherd.inforce import InForce
 
 PORT_ATTEMPTS = 3
 
@@ -45,6 +50,7 @@ class Process(msgspec.Struct, frozen=True):
 
 
 Names: TypeAlias = list[str]
+Faults: TypeAlias = "list[Fault]"
 Processes: TypeAlias = list[Process]
 
 
@@ -207,3 +213,28 @@ class ClusterFacts:
             )
             for found in self._handle.state().processes
         ]
+
+    def _fault(
+        self,
+        effect: "Effect",
+        nodes: str | Sequence[str],
+        component: str,
+        clients: "Clients | None",
+        for_s: float,
+    ) -> "InForce":
+        from kubeherd.faults import Component, Fault, FaultError, Nodes  # noqa: PLC0415 - most
+        from kubeherd.inforce import InForce  # noqa: PLC0415 - programs hurt nothing
+
+        names = (nodes,) if isinstance(nodes, str) else tuple(nodes)
+        named = (Nodes(names) if names else None, Component(component) if component else None)
+        targets = [target for target in (*named, clients) if target is not None]
+        if len(targets) != 1:
+            raise KubeherdError("a fault hurts either nodes, a component or clients")
+        until = time.time() + for_s / self.speed if for_s else 0.0
+        fault = Fault(id=effect.kind, target=targets[0], effect=effect, until=until)
+        try:
+            fault.check()
+        except FaultError as error:
+            raise KubeherdError(str(error)) from None
+        (begun,) = self._handle.hurt(fault)
+        return InForce(self._handle, begun)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import click
 import msgspec
 
-from kubeherd.cluster.cli.options import directory_option
+from kubeherd.cluster.cli.options import directory_given, directory_option
 from kubeherd.cluster.cli.output import say
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.faults import asking
@@ -33,11 +33,11 @@ def faults(rundir: RunDir, output: str) -> None:
     elif not listed:
         say("there are no faults")
     else:
-        click.echo("\n".join(lines(listed, time.time())))
+        click.echo("\n".join(lines(listed, time.time(), directory_given(rundir))))
 
 
-def lines(listed: Sequence[Fault], now_s: float) -> Iterator[str]:
-    """The faults as a table."""
+def lines(listed: Sequence[Fault], now_s: float, where: str = "") -> Iterator[str]:
+    """The faults as a table; `where` is what a command needs to find the cluster."""
     rows = [
         _COLUMNS,
         *(
@@ -48,7 +48,7 @@ def lines(listed: Sequence[Fault], now_s: float) -> Iterator[str]:
                 fault.parameters or "-",
                 f"{span(now_s - fault.at)} ago",
                 f"in {span(fault.until - now_s)}" if fault.until else "when undone",
-                f"kubeherd fault undo {fault.id}",
+                f"kubeherd fault undo {fault.id}{where}",
             )
             for fault in listed
         ),

@@ -1,16 +1,14 @@
 """`kubeherd fault ...`: begin and undo faults; a command for each kind, made from its struct."""
 
 import re
-import shlex
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kubeherd.cluster.cli import effectoptions, targetoptions
 from kubeherd.cluster.cli.effectoptions import EFFECTS, duration
-from kubeherd.cluster.cli.options import DEFAULT_DIRECTORY, directory_option
+from kubeherd.cluster.cli.options import directory_given, directory_option
 from kubeherd.cluster.cli.output import Steps, say, steps
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
@@ -175,6 +173,5 @@ def _tell(one: Fault, rundir: RunDir, progress: Steps) -> None:
         progress.done(str(one))
         return
     click.echo(one.id)
-    default = rundir.named == RunDir(Path(DEFAULT_DIRECTORY)).named
-    where = "" if default else f" --dir {shlex.quote(str(rundir.root))}"
-    progress.done(f"{one}; `kubeherd fault undo {one.id}{where}` undoes it")
+    undo_it = f"kubeherd fault undo {one.id}{directory_given(rundir)}"
+    progress.done(f"{one}; `{undo_it}` undoes it")

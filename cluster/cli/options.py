@@ -1,5 +1,6 @@
 """Options and arguments that several commands share."""
 
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,12 @@ def directory_option(function: F) -> F:
         callback=lambda _ctx, _param, value: RunDir(value),
         help="Directory of the cluster.",
     )(function)
+
+
+def directory_given(rundir: RunDir) -> str:
+    """What a command line needs to name this directory: nothing, if it is the usual one."""
+    usual = RunDir(Path(DEFAULT_DIRECTORY)).root
+    return "" if rundir.root == usual else f" --dir {shlex.quote(str(rundir.root))}"
 
 
 def timeout_option(default_s: float) -> Callable[[F], F]:

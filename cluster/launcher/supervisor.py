@@ -254,22 +254,24 @@ class Supervisor:
             yield
 
     async def _serving(self, processes: Collection[str]) -> AsyncIterator[Reply]:
-        """Wait for processes that are starting, with progress; TimeoutError if it takes too long.
+        """Wait for processes that are starting, with progress; LauncherError if it takes too long.
 
         One that was removed or ended by another command is not waited for.
         """
+        herd = self._herd
 
-        def ready() -> bool:
-            return all(
-                self._herd[name].ready or not self._herd[name].wanted
-                for name in processes
-                if name in self._herd
-            )
+        def late() -> list[str]:
+            there = [herd[name] for name in processes if name in herd]
+            return [one.spec.name for one in there if one.wanted and not one.ready]
 
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            async for reply in self._progress(ready):
-                if not reply.final:
-                    yield reply
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                async for reply in self._progress(lambda: not late()):
+                    if not reply.final:
+                        yield reply
+        except TimeoutError:
+            names = ", ".join(late())
+            raise LauncherError(f"not ready after {READY_TIMEOUT_S:g} s: {names}") from None
 
     def _fault_commands(self) -> "FaultCommands":
         """Those of this cluster; the first call is the first fault."""

@@ -314,6 +314,18 @@ RequestEffect: TypeAlias = (
     ApiDelay | ApiError | ApiDrop | WatchEnd | WatchStall | WatchRepeat | Expire | StaleList
 )
 
+NODE: Final = (
+    HeartbeatLoss,
+    HeartbeatDelay,
+    ClockSkew,
+    PodCrash,
+    PodUnready,
+    PodPullFailure,
+    PodSlowStart,
+    PodStuckTerminating,
+)
+"""Those that a node does wrong by itself."""
+
 PROCESS: Final = (Crash, Stop, Freeze, Restart, Reboot)
 """Those of a process as a whole."""
 

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 import orjson
+from msgspec.structs import replace
 
 from kubeherd.cluster.api.errors import NotFound
 from kubeherd.cluster.api.kinds import NODES
@@ -26,8 +27,6 @@ APISERVER = (
     effects.StoreFull,
 )
 """What goes wrong at the edges of the API server."""
-ELSEWHERE = (*APISERVER, *effects.PROCESS)
-"""What no other process carries out itself."""
 
 
 class ClusterWanted(Protocol):
@@ -168,18 +167,20 @@ class SimulatedArena:
 
     def _tell_process(self, name: str) -> None:
         """Tell a process all that goes wrong at its edges."""
-        if name == "apiserver" and self._cluster.apiserver is not None:
-            edges = [one for one in self._faults.values() if isinstance(one.effect, APISERVER)]
-            self._cluster.apiserver.hurt(edges)
-        own = [
-            one
-            for one in self._faults.values()
-            if name in self._names(one) and not isinstance(one.effect, ELSEWHERE)
-        ]
-        if name in self._cluster.fleets:
-            self._cluster.fleets[name].hurt(own)
-        elif name in self._cluster.managers:
-            self._cluster.managers[name].hurt(own)
+        cluster = self._cluster
+        if name == "apiserver":
+            if cluster.apiserver is not None:
+                cluster.apiserver.hurt(self._with(APISERVER))
+        elif name in cluster.managers:
+            told = [one for one in self._with((effects.TwoLeaders,)) if name in self._names(one)]
+            cluster.managers[name].hurt(told)
+        elif name in cluster.fleets:
+            told = [one for one in self._with(effects.NODE) if name in self._names(one)]
+            cluster.fleets[name].hurt([_of_one(name, fault) for fault in told])
+
+    def _with(self, kinds: tuple[type[effects.Effect], ...]) -> list[Fault]:
+        """The faults of these effects that are in force."""
+        return [one for one in self._faults.values() if isinstance(one.effect, kinds)]
 
     # --- history ---
 
@@ -213,3 +214,8 @@ class SimulatedArena:
             object=tree,
             restored=restored,
         )
+
+
+def _of_one(name: str, fault: Fault) -> Fault:
+    """A fault of several nodes, as the agent of one is told it."""
+    return replace(fault, target=Nodes((name,)))

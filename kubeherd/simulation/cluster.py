@@ -36,6 +36,7 @@ from kubeherd.controller.leader import LeaderElector
 from kubeherd.controller.manager import Manager
 from kubeherd.simulation import virtualtime
 from kubeherd.simulation.edges import Disk, InProcessTransport, Network, Process, Serving
+from kubeherd.simulation.founding import founded
 from kubeherd.simulation.virtualtime import VirtualClock
 
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
@@ -76,12 +77,14 @@ class SimulatedCluster:
         self.clock = VirtualClock(virtualtime.EPOCH)
         self.rng = Rng(seed)
         self.disk = options.get("disk") or Disk()
+        if not self.disk.rows:
+            self.disk.keep(founded())
         self.network = options.get("network") or Network()
         self.processes: dict[str, Process] = {}
         self.identities: dict[str, str] = {}
         """Of the controller managers, by the names of their processes."""
-        self.managers: dict[str, Manager] = {}
         self.configs: dict[str, NodeConfig] = {}
+        self.managers: dict[str, Manager] = {}
         self.fleets: dict[str, Fleet] = {}
         """The nodes of agent processes, by the names of these."""
         self.apiserver: ApiServer | None = None

@@ -233,9 +233,19 @@ def test_the_list_of_faults(rundir: RunDir, asked: Asked):
     rows = [line.split() for line in invoke(rundir, "faults").stdout.splitlines()]
     assert rows[0] == ["ID", "KIND", "WHOM", "HOW", "SINCE", "ENDS", "UNDO"]
     assert rows[1][:4] == ["cut", "partition", "node-1", "period-s=3"]
-    assert rows[1][5:] == ["ago", "when", "undone", "kubeherd", "fault", "undo", "cut"]
+    assert rows[1][5:] == [
+        "ago",
+        "when",
+        "undone",
+        "kubeherd",
+        "fault",
+        "undo",
+        "cut",
+        "--dir",
+        str(rundir.root),
+    ]
     assert rows[2][2] == "user=[me]"
-    assert rows[2][-6:-4] == ["in", "0s"]
+    assert rows[2][-8:-6] == ["in", "0s"]
     document = json.loads(invoke(rundir, "faults", "-o", "json").stdout)
     assert [fault["id"] for fault in document] == ["cut", "e"]
     assert msgspec.convert(document, list[Fault]) == asked.active

@@ -12,6 +12,7 @@ import pytest
 from runningsupervisor import Running, running
 
 from kubeherd.cluster.launcher import state
+from kubeherd.cluster.launcher import supervisor as supervisor_module
 from kubeherd.cluster.launcher.control import Op, Request
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
@@ -294,3 +295,18 @@ async def test_faults_end_with_their_supervisor(rundir: RunDir, standins, monkey
             await begin(herd, on(effects.Crash(), "node-1"))
     assert not rundir.faults_json.exists()
     assert state.read(rundir).supervisor is None
+
+
+async def test_who_does_not_come_back_is_named(rundir: RunDir, standins, monkeypatch):
+    monkeypatch.setattr(supervisor_module, "READY_TIMEOUT_S", 0.3)
+    good, bad, starts = standins(), standins({"node-1": "crash"}), []
+
+    async def start(spec):
+        starts.append(spec.name)
+        return await (bad if starts.count(spec.name) > 1 else good)(spec)
+
+    async with running(rundir, start) as herd:
+        await herd.ask(Op.WAIT)
+        with pytest.raises(LauncherError, match=r"^not ready after 0\.3 s: node-1$"):
+            await begin(herd, on(effects.Restart(), "node-0", "node-1"))
+        assert (await herd.process("node-0")).ready

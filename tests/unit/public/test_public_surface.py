@@ -23,6 +23,7 @@ PUBLIC = [
     "Process",
     "TransportError",
     "clients",
+    "faults",
     "is_ready",
     "is_rolled_out",
 ]
@@ -31,6 +32,9 @@ METHODS = {
     "apply": "(self, manifest: JsonObject | str | Path, namespace: str = 'default')",
     "crash": "(self, process: str)",
     "delete": "(self, kind: str, name: str, namespace: str = 'default')",
+    "fault": "(self, effect: 'Effect', *, nodes: str | Sequence[str] = (), component: str = '', "
+    "clients: 'Clients | None' = None, for_s: float = 0.0)",
+    "faults": "(self)",
     "freeze_node": "(self, *names: str)",
     "get": "(self, kind: str, name: str, namespace: str = 'default')",
     "kill_node": "(self, *names: str)",
@@ -43,6 +47,7 @@ METHODS = {
     "stop": "(self)",
     "stop_node": "(self, *names: str)",
     "thaw_node": "(self, *names: str)",
+    "undo_faults": "(self, *ids: str)",
     "wait_for": "(self, kind: str, name: str, condition: Callable[[JsonObject], bool], "
     "namespace: str = 'default', *, what: str = '', timeout_s: float = 30.0)",
     "wait_for_list": "(self, kind: str, condition: Callable[[Objects], bool], "
