@@ -20,6 +20,7 @@ from kubeherd.cluster.client.metrics import of_clients
 from kubeherd.cluster.client.transport import Transport
 from kubeherd.cluster.runtime import identity, process
 from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.faultsocket import hurtable
 from kubeherd.cluster.runtime.metrics import Family
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.runtime.scraping import scraped
@@ -52,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
                 yield from manager.families()
 
             await closing.enter_async_context(scraped(options.metrics_socket, families))
+            await closing.enter_async_context(hurtable(options.faults_socket, manager.hurt))
             await manager.run(lifecycle.stop, lifecycle.ready)
 
     return process.run(manage, "controller-manager")

@@ -10,6 +10,7 @@ over, unless the process or its machine hung; what it writes then is refused, be
 which it is sent stays in force here until everything of it has ended.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from enum import Enum, auto
@@ -99,6 +100,8 @@ class LeaderElector:
         self._lease: Lease | None = None
         self._renewed_s = 0.0
         self._failing = False
+        self.defiance: asyncio.Event | None = None
+        """While there is one, who leads lets the lease expire, and acts on until it is set."""
 
     def families(self) -> Iterable[Family]:
         """Whether this candidate leads, as component-base/metrics/prometheus/clientgo tells it."""
@@ -133,7 +136,15 @@ class LeaderElector:
     async def hold(self) -> None:
         """Renew; return when the term is over: the lease is another's, was made anew, or was not
         renewed for 10 s, or the server has refused a write of this term."""
+        await self._renew_until_lost()
+        if self.defiance is not None:
+            _log.warning("acting_without_lease", lease=self._election.name, holder=self._holder())
+            await self.defiance.wait()
+
+    async def _renew_until_lost(self) -> None:
         while not self.fence.refused.is_set():
+            if self.defiance is not None:
+                return
             unrenewed_s = self._clock.monotonic_s() - self._renewed_s
             if unrenewed_s > self._election.duration_s:
                 _log.warning("lease_lost", lease=self._election.name, why="not renewed in time")

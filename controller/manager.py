@@ -12,10 +12,18 @@ it is called again on the same instance after a crash, or when leadership was lo
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Hashable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -32,6 +40,9 @@ from kubeherd.cluster.runtime.metrics import Family
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.informers import Informers
 from kubeherd.controller.leader import LeaderElector
+
+if TYPE_CHECKING:
+    from kubeherd.faults import Fault
 
 RESTART_BACKOFF_S = 1.0
 RESTART_BACKOFF_CAP_S = 60.0
@@ -166,6 +177,12 @@ class Manager:
         yield from of_queues(self._context.queues)
         for made in self._context.families:
             yield from made()
+
+    def hurt(self, faults: "Sequence[Fault]") -> None:
+        """Put these faults in force and undo all others; FaultError if one cannot be."""
+        from kubeherd.controller import faults as carried_out  # noqa: PLC0415 - few are hurt
+
+        carried_out.begin(self._elector, faults)
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set; `on_ready` is called once, when the controllers first run or

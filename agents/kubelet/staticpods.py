@@ -59,7 +59,7 @@ class MirrorPods:
         rng: Rng,
     ) -> None:
         """`seen(namespace, name)`: the node's pods as far as the watch knows them."""
-        self._client = client
+        self.client = client
         self._pods = pods
         self._node_uid = node_uid
         self._seen = seen
@@ -75,6 +75,10 @@ class MirrorPods:
         if pod is not None and (pod.metadata.namespace, pod.metadata.name) in self._names:
             self._gone |= new is None
             self._changed.set()
+
+    def look_again(self) -> None:
+        """Anything may have changed."""
+        self._changed.set()
 
     async def run(self) -> None:
         """Look at the start and after every change, until cancelled."""
@@ -99,10 +103,10 @@ class MirrorPods:
         if known is None:
             if node_uid := self._node_uid():
                 with suppress(AlreadyExists):  # the watch is behind
-                    await self._client.create(PODS, mirror_pod(pod, node_uid))
+                    await self.client.create(PODS, mirror_pod(pod, node_uid))
         elif known.metadata.deletion_timestamp is not None or not is_mirror_of(
             known.metadata.annotations, pod
         ):
             uid = known.metadata.uid
             with suppress(NotFound, Conflict):
-                await self._client.delete(PODS, name, namespace, grace_period_s=0, uid=uid)
+                await self.client.delete(PODS, name, namespace, grace_period_s=0, uid=uid)

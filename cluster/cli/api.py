@@ -4,6 +4,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
 
+import kubeherd.cluster.runtime.lean_aiohttp
+import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+
+# isort: split
 import msgspec
 
 from kubeherd.cluster.api.errors import ApiError, NotFound

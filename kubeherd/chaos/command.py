@@ -120,6 +120,12 @@ An experiment is a file, or the name of one that comes with kubeherd.
     type=click.Path(path_type=Path, dir_okay=False),
     help="Draw the run into one file for a browser; several runs: as with --record.",
 )
+@click.option(
+    "--command",
+    metavar="COMMAND",
+    help="A program of yours that takes part, with KUBECONFIG set; the component `command`.",
+)
+@click.option("--restart", is_flag=True, help="Start that program again when it dies.")
 @click.option("--verbose", "-v", is_flag=True, help="Say what is done and undone.")
 def run(
     experiments: tuple[str, ...],
@@ -130,12 +136,14 @@ def run(
     json_file: Path | None,
     junit: Path | None,
     html: Path | None,
+    command: str | None,
+    restart: bool,
     verbose: bool,
 ) -> None:
     """Run experiments on clusters of their own and judge them."""
     from kubeherd.chaos import report  # noqa: PLC0415
 
-    found = [_found(name) for name in experiments]
+    found = [_with_program(_found(name), command, restart) for name in experiments]
     outcomes = []
     for experiment in found:
         for seed in seeds or _random_seed():
@@ -191,6 +199,17 @@ def _found(name: str) -> "Experiment":
     except ExperimentError as error:
         raise click.ClickException(str(error)) from None
     return experiment
+
+
+def _with_program(experiment: "Experiment", command: str | None, restart: bool) -> "Experiment":
+    """The experiment with a user's program, if one is given."""
+    if command is None:
+        return experiment
+    from msgspec.structs import replace  # noqa: PLC0415
+
+    from kubeherd.chaos.experiment import Command  # noqa: PLC0415
+
+    return replace(experiment, command=Command(run=command, restart=restart))
 
 
 def _run(

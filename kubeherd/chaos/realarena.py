@@ -12,7 +12,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from kubeherd.chaos.experiment import ClusterSpec
+from kubeherd.chaos.experiment import ClusterSpec, Command
+from kubeherd.chaos.program import Program
 from kubeherd.cluster.api.errors import NotFound
 from kubeherd.cluster.api.kinds import NODES
 from kubeherd.cluster.client.client import ApiClient
@@ -22,15 +23,19 @@ from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.control import Op
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.clock import LoopClock
-from kubeherd.faults import Fault, FaultError
+from kubeherd.faults import Component, Fault, FaultError, effects
 from kubeherd.history import FaultBegan, FaultEnded, Process, Record
 from kubeherd.history.files import Tail
 
 USER_AGENT = "kubeherd-chaos"
 """Whom no fault hurts that is not meant for it by name."""
+
+COMMAND = "command"
+"""The name of the user's program among the components."""
 
 LOOK_S = 0.05
 """How often the files of the cluster are looked at, in real seconds."""
@@ -46,7 +51,8 @@ class RealArena:
         self._tail = Tail(record)
         self._tell: Callable[[Record], None] = lambda _record: None
         self._following = False
-        self._undoable: set[str] = set()
+        self._undoable: dict[str, Fault] = {}
+        self._program: Program | None = None
         self._processes: dict[str, ProcessState] = {}
 
     @property
@@ -89,21 +95,53 @@ class RealArena:
     async def begin(self, fault: Fault) -> None:
         """The fault is in force when this returns. FaultError."""
         fault.check()
-        try:
-            await asyncio.to_thread(self._handle.hurt, fault)
-        except LauncherError as error:
-            raise FaultError(str(error)) from None
+        if (program := self._program_hurt_by(fault)) is not None:
+            program.hurt(fault.effect)
+        else:
+            try:
+                await asyncio.to_thread(self._handle.hurt, fault)
+            except LauncherError as error:
+                raise FaultError(str(error)) from None
         if fault.undoable:
-            self._undoable.add(fault.id)
+            self._undoable[fault.id] = fault
         self.tell(FaultBegan(at=self.wall_s(), fault=fault))
 
     async def undo(self, fault_id: str) -> None:
         """The fault is over when this returns."""
-        if fault_id not in self._undoable:
+        fault = self._undoable.pop(fault_id, None)
+        if fault is None:
             return
-        await asyncio.to_thread(self._handle.undo, fault_id)
-        self._undoable.discard(fault_id)
+        if (program := self._program_hurt_by(fault)) is not None:
+            program.heal(fault.effect)
+        else:
+            await asyncio.to_thread(self._handle.undo, fault_id)
         self.tell(FaultEnded(at=self.wall_s(), id=fault_id))
+
+    def _program_hurt_by(self, fault: Fault) -> Program | None:
+        """The user's program, if this is a fault of its process."""
+        if fault.target != Component(COMMAND) or not isinstance(fault.effect, effects.PROCESS):
+            return None
+        if self._program is None:
+            raise FaultError("the experiment has no program of its own")
+        return self._program
+
+    async def run_program(self, command: Command) -> None:
+        """Run a user's program beside the cluster, until cancelled."""
+        rundir = self._handle.rundir
+        pki = await asyncio.to_thread(ClusterPki.ensure, rundir, self._handle.settings.server)
+        await asyncio.to_thread(pki.ensure_command)
+
+        def tell(*, running: bool, why: str = "") -> None:
+            self.tell(Process(at=self.wall_s(), name=COMMAND, running=running, why=why))
+
+        self._program = Program(
+            command,
+            rundir.command_kubeconfig,
+            rundir.log(COMMAND),
+            began=lambda: tell(running=True),
+            ended=lambda why: tell(running=False, why=why),
+        )
+        await self._program.run()
 
     # --- history ---
 
@@ -156,15 +194,21 @@ def cluster_for(wanted: ClusterSpec, seed: int, root: Path) -> Iterator[tuple[Cl
 
 
 @asynccontextmanager
-async def opened(handle: ClusterHandle, record: Path) -> AsyncIterator[RealArena]:
-    """An arena over a running cluster whose API server records into `record`."""
+async def opened(
+    handle: ClusterHandle, record: Path, command: Command | None = None
+) -> AsyncIterator[RealArena]:
+    """An arena over a running cluster whose API server records into `record`; a user's program
+    takes part."""
     access = load_kubeconfig(handle.rundir.kubeconfig)
     transport = HttpTransport(access, user_agent=USER_AGENT)
     arena = RealArena(handle, record, ApiClient(transport, LoopClock()))
-    watching = asyncio.create_task(arena.watch(), name="watch-cluster")
+    tasks = [asyncio.create_task(arena.watch(), name="watch-cluster")]
+    if command is not None:
+        tasks.append(asyncio.create_task(arena.run_program(command), name="program"))
     try:
         yield arena
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await transport.close()

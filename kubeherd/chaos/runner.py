@@ -19,10 +19,13 @@ from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults import Component, Fault, FaultError, Nodes, Target
-from kubeherd.history import HEAL, SETTLED, Record, Step, Violation, Write
+from kubeherd.history import HEAL, QUIET, SETTLED, Record, Step, Violation, Write
 
 LOOK_S = 1.0
 """How often it is asked whether the cluster has settled."""
+STILL_S = 20.0
+"""For so long nothing must be written any more, once all has converged."""
+
 QUIET_S = 2.0
 """Nothing was written for so long: only then it can have settled."""
 
@@ -139,6 +142,9 @@ class Run:
             await self._undo(fault_id)
         self._tell(Step(at=self._arena.wall_s(), name=HEAL, text="everything is healed"))
         settled_after_s = await self._settles(self._experiment.heals_within_s)
+        if settled_after_s is not None:
+            self._tell(Step(at=self._arena.wall_s(), name=QUIET, text="all has converged"))
+            await self._arena.sleep(STILL_S)
         self._tell(
             Step(at=self._arena.wall_s(), name=SETTLED, text="the time for convergence is over")
         )

@@ -38,7 +38,12 @@ def find(name: str) -> Experiment:
 
 
 def simulate(experiment: Experiment, seed: int, hear: Hear = lambda _record: None) -> Outcome:
-    """Run an experiment on virtual time."""
+    """Run an experiment on virtual time. ExperimentError if it needs real processes."""
+    if experiment.command is not None:
+        raise ExperimentError(
+            f"{experiment.name} runs a program of its own, which virtual time cannot: run it "
+            "without --simulate"
+        )
     from kubeherd.simulation import virtualtime  # noqa: PLC0415 - only where it is wanted
     from kubeherd.simulation.arena import arena  # noqa: PLC0415
 
@@ -60,7 +65,7 @@ def run_real(
 
     async def main(root: Path) -> Outcome:
         with cluster_for(experiment.cluster, seed, root) as (handle, record):
-            async with opened(handle, record) as arena:
+            async with opened(handle, record, experiment.command) as arena:
                 return await _run(experiment, arena, seed, hear).run()
 
     with TemporaryDirectory(prefix="kubeherd-chaos-") as temporary:

@@ -8,6 +8,7 @@ of kubeherd but the vocabulary of faults, and anybody may import it.
 from kubeherd.history.records import (
     FORMAT_VERSION,
     HEAL,
+    QUIET,
     SETTLED,
     Actor,
     Began,
@@ -29,6 +30,7 @@ from kubeherd.history.records import (
 __all__ = [
     "FORMAT_VERSION",
     "HEAL",
+    "QUIET",
     "SETTLED",
     "Actor",
     "Began",

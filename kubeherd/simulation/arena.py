@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 import orjson
+from msgspec.structs import replace
 
 from kubeherd.cluster.api.errors import NotFound
 from kubeherd.cluster.api.kinds import NODES
@@ -17,9 +18,6 @@ USER_AGENT = "kubeherd-chaos"
 """Whom no fault hurts that is not meant for it by name."""
 
 DOWN = (effects.Crash, effects.Stop)
-PROCESS = (*DOWN, effects.Freeze, effects.Restart, effects.Reboot)
-"""What is done to a process as a whole."""
-
 APISERVER = (
     *effects.REQUEST_EFFECTS,
     effects.Partition,
@@ -109,7 +107,7 @@ class SimulatedArena:
     async def begin(self, fault: Fault) -> None:
         """The fault is in force when this returns. FaultError."""
         fault.check()
-        if isinstance(fault.effect, PROCESS):
+        if isinstance(fault.effect, effects.PROCESS):
             for name in self._names(fault):
                 await self._hurt(name, fault)
         if fault.undoable:
@@ -125,7 +123,7 @@ class SimulatedArena:
         if fault is None:
             return
         for name in self._names(fault):
-            if isinstance(fault.effect, PROCESS):
+            if isinstance(fault.effect, effects.PROCESS):
                 self._heal(name, fault)
             self._tell_process(name)
         self._tell_process("apiserver")
@@ -166,9 +164,20 @@ class SimulatedArena:
 
     def _tell_process(self, name: str) -> None:
         """Tell a process all that goes wrong at its edges."""
-        if name == "apiserver" and self._cluster.apiserver is not None:
-            edges = [one for one in self._faults.values() if isinstance(one.effect, APISERVER)]
-            self._cluster.apiserver.hurt(edges)
+        cluster = self._cluster
+        if name == "apiserver":
+            if cluster.apiserver is not None:
+                cluster.apiserver.hurt(self._with(APISERVER))
+        elif name in cluster.managers:
+            told = [one for one in self._with((effects.TwoLeaders,)) if name in self._names(one)]
+            cluster.managers[name].hurt(told)
+        elif name in cluster.fleets:
+            told = [one for one in self._with(effects.NODE) if name in self._names(one)]
+            cluster.fleets[name].hurt([_of_one(name, fault) for fault in told])
+
+    def _with(self, kinds: tuple[type[effects.Effect], ...]) -> list[Fault]:
+        """The faults of these effects that are in force."""
+        return [one for one in self._faults.values() if isinstance(one.effect, kinds)]
 
     # --- history ---
 
@@ -202,3 +211,8 @@ class SimulatedArena:
             object=tree,
             restored=restored,
         )
+
+
+def _of_one(name: str, fault: Fault) -> Fault:
+    """A fault of several nodes, as the agent of one is told it."""
+    return replace(fault, target=Nodes((name,)))

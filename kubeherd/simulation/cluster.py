@@ -36,11 +36,13 @@ from kubeherd.controller.leader import LeaderElector
 from kubeherd.controller.manager import Manager
 from kubeherd.simulation import virtualtime
 from kubeherd.simulation.edges import Disk, InProcessTransport, Network, Process, Serving
+from kubeherd.simulation.founding import founded
 from kubeherd.simulation.virtualtime import VirtualClock
 
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
 CONTROLLER_MANAGER = User("system:kube-controller-manager", ("system:authenticated",))
 
+FLEET_GROUPS = ("kubeherd:fleet-agents", "system:authenticated")
 
 ROOT_CA = b"the simulated authority"
 
@@ -75,11 +77,16 @@ class SimulatedCluster:
         self.clock = VirtualClock(virtualtime.EPOCH)
         self.rng = Rng(seed)
         self.disk = options.get("disk") or Disk()
+        if not self.disk.rows:
+            self.disk.keep(founded())
         self.network = options.get("network") or Network()
         self.processes: dict[str, Process] = {}
         self.identities: dict[str, str] = {}
         """Of the controller managers, by the names of their processes."""
         self.configs: dict[str, NodeConfig] = {}
+        self.managers: dict[str, Manager] = {}
+        self.fleets: dict[str, Fleet] = {}
+        """The nodes of agent processes, by the names of these."""
         self.apiserver: ApiServer | None = None
         """The one that serves."""
         self.on_start: Callable[[str], None] = lambda _name: None
@@ -146,6 +153,8 @@ class SimulatedCluster:
             root_ca_pem=ROOT_CA if self._accounts else b"",
             client_of=partial(self._account_client, name) if self._accounts else None,
         )
+        self.managers[name] = manager
+        self.on_start(name)
         await manager.run(asyncio.Event())
 
     def _account_client(self, process: str, controller: str) -> ApiClient:
@@ -161,15 +170,38 @@ class SimulatedCluster:
     def start_node(self, name: str, *, reboot: bool = False, **config: Any) -> None:
         if config or name not in self.configs:
             self.configs[name] = NodeConfig(name=name, **config)
-        fleet = Fleet(
-            [self.configs[name]],
-            lambda node: self.client(node, node_user(node)),
-            one_identity=False,
-            clock=self._clock_of(name),
-            rng=self._life(name),
-            reboot=reboot,
+        self._start_agent(
+            name,
+            Fleet(
+                [self.configs[name]],
+                lambda node: self.client(node, node_user(node)),
+                one_identity=False,
+                clock=self._clock_of(name),
+                rng=self._life(name),
+                reboot=reboot,
+            ),
         )
+
+    def start_fleet(self, name: str, nodes: Sequence[str]) -> None:
+        """Start a process with several nodes, which have one identity."""
+        for node in nodes:
+            self.configs.setdefault(node, NodeConfig(name=node))
+        client = self.client(name, User(f"kubeherd:agent:{name}", FLEET_GROUPS))
+        self._start_agent(
+            name,
+            Fleet(
+                [self.configs[node] for node in nodes],
+                lambda _: client,
+                one_identity=True,
+                clock=self.clock,
+                rng=self._life(name),
+            ),
+        )
+
+    def _start_agent(self, name: str, fleet: Fleet) -> None:
+        self.fleets[name] = fleet
         self.processes[name] = Process(name, fleet.run(lambda: None))
+        self.on_start(name)
 
     async def kill(self, name: str) -> None:
         """SIGKILL: not even what it has begun is ended."""

@@ -50,6 +50,10 @@ class Disk:
 
     async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
         await asyncio.sleep(COMMIT_S)
+        self.keep(rows, drop, compacted)
+
+    def keep(self, rows: Iterable[Row], drop: Sequence[int] = (), compacted: int = 0) -> None:
+        """From now on these rows are there, whatever happens."""
         for row in rows:
             self.rows[row.revision] = row
             self.history.update(f"{row.revision} {row.deleted} {row.resource_key} ".encode())

@@ -91,8 +91,8 @@ PROGRAMS = {
     ),
     "bench": Program("kubeherd bench --row start", prints='"row": "start"', python=With.NEWEST),
     "chaos": Program(
-        "kubeherd chaos nodes --seed 7 --nodes 2 --duration 1 --speed 20",
-        prints="converged",
+        "kubeherd chaos run dying-nodes --seed 7 --simulate",
+        prints="held",
         python=With.NEWEST,
     ),
     "test": Program(

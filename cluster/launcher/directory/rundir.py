@@ -65,6 +65,11 @@ class RunDir:
         return self.kubeconfigs / f"{agent}.kubeconfig"
 
     @property
+    def command_kubeconfig(self) -> Path:
+        """The identity of a user's program that takes part in an experiment."""
+        return self.kubeconfigs / "command.kubeconfig"
+
+    @property
     def controller_kubeconfig(self) -> Path:
         """The identity of the controller manager."""
         return self.kubeconfigs / "controller-manager.kubeconfig"
