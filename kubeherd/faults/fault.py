@@ -126,6 +126,11 @@ def targets_of(kind: FaultKind) -> tuple[type, ...]:
     return _TARGETS[kind]
 
 
+def components_of(kind: FaultKind) -> tuple[str, ...]:
+    """What the names of components begin with that a fault of this kind can hurt; none: any."""
+    return _COMPONENTS.get(kind, ())
+
+
 def decode(data: bytes) -> Fault:
     """A fault from JSON; FaultError says what is wrong with it."""
     try:
