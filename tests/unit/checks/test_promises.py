@@ -389,6 +389,16 @@ def what_is_there_is_not_found(story: Story) -> None:
 
 
 @breaks("reads-and-writes-are-linearizable")
+def what_was_deleted_is_read(story: Story) -> None:
+    tree, begun = story.get("configmaps", "b"), story.at
+    story.delete("configmaps", tree, USER)
+    uid, old = tree["metadata"]["uid"], int(tree["metadata"]["resourceVersion"])
+    story.request("delete", "configmaps", "b", uid=uid, at=begun)
+    story.wait()
+    story.request("get", "configmaps", "b", revision=old, client="carol")
+
+
+@breaks("reads-and-writes-are-linearizable")
 def list_leaves_one_out(story: Story) -> None:
     shown = {"default/a": newest(story, "a")}
     story.request("list", "configmaps", revision=story.revision, objects=shown, client="carol")
