@@ -29,10 +29,15 @@ def hurting(pod_effects: Sequence[PodEffect], images: Collection[str]) -> HurtPo
 
 def _chosen(effect: PodEffect) -> Callable[[Pod], bool]:
     selector, namespace = labels.parse(effect.selector), effect.namespace
+    names = frozenset(effect.names)
 
     def chosen(pod: Pod) -> bool:
         metadata = pod.metadata
-        return namespace in ("", metadata.namespace) and selector.matches(metadata.labels)
+        return (
+            namespace in ("", metadata.namespace)
+            and selector.matches(metadata.labels)
+            and (not names or f"{metadata.namespace}/{metadata.name}" in names)
+        )
 
     return chosen
 
