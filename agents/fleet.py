@@ -85,22 +85,28 @@ class Fleet:
 
     async def run(self, on_ready: Callable[[], None]) -> None:
         """Run the nodes; calls `on_ready` once, when all of them have reported their status."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                shared = self._shared(tasks)
+                tasks.create_task(shared.timers.run(), name="timers")
+                await self._start(shared)
+                on_ready()
+        finally:
+            self._hosts.clear()
+            self._injector = None
+
+    def _shared(self, tasks: asyncio.TaskGroup) -> Shared:
         clock, rng = self._clock, self._rng
-        async with asyncio.TaskGroup() as tasks:
-            timers = Timers(clock)
-            tasks.create_task(timers.run(), name="timers")
-            shared = Shared(
-                clock=clock,
-                rng=rng,
-                timers=timers,
-                tasks=tasks,
-                writes=asyncio.Semaphore(MAX_WRITES),
-                registrar=Registrar(clock, rng.child("registrar")),
-                lease_tick_s=LEASE_TICK_S if self._one_identity else 0.0,
-                pod_log=self._pod_log,
-            )
-            await self._start(shared)
-            on_ready()
+        return Shared(
+            clock=clock,
+            rng=rng,
+            timers=Timers(clock),
+            tasks=tasks,
+            writes=asyncio.Semaphore(MAX_WRITES),
+            registrar=Registrar(clock, rng.child("registrar")),
+            lease_tick_s=LEASE_TICK_S if self._one_identity else 0.0,
+            pod_log=self._pod_log,
+        )
 
     async def _start(self, shared: Shared) -> None:
         names = [config.name for config in self._configs]

@@ -69,9 +69,8 @@ class Host:
             reboot=self._rebooted,
         )
         self._rebooted = False
-        self._task = self.shared.tasks.create_task(
-            _live(agent, self._task), name=f"node-{self.name}"
-        )
+        life = agent.run() if self._task is None else _after(self._task, agent)
+        self._task = self.shared.tasks.create_task(life, name=f"node-{self.name}")
         return agent.started
 
     def switch_off(self) -> None:
@@ -111,7 +110,7 @@ class Host:
         return watches
 
 
-async def _live(agent: NodeAgent, before: asyncio.Task[None] | None) -> None:
-    if before is not None:
-        await asyncio.wait((before,))
+async def _after(before: asyncio.Task[None], agent: NodeAgent) -> None:
+    """A life that begins when the one before has ended."""
+    await asyncio.wait((before,))
     await agent.run()

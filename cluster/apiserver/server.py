@@ -90,6 +90,7 @@ from kubeherd.cluster.store.store import Store
 if TYPE_CHECKING:
     from kubeherd.cluster.api.auditpolicy import Policy
     from kubeherd.cluster.apiserver.faults.hurts import Hurts
+    from kubeherd.cluster.apiserver.recording.recorder import Recorder
     from kubeherd.cluster.apiserver.streams.local import LocalCommands
     from kubeherd.faults import Fault
 
@@ -212,6 +213,14 @@ class ApiServer:
             policy, LogFile(log), clock, rng.child("audit"), self._route
         )
         self._closing.append(auditor.close)
+        self._connect()
+
+    def record(self, recorder: "Recorder", *, requests: bool) -> None:
+        """From now on this one, which follows the store, knows who sends what; `requests`: it is
+        told of requests and their answers as well."""
+        if requests:
+            recorder.route_of = self._route
+        self._recorder = recorder
         self._connect()
 
     def hurt(self, faults: "Sequence[Fault]") -> None:

@@ -28,6 +28,7 @@ from kubeherd.cluster.launcher.errors import LauncherError
 _LAZY = {
     "bench": "kubeherd.bench.command:bench",
     "chaos": "kubeherd.chaos.command:chaos",
+    "check": "kubeherd.chaos.checking.command:check",
     "completion": "kubeherd.cluster.cli.completion:completion",
     "demo": "kubeherd.demo.command:demo",
     "fault": "kubeherd.cluster.cli.faults:fault",

@@ -141,6 +141,13 @@ class Store:
         the history reaches back."""
         return self._history.before(resource_key, revision, events)
 
+    def events_after(self, revision: int) -> Sequence[WatchEvent]:
+        """All that was written after a revision, oldest first. Expired if it is too old, or one
+        that the store has not reached."""
+        if revision > self.revision:
+            raise Expired(f"too new resource version: {revision} ({self.revision})")
+        return self._history.after(revision)
+
     @property
     def compacted(self) -> int:
         """The newest revision that is no longer in the event history."""

@@ -138,8 +138,9 @@ class Run:
 
     async def _heal(self) -> float | None:
         self._ends.clear()
-        for fault_id in list(self._faults):
-            await self._undo(fault_id)
+        async with asyncio.TaskGroup() as undoing:
+            for fault_id in list(self._faults):
+                undoing.create_task(self._undo(fault_id))
         self._tell(Step(at=self._arena.wall_s(), name=HEAL, text="everything is healed"))
         settled_after_s = await self._settles(self._experiment.heals_within_s)
         if settled_after_s is not None:

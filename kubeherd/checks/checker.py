@@ -7,7 +7,7 @@ spoke of was not checked, which is a failure of the experiment and never a pass.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -20,13 +20,13 @@ MAX_VIOLATIONS = 100
 class Checker(ABC):
     """One promise, on one history."""
 
-    name: ClassVar[str]
+    name: str
     """Of the promise, for commands and reports: ``at-most-one-pod-per-node``."""
-    promise: ClassVar[str]
+    promise: str
     """One sentence for a person."""
-    source: ClassVar[str] = ""
+    source: str = ""
     """Where Kubernetes promises it."""
-    resources: ClassVar[frozenset[str]] = frozenset()
+    resources: frozenset[str] = frozenset()
     """The resources whose writes it needs, as `Write` names them; ``*``: of all."""
 
     def __init__(self) -> None:

@@ -1,9 +1,9 @@
-"""What checkers ask about API objects: JSON trees, as they were written.
+"""What checkers ask about API objects: JSON trees (dicts and lists), as they were written.
 
 Whatever is absent counts as empty: a tree may come from any server.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from math import ceil, floor
 from typing import Any, Final
@@ -18,14 +18,14 @@ def part(tree: Object, *path: str) -> Object:
     """The map at a path; empty if there is none."""
     found: Any = tree
     for key in path:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def items(tree: Object, *path: str) -> Sequence[Any]:
     """The list at a path; empty if there is none."""
     found = part(tree, *path[:-1]).get(path[-1])
-    return found if isinstance(found, list | tuple) else ()
+    return found if isinstance(found, list) else ()
 
 
 def text(tree: Object, *path: str) -> str:

@@ -48,6 +48,7 @@ class Began(_Record, frozen=True, kw_only=True, tag="began"):
     """What wrote it: ``simulation``, ``cluster``, ``watch`` (from outside, by watches only)."""
     seed: int = 0
     speed: float = 1.0
+    """Nominal seconds in a second; 0: not known, as of a strange cluster."""
     nodes: tuple[str, ...] = ()
     revision: int = 0
     """The store's revision when it began; what exists then is in `Write`s with `restored`."""

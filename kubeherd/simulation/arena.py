@@ -112,9 +112,12 @@ class SimulatedArena:
                 await self._hurt(name, fault)
         if fault.undoable:
             self._faults[fault.id] = fault
-        self._tell_process("apiserver")
-        for name in self._names(fault):
-            self._tell_process(name)
+        try:
+            for name in ("apiserver", *self._names(fault)):
+                self._tell_process(name)
+        except FaultError:
+            self._faults.pop(fault.id, None)
+            raise
         self.tell(FaultBegan(at=self.wall_s(), fault=fault))
 
     async def undo(self, fault_id: str) -> None:

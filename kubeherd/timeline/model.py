@@ -344,11 +344,17 @@ def _revision(pod: Mapping[str, Any]) -> str:
     return owner
 
 
+def _busy_until(bar: Bar) -> float:
+    """A pod that has ended makes room: what is left of it may be drawn over."""
+    last = bar.pieces[-1]
+    return last.begin if last.look is Look.ENDED else last.end
+
+
 def _into_lanes(bars: list[Bar]) -> int:
     """Give each bar the first lane that is free; how many lanes there are."""
     free: list[float] = []
     for bar in sorted(bars, key=lambda bar: (bar.begin, bar.label)):
         lanes = [lane for lane, until in enumerate(free) if until <= bar.begin]
         bar.lane = lanes[0] if lanes else len(free)
-        free[bar.lane : bar.lane + 1] = [bar.end]
+        free[bar.lane : bar.lane + 1] = [_busy_until(bar)]
     return len(free)

@@ -5,14 +5,16 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from kubeherd.cluster.api.errors import NotFound
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import DAEMONSETS, LEASES, NODES, PODS
 from kubeherd.cluster.api.objects import Pod
 from kubeherd.cluster.api.timestamps import parse_time
-from kubeherd.faults import Fault, Nodes, effects
+from kubeherd.faults import Component, Fault, FaultError, Nodes, effects
 from kubeherd.faults.effects import Direction, Effect
+from kubeherd.simulation.arena import SimulatedArena
 from kubeherd.simulation.cluster import (
     SimulatedCluster,
     daemonset_tree,
@@ -282,6 +284,63 @@ async def test_a_deleted_pod_stays_until_the_fault_is_over() -> None:
         await cluster.clock.sleep(1)
         with pytest.raises(NotFound):
             await pod(cluster, "after")
+
+
+# --- as an experiment does it ---
+
+
+@virtual
+async def test_a_node_is_hurt_through_all_its_lives_and_a_dead_one_is_left_alone() -> None:
+    async with simulated(nodes=1) as cluster:
+        arena = SimulatedArena(cluster)
+        await cluster.admin.create(PODS, pod_tree("web", "node-0"))
+        await until_running(cluster, "web")
+        await arena.begin(fault(effects.Crash(), "node-0", id="crash"))
+        await arena.begin(fault(effects.PodUnready(names=("default/web",)), "node-0", id="pods"))
+        await cluster.clock.sleep(5)
+        await until_running(cluster, "web", within_s=0)  # nobody is there to say that it is not
+        await arena.undo("crash")
+        await cluster.until_ready("node-0")
+        await cluster.clock.sleep(5)
+        condition = (await pod(cluster, "web")).status.condition("Ready")
+        assert condition is not None
+        assert condition.status == "False"
+        await arena.undo("pods")
+        await until_running(cluster, "web", within_s=5)
+
+
+@virtual
+async def test_a_fault_that_makes_no_sense_to_an_agent_is_not_begun() -> None:
+    async with simulated(nodes=1) as cluster:
+        arena = SimulatedArena(cluster)
+        with pytest.raises(FaultError, match="pod-unready"):
+            await arena.begin(fault(effects.PodUnready(selector="a in"), "node-0", id="bad"))
+        await arena.begin(fault(effects.HeartbeatLoss(), "node-0", id="good"))
+        await arena.undo("good")
+
+
+@virtual
+async def test_two_managers_act_at_once_and_what_the_deposed_one_writes_is_refused() -> None:
+    async with simulated(nodes=1, managers=2) as cluster:
+        arena = SimulatedArena(cluster)
+        await cluster.clock.sleep(5)
+        lease = await cluster.tree(LEASES, "kube-controller-manager", "kube-system")
+        leader = arena.process_of(lease["spec"]["holderIdentity"])
+        two = Fault(id="two", target=Component(leader), effect=effects.TwoLeaders())
+        with capture_logs() as logs:
+            await arena.begin(two)
+            await cluster.clock.sleep(30)
+            await cluster.admin.create(DAEMONSETS, daemonset_tree())
+            await cluster.until_rolled_out("agent")
+            await cluster.clock.sleep(10)
+            assert len(await cluster.pods()) == 1
+            await arena.undo("two")
+            await cluster.clock.sleep(30)
+        told = [line["event"] for line in logs]
+        assert told.count("acting_without_lease") == 1
+        assert (
+            told.index("acting_without_lease") < told.index("leading") < told.index("standing_by")
+        )
 
 
 # --- single nodes of a fleet ---

@@ -23,6 +23,10 @@ class RecordingDisk(Disk):
         for row in rows:
             self._tell(written(row))
 
+    def now(self) -> float:
+        """The time of the next record."""
+        return EPOCH.timestamp() + asyncio.get_running_loop().time()
+
 
 def written(row: Row) -> Write:
     """A committed row as a record; nobody knows who wrote it."""

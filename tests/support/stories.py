@@ -1,6 +1,7 @@
 """Histories that are made up: an honest one that speaks of every promise; lies are added to it."""
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from kubeherd.history import Actor, Began, Ended, Record, Request, Step, Told, Verb, Write
@@ -37,6 +38,13 @@ class Story:
         self.state: dict[tuple[str, str], Tree] = {}
         self._uids = 0
         self.records.append(Began(at=self.at, source="cluster", revision=100))
+
+    def copy(self) -> "Story":
+        """Another one that begins with all that this one has told."""
+        other = Story()
+        other.__dict__.update(self.__dict__)
+        other.records, other.state = list(self.records), dict(self.state)
+        return other
 
     @property
     def now(self) -> str:
@@ -179,6 +187,12 @@ class Story:
 
 
 def honest() -> Story:
+    """A new one of those that `_honest` tells."""
+    return _honest().copy()
+
+
+@cache
+def _honest() -> Story:
     """A cluster in which everything happens that a promise is about, and all of it is right."""
     story = Story()
     for name in ("default", "kube-system"):

@@ -6,6 +6,7 @@ may show no older state. What nobody had begun to write when it ended it can not
 """
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -50,6 +51,13 @@ class _Object:
                 return version.revision
         return None
 
+    def ended_during(self, request: Request) -> int:
+        """The revision at which the object went while a request was under way; 0: it did not."""
+        for version in reversed(self.versions):
+            if not version.exists and request.at - _SLACK_S <= version.at <= request.until:
+                return version.revision
+        return 0
+
     @property
     def _restored(self) -> bool:
         return self.versions[0].restored
@@ -89,7 +97,7 @@ class Linearizable(Checker):
         resource, sub = base(request.resource)
         if request.verb == "list" and done(request) and not request.stale:
             self._lists.append(request)
-        elif request.name and sub in ("", "status") and request.verb in ("get", *WRITING):
+        elif request.name and sub in ("", "status") and request.verb in ("get", "delete", *WRITING):
             place = (resource, key(request.namespace, request.name))
             self._objects.setdefault(place, _Object()).requests.append(request)
         self._count += 1
@@ -108,6 +116,8 @@ class Linearizable(Checker):
         begun = {r.revision: r.at for r in one.requests if done(r) and r.verb in WRITING}
         for request in sorted(one.requests, key=lambda request: request.at):
             floor = floors.before(request.at)
+            if request.verb == "delete" and done(request):
+                floors.read(request.until, one.ended_during(request))
             if request.verb != "get" or request.stale:
                 continue
             if request.status == 404:
@@ -170,7 +180,7 @@ class _Floors:
             for r in requests
             if done(r) and r.revision and (r.verb in WRITING or r.verb == "list")
         ]
-        self._known = sorted(known)
+        self._known = deque(sorted(known))
         self._reads: list[tuple[float, int]] = []
         self._floor = 0
 
@@ -181,7 +191,7 @@ class _Floors:
     def before(self, at: float) -> int:
         """The floor of what begins at `at`; moments must be asked in order."""
         while self._known and self._known[0][0] < at:
-            self._floor = max(self._floor, self._known.pop(0)[1])
+            self._floor = max(self._floor, self._known.popleft()[1])
         kept = []
         for until, revision in self._reads:
             if until < at:

@@ -48,10 +48,14 @@ class OnePodPerNode(WriteChecker):
     def __init__(self) -> None:
         super().__init__()
         self._surge: dict[str, Recent] = {}
+        self._pods: dict[tuple[str, str], dict[str, Object]] = {}
+        """By DaemonSet and node."""
 
     def note(self, write: Write, before: Object | None) -> None:
-        """Whether there is surge, by DaemonSet."""
-        if write.resource != "daemonsets.apps":
+        """Whether there is surge, by DaemonSet; and the pods."""
+        if write.resource == "pods":
+            for tree in (before, write.object):
+                self._note_pod(write, tree or {})
             return
         uid = uid_of(write.object)
         if write.verb is Verb.DELETE:
@@ -59,6 +63,18 @@ class OnePodPerNode(WriteChecker):
         else:
             surge = self._surge.setdefault(uid, Recent())
             surge.set(write.at, int(surge_of(write.object)), self.lag_s)
+
+    def _note_pod(self, write: Write, tree: Object) -> None:
+        """`tree` is the pod before or after the write."""
+        uid, node = owner_uid(tree, "DaemonSet"), target_node(tree)
+        if not uid or not node:
+            return
+        pods = self._pods.setdefault((uid, node), {})
+        pods.pop(write.name, None)
+        if tree is write.object and write.verb is not Verb.DELETE:
+            pods[write.name] = tree
+        if not pods:
+            del self._pods[uid, node]
 
     def judge(self, write: Write, before: Object | None) -> Iterator[Violation]:
         """A new pod, and those that its node has already."""
@@ -71,8 +87,8 @@ class OnePodPerNode(WriteChecker):
         self.looked_at += 1
         others = [
             pod
-            for pod in self.live.owned(uid, "pods")
-            if pod is not write.object and target_node(pod) == node and not ended(pod)
+            for pod in self._pods.get((uid, node), {}).values()
+            if pod is not write.object and not ended(pod)
         ]
         if surge.most(write.at, self.lag_s):
             revision = labels(write.object).get(HASH)

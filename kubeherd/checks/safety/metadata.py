@@ -27,7 +27,7 @@ class ExistsOnce(WriteChecker):
         "written any more."
     )
     source = "Concepts: Object Names and IDs"
-    resources: ClassVar[frozenset[str]] = EVERYTHING
+    resources = EVERYTHING
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class RevisionsGrow(WriteChecker):
         "spec, and is never observed before it exists."
     )
     source = "API conventions: Concurrency Control and Consistency, Metadata"
-    resources: ClassVar[frozenset[str]] = EVERYTHING
+    resources = EVERYTHING
 
     _WORKLOADS: ClassVar = frozenset(
         {"daemonsets.apps", "deployments.apps", "replicasets.apps", "statefulsets.apps"}
@@ -140,7 +140,7 @@ class FinalizersRespected(WriteChecker):
         "is never taken back."
     )
     source = "Concepts: Finalizers"
-    resources: ClassVar[frozenset[str]] = EVERYTHING
+    resources = EVERYTHING
 
     def judge(self, write: Write, before: Object | None) -> Iterator[Violation]:
         """Compare with the state before."""
@@ -170,7 +170,7 @@ class OneController(WriteChecker):
     name = "one-owner-controls"
     promise = "At most one of an object's owners is its controller."
     source = "Concepts: Owners and Dependents"
-    resources: ClassVar[frozenset[str]] = EVERYTHING
+    resources = EVERYTHING
 
     def judge(self, write: Write, before: Object | None) -> Iterator[Violation]:
         """Count them."""
@@ -193,7 +193,7 @@ class ImmutableFields(WriteChecker):
         "workloads, a claim's volume, a Service's address, data that is declared immutable."
     )
     source = "API reference: the fields' descriptions"
-    resources: ClassVar[frozenset[str]] = EVERYTHING
+    resources = EVERYTHING
 
     _FIELDS: ClassVar[dict[str, tuple[tuple[str, ...], ...]]] = {
         "pods": (("spec", "nodeName"), ("spec", "serviceAccountName")),

@@ -1,6 +1,6 @@
 """Promises about ReplicaSets and Deployments: what they delete, and how far a rollout goes."""
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from typing import Final
 
@@ -48,28 +48,44 @@ class OnlySurplusDeleted(WriteChecker):
         super().__init__()
         self._sets: dict[str, Object] = {}
         self._wanted: dict[str, Recent] = {}
+        self._active: Counter[str] = Counter()
+        """Pods by ReplicaSet."""
         self._departed: dict[str, deque[tuple[str, _Departure]]] = {}
         self._suspects: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def note(self, write: Write, before: Object | None) -> None:
-        """How many pods are wanted, and which went."""
-        uid = uid_of(write.object)
+        """How many pods are wanted, how many there are, and which went."""
         if write.resource == "replicasets.apps":
-            if write.verb is Verb.DELETE:
-                self._sets.pop(uid, None)
-                self._wanted.pop(uid, None)
-                self._departed.pop(uid, None)
-            else:
-                self._sets[uid] = write.object
-                replicas = number(write.object, "spec", "replicas", default=1)
-                self._wanted.setdefault(uid, Recent()).set(write.at, replicas, self.lag_s)
-        elif write.resource == "pods" and before is not None and _active(before):
-            owner = owner_uid(before, "ReplicaSet")
-            if owner in self._wanted and (write.verb is Verb.DELETE or not _active(write.object)):
-                gone = self._departed.setdefault(owner, deque(maxlen=_DEPARTURES))
-                while gone and gone[0][1].at < write.at - self.lag_s:
-                    gone.popleft()
-                gone.append((write.name, _Departure(write.at)))
+            self._note_set(write)
+        elif write.resource == "pods":
+            was = _active_of(before) if before is not None else ""
+            now = _active_of(write.object) if write.verb is not Verb.DELETE else ""
+            if was == now:
+                return
+            for uid, change in ((was, -1), (now, 1)):
+                if uid:
+                    self._active[uid] += change
+                    if not self._active[uid]:
+                        del self._active[uid]
+            if was in self._wanted:
+                self._depart(write, was)
+
+    def _note_set(self, write: Write) -> None:
+        uid = uid_of(write.object)
+        if write.verb is Verb.DELETE:
+            self._sets.pop(uid, None)
+            self._wanted.pop(uid, None)
+            self._departed.pop(uid, None)
+        else:
+            self._sets[uid] = write.object
+            replicas = number(write.object, "spec", "replicas", default=1)
+            self._wanted.setdefault(uid, Recent()).set(write.at, replicas, self.lag_s)
+
+    def _depart(self, write: Write, uid: str) -> None:
+        gone = self._departed.setdefault(uid, deque(maxlen=_DEPARTURES))
+        while gone and gone[0][1].at < write.at - self.lag_s:
+            gone.popleft()
+        gone.append((write.name, _Departure(write.at)))
 
     def judge(self, write: Write, before: Object | None) -> Iterator[Violation]:
         """A deletion by the controller, known at once or by its event."""
@@ -78,8 +94,8 @@ class OnlySurplusDeleted(WriteChecker):
             if told and told in self._suspects:
                 del self._suspects[told]
                 yield from self._deleted(write, *told)
-        elif write.resource == "pods" and before is not None and _active(before):
-            uid = owner_uid(before, "ReplicaSet")
+        elif write.resource == "pods" and before is not None:
+            uid = _active_of(before)
             if uid not in self._wanted or not (write.verb is Verb.DELETE or going(write.object)):
                 return
             if self.ending(write.namespace) or condition(write.object, "DisruptionTarget"):
@@ -101,7 +117,7 @@ class OnlySurplusDeleted(WriteChecker):
             return
         self.looked_at += 1
         excused = sum(not d.by_controller and d.at >= write.at - self.lag_s for _, d in gone)
-        left = sum(map(_active, self.live.owned(uid, "pods")))
+        left = self._active[uid]
         wanted = self._wanted[uid].least(write.at, self.lag_s)
         if left + excused < wanted:
             what = (
@@ -111,8 +127,9 @@ class OnlySurplusDeleted(WriteChecker):
             yield self.violation(write, what, label(write))
 
 
-def _active(pod: Object) -> bool:
-    return not ended(pod) and not going(pod)
+def _active_of(pod: Object) -> str:
+    """The ReplicaSet for which a pod counts; "" if it counts for none."""
+    return "" if ended(pod) or going(pod) else owner_uid(pod, "ReplicaSet")
 
 
 class _Set:

@@ -1,16 +1,17 @@
 """What is wrong with a node, as values (agents/faults)."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 from kubelet_pods import NODE, Driver, container, pod
 from msgspec.structs import replace
 
 from kubeherd.agents.faults import nodefaults, pods
-from kubeherd.agents.faults.network import HurtTransport, delay_s
+from kubeherd.agents.faults.network import MAX_LATE, HurtTransport, Late, delay_s
 from kubeherd.agents.faults.nodefaults import UNHURT, Cut, NodeFaults, PodEffect
-from kubeherd.cluster.api.objects import Pod
+from kubeherd.agents.kubelet.timers import Timers
+from kubeherd.cluster.api.objects import Node, ObjectMeta, Pod
 from kubeherd.cluster.client.transport import TransportError, TransportResponse
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults import Component, Fault, FaultError, Nodes, effects
@@ -173,6 +174,53 @@ def test_messages_take_latency_and_bandwidth_each_way() -> None:
         assert clock.monotonic_s() == 2.5
         with pytest.raises(TransportError, match="no answer within 1 s"):
             await hurt.request("PUT", "/x", body=b"x" * 50, timeout_s=1)
+
+    virtualtime.run_with_clock(main)
+
+
+class Heard:
+    """A listener that notes the names of changed pods, and when."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.clock = clock
+        self.names: list[tuple[float, str]] = []
+
+    def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        assert old is None
+        assert new is not None
+        self.names.append((self.clock.monotonic_s(), new.metadata.name))
+
+    def node_changed(self, old: Node | None, new: Node | None) -> None:
+        assert new is not None
+        self.names.append((self.clock.monotonic_s(), new.metadata.name))
+
+    def relisted(self, node: Node | None, pods: Sequence[Pod]) -> None:
+        self.names.append((self.clock.monotonic_s(), f"{len(pods)} pods"))
+
+
+def named(name: str) -> Pod:
+    return Pod(metadata=ObjectMeta(name=name))
+
+
+def test_late_changes_come_in_order_and_too_many_come_sooner() -> None:
+    async def main(clock: VirtualClock) -> None:
+        timers, takes_s = Timers(clock), iter([5.0, 1.0, 2.0, *[9.0] * (MAX_LATE + 1)])
+        running = asyncio.create_task(timers.run())
+        heard = Heard(clock)
+        late = Late(heard, key="k", takes_s=lambda: next(takes_s), timers=timers, clock=clock)
+        late.relisted(None, [named("known")])
+        late.pod_changed(None, named("first"))
+        await clock.sleep(1)
+        late.node_changed(None, Node(metadata=ObjectMeta(name="second")))
+        await clock.sleep(3.5)
+        late.pod_changed(None, named("third"))
+        await clock.sleep(10)
+        assert heard.names == [(0, "1 pods"), (5, "first"), (5, "second"), (6.5, "third")]
+        heard.names.clear()
+        for number in range(MAX_LATE + 1):
+            late.pod_changed(None, named(str(number)))
+        assert heard.names == [(14.5, "0")]
+        running.cancel()
 
     virtualtime.run_with_clock(main)
 

@@ -2,6 +2,9 @@
 
 import asyncio
 import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -35,6 +38,26 @@ async def test_folders_go_with_their_pods_and_the_server() -> None:
     assert (first.parent.exists(), second.exists()) == (False, True)  # noqa: ASYNC240
     commands.close()
     assert not second.parent.parent.exists()
+
+
+def test_folders_of_a_server_that_was_killed_go_with_the_first_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    living, other = Scratch(lambda *_: "u1"), tmp_path / "kubeherd-containers-x"
+    other.mkdir()
+    program = (
+        "from kubeherd.cluster.apiserver.streams.scratch import Scratch\n"
+        "print(Scratch(lambda *_: 'u1').folder('n', 'p', 'c'))"
+    )
+    run = [sys.executable, "-c", program]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    said = subprocess.run(run, check=True, env=environment, capture_output=True, text=True).stdout
+    killed = Path(said.strip())
+    first = living.folder("n", "p", "c")
+    scratch.remove(Scratch(lambda *_: "u1").take_gone())
+    assert (killed.exists(), first.exists(), other.exists()) == (False, True, True)
+    living.close()
 
 
 async def test_what_containers_write_has_a_bound(

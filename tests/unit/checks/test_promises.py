@@ -3,6 +3,7 @@
 Each promise has lies, added to that one, which it finds and the others do not."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import stories
@@ -37,6 +38,15 @@ def test_the_registry_names_the_checkers_as_they_name_themselves():
     assert next(one.name for one in of_kind(Kind.SAFETY)) == next(iter(PROMISES))
     with pytest.raises(Unknown, match="no promise 'x'"):
         named("x")
+
+
+def test_the_page_has_every_promise_as_its_checker_says_it():
+    page = Path(__file__).parents[3] / "docs" / "reference" / "checkers.md"
+    rows = [row for row in page.read_text().splitlines() if row.startswith("| `")]
+    assert rows == [
+        f"| `{name}` | {line.load().promise} | {line.load().source} |"
+        for name, line in PROMISES.items()
+    ]
 
 
 # --- lies: each breaks the promise of its name ---
@@ -376,6 +386,16 @@ def state_is_read_that_nobody_wrote(story: Story) -> None:
 @breaks("reads-and-writes-are-linearizable")
 def what_is_there_is_not_found(story: Story) -> None:
     story.request("get", "configmaps", "a", status=404, client="carol")
+
+
+@breaks("reads-and-writes-are-linearizable")
+def what_was_deleted_is_read(story: Story) -> None:
+    tree, begun = story.get("configmaps", "b"), story.at
+    story.delete("configmaps", tree, USER)
+    uid, old = tree["metadata"]["uid"], int(tree["metadata"]["resourceVersion"])
+    story.request("delete", "configmaps", "b", uid=uid, at=begun)
+    story.wait()
+    story.request("get", "configmaps", "b", revision=old, client="carol")
 
 
 @breaks("reads-and-writes-are-linearizable")

@@ -107,3 +107,6 @@ async def test_each_write_of_a_batch_has_the_term_for_which_it_was_asked() -> No
     assert done == [term != "old" for term in terms]
     assert server.batches, "this test is about batches"
     assert sorted(term for method, term in server.terms if method == "POST") == sorted(terms)
+    batches = server.batches
+    assert await write("alone")
+    assert (server.terms[-1], server.batches) == (("POST", "alone"), batches)

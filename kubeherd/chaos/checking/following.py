@@ -1,0 +1,167 @@
+"""One resource listed and watched, told as writes: works against any Kubernetes.
+
+A watch that ends is resumed; one whose revision is too old begins with a list again, whose
+differences are told as `restored`: nobody knows what happened between.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any, Final
+
+import orjson
+
+from kubeherd.cluster.api.errors import ApiError, Expired, from_status
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.client.backoff import Backoff
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.transport import JSON, TransportError
+from kubeherd.cluster.client.wire import ADDED, BOOKMARK, DELETED, ERROR, LineSplitter, StreamEvent
+from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.history import Verb, Write
+
+_WATCH_S: Final = 300
+_MARGIN_S: Final = 15
+_REFUSED: Final = (401, 403, 404, 405)
+
+
+class Refused(Exception):
+    """The server does not let us see a resource: one line for a person."""
+
+
+class Follower:
+    """`tell` gets every write, `passed` every revision up to which all has been told."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        resource: Resource,
+        clock: Clock,
+        rng: Rng,
+        *,
+        tell: Callable[[Write], None],
+        passed: Callable[[int], None],
+    ) -> None:
+        self.resource = resource
+        self.revision = 0
+        self.gaps = 0
+        """How often it had to list again."""
+        self._client = client
+        self._clock = clock
+        self._backoff = Backoff(rng, base_s=0.2, cap_s=5.0)
+        self.tell = tell
+        self.failing = ""
+        """Why it sees nothing at present."""
+        self._passed = passed
+        self._known: dict[tuple[str, str], JsonObject] = {}
+
+    async def list(self) -> None:
+        """List it, and tell what is there as restored. Refused; TransportError."""
+        try:
+            into: type[dict[str, Any]] = dict
+            listed = await self._client.list(self.resource, into)
+        except ApiError as error:
+            if error.code in _REFUSED:
+                name = self.resource.group_resource
+                raise Refused(f"{name} cannot be watched: {error.message}") from error
+            raise
+        revision = int(listed.resource_version or 0)
+        fresh = {_key(item): item for item in listed.items}
+        for key in self._known.keys() - fresh.keys():
+            self._write(Verb.DELETE, self._known.pop(key), restored=True, revision=revision)
+        for key, item in fresh.items():
+            known = self._known.get(key)
+            if known is None or _version(known) != _version(item):
+                self._write(Verb.UPDATE if known else Verb.CREATE, item, restored=True)
+                self._known[key] = _head(item)
+        self.revision = revision
+        self._passed(revision)
+
+    async def run(self) -> None:
+        """Watch for ever, after a first `list`."""
+        while True:
+            try:
+                await self._watch()
+            except Expired:
+                await self._again()
+            except (ApiError, TransportError) as error:
+                self.failing = str(error)
+                await self._clock.sleep(self._backoff.next_s())
+
+    async def _again(self) -> None:
+        self.gaps += 1
+        try:
+            await self.list()
+        except (ApiError, TransportError, Refused) as error:
+            self.failing = str(error)
+            await self._clock.sleep(self._backoff.next_s())
+
+    async def _watch(self) -> None:
+        query = {
+            "watch": "1",
+            "resourceVersion": str(self.revision),
+            "timeoutSeconds": str(_WATCH_S),
+            "allowWatchBookmarks": "true",
+        }
+        splitter = LineSplitter()
+        chunks = self._client.transport.stream(
+            self.resource.path(), query=query, accept=JSON, timeout_s=_WATCH_S + _MARGIN_S
+        )
+        async with aclosing(chunks) as stream:
+            async for chunk in stream:
+                for event in splitter.feed(chunk):
+                    self._take(event)
+                self._backoff.reset()
+                self.failing = ""
+                await asyncio.sleep(0)  # others follow, too
+
+    def _take(self, event: StreamEvent) -> None:
+        if event.type == ERROR:
+            raise from_status(event.tree())
+        tree: JsonObject = orjson.loads(bytes(event.object))
+        if event.type != BOOKMARK:
+            verb = Verb.CREATE if event.type == ADDED else Verb.UPDATE
+            if event.type == DELETED:
+                verb = Verb.DELETE
+                self._known.pop(_key(tree), None)
+            else:
+                self._known[_key(tree)] = _head(tree)
+            self._write(verb, tree)
+        self.revision = max(self.revision, int(_version(tree)))
+        self._passed(self.revision)
+
+    def _write(
+        self, verb: Verb, tree: JsonObject, *, restored: bool = False, revision: int = 0
+    ) -> None:
+        metadata = tree["metadata"]
+        metadata.pop("managedFields", None)
+        resource = self.resource
+        self.tell(
+            Write(
+                at=self._clock.now().timestamp(),
+                revision=revision or int(_version(tree)),
+                verb=verb,
+                resource=resource.group_resource,
+                namespace=metadata.get("namespace") or "",
+                name=metadata["name"],
+                uid=metadata.get("uid") or "",
+                object={"apiVersion": resource.api_version, "kind": resource.kind, **tree},
+                restored=restored,
+            )
+        )
+
+
+def _key(tree: JsonObject) -> tuple[str, str]:
+    return tree["metadata"].get("namespace") or "", tree["metadata"]["name"]
+
+
+def _version(tree: JsonObject) -> str:
+    return str(tree["metadata"].get("resourceVersion") or "0")
+
+
+def _head(tree: JsonObject) -> JsonObject:
+    """What is kept of an object, to tell of its end if that was missed."""
+    kept = ("name", "namespace", "uid", "resourceVersion")
+    return {"metadata": {key: tree["metadata"][key] for key in kept if key in tree["metadata"]}}
