@@ -144,8 +144,9 @@ class Linearizable(Checker):
         if revision < floor:
             return f"and {floor} was known before it asked"
         later = one.at(floor)
-        if begun.get(revision, request.until) > request.until:
-            return "which nobody had asked for yet"
+        asked = begun.get(revision, request.until)
+        if request.until < asked <= version.at + _SLACK_S:
+            return "which nobody had asked for yet"  # who asked later changed nothing any more
         if later is not None and later.revision > revision:
             return f"and {later.revision} was known before it asked"
         return ""
