@@ -28,6 +28,7 @@ class _Meta(msgspec.Struct):
     namespace: str = ""
     uid: str = ""
     version: str = field(default="", name="resourceVersion")
+    token: str = field(default="", name="continue")
 
     @property
     def revision(self) -> int:
@@ -113,7 +114,21 @@ def of(
         uid=tree.metadata.uid or (tree.details.uid if tree.details is not None else ""),
         objects=_objects(tree),
         reason=tree.reason if refused else "",
+        stale=route.verb in ("get", "list") and _takes_older(request.query),
+        partial=route.verb == "list" and _is_part(request.query, tree),
     )
+
+
+def _takes_older(query: Mapping[str, str]) -> bool:
+    """Whether any state is good enough, or one that is no older than a minimum."""
+    asked, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
+    exact = match == "Exact" or (not match and asked != "0" and bool(query.get("limit")))
+    return bool(asked) and not exact
+
+
+def _is_part(query: Mapping[str, str], tree: _Tree) -> bool:
+    chosen = any(query.get(key) for key in ("labelSelector", "fieldSelector", "continue"))
+    return chosen or bool(tree.metadata.token)
 
 
 def _status(response: Response | None) -> int:
