@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import field
 
+from kubeherd.cluster.apiserver import served
 from kubeherd.cluster.apiserver.edge.messages import (
     ApiRequest,
     ApiResponse,
@@ -21,6 +22,8 @@ from kubeherd.cluster.apiserver.edge.routing import Route
 from kubeherd.history import Actor, Request
 
 NO_ANSWER = 0
+_CHOOSING = ("labelSelector", "fieldSelector", "continue", "nodes")
+"""Parameters of a list that is not of the whole collection."""
 
 
 class _Meta(msgspec.Struct):
@@ -105,7 +108,7 @@ def of(
         client=f"{actor.user} {actor.user_agent}".strip(),
         actor=actor,
         verb=route.verb,
-        resource=route.resource.group_resource + part,
+        resource=_stored_as(route) + part,
         namespace=route.namespace,
         name=route.name or ("" if refused or tree.items is not None else tree.metadata.name),
         status=status,
@@ -120,15 +123,21 @@ def of(
 
 
 def _takes_older(query: Mapping[str, str]) -> bool:
-    """Whether any state is good enough, or one that is no older than a minimum."""
+    """Whether any state is good enough, or one that is no older than a minimum (spec api-machinery,
+    3)."""
     asked, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
     exact = match == "Exact" or (not match and asked != "0" and bool(query.get("limit")))
     return bool(asked) and not exact
 
 
 def _is_part(query: Mapping[str, str], tree: _Tree) -> bool:
-    chosen = any(query.get(key) for key in ("labelSelector", "fieldSelector", "continue"))
-    return chosen or bool(tree.metadata.token)
+    return any(query.get(key) for key in _CHOOSING) or bool(tree.metadata.token)
+
+
+def _stored_as(route: Route) -> str:
+    """The resource by which writes are recorded: one kind may be served by several groups."""
+    resource = route.resource
+    return resource.group_resource if resource.custom is not None else served.of(resource).key
 
 
 def _status(response: Response | None) -> int:
