@@ -345,6 +345,14 @@ def ordinal_that_nobody_wants(story: Story) -> None:
     stories.stateful_pod(story, story.get("statefulsets.apps", "db"), 2)
 
 
+@breaks("statefulset-in-order")
+def pod_before_its_time(story: Story) -> None:
+    story.runs(story.get("pods", "db-0"), ready=False)
+    story.goes(story.get("pods", "db-1"), USER)
+    story.wait()
+    stories.stateful_pod(story, story.get("statefulsets.apps", "db"), 1)
+
+
 @breaks("job-counts-once")
 def pod_is_counted_twice(story: Story) -> None:
     story.change("jobs.batch", story.get("jobs.batch", "sum"), status={"failed": 2})
