@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import field
 
+from kubeherd.cluster.apiserver import served
 from kubeherd.cluster.apiserver.edge.messages import (
     ApiRequest,
     ApiResponse,
@@ -104,7 +105,7 @@ def of(
         client=f"{actor.user} {actor.user_agent}".strip(),
         actor=actor,
         verb=route.verb,
-        resource=route.resource.group_resource + part,
+        resource=_stored_as(route) + part,
         namespace=route.namespace,
         name=route.name or ("" if refused or tree.items is not None else tree.metadata.name),
         status=status,
@@ -114,6 +115,12 @@ def of(
         objects=_objects(tree),
         reason=tree.reason if refused else "",
     )
+
+
+def _stored_as(route: Route) -> str:
+    """The resource by which writes are recorded: one kind may be served by several groups."""
+    resource = route.resource
+    return resource.group_resource if resource.custom is not None else served.of(resource).key
 
 
 def _status(response: Response | None) -> int:
