@@ -22,6 +22,8 @@ from kubeherd.cluster.apiserver.edge.routing import Route
 from kubeherd.history import Actor, Request
 
 NO_ANSWER = 0
+_CHOOSING = ("labelSelector", "fieldSelector", "limit", "continue", "nodes")
+"""Parameters of a list that is not of the whole collection."""
 
 
 class _Meta(msgspec.Struct):
@@ -82,6 +84,13 @@ def asked_revision(request: ApiRequest) -> int:
     return sent.metadata.revision
 
 
+def is_stale_enough(request: ApiRequest) -> bool:
+    """Whether an older state is good enough for a read: it names a revision (spec api-machinery,
+    3), of which 0 is any at all; only an exact one is not older than asked."""
+    asked = request.query.get("resourceVersion", "")
+    return bool(asked) and request.query.get("resourceVersionMatch", "") != "Exact"
+
+
 def of(
     request: ApiRequest,
     route: Route,
@@ -114,6 +123,8 @@ def of(
         uid=tree.metadata.uid or (tree.details.uid if tree.details is not None else ""),
         objects=_objects(tree),
         reason=tree.reason if refused else "",
+        stale=is_stale_enough(request),
+        partial=any(name in request.query for name in _CHOOSING),
     )
 
 
