@@ -13,14 +13,16 @@ settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:
-    """Log tracebacks as Python prints them.
+    """Log without colours, and tracebacks as Python prints them.
 
     Where nobody configured it, structlog draws them with rich and all local variables: half a
     second for every surprise that a test causes.
     """
-    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
     *processors, _ = structlog.get_config()["processors"]
-    structlog.configure([*processors, plain])
+    structlog.configure([*processors, renderer])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -25,6 +25,7 @@ from kubeherd.cluster.launcher.settings import (
     MIN_SPEED,
     ExecKind,
     Profile,
+    Recorded,
     Settings,
     StoreKind,
 )
@@ -121,10 +122,22 @@ _OPTIONS = (
         show_envvar=True,
         help="Log requests to DIR/logs/audit.log as this policy says; an empty name ends that.",
     ),
+    click.option(
+        "--record",
+        type=click.Choice([one.value for one in Recorded]),
+        default="nothing",
+        is_flag=False,
+        flag_value="writes",
+        show_default=True,
+        envvar="KUBEHERD_RECORD",
+        show_envvar=True,
+        help="Keep the history of the cluster in DIR/history.jsonl: alone, its writes.",
+    ),
 )
 _CHANGEABLE = {
     "nodes_per_agent": "nodes_per_agent", "controllers": "controllers", "port": "port",
     "speed": "speed", "seed": "seed", "exec_kind": "exec", "audit_policy": "audit_policy",
+    "record": "record",
 }  # fmt: skip
 """What a stopped cluster takes over, and how its settings call it."""
 
@@ -146,6 +159,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreKind
     exec_kind: ExecKind
     audit_policy: str
+    record: Recorded
     port: int | None
     speed: float
     seed: int | None
@@ -161,7 +175,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     def new(self) -> Settings:
         """The settings of a new cluster."""
-        return lifecycle.new_settings(
+        settings = lifecycle.new_settings(
             nodes=self.nodes,
             nodes_per_agent=self.nodes_per_agent,
             controllers=self.controllers,
@@ -173,6 +187,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             speed=self.speed,
             seed=self.seed,
         )
+        return msgspec.structs.replace(settings, record=self.record)
 
     def changed(self, rundir: RunDir, stored: Settings) -> Settings:
         """The settings of a stopped cluster with what was given now; LauncherError for what cannot

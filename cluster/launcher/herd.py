@@ -45,7 +45,7 @@ class Herd:
     def __getitem__(self, name: str) -> SupervisedProcess:
         return self._processes[name]
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         return name in self._processes
 
     @property

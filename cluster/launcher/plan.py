@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from kubeherd.cluster.launcher.directory.rundir import RunDir
-from kubeherd.cluster.launcher.settings import ExecKind, Settings
+from kubeherd.cluster.launcher.settings import ExecKind, Recorded, Settings
 from kubeherd.cluster.runtime.rng import Rng
 
 RESTART_BASE_S = 0.1
@@ -66,7 +66,8 @@ def apiserver(
     place = ("--dir", str(rundir.root), "--port", str(settings.port), "--store", settings.store)
     local = ("--exec-local",) if settings.exec is ExecKind.LOCAL else ()
     audit = ("--audit-policy", settings.audit_policy) if settings.audit_policy else ()
-    record = ("--record", str(rundir.history)) if settings.record else ()
+    record = () if settings.record is Recorded.NOTHING else ("--record", str(rundir.history))
+    requests = ("--record-requests",) if settings.record is Recorded.REQUESTS else ()
     loss: tuple[str, ...] = ()
     if accept_loss_after is not None:
         loss = ("--accept-loss-after", str(accept_loss_after))
@@ -74,7 +75,7 @@ def apiserver(
         name=Role.APISERVER,
         role=Role.APISERVER,
         module="kubeherd.cluster.apiserver",
-        args=(*place, *loss, *local, *audit, *record, *_common(settings)),
+        args=(*place, *loss, *local, *audit, *record, *requests, *_common(settings)),
         log=rundir.log(Role.APISERVER),
     )
 

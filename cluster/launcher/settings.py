@@ -51,6 +51,15 @@ class ExecKind(enum.StrEnum):
     """Commands run as processes of the user who started the cluster."""
 
 
+class Recorded(enum.StrEnum):
+    """What is in the history of a cluster."""
+
+    NOTHING = "nothing"
+    WRITES = "writes"
+    REQUESTS = "requests"
+    """Requests and their answers, too."""
+
+
 class Profile(enum.StrEnum):
     """What a new cluster has besides its nodes."""
 
@@ -84,8 +93,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     exec: ExecKind = ExecKind.SCRIPT
     audit_policy: Annotated[str, Meta(max_length=4096)] = ""
     """The file of the audit policy, which is read when the API server starts; "" for no log."""
-    record: bool = False
-    """The API server writes the history of the cluster to DIR/history.jsonl."""
+    record: Recorded = Recorded.NOTHING
+    """What the API server writes to DIR/history.jsonl."""
     port: Annotated[int, Meta(ge=1, le=MAX_PORT)]
     speed: Annotated[float, Meta(ge=MIN_SPEED, le=MAX_SPEED)] = 1.0
     seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] = 0

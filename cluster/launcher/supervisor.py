@@ -235,7 +235,8 @@ class Supervisor:
     async def _fault_command(self, request: Request) -> AsyncIterator[Reply]:
         from kubeherd.cluster.launcher.faults import answering  # noqa: PLC0415 - as all of faults
 
-        faults = self._fault_commands()
+        async with self._change():
+            faults = self._fault_commands()
         steps = answering.answer(request, faults, self._change)
         async with contextlib.aclosing(steps):
             async for step in steps:
@@ -248,10 +249,14 @@ class Supervisor:
     @contextlib.asynccontextmanager
     async def _change(self) -> AsyncIterator[None]:
         """While the body runs nothing else changes the cluster; LauncherError if it is not up."""
+        self._check_up()  # who starts and stops the processes has the lock meanwhile
         async with self._changing:
-            if not self._brought_up or self._leaving.is_set():
-                raise LauncherError("the cluster is starting or stopping")
+            self._check_up()
             yield
+
+    def _check_up(self) -> None:
+        if not self._brought_up or self._leaving.is_set():
+            raise LauncherError("the cluster is starting or stopping")
 
     async def _serving(self, processes: Collection[str]) -> AsyncIterator[Reply]:
         """Wait for processes that are starting, with progress; LauncherError if it takes too long.

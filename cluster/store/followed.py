@@ -12,7 +12,7 @@ from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Engine
 from kubeherd.cluster.store.staged import Staged
 from kubeherd.cluster.store.state import AttrsOf, WatchEvent
-from kubeherd.cluster.store.store import Store
+from kubeherd.cluster.store.store import MAX_HISTORY_EVENTS, Store
 
 
 class Follower(Protocol):
@@ -32,9 +32,15 @@ class FollowedStore(Store):
     """See `Store`."""
 
     def __init__(
-        self, engine: Engine, attrs_of: AttrsOf, follower: Follower, *, rng: Rng | None = None
+        self,
+        engine: Engine,
+        attrs_of: AttrsOf,
+        follower: Follower,
+        *,
+        max_history_events: int = MAX_HISTORY_EVENTS,
+        rng: Rng | None = None,
     ) -> None:
-        super().__init__(engine, attrs_of, rng=rng)
+        super().__init__(engine, attrs_of, max_history_events=max_history_events, rng=rng)
         self._follower = follower
 
     def _stage(self, event: WatchEvent) -> Staged:

@@ -44,6 +44,8 @@ class ClusterSpec(_Part, frozen=True, kw_only=True):
     nodes_per_agent: Annotated[int, Meta(ge=1, le=1000)] = 1
     speed: Annotated[float, Meta(gt=0, le=1000)] = 20.0
     """On real processes only."""
+    requests: bool = False
+    """Requests and their answers are in the history, too, for promises about answers."""
     history_events: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     """How many events the API server remembers for watches; 0: its default. Few of them make
     watches expire (410). In the simulation only."""

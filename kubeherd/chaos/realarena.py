@@ -25,6 +25,7 @@ from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.settings import Recorded
 from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.faults import Component, Fault, FaultError, effects
@@ -188,7 +189,11 @@ def cluster_for(wanted: ClusterSpec, seed: int, root: Path) -> Iterator[tuple[Cl
     settings = lifecycle.new_settings(
         nodes=wanted.nodes, nodes_per_agent=wanted.nodes_per_agent, speed=wanted.speed, seed=seed
     )
-    settings = replace(settings, controllers=wanted.controllers, record=True)
+    settings = replace(
+        settings,
+        controllers=wanted.controllers,
+        record=Recorded.REQUESTS if wanted.requests else Recorded.WRITES,
+    )
     with ClusterHandle(root, settings) as handle:
         yield handle, handle.rundir.history
 

@@ -4,14 +4,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-import orjson
 from msgspec.structs import replace
 
 from kubeherd.cluster.api.errors import NotFound
 from kubeherd.cluster.api.kinds import NODES
-from kubeherd.cluster.store.engine import Row
 from kubeherd.faults import Component, Fault, FaultError, Nodes, effects
-from kubeherd.history import Began, FaultBegan, FaultEnded, Record, Verb, Write
+from kubeherd.history import Began, FaultBegan, FaultEnded, Record
 from kubeherd.simulation.cluster import ADMIN, Options, SimulatedCluster, simulated
 
 USER_AGENT = "kubeherd-chaos"
@@ -41,6 +39,10 @@ class ClusterWanted(Protocol):
         """How many controller managers."""
 
     @property
+    def requests(self) -> bool:
+        """Whether requests are a part of the history."""
+
+    @property
     def history_events(self) -> int:
         """How many events can be resumed at; 0: as many as ever."""
 
@@ -48,7 +50,7 @@ class ClusterWanted(Protocol):
 @asynccontextmanager
 async def arena(wanted: ClusterWanted, seed: int) -> AsyncIterator["SimulatedArena"]:
     """A simulated cluster as an experiment wants it."""
-    options = Options()
+    options = Options(record=True, record_requests=wanted.requests)
     if wanted.history_events:
         options["max_history_events"] = wanted.history_events
     async with simulated(seed, wanted.nodes, managers=wanted.controllers, **options) as cluster:
@@ -191,29 +193,10 @@ class SimulatedArena:
     def follow(self, tell: Callable[[Record], None]) -> None:
         """As `Arena.follow`."""
         self._tell = tell
-        disk = self._cluster.disk
-        nodes = tuple(self._cluster.configs)
-        revision = max(disk.rows, default=0)
+        cluster = self._cluster
+        nodes, revision = tuple(cluster.configs), cluster.store.revision
         tell(Began(at=self.wall_s(), source="simulation", nodes=nodes, revision=revision))
-        for row in disk.replay():
-            if not row.deleted:
-                tell(self._write(row, restored=True))
-        disk.on_commit = lambda row: tell(self._write(row))
-
-    def _write(self, row: Row, *, restored: bool = False) -> Write:
-        tree = orjson.loads(row.value)
-        verb = Verb.CREATE if row.revision == row.create_revision else Verb.UPDATE
-        return Write(
-            at=self.wall_s(),
-            revision=row.revision,
-            verb=Verb.DELETE if row.deleted else verb,
-            resource=row.resource_key,
-            namespace=row.namespace,
-            name=row.name,
-            uid=tree["metadata"].get("uid", ""),
-            object=tree,
-            restored=restored,
-        )
+        cluster.follow(tell)
 
 
 def _of_one(name: str, fault: Fault) -> Fault:

@@ -29,14 +29,17 @@ from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.transport import Transport, TransportError
 from kubeherd.cluster.runtime.clock import OffsetClock
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.followed import FollowedStore
 from kubeherd.cluster.store.store import MAX_HISTORY_EVENTS, Store
 from kubeherd.controller import registry
 from kubeherd.controller.accounts import ACCOUNTS
 from kubeherd.controller.leader import LeaderElector
 from kubeherd.controller.manager import Manager
+from kubeherd.history import Record
 from kubeherd.simulation import virtualtime
 from kubeherd.simulation.edges import Disk, InProcessTransport, Network, Process, Serving
 from kubeherd.simulation.founding import founded
+from kubeherd.simulation.recording import SimulatedRecorder
 from kubeherd.simulation.virtualtime import VirtualClock
 
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
@@ -68,6 +71,10 @@ class Options(TypedDict, total=False):
     """So many events can be resumed at; who is further behind gets 410 Gone."""
     disk: Disk
     network: Network
+    record: bool
+    """Its history can be followed: see `SimulatedCluster.follow`."""
+    record_requests: bool
+    """Requests and their answers are in that history, too."""
 
 
 class SimulatedCluster:
@@ -92,6 +99,10 @@ class SimulatedCluster:
         self.on_start: Callable[[str], None] = lambda _name: None
         """Told the name of a component when it can be told what goes wrong with it."""
         self._clocks: dict[str, OffsetClock] = {}
+        self._recorder = SimulatedRecorder(self.clock) if options.get("record") else None
+        self._record_requests = options.get("record_requests", False)
+        self.store: Store
+        """That of the API server's newest life."""
         """Of the nodes, through all their lives."""
         self._portable = options.get("portable", False)
         self._accounts = options.get("accounts", False)
@@ -116,16 +127,27 @@ class SimulatedCluster:
         self.processes["apiserver"] = Process("apiserver", self._serve())
 
     async def _serve(self) -> None:
-        store = Store(self.disk, attrs_of, max_history_events=self._history_events)
+        store = self.store = self._store()
         store.open()
+        if self._recorder is not None:
+            self._recorder.opened(store)
         # A thread's time is not virtual: everything at once.
         api = ApiServer(store, self.clock, self._life("apiserver"), heavy=HeavyWork(sys.maxsize))
+        if self._recorder is not None:
+            api.record(self._recorder, requests=self._record_requests)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(store.run())
             await api.bootstrap()
             tasks.create_task(api.run())
             self.network.api, self.apiserver = Serving(api), api
             self.on_start("apiserver")
+
+    def _store(self) -> Store:
+        if self._recorder is None:
+            return Store(self.disk, attrs_of, max_history_events=self._history_events)
+        return FollowedStore(
+            self.disk, attrs_of, self._recorder, max_history_events=self._history_events
+        )
 
     async def crash_apiserver(self) -> None:
         """SIGKILL: nothing more is committed, every connection breaks."""
@@ -247,6 +269,15 @@ class SimulatedCluster:
 
     def heal(self) -> None:
         self.network.cut.clear()
+
+    def follow(self, listener: Callable[[Record], None]) -> None:
+        """Give `listener` the history: what there is now, and what happens from now on.
+
+        ValueError without the option `record`.
+        """
+        if self._recorder is None:
+            raise ValueError("a simulated cluster without record=True tells no history")
+        self._recorder.follow(self.store, listener)
 
     # --- looking ---
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from contextvars import copy_context
 from typing import Any, TypeVar
@@ -40,7 +40,6 @@ class Disk:
         self.rows: dict[int, Row] = {}
         self.compacted = 0
         self.history = hashlib.sha256()
-        self.on_commit: Callable[[Row], None] = lambda _row: None
 
     def open(self) -> int:
         return self.compacted
@@ -58,7 +57,6 @@ class Disk:
             self.rows[row.revision] = row
             self.history.update(f"{row.revision} {row.deleted} {row.resource_key} ".encode())
             self.history.update(row.value)
-            self.on_commit(row)
         for revision in drop:
             self.rows.pop(revision, None)
         self.compacted = compacted

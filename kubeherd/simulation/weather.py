@@ -31,6 +31,7 @@ class FragileDisk(Disk):
         """0: no crash is coming."""
         self.full_until_s = 0.0
         self.on_crash: Callable[[], None] = lambda: None
+        self.on_commit: Callable[[Row], None] = lambda _row: None
 
     async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
         if asyncio.get_running_loop().time() < self.full_until_s:
@@ -43,6 +44,8 @@ class FragileDisk(Disk):
         if self.rows.keys() & {row.revision for row in rows}:
             raise AssertionError("a revision was given twice")
         await super().commit(rows, drop, compacted)
+        for row in rows:
+            self.on_commit(row)
         if crashes:
             await self._crash()
 

@@ -174,6 +174,24 @@ async def test_pods_that_run_crash_and_recover_after_their_back_off() -> None:
 
 
 @virtual
+async def test_a_pod_by_its_name_is_killed_once() -> None:
+    async with simulated(nodes=1) as cluster:
+        for name in ("web", "other"):
+            await cluster.admin.create(PODS, pod_tree(name, "node-0"))
+            await until_running(cluster, name)
+        await cluster.clock.sleep(5)
+        kill = effects.PodCrash(after_s=1, exit_code=137, names=("default/web", "shop/other"))
+        cluster.fleets["node-0"].hurt([fault(kill, "node-0")])
+        await cluster.clock.sleep(0.9)
+        cluster.fleets["node-0"].hurt([])
+        await cluster.clock.sleep(60)
+        status = (await pod(cluster, "web")).status.container_statuses[0]
+        assert status["restartCount"] == 1
+        assert status["lastState"]["terminated"]["exitCode"] == 137
+        assert (await pod(cluster, "other")).status.container_statuses[0]["restartCount"] == 0
+
+
+@virtual
 async def test_pods_that_run_turn_unready_and_ready_again() -> None:
     async with simulated(nodes=1) as cluster:
         await cluster.admin.create(PODS, pod_tree("web", "node-0"))

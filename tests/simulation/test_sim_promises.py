@@ -1,15 +1,17 @@
 """The simulated cluster keeps every promise that its writes speak of, seen from inside and out."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from recording import RecordingDisk
 
-from kubeherd.chaos.checking import live
-from kubeherd.checks.checker import Verdict, Watcher
+from kubeherd.chaos.checking import live, usercheckers
+from kubeherd.checks.checker import Verdict, Watcher, check
 from kubeherd.checks.registry import Kind, of_kind
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import (
+    CONFIGMAPS,
     DAEMONSETS,
     DEPLOYMENTS,
     JOBS,
@@ -18,7 +20,7 @@ from kubeherd.cluster.api.kinds import (
     SERVICES,
     STATEFULSETS,
 )
-from kubeherd.history import Began, Step
+from kubeherd.history import Began, Step, files
 from kubeherd.simulation import virtualtime
 from kubeherd.simulation.cluster import ADMIN, SimulatedCluster, daemonset_tree, simulated
 from kubeherd.simulation.edges import InProcessTransport
@@ -123,3 +125,29 @@ def test_from_outside() -> None:
     found = virtualtime.run(scenario())
     assert not found.notes
     assert looked_at(found.verdict) >= SPOKEN_OF - {"controllers-stop-writing"}
+
+
+def test_a_violation_ends_the_watching_and_is_in_the_record(tmp_path: Path) -> None:
+    record = tmp_path / "run.jsonl"
+    expression = usercheckers.from_cel("object.data.value != 'bad'", "configmaps")
+
+    async def scenario() -> live.Found:
+        async with simulated(5) as cluster:
+            plan = live.Plan(checkers=[expression], record=record)
+            transport = InProcessTransport(cluster.network, "check", ADMIN)
+            seen: list[int] = []
+            watching = asyncio.create_task(live.watch(plan, transport, cluster.clock, seen.append))
+            while not seen:
+                await cluster.clock.sleep(0.1)
+            for value in ("good", "bad", "late"):
+                tree = {"metadata": {"name": value}, "data": {"value": value}}
+                await cluster.admin.create(CONFIGMAPS, tree, "default")
+            return await watching
+
+    found = virtualtime.run(scenario())
+    told = list(found.surroundings.lines())
+    assert "configmaps default/bad: is false" in told[0]
+    assert [one.split()[-2:] for one in told[-3:]] == [
+        ["configmaps", f"default/{name}"] for name in ("good", "bad", "late")
+    ]
+    assert check(files.read(record), [expression]).violations == found.verdict.violations

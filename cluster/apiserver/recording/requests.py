@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import field
 
+from kubeherd.cluster.apiserver import served
 from kubeherd.cluster.apiserver.edge.messages import (
     ApiRequest,
     ApiResponse,
@@ -21,6 +22,8 @@ from kubeherd.cluster.apiserver.edge.routing import Route
 from kubeherd.history import Actor, Request
 
 NO_ANSWER = 0
+_CHOOSING = ("labelSelector", "fieldSelector", "limit", "continue", "nodes")
+"""Parameters of a list that is not of the whole collection."""
 
 
 class _Meta(msgspec.Struct):
@@ -81,6 +84,13 @@ def asked_revision(request: ApiRequest) -> int:
     return sent.metadata.revision
 
 
+def is_stale_enough(request: ApiRequest) -> bool:
+    """Whether an older state is good enough for a read: it names a revision (spec api-machinery,
+    3), of which 0 is any at all; only an exact one is not older than asked."""
+    asked = request.query.get("resourceVersion", "")
+    return bool(asked) and request.query.get("resourceVersionMatch", "") != "Exact"
+
+
 def of(
     request: ApiRequest,
     route: Route,
@@ -104,7 +114,7 @@ def of(
         client=f"{actor.user} {actor.user_agent}".strip(),
         actor=actor,
         verb=route.verb,
-        resource=route.resource.group_resource + part,
+        resource=_stored_as(route) + part,
         namespace=route.namespace,
         name=route.name or ("" if refused or tree.items is not None else tree.metadata.name),
         status=status,
@@ -113,7 +123,15 @@ def of(
         uid=tree.metadata.uid or (tree.details.uid if tree.details is not None else ""),
         objects=_objects(tree),
         reason=tree.reason if refused else "",
+        stale=is_stale_enough(request),
+        partial=any(name in request.query for name in _CHOOSING),
     )
+
+
+def _stored_as(route: Route) -> str:
+    """The resource by which writes are recorded: one kind may be served by several groups."""
+    resource = route.resource
+    return resource.group_resource if resource.custom is not None else served.of(resource).key
 
 
 def _status(response: Response | None) -> int:

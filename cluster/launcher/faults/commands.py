@@ -102,6 +102,7 @@ class FaultCommands:
     async def forget(self, nodes: Collection[str]) -> None:
         """These nodes are no more."""
         await self.lift(frozenset(FaultKind), nodes)
+        self._teller.forget_all_but(self._herd)
 
     def named(self, kinds: Collection[FaultKind], name: str) -> bool:
         """Whether a fault of these kinds names this node or component."""
@@ -181,9 +182,10 @@ class FaultCommands:
         wrong: list[str] = []
         for name in processes:
             process = self._herd[name]
-            if process.child is None:
+            freeze = fault.kind is FaultKind.FREEZE
+            if not process.wanted or (freeze and process.child is None):
                 why = "is not running"
-            elif fault.kind is FaultKind.FREEZE and process.phase is Phase.FROZEN:
+            elif freeze and process.phase is Phase.FROZEN:
                 why = "is already frozen"
             else:
                 continue

@@ -1,7 +1,7 @@
 """What each process has been told of its faults: it is told again only when it has to be."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import structlog
 
@@ -57,6 +57,10 @@ class Teller:
                 return
             raise LauncherError(f"{name} takes no faults: {error.strerror}") from error
         self._told[name] = (child.process, tuple(faults))
+
+    def forget_all_but(self, names: Container[str]) -> None:
+        """Only these processes are there."""
+        self._told = {name: told for name, told in self._told.items() if name in names}
 
     def give_up(self, process: SupervisedProcess, faults: Sequence[Fault]) -> None:
         """Do not try again to tell this to the process that runs now."""

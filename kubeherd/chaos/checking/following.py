@@ -63,7 +63,7 @@ class Follower:
             into: type[dict[str, Any]] = dict
             listed = await self._client.list(self.resource, into)
         except ApiError as error:
-            if error.code in _REFUSED:
+            if error.status_code in _REFUSED:
                 name = self.resource.group_resource
                 raise Refused(f"{name} cannot be watched: {error.message}") from error
             raise
@@ -106,6 +106,7 @@ class Follower:
             "allowWatchBookmarks": "true",
         }
         splitter = LineSplitter()
+        self.failing = ""  # as far as one can tell: a watch that has nothing to tell is silent
         chunks = self._client.transport.stream(
             self.resource.path(), query=query, accept=JSON, timeout_s=_WATCH_S + _MARGIN_S
         )
@@ -114,7 +115,6 @@ class Follower:
                 for event in splitter.feed(chunk):
                     self._take(event)
                 self._backoff.reset()
-                self.failing = ""
                 await asyncio.sleep(0)  # others follow, too
 
     def _take(self, event: StreamEvent) -> None:

@@ -24,6 +24,8 @@ from kubeherd.history import Verb, Violation, Write
 from kubeherd.history.records import Object
 
 HASH = "controller-revision-hash"
+_EVICTOR = ACCOUNT + "node-controller"
+"""As whom taint eviction acts, as nothing else that deletes pods does."""
 
 
 def surge_of(daemonset: Object) -> bool:
@@ -133,8 +135,10 @@ class NeverEvicted(WriteChecker):
         if write.verb is not Verb.DELETE and not going(pod) and not _marked(pod):
             return
         self.looked_at += 1
-        account = ACCOUNT + "taint-eviction-controller"
-        evicted = bool(write.actor and write.actor.user == account) or (
+        deleted = (
+            before is not None and not going(before) and (write.verb is Verb.DELETE or going(pod))
+        )
+        evicted = bool(deleted and write.actor and write.actor.user == _EVICTOR) or (
             _marked(pod) and not _marked(before or {})
         )
         name = text(pod, "spec", "nodeName")

@@ -310,3 +310,41 @@ async def test_who_does_not_come_back_is_named(rundir: RunDir, standins, monkeyp
         with pytest.raises(LauncherError, match=r"^not ready after 0\.3 s: node-1$"):
             await begin(herd, on(effects.Restart(), "node-0", "node-1"))
         assert (await herd.process("node-0")).ready
+
+
+async def test_one_that_cannot_start_is_kept_down_as_well(rundir: RunDir, standins):
+    good, bad, starts = standins(), standins({"node-0": "crash"}), []
+
+    async def start(spec):
+        starts.append(spec.name)
+        return await (bad if starts.count(spec.name) in (2, 3, 4) else good)(spec)
+
+    async with running(rundir, start) as herd:
+        process = (await herd.ask(Op.WAIT)).state.processes[2].process
+        assert process is not None
+        osproc.send_signal(process, signal.SIGKILL)
+        await herd.until("node-0", lambda p: p.phase is Phase.BACKOFF)
+        with pytest.raises(LauncherError, match='node "node-0" is not running'):
+            await begin(herd, on(effects.Freeze(), "node-0"))
+        await begin(herd, on(effects.Crash(), "node-0"))
+        assert (await herd.process("node-0")).phase is Phase.DOWN
+        await undo(herd)
+        assert (await herd.process("node-0")).ready
+
+
+async def test_no_faults_while_the_cluster_starts(rundir: RunDir, standins):
+    go_on, start = asyncio.Event(), standins()
+
+    async def late(spec):
+        await go_on.wait()
+        return await start(spec)
+
+    async with running(rundir, late) as herd:
+        try:
+            for request in (Request(op=Op.FAULT_LIST), Request(op=Op.NODE_ADD, count=1)):
+                with pytest.raises(LauncherError, match="the cluster is starting or stopping"):
+                    await herd.request(request)
+        finally:
+            go_on.set()
+        await herd.ask(Op.WAIT)
+        assert await listed(herd) == []

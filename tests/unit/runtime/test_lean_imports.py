@@ -38,3 +38,12 @@ def test_a_process_reads_no_certificates_that_it_does_not_use(module: str) -> No
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", [*PROCESSES, "cluster.launcher.__main__"])
+def test_a_process_loads_no_faults_before_the_first(module: str) -> None:
+    program = f"import sys, kubeherd.{module}; print('kubeherd.faults' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "False\n"
