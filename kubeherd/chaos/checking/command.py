@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from kubeherd.chaos.checking import usercheckers
 from kubeherd.chaos.checking.telling import Surroundings, table
 from kubeherd.checks import registry
 from kubeherd.checks.checker import Checker, Make, Verdict, Watcher
@@ -133,6 +132,10 @@ def own(
     functions: Sequence[str], expressions: Sequence[str], resources: Sequence[str], *, live: bool
 ) -> Sequence[Make]:
     """The user's checkers; each expression has its resource, or one is for all."""
+    if not functions and not expressions and not resources:
+        return []
+    from kubeherd.chaos.checking import usercheckers  # noqa: PLC0415 - CEL is slow to load
+
     if len(resources) == 1:
         resources = list(resources) * len(expressions)
     if len(resources) != len(expressions):

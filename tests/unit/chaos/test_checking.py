@@ -197,6 +197,21 @@ def test_what_people_do_and_suffer_is_in_the_story():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("spec", "shown"),
+    [
+        ({"holderIdentity": "n1", "renewTime": "2"}, False),
+        ({"holderIdentity": "a", "acquireTime": "1", "renewTime": "2"}, False),
+        ({"holderIdentity": "b", "acquireTime": "2", "renewTime": "2"}, True),
+        ({"holderIdentity": "", "acquireTime": "1", "renewTime": "2"}, True),
+    ],
+)
+def test_of_leases_the_story_has_only_who_takes_and_leaves_them(spec: dict, shown: bool):
+    lease = write(3, "leases.coordination.k8s.io")
+    lease = msgspec.structs.replace(lease, object={**lease.object, "spec": spec})
+    assert bool(line(lease)) == shown
+
+
 def test_the_table_tells_what_was_kept_broken_and_not_checked():
     watcher = Watcher(
         [
