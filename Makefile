@@ -3,8 +3,9 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
-# Two workers: most integration tests wait for processes, and each takes one core at times.
-PYTEST_ARGS ?= -n 2 --dist loadfile
+# Three workers for two cores: most integration tests wait for processes, and each takes one core at
+# times. They come first, as their files are the longest; pytest-xdist would have those of few tests last.
+PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 

@@ -33,6 +33,7 @@ from kubeherd.cluster.client.transport import Transport
 from kubeherd.cluster.client.wire import decoder_for
 from kubeherd.cluster.runtime import process
 from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.faultsocket import hurtable
 from kubeherd.cluster.runtime.metrics import Family
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
 from kubeherd.cluster.runtime.rng import Rng
@@ -83,6 +84,7 @@ def main(argv: list[str] | None = None) -> int:
                 yield from fleet.families()
 
             await closing.enter_async_context(scraped(options.metrics_socket, families))
+            await closing.enter_async_context(hurtable(options.faults_socket, fleet.hurt))
             await until_stopped(fleet, lifecycle.stop, lambda: lifecycle.ready(nodes=len(nodes)))
 
     return process.run(serve, name)

@@ -53,6 +53,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         help="a Unix socket that answers with the metrics of this process",
     )
     parser.add_argument(
+        "--faults-socket",
+        type=Path,
+        metavar="FILE",
+        help="a Unix socket that is told what goes wrong on the nodes",
+    )
+    parser.add_argument(
         "--serve-kubelet",
         action="store_true",
         help="serve each node's kubelet API on loopback, for an API server that asks nodes for "

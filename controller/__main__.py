@@ -12,18 +12,20 @@ import kubeherd.cluster.runtime.lean_aiohttp
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
+from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import HttpTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess, KubeconfigError, load_kubeconfig
 from kubeherd.cluster.client.metrics import of_clients
 from kubeherd.cluster.client.transport import Transport
-from kubeherd.cluster.runtime import process
+from kubeherd.cluster.runtime import identity, process
 from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.faultsocket import hurtable
 from kubeherd.cluster.runtime.metrics import Family
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.runtime.scraping import scraped
-from kubeherd.controller import identity, registry
+from kubeherd.controller import registry
 from kubeherd.controller.leader import LeaderElector
 from kubeherd.controller.manager import Manager
 from kubeherd.controller.options import Options, parse
@@ -44,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         except KubeconfigError as error:
             raise process.ProcessError(str(error)) from error
         async with AsyncExitStack() as closing:
-            http = HttpTransport(access)
+            http = HttpTransport(access, user_agent=_user_agent(options))
             manager = _manager(options, http, closing)
 
             def families() -> Iterable[Family]:
@@ -52,16 +54,23 @@ def main(argv: list[str] | None = None) -> int:
                 yield from manager.families()
 
             await closing.enter_async_context(scraped(options.metrics_socket, families))
+            await closing.enter_async_context(hurtable(options.faults_socket, manager.hurt))
             await manager.run(lifecycle.stop, lifecycle.ready)
 
     return process.run(manage, "controller-manager")
+
+
+def _user_agent(options: Options) -> str:
+    """Of several managers with one identity each says which it is: faults of the API know it so."""
+    name = "controller-manager" if options.faults_socket is None else options.faults_socket.stem
+    return f"{PRODUCT} {name}"
 
 
 def _manager(options: Options, http: HttpTransport, closing: AsyncExitStack) -> Manager:
     access = http.access
     clock = LoopClock(options.speed)
     # No two lives share their chance, or the second would give its pods the first one's names.
-    rng = Rng(options.seed).child(clock.now().isoformat())
+    rng = Rng(options.seed).child(f"{clock.now().isoformat()}/{identity.own_identity()}")
     private = not options.portable
     transport: Transport = BatchingTransport(http) if private else http
     closing.push_async_callback(transport.close)
@@ -90,6 +99,7 @@ def _elector(
         rng.child("leader"),
         identity=identity.own_identity(),
         is_dead=identity.is_dead,
+        is_alive=identity.is_alive,
         election=options.election,
     )
 

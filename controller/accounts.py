@@ -166,6 +166,7 @@ class AccountTransport:
         body: bytes | None = None,
         content_type: str = "",
         accept: str = "",
+        fence: str = "",
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> TransportResponse:
         """As `Transport.request`; ApiError or TransportError also if there was no token."""
@@ -179,6 +180,7 @@ class AccountTransport:
                 body=body,
                 content_type=content_type,
                 accept=accept,
+                fence=fence,
                 timeout_s=timeout_s,
             )
 

@@ -12,10 +12,18 @@ it is called again on the same instance after a crash, or when leadership was lo
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Hashable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -32,6 +40,9 @@ from kubeherd.cluster.runtime.metrics import Family
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.informers import Informers
 from kubeherd.controller.leader import LeaderElector
+
+if TYPE_CHECKING:
+    from kubeherd.faults import Fault
 
 RESTART_BACKOFF_S = 1.0
 RESTART_BACKOFF_CAP_S = 60.0
@@ -151,34 +162,46 @@ class Manager:
         self._context = Context(
             client, clock, rng, self._informers, host, root_ca_pem=root_ca_pem, keys=keys
         )
+        writers = {name: client_of(name) if client_of else client for name in factories}
+        if elector is not None:
+            for writer in (client, *writers.values()):
+                writer.fence = elector.fence
         self._controllers = {
-            name: make(self._context.acting_as(client_of(name) if client_of else client))
-            for name, make in factories.items()
+            name: make(self._context.acting_as(writers[name])) for name, make in factories.items()
         }
 
     def families(self) -> Iterable[Family]:
-        """What the controllers count, queues included."""
+        """What the controllers count, queues included, and whether they act."""
+        if self._elector is not None:
+            yield from self._elector.families()
         yield from of_queues(self._context.queues)
         for made in self._context.families:
             yield from made()
 
+    def hurt(self, faults: "Sequence[Fault]") -> None:
+        """Put these faults in force and undo all others; FaultError if one cannot be."""
+        from kubeherd.controller import faults as carried_out  # noqa: PLC0415 - few are hurt
+
+        carried_out.begin(self._elector, faults)
+
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Work until `stop` is set; `on_ready` is called once, when the controllers first run."""
+        """Work until `stop` is set; `on_ready` is called once, when the controllers first run or
+        this manager stands by for another one that does."""
         ready = on_ready
 
-        def acting() -> None:
+        def serving() -> None:
             nonlocal ready
             ready()
             ready = _nothing
 
-        while not stop.is_set():
-            if self._elector is not None and not await _unless_stopped(
-                stop, self._elector.acquire()
-            ):
-                break
-            await _unless_stopped(stop, self._lead(acting))
-        if self._elector is not None:
-            await self._elector.release()
+        elector = self._elector
+        if elector is None:
+            await _unless_stopped(stop, self._lead(serving))
+            return
+        async with _running(elector.events.run()):
+            while not stop.is_set() and await _unless_stopped(stop, elector.acquire(serving)):
+                await _unless_stopped(stop, self._lead(serving))
+        await elector.release()
 
     async def _lead(self, acting: Callable[[], None]) -> None:
         """Fill the caches and run the controllers, for as long as the lease is held.

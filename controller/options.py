@@ -34,6 +34,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     root_ca_pem: bytes
     keys: Keys
     metrics_socket: Path | None
+    faults_socket: Path | None
 
 
 def parse(argv: list[str] | None) -> Options:
@@ -57,6 +58,7 @@ def parse(argv: list[str] | None) -> Options:
                 arguments.service_account_private_key_file,
             ),
             metrics_socket=arguments.metrics_socket,
+            faults_socket=arguments.faults_socket,
         )
     except ValueError as error:
         parser.error(str(error))
@@ -88,6 +90,7 @@ def _add_credentials(parser: argparse.ArgumentParser) -> None:
         "--root-ca-file": "what is published as kube-root-ca.crt and in the tokens' Secrets; "
         "without it the authority in the kubeconfig",
         "--metrics-socket": "a Unix socket that answers with the metrics of this process",
+        "--faults-socket": "a Unix socket that is told what goes wrong in this process",
     }
     for flag, purpose in files.items():
         parser.add_argument(flag, type=Path, metavar="FILE", help=purpose)

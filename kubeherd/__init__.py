@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kubeherd import clients
+    from kubeherd import clients, faults
     from kubeherd.asynchronous import AsyncCluster
     from kubeherd.blocking import Cluster
     from kubeherd.conditions import is_ready, is_rolled_out
@@ -40,6 +40,7 @@ __all__ = [
     "Process",
     "TransportError",
     "clients",
+    "faults",
     "is_ready",
     "is_rolled_out",
 ]
@@ -56,8 +57,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "clients":
-        return import_module("kubeherd.clients")
+    if name in ("clients", "faults"):
+        return import_module(f"kubeherd.{name}")
     return getattr(import_module(f"kubeherd.{_HOMES.get(name, 'errors')}"), name)
 
 

@@ -5,10 +5,10 @@ It keeps no connection and no task between its calls, so it may be used in any e
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kubeherd import operations
 from kubeherd.cluster.client.transport import TransportError, TransportResponse
@@ -17,6 +17,11 @@ from kubeherd.conditions import JsonObject
 from kubeherd.facts import ClusterFacts, Names, Processes
 from kubeherd.operations import Ask, Objects, Operation, Pause, Wanted, resource_of
 from kubeherd.waits import TIMEOUT_S, not_ready, ready, rolled_out
+
+if TYPE_CHECKING:
+    from kubeherd.facts import Faults
+    from kubeherd.faults import Clients, Effect
+    from kubeherd.inforce import InForce
 
 T = TypeVar("T")
 
@@ -92,6 +97,26 @@ class AsyncCluster(ClusterFacts):
     async def crash(self, process: str) -> None:
         """As `Cluster.crash`."""
         await _in_thread(lambda: self._handle.crash(process))
+
+    async def fault(
+        self,
+        effect: "Effect",
+        *,
+        nodes: str | Sequence[str] = (),
+        component: str = "",
+        clients: "Clients | None" = None,
+        for_s: float = 0.0,
+    ) -> "InForce":
+        """As `Cluster.fault`: ``async with await cluster.fault(...):``."""
+        return await _in_thread(lambda: self._fault(effect, nodes, component, clients, for_s))
+
+    async def faults(self) -> "Faults":
+        """As `Cluster.faults`."""
+        return await _in_thread(self._handle.faults)
+
+    async def undo_faults(self, *ids: str) -> "Faults":
+        """As `Cluster.undo_faults`."""
+        return await _in_thread(lambda: self._handle.undo(*ids))
 
     async def processes(self) -> Processes:
         """As `Cluster.processes`."""

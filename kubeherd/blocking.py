@@ -1,10 +1,10 @@
 """`Cluster`: a cluster for programs and tests that are not asynchronous."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kubeherd import operations
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
@@ -14,6 +14,11 @@ from kubeherd.conditions import JsonObject
 from kubeherd.facts import ClusterFacts, Names, Processes
 from kubeherd.operations import Ask, Objects, Operation, Wanted, resource_of
 from kubeherd.waits import TIMEOUT_S, not_ready, ready, rolled_out
+
+if TYPE_CHECKING:
+    from kubeherd.facts import Faults
+    from kubeherd.faults import Clients, Effect
+    from kubeherd.inforce import InForce
 
 T = TypeVar("T")
 
@@ -30,6 +35,7 @@ class Cluster(ClusterFacts):
         directory: where everything of the cluster lies.
         nodes: how many nodes a new cluster has.
         nodes_per_agent: how many nodes share a process, for hundreds of nodes and more.
+        controllers: how many controller managers there are; one leads, the others stand by.
         profile: `bare`, or `kind`: a control-plane node besides the others, and what runs in a
             fresh cluster of kind; `start` waits for that, too.
         store: `sqlite` or `memory`, which is lost when the API server ends.
@@ -121,6 +127,36 @@ class Cluster(ClusterFacts):
     def processes(self) -> Processes:
         """The processes of the cluster, as they are now."""
         return self._processes()
+
+    # --- faults ---
+
+    def fault(
+        self,
+        effect: "Effect",
+        *,
+        nodes: str | Sequence[str] = (),
+        component: str = "",
+        clients: "Clients | None" = None,
+        for_s: float = 0.0,
+    ) -> "InForce":
+        """Begin a fault (`kubeherd.faults.effects`) of nodes, a component or clients.
+
+        It is undone at the end of a `with`, by `undo` of what is returned, or after `for_s` nominal
+        seconds. All targets are hurt or, with LauncherError, none. A restart or a reboot is over
+        when this returns.
+        """
+        return self._fault(effect, nodes, component, clients, for_s)
+
+    def faults(self) -> "Faults":
+        """The faults that are in force, oldest first; killed and frozen nodes are among them."""
+        return self._handle.faults()
+
+    def undo_faults(self, *ids: str) -> "Faults":
+        """End these faults, or all; returns them once what they had ended serves again.
+
+        One that is not there is over already.
+        """
+        return self._handle.undo(*ids)
 
     # --- objects, as JSON ---
 

@@ -5,10 +5,11 @@ Everything here blocks; `AsyncCluster` calls it in a thread. Not public.
 
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -16,8 +17,18 @@ from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.control import Op
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.handle import ClusterHandle
-from kubeherd.cluster.launcher.settings import ExecKind, Profile, Settings, StoreKind
+from kubeherd.cluster.launcher.settings import (
+    MAX_CONTROLLERS,
+    ExecKind,
+    Profile,
+    Settings,
+    StoreKind,
+)
 from kubeherd.errors import KubeherdError, LauncherError
+
+if TYPE_CHECKING:
+    from kubeherd.faults import Clients, Effect, Fault
+    from kubeherd.inforce import InForce
 
 PORT_ATTEMPTS = 3
 
@@ -25,9 +36,9 @@ PORT_ATTEMPTS = 3
 class Process(msgspec.Struct, frozen=True):
     """A process of a cluster, as it was when it was asked for.
 
-    `name` is `apiserver`, `controller-manager`, or that of an agent (with one node to a process:
-    the node's name). `pid` is 0 and `phase` says why while it does not run. `restarts` counts how
-    often it was started again after a crash.
+    `name` is `apiserver`, `controller-manager` (`controller-manager-2` ...), or that of an agent
+    (with one node to a process: the node's name). `pid` is 0 and `phase` says why while it does not
+    run. `restarts` counts how often it was started again after a crash.
     """
 
     name: str
@@ -39,6 +50,7 @@ class Process(msgspec.Struct, frozen=True):
 
 
 Names: TypeAlias = list[str]
+Faults: TypeAlias = "list[Fault]"
 Processes: TypeAlias = list[Process]
 
 
@@ -51,6 +63,7 @@ class ClusterFacts:
         *,
         nodes: int = 3,
         nodes_per_agent: int = 1,
+        controllers: int = 1,
         profile: str = "bare",
         store: str | None = None,
         exec: str = "script",  # noqa: A002 - as the option of `up`
@@ -64,6 +77,8 @@ class ClusterFacts:
             raise KubeherdError(
                 "a cluster needs nodes >= 0, nodes_per_agent >= 1 and speed >= 0.001"
             )
+        if not 1 <= controllers <= MAX_CONTROLLERS:
+            raise KubeherdError(f"controllers is a number from 1 to {MAX_CONTROLLERS}")
         try:
             kind = StoreKind(store or ("memory" if directory is None else "sqlite"))
         except ValueError:
@@ -81,6 +96,7 @@ class ClusterFacts:
         self._settings = lifecycle.new_settings(
             nodes=nodes,
             nodes_per_agent=nodes_per_agent,
+            controllers=controllers,
             profile=shape,
             store=kind,
             exec_kind=answers,
@@ -197,3 +213,28 @@ class ClusterFacts:
             )
             for found in self._handle.state().processes
         ]
+
+    def _fault(
+        self,
+        effect: "Effect",
+        nodes: str | Sequence[str],
+        component: str,
+        clients: "Clients | None",
+        for_s: float,
+    ) -> "InForce":
+        from kubeherd.faults import Component, Fault, FaultError, Nodes  # noqa: PLC0415 - most
+        from kubeherd.inforce import InForce  # noqa: PLC0415 - programs hurt nothing
+
+        names = (nodes,) if isinstance(nodes, str) else tuple(nodes)
+        named = (Nodes(names) if names else None, Component(component) if component else None)
+        targets = [target for target in (*named, clients) if target is not None]
+        if len(targets) != 1:
+            raise KubeherdError("a fault hurts either nodes, a component or clients")
+        until = time.time() + for_s / self.speed if for_s else 0.0
+        fault = Fault(id=effect.kind, target=targets[0], effect=effect, until=until)
+        try:
+            fault.check()
+        except FaultError as error:
+            raise KubeherdError(str(error)) from None
+        (begun,) = self._handle.hurt(fault)
+        return InForce(self._handle, begun)

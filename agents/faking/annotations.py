@@ -37,6 +37,8 @@ class Behaviour(msgspec.Struct, frozen=True, gc=False):
     fail_startup: bool = False
     log: tuple[str, ...] | None = None
     log_interval_s: float = 0.0
+    unkillable: bool = False
+    """Only a fault makes it so: no signal ends it, and its pod stays until the fault is over."""
 
     @property
     def ends(self) -> bool:

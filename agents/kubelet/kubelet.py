@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 from msgspec.structs import replace
 
+from kubeherd.agents.equipment import Equipment
 from kubeherd.agents.faking.podlog import PodLog
 from kubeherd.agents.faking.runtime import FakeRuntime
 from kubeherd.agents.kubelet.mounts import Mounts, are_doubtful
@@ -62,6 +63,7 @@ class Kubelet:
             pulled_images=self.runtime.pulled_images,
             volumes=self.runtime.volumes,
         )
+        self._frozen = False
         self._workers: dict[str, PodWorker] = {}
         self._troubles = Troubles(
             node,
@@ -91,9 +93,47 @@ class Kubelet:
         else:
             self._update(worker, new)
 
+    def relisted(self, pods: Sequence[Pod]) -> None:
+        """These are all pods of the node: what else it knows is gone."""
+        there = {pod.metadata.uid for pod in pods}
+        gone = [worker.pod for uid, worker in self._workers.items() if uid not in there]
+        for pod in gone:
+            self._remove(pod)
+        for pod in pods:
+            self.observe(None, pod)
+
     def node_changed(self) -> None:
         """The Node changed, or its pods are complete: look whether it is in trouble."""
         self._troubles.look()
+
+    # --- what is done to the node ---
+
+    def equip(self, equipment: Equipment) -> None:
+        """From now on work with these; pods that they concern are looked at again."""
+        self._clock = equipment.clock
+        self._mounts.client = equipment.client
+        self._statuses.equip(equipment.client, equipment.writes)
+        again = equipment.hurt_pods is not self._view.hurt or self._frozen
+        self._frozen = equipment.frozen
+        self._view = replace(self._view, hurt=equipment.hurt_pods)
+        if self._frozen:
+            self._stop_timers()
+        elif again:
+            self._troubles.look()
+            for worker in list(self._workers.values()):
+                self._advance(worker)
+
+    def close(self) -> None:
+        """The agent is gone: nothing is done for its pods any more."""
+        for worker in self._workers.values():
+            worker.removed = True
+        self._stop_timers()
+
+    def _stop_timers(self) -> None:
+        for uid in self._workers:
+            self._timers.cancel(uid)
+            self._statuses.forget(uid)
+        self._troubles.stop_timers()
 
     def _add(self, pod: Pod) -> None:
         now = self._now()

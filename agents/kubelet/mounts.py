@@ -36,7 +36,7 @@ class Mounts:
     """Looks at the claims of pods, for one node. `tasks` owns the looking."""
 
     def __init__(self, client: ApiClient, tasks: asyncio.TaskGroup, clock: Clock) -> None:
-        self._client = client
+        self.client = client
         self._owner = tasks
         self._clock = clock
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -87,7 +87,7 @@ class Mounts:
     async def _trouble(self, namespace: str, name: str) -> str:
         while True:
             try:
-                claim = await self._client.get(CLAIMS, PersistentVolumeClaim, name, namespace)
+                claim = await self.client.get(CLAIMS, PersistentVolumeClaim, name, namespace)
             except ApiError as error:
                 return f"failed to fetch PVC from API server: {error}"
             except TransportError:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import structlog
 import yaml
@@ -24,6 +25,10 @@ from kubeherd.cluster.runtime.rng import Rng
 
 RETRY_BASE_S = 1.0
 RETRY_CAP_S = 60.0
+AGAIN_S: Final = 3.0
+"""So long the name of a mirror pod that is gone stays free. Decision: Kubernetes makes the next one
+at once; then an older kubectl (1.32, say), which looks every 0.1 real seconds whether there is a
+pod of this name, waits for ever. Enough for that at the speed 10 of tests, too."""
 
 _log = structlog.get_logger(__name__)
 
@@ -54,7 +59,7 @@ class MirrorPods:
         rng: Rng,
     ) -> None:
         """`seen(namespace, name)`: the node's pods as far as the watch knows them."""
-        self._client = client
+        self.client = client
         self._pods = pods
         self._node_uid = node_uid
         self._seen = seen
@@ -62,16 +67,25 @@ class MirrorPods:
         self._backoff = Backoff(rng, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S)
         self._names = {(p["metadata"]["namespace"], p["metadata"]["name"]) for p in pods}
         self._changed = asyncio.Event()
+        self._gone = False
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         """What the watch says; pods of other nodes and names do not matter."""
         pod = new or old
         if pod is not None and (pod.metadata.namespace, pod.metadata.name) in self._names:
+            self._gone |= new is None
             self._changed.set()
+
+    def look_again(self) -> None:
+        """Anything may have changed."""
+        self._changed.set()
 
     async def run(self) -> None:
         """Look at the start and after every change, until cancelled."""
         while True:
+            while self._gone:
+                self._gone = False
+                await self._clock.sleep(AGAIN_S)
             self._changed.clear()
             try:
                 for pod in self._pods:
@@ -89,10 +103,10 @@ class MirrorPods:
         if known is None:
             if node_uid := self._node_uid():
                 with suppress(AlreadyExists):  # the watch is behind
-                    await self._client.create(PODS, mirror_pod(pod, node_uid))
+                    await self.client.create(PODS, mirror_pod(pod, node_uid))
         elif known.metadata.deletion_timestamp is not None or not is_mirror_of(
             known.metadata.annotations, pod
         ):
             uid = known.metadata.uid
             with suppress(NotFound, Conflict):
-                await self._client.delete(PODS, name, namespace, grace_period_s=0, uid=uid)
+                await self.client.delete(PODS, name, namespace, grace_period_s=0, uid=uid)

@@ -54,6 +54,11 @@ class StatusManager:
         self._rng = rng
         self._failing = False
 
+    def equip(self, client: ApiClient, writes: asyncio.Semaphore) -> None:
+        """From now on write with this client; what is under way ends with the one before."""
+        self._client = client
+        self._writes = writes
+
     def flush(self, worker: PodWorker) -> None:
         """Have a task write what differs, unless one does already."""
         if worker.task is not None or worker.removed:

@@ -45,6 +45,8 @@ class Troubles:
         self._end = end
         self._timers = timers
         self._clock = clock
+        self._pressure_key = f"{node.name}/pressure"
+        self._shutdown_key = f"{node.name}/shutdown"
         self._evict_from_s = 0.0
         self._critical_from_s: float | None = None
 
@@ -52,6 +54,11 @@ class Troubles:
         """Act on the Node's annotations; called when they may have changed and by own timers."""
         self._shut_down()
         self._relieve()
+
+    def stop_timers(self) -> None:
+        """Look no more by itself until `look` is called."""
+        self._timers.cancel(self._pressure_key)
+        self._timers.cancel(self._shutdown_key)
 
     @property
     def shutting_down(self) -> bool:
@@ -65,10 +72,9 @@ class Troubles:
         return self._disk if nodestatus.evicts(annotations, nodestatus.DISK_PRESSURE) else None
 
     def _relieve(self) -> None:
-        key = f"{self._node.name}/pressure"
         signal = self._signal()
         if signal is None:
-            self._timers.cancel(key)
+            self._timers.cancel(self._pressure_key)
             return
         now_s = self._clock.monotonic_s()
         if now_s >= self._evict_from_s:
@@ -77,14 +83,13 @@ class Troubles:
             if victim is not None:
                 _log.info("pod_evicted", pod=victim.metadata.name, resource=signal.resource)
                 self._end(victim, endings.evicted(signal))
-        self._timers.at(key, self._evict_from_s, self._relieve)
+        self._timers.at(self._pressure_key, self._evict_from_s, self._relieve)
 
     def _shut_down(self) -> None:
-        key = f"{self._node.name}/shutdown"
         grace_s = nodestatus.shutdown_grace_s(self._node.annotations)
         if grace_s is None:
             self._critical_from_s = None
-            self._timers.cancel(key)
+            self._timers.cancel(self._shutdown_key)
             return
         now_s = self._clock.monotonic_s()
         if self._critical_from_s is None:
@@ -99,4 +104,4 @@ class Troubles:
                 if is_critical(pod):
                     self._end(pod, endings.shut_down(grace_s))
         if pods:
-            self._timers.at(key, now_s + _SHUTDOWN_POLL_S, self._shut_down)
+            self._timers.at(self._shutdown_key, now_s + _SHUTDOWN_POLL_S, self._shut_down)

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import orjson
 import structlog
 
+from kubeherd.agents.equipment import Hindrance
 from kubeherd.agents.faking import annotations
 from kubeherd.agents.node import nodestatus as node
 from kubeherd.agents.node.nodestatus import HEARTBEAT_INTERVAL, NodeConfig, NodeIdentity
@@ -62,10 +63,10 @@ class StatusReporter:
         existing: JsonObject,
     ) -> None:
         """`existing`: the Node as registration found or made it."""
-        self._client = client
+        self.client = client
         self._config = config
         self._identity = identity
-        self._clock = clock
+        self.clock = clock
         self._rng = rng
         self._observed = observed
         self._images = images
@@ -78,6 +79,7 @@ class StatusReporter:
         self._due_s = 0.0
         self._images_due_s = 0.0
         self._shown_images: Sequence[str] = ()
+        self.hindrance: Hindrance | None = None
         self._failing = False
         self._again = asyncio.Event()
         self.reported = asyncio.Event()
@@ -90,12 +92,13 @@ class StatusReporter:
         """Compute and send for ever."""
         while True:
             self._again.clear()
-            await self._attempt()
+            if self.hindrance is None or not await self.hindrance():
+                await self._attempt()
             seen = self._observed()
             every_s = interval_s(seen.metadata.annotations if seen else self._config.annotations)
             try:
                 wait_s = self._rng.jittered(every_s, JITTER)
-                await self._clock.wait_for(self._again.wait(), wait_s)
+                await self.clock.wait_for(self._again.wait(), wait_s)
             except TimeoutError:
                 continue
 
@@ -120,7 +123,7 @@ class StatusReporter:
                 return
 
     def _trouble(self, error: Exception) -> None:
-        if not self._failing and not self._client.unreachable:
+        if not self._failing and not self.client.unreachable:
             self._failing = True
             _log.warning("status_failing", node=self._config.name, error=str(error))
 
@@ -128,7 +131,7 @@ class StatusReporter:
         seen = self._observed()
         if seen is None and self.reported.is_set():
             raise NotFound(f'error getting node "{self._config.name}"')
-        now_s = self._clock.monotonic_s()
+        now_s = self.clock.monotonic_s()
         if now_s >= self._images_due_s:
             self._images_due_s = now_s + IMAGES_INTERVAL_S
             self._shown_images = tuple(self._images())
@@ -136,7 +139,7 @@ class StatusReporter:
         before = self._known_conditions(seen)
         wanted = node.conditions(seen.metadata.annotations if seen else self._config.annotations)
         trees, _, changed = node.condition_trees(
-            wanted, transitions(before), format_time(self._clock.now())
+            wanted, transitions(before), format_time(self.clock.now())
         )
         differs = content != self._sent_content or conditions_differ(before, trees)
         if not differs and now_s < self._due_s:
@@ -158,13 +161,13 @@ class StatusReporter:
             if key not in content:
                 status[key] = None
         status["conditions"] = trees
-        answer = await self._client.send(
+        answer = await self.client.send(
             "PATCH",
             NODES.path(name=self._config.name, subresource="status"),
             body=orjson.dumps({"status": status}),
             content_type=PatchKind.STRATEGIC.value,
         )
-        stored = self._client.decode(answer, PartialObject)
+        stored = self.client.decode(answer, PartialObject)
         self._sent_revision = int(stored.metadata.resource_version or 0)
         self._sent_content, self._sent_conditions = content, trees
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from kubeherd.agents.equipment import Hindrance
 from kubeherd.cluster.api.errors import ApiError, Conflict, NotFound
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import LEASES
@@ -87,13 +88,14 @@ class LeaseKeeper:
         tick_s: float = 0.0,
     ) -> None:
         """`tick_s`: renew only at multiples of it, together with others who do (0: at any time)."""
-        self._client = client
+        self.client = client
         self._name = name
-        self._clock = clock
+        self.clock = clock
         self._rng = rng
         self._node_uid = node_uid
         self._interval_s = interval_s
         self._tick_s = tick_s
+        self.hindrance: Hindrance | None = None
         self._lease: JsonObject | None = None
         self._failing = False
 
@@ -102,10 +104,14 @@ class LeaseKeeper:
         if new_node:
             await self._attempt(self._create)
         while True:
-            if self._lease is None or not await self._renew():
-                await self._ensure()
+            if self.hindrance is None or not await self.hindrance():
+                await self._keep()
             wait_s = self._rng.jittered(self._interval_s(), JITTER)
-            await self._clock.sleep(on_tick(self._clock.monotonic_s(), wait_s, self._tick_s))
+            await self.clock.sleep(on_tick(self.clock.monotonic_s(), wait_s, self._tick_s))
+
+    async def _keep(self) -> None:
+        if self._lease is None or not await self._renew():
+            await self._ensure()
 
     async def _renew(self) -> bool:
         for _ in range(RENEW_TRIES):
@@ -121,13 +127,13 @@ class LeaseKeeper:
         """GET or create until there is a Lease, 200 ms doubling to 7 s between tries."""
         backoff = Backoff(self._rng, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S, jitter=0.1)
         while not await self._attempt(self._get_or_create):
-            await self._clock.sleep(backoff.next_s())
+            await self.clock.sleep(backoff.next_s())
 
     async def _attempt(self, action: Callable[[], Awaitable[bool]]) -> bool:
         try:
             done = await action()
         except (ApiError, TransportError) as error:
-            if not self._failing and not self._client.unreachable:
+            if not self._failing and not self.client.unreachable:
                 self._failing = True
                 _log.warning("lease_failing", node=self._name, error=str(error))
             return False
@@ -141,11 +147,11 @@ class LeaseKeeper:
         if lease is None:
             return False
         try:
-            self._lease = await self._client.update(
+            self._lease = await self.client.update(
                 LEASES, renewed(lease, self._name, self._node_uid(), self._now())
             )
         except Conflict:
-            self._lease = await self._client.request("GET", LEASES.path(NAMESPACE, self._name))
+            self._lease = await self.client.request("GET", LEASES.path(NAMESPACE, self._name))
             return False
         except NotFound:
             self._lease = None
@@ -156,7 +162,7 @@ class LeaseKeeper:
         if not self._node_uid():
             return False
         try:
-            self._lease = await self._client.request("GET", LEASES.path(NAMESPACE, self._name))
+            self._lease = await self.client.request("GET", LEASES.path(NAMESPACE, self._name))
         except NotFound:
             return await self._create()
         return await self._put()
@@ -166,8 +172,8 @@ class LeaseKeeper:
         if not uid:
             return False
         lease = lease_object(self._name, uid, self._now())
-        self._lease = await self._client.create(LEASES, lease)
+        self._lease = await self.client.create(LEASES, lease)
         return True
 
     def _now(self) -> str:
-        return format_micro_time(self._clock.now())
+        return format_micro_time(self.clock.now())

@@ -59,8 +59,10 @@ def progress(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> Containe
                 return facts
             return _pulled(facts, plan, sync)
         case ContainerPhase.STARTING:
-            if sync.now.s < facts.due_s:
-                sync.wake(facts.due_s)
+            # A fault that made it slow to start may be over since it was created.
+            due_s = min(facts.due_s, sync.now.s + plan.behaviour.start_delay_s)
+            if sync.now.s < due_s:
+                sync.wake(due_s)
                 return facts
             return _started(facts, plan, sync)
         case ContainerPhase.RUNNING:
@@ -233,6 +235,8 @@ def _begun(facts: ContainerFacts, script: Script, sync: Pass) -> Program | None:
 
 
 def _running(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> ContainerFacts:
+    if facts.stop is not None and plan.behaviour.unkillable:
+        return stopping.survive(facts, facts.stop, plan, sync)
     now_s = sync.now.s
     own_exit = _own_exit(facts, plan)
     told = plan.output if facts.program is None else output(plan.behaviour, facts.program)

@@ -64,6 +64,8 @@ def step(pod: Pod, facts: PodFacts, node: NodeView, now: Moment, *, removed: boo
         tree = status.rejected(pod, facts)
         return Step(facts, tree, deleted, None, sync.events, sync.logs, sync.pulled)
     plans = container_plans(pod)
+    if node.hurt is not None:
+        plans = node.hurt(pod, plans)
     if not facts.final:
         facts = _with_containers(facts, plans)
         facts = _triggers(pod, facts, sync, removed=removed)
@@ -224,7 +226,7 @@ def _with_phase(
     running = any(container.running for container in facts.containers.values())
     if facts.rejection is not None and not running and facts.phase not in TERMINAL:
         phase = PodPhase.FAILED
-    if ending and not running:
+    if ending and not running and not any(plan.behaviour.unkillable for plan in plans):
         return _finish(plans, facts, phase)
     if not ending and not deleted and _over(plans, facts.containers):
         # The regular containers are done for good, only sidecars run: end them too.

@@ -25,6 +25,11 @@ MIN_SIGTERM_S: Final = 2.0
 """SIGTERM is followed by SIGKILL after at least this long, however short the grace."""
 DEFAULT_GRACE_S: Final = 30.0
 SIGKILL_CODE: Final = 137
+_NOT_KILLED: Final = (
+    'error killing pod: failed to "KillContainer" for "{}" with KillContainerError: '
+    '"rpc error: code = DeadlineExceeded desc = context deadline exceeded"'
+)
+"""v1.36, pkg/kubelet/kubelet.go and container/sync_result.go."""
 
 
 def pod_grace_s(pod: Pod) -> float:
@@ -87,6 +92,21 @@ def _shorten(facts: ContainerFacts, stop: Stop, sigkill_s: float) -> ContainerFa
             killed=True,
         ),
     )
+
+
+def survive(facts: ContainerFacts, stop: Stop, plan: ContainerPlan, sync: Pass) -> ContainerFacts:
+    """A container that even SIGKILL does not end, as one whose process hangs in the kernel; what
+    the kubelet says of it is said once. It ends with the cause, at once if it is overdue."""
+    if sync.now.s < stop.sigkill_s:
+        sync.wake(stop.sigkill_s)
+        return facts
+    if stop.killed and stop.signalled:
+        return facts
+    sync.warning("FailedKillPod", _NOT_KILLED.format(plan.name))
+    killed = replace(
+        stop, exits_s=stop.sigkill_s, exit_code=SIGKILL_CODE, killed=True, signalled=True
+    )
+    return replace(facts, stop=killed)
 
 
 def abandon(facts: ContainerFacts) -> ContainerFacts:

@@ -1,6 +1,6 @@
 """One pass of the pod machine: its inputs, and what it collects beside the new facts."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 from typing import NamedTuple
 
@@ -8,11 +8,16 @@ import msgspec
 
 from kubeherd.agents.faking.volumefiles import Mount, VolumeKey, left, seen
 from kubeherd.agents.pods.facts import Moment
+from kubeherd.agents.pods.plans import ContainerPlan
 from kubeherd.cluster.api.objects import Pod
 from kubeherd.cluster.api.shell.surroundings import Files
 
 NORMAL = "Normal"
 WARNING = "Warning"
+
+
+HurtPods = Callable[[Pod, list[ContainerPlan]], list[ContainerPlan]]
+"""What the containers of a pod do instead, where faults are in force (`agents.faults.pods`)."""
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -24,6 +29,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Images that had to be pulled before, so that they are present now."""
     volumes: Mapping[VolumeKey, Mapping[str, str]] = {}
     """The files that containers left in volumes."""
+    hurt: HurtPods | None = None
 
 
 class PodEvent(NamedTuple):

@@ -10,6 +10,8 @@ import msgspec
 
 PATH: Final = "/kubeherd/batch"
 MAX_REQUESTS: Final = 256
+NO_ANSWER: Final = 0
+"""The status of a request that would have been left without an answer, had it come alone."""
 
 
 class BatchedRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -21,6 +23,8 @@ class BatchedRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     content_type: str
     accept: str
     body: bytes
+    fence: str = ""
+    """The leader's term for which it is sent (`cluster.api.fence`)."""
 
 
 class BatchedAnswer(msgspec.Struct, frozen=True, array_like=True, gc=False):

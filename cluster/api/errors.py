@@ -116,6 +116,13 @@ class Conflict(ApiError):
     code, reason = 409, "Conflict"
 
 
+class LeaseLost(ApiError):
+    """409: the write belongs to a leader whose term is over (`api.fence`). Not a Conflict: to read
+    the object anew and to try again helps nobody."""
+
+    code, reason = 409, "LeaseLost"
+
+
 class Expired(ApiError):
     """410: the resourceVersion is too old; list again."""
 
@@ -239,6 +246,15 @@ def precondition_failed(resource: Resource, name: str, why: str) -> Conflict:
     return Conflict(
         f'Operation cannot be fulfilled on {kind} "{name}": {why}',
         details=_details(resource, name, resource.kind),
+    )
+
+
+def lease_lost(resource: Resource, name: str, term: str) -> LeaseLost:
+    """409 of a write whose sender's term is over; Kubernetes has no such answer."""
+    return LeaseLost(
+        f'Operation cannot be fulfilled on {resource.group_resource} "{name}": the term {term}, '
+        "for which it was sent, is over",
+        details=_details(resource, name, resource.plural),
     )
 
 

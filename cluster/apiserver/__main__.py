@@ -5,6 +5,7 @@ import asyncio
 import gc
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import kubeherd.cluster.runtime.descriptors
 import kubeherd.cluster.runtime.lean_aiohttp
@@ -14,16 +15,20 @@ import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imp
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.apiserver.edge.http import HttpServer
 from kubeherd.cluster.apiserver.edge.listener import connection_limit
-from kubeherd.cluster.apiserver.edge.tls import tls_context
+from kubeherd.cluster.apiserver.edge.tls import ServerContext, tls_context
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.apiserver.write.heavywork import SWITCH_INTERVAL_S
 from kubeherd.cluster.runtime import process
 from kubeherd.cluster.runtime.clock import Clock, LoopClock
+from kubeherd.cluster.runtime.faultsocket import hurtable
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Engine, MemoryEngine, StoreError
 from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.store import Store, running
+
+if TYPE_CHECKING:
+    from kubeherd.cluster.apiserver.recording.recording import Recording
 
 _HOST = "127.0.0.1"
 _GC_THRESHOLDS = (20_000, 20, 20)
@@ -58,6 +63,14 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         metavar="FILE",
         help="log requests as this policy (audit.k8s.io/v1) says",
     )
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="add the history of the run to this file"
+    )
+    parser.add_argument(
+        "--record-requests",
+        action="store_true",
+        help="with --record: requests and answers, too, not only what was written",
+    )
     return parser.parse_args(argv)
 
 
@@ -78,6 +91,11 @@ def _engine(options: argparse.Namespace) -> Engine:
     return SqliteEngine(options.dir / "store.db", options.accept_loss_after)
 
 
+def _faults_socket(run: Path) -> Path | None:
+    """Where the supervisor tells what goes wrong; a server that has none is told nothing."""
+    return run / "apiserver.faults" if run.is_dir() else None
+
+
 def chance(seed: int | None, clock: Clock) -> Rng:
     """The chance of one life of the server.
 
@@ -95,41 +113,88 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     """
     gc.set_threshold(*_GC_THRESHOLDS)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    pki = options.dir / "pki"
-    tls = tls_context(pki)
+    tls = tls_context(options.dir / "pki")
     clock = LoopClock(options.speed)
     rng = chance(options.seed, clock)
-    store = Store(_engine(options), attrs_of, rng=rng.child("store"))
     try:
+        recording = None if options.record is None else _recording(options, clock)
+        store = _store(options, rng.child("store"), recording)
         async with running(store):
-            logs = options.dir / "logs" / "pods"
-            api = ApiServer(
-                store,
-                clock,
-                rng.child("apiserver"),
-                pod_log_dir=logs,
-                pki=pki,
-                run_dir=options.dir / "run",
-                exec_local=options.exec_local,
-            )
-            if options.audit_policy is not None:
-                _audit(api, options.audit_policy, options.dir / "logs" / "audit.log")
-            await api.bootstrap()
-            limit = connection_limit()
-            http = HttpServer(api, clock, rng.child("audit"), max_connections=limit)
-            port = await http.start(_HOST, options.port, tls)
-            api.server_address = f"{_HOST}:{port}"
-            background = asyncio.create_task(api.run(), name="maintenance")
-            try:
-                lifecycle.ready(url=f"https://{_HOST}:{port}", port=port)
-                await lifecycle.stop.wait()
-            finally:
-                await http.stop()
-                api.close()
-                background.cancel()
-                await asyncio.gather(background, return_exceptions=True)
+            api = _api(options, store, clock, rng.child("apiserver"))
+            if recording is not None:
+                _record(api, store, recording, requests=options.record_requests)
+            await _answer(api, clock, rng.child("audit"), (options, lifecycle, tls))
+        if recording is not None:
+            recording.end()
     except* (StoreError, ProcessError, ApiError) as group:
         raise ProcessError(str(group.exceptions[0])) from None
+
+
+def _recording(options: argparse.Namespace, clock: Clock) -> "Recording":
+    """What records the history of the run."""
+    from kubeherd.cluster.apiserver.recording.recording import Recording  # noqa: PLC0415 - off mostly
+    from kubeherd.history import Began  # noqa: PLC0415
+
+    began = Began(at=0.0, source="cluster", seed=options.seed or 0, speed=options.speed)
+    return Recording(options.record, clock, began)
+
+
+def _record(api: ApiServer, store: Store, recording: "Recording", *, requests: bool) -> None:
+    try:
+        recording.opened(store)
+    except OSError as error:
+        raise ProcessError(f"cannot record: {error.filename}: {error.strerror}") from None
+    except ValueError as error:  # HistoryError, or a line that is none of a history
+        raise ProcessError(f"cannot record: {error}") from None
+    api.record(recording.recorder, requests=requests)
+
+
+def _store(options: argparse.Namespace, rng: Rng, recording: "Recording | None") -> Store:
+    engine = _engine(options)
+    if recording is None:
+        return Store(engine, attrs_of, rng=rng)
+    from kubeherd.cluster.store.followed import FollowedStore  # noqa: PLC0415 - off mostly
+
+    return FollowedStore(engine, attrs_of, recording.recorder, rng=rng)
+
+
+def _api(options: argparse.Namespace, store: Store, clock: Clock, rng: Rng) -> ApiServer:
+    api = ApiServer(
+        store,
+        clock,
+        rng,
+        pod_log_dir=options.dir / "logs" / "pods",
+        pki=options.dir / "pki",
+        run_dir=options.dir / "run",
+        exec_local=options.exec_local,
+    )
+    if options.audit_policy is not None:
+        _audit(api, options.audit_policy, options.dir / "logs" / "audit.log")
+    return api
+
+
+async def _answer(
+    api: ApiServer,
+    clock: Clock,
+    rng: Rng,
+    process: tuple[argparse.Namespace, Lifecycle, ServerContext],
+) -> None:
+    """Serve until asked to stop."""
+    options, lifecycle, tls = process
+    await api.bootstrap()
+    http = HttpServer(api, clock, rng, max_connections=connection_limit())
+    port = await http.start(_HOST, options.port, tls)
+    api.server_address = f"{_HOST}:{port}"
+    background = asyncio.create_task(api.run(), name="maintenance")
+    try:
+        async with hurtable(_faults_socket(options.dir / "run"), api.hurt):
+            lifecycle.ready(url=f"https://{_HOST}:{port}", port=port)
+            await lifecycle.stop.wait()
+    finally:
+        await http.stop()
+        api.close()
+        background.cancel()
+        await asyncio.gather(background, return_exceptions=True)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,7 +6,8 @@ logged and answered as InternalError, never raised; after `stop` new requests ge
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -30,11 +31,13 @@ from kubeherd.cluster.apiserver.apiservices import ApiServices
 from kubeherd.cluster.apiserver.customresources.watching import CustomResources
 from kubeherd.cluster.apiserver.edge import discovery, routing
 from kubeherd.cluster.apiserver.edge.messages import (
+    Answer,
     ApiRequest,
     ApiResponse,
+    Layer,
     Response,
-    UpgradeResponse,
     User,
+    WatchResponse,
 )
 from kubeherd.cluster.apiserver.edge.negotiation import (
     Media,
@@ -86,8 +89,10 @@ from kubeherd.cluster.store.store import Store
 
 if TYPE_CHECKING:
     from kubeherd.cluster.api.auditpolicy import Policy
-    from kubeherd.cluster.apiserver.audit.auditor import Auditor
+    from kubeherd.cluster.apiserver.faults.hurts import Hurts
+    from kubeherd.cluster.apiserver.recording.recorder import Recorder
     from kubeherd.cluster.apiserver.streams.local import LocalCommands
+    from kubeherd.faults import Fault
 
 _Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
 
@@ -178,8 +183,17 @@ class ApiServer:
         registry.policies.custom = lambda: custom.kinds
         self._policy_status = PolicyStatus(registry, clock, lambda: custom.resources)
         self._stopping = False
-        self._group_polls = GroupPolls(store, self.handle, self._watched)
-        self._auditor: Auditor | None = None
+        self._auditor: Layer | None = None
+        self._recorder: Layer | None = None
+        self._hurts: Hurts | None = None
+        self.hurt_now = False
+        """Whether there are faults of connections or requests."""
+        self.handle: Answer = self._answered
+        """Answer one request. Never raises but for cancellation."""
+        self._group_polls = GroupPolls(store, self._watched, self.services.watches)
+        self._closing: list[Callable[[], None]] = [self._heavy.close]
+        if local is not None:
+            self._closing.append(local.close)
         self._started = False
         self._health = Health(
             upstream_checks(
@@ -194,11 +208,41 @@ class ApiServer:
         from kubeherd.cluster.apiserver.audit.auditor import Auditor  # noqa: PLC0415 - off mostly
         from kubeherd.cluster.apiserver.audit.logfile import LogFile  # noqa: PLC0415
 
-        def route_of(request: ApiRequest) -> Route:
-            return routing.parse(request.method, request.path, request.query, self._custom.served)
-
         clock, rng = self.services.clock, self.services.rng
-        self._auditor = Auditor(policy, LogFile(log), clock, rng.child("audit"), route_of)
+        self._auditor = auditor = Auditor(
+            policy, LogFile(log), clock, rng.child("audit"), self._route
+        )
+        self._closing.append(auditor.close)
+        self._connect()
+
+    def record(self, recorder: "Recorder", *, requests: bool) -> None:
+        """From now on this one, which follows the store, knows who sends what; `requests`: it is
+        told of requests and their answers as well."""
+        if requests:
+            recorder.route_of = self._route
+        self._recorder = recorder
+        self._connect()
+
+    def hurt(self, faults: "Sequence[Fault]") -> None:
+        """Put these faults in force and undo all others; FaultError if one is none of an API
+        server's, and then nothing changes."""
+        if self._hurts is None:
+            from kubeherd.cluster.apiserver.faults.hurts import Hurts  # noqa: PLC0415 - seldom
+
+            self._hurts = Hurts(self.services, self._route)
+        self._hurts.begin(faults)
+        self.hurt_now = self._hurts.gate is not None
+        self._connect()
+
+    def _connect(self) -> None:
+        """Requests pass what there is, and nothing else: the recorder, which sees what clients see;
+        the faults; the auditor, which sees what the server sees."""
+        answer: Answer = self._answered
+        gate = self._hurts.gate if self._hurts is not None else None
+        for layer in (self._auditor, gate, self._recorder):
+            if layer is not None:
+                answer = partial(layer.handle, answer=answer)
+        self.handle = answer
 
     async def bootstrap(self) -> None:
         """Create the objects that every cluster has, and serve the custom resources there are."""
@@ -222,15 +266,14 @@ class ApiServer:
     def stop(self) -> None:
         """Refuse new requests with 503 and end all watches; requests under way finish."""
         self._stopping = True
+        if self._hurts is not None:
+            self.hurt(())
         self.services.store.hub.close()
 
     def close(self) -> None:
         """After the last request: let the thread of large ones go."""
-        self._heavy.close()
-        if self.services.local_commands is not None:
-            self.services.local_commands.close()
-        if self._auditor is not None:
-            self._auditor.close()
+        for close in self._closing:
+            close()
 
     def user_of_header(self, authorization: str) -> User:
         """Who shows the token in an Authorization header; Unauthorized if it is not good."""
@@ -238,12 +281,6 @@ class ApiServer:
             return self._tokens.user_of_header(authorization)
         except Invalid:
             raise errors.Unauthorized("Unauthorized") from None
-
-    async def handle(self, request: ApiRequest) -> Response:
-        """Answer one request. Never raises but for cancellation."""
-        if self._auditor is not None:
-            return await self._auditor.handle(request, self._answered)
-        return await self._answered(request)
 
     async def _answered(self, request: ApiRequest) -> Response:
         try:
@@ -271,7 +308,7 @@ class ApiServer:
                 request.audited.impersonated = user
         if path.startswith(_RESOURCES):
             try:
-                route = routing.parse(request.method, path, request.query, self._custom.served)
+                route = self._route(request)
             except UnknownPath:
                 if SUPERUSERS not in request.user.groups:
                     self._require(request, questions.of_unknown(request))
@@ -290,7 +327,7 @@ class ApiServer:
         if path == GROUP_POLL_PATH:
             if self._stopping:
                 raise errors.ServiceUnavailable("the server is shutting down")
-            return await self._group_polls.answer(request)
+            return await self._group_polls.answer(request, self.handle)
         return self._document(request)
 
     async def _resource(self, request: ApiRequest, route: Route) -> Response:
@@ -314,7 +351,7 @@ class ApiServer:
             response = error_response(error, request, _error_media(request))
         if one.warnings and isinstance(response, ApiResponse):
             response.headers = {**response.headers, "Warning": warning_header(one.warnings)}
-        if kind.deprecation and not isinstance(response, UpgradeResponse):
+        if kind.deprecation and isinstance(response, (ApiResponse, WatchResponse)):
             own = warning_header([kind.deprecation])
             given = response.headers.get("Warning")
             warning = f"{own}, {given}" if given else own
@@ -329,12 +366,16 @@ class ApiServer:
             return self._custom.kind(route)
         return served.of(route.resource)
 
+    def _route(self, request: ApiRequest) -> Route:
+        """What a request is for; as `routing.parse`."""
+        return routing.parse(request.method, request.path, request.query, self._custom.served)
+
     def _watched(self, request: ApiRequest) -> str:
         """The store's key of the resource that a request watches; UnknownPath, or an ApiError if it
         is no watch or is refused."""
         if not request.path.startswith(_RESOURCES):
             raise UnknownPath(request.path)
-        route = routing.parse(request.method, request.path, request.query, self._custom.served)
+        route = self._route(request)
         if route.verb != "watch":
             raise errors.BadRequest("only watches can be polled together")
         return self._allowed(request, route).key

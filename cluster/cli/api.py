@@ -4,18 +4,25 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
 
+import kubeherd.cluster.runtime.lean_aiohttp
+import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+
+# isort: split
+import msgspec
+
 from kubeherd.cluster.api.errors import ApiError, NotFound
 from kubeherd.cluster.api.helpers import nodeutil
-from kubeherd.cluster.api.kinds import NODES
-from kubeherd.cluster.api.objects import Node
+from kubeherd.cluster.api.kinds import LEASES, NODES
+from kubeherd.cluster.api.objects import Lease, Node
 from kubeherd.cluster.cli.eventloop import run
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import from_kubeconfig
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.processes.osproc import ProcessId
 from kubeherd.cluster.launcher.view import ClusterView
-from kubeherd.cluster.runtime import logging
+from kubeherd.cluster.runtime import identity, logging
 from kubeherd.cluster.runtime.clock import LoopClock
 
 STATUS_TIMEOUT_S = 3.0
@@ -24,18 +31,37 @@ DELETE_TIMEOUT_S = 10.0
 logging.configure("kubeherd", level="error")
 
 
-def node_readiness(rundir: RunDir) -> dict[str, bool]:
-    """Which Nodes there are and whether they are Ready; empty if the API server does not answer."""
+class Seen(msgspec.Struct, frozen=True):
+    """What the API server tells of the cluster's processes."""
 
-    async def read() -> dict[str, bool]:
-        async with _client(rundir) as client, asyncio.timeout(STATUS_TIMEOUT_S):
+    readiness: dict[str, bool] = msgspec.field(default_factory=dict)
+    """Which Nodes there are, and whether they are Ready."""
+    leader: ProcessId | None = None
+    """The controller manager that holds the lease; None if none of this machine does."""
+
+
+def look(rundir: RunDir) -> Seen:
+    """Which nodes are Ready and who leads; nothing if the API server does not answer."""
+
+    async def read() -> Seen:
+        async with client_of(rundir) as client, asyncio.timeout(STATUS_TIMEOUT_S):
             listed = await client.list(NODES, Node)
-        return {node.metadata.name: nodeutil.is_ready(node) for node in listed.items}
+            leader = await _leader(client)
+        return Seen({node.metadata.name: nodeutil.is_ready(node) for node in listed.items}, leader)
 
     try:
         return run(read)
     except (TransportError, ApiError, TimeoutError):
-        return {}
+        return Seen()
+
+
+async def _leader(client: ApiClient) -> ProcessId | None:
+    try:
+        lease = await client.get(LEASES, Lease, "kube-controller-manager", "kube-system")
+    except NotFound:
+        return None
+    process = identity.process_of(lease.spec.holder_identity or "")
+    return ProcessId(*process) if process is not None else None
 
 
 def wait_for_nodes(
@@ -74,7 +100,7 @@ def delete_node(rundir: RunDir, name: str) -> None:
     """Delete the Node object; one that is gone already is no error."""
 
     async def delete() -> None:
-        async with _client(rundir) as client, asyncio.timeout(DELETE_TIMEOUT_S):
+        async with client_of(rundir) as client, asyncio.timeout(DELETE_TIMEOUT_S):
             with contextlib.suppress(NotFound):
                 await client.delete(NODES, name)
 
@@ -88,7 +114,8 @@ def delete_node(rundir: RunDir, name: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _client(rundir: RunDir) -> AsyncIterator[ApiClient]:
+async def client_of(rundir: RunDir) -> AsyncIterator[ApiClient]:
+    """A client of the cluster's administrator, while the body runs."""
     transport = from_kubeconfig(rundir.kubeconfig)
     try:
         yield ApiClient(transport, LoopClock())

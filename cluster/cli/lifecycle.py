@@ -3,12 +3,10 @@
 import os
 import shlex
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import click
-import msgspec
-from click.core import ParameterSource
 
+from kubeherd.cluster.cli.clusteroptions import Wanted, cluster_options
 from kubeherd.cluster.cli.interrupts import Interrupts, deferred
 from kubeherd.cluster.cli.options import directory_option, timeout_option
 from kubeherd.cluster.cli.output import Steps, interrupted, out, say, steps, warn
@@ -17,28 +15,15 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.processes import osproc
-from kubeherd.cluster.launcher.settings import (
-    MAX_NODES,
-    MAX_PORT,
-    MAX_SEED,
-    MAX_SPEED,
-    MIN_SPEED,
-    ExecKind,
-    Profile,
-    Settings,
-    StoreKind,
-)
+from kubeherd.cluster.launcher.settings import ExecKind, Profile, Settings
 from kubeherd.cluster.launcher.state import ClusterState
 
-_KEPT_OPTIONS = (
-    "nodes", "nodes_per_agent", "profile", "store", "port", "speed", "seed", "exec_kind",
-    "audit_policy",
-)  # fmt: skip
 _UP_EPILOG = """\b
 Examples:
   kubeherd up                          three nodes, in ./.kubeherd
   kubeherd up --nodes 50 --speed 10    ten times faster than the clock on the wall
   kubeherd up --nodes 1000 --nodes-per-agent 100
+  kubeherd up --controllers 2          one controller manager leads, the other stands by
   kubeherd up --profile kind           what a fresh cluster of kind shows: coredns and so on
   kubeherd up --dir /tmp/a --store memory --foreground
 """
@@ -46,85 +31,7 @@ Examples:
 
 @click.command(epilog=_UP_EPILOG)
 @directory_option
-@click.option(
-    "--nodes",
-    type=click.IntRange(0, MAX_NODES),
-    default=3,
-    show_default=True,
-    envvar="KUBEHERD_NODES",
-    show_envvar=True,
-    help="Number of nodes of a new cluster.",
-)
-@click.option(
-    "--nodes-per-agent",
-    type=click.IntRange(1, MAX_NODES),
-    default=1,
-    show_default=True,
-    envvar="KUBEHERD_NODES_PER_AGENT",
-    show_envvar=True,
-    help="Nodes that share one agent process.",
-)
-@click.option(
-    "--profile",
-    type=click.Choice([profile.value for profile in Profile]),
-    default="bare",
-    show_default=True,
-    envvar="KUBEHERD_PROFILE",
-    show_envvar=True,
-    help="What a new cluster has besides its nodes; kind: a control-plane node more, and what runs "
-    "in a fresh cluster of kind.",
-)
-@click.option(
-    "--store",
-    type=click.Choice([kind.value for kind in StoreKind]),
-    default="sqlite",
-    show_default=True,
-    envvar="KUBEHERD_STORE",
-    show_envvar=True,
-    help="Where objects are kept.",
-)
-@click.option(
-    "--port",
-    type=click.IntRange(1, MAX_PORT),
-    envvar="KUBEHERD_PORT",
-    show_envvar=True,
-    help="Port of the API server.  [default: a free one, kept]",
-)
-@click.option(
-    "--speed",
-    type=click.FloatRange(MIN_SPEED, MAX_SPEED),
-    default=1.0,
-    show_default=True,
-    envvar="KUBEHERD_SPEED",
-    show_envvar=True,
-    help="Shorten every wait of the cluster by this factor.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, MAX_SEED),
-    envvar="KUBEHERD_SEED",
-    show_envvar=True,
-    help="Seed of every random decision.  [default: random, kept]",
-)
-@click.option(
-    "--exec",
-    "exec_kind",
-    type=click.Choice([kind.value for kind in ExecKind]),
-    default="script",
-    show_default=True,
-    envvar="KUBEHERD_EXEC",
-    show_envvar=True,
-    help="Who answers kubectl exec: the pod's annotations, or a process of yours on this machine.",
-)
-@click.option(
-    "--audit-policy",
-    type=click.Path(path_type=str),
-    default="",
-    metavar="FILE",
-    envvar="KUBEHERD_AUDIT_POLICY",
-    show_envvar=True,
-    help="Log requests to DIR/logs/audit.log as this policy says; an empty name ends that.",
-)
+@cluster_options
 @click.option(
     "--accept-loss-after",
     type=click.IntRange(min=1),
@@ -136,57 +43,19 @@ Examples:
 @click.pass_context
 def up(
     ctx: click.Context,
+    /,
     rundir: RunDir,
-    nodes: int,
-    nodes_per_agent: int,
-    profile: str,
-    store: str,
-    port: int | None,
-    speed: float,
-    seed: int | None,
-    exec_kind: str,
-    audit_policy: str,
     accept_loss_after: int | None,
     foreground: bool,
     timeout_s: float,
+    **cluster: object,
 ) -> None:
     """Start a cluster, or bring a stopped one back with its nodes and objects.
 
     Returns when the API server answers and every node is Ready; the processes stay. Interrupted
     before that, it stops what it started.
     """
-    audit_policy = _audit_policy(audit_policy)
-    given = {
-        name
-        for name in _KEPT_OPTIONS
-        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
-    }
-
-    def changed(stored: Settings) -> Settings:
-        _check_against(rundir, stored, given, nodes, StoreKind(store))
-        _check_profile(rundir, stored, Profile(profile) if "profile" in given else stored.profile)
-        wanted = {
-            "nodes_per_agent": nodes_per_agent, "port": port, "speed": speed, "seed": seed,
-            "audit_policy": audit_policy,
-        }  # fmt: skip
-        changes: dict[str, object] = {
-            name: value for name, value in wanted.items() if name in given
-        }
-        if "exec_kind" in given:
-            changes["exec"] = ExecKind(exec_kind)
-        return msgspec.structs.replace(stored, **changes)
-
-    new = lifecycle.new_settings(
-        nodes=nodes,
-        nodes_per_agent=nodes_per_agent,
-        profile=Profile(profile),
-        store=StoreKind(store),
-        exec_kind=ExecKind(exec_kind),
-        audit_policy=audit_policy,
-        port=port,
-        speed=speed,
-        seed=seed,
-    )
+    wanted = Wanted.read(ctx, cluster)
     with Interrupts() as interrupts:
         start = _Start(
             rundir,
@@ -196,7 +65,7 @@ def up(
             check=interrupts.check,
         )
         try:
-            settings = start.run(new, changed)
+            settings = start.run(wanted.new(), lambda stored: wanted.changed(rundir, stored))
             interrupts.check()
             _explain(rundir, settings)
             if foreground:
@@ -230,22 +99,6 @@ def down(rundir: RunDir, purge: bool) -> None:
             raise interrupted(f"interrupted: {again} goes on", interrupts.exit_code) from None
 
 
-def _audit_policy(file: str) -> str:
-    """The whole name of a policy's file, "" for none; LauncherError if it is no policy."""
-    if not file:
-        return ""
-    from kubeherd.cluster.api import auditpolicy  # noqa: PLC0415 - seldom asked for
-
-    path = Path(file).resolve()
-    try:
-        auditpolicy.load(path.read_bytes())
-    except OSError as error:
-        raise LauncherError(f"cannot read {path}: {error.strerror}") from None
-    except auditpolicy.PolicyError as error:
-        raise LauncherError(f"{path} is no audit policy: {error}") from None
-    return str(path)
-
-
 def _stop_strays(rundir: RunDir) -> None:
     """There is no cluster: end what is left of one that was."""
     if lifecycle.shut_down(rundir, lambda _state: None):
@@ -266,32 +119,6 @@ def _purge(rundir: RunDir) -> None:
         say(f"deleted {rundir.root}")
     if rundir.named.is_symlink():
         say(f"the symbolic link {rundir.named} was not made by kubeherd and is left")
-
-
-def _check_against(
-    rundir: RunDir, settings: Settings, given: set[str], nodes: int, store: StoreKind
-) -> None:
-    """Say where options contradict the settings of a stopped cluster; LauncherError if badly."""
-    if "store" in given and store is not settings.store:
-        raise LauncherError(
-            f"the cluster in {rundir.root} keeps its objects in the {settings.store} store; "
-            "`kubeherd down --purge` deletes it"
-        )
-    there = len(settings.nodes) - bool(settings.control_plane)
-    if "nodes" in given and nodes != there:
-        warn(
-            f"the cluster in {rundir.root} has {there} nodes; --nodes {nodes} is "
-            "ignored (use `kubeherd node add` and `kubeherd node rm`)"
-        )
-
-
-def _check_profile(rundir: RunDir, settings: Settings, wanted: Profile) -> None:
-    """LauncherError for a stopped cluster that was made with another profile."""
-    if wanted is not settings.profile:
-        raise LauncherError(
-            f"the cluster in {rundir.root} was made with the profile {settings.profile}; "
-            "`kubeherd down --purge` deletes it"
-        )
 
 
 class _Start:
@@ -319,6 +146,7 @@ class _Start:
     def run(self, new: Settings, changed: Callable[[Settings], Settings]) -> Settings:
         """Start it and wait until all nodes are Ready; returns the settings that it has."""
         with steps("starting the processes") as progress:
+            was_hurt = self._rundir.faults_json.exists()
             settings = lifecycle.begin(
                 self._rundir,
                 new,
@@ -327,6 +155,8 @@ class _Start:
                 accept_loss_after=self._accept_loss_after,
                 started=self._has_begun,
             )
+            if was_hurt:
+                progress.done("its supervisor was killed; the faults that were in force are over")
             self._check()
             with deferred():
                 from kubeherd.cluster.cli import api  # noqa: PLC0415 - loads while the processes start
@@ -378,14 +208,17 @@ class _UpProgress:
 
     def show(self, state: ClusterState) -> None:
         self._check()
+        managers = self._settings.controllers
         texts = {
             Role.APISERVER: f"API server at {self._settings.server}",
-            Role.CONTROLLER_MANAGER: "controller manager",
+            Role.CONTROLLER_MANAGER: (
+                "controller manager" if managers == 1 else f"{managers} controller managers"
+            ),
         }
-        for process in state.processes:
-            text = texts.get(process.role)
-            if text and process.ready and process.role not in self._told:
-                self._told.add(process.role)
+        for role, text in texts.items():
+            serving = [process.ready for process in state.processes if process.role is role]
+            if serving and all(serving) and role not in self._told:
+                self._told.add(role)
                 self._steps.done(text)
         agents = [p for p in state.processes if p.role is Role.AGENT]
         ready = sum(p.ready for p in agents)

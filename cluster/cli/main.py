@@ -31,6 +31,8 @@ _LAZY = {
     "check": "kubeherd.chaos.checking.command:check",
     "completion": "kubeherd.cluster.cli.completion:completion",
     "demo": "kubeherd.demo.command:demo",
+    "fault": "kubeherd.cluster.cli.faults:fault",
+    "faults": "kubeherd.cluster.cli.faultlist:faults",
 }
 _VERSION_TEXT = f"kubeherd {KUBEHERD_VERSION}, serves Kubernetes {KUBERNETES_VERSION}"
 

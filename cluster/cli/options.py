@@ -1,5 +1,6 @@
 """Options and arguments that several commands share."""
 
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,6 +9,8 @@ import click
 
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
+
+DEFAULT_DIRECTORY = ".kubeherd"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,13 +21,19 @@ def directory_option(function: F) -> F:
         "--dir",
         "rundir",
         type=click.Path(path_type=Path, file_okay=False),
-        default=".kubeherd",
+        default=DEFAULT_DIRECTORY,
         envvar="KUBEHERD_DIR",
         show_default=True,
         show_envvar=True,
         callback=lambda _ctx, _param, value: RunDir(value),
         help="Directory of the cluster.",
     )(function)
+
+
+def directory_given(rundir: RunDir) -> str:
+    """What a command line needs to name this directory: nothing, if it is the usual one."""
+    usual = RunDir(Path(DEFAULT_DIRECTORY)).root
+    return "" if rundir.root == usual else f" --dir {shlex.quote(str(rundir.root))}"
 
 
 def timeout_option(default_s: float) -> Callable[[F], F]:
@@ -43,7 +52,7 @@ def name_argument(names: Callable[[RunDir], Iterable[str]]) -> Callable[[F], F]:
     """`NAME`, completed by the shell with those of `names` for the cluster that is meant."""
 
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-        rundir = ctx.params.get("rundir") or RunDir(Path(".kubeherd"))
+        rundir = ctx.params.get("rundir") or RunDir(Path(DEFAULT_DIRECTORY))
         try:
             return sorted(name for name in names(rundir) if name.startswith(incomplete))
         except LauncherError:  # there is no cluster, and so there are no names

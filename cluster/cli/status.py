@@ -38,19 +38,21 @@ def read_status(rundir: RunDir) -> JsonObject:
     settings = rundir.load_settings()
     state, supervised = lifecycle.current_state(rundir)
     known = {process.name: process for process in state.processes}
-    entries = [
-        _process(
-            known.get(spec.name)
-            or ProcessState(name=spec.name, role=spec.role, phase=Phase.DOWN, nodes=spec.nodes)
-        )
+    states = [
+        known.get(spec.name)
+        or ProcessState(name=spec.name, role=spec.role, phase=Phase.DOWN, nodes=spec.nodes)
         for spec in processes(settings, rundir)
     ]
+    entries = [_process(one) for one in states]
     pids = {entry["name"]: entry["pid"] for entry in entries}
     readiness: dict[str, bool] = {}
     if pids[Role.APISERVER] is not None:
         from kubeherd.cluster.cli import api  # noqa: PLC0415 - slow to import, needed only here
 
-        readiness = api.node_readiness(rundir)
+        seen = api.look(rundir)
+        readiness = seen.readiness
+        for entry, one in zip(entries, states, strict=True):
+            entry["leads"] = entry["alive"] and one.process == seen.leader
     ours = {node.name: pids[node.agent] for node in settings.nodes}
     names = [*ours, *(name for name in readiness if name not in ours)]
     return {
@@ -78,6 +80,7 @@ def _process(state: ProcessState) -> JsonObject:
         "alive": alive,
         "phase": state.phase.value if alive or state.phase is Phase.BACKOFF else Phase.DOWN.value,
         "restarts": state.restarts,
+        "leads": False,
         "nodes": list(state.nodes),
     }
 
@@ -94,13 +97,14 @@ def _print(document: JsonObject) -> None:
     for column in ("PROCESS", "PID", "PHASE", "RESTARTS", "NODES READY"):
         table.add_column(column)
     ready = {node["name"]: node["ready"] for node in document["nodes"]}
+    managers = [one for one in document["processes"] if one["role"] == Role.CONTROLLER_MANAGER]
     for process in document["processes"]:
         nodes = process["nodes"]
         count = sum(ready.get(node, False) for node in nodes)
         table.add_row(
             process["name"],
             str(process["pid"] or "-"),
-            _coloured(process["phase"]),
+            _coloured(process["phase"]) + (" (leads)" if process["leads"] and managers[1:] else ""),
             str(process["restarts"]),
             f"{count}/{len(nodes)}" if nodes else "",
         )

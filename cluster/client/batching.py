@@ -158,17 +158,24 @@ class BatchingTransport:
         body: bytes | None = None,
         content_type: str = "",
         accept: str = "",
+        fence: str = "",
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> TransportResponse:
         """As `Transport.request`."""
-        item = BatchedRequest(method, path, dict(query or {}), content_type, accept, body or b"")
+        item = BatchedRequest(
+            method, path, dict(query or {}), content_type, accept, body or b"", fence
+        )
         write = _Write(item, timeout_s, asyncio.get_running_loop().create_future())
         waits = method == "GET" or path == grouppoll.PATH
         if waits or not self._known or self._renounced:
             return await self._alone(write)
         lane = self._events if _EVENT.search(path) else self._writes
         answer = await lane.write(write)
-        return answer if isinstance(answer, TransportResponse) else await self._alone(write)
+        if not isinstance(answer, TransportResponse):
+            return await self._alone(write)
+        if answer.status == batch.NO_ANSWER:
+            raise TransportError(f"{method} {path}: no answer")
+        return answer
 
     def stream(
         self,
@@ -219,6 +226,7 @@ class BatchingTransport:
             body=request.body or None,
             content_type=request.content_type,
             accept=request.accept,
+            fence=request.fence,
             timeout_s=write.timeout_s,
         )
         if response.content_type.startswith(MSGPACK):

@@ -14,9 +14,10 @@ from typing import Generic, TypeVar, cast
 import msgspec
 import structlog
 
-from kubeherd.cluster.api.errors import InternalError, UnsupportedMediaType
+from kubeherd.cluster.api.errors import InternalError, LeaseLost, UnsupportedMediaType
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import PODS, Resource
+from kubeherd.cluster.client.fence import Fence
 from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
     JSON,
@@ -71,6 +72,8 @@ class ApiClient:
         self._server_speaks_msgpack = False
         self.unreachable = False
         """The last request got no answer. It has been logged: nobody else need say so."""
+        self.fence: Fence | None = None
+        """The term under which this client writes, if it acts for a leader: its manager puts it."""
 
     @property
     def transport(self) -> Transport:
@@ -223,6 +226,7 @@ class ApiClient:
         As client-go, waits and repeats up to 10 times when the answer says Retry-After.
         """
         accept = _BOTH if self._private_features else JSON
+        fence = self._fence_header(method)
         for attempt in range(MAX_RETRIES + 1):
             try:
                 response = await self._transport.request(
@@ -232,6 +236,7 @@ class ApiClient:
                     body=body,
                     content_type=content_type,
                     accept=accept,
+                    fence=fence,
                     timeout_s=timeout_s,
                 )
             except TransportError as lost:
@@ -250,9 +255,16 @@ class ApiClient:
             ):
                 break
             await self._clock.sleep(min(int(retry_after), MAX_RETRY_AFTER_S))
+        if self.fence is not None and isinstance(error, LeaseLost):
+            self.fence.refuse(fence)
         if isinstance(error, UnsupportedMediaType) and content_type == MSGPACK:
             return await self._send_as_json(method, path, query, cast("bytes", body), timeout_s)
         raise error
+
+    def _fence_header(self, method: str) -> str:
+        if self.fence is None or method == "GET" or not self._private_features:
+            return ""
+        return self.fence.header
 
     def _lost(self, error: TransportError) -> None:
         if not self.unreachable:

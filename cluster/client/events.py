@@ -98,10 +98,10 @@ class EventRecorder:
         *,
         api: EventApi = EventApi.CORE_V1,
     ) -> None:
-        self._client = client
+        self.client = client
         self._component = component
         self._host = host
-        self._clock = clock
+        self.clock = clock
         self._rng = rng
         self._api = api
         self._queue: deque[_Occurrence] = deque(maxlen=QUEUE_LIMIT)
@@ -127,14 +127,14 @@ class EventRecorder:
 
         `action` is only written by the API events.k8s.io/v1, which requires it.
         """
-        now = self._clock.now()
+        now = self.clock.now()
         occurrence = _Occurrence(
             regarding,
             type_,
             reason,
             message,
             action,
-            self._clock.monotonic_s(),
+            self.clock.monotonic_s(),
             format_time(now),
             format_micro_time(now),
         )
@@ -159,7 +159,7 @@ class EventRecorder:
         """Until events arrive; while counts lag behind, series are looked at every 6 minutes."""
         while self._uncounted:
             try:
-                await self._clock.wait_for(self._arrived.wait(), SERIES_IDLE_S)
+                await self.clock.wait_for(self._arrived.wait(), SERIES_IDLE_S)
             except TimeoutError:
                 await self._settle_series()
             else:
@@ -169,7 +169,7 @@ class EventRecorder:
 
     async def _settle_series(self) -> None:
         """Write the counts of series that are over, and of those shown as too old."""
-        now_s = self._clock.monotonic_s()
+        now_s = self.clock.monotonic_s()
         self._uncounted = False
         for key, series in self._series.items():
             if series.count == series.reported_count:
@@ -236,8 +236,12 @@ class EventRecorder:
         return self._spam.admits(_identity(occurrence.regarding), occurrence.at_s)
 
     def _new_name(self, regarding: ObjectReference) -> tuple[str, str]:
-        """(namespace, name): the name ends in the time in nanoseconds, made unique."""
-        nanos = int(self._clock.now().timestamp() * 1_000_000) * 1000
+        """(namespace, name): the name ends in the time in nanoseconds, made unique.
+
+        The clock gives microseconds; chance gives the rest, else two components that tell of one
+        object in the same microsecond (on virtual time: often) would take the same name.
+        """
+        nanos = int(self.clock.now().timestamp() * 1_000_000) * 1000 + self._rng.randrange(1000)
         self._last_stamp = max(self._last_stamp + 1, nanos)
         return regarding.namespace or "default", f"{regarding.name}.{self._last_stamp:016x}"
 
@@ -248,7 +252,7 @@ class EventRecorder:
             try:
                 await self._send(series, message)
             except TransportError:
-                await self._clock.sleep(backoff.next_s())
+                await self.clock.sleep(backoff.next_s())
             except ApiError as error:
                 _log.info("event_refused", name=series.name, error=error.message)
                 return False
@@ -260,7 +264,7 @@ class EventRecorder:
     async def _send(self, series: _Series, message: str) -> None:
         if series.reported_count:
             try:
-                await self._client.patch(
+                await self.client.patch(
                     self._resource,
                     series.name,
                     self._count_patch(series, message),
@@ -272,9 +276,9 @@ class EventRecorder:
         if not series.reported_count:
             tree = self._tree(series, message)
             with suppress(AlreadyExists):  # an earlier try whose answer was lost
-                await self._client.create(self._resource, tree, series.namespace)
+                await self.client.create(self._resource, tree, series.namespace)
         series.reported_count = series.count
-        series.reported_s = self._clock.monotonic_s()
+        series.reported_s = self.clock.monotonic_s()
 
     @property
     def _resource(self) -> Resource:

@@ -98,7 +98,7 @@ class GroupPoll:
             answer = await self._ask(members)
             if answer is None:
                 return ()
-            refused, news = await _distribute(answer, members)
+            told = await _distribute(answer, members)
         except (NotFound, MethodNotAllowed, UnsupportedMediaType):
             self._unknown = True
             return ()
@@ -107,10 +107,13 @@ class GroupPoll:
                 _log.info("group_poll_failed", error=str(error))
             await self._clock.sleep(self._backoff.next_s())
             return ()
-        self._backoff.reset()
-        if news:
+        if told.expired:  # a server whose watches always expire is not asked without a pause
+            await self._clock.sleep(self._backoff.next_s())
+        elif told.news:
             await self._clock.sleep(GATHER_S)
-        return [*refused, *self._together[grouppoll.MAX_PARTS :]]
+        if not told.expired and not told.listed:
+            self._backoff.reset()
+        return [*told.refused, *self._together[grouppoll.MAX_PARTS :]]
 
     async def _ask(self, members: Sequence[_Member]) -> GroupAnswer | None:
         """The answer for these members; None if others joined before it came."""
@@ -137,15 +140,21 @@ class GroupPoll:
         return grouppoll.decode_answer(response.body)
 
 
-async def _distribute(
-    answer: GroupAnswer, members: Sequence[_Member]
-) -> tuple[list[_Member], bool]:
-    """Give each member its answer: those whose collection is refused, and whether there was news.
+class _Told(msgspec.Struct):
+    """What the members made of an answer."""
 
-    TransportError for an answer to what was not asked.
-    """
-    refused: list[_Member] = []
-    news = False
+    refused: list[_Member] = msgspec.field(default_factory=list)
+    """Whose collections are refused."""
+    news: bool = False
+    expired: bool = False
+    """Somebody has to list again."""
+    listed: bool = False
+    """Somebody has listed."""
+
+
+async def _distribute(answer: GroupAnswer, members: Sequence[_Member]) -> _Told:
+    """Give each member its answer. TransportError for an answer to what was not asked."""
+    told = _Told()
     silent = dict.fromkeys(range(len(members)))
     for one in answer.answers:
         if one.index not in silent:
@@ -154,10 +163,13 @@ async def _distribute(
         member = members[one.index]
         response = TransportResponse(one.status, one.body, one.content_type)
         try:
-            news = await member.take(response) or news
+            listed = member.listed
+            told.news = await member.take(response) or told.news
+            told.expired = told.expired or (listed and not member.listed)
+            told.listed = told.listed or (member.listed and not listed)
         except ApiError:
-            refused.append(member)
+            told.refused.append(member)
     if answer.revision:
         for index in silent:
             members[index].nothing_until(answer.revision)
-    return refused, news
+    return told

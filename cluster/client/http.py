@@ -19,6 +19,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from yarl import URL
 
+from kubeherd.cluster.api import fence as fences
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.client.kubeconfig import ClusterAccess, load_kubeconfig
 from kubeherd.cluster.client.metrics import ClientMeasures
@@ -95,12 +96,15 @@ class HttpTransport:
         body: bytes | None = None,
         content_type: str = "",
         accept: str = "",
+        fence: str = "",
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> TransportResponse:
         """As `Transport.request`."""
         headers = {"Accept": accept} if accept else {}
         if content_type:
             headers["Content-Type"] = content_type
+        if fence:
+            headers[fences.HEADER] = fence
         started_s = stopwatch_s()
         try:
             timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)

@@ -171,6 +171,11 @@ class Reflector(Generic[T]):
         since = {"resourceVersion": str(self.revision)}
         return Part(self._source.path, {**self._source.selectors(), **since})
 
+    @property
+    def listed(self) -> bool:
+        """Whether the cache is full, and `part` asks for changes only."""
+        return self._listed
+
     async def take(self, response: TransportResponse) -> bool:
         """Take the answer to `part`; returns whether the cache may have changed. Raises as
         `ApiClient`; after 410 the next part is a page."""

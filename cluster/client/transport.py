@@ -53,11 +53,13 @@ class Transport(Protocol):
         body: bytes | None = None,
         content_type: str = "",
         accept: str = "",
+        fence: str = "",
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> TransportResponse:
         """Send a request and read the whole answer; TransportError without one.
 
-        `path` is decoded (not percent-encoded) and without a query.
+        `path` is decoded (not percent-encoded) and without a query; `fence` is the value of the
+        header with a leader's term (`cluster.api.fence`), "" for none.
         """
 
     def stream(

@@ -20,6 +20,9 @@ from kubeherd.cluster.launcher.settings import MAX_NODES
 from kubeherd.cluster.launcher.state import ClusterState
 from kubeherd.cluster.runtime.unixsockets import socket_address
 
+_NO_FAULTS = msgspec.Raw(b"[]")
+"""Most commands are not about faults: what reads and writes them is imported by those that are."""
+_MAX_IDS = 1000
 _NAME_LIMIT = 253  # of any name in Kubernetes; whether it is a node's is for the supervisor to say
 
 
@@ -36,34 +39,52 @@ class Op(enum.StrEnum):
     NODE_FREEZE = "node-freeze"
     NODE_THAW = "node-thaw"
     NODE_REMOVE = "node-remove"
+    FAULT_BEGIN = "fault-begin"
+    FAULT_UNDO = "fault-undo"
+    FAULT_LIST = "fault-list"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """`nodes` names the nodes meant; for NODE_ADD without names, `count` says how many."""
+    """`nodes` names the nodes meant; for NODE_ADD without names, `count` says how many.
+
+    `faults` are those that FAULT_BEGIN begins, all or none, as JSON (`kubeherd.faults`); `ids`
+    those that FAULT_UNDO undoes; none: all.
+    """
 
     op: Op
     nodes: Annotated[
         tuple[Annotated[str, Meta(max_length=_NAME_LIMIT)], ...], Meta(max_length=MAX_NODES)
     ] = ()
     count: Annotated[int, Meta(ge=0, le=MAX_NODES)] = 0
+    faults: msgspec.Raw = _NO_FAULTS
+    ids: Annotated[tuple[Annotated[str, Meta(max_length=63)], ...], Meta(max_length=_MAX_IDS)] = ()
 
     def check(self) -> None:
         """LauncherError if it does not say which nodes it means."""
         if self.op is Op.NODE_ADD and not self.nodes and self.count == 0:
             raise LauncherError("node-add needs names or a count")
+        if self.op is Op.FAULT_BEGIN and bytes(self.faults) == bytes(_NO_FAULTS):
+            raise LauncherError("fault-begin needs a fault")
         if self.op in _NAMED and not self.nodes:
             raise LauncherError(f"{self.op} needs the name of a node")
 
 
-_NAMED = frozenset(Op) - {Op.STATUS, Op.WAIT, Op.STOP, Op.NODE_ADD}
+_NAMED = frozenset(Op) - {
+    *(Op.STATUS, Op.WAIT, Op.STOP, Op.NODE_ADD),
+    *(Op.FAULT_BEGIN, Op.FAULT_UNDO, Op.FAULT_LIST),
+}
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """The state now; `nodes` are the nodes that the request touched; `error` is for the user."""
+    """The state now; `nodes` are the nodes that the request touched; `error` is for the user.
+
+    `faults`, as JSON, are those that were begun, undone or listed.
+    """
 
     final: bool = True
     state: ClusterState = ClusterState()
     nodes: tuple[str, ...] = ()
+    faults: msgspec.Raw = _NO_FAULTS
     error: str = ""
 
 

@@ -23,6 +23,7 @@ from kubeherd.cluster.launcher.state import ClusterState, ProcessState
 
 if TYPE_CHECKING:
     from kubeherd.cluster.launcher.view import ClusterView
+    from kubeherd.faults import Fault
 
 UP_TIMEOUT_S = 120.0
 COMMAND_TIMEOUT_S = 90.0
@@ -79,6 +80,27 @@ class ClusterHandle:
         """A node command; returns the names of the nodes that it touched."""
         request = Request(op=op, nodes=nodes, count=count)
         return list(control.ask(self.rundir, request, COMMAND_TIMEOUT_S))[-1].nodes
+
+    def hurt(self, *faults: "Fault") -> "list[Fault]":
+        """Put faults in force, all or none; returns them with the names that they got."""
+        from kubeherd.cluster.launcher.faults import asking  # noqa: PLC0415 - as all of faults
+
+        return asking.begin(self.rundir, faults)
+
+    def undo(self, *ids: str) -> "list[Fault]":
+        """End these faults, or all; returns them once what they had ended serves again.
+
+        One that is not there is over already.
+        """
+        from kubeherd.cluster.launcher.faults import asking  # noqa: PLC0415 - as all of faults
+
+        return asking.undo(self.rundir, *ids)
+
+    def faults(self) -> "list[Fault]":
+        """The faults that are in force, oldest first."""
+        from kubeherd.cluster.launcher.faults import asking  # noqa: PLC0415 - as all of faults
+
+        return asking.listed(self.rundir)
 
     def state(self) -> ClusterState:
         """The state of the processes, now."""

@@ -7,7 +7,7 @@ server starts first and stops last. Changes are announced to waiters and end up 
 import asyncio
 from collections.abc import Callable, Iterable
 
-from kubeherd.cluster.launcher.plan import FAILED_STARTS_LIMIT, Phase, ProcessSpec, Role
+from kubeherd.cluster.launcher.plan import FAILED_STARTS_LIMIT, ProcessSpec, Role
 from kubeherd.cluster.launcher.processes.supervised import Starter, SupervisedProcess
 from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.clock import Clock
@@ -45,6 +45,18 @@ class Herd:
     def __getitem__(self, name: str) -> SupervisedProcess:
         return self._processes[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._processes
+
+    @property
+    def components(self) -> list[str]:
+        """The processes of the control plane, by name."""
+        return [p.spec.name for p in self._processes.values() if p.spec.role is not Role.AGENT]
+
+    def grace_s(self, name: str) -> float:
+        """How long a process may take to end in order."""
+        return dict(_STOP_ORDER)[self._processes[name].spec.role]
+
     def start(self, specs: Iterable[ProcessSpec]) -> None:
         """Add these processes, or give them a new spec, and want them running."""
         for spec in specs:
@@ -67,7 +79,7 @@ class Herd:
         self._changed()
 
     async def stop_all(self) -> None:
-        """Stop everything: agents, then the controller manager, then the API server."""
+        """Stop everything: agents, then the controller managers, then the API server."""
         for role, grace_s in _STOP_ORDER:
             members = [p for p in self._processes.values() if p.spec.role is role]
             await asyncio.gather(*(process.stop(grace_s) for process in members))
@@ -99,7 +111,7 @@ class Herd:
                 name=process.spec.name,
                 role=process.spec.role,
                 phase=process.phase,
-                ready=process.ready and process.phase is not Phase.FROZEN,
+                ready=process.serving,
                 process=process.child.process if process.child is not None else None,
                 nodes=process.spec.nodes,
                 restarts=process.restarts,

@@ -42,6 +42,7 @@ def new_settings(
     *,
     nodes: int = 3,
     nodes_per_agent: int = 1,
+    controllers: int = 1,
     profile: Profile = Profile.BARE,
     store: StoreKind = StoreKind.SQLITE,
     exec_kind: ExecKind = ExecKind.SCRIPT,
@@ -57,6 +58,7 @@ def new_settings(
     chance = random.SystemRandom()
     settings = Settings(
         nodes_per_agent=nodes_per_agent,
+        controllers=controllers,
         profile=profile,
         store=store,
         exec=exec_kind,

@@ -237,6 +237,14 @@ class ClusterPki:
         for agent in agents:
             self._ensure_internal(self._rundir.fleet_kubeconfig(agent), fleet_identity(agent))
 
+    def ensure_command(self) -> None:
+        """The kubeconfig of a user's program in an experiment: an identity of its own, with all
+        rights."""
+        from kubeherd.faults.targets import COMMAND_USER  # noqa: PLC0415 - seldom wanted
+
+        identity = Identity(COMMAND_USER, ("system:masters",))
+        self._ensure_internal(self._rundir.command_kubeconfig, identity)
+
     def _ensure_internal(self, path: Path, identity: Identity) -> None:
         """A kubeconfig for a process of ours: in JSON, which is read faster than YAML.
 

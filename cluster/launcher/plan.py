@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from kubeherd.cluster.launcher.directory.rundir import RunDir
-from kubeherd.cluster.launcher.settings import ExecKind, Settings
+from kubeherd.cluster.launcher.settings import ExecKind, Recorded, Settings
 from kubeherd.cluster.runtime.rng import Rng
 
 RESTART_BASE_S = 0.1
@@ -54,7 +54,7 @@ def processes(settings: Settings, rundir: RunDir) -> list[ProcessSpec]:
     """The processes of a cluster with these settings, in the order of starting."""
     return [
         apiserver(settings, rundir),
-        controller_manager(settings, rundir),
+        *controller_managers(settings, rundir),
         *(agent(settings, rundir, name) for name in settings.agents()),
     ]
 
@@ -66,6 +66,8 @@ def apiserver(
     place = ("--dir", str(rundir.root), "--port", str(settings.port), "--store", settings.store)
     local = ("--exec-local",) if settings.exec is ExecKind.LOCAL else ()
     audit = ("--audit-policy", settings.audit_policy) if settings.audit_policy else ()
+    record = () if settings.record is Recorded.NOTHING else ("--record", str(rundir.history))
+    requests = ("--record-requests",) if settings.record is Recorded.REQUESTS else ()
     loss: tuple[str, ...] = ()
     if accept_loss_after is not None:
         loss = ("--accept-loss-after", str(accept_loss_after))
@@ -73,15 +75,19 @@ def apiserver(
         name=Role.APISERVER,
         role=Role.APISERVER,
         module="kubeherd.cluster.apiserver",
-        args=(*place, *loss, *local, *audit, *_common(settings)),
+        args=(*place, *loss, *local, *audit, *record, *requests, *_common(settings)),
         log=rundir.log(Role.APISERVER),
     )
 
 
-def controller_manager(settings: Settings, rundir: RunDir) -> ProcessSpec:
-    """The controller manager, scheduler included."""
+def controller_managers(settings: Settings, rundir: RunDir) -> list[ProcessSpec]:
+    """The controller managers, which elect the one that acts; each has the scheduler, too."""
+    return [_controller_manager(settings, rundir, name) for name in settings.controller_managers]
+
+
+def _controller_manager(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
     return ProcessSpec(
-        name=Role.CONTROLLER_MANAGER,
+        name=name,
         role=Role.CONTROLLER_MANAGER,
         module="kubeherd.controller",
         args=(
@@ -89,15 +95,19 @@ def controller_manager(settings: Settings, rundir: RunDir) -> ProcessSpec:
             *("--cluster-signing-cert-file", str(rundir.pki / "ca.crt")),
             *("--cluster-signing-key-file", str(rundir.pki / "ca.key")),
             *("--service-account-private-key-file", str(rundir.pki / "sa.key")),
-            *("--metrics-socket", str(rundir.metrics_socket(Role.CONTROLLER_MANAGER))),
+            *("--metrics-socket", str(rundir.metrics_socket(name))),
+            *("--faults-socket", str(rundir.faults_socket(name))),
             *_common(settings),
         ),
-        log=rundir.log(Role.CONTROLLER_MANAGER),
+        log=rundir.log(name),
     )
 
 
-def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
-    """The agent process `name` with all its nodes; KeyError if the settings have none."""
+def agent(settings: Settings, rundir: RunDir, name: str, *, reboot: bool = False) -> ProcessSpec:
+    """The agent process `name` with all its nodes; KeyError if the settings have none.
+
+    `reboot`: the machines were rebooted before it starts.
+    """
     nodes = settings.agents()[name]
     own: tuple[str, ...]
     if settings.has_fleets:
@@ -116,6 +126,8 @@ def agent(settings: Settings, rundir: RunDir, name: str) -> ProcessSpec:
             *control_plane,
             *("--pod-log-dir", str(rundir.pod_logs)),
             *("--metrics-socket", str(rundir.metrics_socket(name))),
+            *("--faults-socket", str(rundir.faults_socket(name))),
+            *(("--reboot",) if reboot else ()),
             *_common(settings),
         ),
         log=rundir.log(name),

@@ -27,7 +27,13 @@ _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]
 _NAME_LIMIT = 52  # "system:node:NAME" is a certificate's common name: 64 characters (RFC 5280)
 CONTROL_PLANE: Final = "control-plane"
 """The control-plane node of a cluster with the profile kind."""
-_RESERVED_NAMES = frozenset({"apiserver", "controller-manager", "supervisor", "spawner"})
+MAX_CONTROLLERS: Final = 9
+CONTROLLER_MANAGERS: Final = (
+    "controller-manager",
+    *(f"controller-manager-{number}" for number in range(2, MAX_CONTROLLERS + 1)),
+)
+"""The processes of that kind that a cluster can have; all but one stand by."""
+_RESERVED_NAMES = frozenset({"apiserver", *CONTROLLER_MANAGERS, "supervisor", "spawner"})
 
 
 class StoreKind(enum.StrEnum):
@@ -43,6 +49,15 @@ class ExecKind(enum.StrEnum):
     SCRIPT = "script"
     LOCAL = "local"
     """Commands run as processes of the user who started the cluster."""
+
+
+class Recorded(enum.StrEnum):
+    """What is in the history of a cluster."""
+
+    NOTHING = "nothing"
+    WRITES = "writes"
+    REQUESTS = "requests"
+    """Requests and their answers, too."""
 
 
 class Profile(enum.StrEnum):
@@ -71,11 +86,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nodes: Annotated[tuple[NodeSettings, ...], Meta(max_length=MAX_NODES)] = ()
     former: Annotated[tuple[str, ...], Meta(max_length=_MAX_FORMER)] = ()
     nodes_per_agent: Annotated[int, Meta(ge=1, le=MAX_NODES)] = 1
+    controllers: Annotated[int, Meta(ge=1, le=MAX_CONTROLLERS)] = 1
+    """How many controller managers there are; one of them acts."""
     profile: Profile = Profile.BARE
     store: StoreKind = StoreKind.SQLITE
     exec: ExecKind = ExecKind.SCRIPT
     audit_policy: Annotated[str, Meta(max_length=4096)] = ""
     """The file of the audit policy, which is read when the API server starts; "" for no log."""
+    record: Recorded = Recorded.NOTHING
+    """What the API server writes to DIR/history.jsonl."""
     port: Annotated[int, Meta(ge=1, le=MAX_PORT)]
     speed: Annotated[float, Meta(ge=MIN_SPEED, le=MAX_SPEED)] = 1.0
     seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] = 0
@@ -100,6 +119,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def node_names(self) -> list[str]:
         """All node names, in the order in which they were added."""
         return [node.name for node in self.nodes]
+
+    @property
+    def controller_managers(self) -> tuple[str, ...]:
+        """The names of the controller managers' processes."""
+        return CONTROLLER_MANAGERS[: self.controllers]
 
     def all_names(self) -> set[str]:
         """Names of all nodes and agent processes that there are or were."""

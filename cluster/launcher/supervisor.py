@@ -1,16 +1,19 @@
 """The supervisor: owns all processes of one cluster and answers the control socket.
 
 Start: the fork server of the processes, the API server, and while it loads the nodes' certificates;
-when it serves, the controller manager and the agents; then what the profile brings. Stop: agents,
-controller manager, API server.
+when it serves, the controller managers and the agents; then what the profile brings. Stop: agents,
+controller managers, API server. What hurts the cluster on command is in `faults`, which is imported
+with the first fault; until then nothing looks for any.
 Invariants: a supervisor that leaves, for whatever reason but its own SIGKILL, leaves no process
 behind; one whose directory is gone leaves, and writes nothing into what is there instead.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import TYPE_CHECKING
+
+import structlog
 
 from kubeherd.cluster.launcher import plan, state
 from kubeherd.cluster.launcher.control import Op, Reply, Request
@@ -29,14 +32,18 @@ from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
 if TYPE_CHECKING:
+    from kubeherd.cluster.launcher.faults.commands import FaultCommands
     from kubeherd.cluster.launcher.profiles.applying import KindProfile
 
 PROGRESS_INTERVAL_S = 0.05
 LOOK_INTERVAL_S = 1.0
 """How often it is looked whether the directory is still there."""
-AGENT_READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 60.0
+"""For processes that a command starts, or starts again."""
 PROFILE_INTERVAL_S = 0.1
 """How often it is looked whether what the profile brings is available."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Supervisor:
@@ -72,6 +79,9 @@ class Supervisor:
         self._waiting = f"profile {settings.profile}" if self._profile is not None else ""
         self._herd: Herd
         self._nodes: NodeCommands
+        self._faults: FaultCommands | None = None
+        self._tasks: asyncio.TaskGroup
+        self._helpers: list[asyncio.Task[None]] = []
 
     @property
     def failure(self) -> str:
@@ -84,20 +94,23 @@ class Supervisor:
         `started` is called once the control socket answers.
         """
         async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
             self._herd = Herd(tasks, self._starter, self._clock, self._rng, self._changed)
+            self._forget_faults()
             control = ControlServer(self._rundir, self._handle)
             await control.start()
             started()
-            helpers = [
+            bringing_up = tasks.create_task(self._bring_up(tasks), name="bring up")
+            self._helpers += [
+                bringing_up,
                 tasks.create_task(self._leave_when(stop), name="stop"),
                 tasks.create_task(self._leave_without_directory(), name="directory"),
                 tasks.create_task(self._write_state(), name="state"),
-                tasks.create_task(self._bring_up(tasks), name="bring up"),
             ]
             try:
                 await self._leaving.wait()
             finally:
-                helpers[-1].cancel()
+                bringing_up.cancel()
                 async with self._changing:
                     await self._herd.stop_all()
                 self._starter.close()
@@ -105,9 +118,10 @@ class Supervisor:
                 self._empty.set()
                 self._changed()
                 await control.close()
-                for task in helpers:
+                for task in self._helpers:
                     task.cancel()
                 self._save_state()
+                self._forget_faults()
 
     def snapshot(self) -> ClusterState:
         """The state of everything, now."""
@@ -138,7 +152,7 @@ class Supervisor:
         await self._nodes.prepare()
         await self._until_ready(lambda: self._herd.ready([plan.Role.APISERVER]))
         self._herd.start([plan.apiserver(settings, rundir)])  # a restart accepts no further loss
-        self._herd.start([plan.controller_manager(settings, rundir)])
+        self._herd.start(plan.controller_managers(settings, rundir))
         if self._profile is not None:
             await asyncio.to_thread(self._profile.prepare)
         self._nodes.start_all()
@@ -183,38 +197,119 @@ class Supervisor:
                 self._leaving.set()
                 async for reply in self._progress(self._empty.is_set):
                     yield reply
+            case Op.FAULT_BEGIN | Op.FAULT_UNDO | Op.FAULT_LIST:
+                async for reply in self._fault_command(request):
+                    yield reply
             case _:
                 async for reply in self._node_command(request):
                     yield reply
 
     async def _node_command(self, request: Request) -> AsyncIterator[Reply]:
-        if not self._brought_up or self._leaving.is_set():
-            raise LauncherError("the cluster is starting or stopping")
-        async with self._changing:
+        async with self._change():
             touched = await self._carry_out(request)
         if request.op in (Op.NODE_ADD, Op.NODE_START):
-            agents = self._nodes.agents_of(touched)
-            async with asyncio.timeout(AGENT_READY_TIMEOUT_S):
-                async for reply in self._progress(lambda: self._herd.ready(agents)):
-                    if not reply.final:
-                        yield reply
+            async for reply in self._serving(self._nodes.agents_of(touched)):
+                yield reply
         yield Reply(state=self.snapshot(), nodes=tuple(touched))
 
     async def _carry_out(self, request: Request) -> list[str]:
         if request.op is Op.NODE_ADD:
             return await self._nodes.add(request.nodes, request.count)
-        commands: dict[Op, Callable[[str], Awaitable[list[str]]]] = {
-            Op.NODE_KILL: self._nodes.kill,
-            Op.NODE_STOP: self._nodes.stop,
-            Op.NODE_START: self._nodes.start,
-            Op.NODE_FREEZE: self._nodes.freeze,
-            Op.NODE_THAW: self._nodes.thaw,
-            Op.NODE_REMOVE: self._nodes.remove,
-        }
+        if request.op is Op.NODE_REMOVE:
+            return await self._remove(request.nodes)
+        from kubeherd.cluster.launcher.faults import nodefaults  # noqa: PLC0415 - as all of faults
+
+        faults = self._fault_commands()
+        return await nodefaults.carry_out(
+            request.op, request.nodes, faults, self._nodes, self._herd
+        )
+
+    async def _remove(self, nodes: Collection[str]) -> list[str]:
         touched: list[str] = []
-        for node in request.nodes:
-            touched += await commands[request.op](node)
+        for node in nodes:
+            touched += await self._nodes.remove(node)
+            if self._faults is not None:
+                await self._faults.forget([node])
         return touched
+
+    async def _fault_command(self, request: Request) -> AsyncIterator[Reply]:
+        from kubeherd.cluster.launcher.faults import answering  # noqa: PLC0415 - as all of faults
+
+        async with self._change():
+            faults = self._fault_commands()
+        steps = answering.answer(request, faults, self._change)
+        async with contextlib.aclosing(steps):
+            async for step in steps:
+                if isinstance(step, answering.Answer):
+                    yield Reply(state=self.snapshot(), faults=step.faults)
+                else:
+                    async for reply in self._serving(step.processes, needed=step.needed):
+                        yield reply
+
+    @contextlib.asynccontextmanager
+    async def _change(self) -> AsyncIterator[None]:
+        """While the body runs nothing else changes the cluster; LauncherError if it is not up."""
+        self._check_up()  # who starts and stops the processes has the lock meanwhile
+        async with self._changing:
+            self._check_up()
+            yield
+
+    def _check_up(self) -> None:
+        if not self._brought_up or self._leaving.is_set():
+            raise LauncherError("the cluster is starting or stopping")
+
+    async def _serving(
+        self, processes: Collection[str], *, needed: bool = True
+    ) -> AsyncIterator[Reply]:
+        """Wait for processes that are starting, with progress; LauncherError if it takes too long
+        and they are `needed`.
+
+        One that was removed or ended by another command is not waited for.
+        """
+        herd = self._herd
+
+        def late() -> list[str]:
+            there = [herd[name] for name in processes if name in herd]
+            return [one.spec.name for one in there if one.wanted and not one.ready]
+
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                async for reply in self._progress(lambda: not late()):
+                    if not reply.final:
+                        yield reply
+        except TimeoutError:
+            if needed:
+                names = ", ".join(late())
+                raise LauncherError(f"not ready after {READY_TIMEOUT_S:g} s: {names}") from None
+
+    def _fault_commands(self) -> "FaultCommands":
+        """Those of this cluster; the first call is the first fault."""
+        if self._faults is None:
+            from kubeherd.cluster.launcher.faults.commands import (  # noqa: PLC0415 - seldom
+                FaultCommands,
+            )
+
+            self._faults = FaultCommands(self._rundir, self._herd, self._nodes)
+            tending = self._tasks.create_task(self._tend(self._faults), name="faults")
+            self._helpers.append(tending)
+        return self._faults
+
+    async def _tend(self, faults: "FaultCommands") -> None:
+        """Keep the faults in force, and end those whose time is over."""
+        while not self._leaving.is_set():
+            change = self._tick
+            async with self._changing:
+                if not self._leaving.is_set():
+                    await faults.tend()
+            with contextlib.suppress(TimeoutError):
+                await self._clock.wait_for(change.wait(), faults.rest_s())
+
+    def _forget_faults(self) -> None:
+        """Faults do not outlive their supervisor: those of one that was killed are over."""
+        if self._in_place() and self._rundir.faults_json.exists():
+            if self._faults is None:
+                _log.warning("faults_forgotten", file=str(self._rundir.faults_json))
+            self._rundir.faults_json.unlink(missing_ok=True)
 
     def _is_up(self) -> bool:
         if self._failure:

@@ -11,7 +11,7 @@ with virtual time (tests/simulation) moves every clock in the process with it.
 import asyncio
 import time
 from collections.abc import Awaitable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
 from kubeherd.cluster.api.timestamps import parse_time
@@ -62,3 +62,46 @@ class LoopClock:
     async def wait_for(self, awaitable: Awaitable[T], timeout_s: float) -> T:
         async with asyncio.timeout(max(0.0, timeout_s) / self.speed):
             return await awaitable
+
+
+class OffsetClock:
+    """The clock of a machine whose wall time is wrong, by an offset that can grow or shrink.
+
+    Waits and monotonic time are right, as with a real machine: only what it believes the time of
+    day to be, and what it concludes from others' timestamps, is off. Right until `set` is called.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._skew = timedelta(0)
+        self._drift = 0.0
+        self._since = clock.now()
+
+    def set(self, skew_s: float, drift: float = 0.0) -> None:
+        """From now on ahead by `skew_s` true seconds (negative: behind), and by `drift` seconds
+        more for each true second that passes. ``set(0)`` puts it right."""
+        self._skew = timedelta(seconds=skew_s)
+        self._drift = drift
+        self._since = self._clock.now()
+
+    def offset(self) -> timedelta:
+        """How far ahead of the true time it is now."""
+        if not self._drift:
+            return self._skew
+        return self._skew + (self._clock.now() - self._since) * self._drift
+
+    def now(self) -> datetime:
+        return self._clock.now() + self.offset()
+
+    def monotonic_s(self) -> float:
+        return self._clock.monotonic_s()
+
+    def age_s(self, timestamp: str | datetime) -> float:
+        moment = parse_time(timestamp) if isinstance(timestamp, str) else timestamp
+        return self._clock.age_s(moment - self.offset())
+
+    async def sleep(self, duration_s: float) -> None:
+        await self._clock.sleep(duration_s)
+
+    async def wait_for(self, awaitable: Awaitable[T], timeout_s: float) -> T:
+        return await self._clock.wait_for(awaitable, timeout_s)

@@ -76,8 +76,10 @@ async def tell(path: Path, faults: "Sequence[Fault]", timeout_s: float) -> None:
         try:
             writer.write(encode_all(faults) + b"\n")
             await writer.drain()
-            why = (await reader.readline()).decode().strip()
+            answer = await reader.readline()
         finally:
             writer.close()
-    if why:
+    if not answer.endswith(b"\n"):
+        raise ConnectionResetError("it ended before it answered")
+    if why := answer.decode().strip():
         raise FaultError(why)

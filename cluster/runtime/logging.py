@@ -25,14 +25,15 @@ _LEVELS = {
     "info": logging.INFO,
     "warning": logging.WARNING,
     "error": logging.ERROR,
+    "critical": logging.CRITICAL,
 }
 
 
 def configure(name: str, *, level: str = "") -> None:
     """Send the logs of this process, called `name` in them, to standard error.
 
-    `level` is debug, info, warning or error; empty: the environment's KUBEHERD_LOG_LEVEL, else
-    info. ValueError for any other level.
+    `level` is debug, info, warning, error or critical; empty: the environment's KUBEHERD_LOG_LEVEL,
+    else info. ValueError for any other level.
     """
     wanted = (level or os.environ.get(LEVEL_VARIABLE, "") or "info").lower()
     if wanted not in _LEVELS:

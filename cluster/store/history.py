@@ -78,6 +78,23 @@ class History:
         newer.reverse()
         return newer
 
+    def after(self, revision: int) -> list[WatchEvent]:
+        """Events of all resources newer than `revision`, oldest first; Expired as `since`."""
+        if revision < self.compacted:
+            raise Expired(f"too old resource version: {revision} ({self.compacted})")
+        return [event for event in self._events if event.revision > revision]
+
+    def before(self, resource_key: str, revision: int, events: int) -> int:
+        """The revision after which `events` events of a resource lie, up to `revision`, or all
+        that are kept."""
+        for event in reversed(self._by_resource.get(resource_key, _NONE)):
+            if event.revision > revision:
+                continue
+            if events == 0:
+                return event.revision
+            events -= 1
+        return min(revision, self.compacted)
+
     def changed(self, resource_key: str, revision: int) -> bool:
         """Whether a resource has an event newer than `revision`, or may have had one."""
         events = self._by_resource.get(resource_key, _NONE)

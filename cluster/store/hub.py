@@ -216,14 +216,21 @@ class Hub:
         perhaps if the history does not reach back that far."""
         return self._history.changed(resource_key, since_revision)
 
-    async def wait(self, *wanted: WatchFilter, timeout_s: float) -> int:
+    async def wait(
+        self,
+        *wanted: WatchFilter,
+        timeout_s: float,
+        happened: "asyncio.Future[None] | None" = None,
+    ) -> int:
         """The revision of the next event that one of `wanted` sees; 0 after `timeout_s` real
         seconds or when the hub closes. Looks at future events only: call it in the same step as
         `events_since`, before anything is awaited, and then ask for what is newer than the
-        revision before the one returned: an older one may be compacted by then."""
+        revision before the one returned: an older one may be compacted by then. Who passes
+        `happened` can end the wait by its result."""
         if self._closed:
             return 0
-        happened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if happened is None:
+            happened = asyncio.get_running_loop().create_future()
         waiters = {_Waiter(one, happened): _index_key(one) for one in wanted}
         for waiter, key in waiters.items():
             self._waiters.setdefault(key, {})[waiter] = None

@@ -80,6 +80,8 @@ class Store:
         max_history_bytes: int = MAX_HISTORY_BYTES,
         rng: Rng | None = None,
     ) -> None:
+        self.engine = engine
+        """Its own."""
         self._engine = engine
         self._attrs_of = attrs_of
         self._keyspace = Keyspace()
@@ -133,6 +135,18 @@ class Store:
             if len(self._old_lists) > OLD_LISTS_KEPT:
                 self._old_lists.popitem(last=False)
         return found
+
+    def before(self, resource_key: str, revision: int, events: int) -> int:
+        """The revision after which so many events of a resource lie, up to `revision`; as far as
+        the history reaches back."""
+        return self._history.before(resource_key, revision, events)
+
+    def events_after(self, revision: int) -> Sequence[WatchEvent]:
+        """All that was written after a revision, oldest first. Expired if it is too old, or one
+        that the store has not reached."""
+        if revision > self.revision:
+            raise Expired(f"too new resource version: {revision} ({self.revision})")
+        return self._history.after(revision)
 
     @property
     def compacted(self) -> int:
@@ -365,6 +379,10 @@ class Store:
             staged.finish(error())
         for staged in on_top:
             staged.finish(_refused(f"not written, nor what it rests on: {why}"))
+
+    def use(self, engine: Engine | None) -> None:
+        """Commit by this engine from now on, which ends in the store's own; None: by that one."""
+        self._engine = engine if engine is not None else self.engine
 
     def stop(self) -> None:
         """Refuse new writes, end watches; `run` returns when everything staged is committed."""

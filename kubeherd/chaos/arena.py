@@ -6,7 +6,6 @@ The runner knows nothing else, so the same file runs on real processes and on vi
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.faults import Fault
 from kubeherd.history import Record
@@ -28,9 +27,6 @@ class Arena(Protocol):
     async def sleep(self, duration_s: float) -> None:
         """Wait so many nominal seconds."""
 
-    async def nodes(self) -> Sequence[JsonObject]:
-        """The Node objects; those that an experiment added, too."""
-
     async def add_nodes(self, names: Sequence[str]) -> None:
         """Start agents for these nodes; returns at once."""
 
@@ -42,6 +38,15 @@ class Arena(Protocol):
 
     async def undo(self, fault_id: str) -> None:
         """The fault is over when this returns; a fault that is not there is no error."""
+
+    def process_of(self, identity: str) -> str:
+        """The process that holds a lease under this identity; ``controller-manager`` if none."""
+
+    def wall_s(self) -> float:
+        """Seconds since the epoch, by the clock of the history's records."""
+
+    def tell(self, record: Record) -> None:
+        """Put a record of the experiment into the history, after all that is known by now."""
 
     def follow(self, tell: Callable[[Record], None]) -> None:
         """From now on give each record of the history to `tell`, in order, as soon as it is known;

@@ -1,66 +1,269 @@
-"""The command `kubeherd chaos` and its experiments."""
+"""The command `kubeherd chaos`: run, list and explain experiments."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from kubeherd.cluster.launcher.settings import MAX_NODES, MAX_SEED, MAX_SPEED, MIN_SPEED
+from kubeherd.cluster.cli.output import out, say, steps
+
+if TYPE_CHECKING:
+    from kubeherd.chaos.experiment import Experiment
+    from kubeherd.chaos.outcome import Outcome
+    from kubeherd.checks.checker import Checked
+
+MAX_RUNS = 100_000
+_SEEDS = re.compile(r"(\d+)(?:\.\.(\d+))?")
 
 
-@click.group()
+class Kept(NamedTuple):
+    """Files that a run leaves."""
+
+    record: Path | None
+    html: Path | None
+
+
+class Seeds(click.ParamType[range]):
+    """``7``, or ``1..50``: both ends are meant."""
+
+    name = "seeds"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> range:
+        if isinstance(value, range):
+            return value
+        found = _SEEDS.fullmatch(str(value))
+        if found is None:
+            self.fail(f"{value!r} is neither a seed nor a range such as 1..50", param, ctx)
+        first, last = int(found[1]), int(found[2] or found[1])
+        if not 0 <= last - first < MAX_RUNS:
+            self.fail(f"{value}: from the lower to the higher, at most {MAX_RUNS}", param, ctx)
+        return range(first, last + 1)
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  kubeherd chaos list
+  kubeherd chaos explain zone-outage
+  kubeherd chaos run zone-outage --seed 7
+  kubeherd chaos run zone-outage --simulate --seeds 1..50
+  kubeherd chaos run my-experiment.yaml --junit results.xml
+"""
+)
 def chaos() -> None:
-    """Hurt a cluster at random and check that it recovers."""
+    """Break a cluster on purpose and judge whether the promises held."""
+
+
+@chaos.command("list")
+def list_experiments() -> None:
+    """The experiments that come with kubeherd."""
+    from kubeherd.chaos.running import find, names  # noqa: PLC0415 - slow, not for --help
+
+    found = [find(name) for name in names()]
+    width = max(len(one.name) for one in found)
+    for one in found:
+        out.print(f"{one.name:{width}}  {one.title}", markup=False)
+
+
+@chaos.command()
+@click.argument("name")
+def explain(name: str) -> None:
+    """What an experiment does, and what one learns from it."""
+    from kubeherd.chaos.explaining import explanation  # noqa: PLC0415
+    from kubeherd.chaos.promises import promises  # noqa: PLC0415
+
+    experiment = _found(name)
+    for line in explanation(experiment, promises(experiment)):
+        out.print(line, markup=False)
 
 
 @chaos.command(
     epilog="""\b
-Examples:
-  kubeherd chaos nodes --seed 7 --nodes 8 --duration 30
+The exit code is 0 if every promise held, 1 if one did not, or if there is no verdict.
+An experiment is a file, or the name of one that comes with kubeherd.
 """
 )
+@click.argument("experiments", metavar="EXPERIMENT...", nargs=-1, required=True)
 @click.option(
-    "--seed",
-    type=click.IntRange(0, MAX_SEED),
-    help="Replays the same decisions.  [default: random]",
+    "--seed", "--seeds", "seeds", type=Seeds(), help="Or a range, 1..50.  [default: random]"
 )
-@click.option(
-    "--nodes",
-    type=click.IntRange(1, MAX_NODES),
-    default=6,
-    show_default=True,
-    help="Number of nodes of the cluster.",
-)
-@click.option(
-    "--duration",
-    "duration_s",
-    type=click.FloatRange(0),
-    default=20.0,
-    show_default=True,
-    help="Hurt it for so many seconds.",
-)
-@click.option(
-    "--speed",
-    type=click.FloatRange(MIN_SPEED, MAX_SPEED),
-    default=20.0,
-    show_default=True,
-    help="Shorten every wait of the cluster by this factor.",
-)
+@click.option("--simulate", is_flag=True, help="On virtual time, in this process: in a second.")
 @click.option(
     "--dir",
     "directory",
     type=click.Path(path_type=Path, file_okay=False),
     help="Keep the cluster's files here.",
 )
-def nodes(
-    seed: int | None, nodes: int, duration_s: float, speed: float, directory: Path | None
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the history here; several runs: the seed is put before the ending.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the verdicts here.",
+)
+@click.option(
+    "--junit",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write JUnit XML here, a test case per promise.",
+)
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw the run into one file for a browser; several runs: as with --record.",
+)
+@click.option(
+    "--command",
+    metavar="COMMAND",
+    help="A program of yours that takes part, with KUBECONFIG set; the component `command`.",
+)
+@click.option("--restart", is_flag=True, help="Start that program again when it dies.")
+@click.option("--verbose", "-v", is_flag=True, help="Say what is done and undone.")
+def run(
+    experiments: tuple[str, ...],
+    seeds: range | None,
+    simulate: bool,
+    directory: Path | None,
+    record: Path | None,
+    json_file: Path | None,
+    junit: Path | None,
+    html: Path | None,
+    command: str | None,
+    restart: bool,
+    verbose: bool,
 ) -> None:
-    """Kill, freeze and restart nodes and the controller manager while images roll.
+    """Run experiments on clusters of their own and judge them."""
+    from kubeherd.chaos import report  # noqa: PLC0415
 
-    The cluster is the experiment's own. At the end all is healed, and every node must have exactly
-    one ready pod of the newest revision; exit code 1, with what is wrong, if the cluster does not
-    get there.
-    """
-    from kubeherd.chaos import nodes as experiment  # noqa: PLC0415 - slow, not needed for --help
-
-    if not experiment.run(seed, nodes, duration_s, speed, directory):
+    found = [_with_program(_found(name), command, restart) for name in experiments]
+    outcomes = []
+    for experiment in found:
+        for seed in seeds or _random_seed():
+            kept = Kept(_named(record, seed, seeds), _named(html, seed, seeds))
+            outcome = _run(experiment, seed, simulate, directory, kept)
+            _tell(outcome, simulate, verbose)
+            outcomes.append(outcome)
+    if json_file is not None:
+        json_file.write_bytes(report.to_json(outcomes))
+    if junit is not None:
+        junit.write_bytes(report.junit(outcomes))
+    failed = [one for one in outcomes if not one.passed]
+    if len(outcomes) > 1:
+        say(f"{len(outcomes) - len(failed)} of {len(outcomes)} runs held")
+    if failed:
         raise click.exceptions.Exit(1)
+
+
+@chaos.command(
+    epilog="""\b
+Examples:
+  kubeherd chaos draw history.jsonl
+  kubeherd chaos draw history.jsonl.gz --output picture.html
+"""
+)
+@click.argument("history", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="[default: the history's name, with .html]",
+)
+def draw(history: Path, output: Path | None) -> None:
+    """Draw a recorded history into one HTML file."""
+    from kubeherd.history.files import HistoryError  # noqa: PLC0415
+
+    html = output or history.with_name(history.name.split(".")[0] + ".html")
+    try:
+        _draw(history, html, "")
+    except HistoryError as error:
+        raise click.ClickException(str(error)) from None
+    say(f"drawn: {html}")
+
+
+def _found(name: str) -> "Experiment":
+    from kubeherd.chaos.experiment import ExperimentError  # noqa: PLC0415
+    from kubeherd.chaos.promises import promises  # noqa: PLC0415
+    from kubeherd.chaos.running import find  # noqa: PLC0415
+
+    try:
+        experiment = find(name)
+        promises(experiment)
+    except ExperimentError as error:
+        raise click.ClickException(str(error)) from None
+    return experiment
+
+
+def _with_program(experiment: "Experiment", command: str | None, restart: bool) -> "Experiment":
+    """The experiment with a user's program, if one is given."""
+    if command is None:
+        return experiment
+    from msgspec.structs import replace  # noqa: PLC0415
+
+    from kubeherd.chaos.experiment import Command  # noqa: PLC0415
+
+    return replace(experiment, command=Command(run=command, restart=restart))
+
+
+def _run(
+    experiment: "Experiment",
+    seed: int,
+    simulated: bool,
+    directory: Path | None,
+    kept: Kept,
+) -> "Outcome":
+    from kubeherd.chaos import running  # noqa: PLC0415
+    from kubeherd.cluster.runtime import logging  # noqa: PLC0415
+
+    logging.configure("chaos", level="critical")  # errors are what experiments are for
+    with TemporaryDirectory(prefix="kubeherd-history-") as temporary:
+        record = kept.record or (Path(temporary) / "history.jsonl" if kept.html else None)
+        with steps(f"{experiment.name}, seed {seed}"), running.recorded(record) as hear:
+            if simulated:
+                outcome = running.simulate(experiment, seed, hear)
+            else:
+                outcome = running.run_real(experiment, seed, directory, hear)
+        if kept.html is not None and record is not None:
+            title = f"{experiment.name}, seed {seed}: {experiment.title}"
+            _draw(record, kept.html, title, outcome.verdict.checked, outcome.problem)
+    return outcome
+
+
+def _draw(
+    record: Path, html: Path, title: str, checked: "Sequence[Checked]" = (), verdict: str = ""
+) -> None:
+    from kubeherd.history.files import read  # noqa: PLC0415
+    from kubeherd.timeline.model import paint  # noqa: PLC0415
+    from kubeherd.timeline.page import page  # noqa: PLC0415
+
+    html.write_text(page(paint(read(record), title), checked, verdict))
+
+
+def _tell(outcome: "Outcome", simulated: bool, verbose: bool) -> None:
+    from kubeherd.chaos import report  # noqa: PLC0415
+
+    again = f"kubeherd chaos run {outcome.experiment} --seed {outcome.seed}"
+    for line in outcome.done if verbose else ():
+        out.print(line, markup=False)
+    for line in report.text(outcome, again + (" --simulate" if simulated else "")):
+        out.print(line, markup=False)
+
+
+def _random_seed() -> Sequence[int]:
+    from kubeherd.cluster.runtime.rng import Rng  # noqa: PLC0415
+
+    return [Rng().root_seed % 2**32]
+
+
+def _named(record: Path | None, seed: int, seeds: range | None) -> Path | None:
+    """Each run has a file of its own."""
+    if record is None or seeds is None or len(seeds) < 2:
+        return record
+    return record.with_name(f"{record.stem}-{seed}{record.suffix}")

@@ -113,7 +113,8 @@ class Reboot(_Base, frozen=True, tag=FaultKind.REBOOT.value):
 
 
 class TwoLeaders(_Base, frozen=True, tag=FaultKind.TWO_LEADERS.value):
-    """The controller manager goes on acting although it lost its lease."""
+    """The controller manager lets its lease expire and goes on acting: as soon as another one has
+    taken it, there are two. Undone, it competes for the lease again."""
 
 
 # --- connections ---
@@ -218,7 +219,8 @@ class HeartbeatLoss(_Base, frozen=True, tag=FaultKind.HEARTBEAT_LOSS.value, kw_o
 
 
 class HeartbeatDelay(_Base, frozen=True, tag=FaultKind.HEARTBEAT_DELAY.value, kw_only=True):
-    """Renewals of the Lease and reports of the status come `delay_s` late."""
+    """Renewals of the Lease and reports of the status come `delay_s` late, each counted from when
+    it would have been due after the one before: every 10 s and the delay."""
 
     delay_s: Seconds
 
@@ -236,6 +238,8 @@ class _Pods(_Base, frozen=True, tag="", kw_only=True):
     selector: Annotated[str, Meta(max_length=4096)] = ""
     """A label selector; none: all pods."""
     namespace: Annotated[str, Meta(max_length=63)] = ""
+    names: Words = ()
+    """``namespace/name`` of pods; none: all that the others choose."""
 
 
 class PodCrash(_Pods, frozen=True, tag=FaultKind.POD_CRASH.value, kw_only=True):
@@ -250,7 +254,8 @@ class PodUnready(_Pods, frozen=True, tag=FaultKind.POD_UNREADY.value):
 
 
 class PodPullFailure(_Pods, frozen=True, tag=FaultKind.POD_PULL_FAILURE.value):
-    """Images cannot be pulled."""
+    """Images cannot be pulled. Those that ran on the node before are there, and are only pulled if
+    the policy is Always."""
 
 
 class PodSlowStart(_Pods, frozen=True, tag=FaultKind.POD_SLOW_START.value, kw_only=True):
@@ -304,6 +309,25 @@ REQUEST_EFFECTS: Final = (
     StaleList,
 )
 """Those of single requests: their targets are clients."""
+
+RequestEffect: TypeAlias = (
+    ApiDelay | ApiError | ApiDrop | WatchEnd | WatchStall | WatchRepeat | Expire | StaleList
+)
+
+NODE: Final = (
+    HeartbeatLoss,
+    HeartbeatDelay,
+    ClockSkew,
+    PodCrash,
+    PodUnready,
+    PodPullFailure,
+    PodSlowStart,
+    PodStuckTerminating,
+)
+"""Those that a node does wrong by itself."""
+
+PROCESS: Final = (Crash, Stop, Freeze, Restart, Reboot)
+"""Those of a process as a whole."""
 
 ONE_SHOT: Final = (Restart, Reboot)
 """Those that are over when they have been carried out: there is nothing to undo."""

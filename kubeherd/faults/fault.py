@@ -49,15 +49,18 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         ):
             raise FaultError(f"{self.kind} hurts the {' or '.join(components)}, not {self.target}")
 
-    def __str__(self) -> str:
+    @property
+    def parameters(self) -> str:
+        """The parameters that are not the default, in words; "" if all are."""
         given = msgspec.to_builtins(self.effect)
-        default = msgspec.structs.fields(type(self.effect))
-        changed = (
+        return " ".join(
             f"{field.name.replace('_', '-')}={_text(given[field.name])}"
-            for field in default
+            for field in msgspec.structs.fields(type(self.effect))
             if getattr(self.effect, field.name) != field.default
         )
-        return " ".join([self.kind, str(self.target), *changed])
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, [self.kind, str(self.target), self.parameters]))
 
 
 def _text(value: object) -> str:
@@ -69,6 +72,16 @@ def _text(value: object) -> str:
 _WORDS: dict[type, str] = {Nodes: "nodes", Component: "a component", Clients: "clients"}
 
 _PROCESS = (Nodes, Component)
+_REQUESTS = (
+    FaultKind.API_DELAY,
+    FaultKind.API_ERROR,
+    FaultKind.API_DROP,
+    FaultKind.WATCH_END,
+    FaultKind.WATCH_STALL,
+    FaultKind.WATCH_REPEAT,
+    FaultKind.EXPIRE,
+    FaultKind.STALE_LIST,
+)
 _TARGETS: dict[FaultKind, tuple[type, ...]] = {
     FaultKind.CRASH: _PROCESS,
     FaultKind.STOP: _PROCESS,
@@ -78,19 +91,7 @@ _TARGETS: dict[FaultKind, tuple[type, ...]] = {
     FaultKind.TWO_LEADERS: (Component,),
     FaultKind.PARTITION: (Nodes, Component, Clients),
     FaultKind.SLOW_NETWORK: (Nodes, Component, Clients),
-    **dict.fromkeys(
-        (
-            FaultKind.API_DELAY,
-            FaultKind.API_ERROR,
-            FaultKind.API_DROP,
-            FaultKind.WATCH_END,
-            FaultKind.WATCH_STALL,
-            FaultKind.WATCH_REPEAT,
-            FaultKind.EXPIRE,
-            FaultKind.STALE_LIST,
-        ),
-        (Nodes, Component, Clients),
-    ),
+    **dict.fromkeys(_REQUESTS, (Nodes, Component, Clients)),
     **dict.fromkeys(
         (FaultKind.STORE_SLOW, FaultKind.STORE_FAIL, FaultKind.STORE_FULL), (Component,)
     ),
@@ -112,11 +113,22 @@ _COMPONENTS: dict[FaultKind, tuple[str, ...]] = {
     FaultKind.TWO_LEADERS: ("controller-manager",),
     FaultKind.PARTITION: ("controller-manager", "command"),
     FaultKind.SLOW_NETWORK: ("controller-manager", "command"),
+    **dict.fromkeys(_REQUESTS, ("controller-manager", "command")),
     FaultKind.STORE_SLOW: ("apiserver",),
     FaultKind.STORE_FAIL: ("apiserver",),
     FaultKind.STORE_FULL: ("apiserver",),
 }
 """Where not every component can be hurt in this way."""
+
+
+def targets_of(kind: FaultKind) -> tuple[type, ...]:
+    """What a fault of this kind can hurt: some of `Nodes`, `Component` and `Clients`."""
+    return _TARGETS[kind]
+
+
+def components_of(kind: FaultKind) -> tuple[str, ...]:
+    """What the names of components begin with that a fault of this kind can hurt; none: any."""
+    return _COMPONENTS.get(kind, ())
 
 
 def decode(data: bytes) -> Fault:

@@ -1,7 +1,7 @@
 """Who is hurt: nodes, a process of the control plane, or clients by their identity."""
 
 from fnmatch import fnmatchcase
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -10,6 +10,13 @@ Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=253)]
 Pattern: TypeAlias = Annotated[str, Meta(max_length=512)]
 
 MAX_NODES = 10_000
+
+ADMIN_USER: Final = "kubernetes-admin"
+CHAOS_AGENT: Final = "kubeherd-chaos"
+"""The administrator whose User-Agent begins so is the client of an experiment: no fault hurts it,
+unless one of `Clients` names this User-Agent."""
+COMMAND_USER: Final = "kubeherd:command"
+"""The user that the component ``command`` is to the API server."""
 
 
 class Nodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="nodes"):

@@ -7,6 +7,9 @@ of kubeherd but the vocabulary of faults, and anybody may import it.
 
 from kubeherd.history.records import (
     FORMAT_VERSION,
+    HEAL,
+    QUIET,
+    SETTLED,
     Actor,
     Began,
     Ended,
@@ -26,6 +29,9 @@ from kubeherd.history.records import (
 
 __all__ = [
     "FORMAT_VERSION",
+    "HEAL",
+    "QUIET",
+    "SETTLED",
     "Actor",
     "Began",
     "Ended",

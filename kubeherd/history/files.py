@@ -52,6 +52,31 @@ def read(path: Path) -> Iterator[Record]:
             yield record
 
 
+class Tail:
+    """A history that is still being written, read as it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def read(self) -> Iterator[Record]:
+        """What has been written since; nothing while there is no file. HistoryError."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        for line in data.splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                return
+            self._offset += len(line)
+            try:
+                yield _decoder.decode(line)
+            except msgspec.DecodeError as error:
+                raise HistoryError(f"{self._path}: {error}") from None
+
+
 def merged(*histories: Iterable[Record]) -> Iterator[Record]:
     """The records of several writers of one run as one history, by time; what one wrote stays in
     its order."""

@@ -10,7 +10,7 @@ import pytest
 
 from kubeherd import Cluster
 from kubeherd.pytest_plugin import report
-from kubeherd.pytest_plugin.settings import SETTINGS, WrongSetting, resolve
+from kubeherd.pytest_plugin.settings import BY_MARKER_ONLY, SETTINGS, WrongSetting, resolve
 
 KEY = pytest.StashKey["Clusters"]()
 
@@ -76,7 +76,7 @@ class Clusters:
                     shutil.rmtree(directory, ignore_errors=True)
 
     def _usual(self) -> tuple[dict[str, str | None], dict[str, str]]:
-        named = [name for name in SETTINGS if name != "nodes_per_agent"]
+        named = [name for name in SETTINGS if name not in BY_MARKER_ONLY]
         options = {name: self._config.getoption(f"kubeherd_{name}") for name in named}
         return options, {name: self._config.getini(f"kubeherd_{name}") for name in named}
 

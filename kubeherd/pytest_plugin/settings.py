@@ -49,12 +49,16 @@ def _seed(text: Any) -> int | None:
 SETTINGS: Mapping[str, Setting] = {
     "nodes": Setting(int, 3),
     "nodes_per_agent": Setting(int, 1),
+    "controllers": Setting(int, 1),
     "speed": Setting(float, 10.0),
     "seed": Setting(_seed, None),
     "store": Setting(_store, "memory"),
     "exec": Setting(_exec, "script"),
     "profile": Setting(_profile, "bare"),
 }
+
+BY_MARKER_ONLY = frozenset({"nodes_per_agent", "controllers"})
+"""Settings that belong to a test, and not to a run."""
 
 
 def resolve(

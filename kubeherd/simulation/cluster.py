@@ -11,7 +11,8 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypedDict, Unpack
 
 from kubeherd.agents.fleet import Fleet
 from kubeherd.agents.node.nodestatus import NodeConfig
@@ -26,19 +27,25 @@ from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.transport import Transport, TransportError
+from kubeherd.cluster.runtime.clock import OffsetClock
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.cluster.store.store import Store
+from kubeherd.cluster.store.followed import FollowedStore
+from kubeherd.cluster.store.store import MAX_HISTORY_EVENTS, Store
 from kubeherd.controller import registry
 from kubeherd.controller.accounts import ACCOUNTS
 from kubeherd.controller.leader import LeaderElector
 from kubeherd.controller.manager import Manager
+from kubeherd.history import Record
 from kubeherd.simulation import virtualtime
-from kubeherd.simulation.edges import Disk, InProcessTransport, Network, Process
+from kubeherd.simulation.edges import Disk, InProcessTransport, Network, Process, Serving
+from kubeherd.simulation.founding import founded
+from kubeherd.simulation.recording import SimulatedRecorder
 from kubeherd.simulation.virtualtime import VirtualClock
 
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
 CONTROLLER_MANAGER = User("system:kube-controller-manager", ("system:authenticated",))
 
+FLEET_GROUPS = ("kubeherd:fleet-agents", "system:authenticated")
 
 ROOT_CA = b"the simulated authority"
 
@@ -53,29 +60,53 @@ def account_user(name: str) -> User:
     return User(f"system:serviceaccount:kube-system:{name}", (*groups, "system:authenticated"))
 
 
+class Options(TypedDict, total=False):
+    """What is unusual about a simulated cluster."""
+
+    portable: bool
+    """Its clients ask for nothing that only kubeherd has."""
+    accounts: bool
+    """Each controller acts as its own service account."""
+    max_history_events: int
+    """So many events can be resumed at; who is further behind gets 410 Gone."""
+    disk: Disk
+    network: Network
+    record: bool
+    """Its history can be followed: see `SimulatedCluster.follow`."""
+    record_requests: bool
+    """Requests and their answers are in that history, too."""
+
+
 class SimulatedCluster:
     """Use it as ``async with simulated(seed=..., nodes=...) as cluster:`` on a virtual loop."""
 
-    def __init__(
-        self,
-        seed: int,
-        *,
-        portable: bool = False,
-        accounts: bool = False,
-        disk: Disk | None = None,
-        network: Network | None = None,
-    ) -> None:
-        """`accounts`: each controller acts as its own service account."""
+    def __init__(self, seed: int, **options: Unpack[Options]) -> None:
         self.clock = VirtualClock(virtualtime.EPOCH)
         self.rng = Rng(seed)
-        self.disk = disk or Disk()
-        self.network = network or Network()
+        self.disk = options.get("disk") or Disk()
+        if not self.disk.rows:
+            self.disk.keep(founded())
+        self.network = options.get("network") or Network()
         self.processes: dict[str, Process] = {}
         self.identities: dict[str, str] = {}
         """Of the controller managers, by the names of their processes."""
         self.configs: dict[str, NodeConfig] = {}
-        self._portable = portable
-        self._accounts = accounts
+        self.managers: dict[str, Manager] = {}
+        self.fleets: dict[str, Fleet] = {}
+        """The nodes of agent processes, by the names of these."""
+        self.apiserver: ApiServer | None = None
+        """The one that serves."""
+        self.on_start: Callable[[str], None] = lambda _name: None
+        """Told the name of a component when it can be told what goes wrong with it."""
+        self._clocks: dict[str, OffsetClock] = {}
+        self._recorder = SimulatedRecorder(self.clock) if options.get("record") else None
+        self._record_requests = options.get("record_requests", False)
+        self.store: Store
+        """That of the API server's newest life."""
+        """Of the nodes, through all their lives."""
+        self._portable = options.get("portable", False)
+        self._accounts = options.get("accounts", False)
+        self._history_events = options.get("max_history_events", MAX_HISTORY_EVENTS)
         self._lives = 0
         self.admin = self.client("admin", ADMIN)
 
@@ -96,19 +127,31 @@ class SimulatedCluster:
         self.processes["apiserver"] = Process("apiserver", self._serve())
 
     async def _serve(self) -> None:
-        store = Store(self.disk, attrs_of)
+        store = self.store = self._store()
         store.open()
+        if self._recorder is not None:
+            self._recorder.opened(store)
         # A thread's time is not virtual: everything at once.
         api = ApiServer(store, self.clock, self._life("apiserver"), heavy=HeavyWork(sys.maxsize))
+        if self._recorder is not None:
+            api.record(self._recorder, requests=self._record_requests)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(store.run())
             await api.bootstrap()
             tasks.create_task(api.run())
-            self.network.api = api
+            self.network.api, self.apiserver = Serving(api), api
+            self.on_start("apiserver")
+
+    def _store(self) -> Store:
+        if self._recorder is None:
+            return Store(self.disk, attrs_of, max_history_events=self._history_events)
+        return FollowedStore(
+            self.disk, attrs_of, self._recorder, max_history_events=self._history_events
+        )
 
     async def crash_apiserver(self) -> None:
         """SIGKILL: nothing more is committed, every connection breaks."""
-        self.network.api = None
+        self.network.api = self.apiserver = None
         await self.processes["apiserver"].kill()
         self.network.break_off()
 
@@ -130,14 +173,16 @@ class SimulatedCluster:
             host="sim",
             elector=elector,
             root_ca_pem=ROOT_CA if self._accounts else b"",
-            client_of=self._account_client if self._accounts else None,
+            client_of=partial(self._account_client, name) if self._accounts else None,
         )
+        self.managers[name] = manager
+        self.on_start(name)
         await manager.run(asyncio.Event())
 
-    def _account_client(self, controller: str) -> ApiClient:
+    def _account_client(self, process: str, controller: str) -> ApiClient:
         account = ACCOUNTS.get(controller)
         user = account_user(account) if account else CONTROLLER_MANAGER
-        return self.client("controller-manager", user)
+        return self.client(process, user)
 
     def _is_dead(self, identity: str) -> bool:
         """Whether a controller manager has ended: its host can see that."""
@@ -147,21 +192,66 @@ class SimulatedCluster:
     def start_node(self, name: str, *, reboot: bool = False, **config: Any) -> None:
         if config or name not in self.configs:
             self.configs[name] = NodeConfig(name=name, **config)
-        fleet = Fleet(
-            [self.configs[name]],
-            lambda node: self.client(node, node_user(node)),
-            one_identity=False,
-            clock=self.clock,
-            rng=self._life(name),
-            reboot=reboot,
+        self._start_agent(
+            name,
+            Fleet(
+                [self.configs[name]],
+                lambda node: self.client(node, node_user(node)),
+                one_identity=False,
+                clock=self._clock_of(name),
+                rng=self._life(name),
+                reboot=reboot,
+            ),
         )
+
+    def start_fleet(self, name: str, nodes: Sequence[str]) -> None:
+        """Start a process with several nodes, which have one identity."""
+        for node in nodes:
+            self.configs.setdefault(node, NodeConfig(name=node))
+        client = self.client(name, User(f"kubeherd:agent:{name}", FLEET_GROUPS))
+        self._start_agent(
+            name,
+            Fleet(
+                [self.configs[node] for node in nodes],
+                lambda _: client,
+                one_identity=True,
+                clock=self.clock,
+                rng=self._life(name),
+            ),
+        )
+
+    def _start_agent(self, name: str, fleet: Fleet) -> None:
+        self.fleets[name] = fleet
         self.processes[name] = Process(name, fleet.run(lambda: None))
+        self.on_start(name)
 
     async def kill(self, name: str) -> None:
+        """SIGKILL: not even what it has begun is ended."""
         if name == "apiserver":
             await self.crash_apiserver()
-        else:
-            await self.processes[name].kill()
+            return
+        self.network.dying.add(name)
+        await self.processes[name].kill()
+        self.network.dying.discard(name)
+
+    def freeze(self, name: str) -> None:
+        """SIGSTOP: nothing of the component runs until `thaw`; its connections stay open.
+
+        A frozen API server takes requests and does not answer. It can be killed as it is.
+        """
+        self.processes[name].freeze()
+
+    def thaw(self, name: str) -> None:
+        """SIGCONT: it goes on where it was, and every timer that has run out since is due."""
+        self.processes[name].thaw()
+
+    def skew(self, node: str, seconds: float, drift: float = 0.0) -> None:
+        """The wall clock of this node is ahead by so much (negative: behind), and by `drift`
+        seconds more a second; also when it comes back. 0 puts it right."""
+        self._clock_of(node).set(seconds, drift)
+
+    def _clock_of(self, node: str) -> OffsetClock:
+        return self._clocks.setdefault(node, OffsetClock(self.clock))
 
     def start(self, name: str) -> None:
         """Start a component again that was killed."""
@@ -179,6 +269,15 @@ class SimulatedCluster:
 
     def heal(self) -> None:
         self.network.cut.clear()
+
+    def follow(self, listener: Callable[[Record], None]) -> None:
+        """Give `listener` the history: what there is now, and what happens from now on.
+
+        ValueError without the option `record`.
+        """
+        if self._recorder is None:
+            raise ValueError("a simulated cluster without record=True tells no history")
+        self._recorder.follow(self.store, listener)
 
     # --- looking ---
 
@@ -294,15 +393,16 @@ async def simulated(
     seed: int = 1,
     nodes: int | Sequence[str] = 0,
     *,
-    portable: bool = False,
-    accounts: bool = False,
-    network: Network | None = None,
+    managers: int = 1,
+    **options: Unpack[Options],
 ) -> AsyncIterator[SimulatedCluster]:
-    """A running cluster with Ready nodes ``node-0`` ...; everything is gone afterwards."""
-    cluster = SimulatedCluster(seed, portable=portable, accounts=accounts, network=network)
+    """A running cluster with Ready nodes ``node-0`` ... and so many controller managers,
+    ``controller-manager``, ``controller-manager-2`` ...; everything is gone afterwards."""
+    cluster = SimulatedCluster(seed, **options)
     names = [f"node-{index}" for index in range(nodes)] if isinstance(nodes, int) else list(nodes)
     cluster.start_apiserver()
-    cluster.start_manager()
+    for number in range(1, managers + 1):
+        cluster.start_manager(name=f"controller-manager-{number}".removesuffix("-1"))
     for name in names:
         cluster.start_node(name)
     try:

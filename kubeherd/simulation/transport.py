@@ -21,6 +21,7 @@ class Request:
     content_type: str = ""
     accept: str = ""
     timeout_s: float = DEFAULT_TIMEOUT_S
+    fence: str = ""
 
     @property
     def tree(self) -> JsonObject:
@@ -53,10 +54,11 @@ class StubTransport(ABC):
         body: bytes | None = None,
         content_type: str = "",
         accept: str = "",
+        fence: str = "",
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> TransportResponse:
         sent = Request(
-            method, path, dict(query or {}), body or b"", content_type, accept, timeout_s
+            method, path, dict(query or {}), body or b"", content_type, accept, timeout_s, fence
         )
         return await self.answer(sent)
 

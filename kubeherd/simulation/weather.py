@@ -5,6 +5,7 @@ And the witness who looks at every committed write for what must never be, howev
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 
 import orjson
 
@@ -14,6 +15,7 @@ from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Row, StoreError
 from kubeherd.simulation.edges import COMMIT_S, Disk, Network
+from kubeherd.simulation.virtualtime import PROCESS
 
 _LATENCIES_S = (0.0002, 0.0005, 0.002, 0.01)
 _COMMITS_S = (0.0, COMMIT_S, 0.005, 0.02)
@@ -80,7 +82,10 @@ class Weather(Network):
             self.reachable(client)
             await self._way()
             raise TransportError("connection reset")
-        answering = asyncio.ensure_future(self._answered(client, request))
+        # What is on its way belongs to nobody who could be frozen.
+        wire = copy_context()
+        wire.run(PROCESS.set, None)
+        answering = asyncio.create_task(self._answered(client, request), context=wire)
         answering.add_done_callback(lambda task: task.cancelled() or task.exception())
         done, _ = await asyncio.wait({answering}, timeout=timeout_s)
         if not done:

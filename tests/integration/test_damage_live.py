@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from damagedstores import DATABASE, FRAME, LOG, MARK, PAGE, Files, cut, files_in, flip, run_of, swap
+from damagedstores import DATABASE, FRAME, LOG, MARK, Files, cut, files_in, flip, swap
 
 from kubeherd.cluster.api.kinds import CONFIGMAPS
 from kubeherd.cluster.api.objects import PartialObject
@@ -103,13 +103,10 @@ async def test_damage_is_refused_and_a_copy_put_back_brings_everything(
     whole = store_files(handle)
     assert set(whole) == {DATABASE, LOG, MARK}
     frames = len(whole[LOG]) // FRAME
+    # each file and each way to notice; all kinds of damage are test_store_damage's subject
     for damage in (
         cut(DATABASE, 50),
-        run_of(DATABASE, 18, b"\xff\xff"),
-        flip(LOG, 17, 3),
         flip(LOG, 32 + frames // 2 * FRAME + 300, 5),
-        cut(LOG, 32 + frames // 2 * FRAME),
-        run_of(LOG, 32 + (frames - 1) * FRAME, bytes(PAGE)),
         swap(LOG, None),
         swap(DATABASE, None),
         swap(MARK, None),

@@ -94,7 +94,7 @@ def test_the_log_of_a_plain_command(kubectl: Kubectl):
 
 def test_attach_shows_what_comes_and_ends_with_the_container(kubectl: Kubectl):
     run = "run shown --image=busybox --restart=Never --rm --attach --quiet --command -- sh -c"
-    code, printed = kubectl(run, "sleep 3; echo end; exit 5")
+    code, printed = kubectl(run, "sleep 20; echo end; exit 5")  # a second: kubectl must attach
     assert printed.startswith("end\n")
     assert code == 5
 

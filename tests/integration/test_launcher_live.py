@@ -60,7 +60,8 @@ def snapshot(directory: Path) -> dict[str, tuple[int, int, bytes]]:
 def directory(tmp_path: Path) -> Iterator[Path]:
     directory = tmp_path / "herd"
     yield directory
-    kubeherd(directory, "down")
+    if osproc.marked(directory):
+        kubeherd(directory, "down")
     until(lambda: osproc.marked(directory) == [], "nothing is left")
 
 
@@ -266,6 +267,9 @@ BEFORE_THE_FIRST_LINE = -signal.SIGINT
 """How Python ends when it is interrupted while it starts itself; what is ours ends with 130."""
 
 
+ATTEMPTS = 5
+
+
 def interrupted_up(
     directory: Path, number: signal.Signals, moment: Callable[[subprocess.Popen], None]
 ) -> tuple[int, str]:
@@ -315,7 +319,11 @@ def saying(text: str) -> Callable[[subprocess.Popen], None]:
 )
 def test_interrupted_up_stops_what_it_started(directory: Path, number: signal.Signals, moment: str):
     moments = {"locked": locked(directory), "started": started(directory)}
-    code, said = interrupted_up(directory, number, moments.get(moment, saying(moment)))
+    for _ in range(ATTEMPTS):
+        code, said = interrupted_up(directory, number, moments.get(moment, saying(moment)))
+        if "The cluster is up" not in said:
+            break  # on a busy machine the signal may come after the end
+        assert kubeherd(directory, "down", "--purge").returncode == 0
     assert code == 128 + number, said
     assert said.splitlines()[-1].startswith("interrupted"), said
     assert "Traceback" not in said

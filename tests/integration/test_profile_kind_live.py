@@ -69,7 +69,7 @@ def test_what_a_fresh_cluster_shows(kubeherd_cluster: kubeherd.Cluster):
     assert dns.splitlines()[1].split()[2] == "10.96.0.10"
 
     uid = cluster.get("Pod", MIRROR, "kube-system")["metadata"]["uid"]
-    kubectl(cluster, "-n", "kube-system", "delete", "pod", MIRROR, "--wait=false")
+    kubectl(cluster, "-n", "kube-system", "delete", "pod", MIRROR)
     cluster.wait_for(
         "Pod", MIRROR, lambda pod: pod["metadata"]["uid"] != uid, "kube-system", what="a new mirror"
     )

@@ -175,28 +175,35 @@ def test_clients_of_all_libraries(run):
     result.assert_outcomes(passed=6)
 
 
-@pytest.mark.parametrize(
-    ("fixture", "module", "package"),
-    [
-        ("kubeherd_kubernetes", "kubernetes", "kubernetes"),
-        ("kubeherd_kubernetes_asyncio", "kubernetes_asyncio", "kubernetes-asyncio"),
-        ("kubeherd_lightkube_async", "lightkube", "lightkube"),
-        ("kubeherd_kr8s", "kr8s", "kr8s"),
-    ],
-)
-def test_a_library_that_is_not_installed(run, fixture: str, module: str, package: str):
+def test_libraries_that_are_not_installed(run):
     result = run(
-        f"""
+        """
         import sys
-        sys.modules["{module}"] = None  # as if it were not there
+        for module in ("kubernetes", "kubernetes_asyncio", "lightkube", "kr8s"):
+            sys.modules[module] = None  # as if it were not there
 
-        def test_it({fixture}):
+        def test_kubernetes(kubeherd_kubernetes):
+            pass
+
+        def test_kubernetes_asyncio(kubeherd_kubernetes_asyncio):
+            pass
+
+        def test_lightkube(kubeherd_lightkube_async):
+            pass
+
+        def test_kr8s(kubeherd_kr8s):
             pass
         """,
         "--kubeherd-nodes=0",
     )
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([f"*{package} is not installed: pip install {package}"])
+    result.assert_outcomes(errors=4)
+    packages = ("kubernetes", "kubernetes-asyncio", "lightkube", "kr8s")
+    result.stdout.fnmatch_lines(
+        [
+            f"*Python package {package} is not installed: pip install {package}"
+            for package in packages
+        ]
+    )
 
 
 FAILING = """

@@ -5,6 +5,7 @@ has, beside a package called `agents` as the OpenAI Agents SDK installs one. `PR
 runs there, each in an empty directory.
 """
 
+import enum
 import shutil
 import time
 from collections.abc import Iterator
@@ -32,6 +33,15 @@ SIZE_LIMIT_MB = 90
 FIRST_NODE_LIMIT_S = 30
 
 
+class With(enum.Enum):
+    """The Pythons that a program runs with: what takes long runs with one of them."""
+
+    EACH = enum.auto()
+    OLDEST = enum.auto()
+    NEWEST = enum.auto()
+    """What `test_commands_live` runs from the checkout, where Python is the oldest."""
+
+
 @dataclass(frozen=True)
 class Program:
     """What a person runs: a command, files that lie in its directory, packages it needs besides."""
@@ -40,8 +50,7 @@ class Program:
     prints: str
     files: dict[str, str] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
-    everywhere: bool = True
-    """Also with the newest Python: what takes long runs with the oldest only."""
+    python: With = With.EACH
 
 
 EXAMPLES = ROOT / "examples"
@@ -77,10 +86,14 @@ PROGRAMS = {
     "version": Program("kubeherd --version", prints="serves Kubernetes v1."),
     "module": Program("python -m kubeherd --version", prints="serves Kubernetes v1."),
     "completion": Program("kubeherd completion bash", prints="_KUBEHERD_COMPLETE"),
-    "demo": Program("kubeherd demo --speed 20", prints="every process has ended"),
-    "bench": Program("kubeherd bench --row start", prints='"row": "start"'),
+    "demo": Program(
+        "kubeherd demo --speed 20", prints="every process has ended", python=With.NEWEST
+    ),
+    "bench": Program("kubeherd bench --row start", prints='"row": "start"', python=With.NEWEST),
     "chaos": Program(
-        "kubeherd chaos nodes --seed 7 --nodes 2 --duration 1 --speed 20", prints="converged"
+        "kubeherd chaos run dying-nodes --seed 7 --simulate",
+        prints="held",
+        python=With.NEWEST,
     ),
     "test": Program(
         "python -m pytest -q test_mine.py",
@@ -94,19 +107,20 @@ PROGRAMS = {
         prints="3 passed",
         files=project("operator-kopf"),
         packages=("pytest", "kopf", "kubernetes-asyncio"),
-        everywhere=False,
+        python=With.OLDEST,
     ),
     "survives-a-node": Program(
         "python -m pytest -q",
         prints="2 passed",
         files=project("survives-a-node"),
         packages=("pytest", "pytest-asyncio", "kubernetes-asyncio"),
-        everywhere=False,
+        python=With.OLDEST,
     ),
     "with-unittest": Program(
         "python run.py",
         prints="succeeded: True 2\n",
         files={"run.py": UNITTEST, **project("with-unittest")},
+        python=With.OLDEST,
     ),
 }
 
@@ -123,7 +137,7 @@ class Installed:
     environment: Environment
     size_mb: float
     install_cpu_s: float
-    is_oldest: bool
+    roles: frozenset[With]
 
 
 @pytest.fixture(scope="module", params=["oldest", "newest"])
@@ -143,7 +157,9 @@ def installed(
     install_cpu_s = environment.install(distributions.wheel)
     size_mb = environment.size_mb()
     environment.install(tiny_wheel(directory, "agents", "WHO = 'another project'\n"))
-    yield Installed(environment, size_mb, install_cpu_s, is_oldest=minor == min(found))
+    roles = {With.EACH: True, With.OLDEST: minor == min(found), With.NEWEST: minor == max(found)}
+    held = frozenset(role for role, is_held in roles.items() if is_held)
+    yield Installed(environment, size_mb, install_cpu_s, held)
     shutil.rmtree(directory)
 
 
@@ -210,8 +226,8 @@ def test_soon_after_the_install_a_node_is_ready(installed: Installed, tmp_path: 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_it_runs_there(installed: Installed, tmp_path: Path, name: str):
     program = PROGRAMS[name]
-    if not (program.everywhere or installed.is_oldest):
-        pytest.skip("runs with the oldest Python")
+    if program.python not in installed.roles:
+        pytest.skip(f"runs with the {program.python.name.lower()} Python")
     for target, text in program.files.items():
         (tmp_path / target).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / target).write_text(text)

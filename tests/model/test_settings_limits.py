@@ -45,6 +45,7 @@ def test_whatever_is_read_is_within_the_limits(changes: dict[str, object]):
     assert 0.001 <= settings.speed <= 10_000
     assert 0 <= settings.seed < 2**63
     assert 1 <= settings.nodes_per_agent <= 10_000
+    assert 1 <= settings.controllers <= 9
     assert settings.format_version == 1
     settings_module.check(settings)
 

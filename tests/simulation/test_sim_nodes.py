@@ -94,7 +94,7 @@ async def test_the_timeline_of_a_dead_node_and_its_return() -> None:
         assert condition is not None
         assert condition.reason == "DeletionByTaintManager"
 
-        await cluster.clock.sleep(3 * 3600)
+        await cluster.clock.sleep(3600 + 300)  # longer than anything that is kept for a time
         kept = {p.metadata.name: p for p in await cluster.pods()}
         assert kept["plain"].metadata.deletion_timestamp is not None
         own = agents["node-1"].metadata

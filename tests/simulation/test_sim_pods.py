@@ -32,7 +32,7 @@ async def test_crash_loop_back_off_doubles_up_to_five_minutes() -> None:
             PODS, pod_tree("web", "node-0", annotations=annotations), "default"
         )
         starts: list[float] = []
-        for _ in range(3000):
+        for _ in range(1300):
             await cluster.clock.sleep(1)
             status = await container_status(cluster, "web")
             if status["restartCount"] > len(starts):
@@ -74,7 +74,7 @@ async def test_failed_daemons_are_replaced_with_growing_delays_up_to_fifteen_min
         cluster.start_manager("*,-scheduler")  # so that the test alone decides their fate
         await cluster.admin.create(DAEMONSETS, daemonset_tree(), "default")
         created: dict[str, float] = {}
-        for _ in range(2 * 3600):
+        for _ in range(1023 + 3 * 900 + 100):
             await cluster.clock.sleep(1)
             for pod in await cluster.pods():
                 if pod.metadata.name not in created:
@@ -82,7 +82,7 @@ async def test_failed_daemons_are_replaced_with_growing_delays_up_to_fifteen_min
                     await fail(cluster, pod.metadata.name)
         gaps = [round(later - sooner) for sooner, later in pairwise(created.values())]
         assert all(later >= sooner - 2 for sooner, later in pairwise(gaps)), gaps
-        assert 895 <= gaps[-1] <= 910, gaps
+        assert all(895 <= gap <= 910 for gap in gaps[-2:]), gaps
         assert gaps[0] <= 4, gaps
 
 

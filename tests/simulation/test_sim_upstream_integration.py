@@ -18,7 +18,12 @@ from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 from kubeherd.cluster.client.client import PatchKind
 from kubeherd.controller.daemonset.history import new_revision
 from kubeherd.controller.daemonset.template import Template
-from kubeherd.simulation.cluster import SimulatedCluster, daemonset_tree, virtualtime
+from kubeherd.simulation.cluster import (
+    SimulatedCluster,
+    daemonset_tree,
+    rolled_out,
+    virtualtime,
+)
 from kubeherd.simulation.edges import Network
 
 HASH = "controller-revision-hash"
@@ -383,8 +388,11 @@ def test_a_surging_rollout_over_nodes_that_are_tolerated_or_not() -> None:
 
             async def finish(count: int) -> None:
                 async def done() -> bool:
+                    # Between two replacements there are as many, and all are ready.
                     await c.run_all()
-                    return len(await c.bound()) == count and all(p.ready for p in await c.pods())
+                    return len(await c.bound()) == count and rolled_out(
+                        await c.sim.daemonset("agent")
+                    )
 
                 await c.sim.until(done, within_s=120, what=f"{count} ready pods")
                 await c.sim.clock.sleep(5)

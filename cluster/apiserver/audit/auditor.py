@@ -18,6 +18,7 @@ from kubeherd.cluster.apiserver.access.authz import Attributes, questions
 from kubeherd.cluster.apiserver.audit import events
 from kubeherd.cluster.apiserver.audit.logfile import LogFile
 from kubeherd.cluster.apiserver.edge.messages import (
+    Answer,
     ApiRequest,
     ApiResponse,
     Audited,
@@ -37,8 +38,6 @@ _BARE = frozenset({"patch", "delete", "deletecollection"})
 """What these send is shown as it was sent: a patch, or options."""
 _LONG_RUNNING = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 _EARLY = {"metadata": {}, "status": "Success", "message": "Connection closed early", "code": 200}
-
-Answer = Callable[[ApiRequest], Awaitable[Response]]
 
 
 class Auditor:
@@ -147,7 +146,7 @@ class _Trail:
             response.headers = {**response.headers, "Audit-Id": audit_id}
             self._started(200)
             response.chunks = self._streamed(response.chunks)
-        else:
+        elif isinstance(response, UpgradeResponse):
             self._started(101)
             response.serve = self._served(response)
         return response

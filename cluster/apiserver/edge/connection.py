@@ -9,6 +9,7 @@ SecureServingInfo.Serve) and real seconds: clients do not obey ``--speed``.
 
 import asyncio
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 import structlog
@@ -89,6 +90,13 @@ class Connection(RequestHandler):
     def _awaits_request(self) -> bool:
         waiter = getattr(self, "_waiter", None)
         return not self.asked if waiter is None else not waiter.done()
+
+    @property
+    def certificate(self) -> str:
+        """The SHA-256 of the client's certificate, in hexadecimal; "" if it shows none."""
+        tls = None if self.transport is None else self.transport.get_extra_info("ssl_object")
+        der = None if tls is None else tls.getpeercert(True)
+        return "" if der is None else sha256(der).hexdigest()
 
     @property
     def silent_until_s(self) -> float:

@@ -102,13 +102,21 @@ class HttpServer:
             impersonate=_impersonate(request),
             raw_query=query_text,
         )
-        if "watch" in query:
-            connection.watching = asyncio.current_task()
-            try:
-                return await self._answer(request, api_request)
-            finally:
-                connection.watching = None
+        if "watch" in query or self._api.hurt_now:
+            return await self._tied(connection, request, api_request)
         return await self._answer(request, api_request)
+
+    async def _tied(
+        self, connection: Connection, request: web.BaseRequest, api_request: ApiRequest
+    ) -> web.StreamResponse:
+        """Answer a request that may take long: it is given up when its client goes away."""
+        if self._api.hurt_now:
+            api_request.certificate = connection.certificate
+        connection.watching = asyncio.current_task()
+        try:
+            return await self._answer(request, api_request)
+        finally:
+            connection.watching = None
 
     def _user(self, identity: Identity, authorization: str | None) -> User:
         """Who sends a request: of a good certificate and a token the certificate decides.
@@ -125,13 +133,17 @@ class HttpServer:
         self, request: web.BaseRequest, api_request: ApiRequest
     ) -> web.StreamResponse:
         response = await self._api.handle(api_request)
+        if isinstance(response, ApiResponse):
+            if len(response.body) > _PIECE_BYTES and request.method != "HEAD":
+                return await self._in_pieces(request, response)
+            return self._finished(response)
         if isinstance(response, WatchResponse):
             return await self._stream(request, response)
         if isinstance(response, UpgradeResponse):
             return await self._upgraded(request, response)
-        if len(response.body) > _PIECE_BYTES and request.method != "HEAD":
-            return await self._in_pieces(request, response)
-        return self._finished(response)
+        if isinstance(request.protocol, Connection):
+            request.protocol.drop()
+        raise asyncio.CancelledError  # to aiohttp: nobody waits for an answer
 
     async def _upgraded(
         self, request: web.BaseRequest, response: UpgradeResponse

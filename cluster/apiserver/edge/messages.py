@@ -5,9 +5,9 @@
 adapters around that one function.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -69,6 +69,10 @@ class ApiRequest(msgspec.Struct):
     """The query as it was sent, for parameters that may come several times."""
     audited: Audited | None = None
     """None: nobody logs this request."""
+    part: bool = False
+    """It came inside a private batch or group poll: no connection is its own."""
+    certificate: str = ""
+    """The SHA-256 of the client's certificate, in hexadecimal; only while there are faults."""
 
 
 class ApiResponse(msgspec.Struct):
@@ -119,4 +123,18 @@ class UpgradeResponse(msgspec.Struct):
     upgrade: Upgrade = Upgrade.WEBSOCKET
 
 
-Response: TypeAlias = ApiResponse | WatchResponse | UpgradeResponse
+class Dropped(msgspec.Struct, frozen=True):
+    """No answer: the connection breaks. Only a fault answers so."""
+
+
+Response: TypeAlias = ApiResponse | WatchResponse | UpgradeResponse | Dropped
+
+Answer: TypeAlias = Callable[[ApiRequest], Coroutine[Any, Any, Response]]
+"""Answers one request. Raises nothing but for cancellation."""
+
+
+class Layer(Protocol):
+    """Something that requests pass on their way in and out."""
+
+    async def handle(self, request: ApiRequest, answer: Answer) -> Response:
+        """What `answer` makes of a request, or something else; as `Answer`."""

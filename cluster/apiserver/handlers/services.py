@@ -31,6 +31,7 @@ from kubeherd.cluster.apiserver.edge.responses import check_shape
 from kubeherd.cluster.apiserver.edge.routing import Route
 from kubeherd.cluster.apiserver.handlers import objectkinds
 from kubeherd.cluster.apiserver.metrics import Metrics
+from kubeherd.cluster.apiserver.read.openwatches import OpenWatches
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write import revisiondata
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext, write_context
@@ -64,6 +65,7 @@ class Services(msgspec.Struct, frozen=True):
     pod_log_dir: Path | None = None
     local_commands: "LocalCommands | None" = None
     """Runs what `exec` asks for; None: nothing runs."""
+    watches: OpenWatches = msgspec.field(default_factory=OpenWatches)
 
 
 class Named(msgspec.Struct, frozen=True):

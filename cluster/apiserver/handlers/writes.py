@@ -15,7 +15,7 @@ from kubeherd.cluster.apiserver.read import listing
 from kubeherd.cluster.apiserver.strategies.namespace import NamespaceStrategy
 from kubeherd.cluster.apiserver.strategies.pod import PodStrategy
 from kubeherd.cluster.apiserver.write import deletion
-from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.context import RequestContext, fence_of
 from kubeherd.cluster.apiserver.write.deletion import DeleteOptions
 from kubeherd.cluster.apiserver.write.registry import Pending, Prepare, Written
 from kubeherd.cluster.apiserver.write.tracking import is_component
@@ -156,8 +156,13 @@ def _delete_options(call: Call) -> tuple[DeleteOptions, RequestContext]:
         options = deletion.options_from_body(body)
     else:
         options = deletion.options_from_query(request.query)
-    ctx = RequestContext(user=request.user, now=call.services.clock.now(), dry_run=options.dry_run)
-    ctx.warnings = call.warnings
+    ctx = RequestContext(
+        user=request.user,
+        now=call.services.clock.now(),
+        dry_run=options.dry_run,
+        warnings=call.warnings,
+        fence=fence_of(request.headers),
+    )
     if call.kind.resource.group_resource == "jobs.batch" and not options.says_what_follows:
         ctx.warnings.append(_PODS_STAY)
     return options, ctx

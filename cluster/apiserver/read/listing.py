@@ -250,8 +250,18 @@ def _exact_revision(opts: ListOptions) -> int | None:
 def _expired(opts: ListOptions) -> errors.Expired:
     if opts.token is None:
         return errors.Expired(_TOO_OLD)
+    return _gone_page(opts.token)
+
+
+def expired_page(token: str) -> errors.Expired:
+    """The refusal of a page that goes on with a list that is too old; BadRequest if the token is
+    none."""
+    return _gone_page(_decode_continue(token))
+
+
+def _gone_page(token: Continue) -> errors.Expired:
     error = errors.Expired(_CONTINUE_EXPIRED)
-    error.continue_token = Continue(_LATEST, opts.token.start).encoded()
+    error.continue_token = Continue(_LATEST, token.start).encoded()
     return error
 
 

@@ -8,6 +8,7 @@ begins, and what fails later ends it with an ERROR event.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 
 import msgpack
 import msgspec
@@ -29,6 +30,7 @@ from kubeherd.cluster.apiserver.handlers.reads import list_options, wait_for_rev
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.read import listing
 from kubeherd.cluster.apiserver.read.listing import ListOptions
+from kubeherd.cluster.apiserver.read.openwatches import OpenWatch
 from kubeherd.cluster.apiserver.read.watchevents import Encoder, chunks, shown_tree
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.store.hub import Delivery, Predicate, Subscription, WatchFilter
@@ -157,9 +159,13 @@ async def _stream(
     call: Call, opts: ListOptions, wanted: WatchFilter, plan: _Plan
 ) -> AsyncGenerator[bytes, None]:
     encoder = Encoder(call)
+    watch = OpenWatch(call.request, lambda: None)
     try:
-        async for chunk in _events(call, encoder, opts, wanted, plan):
-            yield chunk
+        async with aclosing(_events(call, encoder, opts, wanted, plan, watch)) as events:
+            async for chunk in events:
+                if watch.valve is not None and not await watch.valve.passes(len(chunk)):
+                    return
+                yield chunk
     except errors.ApiError as error:
         yield encoder.error(error)
     except Exception as error:  # a bug: the client must not take the end for a quiet one
@@ -169,7 +175,12 @@ async def _stream(
 
 
 async def _events(
-    call: Call, encoder: Encoder, opts: ListOptions, wanted: WatchFilter, plan: _Plan
+    call: Call,
+    encoder: Encoder,
+    opts: ListOptions,
+    wanted: WatchFilter,
+    plan: _Plan,
+    watch: OpenWatch,
 ) -> AsyncGenerator[bytes, None]:
     store, clock = call.services.store, call.services.clock
     duration_s = float(opts.timeout_s)
@@ -180,7 +191,9 @@ async def _events(
     end_s = clock.monotonic_s() + duration_s
     since = store.revision if plan.initial_events or opts.revision == 0 else opts.revision
     subscription = store.hub.subscribe(wanted, since)
+    watch.end = subscription.close
     try:
+        call.services.watches.add(watch)
         if plan.initial_events:
             records = [
                 one
@@ -197,6 +210,7 @@ async def _events(
         async for chunk in _changes(subscription, encoder, clock, end_s, plan, call):
             yield chunk
     finally:
+        call.services.watches.discard(watch)
         store.hub.unsubscribe(subscription)
 
 
@@ -257,7 +271,8 @@ async def _poll(call: Call, opts: ListOptions, wanted: WatchFilter) -> ApiRespon
     deliveries = store.hub.events_since(wanted, opts.revision, POLL_LIMIT)
     if not deliveries and timeout_s > 0:
         # Real seconds: a shortened wait would only make idle clients ask more often.
-        woken_at = await store.hub.wait(wanted, timeout_s=timeout_s)
+        watches = call.services.watches
+        woken_at = await watches.woken(call.request, store.hub, wanted, timeout_s=timeout_s)
         if woken_at:
             deliveries = store.hub.events_since(wanted, woken_at - 1, POLL_LIMIT)
     fitting = _fitting(deliveries)

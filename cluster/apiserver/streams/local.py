@@ -8,12 +8,13 @@ user may. Invariants: the process and its session end with the client's session;
 
 import asyncio
 import contextlib
+import errno
 import os
-import shutil
 import signal
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -24,9 +25,9 @@ from kubeherd.cluster.api.helpers.commands import Files
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.remotecommand import outcome
 from kubeherd.cluster.api.remotecommand.channels import Channel
-from kubeherd.cluster.apiserver.streams import descriptors, ends, owntmp
+from kubeherd.cluster.apiserver.streams import descriptors, ends, scratch
 from kubeherd.cluster.apiserver.streams.ends import Ends
-from kubeherd.cluster.apiserver.streams.owntmp import OwnTmp
+from kubeherd.cluster.apiserver.streams.ownroot import OwnRoots
 from kubeherd.cluster.apiserver.streams.scratch import Scratch
 from kubeherd.cluster.apiserver.streams.session import Session, Streams
 
@@ -71,9 +72,9 @@ class Command(msgspec.Struct, frozen=True):
 class LocalCommands:
     """Runs commands, and owns the folders that stand for containers."""
 
-    def __init__(self, scratch: Scratch) -> None:
-        self._scratch = scratch
-        self._tmp = OwnTmp()
+    def __init__(self, folders: Scratch) -> None:
+        self._scratch = folders
+        self._roots = OwnRoots()
         self._running = 0
 
     def close(self) -> None:
@@ -82,34 +83,46 @@ class LocalCommands:
 
     async def run(self, command: Command, client: Session) -> JsonObject:
         """Run a command and carry its streams; the Status with which it ended."""
-        metadata = command.pod["metadata"]
         if self._running >= MAX_PROCESSES:
             return outcome.failed(f"{MAX_PROCESSES} commands are running")
         self._running += 1
         try:
-            folder = self._scratch.folder(
-                metadata["namespace"], metadata["name"], command.container["name"]
-            )
-            env = command.environment(str(folder))
-            program = command.words[0]
-            tmp = await self._tmp.folder(folder, command.files)
-            where = str(folder / owntmp.on_machine(program, tmp)) if "/" in program else program
-            found = shutil.which(where, path=env["PATH"])
-            if found is None:
-                status, text = outcome.not_found(program)
-                if command.streams.stderr:
-                    await client.write(Channel.STDERR, text.encode())
-                return status
-            _log.info("exec_local", user=command.user, pod=metadata["name"], program=program)
-            own_tmp = tmp is not None and not owntmp.is_hidden(found, tmp, folder)
-            before = owntmp.entering(tmp, folder) if tmp is not None and own_tmp else ()
-            return await _run(command, before, str(folder), env, client)
+            async with self._folder(command) as folder:
+                return await self._run_in(folder, command, client)
         except OSError as error:
             if isinstance(error, ConnectionError):
                 raise
             return outcome.failed(str(error))
         finally:
             self._running -= 1
+
+    @asynccontextmanager
+    async def _folder(self, command: Command) -> AsyncIterator[Path]:
+        """The folder of the container, whose content is counted afterwards."""
+        if gone := self._scratch.take_gone():
+            await asyncio.to_thread(scratch.remove, gone)
+        metadata, container = command.pod["metadata"], command.container["name"]
+        folder = self._scratch.folder(metadata["namespace"], metadata["name"], container)
+        try:
+            yield folder
+        finally:
+            await asyncio.to_thread(self._scratch.count, folder)
+
+    async def _run_in(self, folder: Path, command: Command, client: Session) -> JsonObject:
+        env = command.environment(str(folder))
+        program = command.words[0]
+        if any("\0" in text for text in (*command.words, *env, *env.values())):
+            raise OSError(errno.EINVAL, f"exec {program!r}: a NUL in its words or environment")
+        async with self._roots.inside(folder, command.files) as inside:
+            found = inside.find(program, env["PATH"])
+            if found is None:
+                status, text = outcome.not_found(program)
+                if command.streams.stderr:
+                    await client.write(Channel.STDERR, text.encode())
+                return status
+            pod = command.pod["metadata"]["name"]
+            _log.info("exec_local", user=command.user, pod=pod, program=program)
+            return await _run(command, inside.before(found), str(folder), env, client)
 
 
 async def _run(

@@ -9,7 +9,7 @@ from enum import Enum
 
 import msgspec
 
-from kubeherd.cluster.api import errors
+from kubeherd.cluster.api import errors, fence
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.serializer.decodingrules import Dropped
@@ -53,6 +53,8 @@ class RequestContext(msgspec.Struct):
     the server's own housekeeping, which nobody may stop."""
     annotations: dict[str, str] = msgspec.field(default_factory=dict)
     """What admission has to say to the audit log."""
+    fence: str = ""
+    """The leader's term that the write belongs to (`write.fencing`); "" for none."""
 
     @property
     def timestamp(self) -> str:
@@ -120,7 +122,13 @@ def write_context(
         dry_run=dry_run,
         field_validation=validation,
         subresource=subresource,
+        fence=fence_of(headers),
     )
+
+
+def fence_of(headers: Mapping[str, str]) -> str:
+    """The header with a leader's term, "" if there is none."""
+    return headers.get(fence.KEY, "")
 
 
 def dry_run_option(query: Mapping[str, str], causes: list[Cause]) -> bool:

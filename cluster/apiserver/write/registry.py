@@ -35,6 +35,7 @@ from kubeherd.cluster.apiserver.write import (
     accountwait,
     companions,
     deletion,
+    fencing,
     revisiondata,
     tracking,
     wording,
@@ -171,6 +172,7 @@ class Registry(StoredObjects):
         existing = self.store.head(kind.key, namespace, name)
         if existing is not None:
             raise exists_already(resource, name, existing)
+        fencing.check(self, resource, name, ctx.fence)
         charged = self.admission.charge(request)
         companions.take(self, kind, tree, {}, ctx)
         pending = self._put(kind, namespace, name, tree, ctx, created=True)
@@ -276,6 +278,7 @@ class Registry(StoredObjects):
         yield from self.chain.validate(request, ctx)
         if self.store.head(kind.key, namespace, name) is not record:
             raise _ChangedMeanwhile
+        fencing.check(self, resource, name, ctx.fence)
         if deletion.finished(resource, new):
             return self._remove(kind, namespace, name, new, ctx)
         if new == old:
@@ -318,6 +321,7 @@ class Registry(StoredObjects):
         record = self.store.head(kind.key, namespace, name)
         if record is None:
             raise errors.not_found(kind.resource, name)
+        fencing.check(self, kind.resource, name, ctx.fence)
         tree = kind.served(record.load())
         self.admission.mutate(request := AdmissionRequest(
             Operation.DELETE, kind.resource, namespace, name, ctx.user, ctx.subresource, old=tree,
@@ -354,13 +358,15 @@ class Registry(StoredObjects):
         created: bool = False,
     ) -> "Pending":
         stored = revisiondata.to_store(kind.stored(tree), ctx.data_text)
+        # A text that is kept is no tree.
+        answered = None if ctx.data_text else stored
         if ctx.dry_run:
-            return Pending(Written(codecs.dumps_json(stored), stored, created=created), None)
+            return Pending(Written(codecs.dumps_json(stored), answered, created=created), None)
         stored["metadata"] = with_version_slot(stored["metadata"])
         staged = self.store.put(
             kind.key, namespace, name, encoder(stored), attrs(kind.storage, stored)
         )
-        return Pending(Written(b"", stored, created=created), staged)
+        return Pending(Written(b"", answered, created=created), staged)
 
     def _put_quotas(self, charged: Iterable[JsonObject], ctx: RequestContext) -> None:
         """After the object that is charged for: who sees the charge must see the object."""

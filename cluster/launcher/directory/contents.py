@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from kubeherd.cluster.launcher.settings import CONTROLLER_MANAGERS
+
 MARKER = ".kubeherd-directory"
 """The first thing that is written into a directory: from then on it is kubeherd's."""
 CLUSTER_JSON = "cluster.json"
@@ -50,31 +52,34 @@ class Folder(msgspec.Struct, frozen=True):
 
 def layout(agents: Iterable[str] = ()) -> Folder:
     """The directory of a cluster whose nodes and agent processes have or had these names."""
-    processes = {"apiserver", "controller-manager", "spawner", "supervisor", *agents}
-    clients = {"controller-manager", *agents}
+    clients = {*CONTROLLER_MANAGERS, *agents}
+    identities = {CONTROLLER_MANAGERS[0], "command", *agents}
+    processes = {"apiserver", "spawner", "supervisor", *clients}
     logs_of_pod = Folder(pattern=_CONTAINER_LOG)
     return Folder(
-        frozenset((CLUSTER_JSON, "kubeconfig", MARKER)),
+        frozenset((CLUSTER_JSON, "kubeconfig", MARKER, "history.jsonl")),
         _STORE,
         {
             r"store\.db-damaged-\d+(\.\d+)?": Folder(pattern=_STORE),
             "pki": Folder(
                 frozenset(("ca.crt", "ca.key", "apiserver.crt", "apiserver.key", "sa.key"))
             ),
-            "kubeconfigs": Folder(frozenset(f"{name}.kubeconfig" for name in clients)),
+            "kubeconfigs": Folder(frozenset(f"{name}.kubeconfig" for name in identities)),
             "manifests": Folder(frozenset(f"{name}.yaml" for name in STATIC_PODS)),
             "run": Folder(
                 frozenset(
                     (
                         "state.json",
+                        "faults.json",
                         "supervisor.sock",
                         "lock",
                         *(f"{name}.metrics" for name in clients),
+                        *(f"{name}.faults" for name in ("apiserver", *clients)),
                     )
                 )
             ),
             "logs": Folder(
-                frozenset(f"{name}.log" for name in (*processes, "audit")),
+                frozenset(f"{name}.log" for name in (*processes, "audit", "command")),
                 r"audit\.log\.\d",
                 folders={"pods": Folder(folders={_POD_UID: logs_of_pod})},
             ),

@@ -31,6 +31,7 @@ class RunDir:
         self.named = named.absolute()
         self.root = Path(os.path.realpath(named))
         self.kubeconfig = self.root / "kubeconfig"
+        self.history = self.root / "history.jsonl"
         self.pki = self.root / "pki"
         self.kubeconfigs = self.root / "kubeconfigs"
         self.logs = self.root / "logs"
@@ -39,6 +40,7 @@ class RunDir:
         self.manifests = self.root / "manifests"
         self.cluster_json = self.root / contents.CLUSTER_JSON
         self.state_json = self.run / "state.json"
+        self.faults_json = self.run / "faults.json"
         self.socket = self.run / "supervisor.sock"
         self.lock = self.root / contents.LOCK
 
@@ -50,6 +52,10 @@ class RunDir:
         """Where a process other than the API server answers with its metrics."""
         return self.run / f"{process}.metrics"
 
+    def faults_socket(self, process: str) -> Path:
+        """Where a process is told which faults it carries out."""
+        return self.run / f"{process}.faults"
+
     def node_kubeconfig(self, node: str) -> Path:
         """The identity of a node's agent."""
         return self.kubeconfigs / f"{node}.kubeconfig"
@@ -57,6 +63,11 @@ class RunDir:
     def fleet_kubeconfig(self, agent: str) -> Path:
         """The one identity of an agent process with several nodes."""
         return self.kubeconfigs / f"{agent}.kubeconfig"
+
+    @property
+    def command_kubeconfig(self) -> Path:
+        """The identity of a user's program that takes part in an experiment."""
+        return self.kubeconfigs / "command.kubeconfig"
 
     @property
     def controller_kubeconfig(self) -> Path:

@@ -77,6 +77,11 @@ class SupervisedProcess:
         """Whether the process runs and has said that it serves."""
         return self.child is not None and self.child.ready.is_set()
 
+    @property
+    def serving(self) -> bool:
+        """Whether it is ready and not frozen."""
+        return self.ready and self.phase is not Phase.FROZEN
+
     def start(self) -> None:
         """Want the process running; does nothing if it is wanted already."""
         if not self.wanted:

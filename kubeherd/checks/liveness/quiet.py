@@ -8,6 +8,7 @@ from kubeherd.checks.writes import EVERYTHING, WriteChecker
 from kubeherd.history import Record, Step, Verb, Violation, Write
 from kubeherd.history.records import QUIET, SETTLED, Object
 
+_REPORTED = ("conditions", "images")
 _ALWAYS = ("events", "events.events.k8s.io", "leases.coordination.k8s.io")
 
 
@@ -52,6 +53,7 @@ class StopWriting(WriteChecker):
 
 
 def _but_heartbeats(node: Object) -> object:
+    """What of a Node changes when something happens; kubelets report the rest when they do."""
     conditions = [
         {key: value for key, value in one.items() if key != "lastHeartbeatTime"}
         for one in items(node, "status", "conditions")
@@ -62,5 +64,5 @@ def _but_heartbeats(node: Object) -> object:
         metadata.get("labels"),
         metadata.get("annotations"),
         part(node, "spec"),
-        {key: value for key, value in part(node, "status").items() if key != "conditions"},
+        {key: value for key, value in part(node, "status").items() if key not in _REPORTED},
     )

@@ -1,14 +1,16 @@
 """The agent's pods: writes, absence of the server, restarts (spec node-lifecycle 10 and 14)."""
 
+from collections.abc import Sequence
+
 import pytest
 from agentworld import NODE, POD, Agent, a_pod, delete_gracefully, ready, with_agent
 from fakeapi import FakeApi, undisturbed
 from kubelet_pods import Tree
 
-from kubeherd.agents.fleet import Watches
+from kubeherd.agents.watches import Watches
 from kubeherd.cluster.api.errors import ApiError, InternalError, ServiceUnavailable
 from kubeherd.cluster.api.kinds import NODES, PODS
-from kubeherd.cluster.api.objects import ObjectMeta, Pod, PodSpec
+from kubeherd.cluster.api.objects import Node, ObjectMeta, Pod, PodSpec
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.simulation import virtualtime
@@ -270,14 +272,21 @@ def test_a_fleet_with_one_identity(count: int) -> None:
     with_agent(test, names=names)
 
 
-class Kubelet:
-    """Notes what it is told."""
+class Noting:
+    """Notes what it is told of pods."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str | None, str | None]] = []
 
-    def observe(self, old: Pod | None, new: Pod | None) -> None:
+    def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         self.told.append((old and old.metadata.uid, new and new.metadata.uid))
+
+    def node_changed(self, old: Node | None, new: Node | None) -> None:
+        raise AssertionError("no Node has changed")
+
+    def relisted(self, node: Node | None, pods: Sequence[Pod]) -> None:
+        assert node is None
+        assert not pods
 
 
 async def test_a_pod_replaced_unseen_by_one_on_another_node_is_gone_from_its_own() -> None:
@@ -285,14 +294,14 @@ async def test_a_pod_replaced_unseen_by_one_on_another_node_is_gone_from_its_own
     clock = VirtualClock(virtualtime.EPOCH)
     client = ApiClient(FakeApi(clock), clock)
     watches = Watches(client, clock, Rng(1), ["node-1", "node-2"])
-    kubelets = {name: Kubelet() for name in ("node-1", "node-2")}
-    for name, kubelet in kubelets.items():
-        watches.attach(name, kubelet, lambda _old, _new: None)  # type: ignore[arg-type]
+    listeners = {name: Noting() for name in ("node-1", "node-2")}
+    for name, listener in listeners.items():
+        watches.attach(name, listener)
     first, second = (
         Pod(metadata=ObjectMeta(name="web", uid=uid), spec=PodSpec(node_name=node))
         for uid, node in (("uid-1", "node-1"), ("uid-2", "node-2"))
     )
     watches._pod_changed(None, first)
     watches._pod_changed(first, second)
-    assert kubelets["node-1"].told == [(None, "uid-1"), ("uid-1", None)]
-    assert kubelets["node-2"].told == [(None, "uid-2")]
+    assert listeners["node-1"].told == [(None, "uid-1"), ("uid-1", None)]
+    assert listeners["node-2"].told == [(None, "uid-2")]

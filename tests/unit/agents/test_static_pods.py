@@ -7,6 +7,7 @@ import pytest
 from agentworld import Agent, ready
 from fakeapi import FakeApi, failing_writes
 
+from kubeherd.agents.kubelet.staticpods import AGAIN_S
 from kubeherd.agents.node.nodestatus import NodeConfig
 from kubeherd.agents.pods.staticpods import NoPod, is_mirror_of, mirror_pod, static_pod
 from kubeherd.cluster.api.errors import ServiceUnavailable
@@ -113,6 +114,20 @@ def test_it_comes_back_when_somebody_deletes_it(directory: Path):
         await clock.sleep(5)
         assert api.objects[MIRROR]["metadata"]["uid"] != first
         assert ready(api, MIRROR) == "True"
+
+    with_manifests(directory, test)
+
+
+def test_its_name_is_free_for_some_seconds(directory: Path):
+    """Time for a client that waits for the end of the old one to see that the name is free."""
+
+    async def test(api: FakeApi, clock: VirtualClock) -> None:
+        await clock.sleep(5)
+        api.remove(PODS, "etcd-node-1", "kube-system")
+        await clock.sleep(AGAIN_S - 0.1)
+        assert MIRROR not in api.objects
+        await clock.sleep(0.2)
+        assert MIRROR in api.objects
 
     with_manifests(directory, test)
 

@@ -15,6 +15,7 @@ from throwawaypki import Authority
 from kubeherd.cluster.apiserver.edge.http import HttpServer
 from kubeherd.cluster.apiserver.edge.listener import MAX_CONNECTIONS
 from kubeherd.cluster.apiserver.edge.tls import tls_context
+from kubeherd.cluster.apiserver.server import ApiServer
 from kubeherd.cluster.runtime.rng import Rng
 
 
@@ -23,6 +24,7 @@ class Served:
     http: HttpServer
     port: int
     authority: Authority
+    api: ApiServer
 
     def tls(self, *identity: Path) -> ssl.SSLContext:
         """A client's context; `identity` is its certificate and key file."""
@@ -53,7 +55,7 @@ async def serving(
     async with api_cluster() as cluster:
         http = HttpServer(cluster.api, cluster.clock, Rng(1), max_connections=max_connections)
         port = await http.start("127.0.0.1", 0, tls_context(directory / "pki", lenient=lenient))
-        yield Served(http, port, authority)
+        yield Served(http, port, authority, cluster.api)
         await http.stop()
 
 

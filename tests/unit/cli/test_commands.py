@@ -1,17 +1,23 @@
 """The command line without a cluster: help, usage, one-line failures, the status document."""
 
 import json
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+from kubeherd.cluster import cli
 from kubeherd.cluster.cli import status as status_module
+from kubeherd.cluster.cli.clusteroptions import Wanted
 from kubeherd.cluster.cli.main import main
 from kubeherd.cluster.launcher import lifecycle, state
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.plan import Phase, Role
+from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.processes.osproc import ProcessId
 from kubeherd.cluster.launcher.state import ClusterState, ProcessState
 
@@ -69,7 +75,7 @@ def test_every_command_explains_itself(tmp_path: Path, command: tuple[str, ...])
 def test_the_help_of_up_names_every_variable(tmp_path: Path):
     shown = invoke(tmp_path, "up", "--help").output
     variables = [option.envvar for option in main.get_command(click.Context(main), "up").params]
-    assert len([name for name in variables if name]) == 10
+    assert len([name for name in variables if name]) == 11
     assert [name for name in variables if name and str(name) not in shown] == []
 
 
@@ -96,6 +102,43 @@ def test_status_as_text(stopped: RunDir):
     assert output.count("down") == 5
 
 
+def test_status_shows_who_leads(stopped: RunDir, monkeypatch: pytest.MonkeyPatch):
+    other, own = osproc.identify(os.getppid()), osproc.identify(os.getpid())
+    settings = lifecycle.new_settings(nodes=0, controllers=2, port=7001)
+    stopped.save_settings(settings)
+    found = [
+        ProcessState(name=name, role=role, phase=Phase.RUNNING, process=process)
+        for name, role, process in (
+            ("apiserver", Role.APISERVER, other),
+            ("controller-manager", Role.CONTROLLER_MANAGER, other),
+            ("controller-manager-2", Role.CONTROLLER_MANAGER, own),
+        )
+    ]
+    state.write(stopped, ClusterState(processes=tuple(found)))
+    seen = SimpleNamespace(readiness={}, leader=own)
+    monkeypatch.setattr(cli, "api", SimpleNamespace(look=lambda _: seen), raising=False)
+    document = json.loads(invoke(stopped.root, "status", "-o", "json").output)
+    assert {one["name"]: one["leads"] for one in document["processes"]} == {
+        "apiserver": False, "controller-manager": False, "controller-manager-2": True
+    }  # fmt: skip
+    lines = invoke(stopped.root, "status").output.splitlines()
+    assert [line.split()[0] for line in lines if "(leads)" in line] == ["controller-manager-2"]
+    seen.leader = None
+    assert "(leads)" not in invoke(stopped.root, "status").output
+
+
+def test_a_stopped_cluster_gets_other_controllers_and_keeps_the_rest(stopped: RunDir):
+    ctx = click.Context(main.get_command(click.Context(main), "up") or main)
+    command = ctx.command
+    with command.make_context("up", ["--controllers", "3", "--dir", str(stopped.root)]) as made:
+        wanted = Wanted.read(
+            made, {name: made.params[name] for name in Wanted.__struct_fields__ if name != "given"}
+        )
+    kept = stopped.load_settings()
+    assert wanted.given == {"controllers"}
+    assert wanted.changed(stopped, kept) == msgspec.structs.replace(kept, controllers=3)
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -109,6 +152,25 @@ def test_a_missing_cluster_is_one_line(tmp_path: Path, args: tuple[str, ...], me
     assert result.exit_code == 1
     assert result.stderr.startswith(f"Error: {message}")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("up", "--nodes", "many"),
+        ("up", "--store", "paper"),
+        ("up", "--speed", "0"),
+        ("node", "kill"),
+        ("node", "explode", "node-0"),
+        ("node", "add", "a", "--count", "2"),
+        ("logs",),
+        ("nonsense",),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage(tmp_path: Path, args: tuple[str, ...]):
+    assert invoke(tmp_path / "herd", *args).exit_code == 2
+    assert not (tmp_path / "herd").exists()
 
 
 def test_stopped_cluster_has_nobody_to_ask(stopped: RunDir):

@@ -64,7 +64,7 @@ def complete(*words: str) -> list[str]:
 def test_no_command_loads_what_another_runs(tmp_path: Path) -> None:
     assert loaded(tmp_path / "none", "status") == {"cluster"}
     assert loaded(tmp_path / "none", "demo", "--help") == {"cluster", "demo"}
-    assert loaded(tmp_path / "none", "chaos", "nodes", "--help") == {"chaos", "cluster"}
+    assert loaded(tmp_path / "none", "chaos", "run", "--help") == {"chaos", "cluster"}
 
 
 @needs_bash

@@ -38,10 +38,14 @@ class Server(StubTransport):
             return TransportResponse(200, path.encode(), self.media)
         if not self.batches:
             return TransportResponse(404, b"404 page not found", "text/plain")
-        answers = [
-            BatchedAnswer(409 if "bad" in p else 200, MSGPACK, {}, p.encode()) for p in paths
-        ]
+        answers = [BatchedAnswer(_status(p), MSGPACK, {}, p.encode()) for p in paths]
         return TransportResponse(200, batch.encode(answers), MSGPACK)
+
+
+def _status(path: str) -> int:
+    if "lost" in path:
+        return batch.NO_ANSWER
+    return 409 if "bad" in path else 200
 
 
 async def opened(server: Server) -> BatchingTransport:
@@ -75,6 +79,16 @@ async def test_many_writes_share_a_few_requests_and_each_gets_its_answer():
     )
     assert len(server.sent) < 20
     assert max(map(len, server.sent)) <= MAX_BATCH
+
+
+async def test_a_write_that_lost_its_answer_is_alone_in_that():
+    server = Server()
+    transport = await opened(server)
+    paths = [*(f"/{n}" for n in range(8)), "/lost"]
+    writes = (transport.request("POST", path, body=b"x") for path in paths)
+    *others, lost = await asyncio.gather(*writes, return_exceptions=True)
+    assert isinstance(lost, TransportError)
+    assert all(isinstance(one, TransportResponse) and one.status == 200 for one in others)
 
 
 async def test_a_refused_write_is_refused_alone():

@@ -271,3 +271,13 @@ def test_it_can_be_run_again_and_lists_what_is_to_be_listed_again() -> None:
 
     world = virtualtime.run_with_clock(main)
     assert world.log == [("configmaps", "+a"), ("secrets", "+s1")]
+
+
+def test_a_server_whose_watches_always_expire_is_not_asked_without_a_pause() -> None:
+    async def story(world: World) -> None:
+        world.server.compacted = 1000
+        world.server.happen(SECRETS, "ADDED", "s")
+        await asyncio.sleep(60)
+
+    world = run(with_an_object(), story)
+    assert world.polls() < 100

@@ -96,6 +96,9 @@ async def test_a_request_carries_path_query_and_identity(
     assert headers["Authorization"] == "Bearer s3cret"
     assert headers["User-Agent"] == PRODUCT
     assert "Cookie" not in headers
+    assert "Kubeherd-Fence" not in headers
+    await transport.request("POST", "/x", fence="a/b/c/1")
+    assert server.requests[1][2]["Kubeherd-Fence"] == "a/b/c/1"
 
 
 async def test_no_answer_is_a_transport_error(server: Server, transport: HttpTransport) -> None:

@@ -1,6 +1,7 @@
 """Leader election: one acts, others wait, a dead one is succeeded (controller/leader.py)."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -15,8 +16,8 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import LEASES
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.transport import TransportError, TransportResponse
+from kubeherd.cluster.runtime import identity
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.controller import identity
 from kubeherd.controller.leader import KUBE_CONTROLLER_MANAGER, LeaderElector
 from kubeherd.simulation import virtualtime
 from kubeherd.simulation.virtualtime import VirtualClock
@@ -70,18 +71,47 @@ class StepClock:
 
     async def sleep(self, duration_s: float) -> None:
         self.time_s += duration_s
+        assert self.time_s < 1000, "it goes on for ever"
         self.on_sleep()
         await asyncio.sleep(0)
 
     async def wait_for(self, awaitable: object, timeout_s: float) -> object:
-        return await awaitable  # type: ignore[misc]
+        task = asyncio.ensure_future(awaitable)  # type: ignore[call-overload]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        if task.done():
+            return task.result()
+        task.cancel()
+        await self.sleep(timeout_s)
+        raise TimeoutError
 
 
 def elector(
-    server: LeaseServer, clock: StepClock, name: str, *, dead: tuple[str, ...] = ()
+    server: LeaseServer,
+    clock: StepClock,
+    name: str,
+    *,
+    dead: tuple[str, ...] = (),
+    alive: tuple[str, ...] = (),
 ) -> LeaderElector:
     client = ApiClient(ScriptedTransport(server), clock, private_features=False)  # type: ignore[arg-type]
-    return LeaderElector(client, clock, Rng(1), identity=name, is_dead=dead.__contains__)  # type: ignore[arg-type]
+    return LeaderElector(
+        client,
+        clock,  # type: ignore[arg-type]
+        Rng(1),
+        identity=name,
+        is_dead=dead.__contains__,
+        is_alive=alive.__contains__,
+    )
+
+
+def leads(candidate: LeaderElector) -> float:
+    """What its metric says."""
+    (family,) = candidate.families()
+    assert family.name == "leader_election_master_status"
+    ((labels, value),) = family.samples
+    assert labels == ("kube-controller-manager",)
+    return float(value)  # type: ignore[arg-type]
 
 
 async def test_the_first_one_leads_at_once() -> None:
@@ -208,13 +238,121 @@ async def test_hold_ends_after_a_freeze() -> None:
     assert server.revision == 1, "it did not even try to renew"
 
 
-def test_the_identity_of_a_living_process_is_not_dead() -> None:
+async def test_the_term_in_force_is_the_last_one_until_the_next_election() -> None:
+    """What still writes for a lost lease must be refused, not let through."""
+    server, clock = LeaseServer(), StepClock()
+    first = elector(server, clock, "a")
+    assert first.fence.header == ""
+    await first.acquire()
+    assert first.fence.header == "kube-system/kube-controller-manager/a/0"
+    second = elector(server, clock, "b", dead=("a",))
+    await second.acquire()
+    assert second.fence.header == "kube-system/kube-controller-manager/b/1"
+    await first.hold()
+    assert first.fence.header == "kube-system/kube-controller-manager/a/0"
+    again = asyncio.ensure_future(first.acquire())
+    await asyncio.sleep(0)
+    assert first.fence.header == ""
+    again.cancel()
+
+
+async def test_a_refused_write_ends_the_term_at_once() -> None:
+    server, clock = LeaseServer(), StepClock()
+    first = elector(server, clock, "a")
+    await first.acquire()
+    first.fence.refuse(first.fence.header)
+    await first.hold()
+    assert clock.time_s == 0
+    await first.acquire()
+    assert not first.fence.refused.is_set()
+
+
+@pytest.mark.parametrize("change", ["deleted", "led by another meanwhile"])
+async def test_a_lease_that_is_won_back_while_it_is_held_begins_a_new_term(change: str) -> None:
+    """Others may have led in between: the controllers must begin anew, on new caches."""
+    server, clock = LeaseServer(), StepClock()
+    await elector(server, clock, "z").acquire()
+    first = elector(server, clock, "a", dead=("z", "b"))
+    await first.acquire()
+
+    def happens() -> None:
+        clock.on_sleep = lambda: None
+        if change == "deleted":
+            server.lease = None
+            return
+        assert server.lease is not None
+        spec = {**server.lease["spec"], "holderIdentity": "b", "leaseTransitions": 2}
+        server.lease = {**server.lease, "spec": spec}
+        server.lease["metadata"]["resourceVersion"] = "77"
+
+    clock.on_sleep = happens
+    await first.hold()
+    assert clock.time_s < 10
+    assert server.holder == "a"
+
+
+async def test_a_lost_race_is_looked_at_again_at_once() -> None:
+    server, clock = LeaseServer(), StepClock()
+
+    def overtaken(method: str, path: str, body: JsonObject) -> Answer:
+        if method == "POST" and server.lease is None:
+            server(method, path, {**body, "spec": {**body["spec"], "holderIdentity": "a"}})
+        return server(method, path, body)
+
+    client = ApiClient(ScriptedTransport(overtaken), clock, private_features=False)  # type: ignore[arg-type]
+    second = LeaderElector(client, clock, Rng(1), identity="b", is_alive="a".__eq__)  # type: ignore[arg-type]
+    told: list[float] = []
+    await second.acquire(lambda: told.append(clock.time_s))
+    assert told == [0], "it did not see who leads before it waited"
+
+
+async def test_who_waits_for_a_leader_that_lives_stands_by() -> None:
+    server, clock = LeaseServer(), StepClock()
+    await elector(server, clock, "a").acquire()
+    told: list[float] = []
+    unknown = elector(server, clock, "b")
+    await unknown.acquire(lambda: told.append(clock.time_s))
+    assert told == [], "nobody knows whether it lives"
+    third = elector(server, clock, "c", alive=("b",))
+    await third.acquire(lambda: told.append(clock.time_s))
+    assert len(told) == 1
+
+
+async def test_the_metric_and_the_events_say_who_leads() -> None:
+    server, clock = LeaseServer(), StepClock()
+    first = elector(server, clock, "a")
+    events: list[str] = []
+    first.events.event = lambda lease, *words, **_: events.append(" ".join((lease.name, *words)))  # type: ignore[method-assign,assign]
+    assert leads(first) == 0
+    await first.acquire()
+    assert leads(first) == 1
+    await elector(server, clock, "b", dead=("a",)).acquire()
+    await first.hold()
+    again = asyncio.ensure_future(first.acquire())
+    await asyncio.sleep(0)
+    assert leads(first) == 0
+    again.cancel()
+    assert events == [
+        "kube-controller-manager Normal LeaderElection a became leader",
+        "kube-controller-manager Normal LeaderElection a stopped leading",
+    ]
+
+
+def test_the_identity_of_a_living_process() -> None:
     own = identity.own_identity()
+    assert identity.is_alive(own)
     assert not identity.is_dead(own)
-    assert not identity.is_dead("another-host_abc-1-2")
-    assert not identity.is_dead("")
+    assert (identity.process_of(own) or ())[0] == os.getpid()
+
+
+@pytest.mark.parametrize("other", ["another-host_abc-1-2", "", "x", "a_b-c-d"])
+def test_nothing_is_said_of_who_is_not_known(other: str) -> None:
+    assert not identity.is_dead(other)
+    assert not identity.is_alive(other)
+    assert identity.process_of(other) is None
 
 
 def test_the_identity_of_an_ended_process_is_dead() -> None:
     head, _, _ = identity.own_identity().rpartition("-")
     assert identity.is_dead(f"{head}-1")
+    assert not identity.is_alive(f"{head}-1")

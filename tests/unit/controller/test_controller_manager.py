@@ -12,6 +12,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import NODES
 from kubeherd.cluster.api.objects import Node
 from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.fence import Fence
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.manager import Context, Controller, Manager
@@ -62,7 +63,13 @@ class Elector:
         self.log = log
         self.lost = asyncio.Event()
 
-    async def acquire(self) -> None:
+        self.fence = Fence()
+        self.events = self
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def acquire(self, _standing_by: Callable[[], None]) -> None:
         self.log.append("acquired")
 
     async def hold(self) -> None:
@@ -137,6 +144,46 @@ async def test_a_lost_lease_stops_the_controllers_until_it_is_won_again() -> Non
         "acquired", "started", "stopped", "acquired", "started", "stopped", "released"
     ]  # fmt: skip
     assert readiness == [True]
+
+
+class StandingBy(Elector):
+    """Somebody else leads, for ever."""
+
+    async def acquire(self, standing_by: Callable[[], None]) -> None:
+        standing_by()
+        await asyncio.Event().wait()
+
+
+async def test_who_stands_by_is_ready_and_acts_not() -> None:
+    log: list[str] = []
+    stop, ready = asyncio.Event(), asyncio.Event()
+    made = manager(StandingBy(log), a=lambda _: Working(log))
+    task = asyncio.ensure_future(made.run(stop, ready.set))
+    await until(ready.is_set)
+    stop.set()
+    await task
+    assert log == ["released"]
+
+
+def test_every_client_of_a_controller_is_inside_the_fence() -> None:
+    """Also those of accounts: `--use-service-account-credentials`."""
+    clock, elector = ImpatientClock(EPOCH), Elector([])
+    own, account = (
+        ApiClient(Quiet(lambda *_: {}), clock, private_features=False) for _ in range(2)
+    )
+    given: list[ApiClient] = []
+
+    def make(context: Context) -> Controller:
+        given.append(context.client)
+        return Working([])
+
+    clients = {"a": own, "b": account}
+    Manager(
+        own, clock, Rng(1), dict.fromkeys(clients, make), host="h",
+        elector=elector, client_of=clients.__getitem__,  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert given == [own, account]
+    assert all(client.fence is elector.fence for client in given)
 
 
 class Reading(Working):

@@ -18,19 +18,36 @@ def test_the_command_lines_of_all_processes(rundir: RunDir):
         ("agent-1", Role.AGENT, "kubeherd.agents"),
     ]
     common = "--speed 2 --seed 5"
-    logs = f"--pod-log-dir {root}/logs/pods --metrics-socket {root}/run"
+    logs = f"--pod-log-dir {root}/logs/pods"
+
+    def sockets(name: str) -> str:
+        run = f"{root}/run/{name}"
+        return f"--metrics-socket {run}.metrics --faults-socket {run}.faults"
+
     assert [" ".join(p.args) for p in found] == [
         f"--dir {root} --port 7001 --store memory {common}",
         f"--kubeconfig {root}/kubeconfigs/controller-manager.kubeconfig "
         f"--cluster-signing-cert-file {root}/pki/ca.crt "
         f"--cluster-signing-key-file {root}/pki/ca.key "
         f"--service-account-private-key-file {root}/pki/sa.key "
-        f"--metrics-socket {root}/run/controller-manager.metrics {common}",
+        f"{sockets('controller-manager')} {common}",
         f"--node a --node b --fleet-kubeconfig {root}/kubeconfigs/agent-0.kubeconfig "
-        f"{logs}/agent-0.metrics {common}",
+        f"{logs} {sockets('agent-0')} {common}",
         f"--node c --fleet-kubeconfig {root}/kubeconfigs/agent-1.kubeconfig "
-        f"{logs}/agent-1.metrics {common}",
+        f"{logs} {sockets('agent-1')} {common}",
     ]
+
+
+def test_controller_managers_differ_in_name_log_and_sockets_only(rundir: RunDir):
+    first, second, third = plan.controller_managers(Settings(port=7001, controllers=3), rundir)
+    assert [first.name, second.name, third.name] == [
+        "controller-manager", "controller-manager-2", "controller-manager-3"
+    ]  # fmt: skip
+    assert second.role is Role.CONTROLLER_MANAGER
+    assert second.log == rundir.log("controller-manager-2")
+    metrics = str(rundir.metrics_socket("controller-manager-2"))
+    faults = str(rundir.faults_socket("controller-manager-2"))
+    assert set(second.args) - set(first.args) == {metrics, faults}
 
 
 def test_commands_run_only_where_that_was_asked_for(rundir: RunDir):

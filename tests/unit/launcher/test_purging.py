@@ -35,6 +35,7 @@ OURS = [
     "logs/spawner.log",
     "logs/apiserver.log",
     "logs/agent-0.log",
+    "logs/controller-manager-9.log",
     "logs/gone.log",
     "logs/audit.log",
     "logs/audit.log.3",
@@ -43,7 +44,11 @@ OURS = [
     "run/state.json",
     "run/.state.json.9.tmp",
     "run/supervisor.sock",
+    "run/faults.json",
     "run/node-0.metrics",
+    "run/node-0.faults",
+    "run/apiserver.faults",
+    "run/controller-manager-2.metrics",
     "run/lock",
 ]
 THEIRS = [
@@ -54,6 +59,7 @@ THEIRS = [
     ".kubeconfig.tmp",
     "pki/mine.key",
     "kubeconfigs/prod.kubeconfig",
+    "kubeconfigs/controller-manager-2.kubeconfig",
     "store.db-damaged-41/notes.txt",
     "manifests/mine.yaml",
     "logs/notes.log",

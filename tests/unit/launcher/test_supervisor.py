@@ -1,107 +1,24 @@
 """The supervisor with stand-in processes: starting, node commands, crashes, leaving."""
 
 import asyncio
-import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
 
 import pytest
+from runningsupervisor import OWN, NoWarmUp, running
 
 from kubeherd.cluster.launcher import control, lifecycle, state
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher import supervisor as supervisor_module
-from kubeherd.cluster.launcher.control import Op, Reply, Request
-from kubeherd.cluster.launcher.directory.rundir import RunDir
+from kubeherd.cluster.launcher.control import Op, Request
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.plan import Phase, Role
 from kubeherd.cluster.launcher.processes import osproc
-from kubeherd.cluster.launcher.processes.supervised import Starter
 from kubeherd.cluster.launcher.settings import Settings
-from kubeherd.cluster.launcher.state import ClusterState, ProcessState
+from kubeherd.cluster.launcher.state import ClusterState
 from kubeherd.cluster.launcher.supervisor import Supervisor
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
-
-OWN = osproc.ProcessId(os.getpid())
-
-
-class NoWarmUp:
-    """Starts stand-ins only; there is no fork server to warm up."""
-
-    spawner_process = None
-
-    def __init__(self, starter: Starter) -> None:
-        self._starter = starter
-
-    async def __call__(self, spec):
-        return await self._starter(spec)
-
-    def warm_up(self, tasks: asyncio.TaskGroup) -> None:
-        """Nothing to do."""
-
-    def close(self) -> None:
-        """Nothing to do."""
-
-
-class Running:
-    """A running supervisor and a way to ask it."""
-
-    def __init__(self, rundir: RunDir, stop: asyncio.Event, supervisor: Supervisor) -> None:
-        self.rundir = rundir
-        self.stop = stop
-        self.supervisor = supervisor
-
-    async def ask(self, op: Op, *nodes: str, count: int = 0) -> Reply:
-        request = Request(op=op, nodes=nodes, count=count)
-        return await asyncio.to_thread(
-            lambda: list(control.ask(self.rundir, request, timeout_s=20))[-1]
-        )
-
-    async def state(self) -> ClusterState:
-        return (await self.ask(Op.STATUS)).state
-
-    async def process(self, name: str) -> ProcessState:
-        return next(p for p in (await self.state()).processes if p.name == name)
-
-    async def until(self, name: str, condition: Callable[[ProcessState], bool]) -> ProcessState:
-        async with asyncio.timeout(10):
-            # each look asks over a socket; there is no event to wait for
-            while not condition(found := await self.process(name)):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        return found
-
-
-@contextlib.asynccontextmanager
-async def running(
-    rundir: RunDir,
-    starter: Starter,
-    nodes: int = 2,
-    nodes_per_agent: int = 1,
-    accept_loss_after: int | None = None,
-) -> AsyncIterator[Running]:
-    empty = Settings(port=1, nodes_per_agent=nodes_per_agent)
-    names = settings_module.next_names([], nodes)
-    settings = settings_module.add_nodes(empty, names)
-    rundir.save_settings(settings)
-    stop, started = asyncio.Event(), asyncio.Event()
-    supervisor = Supervisor(
-        rundir,
-        settings,
-        NoWarmUp(starter),
-        LoopClock(),
-        Rng(1),
-        OWN,
-        accept_loss_after=accept_loss_after,
-    )
-    life = asyncio.ensure_future(supervisor.run(stop, started.set))
-    await started.wait()
-    try:
-        yield Running(rundir, stop, supervisor)
-    finally:
-        stop.set()
-        await asyncio.wait_for(life, 20)
-    assert osproc.marked(rundir.root) == []
 
 
 async def test_brings_all_processes_up_and_down_in_order(rundir, standins):

@@ -15,6 +15,7 @@ def test_defaults_and_a_seed_of_the_name():
     assert {k: v for k, v in first.items() if k != "seed"} == {
         "nodes": 3,
         "nodes_per_agent": 1,
+        "controllers": 1,
         "speed": 10.0,
         "store": "memory",
         "exec": "script",
@@ -34,6 +35,7 @@ def test_the_nearest_marker_wins_then_the_command_line_then_the_file():
         "exec": "local",
         "profile": "kind",
         "nodes_per_agent": 1,
+        "controllers": 1,
     }
 
 

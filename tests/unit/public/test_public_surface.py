@@ -23,6 +23,7 @@ PUBLIC = [
     "Process",
     "TransportError",
     "clients",
+    "faults",
     "is_ready",
     "is_rolled_out",
 ]
@@ -31,6 +32,9 @@ METHODS = {
     "apply": "(self, manifest: JsonObject | str | Path, namespace: str = 'default')",
     "crash": "(self, process: str)",
     "delete": "(self, kind: str, name: str, namespace: str = 'default')",
+    "fault": "(self, effect: 'Effect', *, nodes: str | Sequence[str] = (), component: str = '', "
+    "clients: 'Clients | None' = None, for_s: float = 0.0)",
+    "faults": "(self)",
     "freeze_node": "(self, *names: str)",
     "get": "(self, kind: str, name: str, namespace: str = 'default')",
     "kill_node": "(self, *names: str)",
@@ -43,6 +47,7 @@ METHODS = {
     "stop": "(self)",
     "stop_node": "(self, *names: str)",
     "thaw_node": "(self, *names: str)",
+    "undo_faults": "(self, *ids: str)",
     "wait_for": "(self, kind: str, name: str, condition: Callable[[JsonObject], bool], "
     "namespace: str = 'default', *, what: str = '', timeout_s: float = 30.0)",
     "wait_for_list": "(self, kind: str, condition: Callable[[Objects], bool], "
@@ -107,9 +112,9 @@ def returned(method: object) -> object:
 def test_the_arguments_of_a_cluster(cls: type):
     assert str(inspect.signature(cls)) == (
         "(directory: str | pathlib.Path | None = None, *, nodes: int = 3, nodes_per_agent: int = 1,"
-        " profile: str = 'bare', store: str | None = None, exec: str = 'script',"
-        " port: int | None = None, speed: float = 1.0, seed: int | None = None,"
-        " detached: bool = False) -> None"
+        " controllers: int = 1, profile: str = 'bare', store: str | None = None,"
+        " exec: str = 'script', port: int | None = None, speed: float = 1.0,"
+        " seed: int | None = None, detached: bool = False) -> None"
     )
 
 
@@ -147,6 +152,8 @@ def test_a_blocking_program_loads_no_asynchronous_client():
     [
         ({"nodes": -1}, "nodes >= 0"),
         ({"nodes_per_agent": 0}, "nodes_per_agent >= 1"),
+        ({"controllers": 0}, "controllers is a number from 1 to 9"),
+        ({"controllers": 10}, "controllers is a number from 1 to 9"),
         ({"speed": 0.0}, r"speed >= 0\.001"),
         ({"store": "etcd"}, 'not "etcd"'),
         ({"exec": "docker"}, 'exec is "script" or "local", not "docker"'),

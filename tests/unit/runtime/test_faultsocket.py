@@ -64,3 +64,14 @@ async def test_nobody_there_is_an_oserror_and_a_silent_one_a_timeout(tmp_path: P
         frozen.listen()
         with pytest.raises(TimeoutError):
             await tell(path, [FAULT], timeout_s=0.05)
+
+
+async def test_one_that_ends_before_it_answers_was_not_told(tmp_path: Path):
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.close()
+
+    path = tmp_path / "dying.faults"
+    async with await asyncio.start_unix_server(hang_up, sock=bound_socket(path)):
+        with pytest.raises(OSError, match="ended before it answered"):
+            await tell(path, [FAULT], timeout_s=10)

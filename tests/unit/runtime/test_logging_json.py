@@ -11,8 +11,9 @@ from kubeherd.cluster.runtime import logging
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
+    before = structlog.get_config()
     yield
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
 def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, object]]:

@@ -62,12 +62,10 @@ async def test_the_server_stays_well(seed: int) -> None:
 
 
 @pytest.fixture(autouse=True)
-def small_heap() -> Iterator[None]:
+def small_heap() -> None:
     """A server's heap: the collector has nothing to do with what a thousand tests have left."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 async def test_no_body_is_so_slow_that_others_wait() -> None:

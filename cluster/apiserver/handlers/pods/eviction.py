@@ -157,5 +157,6 @@ def _as_given(new: JsonObject, old: JsonObject, ctx: RequestContext) -> None:
 def _internal(ctx: RequestContext) -> RequestContext:
     """The same request, for a write that is part of carrying it out."""
     return RequestContext(
-        user=SERVER, now=ctx.now, field_manager="kube-apiserver", dry_run=ctx.dry_run, asked=True
-    )
+        user=SERVER, now=ctx.now, field_manager="kube-apiserver", dry_run=ctx.dry_run, asked=True,
+        fence=ctx.fence,
+    )  # fmt: skip

@@ -6,22 +6,21 @@ at the same time: each is authorized, admitted, counted and refused for itself.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from kubeherd.cluster.api import batch, errors
+from kubeherd.cluster.api import batch, errors, fence
 from kubeherd.cluster.api.batch import BatchedAnswer, BatchedRequest
 from kubeherd.cluster.apiserver.edge.messages import (
+    Answer,
     ApiRequest,
     ApiResponse,
+    Dropped,
     Response,
 )
 from kubeherd.cluster.apiserver.edge.negotiation import Media
 from kubeherd.cluster.apiserver.edge.responses import error_response
 from kubeherd.cluster.apiserver.handlers.private import privatepaths
-
-Handle = Callable[[ApiRequest], Awaitable[Response]]
 
 TURN_BYTES = 64 * 1024
 """How much of a batch is worked on before other clients get their turn."""
@@ -29,7 +28,7 @@ TURN_BYTES = 64 * 1024
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
-async def answer(request: ApiRequest, handle: Handle) -> ApiResponse:
+async def answer(request: ApiRequest, handle: Answer) -> ApiResponse:
     """Answer all requests in the body; BadRequest if it is no batch or too large a one."""
     privatepaths.check(request)
     try:
@@ -51,25 +50,32 @@ async def answer(request: ApiRequest, handle: Handle) -> ApiResponse:
     return ApiResponse(200, body, Media.MSGPACK.value)
 
 
-async def _one(item: BatchedRequest, outer: ApiRequest, handle: Handle) -> BatchedAnswer:
+async def _one(item: BatchedRequest, outer: ApiRequest, handle: Answer) -> BatchedAnswer:
+    headers = {
+        "accept": item.accept,
+        "content-type": item.content_type,
+        "user-agent": outer.headers.get("user-agent", ""),
+    }
+    if item.fence:
+        headers[fence.KEY] = item.fence
     request = ApiRequest(
         method=item.method,
         path=item.path,
         query=item.query,
-        headers={
-            "accept": item.accept,
-            "content-type": item.content_type,
-            "user-agent": outer.headers.get("user-agent", ""),
-        },
+        headers=headers,
         body=item.body,
         user=outer.user,
+        part=True,
+        certificate=outer.certificate,
     )
     response: Response
     if item.method not in _WRITES or item.path == batch.PATH:
         response = error_response(errors.BadRequest("only writes can be batched"), request)
     else:
         response = await handle(request)
+    if isinstance(response, Dropped):
+        return BatchedAnswer(batch.NO_ANSWER, "", {}, b"")
     if not isinstance(response, ApiResponse):  # no write streams; nothing to close before its start
         response = error_response(errors.BadRequest("a batch cannot stream"), request)
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return BatchedAnswer(response.status, response.content_type, headers, bytes(response.body))
+    answered = {name.lower(): value for name, value in response.headers.items()}
+    return BatchedAnswer(response.status, response.content_type, answered, bytes(response.body))

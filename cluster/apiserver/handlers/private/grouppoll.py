@@ -7,7 +7,7 @@ older than the revision that the whole answer gives.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import msgspec
 
@@ -15,14 +15,16 @@ from kubeherd.cluster.api import errors, grouppoll
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.grouppoll import GroupAnswer, PartAnswer
 from kubeherd.cluster.apiserver.edge.messages import (
+    Answer,
     ApiRequest,
     ApiResponse,
-    Response,
+    Dropped,
 )
 from kubeherd.cluster.apiserver.edge.negotiation import Media
 from kubeherd.cluster.apiserver.edge.responses import error_response
 from kubeherd.cluster.apiserver.edge.routing import UnknownPath
 from kubeherd.cluster.apiserver.handlers.private import privatepaths
+from kubeherd.cluster.apiserver.read.openwatches import OpenWatches
 from kubeherd.cluster.store.hub import WatchFilter
 from kubeherd.cluster.store.store import Store
 
@@ -40,21 +42,22 @@ class _Part(msgspec.Struct, frozen=True):
 
 
 class GroupPolls:
-    """Answers group polls. `handle` answers a part; `watched` gives the store's key of the resource
+    """Answers group polls. `watched` gives the store's key of the resource
     that a request watches, ApiError if it is refused."""
 
     def __init__(
         self,
         store: Store,
-        handle: Callable[[ApiRequest], Awaitable[Response]],
         watched: Callable[[ApiRequest], str],
+        watches: OpenWatches,
     ) -> None:
         self._store = store
-        self._handle = handle
+        self._watches = watches
         self._watched = watched
 
-    async def answer(self, request: ApiRequest) -> ApiResponse:
-        """Wait until one of the parts has an answer; BadRequest if the body is no group poll."""
+    async def answer(self, request: ApiRequest, handle: Answer) -> ApiResponse | Dropped:
+        """Wait until one of the parts has an answer, which `handle` gives; BadRequest if the body
+        is no group poll. The connection that a part loses is that of all."""
         privatepaths.check(request)
         try:
             poll = grouppoll.decode_poll(request.body)
@@ -63,8 +66,11 @@ class GroupPolls:
         if len(poll.parts) > grouppoll.MAX_PARTS:
             raise errors.BadRequest(f"a group poll has at most {grouppoll.MAX_PARTS} parts")
         parts = [self._part(part, request) for part in poll.parts]
-        revision, due = await self._due(parts, min(poll.timeout_s, MAX_TIMEOUT_S))
-        answer = await self._answers(revision, [(index, parts[index].request) for index in due])
+        revision, due = await self._due(request, parts, min(poll.timeout_s, MAX_TIMEOUT_S))
+        asked = [(index, parts[index].request) for index in due]
+        answer = await _answers(revision, asked, handle)
+        if isinstance(answer, Dropped):
+            return answer
         return ApiResponse(200, grouppoll.encode(answer), Media.MSGPACK.value)
 
     def _part(self, part: grouppoll.Part, outer: ApiRequest) -> _Part:
@@ -79,6 +85,8 @@ class GroupPolls:
                 "user-agent": outer.headers.get("user-agent", ""),
             },
             user=outer.user,
+            part=True,
+            certificate=outer.certificate,
         )
         since = part.query.get("resourceVersion", "")
         if not since.isdigit():
@@ -88,7 +96,9 @@ class GroupPolls:
         except (ApiError, UnknownPath):
             return _Part(request)  # the refusal is its answer
 
-    async def _due(self, parts: list[_Part], timeout_s: int) -> tuple[int, list[int]]:
+    async def _due(
+        self, request: ApiRequest, parts: list[_Part], timeout_s: int
+    ) -> tuple[int, list[int]]:
         """The parts that can be answered now, and up to which revision nothing happened to the
         others; waits for the first one."""
         filters = [WatchFilter(key) for key in dict.fromkeys(part.key for part in parts)]
@@ -98,7 +108,10 @@ class GroupPolls:
             revision = self._store.revision
             due = [index for index, part in enumerate(parts) if self._is_due(part, revision)]
             left_s = end_s - loop.time()
-            if due or left_s <= 0 or not await self._store.hub.wait(*filters, timeout_s=left_s):
+            if due or left_s <= 0:
+                return revision, due
+            waiting = self._watches.woken(request, self._store.hub, *filters, timeout_s=left_s)
+            if not await waiting:
                 return revision, due
 
     def _is_due(self, part: _Part, revision: int) -> bool:
@@ -108,16 +121,21 @@ class GroupPolls:
             or self._store.hub.changed(part.key, part.since_revision)
         )
 
-    async def _answers(self, revision: int, due: list[tuple[int, ApiRequest]]) -> GroupAnswer:
-        answers: list[PartAnswer] = []
-        size_bytes = 0
-        for index, request in due:
-            if size_bytes >= ANSWER_BYTES:
-                return GroupAnswer(0, answers)
-            response = await self._handle(request)
-            if not isinstance(response, ApiResponse):
-                response = error_response(errors.BadRequest("a part cannot stream"), request)
-            body = bytes(response.body)
-            size_bytes += len(body)
-            answers.append(PartAnswer(index, response.status, response.content_type, body))
-        return GroupAnswer(revision, answers)
+
+async def _answers(
+    revision: int, due: list[tuple[int, ApiRequest]], handle: Answer
+) -> GroupAnswer | Dropped:
+    answers: list[PartAnswer] = []
+    size_bytes = 0
+    for index, request in due:
+        if size_bytes >= ANSWER_BYTES:
+            return GroupAnswer(0, answers)
+        response = await handle(request)
+        if isinstance(response, Dropped):
+            return response
+        if not isinstance(response, ApiResponse):
+            response = error_response(errors.BadRequest("a part cannot stream"), request)
+        body = bytes(response.body)
+        size_bytes += len(body)
+        answers.append(PartAnswer(index, response.status, response.content_type, body))
+    return GroupAnswer(revision, answers)

@@ -1,8 +1,8 @@
-"""Who holds the lease: an identity that another process on the same machine can check for life.
+"""Who holds a lease: an identity that another process on the same machine can check for life.
 
 `<host>_<boot and pid namespace>-<pid>-<start time>`: a pid alone would be used again. Invariant:
-`is_dead` is true only when the process certainly is gone; an identity of another machine, or one
-that cannot be read, is never called dead.
+`is_dead` is true only when the process certainly is gone, and `is_alive` when it is there (or
+frozen); of an identity of another machine, or one that cannot be read, neither is said.
 """
 
 import os
@@ -25,11 +25,23 @@ def own_identity() -> str:
 
 def is_dead(identity: str) -> bool:
     """Whether the identity belongs to a process of this machine that no longer exists."""
+    process = process_of(identity)
+    return process is not None and _start_time(process[0]) != str(process[1])
+
+
+def is_alive(identity: str) -> bool:
+    """Whether the identity belongs to a process of this machine that still exists."""
+    process = process_of(identity)
+    return process is not None and _start_time(process[0]) == str(process[1])
+
+
+def process_of(identity: str) -> tuple[int, int] | None:
+    """The pid and the start time (clock ticks since boot) of a process of this machine, or None."""
     machine, _, process = identity.rpartition("_")[2].partition("-")
     pid, _, start_time = process.partition("-")
     if not machine or machine != _machine() or not pid.isdigit() or not start_time.isdigit():
-        return False
-    return _start_time(int(pid)) != start_time
+        return None
+    return int(pid), int(start_time)
 
 
 def _machine() -> str:

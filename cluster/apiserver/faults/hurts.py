@@ -1,0 +1,70 @@
+"""What an API server does wrong now: the gate, the valves on watches, the store's engine."""
+
+from collections.abc import Callable, Sequence
+
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest
+from kubeherd.cluster.apiserver.edge.routing import Route
+from kubeherd.cluster.apiserver.faults.active import Faults
+from kubeherd.cluster.apiserver.faults.gate import Gate, asked_by, who_sends
+from kubeherd.cluster.apiserver.faults.valves import Valves
+from kubeherd.cluster.apiserver.handlers.services import Services
+from kubeherd.cluster.store.faulty import STORE_EFFECTS, FaultyEngine
+from kubeherd.faults import Fault, FaultError
+from kubeherd.faults.effects import REQUEST_EFFECTS, Partition, SlowNetwork
+
+_CONNECTION_EFFECTS = (Partition, SlowNetwork)
+
+
+class Hurts:
+    """All faults of one server. `gate` is None while there is none of connections or requests."""
+
+    def __init__(self, services: Services, route_of: Callable[[ApiRequest], Route]) -> None:
+        self.gate: Gate | None = None
+        self._store = services.store
+        rng = services.rng.child("faults")
+        self._store_rng = rng.child("store")
+        self._faults = Faults(services.clock, rng.child("requests"))
+        self._gate = Gate(services, self._faults, route_of)
+        self._valves = Valves(
+            services.watches,
+            self._faults,
+            lambda watch: (who_sends(watch.request), asked_by(watch.request, route_of)),
+        )
+        self._engine: FaultyEngine | None = None
+        self._of_store: list[Fault] = []
+
+    def begin(self, faults: Sequence[Fault]) -> None:
+        """Put these in force and undo all others; FaultError if one cannot be: then nothing has
+        changed."""
+        of_store = [fault for fault in faults if isinstance(fault.effect, STORE_EFFECTS)]
+        of_requests = [
+            fault
+            for fault in faults
+            if isinstance(fault.effect, (*_CONNECTION_EFFECTS, *REQUEST_EFFECTS))
+        ]
+        if len(of_store) + len(of_requests) < len(faults):
+            kinds = {str(fault.kind) for fault in faults if fault not in of_store + of_requests}
+            raise FaultError(f"an API server does not carry out {', '.join(sorted(kinds))}")
+        new = self._faults.replace(of_requests)
+        if of_requests:
+            self.gate = self._gate
+            self._valves.put()
+            self._valves.began(new)
+            self._valves.ended()
+        elif self.gate is not None:
+            self.gate = None
+            self._valves.ended()
+            self._valves.take_away()
+        self._hurt_store(of_store)
+
+    def _hurt_store(self, faults: list[Fault]) -> None:
+        if faults == self._of_store:
+            return
+        self._of_store = faults
+        if self._engine is not None:
+            self._engine.undo()
+        self._engine = None
+        self._store.use(None)
+        if faults:
+            self._engine = FaultyEngine(self._store.engine, faults, self._store_rng)
+            self._store.use(self._engine)

@@ -1,0 +1,57 @@
+"""A store whose every write is told to somebody: for a history of a run.
+
+Invariants: a follower is told of each durable write once, in the order of their revisions, and
+before anybody is shown it; of writes that were not kept only that they were staged.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.engine import Engine
+from kubeherd.cluster.store.staged import Staged
+from kubeherd.cluster.store.state import AttrsOf, WatchEvent
+from kubeherd.cluster.store.store import MAX_HISTORY_EVENTS, Store
+
+
+class Follower(Protocol):
+    """Whoever is told. Nothing that it does may fail."""
+
+    def staged(self, revision: int) -> None:
+        """In the task of whoever writes: the write has a revision, and waits for its commit."""
+
+    def committed(self, events: Sequence[WatchEvent]) -> None:
+        """These are durable."""
+
+    def forgotten(self) -> None:
+        """All that was staged and not committed was not kept."""
+
+
+class FollowedStore(Store):
+    """See `Store`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        attrs_of: AttrsOf,
+        follower: Follower,
+        *,
+        max_history_events: int = MAX_HISTORY_EVENTS,
+        rng: Rng | None = None,
+    ) -> None:
+        super().__init__(engine, attrs_of, max_history_events=max_history_events, rng=rng)
+        self._follower = follower
+
+    def _stage(self, event: WatchEvent) -> Staged:
+        staged = super()._stage(event)
+        self._follower.staged(event.revision)
+        return staged
+
+    def _publish(self, group: Sequence[Staged]) -> None:
+        self._follower.committed([staged.event for staged in group])
+        super()._publish(group)
+
+    def _roll_back(self, group: Sequence[Staged], error: Callable[[], ApiError], why: str) -> None:
+        self._follower.forgotten()
+        super()._roll_back(group, error, why)

@@ -1,0 +1,85 @@
+"""An experiment in words. Pure."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from kubeherd.chaos.experiment import Do, Experiment, Range, Whom
+from kubeherd.chaos.promises import Promises
+
+
+def explanation(experiment: Experiment, promises: Promises) -> Iterator[str]:
+    """What it does and what one learns from it, in lines."""
+    cluster = experiment.cluster
+    yield f"{experiment.name}: {experiment.title}"
+    yield ""
+    yield from experiment.teaches.strip().splitlines()
+    yield ""
+    zones = f" in {cluster.zones} zones" if cluster.zones else ""
+    managers = f", {cluster.controllers} controller managers" if cluster.controllers > 1 else ""
+    yield f"cluster   {cluster.nodes} nodes{zones}{managers}"
+    for tree in experiment.workload:
+        yield f"workload  {tree['kind']} {tree['metadata']['name']}"
+    for step in experiment.steps:
+        yield f"users     {_doing(step)}, {_when(step.at_s, step.every_s)}"
+    for one in experiment.faults:
+        yield f"fault     {_fault(one.fault, one.whom)}, {_when(one.at_s, None)}{_long(one.for_s)}"
+    for several in experiment.random:
+        yield f"random    {_when(None, several.every_s)} one of"
+        for choice in several.choices:
+            weight = f" (weight {choice.weight})" if choice.weight > 1 else ""
+            yield f"            {_fault(choice.fault, choice.whom)}{_long(choice.for_s)}{weight}"
+    yield f"lasts     {experiment.duration_s:g} s, and has {experiment.heals_within_s:g} s to heal"
+    yield "promises  " + ", ".join([*promises.safety, *promises.liveness])
+
+
+def _range(wanted: Range) -> str:
+    return f"{wanted[0]:g} to {wanted[1]:g}" if isinstance(wanted, tuple) else f"{wanted:g}"
+
+
+def _when(at_s: Range | None, every_s: Range | None) -> str:
+    return f"after {_range(at_s)} s" if at_s is not None else f"every {_range(every_s or 0.0)} s"
+
+
+def _long(for_s: Range | None) -> str:
+    return "" if for_s is None else f", for {_range(for_s)} s"
+
+
+def _fault(effect: msgspec.Struct, whom: Whom) -> str:
+    tree = msgspec.to_builtins(effect)
+    kind = tree.pop("kind")
+    defaults = {field.name: field.default for field in msgspec.structs.fields(type(effect))}
+    given = [
+        f"{name.replace('_', '-')}={','.join(value) if isinstance(value, list) else value}"
+        for name, value in tree.items()
+        if getattr(effect, name) != defaults[name]
+    ]
+    return " ".join([kind, *given, "of", _whom(whom)])
+
+
+def _whom(whom: Whom) -> str:
+    if whom.nodes is None:
+        return whom.component or str(whom.clients)
+    nodes = whom.nodes
+    if nodes.names:
+        return ", ".join(nodes.names)
+    count = f"{nodes.percent} % of the" if nodes.percent else str(nodes.count or "all")
+    zone = (
+        "" if not nodes.zone else " of one zone" if nodes.zone == "*" else f" of zone {nodes.zone}"
+    )
+    labels = "".join(f" with {key}={value}" for key, value in nodes.selector.items())
+    return f"{count} nodes{zone}{labels}"
+
+
+def _doing(step: Do) -> str:
+    if step.roll is not None:
+        return f"roll {step.roll.kind} {step.roll.name} to a new image"
+    if step.patch is not None:
+        return f"patch {step.patch.kind} {step.patch.name}"
+    if step.delete is not None:
+        return f"delete {step.delete.kind} {step.delete.name}"
+    if step.apply:
+        return "apply " + ", ".join(
+            f"{one['kind']} {one['metadata']['name']}" for one in step.apply
+        )
+    return f"add {step.add_nodes} nodes" if step.add_nodes else "remove a node"

@@ -1,0 +1,219 @@
+"""A cluster of real processes as an arena of experiments (`kubeherd.chaos.arena.Arena`).
+
+Faults are begun and undone by the cluster's supervisor, as the commands do it; the history is what
+the API server records, with what the experiment does put in between.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from kubeherd.chaos.experiment import ClusterSpec, Command
+from kubeherd.chaos.program import Program
+from kubeherd.cluster.api.errors import NotFound
+from kubeherd.cluster.api.kinds import NODES
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.http import HttpTransport
+from kubeherd.cluster.client.kubeconfig import load_kubeconfig
+from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.control import Op
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher.pki import ClusterPki
+from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.settings import Recorded
+from kubeherd.cluster.launcher.state import ProcessState
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.faults import Component, Fault, FaultError, effects
+from kubeherd.history import FaultBegan, FaultEnded, Process, Record
+from kubeherd.history.files import Tail
+
+USER_AGENT = "kubeherd-chaos"
+"""Whom no fault hurts that is not meant for it by name."""
+
+COMMAND = "command"
+"""The name of the user's program among the components."""
+
+LOOK_S = 0.05
+"""How often the files of the cluster are looked at, in real seconds."""
+
+
+class RealArena:
+    """Faults, steps and history of one running cluster. Use `opened`."""
+
+    def __init__(self, handle: ClusterHandle, record: Path, client: ApiClient) -> None:
+        self.client = client
+        self._handle = handle
+        self._speed = handle.settings.speed
+        self._tail = Tail(record)
+        self._tell: Callable[[Record], None] = lambda _record: None
+        self._following = False
+        self._undoable: dict[str, Fault] = {}
+        self._program: Program | None = None
+        self._processes: dict[str, ProcessState] = {}
+
+    @property
+    def components(self) -> Sequence[str]:
+        """The processes that are not nodes."""
+        return [one.name for one in self._processes.values() if one.role is not Role.AGENT]
+
+    def now_s(self) -> float:
+        """Nominal seconds."""
+        return time.monotonic() * self._speed
+
+    def wall_s(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    async def sleep(self, duration_s: float) -> None:
+        """Wait so many nominal seconds, and tell of what happened."""
+        await asyncio.sleep(duration_s / self._speed)
+        self.catch_up()
+
+    async def add_nodes(self, names: Sequence[str]) -> None:
+        """Start agents for these nodes."""
+        await asyncio.to_thread(self._handle.node, Op.NODE_ADD, *names)
+
+    async def remove_node(self, name: str) -> None:
+        """Stop the agent, delete its Node."""
+        await asyncio.to_thread(self._handle.node, Op.NODE_REMOVE, name)
+        with suppress(NotFound):
+            await self.client.delete(NODES, name)
+
+    def process_of(self, identity: str) -> str:
+        """As `Arena.process_of`: an identity has the pid (`controller.identity`)."""
+        for one in self._processes.values():
+            if one.process is not None and f"-{one.process.pid}-" in identity:
+                return one.name
+        return "controller-manager"
+
+    # --- faults ---
+
+    async def begin(self, fault: Fault) -> None:
+        """The fault is in force when this returns. FaultError."""
+        fault.check()
+        if (program := self._program_hurt_by(fault)) is not None:
+            program.hurt(fault.effect)
+        else:
+            try:
+                await asyncio.to_thread(self._handle.hurt, fault)
+            except LauncherError as error:
+                raise FaultError(str(error)) from None
+        if fault.undoable:
+            self._undoable[fault.id] = fault
+        self.tell(FaultBegan(at=self.wall_s(), fault=fault))
+
+    async def undo(self, fault_id: str) -> None:
+        """The fault is over when this returns."""
+        fault = self._undoable.pop(fault_id, None)
+        if fault is None:
+            return
+        if (program := self._program_hurt_by(fault)) is not None:
+            program.heal(fault.effect)
+        else:
+            await asyncio.to_thread(self._handle.undo, fault_id)
+        self.tell(FaultEnded(at=self.wall_s(), id=fault_id))
+
+    def _program_hurt_by(self, fault: Fault) -> Program | None:
+        """The user's program, if this is a fault of its process."""
+        if fault.target != Component(COMMAND) or not isinstance(fault.effect, effects.PROCESS):
+            return None
+        if self._program is None:
+            raise FaultError("the experiment has no program of its own")
+        return self._program
+
+    async def run_program(self, command: Command) -> None:
+        """Run a user's program beside the cluster, until cancelled."""
+        rundir = self._handle.rundir
+        pki = await asyncio.to_thread(ClusterPki.ensure, rundir, self._handle.settings.server)
+        await asyncio.to_thread(pki.ensure_command)
+
+        def tell(*, running: bool, why: str = "") -> None:
+            self.tell(Process(at=self.wall_s(), name=COMMAND, running=running, why=why))
+
+        self._program = Program(
+            command,
+            rundir.command_kubeconfig,
+            rundir.log(COMMAND),
+            began=lambda: tell(running=True),
+            ended=lambda why: tell(running=False, why=why),
+        )
+        await self._program.run()
+
+    # --- history ---
+
+    def tell(self, record: Record) -> None:
+        """A record of the experiment's own, after all that is known by now."""
+        self.catch_up()
+        self._tell(record)
+
+    def follow(self, tell: Callable[[Record], None]) -> None:
+        """As `Arena.follow`."""
+        self._tell = tell
+        self._following = True
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Tell of what the API server has recorded since."""
+        if self._following:
+            for record in self._tail.read():
+                self._tell(record)
+
+    async def watch(self) -> None:
+        """Tell of records and of processes as they come, until cancelled."""
+        while True:
+            state = await asyncio.to_thread(self._handle.state)
+            for one in state.processes:
+                self._compare(self._processes.get(one.name), one)
+                self._processes[one.name] = one
+            self.catch_up()
+            await asyncio.sleep(LOOK_S)
+
+    def _compare(self, before: ProcessState | None, now: ProcessState) -> None:
+        if before is not None and (before.phase, before.process) == (now.phase, now.process):
+            return
+        running = now.process is not None
+        why = str(now.phase)
+        self._tell(
+            Process(at=self.wall_s(), name=now.name, running=running, ready=now.ready, why=why)
+        )
+
+
+@contextmanager
+def cluster_for(wanted: ClusterSpec, seed: int, root: Path) -> Iterator[tuple[ClusterHandle, Path]]:
+    """A cluster as an experiment wants it, in `root`, and the file into which it records."""
+    settings = lifecycle.new_settings(
+        nodes=wanted.nodes, nodes_per_agent=wanted.nodes_per_agent, speed=wanted.speed, seed=seed
+    )
+    settings = replace(
+        settings,
+        controllers=wanted.controllers,
+        record=Recorded.REQUESTS if wanted.requests else Recorded.WRITES,
+    )
+    with ClusterHandle(root, settings) as handle:
+        yield handle, handle.rundir.history
+
+
+@asynccontextmanager
+async def opened(
+    handle: ClusterHandle, record: Path, command: Command | None = None
+) -> AsyncIterator[RealArena]:
+    """An arena over a running cluster whose API server records into `record`; a user's program
+    takes part."""
+    access = load_kubeconfig(handle.rundir.kubeconfig)
+    transport = HttpTransport(access, user_agent=USER_AGENT)
+    arena = RealArena(handle, record, ApiClient(transport, LoopClock()))
+    tasks = [asyncio.create_task(arena.watch(), name="watch-cluster")]
+    if command is not None:
+        tasks.append(asyncio.create_task(arena.run_program(command), name="program"))
+    try:
+        yield arena
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await transport.close()

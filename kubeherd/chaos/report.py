@@ -1,0 +1,95 @@
+"""What a run says of itself: in the terminal, as JSON, as JUnit XML. Pure."""
+
+from collections.abc import Sequence
+from xml.etree import ElementTree
+
+import msgspec
+
+from kubeherd.chaos.outcome import Outcome
+from kubeherd.checks.checker import Checked
+
+STORY_LINES = 12
+
+
+def text(outcome: Outcome, again: str) -> list[str]:
+    """The verdict in lines: what was done, checked and found; `again` is the command that shows
+    it again."""
+    lines = [
+        f"{outcome.experiment}: seed {outcome.seed}, {_how_much(outcome)}",
+        *_checks(outcome.verdict.checked),
+    ]
+    if outcome.settled_after_s is not None:
+        lines.append(f"converged {outcome.settled_after_s:.1f} s after healing")
+    if outcome.passed:
+        lines.append("held: every promise")
+        return lines
+    if outcome.problem:
+        lines.append(f"no verdict: {outcome.problem}")
+    lines += [f"no verdict: nothing spoke of {name}" for name in outcome.missing]
+    if violations := outcome.verdict.violations:
+        first = violations[0]
+        at = f" at revision {first.revision}" if first.revision else ""
+        lines.append(f"VIOLATED {first.promise}{at}: {first.text}")
+        lines += [f"    {line}" for line in outcome.story[-STORY_LINES:]]
+        if len(violations) > 1:
+            lines.append(f"and {len(violations) - 1} violations more")
+    lines.append(f"again: {again}")
+    return lines
+
+
+def _how_much(outcome: Outcome) -> str:
+    kinds: dict[str, int] = {}
+    for fault in outcome.faults:
+        kinds[fault.kind] = kinds.get(fault.kind, 0) + 1
+    hurt = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())) or "no fault"
+    return f"{outcome.records} records, {hurt}"
+
+
+def _checks(checked: Sequence[Checked]) -> list[str]:
+    width = max((len(one.name) for one in checked), default=0)
+    return [f"  {_sign(one)} {one.name:{width}}  {one.looked_at:6} events" for one in checked]
+
+
+def _sign(one: Checked) -> str:
+    if one.violations:
+        return "✗"
+    return "✓" if one.looked_at else "?"
+
+
+def to_json(outcomes: Sequence[Outcome]) -> bytes:
+    """All of it, for programs."""
+    trees = [{**msgspec.to_builtins(one), "passed": one.passed} for one in outcomes]
+    return bytes(msgspec.json.format(msgspec.json.encode(trees), indent=2)) + b"\n"
+
+
+def junit(outcomes: Sequence[Outcome]) -> bytes:
+    """A test case per promise and run, as continuous integration reads them."""
+    root = ElementTree.Element("testsuites")
+    for outcome in outcomes:
+        name = f"{outcome.experiment}[seed={outcome.seed}]"
+        suite = ElementTree.SubElement(root, "testsuite", name=name)
+        cases = [_case(suite, outcome, one) for one in outcome.verdict.checked]
+        if outcome.problem:
+            case = ElementTree.SubElement(
+                suite, "testcase", classname=outcome.experiment, name="steady state"
+            )
+            ElementTree.SubElement(case, "error", message=outcome.problem)
+            cases.append(False)
+        suite.set("tests", str(len(cases)))
+        suite.set("failures", str(cases.count(False)))
+    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def _case(suite: ElementTree.Element, outcome: Outcome, one: Checked) -> bool:
+    case = ElementTree.SubElement(suite, "testcase", classname=outcome.experiment, name=one.name)
+    if one.violations:
+        first = one.violations[0]
+        failure = ElementTree.SubElement(case, "failure", message=first.text)
+        failure.text = "\n".join(violation.text for violation in one.violations)
+        return False
+    if one.name in outcome.missing:
+        ElementTree.SubElement(case, "failure", message="nothing in the history spoke of it")
+        return False
+    if not one.looked_at:
+        ElementTree.SubElement(case, "skipped", message="nothing in the history spoke of it")
+    return True

@@ -1,0 +1,103 @@
+"""Experiments from their names and seeds to their outcomes: real processes or virtual time."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from kubeherd.chaos.arena import Arena
+from kubeherd.chaos.experiment import Experiment, ExperimentError, load
+from kubeherd.chaos.outcome import Outcome
+from kubeherd.chaos.promises import promises
+from kubeherd.chaos.runner import Run
+from kubeherd.checks import registry
+from kubeherd.history import Ended, Record
+from kubeherd.history.files import encode
+
+SHIPPED = Path(__file__).parent / "experiments"
+
+Hear = Callable[[Record], None]
+
+
+def names() -> list[str]:
+    """The experiments that come with kubeherd."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def find(name: str) -> Experiment:
+    """An experiment by its name or its file. ExperimentError if there is none."""
+    shipped = SHIPPED / f"{name}.yaml"
+    if "/" not in name and shipped.exists():
+        return load(shipped)
+    if not Path(name).exists():
+        raise ExperimentError(
+            f'no experiment "{name}": give a file, or one of {", ".join(names())}'
+        )
+    return load(Path(name))
+
+
+def simulate(experiment: Experiment, seed: int, hear: Hear = lambda _record: None) -> Outcome:
+    """Run an experiment on virtual time. ExperimentError if it needs real processes."""
+    if experiment.command is not None:
+        raise ExperimentError(
+            f"{experiment.name} runs a program of its own, which virtual time cannot: run it "
+            "without --simulate"
+        )
+    from kubeherd.simulation import virtualtime  # noqa: PLC0415 - only where it is wanted
+    from kubeherd.simulation.arena import arena  # noqa: PLC0415
+
+    async def main() -> Outcome:
+        async with arena(experiment.cluster, seed) as simulated:
+            return await _run(experiment, simulated, seed, hear).run()
+
+    return virtualtime.run(main())
+
+
+def run_real(
+    experiment: Experiment,
+    seed: int,
+    directory: Path | None = None,
+    hear: Hear = lambda _record: None,
+) -> Outcome:
+    """Run an experiment on a cluster of real processes of its own, in `directory` if given."""
+    from kubeherd.chaos.realarena import cluster_for, opened  # noqa: PLC0415
+
+    async def main(root: Path) -> Outcome:
+        with cluster_for(experiment.cluster, seed, root) as (handle, record):
+            async with opened(handle, record, experiment.command) as arena:
+                return await _run(experiment, arena, seed, hear).run()
+
+    with TemporaryDirectory(prefix="kubeherd-chaos-") as temporary:
+        return asyncio.run(main(directory or Path(temporary) / "herd"))
+
+
+def _run(experiment: Experiment, arena: Arena, seed: int, hear: Hear) -> Run:
+    wanted = promises(experiment)
+    return Run(
+        experiment,
+        arena,
+        seed=seed,
+        safety=registry.named(*wanted.safety),
+        liveness=registry.named(*wanted.liveness),
+        required=wanted.required,
+        heard=hear,
+    )
+
+
+@contextmanager
+def recorded(path: Path | None) -> Iterator[Hear]:
+    """Write what is heard into a file (None: into none). OSError if it cannot be."""
+    if path is None:
+        yield lambda _record: None
+        return
+    with path.open("wb") as file:
+        latest = 0.0
+
+        def hear(record: Record) -> None:
+            nonlocal latest
+            latest = record.at
+            file.write(encode(record))
+
+        yield hear
+        file.write(encode(Ended(at=latest)))

@@ -1,0 +1,64 @@
+"""What a runner keeps of the history that it hears: the cluster as it was last told, and the story
+of the first violation. Pure."""
+
+from collections import deque
+
+from kubeherd.chaos.telling import words
+from kubeherd.history import Began, Record, Verb, Violation, Write
+
+STORY_RECORDS = 400
+"""What is looked through for the story of a violation."""
+
+LEASE = ("leases.coordination.k8s.io", "kube-system", "kube-controller-manager")
+NOISE = frozenset({"events", "events.events.k8s.io", "leases.coordination.k8s.io"})
+"""What is written for ever, or after the fact."""
+
+
+class Seen:
+    """What the runner knows of the cluster, from its history: the API server may be down."""
+
+    def __init__(self) -> None:
+        self.labels: dict[str, dict[str, str]] = {}
+        """Of the Nodes, by name."""
+        self.leader = ""
+        """Who holds the controller managers' lease."""
+
+    def write(self, record: Write) -> None:
+        """The next write."""
+        if record.resource == "nodes":
+            if record.verb is Verb.DELETE:
+                self.labels.pop(record.name, None)
+            else:
+                self.labels[record.name] = record.object["metadata"].get("labels") or {}
+        elif (record.resource, record.namespace, record.name) == LEASE:
+            self.leader = record.object["spec"].get("holderIdentity") or ""
+
+
+class Story:
+    """The records before the first violation that tell how it came to it."""
+
+    def __init__(self) -> None:
+        self._before: deque[Record] = deque(maxlen=STORY_RECORDS)
+        self._began_at = 0.0
+        self.lines: list[str] = []
+
+    def see(self, record: Record) -> None:
+        """The next record."""
+        if isinstance(record, Began):
+            self._began_at = record.at
+        if not self.lines and not (isinstance(record, Write) and record.resource in NOISE):
+            self._before.append(record)
+
+    def end(self, violation: Violation) -> None:
+        """A violation: the first one ends the story."""
+        if self.lines:
+            return
+        told = [record for record in self._before if _concerns(record, violation)]
+        self.lines = [f"{record.at - self._began_at:8.1f} s  {words(record)}" for record in told]
+
+
+def _concerns(record: Record, violation: Violation) -> bool:
+    if not isinstance(record, Write):
+        return bool(words(record))
+    named = f"{record.resource} {record.namespace}/{record.name}"
+    return not violation.objects or named in violation.objects

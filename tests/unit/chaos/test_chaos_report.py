@@ -1,0 +1,76 @@
+"""Verdicts in the terminal, as JSON and as JUnit XML: held, violated, and no data."""
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+from kubeherd.chaos import report
+from kubeherd.chaos.outcome import Outcome
+from kubeherd.checks.checker import Checked, Verdict
+from kubeherd.faults import Fault, Nodes, effects
+from kubeherd.history import Violation
+
+FAULT = Fault(id="f-1", target=Nodes(("node-1",)), effect=effects.Crash())
+WRONG = Violation(at=5.0, promise="one-pod", text="two pods on node-1", revision=77)
+
+
+def outcome(*checked: Checked, problem: str = "", required: tuple[str, ...] = ()) -> Outcome:
+    return Outcome(
+        experiment="some",
+        seed=7,
+        verdict=Verdict(checked),
+        faults=[FAULT],
+        records=100,
+        problem=problem,
+        required=required,
+        story=["     3.0 s  pods a/b created"],
+    )
+
+
+GOOD = Checked("one-pod", "One pod.", 40)
+SILENT = Checked("budget", "A budget.", 0)
+BAD = Checked("one-pod", "One pod.", 40, (WRONG, WRONG))
+
+
+@pytest.mark.parametrize(
+    ("run", "passed"),
+    [
+        (outcome(GOOD), True),
+        (outcome(GOOD, SILENT), True),
+        (outcome(GOOD, SILENT, required=("budget",)), False),
+        (outcome(SILENT), False),
+        (outcome(), False),
+        (outcome(BAD), False),
+        (outcome(GOOD, problem="not steady"), False),
+    ],
+)
+def test_no_data_is_no_pass(run: Outcome, passed: bool):
+    assert run.passed is passed
+
+
+def test_a_person_sees_verdict_story_and_the_command_that_shows_it_again():
+    lines = report.text(outcome(BAD, SILENT), "kubeherd chaos run some --seed 7")
+    assert lines[0] == "some: seed 7, 100 records, crash 1"
+    assert "  ✗ one-pod      40 events" in lines
+    assert "  ? budget        0 events" in lines
+    assert "VIOLATED one-pod at revision 77: two pods on node-1" in lines
+    assert "         3.0 s  pods a/b created" in lines
+    assert lines[-1] == "again: kubeherd chaos run some --seed 7"
+    assert report.text(outcome(GOOD), "")[-1] == "held: every promise"
+
+
+def test_programs_get_all_of_it():
+    tree = json.loads(report.to_json([outcome(BAD)]))
+    assert tree[0]["passed"] is False
+    assert tree[0]["verdict"]["checked"][0]["violations"][0]["text"] == "two pods on node-1"
+
+
+def test_a_test_case_per_promise():
+    runs = [outcome(BAD, SILENT), outcome(GOOD, problem="not steady")]
+    suites = ElementTree.fromstring(report.junit(runs))
+    first, second = list(suites)
+    assert (first.get("tests"), first.get("failures")) == ("2", "1")
+    assert first[0].find("failure").get("message") == "two pods on node-1"
+    assert first[1].find("skipped") is not None
+    assert second[-1].find("error").get("message") == "not steady"
