@@ -252,6 +252,18 @@ def test_a_recorded_run_without_violations_passes(history: Path):
     assert "nodes-recover                            not checked" in output
 
 
+def test_the_end_of_a_recorded_run_may_be_where_all_has_converged(history: Path):
+    arguments = ["--history", str(history), "--only", "nodes-recover", "--settled"]
+    code, output = run(*arguments)
+    assert (code, "kept, looked at 3 times" in output) == (0, True)
+    story = stories.honest()
+    status = {"conditions": [{"type": "Ready", "status": "False"}]}
+    story.change("nodes", story.get("nodes", "n1", ""), status=status)
+    files.write(history, story.end())
+    code, output = run(*arguments)
+    assert (code, "nodes-recover is broken: node n1 is not Ready" in output) == (1, True)
+
+
 def test_a_violation_ends_with_1_and_its_story(history: Path):
     story = stories.honest()
     story.delete("namespaces", story.get("namespaces", "default", ""))
