@@ -236,8 +236,12 @@ class EventRecorder:
         return self._spam.admits(_identity(occurrence.regarding), occurrence.at_s)
 
     def _new_name(self, regarding: ObjectReference) -> tuple[str, str]:
-        """(namespace, name): the name ends in the time in nanoseconds, made unique."""
-        nanos = int(self.clock.now().timestamp() * 1_000_000) * 1000
+        """(namespace, name): the name ends in the time in nanoseconds, made unique.
+
+        The clock gives microseconds; chance gives the rest, else two components that tell of one
+        object in the same microsecond (on virtual time: often) would take the same name.
+        """
+        nanos = int(self.clock.now().timestamp() * 1_000_000) * 1000 + self._rng.randrange(1000)
         self._last_stamp = max(self._last_stamp + 1, nanos)
         return regarding.namespace or "default", f"{regarding.name}.{self._last_stamp:016x}"
 

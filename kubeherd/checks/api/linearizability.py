@@ -63,6 +63,18 @@ class _Object:
         return self.versions[0].restored
 
 
+def _begun(requests: Sequence[Request]) -> dict[int, float]:
+    """When the write of a revision was asked for, as far as its answer tells: not if it changed
+    nothing, and not if somebody had asked before who got no answer."""
+    writes = [one for one in requests if one.verb in WRITING]
+    lost = min((one.at for one in writes if not one.status), default=float("inf"))
+    return {
+        one.revision: one.at
+        for one in writes
+        if done(one) and one.asked_revision != one.revision and one.at < lost
+    }
+
+
 class Linearizable(Checker):
     """Gets and lists against the writes."""
 
@@ -113,7 +125,7 @@ class Linearizable(Checker):
 
     def _judge(self, place: tuple[str, str], one: _Object) -> Iterator[Violation]:
         floors = _Floors(one.requests)
-        begun = {r.revision: r.at for r in one.requests if done(r) and r.verb in WRITING}
+        begun = _begun(one.requests)
         for request in sorted(one.requests, key=lambda request: request.at):
             floor = floors.before(request.at)
             if request.verb == "delete" and done(request):

@@ -83,7 +83,7 @@ def test_an_event_has_the_fields_that_kubernetes_writes() -> None:
     assert sink.requests == [("POST", "/api/v1/namespaces/ns/events")]
     (event,) = sink.events.values()
     name = event["metadata"].pop("name")
-    assert int(name.removeprefix("p."), 16) == 1767323045 * 10**9
+    assert int(name.removeprefix("p."), 16) // 1000 == 1767323045 * 10**6
     assert len(name) == len("p.") + 16
     assert event == {
         "apiVersion": "v1",
@@ -253,3 +253,23 @@ def test_the_new_api_makes_a_series_of_repetitions() -> None:
     assert event["reportingController"] == "kubelet"
     assert event["series"]["count"] == 2
     assert "count" not in event
+
+
+def test_two_components_that_tell_of_one_object_at_once_take_different_names() -> None:
+    sink = Sink()
+
+    async def main() -> None:
+        clock = VirtualClock(virtualtime.EPOCH)
+        client = ApiClient(sink, clock)
+        tasks = []
+        for component, seed in (("kubelet", 1), ("node-controller", 2)):
+            recorder = EventRecorder(client, component, "node-1", clock, Rng(seed))
+            recorder.event(POD, "Normal", "Seen", "at once")
+            tasks.append(asyncio.ensure_future(recorder.run()))
+        await asyncio.sleep(10)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    virtualtime.run(main())
+    assert len(sink.events) == 2
