@@ -68,6 +68,9 @@ def undo(rundir: RunDir, everything: bool, ids: tuple[str, ...]) -> None:
         undone = asking.undo(rundir, *ids)
         for one in undone:
             progress.done(f"undone: {one.id} ({one})")
+    missing = [name for name in ids if name not in {one.id for one in undone}]
+    if missing:
+        raise LauncherError(f'there is no fault "{missing[0]}"')
     if not undone:
         say("there are no faults")
 

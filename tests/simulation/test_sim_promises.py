@@ -31,6 +31,7 @@ SPOKEN_OF = {
     "finalizers-respected", "one-owner-controls", "namespaces-are-empty-when-they-go",
     "pods-bound-where-they-may-run", "daemonset-one-pod-per-node", "daemonset-budget",
     "replicaset-deletes-only-surplus", "deployment-budget", "statefulset-one-pod-per-identity",
+    "statefulset-in-order",
     "job-counts-once", "service-addresses-are-given-once", "nodes-recover", "daemonsets-settle",
     "replicasets-settle", "deployments-settle", "statefulsets-settle", "jobs-finish",
     "what-is-deleted-goes", "orphans-are-collected", "controllers-stop-writing",

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import stories
 from click.testing import CliRunner
@@ -152,6 +153,16 @@ def test_an_expression_knows_the_object_before_and_may_fail():
 def test_an_expression_that_is_none_is_refused(expression: str, text: str):
     with pytest.raises(usercheckers.UserCheckError, match=text):
         usercheckers.from_cel(expression, "pods")
+
+
+def test_the_example_of_the_page_works(tmp_path: Path):
+    page = Path(__file__).parents[3] / "docs" / "reference" / "checkers.md"
+    (tmp_path / "mine.py").write_text(page.read_text().split("```python")[1].split("```")[0])
+    watcher = Watcher([usercheckers.from_python(f"{tmp_path}/mine.py:NoLatest", live=True)])
+    pod = write(7)
+    images = [{"image": "web:1"}, {"image": "db:latest"}]
+    pod = msgspec.structs.replace(pod, object={**pod.object, "spec": {"containers": images}})
+    assert [one.text for one in watcher.see(pod)] == ["x/a runs db:latest"]
 
 
 # --- what is printed ---

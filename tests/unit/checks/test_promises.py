@@ -2,6 +2,7 @@
 
 Each promise has lies, added to that one, which it finds and the others do not."""
 
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,35 @@ def test_the_page_has_every_promise_as_its_checker_says_it():
         f"| `{name}` | {line.load().promise} | {line.load().source} |"
         for name, line in PROMISES.items()
     ]
+
+
+def entries(thing: object) -> int:
+    """How much is in a checker's memory, however deep."""
+    if isinstance(thing, dict):
+        return len(thing) + sum(map(entries, thing.values()))
+    if isinstance(thing, list | deque | set):
+        return len(thing) + sum(map(entries, thing))
+    return entries(vars(thing)) if hasattr(thing, "__dict__") else 0
+
+
+def test_memory_is_bounded_by_what_exists():
+    """Pods, Jobs and Services come and go; what is remembered of those has a bound of its own."""
+    story, sizes = stories.honest(), []
+    checkers = [make() for make in of_kind(Kind.SAFETY, Kind.LIVENESS)]
+    told = 0
+    for _day in range(4):
+        for _ in range(10):
+            for chapter in (stories.passing_job, stories.passing_pods, stories.passing_service):
+                chapter(story)
+            story.wait()
+        for checker in checkers:
+            for record in story.records[told:]:
+                assert not list(checker.see(record))
+        told = len(story.records)
+        kept = {one.name: entries(vars(one)) for one in checkers}
+        kept["names-and-uids-never-come-back"] -= len(vars(checkers[0])["_gone"])
+        sizes.append(kept)
+    assert sizes[1] == sizes[2] == sizes[3]
 
 
 # --- lies: each breaks the promise of its name ---
@@ -313,6 +343,14 @@ def second_pod_of_an_identity(story: Story) -> None:
 @breaks("statefulset-one-pod-per-identity")
 def ordinal_that_nobody_wants(story: Story) -> None:
     stories.stateful_pod(story, story.get("statefulsets.apps", "db"), 2)
+
+
+@breaks("statefulset-in-order")
+def pod_before_its_time(story: Story) -> None:
+    story.runs(story.get("pods", "db-0"), ready=False)
+    story.goes(story.get("pods", "db-1"), USER)
+    story.wait()
+    stories.stateful_pod(story, story.get("statefulsets.apps", "db"), 1)
 
 
 @breaks("job-counts-once")

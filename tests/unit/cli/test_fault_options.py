@@ -33,10 +33,14 @@ class Asked:
         self.active: list[Fault] = []
         monkeypatch.setattr(asking, "begin", self.begin)
         monkeypatch.setattr(asking, "listed", lambda _rundir: self.active)
+        monkeypatch.setattr(asking, "undo", self.undo)
 
     def begin(self, _rundir: RunDir, faults: list[Fault]) -> list[Fault]:
         self.faults = faults
         return faults
+
+    def undo(self, _rundir: RunDir, *ids: str) -> list[Fault]:
+        return [fault for fault in self.active if not ids or fault.id in ids]
 
 
 @pytest.fixture
@@ -249,6 +253,15 @@ def test_the_list_of_faults(rundir: RunDir, asked: Asked):
     document = json.loads(invoke(rundir, "faults", "-o", "json").stdout)
     assert [fault["id"] for fault in document] == ["cut", "e"]
     assert msgspec.convert(document, list[Fault]) == asked.active
+
+
+def test_undoing(rundir: RunDir, asked: Asked):
+    assert invoke(rundir, "fault", "undo", "--all").stderr == "there are no faults\n"
+    asked.active = [Fault(id="cut", target=Nodes(("node-1",)), effect=effects.Partition())]
+    assert "undone: cut (partition node-1)" in invoke(rundir, "fault", "undo", "cut").stderr
+    shown = invoke(rundir, "fault", "undo", "cut", "nix", code=1).stderr
+    assert "undone: cut" in shown
+    assert shown.endswith('Error: there is no fault "nix"\n')
 
 
 def test_spans_are_short():
