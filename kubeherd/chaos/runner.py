@@ -7,7 +7,7 @@ each fault is undone at its time or at healing; whatever happens, all faults are
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
-from kubeherd.chaos.arena import Arena
+from kubeherd.chaos.arena import Arena, ArenaError
 from kubeherd.chaos.experiment import Do, Experiment
 from kubeherd.chaos.outcome import Outcome
 from kubeherd.chaos.script import Doing, Injection, draw, script
@@ -132,7 +132,7 @@ class Run:
         """Users do not wait for each other."""
         try:
             self._note(await self._users.do(step, self._free_nodes()))
-        except (ApiError, TransportError) as error:
+        except (ApiError, TransportError, ArenaError) as error:
             self._note(f"failed: {step}: {error}")
 
     async def _heal(self) -> float | None:
@@ -197,8 +197,12 @@ class Run:
 
     async def _undo(self, fault_id: str) -> None:
         fault = self._faults.pop(fault_id)
-        await self._arena.undo(fault_id)
-        self._note(f"undone: {fault}")
+        try:
+            await self._arena.undo(fault_id)
+        except FaultError as error:
+            self._note(f"could not undo: {fault}: {error}")
+        else:
+            self._note(f"undone: {fault}")
 
     def _target(self, action: Injection) -> Target | None:
         whom = action.whom

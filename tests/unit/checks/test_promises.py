@@ -619,3 +619,19 @@ def test_a_lie_is_found_by_its_promise_and_by_no_other(promise: str, lie: Lie):
 
 def test_every_promise_has_a_lie():
     assert {promise for promise, _ in LIES} == PROMISES.keys()
+
+
+def test_the_budget_goes_by_when_the_history_said_ready_not_by_the_clock_of_a_node():
+    story = stories.honest()
+    long_ago = story.now
+    story.wait()
+    story.mark(story.get("pods", "agent-h2-n1-1"))
+    silent = story.runs(story.get("pods", "agent-h2-n2-1"), ready=False)
+    state = {"type": "Ready", "status": "True", "lastTransitionTime": long_ago}
+    heard = story.change("pods", silent, status={"phase": "Running", "conditions": [state]})
+    at_once = story.copy()
+    at_once.mark(heard)  # the controller has not heard yet that it is available again
+    assert not judged(at_once).violations
+    story.wait()
+    story.mark(heard)
+    assert [one.promise for one in judged(story).violations] == ["daemonset-budget"]
