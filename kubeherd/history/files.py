@@ -12,7 +12,7 @@ from typing import IO, Literal, cast
 
 import msgspec
 
-from kubeherd.history.records import FORMAT_VERSION, Began, Ended, Record
+from kubeherd.history.records import FORMAT_VERSION, Began, Record
 
 _decoder = msgspec.json.Decoder(Record)
 _encoder = msgspec.json.Encoder()
@@ -58,10 +58,7 @@ def read(path: Path) -> Iterator[Record]:
 
 
 class Tail:
-    """A history that is still being written, read as it grows.
-
-    Its `Ended` is not told: a server that starts again takes it back, and goes on in its place.
-    """
+    """A history that is still being written, read as it grows."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -78,14 +75,11 @@ class Tail:
         for line in data.splitlines(keepends=True):
             if not line.endswith(b"\n"):
                 return
+            self._offset += len(line)
             try:
-                record = _decoder.decode(line)
+                yield _decoder.decode(line)
             except msgspec.DecodeError as error:
                 raise HistoryError(f"{self._path}: {error}") from None
-            if isinstance(record, Ended):
-                return
-            self._offset += len(line)
-            yield record
 
 
 def merged(*histories: Iterable[Record]) -> Iterator[Record]:
