@@ -30,7 +30,7 @@ class WriteChecker(Checker):
     def see(self, record: Record) -> Iterator[Violation]:
         """Take over a write, and judge it if it is a new one."""
         if isinstance(record, Write):
-            if self.resources is EVERYTHING or record.resource in self.resources:
+            if self.minds(record.resource):
                 before = self.live.take(record)
                 self.note(record, before)
                 if not record.restored:
@@ -38,6 +38,10 @@ class WriteChecker(Checker):
         elif isinstance(record, Began):
             self.speed = record.speed
             self.lag_s = max(LAG_S / (record.speed or 1.0), MIN_LAG_S)
+
+    def share(self, live: Live) -> None:
+        """As `Checker.share`."""
+        self.live = live
 
     def note(self, write: Write, before: Object | None) -> None:
         """Remember what will be needed; `before` is the state that the write replaced."""

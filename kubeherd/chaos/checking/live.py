@@ -14,7 +14,7 @@ from kubeherd.chaos.checking.discovery import wanted, watchable
 from kubeherd.chaos.checking.following import Follower, Refused
 from kubeherd.chaos.checking.ordering import Ordering
 from kubeherd.chaos.checking.telling import Surroundings
-from kubeherd.checks.checker import Checker, Verdict, Watcher
+from kubeherd.checks.checker import Make, Verdict, Watcher
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.transport import Transport
 from kubeherd.cluster.runtime.clock import Clock
@@ -31,7 +31,7 @@ _AFTERMATH_S: Final = 1.0
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to watch, for how long, and by whom it is judged."""
 
-    checkers: Sequence[Callable[[], Checker]]
+    checkers: Sequence[Make]
     speed: float = 0.0
     """Of the cluster; 0: not known."""
     for_s: float = 0.0

@@ -5,14 +5,16 @@ Each promise has lies, added to that one, which it finds and the others do not."
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
+import msgspec
 import pytest
 import stories
 from stories import MANAGER, USER, Story
 
-from kubeherd.checks.checker import Verdict, check
+from kubeherd.checks.checker import Verdict, Watcher, check
 from kubeherd.checks.registry import PROMISES, Kind, Unknown, named, of_kind
-from kubeherd.history import Actor, Verb
+from kubeherd.history import Actor, Verb, Write
 
 
 def judged(story: Story, *, settled: bool = False) -> Verdict:
@@ -77,6 +79,40 @@ def test_memory_is_bounded_by_what_exists():
         kept["names-and-uids-never-come-back"] -= len(vars(checkers[0])["_gone"])
         sizes.append(kept)
     assert sizes[1] == sizes[2] == sizes[3]
+
+
+STRANGE = (None, "x", 3, [], {}, True, "", ["x"], [None], {"a": None}, -1, "x%")
+
+
+def strange(tree: object, rng: Random, depth: int = 0) -> object:
+    """An object in which something is of another type, or missing: other servers have other
+    rules for what may be written."""
+    if depth > 1 and rng.random() < 0.08:
+        return rng.choice(STRANGE)
+    if isinstance(tree, dict):
+        return {
+            key: strange(value, rng, depth + 1)
+            for key, value in tree.items()
+            if key in ("metadata", "name", "namespace") or rng.random() > 0.02
+        }
+    if isinstance(tree, list):
+        return [strange(value, rng, depth + 1) for value in tree]
+    return tree
+
+
+def test_strange_objects_stop_no_checker():
+    story = stories.honest()
+    stories.settle(story)
+    story.step("settled")
+    for seed in range(6):
+        rng, watcher = Random(seed), Watcher(named(*PROMISES))
+        for record in story.end():
+            if not isinstance(record, Write):
+                watcher.see(record)
+                continue
+            other = strange(record.object, rng)
+            watcher.see(msgspec.structs.replace(record, object=other))
+        watcher.end()
 
 
 # --- lies: each breaks the promise of its name ---
