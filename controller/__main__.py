@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         except KubeconfigError as error:
             raise process.ProcessError(str(error)) from error
         async with AsyncExitStack() as closing:
-            http = HttpTransport(access)
+            http = HttpTransport(access, user_agent=options.user_agent)
             manager = _manager(options, http, closing)
 
             def families() -> Iterable[Family]:

@@ -152,7 +152,10 @@ class Cluster(ClusterFacts):
         return self._handle.faults()
 
     def undo_faults(self, *ids: str) -> "Faults":
-        """End these faults, or all; returns them once what they had ended serves again."""
+        """End these faults, or all; returns them once what they had ended serves again.
+
+        One that is not there is over already.
+        """
         return self._handle.undo(*ids)
 
     # --- objects, as JSON ---

@@ -21,8 +21,7 @@ class InForce:
 
     def undo(self) -> None:
         """End it, if it has not ended by itself or by another command; blocks."""
-        if self.fault.id in {fault.id for fault in self._handle.faults()}:
-            self._handle.undo(self.fault.id)
+        self._handle.undo(self.fault.id)
 
     def __enter__(self) -> "InForce":
         return self

@@ -44,7 +44,7 @@ class Casualty:
         self._rng = rng
         self._whole = host.equipment
         self._faults = UNHURT
-        self._heartbeats: _Heartbeats | None = None
+        self._heartbeats: Heartbeats | None = None
         self._hurt_pods: HurtPods | None = None
         self._network = HurtTransport(self._whole.client.transport, clock, rng)
         private = self._whole.client.private
@@ -104,7 +104,7 @@ class Casualty:
         if self._heartbeats is not None:
             self._heartbeats.over.set()
         hurt = faults.losses or faults.late_s
-        self._heartbeats = _Heartbeats(faults, self._clock, self._rng) if hurt else None
+        self._heartbeats = Heartbeats(faults, self._clock, self._rng) if hurt else None
 
     def _tap(self, *, cut_off: bool) -> None:
         slow = () if cut_off else self._faults.slow
@@ -133,7 +133,7 @@ class Casualty:
         return f"{self._host.name}/late"
 
 
-class _Heartbeats:
+class Heartbeats:
     """A hindrance (`agents.equipment`): heartbeats that are left out, or come late."""
 
     def __init__(self, faults: NodeFaults, clock: Clock, rng: Rng) -> None:
@@ -143,6 +143,7 @@ class _Heartbeats:
         self._rng = rng
 
     async def __call__(self) -> bool:
+        """Wait as long as it is late, or until it is `over`; whether it is left out."""
         if any(self._rng.random() < probability for probability in self._faults.losses):
             return True
         if self._faults.late_s:

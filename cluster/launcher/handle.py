@@ -88,7 +88,10 @@ class ClusterHandle:
         return asking.begin(self.rundir, faults)
 
     def undo(self, *ids: str) -> "list[Fault]":
-        """End these faults, or all; returns them once what they had ended serves again."""
+        """End these faults, or all; returns them once what they had ended serves again.
+
+        One that is not there is over already.
+        """
         from kubeherd.cluster.launcher.faults import asking  # noqa: PLC0415 - as all of faults
 
         return asking.undo(self.rundir, *ids)

@@ -243,7 +243,7 @@ class Supervisor:
                 if isinstance(step, answering.Answer):
                     yield Reply(state=self.snapshot(), faults=step.faults)
                 else:
-                    async for reply in self._serving(step.processes):
+                    async for reply in self._serving(step.processes, needed=step.needed):
                         yield reply
 
     @contextlib.asynccontextmanager
@@ -258,8 +258,11 @@ class Supervisor:
         if not self._brought_up or self._leaving.is_set():
             raise LauncherError("the cluster is starting or stopping")
 
-    async def _serving(self, processes: Collection[str]) -> AsyncIterator[Reply]:
-        """Wait for processes that are starting, with progress; LauncherError if it takes too long.
+    async def _serving(
+        self, processes: Collection[str], *, needed: bool = True
+    ) -> AsyncIterator[Reply]:
+        """Wait for processes that are starting, with progress; LauncherError if it takes too long
+        and they are `needed`.
 
         One that was removed or ended by another command is not waited for.
         """
@@ -275,8 +278,9 @@ class Supervisor:
                     if not reply.final:
                         yield reply
         except TimeoutError:
-            names = ", ".join(late())
-            raise LauncherError(f"not ready after {READY_TIMEOUT_S:g} s: {names}") from None
+            if needed:
+                names = ", ".join(late())
+                raise LauncherError(f"not ready after {READY_TIMEOUT_S:g} s: {names}") from None
 
     def _fault_commands(self) -> "FaultCommands":
         """Those of this cluster; the first call is the first fault."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from kubeherd.cluster.cli.output import out, say, steps
+from kubeherd.cluster.cli.interrupts import Interrupts
+from kubeherd.cluster.cli.output import interrupted, out, say, steps
 
 if TYPE_CHECKING:
     from kubeherd.chaos.experiment import Experiment
@@ -20,10 +21,20 @@ _SEEDS = re.compile(r"(\d+)(?:\.\.(\d+))?")
 
 
 class Kept(NamedTuple):
-    """Files that a run leaves."""
+    """What a run leaves, where."""
 
+    directory: Path | None
     record: Path | None
     html: Path | None
+
+    def of(self, *run: object) -> "Kept":
+        """Those of one run of several: what makes it one is put before the endings."""
+        return Kept(*(path and path.with_name(_between(path, run)) for path in self))
+
+
+def _between(path: Path, run: Sequence[object]) -> str:
+    stem, dot, ending = path.name.partition(".")
+    return "-".join([stem, *map(str, run)]) + dot + ending
 
 
 class Seeds(click.ParamType[range]):
@@ -97,12 +108,12 @@ An experiment is a file, or the name of one that comes with kubeherd.
     "--dir",
     "directory",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Keep the cluster's files here.",
+    help="Keep the cluster's files in this new directory; several runs: as with --record.",
 )
 @click.option(
     "--record",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the history here; several runs: the seed is put before the ending.",
+    help="Write the history here; several runs: experiment and seed are put before the ending.",
 )
 @click.option(
     "--json",
@@ -144,13 +155,20 @@ def run(
     from kubeherd.chaos import report  # noqa: PLC0415
 
     found = [_with_program(_found(name), command, restart) for name in experiments]
+    runs = [(experiment, seed) for experiment in found for seed in seeds or _random_seed()]
+    kept = Kept(directory, record, html)
     outcomes = []
-    for experiment in found:
-        for seed in seeds or _random_seed():
-            kept = Kept(_named(record, seed, seeds), _named(html, seed, seeds))
-            outcome = _run(experiment, seed, simulate, directory, kept)
-            _tell(outcome, simulate, verbose)
-            outcomes.append(outcome)
+    with Interrupts() as interrupts:
+        try:
+            for experiment, seed in runs:
+                own = kept.of(experiment.name, seed) if len(runs) > 1 else kept
+                outcome = _run(experiment, seed, simulate, own)
+                _tell(outcome, simulate, verbose)
+                outcomes.append(outcome)
+            interrupts.check()
+        except KeyboardInterrupt:
+            after = f" after {len(outcomes)} of {len(runs)} runs" if outcomes else ""
+            raise interrupted(f"interrupted{after}", interrupts.exit_code) from None
     if json_file is not None:
         json_file.write_bytes(report.to_json(outcomes))
     if junit is not None:
@@ -216,7 +234,6 @@ def _run(
     experiment: "Experiment",
     seed: int,
     simulated: bool,
-    directory: Path | None,
     kept: Kept,
 ) -> "Outcome":
     from kubeherd.chaos import running  # noqa: PLC0415
@@ -229,7 +246,7 @@ def _run(
             if simulated:
                 outcome = running.simulate(experiment, seed, hear)
             else:
-                outcome = running.run_real(experiment, seed, directory, hear)
+                outcome = running.run_real(experiment, seed, kept.directory, hear)
         if kept.html is not None and record is not None:
             title = f"{experiment.name}, seed {seed}: {experiment.title}"
             _draw(record, kept.html, title, outcome.verdict.checked, outcome.problem)
@@ -260,10 +277,3 @@ def _random_seed() -> Sequence[int]:
     from kubeherd.cluster.runtime.rng import Rng  # noqa: PLC0415
 
     return [Rng().root_seed % 2**32]
-
-
-def _named(record: Path | None, seed: int, seeds: range | None) -> Path | None:
-    """Each run has a file of its own."""
-    if record is None or seeds is None or len(seeds) < 2:
-        return record
-    return record.with_name(f"{record.stem}-{seed}{record.suffix}")

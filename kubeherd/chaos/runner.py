@@ -5,10 +5,9 @@ each fault is undone at its time or at healing; whatever happens, all faults are
 """
 
 import asyncio
-import copy
 from collections.abc import Callable, Iterable, Sequence
 
-from kubeherd.chaos.arena import Arena
+from kubeherd.chaos.arena import Arena, ArenaError
 from kubeherd.chaos.experiment import Do, Experiment
 from kubeherd.chaos.outcome import Outcome
 from kubeherd.chaos.script import Doing, Injection, draw, script
@@ -133,7 +132,7 @@ class Run:
         """Users do not wait for each other."""
         try:
             self._note(await self._users.do(step, self._free_nodes()))
-        except (ApiError, TransportError) as error:
+        except (ApiError, TransportError, ArenaError) as error:
             self._note(f"failed: {step}: {error}")
 
     async def _heal(self) -> float | None:
@@ -173,8 +172,7 @@ class Run:
 
     def _unsettled(self) -> list[str]:
         """What would be wrong if the time for convergence were over now."""
-        trial = copy.deepcopy(self._liveness)
-        return [one.text for one in trial.see(Step(at=self._now, name=SETTLED))]
+        return [one.text for one in self._liveness.trial(Step(at=self._now, name=SETTLED))]
 
     # --- faults ---
 
@@ -199,8 +197,12 @@ class Run:
 
     async def _undo(self, fault_id: str) -> None:
         fault = self._faults.pop(fault_id)
-        await self._arena.undo(fault_id)
-        self._note(f"undone: {fault}")
+        try:
+            await self._arena.undo(fault_id)
+        except FaultError as error:
+            self._note(f"could not undo: {fault}: {error}")
+        else:
+            self._note(f"undone: {fault}")
 
     def _target(self, action: Injection) -> Target | None:
         whom = action.whom

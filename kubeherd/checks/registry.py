@@ -62,6 +62,7 @@ PROMISES: Final[Mapping[str, Line]] = MappingProxyType(
                 "replicaset-deletes-only-surplus": "safety.replicas:OnlySurplusDeleted",
                 "deployment-budget": "safety.replicas:DeploymentBudget",
                 "statefulset-one-pod-per-identity": "safety.statefulsets:OnePodPerIdentity",
+                "statefulset-in-order": "safety.statefulsets:InOrder",
                 "job-counts-once": "safety.jobs:CountsOnce",
             },
         ),

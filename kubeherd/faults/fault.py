@@ -66,6 +66,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 def _text(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ",".join(str(one) for one in value)
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -12,7 +12,7 @@ from typing import IO, Literal, cast
 
 import msgspec
 
-from kubeherd.history.records import FORMAT_VERSION, Began, Record
+from kubeherd.history.records import FORMAT_VERSION, Began, Ended, Record
 
 _decoder = msgspec.json.Decoder(Record)
 _encoder = msgspec.json.Encoder()
@@ -27,9 +27,14 @@ def encode(record: Record) -> bytes:
     return _encoder.encode(record) + b"\n"
 
 
+def create(path: Path) -> IO[bytes]:
+    """A new file for the lines of a history. OSError if it cannot be written."""
+    return _open(path, "wb")
+
+
 def write(path: Path, records: Iterable[Record]) -> None:
     """Write a whole history. OSError if it cannot be written."""
-    with _open(path, "wb") as file:
+    with create(path) as file:
         for record in records:
             file.write(encode(record))
 
@@ -53,7 +58,10 @@ def read(path: Path) -> Iterator[Record]:
 
 
 class Tail:
-    """A history that is still being written, read as it grows."""
+    """A history that is still being written, read as it grows.
+
+    Its `Ended` is not told: a server that starts again takes it back, and goes on in its place.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -70,11 +78,14 @@ class Tail:
         for line in data.splitlines(keepends=True):
             if not line.endswith(b"\n"):
                 return
-            self._offset += len(line)
             try:
-                yield _decoder.decode(line)
+                record = _decoder.decode(line)
             except msgspec.DecodeError as error:
                 raise HistoryError(f"{self._path}: {error}") from None
+            if isinstance(record, Ended):
+                return
+            self._offset += len(line)
+            yield record
 
 
 def merged(*histories: Iterable[Record]) -> Iterator[Record]:

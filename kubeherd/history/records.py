@@ -57,7 +57,8 @@ class Began(_Record, frozen=True, kw_only=True, tag="began"):
 
 
 class Ended(_Record, frozen=True, kw_only=True, tag="ended"):
-    """The run has ended as it should: the last record. A history without it is cut off."""
+    """The run has ended as it should: the last record, unless the run was taken up again, as by the
+    next ``kubeherd up``. A history without it is cut off."""
 
     revision: int = 0
 

@@ -1,10 +1,14 @@
-"""`kubeherd demo`, `bench` and `chaos` on real clusters: short runs, as a person starts them."""
+"""`kubeherd demo`, `bench`, `chaos`, `check` on real clusters: short runs, as a person has them."""
 
 import json
+import re
+import signal
 import subprocess
 import sys
 
 import pytest
+
+import kubeherd
 
 pytestmark = pytest.mark.integration
 
@@ -32,3 +36,17 @@ def test_bench_prints_one_json_line_per_row():
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert [row["row"] for row in rows] == ["start", "idle-memory"]
     assert all(row["value"] > 0 and row["unit"] and row["budget"] for row in rows)
+
+
+def test_check_watches_until_it_is_interrupted(kubeherd_cluster: kubeherd.Cluster):
+    command = [sys.executable, "-m", "kubeherd", "check", "--dir", str(kubeherd_cluster.directory)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with process:
+        assert process.stderr is not None
+        assert re.match(r"watching \d+ resources until Ctrl-C", process.stderr.readline())
+        kubeherd_cluster.add_node("late")
+        kubeherd_cluster.wait_ready("late")
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, output + errors
+    assert re.search(r"revisions-and-generations-grow +kept, looked at", output)

@@ -1,4 +1,4 @@
-"""Nodes that share a process are hurt one by one, in a cluster of real processes."""
+"""Agents and the controller manager carry out faults: nodes of one process are hurt one by one."""
 
 import asyncio
 import json
@@ -38,11 +38,17 @@ async def until_logged(herd: Herd, event: str, times: int) -> None:
 
 
 @pytest.mark.kubeherd(nodes=10, nodes_per_agent=10, speed=20)
-async def test_one_node_of_a_fleet_suffers_and_the_others_do_not(
+async def test_one_node_of_a_fleet_suffers_and_a_manager_acts_without_its_lease(
     herd: Herd, daemonset: Callable[..., JsonObject]
 ) -> None:
+    two = Fault(id="two", target=Component("controller-manager"), effect=effects.TwoLeaders())
+    await asyncio.to_thread(herd.handle.hurt, two)
+    await until_logged(herd, "acting_without_lease", 1)
     await herd.apply(daemonset("web"))
     await herd.until_running("web", *NAMES)
+
+    await undo(herd, "two")
+    await until_logged(herd, "leading", 2)
 
     cut = await hurt(herd, effects.Partition(), "node-3")
     dead = await hurt(herd, effects.Crash(), "node-4")
@@ -72,12 +78,3 @@ async def test_one_node_of_a_fleet_suffers_and_the_others_do_not(
     statuses = {p.spec.node_name: p.status.container_statuses[0] for p in herd.pods("web")}
     restarted = [name for name, status in statuses.items() if status["restartCount"]]
     assert restarted == ["node-7"]
-
-
-@pytest.mark.kubeherd(nodes=1, speed=20)
-async def test_a_controller_manager_acts_without_its_lease(herd: Herd) -> None:
-    two = Fault(id="two", target=Component("controller-manager"), effect=effects.TwoLeaders())
-    await asyncio.to_thread(herd.handle.hurt, two)
-    await until_logged(herd, "acting_without_lease", 1)
-    await undo(herd, "two")
-    await until_logged(herd, "leading", 2)

@@ -104,20 +104,6 @@ async def test_a_node_without_heartbeats_turns_unknown_and_its_pods_run_on() -> 
 
 
 @virtual
-async def test_every_second_heartbeat_is_enough() -> None:
-    async with simulated(nodes=1) as cluster:
-        cluster.fleets["node-0"].hurt([fault(effects.HeartbeatLoss(probability=0.5), "node-0")])
-        before = await cluster.tree(LEASES, "node-0", "kube-node-lease")
-        await cluster.clock.sleep(200)
-        after = await cluster.tree(LEASES, "node-0", "kube-node-lease")
-        renewals = int(after["metadata"]["resourceVersion"]) - int(
-            before["metadata"]["resourceVersion"]
-        )
-        assert renewals > 0
-        assert await ready(cluster) == ["node-0"]
-
-
-@virtual
 async def test_heartbeats_may_be_late_up_to_the_grace_period() -> None:
     async with simulated(nodes=2) as cluster:
         for name, delay_s in (("node-0", 20.0), ("node-1", 80.0)):
@@ -152,19 +138,12 @@ async def test_a_node_whose_clock_is_wrong_stays_ready_and_stamps_wrongly() -> N
         assert timedelta(seconds=600) <= found["lease"] <= timedelta(seconds=615)
         assert timedelta(seconds=690) <= found["container"] <= timedelta(seconds=730)
         assert timedelta(seconds=690) <= found["event"] <= timedelta(seconds=730)
+        cluster.fleets["node-0"].hurt([fault(effects.ClockSkew(drift=0.5), "node-0", id="g")])
+        await cluster.clock.sleep(100)
+        assert timedelta(seconds=-50) <= (await behind())["lease"] <= timedelta(seconds=-30)
         cluster.fleets["node-0"].hurt([])
         await cluster.clock.sleep(15)
-        assert (await behind())["lease"] <= timedelta(seconds=15)
-
-
-@virtual
-async def test_a_clock_drifts_as_long_as_it_is_hurt() -> None:
-    async with simulated(nodes=1) as cluster:
-        cluster.fleets["node-0"].hurt([fault(effects.ClockSkew(drift=0.5), "node-0")])
-        await cluster.clock.sleep(200)
-        lease = await cluster.tree(LEASES, "node-0", "kube-node-lease")
-        ahead = parse_time(lease["spec"]["renewTime"]) - cluster.clock.now()
-        assert timedelta(seconds=80) <= ahead <= timedelta(seconds=100)
+        assert timedelta(0) <= (await behind())["lease"] <= timedelta(seconds=15)
 
 
 # --- pods ---

@@ -409,6 +409,37 @@ def _clients(story: Story) -> None:
     story.request("list", "configmaps", revision=story.revision, objects=listed)
 
 
+def passing_job(story: Story) -> None:
+    """A Job that is done and goes, its pod after it."""
+    job = workload(story, "Job", "passing", completions=1)
+    pod = story.ends(story.pod("passing-0", job, "n1"))
+    complete = [{"type": "Complete", "status": "True"}]
+    job = story.change("jobs.batch", job, status={"succeeded": 1, "conditions": complete})
+    story.delete("jobs.batch", job, USER)
+    story.delete("pods", pod)
+
+
+def passing_pods(story: Story) -> None:
+    """Users delete pods of every workload, which come back."""
+    agent = story.get("daemonsets.apps", "agent")
+    story.goes(story.get("pods", "agent-h2-n1-1"), USER)
+    daemon_pod(story, agent, "n1", "h2")
+    story.goes(story.get("pods", "web-2-0"), USER)
+    story.pod("web-2-0", story.get("replicasets.apps", "web-2"), "n1", app="web")
+    story.goes(story.get("pods", "db-1"), USER)
+    stateful_pod(story, story.get("statefulsets.apps", "db"), 1)
+
+
+def passing_service(story: Story) -> None:
+    """A Service with a port of its own, a node, a namespace."""
+    ports = [{"nodePort": 30001}]
+    service = story.tree("Service", "passing", spec={"clusterIP": "10.0.0.2", "ports": ports})
+    story.delete("services", story.write("services", service))
+    story.delete("nodes", story.write("nodes", story.tree("Node", "n9", "", spec={}, status={})))
+    name = story.tree("Namespace", "passing", "")
+    story.delete("namespaces", story.write("namespaces", name))
+
+
 def settle(story: Story) -> None:
     """All is healed, and nothing more happens."""
     story.wait()

@@ -12,7 +12,7 @@ from kubeherd.cluster.apiserver.faults.matching import Who
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults import Fault
-from kubeherd.faults.effects import Direction, Partition, SlowNetwork
+from kubeherd.faults.effects import ApiDelay, Direction, Partition, SlowNetwork
 
 _SHORTEST_S = 1e-3
 
@@ -94,12 +94,18 @@ class Faults:
         return None
 
     def _takes_s(self, slow: SlowNetwork, size_bytes: int) -> float:
-        takes_s = self.jittered(slow.latency_s, slow.jitter_s)
+        takes_s = self._jittered(slow.latency_s, slow.jitter_s)
         if slow.bandwidth_bytes_per_s:
             takes_s += size_bytes / slow.bandwidth_bytes_per_s
         return takes_s
 
-    def jittered(self, latency_s: float, jitter_s: float) -> float:
+    async def delay(self, faults: Sequence[Fault]) -> None:
+        """Wait as those of these that are delays of requests say, one after the other."""
+        for fault in faults:
+            if isinstance(effect := fault.effect, ApiDelay):
+                await self.wait(fault, self._jittered(effect.latency_s, effect.jitter_s))
+
+    def _jittered(self, latency_s: float, jitter_s: float) -> float:
         """More or less `jitter_s`, and never below zero."""
         if not jitter_s:
             return latency_s

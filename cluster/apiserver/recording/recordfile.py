@@ -1,8 +1,9 @@
 """The file of a history that one API server writes, over all of its lives.
 
-Invariants: what was flushed survives the death of the process; a line that a dead process left
-half written goes; the file has a bound, at which it ends with a record that says so. What cannot be
-written ends the recording, never the server.
+Invariants: what was flushed survives the death of the process, and a whole line is never taken
+back, for somebody may have read it; a line that a dead process left half written goes; the file has
+a bound, at which it ends with a record that says so. What cannot be written ends the recording,
+never the server.
 """
 
 import os
@@ -58,11 +59,8 @@ class RecordFile:
     def _look_back(self, file: BinaryIO) -> bool:
         """Find the newest write; whether the file has reached its bound."""
         stopped = False
-        for line, start in _lines_backwards(file, self._size):
+        for line in _lines_backwards(file, self._size):
             record = _decoder.decode(line)
-            if isinstance(record, Ended):  # the history goes on
-                self._size = start
-                continue
             self.began = True
             stopped = stopped or (isinstance(record, Step) and record.name == STOPPED)
             if isinstance(record, (Began, Write, Leads, Heartbeat)):
@@ -104,7 +102,7 @@ class RecordFile:
             self._give_up(error)
 
     def close(self, at: float, revision: int) -> None:
-        """The run has ended as it should, at this revision."""
+        """The run has ended as it should, at this revision; another life may take it up again."""
         self.tell(Ended(at=at, revision=revision))
         self._close()
 
@@ -133,9 +131,8 @@ def _whole_lines(file: BinaryIO, end: int) -> int:
     return 0
 
 
-def _lines_backwards(file: BinaryIO, end: int) -> Iterator[tuple[bytes, int]]:
-    """The lines of the first `end` bytes, which are whole, the last one first, and where each
-    begins."""
+def _lines_backwards(file: BinaryIO, end: int) -> Iterator[bytes]:
+    """The lines of the first `end` bytes, which are whole, the last one first."""
     rest = b""
     while end > 0:
         start = max(0, end - _BLOCK_BYTES)
@@ -143,9 +140,6 @@ def _lines_backwards(file: BinaryIO, end: int) -> Iterator[tuple[bytes, int]]:
         block = file.read(end - start) + rest
         lines = block.splitlines(keepends=True)
         first = 1 if start > 0 else 0
-        at = start + len(block)
-        for line in reversed(lines[first:]):
-            at -= len(line)
-            yield line, at
+        yield from reversed(lines[first:])
         rest = lines[0] if first else b""
         end = start

@@ -22,7 +22,7 @@ from kubeherd.cluster.apiserver.edge.routing import Route
 from kubeherd.history import Actor, Request
 
 NO_ANSWER = 0
-_CHOOSING = ("labelSelector", "fieldSelector", "limit", "continue", "nodes")
+_CHOOSING = ("labelSelector", "fieldSelector", "continue", "nodes")
 """Parameters of a list that is not of the whole collection."""
 
 
@@ -31,6 +31,7 @@ class _Meta(msgspec.Struct):
     namespace: str = ""
     uid: str = ""
     version: str = field(default="", name="resourceVersion")
+    token: str = field(default="", name="continue")
 
     @property
     def revision(self) -> int:
@@ -84,13 +85,6 @@ def asked_revision(request: ApiRequest) -> int:
     return sent.metadata.revision
 
 
-def is_stale_enough(request: ApiRequest) -> bool:
-    """Whether an older state is good enough for a read: it names a revision (spec api-machinery,
-    3), of which 0 is any at all; only an exact one is not older than asked."""
-    asked = request.query.get("resourceVersion", "")
-    return bool(asked) and request.query.get("resourceVersionMatch", "") != "Exact"
-
-
 def of(
     request: ApiRequest,
     route: Route,
@@ -123,9 +117,21 @@ def of(
         uid=tree.metadata.uid or (tree.details.uid if tree.details is not None else ""),
         objects=_objects(tree),
         reason=tree.reason if refused else "",
-        stale=is_stale_enough(request),
-        partial=any(name in request.query for name in _CHOOSING),
+        stale=route.verb in ("get", "list") and _takes_older(request.query),
+        partial=route.verb == "list" and _is_part(request.query, tree),
     )
+
+
+def _takes_older(query: Mapping[str, str]) -> bool:
+    """Whether any state is good enough, or one that is no older than a minimum (spec api-machinery,
+    3)."""
+    asked, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
+    exact = match == "Exact" or (not match and asked != "0" and bool(query.get("limit")))
+    return bool(asked) and not exact
+
+
+def _is_part(query: Mapping[str, str], tree: _Tree) -> bool:
+    return any(query.get(key) for key in _CHOOSING) or bool(tree.metadata.token)
 
 
 def _stored_as(route: Route) -> str:

@@ -358,13 +358,15 @@ class Registry(StoredObjects):
         created: bool = False,
     ) -> "Pending":
         stored = revisiondata.to_store(kind.stored(tree), ctx.data_text)
+        # A text that is kept is no tree.
+        answered = None if ctx.data_text else stored
         if ctx.dry_run:
-            return Pending(Written(codecs.dumps_json(stored), stored, created=created), None)
+            return Pending(Written(codecs.dumps_json(stored), answered, created=created), None)
         stored["metadata"] = with_version_slot(stored["metadata"])
         staged = self.store.put(
             kind.key, namespace, name, encoder(stored), attrs(kind.storage, stored)
         )
-        return Pending(Written(b"", stored, created=created), staged)
+        return Pending(Written(b"", answered, created=created), staged)
 
     def _put_quotas(self, charged: Iterable[JsonObject], ctx: RequestContext) -> None:
         """After the object that is charged for: who sees the charge must see the object."""

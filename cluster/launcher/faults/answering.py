@@ -16,9 +16,11 @@ Change = Callable[[], AbstractAsyncContextManager[None]]
 
 
 class Restarted(msgspec.Struct, frozen=True):
-    """Go on when these processes serve."""
+    """Go on when these processes serve; unless `needed`, also if they take too long: something
+    else may keep them from it."""
 
     processes: tuple[str, ...]
+    needed: bool = True
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -44,7 +46,7 @@ async def answer(
     elif request.op is Op.FAULT_UNDO:
         async with change():
             faults = await commands.undo(request.ids)
-        yield Restarted(tuple(commands.processes(_ended(faults))))
+        yield Restarted(tuple(commands.processes(_ended(faults))), needed=False)
     else:
         yield Answer(_encoded(commands.active))
         return

@@ -29,7 +29,10 @@ def begin(
 
 
 def undo(rundir: RunDir, *ids: str) -> list[Fault]:
-    """End these faults, or all; returns them once what they had ended serves again."""
+    """End these faults, or all; returns them once what they had ended serves again.
+
+    One that is not there is over already.
+    """
     return _ask(rundir, Request(op=Op.FAULT_UNDO, ids=ids))
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from kubeherd.chaos.checking import usercheckers
 from kubeherd.chaos.checking.telling import Surroundings, table
 from kubeherd.checks import registry
 from kubeherd.checks.checker import Checker, Make, Verdict, Watcher
@@ -14,7 +13,7 @@ from kubeherd.checks.registry import PROMISES, Kind
 from kubeherd.cluster.api.goduration import nanoseconds
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.runtime import logging
-from kubeherd.history import files
+from kubeherd.history import SETTLED, Step, files
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -95,7 +94,7 @@ def check(
         *own(functions, expressions, resources, live=live),
     ]
     if history is not None:
-        verdict, surroundings = judged(history, checkers)
+        verdict, surroundings = judged(history, checkers, settled=settled)
     else:
         verdict, surroundings = _watched(
             kubeconfig, RunDir(rundir), for_s, checkers, settled=settled, record=record
@@ -133,6 +132,10 @@ def own(
     functions: Sequence[str], expressions: Sequence[str], resources: Sequence[str], *, live: bool
 ) -> Sequence[Make]:
     """The user's checkers; each expression has its resource, or one is for all."""
+    if not functions and not expressions and not resources:
+        return []
+    from kubeherd.chaos.checking import usercheckers  # noqa: PLC0415 - CEL is slow to load
+
     if len(resources) == 1:
         resources = list(resources) * len(expressions)
     if len(resources) != len(expressions):
@@ -146,14 +149,22 @@ def own(
         raise click.UsageError(str(error)) from None
 
 
-def judged(history: Path, checkers: Sequence[Make]) -> tuple[Verdict, Surroundings]:
-    """A recorded run; click.ClickException if the file is none."""
+def judged(
+    history: Path, checkers: Sequence[Make], *, settled: bool = False
+) -> tuple[Verdict, Surroundings]:
+    """A recorded run, all of which has converged at its end if it is `settled`;
+    click.ClickException if the file is none."""
     watcher, surroundings = Watcher(checkers), Surroundings()
+    at = 0.0
     try:
         for record in files.read(history):
+            at = record.at
             surroundings.see(record, watcher.see(record))
     except (files.HistoryError, OSError) as error:
         raise click.ClickException(f"cannot read {history}: {error}") from None
+    if settled:
+        step = Step(at=at, name=SETTLED)
+        surroundings.see(step, watcher.see(step))
     surroundings.ended(watcher.end())
     return watcher.verdict, surroundings
 

@@ -64,8 +64,7 @@ class Follower:
             listed = await self._client.list(self.resource, into)
         except ApiError as error:
             if error.status_code in _REFUSED:
-                name = self.resource.group_resource
-                raise Refused(f"{name} cannot be watched: {error.message}") from error
+                raise Refused(error.message) from error
             raise
         revision = int(listed.resource_version or 0)
         fresh = {_key(item): item for item in listed.items}

@@ -14,7 +14,7 @@ from kubeherd.chaos.checking.discovery import wanted, watchable
 from kubeherd.chaos.checking.following import Follower, Refused
 from kubeherd.chaos.checking.ordering import Ordering
 from kubeherd.chaos.checking.telling import Surroundings
-from kubeherd.checks.checker import Checker, Verdict, Watcher
+from kubeherd.checks.checker import Make, Verdict, Watcher
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.transport import Transport
 from kubeherd.cluster.runtime.clock import Clock
@@ -31,7 +31,7 @@ _AFTERMATH_S: Final = 1.0
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to watch, for how long, and by whom it is judged."""
 
-    checkers: Sequence[Callable[[], Checker]]
+    checkers: Sequence[Make]
     speed: float = 0.0
     """Of the cluster; 0: not known."""
     for_s: float = 0.0
@@ -137,6 +137,7 @@ async def _listed(
     needs: frozenset[str] = frozenset().union(*(make().resources for make in plan.checkers))
     followers: list[Follower] = []
     listed: list[Write] = []
+    refused: list[tuple[str, str]] = []
     for resource in wanted(await watchable(client), needs):
         name = resource.group_resource
         passed = partial(session.ordering.passed, name)
@@ -146,24 +147,35 @@ async def _listed(
         try:
             await follower.list()
         except Refused as error:
-            notes.append(str(error))
+            refused.append((name, str(error)))
             continue
         follower.tell = session.add
         followers.append(follower)
+    if refused:
+        names = _some([name for name, _ in refused])
+        notes.append(f"{names} cannot be watched: {refused[0][1]}")
     session.begin(listed, max((follower.revision for follower in followers), default=0))
     return followers
 
 
 def _notes(followers: Sequence[Follower], session: _Session) -> Iterator[str]:
     """What was not seen, a line each."""
-    for one in followers:
-        name = one.resource.group_resource
-        if one.gaps:
-            yield f"{name} had to be listed again {one.gaps} times; between was not seen"
-        if one.failing:
-            yield f"{name} could not be watched any more: {one.failing}"
+    gaps = [one.resource.group_resource for one in followers if one.gaps]
+    if gaps:
+        yield f"{_some(gaps)} had to be listed again: what happened between was not seen"
+    failing = [one for one in followers if one.failing]
+    if failing:
+        names = [one.resource.group_resource for one in failing]
+        yield f"{_some(names)} could not be watched at the end: {failing[0].failing}"
     if session.ordering.late:
         yield f"{session.ordering.late} events came out of order"
+
+
+def _some(names: Sequence[str]) -> str:
+    """Names, however many there are."""
+    return (
+        ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+    )
 
 
 async def _judge(plan: Plan, session: _Session, stopped: asyncio.Event) -> None:

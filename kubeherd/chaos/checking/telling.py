@@ -7,7 +7,17 @@ from typing import Final
 
 from kubeherd.checks.checker import Verdict
 from kubeherd.checks.objects import going, key, part, ready, text
-from kubeherd.history import FaultBegan, FaultEnded, Leads, Process, Record, Step, Violation, Write
+from kubeherd.history import (
+    FaultBegan,
+    FaultEnded,
+    Leads,
+    Process,
+    Record,
+    Step,
+    Verb,
+    Violation,
+    Write,
+)
 
 BEFORE: Final = 12
 AFTER: Final = 5
@@ -63,7 +73,9 @@ def line(record: Record) -> str:
     """A record in one line; "" for one that no story needs."""
     moment = datetime.fromtimestamp(record.at, UTC).strftime("%H:%M:%S.%f")[:-3]
     match record:
-        case Write(restored=False):
+        case Write() if record.restored or _renewal(record):
+            return ""
+        case Write():
             name = f"{record.resource} {key(record.namespace, record.name)}"
             who = f" by {record.actor.user}" if record.actor and record.actor.user else ""
             facts = ", ".join(_facts(record))
@@ -82,6 +94,18 @@ def line(record: Record) -> str:
         case _:
             return ""
     return f"{moment} {told}"
+
+
+def _renewal(write: Write) -> bool:
+    """A lease that its holder keeps: it is written all the time. A new holder's has just been
+    acquired."""
+    spec = part(write.object, "spec")
+    return (
+        write.resource == "leases.coordination.k8s.io"
+        and write.verb is Verb.UPDATE
+        and bool(spec.get("holderIdentity"))
+        and spec.get("acquireTime") != spec.get("renewTime")
+    )
 
 
 def _facts(write: Write) -> Iterator[str]:

@@ -8,6 +8,7 @@ from kubeherd.checks.objects import (
     condition,
     ended,
     going,
+    items,
     labels,
     name_of,
     number,
@@ -42,9 +43,9 @@ class NodesRecover(SettledChecker):
                 continue
             self.looked_at += 1
             taints = [
-                str(taint["key"])
-                for taint in part(node, "spec").get("taints") or ()
-                if taint["key"]
+                text(taint, "key")
+                for taint in items(node, "spec", "taints")
+                if text(taint, "key")
                 in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
             ]
             if not ready(node) or taints:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from kubeherd.checks.objects import items, number, text
+from kubeherd.checks.objects import items, number, text, words
 from kubeherd.checks.safety.metadata import label
 from kubeherd.checks.writes import EVERYTHING, WriteChecker
 from kubeherd.history import Leads, Record, Verb, Violation, Write
@@ -96,7 +96,7 @@ class AddressesUnique(WriteChecker):
 
 
 def _addresses(service: Object) -> Iterator[str]:
-    for address in items(service, "spec", "clusterIPs") or (text(service, "spec", "clusterIP"),):
+    for address in words(service, "spec", "clusterIPs") or (text(service, "spec", "clusterIP"),):
         if address not in ("", "None"):
             yield str(address)
     seen = set()

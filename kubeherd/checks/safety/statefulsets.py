@@ -1,11 +1,11 @@
-"""Promises about StatefulSets: one pod for each identity."""
+"""Promises about StatefulSets: one pod for each identity, made in order."""
 
 import re
 from collections.abc import Iterator
 from typing import Final
 
 from kubeherd.checks.live import Recent
-from kubeherd.checks.objects import labels, name_of, number, owner_uid, uid_of
+from kubeherd.checks.objects import going, labels, name_of, number, owner_uid, ready, text, uid_of
 from kubeherd.checks.safety.metadata import label
 from kubeherd.checks.writes import WriteChecker, controller_did
 from kubeherd.history import Verb, Violation, Write
@@ -65,3 +65,58 @@ class OnePodPerIdentity(WriteChecker):
         ):
             what = f"pod {write.namespace}/{write.name} is made; the ordinals end before {end}"
             yield self.violation(write, what, name)
+
+
+class InOrder(WriteChecker):
+    """Pods of a StatefulSet by time."""
+
+    name = "statefulset-in-order"
+    promise = (
+        "A StatefulSet that is OrderedReady makes a pod only when those of all smaller ordinals "
+        "are ready."
+    )
+    source = "Concepts: StatefulSets, Deployment and Scaling Guarantees"
+    resources = frozenset({"statefulsets.apps", "pods"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sets: dict[str, Object] = {}
+        self._good: dict[str, dict[int, float]] = {}
+        """Until when each ordinal's pod was ready, by StatefulSet."""
+
+    def note(self, write: Write, before: Object | None) -> None:
+        """Which pods are ready."""
+        if write.resource == "statefulsets.apps":
+            uid = uid_of(write.object)
+            if write.verb is Verb.DELETE:
+                self._sets.pop(uid, None)
+                self._good.pop(uid, None)
+            else:
+                self._sets[uid] = write.object
+            return
+        uid, found = owner_uid(write.object, "StatefulSet"), _ORDINAL.search(write.name)
+        if uid not in self._sets or found is None:
+            return
+        good, ordinal = self._good.setdefault(uid, {}), int(found[1])
+        if write.verb is not Verb.DELETE and ready(write.object) and not going(write.object):
+            good[ordinal] = float("inf")
+        elif good.get(ordinal) == float("inf"):
+            good[ordinal] = write.at
+
+    def judge(self, write: Write, before: Object | None) -> Iterator[Violation]:
+        """A new pod, and those before it."""
+        tree = self._sets.get(owner_uid(write.object, "StatefulSet"))
+        found = _ORDINAL.search(write.name)
+        if write.resource != "pods" or write.verb is not Verb.CREATE or tree is None:
+            return
+        if found is None or text(tree, "spec", "podManagementPolicy") == "Parallel":
+            return
+        if controller_did(write.actor, "statefulset-controller") is False:
+            return
+        self.looked_at += 1
+        good, first = self._good.get(uid_of(tree), {}), number(tree, "spec", "ordinals", "start")
+        for ordinal in range(first, int(found[1])):
+            if good.get(ordinal, 0.0) < write.at - self.lag_s:
+                what = f"pod {write.namespace}/{write.name} is made, and {ordinal} is not ready"
+                yield self.violation(write, what, label(write))
+                return

@@ -8,6 +8,7 @@ from kubelet_pods import NODE, Driver, container, pod
 from msgspec.structs import replace
 
 from kubeherd.agents.faults import nodefaults, pods
+from kubeherd.agents.faults.casualty import Heartbeats
 from kubeherd.agents.faults.network import MAX_LATE, HurtTransport, Late, delay_s
 from kubeherd.agents.faults.nodefaults import UNHURT, Cut, NodeFaults, PodEffect
 from kubeherd.agents.kubelet.timers import Timers
@@ -78,6 +79,24 @@ def test_partitions_of_both_directions_are_one_of_both() -> None:
 def test_a_clock_is_ahead_by_offset_and_drift() -> None:
     skews = ((effects.ClockSkew(offset_s=-60), 0.0), (effects.ClockSkew(drift=0.1), 100.0))
     assert nodefaults.ahead(skews, 200.0) == (-50.0, 0.1)
+
+
+def test_heartbeats_are_left_out_by_chance_and_late_until_the_fault_is_over() -> None:
+    async def main(clock: VirtualClock) -> None:
+        loss = Heartbeats(faults_of(effects.HeartbeatLoss(probability=0.3)), clock, Rng(1))
+        left_out = [await loss() for _ in range(1000)]
+        assert 250 <= sum(left_out) <= 350
+        assert clock.monotonic_s() == 0
+        late = Heartbeats(faults_of(effects.HeartbeatDelay(delay_s=20)), clock, Rng(1))
+        assert not await late()
+        assert clock.monotonic_s() == 20
+        waiting = asyncio.create_task(late())
+        await clock.sleep(5)
+        late.over.set()
+        assert not await waiting
+        assert clock.monotonic_s() == 25
+
+    virtualtime.run_with_clock(main)
 
 
 # --- pods, by the pod machine ---

@@ -6,6 +6,7 @@ Answers are those of kube-apiserver v1.36.2 to the same requests.
 import base64
 from typing import Any
 
+import pytest
 from apicluster import MERGE, Cluster
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -191,3 +192,16 @@ async def test_the_data_of_a_revision_keeps_its_text(cluster: Cluster) -> None:
     await cluster.delete(f"{path}/r")
     assert (await cluster.post(path, body('{"a":1}'))).status == 201
     assert (await cluster.patch(f"{path}/r", {"revision": 2}, MERGE)).tree["revision"] == 2
+
+
+@pytest.mark.parametrize("query", ["", "?dryRun=All"])
+async def test_a_revision_whose_text_is_kept_is_answered_in_every_form(
+    cluster: Cluster, query: str
+) -> None:
+    path = f"/apis/apps/v1/namespaces/default/controllerrevisions{query}"
+    partial = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    forms = ("application/msgpack", "application/yaml", table, partial, "application/json")
+    for number, accept in enumerate(forms):
+        body = f'{{"metadata":{{"name":"r{number}"}},"revision":1,"data":{{"a": 1}}}}'.encode()
+        assert (await cluster.post(path, body, accept=accept)).status == 201

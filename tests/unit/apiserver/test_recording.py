@@ -239,6 +239,33 @@ async def test_requests_are_told_as_their_clients_saw_them() -> None:
         assert (conflict.status, conflict.asked_revision) == (409, 1)
 
 
+@pytest.mark.parametrize(
+    ("query", "stale", "partial"),
+    [
+        ({}, False, False),
+        ({"resourceVersion": "0"}, True, False),
+        ({"resourceVersion": "1"}, True, False),
+        ({"resourceVersion": "1", "resourceVersionMatch": "NotOlderThan"}, True, False),
+        ({"resourceVersion": "{now}", "limit": "1"}, False, True),
+        ({"resourceVersion": "{now}", "resourceVersionMatch": "Exact"}, False, False),
+        ({"limit": "500"}, False, False),
+        ({"labelSelector": "a=b"}, False, True),
+    ],
+)
+async def test_of_a_list_it_is_told_what_it_may_lack(
+    query: dict[str, str], stale: bool, partial: bool
+) -> None:
+    async with telling(requests=True) as one:
+        await one.cluster.post(CMS, config_map("x"))
+        await one.cluster.post(CMS, config_map("y"))
+        now = str(one.cluster.store.revision)
+        one.news()
+        asked = {key: value.format(now=now) for key, value in query.items()}
+        await one.cluster.get(CMS, query=asked)
+        (request,) = one.news()
+        assert (request.status, request.stale, request.partial) == (200, stale, partial)
+
+
 async def test_an_answer_that_was_lost_is_none() -> None:
     async with telling(requests=True) as one:
         cluster = one.cluster
@@ -292,7 +319,8 @@ async def test_a_history_goes_on_over_all_lives_of_a_server(tmp_path: Path) -> N
         await cluster.post(CMS, config_map("two"))
         revision = cluster.store.revision
     records = list(read(path))
-    assert [type(one) for one in records if isinstance(one, (Began, Ended))] == [Began, Ended]
+    marks = [type(one) for one in records if isinstance(one, (Began, Ended))]
+    assert marks == [Began, Ended, Ended]
     assert isinstance(records[0], Began)
     assert (records[0].seed, records[0].speed) == (7, SPEED)
     assert isinstance(records[-1], Ended)
@@ -379,6 +407,7 @@ def test_the_newest_write_is_found_from_behind(
         file.open()
         assert (file.began, file.revision) == (True, 3)
         file.close(9.0, 3)
+        assert path.read_bytes() == b"".join(lines) + b'{"is":"ended","at":9.0,"revision":3}\n'
     lines.append(b'{"is":"heartbeat","at":2,"node":"n","revision":44}\n')
     lines += [b'{"is":"step","at":3,"name":"s"}\n'] * 3
     path.write_bytes(b"".join(lines))

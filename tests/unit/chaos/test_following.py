@@ -121,5 +121,5 @@ def test_a_gap_is_filled_with_what_is_restored(refusal: list[JsonObject] | Excep
 
 def test_what_may_not_be_seen_is_said():
     refusal = {"kind": "Status", "code": 403, "reason": "Forbidden", "message": "you may not"}
-    with pytest.raises(Refused, match="pods cannot be watched: you may not"):
+    with pytest.raises(Refused, match="you may not"):
         follow([refusal], [])

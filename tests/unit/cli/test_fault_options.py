@@ -16,12 +16,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from kubeherd.cluster.cli import effectoptions, faults, targetoptions
+from kubeherd.cluster.cli import effectoptions, faults
 from kubeherd.cluster.cli.faultlist import span
 from kubeherd.cluster.cli.main import main
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.directory.rundir import RunDir
-from kubeherd.cluster.launcher.faults import asking
+from kubeherd.cluster.launcher.faults import asking, file
 from kubeherd.faults import Clients, Component, Fault, FaultKind, Nodes, effects
 
 
@@ -33,10 +33,14 @@ class Asked:
         self.active: list[Fault] = []
         monkeypatch.setattr(asking, "begin", self.begin)
         monkeypatch.setattr(asking, "listed", lambda _rundir: self.active)
+        monkeypatch.setattr(asking, "undo", self.undo)
 
     def begin(self, _rundir: RunDir, faults: list[Fault]) -> list[Fault]:
         self.faults = faults
         return faults
+
+    def undo(self, _rundir: RunDir, *ids: str) -> list[Fault]:
+        return [fault for fault in self.active if not ids or fault.id in ids]
 
 
 @pytest.fixture
@@ -251,6 +255,15 @@ def test_the_list_of_faults(rundir: RunDir, asked: Asked):
     assert msgspec.convert(document, list[Fault]) == asked.active
 
 
+def test_undoing(rundir: RunDir, asked: Asked):
+    assert invoke(rundir, "fault", "undo", "--all").stderr == "there are no faults\n"
+    asked.active = [Fault(id="cut", target=Nodes(("node-1",)), effect=effects.Partition())]
+    assert "undone: cut (partition node-1)" in invoke(rundir, "fault", "undo", "cut").stderr
+    shown = invoke(rundir, "fault", "undo", "cut", "nix", code=1).stderr
+    assert "undone: cut" in shown
+    assert shown.endswith('Error: there is no fault "nix"\n')
+
+
 def test_spans_are_short():
     assert [span(s) for s in (-3, 0.4, 59.6, 200, 7500)] == ["0s", "0s", "1m0s", "3m20s", "2h5m"]
 
@@ -302,4 +315,7 @@ def test_names_are_completed(rundir: RunDir):
     [names] = [param for param in command.params if param.name == "targets"]
     found = [item.value for item in names.shell_complete(context, "")]
     assert found == ["apiserver", "controller-manager", "node-0", "node-1", "node-2", "node-3"]
-    assert targetoptions.Wanted().by_node is False
+    file.write(rundir, [Fault(id="cut", target=Nodes(("node-1",)), effect=effects.Partition())])
+    for typed, ids in (("", ["cut"]), ("c", ["cut"]), ("x", [])):
+        [param] = [param for param in faults.undo.params if param.name == "ids"]
+        assert [item.value for item in param.shell_complete(context, typed)] == ids

@@ -78,6 +78,9 @@ def test_a_fault_in_words_names_only_what_differs_from_the_defaults():
     fault = Fault(id="f", target=Clients(user="alice"), effect=dropped)
     assert str(fault) == ("api-drop user=alice verbs=create,update probability=0.25 moment=after")
     assert str(Fault(id="f", target=NODES, effect=effects.Crash())) == "crash node-1, node-2"
+    hard = effects.Restart(graceful=False, rolling=True)
+    shown = str(Fault(id="f", target=NODES, effect=hard))
+    assert shown == "restart node-1, node-2 graceful=false rolling=true"
 
 
 @pytest.mark.parametrize(

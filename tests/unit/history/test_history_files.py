@@ -18,7 +18,7 @@ from kubeherd.history import (
     Verb,
     Write,
 )
-from kubeherd.history.files import HistoryError, encode, merged, read, write
+from kubeherd.history.files import HistoryError, Tail, encode, merged, read, write
 
 FAULT = Fault(id="f-1", target=Nodes(("node-1",)), effect=effects.Crash(), at=2.0)
 POD = {"metadata": {"name": "a", "uid": "u1", "resourceVersion": "7"}}
@@ -69,3 +69,18 @@ def test_several_writers_become_one_history_and_each_keeps_its_order():
 
 def test_a_record_names_itself():
     assert msgspec.json.decode(encode(RECORDS[1]))["is"] == "fault"
+
+
+def test_who_follows_a_file_hears_each_record_once_though_the_writer_ends_and_goes_on(
+    tmp_path: Path,
+):
+    file = tmp_path / "history.jsonl"
+    tail = Tail(file)
+    assert list(tail.read()) == []
+    file.write_bytes(encode(RECORDS[0]) + encode(RECORDS[1])[:9])
+    assert list(tail.read()) == RECORDS[:1]
+    write(file, [*RECORDS[:2], Ended(at=2.1)])
+    assert list(tail.read()) == RECORDS[1:2]
+    write(file, RECORDS)  # it has taken its end back
+    assert list(tail.read()) == RECORDS[2:4]
+    assert list(tail.read()) == []
