@@ -1,10 +1,8 @@
 """What holds for every test."""
 
 import gc
-from collections.abc import Iterator
 from collections.abc import Generator
 
-import pytest
 import pytest
 import structlog
 from hypothesis import settings
