@@ -77,7 +77,7 @@ def explain(name: str) -> None:
     from kubeherd.chaos.explaining import explanation  # noqa: PLC0415
     from kubeherd.chaos.promises import promises  # noqa: PLC0415
 
-    experiment = _found(name)
+    experiment = found_experiment(name)
     for line in explanation(experiment, promises(experiment)):
         out.print(line, markup=False)
 
@@ -143,12 +143,12 @@ def run(
     """Run experiments on clusters of their own and judge them."""
     from kubeherd.chaos import report  # noqa: PLC0415
 
-    found = [_with_program(_found(name), command, restart) for name in experiments]
+    found = [_with_program(found_experiment(name), command, restart) for name in experiments]
     outcomes = []
     for experiment in found:
         for seed in seeds or _random_seed():
-            kept = Kept(_named(record, seed, seeds), _named(html, seed, seeds))
-            outcome = _run(experiment, seed, simulate, directory, kept)
+            kept = Kept(named_for(record, seed, seeds), named_for(html, seed, seeds))
+            outcome = run_once(experiment, seed, simulate, directory, kept)
             _tell(outcome, simulate, verbose)
             outcomes.append(outcome)
     if json_file is not None:
@@ -188,7 +188,8 @@ def draw(history: Path, output: Path | None) -> None:
     say(f"drawn: {html}")
 
 
-def _found(name: str) -> "Experiment":
+def found_experiment(name: str) -> "Experiment":
+    """An experiment by its name or file that can be run. click.ClickException."""
     from kubeherd.chaos.experiment import ExperimentError  # noqa: PLC0415
     from kubeherd.chaos.promises import promises  # noqa: PLC0415
     from kubeherd.chaos.running import find  # noqa: PLC0415
@@ -212,13 +213,14 @@ def _with_program(experiment: "Experiment", command: str | None, restart: bool) 
     return replace(experiment, command=Command(run=command, restart=restart))
 
 
-def _run(
+def run_once(
     experiment: "Experiment",
     seed: int,
     simulated: bool,
     directory: Path | None,
     kept: Kept,
 ) -> "Outcome":
+    """Run an experiment once, and keep what is wanted of it."""
     from kubeherd.chaos import running  # noqa: PLC0415
     from kubeherd.cluster.runtime import logging  # noqa: PLC0415
 
@@ -262,7 +264,7 @@ def _random_seed() -> Sequence[int]:
     return [Rng().root_seed % 2**32]
 
 
-def _named(record: Path | None, seed: int, seeds: range | None) -> Path | None:
+def named_for(record: Path | None, seed: int, seeds: range | None) -> Path | None:
     """Each run has a file of its own."""
     if record is None or seeds is None or len(seeds) < 2:
         return record
