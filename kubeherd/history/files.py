@@ -6,13 +6,14 @@ compressed.
 
 import gzip
 import heapq
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Literal, cast
 
 import msgspec
 
-from kubeherd.history.records import FORMAT_VERSION, Began, Record
+from kubeherd.history.records import FORMAT_VERSION, Began, Ended, Record
 
 _decoder = msgspec.json.Decoder(Record)
 _encoder = msgspec.json.Encoder()
@@ -58,16 +59,24 @@ def read(path: Path) -> Iterator[Record]:
 
 
 class Tail:
-    """A history that is still being written, read as it grows."""
+    """A history that is still being written, read as it grows. One that was begun anew under the
+    same name is read from its beginning.
+
+    Its `Ended` is not told: a server that starts again takes it back, and goes on in its place.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
+        self._inode = 0
 
     def read(self) -> Iterator[Record]:
         """What has been written since; nothing while there is no file. HistoryError."""
         try:
             with self._path.open("rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                if inode != self._inode:
+                    self._inode, self._offset = inode, 0
                 file.seek(self._offset)
                 data = file.read()
         except FileNotFoundError:
@@ -75,11 +84,14 @@ class Tail:
         for line in data.splitlines(keepends=True):
             if not line.endswith(b"\n"):
                 return
-            self._offset += len(line)
             try:
-                yield _decoder.decode(line)
+                record = _decoder.decode(line)
             except msgspec.DecodeError as error:
                 raise HistoryError(f"{self._path}: {error}") from None
+            if isinstance(record, Ended):
+                return
+            self._offset += len(line)
+            yield record
 
 
 def merged(*histories: Iterable[Record]) -> Iterator[Record]:

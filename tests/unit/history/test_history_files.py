@@ -18,7 +18,7 @@ from kubeherd.history import (
     Verb,
     Write,
 )
-from kubeherd.history.files import HistoryError, encode, merged, read, write
+from kubeherd.history.files import HistoryError, Tail, encode, merged, read, write
 
 FAULT = Fault(id="f-1", target=Nodes(("node-1",)), effect=effects.Crash(), at=2.0)
 POD = {"metadata": {"name": "a", "uid": "u1", "resourceVersion": "7"}}
@@ -69,3 +69,34 @@ def test_several_writers_become_one_history_and_each_keeps_its_order():
 
 def test_a_record_names_itself():
     assert msgspec.json.decode(encode(RECORDS[1]))["is"] == "fault"
+
+
+def test_who_follows_a_file_hears_each_record_once_though_the_writer_ends_and_goes_on(
+    tmp_path: Path,
+):
+    file = tmp_path / "history.jsonl"
+    tail = Tail(file)
+    assert list(tail.read()) == []
+    file.write_bytes(encode(RECORDS[0]) + encode(RECORDS[1])[:9])
+    assert list(tail.read()) == RECORDS[:1]
+    write(file, [*RECORDS[:2], Ended(at=2.1)])
+    assert list(tail.read()) == RECORDS[1:2]
+    write(file, RECORDS)  # it has taken its end back
+    assert list(tail.read()) == RECORDS[2:4]
+    assert list(tail.read()) == []
+
+
+def test_a_tail_reads_what_is_new_and_what_was_begun_anew(tmp_path: Path):
+    file = tmp_path / "history.jsonl"
+    tail = Tail(file)
+    assert list(tail.read()) == []
+    torn = encode(RECORDS[2])
+    file.write_bytes(encode(RECORDS[0]) + encode(RECORDS[1]) + torn[:20])
+    assert list(tail.read()) == RECORDS[:2]
+    with file.open("ab") as more:
+        more.write(torn[20:])
+    assert list(tail.read()) == RECORDS[2:3]
+    file.rename(tmp_path / "history.jsonl.1")
+    file.write_bytes(encode(RECORDS[3]))
+    assert list(tail.read()) == RECORDS[3:4]
+    assert list(tail.read()) == []
