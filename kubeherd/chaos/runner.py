@@ -121,6 +121,10 @@ class Run:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             await self._follow_script()
+            self._ends.clear()
+            self._armed.clear()
+            for fault_id in list(self._faults):
+                tasks.create_task(self._undo(fault_id))  # what is undone may wait for the others
 
     async def _follow_script(self) -> None:
         started_s = self._arena.now_s()
@@ -143,11 +147,6 @@ class Run:
             self._note(f"failed: {step}: {error}")
 
     async def _heal(self) -> float | None:
-        self._ends.clear()
-        self._armed.clear()
-        async with asyncio.TaskGroup() as undoing:
-            for fault_id in list(self._faults):
-                undoing.create_task(self._undo(fault_id))
         self._tell(Step(at=self._arena.wall_s(), name=HEAL, text="everything is healed"))
         settled_after_s = await self._settles(self._experiment.heals_within_s)
         if settled_after_s is not None:
@@ -210,7 +209,9 @@ class Run:
             self._tasks.create_task(self._inject(one[1]))
 
     async def _undo(self, fault_id: str) -> None:
-        fault = self._faults.pop(fault_id)
+        fault = self._faults.pop(fault_id, None)
+        if fault is None:
+            return
         try:
             await self._arena.undo(fault_id)
         except FaultError as error:
