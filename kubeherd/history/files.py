@@ -1,7 +1,7 @@
 """Histories in files: a line of JSON per record, which survives the death of its writer.
 
 A torn last line, as a killed process leaves, is not a record. Names that end with ``.gz`` are
-compressed.
+compressed. Files are made for their owner's eyes only, and hold no values of Secrets.
 """
 
 import gzip
@@ -14,6 +14,7 @@ from typing import IO, Literal, cast
 import msgspec
 
 from kubeherd.history.records import FORMAT_VERSION, Began, Ended, Record
+from kubeherd.history.redaction import redacted
 
 _decoder = msgspec.json.Decoder(Record)
 _encoder = msgspec.json.Encoder()
@@ -24,12 +25,13 @@ class HistoryError(ValueError):
 
 
 def encode(record: Record) -> bytes:
-    """A record as a line."""
-    return _encoder.encode(record) + b"\n"
+    """A record as a line, without the values of Secrets."""
+    return _encoder.encode(redacted(record)) + b"\n"
 
 
 def create(path: Path) -> IO[bytes]:
-    """A new file for the lines of a history. OSError if it cannot be written."""
+    """A new file for the lines of a history, 0600. OSError if it cannot be written."""
+    path.touch(0o600)
     return _open(path, "wb")
 
 
