@@ -88,7 +88,7 @@ def explain(name: str) -> None:
     from kubeherd.chaos.explaining import explanation  # noqa: PLC0415
     from kubeherd.chaos.promises import promises  # noqa: PLC0415
 
-    experiment = _found(name)
+    experiment = found_experiment(name)
     for line in explanation(experiment, promises(experiment)):
         out.print(line, markup=False)
 
@@ -154,7 +154,7 @@ def run(
     """Run experiments on clusters of their own and judge them."""
     from kubeherd.chaos import report  # noqa: PLC0415
 
-    found = [_with_program(_found(name), command, restart) for name in experiments]
+    found = [_with_program(found_experiment(name), command, restart) for name in experiments]
     runs = [(experiment, seed) for experiment in found for seed in seeds or _random_seed()]
     kept = Kept(directory, record, html)
     outcomes = []
@@ -162,7 +162,7 @@ def run(
         try:
             for experiment, seed in runs:
                 own = kept.of(experiment.name, seed) if len(runs) > 1 else kept
-                outcome = _run(experiment, seed, simulate, own)
+                outcome = run_once(experiment, seed, simulate, own)
                 _tell(outcome, simulate, verbose)
                 outcomes.append(outcome)
             interrupts.check()
@@ -206,7 +206,8 @@ def draw(history: Path, output: Path | None) -> None:
     say(f"drawn: {html}")
 
 
-def _found(name: str) -> "Experiment":
+def found_experiment(name: str) -> "Experiment":
+    """An experiment by its name or file that can be run. click.ClickException."""
     from kubeherd.chaos.experiment import ExperimentError  # noqa: PLC0415
     from kubeherd.chaos.promises import promises  # noqa: PLC0415
     from kubeherd.chaos.running import find  # noqa: PLC0415
@@ -230,12 +231,13 @@ def _with_program(experiment: "Experiment", command: str | None, restart: bool) 
     return replace(experiment, command=Command(run=command, restart=restart))
 
 
-def _run(
+def run_once(
     experiment: "Experiment",
     seed: int,
     simulated: bool,
     kept: Kept,
 ) -> "Outcome":
+    """Run an experiment once, and keep what is wanted of it."""
     from kubeherd.chaos import running  # noqa: PLC0415
     from kubeherd.cluster.runtime import logging  # noqa: PLC0415
 

@@ -114,6 +114,8 @@ class Hurt(_Part, frozen=True, kw_only=True):
     fault: Effect
     whom: Whom
     for_s: Range | None = None
+    after_writes: Range | None = None
+    """As in `Scheduled`."""
     weight: Annotated[int, Meta(ge=1, le=1000)] = 1
     """Among the choices of `RandomFaults`."""
 
@@ -125,6 +127,12 @@ class Scheduled(_Part, frozen=True, kw_only=True):
     fault: Effect
     whom: Whom
     for_s: Range | None = None
+    after_writes: Range | None = None
+    """Begin so many writes after that moment, between this write and whatever follows from it. In
+    the simulation exactly there; on real processes as soon as it is known of. Events and leases do
+    not count. If so many do not come, it does not begin."""
+    id: Annotated[str, Meta(pattern="^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$", max_length=63)] = ""
+    """Of the fault; without one it is numbered."""
 
 
 class RandomFaults(_Part, frozen=True, kw_only=True):
