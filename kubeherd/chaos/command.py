@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from kubeherd.cluster.cli.interrupts import Interrupts
+from kubeherd.cluster.cli.options import OutputFile
 from kubeherd.cluster.cli.output import interrupted, out, say, steps
 
 if TYPE_CHECKING:
@@ -112,23 +113,23 @@ An experiment is a file, or the name of one that comes with kubeherd.
 )
 @click.option(
     "--record",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     help="Write the history here; several runs: experiment and seed are put before the ending.",
 )
 @click.option(
     "--json",
     "json_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     help="Write the verdicts here.",
 )
 @click.option(
     "--junit",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     help="Write JUnit XML here, a test case per promise.",
 )
 @click.option(
     "--html",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     help="Draw the run into one file for a browser; several runs: as with --record.",
 )
 @click.option(
@@ -191,7 +192,7 @@ Examples:
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     help="[default: the history's name, with .html]",
 )
 def draw(history: Path, output: Path | None) -> None:

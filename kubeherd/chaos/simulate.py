@@ -17,6 +17,7 @@ from kubeherd.chaos.minimise import minimised
 from kubeherd.chaos.outcome import Outcome
 from kubeherd.chaos.script import chance, explicit, script
 from kubeherd.chaos.workers import Task, outcomes, simulated
+from kubeherd.cluster.cli.options import OutputFile
 from kubeherd.cluster.cli.output import err, out, say, steps
 from kubeherd.cluster.runtime import logging
 
@@ -24,7 +25,7 @@ DEFAULT = "storm"
 MAX_KEPT = 10
 """Failures of which histories and pictures are kept."""
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = OutputFile()
 
 
 @click.command(
