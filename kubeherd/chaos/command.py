@@ -263,7 +263,7 @@ def _draw(
     from kubeherd.timeline.model import paint  # noqa: PLC0415
     from kubeherd.timeline.page import page  # noqa: PLC0415
 
-    html.write_text(page(paint(read(record), title), checked, verdict))
+    html.write_text(page(paint(read(record), title), checked, verdict), encoding="utf-8")
 
 
 def _tell(outcome: "Outcome", simulated: bool, verbose: bool) -> None:
