@@ -242,18 +242,25 @@ def run_once(
     """Run an experiment once, and keep what is wanted of it."""
     from kubeherd.chaos import running  # noqa: PLC0415
     from kubeherd.cluster.runtime import logging  # noqa: PLC0415
+    from kubeherd.history import Record, Step  # noqa: PLC0415
 
     logging.configure("chaos", level="critical")  # errors are what experiments are for
     with TemporaryDirectory(prefix="kubeherd-history-") as temporary:
         record = kept.record or (Path(temporary) / "history.jsonl" if kept.html else None)
-        with steps(f"{experiment.name}, seed {seed}"), running.recorded(record) as hear:
+        run = f"{experiment.name}, seed {seed}"
+        with steps(run) as progress, running.recorded(record) as write:
+
+            def hear(one: Record) -> None:
+                write(one)
+                if isinstance(one, Step):
+                    progress.doing(f"{run}: {one.text}")
+
             if simulated:
                 outcome = running.simulate(experiment, seed, hear)
             else:
                 outcome = running.run_real(experiment, seed, kept.directory, hear)
         if kept.html is not None and record is not None:
-            title = f"{experiment.name}, seed {seed}: {experiment.title}"
-            _draw(record, kept.html, title, outcome)
+            _draw(record, kept.html, f"{run}: {experiment.title}", outcome)
     return outcome
 
 
