@@ -18,7 +18,7 @@ from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults import Component, Fault, FaultError, Nodes, Target
-from kubeherd.history import HEAL, QUIET, SETTLED, Record, Step, Violation, Write
+from kubeherd.history import HEAL, QUIET, SETTLED, Ended, Record, Step, Violation, Write
 
 LOOK_S = 1.0
 """How often it is asked whether the cluster has settled."""
@@ -82,8 +82,11 @@ class Run:
         finally:
             for fault_id in list(self._faults):
                 await self._undo(fault_id)
-        self._judge(self._safety.end())
-        self._judge(self._liveness.end())
+        ended = Ended(at=self._arena.wall_s())
+        for watcher in (self._safety, self._liveness):
+            self._judge(watcher.see(ended))
+            self._judge(watcher.end())
+        self._heard(ended)
         checked: list[Checked] = [*self._safety.verdict.checked, *self._liveness.verdict.checked]
         return Outcome(
             experiment=self._experiment.name,

@@ -6,6 +6,7 @@ compressed.
 
 import gzip
 import heapq
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Literal, cast
@@ -58,7 +59,8 @@ def read(path: Path) -> Iterator[Record]:
 
 
 class Tail:
-    """A history that is still being written, read as it grows.
+    """A history that is still being written, read as it grows. One that was begun anew under the
+    same name is read from its beginning.
 
     Its `Ended` is not told: a server that starts again takes it back, and goes on in its place.
     """
@@ -66,11 +68,15 @@ class Tail:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
+        self._inode = 0
 
     def read(self) -> Iterator[Record]:
         """What has been written since; nothing while there is no file. HistoryError."""
         try:
             with self._path.open("rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                if inode != self._inode:
+                    self._inode, self._offset = inode, 0
                 file.seek(self._offset)
                 data = file.read()
         except FileNotFoundError:

@@ -84,3 +84,19 @@ def test_who_follows_a_file_hears_each_record_once_though_the_writer_ends_and_go
     write(file, RECORDS)  # it has taken its end back
     assert list(tail.read()) == RECORDS[2:4]
     assert list(tail.read()) == []
+
+
+def test_a_tail_reads_what_is_new_and_what_was_begun_anew(tmp_path: Path):
+    file = tmp_path / "history.jsonl"
+    tail = Tail(file)
+    assert list(tail.read()) == []
+    torn = encode(RECORDS[2])
+    file.write_bytes(encode(RECORDS[0]) + encode(RECORDS[1]) + torn[:20])
+    assert list(tail.read()) == RECORDS[:2]
+    with file.open("ab") as more:
+        more.write(torn[20:])
+    assert list(tail.read()) == RECORDS[2:3]
+    file.rename(tmp_path / "history.jsonl.1")
+    file.write_bytes(encode(RECORDS[3]))
+    assert list(tail.read()) == RECORDS[3:4]
+    assert list(tail.read()) == []
