@@ -15,7 +15,6 @@ from kubeherd.cluster.cli.output import interrupted, out, say, steps
 if TYPE_CHECKING:
     from kubeherd.chaos.experiment import Experiment
     from kubeherd.chaos.outcome import Outcome
-    from kubeherd.checks.checker import Checked
 
 MAX_RUNS = 100_000
 _SEEDS = re.compile(r"(\d+)(?:\.\.(\d+))?")
@@ -155,16 +154,19 @@ def run(
     """Run experiments on clusters of their own and judge them."""
     from kubeherd.chaos import report  # noqa: PLC0415
 
-    found = [_with_program(found_experiment(name), command, restart) for name in experiments]
-    runs = [(experiment, seed) for experiment in found for seed in seeds or _random_seed()]
+    found = [
+        (name, _with_program(found_experiment(name), command, restart)) for name in experiments
+    ]
+    runs = [(*one, seed) for one in found for seed in seeds or _random_seed()]
     kept = Kept(directory, record, html)
     outcomes = []
     with Interrupts() as interrupts:
         try:
-            for experiment, seed in runs:
+            for name, experiment, seed in runs:
                 own = kept.of(experiment.name, seed) if len(runs) > 1 else kept
                 outcome = run_once(experiment, seed, simulate, own)
-                _tell(outcome, simulate, verbose)
+                again = f"kubeherd chaos run {name} --seed {seed}"
+                _tell(outcome, again + " --simulate" * simulate, verbose)
                 outcomes.append(outcome)
             interrupts.check()
         except KeyboardInterrupt:
@@ -241,38 +243,49 @@ def run_once(
     """Run an experiment once, and keep what is wanted of it."""
     from kubeherd.chaos import running  # noqa: PLC0415
     from kubeherd.cluster.runtime import logging  # noqa: PLC0415
+    from kubeherd.history import Record, Step  # noqa: PLC0415
 
     logging.configure("chaos", level="critical")  # errors are what experiments are for
     with TemporaryDirectory(prefix="kubeherd-history-") as temporary:
         record = kept.record or (Path(temporary) / "history.jsonl" if kept.html else None)
-        with steps(f"{experiment.name}, seed {seed}"), running.recorded(record) as hear:
+        run = f"{experiment.name}, seed {seed}"
+        with steps(run) as progress, running.recorded(record) as write:
+
+            def hear(one: Record) -> None:
+                write(one)
+                if isinstance(one, Step):
+                    progress.doing(f"{run}: {one.text}")
+
             if simulated:
                 outcome = running.simulate(experiment, seed, hear)
             else:
                 outcome = running.run_real(experiment, seed, kept.directory, hear)
         if kept.html is not None and record is not None:
-            title = f"{experiment.name}, seed {seed}: {experiment.title}"
-            _draw(record, kept.html, title, outcome.verdict.checked, outcome.problem)
+            _draw(record, kept.html, f"{run}: {experiment.title}", outcome)
     return outcome
 
 
-def _draw(
-    record: Path, html: Path, title: str, checked: "Sequence[Checked]" = (), verdict: str = ""
-) -> None:
+def _draw(record: Path, html: Path, title: str, outcome: "Outcome | None" = None) -> None:
+    from kubeherd.chaos.report import verdict  # noqa: PLC0415
     from kubeherd.history.files import read  # noqa: PLC0415
     from kubeherd.timeline.model import paint  # noqa: PLC0415
     from kubeherd.timeline.page import page  # noqa: PLC0415
 
-    html.write_text(page(paint(read(record), title), checked, verdict), encoding="utf-8")
+    picture = paint(read(record), title)
+    if outcome is None:
+        drawn = page(picture)
+    else:
+        checked, said = outcome.verdict.checked, verdict(outcome)
+        drawn = page(picture, checked, said, held=outcome.passed)
+    html.write_text(drawn, encoding="utf-8")
 
 
-def _tell(outcome: "Outcome", simulated: bool, verbose: bool) -> None:
+def _tell(outcome: "Outcome", again: str, verbose: bool) -> None:
     from kubeherd.chaos import report  # noqa: PLC0415
 
-    again = f"kubeherd chaos run {outcome.experiment} --seed {outcome.seed}"
     for line in outcome.done if verbose else ():
         out.print(line, markup=False)
-    for line in report.text(outcome, again + (" --simulate" if simulated else "")):
+    for line in report.text(outcome, again):
         out.print(line, markup=False)
 
 

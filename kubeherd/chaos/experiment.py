@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
-from msgspec import Meta
+from msgspec import NODEFAULT, Meta
+from msgspec.structs import FieldInfo
 
 from kubeherd.faults import Clients, Component, Effect, Fault, FaultError, Nodes, Target
 
@@ -213,11 +214,16 @@ def _changed(part: msgspec.Struct, tree: dict[str, Any]) -> dict[str, Any]:
     kept = {}
     for field in msgspec.structs.fields(type(part)):
         value = getattr(part, field.name)
-        if value == field.default:
+        if value == (field.default if field.default is not NODEFAULT else _made(field)):
             continue
         kept[field.encode_name] = _shortened(value, tree[field.encode_name])
     tag = part.__struct_config__.tag
     return kept if tag is None else {str(part.__struct_config__.tag_field): tag, **kept}
+
+
+def _made(field: FieldInfo) -> object:
+    """The default of a field that is made anew each time, as maps are."""
+    return NODEFAULT if field.default_factory is NODEFAULT else field.default_factory()
 
 
 def _shortened(value: object, tree: Any) -> Any:

@@ -31,7 +31,7 @@ from kubeherd.cluster.launcher.settings import Recorded
 from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.faults import Component, Fault, FaultError, effects
-from kubeherd.history import FaultBegan, FaultEnded, Process, Record
+from kubeherd.history import Ended, FaultBegan, FaultEnded, Process, Record
 from kubeherd.history.files import Tail
 
 USER_AGENT = "kubeherd-chaos"
@@ -124,18 +124,10 @@ class RealArena:
             program.heal(fault.effect)
         else:
             try:
-                await asyncio.to_thread(self._undo, fault_id)
+                await asyncio.to_thread(self._handle.undo, fault_id)
             except LauncherError as error:
                 raise FaultError(str(error)) from None
         self.tell(FaultEnded(at=self.wall_s(), id=fault_id))
-
-    def _undo(self, fault_id: str) -> None:
-        """The supervisor forgets faults of nodes that go, and thaws what it kills."""
-        try:
-            self._handle.undo(fault_id)
-        except LauncherError:
-            if any(fault.id == fault_id for fault in self._handle.faults()):
-                raise
 
     def _program_hurt_by(self, fault: Fault) -> Program | None:
         """The user's program, if this is a fault of its process."""
@@ -177,10 +169,11 @@ class RealArena:
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Tell of what the API server has recorded since."""
+        """Tell of what the API server has recorded since; it ends whenever it is restarted."""
         if self._following:
             for record in self._tail.read():
-                self._tell(record)
+                if not isinstance(record, Ended):
+                    self._tell(record)
 
     async def watch(self) -> None:
         """Tell of records and of processes as they come, until cancelled."""

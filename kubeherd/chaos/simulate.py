@@ -81,7 +81,9 @@ def simulate(
         for task in failed[:MAX_KEPT]:
             kept = Kept(None, record, html).of(task.experiment.name, task.seed)
             run_once(task.experiment, task.seed, True, kept)
-    _explain(failed[0], minimise=minimise, output=output)
+    name = (experiments or (DEFAULT,))[found.index(failed[0].experiment)]
+    again = f"kubeherd chaos run {name} --seed {failed[0].seed} --simulate"
+    _explain(failed[0], again, minimise=minimise, output=output)
     raise click.exceptions.Exit(1)
 
 
@@ -108,19 +110,20 @@ def _search(
 
 def _line(outcome: Outcome) -> str:
     """A failure in one line."""
+    return f"{outcome.experiment}, seed {outcome.seed}: {_why(outcome)}"
+
+
+def _why(outcome: Outcome) -> str:
     if violations := outcome.verdict.violations:
         first = violations[0]
         at = f" at revision {first.revision}" if first.revision else ""
-        why = f"VIOLATED {first.promise}{at}: {first.text}"
-    else:
-        why = outcome.problem or f"nothing spoke of {', '.join(outcome.missing)}"
-    return f"{outcome.experiment}, seed {outcome.seed}: {why}"
+        return f"VIOLATED {first.promise}{at}: {first.text}"
+    return outcome.problem or f"nothing spoke of {', '.join(outcome.missing)}"
 
 
-def _explain(task: Task, *, minimise: bool, output: Path | None) -> None:
+def _explain(task: Task, again: str, *, minimise: bool, output: Path | None) -> None:
     """The story of a failure, and the small experiment that shows it."""
     outcome = simulated(task)
-    again = f"kubeherd chaos run {task.experiment.name} --seed {task.seed} --simulate"
     for line in report.text(outcome, again):
         out.print(line, markup=False)
     small = made_small(task, outcome) if minimise else None
@@ -156,7 +159,7 @@ def made_small(task: Task, outcome: Outcome) -> Experiment | None:
         small,
         name=f"{experiment.name}-{task.seed}"[-63:].lstrip("-"),
         title=f"{promise} does not hold",
-        teaches=f"Made from {experiment.name}, seed {task.seed}: {_line(outcome)}\n",
+        teaches=f"What is left of {experiment.name} with seed {task.seed}: {_why(outcome)}",
     )
 
 

@@ -13,7 +13,7 @@ from typing import IO, Literal, cast
 
 import msgspec
 
-from kubeherd.history.records import FORMAT_VERSION, Began, Ended, Record
+from kubeherd.history.records import FORMAT_VERSION, Began, Record
 from kubeherd.history.redaction import redacted
 
 _decoder = msgspec.json.Decoder(Record)
@@ -62,10 +62,7 @@ def read(path: Path) -> Iterator[Record]:
 
 class Tail:
     """A history that is still being written, read as it grows. One that was begun anew under the
-    same name is read from its beginning.
-
-    Its `Ended` is not told: a server that starts again takes it back, and goes on in its place.
-    """
+    same name is read from its beginning."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -86,14 +83,11 @@ class Tail:
         for line in data.splitlines(keepends=True):
             if not line.endswith(b"\n"):
                 return
+            self._offset += len(line)
             try:
-                record = _decoder.decode(line)
+                yield _decoder.decode(line)
             except msgspec.DecodeError as error:
                 raise HistoryError(f"{self._path}: {error}") from None
-            if isinstance(record, Ended):
-                return
-            self._offset += len(line)
-            yield record
 
 
 def merged(*histories: Iterable[Record]) -> Iterator[Record]:

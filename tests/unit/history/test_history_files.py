@@ -72,21 +72,6 @@ def test_a_record_names_itself():
     assert msgspec.json.decode(encode(RECORDS[1]))["is"] == "fault"
 
 
-def test_who_follows_a_file_hears_each_record_once_though_the_writer_ends_and_goes_on(
-    tmp_path: Path,
-):
-    file = tmp_path / "history.jsonl"
-    tail = Tail(file)
-    assert list(tail.read()) == []
-    file.write_bytes(encode(RECORDS[0]) + encode(RECORDS[1])[:9])
-    assert list(tail.read()) == RECORDS[:1]
-    write(file, [*RECORDS[:2], Ended(at=2.1)])
-    assert list(tail.read()) == RECORDS[1:2]
-    write(file, RECORDS)  # it has taken its end back
-    assert list(tail.read()) == RECORDS[2:4]
-    assert list(tail.read()) == []
-
-
 def test_a_tail_reads_what_is_new_and_what_was_begun_anew(tmp_path: Path):
     file = tmp_path / "history.jsonl"
     tail = Tail(file)
