@@ -31,14 +31,9 @@ from kubeherd.cluster.launcher.settings import Recorded
 from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.faults import Component, Fault, FaultError, effects
+from kubeherd.faults.targets import CHAOS_AGENT, COMMAND
 from kubeherd.history import Ended, FaultBegan, FaultEnded, Process, Record
 from kubeherd.history.files import Tail
-
-USER_AGENT = "kubeherd-chaos"
-"""Whom no fault hurts that is not meant for it by name."""
-
-COMMAND = "command"
-"""The name of the user's program among the components."""
 
 LOOK_S = 0.05
 """How often the files of the cluster are looked at, in real seconds."""
@@ -220,7 +215,7 @@ async def opened(
     """An arena over a running cluster whose API server records into `record`; a user's program
     takes part."""
     access = load_kubeconfig(handle.rundir.kubeconfig)
-    transport = HttpTransport(access, user_agent=USER_AGENT)
+    transport = HttpTransport(access, user_agent=CHAOS_AGENT)
     arena = RealArena(handle, record, ApiClient(transport, LoopClock()))
     tasks = [asyncio.create_task(arena.watch(), name="watch-cluster")]
     if command is not None:
