@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from kubeherd.chaos.arena import ArenaError
 from kubeherd.chaos.experiment import ClusterSpec, Command
 from kubeherd.chaos.program import Program
@@ -197,11 +195,11 @@ def cluster_for(wanted: ClusterSpec, seed: int, root: Path) -> Iterator[tuple[Cl
     if RunDir(root).exists():
         raise LauncherError(f"{root} has a cluster already: an experiment makes one of its own")
     settings = lifecycle.new_settings(
-        nodes=wanted.nodes, nodes_per_agent=wanted.nodes_per_agent, speed=wanted.speed, seed=seed
-    )
-    settings = replace(
-        settings,
+        nodes=wanted.nodes,
+        nodes_per_agent=wanted.nodes_per_agent,
         controllers=wanted.controllers,
+        speed=wanted.speed,
+        seed=seed,
         record=Recorded.REQUESTS if wanted.requests else Recorded.WRITES,
     )
     with ClusterHandle(root, settings) as handle:
