@@ -72,8 +72,11 @@ function drawBar(row, bar, y) {
     const shown = states.length > 8 ? [...states.slice(0, 7), "…"] : states;
     const what = leads ? bar.label : picture.revisions[bar.colour ?? 0];
     hits.push([place, [bar.about || bar.label, what, ...shown].filter(Boolean).join("\n")]);
-    if (leads && place[2] > 40) {
+    if (leads) {
       pen.fillStyle = css("--ground");
+      pen.fillRect(place[0], y, 2, tall); // one leader follows the other without a gap
+    }
+    if (leads && place[2] > 40) {
       pen.font = "11px system-ui, sans-serif";
       pen.fillText(bar.label.slice(0, place[2] / 7), place[0] + 4, y + tall - 3);
     }
