@@ -1,22 +1,20 @@
 """What a process counts, and the text in which Prometheus reads it.
 
-Counting is a few additions; prometheus-client is loaded only when somebody asks. Names, labels
+Counting is a few additions; prometheus-client, which knows of the process, is loaded only when
+somebody asks. Names, labels
 and buckets are those of Kubernetes v1.36, so that its dashboards work.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from itertools import accumulate
 from time import perf_counter
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
 from kubeherd.cluster.api.version import KUBERNETES_VERSION
-
-if TYPE_CHECKING:
-    from prometheus_client.core import Metric
 
 stopwatch_s = perf_counter
 """Real seconds since some moment, for how long things took: never for what is decided."""
@@ -52,7 +50,7 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += times
         self.total += value * times
 
-    def buckets(self) -> list[tuple[str, float]]:
+    def buckets(self) -> list[tuple[str, int]]:
         """The cumulated buckets by their upper bound, as Prometheus has them."""
         bounds = [*(f"{bound:g}" for bound in self.bounds), "+Inf"]
         return list(zip(bounds, accumulate(self.counts), strict=True))
@@ -98,35 +96,50 @@ def exposition(families: Iterable[Family]) -> bytes:
     from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415
     from prometheus_client.exposition import generate_latest  # noqa: PLC0415
 
-    metrics = [_metric(family) for family in (build_info(), *families)]
-
-    class _Scrape:
-        def collect(self) -> "Iterable[Metric]":
-            return metrics
-
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    registry.register(_Scrape())
-    return generate_latest(registry)
+    lines = [line for family in (build_info(), *families) for line in _lines(family)]
+    return generate_latest(registry) + "".join(lines).encode()
 
 
-def _metric(family: Family) -> "Metric":
-    from prometheus_client.core import (  # noqa: PLC0415
-        CounterMetricFamily,
-        GaugeMetricFamily,
-        HistogramMetricFamily,
-    )
+def _lines(family: Family) -> Iterator[str]:
+    """A family as text. Written out: prometheus-client's own makes several objects per line, and
+    with thousands of series that holds up the event loop for a second."""
+    name = family.name
+    yield f"# HELP {name} {_escaped(family.help)}\n# TYPE {name} {family.kind}\n"
+    places = sorted(range(len(family.labels)), key=family.labels.__getitem__)
+    before_le = sum(label < "le" for label in family.labels)
+    for values, counted in family.samples:
+        shown = [f'{family.labels[at]}="{_quoted(values[at])}"' for at in places]
+        if isinstance(counted, Histogram):
+            yield from _histogram(name, shown, before_le, counted)
+        else:
+            yield f"{name}{_braces(shown)} {_number(counted)}\n"
 
-    name, text, labels = family.name, family.help, family.labels
-    if family.kind is Kind.HISTOGRAM:
-        histograms = HistogramMetricFamily(name, text, labels=labels)
-        for values, counted in family.samples:
-            if isinstance(counted, Histogram):
-                histograms.add_metric(values, counted.buckets(), counted.total)
-        return histograms
-    make = CounterMetricFamily if family.kind is Kind.COUNTER else GaugeMetricFamily
-    numbers = make(name, text, labels=labels)
-    for values, number in family.samples:
-        if not isinstance(number, Histogram):
-            numbers.add_metric(values, number)
-    return numbers
+
+def _histogram(
+    name: str, shown: Sequence[str], before_le: int, counted: Histogram
+) -> Iterator[str]:
+    """`shown`: the labels, sorted; that of a bucket's bound comes after `before_le` of them."""
+    head = "".join(f"{label}," for label in shown[:before_le])
+    tail = "".join(f",{label}" for label in shown[before_le:])
+    for bound, number in counted.buckets():
+        yield f'{name}_bucket{{{head}le="{bound}"{tail}}} {number}.0\n'
+    braces = _braces(shown)
+    yield f"{name}_count{braces} {number}.0\n{name}_sum{braces} {_number(counted.total)}\n"
+
+
+def _braces(shown: Sequence[str]) -> str:
+    return f"{{{','.join(shown)}}}" if shown else ""
+
+
+def _number(number: float) -> str:
+    return repr(float(number))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n")
+
+
+def _quoted(value: str) -> str:
+    return _escaped(value).replace('"', r"\"")

@@ -26,12 +26,14 @@ def explanation(experiment: Experiment, promises: Promises) -> Iterator[str]:
     for step in experiment.steps:
         yield f"users     {_doing(step)}, {_when(step.at_s, step.every_s)}"
     for one in experiment.faults:
-        yield f"fault     {_fault(one.fault, one.whom)}, {_when(one.at_s, None)}{_long(one.for_s)}"
+        when = _when(one.at_s, None) + _writes(one.after_writes)
+        yield f"fault     {_fault(one.fault, one.whom)}, {when}{_long(one.for_s)}"
     for several in experiment.random:
         yield f"random    {_when(None, several.every_s)} one of"
         for choice in several.choices:
             weight = f" (weight {choice.weight})" if choice.weight > 1 else ""
-            yield f"            {_fault(choice.fault, choice.whom)}{_long(choice.for_s)}{weight}"
+            long = _writes(choice.after_writes) + _long(choice.for_s)
+            yield f"            {_fault(choice.fault, choice.whom)}{long}{weight}"
     yield f"lasts     {experiment.duration_s:g} s, and has {experiment.heals_within_s:g} s to heal"
     yield from _judged(promises, experiment)
 
@@ -60,6 +62,10 @@ def _when(at_s: Range | None, every_s: Range | None) -> str:
 
 def _long(for_s: Range | None) -> str:
     return "" if for_s is None else f", for {_range(for_s)} s"
+
+
+def _writes(after: Range | None) -> str:
+    return "" if after is None else f", {_range(after)} writes later"
 
 
 def _fault(effect: msgspec.Struct, whom: Whom) -> str:

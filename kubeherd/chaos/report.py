@@ -25,21 +25,32 @@ def text(outcome: Outcome, again: str) -> list[str]:
     ]
     if outcome.settled_after_s is not None:
         lines.append(f"converged {outcome.settled_after_s:.1f} s after healing")
+    lines += _verdicts(outcome)
     if outcome.passed:
-        held = sum(1 for one in checked if one.looked_at)
-        lines.append(f"held: {_number(held, 'promise')}")
         return lines
-    if outcome.problem:
-        lines.append(f"no verdict: {outcome.problem}")
+    if violations := outcome.verdict.violations:
+        lines += [f"    {line}" for line in outcome.story[-STORY_LINES:]]
+        if len(violations) > 1:
+            lines.append(f"and {_number(len(violations) - 1, 'violation')} more")
+    lines.append(f"again: {again}")
+    return lines
+
+
+def verdict(outcome: Outcome) -> str:
+    """The verdict in one line."""
+    return _verdicts(outcome)[-1]
+
+
+def _verdicts(outcome: Outcome) -> list[str]:
+    if outcome.passed:
+        held = sum(1 for one in outcome.verdict.checked if one.looked_at)
+        return [f"held: {_number(held, 'promise')}"]
+    lines = [f"no verdict: {outcome.problem}"] if outcome.problem else []
     lines += [f"no verdict: nothing spoke of {name}" for name in outcome.missing]
     if violations := outcome.verdict.violations:
         first = violations[0]
         at = f" at revision {first.revision}" if first.revision else ""
         lines.append(f"VIOLATED {first.promise}{at}: {first.text}")
-        lines += [f"    {line}" for line in outcome.story[-STORY_LINES:]]
-        if len(violations) > 1:
-            lines.append(f"and {_number(len(violations) - 1, 'violation')} more")
-    lines.append(f"again: {again}")
     return lines
 
 

@@ -5,13 +5,15 @@ A checker is made anew for each history (`Make`), sees its records in order, and
 spoke of was not checked, which is a failure of the experiment and never a pass.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 import msgspec
 
-from kubeherd.history import Record, Violation
+from kubeherd.checks.live import Live
+from kubeherd.history import Record, Step, Violation, Write
 
 MAX_VIOLATIONS = 100
 """What is kept of one promise: the first is what matters."""
@@ -27,7 +29,7 @@ class Checker(ABC):
     source: str = ""
     """Where Kubernetes promises it."""
     resources: frozenset[str] = frozenset()
-    """The resources whose writes it needs, as `Write` names them; ``*``: of all."""
+    """The resources whose writes it needs, as `Write` names them; ``*``, or none: of all."""
 
     def __init__(self) -> None:
         self.looked_at = 0
@@ -40,6 +42,14 @@ class Checker(ABC):
     def end(self) -> Iterator[Violation]:
         """After the last record: what is wrong because something did not come."""
         return iter(())
+
+    def share(self, live: Live) -> None:
+        """Use this state of all objects, which other checkers take writes over into as well."""
+        return
+
+    def minds(self, resource: str) -> bool:
+        """Whether it needs the writes of a resource."""
+        return not self.resources or "*" in self.resources or resource in self.resources
 
     def violation(self, record: Record, text: str, *objects: str, revision: int = 0) -> Violation:
         """The promise does not hold, as `record` shows."""
@@ -83,22 +93,44 @@ class Watcher:
 
     def __init__(self, makes: Iterable[Make]) -> None:
         self._checkers = [make() for make in makes]
+        live = Live()
+        for one in self._checkers:
+            one.share(live)
         self._found: dict[str, list[Violation]] = {one.name: [] for one in self._checkers}
+        self._of_writes: dict[str, list[Checker]] = {}
+        """Who needs the writes of a resource; filled as they come."""
 
     def see(self, record: Record) -> list[Violation]:
         """Show one record to all checkers."""
-        return [v for one in self._checkers for v in self._kept(one, one.see(record))]
+        found = []
+        for checker in self._minding(record):
+            found += self._kept(checker, checker.see(record))
+        return found
 
     def end(self) -> list[Violation]:
         """There are no more records."""
         return [v for one in self._checkers for v in self._kept(one, one.end())]
 
-    def _kept(self, checker: Checker, violations: Iterator[Violation]) -> Iterator[Violation]:
-        kept = self._found[checker.name]
-        for violation in violations:
-            if len(kept) < MAX_VIOLATIONS:
-                kept.append(violation)
-                yield violation
+    def trial(self, step: Step) -> list[Violation]:
+        """What a step would show, if it came now. It does not come: whatever checkers count or
+        note at a step is theirs, not a part of what they hold."""
+        return [v for one in self._checkers for v in copy.copy(one).see(step)]
+
+    def _minding(self, record: Record) -> Sequence[Checker]:
+        """The checkers that a record is for."""
+        if not isinstance(record, Write):
+            return self._checkers
+        minding = self._of_writes.get(record.resource)
+        if minding is None:
+            minding = [one for one in self._checkers if one.minds(record.resource)]
+            self._of_writes[record.resource] = minding
+        return minding
+
+    def _kept(self, checker: Checker, violations: Iterator[Violation]) -> list[Violation]:
+        found, kept = list(violations), self._found[checker.name]
+        del found[max(0, MAX_VIOLATIONS - len(kept)) :]
+        kept += found
+        return found
 
     @property
     def verdict(self) -> Verdict:

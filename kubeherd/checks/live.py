@@ -21,14 +21,24 @@ _NOTHING: Mapping[str, Object] = {}
 
 
 class Live:
-    """The newest state of all objects, by resource and ``namespace/name``, and by controller."""
+    """The newest state of all objects, by resource and ``namespace/name``, and by controller.
+
+    Several checkers may share one, of which each takes every write that it needs.
+    """
 
     def __init__(self) -> None:
         self._objects: dict[str, dict[str, Object]] = {}
         self._owned: dict[str, dict[tuple[str, str], Object]] = {}
+        self._newest: Write | None = None
+        self._before: Object | None = None
 
     def take(self, write: Write) -> Object | None:
-        """Take a write over; returns the state before it."""
+        """Take a write over, unless it was just taken over; returns the state before it."""
+        if write is not self._newest:
+            self._before, self._newest = self._taken(write), write
+        return self._before
+
+    def _taken(self, write: Write) -> Object | None:
         here = self._objects.setdefault(write.resource, {})
         name = key(write.namespace, write.name)
         before = here.pop(name, None)

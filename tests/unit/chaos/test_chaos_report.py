@@ -94,3 +94,11 @@ def test_a_test_case_per_promise():
     assert first[0].find("failure").get("message") == "two pods on node-1"
     assert first[1].find("skipped") is not None
     assert second[-1].find("error").get("message") == "not steady"
+
+
+def test_the_verdict_in_a_line_is_the_worst_that_there_is_to_say():
+    assert report.verdict(outcome(GOOD, SILENT)) == "held: 1 promise"
+    assert report.verdict(outcome(GOOD, problem="not steady")) == "no verdict: not steady"
+    assert report.verdict(outcome(BAD, SILENT, required=("budget",))) == (
+        "VIOLATED one-pod at revision 77: two pods on node-1"
+    )

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 from kubeherd.checks.checker import MAX_VIOLATIONS, Checker, Watcher, check
-from kubeherd.history import Record, Step, Violation
+from kubeherd.checks.writes import WriteChecker
+from kubeherd.history import Record, Step, Verb, Violation, Write
+from kubeherd.history.records import Object
 
 
 class NoBadStep(Checker):
@@ -55,3 +57,48 @@ def test_what_did_not_come_is_found_at_the_end_and_no_data_is_said():
 def test_so_many_violations_are_kept_and_no_more():
     verdict = check(steps(*["bad"] * (MAX_VIOLATIONS + 5)), [NoBadStep])
     assert len(verdict.checked[0].violations) == MAX_VIOLATIONS
+
+
+class OnlyPods(WriteChecker):
+    name = "only-pods"
+    promise = "Nothing is wrong with pods, and in the end there are none."
+    resources = frozenset({"pods"})
+
+    def judge(self, write: Write, before: Object | None) -> Iterator[Violation]:
+        self.looked_at += 1
+        return iter(())
+
+    def see(self, record: Record) -> Iterator[Violation]:
+        if isinstance(record, Step):
+            self.looked_at += 1
+            yield from (self.violation(record, name) for name in self.live.all("pods"))
+        yield from super().see(record)
+
+
+class NoSecretsMore(OnlyPods):
+    name = "no-secrets"
+    resources = frozenset({"pods", "secrets"})
+
+
+def write(resource: str, name: str, at: float = 0.0, verb: Verb = Verb.CREATE) -> Write:
+    tree = {"metadata": {"name": name}}
+    return Write(at=at, revision=int(at), verb=verb, resource=resource, name=name, object=tree)
+
+
+def test_each_checker_sees_the_writes_that_it_needs_and_the_same_state():
+    watcher = Watcher([OnlyPods, NoSecretsMore])
+    for record in (write("pods", "a"), write("secrets", "b"), write("nodes", "c")):
+        assert not watcher.see(record)
+    assert [one.looked_at for one in watcher.verdict.checked] == [1, 2]
+    assert [one.text for one in watcher.see(Step(at=1, name="end"))] == ["a", "a"]
+
+
+def test_a_trial_says_what_a_step_would_show_and_leaves_no_trace():
+    watcher = Watcher([OnlyPods])
+    watcher.see(write("pods", "a"))
+    for _ in range(2):
+        assert [one.text for one in watcher.trial(Step(at=1, name="end"))] == ["a"]
+    assert not watcher.verdict.violations
+    assert watcher.verdict.checked[0].looked_at == 1
+    watcher.see(write("pods", "a", 2, Verb.DELETE))
+    assert not watcher.trial(Step(at=3, name="end"))
