@@ -1,6 +1,7 @@
 """The command `kubeherd chaos`: run, list and explain experiments."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -159,14 +160,16 @@ def run(
     ]
     runs = [(*one, seed) for one in found for seed in seeds or _random_seed()]
     kept = Kept(directory, record, html)
+    options = ["--simulate"] * simulate + ["--restart"] * restart
+    options += ["--command", command] if command else []
     outcomes = []
     with Interrupts() as interrupts:
         try:
             for name, experiment, seed in runs:
                 own = kept.of(experiment.name, seed) if len(runs) > 1 else kept
                 outcome = run_once(experiment, seed, simulate, own)
-                again = f"kubeherd chaos run {name} --seed {seed}"
-                _tell(outcome, again + " --simulate" * simulate, verbose)
+                again = ["kubeherd", "chaos", "run", name, "--seed", str(seed), *options]
+                _tell(outcome, shlex.join(again), verbose)
                 outcomes.append(outcome)
             interrupts.check()
         except KeyboardInterrupt:
