@@ -1,6 +1,7 @@
 """The command `kubeherd chaos`: run, list and explain experiments."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -159,14 +160,16 @@ def run(
     ]
     runs = [(*one, seed) for one in found for seed in seeds or _random_seed()]
     kept = Kept(directory, record, html)
+    options = ["--simulate"] * simulate + ["--restart"] * restart
+    options += ["--command", command] if command else []
     outcomes = []
     with Interrupts() as interrupts:
         try:
             for name, experiment, seed in runs:
                 own = kept.of(experiment.name, seed) if len(runs) > 1 else kept
                 outcome = run_once(experiment, seed, simulate, own)
-                again = f"kubeherd chaos run {name} --seed {seed}"
-                _tell(outcome, again + " --simulate" * simulate, verbose)
+                again = ["kubeherd", "chaos", "run", name, "--seed", str(seed), *options]
+                _tell(outcome, shlex.join(again), verbose)
                 outcomes.append(outcome)
             interrupts.check()
         except KeyboardInterrupt:
@@ -273,10 +276,11 @@ def _draw(record: Path, html: Path, title: str, outcome: "Outcome | None" = None
 
     picture = paint(read(record), title)
     if outcome is None:
-        html.write_text(page(picture))
+        drawn = page(picture)
     else:
         checked, said = outcome.verdict.checked, verdict(outcome)
-        html.write_text(page(picture, checked, said, held=outcome.passed))
+        drawn = page(picture, checked, said, held=outcome.passed)
+    html.write_text(drawn, encoding="utf-8")
 
 
 def _tell(outcome: "Outcome", again: str, verbose: bool) -> None:

@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from kubeherd.chaos.arena import ArenaError
 from kubeherd.chaos.experiment import ClusterSpec, Command
 from kubeherd.chaos.program import Program
@@ -31,14 +29,9 @@ from kubeherd.cluster.launcher.settings import Recorded
 from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.faults import Component, Fault, FaultError, effects
+from kubeherd.faults.targets import CHAOS_AGENT, COMMAND
 from kubeherd.history import Ended, FaultBegan, FaultEnded, Process, Record
 from kubeherd.history.files import Tail
-
-USER_AGENT = "kubeherd-chaos"
-"""Whom no fault hurts that is not meant for it by name."""
-
-COMMAND = "command"
-"""The name of the user's program among the components."""
 
 LOOK_S = 0.05
 """How often the files of the cluster are looked at, in real seconds."""
@@ -202,11 +195,11 @@ def cluster_for(wanted: ClusterSpec, seed: int, root: Path) -> Iterator[tuple[Cl
     if RunDir(root).exists():
         raise LauncherError(f"{root} has a cluster already: an experiment makes one of its own")
     settings = lifecycle.new_settings(
-        nodes=wanted.nodes, nodes_per_agent=wanted.nodes_per_agent, speed=wanted.speed, seed=seed
-    )
-    settings = replace(
-        settings,
+        nodes=wanted.nodes,
+        nodes_per_agent=wanted.nodes_per_agent,
         controllers=wanted.controllers,
+        speed=wanted.speed,
+        seed=seed,
         record=Recorded.REQUESTS if wanted.requests else Recorded.WRITES,
     )
     with ClusterHandle(root, settings) as handle:
@@ -220,7 +213,7 @@ async def opened(
     """An arena over a running cluster whose API server records into `record`; a user's program
     takes part."""
     access = load_kubeconfig(handle.rundir.kubeconfig)
-    transport = HttpTransport(access, user_agent=USER_AGENT)
+    transport = HttpTransport(access, user_agent=CHAOS_AGENT)
     arena = RealArena(handle, record, ApiClient(transport, LoopClock()))
     tasks = [asyncio.create_task(arena.watch(), name="watch-cluster")]
     if command is not None:

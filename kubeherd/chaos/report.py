@@ -17,11 +17,12 @@ WIDTH = 100
 def text(outcome: Outcome, again: str) -> list[str]:
     """The verdict in lines: what was done, checked and found; `again` is the command that shows
     it again."""
-    checked = outcome.verdict.checked
+    checked, missing = outcome.verdict.checked, outcome.missing
+    silent = [one.name for one in checked if not one.looked_at and one.name not in missing]
     lines = [
         f"{outcome.experiment}, seed {outcome.seed}: {_how_much(outcome)}",
-        *_checks([one for one in checked if one.looked_at or one.name in outcome.missing]),
-        *_not_checked([one.name for one in checked if not one.looked_at]),
+        *_checks([one for one in checked if one.name not in silent]),
+        *_not_checked(silent),
     ]
     if outcome.settled_after_s is not None:
         lines.append(f"converged {outcome.settled_after_s:.1f} s after healing")

@@ -133,7 +133,7 @@ def _explain(task: Task, again: str, *, minimise: bool, output: Path | None) -> 
     out.print(f"\n# fails by itself: kubeherd chaos run FILE --simulate --seed {task.seed}")
     out.print(text, markup=False)
     if output is not None:
-        output.write_text(text)
+        output.write_text(text, encoding="utf-8")
         say(f"written: {output}")
 
 

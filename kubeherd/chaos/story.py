@@ -58,7 +58,10 @@ class Story:
 
 
 def _concerns(record: Record, violation: Violation) -> bool:
-    """Whether it has a part in the story; one that names no objects may be about any."""
+    """Whether it has a part in the story; one that names no objects may be about any, and about
+    requests of the resources of which it speaks."""
     if isinstance(record, Write | Request | Told) and violation.objects:
         return about(record) in violation.objects and bool(words(record))
+    if isinstance(record, Request | Told):
+        return record.resource in violation.text
     return bool(words(record))

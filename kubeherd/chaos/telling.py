@@ -43,7 +43,7 @@ def words(record: Record) -> str:
         case Violation():
             return f"broken {record.promise}: {record.text}"
         case Request():
-            return f"asked  {record.verb} {about(record)}: {record.status or 'no answer'}"
+            return f"asked  {record.verb} {about(record).rstrip()}: {record.status or 'no answer'}"
         case Told():
             return f"told   {record.type} {about(record)} ({record.observer})"
         case _:

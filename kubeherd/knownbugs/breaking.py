@@ -6,7 +6,7 @@ matter who imported it, or when. Invariant: after the block everything is as it 
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -27,14 +27,10 @@ class Broken(msgspec.Struct, frozen=True):
 def broken(*parts: Broken) -> Iterator[None]:
     """While it lasts, these parts do what they should not. ImportError or AttributeError if there
     is no such part."""
-    undo: list[Callable[[], None]] = []
-    try:
+    with ExitStack() as undoing:
         for part in parts:
-            undo.append(_replace(part))
+            undoing.callback(_replace(part))
         yield
-    finally:
-        for back in reversed(undo):
-            back()
 
 
 def _replace(part: Broken) -> Callable[[], None]:

@@ -72,4 +72,4 @@ def _said(one: Checked) -> str:
 
 
 def _file(name: str) -> str:
-    return (resources.files(__package__) / name).read_text()
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")

@@ -68,6 +68,7 @@ def test_a_promise_that_had_to_be_spoken_of_has_a_line():
     lines = report.text(outcome(GOOD, SILENT, required=("budget",)), "again")
     assert "  ? budget          0 events" in lines
     assert "no verdict: nothing spoke of budget" in lines
+    assert not any("not looked at" in line for line in lines)
 
 
 def test_an_experiment_is_explained_in_words():

@@ -45,11 +45,11 @@ RECORDS: list[Record] = [
 ]
 
 
-def story(*objects: str) -> list[str]:
+def story(*objects: str, text: str = "t") -> list[str]:
     one = Story()
     for record in RECORDS:
         one.see(record)
-    one.end(Violation(at=5.0, promise="p", text="t", objects=objects))
+    one.end(Violation(at=5.0, promise="p", text=text, objects=objects))
     return [line.split(" s  ", 1)[1] for line in one.lines]
 
 
@@ -63,8 +63,13 @@ def test_it_tells_of_the_objects_of_the_violation_and_of_all_that_was_done():
     assert story("pods x/p")[1] == "update pods x/p (Running, on n) by me"
 
 
-def test_without_objects_it_tells_everything():
-    assert len(story()) == len(RECORDS) - 1
+def test_without_objects_it_tells_everything_but_requests_of_other_resources():
+    others = {line for line in story() if line.startswith(("asked", "told"))}
+    assert not others
+    assert story(text="c lists pods at 3 after 5")[-3:-1] == [
+        "asked  list pods: 200",
+        "told   ADDED pods q (o)",
+    ]
 
 
 @pytest.mark.parametrize("tree", [{}, {"spec": None}, {"spec": [], "status": "x"}])
