@@ -12,7 +12,6 @@ import kubeherd.cluster.runtime.lean_aiohttp
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
-from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import HttpTransport
@@ -46,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         except KubeconfigError as error:
             raise process.ProcessError(str(error)) from error
         async with AsyncExitStack() as closing:
-            http = HttpTransport(access, user_agent=_user_agent(options))
+            http = HttpTransport(access, user_agent=options.user_agent)
             manager = _manager(options, http, closing)
 
             def families() -> Iterable[Family]:
@@ -58,12 +57,6 @@ def main(argv: list[str] | None = None) -> int:
             await manager.run(lifecycle.stop, lifecycle.ready)
 
     return process.run(manage, "controller-manager")
-
-
-def _user_agent(options: Options) -> str:
-    """Of several managers with one identity each says which it is: faults of the API know it so."""
-    name = "controller-manager" if options.faults_socket is None else options.faults_socket.stem
-    return f"{PRODUCT} {name}"
 
 
 def _manager(options: Options, http: HttpTransport, closing: AsyncExitStack) -> Manager:

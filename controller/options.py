@@ -13,6 +13,7 @@ import msgspec
 
 from kubeherd.cluster.api import goduration
 from kubeherd.cluster.api.goformat import parse_bool
+from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.controller import registry
 from kubeherd.controller.leader import KUBE_CONTROLLER_MANAGER, Election
 from kubeherd.controller.manager import Factory, Keys
@@ -35,6 +36,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     keys: Keys
     metrics_socket: Path | None
     faults_socket: Path | None
+
+    @property
+    def user_agent(self) -> str:
+        """Of several managers with one identity each says which it is: faults of the API know it
+        so. The name is that of its socket for faults."""
+        name = "controller-manager" if self.faults_socket is None else self.faults_socket.stem
+        return f"{PRODUCT} {name}"
 
 
 def parse(argv: list[str] | None) -> Options:

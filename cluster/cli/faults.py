@@ -2,17 +2,18 @@
 
 import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kubeherd.cluster.cli import effectoptions, targetoptions
 from kubeherd.cluster.cli.effectoptions import EFFECTS, duration
-from kubeherd.cluster.cli.options import directory_given, directory_option
+from kubeherd.cluster.cli.options import DEFAULT_DIRECTORY, directory_given, directory_option
 from kubeherd.cluster.cli.output import Steps, say, steps
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.faults import asking
+from kubeherd.cluster.launcher.faults import asking, file
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults import Effect, Fault, FaultError, FaultKind
 from kubeherd.faults.effects import ONE_SHOT
@@ -56,10 +57,16 @@ def fault() -> None:
     """
 
 
+def _ids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """The faults of the cluster that is meant, as its supervisor wrote them down."""
+    rundir = ctx.params.get("rundir") or RunDir(Path(DEFAULT_DIRECTORY))
+    return sorted(one.id for one in file.read(rundir) if one.id.startswith(incomplete))
+
+
 @fault.command(epilog="\b\nExamples:\n  kubeherd fault undo crash\n  kubeherd fault undo --all\n")
 @directory_option
 @click.option("--all", "everything", is_flag=True, help="All faults.")
-@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.argument("ids", metavar="[ID]...", nargs=-1, shell_complete=_ids)
 def undo(rundir: RunDir, everything: bool, ids: tuple[str, ...]) -> None:
     """End faults; returns when what they had ended serves again."""
     if everything == bool(ids):

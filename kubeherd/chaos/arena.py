@@ -11,6 +11,10 @@ from kubeherd.faults import Fault
 from kubeherd.history import Record
 
 
+class ArenaError(Exception):
+    """The cluster could not be brought to do what users want of it: a line for a person."""
+
+
 class Arena(Protocol):
     """A running cluster that can be hurt. Times are nominal seconds."""
 
@@ -28,16 +32,17 @@ class Arena(Protocol):
         """Wait so many nominal seconds."""
 
     async def add_nodes(self, names: Sequence[str]) -> None:
-        """Start agents for these nodes; returns at once."""
+        """Start agents for these nodes; returns at once. ArenaError."""
 
     async def remove_node(self, name: str) -> None:
-        """Stop a node's agent and delete its Node."""
+        """Stop a node's agent and delete its Node. ArenaError."""
 
     async def begin(self, fault: Fault) -> None:
         """The fault is in force when this returns. FaultError if it cannot be."""
 
     async def undo(self, fault_id: str) -> None:
-        """The fault is over when this returns; a fault that is not there is no error."""
+        """The fault is over when this returns; one that is not there (any more) is no error.
+        FaultError if what it hurt does not come back."""
 
     def process_of(self, identity: str) -> str:
         """The process that holds a lease under this identity; ``controller-manager`` if none."""

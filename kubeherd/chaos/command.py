@@ -1,6 +1,7 @@
 """The command `kubeherd chaos`: run, list and explain experiments."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,22 +9,33 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from kubeherd.cluster.cli.output import out, say, steps
+from kubeherd.cluster.cli.interrupts import Interrupts
+from kubeherd.cluster.cli.options import OutputFile
+from kubeherd.cluster.cli.output import interrupted, out, say, steps
 
 if TYPE_CHECKING:
     from kubeherd.chaos.experiment import Experiment
     from kubeherd.chaos.outcome import Outcome
-    from kubeherd.checks.checker import Checked
 
 MAX_RUNS = 100_000
 _SEEDS = re.compile(r"(\d+)(?:\.\.(\d+))?")
 
 
 class Kept(NamedTuple):
-    """Files that a run leaves."""
+    """What a run leaves, where."""
 
+    directory: Path | None
     record: Path | None
     html: Path | None
+
+    def of(self, *run: object) -> "Kept":
+        """Those of one run of several: what makes it one is put before the endings."""
+        return Kept(*(path and path.with_name(_between(path, run)) for path in self))
+
+
+def _between(path: Path, run: Sequence[object]) -> str:
+    stem, dot, ending = path.name.partition(".")
+    return "-".join([stem, *map(str, run)]) + dot + ending
 
 
 class Seeds(click.ParamType[range]):
@@ -97,27 +109,27 @@ An experiment is a file, or the name of one that comes with kubeherd.
     "--dir",
     "directory",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Keep the cluster's files here.",
+    help="Keep the cluster's files in this new directory; several runs: as with --record.",
 )
 @click.option(
     "--record",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the history here; several runs: the seed is put before the ending.",
+    type=OutputFile(),
+    help="Write the history here; several runs: experiment and seed are put before the ending.",
 )
 @click.option(
     "--json",
     "json_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     help="Write the verdicts here.",
 )
 @click.option(
     "--junit",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     help="Write JUnit XML here, a test case per promise.",
 )
 @click.option(
     "--html",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     help="Draw the run into one file for a browser; several runs: as with --record.",
 )
 @click.option(
@@ -143,14 +155,26 @@ def run(
     """Run experiments on clusters of their own and judge them."""
     from kubeherd.chaos import report  # noqa: PLC0415
 
-    found = [_with_program(found_experiment(name), command, restart) for name in experiments]
+    found = [
+        (name, _with_program(found_experiment(name), command, restart)) for name in experiments
+    ]
+    runs = [(*one, seed) for one in found for seed in seeds or _random_seed()]
+    kept = Kept(directory, record, html)
+    options = ["--simulate"] * simulate + ["--restart"] * restart
+    options += ["--command", command] if command else []
     outcomes = []
-    for experiment in found:
-        for seed in seeds or _random_seed():
-            kept = Kept(named_for(record, seed, seeds), named_for(html, seed, seeds))
-            outcome = run_once(experiment, seed, simulate, directory, kept)
-            _tell(outcome, simulate, verbose)
-            outcomes.append(outcome)
+    with Interrupts() as interrupts:
+        try:
+            for name, experiment, seed in runs:
+                own = kept.of(experiment.name, seed) if len(runs) > 1 else kept
+                outcome = run_once(experiment, seed, simulate, own)
+                again = ["kubeherd", "chaos", "run", name, "--seed", str(seed), *options]
+                _tell(outcome, shlex.join(again), verbose)
+                outcomes.append(outcome)
+            interrupts.check()
+        except KeyboardInterrupt:
+            after = f" after {len(outcomes)} of {len(runs)} runs" if outcomes else ""
+            raise interrupted(f"interrupted{after}", interrupts.exit_code) from None
     if json_file is not None:
         json_file.write_bytes(report.to_json(outcomes))
     if junit is not None:
@@ -173,7 +197,7 @@ Examples:
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     help="[default: the history's name, with .html]",
 )
 def draw(history: Path, output: Path | None) -> None:
@@ -217,44 +241,54 @@ def run_once(
     experiment: "Experiment",
     seed: int,
     simulated: bool,
-    directory: Path | None,
     kept: Kept,
 ) -> "Outcome":
     """Run an experiment once, and keep what is wanted of it."""
     from kubeherd.chaos import running  # noqa: PLC0415
     from kubeherd.cluster.runtime import logging  # noqa: PLC0415
+    from kubeherd.history import Record, Step  # noqa: PLC0415
 
     logging.configure("chaos", level="critical")  # errors are what experiments are for
     with TemporaryDirectory(prefix="kubeherd-history-") as temporary:
         record = kept.record or (Path(temporary) / "history.jsonl" if kept.html else None)
-        with steps(f"{experiment.name}, seed {seed}"), running.recorded(record) as hear:
+        run = f"{experiment.name}, seed {seed}"
+        with steps(run) as progress, running.recorded(record) as write:
+
+            def hear(one: Record) -> None:
+                write(one)
+                if isinstance(one, Step):
+                    progress.doing(f"{run}: {one.text}")
+
             if simulated:
                 outcome = running.simulate(experiment, seed, hear)
             else:
-                outcome = running.run_real(experiment, seed, directory, hear)
+                outcome = running.run_real(experiment, seed, kept.directory, hear)
         if kept.html is not None and record is not None:
-            title = f"{experiment.name}, seed {seed}: {experiment.title}"
-            _draw(record, kept.html, title, outcome.verdict.checked, outcome.problem)
+            _draw(record, kept.html, f"{run}: {experiment.title}", outcome)
     return outcome
 
 
-def _draw(
-    record: Path, html: Path, title: str, checked: "Sequence[Checked]" = (), verdict: str = ""
-) -> None:
+def _draw(record: Path, html: Path, title: str, outcome: "Outcome | None" = None) -> None:
+    from kubeherd.chaos.report import verdict  # noqa: PLC0415
     from kubeherd.history.files import read  # noqa: PLC0415
     from kubeherd.timeline.model import paint  # noqa: PLC0415
     from kubeherd.timeline.page import page  # noqa: PLC0415
 
-    html.write_text(page(paint(read(record), title), checked, verdict))
+    picture = paint(read(record), title)
+    if outcome is None:
+        drawn = page(picture)
+    else:
+        checked, said = outcome.verdict.checked, verdict(outcome)
+        drawn = page(picture, checked, said, held=outcome.passed)
+    html.write_text(drawn, encoding="utf-8")
 
 
-def _tell(outcome: "Outcome", simulated: bool, verbose: bool) -> None:
+def _tell(outcome: "Outcome", again: str, verbose: bool) -> None:
     from kubeherd.chaos import report  # noqa: PLC0415
 
-    again = f"kubeherd chaos run {outcome.experiment} --seed {outcome.seed}"
     for line in outcome.done if verbose else ():
         out.print(line, markup=False)
-    for line in report.text(outcome, again + (" --simulate" if simulated else "")):
+    for line in report.text(outcome, again):
         out.print(line, markup=False)
 
 
@@ -262,10 +296,3 @@ def _random_seed() -> Sequence[int]:
     from kubeherd.cluster.runtime.rng import Rng  # noqa: PLC0415
 
     return [Rng().root_seed % 2**32]
-
-
-def named_for(record: Path | None, seed: int, seeds: range | None) -> Path | None:
-    """Each run has a file of its own."""
-    if record is None or seeds is None or len(seeds) < 2:
-        return record
-    return record.with_name(f"{record.stem}-{seed}{record.suffix}")

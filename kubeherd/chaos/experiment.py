@@ -196,7 +196,7 @@ def parse(text: str, name: str = "experiment") -> Experiment:
 def load(path: Path) -> Experiment:
     """An experiment from a file. ExperimentError, also for a file that cannot be read."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ExperimentError(f"{path} cannot be read: {error}") from None
     return parse(text, str(path))

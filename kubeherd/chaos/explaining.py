@@ -1,11 +1,14 @@
 """An experiment in words. Pure."""
 
+import textwrap
 from collections.abc import Iterator
 
 import msgspec
 
 from kubeherd.chaos.experiment import Do, Experiment, Range, Whom
 from kubeherd.chaos.promises import Promises
+
+WIDTH = 100
 
 
 def explanation(experiment: Experiment, promises: Promises) -> Iterator[str]:
@@ -32,7 +35,21 @@ def explanation(experiment: Experiment, promises: Promises) -> Iterator[str]:
             long = _writes(choice.after_writes) + _long(choice.for_s)
             yield f"            {_fault(choice.fault, choice.whom)}{long}{weight}"
     yield f"lasts     {experiment.duration_s:g} s, and has {experiment.heals_within_s:g} s to heal"
-    yield "promises  " + ", ".join([*promises.safety, *promises.liveness])
+    yield from _judged(promises, experiment)
+
+
+def _judged(promises: Promises, experiment: Experiment) -> Iterator[str]:
+    without = f" but {', '.join(experiment.without)}" if experiment.without else ""
+    everything = f"all{without}: `kubeherd check --list` prints them"
+    named = ", ".join([*promises.safety, *promises.liveness])
+    chosen = experiment.during or experiment.after
+    yield from textwrap.wrap(
+        named if chosen else everything,
+        WIDTH,
+        initial_indent="promises  ",
+        subsequent_indent=" " * 10,
+        break_on_hyphens=False,
+    )
 
 
 def _range(wanted: Range) -> str:
@@ -56,11 +73,17 @@ def _fault(effect: msgspec.Struct, whom: Whom) -> str:
     kind = tree.pop("kind")
     defaults = {field.name: field.default for field in msgspec.structs.fields(type(effect))}
     given = [
-        f"{name.replace('_', '-')}={','.join(value) if isinstance(value, list) else value}"
+        f"{name.removesuffix('_s').replace('_', '-')}={_value(value)}"
         for name, value in tree.items()
         if getattr(effect, name) != defaults[name]
     ]
     return " ".join([kind, *given, "of", _whom(whom)])
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(value) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _whom(whom: Whom) -> str:
@@ -74,7 +97,7 @@ def _whom(whom: Whom) -> str:
         "" if not nodes.zone else " of one zone" if nodes.zone == "*" else f" of zone {nodes.zone}"
     )
     labels = "".join(f" with {key}={value}" for key, value in nodes.selector.items())
-    return f"{count} nodes{zone}{labels}"
+    return f"one node{zone}{labels}" if count == "1" else f"{count} nodes{zone}{labels}"
 
 
 def _doing(step: Do) -> str:

@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-from msgspec.structs import replace
-
+from kubeherd.chaos.arena import ArenaError
 from kubeherd.chaos.experiment import ClusterSpec, Command
 from kubeherd.chaos.program import Program
 from kubeherd.cluster.api.errors import NotFound
@@ -21,6 +20,7 @@ from kubeherd.cluster.client.http import HttpTransport
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.control import Op
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.pki import ClusterPki
@@ -29,14 +29,9 @@ from kubeherd.cluster.launcher.settings import Recorded
 from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.faults import Component, Fault, FaultError, effects
-from kubeherd.history import FaultBegan, FaultEnded, Process, Record
+from kubeherd.faults.targets import CHAOS_AGENT, COMMAND
+from kubeherd.history import Ended, FaultBegan, FaultEnded, Process, Record
 from kubeherd.history.files import Tail
-
-USER_AGENT = "kubeherd-chaos"
-"""Whom no fault hurts that is not meant for it by name."""
-
-COMMAND = "command"
-"""The name of the user's program among the components."""
 
 LOOK_S = 0.05
 """How often the files of the cluster are looked at, in real seconds."""
@@ -76,13 +71,19 @@ class RealArena:
 
     async def add_nodes(self, names: Sequence[str]) -> None:
         """Start agents for these nodes."""
-        await asyncio.to_thread(self._handle.node, Op.NODE_ADD, *names)
+        await self._node(Op.NODE_ADD, *names)
 
     async def remove_node(self, name: str) -> None:
         """Stop the agent, delete its Node."""
-        await asyncio.to_thread(self._handle.node, Op.NODE_REMOVE, name)
+        await self._node(Op.NODE_REMOVE, name)
         with suppress(NotFound):
             await self.client.delete(NODES, name)
+
+    async def _node(self, op: Op, *names: str) -> None:
+        try:
+            await asyncio.to_thread(self._handle.node, op, *names)
+        except LauncherError as error:
+            raise ArenaError(str(error)) from None
 
     def process_of(self, identity: str) -> str:
         """As `Arena.process_of`: an identity has the pid (`controller.identity`)."""
@@ -115,7 +116,10 @@ class RealArena:
         if (program := self._program_hurt_by(fault)) is not None:
             program.heal(fault.effect)
         else:
-            await asyncio.to_thread(self._handle.undo, fault_id)
+            try:
+                await asyncio.to_thread(self._handle.undo, fault_id)
+            except LauncherError as error:
+                raise FaultError(str(error)) from None
         self.tell(FaultEnded(at=self.wall_s(), id=fault_id))
 
     def _program_hurt_by(self, fault: Fault) -> Program | None:
@@ -158,10 +162,11 @@ class RealArena:
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Tell of what the API server has recorded since."""
+        """Tell of what the API server has recorded since; it ends whenever it is restarted."""
         if self._following:
             for record in self._tail.read():
-                self._tell(record)
+                if not isinstance(record, Ended):
+                    self._tell(record)
 
     async def watch(self) -> None:
         """Tell of records and of processes as they come, until cancelled."""
@@ -178,20 +183,23 @@ class RealArena:
             return
         running = now.process is not None
         why = str(now.phase)
-        self._tell(
+        self.tell(
             Process(at=self.wall_s(), name=now.name, running=running, ready=now.ready, why=why)
         )
 
 
 @contextmanager
 def cluster_for(wanted: ClusterSpec, seed: int, root: Path) -> Iterator[tuple[ClusterHandle, Path]]:
-    """A cluster as an experiment wants it, in `root`, and the file into which it records."""
+    """A cluster as an experiment wants it, in `root`, and the file into which it records.
+    LauncherError if it does not start, or if one is there already."""
+    if RunDir(root).exists():
+        raise LauncherError(f"{root} has a cluster already: an experiment makes one of its own")
     settings = lifecycle.new_settings(
-        nodes=wanted.nodes, nodes_per_agent=wanted.nodes_per_agent, speed=wanted.speed, seed=seed
-    )
-    settings = replace(
-        settings,
+        nodes=wanted.nodes,
+        nodes_per_agent=wanted.nodes_per_agent,
         controllers=wanted.controllers,
+        speed=wanted.speed,
+        seed=seed,
         record=Recorded.REQUESTS if wanted.requests else Recorded.WRITES,
     )
     with ClusterHandle(root, settings) as handle:
@@ -205,7 +213,7 @@ async def opened(
     """An arena over a running cluster whose API server records into `record`; a user's program
     takes part."""
     access = load_kubeconfig(handle.rundir.kubeconfig)
-    transport = HttpTransport(access, user_agent=USER_AGENT)
+    transport = HttpTransport(access, user_agent=CHAOS_AGENT)
     arena = RealArena(handle, record, ApiClient(transport, LoopClock()))
     tasks = [asyncio.create_task(arena.watch(), name="watch-cluster")]
     if command is not None:
@@ -215,5 +223,8 @@ async def opened(
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
         await transport.close()
+    for end in ends:
+        if isinstance(end, Exception):  # without them the run saw less than happened
+            raise end

@@ -7,7 +7,7 @@ each fault is undone at its time or at healing; whatever happens, all faults are
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
-from kubeherd.chaos.arena import Arena
+from kubeherd.chaos.arena import Arena, ArenaError
 from kubeherd.chaos.experiment import Do, Experiment
 from kubeherd.chaos.outcome import Outcome
 from kubeherd.chaos.script import Doing, Injection, chance, draw, script
@@ -17,7 +17,7 @@ from kubeherd.checks.checker import Checked, Make, Verdict, Watcher
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.faults import Component, Fault, FaultError, Nodes, Target
-from kubeherd.history import HEAL, QUIET, SETTLED, Record, Step, Violation, Write
+from kubeherd.history import HEAL, QUIET, SETTLED, Ended, Record, Step, Violation, Write
 
 LOOK_S = 1.0
 """How often it is asked whether the cluster has settled."""
@@ -84,8 +84,11 @@ class Run:
         finally:
             for fault_id in list(self._faults):
                 await self._undo(fault_id)
-        self._judge(self._safety.end())
-        self._judge(self._liveness.end())
+        ended = Ended(at=self._arena.wall_s())
+        for watcher in (self._safety, self._liveness):
+            self._judge(watcher.see(ended))
+            self._judge(watcher.end())
+        self._heard(ended)
         checked: list[Checked] = [*self._safety.verdict.checked, *self._liveness.verdict.checked]
         return Outcome(
             experiment=self._experiment.name,
@@ -118,6 +121,10 @@ class Run:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             await self._follow_script()
+            self._ends.clear()
+            self._armed.clear()
+            for fault_id in list(self._faults):
+                tasks.create_task(self._undo(fault_id))  # what is undone may wait for the others
 
     async def _follow_script(self) -> None:
         started_s = self._arena.now_s()
@@ -136,15 +143,10 @@ class Run:
         """Users do not wait for each other."""
         try:
             self._note(await self._users.do(step, self._free_nodes()))
-        except (ApiError, TransportError) as error:
+        except (ApiError, TransportError, ArenaError) as error:
             self._note(f"failed: {step}: {error}")
 
     async def _heal(self) -> float | None:
-        self._ends.clear()
-        self._armed.clear()
-        async with asyncio.TaskGroup() as undoing:
-            for fault_id in list(self._faults):
-                undoing.create_task(self._undo(fault_id))
         self._tell(Step(at=self._arena.wall_s(), name=HEAL, text="everything is healed"))
         settled_after_s = await self._settles(self._experiment.heals_within_s)
         if settled_after_s is not None:
@@ -207,9 +209,15 @@ class Run:
             self._tasks.create_task(self._inject(one[1]))
 
     async def _undo(self, fault_id: str) -> None:
-        fault = self._faults.pop(fault_id)
-        await self._arena.undo(fault_id)
-        self._note(f"undone: {fault}")
+        fault = self._faults.pop(fault_id, None)
+        if fault is None:
+            return
+        try:
+            await self._arena.undo(fault_id)
+        except FaultError as error:
+            self._note(f"could not undo: {fault}: {error}")
+        else:
+            self._note(f"undone: {fault}")
 
     def _target(self, action: Injection) -> Target | None:
         whom = action.whom

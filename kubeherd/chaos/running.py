@@ -1,6 +1,5 @@
 """Experiments from their names and seeds to their outcomes: real processes or virtual time."""
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +11,9 @@ from kubeherd.chaos.outcome import Outcome
 from kubeherd.chaos.promises import promises
 from kubeherd.chaos.runner import Run
 from kubeherd.checks import registry
-from kubeherd.history import Ended, Record
-from kubeherd.history.files import encode
+from kubeherd.cluster.cli import eventloop
+from kubeherd.history import Record
+from kubeherd.history.files import create, encode
 
 SHIPPED = Path(__file__).parent / "experiments"
 
@@ -60,16 +60,19 @@ def run_real(
     directory: Path | None = None,
     hear: Hear = lambda _record: None,
 ) -> Outcome:
-    """Run an experiment on a cluster of real processes of its own, in `directory` if given."""
+    """Run an experiment on a cluster of real processes of its own, in `directory` if given, which
+    must not have one. LauncherError if it does not start."""
     from kubeherd.chaos.realarena import cluster_for, opened  # noqa: PLC0415
 
-    async def main(root: Path) -> Outcome:
-        with cluster_for(experiment.cluster, seed, root) as (handle, record):
-            async with opened(handle, record, experiment.command) as arena:
-                return await _run(experiment, arena, seed, hear).run()
-
     with TemporaryDirectory(prefix="kubeherd-chaos-") as temporary:
-        return asyncio.run(main(directory or Path(temporary) / "herd"))
+        root = directory or Path(temporary) / "herd"
+        with cluster_for(experiment.cluster, seed, root) as (handle, record):
+
+            async def main() -> Outcome:
+                async with opened(handle, record, experiment.command) as arena:
+                    return await _run(experiment, arena, seed, hear).run()
+
+            return eventloop.run(main)
 
 
 def _run(experiment: Experiment, arena: Arena, seed: int, hear: Hear) -> Run:
@@ -91,13 +94,9 @@ def recorded(path: Path | None) -> Iterator[Hear]:
     if path is None:
         yield lambda _record: None
         return
-    with path.open("wb") as file:
-        latest = 0.0
+    with create(path) as file:
 
         def hear(record: Record) -> None:
-            nonlocal latest
-            latest = record.at
             file.write(encode(record))
 
         yield hear
-        file.write(encode(Ended(at=latest)))

@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from kubeherd.chaos.experiment import Chosen, Do, Experiment, Hurt, Range, Scheduled, Whom
+from kubeherd.cluster.launcher.faults.choosing import share
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults import Component, Effect, Fault, Nodes, Target
 
@@ -155,7 +156,7 @@ def draw(
     several = bool(chosen.names or chosen.zone or chosen.selector or chosen.percent)
     count = chosen.count or (len(fit) if several else 1)
     if chosen.percent:
-        count = -(-len(fit) * chosen.percent // 100)
+        count = share(len(fit), chosen.percent)
     if count >= len(fit):
         return tuple(fit)
     rest, picked = list(fit), []

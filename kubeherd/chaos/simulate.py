@@ -11,12 +11,13 @@ from msgspec.structs import replace
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kubeherd.chaos import report
-from kubeherd.chaos.command import Kept, Seeds, found_experiment, named_for, run_once
+from kubeherd.chaos.command import Kept, Seeds, found_experiment, run_once
 from kubeherd.chaos.experiment import Experiment, dump
 from kubeherd.chaos.minimise import MAX_TRIES, minimised
 from kubeherd.chaos.outcome import Outcome
 from kubeherd.chaos.script import chance, explicit, script
 from kubeherd.chaos.workers import Task, outcomes, simulated
+from kubeherd.cluster.cli.options import OutputFile
 from kubeherd.cluster.cli.output import err, out, say, steps
 from kubeherd.cluster.runtime import logging
 
@@ -24,7 +25,7 @@ DEFAULT = "storm"
 MAX_KEPT = 10
 """Failures of which histories and pictures are kept."""
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = OutputFile()
 
 
 @click.command(
@@ -57,7 +58,9 @@ machine, nor on --jobs: a seed does the same everywhere.
 )
 @click.option("--output", "-o", type=_FILE, help="Write that experiment here as well.")
 @click.option(
-    "--record", type=_FILE, help="Write histories of failures here; the seed is put into the name."
+    "--record",
+    type=_FILE,
+    help="Write histories of failures here; experiment and seed are put before the ending.",
 )
 @click.option("--html", type=_FILE, help="Draw failures here; as with --record.")
 def simulate(
@@ -78,8 +81,8 @@ def simulate(
         return
     if record is not None or html is not None:
         for task in failed[:MAX_KEPT]:
-            kept = Kept(named_for(record, task.seed, seeds), named_for(html, task.seed, seeds))
-            run_once(task.experiment, task.seed, True, None, kept)
+            kept = Kept(None, record, html).of(task.experiment.name, task.seed)
+            run_once(task.experiment, task.seed, True, kept)
     name = (experiments or (DEFAULT,))[found.index(failed[0].experiment)]
     again = f"kubeherd chaos run {name} --seed {failed[0].seed} --simulate"
     _explain(failed[0], again, minimise=minimise, output=output)
@@ -132,7 +135,7 @@ def _explain(task: Task, again: str, *, minimise: bool, output: Path | None) -> 
     out.print(f"\n# fails by itself: kubeherd chaos run FILE --simulate --seed {task.seed}")
     out.print(text, markup=False)
     if output is not None:
-        output.write_text(text)
+        output.write_text(text, encoding="utf-8")
         say(f"written: {output}")
 
 

@@ -22,10 +22,16 @@ def part(tree: Object, *path: str) -> Object:
     return found if isinstance(found, dict) else {}
 
 
-def items(tree: Object, *path: str) -> Sequence[Any]:
-    """The list at a path; empty if there is none."""
+def items(tree: Object, *path: str) -> Sequence[Object]:
+    """The maps in the list at a path; empty if there is none."""
     found = part(tree, *path[:-1]).get(path[-1])
-    return found if isinstance(found, list) else ()
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else ()
+
+
+def words(tree: Object, *path: str) -> Sequence[str]:
+    """The strings in the list at a path; empty if there is none."""
+    found = part(tree, *path[:-1]).get(path[-1])
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else ()
 
 
 def text(tree: Object, *path: str) -> str:
@@ -117,7 +123,7 @@ def target_node(pod: Object) -> str:
     )
     for term in items(required, "nodeSelectorTerms"):
         for field in items(term, "matchFields"):
-            values = items(field, "values")
+            values = words(field, "values")
             if (field.get("key"), field.get("operator")) == ("metadata.name", "In") and values:
                 return str(values[0]) if len(values) == 1 else ""
     return ""
@@ -127,7 +133,7 @@ def scaled(value: object, total: int, *, up: bool) -> int:
     """A number, or a percentage of `total` rounded up or down."""
     if isinstance(value, int):
         return value
-    if isinstance(value, str) and value.endswith("%"):
+    if isinstance(value, str) and value[:-1].isdecimal() and value.endswith("%"):
         exact = int(value[:-1]) * total / 100
         return ceil(exact) if up else floor(exact)
     return 0
@@ -141,7 +147,7 @@ def selects(selector: Object, of: Object) -> bool:
 
 
 def _holds(requirement: Object, of: Object) -> bool:
-    has, values = requirement.get("key") in of, items(requirement, "values")
+    has, values = requirement.get("key") in of, words(requirement, "values")
     value = of.get(requirement.get("key", ""))
     match requirement.get("operator"):
         case "In":

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from kubeherd.checks.objects import items, labels, name_of, part, text
+from kubeherd.checks.objects import items, labels, name_of, part, text, words
 from kubeherd.history.records import Object
 
 _ALWAYS: Final = (
@@ -60,7 +60,7 @@ def _daemon_tolerations(spec: Object) -> Iterable[Object]:
 def _untolerated(node: Object, tolerations: Sequence[Object]) -> set[str]:
     """The effects, NoSchedule and NoExecute, of the node's taints that are not tolerated."""
     return {
-        taint["effect"]
+        text(taint, "effect")
         for taint in items(node, "spec", "taints")
         if taint.get("effect") in ("NoSchedule", "NoExecute")
         and not any(_tolerates(one, taint) for one in tolerations)
@@ -94,7 +94,7 @@ def _term(term: Object, node: Object) -> bool:
         return False
     name = {"metadata.name": name_of(node)}
     return all(_matches(one, labels(node)) for one in expressions) and all(
-        one.get("key") in name and _matches(one, name) for one in fields
+        text(one, "key") in name and _matches(one, name) for one in fields
     )
 
 
@@ -105,7 +105,7 @@ _NUMBERS: dict[str, Callable[[int, int], bool]] = {
 
 
 def _matches(requirement: Object, of: Object) -> bool:
-    values, value = items(requirement, "values"), of.get(requirement.get("key", ""))
+    values, value = words(requirement, "values"), of.get(requirement.get("key", ""))
     match requirement.get("operator"):
         case "In":
             return value is not None and value in values

@@ -6,7 +6,7 @@ from typing import Final
 
 from kubeherd.checks.checker import Checker
 from kubeherd.checks.live import LAG_S, MIN_LAG_S, Live
-from kubeherd.checks.objects import CLOCK_GRAIN_S, condition, going, number, ready, seconds, text
+from kubeherd.checks.objects import condition, going, number, ready, seconds, text
 from kubeherd.history import Actor, Began, Record, Violation, Write
 from kubeherd.history.records import Object
 
@@ -59,18 +59,11 @@ class WriteChecker(Checker):
     def available(self, pod: Object, min_ready_s: int, at: float) -> bool:
         """Whether a pod may count as available: Ready for long enough, as far as can be known."""
         return ready(pod) and (
-            not (min_ready_s and self.speed) or self._ready_s(pod, at) >= min_ready_s
+            not (min_ready_s and self.speed) or self.ready_s(pod, at) >= min_ready_s
         )
 
-    def surely_available(self, pod: Object, min_ready_s: int, at: float) -> bool:
-        """Whether everybody must have counted a pod as available by now."""
-        if not ready(pod) or (min_ready_s and not self.speed):
-            return False
-        speed = self.speed or 1.0
-        margin_s = CLOCK_GRAIN_S * speed + self.lag_s * speed
-        return self._ready_s(pod, at) >= min_ready_s + margin_s
-
-    def _ready_s(self, pod: Object, at: float) -> float:
+    def ready_s(self, pod: Object, at: float) -> float:
+        """For how many nominal seconds a pod has been Ready, by its own word."""
         since = seconds(condition(pod, "Ready").get("lastTransitionTime"))
         return (at - since) * (self.speed or 1.0)
 

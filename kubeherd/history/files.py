@@ -1,11 +1,12 @@
 """Histories in files: a line of JSON per record, which survives the death of its writer.
 
 A torn last line, as a killed process leaves, is not a record. Names that end with ``.gz`` are
-compressed.
+compressed. Files are made for their owner's eyes only, and hold no values of Secrets.
 """
 
 import gzip
 import heapq
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Literal, cast
@@ -13,6 +14,7 @@ from typing import IO, Literal, cast
 import msgspec
 
 from kubeherd.history.records import FORMAT_VERSION, Began, Record
+from kubeherd.history.redaction import redacted
 
 _decoder = msgspec.json.Decoder(Record)
 _encoder = msgspec.json.Encoder()
@@ -23,13 +25,19 @@ class HistoryError(ValueError):
 
 
 def encode(record: Record) -> bytes:
-    """A record as a line."""
-    return _encoder.encode(record) + b"\n"
+    """A record as a line, without the values of Secrets."""
+    return _encoder.encode(redacted(record)) + b"\n"
+
+
+def create(path: Path) -> IO[bytes]:
+    """A new file for the lines of a history, 0600. OSError if it cannot be written."""
+    path.touch(0o600)
+    return _open(path, "wb")
 
 
 def write(path: Path, records: Iterable[Record]) -> None:
     """Write a whole history. OSError if it cannot be written."""
-    with _open(path, "wb") as file:
+    with create(path) as file:
         for record in records:
             file.write(encode(record))
 
@@ -53,16 +61,21 @@ def read(path: Path) -> Iterator[Record]:
 
 
 class Tail:
-    """A history that is still being written, read as it grows."""
+    """A history that is still being written, read as it grows. One that was begun anew under the
+    same name is read from its beginning."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
+        self._inode = 0
 
     def read(self) -> Iterator[Record]:
         """What has been written since; nothing while there is no file. HistoryError."""
         try:
             with self._path.open("rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                if inode != self._inode:
+                    self._inode, self._offset = inode, 0
                 file.seek(self._offset)
                 data = file.read()
         except FileNotFoundError:

@@ -127,9 +127,9 @@ def test_seeds_that_fail_are_told_and_kept(tmp_path: Path):
     assert {line.split(":")[0] for line in failed} == {"hopeless, seed 5", "hopeless, seed 6"}
     assert "0 of 2 seeds held" in lines
     assert f"again: kubeherd chaos run {file} --seed 5 --simulate" in lines
-    records = list(read(tmp_path / "h-6.jsonl"))
+    records = list(read(tmp_path / "h-hopeless-6.jsonl"))
     assert any(isinstance(record, Violation) for record in records)
-    assert "<html" in (tmp_path / "h-5.html").read_text()
+    assert "<html" in (tmp_path / "h-hopeless-5.html").read_text()
 
 
 def test_what_fails_is_made_small_and_fails_by_itself(

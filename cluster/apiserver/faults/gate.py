@@ -100,11 +100,8 @@ class Gate:
         hits = matching.struck(self._faults.of(who), asked, self._faults.rng.random)
         if not hits:
             return await self._carried_out(request, answer)
-        for fault in hits.get(ApiDelay, ()):
-            if isinstance(effect := fault.effect, ApiDelay):
-                await self._faults.wait(
-                    fault, self._faults.jittered(effect.latency_s, effect.jitter_s)
-                )
+        if not (request.part and request.method in _READS):  # a group has waited as a whole
+            await self._faults.delay(hits.get(ApiDelay, []))
         refusal = self._refusal(request, asked, hits)
         if refusal is not None:
             return refusal

@@ -23,9 +23,9 @@ from kubeherd.cluster.apiserver.faults.polls import MAX_HELD_S, ends_after_s
 from kubeherd.cluster.apiserver.faults.revisions import Revisions
 from kubeherd.cluster.apiserver.faults.rewriting import resumed_after
 from kubeherd.faults import Fault
-from kubeherd.faults.effects import Expire, WatchEnd, WatchRepeat, WatchStall
+from kubeherd.faults.effects import ApiDelay, Expire, WatchEnd, WatchRepeat, WatchStall
 
-_OF_WATCHES = (Expire, WatchEnd, WatchRepeat, WatchStall)
+_OF_PARTS = (ApiDelay, Expire, WatchEnd, WatchRepeat, WatchStall)
 
 
 class _Sorted(msgspec.Struct):
@@ -35,6 +35,7 @@ class _Sorted(msgspec.Struct):
     expired: list[PartAnswer] = msgspec.field(default_factory=list)
     stalls: list[Fault] = msgspec.field(default_factory=list)
     ends: list[Fault] = msgspec.field(default_factory=list)
+    delays: list[Fault] = msgspec.field(default_factory=list)
 
 
 class Groups:
@@ -51,7 +52,7 @@ class Groups:
         self, request: ApiRequest, faults: Sequence[Fault], answer: Answer
     ) -> Response:
         """What is left of the answer."""
-        own = [fault for fault in faults if isinstance(fault.effect, _OF_WATCHES)]
+        own = [fault for fault in faults if isinstance(fault.effect, _OF_PARTS)]
         try:
             poll = grouppoll.decode_poll(request.body)
         except (msgspec.DecodeError, ValueError):
@@ -59,6 +60,7 @@ class Groups:
         if not own or len(poll.parts) > grouppoll.MAX_PARTS:
             return await answer(request)
         parts = self._sort(request, poll, own)
+        await self._faults.delay(parts.delays)
         if parts.expired:
             return _answer(GroupAnswer(0, parts.expired))
         body = grouppoll.encode(GroupPoll(poll.timeout_s, [part for _, part in parts.kept]))
@@ -76,13 +78,15 @@ class Groups:
     def _sort(self, outer: ApiRequest, poll: GroupPoll, faults: Sequence[Fault]) -> _Sorted:
         found = _Sorted()
         for index, part in enumerate(poll.parts):
-            query = {**part.query, "watch": "1"}
+            since = resumed_after(part.query)
+            query = {**part.query, "watch": "1"} if since else part.query
             alone = replace(outer, method="GET", path=part.path, query=query)
-            since = resumed_after(query)
-            hits: Hits = {}
-            if since:
-                hits = matching.struck(faults, self._asked(alone), self._faults.rng.random)
-            if Expire in hits:
+            asked = self._asked(alone)
+            hits = matching.struck(faults, asked, self._faults.rng.random)
+            found.delays += [one for one in hits.get(ApiDelay, ()) if one not in found.delays]
+            if asked.verb != "watch":
+                found.kept.append((index, part))
+            elif Expire in hits:
                 found.expired.append(_expired(index, since, hits[Expire][0]))
             elif WatchStall in hits:
                 found.stalls.append(hits[WatchStall][0])

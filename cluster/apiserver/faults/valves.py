@@ -81,9 +81,10 @@ class Valves:
 
     def began(self, faults: Sequence[Fault]) -> None:
         """These faults are new: what is open is hit as well."""
+        new = [(fault, matching.hurts(fault.target)) for fault in faults]
         for watch in self._watches:
             who, _ = self._look(watch)
-            own = [fault for fault in faults if matching.hurts(fault.target)(who)]
+            own = [fault for fault, hurts in new if hurts(who)]
             if not own:
                 continue
             if isinstance(watch.valve, _Valve):

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-from kubeherd.chaos.checking import usercheckers
 from kubeherd.chaos.checking.telling import Surroundings, table
 from kubeherd.checks import registry
 from kubeherd.checks.checker import Checker, Make, Verdict, Watcher
 from kubeherd.checks.registry import PROMISES, Kind
 from kubeherd.cluster.api.goduration import nanoseconds
+from kubeherd.cluster.cli.options import OutputFile, directory_option
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.runtime import logging
-from kubeherd.history import files
+from kubeherd.history import SETTLED, Step, files
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -39,24 +39,15 @@ Examples:
 )
 @click.option("--list", "list_them", is_flag=True, help="Print the promises, and end.")
 @click.option("--history", type=_FILE, help="Judge a recorded run instead of a cluster.")
-@click.option("--kubeconfig", type=_FILE, help="Of the cluster, whoever made it.")
-@click.option(
-    "--dir",
-    "rundir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=".kubeherd",
-    envvar="KUBEHERD_DIR",
-    show_default=True,
-    show_envvar=True,
-    help="Directory of the cluster, if there is no --kubeconfig.",
-)
+@click.option("--kubeconfig", type=_FILE, help="Of the cluster, whoever made it, instead of --dir.")
+@directory_option
 @click.option("--for", "for_s", default="0", callback=_seconds, help="End after so long (60s, 5m).")
 @click.option("--only", multiple=True, metavar="NAME", help="Only these promises. Repeatable.")
 @click.option("--skip", multiple=True, metavar="NAME", help="All but these. Repeatable.")
 @click.option(
     "--settled", is_flag=True, help="At the end all must have converged: judge liveness, too."
 )
-@click.option("--record", type=_FILE, help="Write the history to this file (.jsonl).")
+@click.option("--record", type=OutputFile(), help="Write the history to this file (.jsonl).")
 @click.option(
     "--python", "functions", multiple=True, metavar="FILE:NAME", help="A promise of your own."
 )
@@ -68,7 +59,7 @@ def check(
     list_them: bool,
     history: Path | None,
     kubeconfig: Path | None,
-    rundir: Path,
+    rundir: RunDir,
     for_s: float,
     only: tuple[str, ...],
     skip: tuple[str, ...],
@@ -95,10 +86,10 @@ def check(
         *own(functions, expressions, resources, live=live),
     ]
     if history is not None:
-        verdict, surroundings = judged(history, checkers)
+        verdict, surroundings = judged(history, checkers, settled=settled)
     else:
         verdict, surroundings = _watched(
-            kubeconfig, RunDir(rundir), for_s, checkers, settled=settled, record=record
+            kubeconfig, rundir, for_s, checkers, settled=settled, record=record
         )
     click.echo("\n".join(table(verdict)))
     if surroundings.violation is not None:
@@ -133,6 +124,10 @@ def own(
     functions: Sequence[str], expressions: Sequence[str], resources: Sequence[str], *, live: bool
 ) -> Sequence[Make]:
     """The user's checkers; each expression has its resource, or one is for all."""
+    if not functions and not expressions and not resources:
+        return []
+    from kubeherd.chaos.checking import usercheckers  # noqa: PLC0415 - CEL is slow to load
+
     if len(resources) == 1:
         resources = list(resources) * len(expressions)
     if len(resources) != len(expressions):
@@ -146,14 +141,22 @@ def own(
         raise click.UsageError(str(error)) from None
 
 
-def judged(history: Path, checkers: Sequence[Make]) -> tuple[Verdict, Surroundings]:
-    """A recorded run; click.ClickException if the file is none."""
+def judged(
+    history: Path, checkers: Sequence[Make], *, settled: bool = False
+) -> tuple[Verdict, Surroundings]:
+    """A recorded run, all of which has converged at its end if it is `settled`;
+    click.ClickException if the file is none."""
     watcher, surroundings = Watcher(checkers), Surroundings()
+    at = 0.0
     try:
         for record in files.read(history):
+            at = record.at
             surroundings.see(record, watcher.see(record))
     except (files.HistoryError, OSError) as error:
         raise click.ClickException(f"cannot read {history}: {error}") from None
+    if settled:
+        step = Step(at=at, name=SETTLED)
+        surroundings.see(step, watcher.see(step))
     surroundings.ended(watcher.end())
     return watcher.verdict, surroundings
 

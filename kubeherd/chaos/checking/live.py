@@ -14,13 +14,13 @@ from kubeherd.chaos.checking.discovery import wanted, watchable
 from kubeherd.chaos.checking.following import Follower, Refused
 from kubeherd.chaos.checking.ordering import Ordering
 from kubeherd.chaos.checking.telling import Surroundings
-from kubeherd.checks.checker import Checker, Verdict, Watcher
+from kubeherd.checks.checker import Make, Verdict, Watcher
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.transport import Transport
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.history import Began, Ended, Record, Step, Write
-from kubeherd.history.files import encode
+from kubeherd.history.files import create, encode
 from kubeherd.history.records import SETTLED
 
 _LOOK_S: Final = 0.1
@@ -31,7 +31,7 @@ _AFTERMATH_S: Final = 1.0
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to watch, for how long, and by whom it is judged."""
 
-    checkers: Sequence[Callable[[], Checker]]
+    checkers: Sequence[Make]
     speed: float = 0.0
     """Of the cluster; 0: not known."""
     for_s: float = 0.0
@@ -63,7 +63,7 @@ class _Session:
         """Of the first lists: what is older is state, and no news."""
         self._speed = plan.speed
         self.clock = clock
-        self._file = plan.record.open("wb") if plan.record else None
+        self._file = create(plan.record) if plan.record else None
 
     def now(self) -> float:
         return self.clock.now().timestamp()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from kubeherd.checks.liveness.settled import SettledChecker
-from kubeherd.checks.objects import going, items, seconds, text, uid_of
+from kubeherd.checks.objects import going, items, seconds, text, uid_of, words
 from kubeherd.checks.writes import EVERYTHING
 from kubeherd.history import Step, Violation, Write
 from kubeherd.history.records import Object
@@ -48,11 +48,11 @@ class DeletedGoes(SettledChecker):
             text(tree, "metadata", "namespace")
             for resource in self.live.resources()
             for tree in self.live.all(resource).values()
-            if set(items(tree, "metadata", "finalizers")) - _OURS
+            if set(words(tree, "metadata", "finalizers")) - _OURS
         }
         for resource in self.live.resources():
             for key, tree in self.live.all(resource).items():
-                if not going(tree) or set(items(tree, "metadata", "finalizers")) - _OURS:
+                if not going(tree) or set(words(tree, "metadata", "finalizers")) - _OURS:
                     continue
                 if seconds(text(tree, "metadata", "deletionTimestamp")) > step.at:
                     continue
@@ -92,8 +92,10 @@ class OrphansCollected(SettledChecker):
                 if not owners or any(_group_kind(owner) not in self._kinds for owner in owners):
                     continue
                 self.looked_at += 1
-                if not going(tree) and not any(owner.get("uid") in uids for owner in owners):
-                    named = ", ".join(f"{owner['kind']} {owner['name']}" for owner in owners)
+                if not going(tree) and not any(text(owner, "uid") in uids for owner in owners):
+                    named = ", ".join(
+                        f"{text(owner, 'kind')} {text(owner, 'name')}" for owner in owners
+                    )
                     what = f"{resource} {key} is left without {named}"
                     yield self.violation(step, what, f"{resource} {key}")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kubeherd.checks.objects import part
+from kubeherd.checks.objects import items, part
 from kubeherd.checks.safety.metadata import label
 from kubeherd.checks.writes import EVERYTHING, WriteChecker
 from kubeherd.history import Record, Step, Verb, Violation, Write
@@ -56,7 +56,7 @@ def _but_heartbeats(node: Object) -> object:
     """What of a Node changes when something happens; kubelets report the rest when they do."""
     conditions = [
         {key: value for key, value in one.items() if key != "lastHeartbeatTime"}
-        for one in part(node, "status").get("conditions") or ()
+        for one in items(node, "status", "conditions")
     ]
     metadata = part(node, "metadata")
     return (

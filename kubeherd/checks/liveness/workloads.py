@@ -8,6 +8,7 @@ from kubeherd.checks.objects import (
     condition,
     ended,
     going,
+    items,
     labels,
     name_of,
     number,
@@ -26,6 +27,14 @@ _HASH = "controller-revision-hash"
 _REVISIONS = "controllerrevisions.apps"
 
 
+def unobserved(tree: Object) -> str:
+    """Words for a spec that its controller has not come to yet; "" if it has."""
+    observed = number(tree, "status", "observedGeneration")
+    if observed == generation(tree):
+        return ""
+    return f"has observed generation {observed} of {generation(tree)}"
+
+
 class NodesRecover(SettledChecker):
     """Nodes."""
 
@@ -42,9 +51,9 @@ class NodesRecover(SettledChecker):
                 continue
             self.looked_at += 1
             taints = [
-                str(taint["key"])
-                for taint in part(node, "spec").get("taints") or ()
-                if taint["key"]
+                text(taint, "key")
+                for taint in items(node, "spec", "taints")
+                if text(taint, "key")
                 in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
             ]
             if not ready(node) or taints:
@@ -79,6 +88,8 @@ class DaemonSetsSettle(SettledChecker):
         for key, daemonset in self.live.all("daemonsets.apps").items():
             if going(daemonset):
                 continue
+            if behind := unobserved(daemonset):
+                yield self.violation(step, f"DaemonSet {key} {behind}", f"daemonsets.apps {key}")
             by_node: dict[str, list[Object]] = {}
             for pod in self.live.owned(uid_of(daemonset), "pods"):
                 by_node.setdefault(target_node(pod), []).append(pod)
@@ -173,9 +184,8 @@ class DeploymentsSettle(SettledChecker):
 
     def _wrong(self, tree: Object) -> str:
         wanted = number(tree, "spec", "replicas", default=1)
-        observed = number(tree, "status", "observedGeneration")
-        if observed != generation(tree):
-            return f"has observed generation {observed} of {generation(tree)}"
+        if behind := unobserved(tree):
+            return behind
         sets = self.live.owned(uid_of(tree), "replicasets.apps")
         sizes = {name_of(one): number(one, "spec", "replicas", default=1) for one in sets}
         if sum(sizes.values()) != wanted:
@@ -208,6 +218,10 @@ class StatefulSetsSettle(SettledChecker):
         for key, tree in self.live.all("statefulsets.apps").items():
             if going(tree):
                 continue
+            if behind := unobserved(tree):
+                yield self.violation(
+                    step, f"StatefulSet {key} {behind}", f"statefulsets.apps {key}"
+                )
             pods = {name_of(pod): pod for pod in self.live.owned(uid_of(tree), "pods")}
             first = number(tree, "spec", "ordinals", "start")
             for ordinal in range(first, first + number(tree, "spec", "replicas", default=1)):

@@ -14,12 +14,14 @@ import msgspec
 
 from kubeherd.checks.live import Recent
 from kubeherd.checks.objects import (
+    CLOCK_GRAIN_S,
     condition,
     ended,
     going,
     number,
     owner_uid,
     part,
+    ready,
     scaled,
     target_node,
     text,
@@ -84,6 +86,9 @@ class DaemonSetBudget(WriteChecker):
         super().__init__()
         self._fleets: dict[str, _Fleet] = {}
         self._suspects: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._ready_at: dict[str, float] = {}
+        """When the history showed a pod to become Ready, by uid: what the pod says of it is by the
+        clock of its node."""
 
     # --- state ---
 
@@ -97,6 +102,10 @@ class DaemonSetBudget(WriteChecker):
             case "pods":
                 for tree in (before, write.object):
                     self._note_pod(write, tree)
+                if not ready(write.object):
+                    self._ready_at.pop(write.uid, None)
+                elif before is None or not ready(before):
+                    self._ready_at[write.uid] = 0.0 if write.restored else write.at
 
     def _note_daemonset(self, write: Write) -> None:
         uid = uid_of(write.object)
@@ -185,6 +194,8 @@ class DaemonSetBudget(WriteChecker):
             uid = owner_uid(before, "DaemonSet")
             if uid and (write.verb is Verb.DELETE or going(write.object)):
                 yield from self._marked(write, before, uid)
+        if write.resource == "pods" and write.verb is Verb.DELETE:
+            self._ready_at.pop(write.uid, None)
 
     def _marked(self, write: Write, before: Object, uid: str) -> Iterator[Violation]:
         fleet, node = self._fleets.get(uid), target_node(before)
@@ -192,7 +203,7 @@ class DaemonSetBudget(WriteChecker):
             return
         if node not in fleet.eligible:
             return
-        if not self.surely_available(before, fleet.min_ready_s, write.at):
+        if not self._surely_available(write, before, fleet.min_ready_s):
             return
         if condition(write.object, "DisruptionTarget") or ended(before):
             return  # evicted or preempted, whoever asked for it
@@ -203,6 +214,15 @@ class DaemonSetBudget(WriteChecker):
             self._suspects[uid, write.name] = node
             if len(self._suspects) > _SUSPECTS:
                 self._suspects.popitem(last=False)
+
+    def _surely_available(self, write: Write, pod: Object, min_ready_s: int) -> bool:
+        """Whether the controller must have counted a pod as available."""
+        since = self._ready_at.get(write.uid)
+        if since is None or since > write.at - self.lag_s or (min_ready_s and not self.speed):
+            return False
+        speed = self.speed or 1.0
+        margin_s = (CLOCK_GRAIN_S + self.lag_s) * speed
+        return self.ready_s(pod, write.at) >= min_ready_s + margin_s
 
     def _deleted(self, write: Write, uid: str, node: str, pod: str) -> Iterator[Violation]:
         """The controller has deleted an available pod."""

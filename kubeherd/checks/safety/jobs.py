@@ -4,15 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from kubeherd.checks.objects import (
-    condition,
-    items,
-    number,
-    owner_uid,
-    part,
-    text,
-    uid_of,
-)
+from kubeherd.checks.objects import condition, number, owner_uid, part, text, uid_of, words
 from kubeherd.checks.safety.metadata import label
 from kubeherd.checks.writes import WriteChecker
 from kubeherd.history import Verb, Violation, Write
@@ -90,7 +82,7 @@ class CountsOnce(WriteChecker):
             what = f"{name} counts {succeeded + failed} pods; it had {pods.made}"
             yield self.violation(write, what, name)
         waiting = part(job, "status", "uncountedTerminatedPods")
-        both = [*items(waiting, "succeeded"), *items(waiting, "failed")]
+        both = [*words(waiting, "succeeded"), *words(waiting, "failed")]
         if len(set(both)) < len(both):
             yield self.violation(write, f"{name} is about to count a pod twice", name)
 

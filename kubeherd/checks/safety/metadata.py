@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from kubeherd.checks.objects import going, items, key, number, part, text, uid_of
+from kubeherd.checks.objects import going, items, key, number, part, text, uid_of, words
 from kubeherd.checks.writes import EVERYTHING, WriteChecker, generation
 from kubeherd.history import Began, Record, Verb, Violation, Write
 from kubeherd.history.records import Object
@@ -146,7 +146,7 @@ class FinalizersRespected(WriteChecker):
         """Compare with the state before."""
         if before is None or uid_of(before) != uid_of(write.object):
             return
-        had = set(items(before, "metadata", "finalizers"))
+        had = set(words(before, "metadata", "finalizers"))
         if not had and not going(before):
             return
         self.looked_at += 1
@@ -158,7 +158,7 @@ class FinalizersRespected(WriteChecker):
             return
         if going(before) and not going(write.object):
             yield self.violation(write, f"{name} is no longer being deleted", name)
-        new = set(items(write.object, "metadata", "finalizers")) - had
+        new = set(words(write.object, "metadata", "finalizers")) - had
         if going(before) and new:
             added = ", ".join(sorted(new))
             yield self.violation(write, f"{name} gets {added} while it is being deleted", name)
@@ -178,7 +178,9 @@ class OneController(WriteChecker):
         if not owners:
             return
         self.looked_at += 1
-        controllers = [f"{one['kind']} {one['name']}" for one in owners if one.get("controller")]
+        controllers = [
+            f"{text(one, 'kind')} {text(one, 'name')}" for one in owners if one.get("controller")
+        ]
         if len(controllers) > 1:
             both = " and ".join(controllers)
             yield self.violation(write, f"{label(write)} is controlled by {both}", label(write))
@@ -223,7 +225,8 @@ class ImmutableFields(WriteChecker):
         for path in fields:
             was, now = _at(before, path), _at(write.object, path)
             if was and was != now:
-                what = f"{label(write)} changes {'.'.join(path)} from {was} to {now}"
+                values = "" if write.resource == "secrets" else f" from {was} to {now}"
+                what = f"{label(write)} changes {'.'.join(path)}{values}"
                 yield self.violation(write, what, label(write))
 
 

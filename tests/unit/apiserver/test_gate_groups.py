@@ -116,6 +116,25 @@ async def test_parts_expire_repeat_and_drop(fast: Cluster) -> None:
     assert trees(await poll(fast, *parts))[0]["code"] == 503
 
 
+async def test_parts_are_late_together_not_one_after_the_other(fast: Cluster) -> None:
+    hurt(fast, effects.ApiDelay(latency_s=20))
+    began_s = fast.clock.monotonic_s()
+    answer = await poll(fast, *[Part(CMS, {"limit": "5"})] * 50, timeout_s=30)
+    assert len(trees(answer)) == 50
+    assert 20 <= fast.clock.monotonic_s() - began_s < 200
+
+
+@pytest.mark.parametrize("effect", [effects.WatchRepeat(), effects.WatchStall(), effects.Expire()])
+async def test_a_part_that_nobody_serves_is_refused_as_ever(
+    cluster: Cluster, effect: Effect
+) -> None:
+    hurt(cluster, effect)
+    nowhere = Part("/apis/no.such/v1/things", {"resourceVersion": "5"})
+    answer = await poll(cluster, nowhere)
+    assert isinstance(answer, GroupAnswer)
+    assert [one.status for one in answer.answers] == [404]
+
+
 async def test_a_group_poll_that_is_none_is_refused_by_the_server(cluster: Cluster) -> None:
     hurt(cluster, effects.Expire())
     assert (await cluster.call("POST", grouppoll.PATH, b"nonsense")).status == 400

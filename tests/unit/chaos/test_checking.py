@@ -12,6 +12,8 @@ from kubeherd.chaos.checking.command import check
 from kubeherd.chaos.checking.discovery import resources_of, wanted
 from kubeherd.chaos.checking.ordering import WAIT_S, Ordering
 from kubeherd.chaos.checking.telling import AFTER, BEFORE, Surroundings, line, table
+from kubeherd.chaos.checking.usercheckers import UserCheckError
+from kubeherd.checks import checker
 from kubeherd.checks.checker import Watcher
 from kubeherd.faults import Component, Fault
 from kubeherd.faults.effects import Crash
@@ -114,6 +116,19 @@ def test_an_object_sees_each_record_live(module: Path):
     assert [one.text for one in watcher.end()] == ["it ended"]
 
 
+@pytest.mark.parametrize("body", ["return 1 / 0", "yield 'once'; 1 / 0"], ids=["now", "later"])
+@pytest.mark.parametrize("where", ["check", "Checker"])
+def test_a_checker_that_fails_is_named(tmp_path: Path, where: str, body: str):
+    file = tmp_path / "failing.py"
+    file.write_text(
+        f"def check(history):\n    {body}\n\n"
+        f"class Checker:\n    def see(self, record):\n        {body}\n"
+    )
+    make = usercheckers.from_python(f"{file}:{where}", live=False)
+    with pytest.raises(UserCheckError, match=rf"failing\.py:{where}: ZeroDivisionError"):
+        checker.check([write(1)], [make])
+
+
 @pytest.mark.parametrize(
     ("where", "live", "text"),
     [
@@ -197,6 +212,21 @@ def test_what_people_do_and_suffer_is_in_the_story():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("spec", "shown"),
+    [
+        ({"holderIdentity": "n1", "renewTime": "2"}, False),
+        ({"holderIdentity": "a", "acquireTime": "1", "renewTime": "2"}, False),
+        ({"holderIdentity": "b", "acquireTime": "2", "renewTime": "2"}, True),
+        ({"holderIdentity": "", "acquireTime": "1", "renewTime": "2"}, True),
+    ],
+)
+def test_of_leases_the_story_has_only_who_takes_and_leaves_them(spec: dict, shown: bool):
+    lease = write(3, "leases.coordination.k8s.io")
+    lease = msgspec.structs.replace(lease, object={**lease.object, "spec": spec})
+    assert bool(line(lease)) == shown
+
+
 def test_the_table_tells_what_was_kept_broken_and_not_checked():
     watcher = Watcher(
         [
@@ -235,6 +265,18 @@ def test_a_recorded_run_without_violations_passes(history: Path):
     assert "daemonset-budget" in output
     assert "watch-typed" not in output
     assert "nodes-recover                            not checked" in output
+
+
+def test_the_end_of_a_recorded_run_may_be_where_all_has_converged(history: Path):
+    arguments = ["--history", str(history), "--only", "nodes-recover", "--settled"]
+    code, output = run(*arguments)
+    assert (code, "kept, looked at 3 times" in output) == (0, True)
+    story = stories.honest()
+    status = {"conditions": [{"type": "Ready", "status": "False"}]}
+    story.change("nodes", story.get("nodes", "n1", ""), status=status)
+    files.write(history, story.end())
+    code, output = run(*arguments)
+    assert (code, "nodes-recover is broken: node n1 is not Ready" in output) == (1, True)
 
 
 def test_a_violation_ends_with_1_and_its_story(history: Path):

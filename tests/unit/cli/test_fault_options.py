@@ -16,12 +16,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from kubeherd.cluster.cli import effectoptions, faults, targetoptions
+from kubeherd.cluster.cli import effectoptions, faults
 from kubeherd.cluster.cli.faultlist import span
 from kubeherd.cluster.cli.main import main
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.directory.rundir import RunDir
-from kubeherd.cluster.launcher.faults import asking
+from kubeherd.cluster.launcher.faults import asking, file
 from kubeherd.faults import Clients, Component, Fault, FaultKind, Nodes, effects
 
 
@@ -315,4 +315,7 @@ def test_names_are_completed(rundir: RunDir):
     [names] = [param for param in command.params if param.name == "targets"]
     found = [item.value for item in names.shell_complete(context, "")]
     assert found == ["apiserver", "controller-manager", "node-0", "node-1", "node-2", "node-3"]
-    assert targetoptions.Wanted().by_node is False
+    file.write(rundir, [Fault(id="cut", target=Nodes(("node-1",)), effect=effects.Partition())])
+    for typed, ids in (("", ["cut"]), ("c", ["cut"]), ("x", [])):
+        [param] = [param for param in faults.undo.params if param.name == "ids"]
+        assert [item.value for item in param.shell_complete(context, typed)] == ids

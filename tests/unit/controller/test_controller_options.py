@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.controller import options
 from kubeherd.controller.leader import KUBE_CONTROLLER_MANAGER, Election
 from kubeherd.controller.options import Options
@@ -90,3 +91,9 @@ def test_a_root_ca_that_is_no_certificate_is_refused(
 def test_durations_of_go() -> None:
     texts = ("15s", "1m30s", "2h", "300ms", "1.5s", ".5m", "0")
     assert [options.go_duration_s(text) for text in texts] == [15, 90, 7200, 0.3, 1.5, 30, 0]
+
+
+def test_each_of_several_managers_says_which_it_is() -> None:
+    second = parsed("--faults-socket=/x/controller-manager-2.faults").user_agent
+    assert second == f"{PRODUCT} controller-manager-2"
+    assert parsed().user_agent == f"{PRODUCT} controller-manager"
