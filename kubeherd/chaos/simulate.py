@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from kubeherd.chaos import report
 from kubeherd.chaos.command import Kept, Seeds, found_experiment, run_once
 from kubeherd.chaos.experiment import Experiment, dump
-from kubeherd.chaos.minimise import minimised
+from kubeherd.chaos.minimise import MAX_TRIES, minimised
 from kubeherd.chaos.outcome import Outcome
 from kubeherd.chaos.script import chance, explicit, script
 from kubeherd.chaos.workers import Task, outcomes, simulated
@@ -58,7 +58,9 @@ machine, nor on --jobs: a seed does the same everywhere.
 )
 @click.option("--output", "-o", type=_FILE, help="Write that experiment here as well.")
 @click.option(
-    "--record", type=_FILE, help="Write histories of failures here; the seed is put into the name."
+    "--record",
+    type=_FILE,
+    help="Write histories of failures here; experiment and seed are put before the ending.",
 )
 @click.option("--html", type=_FILE, help="Draw failures here; as with --record.")
 def simulate(
@@ -137,8 +139,9 @@ def _explain(task: Task, again: str, *, minimise: bool, output: Path | None) -> 
         say(f"written: {output}")
 
 
-def made_small(task: Task, outcome: Outcome) -> Experiment | None:
-    """The smallest experiment that fails in the same way; None if none does by itself."""
+def made_small(task: Task, outcome: Outcome, tries: int = MAX_TRIES) -> Experiment | None:
+    """The smallest experiment that fails in the same way, found with so many runs; None if none
+    does by itself."""
     promise = _complaint(outcome)
     if not promise:
         return None
@@ -154,7 +157,7 @@ def made_small(task: Task, outcome: Outcome) -> Experiment | None:
         if not fails(whole):
             say("it does not fail with its faults spelled out, so it cannot be made smaller")
             return None
-        small = minimised(whole, fails)
+        small = minimised(whole, fails, tries)
     return replace(
         small,
         name=f"{experiment.name}-{task.seed}"[-63:].lstrip("-"),

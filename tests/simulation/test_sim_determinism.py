@@ -46,12 +46,12 @@ def test_the_history_does_not_depend_on_the_process(tmp_path: Path) -> None:
     for hash_seed, seeds in (("1", "7"), ("2", "6..7")):
         subprocess.run(
             [sys.executable, "-m", "kubeherd", "chaos", "run", "storm", "--simulate",
-             "--seeds", seeds, "--record", str(tmp_path / "storm.jsonl")],
+             "--seeds", seeds, "--record", str(tmp_path / "history.jsonl")],
             env={"PYTHONHASHSEED": hash_seed},
             capture_output=True,
             check=True,
         )  # fmt: skip
-        name = "storm.jsonl" if seeds == "7" else "storm-7.jsonl"
+        name = "history.jsonl" if seeds == "7" else "history-storm-7.jsonl"
         histories.append((tmp_path / name).read_bytes())
     assert len(histories[0]) > 100_000
     assert histories[0] == histories[1]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from weather import FragileDisk, Weather
 
 from kubeherd.checks import registry
 from kubeherd.checks.checker import Watcher
@@ -20,7 +21,6 @@ from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.simulation import virtualtime
 from kubeherd.simulation.cluster import SimulatedCluster, daemonset_tree, rolled_out
-from kubeherd.simulation.weather import FragileDisk, Weather
 
 SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "3")))
 STEPS = 35

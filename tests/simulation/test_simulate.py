@@ -31,21 +31,22 @@ workload:
       metadata: {labels: {app: agent}}
       spec: {containers: [{name: main, image: "app:0"}]}
 steps:
-- {every_s: [7, 8], roll: {kind: DaemonSet, name: agent}}
+- {at_s: 3, roll: {kind: DaemonSet, name: agent}}
+- {at_s: 12, roll: {kind: DaemonSet, name: agent}}
 faults:
 - {at_s: 2, for_s: 20, fault: {kind: pod-pull-failure}, whom: {nodes: {count: 1}}}
 random:
-- every_s: [3, 6]
+- every_s: [3, 5]
   choices:
   - {fault: {kind: restart, graceful: false}, whom: {component: leader}, after_writes: [1, 5]}
   - {fault: {kind: freeze}, whom: {nodes: {count: 1}}, for_s: [1, 3]}
   - {fault: {kind: store-slow, delay_s: 0.05}, whom: {component: apiserver}, for_s: [1, 3]}
-duration_s: 24
+duration_s: 14
 """
 DELAYED = '{labels: {app: agent}, annotations: {kubeherd.io/ready-delay-seconds: "9"}}'
 HOPELESS = (
     TEXT.replace("name: small-storm", "name: hopeless")
-    .replace("duration_s: 24", "duration_s: 8\nheals_within_s: 0.1")
+    .replace("duration_s: 14", "duration_s: 4\nheals_within_s: 0.1")
     .replace("{labels: {app: agent}}", DELAYED)
 )
 """What it promises cannot be: pods take longer to be ready again."""
@@ -74,7 +75,7 @@ def experiment(tmp_path: Path) -> Path:
 
 def test_every_seed_has_the_outcome_that_it_has_by_itself():
     experiment = parse(TEXT)
-    tasks = [Task(experiment, seed) for seed in (1, 2, 3)]
+    tasks = [Task(experiment, seed) for seed in (1, 2)]
     found = {one.seed: one for one in outcomes(tasks, jobs=2)}
     assert found == {task.seed: simulated(task) for task in tasks}
     assert all(one.passed and one.faults for one in found.values())
@@ -126,9 +127,9 @@ def test_seeds_that_fail_are_told_and_kept(tmp_path: Path):
     assert {line.split(":")[0] for line in failed} == {"hopeless, seed 5", "hopeless, seed 6"}
     assert "0 of 2 seeds held" in lines
     assert f"again: kubeherd chaos run {file} --seed 5 --simulate" in lines
-    records = list(read(tmp_path / "h-6.jsonl"))
+    records = list(read(tmp_path / "h-hopeless-6.jsonl"))
     assert any(isinstance(record, Violation) for record in records)
-    assert "<html" in (tmp_path / "h-5.html").read_text()
+    assert "<html" in (tmp_path / "h-hopeless-5.html").read_text()
 
 
 def test_what_fails_is_made_small_and_fails_by_itself(
@@ -138,12 +139,11 @@ def test_what_fails_is_made_small_and_fails_by_itself(
     task = Task(parse(TEXT), 1)
     outcome = simulated(task)
     assert [one.promise for one in outcome.verdict.violations][:1] == ["daemonset-budget"]
-    assert len(outcome.faults) >= 4
-    small = made_small(task, outcome)
+    assert len(outcome.faults) >= 3
+    small = made_small(task, outcome, tries=14)
     assert small is not None
     assert [one.fault.kind for one in small.faults] == ["pod-pull-failure"]
     assert 1 <= len(small.steps) <= 2
-    assert small.cluster.nodes <= 3
     assert _runs_alone(small, tmp_path) == 1
     monkeypatch.setattr(strategy, "without_surge", REAL)
     assert _runs_alone(small, tmp_path) == 0
