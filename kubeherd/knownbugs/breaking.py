@@ -27,9 +27,9 @@ class Broken(msgspec.Struct, frozen=True):
 def broken(*parts: Broken) -> Iterator[None]:
     """While it lasts, these parts do what they should not. ImportError or AttributeError if there
     is no such part."""
-    with ExitStack() as undoing:
+    with ExitStack() as undo:
         for part in parts:
-            undoing.callback(_replace(part))
+            undo.callback(_replace(part))
         yield
 
 

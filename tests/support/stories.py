@@ -203,7 +203,8 @@ def _honest() -> Story:
     for name in ("n1", "n2", "n3"):
         story.write("nodes", story.tree("Node", name, "", spec={}, status=ready))
     story.wait()
-    for chapter in (_daemonset, _deployment, _statefulset, _job, _budget, _others, _clients):
+    chapters = (_daemonset, _deployment, _statefulset, _job, _budget, _others, _silence, _clients)
+    for chapter in chapters:
         chapter(story)
         story.wait()
     return story
@@ -283,7 +284,8 @@ def scale(story: Story, name: str, replicas: int) -> None:
         story.goes(pod)
     for number in range(len(pods), replicas):
         story.pod(f"{name}-{number}", tree, f"n{number % 3 + 1}", app="web")
-    story.change("replicasets.apps", tree, status={"availableReplicas": replicas})
+    seen = {"availableReplicas": replicas, "observedGeneration": tree["metadata"]["generation"]}
+    story.change("replicasets.apps", tree, status=seen)
 
 
 def _deployment(story: Story) -> None:
@@ -376,6 +378,22 @@ def _others(story: Story) -> None:
     kept = story.change("configmaps", kept, USER, metadata={"finalizers": []})
     story.delete("configmaps", kept)
     story.delete("namespaces", story.get("namespaces", "shop", ""))
+
+
+def _silence(story: Story) -> None:
+    """A node falls silent for long, and comes back."""
+    story.wait(60)
+    says_ready(story, "n3", "Unknown")
+    story.wait()
+    says_ready(story, "n3", "True", Actor(user="system:node:n3"))
+
+
+def says_ready(story: Story, node: str, status: str, actor: Actor | None = MANAGER) -> None:
+    """What somebody says of a node."""
+    ready = {"type": "Ready", "status": status}
+    if actor is not MANAGER:
+        ready["lastHeartbeatTime"] = story.now
+    story.change("nodes", story.get("nodes", node, ""), actor, status={"conditions": [ready]})
 
 
 def config(story: Story, name: str, **data: str) -> Tree:

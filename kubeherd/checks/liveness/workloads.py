@@ -156,9 +156,11 @@ class ReplicaSetsSettle(SettledChecker):
             pods = self.live.owned(uid_of(tree), "pods")
             active = [pod for pod in pods if not going(pod) and not ended(pod)]
             good = sum(map(ready, active))
+            wrong = unobserved(tree)
             if not wanted == len(active) == good:
-                what = f"ReplicaSet {key} has {len(active)} pods, {good} ready; {wanted} are wanted"
-                yield self.violation(step, what, f"replicasets.apps {key}")
+                wrong = f"has {len(active)} pods, {good} ready; {wanted} are wanted"
+            if wrong:
+                yield self.violation(step, f"ReplicaSet {key} {wrong}", f"replicasets.apps {key}")
 
 
 class DeploymentsSettle(SettledChecker):

@@ -3,10 +3,10 @@
 from collections import deque
 from collections.abc import Iterator
 
-from kubeherd.checks.objects import ended, part, text, uid_of
+from kubeherd.checks.objects import ended, items, number, part, text, uid_of
 from kubeherd.checks.placement import may_be_bound
 from kubeherd.checks.safety.metadata import label
-from kubeherd.checks.writes import WriteChecker
+from kubeherd.checks.writes import ACCOUNT, MANAGER, WriteChecker
 from kubeherd.history import Verb, Violation, Write
 from kubeherd.history.records import Object
 
@@ -86,3 +86,61 @@ class BoundWhereAllowed(WriteChecker):
 
 def _decisive(node: Object) -> tuple[object, object]:
     return part(node, "metadata").get("labels"), part(node, "spec").get("taints")
+
+
+class EndedByTheirNode(WriteChecker):
+    """Ends of pods that were bound, where it is known who wrote them."""
+
+    name = "pods-end-where-they-run"
+    promise = (
+        "As long as its node exists, a controller neither declares a bound pod ended nor removes "
+        "it before the node has: nobody else knows whether it still runs."
+    )
+    source = "docs/spec/node-lifecycle.md 8, 9; Tasks: Force Delete StatefulSet Pods"
+    resources = frozenset({"pods", "nodes"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._since: dict[str, float] = {}
+        """When each node that exists began to."""
+
+    def note(self, write: Write, before: Object | None) -> None:
+        """Nodes come and go."""
+        if write.resource != "nodes":
+            return
+        if write.verb is Verb.DELETE:
+            self._since.pop(write.name, None)
+        elif before is None:
+            self._since[write.name] = write.at
+
+    def judge(self, write: Write, before: Object | None) -> Iterator[Violation]:
+        """The write with which a pod ends or goes."""
+        if write.resource != "pods" or before is None or ended(before):
+            return
+        node = text(before, "spec", "nodeName")
+        removed = write.verb is Verb.DELETE
+        if not node or not (removed or ended(write.object)) or write.actor is None:
+            return
+        self.looked_at += 1
+        user = write.actor.user
+        if user != MANAGER and not user.startswith(ACCOUNT):
+            return
+        if node not in self._since or self._since[node] > write.at - self.lag_s:
+            return
+        if (removed and _needs_no_node(before)) or self._is_out_of_service(node):
+            return
+        did = "removed" if removed else "declared ended"
+        what = f"pod {write.namespace}/{write.name} is {did} by {user}, and not by its node {node}"
+        yield self.violation(write, what, label(write), f"nodes {node}")
+
+    def _is_out_of_service(self, node: str) -> bool:
+        tree = self.live.get("nodes", "", node) or {}
+        taints = items(tree, "spec", "taints")
+        return any(taint.get("key") == "node.kubernetes.io/out-of-service" for taint in taints)
+
+
+def _needs_no_node(pod: Object) -> bool:
+    """Whether its node has let it go (a finalizer kept it), or has no time to be asked for."""
+    if "deletionGracePeriodSeconds" in part(pod, "metadata"):
+        return number(pod, "metadata", "deletionGracePeriodSeconds") == 0
+    return number(pod, "spec", "terminationGracePeriodSeconds", default=30) == 0

@@ -14,7 +14,8 @@ from stories import MANAGER, USER, Story
 
 from kubeherd.checks.checker import Verdict, Watcher, check
 from kubeherd.checks.registry import PROMISES, Kind, Unknown, named, of_kind
-from kubeherd.history import Actor, Verb, Write
+from kubeherd.faults import Component, Fault, effects
+from kubeherd.history import Actor, FaultBegan, FaultEnded, Leads, Verb, Write
 
 
 def judged(story: Story, *, settled: bool = False) -> Verdict:
@@ -358,6 +359,47 @@ def pod_that_is_wanted_is_deleted(story: Story) -> None:
     story.mark(story.get("pods", "web-2-0"))
 
 
+@breaks("replicaset-makes-only-missing")
+def pod_that_nobody_misses(story: Story) -> None:
+    story.pod("web-2-9", story.get("replicasets.apps", "web-2"), "n1", app="web")
+
+
+@breaks("pods-end-where-they-run")
+def pod_on_a_silent_node_is_removed(story: Story) -> None:
+    story.delete("pods", story.mark(story.get("pods", "db-1")))
+
+
+@breaks("pods-end-where-they-run")
+def pod_on_a_silent_node_is_declared_failed(story: Story) -> None:
+    pod = story.get("pods", "db-1")
+    story.change("pods", pod, status={"phase": "Failed"})
+
+
+@breaks("silence-is-waited-for")
+def node_is_called_silent_at_once(story: Story) -> None:
+    stories.says_ready(story, "n2", "True", Actor(user="system:node:n2"))
+    story.wait(10)
+    stories.says_ready(story, "n2", "Unknown")
+
+
+@breaks("silence-is-waited-for")
+def node_is_called_silent_by_a_leader_that_never_listened(story: Story) -> None:
+    story.wait(60)
+    story.records.append(Leads(at=story.at, lease=stories.LEASE, holder="first"))
+    story.wait(10)
+    stories.says_ready(story, "n2", "Unknown")
+
+
+@breaks("silence-is-waited-for")
+def node_is_called_silent_by_a_server_that_was_away(story: Story) -> None:
+    fault = Fault(id="f", target=Component("apiserver"), effect=effects.Crash())
+    story.records.append(FaultBegan(at=story.at, fault=fault))
+    story.wait(60)
+    story.records.append(FaultEnded(at=story.at, id="f"))
+    story.wait(10)
+    stories.says_ready(story, "n2", "Unknown")
+
+
 @breaks("deployment-budget")
 def more_pods_than_surge(story: Story) -> None:
     web = story.get("deployments.apps", "web")
@@ -562,6 +604,22 @@ def new_node_has_no_pod(story: Story) -> None:
 def daemon_pod_is_of_an_old_revision(story: Story) -> None:
     agent = story.get("daemonsets.apps", "agent")
     stories.revision(story, agent, "h3", 3)
+
+
+@breaks("daemonsets-settle")
+def daemonset_is_not_looked_at(story: Story) -> None:
+    agent = story.get("daemonsets.apps", "agent")
+    story.spec("daemonsets.apps", agent, template={"spec": {"image": "a:3"}})
+
+
+@breaks("statefulsets-settle")
+def statefulset_is_not_looked_at(story: Story) -> None:
+    story.spec("statefulsets.apps", story.get("statefulsets.apps", "db"), serviceName="other")
+
+
+@breaks("replicasets-settle")
+def replicaset_is_not_looked_at(story: Story) -> None:
+    story.spec("replicasets.apps", story.get("replicasets.apps", "web-2"), minReadySeconds=0)
 
 
 @breaks("replicasets-settle")
