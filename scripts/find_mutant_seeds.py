@@ -2,7 +2,7 @@
 
     python scripts/find_mutant_seeds.py [--seeds 200] [--experiment everything] [MUTANT...]
 
-Prints the seeds for `tests/support/mutants.py`, and says which mutants survive: exit code 1.
+Prints the seeds for `tests/support/mutanttable.py`, and says which mutants survive: exit code 1.
 `--experiment`: by this experiment, shipped or not, instead of each mutant's own.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-from mutants import MUTANTS, Mutant, caught
+from mutanttable import MUTANTS, Mutant, caught
 
 from kubeherd.cluster.runtime import logging
 

@@ -1,11 +1,11 @@
 """Controllers that are broken on purpose do not survive the simulation.
 
-The seeds are those of `tests/support/mutants.py`; `scripts/find_mutant_seeds.py` finds others."""
+The seeds are those of `tests/support/mutanttable.py`; `scripts/find_mutant_seeds.py` finds others."""
 
 from collections import Counter
 
 import pytest
-from mutants import EXPERIMENTS, MUTANTS, Mutant, caught, experiment
+from mutanttable import EXPERIMENTS, MUTANTS, Mutant, caught, experiment
 
 from kubeherd.knownbugs.running import first_violation
 
