@@ -6,10 +6,12 @@ VENV ?= .venv
 # Three workers for two cores: most integration tests wait for processes, and each takes one core at
 # times. They come first, as their files are the longest; pytest-xdist would have those of few tests last.
 PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
+# Experiments on real processes that together hurt everything: networks, nodes, leaders, requests, the disk.
+CHAOS_ARGS ?= zone-outage leader-frozen apiserver-upgrade lost-answers full-disk one-identity everything
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: install test demo lint docs format bench clean
+.PHONY: install test demo chaos lint docs format bench clean
 
 install: $(STAMP)
 
@@ -24,6 +26,9 @@ test: $(STAMP)
 	@$(BIN)/python scripts/get_kubectl.py || echo "tests that need kubectl will be skipped"
 	@$(BIN)/python scripts/get_test_clients.py
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+chaos: $(STAMP)
+	$(BIN)/kubeherd chaos run $(CHAOS_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

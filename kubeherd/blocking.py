@@ -41,6 +41,8 @@ class Cluster(ClusterFacts):
         store: `sqlite` or `memory`, which is lost when the API server ends.
         exec: who answers `kubectl exec`: `script`, the pods' annotations, or `local`, processes of
             the user on this machine.
+        record: `writes` or `requests` keeps the history of the run (`history`), for checkers and
+            pictures.
         port: of the API server; by default a free one.
         speed: by how much every wait of the cluster is shortened.
         seed: of every random decision; by default a random one.

@@ -21,6 +21,7 @@ from kubeherd.cluster.launcher.settings import (
     MAX_CONTROLLERS,
     ExecKind,
     Profile,
+    Recorded,
     Settings,
     StoreKind,
 )
@@ -67,6 +68,7 @@ class ClusterFacts:
         profile: str = "bare",
         store: str | None = None,
         exec: str = "script",  # noqa: A002 - as the option of `up`
+        record: str = "nothing",
         port: int | None = None,
         speed: float = 1.0,
         seed: int | None = None,
@@ -91,6 +93,12 @@ class ClusterFacts:
             shape = Profile(profile)
         except ValueError:
             raise KubeherdError(f'profile is "bare" or "kind", not "{profile}"') from None
+        try:
+            recorded = Recorded(record)
+        except ValueError:
+            raise KubeherdError(
+                f'record is "nothing", "writes" or "requests", not "{record}"'
+            ) from None
         self._directory = None if directory is None else RunDir(Path(directory))
         self._port_is_ours_to_choose = port is None
         self._settings = lifecycle.new_settings(
@@ -100,6 +108,7 @@ class ClusterFacts:
             profile=shape,
             store=kind,
             exec_kind=answers,
+            record=recorded,
             port=port,
             speed=speed,
             seed=seed,
@@ -120,6 +129,11 @@ class ClusterFacts:
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig, for kubectl and every client library."""
         return self._rundir.kubeconfig
+
+    @property
+    def history(self) -> Path:
+        """The history of the run, which is there if `record` asked for it."""
+        return self._rundir.history
 
     @property
     def logs(self) -> Path:

@@ -176,7 +176,7 @@ def manifests_of(manifest: JsonObject | str | Path) -> Objects:
     import yaml  # noqa: PLC0415 - who has mappings does not need it
 
     try:
-        text = manifest.read_text() if isinstance(manifest, Path) else manifest
+        text = manifest.read_text(encoding="utf-8") if isinstance(manifest, Path) else manifest
         trees = [tree for tree in yaml.safe_load_all(text) if tree is not None]
     except OSError as error:
         raise KubeherdError(f"cannot read {manifest}: {error.strerror}") from error

@@ -31,12 +31,7 @@ MAX_LATE: Final = 2000
 
 def delay_s(slow: Sequence[SlowNetwork], size: int, rng: Rng) -> float:
     """How many nominal seconds a message of `size` bytes takes."""
-    total_s = 0.0
-    for one in slow:
-        total_s += max(0.0, one.latency_s + rng.uniform(-one.jitter_s, one.jitter_s))
-        if one.bandwidth_bytes_per_s:
-            total_s += size / one.bandwidth_bytes_per_s
-    return total_s
+    return sum(one.takes_s(size, rng.uniform) for one in slow)
 
 
 class HurtTransport:

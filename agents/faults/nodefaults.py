@@ -5,40 +5,16 @@ sums, and a heartbeat has to pass each loss.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import msgspec
 
 from kubeherd.cluster.api import labels
 from kubeherd.cluster.api.errors import BadRequest
-from kubeherd.faults import Fault, FaultError, FaultKind, Nodes, effects
-from kubeherd.faults.effects import Direction
+from kubeherd.faults import Fault, FaultError, Nodes, effects
+from kubeherd.faults.effects import Direction, PodEffect
 
-PodEffect: TypeAlias = (
-    effects.PodCrash
-    | effects.PodUnready
-    | effects.PodPullFailure
-    | effects.PodSlowStart
-    | effects.PodStuckTerminating
-)
-
-_HEARTBEATS = (FaultKind.HEARTBEAT_LOSS, FaultKind.HEARTBEAT_DELAY)
-_PODS = (
-    FaultKind.POD_CRASH,
-    FaultKind.POD_UNREADY,
-    FaultKind.POD_PULL_FAILURE,
-    FaultKind.POD_SLOW_START,
-    FaultKind.POD_STUCK_TERMINATING,
-)
-_POWER = (
-    FaultKind.CRASH,
-    FaultKind.STOP,
-    FaultKind.FREEZE,
-    FaultKind.RESTART,
-    FaultKind.REBOOT,
-)
-_NETWORK = (FaultKind.PARTITION, FaultKind.SLOW_NETWORK)
-CARRIED_OUT = frozenset((*_HEARTBEATS, *_PODS, *_POWER, *_NETWORK, FaultKind.CLOCK_SKEW))
+CARRIED_OUT = (*effects.PROCESS, *effects.CONNECTION, *effects.NODE)
 """Those that an agent process carries out."""
 
 _EARLY_S = 1e-6
@@ -81,7 +57,7 @@ class Cut(NamedTuple):
 def check(faults: Sequence[Fault]) -> None:
     """FaultError if one of the faults is none that an agent carries out."""
     for fault in faults:
-        if fault.kind not in CARRIED_OUT or not isinstance(fault.target, Nodes):
+        if not isinstance(fault.effect, CARRIED_OUT) or not isinstance(fault.target, Nodes):
             raise FaultError(f"an agent of nodes does not carry out {fault}")
         if isinstance(fault.effect, PodEffect):
             try:
@@ -108,18 +84,11 @@ def cut(partitions: Sequence[tuple[effects.Partition, float]], now_s: float) -> 
     stopped: set[Direction] = set()
     changes: list[float] = []
     for partition, began_s in partitions:
-        if not partition.period_s or partition.share == 1.0:
+        age_s = now_s - began_s + _EARLY_S
+        if partition.cuts(age_s):
             stopped.add(partition.direction)
-            continue
-        period, into_s = divmod(now_s - began_s + _EARLY_S, partition.period_s)
-        ends_s = partition.share * partition.period_s
-        if into_s < ends_s:
-            stopped.add(partition.direction)
-        changes.append(
-            began_s
-            + period * partition.period_s
-            + (ends_s if into_s < ends_s else partition.period_s)
-        )
+        if (change_s := partition.changes_in_s(age_s)) is not None:
+            changes.append(began_s + age_s + change_s)
     if {Direction.REQUESTS, Direction.ANSWERS} <= stopped:
         stopped.add(Direction.BOTH)
     worst = next((one for one in Direction if one in stopped), None)

@@ -10,12 +10,12 @@ from functools import partial
 from msgspec.structs import replace
 
 from kubeherd.agents.faking.annotations import Behaviour
-from kubeherd.agents.faults.nodefaults import PodEffect
 from kubeherd.agents.pods.plans import ContainerPlan, Role
 from kubeherd.agents.pods.sync import HurtPods
 from kubeherd.cluster.api import labels
 from kubeherd.cluster.api.objects import Pod
 from kubeherd.faults import effects
+from kubeherd.faults.effects import PodEffect
 
 _SERVING = (Role.REGULAR, Role.SIDECAR)
 

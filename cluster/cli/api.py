@@ -28,8 +28,6 @@ from kubeherd.cluster.runtime.clock import LoopClock
 STATUS_TIMEOUT_S = 3.0
 DELETE_TIMEOUT_S = 10.0
 
-logging.configure("kubeherd", level="error")
-
 
 class Seen(msgspec.Struct, frozen=True):
     """What the API server tells of the cluster's processes."""
@@ -116,6 +114,7 @@ def delete_node(rundir: RunDir, name: str) -> None:
 @contextlib.asynccontextmanager
 async def client_of(rundir: RunDir) -> AsyncIterator[ApiClient]:
     """A client of the cluster's administrator, while the body runs."""
+    logging.configure("kubeherd", level="error")  # a command says itself what goes wrong
     transport = from_kubeconfig(rundir.kubeconfig)
     try:
         yield ApiClient(transport, LoopClock())

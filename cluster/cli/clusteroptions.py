@@ -175,7 +175,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     def new(self) -> Settings:
         """The settings of a new cluster."""
-        settings = lifecycle.new_settings(
+        return lifecycle.new_settings(
             nodes=self.nodes,
             nodes_per_agent=self.nodes_per_agent,
             controllers=self.controllers,
@@ -183,11 +183,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             store=self.store,
             exec_kind=self.exec_kind,
             audit_policy=self.audit_policy,
+            record=self.record,
             port=self.port,
             speed=self.speed,
             seed=self.seed,
         )
-        return msgspec.structs.replace(settings, record=self.record)
 
     def changed(self, rundir: RunDir, stored: Settings) -> Settings:
         """The settings of a stopped cluster with what was given now; LauncherError for what cannot

@@ -33,6 +33,7 @@ _LAZY = {
     "demo": "kubeherd.demo.command:demo",
     "fault": "kubeherd.cluster.cli.faults:fault",
     "faults": "kubeherd.cluster.cli.faultlist:faults",
+    "simulate": "kubeherd.chaos.simulate:simulate",
 }
 _VERSION_TEXT = f"kubeherd {KUBEHERD_VERSION}, serves Kubernetes {KUBERNETES_VERSION}"
 

@@ -1,5 +1,6 @@
 """Options and arguments that several commands share."""
 
+import os
 import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -28,6 +29,22 @@ def directory_option(function: F) -> F:
         callback=lambda _ctx, _param, value: RunDir(value),
         help="Directory of the cluster.",
     )(function)
+
+
+class OutputFile(click.Path):
+    """A file to be written, as a `Path`. One that certainly cannot be is refused at once, and not
+    when the work is done."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False, writable=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; a usage error if there is no folder for it, or none that may be written."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if not path.exists() and not os.access(path.parent, os.W_OK | os.X_OK):
+            why = "cannot be written in" if path.parent.is_dir() else "does not exist"
+            self.fail(f"{str(path)!r}: the folder {str(path.parent)!r} {why}", param, ctx)
+        return path
 
 
 def directory_given(rundir: RunDir) -> str:

@@ -14,16 +14,14 @@ from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.faults import asking, choosing
-from kubeherd.cluster.launcher.faults.carriers import COMMAND
 from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.settings import MAX_SEED
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults import Clients, Component, Effect, FaultKind, Nodes, Target, effects
 from kubeherd.faults.fault import targets_of
+from kubeherd.faults.targets import COMMAND
 
 ZONE = "topology.kubernetes.io/zone"
-_STORE = (effects.StoreSlow, effects.StoreFail, effects.StoreFull)
-_ANYBODY = effects.REQUEST_EFFECTS
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,9 +119,9 @@ def targets(said: Wanted, effect: Effect, rundir: RunDir) -> list[Target]:
         found.append(Nodes(tuple(_nodes(said, named, rundir))))
     if found:
         return found
-    if isinstance(effect, _ANYBODY):
+    if isinstance(effect, effects.REQUEST_EFFECTS):
         return [Clients()]
-    if isinstance(effect, _STORE):
+    if isinstance(effect, effects.STORE):
         return [Component(Role.APISERVER)]
     if isinstance(effect, effects.TwoLeaders):
         return [Component(Role.CONTROLLER_MANAGER)]

@@ -32,6 +32,7 @@ from kubeherd.cluster.client.transport import (
     target,
 )
 from kubeherd.cluster.runtime.metrics import stopwatch_s
+from kubeherd.cluster.runtime.sockets import once_closed
 
 if TYPE_CHECKING:
     from aiohttp.tracing import Trace
@@ -226,7 +227,9 @@ class _Connector(aiohttp.TCPConnector):
     """
 
     def __init__(self, *, limit: int, keepalive_timeout: float, ssl: ssl.SSLContext | bool) -> None:
-        super().__init__(limit=limit, keepalive_timeout=keepalive_timeout, ssl=ssl)
+        super().__init__(
+            limit=limit, keepalive_timeout=keepalive_timeout, ssl=ssl, socket_factory=once_closed
+        )
         self._opened: WeakSet[ResponseHandler] = WeakSet()
 
     async def connect(

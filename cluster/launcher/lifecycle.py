@@ -24,7 +24,7 @@ from kubeherd.cluster.launcher.processes import executed, osproc
 from kubeherd.cluster.launcher.processes.orphans import stop_orphans, stop_strays
 from kubeherd.cluster.launcher.processes.osproc import ProcessId
 from kubeherd.cluster.launcher.processes.warm import WarmParent
-from kubeherd.cluster.launcher.settings import ExecKind, Profile, Settings, StoreKind
+from kubeherd.cluster.launcher.settings import ExecKind, Profile, Recorded, Settings, StoreKind
 from kubeherd.cluster.launcher.state import ClusterState
 from kubeherd.cluster.runtime.handshake import LOCK_FD
 
@@ -47,6 +47,7 @@ def new_settings(
     store: StoreKind = StoreKind.SQLITE,
     exec_kind: ExecKind = ExecKind.SCRIPT,
     audit_policy: str = "",
+    record: Recorded = Recorded.NOTHING,
     port: int | None = None,
     speed: float = 1.0,
     seed: int | None = None,
@@ -63,6 +64,7 @@ def new_settings(
         store=store,
         exec=exec_kind,
         audit_policy=audit_policy,
+        record=record,
         port=choose_port(chance) if port is None else port,
         speed=speed,
         seed=chance.getrandbits(32) if seed is None else seed,

@@ -272,15 +272,20 @@ class Supervisor:
             there = [herd[name] for name in processes if name in herd]
             return [one.spec.name for one in there if one.wanted and not one.ready]
 
-        try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                async for reply in self._progress(lambda: not late()):
-                    if not reply.final:
-                        yield reply
-        except TimeoutError:
-            if needed:
-                names = ", ".join(late())
-                raise LauncherError(f"not ready after {READY_TIMEOUT_S:g} s: {names}") from None
+        # No timeout around a yield: it would cancel whoever reads the replies.
+        deadline_s = self._clock.monotonic_s() + READY_TIMEOUT_S
+        while names := late():
+            change, left_s = self._tick, deadline_s - self._clock.monotonic_s()
+            if left_s <= 0:
+                if needed:
+                    raise LauncherError(
+                        f"not ready after {READY_TIMEOUT_S:g} s: {', '.join(names)}"
+                    )
+                return
+            yield Reply(final=False, state=self.snapshot())
+            await self._clock.sleep(PROGRESS_INTERVAL_S)
+            with contextlib.suppress(TimeoutError):
+                await self._clock.wait_for(change.wait(), left_s)
 
     def _fault_commands(self) -> "FaultCommands":
         """Those of this cluster; the first call is the first fault."""

@@ -6,14 +6,11 @@ Invariant: what fails here has reached nothing, so the store may say that it was
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Final
 
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Engine, Row, StoreError
 from kubeherd.faults import Fault
 from kubeherd.faults.effects import StoreFail, StoreFull, StoreSlow
-
-STORE_EFFECTS: Final = (StoreSlow, StoreFail, StoreFull)
 
 
 class FaultyEngine:

@@ -1,6 +1,7 @@
 """The command `kubeherd chaos`: run, list and explain experiments."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,12 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from kubeherd.cluster.cli.interrupts import Interrupts
+from kubeherd.cluster.cli.options import OutputFile
 from kubeherd.cluster.cli.output import interrupted, out, say, steps
 
 if TYPE_CHECKING:
     from kubeherd.chaos.experiment import Experiment
     from kubeherd.chaos.outcome import Outcome
-    from kubeherd.checks.checker import Checked
 
 MAX_RUNS = 100_000
 _SEEDS = re.compile(r"(\d+)(?:\.\.(\d+))?")
@@ -88,7 +89,7 @@ def explain(name: str) -> None:
     from kubeherd.chaos.explaining import explanation  # noqa: PLC0415
     from kubeherd.chaos.promises import promises  # noqa: PLC0415
 
-    experiment = _found(name)
+    experiment = found_experiment(name)
     for line in explanation(experiment, promises(experiment)):
         out.print(line, markup=False)
 
@@ -112,23 +113,23 @@ An experiment is a file, or the name of one that comes with kubeherd.
 )
 @click.option(
     "--record",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     help="Write the history here; several runs: experiment and seed are put before the ending.",
 )
 @click.option(
     "--json",
     "json_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     help="Write the verdicts here.",
 )
 @click.option(
     "--junit",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     help="Write JUnit XML here, a test case per promise.",
 )
 @click.option(
     "--html",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     help="Draw the run into one file for a browser; several runs: as with --record.",
 )
 @click.option(
@@ -154,16 +155,21 @@ def run(
     """Run experiments on clusters of their own and judge them."""
     from kubeherd.chaos import report  # noqa: PLC0415
 
-    found = [_with_program(_found(name), command, restart) for name in experiments]
-    runs = [(experiment, seed) for experiment in found for seed in seeds or _random_seed()]
+    found = [
+        (name, _with_program(found_experiment(name), command, restart)) for name in experiments
+    ]
+    runs = [(*one, seed) for one in found for seed in seeds or _random_seed()]
     kept = Kept(directory, record, html)
+    options = ["--simulate"] * simulate + ["--restart"] * restart
+    options += ["--command", command] if command else []
     outcomes = []
     with Interrupts() as interrupts:
         try:
-            for experiment, seed in runs:
+            for name, experiment, seed in runs:
                 own = kept.of(experiment.name, seed) if len(runs) > 1 else kept
-                outcome = _run(experiment, seed, simulate, own)
-                _tell(outcome, simulate, verbose)
+                outcome = run_once(experiment, seed, simulate, own)
+                again = ["kubeherd", "chaos", "run", name, "--seed", str(seed), *options]
+                _tell(outcome, shlex.join(again), verbose)
                 outcomes.append(outcome)
             interrupts.check()
         except KeyboardInterrupt:
@@ -191,7 +197,7 @@ Examples:
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     help="[default: the history's name, with .html]",
 )
 def draw(history: Path, output: Path | None) -> None:
@@ -206,7 +212,8 @@ def draw(history: Path, output: Path | None) -> None:
     say(f"drawn: {html}")
 
 
-def _found(name: str) -> "Experiment":
+def found_experiment(name: str) -> "Experiment":
+    """An experiment by its name or file that can be run. click.ClickException."""
     from kubeherd.chaos.experiment import ExperimentError  # noqa: PLC0415
     from kubeherd.chaos.promises import promises  # noqa: PLC0415
     from kubeherd.chaos.running import find  # noqa: PLC0415
@@ -230,46 +237,58 @@ def _with_program(experiment: "Experiment", command: str | None, restart: bool) 
     return replace(experiment, command=Command(run=command, restart=restart))
 
 
-def _run(
+def run_once(
     experiment: "Experiment",
     seed: int,
     simulated: bool,
     kept: Kept,
 ) -> "Outcome":
+    """Run an experiment once, and keep what is wanted of it."""
     from kubeherd.chaos import running  # noqa: PLC0415
     from kubeherd.cluster.runtime import logging  # noqa: PLC0415
+    from kubeherd.history import Record, Step  # noqa: PLC0415
 
     logging.configure("chaos", level="critical")  # errors are what experiments are for
     with TemporaryDirectory(prefix="kubeherd-history-") as temporary:
         record = kept.record or (Path(temporary) / "history.jsonl" if kept.html else None)
-        with steps(f"{experiment.name}, seed {seed}"), running.recorded(record) as hear:
+        run = f"{experiment.name}, seed {seed}"
+        with steps(run) as progress, running.recorded(record) as write:
+
+            def hear(one: Record) -> None:
+                write(one)
+                if isinstance(one, Step):
+                    progress.doing(f"{run}: {one.text}")
+
             if simulated:
                 outcome = running.simulate(experiment, seed, hear)
             else:
                 outcome = running.run_real(experiment, seed, kept.directory, hear)
         if kept.html is not None and record is not None:
-            title = f"{experiment.name}, seed {seed}: {experiment.title}"
-            _draw(record, kept.html, title, outcome.verdict.checked, outcome.problem)
+            _draw(record, kept.html, f"{run}: {experiment.title}", outcome)
     return outcome
 
 
-def _draw(
-    record: Path, html: Path, title: str, checked: "Sequence[Checked]" = (), verdict: str = ""
-) -> None:
+def _draw(record: Path, html: Path, title: str, outcome: "Outcome | None" = None) -> None:
+    from kubeherd.chaos.report import verdict  # noqa: PLC0415
     from kubeherd.history.files import read  # noqa: PLC0415
     from kubeherd.timeline.model import paint  # noqa: PLC0415
     from kubeherd.timeline.page import page  # noqa: PLC0415
 
-    html.write_text(page(paint(read(record), title), checked, verdict))
+    picture = paint(read(record), title)
+    if outcome is None:
+        drawn = page(picture)
+    else:
+        checked, said = outcome.verdict.checked, verdict(outcome)
+        drawn = page(picture, checked, said, held=outcome.passed)
+    html.write_text(drawn, encoding="utf-8")
 
 
-def _tell(outcome: "Outcome", simulated: bool, verbose: bool) -> None:
+def _tell(outcome: "Outcome", again: str, verbose: bool) -> None:
     from kubeherd.chaos import report  # noqa: PLC0415
 
-    again = f"kubeherd chaos run {outcome.experiment} --seed {outcome.seed}"
     for line in outcome.done if verbose else ():
         out.print(line, markup=False)
-    for line in report.text(outcome, again + (" --simulate" if simulated else "")):
+    for line in report.text(outcome, again):
         out.print(line, markup=False)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
-from msgspec import Meta
+from msgspec import NODEFAULT, Meta
+from msgspec.structs import FieldInfo
 
 from kubeherd.faults import Clients, Component, Effect, Fault, FaultError, Nodes, Target
 
@@ -114,6 +115,8 @@ class Hurt(_Part, frozen=True, kw_only=True):
     fault: Effect
     whom: Whom
     for_s: Range | None = None
+    after_writes: Range | None = None
+    """As in `Scheduled`."""
     weight: Annotated[int, Meta(ge=1, le=1000)] = 1
     """Among the choices of `RandomFaults`."""
 
@@ -125,6 +128,12 @@ class Scheduled(_Part, frozen=True, kw_only=True):
     fault: Effect
     whom: Whom
     for_s: Range | None = None
+    after_writes: Range | None = None
+    """Begin so many writes after that moment, between this write and whatever follows from it. In
+    the simulation exactly there; on real processes as soon as it is known of. Events and leases do
+    not count. If so many do not come, it does not begin."""
+    id: Annotated[str, Meta(pattern="^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$", max_length=63)] = ""
+    """Of the fault; without one it is numbered."""
 
 
 class RandomFaults(_Part, frozen=True, kw_only=True):
@@ -187,7 +196,7 @@ def parse(text: str, name: str = "experiment") -> Experiment:
 def load(path: Path) -> Experiment:
     """An experiment from a file. ExperimentError, also for a file that cannot be read."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ExperimentError(f"{path} cannot be read: {error}") from None
     return parse(text, str(path))
@@ -205,11 +214,16 @@ def _changed(part: msgspec.Struct, tree: dict[str, Any]) -> dict[str, Any]:
     kept = {}
     for field in msgspec.structs.fields(type(part)):
         value = getattr(part, field.name)
-        if value == field.default:
+        if value == (field.default if field.default is not NODEFAULT else _made(field)):
             continue
         kept[field.encode_name] = _shortened(value, tree[field.encode_name])
     tag = part.__struct_config__.tag
     return kept if tag is None else {str(part.__struct_config__.tag_field): tag, **kept}
+
+
+def _made(field: FieldInfo) -> object:
+    """The default of a field that is made anew each time, as maps are."""
+    return NODEFAULT if field.default_factory is NODEFAULT else field.default_factory()
 
 
 def _shortened(value: object, tree: Any) -> Any:

@@ -1,11 +1,14 @@
 """An experiment in words. Pure."""
 
+import textwrap
 from collections.abc import Iterator
 
 import msgspec
 
 from kubeherd.chaos.experiment import Do, Experiment, Range, Whom
 from kubeherd.chaos.promises import Promises
+
+WIDTH = 100
 
 
 def explanation(experiment: Experiment, promises: Promises) -> Iterator[str]:
@@ -23,14 +26,30 @@ def explanation(experiment: Experiment, promises: Promises) -> Iterator[str]:
     for step in experiment.steps:
         yield f"users     {_doing(step)}, {_when(step.at_s, step.every_s)}"
     for one in experiment.faults:
-        yield f"fault     {_fault(one.fault, one.whom)}, {_when(one.at_s, None)}{_long(one.for_s)}"
+        when = _when(one.at_s, None) + _writes(one.after_writes)
+        yield f"fault     {_fault(one.fault, one.whom)}, {when}{_long(one.for_s)}"
     for several in experiment.random:
         yield f"random    {_when(None, several.every_s)} one of"
         for choice in several.choices:
             weight = f" (weight {choice.weight})" if choice.weight > 1 else ""
-            yield f"            {_fault(choice.fault, choice.whom)}{_long(choice.for_s)}{weight}"
+            long = _writes(choice.after_writes) + _long(choice.for_s)
+            yield f"            {_fault(choice.fault, choice.whom)}{long}{weight}"
     yield f"lasts     {experiment.duration_s:g} s, and has {experiment.heals_within_s:g} s to heal"
-    yield "promises  " + ", ".join([*promises.safety, *promises.liveness])
+    yield from _judged(promises, experiment)
+
+
+def _judged(promises: Promises, experiment: Experiment) -> Iterator[str]:
+    without = f" but {', '.join(experiment.without)}" if experiment.without else ""
+    everything = f"all{without}: `kubeherd check --list` prints them"
+    named = ", ".join([*promises.safety, *promises.liveness])
+    chosen = experiment.during or experiment.after
+    yield from textwrap.wrap(
+        named if chosen else everything,
+        WIDTH,
+        initial_indent="promises  ",
+        subsequent_indent=" " * 10,
+        break_on_hyphens=False,
+    )
 
 
 def _range(wanted: Range) -> str:
@@ -45,16 +64,26 @@ def _long(for_s: Range | None) -> str:
     return "" if for_s is None else f", for {_range(for_s)} s"
 
 
+def _writes(after: Range | None) -> str:
+    return "" if after is None else f", {_range(after)} writes later"
+
+
 def _fault(effect: msgspec.Struct, whom: Whom) -> str:
     tree = msgspec.to_builtins(effect)
     kind = tree.pop("kind")
     defaults = {field.name: field.default for field in msgspec.structs.fields(type(effect))}
     given = [
-        f"{name.replace('_', '-')}={','.join(value) if isinstance(value, list) else value}"
+        f"{name.removesuffix('_s').replace('_', '-')}={_value(value)}"
         for name, value in tree.items()
         if getattr(effect, name) != defaults[name]
     ]
     return " ".join([kind, *given, "of", _whom(whom)])
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(value) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _whom(whom: Whom) -> str:
@@ -68,7 +97,7 @@ def _whom(whom: Whom) -> str:
         "" if not nodes.zone else " of one zone" if nodes.zone == "*" else f" of zone {nodes.zone}"
     )
     labels = "".join(f" with {key}={value}" for key, value in nodes.selector.items())
-    return f"{count} nodes{zone}{labels}"
+    return f"one node{zone}{labels}" if count == "1" else f"{count} nodes{zone}{labels}"
 
 
 def _doing(step: Do) -> str:

@@ -46,6 +46,7 @@ class Program:
 
     async def run(self) -> None:
         """Keep it running as long as it is wanted; cancelled at the end of the experiment."""
+        self._log.touch(0o600)
         with self._log.open("ab") as log:
             try:
                 while True:

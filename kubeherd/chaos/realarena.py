@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from kubeherd.chaos.arena import ArenaError
 from kubeherd.chaos.experiment import ClusterSpec, Command
 from kubeherd.chaos.program import Program
@@ -31,14 +29,9 @@ from kubeherd.cluster.launcher.settings import Recorded
 from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.faults import Component, Fault, FaultError, effects
-from kubeherd.history import FaultBegan, FaultEnded, Process, Record
+from kubeherd.faults.targets import CHAOS_AGENT, COMMAND
+from kubeherd.history import Ended, FaultBegan, FaultEnded, Process, Record
 from kubeherd.history.files import Tail
-
-USER_AGENT = "kubeherd-chaos"
-"""Whom no fault hurts that is not meant for it by name."""
-
-COMMAND = "command"
-"""The name of the user's program among the components."""
 
 LOOK_S = 0.05
 """How often the files of the cluster are looked at, in real seconds."""
@@ -124,18 +117,10 @@ class RealArena:
             program.heal(fault.effect)
         else:
             try:
-                await asyncio.to_thread(self._undo, fault_id)
+                await asyncio.to_thread(self._handle.undo, fault_id)
             except LauncherError as error:
                 raise FaultError(str(error)) from None
         self.tell(FaultEnded(at=self.wall_s(), id=fault_id))
-
-    def _undo(self, fault_id: str) -> None:
-        """The supervisor forgets faults of nodes that go, and thaws what it kills."""
-        try:
-            self._handle.undo(fault_id)
-        except LauncherError:
-            if any(fault.id == fault_id for fault in self._handle.faults()):
-                raise
 
     def _program_hurt_by(self, fault: Fault) -> Program | None:
         """The user's program, if this is a fault of its process."""
@@ -177,10 +162,11 @@ class RealArena:
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Tell of what the API server has recorded since."""
+        """Tell of what the API server has recorded since; it ends whenever it is restarted."""
         if self._following:
             for record in self._tail.read():
-                self._tell(record)
+                if not isinstance(record, Ended):
+                    self._tell(record)
 
     async def watch(self) -> None:
         """Tell of records and of processes as they come, until cancelled."""
@@ -209,11 +195,11 @@ def cluster_for(wanted: ClusterSpec, seed: int, root: Path) -> Iterator[tuple[Cl
     if RunDir(root).exists():
         raise LauncherError(f"{root} has a cluster already: an experiment makes one of its own")
     settings = lifecycle.new_settings(
-        nodes=wanted.nodes, nodes_per_agent=wanted.nodes_per_agent, speed=wanted.speed, seed=seed
-    )
-    settings = replace(
-        settings,
+        nodes=wanted.nodes,
+        nodes_per_agent=wanted.nodes_per_agent,
         controllers=wanted.controllers,
+        speed=wanted.speed,
+        seed=seed,
         record=Recorded.REQUESTS if wanted.requests else Recorded.WRITES,
     )
     with ClusterHandle(root, settings) as handle:
@@ -227,7 +213,7 @@ async def opened(
     """An arena over a running cluster whose API server records into `record`; a user's program
     takes part."""
     access = load_kubeconfig(handle.rundir.kubeconfig)
-    transport = HttpTransport(access, user_agent=USER_AGENT)
+    transport = HttpTransport(access, user_agent=CHAOS_AGENT)
     arena = RealArena(handle, record, ApiClient(transport, LoopClock()))
     tasks = [asyncio.create_task(arena.watch(), name="watch-cluster")]
     if command is not None:

@@ -1,5 +1,7 @@
 """What a run says of itself: in the terminal, as JSON, as JUnit XML. Pure."""
 
+import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
@@ -9,45 +11,74 @@ from kubeherd.chaos.outcome import Outcome
 from kubeherd.checks.checker import Checked
 
 STORY_LINES = 12
+WIDTH = 100
 
 
 def text(outcome: Outcome, again: str) -> list[str]:
     """The verdict in lines: what was done, checked and found; `again` is the command that shows
     it again."""
+    checked, missing = outcome.verdict.checked, outcome.missing
+    silent = [one.name for one in checked if not one.looked_at and one.name not in missing]
     lines = [
-        f"{outcome.experiment}: seed {outcome.seed}, {_how_much(outcome)}",
-        *_checks(outcome.verdict.checked),
+        f"{outcome.experiment}, seed {outcome.seed}: {_how_much(outcome)}",
+        *_checks([one for one in checked if one.name not in silent]),
+        *_not_checked(silent),
     ]
     if outcome.settled_after_s is not None:
         lines.append(f"converged {outcome.settled_after_s:.1f} s after healing")
+    lines += _verdicts(outcome)
     if outcome.passed:
-        lines.append("held: every promise")
         return lines
-    if outcome.problem:
-        lines.append(f"no verdict: {outcome.problem}")
+    if violations := outcome.verdict.violations:
+        lines += [f"    {line}" for line in outcome.story[-STORY_LINES:]]
+        if len(violations) > 1:
+            lines.append(f"and {_number(len(violations) - 1, 'violation')} more")
+    lines.append(f"again: {again}")
+    return lines
+
+
+def verdict(outcome: Outcome) -> str:
+    """The verdict in one line."""
+    return _verdicts(outcome)[-1]
+
+
+def _verdicts(outcome: Outcome) -> list[str]:
+    if outcome.passed:
+        held = sum(1 for one in outcome.verdict.checked if one.looked_at)
+        return [f"held: {_number(held, 'promise')}"]
+    lines = [f"no verdict: {outcome.problem}"] if outcome.problem else []
     lines += [f"no verdict: nothing spoke of {name}" for name in outcome.missing]
     if violations := outcome.verdict.violations:
         first = violations[0]
         at = f" at revision {first.revision}" if first.revision else ""
         lines.append(f"VIOLATED {first.promise}{at}: {first.text}")
-        lines += [f"    {line}" for line in outcome.story[-STORY_LINES:]]
-        if len(violations) > 1:
-            lines.append(f"and {len(violations) - 1} violations more")
-    lines.append(f"again: {again}")
     return lines
 
 
 def _how_much(outcome: Outcome) -> str:
-    kinds: dict[str, int] = {}
-    for fault in outcome.faults:
-        kinds[fault.kind] = kinds.get(fault.kind, 0) + 1
-    hurt = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())) or "no fault"
-    return f"{outcome.records} records, {hurt}"
+    kinds = Counter(fault.kind for fault in outcome.faults)
+    hurt = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
+    faults = f": {hurt}" if hurt else ""
+    return f"{_number(outcome.records, 'record')}, {_number(kinds.total(), 'fault')}{faults}"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _checks(checked: Sequence[Checked]) -> list[str]:
     width = max((len(one.name) for one in checked), default=0)
-    return [f"  {_sign(one)} {one.name:{width}}  {one.looked_at:6} events" for one in checked]
+    return [
+        f"  {_sign(one)} {one.name:{width}}  {one.looked_at:8,} event{'s' * (one.looked_at != 1)}"
+        for one in checked
+    ]
+
+
+def _not_checked(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    told = f"  ? not looked at, as nothing spoke of them: {', '.join(names)}"
+    return textwrap.wrap(told, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _sign(one: Checked) -> str:

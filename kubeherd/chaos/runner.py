@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from kubeherd.chaos.arena import Arena, ArenaError
 from kubeherd.chaos.experiment import Do, Experiment
 from kubeherd.chaos.outcome import Outcome
-from kubeherd.chaos.script import Doing, Injection, draw, script
+from kubeherd.chaos.script import Doing, Injection, chance, draw, script
 from kubeherd.chaos.story import NOISE, Seen, Story
 from kubeherd.chaos.users import Users
 from kubeherd.checks.checker import Checked, Make, Verdict, Watcher
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.client.transport import TransportError
-from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults import Component, Fault, FaultError, Nodes, Target
-from kubeherd.history import HEAL, QUIET, SETTLED, Record, Step, Violation, Write
+from kubeherd.history import HEAL, QUIET, SETTLED, Ended, Record, Step, Violation, Write
 
 LOOK_S = 1.0
 """How often it is asked whether the cluster has settled."""
@@ -51,7 +50,7 @@ class Run:
         self._experiment = experiment
         self._arena = arena
         self._seed = seed
-        self._rng = Rng(seed).child("experiment")
+        self._rng = chance(seed)
         self._actions = script(experiment, self._rng)
         self._safety = Watcher(safety)
         self._liveness = Watcher(liveness)
@@ -63,6 +62,9 @@ class Run:
         self._faults: dict[str, Fault] = {}
         self._begun: list[Fault] = []
         self._ends: list[tuple[float, str]] = []
+        self._armed: list[tuple[int, Injection]] = []
+        """What begins at the write of this number."""
+        self._writes = 0
         self._done: list[str] = []
         self._tasks: asyncio.TaskGroup
         self._users = Users(arena)
@@ -82,8 +84,11 @@ class Run:
         finally:
             for fault_id in list(self._faults):
                 await self._undo(fault_id)
-        self._judge(self._safety.end())
-        self._judge(self._liveness.end())
+        ended = Ended(at=self._arena.wall_s())
+        for watcher in (self._safety, self._liveness):
+            self._judge(watcher.see(ended))
+            self._judge(watcher.end())
+        self._heard(ended)
         checked: list[Checked] = [*self._safety.verdict.checked, *self._liveness.verdict.checked]
         return Outcome(
             experiment=self._experiment.name,
@@ -116,6 +121,10 @@ class Run:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             await self._follow_script()
+            self._ends.clear()
+            self._armed.clear()
+            for fault_id in list(self._faults):
+                tasks.create_task(self._undo(fault_id))  # what is undone may wait for the others
 
     async def _follow_script(self) -> None:
         started_s = self._arena.now_s()
@@ -124,6 +133,8 @@ class Run:
             await self._until(min(end_s, started_s + action.at_s))
             if isinstance(action, Doing):
                 self._tasks.create_task(self._do(action.do))
+            elif action.after_writes:
+                self._armed.append((self._writes + action.after_writes, action))
             else:
                 await self._inject(action)
         await self._until(end_s)
@@ -136,10 +147,6 @@ class Run:
             self._note(f"failed: {step}: {error}")
 
     async def _heal(self) -> float | None:
-        self._ends.clear()
-        async with asyncio.TaskGroup() as undoing:
-            for fault_id in list(self._faults):
-                undoing.create_task(self._undo(fault_id))
         self._tell(Step(at=self._arena.wall_s(), name=HEAL, text="everything is healed"))
         settled_after_s = await self._settles(self._experiment.heals_within_s)
         if settled_after_s is not None:
@@ -180,9 +187,7 @@ class Run:
         target = self._target(action)
         if target is None:
             return
-        fault = Fault(
-            id=f"f-{action.number}", target=target, effect=action.effect, at=self._arena.wall_s()
-        )
+        fault = Fault(id=action.id, target=target, effect=action.effect, at=self._arena.wall_s())
         try:
             await self._arena.begin(fault)
         except FaultError as error:
@@ -195,8 +200,18 @@ class Run:
             if action.for_s is not None:
                 self._ends.append((self._arena.now_s() + action.for_s, fault.id))
 
+    def _strike(self) -> None:
+        """One more write: begin what waited for it."""
+        self._writes += 1
+        due = [one for one in self._armed if one[0] <= self._writes]
+        for one in due:
+            self._armed.remove(one)
+            self._tasks.create_task(self._inject(one[1]))
+
     async def _undo(self, fault_id: str) -> None:
-        fault = self._faults.pop(fault_id)
+        fault = self._faults.pop(fault_id, None)
+        if fault is None:
+            return
         try:
             await self._arena.undo(fault_id)
         except FaultError as error:
@@ -211,8 +226,8 @@ class Run:
         if whom.nodes is None:
             name = self._leader() if whom.component == "leader" else whom.component
             return None if self._is_hurt(name) else Component(name)
-        chance = self._rng.child(f"draw/{action.number}")
-        names = draw(whom.nodes, self._seen.labels, self._hurt_nodes(), chance)
+        luck = self._rng.child(f"draw/{action.number}")
+        names = draw(whom.nodes, self._seen.labels, self._hurt_nodes(), luck)
         return Nodes(names) if names else None
 
     def _free_nodes(self) -> list[str]:
@@ -243,6 +258,7 @@ class Run:
             self._seen.write(record)
             if not record.restored and record.resource not in NOISE:
                 self._last_write_s = self._arena.now_s()
+                self._strike()
         self._heard(record)
         self._story.see(record)
         self._judge(self._safety.see(record))

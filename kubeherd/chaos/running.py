@@ -12,7 +12,7 @@ from kubeherd.chaos.promises import promises
 from kubeherd.chaos.runner import Run
 from kubeherd.checks import registry
 from kubeherd.cluster.cli import eventloop
-from kubeherd.history import Ended, Record
+from kubeherd.history import Record
 from kubeherd.history.files import create, encode
 
 SHIPPED = Path(__file__).parent / "experiments"
@@ -95,12 +95,8 @@ def recorded(path: Path | None) -> Iterator[Hear]:
         yield lambda _record: None
         return
     with create(path) as file:
-        latest = 0.0
 
         def hear(record: Record) -> None:
-            nonlocal latest
-            latest = record.at
             file.write(encode(record))
 
         yield hear
-        file.write(encode(Ended(at=latest)))

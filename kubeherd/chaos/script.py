@@ -8,23 +8,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
-from kubeherd.chaos.experiment import Chosen, Do, Experiment, Range, Whom
+from kubeherd.chaos.experiment import Chosen, Do, Experiment, Hurt, Range, Scheduled, Whom
+from kubeherd.cluster.launcher.faults.choosing import share
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.faults import Effect
+from kubeherd.faults import Component, Effect, Fault, Nodes, Target
 
 ZONE = "topology.kubernetes.io/zone"
 MAX_ACTIONS = 10_000
 
 
 class Injection(msgspec.Struct, frozen=True, kw_only=True):
-    """Hurt somebody at `at_s` for `for_s` (None: until healing)."""
+    """Hurt somebody at `at_s`, or so many writes later, for `for_s` (None: until healing)."""
 
     number: int
+    id: str
     at_s: float
     effect: Effect
     whom: Whom
     for_s: float | None = None
+    after_writes: int = 0
 
 
 class Doing(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,36 +42,80 @@ class Doing(msgspec.Struct, frozen=True, kw_only=True):
 Action: TypeAlias = Injection | Doing
 
 
+def chance(seed: int) -> Rng:
+    """What decides whatever an experiment leaves to chance."""
+    return Rng(seed).child("experiment")
+
+
 def script(experiment: Experiment, rng: Rng) -> list[Action]:
     """All that is done, by time. The same seed gives the same."""
     actions: list[Action] = []
     for index, step in enumerate(experiment.steps):
-        chance = rng.child(f"step/{index}")
-        for at_s in _moments(step.at_s, step.every_s, experiment.duration_s, chance):
+        luck = rng.child(f"step/{index}")
+        for at_s in _moments(step.at_s, step.every_s, experiment.duration_s, luck):
             actions.append(Doing(number=len(actions), at_s=at_s, do=step))
     for index, one in enumerate(experiment.faults):
-        chance = rng.child(f"fault/{index}")
-        at_s = drawn(one.at_s, chance)
-        for_s = None if one.for_s is None else drawn(one.for_s, chance)
-        actions.append(
-            Injection(number=len(actions), at_s=at_s, effect=one.fault, whom=one.whom, for_s=for_s)
-        )
+        luck = rng.child(f"fault/{index}")
+        at_s = drawn(one.at_s, luck)
+        actions.append(_injection(len(actions), at_s, one, luck))
     for index, several in enumerate(experiment.random):
-        chance = rng.child(f"random/{index}")
+        luck = rng.child(f"random/{index}")
         weighted = [choice for choice in several.choices for _ in range(choice.weight)]
-        for at_s in _moments(None, several.every_s, experiment.duration_s, chance):
-            choice = chance.choice(weighted)
-            for_s = None if choice.for_s is None else drawn(choice.for_s, chance)
-            actions.append(
-                Injection(
-                    number=len(actions),
-                    at_s=at_s,
-                    effect=choice.fault,
-                    whom=choice.whom,
-                    for_s=for_s,
-                )
-            )
+        for at_s in _moments(None, several.every_s, experiment.duration_s, luck):
+            actions.append(_injection(len(actions), at_s, luck.choice(weighted), luck))
     return sorted(actions, key=lambda action: action.at_s)[:MAX_ACTIONS]
+
+
+def _injection(number: int, at_s: float, one: Scheduled | Hurt, luck: Rng) -> Injection:
+    given = one.id if isinstance(one, Scheduled) else ""
+    return Injection(
+        number=number,
+        id=given or f"f-{number}",
+        at_s=at_s,
+        effect=one.fault,
+        whom=one.whom,
+        for_s=None if one.for_s is None else drawn(one.for_s, luck),
+        after_writes=0 if one.after_writes is None else round(drawn(one.after_writes, luck)),
+    )
+
+
+def explicit(
+    experiment: Experiment, actions: Sequence[Action], faults: Sequence[Fault]
+) -> Experiment:
+    """The experiment that does what this one did, with nothing left to chance: `faults` are those
+    that began, with those whom they hurt."""
+    begun = {fault.id: fault.target for fault in faults}
+    injections = [one for one in actions if isinstance(one, Injection) and one.id in begun]
+    return replace(
+        experiment,
+        steps=tuple(
+            replace(one.do, at_s=one.at_s, every_s=None)
+            for one in actions
+            if isinstance(one, Doing)
+        ),
+        faults=tuple(
+            Scheduled(
+                at_s=one.at_s,
+                fault=one.effect,
+                whom=_exactly(begun[one.id]),
+                for_s=one.for_s,
+                after_writes=one.after_writes or None,
+                id=one.id,
+            )
+            for one in injections
+        ),
+        random=(),
+    )
+
+
+def _exactly(target: Target) -> Whom:
+    match target:
+        case Nodes(names):
+            return Whom(nodes=Chosen(names=names))
+        case Component(name):
+            return Whom(component=name)
+        case _:
+            return Whom(clients=target)
 
 
 def drawn(wanted: Range, rng: Rng) -> float:
@@ -108,7 +156,7 @@ def draw(
     several = bool(chosen.names or chosen.zone or chosen.selector or chosen.percent)
     count = chosen.count or (len(fit) if several else 1)
     if chosen.percent:
-        count = -(-len(fit) * chosen.percent // 100)
+        count = share(len(fit), chosen.percent)
     if count >= len(fit):
         return tuple(fit)
     rest, picked = list(fit), []

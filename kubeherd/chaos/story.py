@@ -3,8 +3,8 @@ of the first violation. Pure."""
 
 from collections import deque
 
-from kubeherd.chaos.telling import words
-from kubeherd.history import Began, Record, Verb, Violation, Write
+from kubeherd.chaos.telling import about, words
+from kubeherd.history import Began, Record, Request, Told, Verb, Violation, Write
 
 STORY_RECORDS = 400
 """What is looked through for the story of a violation."""
@@ -58,7 +58,10 @@ class Story:
 
 
 def _concerns(record: Record, violation: Violation) -> bool:
-    if not isinstance(record, Write):
-        return bool(words(record))
-    named = f"{record.resource} {record.namespace}/{record.name}"
-    return not violation.objects or named in violation.objects
+    """Whether it has a part in the story; one that names no objects may be about any, and about
+    requests of the resources of which it speaks."""
+    if isinstance(record, Write | Request | Told) and violation.objects:
+        return about(record) in violation.objects and bool(words(record))
+    if isinstance(record, Request | Told):
+        return record.resource in violation.text
+    return bool(words(record))

@@ -1,10 +1,9 @@
-"""A record of a history in words: one line for a person. Pure."""
+"""A record of a history in words: one line for a person, in all stories of a violation. Pure."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from kubeherd.checks.objects import going, items, key, labels, part, ready, text
 from kubeherd.history import (
-    Actor,
     FaultBegan,
     FaultEnded,
     Leads,
@@ -18,58 +17,76 @@ from kubeherd.history import (
     Write,
 )
 
-_PAST = {Verb.CREATE: "created", Verb.UPDATE: "changed", Verb.DELETE: "deleted"}
+_LEASES = "leases.coordination.k8s.io"
 
 
 def words(record: Record) -> str:
     """What happened; "" for what is not worth a line."""
     match record:
+        case Write() if record.restored or _renewal(record):
+            return ""
         case Write():
-            who = _who(record.actor)
-            state = _state(record.resource, record.object)
-            where = f"{record.namespace}/{record.name}".lstrip("/")
-            return f"{record.resource} {where} {_PAST[record.verb]}{who}{state}"
+            facts = ", ".join(_facts(record))
+            who = f" by {record.actor.user}" if record.actor and record.actor.user else ""
+            return f"{record.verb:6} {about(record)}{f' ({facts})' * bool(facts)}{who}"
         case FaultBegan():
-            return f"FAULT {record.fault}"
+            return f"fault  {record.fault}"
         case FaultEnded():
             return f"healed {record.id}"
+        case Leads():
+            return f"leads  {record.holder or 'nobody'} ({record.lease})"
         case Process():
             why = f" ({record.why})" if record.why else ""
-            return f"process {record.name} {'runs' if record.running else 'ended'}{why}"
-        case Leads():
-            return f"{record.holder or 'nobody'} leads ({record.lease})"
+            return f"{record.name} {'runs' if record.running else 'ended'}{why}"
         case Step():
-            return f"step {record.name}: {record.text}" if record.text else f"step {record.name}"
+            return f"step   {record.name} {record.text}".rstrip()
         case Violation():
-            return f"VIOLATED {record.promise}: {record.text}"
+            return f"broken {record.promise}: {record.text}"
         case Request():
-            answer = record.status or "no answer"
-            what = f"{record.verb} {record.resource} {record.namespace}/{record.name}"
-            return f"{record.client}: {what}: {answer}"
+            return f"asked  {record.verb} {about(record).rstrip()}: {record.status or 'no answer'}"
         case Told():
-            what = f"{record.type} {record.resource} {record.namespace}/{record.name}"
-            return f"{record.observer} was told {what}"
+            return f"told   {record.type} {about(record)} ({record.observer})"
         case _:
             return ""
 
 
-def _who(actor: Actor | None) -> str:
-    return f" by {actor.user}" if actor is not None and actor.user else ""
+def about(record: Write | Request | Told) -> str:
+    """The object that it is about, as a violation names it."""
+    return f"{record.resource} {key(record.namespace, record.name)}"
 
 
-def _state(resource: str, tree: Mapping[str, Any]) -> str:
+def _renewal(write: Write) -> bool:
+    """A lease that its holder keeps: it is written all the time. A new holder's has just been
+    acquired."""
+    spec = part(write.object, "spec")
+    return (
+        write.resource == _LEASES
+        and write.verb is Verb.UPDATE
+        and bool(spec.get("holderIdentity"))
+        and spec.get("acquireTime") != spec.get("renewTime")
+    )
+
+
+def _facts(write: Write) -> Iterator[str]:
     """What matters of an object at a glance."""
-    metadata, spec, status = tree["metadata"], tree.get("spec") or {}, tree.get("status") or {}
-    facts = []
-    if resource == "pods":
-        facts.append(f"on {spec.get('nodeName') or 'no node'}")
-        facts.append(str(status.get("phase", "")))
-        if "controller-revision-hash" in (metadata.get("labels") or {}):
-            facts.append(f"revision {metadata['labels']['controller-revision-hash']}")
-    if resource == "nodes":
-        ready = [c["status"] for c in status.get("conditions") or () if c["type"] == "Ready"]
-        facts.append(f"Ready={ready[0] if ready else '?'}")
-        facts += [f"taint {t['key']}:{t['effect']}" for t in spec.get("taints") or ()]
-    if metadata.get("deletionTimestamp"):
-        facts.append("is being deleted")
-    return f": {', '.join(fact for fact in facts if fact)}" if facts else ""
+    tree = write.object
+    if write.resource == "pods":
+        yield text(tree, "status", "phase") or "no phase"
+        if ready(tree):
+            yield "ready"
+        if node := text(tree, "spec", "nodeName"):
+            yield f"on {node}"
+        if revision := labels(tree).get("controller-revision-hash"):
+            yield f"revision {revision}"
+    elif write.resource == "nodes":
+        yield "ready" if ready(tree) else "not ready"
+        for taint in items(tree, "spec", "taints"):
+            yield f"taint {taint.get('key')}:{taint.get('effect')}"
+    elif write.resource == _LEASES:
+        yield f"holder {text(tree, 'spec', 'holderIdentity') or 'nobody'}"
+    elif write.resource == "events":
+        yield f"{text(tree, 'reason')}: {text(tree, 'message') or text(tree, 'note')}"
+    elif "replicas" in part(tree, "spec"):
+        yield f"{part(tree, 'spec')['replicas']} replicas"
+    if going(tree):
+        yield "being deleted"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from kubeherd.cluster.cli.options import OutputFile
 from kubeherd.cluster.launcher.settings import MAX_SPEED, MIN_SPEED
 
 
@@ -17,7 +18,7 @@ from kubeherd.cluster.launcher.settings import MAX_SPEED, MIN_SPEED
 )
 @click.option(
     "--svg",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=OutputFile(),
     help="Write what is shown into this file, as a picture.",
 )
 def demo(speed: float, svg: Path | None) -> None:

@@ -5,6 +5,7 @@ of each request (or commit, or renewal) to be hit. The tag `kind` names the stru
 ``{"kind": "partition", "direction": "answers"}``. A field with a default may be left out.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Final, TypeAlias
 
@@ -14,6 +15,8 @@ from msgspec import Meta
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e7)]
 Probability: TypeAlias = Annotated[float, Meta(gt=0, le=1)]
 Words: TypeAlias = tuple[Annotated[str, Meta(max_length=253)], ...]
+Uniform: TypeAlias = Callable[[float, float], float]
+"""Draws a number between two: chance is the caller's."""
 
 
 class FaultKind(StrEnum):
@@ -128,6 +131,17 @@ class Partition(_Base, frozen=True, tag=FaultKind.PARTITION.value, kw_only=True)
     period_s: Seconds = 0.0
     share: Probability = 0.5
 
+    def cuts(self, age_s: float) -> bool:
+        """Whether it lets nothing through when it is `age_s` nominal seconds old."""
+        return not self.period_s or age_s % self.period_s < self.period_s * self.share
+
+    def changes_in_s(self, age_s: float) -> float | None:
+        """Nominal seconds from that age until it begins or ceases to cut; None: it never does."""
+        if not self.period_s or self.share >= 1:
+            return None
+        into_s = age_s % self.period_s
+        return (self.period_s * self.share if self.cuts(age_s) else self.period_s) - into_s
+
 
 class SlowNetwork(_Base, frozen=True, tag=FaultKind.SLOW_NETWORK.value, kw_only=True):
     """Every message takes `latency_s`, more or less `jitter_s`, and its size divided by
@@ -137,12 +151,21 @@ class SlowNetwork(_Base, frozen=True, tag=FaultKind.SLOW_NETWORK.value, kw_only=
     jitter_s: Seconds = 0.0
     bandwidth_bytes_per_s: Annotated[int, Meta(ge=0, le=2**40)] = 0
 
+    def takes_s(self, size_bytes: int, uniform: Uniform) -> float:
+        """Nominal seconds that a message of this size is on its way."""
+        sent_s = size_bytes / self.bandwidth_bytes_per_s if self.bandwidth_bytes_per_s else 0.0
+        return _jittered(self.latency_s, self.jitter_s, uniform) + sent_s
+
 
 class ApiDelay(_Requests, frozen=True, tag=FaultKind.API_DELAY.value, kw_only=True):
     """Requests wait before they are carried out."""
 
     latency_s: Seconds
     jitter_s: Seconds = 0.0
+
+    def takes_s(self, uniform: Uniform) -> float:
+        """Nominal seconds that a request waits."""
+        return _jittered(self.latency_s, self.jitter_s, uniform)
 
 
 class ApiError(_Requests, frozen=True, tag=FaultKind.API_ERROR.value, kw_only=True):
@@ -298,6 +321,12 @@ Effect: TypeAlias = (
     | PodStuckTerminating
 )
 
+PROCESS: Final = (Crash, Stop, Freeze, Restart, Reboot)
+"""Those of a process as a whole: signals."""
+
+CONNECTION: Final = (Partition, SlowNetwork)
+"""Those between the target and the API server."""
+
 REQUEST_EFFECTS: Final = (
     ApiDelay,
     ApiError,
@@ -314,20 +343,21 @@ RequestEffect: TypeAlias = (
     ApiDelay | ApiError | ApiDrop | WatchEnd | WatchStall | WatchRepeat | Expire | StaleList
 )
 
-NODE: Final = (
-    HeartbeatLoss,
-    HeartbeatDelay,
-    ClockSkew,
-    PodCrash,
-    PodUnready,
-    PodPullFailure,
-    PodSlowStart,
-    PodStuckTerminating,
-)
-"""Those that a node does wrong by itself."""
+STORE: Final = (StoreSlow, StoreFail, StoreFull)
+"""Those of the disk under the API server."""
 
-PROCESS: Final = (Crash, Stop, Freeze, Restart, Reboot)
-"""Those of a process as a whole."""
+PODS: Final = (PodCrash, PodUnready, PodPullFailure, PodSlowStart, PodStuckTerminating)
+"""Those of the pods on the target nodes."""
+
+PodEffect: TypeAlias = PodCrash | PodUnready | PodPullFailure | PodSlowStart | PodStuckTerminating
+
+NODE: Final = (HeartbeatLoss, HeartbeatDelay, ClockSkew, *PODS)
+"""Those that a node does wrong by itself."""
 
 ONE_SHOT: Final = (Restart, Reboot)
 """Those that are over when they have been carried out: there is nothing to undo."""
+
+
+def _jittered(latency_s: float, jitter_s: float, uniform: Uniform) -> float:
+    """More or less `jitter_s`, and never below zero."""
+    return max(0.0, latency_s + uniform(-jitter_s, jitter_s)) if jitter_s else latency_s

@@ -1,14 +1,16 @@
 """A fault: what, with whom, since when; as a value, in JSON, and in words."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from kubeherd.faults import effects
 from kubeherd.faults.effects import Effect, FaultKind
-from kubeherd.faults.targets import Clients, Component, Nodes, Target
+from kubeherd.faults.targets import COMMAND, Clients, Component, Nodes, Target
+
+T = TypeVar("T")
 
 
 class FaultError(ValueError):
@@ -73,52 +75,27 @@ def _text(value: object) -> str:
 
 _WORDS: dict[type, str] = {Nodes: "nodes", Component: "a component", Clients: "clients"}
 
-_PROCESS = (Nodes, Component)
-_REQUESTS = (
-    FaultKind.API_DELAY,
-    FaultKind.API_ERROR,
-    FaultKind.API_DROP,
-    FaultKind.WATCH_END,
-    FaultKind.WATCH_STALL,
-    FaultKind.WATCH_REPEAT,
-    FaultKind.EXPIRE,
-    FaultKind.STALE_LIST,
-)
+_APISERVER = "apiserver"
+_MANAGER = "controller-manager"
+
+
+def _each(group: Sequence[type[Effect]], value: tuple[T, ...]) -> dict[FaultKind, tuple[T, ...]]:
+    """The same for all kinds of a group."""
+    return {FaultKind(str(one.__struct_config__.tag)): value for one in group}
+
+
 _TARGETS: dict[FaultKind, tuple[type, ...]] = {
-    FaultKind.CRASH: _PROCESS,
-    FaultKind.STOP: _PROCESS,
-    FaultKind.FREEZE: _PROCESS,
-    FaultKind.RESTART: _PROCESS,
+    **_each(effects.PROCESS, (Nodes, Component)),
     FaultKind.REBOOT: (Nodes,),
     FaultKind.TWO_LEADERS: (Component,),
-    FaultKind.PARTITION: (Nodes, Component, Clients),
-    FaultKind.SLOW_NETWORK: (Nodes, Component, Clients),
-    **dict.fromkeys(_REQUESTS, (Nodes, Component, Clients)),
-    **dict.fromkeys(
-        (FaultKind.STORE_SLOW, FaultKind.STORE_FAIL, FaultKind.STORE_FULL), (Component,)
-    ),
-    **dict.fromkeys(
-        (
-            FaultKind.HEARTBEAT_LOSS,
-            FaultKind.HEARTBEAT_DELAY,
-            FaultKind.CLOCK_SKEW,
-            FaultKind.POD_CRASH,
-            FaultKind.POD_UNREADY,
-            FaultKind.POD_PULL_FAILURE,
-            FaultKind.POD_SLOW_START,
-            FaultKind.POD_STUCK_TERMINATING,
-        ),
-        (Nodes,),
-    ),
+    **_each((*effects.CONNECTION, *effects.REQUEST_EFFECTS), (Nodes, Component, Clients)),
+    **_each(effects.STORE, (Component,)),
+    **_each(effects.NODE, (Nodes,)),
 }
 _COMPONENTS: dict[FaultKind, tuple[str, ...]] = {
-    FaultKind.TWO_LEADERS: ("controller-manager",),
-    FaultKind.PARTITION: ("controller-manager", "command"),
-    FaultKind.SLOW_NETWORK: ("controller-manager", "command"),
-    **dict.fromkeys(_REQUESTS, ("controller-manager", "command")),
-    FaultKind.STORE_SLOW: ("apiserver",),
-    FaultKind.STORE_FAIL: ("apiserver",),
-    FaultKind.STORE_FULL: ("apiserver",),
+    FaultKind.TWO_LEADERS: (_MANAGER,),
+    **_each((*effects.CONNECTION, *effects.REQUEST_EFFECTS), (_MANAGER, COMMAND)),
+    **_each(effects.STORE, (_APISERVER,)),
 }
 """Where not every component can be hurt in this way."""
 

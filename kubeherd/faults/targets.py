@@ -15,8 +15,11 @@ ADMIN_USER: Final = "kubernetes-admin"
 CHAOS_AGENT: Final = "kubeherd-chaos"
 """The administrator whose User-Agent begins so is the client of an experiment: no fault hurts it,
 unless one of `Clients` names this User-Agent."""
+COMMAND: Final = "command"
+"""The component that is a user's program in an experiment: no process of ours, but the API server
+knows it."""
 COMMAND_USER: Final = "kubeherd:command"
-"""The user that the component ``command`` is to the API server."""
+"""The user that it is to the API server."""
 
 
 class Nodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="nodes"):

@@ -1,18 +1,20 @@
 """Histories in files: a line of JSON per record, which survives the death of its writer.
 
 A torn last line, as a killed process leaves, is not a record. Names that end with ``.gz`` are
-compressed.
+compressed. Files are made for their owner's eyes only, and hold no values of Secrets.
 """
 
 import gzip
 import heapq
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Literal, cast
 
 import msgspec
 
-from kubeherd.history.records import FORMAT_VERSION, Began, Ended, Record
+from kubeherd.history.records import FORMAT_VERSION, Began, Record
+from kubeherd.history.redaction import redacted
 
 _decoder = msgspec.json.Decoder(Record)
 _encoder = msgspec.json.Encoder()
@@ -23,12 +25,13 @@ class HistoryError(ValueError):
 
 
 def encode(record: Record) -> bytes:
-    """A record as a line."""
-    return _encoder.encode(record) + b"\n"
+    """A record as a line, without the values of Secrets."""
+    return _encoder.encode(redacted(record)) + b"\n"
 
 
 def create(path: Path) -> IO[bytes]:
-    """A new file for the lines of a history. OSError if it cannot be written."""
+    """A new file for the lines of a history, 0600. OSError if it cannot be written."""
+    path.touch(0o600)
     return _open(path, "wb")
 
 
@@ -58,19 +61,21 @@ def read(path: Path) -> Iterator[Record]:
 
 
 class Tail:
-    """A history that is still being written, read as it grows.
-
-    Its `Ended` is not told: a server that starts again takes it back, and goes on in its place.
-    """
+    """A history that is still being written, read as it grows. One that was begun anew under the
+    same name is read from its beginning."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
+        self._inode = 0
 
     def read(self) -> Iterator[Record]:
         """What has been written since; nothing while there is no file. HistoryError."""
         try:
             with self._path.open("rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                if inode != self._inode:
+                    self._inode, self._offset = inode, 0
                 file.seek(self._offset)
                 data = file.read()
         except FileNotFoundError:
@@ -78,14 +83,11 @@ class Tail:
         for line in data.splitlines(keepends=True):
             if not line.endswith(b"\n"):
                 return
+            self._offset += len(line)
             try:
-                record = _decoder.decode(line)
+                yield _decoder.decode(line)
             except msgspec.DecodeError as error:
                 raise HistoryError(f"{self._path}: {error}") from None
-            if isinstance(record, Ended):
-                return
-            self._offset += len(line)
-            yield record
 
 
 def merged(*histories: Iterable[Record]) -> Iterator[Record]:

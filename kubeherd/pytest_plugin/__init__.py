@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from kubeherd.pytest_plugin.clusters import Clusters
 
 _MARKER = (
-    "kubeherd(nodes=, speed=, seed=, store=, exec=, profile=, nodes_per_agent=, controllers=): the "
-    "cluster that this test gets"
+    "kubeherd(nodes=, speed=, seed=, store=, exec=, profile=, nodes_per_agent=, controllers=, "
+    "record=): the cluster that this test gets"
 )
 _OPTIONS = {
     "nodes": "number of nodes of a cluster (default: 3)",

@@ -42,6 +42,12 @@ def _profile(text: Any) -> str:
     return str(text)
 
 
+def _record(text: Any) -> str:
+    if text not in ("nothing", "writes", "requests"):
+        raise ValueError("it is nothing, writes or requests")
+    return str(text)
+
+
 def _seed(text: Any) -> int | None:
     return None if text == RANDOM else int(text)
 
@@ -54,10 +60,11 @@ SETTINGS: Mapping[str, Setting] = {
     "seed": Setting(_seed, None),
     "store": Setting(_store, "memory"),
     "exec": Setting(_exec, "script"),
+    "record": Setting(_record, "nothing"),
     "profile": Setting(_profile, "bare"),
 }
 
-BY_MARKER_ONLY = frozenset({"nodes_per_agent", "controllers"})
+BY_MARKER_ONLY = frozenset({"nodes_per_agent", "controllers", "record"})
 """Settings that belong to a test, and not to a run."""
 
 

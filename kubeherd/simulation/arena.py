@@ -9,21 +9,12 @@ from msgspec.structs import replace
 from kubeherd.cluster.api.errors import NotFound
 from kubeherd.cluster.api.kinds import NODES
 from kubeherd.faults import Component, Fault, FaultError, Nodes, effects
+from kubeherd.faults.targets import CHAOS_AGENT
 from kubeherd.history import Began, FaultBegan, FaultEnded, Record
 from kubeherd.simulation.cluster import ADMIN, Options, SimulatedCluster, simulated
 
-USER_AGENT = "kubeherd-chaos"
-"""Whom no fault hurts that is not meant for it by name."""
-
 DOWN = (effects.Crash, effects.Stop)
-APISERVER = (
-    *effects.REQUEST_EFFECTS,
-    effects.Partition,
-    effects.SlowNetwork,
-    effects.StoreSlow,
-    effects.StoreFail,
-    effects.StoreFull,
-)
+APISERVER = (*effects.CONNECTION, *effects.REQUEST_EFFECTS, *effects.STORE)
 """What goes wrong at the edges of the API server."""
 
 
@@ -62,7 +53,7 @@ class SimulatedArena:
 
     def __init__(self, cluster: SimulatedCluster) -> None:
         self._cluster = cluster
-        self.client = cluster.client(USER_AGENT, ADMIN)
+        self.client = cluster.client(CHAOS_AGENT, ADMIN)
         cluster.on_start = self._tell_process
         self._tell: Callable[[Record], None] = lambda _record: None
         self._faults: dict[str, Fault] = {}

@@ -6,6 +6,7 @@ it is thawed. Nobody pays for that while nothing is frozen.
 """
 
 import asyncio
+import functools
 import gc
 import heapq
 import selectors
@@ -13,10 +14,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, ContextVar
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple
 
 from kubeherd.cluster.api.timestamps import parse_time
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
@@ -195,13 +197,11 @@ def run_with_clock(main: Callable[[VirtualClock], Awaitable[T]]) -> T:
     return run(started())
 
 
-def virtual(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    """Make an async test an ordinary one that runs on virtual time."""
+def virtual(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Make an async function, a test for instance, an ordinary one that runs on virtual time."""
 
-    def wrapper() -> None:
-        run(test())
+    @functools.wraps(test)
+    def wrapper(*args: P.args, **named: P.kwargs) -> T:
+        return run(test(*args, **named))
 
-    wrapper.__name__ = test.__name__
-    wrapper.__doc__ = test.__doc__
-    wrapper.__module__ = test.__module__
     return wrapper

@@ -174,7 +174,8 @@ class Painter:
             case Heartbeat():
                 self._row(record.node, Kind.NODE).beats.append(self._now)
             case FaultBegan():
-                self._faults[record.fault.id] = (record.fault, self._now)
+                since = record.fault.at - self._zero if record.fault.at else self._now
+                self._faults[record.fault.id] = (record.fault, min(max(since, 0.0), self._now))
                 if not record.fault.undoable:
                     self._shade(record.fault.id)
             case FaultEnded():

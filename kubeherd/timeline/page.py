@@ -16,7 +16,8 @@ _PAGE = """<!doctype html>
 <style>{style}</style></head>
 <body>
 <header><h1>{title}</h1><p class="verdict {mood}">{verdict}</p>{promises}</header>
-<main><canvas id="picture" tabindex="0" aria-label="Timeline of nodes, pods and faults"></canvas>
+<main><canvas id="axis"></canvas>
+<canvas id="picture" tabindex="0" aria-label="Timeline of nodes, pods and faults"></canvas>
 <div id="about" role="status"></div></main>
 <footer><span id="legend"></span><span class="keys">Ctrl + wheel, or + and −: zoom ·
 drag or ← →: move · 0: everything · hover: what it is</span></footer>
@@ -26,15 +27,22 @@ drag or ← →: move · 0: everything · hover: what it is</span></footer>
 """
 
 
-def page(picture: Picture, checked: Sequence[Checked] = (), verdict: str = "") -> str:
-    """The whole page. `verdict` is one line; `checked` says how each promise fared."""
-    violated = any(one.violations for one in checked) or any(
-        mark.what == "violation" for mark in picture.marks
-    )
+def page(
+    picture: Picture,
+    checked: Sequence[Checked] = (),
+    verdict: str = "",
+    *,
+    held: bool | None = None,
+) -> str:
+    """The whole page. `verdict` is one line, `held` whether it is a good one (None: as the picture
+    says); `checked` says how each promise fared."""
+    violated = any(mark.what == "violation" for mark in picture.marks) if held is None else not held
     data = msgspec.json.encode(picture).decode().replace("<", "\\u003c")
     return _PAGE.format(
         title=escape(picture.title),
-        verdict=escape(verdict or ("a promise did not hold" if violated else "no violation")),
+        verdict=escape(
+            verdict or ("a promise did not hold" if violated else "no violation was recorded")
+        ),
         mood="bad" if violated else "good",
         promises=_promises(checked),
         style=_file("timeline.css"),
@@ -64,4 +72,4 @@ def _said(one: Checked) -> str:
 
 
 def _file(name: str) -> str:
-    return (resources.files(__package__) / name).read_text()
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")

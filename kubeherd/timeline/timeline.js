@@ -2,17 +2,25 @@
 // Draws the picture in #data: rows of bars, faults as shades, marks as lines. No library.
 const picture = JSON.parse(document.getElementById("data").textContent);
 const canvas = document.getElementById("picture");
+const axis = document.getElementById("axis"); // stays in sight while the rows scroll
 const about = document.getElementById("about");
-const pen = canvas.getContext("2d");
+const pen = canvas.getContext("2d"), top_ = axis.getContext("2d");
 const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a5fb5",
   "#8c9a2b", "#b0413e", "#3b8686"];
-const NAMES = 170, TOP = 46, PAD = 5, BEAT = 4;
-let LANE = 9; // as high as there is room, 8 to 18
-let from = 0, to = picture.duration, hits = [], hover = null;
+const DENSE = picture.rows.length > 60;
+const NAMES = 170, TOP = 46, PAD = DENSE ? 2 : 5, BEAT = DENSE ? 2 : 4, LEADER = 16;
+let LANE = 9; // as high as there is room, up to 18
+let from = 0, to = picture.duration, hits = [], marked = [], hover = null;
+
+const SAID = {
+  node: { good: "Ready", bad: "not Ready", unknown: "Unknown" },
+  process: { good: "serves", bad: "down", unknown: "starts or hangs" },
+};
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const colour = (number) => COLOURS[number % COLOURS.length];
-const height = (row) => PAD * 2 + BEAT + Math.max(1, row.lanes) * LANE;
+const lane = (row) => row.kind === "leader" ? LEADER : LANE;
+const height = (row) => PAD * 2 + BEAT + Math.max(1, row.lanes) * lane(row);
 const x = (seconds) => NAMES + (seconds - from) / (to - from) * (canvas.clientWidth - NAMES - 12);
 const seconds = (pixel) => from + (pixel - NAMES) / (canvas.clientWidth - NAMES - 12) * (to - from);
 const nominal = (time) => `${(time * picture.speed).toFixed(1)} s`;
@@ -51,21 +59,26 @@ function ticks() {
 }
 
 function drawBar(row, bar, y) {
-  const tint = bar.pieces[0]?.[2] === "leads" ? css("--good") : colour(bar.colour ?? 0);
+  const leads = row.kind === "leader", tall = lane(row) - 2;
+  const tint = leads ? css("--good") : colour(bar.colour ?? 0);
   for (const [begin, end, look] of bar.pieces) {
     const fill = look === "terminating" ? stripes(look, tint) : tint;
-    const alpha = { waiting: .22, running: .5, ended: .22 }[look] ?? 1;
-    rect(begin, end, y, LANE - 2, fill, alpha);
+    const alpha = { waiting: .28, running: .55, ended: .28 }[look] ?? 1;
+    rect(begin, end, y, tall, fill, alpha);
   }
-  const place = rect(bar.begin, bar.end, y, LANE - 2, "transparent");
+  const place = rect(bar.begin, bar.end, y, tall, "transparent");
   if (place) {
     const states = bar.pieces.map(([begin, end, look]) => `${look} ${nominal(begin)} – ${nominal(end)}`);
     const shown = states.length > 8 ? [...states.slice(0, 7), "…"] : states;
-    const revision = row.kind === "leader" ? "" : picture.revisions[bar.colour ?? 0];
-    hits.push([place, [bar.about || bar.label, revision, ...shown].filter(Boolean).join("\n")]);
-    if (row.kind === "leader" && place[2] > 60) {
-      pen.fillStyle = css("--ink");
-      pen.fillText(bar.label.slice(0, place[2] / 6), place[0] + 3, y + LANE + 8);
+    const what = leads ? bar.label : picture.revisions[bar.colour ?? 0];
+    hits.push([place, [bar.about || bar.label, what, ...shown].filter(Boolean).join("\n")]);
+    if (leads) {
+      pen.fillStyle = css("--ground");
+      pen.fillRect(place[0], y, 2, tall); // one leader follows the other without a gap
+    }
+    if (leads && place[2] > 40) {
+      pen.font = "11px system-ui, sans-serif";
+      pen.fillText(bar.label.slice(0, place[2] / 7), place[0] + 4, y + tall - 3);
     }
   }
 }
@@ -73,19 +86,19 @@ function drawBar(row, bar, y) {
 function drawRow(row, y) {
   const tall = height(row);
   pen.fillStyle = css("--ink");
-  pen.font = "12px system-ui, sans-serif";
-  pen.fillText(row.name, 12, y + Math.min(tall / 2 + 4, 18), NAMES - 22);
+  pen.font = `${DENSE ? 9 : 12}px system-ui, sans-serif`;
+  pen.fillText(row.name, 12, y + Math.min(tall / 2 + (DENSE ? 3 : 4), 18), NAMES - 22);
   for (const [begin, end, look] of row.background) {
     const place = rect(begin, end, y + PAD - 2, 2, css(`--${look}`));
     if (place) hits.push([[place[0], y, place[2], PAD + 2],
-      `${row.name}: ${look} ${nominal(begin)} – ${nominal(end)}`]);
-    if (look !== "good") rect(begin, end, y, tall, css(`--${look}`), .12);
+      `${row.name}: ${SAID[row.kind]?.[look] ?? look} ${nominal(begin)} – ${nominal(end)}`]);
+    if (look !== "good") rect(begin, end, y, tall, css("--shade"));
   }
   pen.fillStyle = css("--faint");
   for (const beat of row.beats) if (beat >= from && beat <= to) pen.fillRect(x(beat), y + PAD + 1, 1, BEAT - 1);
   for (const bar of row.bars) {
     if (bar.end < from || bar.begin > to) continue;
-    drawBar(row, bar, y + PAD + BEAT + (bar.lane ?? 0) * LANE + 1);
+    drawBar(row, bar, y + PAD + BEAT + (bar.lane ?? 0) * lane(row) + 1);
   }
   for (const [begin, end, label] of row.faults) {
     const place = rect(begin, Math.max(end, begin), y + 1, tall - 2, css("--fault"));
@@ -99,48 +112,62 @@ function drawRow(row, y) {
 }
 
 function drawMarks(total) {
-  for (const [at, what, text] of picture.marks) {
-    if (at < from || at > to) continue;
-    const bad = what === "violation";
-    pen.fillStyle = css(bad ? "--bad" : "--faint");
-    if (what === "did") pen.fillRect(x(at), 30, 2, 6);
-    else {
-      pen.globalAlpha = bad ? 1 : .55;
-      pen.fillRect(x(at), 22, bad ? 2 : 1, total - 22);
-      pen.globalAlpha = 1;
-      pen.beginPath(); pen.arc(x(at), 24, bad ? 6 : 4, 0, 7); pen.fill();
+  const shown = picture.marks.filter(([at]) => at >= from && at <= to);
+  const steps = shown.filter(([, what]) => what !== "did").map(([at]) => x(at));
+  let free = NAMES; // the names of steps cover neither each other nor their dots
+  for (const [at, what, text] of shown) {
+    const bad = what === "violation", name = bad ? "violated" : text.split(":")[0];
+    const tint = css(bad ? "--bad" : "--faint");
+    top_.fillStyle = pen.fillStyle = tint;
+    marked.push([[x(at) - 6, 16, 12, 28], `${nominal(at)}\n${text}`]);
+    if (what === "did") { top_.fillRect(x(at), 36, 2, 6); continue; }
+    for (const [one, y, tall] of [[top_, 24, TOP], [pen, 0, total]]) {
+      one.globalAlpha = bad ? 1 : .55;
+      one.fillRect(x(at), y, bad ? 2 : 1, tall);
+      one.globalAlpha = 1;
     }
-    hits.push([[x(at) - 6, 16, 12, 22], `${nominal(at)}\n${text}`]);
+    top_.beginPath(); top_.arc(x(at), 25, bad ? 6 : 4, 0, 7); top_.fill();
+    const wide = top_.measureText(name).width + 8;
+    const left = x(at) + wide > canvas.clientWidth ? x(at) - wide : x(at) + 8;
+    const clear = !steps.some((dot) => Math.abs(dot - x(at)) > 1 && dot > left - 6 && dot - 6 < left + wide);
+    if (left >= free && clear) { top_.fillText(name, left, 29); free = left + wide; }
   }
 }
 
 function fit() {
   const lanes = picture.rows.reduce((sum, row) => sum + Math.max(1, row.lanes), 0);
-  const room = innerHeight - canvas.getBoundingClientRect().top - scrollY - TOP - 70;
+  const room = innerHeight - canvas.getBoundingClientRect().top - scrollY - TOP - 110;
   const each = (room - picture.rows.length * (PAD * 2 + BEAT + 1)) / Math.max(lanes, 1);
-  LANE = Math.min(Math.max(Math.floor(each), 8), 18);
+  LANE = Math.min(Math.max(Math.floor(each), DENSE ? 5 : 8), 18);
+}
+
+function sized(one, ink, tall) {
+  const scale = devicePixelRatio || 1;
+  one.style.height = `${tall}px`;
+  one.width = one.clientWidth * scale;
+  one.height = tall * scale;
+  ink.setTransform(scale, 0, 0, scale, 0, 0);
+  ink.font = "11px system-ui, sans-serif";
 }
 
 function draw() {
   fit();
-  const total = TOP + picture.rows.reduce((sum, row) => sum + height(row) + 1, 0) + 8;
-  const scale = devicePixelRatio || 1;
-  canvas.style.height = `${total}px`;
-  canvas.width = canvas.clientWidth * scale;
-  canvas.height = total * scale;
-  pen.setTransform(scale, 0, 0, scale, 0, 0);
+  const total = picture.rows.reduce((sum, row) => sum + height(row) + 1, 0) + 8;
+  sized(canvas, pen, total);
+  sized(axis, top_, TOP);
   hits = [];
-  let y = TOP;
+  marked = [];
+  let y = 0;
   picture.rows.forEach((row, index) => {
     if (index % 2) { pen.fillStyle = css("--band"); pen.fillRect(0, y, canvas.clientWidth, height(row)); }
     y += height(row) + 1;
   });
-  pen.font = "11px system-ui, sans-serif";
   for (const at of ticks()) {
-    pen.fillStyle = css("--line"); pen.fillRect(x(at), 16, 1, total - 16);
-    pen.fillStyle = css("--faint"); pen.fillText(`${+(at * picture.speed).toFixed(3)} s`, x(at) + 3, 12);
+    top_.fillStyle = pen.fillStyle = css("--line");
+    top_.fillRect(x(at), 16, 1, TOP); pen.fillRect(x(at), 0, 1, total);
+    top_.fillStyle = css("--faint"); top_.fillText(`${+(at * picture.speed).toFixed(3)} s`, x(at) + 3, 12);
   }
-  y = TOP;
+  y = 0;
   for (const row of picture.rows) { drawRow(row, y); y += height(row) + 1; }
   drawMarks(total);
 }
@@ -173,17 +200,24 @@ canvas.addEventListener("pointerdown", (event) => {
   hover = event.offsetX;
 });
 canvas.addEventListener("pointerup", () => { hover = null; canvas.classList.remove("dragged"); });
-canvas.addEventListener("pointermove", (event) => {
-  if (hover !== null) { move(seconds(hover) - seconds(event.offsetX)); hover = event.offsetX; return; }
-  const found = hits.find(([[left, top, wide, tall]]) => event.offsetX >= left &&
+function tell(event, places) {
+  const found = places.find(([[left, top, wide, tall]]) => event.offsetX >= left &&
     event.offsetX <= left + wide && event.offsetY >= top && event.offsetY <= top + tall);
   about.style.display = found ? "block" : "none";
   if (!found) return;
   about.textContent = found[1];
   about.style.left = `${Math.min(event.offsetX + 14, canvas.clientWidth - about.offsetWidth - 8)}px`;
-  about.style.top = `${event.offsetY + 16}px`;
+  about.style.top = `${event.target.offsetTop + event.offsetY + 16}px`;
+}
+
+canvas.addEventListener("pointermove", (event) => {
+  if (hover !== null) { move(seconds(hover) - seconds(event.offsetX)); hover = event.offsetX; return; }
+  tell(event, hits);
 });
-canvas.addEventListener("pointerleave", () => { about.style.display = "none"; });
+axis.addEventListener("pointermove", (event) => tell(event, marked));
+for (const one of [canvas, axis]) {
+  one.addEventListener("pointerleave", () => { about.style.display = "none"; });
+}
 canvas.addEventListener("keydown", (event) => {
   const middle = (from + to) / 2, tenth = (to - from) / 10;
   const act = { "+": () => zoom(1 / 1.4, middle), "-": () => zoom(1.4, middle), "0": () => zoom(1e9, middle),
@@ -194,10 +228,21 @@ addEventListener("resize", draw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 
 const legend = document.getElementById("legend");
-picture.revisions.slice(0, 12).forEach((name, number) => {
+function explain(look, text) {
   const entry = document.createElement("span"), swatch = document.createElement("i");
-  swatch.style.background = colour(number);
-  entry.append(swatch, name);
+  if (look.startsWith("#")) swatch.style.background = look; else swatch.className = look;
+  entry.append(swatch, text);
   legend.append(entry);
-});
+}
+explain("waiting", "pod waits, or has ended");
+explain("running", "runs, not Ready");
+explain("pod", "Ready");
+explain("terminating", "is being deleted");
+explain("hurt", "a fault");
+explain("line up", "node Ready, process serves");
+explain("line silent", "node Unknown, process starts or hangs");
+explain("line down", "node not Ready, process down");
+explain("beats", "heartbeats");
+legend.append(document.createElement("b"));
+picture.revisions.slice(0, 12).forEach((name, number) => explain(colour(number), name));
 draw();

@@ -17,6 +17,11 @@ _NO_PROTOBUF = 406
 _GONE = 410
 _OK = 200
 _ENCODINGS = (YAML, MSGPACK, PROTOBUF)
+_LOOKS = 3
+
+
+class Untold(Exception):
+    """The server does not tell what it stores: no run can go on after that."""
 
 
 class Mirror:
@@ -30,13 +35,23 @@ class Mirror:
         """Objects of older revisions are not looked at in all encodings."""
 
     async def follow(self) -> None:
-        """Take in what has happened since the last time."""
+        """Take in what has happened since the last time. Untold."""
         for resource in STORED:
             while await self._poll(resource):
                 pass
 
     async def problems(self) -> list[str]:
-        """What the watches told otherwise than the lists, or an encoding otherwise than JSON."""
+        """What the watches told otherwise than the lists, or an encoding otherwise than JSON.
+        Looks again if the server wrote something by itself while it was asked. Untold."""
+        for _ in range(_LOOKS):
+            before = await self._target.revision()
+            found = await self._differences()
+            if not found or await self._target.revision() == before:
+                break
+        self._begun = max(int(at) for at in self._at.values())
+        return found
+
+    async def _differences(self) -> list[str]:
         await self.follow()
         found = []
         for resource in STORED:
@@ -52,7 +67,6 @@ class Mirror:
             newest = [item for key, item in items.items() if int(revisions[key]) > self._begun]
             for item in newest:
                 found += await self._read_in_all(resource, item)
-        self._begun = max(int(at) for at in self._at.values())
         return found
 
     async def _poll(self, resource: Resource) -> bool:
@@ -68,7 +82,7 @@ class Mirror:
             }
             self._begun = self._begun or int(self._at[resource])
             return False
-        tree = json.loads(answer.body)
+        tree = _told_by(resource.path(), answer)
         for event in tree["events"]:
             one, state = event["object"], self._state[resource]
             if event["type"] == "DELETED":
@@ -106,13 +120,20 @@ class Mirror:
         return found
 
     async def _get(self, path: str) -> JsonObject:
-        tree: JsonObject = json.loads((await self._ask(path, JSON)).body)
-        return tree
+        return _told_by(path, await self._ask(path, JSON))
 
     async def _ask(self, path: str, accept: str, query: dict[str, str] | None = None) -> Answer:
         return await self._target.send(
             Hostile("look", "GET", path, query or {}, {"accept": accept})
         )
+
+
+def _told_by(path: str, answer: Answer) -> JsonObject:
+    if answer.status != _OK:
+        text = answer.body[:300].decode(errors="replace")
+        raise Untold(f"GET {path} is answered {answer.status}: {text}")
+    tree: JsonObject = json.loads(answer.body)
+    return tree
 
 
 def _key(tree: JsonObject) -> str:

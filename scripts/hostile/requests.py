@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hostile.bombs import BOMBS
+from hostile.bombs import BOMBS, Bomb
 from hostile.encodings import JSON, MSGPACK, PROTOBUF, YAML, as_json, encoded, is_json
 from hostile.objects import NAMES, ODD, Objects
 from hostile.recorded import Recorded
@@ -87,7 +87,8 @@ class Hostile:
 
 
 class Stream:
-    """An endless stream of requests."""
+    """An endless stream of requests. All bombs come first, so that the server has had what memory
+    it needs at most when its growth begins to be measured."""
 
     def __init__(self, seed: int, *, bombs: bool = True, recorded: Sequence[Recorded] = ()) -> None:
         self._rng = random.Random(seed)
@@ -99,6 +100,7 @@ class Stream:
         self._recorded = recorded
         if recorded:
             kinds_of_request.append((self._replay, 600))
+        self._unsent = self._rng.sample(BOMBS, len(BOMBS)) if bombs else []
         if bombs:
             kinds_of_request.append((self._bomb, 2))
         self._makers = [maker for maker, _ in kinds_of_request]
@@ -106,6 +108,8 @@ class Stream:
 
     def next(self) -> Hostile:
         """The next request."""
+        if self._unsent:
+            return _thrown(self._unsent.pop())
         return self._rng.choices(self._makers, self._weights)[0]()
 
     # --- kinds of requests ---
@@ -225,9 +229,7 @@ class Stream:
         return Hostile("recorded", one.method, one.path, query, self._headers(content_type), body)
 
     def _bomb(self) -> Hostile:
-        name, method, path, content_type, make = self._rng.choice(BOMBS)
-        query = {"fieldManager": "f"} if method == "PATCH" else {}
-        return Hostile(f"bomb {name}", method, path, query, {"content-type": content_type}, make())
+        return _thrown(self._rng.choice(BOMBS))
 
     # --- their parts ---
 
@@ -303,3 +305,9 @@ class Stream:
             if user.startswith("system:node:"):
                 headers["impersonate-group"] = "system:nodes"
         return headers
+
+
+def _thrown(bomb: Bomb) -> Hostile:
+    name, method, path, content_type, make = bomb
+    query = {"fieldManager": "f"} if method == "PATCH" else {}
+    return Hostile(f"bomb {name}", method, path, query, {"content-type": content_type}, make())

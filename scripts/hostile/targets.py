@@ -26,6 +26,7 @@ import yaml
 import yarl
 
 from hostile.requests import Hostile
+from hostile.writers import Writers
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.access.authn import authenticated
@@ -67,6 +68,9 @@ class Target(Protocol):
     async def send(self, request: Hostile) -> Answer: ...
     async def revision(self) -> int: ...
     async def stored(self) -> list[JsonObject]: ...
+    def by_itself(self, after: int, until: int) -> bool:
+        """Whether all writes after one revision and until another were the server's own."""
+
     async def stall_s(self) -> float:
         """How long the server was just busy without letting a small request through."""
 
@@ -104,6 +108,9 @@ class InProcess:
         keys = dict.fromkeys(resource.group_resource for resource in STORED)
         return [record.load() for key in keys for record in self._store.list(key)]
 
+    def by_itself(self, after: int, until: int) -> bool:
+        return False  # nothing runs in the background
+
     async def stall_s(self) -> float:
         before_s = process_time()
         await asyncio.sleep(_TICK_S)
@@ -136,10 +143,13 @@ async def in_process() -> AsyncIterator[InProcess]:
 class OverTls:
     """A process of its own, reached as any client reaches it. Every fifth body is compressed."""
 
-    def __init__(self, session: aiohttp.ClientSession, server: str, pid: int) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, server: str, pid: int, writers: Writers
+    ) -> None:
         self._session = session
         self._server = server
         self._pid = pid
+        self._writers = writers
         self._sent = 0
 
     async def send(self, request: Hostile) -> Answer:
@@ -184,6 +194,9 @@ class OverTls:
             found += [{**head, **item} for item in listed["items"]]
         return found
 
+    def by_itself(self, after: int, until: int) -> bool:
+        return self._writers.by_itself(after, until)
+
     async def stall_s(self) -> float:
         before_s = self._cpu_s()
         with suppress(aiohttp.ClientError):
@@ -223,10 +236,11 @@ async def over_tls(directory: Path) -> AsyncIterator[OverTls]:
     rundir = RunDir(directory)
     rundir.prepare()
     ClusterPki.ensure(rundir, "https://127.0.0.1:1")
+    history = directory / "history.jsonl"
     ready, told = os.pipe()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "kubeherd.cluster.apiserver", "--dir", str(directory), "--port", "0",
-        "--store", "memory", "--seed", "1",
+        "--store", "memory", "--seed", "1", "--record", str(history),
         pass_fds=(told,), env={**os.environ, "KUBEHERD_READY_FD": str(told)},
         stderr=(directory / "apiserver.log").open("wb"),
     )  # fmt: skip
@@ -238,7 +252,7 @@ async def over_tls(directory: Path) -> AsyncIterator[OverTls]:
         connector = aiohttp.TCPConnector(ssl=context)
         server = json.loads(line)["url"]
         async with aiohttp.ClientSession(server, connector=connector) as session:
-            yield OverTls(session, server, process.pid)
+            yield OverTls(session, server, process.pid, Writers(history))
     finally:
         with suppress(ProcessLookupError):
             process.terminate()

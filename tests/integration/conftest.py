@@ -9,6 +9,7 @@ the cluster; what is usual stands in pyproject.toml.
 """
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -139,3 +140,10 @@ async def f(e2e_cluster: kubeherd.Cluster) -> AsyncIterator[Framework]:
         await framework.before_each("daemonsets")
         yield framework
         await framework.after_each()
+
+
+@pytest.fixture
+def forgotten_clients() -> Iterator[None]:
+    """Clients that a test leaves behind end with it, not in the middle of another."""
+    yield
+    gc.collect()

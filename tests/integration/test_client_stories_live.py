@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import gc
 import json
 import ssl
 import threading
@@ -24,16 +23,10 @@ from kubeherd.pytest_plugin.clusters import Clusters
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.usefixtures("forgotten_clients"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # some clients cannot be closed
     pytest.mark.filterwarnings("ignore:Kubernetes version v1.36"),  # newer than kr8s knows
 ]
-
-
-@pytest.fixture(autouse=True)
-def forgotten_clients() -> Iterator[None]:
-    """Clients that a test leaves behind end with it, not in the middle of another."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="module")

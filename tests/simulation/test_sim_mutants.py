@@ -1,6 +1,6 @@
 """Controllers that are broken on purpose do not survive the simulation.
 
-The seeds are those of `tests/support/mutanttable.py`; `scripts/find_mutant_seeds.py` finds others."""
+The seeds are in `tests/support/mutanttable.py`; `scripts/find_mutant_seeds.py` finds others."""
 
 from collections import Counter
 

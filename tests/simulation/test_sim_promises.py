@@ -152,3 +152,4 @@ def test_a_violation_ends_the_watching_and_is_in_the_record(tmp_path: Path) -> N
         ["configmaps", f"default/{name}"] for name in ("good", "bad", "late")
     ]
     assert check(files.read(record), [expression]).violations == found.verdict.violations
+    assert record.stat().st_mode & 0o777 == 0o600

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from weather import FragileDisk, Weather
 
+from kubeherd.checks import registry
+from kubeherd.checks.checker import Watcher
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS
 from kubeherd.cluster.api.objects import DaemonSet
@@ -18,13 +21,21 @@ from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.simulation import virtualtime
 from kubeherd.simulation.cluster import SimulatedCluster, daemonset_tree, rolled_out
-from kubeherd.simulation.weather import FragileDisk, Weather, Witness
 
 SEEDS = range(int(os.environ.get("KUBEHERD_SIM_SEEDS", "3")))
 STEPS = 35
 MANAGERS = ("controller-manager-a", "controller-manager-b")
 NAMES = [f"node-{number}" for number in range(4)]
 PAUSES_S = (0.0, 0.0007, 0.003, 0.01, 0.3, 2.0, 20.0)
+PROMISES = (
+    "names-and-uids-never-come-back",
+    "revisions-and-generations-grow",
+    "finalizers-respected",
+    "only-the-leader-writes",
+    "ended-pods-stay-ended",
+    "daemonset-one-pod-per-node",
+    "daemon-pods-are-not-evicted-for-silence",
+)
 SURPRISES = {"reconcile_crashed", "scheduling_crashed", "controller_crashed", "request_failed"}
 
 
@@ -36,9 +47,8 @@ class Storm:
         self.chance = chance.child("storm")
         self.disk = FragileDisk(chance.child("disk"))
         self.weather = Weather(chance.child("weather"), calm="admin")
-        self.cluster = SimulatedCluster(seed, disk=self.disk, network=self.weather)
-        self.witness = Witness()
-        self.disk.on_commit = self.witness.watch
+        self.cluster = SimulatedCluster(seed, disk=self.disk, network=self.weather, record=True)
+        self.watcher = Watcher(registry.named(*PROMISES))
         self.disk.on_crash = self._crash
         self.crashes: list[asyncio.Task[None]] = []
         self.story: list[str] = []
@@ -59,6 +69,7 @@ class Storm:
         for name in NAMES:
             cluster.start_node(name)
         await cluster.until_ready(*NAMES)
+        cluster.follow(self.watcher.see)
         tree = daemonset_tree(
             updateStrategy={"rollingUpdate": {"maxUnavailable": self.chance.choice([1, "60%"])}},
             annotations={"kubeherd.io/ready-delay-seconds": "0.5"},
@@ -194,7 +205,9 @@ def test_nothing_runs_twice_and_all_is_well_after_the_storm(seed: int) -> None:
     with capture_logs() as logs:
         try:
             virtualtime.run(storm.run())
-            assert not storm.witness.seen
+            verdict = storm.watcher.verdict
+            assert not verdict.violations
+            assert not verdict.unchecked
             assert not [entry for entry in logs if entry["event"] in SURPRISES]
         except AssertionError as error:
             error.add_note("\n".join([f"seed {seed}:", *storm.story]))

@@ -1,7 +1,7 @@
 """The history of a simulated cluster: what its disk is given, as records."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import orjson
 
@@ -18,8 +18,9 @@ class RecordingDisk(Disk):
         super().__init__()
         self._tell = tell
 
-    async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
-        await super().commit(rows, drop, compacted)
+    def keep(self, rows: Iterable[Row], drop: Sequence[int] = (), compacted: int = 0) -> None:
+        rows = list(rows)
+        super().keep(rows, drop, compacted)
         for row in rows:
             self._tell(written(row))
 

@@ -417,6 +417,8 @@ def _clients(story: Story) -> None:
         config(story, "a", value=value)
         story.told("ADDED" if value == "1" else "MODIFIED", story.revision, "a")
         story.request("get", "configmaps", "a", revision=story.revision, client="bob")
+    story.wait(0.1)
+    story.request("patch", "configmaps", "a", revision=story.revision)  # it changes nothing
     config(story, "b")
     story.told("ADDED", story.revision, "b")
     story.told("BOOKMARK", story.revision)

@@ -78,8 +78,7 @@ class Faults:
                 await self.wait(fault, until_open_s)
         for fault in self.of(who):
             if isinstance(fault.effect, SlowNetwork):
-                takes_s = self._takes_s(fault.effect, size_bytes)
-                await self.wait(fault, takes_s)
+                await self.wait(fault, fault.effect.takes_s(size_bytes, self.rng.uniform))
 
     def _cut(self, who: Who, towards: Direction) -> tuple[Fault, float | None] | None:
         for fault in self.of(who):
@@ -89,24 +88,12 @@ class Faults:
             if effect.direction not in (Direction.BOTH, towards):
                 continue
             age_s = self.clock.age_s(datetime.fromtimestamp(fault.at, UTC))
-            if matching.is_cut(effect, age_s):
-                return fault, matching.until_open_s(effect, age_s)
+            if effect.cuts(age_s):
+                return fault, effect.changes_in_s(age_s)
         return None
-
-    def _takes_s(self, slow: SlowNetwork, size_bytes: int) -> float:
-        takes_s = self._jittered(slow.latency_s, slow.jitter_s)
-        if slow.bandwidth_bytes_per_s:
-            takes_s += size_bytes / slow.bandwidth_bytes_per_s
-        return takes_s
 
     async def delay(self, faults: Sequence[Fault]) -> None:
         """Wait as those of these that are delays of requests say, one after the other."""
         for fault in faults:
             if isinstance(effect := fault.effect, ApiDelay):
-                await self.wait(fault, self._jittered(effect.latency_s, effect.jitter_s))
-
-    def _jittered(self, latency_s: float, jitter_s: float) -> float:
-        """More or less `jitter_s`, and never below zero."""
-        if not jitter_s:
-            return latency_s
-        return max(0.0, latency_s + self.rng.uniform(-jitter_s, jitter_s))
+                await self.wait(fault, effect.takes_s(self.rng.uniform))

@@ -8,11 +8,9 @@ from kubeherd.cluster.apiserver.faults.active import Faults
 from kubeherd.cluster.apiserver.faults.gate import Gate, asked_by, who_sends
 from kubeherd.cluster.apiserver.faults.valves import Valves
 from kubeherd.cluster.apiserver.handlers.services import Services
-from kubeherd.cluster.store.faulty import STORE_EFFECTS, FaultyEngine
+from kubeherd.cluster.store.faulty import FaultyEngine
 from kubeherd.faults import Fault, FaultError
-from kubeherd.faults.effects import REQUEST_EFFECTS, Partition, SlowNetwork
-
-_CONNECTION_EFFECTS = (Partition, SlowNetwork)
+from kubeherd.faults.effects import CONNECTION, REQUEST_EFFECTS, STORE
 
 
 class Hurts:
@@ -36,11 +34,9 @@ class Hurts:
     def begin(self, faults: Sequence[Fault]) -> None:
         """Put these in force and undo all others; FaultError if one cannot be: then nothing has
         changed."""
-        of_store = [fault for fault in faults if isinstance(fault.effect, STORE_EFFECTS)]
+        of_store = [fault for fault in faults if isinstance(fault.effect, STORE)]
         of_requests = [
-            fault
-            for fault in faults
-            if isinstance(fault.effect, (*_CONNECTION_EFFECTS, *REQUEST_EFFECTS))
+            fault for fault in faults if isinstance(fault.effect, (*CONNECTION, *REQUEST_EFFECTS))
         ]
         if len(of_store) + len(of_requests) < len(faults):
             kinds = {str(fault.kind) for fault in faults if fault not in of_store + of_requests}

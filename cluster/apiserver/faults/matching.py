@@ -15,7 +15,7 @@ import msgspec
 
 from kubeherd.faults import Clients, Fault, Nodes, Target, effects
 from kubeherd.faults.effects import RequestEffect
-from kubeherd.faults.targets import ADMIN_USER, CHAOS_AGENT, COMMAND_USER
+from kubeherd.faults.targets import ADMIN_USER, CHAOS_AGENT, COMMAND, COMMAND_USER
 
 _NODE = "system:node:"
 _ACCOUNT = "system:serviceaccount:kube-system:"
@@ -64,7 +64,7 @@ def hurts(target: Target) -> Callable[[Who], bool]:
 def _is_component(name: str, who: Who) -> bool:
     if name == "apiserver":
         return True
-    if name == "command":
+    if name == COMMAND:
         return who.user == COMMAND_USER
     first = _NUMBERED.sub("", name)
     if who.user not in (f"system:kube-{first}", f"system:{first}"):
@@ -104,17 +104,3 @@ def struck(faults: Sequence[Fault], asked: Asked, chance: Callable[[], float]) -
         if isinstance(effect, effects.REQUEST_EFFECTS) and strikes(effect, asked, chance):
             found.setdefault(type(effect), []).append(fault)
     return found
-
-
-def is_cut(partition: effects.Partition, age_s: float) -> bool:
-    """Whether a partition, `age_s` nominal seconds old, lets nothing through now."""
-    if not partition.period_s:
-        return True
-    return age_s % partition.period_s < partition.period_s * partition.share
-
-
-def until_open_s(partition: effects.Partition, age_s: float) -> float | None:
-    """Nominal seconds until a partition lets something through again; None: not by itself."""
-    if not partition.period_s or partition.share >= 1:
-        return None
-    return partition.period_s * partition.share - age_s % partition.period_s

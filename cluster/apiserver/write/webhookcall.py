@@ -10,6 +10,7 @@ import aiohttp
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.admission.webhooks.matching import Hook
 from kubeherd.cluster.apiserver.admission.webhooks.review import CallFailed
+from kubeherd.cluster.runtime.sockets import once_closed
 
 _MAX_ANSWER_BYTES = 3 * 1024 * 1024
 """As large as an object may be: more would have to be a patch larger than that."""
@@ -33,7 +34,9 @@ async def send(config: JsonObject, timeout_s: int, body: bytes) -> bytes:
     try:
         context = _context(str(config.get("caBundle") or ""))
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(socket_factory=once_closed), timeout=timeout
+            ) as session,
             session.post(
                 whole, data=body, headers=headers, ssl=context, allow_redirects=False
             ) as response,

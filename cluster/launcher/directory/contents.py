@@ -57,7 +57,7 @@ def layout(agents: Iterable[str] = ()) -> Folder:
     processes = {"apiserver", "spawner", "supervisor", *clients}
     logs_of_pod = Folder(pattern=_CONTAINER_LOG)
     return Folder(
-        frozenset((CLUSTER_JSON, "kubeconfig", MARKER, "history.jsonl")),
+        frozenset((CLUSTER_JSON, "kubeconfig", MARKER, "history.jsonl", "history.jsonl.1")),
         _STORE,
         {
             r"store\.db-damaged-\d+(\.\d+)?": Folder(pattern=_STORE),

@@ -15,12 +15,9 @@ from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.settings import Settings
 from kubeherd.faults import Component, Fault, FaultKind, Nodes, effects
+from kubeherd.faults.targets import COMMAND
 
-_SIGNALS = (effects.Crash, effects.Stop, effects.Freeze, effects.Restart, effects.Reboot)
-_NETWORK = (effects.Partition, effects.SlowNetwork)
 _DOWN = (FaultKind.CRASH, FaultKind.STOP)
-COMMAND = "command"
-"""A user's program in an experiment is no process of ours, but the API server knows it."""
 
 
 class Carriers(msgspec.Struct, frozen=True):
@@ -49,9 +46,11 @@ def carriers(fault: Fault, settings: Settings, components: Collection[str]) -> C
         return _of_nodes(fault, _by_agent(fault.target.names, settings), settings)
     if isinstance(fault.target, Component):
         name = fault.target.name
-        if name not in components and (name != COMMAND or isinstance(fault.effect, _SIGNALS)):
+        if name not in components and (
+            name != COMMAND or isinstance(fault.effect, effects.PROCESS)
+        ):
             raise LauncherError(f'the cluster has no process "{name}"')
-        if isinstance(fault.effect, _SIGNALS):
+        if isinstance(fault.effect, effects.PROCESS):
             return Carriers(signalled=(name,))
         if isinstance(fault.effect, effects.TwoLeaders):
             return Carriers(told={name: fault})
@@ -117,7 +116,7 @@ def _by_agent(nodes: Iterable[str], settings: Settings) -> dict[str, list[str]]:
 
 
 def _of_nodes(fault: Fault, by_agent: Mapping[str, Sequence[str]], settings: Settings) -> Carriers:
-    if isinstance(fault.effect, _SIGNALS):
+    if isinstance(fault.effect, effects.PROCESS):
         agents = settings.agents()
         whole = tuple(name for name, nodes in by_agent.items() if len(nodes) == len(agents[name]))
         parts = {name: nodes for name, nodes in by_agent.items() if name not in whole}
@@ -129,7 +128,7 @@ def _of_nodes(fault: Fault, by_agent: Mapping[str, Sequence[str]], settings: Set
                 "identity; name clients instead"
             )
         return Carriers(told={Role.APISERVER: fault})
-    if isinstance(fault.effect, _NETWORK) and not settings.has_fleets:
+    if isinstance(fault.effect, effects.CONNECTION) and not settings.has_fleets:
         return Carriers(told={Role.APISERVER: fault})
     return Carriers(told={name: _part(fault, nodes) for name, nodes in by_agent.items()})
 

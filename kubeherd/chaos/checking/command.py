@@ -11,6 +11,7 @@ from kubeherd.checks import registry
 from kubeherd.checks.checker import Checker, Make, Verdict, Watcher
 from kubeherd.checks.registry import PROMISES, Kind
 from kubeherd.cluster.api.goduration import nanoseconds
+from kubeherd.cluster.cli.options import OutputFile, directory_option
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.runtime import logging
 from kubeherd.history import SETTLED, Step, files
@@ -38,24 +39,15 @@ Examples:
 )
 @click.option("--list", "list_them", is_flag=True, help="Print the promises, and end.")
 @click.option("--history", type=_FILE, help="Judge a recorded run instead of a cluster.")
-@click.option("--kubeconfig", type=_FILE, help="Of the cluster, whoever made it.")
-@click.option(
-    "--dir",
-    "rundir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=".kubeherd",
-    envvar="KUBEHERD_DIR",
-    show_default=True,
-    show_envvar=True,
-    help="Directory of the cluster, if there is no --kubeconfig.",
-)
+@click.option("--kubeconfig", type=_FILE, help="Of the cluster, whoever made it, instead of --dir.")
+@directory_option
 @click.option("--for", "for_s", default="0", callback=_seconds, help="End after so long (60s, 5m).")
 @click.option("--only", multiple=True, metavar="NAME", help="Only these promises. Repeatable.")
 @click.option("--skip", multiple=True, metavar="NAME", help="All but these. Repeatable.")
 @click.option(
     "--settled", is_flag=True, help="At the end all must have converged: judge liveness, too."
 )
-@click.option("--record", type=_FILE, help="Write the history to this file (.jsonl).")
+@click.option("--record", type=OutputFile(), help="Write the history to this file (.jsonl).")
 @click.option(
     "--python", "functions", multiple=True, metavar="FILE:NAME", help="A promise of your own."
 )
@@ -67,7 +59,7 @@ def check(
     list_them: bool,
     history: Path | None,
     kubeconfig: Path | None,
-    rundir: Path,
+    rundir: RunDir,
     for_s: float,
     only: tuple[str, ...],
     skip: tuple[str, ...],
@@ -97,7 +89,7 @@ def check(
         verdict, surroundings = judged(history, checkers, settled=settled)
     else:
         verdict, surroundings = _watched(
-            kubeconfig, RunDir(rundir), for_s, checkers, settled=settled, record=record
+            kubeconfig, rundir, for_s, checkers, settled=settled, record=record
         )
     click.echo("\n".join(table(verdict)))
     if surroundings.violation is not None:

@@ -20,7 +20,7 @@ from kubeherd.cluster.client.transport import Transport
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.history import Began, Ended, Record, Step, Write
-from kubeherd.history.files import encode
+from kubeherd.history.files import create, encode
 from kubeherd.history.records import SETTLED
 
 _LOOK_S: Final = 0.1
@@ -63,7 +63,7 @@ class _Session:
         """Of the first lists: what is older is state, and no news."""
         self._speed = plan.speed
         self.clock = clock
-        self._file = plan.record.open("wb") if plan.record else None
+        self._file = create(plan.record) if plan.record else None
 
     def now(self) -> float:
         return self.clock.now().timestamp()

@@ -5,19 +5,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from kubeherd.chaos.telling import words
 from kubeherd.checks.checker import Verdict
-from kubeherd.checks.objects import going, key, part, ready, text
-from kubeherd.history import (
-    FaultBegan,
-    FaultEnded,
-    Leads,
-    Process,
-    Record,
-    Step,
-    Verb,
-    Violation,
-    Write,
-)
+from kubeherd.history import Leads, Record, Request, Told, Violation, Write
 
 BEFORE: Final = 12
 AFTER: Final = 5
@@ -70,63 +60,13 @@ def _revision(record: Record) -> int:
 
 
 def line(record: Record) -> str:
-    """A record in one line; "" for one that no story needs."""
+    """A record with its time and revision; "" for one that this story does not need: what clients
+    asked and were told."""
+    told = "" if isinstance(record, Request | Told | Violation) else words(record)
+    if not told:
+        return ""
     moment = datetime.fromtimestamp(record.at, UTC).strftime("%H:%M:%S.%f")[:-3]
-    match record:
-        case Write() if record.restored or _renewal(record):
-            return ""
-        case Write():
-            name = f"{record.resource} {key(record.namespace, record.name)}"
-            who = f" by {record.actor.user}" if record.actor and record.actor.user else ""
-            facts = ", ".join(_facts(record))
-            told = f"{record.revision:>8}  {record.verb:6} {name}{f' ({facts})' * bool(facts)}{who}"
-        case FaultBegan():
-            told = f"{'':8}  fault  {record.fault}"
-        case FaultEnded():
-            told = f"{'':8}  healed {record.id}"
-        case Leads():
-            told = f"{record.revision:>8}  leads  {record.holder or 'nobody'} ({record.lease})"
-        case Process():
-            state = "runs" if record.running else f"ended ({record.why})"
-            told = f"{'':8}  {record.name} {state}"
-        case Step():
-            told = f"{'':8}  step   {record.name} {record.text}".rstrip()
-        case _:
-            return ""
-    return f"{moment} {told}"
-
-
-def _renewal(write: Write) -> bool:
-    """A lease that its holder keeps: it is written all the time. A new holder's has just been
-    acquired."""
-    spec = part(write.object, "spec")
-    return (
-        write.resource == "leases.coordination.k8s.io"
-        and write.verb is Verb.UPDATE
-        and bool(spec.get("holderIdentity"))
-        and spec.get("acquireTime") != spec.get("renewTime")
-    )
-
-
-def _facts(write: Write) -> Iterator[str]:
-    tree = write.object
-    if write.resource == "pods":
-        yield text(tree, "status", "phase") or "no phase"
-        if ready(tree):
-            yield "ready"
-        node = text(tree, "spec", "nodeName")
-        if node:
-            yield f"on {node}"
-    elif write.resource == "nodes":
-        yield "ready" if ready(tree) else "not ready"
-    elif write.resource == "leases.coordination.k8s.io":
-        yield f"holder {text(tree, 'spec', 'holderIdentity') or 'nobody'}"
-    elif write.resource == "events":
-        yield f"{text(tree, 'reason')}: {text(tree, 'message') or text(tree, 'note')}"
-    elif "replicas" in part(tree, "spec"):
-        yield f"{part(tree, 'spec')['replicas']} replicas"
-    if going(tree):
-        yield "being deleted"
+    return f"{moment} {_revision(record) or '':>8}  {told}"
 
 
 def table(verdict: Verdict) -> Iterator[str]:

@@ -26,6 +26,14 @@ class OwnChecker(Checker):
         self.name = name
         self.promise = promise
 
+    def asked(self, ask: Callable[[], object]) -> object:
+        """The answer of the user's code; UserCheckError names the checker if it fails."""
+        try:
+            answer = ask()
+            return list(answer) if isinstance(answer, Iterator) else answer  # its code runs now
+        except Exception as error:
+            raise UserCheckError(f"{self.name}: {type(error).__name__}: {error}") from error
+
     def found(self, record: Record, answer: object) -> Iterator[Violation]:
         """What the user's code says: nothing, a text, a Violation, or several of these."""
         if answer is None or answer is True:
@@ -60,28 +68,30 @@ class _Function(OwnChecker):
     def end(self) -> Iterator[Violation]:
         """Ask the function."""
         if self._records:
-            yield from self.found(self._records[-1], self._function(self._records))
+            yield from self.found(
+                self._records[-1], self.asked(lambda: self._function(self._records))
+            )
 
 
 class _Object(OwnChecker):
     """An object with ``see(record)`` and perhaps ``end()``."""
 
-    def __init__(self, name: str, promise: str, seer: Any) -> None:
+    def __init__(self, name: str, promise: str, make: Callable[[], Any]) -> None:
         super().__init__(name, promise)
-        self._seer = seer
+        self._seer: Any = self.asked(make)
         self._last: Record | None = None
 
     def see(self, record: Record) -> Iterator[Violation]:
         """Ask it."""
         self.looked_at += 1
         self._last = record
-        yield from self.found(record, self._seer.see(record))
+        yield from self.found(record, self.asked(lambda: self._seer.see(record)))
 
     def end(self) -> Iterator[Violation]:
         """Ask it for the last time."""
         end = getattr(self._seer, "end", None)
         if self._last is not None and callable(end):
-            yield from self.found(self._last, end())
+            yield from self.found(self._last, self.asked(end))
 
 
 def from_python(where: str, *, live: bool) -> Make:
@@ -93,7 +103,7 @@ def from_python(where: str, *, live: bool) -> Make:
     found = _load(Path(path), attribute)
     promise = " ".join((found.__doc__ or where).split())
     if isinstance(found, type) and callable(getattr(found, "see", None)):
-        return lambda: _Object(where, promise, found())
+        return lambda: _Object(where, promise, found)
     if live or not callable(found):
         what = "a class of objects with see(record)"
         raise UserCheckError(f"{where} is not {what}{', which a live cluster needs' * live}")

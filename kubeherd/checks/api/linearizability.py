@@ -64,15 +64,16 @@ class _Object:
 
 
 def _begun(requests: Sequence[Request]) -> dict[int, float]:
-    """When the write of a revision was asked for, as far as its answer tells: not if it changed
-    nothing, and not if somebody had asked before who got no answer."""
+    """When the write of a revision was asked for, as far as its answer tells: by the first who was
+    answered so, for later ones changed nothing; not if somebody had asked before who got no answer.
+    """
     writes = [one for one in requests if one.verb in WRITING]
     lost = min((one.at for one in writes if not one.status), default=float("inf"))
-    return {
-        one.revision: one.at
-        for one in writes
-        if done(one) and one.asked_revision != one.revision and one.at < lost
-    }
+    begun: dict[int, float] = {}
+    for one in writes:
+        if done(one) and one.asked_revision != one.revision and one.at < lost:
+            begun[one.revision] = min(one.at, begun.get(one.revision, one.at))
+    return begun
 
 
 class Linearizable(Checker):

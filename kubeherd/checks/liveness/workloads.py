@@ -27,8 +27,8 @@ _HASH = "controller-revision-hash"
 _REVISIONS = "controllerrevisions.apps"
 
 
-def _unobserved(tree: Object) -> str:
-    """What is wrong if its controller has not looked at its spec yet."""
+def unobserved(tree: Object) -> str:
+    """Words for a spec that its controller has not come to yet; "" if it has."""
     observed = number(tree, "status", "observedGeneration")
     if observed == generation(tree):
         return ""
@@ -88,10 +88,8 @@ class DaemonSetsSettle(SettledChecker):
         for key, daemonset in self.live.all("daemonsets.apps").items():
             if going(daemonset):
                 continue
-            unobserved = _unobserved(daemonset)
-            if unobserved:
-                what = f"DaemonSet {key} {unobserved}"
-                yield self.violation(step, what, f"daemonsets.apps {key}")
+            if behind := unobserved(daemonset):
+                yield self.violation(step, f"DaemonSet {key} {behind}", f"daemonsets.apps {key}")
             by_node: dict[str, list[Object]] = {}
             for pod in self.live.owned(uid_of(daemonset), "pods"):
                 by_node.setdefault(target_node(pod), []).append(pod)
@@ -158,7 +156,7 @@ class ReplicaSetsSettle(SettledChecker):
             pods = self.live.owned(uid_of(tree), "pods")
             active = [pod for pod in pods if not going(pod) and not ended(pod)]
             good = sum(map(ready, active))
-            wrong = _unobserved(tree)
+            wrong = unobserved(tree)
             if not wanted == len(active) == good:
                 wrong = f"has {len(active)} pods, {good} ready; {wanted} are wanted"
             if wrong:
@@ -188,9 +186,8 @@ class DeploymentsSettle(SettledChecker):
 
     def _wrong(self, tree: Object) -> str:
         wanted = number(tree, "spec", "replicas", default=1)
-        unobserved = _unobserved(tree)
-        if unobserved:
-            return unobserved
+        if behind := unobserved(tree):
+            return behind
         sets = self.live.owned(uid_of(tree), "replicasets.apps")
         sizes = {name_of(one): number(one, "spec", "replicas", default=1) for one in sets}
         if sum(sizes.values()) != wanted:
@@ -223,10 +220,10 @@ class StatefulSetsSettle(SettledChecker):
         for key, tree in self.live.all("statefulsets.apps").items():
             if going(tree):
                 continue
-            unobserved = _unobserved(tree)
-            if unobserved:
-                what = f"StatefulSet {key} {unobserved}"
-                yield self.violation(step, what, f"statefulsets.apps {key}")
+            if behind := unobserved(tree):
+                yield self.violation(
+                    step, f"StatefulSet {key} {behind}", f"statefulsets.apps {key}"
+                )
             pods = {name_of(pod): pod for pod in self.live.owned(uid_of(tree), "pods")}
             first = number(tree, "spec", "ordinals", "start")
             for ordinal in range(first, first + number(tree, "spec", "replicas", default=1)):

@@ -225,7 +225,8 @@ class ImmutableFields(WriteChecker):
         for path in fields:
             was, now = _at(before, path), _at(write.object, path)
             if was and was != now:
-                what = f"{label(write)} changes {'.'.join(path)} from {was} to {now}"
+                values = "" if write.resource == "secrets" else f" from {was} to {now}"
+                what = f"{label(write)} changes {'.'.join(path)}{values}"
                 yield self.violation(write, what, label(write))
 
 

@@ -1,6 +1,6 @@
 """Promises about what objects share: a namespace, addresses, volumes, a lease."""
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 
 import msgspec
@@ -12,6 +12,8 @@ from kubeherd.history import Leads, Record, Verb, Violation, Write
 from kubeherd.history.records import Object
 
 _LEASES = "leases.coordination.k8s.io"
+_REMEMBERED = 10_000
+"""Namespaces that are gone."""
 
 
 class NamespaceEmpty(WriteChecker):
@@ -28,12 +30,12 @@ class NamespaceEmpty(WriteChecker):
         super().__init__()
         self._inside: Counter[tuple[str, str]] = Counter()
         """Objects by namespace and resource."""
-        self._known: set[str] = set()
+        self._gone: OrderedDict[str, None] = OrderedDict()
 
     def note(self, write: Write, before: Object | None) -> None:
         """Count what is there."""
         if write.resource == "namespaces" and write.verb is not Verb.DELETE:
-            self._known.add(write.name)
+            self._gone.pop(write.name, None)
         if not write.namespace:
             return
         place = (write.namespace, write.resource)
@@ -45,7 +47,9 @@ class NamespaceEmpty(WriteChecker):
         """What is left at the end, or comes after it."""
         if write.resource == "namespaces" and write.verb is Verb.DELETE:
             self.looked_at += 1
-            self._known.discard(write.name)
+            self._gone[write.name] = None
+            if len(self._gone) > _REMEMBERED:
+                self._gone.popitem(last=False)
             left = [
                 f"{count} {of}"
                 for (where, of), count in sorted(self._inside.items())
@@ -54,10 +58,10 @@ class NamespaceEmpty(WriteChecker):
             if left:
                 what = f"namespace {write.name} is gone with {', '.join(left)} in it"
                 yield self.violation(write, what, label(write))
-        elif write.verb is Verb.CREATE and write.namespace and self._known:
+        elif write.verb is Verb.CREATE and write.namespace:
             self.looked_at += 1
-            if write.namespace not in self._known and not write.resource.startswith("events"):
-                what = f"{label(write)} is made in a namespace that is not there"
+            if write.namespace in self._gone and not write.resource.startswith("events"):
+                what = f"{label(write)} is made in a namespace that is gone"
                 yield self.violation(write, what, label(write))
 
 

@@ -10,13 +10,13 @@ from msgspec.structs import replace
 from kubeherd.agents.faults import nodefaults, pods
 from kubeherd.agents.faults.casualty import Heartbeats
 from kubeherd.agents.faults.network import MAX_LATE, HurtTransport, Late, delay_s
-from kubeherd.agents.faults.nodefaults import UNHURT, Cut, NodeFaults, PodEffect
+from kubeherd.agents.faults.nodefaults import UNHURT, Cut, NodeFaults
 from kubeherd.agents.kubelet.timers import Timers
 from kubeherd.cluster.api.objects import Node, ObjectMeta, Pod
 from kubeherd.cluster.client.transport import TransportError, TransportResponse
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults import Component, Fault, FaultError, Nodes, effects
-from kubeherd.faults.effects import Direction, Effect
+from kubeherd.faults.effects import Direction, Effect, PodEffect
 from kubeherd.simulation import virtualtime
 from kubeherd.simulation.transport import Request, StubTransport
 from kubeherd.simulation.virtualtime import VirtualClock

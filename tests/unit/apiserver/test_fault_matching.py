@@ -100,17 +100,6 @@ def test_chance_decides_only_about_those_that_could_be_hit() -> None:
     }
 
 
-def test_a_flapping_partition_is_out_for_its_share_of_each_period() -> None:
-    flapping = Partition(period_s=10, share=0.3)
-    assert [matching.is_cut(flapping, age) for age in (0, 2.9, 3, 9.9, 10, 12.9, 13)] == [
-        True, True, False, False, True, True, False,
-    ]  # fmt: skip
-    assert matching.until_open_s(flapping, 11) == pytest.approx(2)
-    assert matching.is_cut(Partition(), 1e6)
-    assert matching.until_open_s(Partition(), 5) is None
-    assert matching.until_open_s(Partition(period_s=10, share=1), 5) is None
-
-
 @pytest.mark.parametrize(
     ("query", "all_", "revision"),
     [

@@ -314,7 +314,7 @@ async def test_a_history_goes_on_over_all_lives_of_a_server(tmp_path: Path) -> N
     path = tmp_path / "history.jsonl"
     async with life(tmp_path, path) as cluster:
         await cluster.post(CMS, config_map("one"))
-    assert path.stat().st_mode & 0o777 == 0o600  # there are Secrets in it
+    assert path.stat().st_mode & 0o777 == 0o600
     async with life(tmp_path, path) as cluster:
         await cluster.post(CMS, config_map("two"))
         revision = cluster.store.revision
@@ -328,6 +328,21 @@ async def test_a_history_goes_on_over_all_lives_of_a_server(tmp_path: Path) -> N
     assert written(path) == [("one", "tester/1"), ("two", "tester/1")]
     revisions = [record.revision for record in records if isinstance(record, Write)]
     assert revisions == sorted(set(revisions))
+
+
+async def test_values_of_secrets_are_not_in_the_file(tmp_path: Path) -> None:
+    """Neither of those that are written nor of those that are there when it begins."""
+    path, again = tmp_path / "history.jsonl", tmp_path / "again.jsonl"
+    secret = {"metadata": {"name": "s"}, "stringData": {"password": "hunter2"}}
+    async with life(tmp_path, path) as cluster:
+        kept = (await cluster.post("/api/v1/namespaces/default/secrets", secret)).tree
+        value = kept["data"]["password"].encode()
+    async with life(tmp_path, again):
+        pass
+    for file in (path, again):
+        assert value not in file.read_bytes()
+        told = [one for one in read(file) if isinstance(one, Write) and one.resource == "secrets"]
+        assert [one.object["data"] for one in told] == [{"password": "REDACTED"}]
 
 
 async def test_what_the_store_kept_and_the_file_did_not_is_told_first(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from kubeherd.chaos import report
+from kubeherd.chaos import report, running
+from kubeherd.chaos.explaining import explanation
 from kubeherd.chaos.outcome import Outcome
+from kubeherd.chaos.promises import promises
 from kubeherd.checks.checker import Checked, Verdict
 from kubeherd.faults import Fault, Nodes, effects
 from kubeherd.history import Violation
@@ -51,13 +53,32 @@ def test_no_data_is_no_pass(run: Outcome, passed: bool):
 
 def test_a_person_sees_verdict_story_and_the_command_that_shows_it_again():
     lines = report.text(outcome(BAD, SILENT), "kubeherd chaos run some --seed 7")
-    assert lines[0] == "some: seed 7, 100 records, crash 1"
-    assert "  ✗ one-pod      40 events" in lines
-    assert "  ? budget        0 events" in lines
+    assert lines[:3] == [
+        "some, seed 7: 100 records, 1 fault: crash 1",
+        "  ✗ one-pod        40 events",
+        "  ? not looked at, as nothing spoke of them: budget",
+    ]
     assert "VIOLATED one-pod at revision 77: two pods on node-1" in lines
     assert "         3.0 s  pods a/b created" in lines
-    assert lines[-1] == "again: kubeherd chaos run some --seed 7"
-    assert report.text(outcome(GOOD), "")[-1] == "held: every promise"
+    assert lines[-2:] == ["and 1 violation more", "again: kubeherd chaos run some --seed 7"]
+    assert report.text(outcome(GOOD), "")[-1] == "held: 1 promise"
+
+
+def test_a_promise_that_had_to_be_spoken_of_has_a_line():
+    lines = report.text(outcome(GOOD, SILENT, required=("budget",)), "again")
+    assert "  ? budget          0 events" in lines
+    assert "no verdict: nothing spoke of budget" in lines
+    assert not any("not looked at" in line for line in lines)
+
+
+def test_an_experiment_is_explained_in_words():
+    experiment = running.find("everything")
+    lines = list(explanation(experiment, promises(experiment)))
+    assert lines[0] == "everything: All of it at once, for a while"
+    assert "            crash of one node, for 5 to 60 s (weight 4)" in lines
+    assert "            restart graceful=no of leader (weight 2)" in lines
+    assert any("verbs=create,update,patch,delete probability=0.1" in line for line in lines)
+    assert lines[-1] == "promises  all: `kubeherd check --list` prints them"
 
 
 def test_programs_get_all_of_it():
@@ -74,3 +95,11 @@ def test_a_test_case_per_promise():
     assert first[0].find("failure").get("message") == "two pods on node-1"
     assert first[1].find("skipped") is not None
     assert second[-1].find("error").get("message") == "not steady"
+
+
+def test_the_verdict_in_a_line_is_the_worst_that_there_is_to_say():
+    assert report.verdict(outcome(GOOD, SILENT)) == "held: 1 promise"
+    assert report.verdict(outcome(GOOD, problem="not steady")) == "no verdict: not steady"
+    assert report.verdict(outcome(BAD, SILENT, required=("budget",))) == (
+        "VIOLATED one-pod at revision 77: two pods on node-1"
+    )

@@ -12,6 +12,8 @@ from kubeherd.chaos.checking.command import check
 from kubeherd.chaos.checking.discovery import resources_of, wanted
 from kubeherd.chaos.checking.ordering import WAIT_S, Ordering
 from kubeherd.chaos.checking.telling import AFTER, BEFORE, Surroundings, line, table
+from kubeherd.chaos.checking.usercheckers import UserCheckError
+from kubeherd.checks import checker
 from kubeherd.checks.checker import Watcher
 from kubeherd.faults import Component, Fault
 from kubeherd.faults.effects import Crash
@@ -112,6 +114,19 @@ def test_an_object_sees_each_record_live(module: Path):
     assert watcher.see(write(12)) == []
     assert [one.revision for one in watcher.see(write(13))] == [13]
     assert [one.text for one in watcher.end()] == ["it ended"]
+
+
+@pytest.mark.parametrize("body", ["return 1 / 0", "yield 'once'; 1 / 0"], ids=["now", "later"])
+@pytest.mark.parametrize("where", ["check", "Checker"])
+def test_a_checker_that_fails_is_named(tmp_path: Path, where: str, body: str):
+    file = tmp_path / "failing.py"
+    file.write_text(
+        f"def check(history):\n    {body}\n\n"
+        f"class Checker:\n    def see(self, record):\n        {body}\n"
+    )
+    make = usercheckers.from_python(f"{file}:{where}", live=False)
+    with pytest.raises(UserCheckError, match=rf"failing\.py:{where}: ZeroDivisionError"):
+        checker.check([write(1)], [make])
 
 
 @pytest.mark.parametrize(

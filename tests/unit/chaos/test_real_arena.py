@@ -1,4 +1,4 @@
-"""An arena of real processes, without them: what the supervisor refuses or has forgotten."""
+"""An arena of real processes, without them: what the supervisor refuses."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,33 +11,22 @@ from kubeherd.chaos.experiment import ClusterSpec
 from kubeherd.chaos.realarena import RealArena, cluster_for
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.faults import Fault, FaultError, Nodes, effects
-from kubeherd.history import FaultBegan, FaultEnded, Record
+from kubeherd.history import Ended, FaultBegan, Record, Step
+from kubeherd.history.files import encode
 
 FAULT = Fault(id="f-1", target=Nodes(("node-1",)), effect=effects.Crash())
 
 
 class Supervisor:
-    """As `ClusterHandle`: knows the faults that are in force, and refuses all else."""
+    """As `ClusterHandle`: hurts, and refuses all else."""
 
     settings = SimpleNamespace(speed=10.0)
 
-    def __init__(self) -> None:
-        self.active: list[Fault] = []
-        self.obeys = True
-
-    def hurt(self, fault: Fault) -> None:
-        self.active.append(fault)
-
-    def faults(self) -> list[Fault]:
-        return self.active
+    def hurt(self, _fault: Fault) -> None:
+        pass
 
     def undo(self, fault_id: str) -> None:
-        found = [fault for fault in self.active if fault.id == fault_id]
-        if not found:
-            raise LauncherError(f'there is no fault "{fault_id}"')
-        if not self.obeys:
-            raise LauncherError("node-1 does not start")
-        self.active.remove(found[0])
+        raise LauncherError(f"node-1 does not start: {fault_id}")
 
     def node(self, _op: object, *names: str) -> None:
         raise LauncherError(f'node "{names[0]}" exists')
@@ -50,20 +39,24 @@ def arena(supervisor: Supervisor, tmp_path: Path) -> tuple[RealArena, list[Recor
     return one, told
 
 
-async def test_a_fault_of_which_nothing_is_left_is_undone(tmp_path: Path):
-    supervisor = Supervisor()
-    one, told = arena(supervisor, tmp_path)
-    await one.begin(FAULT)
-    supervisor.active.clear()  # its node was removed
-    await one.undo(FAULT.id)
-    assert [type(record) for record in told] == [FaultBegan, FaultEnded]
+async def test_what_the_server_records_is_told_as_one_history_over_all_its_lives(tmp_path: Path):
+    one, told = arena(Supervisor(), tmp_path)
+    first, second = Step(at=1.0, name="first"), Step(at=3.0, name="second")
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(encode(first) + encode(Ended(at=2.0)))
+    one.catch_up()
+    with file.open("ab") as more:
+        more.write(encode(second)[:5])
+        more.flush()
+        one.catch_up()
+        more.write(encode(second)[5:])
+    one.catch_up()
+    assert told == [first, second]
 
 
 async def test_a_fault_that_cannot_be_undone_is_told_as_such(tmp_path: Path):
-    supervisor = Supervisor()
-    one, told = arena(supervisor, tmp_path)
+    one, told = arena(Supervisor(), tmp_path)
     await one.begin(FAULT)
-    supervisor.obeys = False
     with pytest.raises(FaultError, match="node-1 does not start"):
         await one.undo(FAULT.id)
     assert [type(record) for record in told] == [FaultBegan]

@@ -65,6 +65,23 @@ def test_an_audit_policy_that_is_none_starts_nothing(tmp_path: Path, text: str |
     assert not (tmp_path / "herd").exists()
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("chaos", "run", "zone-outage", "--simulate", "--json"),
+        ("chaos", "run", "zone-outage", "--simulate", "--record"),
+        ("simulate", "--record"),
+        ("check", "--for", "1s", "--record"),
+        ("demo", "--svg"),
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path, args):
+    result = invoke(tmp_path / "herd", *args, str(tmp_path / "none" / "file"))
+    assert result.exit_code == 2
+    assert "none' does not exist" in result.stderr
+
+
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_every_command_explains_itself(tmp_path: Path, command: tuple[str, ...]):
     result = invoke(tmp_path, *command, "--help")

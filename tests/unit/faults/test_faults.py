@@ -6,7 +6,7 @@ import pytest
 
 from kubeherd.faults import Clients, Component, Fault, FaultError, FaultKind, Nodes, effects
 from kubeherd.faults.effects import Direction, Effect, Moment
-from kubeherd.faults.fault import decode, encode
+from kubeherd.faults.fault import decode, encode, targets_of
 
 NODES = Nodes(("node-1", "node-2"))
 MANAGER = Component("controller-manager")
@@ -101,3 +101,30 @@ def test_clients_match_by_all_that_is_said_of_them(clients: Clients, matches: bo
 def test_only_what_lasts_can_be_undone():
     assert Fault(id="f", target=NODES, effect=effects.Freeze()).undoable
     assert not Fault(id="f", target=NODES, effect=effects.Reboot()).undoable
+
+
+def test_every_kind_has_targets():
+    assert all(targets_of(kind) for kind in FaultKind)
+
+
+def test_a_flapping_partition_cuts_for_its_share_of_each_period():
+    flapping = effects.Partition(period_s=10, share=0.3)
+    assert [flapping.cuts(age) for age in (0, 2.9, 3, 9.9, 10, 12.9, 13)] == [
+        True, True, False, False, True, True, False,
+    ]  # fmt: skip
+    assert flapping.changes_in_s(11) == pytest.approx(2)
+    assert flapping.changes_in_s(14) == pytest.approx(6)
+
+
+@pytest.mark.parametrize("lasting", [effects.Partition(), effects.Partition(period_s=10, share=1)])
+def test_a_partition_that_does_not_flap_never_changes(lasting: effects.Partition):
+    assert lasting.cuts(1e6)
+    assert lasting.changes_in_s(5) is None
+
+
+def test_a_message_takes_latency_jitter_and_its_size():
+    slow = effects.SlowNetwork(latency_s=0.2, jitter_s=0.1, bandwidth_bytes_per_s=1000)
+    assert slow.takes_s(500, lambda low, _high: low) == pytest.approx(0.6)
+    assert slow.takes_s(500, lambda _low, high: high) == pytest.approx(0.8)
+    wild = effects.ApiDelay(latency_s=0.1, jitter_s=5)
+    assert wild.takes_s(lambda low, _high: low) == 0

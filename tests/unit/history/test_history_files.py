@@ -1,5 +1,6 @@
 """Histories in files: what is written comes back; what a killed writer left, as far as it goes."""
 
+import gzip
 from pathlib import Path
 
 import msgspec
@@ -71,16 +72,57 @@ def test_a_record_names_itself():
     assert msgspec.json.decode(encode(RECORDS[1]))["is"] == "fault"
 
 
-def test_who_follows_a_file_hears_each_record_once_though_the_writer_ends_and_goes_on(
-    tmp_path: Path,
-):
+def test_a_tail_reads_what_is_new_and_what_was_begun_anew(tmp_path: Path):
     file = tmp_path / "history.jsonl"
     tail = Tail(file)
     assert list(tail.read()) == []
-    file.write_bytes(encode(RECORDS[0]) + encode(RECORDS[1])[:9])
-    assert list(tail.read()) == RECORDS[:1]
-    write(file, [*RECORDS[:2], Ended(at=2.1)])
-    assert list(tail.read()) == RECORDS[1:2]
-    write(file, RECORDS)  # it has taken its end back
-    assert list(tail.read()) == RECORDS[2:4]
+    torn = encode(RECORDS[2])
+    file.write_bytes(encode(RECORDS[0]) + encode(RECORDS[1]) + torn[:20])
+    assert list(tail.read()) == RECORDS[:2]
+    with file.open("ab") as more:
+        more.write(torn[20:])
+    assert list(tail.read()) == RECORDS[2:3]
+    file.rename(tmp_path / "history.jsonl.1")
+    file.write_bytes(encode(RECORDS[3]))
+    assert list(tail.read()) == RECORDS[3:4]
     assert list(tail.read()) == []
+
+
+SECRET = {
+    "metadata": {
+        "name": "s",
+        "annotations": {
+            "kubectl.kubernetes.io/last-applied-configuration": '{"stringData":{"p":"hunter2"}}',
+            "mine": "stays",
+        },
+    },
+    "data": {"password": "aHVudGVyMg=="},
+    "stringData": {"password": "hunter2"},
+    "type": "Opaque",
+}
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["tree", "bytes of the store"])
+@pytest.mark.parametrize("name", ["history.jsonl", "history.jsonl.gz"])
+def test_values_of_secrets_are_in_no_file(tmp_path: Path, name: str, raw: bool):
+    made = msgspec.Raw(msgspec.json.encode(SECRET)) if raw else SECRET
+    write(
+        tmp_path / name,
+        [Write(at=1.0, revision=7, verb=Verb.CREATE, resource="secrets", name="s", object=made)],
+    )
+    opener = gzip.open if name.endswith(".gz") else open
+    with opener(tmp_path / name, "rb") as file:
+        text = file.read()
+    assert b"hunter2" not in text
+    assert b"aHVudGVyMg" not in text
+    (record,) = read(tmp_path / name)
+    assert isinstance(record, Write)
+    assert record.object["data"] == {"password": "REDACTED"}
+    assert record.object["metadata"]["annotations"]["mine"] == "stays"
+    assert record.object["type"] == "Opaque"
+
+
+@pytest.mark.parametrize("name", ["history.jsonl", "history.jsonl.gz"])
+def test_a_history_is_for_its_owner(tmp_path: Path, name: str):
+    write(tmp_path / name, RECORDS)
+    assert (tmp_path / name).stat().st_mode & 0o777 == 0o600

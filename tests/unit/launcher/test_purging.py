@@ -45,6 +45,8 @@ OURS = [
     "run/.state.json.9.tmp",
     "run/supervisor.sock",
     "run/faults.json",
+    "history.jsonl",
+    "history.jsonl.1",
     "run/node-0.metrics",
     "run/node-0.faults",
     "run/apiserver.faults",

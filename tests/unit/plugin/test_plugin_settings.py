@@ -16,6 +16,7 @@ def test_defaults_and_a_seed_of_the_name():
         "nodes": 3,
         "nodes_per_agent": 1,
         "controllers": 1,
+        "record": "nothing",
         "speed": 10.0,
         "store": "memory",
         "exec": "script",
@@ -36,6 +37,7 @@ def test_the_nearest_marker_wins_then_the_command_line_then_the_file():
         "profile": "kind",
         "nodes_per_agent": 1,
         "controllers": 1,
+        "record": "nothing",
     }
 
 

@@ -59,7 +59,16 @@ METHODS = {
     "wait_rolled_out": "(self, daemonset: str, namespace: str = 'default', *, "
     "timeout_s: float = 30.0)",
 }
-PROPERTIES = ["directory", "kubeconfig", "logs", "node_names", "seed", "server", "speed"]
+PROPERTIES = [
+    "directory",
+    "history",
+    "kubeconfig",
+    "logs",
+    "node_names",
+    "seed",
+    "server",
+    "speed",
+]
 CLIENTS = [
     "kr8s",
     "kr8s_async",
@@ -113,8 +122,8 @@ def test_the_arguments_of_a_cluster(cls: type):
     assert str(inspect.signature(cls)) == (
         "(directory: str | pathlib.Path | None = None, *, nodes: int = 3, nodes_per_agent: int = 1,"
         " controllers: int = 1, profile: str = 'bare', store: str | None = None,"
-        " exec: str = 'script', port: int | None = None, speed: float = 1.0,"
-        " seed: int | None = None, detached: bool = False) -> None"
+        " exec: str = 'script', record: str = 'nothing', port: int | None = None,"
+        " speed: float = 1.0, seed: int | None = None, detached: bool = False) -> None"
     )
 
 
@@ -156,6 +165,7 @@ def test_a_blocking_program_loads_no_asynchronous_client():
         ({"controllers": 10}, "controllers is a number from 1 to 9"),
         ({"speed": 0.0}, r"speed >= 0\.001"),
         ({"store": "etcd"}, 'not "etcd"'),
+        ({"record": "all"}, 'record is "nothing", "writes" or "requests", not "all"'),
         ({"exec": "docker"}, 'exec is "script" or "local", not "docker"'),
         ({"profile": "k3d"}, 'profile is "bare" or "kind", not "k3d"'),
     ],

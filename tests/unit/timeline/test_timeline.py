@@ -152,6 +152,14 @@ def test_who_led_and_when():
     assert [(bar.label, bar.begin, bar.end) for bar in bars] == [("first", 1, 4), ("second", 4, 6)]
 
 
+def test_a_restart_is_shown_for_as_long_as_it_took():
+    """It is told when all serves again."""
+    fault = Fault(id="r", target=Component("apiserver"), effect=effects.Restart(), at=102.0)
+    assert rows([Began(at=100.0), FaultBegan(at=105.0, fault=fault)])["apiserver"].faults == [
+        Shade(2, 5, "restart apiserver")
+    ]
+
+
 def test_heartbeats_are_thinned_out():
     beats: list[Record] = [Heartbeat(at=float(at), node="n-1") for at in range(3 * MAX_BEATS)]
     assert MAX_BEATS / 2 < len(rows([Began(at=0.0), *beats])["n-1"].beats) <= MAX_BEATS
@@ -169,3 +177,6 @@ def test_a_page_is_one_file_and_what_is_in_the_data_stays_data():
     assert json.loads(data[1])["marks"] == [[1.0, "violation", f"one-pod: {evil}"]]
     assert 'class="verdict bad"' in html
     assert "Silent." not in html
+    told = page(paint(history), checked, "no verdict: nothing <spoke>", held=False)
+    assert '<p class="verdict bad">no verdict: nothing &lt;spoke&gt;</p>' in told
+    assert 'class="verdict good"' in page(paint(history[:1]), held=True)

@@ -1,15 +1,9 @@
-"""Edges that misbehave as a seed says: delays, lost requests and answers, a disk that fails.
-
-And the witness who looks at every committed write for what must never be, however bad the weather.
-"""
+"""Edges that misbehave as a seed says: delays, lost requests and answers, a disk that fails."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 
-import orjson
-
-from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, WatchResponse
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.rng import Rng
@@ -108,45 +102,3 @@ class Weather(Network):
     async def _way(self) -> None:
         frozen_s = self.frozen_until_s - asyncio.get_running_loop().time()
         await asyncio.sleep(max(frozen_s, self._rng.choice(_LATENCIES_S) * self.slowness))
-
-
-class Witness:
-    """Sees every committed write; `seen` is what must never be.
-
-    Never two pods of one DaemonSet on a node (beyond `allowed`, for surge) that have not ended, and
-    never a uid or a name and uid that come again.
-    """
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self.allowed = 1
-        self._pods: dict[str, JsonObject] = {}
-        self._uids: dict[str, int] = {}
-
-    def watch(self, row: Row) -> None:
-        """One committed write."""
-        tree: JsonObject = orjson.loads(row.value)
-        uid = tree["metadata"].get("uid", "")
-        if uid and self._uids.setdefault(uid, row.create_revision) != row.create_revision:
-            self.seen.append(f"{row.resource_key} {row.name} has the uid of another object")
-        if row.resource_key != "pods":
-            return
-        if row.deleted:
-            self._pods.pop(uid, None)
-            return
-        self._pods[uid] = tree
-        owners = tree["metadata"].get("ownerReferences")
-        node = tree["spec"].get("nodeName")
-        if owners and node:
-            self._look_at(owners[0]["uid"], node)
-
-    def _look_at(self, owner: str, node: str) -> None:
-        here = [
-            pod["metadata"]["name"]
-            for pod in self._pods.values()
-            if pod["spec"].get("nodeName") == node
-            and pod["metadata"]["ownerReferences"][0]["uid"] == owner
-            and pod["status"].get("phase") not in ("Succeeded", "Failed")
-        ]
-        if len(here) > self.allowed:
-            self.seen.append(f"at once on {node}: {', '.join(sorted(here))}")
