@@ -9,6 +9,7 @@ one on a line, and preceded by what is looked up among all of them: which kind h
 same package gives the same bytes; `tests/unit/api/test_api_schemas.py` pins their digest.
 """
 
+import gzip
 import json
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +20,7 @@ from typing import Any
 from kubeherd.cluster.api.version import KUBERNETES_VERSION
 
 PACKAGE = "kubernetes-validate"
-TARGET = Path(__file__).parents[1] / "cluster" / "api" / "schemas" / "definitions.json"
+TARGET = Path(__file__).parents[1] / "cluster" / "api" / "schemas" / "definitions.json.gz"
 GROUP_VERSION_KIND = "x-kubernetes-group-version-kind"
 
 
@@ -41,7 +42,8 @@ def main() -> None:
         "license": "Apache-2.0, Copyright The Kubernetes Authors; see NOTICE",
         "made_by": "scripts/update_schemas.py",
     }
-    TARGET.write_text(document(source, definitions), encoding="utf-8")
+    text = document(source, definitions).encode()
+    TARGET.write_bytes(gzip.compress(text, mtime=0))
     print(f"{TARGET.name}: {len(definitions)} definitions, {TARGET.stat().st_size:,} bytes")
 
 

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 import structlog
@@ -10,6 +11,9 @@ from hypothesis import settings
 # How fast a machine is belongs in benchmarks: a busy one must not fail a property.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+_logging: dict[str, Any] = {}
 
 
 def pytest_configure() -> None:
@@ -23,6 +27,13 @@ def pytest_configure() -> None:
     )
     *processors, _ = structlog.get_config()["processors"]
     structlog.configure([*processors, renderer])
+    _logging.update(structlog.get_config(), processors=tuple(structlog.get_config()["processors"]))
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_configured() -> None:
+    """What a command that ran within another test did to the logging of the process is over."""
+    structlog.configure(**{**_logging, "processors": list(_logging["processors"])})
 
 
 @pytest.hookimpl(wrapper=True)

@@ -71,6 +71,7 @@ class Run:
         self._seen = Seen()
         self._story = Story()
         self._started_s = 0.0
+        self._over = False
 
     async def run(self) -> Outcome:
         """The outcome; never raises for what the experiment does to the cluster."""
@@ -89,6 +90,7 @@ class Run:
             self._judge(watcher.see(ended))
             self._judge(watcher.end())
         self._heard(ended)
+        self._over = True
         checked: list[Checked] = [*self._safety.verdict.checked, *self._liveness.verdict.checked]
         return Outcome(
             experiment=self._experiment.name,
@@ -252,6 +254,8 @@ class Run:
     # --- the history ---
 
     def _see(self, record: Record) -> None:
+        if self._over:
+            return  # how the cluster is taken down is no part of the run
         self._records += 1
         self._now = max(self._now, record.at)
         if isinstance(record, Write):

@@ -57,14 +57,20 @@ def test_bench_prints_one_json_line_per_row():
     assert all(row["value"] > 0 and row["unit"] and row["budget"] for row in rows)
 
 
-def test_check_watches_until_it_is_interrupted(kubeherd_cluster: kubeherd.Cluster):
-    command = [sys.executable, "-m", "kubeherd", "check", "--dir", str(kubeherd_cluster.directory)]
+def test_check_watches_until_it_is_interrupted(kubeherd_cluster: kubeherd.Cluster, tmp_path: Path):
+    history = tmp_path / "history.jsonl"
+    directory = str(kubeherd_cluster.directory)
+    command = [sys.executable, "-m", "kubeherd", "check", "--dir", directory]
+    command += ["--record", str(history)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with process:
         assert process.stderr is not None
         assert re.match(r"watching \d+ resources until Ctrl-C", process.stderr.readline())
         kubeherd_cluster.add_node("late")
         kubeherd_cluster.wait_ready("late")
+        deadline_s = time.monotonic() + 60
+        while '"name":"late"' not in history.read_text() and time.monotonic() < deadline_s:
+            time.sleep(0.1)  # changes are told in their order, a moment later
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, output + errors

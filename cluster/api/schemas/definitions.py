@@ -1,6 +1,6 @@
 """The schemas of Kubernetes 1.36: what fields a kind has, their types, and how lists merge.
 
-`definitions.json` beside this file holds the definitions of Kubernetes' own OpenAPI description;
+`definitions.json.gz` beside this file holds the definitions of Kubernetes' own OpenAPI description;
 `scripts/update_schemas.py` makes it, and its first line says from what. Invariants: the 1.3 MB are
 read once, when first needed, and kept as bytes, of which only what is asked for becomes trees; a
 definition is turned into a `Definition` when it is first asked for and never changes afterwards,
@@ -8,6 +8,7 @@ so it can be compared by identity and compiled into closures (see
 `cluster.api.serializer.decoding`).
 """
 
+import gzip
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -149,7 +150,7 @@ class _MapType(msgspec.Struct):
 
 @cache
 def _file() -> _File:
-    text = Path(__file__).with_name("definitions.json").read_bytes()
+    text = gzip.decompress(Path(__file__).with_name("definitions.json.gz").read_bytes())
     return msgspec.json.decode(text, type=_File)
 
 

@@ -1,5 +1,6 @@
 """The schemas: every served kind has one, and lists know how they merge."""
 
+import gzip
 import hashlib
 import json
 from importlib.resources import files
@@ -28,7 +29,8 @@ POD_SPEC = "spec.template.spec"
 
 
 def shipped() -> bytes:
-    return files("kubeherd.cluster.api.schemas").joinpath("definitions.json").read_bytes()
+    packed = files("kubeherd.cluster.api.schemas").joinpath("definitions.json.gz").read_bytes()
+    return gzip.decompress(packed)
 
 
 def test_the_shipped_schemas_are_these_and_no_others() -> None:
