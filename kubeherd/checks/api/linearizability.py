@@ -157,7 +157,8 @@ class Linearizable(Checker):
         if revision < floor:
             return f"and {floor} was known before it asked"
         later = one.at(floor)
-        if begun.get(revision, request.until) > request.until:
+        asked = begun.get(revision, request.until)
+        if request.until < asked <= version.at:  # who asked after it was written changed nothing
             return "which nobody had asked for yet"
         if later is not None and later.revision > revision:
             return f"and {later.revision} was known before it asked"
