@@ -21,18 +21,18 @@ def asked(at: float, verb: str, revision: int) -> Request:
 
 
 @pytest.mark.parametrize(
-    ("patched_at", "violations"),
+    "patched_at",
     [
-        pytest.param(12.0, 0, id="somebody else wrote it, who got no answer: this changed nothing"),
-        pytest.param(9.0, 0, id="it was asked for before it was read"),
+        pytest.param(12.0, id="somebody else wrote it, who got no answer: this changed nothing"),
+        pytest.param(9.0, id="it was asked for before it was read"),
     ],
 )
-def test_a_read_of_what_was_written_before(patched_at: float, violations: int):
+def test_a_read_of_what_was_written_before(patched_at: float):
     history: list[Record] = [
         written(1.0, 3), written(10.0, 5), asked(11.0, "get", 5), asked(patched_at, "patch", 5)
     ]  # fmt: skip
     verdict = check(sorted(history, key=lambda record: record.at), [Linearizable])
-    assert len(verdict.violations) == violations
+    assert not verdict.violations
     assert verdict.checked[0].looked_at
 
 
