@@ -19,9 +19,7 @@ from kubeherd.cluster.launcher.settings import MAX_SEED
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults import Clients, Component, Effect, FaultKind, Nodes, Target, effects
 from kubeherd.faults.fault import targets_of
-from kubeherd.faults.targets import COMMAND
-
-ZONE = "topology.kubernetes.io/zone"
+from kubeherd.faults.targets import COMMAND, ZONE
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):

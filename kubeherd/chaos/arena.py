@@ -21,10 +21,6 @@ class Arena(Protocol):
     client: ApiClient
     """The experiment's own, with all rights; no fault hurts it."""
 
-    @property
-    def components(self) -> Sequence[str]:
-        """The processes of the control plane, by name: ``apiserver``, ``controller-manager``..."""
-
     def now_s(self) -> float:
         """Nominal seconds since some moment."""
 

@@ -24,7 +24,6 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.pki import ClusterPki
-from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.settings import Recorded
 from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.clock import LoopClock
@@ -50,11 +49,6 @@ class RealArena:
         self._undoable: dict[str, Fault] = {}
         self._program: Program | None = None
         self._processes: dict[str, ProcessState] = {}
-
-    @property
-    def components(self) -> Sequence[str]:
-        """The processes that are not nodes."""
-        return [one.name for one in self._processes.values() if one.role is not Role.AGENT]
 
     def now_s(self) -> float:
         """Nominal seconds."""

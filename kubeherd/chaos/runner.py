@@ -11,9 +11,10 @@ from kubeherd.chaos.arena import Arena, ArenaError
 from kubeherd.chaos.experiment import Do, Experiment
 from kubeherd.chaos.outcome import Outcome
 from kubeherd.chaos.script import Doing, Injection, chance, draw, script
-from kubeherd.chaos.story import NOISE, Seen, Story
+from kubeherd.chaos.story import Seen, Story
 from kubeherd.chaos.users import Users
 from kubeherd.checks.checker import Checked, Make, Verdict, Watcher
+from kubeherd.checks.writes import NOISE
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.faults import Component, Fault, FaultError, Nodes, Target

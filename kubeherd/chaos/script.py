@@ -14,8 +14,8 @@ from kubeherd.chaos.experiment import Chosen, Do, Experiment, Hurt, Range, Sched
 from kubeherd.cluster.launcher.faults.choosing import share
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults import Component, Effect, Fault, Nodes, Target
+from kubeherd.faults.targets import ZONE
 
-ZONE = "topology.kubernetes.io/zone"
 MAX_ACTIONS = 10_000
 
 

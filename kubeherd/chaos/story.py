@@ -3,15 +3,15 @@ of the first violation. Pure."""
 
 from collections import deque
 
-from kubeherd.chaos.telling import about, words
+from kubeherd.chaos.telling import words
+from kubeherd.checks.objects import about
+from kubeherd.checks.writes import NOISE
 from kubeherd.history import Began, Record, Request, Told, Verb, Violation, Write
 
 STORY_RECORDS = 400
 """What is looked through for the story of a violation."""
 
 LEASE = ("leases.coordination.k8s.io", "kube-system", "kube-controller-manager")
-NOISE = frozenset({"events", "events.events.k8s.io", "leases.coordination.k8s.io"})
-"""What is written for ever, or after the fact."""
 
 
 class Seen:

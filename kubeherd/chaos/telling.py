@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kubeherd.checks.objects import going, items, key, labels, part, ready, text
+from kubeherd.checks.objects import about, going, items, labels, part, ready, text
 from kubeherd.history import (
     FaultBegan,
     FaultEnded,
@@ -48,11 +48,6 @@ def words(record: Record) -> str:
             return f"told   {record.type} {about(record)} ({record.observer})"
         case _:
             return ""
-
-
-def about(record: Write | Request | Told) -> str:
-    """The object that it is about, as a violation names it."""
-    return f"{record.resource} {key(record.namespace, record.name)}"
 
 
 def _renewal(write: Write) -> bool:

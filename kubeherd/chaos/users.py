@@ -10,12 +10,12 @@ from typing import TypeVar
 
 from kubeherd.chaos.arena import Arena
 from kubeherd.chaos.experiment import DEFAULT_NAMESPACE, Do, Patch, Those
-from kubeherd.chaos.script import ZONE
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.errors import AlreadyExists, ApiError, Conflict, NotFound, TooManyRequests
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.client.transport import TransportError
+from kubeherd.faults.targets import ZONE
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from math import ceil, floor
 from typing import Any, Final
 
-from kubeherd.history.records import Object
+from kubeherd.history.records import Object, Request, Told, Write
 
 CLOCK_GRAIN_S: Final = 2.0
 """Timestamps have whole seconds, and two clocks differ."""
@@ -64,6 +64,11 @@ def labels(tree: Object) -> Object:
 def key(namespace: str, name: str) -> str:
     """``namespace/name``, or the name of what has no namespace."""
     return f"{namespace}/{name}" if namespace else name
+
+
+def about(record: Write | Request | Told) -> str:
+    """``resource namespace/name``: the object that a record is about, as a violation names it."""
+    return f"{record.resource} {key(record.namespace, record.name)}"
 
 
 def going(tree: Object) -> bool:

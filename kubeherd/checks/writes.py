@@ -10,6 +10,9 @@ from kubeherd.checks.objects import condition, going, number, ready, seconds, te
 from kubeherd.history import Actor, Began, Record, Violation, Write
 from kubeherd.history.records import Object
 
+NOISE: Final = frozenset({"events", "events.events.k8s.io", "leases.coordination.k8s.io"})
+"""Resources that are written for ever, or after the fact."""
+
 EVERYTHING: Final = frozenset({"*"})
 
 MANAGER: Final = "system:kube-controller-manager"

@@ -11,6 +11,9 @@ Pattern: TypeAlias = Annotated[str, Meta(max_length=512)]
 
 MAX_NODES = 10_000
 
+ZONE: Final = "topology.kubernetes.io/zone"
+"""The label by which nodes are chosen by zone."""
+
 ADMIN_USER: Final = "kubernetes-admin"
 CHAOS_AGENT: Final = "kubeherd-chaos"
 """The administrator whose User-Agent begins so is the client of an experiment: no fault hurts it,

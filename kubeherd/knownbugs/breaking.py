@@ -56,3 +56,50 @@ def _everywhere(old: object, new: object) -> None:
             for attribute, value in list(vars(module).items()):
                 if value is old:
                     setattr(module, attribute, new)
+
+
+# --- what several breakages make of a function ---
+
+
+def does_nothing(_old: Any) -> Any:
+    """It is awaited, and nothing happens."""
+
+    async def nothing(*_args: Any, **_kwargs: Any) -> None:
+        return None
+
+    return nothing
+
+
+def gives(value: Any) -> Callable[[Any], Any]:
+    """It gives this, whatever it is asked."""
+    return lambda _old: lambda *_args, **_kwargs: value
+
+
+def keeps_what_is_gone(old: Any) -> Any:
+    """A list does not take away what it does not show."""
+
+    def keeping(self: Any, items: Any) -> None:
+        listed = {item.metadata.name: item for item in items}
+        kept = [item for item in self.cache.values() if item.metadata.name not in listed]
+        old(self, [*listed.values(), *kept])
+
+    return keeping
+
+
+def as_if_kept(old: Any) -> Any:
+    """A watch begins where the history does, whatever it asked for."""
+    return lambda self, key, node, revision: old(self, key, node, max(revision, self.compacted))
+
+
+def of_silent_nodes(_old: Any) -> Any:
+    """Pods are collected of nodes that are not Ready, as if they were gone."""
+
+    async def collect(self: Any, pods: Any, nodes: Any) -> None:
+        silent = {
+            name
+            for name, node in nodes.items()
+            if any(c.type == "Ready" and c.status != "True" for c in node.status.conditions)
+        }
+        await self._collect([pod for pod in pods if pod.spec.node_name in silent], orphaned=True)
+
+    return collect

@@ -4,7 +4,7 @@ Each has an experiment of its name (`bugs/NAME.yaml`): with the protecting code 
 is violated; as the code is, every promise holds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -12,7 +12,14 @@ from typing import Any, Final
 import msgspec
 
 from kubeherd.chaos.experiment import Experiment, load
-from kubeherd.knownbugs.breaking import Broken
+from kubeherd.knownbugs.breaking import (
+    Broken,
+    as_if_kept,
+    does_nothing,
+    gives,
+    keeps_what_is_gone,
+    of_silent_nodes,
+)
 
 BUGS = Path(__file__).parent / "bugs"
 _UPSTREAM: Final = "kubernetes/kubernetes#"
@@ -38,17 +45,6 @@ def _bug(name: str, issues: str, wrong: str, where: str, make: Any, promise: str
     return Bug(name, told, wrong, Broken(where, make), promise)
 
 
-def _does_nothing(_old: Any) -> Any:
-    async def nothing(*_args: Any, **_kwargs: Any) -> None:
-        return None
-
-    return nothing
-
-
-def _gives(value: Any) -> Callable[[Any], Any]:
-    return lambda _old: lambda *_args, **_kwargs: value
-
-
 def _any_list(old: Any) -> Any:
     async def send(self: Any, method: str, path: str, **named: Any) -> Any:
         query = named.get("query") or {}
@@ -57,31 +53,6 @@ def _any_list(old: Any) -> Any:
         return await old(self, method, path, **named)
 
     return send
-
-
-def _keeps_what_is_gone(old: Any) -> Any:
-    def keeping(self: Any, items: Any) -> None:
-        listed = {item.metadata.name: item for item in items}
-        kept = [item for item in self.cache.values() if item.metadata.name not in listed]
-        old(self, [*listed.values(), *kept])
-
-    return keeping
-
-
-def _as_if_kept(old: Any) -> Any:
-    return lambda self, key, node, revision: old(self, key, node, max(revision, self.compacted))
-
-
-def _of_silent_nodes(_old: Any) -> Any:
-    async def collect(self: Any, pods: Any, nodes: Any) -> None:
-        silent = {
-            name
-            for name, node in nodes.items()
-            if any(c.type == "Ready" and c.status != "True" for c in node.status.conditions)
-        }
-        await self._collect([pod for pod in pods if pod.spec.node_name in silent], orphaned=True)
-
-    return collect
 
 
 def _probed_at_creation(old: Any) -> Any:
@@ -124,15 +95,15 @@ _ALL = (
          "cluster.client.client:ApiClient.send", _any_list, "replicaset-makes-only-missing"),
     _bug("deposed-leader", "23731 67651",
          "Two leaders at a time: who lost the lease went on acting.",
-         "cluster.apiserver.write.fencing:check", _gives(None), "only-the-leader-writes"),
+         "cluster.apiserver.write.fencing:check", gives(None), "only-the-leader-writes"),
     _bug("pods-made-again", "129795",
          "A ReplicaSet got too many pods when expectations ended before the cache showed its pods.",
-         "controller.workload.written:Written.wait_seen", _does_nothing,
+         "controller.workload.written:Written.wait_seen", does_nothing,
          "replicaset-makes-only-missing"),
     _bug("answer-lost", "67662",
          "A create that timed out may have made its pod: to swallow that or to repeat it blindly "
          "is both wrong.",
-         "controller.workload.pods.podnames:PodNames.unanswered", _gives(None),
+         "controller.workload.pods.podnames:PodNames.unanswered", gives(None),
          "replicaset-makes-only-missing"),
     _bug("create-given-up", "67662 72155",
          "A create that timed out was not tried again, and the pod was missing for good.",
@@ -140,35 +111,35 @@ _ALL = (
          "replicasets-settle"),
     _bug("job-counts-twice", "105200",
          "A Job counted a pod again whose finalizer was still there in its cache.",
-         "controller.job.sync:Sync._untrack", _does_nothing, "job-counts-once"),
+         "controller.job.sync:Sync._untrack", does_nothing, "job-counts-once"),
     _bug("informer-misses-deletes", "115658",
          "After a new list an informer kept an object for ever that had been deleted.",
-         "cluster.client.reflector:Reflector._replace", _keeps_what_is_gone,
+         "cluster.client.reflector:Reflector._replace", keeps_what_is_gone,
          "statefulsets-settle"),
     _bug("watch-with-a-gap", "123072 49956",
          "A watch left events out, and its reader was never told to list again.",
-         "cluster.store.history:History.since", _as_if_kept, "statefulsets-settle"),
+         "cluster.store.history:History.since", as_if_kept, "statefulsets-settle"),
     _bug("pod-killed-by-hearsay", "35145",
          "Pods on a node that was cut off were removed while they ran: split brain.",
-         "controller.podgc.controller:PodGarbageCollector._collect_orphans", _of_silent_nodes,
+         "controller.podgc.controller:PodGarbageCollector._collect_orphans", of_silent_nodes,
          "pods-end-where-they-run"),
     _bug("failover-calls-nodes-dead", "32510",
          "After a failover of the controller manager all nodes were NotReady, and their pods went.",
          "controller.nodes.health:observe", _probed_at_creation, "silence-is-waited-for"),
     _bug("scheduler-remembers-a-node", "56261 94437 101872",
          "The scheduler missed that a node was deleted, and sent pods there.",
-         "controller.scheduler.cache:Cache.remove_node", _gives(None),
+         "controller.scheduler.cache:Cache.remove_node", gives(None),
          "pods-bound-where-they-may-run"),
     _bug("owner-of-the-same-name", "65200",
          "The garbage collector mistook another object for the owner.",
          "controller.garbage.writer:GarbageWriter.look", _of_any_uid, "orphans-are-collected"),
     _bug("pods-of-a-gone-node", "118261",
          "Pods of nodes that were gone stayed as Running or Terminating.",
-         "controller.podgc.controller:PodGarbageCollector._collect_orphans", _does_nothing,
+         "controller.podgc.controller:PodGarbageCollector._collect_orphans", does_nothing,
          "daemonsets-settle"),
     _bug("never-available", "77203",
          "A rollout stood still because nobody looked again when minReadySeconds were over.",
-         "controller.workload.pods.activepods:until_available_s", _gives(None),
+         "controller.workload.pods.activepods:until_available_s", gives(None),
          "deployments-settle"),
 )  # fmt: skip
 

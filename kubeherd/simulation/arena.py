@@ -58,11 +58,6 @@ class SimulatedArena:
         self._tell: Callable[[Record], None] = lambda _record: None
         self._faults: dict[str, Fault] = {}
 
-    @property
-    def components(self) -> Sequence[str]:
-        """The processes that are not nodes."""
-        return [name for name in self._cluster.processes if name not in self._cluster.configs]
-
     def now_s(self) -> float:
         """Virtual seconds since the simulation began."""
         return self._cluster.now_s

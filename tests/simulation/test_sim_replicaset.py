@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import msgspec
 import pytest
-from chaosworld import repair
+from chaosworld import hurt, repair
 
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.helpers.podutil import is_active
@@ -68,12 +68,8 @@ class Experiment:
             cluster.start(name)
             return f"start {name}"
         what = chance.choice(["kill", "kill", "cut", "heal", "scale", "scale", "delete", "relabel"])
-        if what == "kill":
-            await cluster.kill(name)
-        elif what == "cut":
-            cluster.partition(name)
-        elif what == "heal":
-            cluster.heal()
+        if what in ("kill", "cut", "heal"):
+            await hurt(cluster, what, name)
         else:
             try:
                 return await self.change(what)

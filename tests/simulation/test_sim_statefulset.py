@@ -4,7 +4,7 @@ heals and must converge (spec statefulset-controller)."""
 import os
 
 import pytest
-from chaosworld import repair, stays, told
+from chaosworld import hurt, repair, stays, told
 
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -66,12 +66,8 @@ async def strike(cluster: SimulatedCluster, chance: Rng) -> str:
         cluster.start(name)
         return f"start {name}"
     what = chance.choice(["kill", "kill", "cut", "heal", "roll", "scale", "policy", "delete"])
-    if what == "kill":
-        await cluster.kill(name)
-    elif what == "cut":
-        cluster.partition(name)
-    elif what == "heal":
-        cluster.heal()
+    if what in ("kill", "cut", "heal"):
+        await hurt(cluster, what, name)
     else:
         try:
             return await change(cluster, chance, what)

@@ -14,7 +14,15 @@ from kubeherd.chaos.experiment import Experiment, load
 from kubeherd.controller.garbage.graph import Todo
 from kubeherd.controller.nodes.taints import TaintChange
 from kubeherd.history import Violation
-from kubeherd.knownbugs.breaking import Broken, broken
+from kubeherd.knownbugs.breaking import (
+    Broken,
+    as_if_kept,
+    broken,
+    does_nothing,
+    gives,
+    keeps_what_is_gone,
+    of_silent_nodes,
+)
 from kubeherd.knownbugs.running import first_violation
 
 EXPERIMENTS = Path(__file__).parents[1] / "data" / "mutants"
@@ -46,18 +54,6 @@ def caught(mutant: Mutant, seed: int, name: str = "") -> Violation | None:
     """The first promise that the mutant breaks in its experiment (or that of this name)."""
     with broken(Broken(mutant.where, mutant.make)):
         return first_violation(experiment(name or mutant.experiment), seed)
-
-
-def gives(value: Any) -> Make:
-    """It gives this, whatever it is asked."""
-    return lambda _old: lambda *_args, **_kwargs: value
-
-
-def does_nothing(_old: Any) -> Any:
-    async def nothing(*_args: Any, **_kwargs: Any) -> None:
-        return None
-
-    return nothing
 
 
 def _one_more_unavailable(old: Any) -> Any:
@@ -112,31 +108,6 @@ def _probed_at_creation(old: Any) -> Any:
         return seen if known else replace(seen, probe_s=created_s)
 
     return observe
-
-
-def _of_nodes_not_ready(_old: Any) -> Any:
-    async def collect(self: Any, pods: Any, nodes: Any) -> None:
-        silent = {
-            name
-            for name, node in nodes.items()
-            if any(c.type == "Ready" and c.status != "True" for c in node.status.conditions)
-        }
-        await self._collect([pod for pod in pods if pod.spec.node_name in silent], orphaned=True)
-
-    return collect
-
-
-def _keeps_what_is_gone(old: Any) -> Any:
-    def keeping(self: Any, items: Any) -> None:
-        listed = {item.metadata.name: item for item in items}
-        kept = [item for item in self.cache.values() if item.metadata.name not in listed]
-        old(self, [*listed.values(), *kept])
-
-    return keeping
-
-
-def _as_if_kept(old: Any) -> Any:
-    return lambda self, key, node, revision: old(self, key, node, max(revision, self.compacted))
 
 
 def _shown_anyway(_old: Any) -> Any:
@@ -211,7 +182,7 @@ MUTANTS = (
            "silence", "silence-is-waited-for"),
     Mutant("podgc-unreachable", "controller.podgc.controller:PodGarbageCollector._collect_orphans",
            "pods of unreachable nodes are collected, not those of nodes that are gone",
-           _of_nodes_not_ready,
+           of_silent_nodes,
            "silence", "pods-end-where-they-run"),
     Mutant("podgc-away", "controller.podgc.controller:PodGarbageCollector._collect_orphans",
            "pods of nodes that are gone stay", does_nothing,
@@ -229,10 +200,10 @@ MUTANTS = (
            "what a deposed leader writes is stored", gives(None),
            "terms", "only-the-leader-writes"),
     Mutant("informer-misses-deletes", "cluster.client.reflector:Reflector._replace",
-           "a new list takes nothing out of the cache", _keeps_what_is_gone,
+           "a new list takes nothing out of the cache", keeps_what_is_gone,
            "forgotten", "daemonsets-settle"),
     Mutant("compaction-untold", "cluster.store.history:History.since",
-           "a watch from before the compaction begins after it", _as_if_kept,
+           "a watch from before the compaction begins after it", as_if_kept,
            "forgotten", "replicasets-settle"),
     Mutant("rolled-back-and-shown", "cluster.store.store:Store._roll_back",
            "what could not be stored is shown all the same", _shown_anyway,

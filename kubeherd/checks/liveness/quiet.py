@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 
-from kubeherd.checks.objects import items, part
-from kubeherd.checks.safety.metadata import label
-from kubeherd.checks.writes import EVERYTHING, WriteChecker
+from kubeherd.checks.objects import about, items, part
+from kubeherd.checks.writes import EVERYTHING, NOISE, WriteChecker
 from kubeherd.history import Record, Step, Verb, Violation, Write
 from kubeherd.history.records import QUIET, SETTLED, Object
 
 _REPORTED = ("conditions", "images")
-_ALWAYS = ("events", "events.events.k8s.io", "leases.coordination.k8s.io")
 
 
 class StopWriting(WriteChecker):
@@ -39,7 +37,7 @@ class StopWriting(WriteChecker):
 
     def judge(self, write: Write, before: Object | None) -> Iterator[Violation]:
         """Whether it is one of the writes that never end."""
-        if not self._quiet or write.resource in _ALWAYS:
+        if not self._quiet or write.resource in NOISE:
             return
         if write.actor and write.actor.user and not write.actor.user.startswith("system:"):
             return
@@ -49,7 +47,7 @@ class StopWriting(WriteChecker):
         else:
             changed = _but_heartbeats(before) != _but_heartbeats(write.object)
         if changed:
-            yield self.violation(write, f"{label(write)} is written ({write.verb})", label(write))
+            yield self.violation(write, f"{about(write)} is written ({write.verb})", about(write))
 
 
 def _but_heartbeats(node: Object) -> object:

@@ -15,6 +15,7 @@ import msgspec
 from kubeherd.checks.live import Recent
 from kubeherd.checks.objects import (
     CLOCK_GRAIN_S,
+    about,
     condition,
     ended,
     going,
@@ -28,7 +29,6 @@ from kubeherd.checks.objects import (
     uid_of,
 )
 from kubeherd.checks.placement import daemon_fit
-from kubeherd.checks.safety.metadata import label
 from kubeherd.checks.writes import WriteChecker, controller_did, deleted_pod, generation
 from kubeherd.history import Verb, Violation, Write
 from kubeherd.history.records import Object
@@ -248,7 +248,7 @@ class DaemonSetBudget(WriteChecker):
                 f"makes {count} nodes unavailable ({', '.join(sorted([*own, *lost])[:10])}); "
                 f"{allowed} may be"
             )
-            yield self.violation(write, what, label(write), f"nodes {node}")
+            yield self.violation(write, what, about(write), f"nodes {node}")
 
 
 def _decisive(node: Object) -> tuple[object, object]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from kubeherd.checks.live import Recent
 from kubeherd.checks.objects import (
+    about,
     condition,
     ended,
     going,
@@ -18,7 +19,6 @@ from kubeherd.checks.objects import (
     uid_of,
 )
 from kubeherd.checks.placement import tolerates
-from kubeherd.checks.safety.metadata import label
 from kubeherd.checks.writes import ACCOUNT, WriteChecker
 from kubeherd.history import Verb, Violation, Write
 from kubeherd.history.records import Object
@@ -99,7 +99,7 @@ class OnePodPerNode(WriteChecker):
             others = same or (others if len(others) > 1 else [])
         if others:
             what = f"{node} gets pod {write.namespace}/{write.name} beside {names(iter(others))}"
-            yield self.violation(write, what, label(write))
+            yield self.violation(write, what, about(write))
 
 
 class NeverEvicted(WriteChecker):
@@ -150,7 +150,7 @@ class NeverEvicted(WriteChecker):
         if any(_evicts(t) and not tolerates(pod, t) for t in items(node, "spec", "taints")):
             return
         what = f"pod {write.namespace}/{write.name} of a DaemonSet is evicted from {name}"
-        yield self.violation(write, what, label(write), f"nodes {name}")
+        yield self.violation(write, what, about(write), f"nodes {name}")
 
 
 def _evicts(taint: Object) -> bool:

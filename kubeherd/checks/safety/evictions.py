@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from kubeherd.checks.objects import condition, number, part, ready, selects, text
+from kubeherd.checks.objects import about, condition, number, part, ready, selects, text
 from kubeherd.checks.objects import labels as labels_of
-from kubeherd.checks.safety.metadata import label
 from kubeherd.checks.writes import WriteChecker
 from kubeherd.history import Verb, Violation, Write
 from kubeherd.history.records import Object
@@ -47,8 +46,8 @@ class BudgetRespected(WriteChecker):
         self.looked_at += 1
         allowed = number(before, "status", "disruptionsAllowed")
         if len(new) > allowed:
-            what = f"{label(write)} lets {', '.join(sorted(new))} be evicted, and allowed {allowed}"
-            yield self.violation(write, what, label(write))
+            what = f"{about(write)} lets {', '.join(sorted(new))} be evicted, and allowed {allowed}"
+            yield self.violation(write, what, about(write))
 
     def _marked(self, write: Write, before: Object) -> Iterator[Violation]:
         guards = [
@@ -64,7 +63,7 @@ class BudgetRespected(WriteChecker):
             counted = part(self.live.all(_BUDGETS)[name], "status", "disruptedPods")
             if write.name not in counted:
                 what = f"pod {write.namespace}/{write.name} is evicted, which {name} did not allow"
-                yield self.violation(write, what, label(write), f"{_BUDGETS} {name}")
+                yield self.violation(write, what, about(write), f"{_BUDGETS} {name}")
 
 
 def _evicted(pod: Object) -> bool:

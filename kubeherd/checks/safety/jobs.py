@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from kubeherd.checks.objects import condition, number, owner_uid, part, text, uid_of, words
-from kubeherd.checks.safety.metadata import label
+from kubeherd.checks.objects import about, condition, number, owner_uid, part, text, uid_of, words
 from kubeherd.checks.writes import WriteChecker
 from kubeherd.history import Verb, Violation, Write
 from kubeherd.history.records import Object
@@ -70,7 +69,7 @@ class CountsOnce(WriteChecker):
         if write.verb is Verb.DELETE:
             return
         self.looked_at += 1
-        job, name = write.object, label(write)
+        job, name = write.object, about(write)
         if before is not None and uid_of(before) == uid_of(job):
             yield from self._compared(write, before)
         succeeded, failed = number(job, "status", "succeeded"), number(job, "status", "failed")
@@ -87,7 +86,7 @@ class CountsOnce(WriteChecker):
             yield self.violation(write, f"{name} is about to count a pod twice", name)
 
     def _compared(self, write: Write, before: Object) -> Iterator[Violation]:
-        job, name = write.object, label(write)
+        job, name = write.object, about(write)
         resized = part(before, "spec").get("completions") != part(job, "spec").get("completions")
         for count in ("succeeded", "failed"):
             was, now = number(before, "status", count), number(job, "status", count)

@@ -4,18 +4,13 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from kubeherd.checks.objects import going, items, key, number, part, text, uid_of, words
+from kubeherd.checks.objects import about, going, items, number, part, text, uid_of, words
 from kubeherd.checks.writes import EVERYTHING, WriteChecker, generation
 from kubeherd.history import Began, Record, Verb, Violation, Write
 from kubeherd.history.records import Object
 
 _REMEMBERED_UIDS: Final = 20_000
 """Uids of objects that are gone: a bound, for a history has no end."""
-
-
-def label(write: Write) -> str:
-    """``resource namespace/name``: an object in a violation."""
-    return f"{write.resource} {key(write.namespace, write.name)}"
 
 
 class ExistsOnce(WriteChecker):
@@ -37,12 +32,12 @@ class ExistsOnce(WriteChecker):
     def note(self, write: Write, before: Object | None) -> None:
         """Restored objects have uids, too."""
         if write.restored and before is None:
-            self._uids.setdefault(uid_of(write.object), label(write))
+            self._uids.setdefault(uid_of(write.object), about(write))
 
     def judge(self, write: Write, before: Object | None) -> Iterator[Violation]:
         """Compare with what has the name and the uid."""
         self.looked_at += 1
-        uid, name = uid_of(write.object), label(write)
+        uid, name = uid_of(write.object), about(write)
         if before is None and write.verb is not Verb.CREATE:
             yield self.violation(
                 write, f"{name} is written ({write.verb}) but does not exist", name
@@ -93,7 +88,7 @@ class RevisionsGrow(WriteChecker):
     def judge(self, write: Write, before: Object | None) -> Iterator[Violation]:
         """Compare with the newest write, and with the state before."""
         self.looked_at += 1
-        name, newest = label(write), self._newest
+        name, newest = about(write), self._newest
         if self._from_watches:
             newest = _revision(before) if before is not None else 0
         if write.revision <= newest:
@@ -109,7 +104,7 @@ class RevisionsGrow(WriteChecker):
         yield from self._generations(write, before)
 
     def _generations(self, write: Write, before: Object | None) -> Iterator[Violation]:
-        name, now = label(write), generation(write.object)
+        name, now = about(write), generation(write.object)
         if before is not None and uid_of(before) == uid_of(write.object):
             was = generation(before)
             if now < was:
@@ -150,7 +145,7 @@ class FinalizersRespected(WriteChecker):
         if not had and not going(before):
             return
         self.looked_at += 1
-        name = label(write)
+        name = about(write)
         if write.verb is Verb.DELETE:
             if had and not going(before):
                 kept = ", ".join(sorted(had))
@@ -183,7 +178,7 @@ class OneController(WriteChecker):
         ]
         if len(controllers) > 1:
             both = " and ".join(controllers)
-            yield self.violation(write, f"{label(write)} is controlled by {both}", label(write))
+            yield self.violation(write, f"{about(write)} is controlled by {both}", about(write))
 
 
 class ImmutableFields(WriteChecker):
@@ -226,8 +221,8 @@ class ImmutableFields(WriteChecker):
             was, now = _at(before, path), _at(write.object, path)
             if was and was != now:
                 values = "" if write.resource == "secrets" else f" from {was} to {now}"
-                what = f"{label(write)} changes {'.'.join(path)}{values}"
-                yield self.violation(write, what, label(write))
+                what = f"{about(write)} changes {'.'.join(path)}{values}"
+                yield self.violation(write, what, about(write))
 
 
 def _at(tree: Object, path: tuple[str, ...]) -> object:

@@ -3,9 +3,8 @@
 from collections import deque
 from collections.abc import Iterator
 
-from kubeherd.checks.objects import ended, items, number, part, text, uid_of
+from kubeherd.checks.objects import about, ended, items, number, part, text, uid_of
 from kubeherd.checks.placement import may_be_bound
-from kubeherd.checks.safety.metadata import label
 from kubeherd.checks.writes import ACCOUNT, MANAGER, WriteChecker
 from kubeherd.history import Verb, Violation, Write
 from kubeherd.history.records import Object
@@ -27,7 +26,7 @@ class LastPhase(WriteChecker):
         was, now = text(before, "status", "phase"), text(write.object, "status", "phase")
         if was != now:
             what = f"pod {write.namespace}/{write.name} is {now or 'nothing'} after {was}"
-            yield self.violation(write, what, label(write))
+            yield self.violation(write, what, about(write))
 
 
 class BoundWhereAllowed(WriteChecker):
@@ -76,11 +75,11 @@ class BoundWhereAllowed(WriteChecker):
         pod = f"pod {write.namespace}/{write.name}"
         if node is None and not states:
             yield self.violation(
-                write, f"{pod} is bound to {name}, which does not exist", label(write)
+                write, f"{pod} is bound to {name}, which does not exist", about(write)
             )
         elif not any(may_be_bound(before, one) for one in (*states, *([node] if node else ()))):
             yield self.violation(
-                write, f"{pod} is bound to {name}, where it may not run", label(write)
+                write, f"{pod} is bound to {name}, where it may not run", about(write)
             )
 
 
@@ -131,7 +130,7 @@ class EndedByTheirNode(WriteChecker):
             return
         did = "removed" if removed else "declared ended"
         what = f"pod {write.namespace}/{write.name} is {did} by {user}, and not by its node {node}"
-        yield self.violation(write, what, label(write), f"nodes {node}")
+        yield self.violation(write, what, about(write), f"nodes {node}")
 
     def _is_out_of_service(self, node: str) -> bool:
         tree = self.live.get("nodes", "", node) or {}

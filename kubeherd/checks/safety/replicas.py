@@ -8,6 +8,7 @@ import msgspec
 
 from kubeherd.checks.live import Recent
 from kubeherd.checks.objects import (
+    about,
     condition,
     ended,
     going,
@@ -19,7 +20,6 @@ from kubeherd.checks.objects import (
     text,
     uid_of,
 )
-from kubeherd.checks.safety.metadata import label
 from kubeherd.checks.writes import WriteChecker, controller_did, deleted_pod
 from kubeherd.history import Verb, Violation, Write
 from kubeherd.history.records import Object
@@ -124,7 +124,7 @@ class OnlySurplusDeleted(WriteChecker):
                 f"ReplicaSet {write.namespace}/{name_of(owner)}: pod {name} is deleted, "
                 f"which leaves {left} of {wanted}"
             )
-            yield self.violation(write, what, label(write))
+            yield self.violation(write, what, about(write))
 
 
 def _active_of(pod: Object) -> str:
@@ -210,8 +210,8 @@ class DeploymentBudget(WriteChecker):
             self._sets[uid_of(one)].replicas.least(write.at, self.lag_s) for one in others
         )
         if total > most:
-            what = f"{label(write)} is scaled to {now}, which makes {total} pods; {most} may be"
-            yield self.violation(write, what, label(write))
+            what = f"{about(write)} is scaled to {now}, which makes {total} pods; {most} may be"
+            yield self.violation(write, what, about(write))
 
     def _fewer(
         self, write: Write, owner: str, others: list[Object], now: int
@@ -229,9 +229,9 @@ class DeploymentBudget(WriteChecker):
         )
         if left < least:
             what = (
-                f"{label(write)} is scaled to {now}, which leaves {left} available; {least} must be"
+                f"{about(write)} is scaled to {now}, which leaves {left} available; {least} must be"
             )
-            yield self.violation(write, what, label(write))
+            yield self.violation(write, what, about(write))
 
 
 def _desired(replicaset: Object) -> str:

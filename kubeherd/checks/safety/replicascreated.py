@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from kubeherd.checks.live import Recent
-from kubeherd.checks.objects import ended, going, name_of, number, owner_uid, uid_of
-from kubeherd.checks.safety.metadata import label
+from kubeherd.checks.objects import about, ended, going, name_of, number, owner_uid, uid_of
 from kubeherd.checks.writes import WriteChecker, controller_did
 from kubeherd.history import Verb, Violation, Write
 from kubeherd.history.records import Object
@@ -51,4 +50,4 @@ class OnlyMissingMade(WriteChecker):
         if len(active) > wanted:
             others = ", ".join(sorted(name_of(pod) for pod in active if pod is not write.object))
             what = f"pod {write.namespace}/{write.name} is made beside {others}; {wanted} may be"
-            yield self.violation(write, what, label(write))
+            yield self.violation(write, what, about(write))

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from kubeherd.checks.objects import items, number, text, words
-from kubeherd.checks.safety.metadata import label
+from kubeherd.checks.objects import about, items, number, text, words
 from kubeherd.checks.writes import EVERYTHING, WriteChecker
 from kubeherd.history import Leads, Record, Verb, Violation, Write
 from kubeherd.history.records import Object
@@ -57,12 +56,12 @@ class NamespaceEmpty(WriteChecker):
             ]
             if left:
                 what = f"namespace {write.name} is gone with {', '.join(left)} in it"
-                yield self.violation(write, what, label(write))
+                yield self.violation(write, what, about(write))
         elif write.verb is Verb.CREATE and write.namespace:
             self.looked_at += 1
             if write.namespace in self._gone and not write.resource.startswith("events"):
-                what = f"{label(write)} is made in a namespace that is gone"
-                yield self.violation(write, what, label(write))
+                what = f"{about(write)} is made in a namespace that is gone"
+                yield self.violation(write, what, about(write))
 
 
 class AddressesUnique(WriteChecker):
@@ -79,7 +78,7 @@ class AddressesUnique(WriteChecker):
 
     def note(self, write: Write, before: Object | None) -> None:
         """What a Service no longer has is free."""
-        name = label(write)
+        name = about(write)
         has = () if write.verb is Verb.DELETE else tuple(_addresses(write.object))
         for address in _addresses(before or {}):
             if address not in has and self._taken.get(address) == name:
@@ -91,7 +90,7 @@ class AddressesUnique(WriteChecker):
         """Whether somebody else has it."""
         if write.verb is Verb.DELETE:
             return
-        name = label(write)
+        name = about(write)
         for address in _addresses(write.object):
             self.looked_at += 1
             other = self._taken.setdefault(address, name)
@@ -124,7 +123,7 @@ class VolumeBoundOnce(WriteChecker):
 
     def note(self, write: Write, before: Object | None) -> None:
         """What a claim no longer has is free."""
-        volume, name = text(before or {}, "spec", "volumeName"), label(write)
+        volume, name = text(before or {}, "spec", "volumeName"), about(write)
         if self._claims.get(volume) == name and not _bound_to(write):
             del self._claims[volume]
         if write.restored and _bound_to(write):
@@ -132,7 +131,7 @@ class VolumeBoundOnce(WriteChecker):
 
     def judge(self, write: Write, before: Object | None) -> Iterator[Violation]:
         """Whether another claim has the volume."""
-        volume, name = _bound_to(write), label(write)
+        volume, name = _bound_to(write), about(write)
         if not volume:
             return
         self.looked_at += 1
@@ -197,10 +196,10 @@ class OnlyTheLeader(WriteChecker):
         self.looked_at += 1
         if held != acting:
             what = (
-                f"{label(write)} is written by {acting.holder} (term {acting.transitions}) while "
+                f"{about(write)} is written by {acting.holder} (term {acting.transitions}) while "
                 f"{held.holder or 'nobody'} (term {held.transitions}) holds {lease}"
             )
-            yield self.violation(write, what, label(write))
+            yield self.violation(write, what, about(write))
 
 
 def _fence(fence: str) -> tuple[str, _Held]:

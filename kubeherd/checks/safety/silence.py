@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import Final
 
-from kubeherd.checks.objects import condition, seconds, text
-from kubeherd.checks.safety.metadata import label
+from kubeherd.checks.objects import about, condition, seconds, text
 from kubeherd.checks.writes import WriteChecker, controller_did
 from kubeherd.faults import Component, Fault, Nodes, effects
 from kubeherd.history import (
@@ -115,7 +114,7 @@ class SilenceWaitedFor(WriteChecker):
         silent_s = (write.at - since) * (self.speed or 1.0)
         if silent_s < GRACE_S - self.lag_s * (self.speed or 1.0):
             what = f"node {write.name} is called silent after {silent_s:.1f} s"
-            yield self.violation(write, what, label(write))
+            yield self.violation(write, what, about(write))
 
 
 def _ready(node: Object) -> str:

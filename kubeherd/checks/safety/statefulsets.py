@@ -5,8 +5,17 @@ from collections.abc import Iterator
 from typing import Final
 
 from kubeherd.checks.live import Recent
-from kubeherd.checks.objects import going, labels, name_of, number, owner_uid, ready, text, uid_of
-from kubeherd.checks.safety.metadata import label
+from kubeherd.checks.objects import (
+    about,
+    going,
+    labels,
+    name_of,
+    number,
+    owner_uid,
+    ready,
+    text,
+    uid_of,
+)
 from kubeherd.checks.writes import WriteChecker, controller_did
 from kubeherd.history import Verb, Violation, Write
 from kubeherd.history.records import Object
@@ -52,7 +61,7 @@ class OnePodPerIdentity(WriteChecker):
         if uid not in self._end or found is None:
             return
         self.looked_at += 1
-        identity, name = labels(write.object).get(_IDENTITY, write.name), label(write)
+        identity, name = labels(write.object).get(_IDENTITY, write.name), about(write)
         for other in self.live.owned(uid, "pods"):
             has = labels(other).get(_IDENTITY, name_of(other))
             if other is not write.object and has == identity:
@@ -118,5 +127,5 @@ class InOrder(WriteChecker):
         for ordinal in range(first, int(found[1])):
             if good.get(ordinal, 0.0) < write.at - self.lag_s:
                 what = f"pod {write.namespace}/{write.name} is made, and {ordinal} is not ready"
-                yield self.violation(write, what, label(write))
+                yield self.violation(write, what, about(write))
                 return
