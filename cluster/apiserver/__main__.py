@@ -24,6 +24,7 @@ from kubeherd.cluster.runtime.faultsocket import hurtable
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Engine, MemoryEngine, StoreError
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.store import Store, running
 
@@ -152,7 +153,7 @@ def _record(api: ApiServer, store: Store, recording: "Recording", *, requests: b
 def _store(options: argparse.Namespace, rng: Rng, recording: "Recording | None") -> Store:
     engine = _engine(options)
     if recording is None:
-        return Store(engine, attrs_of, rng=rng)
+        return LocalStore(engine, attrs_of, rng=rng)
     from kubeherd.cluster.store.followed import FollowedStore  # noqa: PLC0415 - off mostly
 
     return FollowedStore(engine, attrs_of, recording.recorder, rng=rng)

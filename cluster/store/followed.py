@@ -10,9 +10,10 @@ from typing import Protocol
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Engine
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.staged import Staged
 from kubeherd.cluster.store.state import AttrsOf, WatchEvent
-from kubeherd.cluster.store.store import MAX_HISTORY_EVENTS, Store
+from kubeherd.cluster.store.store import MAX_HISTORY_EVENTS
 
 
 class Follower(Protocol):
@@ -28,8 +29,8 @@ class Follower(Protocol):
         """All that was staged and not committed was not kept."""
 
 
-class FollowedStore(Store):
-    """See `Store`."""
+class FollowedStore(LocalStore):
+    """See `LocalStore`."""
 
     def __init__(
         self,
@@ -43,8 +44,8 @@ class FollowedStore(Store):
         super().__init__(engine, attrs_of, max_history_events=max_history_events, rng=rng)
         self._follower = follower
 
-    def _stage(self, event: WatchEvent) -> Staged:
-        staged = super()._stage(event)
+    def _stage(self, event: WatchEvent, ttl_s: int) -> Staged:
+        staged = super()._stage(event, ttl_s)
         self._follower.staged(event.revision)
         return staged
 

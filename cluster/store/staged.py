@@ -4,9 +4,17 @@ import asyncio
 
 import msgspec
 
-from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.errors import ApiError, Conflict
 from kubeherd.cluster.store.engine import Row
 from kubeherd.cluster.store.state import EventType, Record, WatchEvent
+
+
+class Superseded(Conflict):
+    """Somebody else wrote what a write rests on, and it was not kept: decide again, on what can be
+    seen now. To a client whose request nobody decides again it is a conflict like any other."""
+
+    def __init__(self) -> None:
+        super().__init__("the object has been modified meanwhile; please try again")
 
 
 class Staged(msgspec.Struct):
