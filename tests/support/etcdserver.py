@@ -31,10 +31,12 @@ def free_port() -> int:
 class EtcdMember:
     """One process, which can be killed, started again and frozen."""
 
-    def __init__(self, directory: Path, name: str, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, directory: Path, name: str, options: Sequence[str] = (), scheme: str = "http"
+    ) -> None:
         self.name = name
         self.port, self.peer_port = free_port(), free_port()
-        self.scheme = "http"
+        self.scheme = scheme
         self._directory = directory
         self._options = list(options)
         self._process: subprocess.Popen[bytes] | None = None

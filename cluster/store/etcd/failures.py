@@ -69,6 +69,7 @@ _ADVICE = (
     ("Connection refused", "nothing listens there: is etcd running?"),
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is of another CA or for another name"),
     ("handshake failed", "no TLS connection: look at the scheme, the CA, our certificate and key"),
+    ("TSI_DATA_CORRUPTED", "it does not accept our certificate, or wants one"),
     ("Domain name not found", "its name is not known"),
     ("DNS resolution failed", "its name is not known"),
     (
@@ -97,6 +98,11 @@ def judge(code: str, details: str) -> Failure:
 
 def _why(code: str, details: str) -> str:
     """One short line."""
+    connecting, _, details = details.rpartition("; last error: ")
+    if connecting:  # "UNAVAILABLE: ipv4:127.0.0.1:2379: Socket closed"
+        details = details.split(": ", 2)[-1]
+        if details == "Socket closed":
+            return "it hangs up: perhaps https where it wants http or the reverse"
     for text, advice in _ADVICE:
         if text.lower() in details.lower():
             return advice
