@@ -167,7 +167,7 @@ def _record(api: ApiServer, store: Store, recording: "Recording", *, requests: b
 
 def _store(options: argparse.Namespace, rng: Rng, recording: "Recording | None") -> Store:
     if options.store == "etcd":
-        return _shared_store(options, rng)
+        return _shared_store(options, rng, recording)
     engine = _engine(options)
     if recording is None:
         return LocalStore(engine, attrs_of, rng=rng)
@@ -176,7 +176,7 @@ def _store(options: argparse.Namespace, rng: Rng, recording: "Recording | None")
     return FollowedStore(engine, attrs_of, recording.recorder, rng=rng)
 
 
-def _shared_store(options: argparse.Namespace, rng: Rng) -> Store:
+def _shared_store(options: argparse.Namespace, rng: Rng, recording: "Recording | None") -> Store:
     try:
         from kubeherd.cluster.store.etcd.engine import EtcdEngine  # noqa: PLC0415 - an extra
         from kubeherd.cluster.store.etcd.target import EtcdTarget  # noqa: PLC0415
@@ -195,7 +195,12 @@ def _shared_store(options: argparse.Namespace, rng: Rng) -> Store:
         os.environ.get("ETCD_USER", ""),
         os.environ.get("ETCD_PASSWORD", ""),
     )
-    return SharedStore(EtcdEngine(target, rng.child("etcd")), attrs_of, rng=rng)
+    engine = EtcdEngine(target, rng.child("etcd"))
+    if recording is None:
+        return SharedStore(engine, attrs_of, rng=rng)
+    from kubeherd.cluster.store.followed import FollowedSharedStore  # noqa: PLC0415 - off mostly
+
+    return FollowedSharedStore(engine, attrs_of, recording.recorder, rng=rng)
 
 
 def _api(options: argparse.Namespace, store: Store, clock: Clock, rng: Rng) -> ApiServer:

@@ -69,14 +69,14 @@ seconds."""
 _log = structlog.get_logger(__name__)
 
 
-class _Transaction:
+class Transaction:
     """What is staged together: made at once, or not at all."""
 
     def __init__(self) -> None:
         self.staged: list[Staged] = []
         self.ttls_s: list[int] = []
         self.guarded: dict[HeadKey, Record | None] = {}
-        self.before: dict[HeadKey, tuple[Record | None, _Transaction | None]] = {}
+        self.before: dict[HeadKey, tuple[Record | None, Transaction | None]] = {}
         """What it rests on: what `head` showed, and who is about to make that."""
         self.collections: dict[HeadKey, int] = {}
         """The resources of which nothing may be newer than this."""
@@ -85,7 +85,7 @@ class _Transaction:
         """Its revision; 0 if it was not made, or perhaps was not."""
         self.creations: dict[HeadKey, int] = {}
         """When the objects were created that it writes: for those that rest on it."""
-        self.resting: list[_Transaction] = []
+        self.resting: list[Transaction] = []
         """Those that rest on it."""
         self.task: asyncio.Task[None] | None = None
         """What carries it out."""
@@ -150,12 +150,12 @@ class SharedStore(Store):
         self._engine = engine
         self._rng = rng or Rng(0)
         self._last_provisional = 0
-        self._open: list[_Transaction] = []
+        self._open: list[Transaction] = []
         self._together = _Together(self)
-        self._makers: dict[HeadKey, _Transaction] = {}
-        self._waiting: list[_Transaction] = []
+        self._makers: dict[HeadKey, Transaction] = {}
+        self._waiting: list[Transaction] = []
         self._woken = asyncio.Event()
-        self._under_way: set[_Transaction] = set()
+        self._under_way: set[Transaction] = set()
         self._tasks: asyncio.TaskGroup | None = None
         self._places = asyncio.Semaphore(MAX_UNDER_WAY)
         self._closing = asyncio.Event()
@@ -189,14 +189,14 @@ class SharedStore(Store):
             raise ServiceUnavailable("the server is shutting down")
         if len(self._waiting) + len(self._under_way) >= MAX_STAGED:
             raise refused("the store cannot keep up with the writes, try again later")
-        transaction = self._open[-1] if self._open else _Transaction()
+        transaction = self._open[-1] if self._open else Transaction()
         record = event.record
         key = (record.resource_key, record.namespace, record.name)
         if self._makers.get(key) is transaction:  # an object has one state in a transaction
-            transaction = _Transaction()
+            transaction = Transaction()
             self._open.append(transaction)
         self._note(transaction, key)
-        staged = Staged(event)
+        staged = Staged(event, record.revision)
         self._last_provisional = record.revision
         transaction.staged.append(staged)
         transaction.ttls_s.append(ttl_s)
@@ -206,7 +206,7 @@ class SharedStore(Store):
             self.send(transaction)
         return staged
 
-    def _note(self, transaction: _Transaction, key: HeadKey) -> None:
+    def _note(self, transaction: Transaction, key: HeadKey) -> None:
         if key in transaction.before:
             return
         if not key[2]:
@@ -220,7 +220,7 @@ class SharedStore(Store):
 
     def begin(self) -> None:
         """What is staged from now on is one."""
-        self._open = [_Transaction()]
+        self._open = [Transaction()]
 
     def end(self, *, made: bool) -> None:
         """It is complete, or is not wanted."""
@@ -233,7 +233,7 @@ class SharedStore(Store):
                 if self._makers.get(key) is transaction:
                     self._forget_head(key, maker)
 
-    def _forget_head(self, key: HeadKey, maker: "_Transaction | None") -> None:
+    def _forget_head(self, key: HeadKey, maker: "Transaction | None") -> None:
         """In this place `head` shows again what another is about to make, or what is durable."""
         del self._head[key], self._makers[key]
         if maker is not None and not maker.made.done():
@@ -242,12 +242,12 @@ class SharedStore(Store):
                 if (record.resource_key, record.namespace, record.name) == key:
                     self._head[key], self._makers[key] = staged, maker
 
-    def send(self, transaction: _Transaction) -> None:
+    def send(self, transaction: Transaction) -> None:
         """It is on its way from now on."""
         self._waiting.append(transaction)
         self._woken.set()
 
-    async def _carry_out(self, transaction: _Transaction) -> None:
+    async def _carry_out(self, transaction: Transaction) -> None:
         """Bring a transaction to its end, whatever that is."""
         error: ApiError | None = errors.OutcomeUnknown("the server stopped meanwhile")
         try:
@@ -255,7 +255,7 @@ class SharedStore(Store):
         finally:
             self._end(transaction, error)
 
-    def _end(self, transaction: _Transaction, error: ApiError | None) -> None:
+    def _end(self, transaction: Transaction, error: ApiError | None) -> None:
         """Tell everybody how it ended. What rests on one that was not made ends with it, in the
         same step: nobody may decide again on what is about to vanish."""
         self._under_way.discard(transaction)
@@ -275,7 +275,7 @@ class SharedStore(Store):
             for one in resting:
                 self._end(one, Superseded())
 
-    async def _make(self, transaction: _Transaction) -> ApiError | None:
+    async def _make(self, transaction: Transaction) -> ApiError | None:
         """None when it is made and can be seen."""
         for maker in [maker for _, maker in transaction.before.values() if maker is not None]:
             if not await asyncio.shield(maker.made):
@@ -302,7 +302,7 @@ class SharedStore(Store):
         self._measure(transaction.staged, time.monotonic() - transaction.began_s)
         return None
 
-    async def _transact(self, transaction: _Transaction) -> Made | Conflict:
+    async def _transact(self, transaction: Transaction) -> Made | Conflict:
         changes: dict[HeadKey, Change] = {}
         for staged, ttl_s in zip(transaction.staged, transaction.ttls_s, strict=True):
             record = staged.event.record
@@ -315,7 +315,7 @@ class SharedStore(Store):
         ]
         return await (self._faulty or self._engine).transact(list(changes.values()), guards)
 
-    def _made(self, event: WatchEvent, transaction: _Transaction) -> WatchEvent:
+    def _made(self, event: WatchEvent, transaction: Transaction) -> WatchEvent:
         """The event of a write that was staged, now that its revision is known."""
         record = event.record
         key = (record.resource_key, record.namespace, record.name)
@@ -437,8 +437,7 @@ class SharedStore(Store):
                 events.append(event)
         self.revision = max(self.revision, progress.revision)
         if events:
-            self.hub.publish(events)
-            self._history.compact()
+            self._publish(events)
         if self._reached:
             waiting, self._reached = self._reached, []
             for revision, reached in waiting:
@@ -446,6 +445,24 @@ class SharedStore(Store):
                     self._reached.append((revision, reached))
                 elif not reached.done():
                     reached.set_result(None)
+
+    def _publish(self, events: Sequence[WatchEvent]) -> None:
+        """Tell watchers of what readers are shown now."""
+        self.hub.publish(events)
+        self._history.compact()
+
+    def _own(self, event: WatchEvent) -> Staged | None:
+        """The staged write of this store that an event shows, whether its answer has come or not;
+        told by the bytes: an object has a uid and times of its own."""
+        record = event.record
+        key = (record.resource_key, record.namespace, record.name)
+        maker = self._makers.get(key)
+        while maker is not None:
+            for staged in maker.staged:
+                if staged.event.type is event.type and _same(staged.event, event):
+                    return staged
+            maker = maker.before.get(key, (None, None))[1]
+        return None
 
     def _event(self, row: Row) -> WatchEvent | None:
         previous = self._keyspace.get(row.resource_key, row.namespace, row.name)
@@ -548,6 +565,21 @@ class SharedStore(Store):
 
     async def close(self) -> None:
         await self._engine.close()
+
+
+def _same(staged: WatchEvent, shown: WatchEvent) -> bool:
+    """Whether what was staged is what is shown, but for the revision. The last state of an object
+    may be told otherwise than it was stored, but an object is deleted once."""
+    one, other = staged.record, shown.record
+    if (one.resource_key, one.namespace, one.name) != (
+        other.resource_key,
+        other.namespace,
+        other.name,
+    ):
+        return False
+    if shown.type is EventType.DELETED:
+        return True
+    return without_version(one.json) == without_version(other.json)
 
 
 class _Newest:

@@ -21,6 +21,8 @@ class Staged(msgspec.Struct):
     """A write that has a revision and waits for its commit; await it with `Store.committed`."""
 
     event: WatchEvent
+    staged_as: int = 0
+    """What stood for its revision until that was known, if it was not known from the start."""
     waiters: list[asyncio.Future[None]] = msgspec.field(default_factory=list)
     error: ApiError | None = None
     done: bool = False
