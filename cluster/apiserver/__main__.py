@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import gc
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from kubeherd.cluster.runtime.faultsocket import hurtable
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Engine, MemoryEngine, StoreError
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.store import Store, running
 
@@ -43,7 +45,8 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--dir", type=Path, required=True, help="the cluster's run directory")
     parser.add_argument("--port", type=int, default=6443, help="0 picks a free one")
-    parser.add_argument("--store", choices=("sqlite", "memory"), default="sqlite")
+    parser.add_argument("--store", choices=("sqlite", "memory", "etcd"), default="sqlite")
+    _etcd_arguments(parser)
     parser.add_argument("--speed", type=float, default=1.0, help="shortens every wait by this")
     parser.add_argument("--seed", type=int, default=None, help="makes chance repeatable")
     parser.add_argument(
@@ -72,6 +75,19 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         help="with --record: requests and answers, too, not only what was written",
     )
     return parser.parse_args(argv)
+
+
+def _etcd_arguments(parser: argparse.ArgumentParser) -> None:
+    """Named as kube-apiserver's; a user and password are in ETCD_USER and ETCD_PASSWORD."""
+    parser.add_argument(
+        "--etcd-servers", default="", metavar="URL,...", help="with --store etcd: its members"
+    )
+    for name, what in (
+        ("cafile", "the CA of etcd's certificates"),
+        ("certfile", "our certificate to etcd"),
+        ("keyfile", "its key"),
+    ):
+        parser.add_argument(f"--etcd-{name}", type=Path, metavar="FILE", help=what)
 
 
 def _audit(api: ApiServer, policy: Path, log: Path) -> None:
@@ -150,12 +166,41 @@ def _record(api: ApiServer, store: Store, recording: "Recording", *, requests: b
 
 
 def _store(options: argparse.Namespace, rng: Rng, recording: "Recording | None") -> Store:
+    if options.store == "etcd":
+        return _shared_store(options, rng, recording)
     engine = _engine(options)
     if recording is None:
-        return Store(engine, attrs_of, rng=rng)
+        return LocalStore(engine, attrs_of, rng=rng)
     from kubeherd.cluster.store.followed import FollowedStore  # noqa: PLC0415 - off mostly
 
     return FollowedStore(engine, attrs_of, recording.recorder, rng=rng)
+
+
+def _shared_store(options: argparse.Namespace, rng: Rng, recording: "Recording | None") -> Store:
+    try:
+        from kubeherd.cluster.store.etcd.engine import EtcdEngine  # noqa: PLC0415 - an extra
+        from kubeherd.cluster.store.etcd.target import EtcdTarget  # noqa: PLC0415
+    except ImportError as error:
+        raise ProcessError(
+            f"--store etcd needs a package that is not installed ({error.name}): "
+            "pip install 'kubeherd[etcd]'"
+        ) from None
+    from kubeherd.cluster.store.shared import SharedStore  # noqa: PLC0415 - for etcd only
+
+    target = EtcdTarget(
+        tuple(filter(None, options.etcd_servers.split(","))),
+        options.etcd_cafile,
+        options.etcd_certfile,
+        options.etcd_keyfile,
+        os.environ.get("ETCD_USER", ""),
+        os.environ.get("ETCD_PASSWORD", ""),
+    )
+    engine = EtcdEngine(target, rng.child("etcd"))
+    if recording is None:
+        return SharedStore(engine, attrs_of, rng=rng)
+    from kubeherd.cluster.store.followed import FollowedSharedStore  # noqa: PLC0415 - off mostly
+
+    return FollowedSharedStore(engine, attrs_of, recording.recorder, rng=rng)
 
 
 def _api(options: argparse.Namespace, store: Store, clock: Clock, rng: Rng) -> ApiServer:

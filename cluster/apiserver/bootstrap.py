@@ -85,6 +85,7 @@ async def _ensure_addresses(registry: Registry, clock: Clock) -> None:
 async def _ensure(
     registry: Registry, clock: Clock, wanted: list[tuple[Resource, JsonObject]]
 ) -> None:
+    """Create what is missing. What another server makes at the same time is as good."""
     staged: list[tuple[Resource, Pending]] = []
     for resource, tree in wanted:
         kind = served.of(resource)

@@ -74,6 +74,12 @@ class Recorder:
         """As `Follower.staged`."""
         self._actors[revision] = _actor.get()
 
+    def made(self, staged: int, revision: int) -> None:
+        """As `Follower.made`."""
+        actor = self._actors.pop(staged, None)
+        if actor is not None and revision:
+            self._actors[revision] = actor
+
     def committed(self, events: Sequence[WatchEvent]) -> None:
         """As `Follower.committed`."""
         now = self._now
