@@ -13,12 +13,13 @@ import orjson
 
 from kubeherd.cluster.api.helpers import aggregation
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.access.authz.reconciliation import AUTO_UPDATE
 from kubeherd.cluster.apiserver.access.kubelets import FLEET_AGENTS, LEASE_NAMESPACE
 
 CONTROLLER_MANAGER = "kubeherd:controller-manager"
 _READ = ["get", "list", "watch"]
 _RBAC = "rbac.authorization.k8s.io"
-_ANNOTATIONS = {"rbac.authorization.kubernetes.io/autoupdate": "true"}
+_ANNOTATIONS = {AUTO_UPDATE: "true"}
 _LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 
 
