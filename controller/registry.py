@@ -28,6 +28,7 @@ from kubeherd.cluster.api.objects import PartialObject, Pod
 from kubeherd.controller.manager import Context, Controller, Factory
 from kubeherd.controller.ondemand import OnDemand, Wake
 
+SCHEDULER = "scheduler"
 _PACKAGE = "kubeherd.controller"
 
 
@@ -85,7 +86,7 @@ CONTROLLERS: Mapping[str, Line] = {
     "endpointslice-mirroring-controller": Line(
         "endpoints.mirroring:EndpointSliceMirroringController", _SERVICES
     ),
-    "scheduler": Line("scheduler.controller:Scheduler"),
+    SCHEDULER: Line("scheduler.controller:Scheduler"),
     "node-lifecycle-controller": Line("nodes.controller:NodeLifecycleController"),
     "taint-eviction-controller": Line("tainteviction.controller:TaintEvictionController"),
     "pod-garbage-collector-controller": Line("podgc.controller:PodGarbageCollector"),

@@ -2,8 +2,8 @@
 
 Source: Kubernetes v1.36, pkg/registry/rbac/rest/storage_rbac.go (`EnsureRBACPolicy`) and
 pkg/controlplane/controller/clusterauthenticationtrust. Roles and bindings are given what they lack
-(`access.authz.reconciliation`), the ConfigMap about authentication the authority of now; all other
-objects are a person's once they are there.
+(`access.authz.reconciliation`), the ConfigMap about authentication the authority of now; a role
+that is given to nobody any more goes. All other objects are a person's once they are there.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,8 +13,12 @@ from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver import served
-from kubeherd.cluster.apiserver.access.authz import reconciliation
-from kubeherd.cluster.apiserver.access.authz.rbac import GROUP
+from kubeherd.cluster.apiserver.access.authz import policy, reconciliation
+from kubeherd.cluster.apiserver.access.authz.rbac import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    GROUP,
+)
 from kubeherd.cluster.apiserver.write.context import housekeeping
 from kubeherd.cluster.apiserver.write.deletion import DeleteOptions
 from kubeherd.cluster.apiserver.write.registry import Registry
@@ -38,6 +42,11 @@ async def reconcile(
             continue
         meta = tree["metadata"]
         await _bring(registry, clock, resource, meta.get("namespace", ""), meta["name"], wanted)
+    for resource in (CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES):
+        kind = served.of(resource)
+        if registry.store.head(kind.key, "", policy.RETIRED) is not None:
+            ctx = housekeeping(clock.now())
+            await registry.delete(kind, "", policy.RETIRED, DeleteOptions(), ctx)
 
 
 async def _bring(

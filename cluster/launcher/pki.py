@@ -53,6 +53,7 @@ class Identity(msgspec.Struct, frozen=True):
 
 ADMIN = Identity("kubernetes-admin", ("system:masters",))
 CONTROLLER_MANAGER = Identity("system:kube-controller-manager")
+SCHEDULER = Identity("system:kube-scheduler")
 
 
 def node_identity(node: str) -> Identity:
@@ -225,6 +226,7 @@ class ClusterPki:
         if not pki._is_current(rundir.kubeconfig):
             write_private(rundir.kubeconfig, _in_yaml(pki._kubeconfig(ADMIN)).encode())
         pki._ensure_internal(rundir.controller_kubeconfig, CONTROLLER_MANAGER)
+        pki._ensure_internal(rundir.scheduler_kubeconfig, SCHEDULER)
         return pki
 
     def ensure_nodes(self, nodes: Sequence[str]) -> None:

@@ -92,6 +92,8 @@ def _controller_manager(settings: Settings, rundir: RunDir, name: str) -> Proces
         module="kubeherd.controller",
         args=(
             *("--kubeconfig", str(rundir.controller_kubeconfig)),
+            *("--scheduler-kubeconfig", str(rundir.scheduler_kubeconfig)),
+            "--use-service-account-credentials",
             *("--cluster-signing-cert-file", str(rundir.pki / "ca.crt")),
             *("--cluster-signing-key-file", str(rundir.pki / "ca.key")),
             *("--service-account-private-key-file", str(rundir.pki / "sa.key")),

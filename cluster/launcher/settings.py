@@ -33,7 +33,9 @@ CONTROLLER_MANAGERS: Final = (
     *(f"controller-manager-{number}" for number in range(2, MAX_CONTROLLERS + 1)),
 )
 """The processes of that kind that a cluster can have; all but one stand by."""
-_RESERVED_NAMES = frozenset({"apiserver", *CONTROLLER_MANAGERS, "supervisor", "spawner"})
+_RESERVED_NAMES = frozenset(
+    {"apiserver", *CONTROLLER_MANAGERS, "scheduler", "supervisor", "spawner"}
+)
 
 
 class StoreKind(enum.StrEnum):

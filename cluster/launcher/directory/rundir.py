@@ -74,6 +74,11 @@ class RunDir:
         """The identity of the controller manager."""
         return self.kubeconfigs / "controller-manager.kubeconfig"
 
+    @property
+    def scheduler_kubeconfig(self) -> Path:
+        """The identity of the scheduler, which is in the same process."""
+        return self.kubeconfigs / "scheduler.kubeconfig"
+
     def exists(self) -> bool:
         """Whether a cluster was ever brought up here."""
         return self.cluster_json.is_file()

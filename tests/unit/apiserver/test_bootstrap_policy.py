@@ -44,8 +44,8 @@ async def test_all_of_the_policy_is_there(cluster: Cluster) -> None:
 UPSTREAM = "9dbca113590a59a6c918de7d4e8cdef386efcdd9782ae055756126c3a03fc91e"
 """The digest of `facts` of all objects in Kubernetes' v1.36 bootstrappolicy/testdata, sorted."""
 OWN = {
-    "ClusterRole": {"kubeherd:controller-manager", "kubeherd:fleet-agents"},
-    "ClusterRoleBinding": {"kubeherd:controller-manager", "kubeherd:fleet-agents"},
+    "ClusterRole": {"kubeherd:controller-managers", "kubeherd:fleet-agents"},
+    "ClusterRoleBinding": {"kubeherd:controller-managers", "kubeherd:fleet-agents"},
     "Role": {"kubeherd:fleet-agents"},
     "RoleBinding": {"kubeherd:fleet-agents"},
 }
@@ -194,6 +194,20 @@ async def test_a_binding_gets_its_subjects_and_its_role_back(cluster: Cluster) -
     await _restart(cluster)
     found = (await cluster.get(path)).tree
     assert (found["roleRef"], found["subjects"]) == (tree["roleRef"], tree["subjects"])
+
+
+async def test_what_the_controller_manager_once_might_it_may_no_more(cluster: Cluster) -> None:
+    name = {"metadata": {"name": "kubeherd:controller-manager"}}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+    manager = {"kind": "User", "name": "system:kube-controller-manager"}
+    await cluster.post(f"{RBAC}/clusterroles", name)
+    made = await cluster.post(
+        f"{RBAC}/clusterrolebindings", {**name, "roleRef": role, "subjects": [manager]}
+    )
+    assert made.status == 201
+    await _restart(cluster)
+    for path in ("clusterroles", "clusterrolebindings"):
+        assert (await cluster.get(f"{RBAC}/{path}/kubeherd:controller-manager")).status == 404
 
 
 async def test_a_role_that_is_gone_comes_back(cluster: Cluster) -> None:

@@ -33,6 +33,7 @@ def test_each_kubeconfig_has_its_own_identity(rundir: RunDir):
         for path in (
             rundir.kubeconfig,
             rundir.controller_kubeconfig,
+            rundir.scheduler_kubeconfig,
             rundir.node_kubeconfig("node-0"),
             rundir.fleet_kubeconfig("agent-0"),
         )
@@ -40,6 +41,7 @@ def test_each_kubeconfig_has_its_own_identity(rundir: RunDir):
     assert found == [
         ("kubernetes-admin", ["system:masters"]),
         ("system:kube-controller-manager", []),
+        ("system:kube-scheduler", []),
         ("system:node:node-0", ["system:nodes"]),
         ("kubeherd:agent:agent-0", ["kubeherd:fleet-agents"]),
     ]
