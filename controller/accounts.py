@@ -51,6 +51,8 @@ ACCOUNTS: Mapping[str, str] = {
     "certificatesigningrequest-approving-controller": "certificate-controller",
     "certificatesigningrequest-signing-controller": "certificate-controller",
     "disruption-controller": "disruption-controller",
+    "bootstrap-signer-controller": "bootstrap-signer",
+    "token-cleaner-controller": "token-cleaner",
     "clusterrole-aggregation-controller": "clusterrole-aggregation-controller",
     "statefulset-controller": "statefulset-controller",
     "endpoints-controller": "endpoint-controller",

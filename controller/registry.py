@@ -21,6 +21,7 @@ from kubeherd.cluster.api.kinds import (
     PODDISRUPTIONBUDGETS,
     REPLICASETS,
     REPLICATIONCONTROLLERS,
+    SECRETS,
     SERVICES,
     STATEFULSETS,
 )
@@ -53,7 +54,14 @@ def _has_ephemeral_claims(pod: Pod) -> bool:
     return any(volume.ephemeral is not None for volume in pod.spec.volumes)
 
 
+def _is_bootstrap_token(found: PartialObject) -> bool:
+    meta = found.metadata
+    return meta.namespace == "kube-system" and meta.name.startswith("bootstrap-token-")
+
+
 _SERVICES = Wake((SERVICES, ENDPOINTS), _is_not_the_servers_own)
+
+_TOKENS = Wake((SECRETS,), _is_bootstrap_token)
 
 CONTROLLERS: Mapping[str, Line] = {
     "daemonset-controller": Line("daemonset.controller:DaemonSetController"),
@@ -115,6 +123,8 @@ CONTROLLERS: Mapping[str, Line] = {
     "certificatesigningrequest-signing-controller": Line(
         "certificates.controller:SigningController"
     ),
+    "bootstrap-signer-controller": Line("bootstrap.bootstrapsigner:BootstrapSigner", _TOKENS),
+    "token-cleaner-controller": Line("bootstrap.tokencleaner:TokenCleaner", _TOKENS),
     "clusterrole-aggregation-controller": Line(
         "clusterroles.controller:ClusterRoleAggregationController"
     ),

@@ -8,8 +8,8 @@ import click
 
 from kubeherd.cluster.cli.clusteroptions import Wanted, cluster_options
 from kubeherd.cluster.cli.interrupts import Interrupts, deferred
-from kubeherd.cluster.cli.options import directory_option, timeout_option
-from kubeherd.cluster.cli.output import Steps, interrupted, out, say, steps, warn
+from kubeherd.cluster.cli.options import directory_given, directory_option, timeout_option
+from kubeherd.cluster.cli.output import Steps, err, interrupted, out, say, steps, warn
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
@@ -25,6 +25,7 @@ Examples:
   kubeherd up --nodes 1000 --nodes-per-agent 100
   kubeherd up --controllers 2          one controller manager leads, the other stands by
   kubeherd up --profile kind           what a fresh cluster of kind shows: coredns and so on
+  kubeherd up --listen 0.0.0.0         other machines reach it, and their nodes may join
   kubeherd up --dir /tmp/a --store memory --foreground
 """
 
@@ -232,11 +233,25 @@ def _explain(rundir: RunDir, settings: Settings) -> None:
     out.print(f"The cluster is up: {_count(len(settings.nodes), 'node')}, seed {settings.seed}.")
     out.print(f"  export KUBECONFIG={shlex.quote(str(rundir.kubeconfig))}", markup=False)
     out.print("  kubectl get nodes")
+    if settings.is_exposed:
+        _explain_exposure(rundir, settings)
     if settings.exec is ExecKind.LOCAL:
         warn(
             "kubectl exec runs commands on this machine, as you (--exec local): "
             "whoever may exec into a pod may do what you may"
         )
+
+
+def _explain_exposure(rundir: RunDir, settings: Settings) -> None:
+    """Who can reach the cluster, and what protects it."""
+    warn(f"other machines reach the API server, at {settings.public_server}")
+    for line in (
+        "without a certificate or token of this cluster they see its health and version, and",
+        f"may do nothing; {rundir.kubeconfig} may do everything: keep it to yourself.",
+        f"Nodes of other machines join with `kubeherd token create{directory_given(rundir)} "
+        "--print-join-command`.",
+    ):
+        err.print(f"  {line}", markup=False, soft_wrap=True)
 
 
 def _stay(rundir: RunDir) -> None:

@@ -126,10 +126,10 @@ class Authority:
         )
         return self._issue(subject, ExtendedKeyUsageOID.CLIENT_AUTH, ())
 
-    def issue_server(self) -> KeyPair:
-        """The API server's certificate, good for loopback and the names of the service."""
-        names: list[x509.GeneralName] = [x509.DNSName(name) for name in _SERVING_NAMES]
-        names += [x509.IPAddress(ipaddress.ip_address(text)) for text in _SERVING_ADDRESSES]
+    def issue_server(self, hosts: Sequence[str] = ()) -> KeyPair:
+        """The API server's certificate, good for loopback, the names of the service and `hosts`,
+        addresses or names."""
+        names = _serving_names(hosts)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")])
         return self._issue(subject, ExtendedKeyUsageOID.SERVER_AUTH, names)
 
@@ -209,16 +209,16 @@ class ClusterPki:
         self._server = server
 
     @classmethod
-    def ensure(cls, rundir: RunDir, server: str) -> "ClusterPki":
+    def ensure(cls, rundir: RunDir, server: str, hosts: Sequence[str] = ()) -> "ClusterPki":
         """Load or create the CA, the API server's certificate and the two central kubeconfigs.
 
-        `server` is the address to put into them. LauncherError if a file cannot be written or is
-        damaged.
+        `server` is the address to put into them, `hosts` are addresses and names for which the
+        server's certificate must be good. LauncherError if a file cannot be written or is damaged.
         """
         authority = _ensure_authority(rundir.pki)
         certificate, key = rundir.pki / "apiserver.crt", rundir.pki / "apiserver.key"
-        if not (certificate.exists() and key.exists()):
-            serving = authority.issue_server()
+        if not (key.exists() and _is_good_for(certificate, hosts)):
+            serving = authority.issue_server(hosts)
             write_private(key, serving.key)
             write_private(certificate, serving.certificate)
         _ensure_token_key(rundir.pki)
@@ -281,6 +281,30 @@ def _ensure_authority(directory: Path) -> Authority:
     write_private(key, pair.key)
     write_private(certificate, pair.certificate)
     return authority
+
+
+def _serving_names(hosts: Sequence[str]) -> list[x509.GeneralName]:
+    """What the API server's certificate is good for."""
+    found: list[x509.GeneralName] = [x509.DNSName(name) for name in _SERVING_NAMES]
+    found += [x509.IPAddress(ipaddress.ip_address(text)) for text in _SERVING_ADDRESSES]
+    for host in hosts:
+        try:
+            name: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
+        except ValueError:
+            name = x509.DNSName(host)
+        if name not in found:
+            found.append(name)
+    return found
+
+
+def _is_good_for(certificate: Path, hosts: Sequence[str]) -> bool:
+    """Whether the API server's certificate is there, and is good for just these hosts."""
+    try:
+        found = x509.load_pem_x509_certificate(certificate.read_bytes())
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return False
+    return set(names) == set(_serving_names(hosts))
 
 
 def _ensure_token_key(directory: Path) -> None:

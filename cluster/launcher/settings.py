@@ -14,6 +14,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from kubeherd.cluster.launcher import addresses
+from kubeherd.cluster.launcher.addresses import LOOPBACK
 from kubeherd.cluster.launcher.errors import LauncherError
 
 FORMAT_VERSION = 1
@@ -27,6 +29,7 @@ _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]
 _NAME_LIMIT = 52  # "system:node:NAME" is a certificate's common name: 64 characters (RFC 5280)
 CONTROL_PLANE: Final = "control-plane"
 """The control-plane node of a cluster with the profile kind."""
+_MAX_CERT_SANS = 64
 MAX_CONTROLLERS: Final = 9
 CONTROLLER_MANAGERS: Final = (
     "controller-manager",
@@ -97,14 +100,46 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The file of the audit policy, which is read when the API server starts; "" for no log."""
     record: Recorded = Recorded.NOTHING
     """What the API server writes to DIR/history.jsonl."""
+    listen: str = LOOPBACK
+    """The address on which the API server listens."""
+    advertise_address: str = ""
+    """By which others find it, an address or a DNS name; "": the address on which it listens."""
+    found_address: str = ""
+    """What stands in for that where it listens on all: the machine's own, at the last start."""
+    cert_sans: Annotated[tuple[str, ...], Meta(max_length=_MAX_CERT_SANS)] = ()
+    """More addresses and names for which its certificate is good."""
     port: Annotated[int, Meta(ge=1, le=MAX_PORT)]
     speed: Annotated[float, Meta(ge=MIN_SPEED, le=MAX_SPEED)] = 1.0
     seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] = 0
 
     @property
     def server(self) -> str:
-        """Where the API server of this cluster listens."""
-        return f"https://127.0.0.1:{self.port}"
+        """Where the processes of this machine find the API server."""
+        return addresses.url(self._host, self.port)
+
+    @property
+    def public_server(self) -> str:
+        """Where other machines find it, if they can at all."""
+        return addresses.url(self._public_host, self.port)
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines can reach the API server."""
+        return not addresses.is_loopback(self.listen)
+
+    @property
+    def certified(self) -> tuple[str, ...]:
+        """Addresses and names for which its certificate must be good, besides the usual ones."""
+        return tuple(dict.fromkeys((self._host, self._public_host, *self.cert_sans)))
+
+    @property
+    def _host(self) -> str:
+        return LOOPBACK if addresses.is_wildcard(self.listen) else self.listen
+
+    @property
+    def _public_host(self) -> str:
+        found = self.found_address if addresses.is_wildcard(self.listen) else ""
+        return self.advertise_address or found or self._host
 
     @property
     def has_fleets(self) -> bool:
@@ -223,6 +258,7 @@ def decode(data: bytes) -> Settings:
             raise LauncherError("cluster.json was written by a newer kubeherd")
         settings = msgspec.json.decode(data, type=Settings)
         _check_nodes(settings.nodes)
+        _check_addresses(settings)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LauncherError(f"cluster.json is not readable: {error}") from error
     return settings
@@ -245,3 +281,11 @@ def _check_nodes(nodes: Iterable[NodeSettings]) -> None:
         if node.name in names:
             raise LauncherError(f'node "{node.name}" is twice in cluster.json')
         names.add(node.name)
+
+
+def _check_addresses(settings: Settings) -> None:
+    if settings.listen != LOOPBACK:
+        addresses.check_listen(settings.listen)
+    for host in (settings.advertise_address, settings.found_address, *settings.cert_sans):
+        if host:
+            addresses.check_host(host)

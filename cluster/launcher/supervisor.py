@@ -146,7 +146,9 @@ class Supervisor:
     async def _start_processes(self, tasks: asyncio.TaskGroup) -> None:
         settings, rundir = self._settings, self._rundir
         self._starter.warm_up(tasks)
-        pki = await asyncio.to_thread(ClusterPki.ensure, rundir, settings.server)
+        pki = await asyncio.to_thread(
+            ClusterPki.ensure, rundir, settings.server, settings.certified
+        )
         self._nodes = NodeCommands(rundir, settings, pki, self._herd)
         self._herd.start([plan.apiserver(settings, rundir, self._accept_loss_after)])
         await self._nodes.prepare()

@@ -89,7 +89,7 @@ class KindProfile:
         return late
 
     def _server(self) -> kind.Server:
-        return kind.Server(self._settings.server, (self._rundir.pki / "ca.crt").read_bytes())
+        return kind.Server(self._settings.public_server, (self._rundir.pki / "ca.crt").read_bytes())
 
 
 class _Api:

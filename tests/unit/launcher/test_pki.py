@@ -76,6 +76,25 @@ def test_another_port_renews_the_kubeconfigs_but_not_the_authority(rundir: RunDi
     assert (rundir.pki / "ca.crt").read_bytes() == authority
 
 
+def server_names(rundir: RunDir) -> set[str]:
+    found = x509.load_pem_x509_certificate((rundir.pki / "apiserver.crt").read_bytes())
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return {str(name.value) for name in names}
+
+
+def test_the_server_certificate_follows_the_names_of_the_server(rundir: RunDir):
+    ClusterPki.ensure(rundir, SERVER)
+    usual = server_names(rundir)
+    hosts = ("10.1.2.3", "fd00::1", "herd.example", "127.0.0.1")
+    ClusterPki.ensure(rundir, SERVER, hosts)
+    assert server_names(rundir) - usual == {"10.1.2.3", "fd00::1", "herd.example"}
+    first = (rundir.pki / "apiserver.crt").read_bytes()
+    ClusterPki.ensure(rundir, SERVER, hosts)
+    assert (rundir.pki / "apiserver.crt").read_bytes() == first
+    ClusterPki.ensure(rundir, SERVER)
+    assert server_names(rundir) == usual
+
+
 def test_damaged_node_kubeconfig_is_made_again(rundir: RunDir):
     pki = ClusterPki.ensure(rundir, SERVER)
     path = rundir.node_kubeconfig("node-0")
