@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,6 +71,30 @@ def asked(access: ClusterAccess) -> str:
     return str(answer["status"]["userInfo"]["username"])
 
 
+def log_of_a_pod_on(cluster: kubeherd.Cluster, node: str) -> str:
+    """What `kubectl logs` shows of a pod there as soon as it shows something."""
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "p", "namespace": "default"},
+        "spec": {
+            "nodeName": node,
+            "containers": [
+                {"name": "c", "image": "i", "command": ["sh", "-c", "echo hello; sleep 9999"]}
+            ],
+        },
+    }
+    deadline_s = time.monotonic() + 20
+    with BlockingTransport(load_kubeconfig(cluster.kubeconfig)) as transport:
+        BlockingClient(transport).send("POST", kinds.PODS.path("default"), pod)
+        while time.monotonic() < deadline_s:
+            answer = transport.request("GET", kinds.PODS.path("default", "p", "log"))
+            if answer.status == 200 and answer.body:
+                return answer.body.decode()
+            time.sleep(0.05)
+    return ""
+
+
 def test_nodes_join_die_and_come_back(cluster: kubeherd.Cluster, elsewhere: Path) -> None:
     words = command(cluster)
     assert words[-2:] == ["--speed", "10"]
@@ -85,6 +110,7 @@ def test_nodes_join_die_and_come_back(cluster: kubeherd.Cluster, elsewhere: Path
     assert TOKEN not in "".join(path.read_text() for path in elsewhere.rglob("*.json"))
     with BlockingTransport(access) as transport, pytest.raises(Forbidden):
         BlockingClient(transport).send("GET", kinds.NODES.path())
+    assert log_of_a_pod_on(cluster, "edge-0") == "hello\n"
 
     assert run(elsewhere, "node", "kill", "edge-1").exit_code == 0
     cluster.wait_not_ready("edge-1")
