@@ -237,6 +237,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     def _check(self, rundir: RunDir, stored: Settings) -> None:
         """Say where options contradict the settings of a stopped cluster; raise if badly."""
+        if stored.joined and self.given:
+            raise LauncherError(
+                f"{rundir.root} has nodes of the cluster at {stored.joined}, which alone says how "
+                "it is: bring them back without options of a cluster"
+            )
         if "store" in self.given and self.store is not stored.store:
             raise LauncherError(
                 f"the cluster in {rundir.root} keeps its objects in the {stored.store} store; "

@@ -109,7 +109,10 @@ def kubeconfig(
 
 
 def _administrators(rundir: RunDir) -> str:
-    rundir.load_settings()
+    if joined := rundir.load_settings().joined:
+        raise LauncherError(
+            f"the nodes in {rundir.root} joined {joined}: its kubeconfigs are made where it is"
+        )
     try:
         return rundir.kubeconfig.read_text()
     except OSError as error:

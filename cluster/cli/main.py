@@ -34,8 +34,10 @@ _LAZY = {
     "demo": "kubeherd.demo.command:demo",
     "fault": "kubeherd.cluster.cli.faults:fault",
     "faults": "kubeherd.cluster.cli.faultlist:faults",
+    "join": "kubeherd.cluster.cli.join:join",
     "kubeconfig": "kubeherd.cluster.cli.kubeconfigs:kubeconfig",
     "simulate": "kubeherd.chaos.simulate:simulate",
+    "token": "kubeherd.cluster.cli.token:token",
 }
 _VERSION_TEXT = f"kubeherd {KUBEHERD_VERSION}, serves Kubernetes {KUBERNETES_VERSION}"
 

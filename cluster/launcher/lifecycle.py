@@ -87,6 +87,7 @@ def begin(
     settings: Settings,
     *,
     change: Callable[[Settings], Settings] = lambda stored: stored,
+    found: Callable[[Settings], None] = lambda _settings: None,
     follow_pid: int | None = None,
     accept_loss_after: int | None = None,
     started: Callable[[], None] = lambda: None,
@@ -96,9 +97,10 @@ def begin(
 
     `accept_loss_after`: go on with a damaged store that can be read up to this revision.
     `settings` are those of a new cluster; one that was up before keeps its own, but for what
-    `change` makes of them. All happens under the lock, which the supervisor then has: of several
-    callers one starts the cluster, and the others change nothing. `started` is called once the
-    cluster is the caller's to stop; whatever is raised before that leaves no process behind.
+    `change` makes of them; `found` is called with what it is to have. All happens under the lock,
+    which the supervisor then has: of several callers one starts the cluster, and the others change
+    nothing. `started` is called once the cluster is the caller's to stop; whatever is raised before
+    that leaves no process behind.
     `warm_parent` forks the supervisor; without one it is executed.
     LauncherError if the cluster runs, or the port or the directory cannot be used; then nothing
     changed.
@@ -112,6 +114,7 @@ def begin(
         settings = located(settings)
         settings_module.check(settings)
         _check_free(settings)
+        found(settings)
         rundir.save_settings(settings)
         options = _supervisor_options(rundir, follow_pid, accept_loss_after)
         if warm_parent is not None:
@@ -237,6 +240,8 @@ def port_is_free(port: int, listen: str = LOOPBACK) -> bool:
 
 def located(settings: Settings) -> Settings:
     """Settings that say by which address others find a cluster that listens on all."""
+    if settings.joined:
+        return settings
     found = ""
     if addresses.is_wildcard(settings.listen) and not settings.advertise_address:
         found = addresses.of_this_machine()
@@ -245,6 +250,8 @@ def located(settings: Settings) -> Settings:
 
 def _check_free(settings: Settings) -> None:
     """LauncherError unless the API server can listen where it is to."""
+    if settings.joined:
+        return
     why = addresses.why_not(settings.listen, settings.port)
     if why == _NO_SUCH_ADDRESS:
         raise LauncherError(

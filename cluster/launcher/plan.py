@@ -54,7 +54,7 @@ class ProcessSpec(msgspec.Struct, frozen=True):
 def processes(settings: Settings, rundir: RunDir) -> list[ProcessSpec]:
     """The processes of a cluster with these settings, in the order of starting."""
     return [
-        apiserver(settings, rundir),
+        *(() if settings.joined else (apiserver(settings, rundir),)),
         *controller_managers(settings, rundir),
         *(agent(settings, rundir, name) for name in settings.agents()),
     ]

@@ -108,6 +108,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What stands in for that where it listens on all: the machine's own, at the last start."""
     cert_sans: Annotated[tuple[str, ...], Meta(max_length=_MAX_CERT_SANS)] = ()
     """More addresses and names for which its certificate is good."""
+    joined: Annotated[str, Meta(max_length=4096)] = ""
+    """The URL of the API server of a cluster that is elsewhere, if the nodes are that one's: then
+    there are agents here, and nothing else."""
     port: Annotated[int, Meta(ge=1, le=MAX_PORT)]
     speed: Annotated[float, Meta(ge=MIN_SPEED, le=MAX_SPEED)] = 1.0
     seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] = 0
@@ -115,17 +118,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def server(self) -> str:
         """Where the processes of this machine find the API server."""
-        return addresses.url(self._host, self.port)
+        return self.joined or addresses.url(self._host, self.port)
 
     @property
     def public_server(self) -> str:
         """Where other machines find it, if they can at all."""
-        return addresses.url(self._public_host, self.port)
+        return self.joined or addresses.url(self._public_host, self.port)
 
     @property
     def is_exposed(self) -> bool:
-        """Whether other machines can reach the API server."""
-        return not addresses.is_loopback(self.listen)
+        """Whether other machines can reach an API server of this one."""
+        return not self.joined and not addresses.is_loopback(self.listen)
 
     @property
     def certified(self) -> tuple[str, ...]:
@@ -143,8 +146,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_fleets(self) -> bool:
-        """Whether agent processes have several nodes each, and one identity for all of them."""
-        return self.nodes_per_agent > 1
+        """Whether agent processes have several nodes each, and one identity for all of them; no
+        cluster gives a machine that joins such a one."""
+        return self.nodes_per_agent > 1 and not self.joined
 
     @property
     def control_plane(self) -> str:
@@ -160,7 +164,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def controller_managers(self) -> tuple[str, ...]:
         """The names of the controller managers' processes."""
-        return CONTROLLER_MANAGERS[: self.controllers]
+        return () if self.joined else CONTROLLER_MANAGERS[: self.controllers]
 
     def all_names(self) -> set[str]:
         """Names of all nodes and agent processes that there are or were."""

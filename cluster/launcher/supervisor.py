@@ -147,6 +147,9 @@ class Supervisor:
     async def _start_processes(self, tasks: asyncio.TaskGroup) -> None:
         settings, rundir = self._settings, self._rundir
         self._starter.warm_up(tasks)
+        if settings.joined:
+            await self._start_joined(tasks)
+            return
         pki = await asyncio.to_thread(
             ClusterPki.ensure, rundir, settings.server, settings.certified, self._clock.now
         )
@@ -163,6 +166,24 @@ class Supervisor:
             pki, lambda: self._nodes.settings, self._clock, self._changing, self._in_place
         )
         self._helpers.append(tasks.create_task(renewal.run(), name="certificates"))
+        self._brought_up = True
+        self._changed()
+
+    async def _start_joined(self, tasks: asyncio.TaskGroup) -> None:
+        """Start the nodes of a cluster that is elsewhere, and keep their certificates good."""
+        from kubeherd.cluster.launcher.joining import rotation  # noqa: PLC0415 - few join
+
+        settings, rundir = self._settings, self._rundir
+        self._nodes = NodeCommands(rundir, settings, None, self._herd)
+        await self._nodes.prepare()
+        self._nodes.start_all()
+        renewing = rotation.Rotation(
+            rundir,
+            lambda: self._nodes.settings.node_names,
+            self._clock,
+            self._rng.child("rotation"),
+        )
+        self._helpers.append(tasks.create_task(renewing.run(), name="certificates"))
         self._brought_up = True
         self._changed()
 

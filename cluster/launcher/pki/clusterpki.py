@@ -76,6 +76,11 @@ class ClusterPki:
     def of(cls, rundir: RunDir, settings: Settings, now: Now = utc_now) -> "ClusterPki":
         """That of a cluster that was up before; LauncherError if it has no authority that can sign
         here and now."""
+        if settings.joined:
+            raise LauncherError(
+                f"the nodes in {rundir.root} joined {settings.joined}: its certificates are made "
+                "where it is, and theirs are renewed while they run"
+            )
         authority = _load_authority(rundir.pki, now)
         if authority is None:
             raise LauncherError(f"there is no certificate authority in {rundir.pki}")

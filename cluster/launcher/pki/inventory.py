@@ -110,22 +110,18 @@ def command_item(rundir: RunDir) -> Item:
     return Item("command", Kind.CLIENT, rundir.command_kubeconfig, identity)
 
 
-def client_items(rundir: RunDir, settings: Settings) -> list[Item]:
-    """All clients of a cluster."""
+def all_items(rundir: RunDir, settings: Settings) -> list[Item]:
+    """Every certificate of a directory, the authority first; of nodes that joined a cluster that is
+    elsewhere there is nothing but theirs."""
     if settings.has_fleets:
         agents = fleet_items(rundir, list(settings.agents()))
     else:
         agents = node_items(rundir, settings.node_names)
-    items = [*central_items(rundir), *agents]
-    if rundir.command_kubeconfig.exists():
-        items.append(command_item(rundir))
-    return items
-
-
-def all_items(rundir: RunDir, settings: Settings) -> list[Item]:
-    """Every certificate of a cluster."""
-    own = [authority_item(rundir), server_item(rundir)]
-    return [*own, *client_items(rundir, settings)]
+    if settings.joined:
+        return agents
+    own = [authority_item(rundir), server_item(rundir), *central_items(rundir)]
+    commands = [command_item(rundir)] if rundir.command_kubeconfig.exists() else []
+    return [*own, *agents, *commands]
 
 
 def look(item: Item, authority: x509.Certificate | None, now: datetime) -> Found:

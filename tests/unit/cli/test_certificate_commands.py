@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from cryptography import x509
+from msgspec import structs
 
 from kubeherd.cluster.cli.main import main
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
@@ -207,3 +208,16 @@ def test_another_authoritys_certificates_are_named(rundir: RunDir) -> None:
     (rundir.pki / "apiserver.crt").write_bytes(Authority.create().issue_server().certificate)
     answer = run(rundir, "cert", "list")
     assert "warning: not of this authority: apiserver" in answer.stderr
+
+
+def test_a_directory_of_nodes_that_joined_has_their_certificates_only(rundir: RunDir) -> None:
+    joined = "https://10.0.0.1:6443"
+    rundir.save_settings(structs.replace(SETTINGS, joined=joined))
+    (rundir.pki / "ca.key").unlink()
+    (rundir.pki / "ca.crt").unlink()
+    found = json.loads(run(rundir, "cert", "list", "-o", "json").stdout)
+    assert [(one["name"], one["state"]) for one in found] == [("node-0", "good")]
+    for words in (["cert", "renew", "--all"], ["kubeconfig"], ["kubeconfig", "--user", "u"]):
+        answer = run(rundir, *words)
+        assert answer.exit_code == 1
+        assert answer.stderr.startswith(f"Error: the nodes in {rundir.root} joined {joined}: its ")
