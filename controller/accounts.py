@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from kubeherd.cluster.api.errors import AlreadyExists, NotFound
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import SERVICEACCOUNTS
 from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
@@ -124,20 +125,24 @@ class AccountTokens:
             return self._token
 
     async def _ask(self) -> None:
-        path = SERVICEACCOUNTS.path(NAMESPACE, self._account)
         try:
-            await self._process.request("GET", path)
+            answer = await self._request()
         except NotFound:
             await self._create()
+            answer = await self._request()
+        status = msgspec.convert(answer, _TokenRequest).status
+        self._token = status.token
+        self._renew_at = status.expiration_timestamp - timedelta(seconds=RENEW_WHEN_LEFT_S)
+
+    async def _request(self) -> JsonObject:
+        """A token of the account; NotFound if there is no such account yet."""
         wanted = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
             "spec": {"expirationSeconds": TOKEN_LIFE_S},
         }
-        answer = await self._process.request("POST", f"{path}/token", body=wanted)
-        status = msgspec.convert(answer, _TokenRequest).status
-        self._token = status.token
-        self._renew_at = status.expiration_timestamp - timedelta(seconds=RENEW_WHEN_LEFT_S)
+        path = SERVICEACCOUNTS.path(NAMESPACE, self._account, "token")
+        return await self._process.request("POST", path, body=wanted)
 
     async def _create(self) -> None:
         account = {

@@ -27,7 +27,7 @@ class QuotaController:
         self._client = context.client
         self._clock = context.clock
         self._informers = context.informers
-        self._kinds = Kinds(context.client)
+        self._kinds = Kinds(context.reader)
         self._queue: WorkQueue[_Key] = context.queue("resourcequota_primary")
         self._watched: set[Resource] = {PODS}
         self._quotas = context.informers.get(RESOURCEQUOTAS, ResourceQuota)

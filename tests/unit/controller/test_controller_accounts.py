@@ -45,17 +45,15 @@ class Server:
     def process(self, method: str, path: str, body: JsonObject) -> Answer:
         """What the process' own identity is answered."""
         if path == f"{ACCOUNT}/token":
+            if not self.account_exists:
+                return errors.not_found(SERVICEACCOUNTS, "daemon-set-controller")
             self.given += 1
             expires = self.clock.now() + timedelta(seconds=body["spec"]["expirationSeconds"])
             return {
                 "status": {"token": f"t{self.given}", "expirationTimestamp": format_time(expires)}
             }
-        if method == "POST":
-            self.account_exists = True
-            return body
-        if not self.account_exists:
-            return errors.not_found(SERVICEACCOUNTS, "daemon-set-controller")
-        return {"metadata": {"name": "daemon-set-controller"}}
+        self.account_exists = True
+        return body
 
     def account(self, _method: str, _path: str, _body: JsonObject) -> Answer:
         """What whoever carries `bearer` is answered."""
@@ -111,7 +109,7 @@ async def test_an_account_that_is_missing_is_created() -> None:
     server, process, client = world()
     server.account_exists = False
     assert await who(client) == "t1"
-    assert process.methods() == ["GET", "POST", "POST"]
+    assert process.methods() == ["POST", "POST", "POST"]
 
 
 async def test_a_refused_token_is_replaced_and_the_request_repeated() -> None:
