@@ -126,7 +126,7 @@ def begin(
         stop_orphans(rundir)
         if is_new and not rundir.exists():
             with contextlib.suppress(LauncherError):
-                rundir.purge_locked()
+                rundir.purge_locked(settings.all_names())
         raise
     finally:
         os.close(lock)

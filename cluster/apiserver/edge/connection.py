@@ -20,6 +20,7 @@ from aiohttp.web_protocol import RequestHandler
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.access.authn import NOBODY, REFUSED, Identity, identity_of
+from kubeherd.cluster.apiserver.edge.messages import LOOPBACK
 from kubeherd.cluster.apiserver.edge.responses import error_response
 from kubeherd.cluster.apiserver.edge.routing import METHOD_TEXT, escaped_target
 from kubeherd.cluster.apiserver.edge.tls import problem_of
@@ -32,6 +33,8 @@ WRITE_TIMEOUT_S = 60.0
 _WRITE_BUFFER_BYTES = 64 * 1024
 _LINE_BYTES = 64 * 1024
 _WHY_CHARACTERS = 200
+_MAPPED = "::ffff:"
+"""Before an IPv4 address on a socket that takes both kinds."""
 
 _log = structlog.get_logger(__name__)
 
@@ -39,13 +42,15 @@ _log = structlog.get_logger(__name__)
 class Connection(RequestHandler):
     """One client connection: knows its user, and stops the watch that outlives its client."""
 
-    __slots__ = ("_silence", "_stall", "asked", "identity", "taken_over", "watching")
+    __slots__ = ("_silence", "_stall", "asked", "identity", "peer", "taken_over", "watching")
 
     def __init__(self, manager: web.Server, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self.asked = False
         """Whether a request has come."""
         self.identity: Identity = NOBODY
+        self.peer = LOOPBACK
+        """The address of the client."""
         self.watching: asyncio.Task[object] | None = None
         self.taken_over: Callable[[bytes], None] | None = None
         """Gets what comes from now on, which is no HTTP any more; b"" when the client has gone."""
@@ -60,6 +65,8 @@ class Connection(RequestHandler):
             self.identity = REFUSED
         else:
             self.identity = identity_of(transport.get_extra_info("peercert"))
+        if address := transport.get_extra_info("peername"):
+            self.peer = str(address[0]).removeprefix(_MAPPED)
         self._silence = self._loop.call_later(HEADER_TIMEOUT_S, self._end_of_silence)
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -101,6 +101,7 @@ class HttpServer:
             user=user,
             impersonate=_impersonate(request),
             raw_query=query_text,
+            peer=connection.peer,
         )
         if "watch" in query or self._api.hurt_now:
             return await self._tied(connection, request, api_request)
