@@ -13,9 +13,12 @@ from hashlib import sha256
 from typing import Any
 
 import structlog
-from aiohttp import ClientError, web
+from aiohttp import ClientError
 from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
+from aiohttp.web_server import Server
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.version import PRODUCT
@@ -44,7 +47,7 @@ class Connection(RequestHandler):
 
     __slots__ = ("_silence", "_stall", "asked", "identity", "peer", "taken_over", "watching")
 
-    def __init__(self, manager: web.Server, **kwargs: Any) -> None:
+    def __init__(self, manager: Server, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self.asked = False
         """Whether a request has come."""
@@ -131,16 +134,16 @@ class Connection(RequestHandler):
 
     def handle_error(
         self,
-        request: web.BaseRequest,
+        request: BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
         message: str | None = None,
-    ) -> web.StreamResponse:
+    ) -> StreamResponse:
         """A Status for what is no HTTP, or for a bug; either way the connection ends."""
         answer = error_response(_wire_error(exc))
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun, it cannot turn into an error")
-        response = web.Response(
+        response = Response(
             status=answer.status,
             body=answer.body,
             headers={"Content-Type": answer.content_type, "Server": PRODUCT},
@@ -165,7 +168,7 @@ def _wire_error(exc: BaseException | None) -> errors.ApiError:
     return errors.InternalError(f"Internal error occurred: {type(exc).__name__}", details={})
 
 
-class Connections(web.Server):
+class Connections(Server):
     """Makes connections, and counts those that are open."""
 
     def __init__(self, handler: Any) -> None:
