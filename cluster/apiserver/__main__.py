@@ -14,6 +14,7 @@ import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imp
 
 # isort: split
 from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.apiserver import bootstrap
 from kubeherd.cluster.apiserver.edge.http import HttpServer
 from kubeherd.cluster.apiserver.edge.listener import connection_limit
 from kubeherd.cluster.apiserver.edge.tls import ServerContext, tls_context
@@ -248,6 +249,11 @@ async def _answer(
         api.close()
         background.cancel()
         await asyncio.gather(background, return_exceptions=True)
+
+
+def warm_up() -> None:
+    """Load what every API server loads as it starts (`agents.spawner`)."""
+    bootstrap.warm_up(LoopClock().now())
 
 
 def main(argv: list[str] | None = None) -> int:
