@@ -49,7 +49,7 @@ async def ensure_system_objects(registry: Registry, clock: Clock, client_ca: str
         *((kinds.NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES),
         *((kinds.SERVICEACCOUNTS, _account(name)) for name in SYSTEM_NAMESPACES),
         *((kinds.PRIORITYCLASSES, tree) for tree in _priority_classes()),
-        *((resource, tree) for resource, trees in _roles() for tree in trees),
+        *_roles(registry),
         (kinds.SERVICECIDRS, _service_cidr(format_time(clock.now()))),
         *_server_service(),
         *((APISERVICES, tree) for tree in local_services(format_time(clock.now()))),
@@ -99,14 +99,25 @@ async def _ensure(
         await registry.commit_all(served.of(resource), [pending])
 
 
-def _roles() -> list[tuple[Resource, list[JsonObject]]]:
+_POLICY = {
+    "clusterRoles": CLUSTER_ROLES,
+    "clusterRoleBindings": CLUSTER_ROLE_BINDINGS,
+    "roles": ROLES,
+    "roleBindings": ROLE_BINDINGS,
+}
+
+
+def _roles(registry: Registry) -> list[tuple[Resource, JsonObject]]:
+    """Those of Kubernetes; none if all are there, as in every life of a server but the first: they
+    are many, and to look for their names is cheaper than to make them."""
+    store = registry.store
+    if all(
+        store.head(served.of(_POLICY[key]).key, namespace, name) is not None
+        for key, namespace, name in policy.names()
+    ):
+        return []
     objects = policy.objects()
-    return [
-        (CLUSTER_ROLES, objects["clusterRoles"]),
-        (CLUSTER_ROLE_BINDINGS, objects["clusterRoleBindings"]),
-        (ROLES, objects["roles"]),
-        (ROLE_BINDINGS, objects["roleBindings"]),
-    ]
+    return [(resource, tree) for key, resource in _POLICY.items() for tree in objects[key]]
 
 
 def _authentication(client_ca: str) -> JsonObject:

@@ -6,7 +6,8 @@ role for agent processes with many nodes, and one for its controller manager, wh
 share an identity. Aggregated roles have their rules from the start, as if their controller had run.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 import orjson
@@ -86,10 +87,21 @@ _OWN: dict[str, list[JsonObject]] = {
 }
 
 
+@cache
+def names() -> Sequence[tuple[str, str, str]]:
+    """Which there are to be: key of `objects`, namespace, name."""
+    published = _published()
+    return [
+        (key, entry.get("namespace", ""), entry["name"])
+        for key in published
+        for entry in (*published[key], *_OWN[key])
+    ]
+
+
 def objects() -> dict[str, list[JsonObject]]:
     """What to create where it is missing, without kind and apiVersion: ``clusterRoles``,
     ``clusterRoleBindings``, ``roles``, ``roleBindings``, in the order of Kubernetes."""
-    published = orjson.loads(Path(__file__).with_name("policy.json").read_bytes())
+    published = _published()
     made = {key: [*published[key], *_OWN[key]] for key in published}
     cluster_roles = [_role(entry) for entry in made["clusterRoles"]]
     _aggregate(cluster_roles)
@@ -99,6 +111,13 @@ def objects() -> dict[str, list[JsonObject]]:
         "roles": [_role(entry) for entry in made["roles"]],
         "roleBindings": [_binding("Role", entry) for entry in made["roleBindings"]],
     }
+
+
+def _published() -> dict[str, list[JsonObject]]:
+    published: dict[str, list[JsonObject]] = orjson.loads(
+        Path(__file__).with_name("policy.json").read_bytes()
+    )
+    return published
 
 
 def _aggregate(roles: Iterable[JsonObject]) -> None:
