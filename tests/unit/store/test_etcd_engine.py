@@ -325,3 +325,5 @@ async def test_closing_twice_is_harmless(shared_etcd: EtcdMember) -> None:
     await one.open()
     await one.close()
     await one.close()
+    with pytest.raises(StoreError, match="closed"):
+        await one.newest()
