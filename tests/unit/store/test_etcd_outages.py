@@ -5,6 +5,7 @@ import importlib
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -239,6 +240,33 @@ async def test_an_etcd_that_is_older_than_what_was_seen_is_noticed(etcd: EtcdMem
         async with aclosing(engine.follow(newest + 5)) as feed:
             with pytest.raises(Compacted, match="older snapshot"):
                 await anext(feed)
+
+
+@pytest.mark.usefixtures("_etcd_is_there")
+async def test_no_space_is_left(tmp_path: Path) -> None:
+    """All that was not refused is there; what was refused is not, or its outcome is unknown."""
+    member = EtcdMember(tmp_path, "m0", ["--quota-backend-bytes=4194304"])
+    member.start()
+    large = b'{"apiVersion":"v1","metadata":{"name":"%s"}}' % (b"x" * 1_000_000)
+    made, refused, why = set(), set(), ""
+    try:
+        async with opened(member.endpoint) as engine:
+            for number in range(20):
+                one = Change("pods", "default", f"p{number}", 0, large)
+                try:
+                    assert isinstance(await engine.transact([one], []), Made)
+                    made.add(one.name)
+                except OutcomeUnknown:
+                    pass
+                except StoreError as error:
+                    refused.add(one.name)
+                    why = str(error)
+            found = set(names(await engine.load(await engine.newest())))
+            assert made <= found
+            assert "no space left: compact, defragment" in why
+            assert not refused & found
+    finally:
+        member.kill()
 
 
 async def test_nothing_listens(etcd: EtcdMember) -> None:
