@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kubeherd.cluster.runtime.descriptors
-import kubeherd.cluster.runtime.lean_aiohttp
+import kubeherd.cluster.runtime.lean_aiohttp_server
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
 from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.apiserver import bootstrap
 from kubeherd.cluster.apiserver.edge.http import HttpServer
 from kubeherd.cluster.apiserver.edge.listener import connection_limit
 from kubeherd.cluster.apiserver.edge.tls import ServerContext, tls_context
@@ -32,7 +33,7 @@ from kubeherd.cluster.store.store import Store, running
 if TYPE_CHECKING:
     from kubeherd.cluster.apiserver.recording.recording import Recording
 
-_HOST = "127.0.0.1"
+_LOOPBACK = "127.0.0.1"
 _GC_THRESHOLDS = (20_000, 20, 20)
 """A request leaves next to no reference cycles but makes hundreds of containers: with the
 interpreter's thresholds a seventh of a write was spent on looking at what lives."""
@@ -45,6 +46,12 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--dir", type=Path, required=True, help="the cluster's run directory")
     parser.add_argument("--port", type=int, default=6443, help="0 picks a free one")
+    parser.add_argument(
+        "--bind-address",
+        default=_LOOPBACK,
+        metavar="ADDRESS",
+        help=f"where it listens (default {_LOOPBACK}: this machine only)",
+    )
     parser.add_argument("--store", choices=("sqlite", "memory", "etcd"), default="sqlite")
     _etcd_arguments(parser)
     parser.add_argument("--speed", type=float, default=1.0, help="shortens every wait by this")
@@ -228,18 +235,25 @@ async def _answer(
     options, lifecycle, tls = process
     await api.bootstrap()
     http = HttpServer(api, clock, rng, max_connections=connection_limit())
-    port = await http.start(_HOST, options.port, tls)
-    api.server_address = f"{_HOST}:{port}"
+    host = options.bind_address
+    port = await http.start(host, options.port, tls)
+    shown = f"[{host}]" if ":" in host else host
+    api.server_address = f"{shown}:{port}"
     background = asyncio.create_task(api.run(), name="maintenance")
     try:
         async with hurtable(_faults_socket(options.dir / "run"), api.hurt):
-            lifecycle.ready(url=f"https://{_HOST}:{port}", port=port)
+            lifecycle.ready(url=f"https://{shown}:{port}", port=port)
             await lifecycle.stop.wait()
     finally:
         await http.stop()
         api.close()
         background.cancel()
         await asyncio.gather(background, return_exceptions=True)
+
+
+def warm_up() -> None:
+    """Load what every API server loads as it starts (`agents.spawner`)."""
+    bootstrap.warm_up(LoopClock().now())
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -2,17 +2,20 @@
 cluster IPs, the Service `kubernetes` with its endpoints, ConfigMaps about authentication, and the
 accounts without which no pod is admitted in a system namespace.
 
-Source: spec api-machinery, sections 8 and 20; scheduler, section 6. Created where missing, never
-overwritten, so that a person's changes survive a restart. Decision: the accounts `default`, which
+Source: spec api-machinery, sections 8 and 20; scheduler, section 6. Created where missing, not
+overwritten, so that a person's changes survive a restart; what roles and bindings lack of it they
+are given (`reconciling`). Decision: the accounts `default`, which
 in Kubernetes a controller makes here as in any namespace, are here at once, so that a pod created
 right after the start need not wait for the controller manager.
 """
 
-from kubeherd.cluster.api import defaults, kinds
+from datetime import datetime
+
+from kubeherd.cluster.api import defaults, kinds, validation
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.timestamps import format_time
-from kubeherd.cluster.apiserver import served
+from kubeherd.cluster.apiserver import reconciling, served
 from kubeherd.cluster.apiserver.access.authz import policy
 from kubeherd.cluster.apiserver.access.authz.rbac import (
     CLUSTER_ROLE_BINDINGS,
@@ -45,22 +48,34 @@ _PRIORITY_CLASSES = {
 
 async def ensure_system_objects(registry: Registry, clock: Clock, client_ca: str = "") -> None:
     """Create what is missing of all of it. `client_ca` (PEM) signs the certificates of clients."""
-    wanted: list[tuple[Resource, JsonObject]] = [
-        *((kinds.NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES),
-        *((kinds.SERVICEACCOUNTS, _account(name)) for name in SYSTEM_NAMESPACES),
-        *((kinds.PRIORITYCLASSES, tree) for tree in _priority_classes()),
-        *((resource, tree) for resource, trees in _roles() for tree in trees),
-        (kinds.SERVICECIDRS, _service_cidr(format_time(clock.now()))),
-        *_server_service(),
-        *((APISERVICES, tree) for tree in local_services(format_time(clock.now()))),
-    ]
+    wanted = _system_objects(clock.now())
     if client_ca:
         wanted += [
             (kinds.CONFIGMAPS, _authentication(client_ca)),
             (kinds.CONFIGMAPS, _token_tracking(clock)),
         ]
-    await _ensure(registry, clock, wanted)
+    there = await _ensure(registry, clock, wanted)
+    await reconciling.reconcile(registry, clock, there)
     await _ensure_addresses(registry, clock)
+
+
+def warm_up(now: datetime) -> None:
+    """Load what the first object of each kind that is here loads: schemas, defaults, rules."""
+    for resource, tree in dict(_system_objects(now)).items():
+        validation.create(resource, _whole(resource, tree))
+
+
+def _system_objects(now: datetime) -> list[tuple[Resource, JsonObject]]:
+    time = format_time(now)
+    return [
+        *((kinds.NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES),
+        *((kinds.SERVICEACCOUNTS, _account(name)) for name in SYSTEM_NAMESPACES),
+        *((kinds.PRIORITYCLASSES, tree) for tree in _priority_classes()),
+        *((resource, tree) for resource, trees in _roles() for tree in trees),
+        (kinds.SERVICECIDRS, _service_cidr(time)),
+        *_server_service(),
+        *((APISERVICES, tree) for tree in local_services(time)),
+    ]
 
 
 async def ensure_restored(registry: Registry, clock: Clock) -> None:
@@ -84,20 +99,30 @@ async def _ensure_addresses(registry: Registry, clock: Clock) -> None:
 
 async def _ensure(
     registry: Registry, clock: Clock, wanted: list[tuple[Resource, JsonObject]]
-) -> None:
-    """Create what is missing. What another server makes at the same time is as good."""
+) -> list[tuple[Resource, JsonObject]]:
+    """Create what is missing; returns the others of `wanted`. What another server makes at the same
+    time is as good."""
     staged: list[tuple[Resource, Pending]] = []
+    there: list[tuple[Resource, JsonObject]] = []
     for resource, tree in wanted:
         kind = served.of(resource)
         namespace = tree["metadata"].get("namespace", "")
         if registry.store.head(kind.key, namespace, tree["metadata"]["name"]) is not None:
+            there.append((resource, tree))
             continue
-        whole = {"kind": resource.kind, "apiVersion": resource.api_version, **tree}
-        defaults.apply(resource, whole)
         ctx = housekeeping(clock.now())
-        staged.append((resource, registry.stage_create(kind, namespace, whole, ctx)))
+        pending = registry.stage_create(kind, namespace, _whole(resource, tree), ctx)
+        staged.append((resource, pending))
     for resource, pending in staged:
         await registry.commit_all(served.of(resource), [pending])
+    return there
+
+
+def _whole(resource: Resource, tree: JsonObject) -> JsonObject:
+    """An object of this kind with its defaults."""
+    whole = {"kind": resource.kind, "apiVersion": resource.api_version, **tree}
+    defaults.apply(resource, whole)
+    return whole
 
 
 def _roles() -> list[tuple[Resource, list[JsonObject]]]:
@@ -114,7 +139,7 @@ def _authentication(client_ca: str) -> JsonObject:
     """How clients are authenticated, for servers that do as this one
     (pkg/controlplane/controller/clusterauthenticationtrust)."""
     return {
-        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+        "metadata": {"name": reconciling.AUTHENTICATION, "namespace": "kube-system"},
         "data": {"client-ca-file": client_ca},
     }
 

@@ -27,13 +27,17 @@ from kubeherd.cluster.launcher.errors import LauncherError
 
 _LAZY = {
     "bench": "kubeherd.bench.command:bench",
+    "cert": "kubeherd.cluster.cli.certificates:cert",
     "chaos": "kubeherd.chaos.command:chaos",
     "check": "kubeherd.chaos.checking.command:check",
     "completion": "kubeherd.cluster.cli.completion:completion",
     "demo": "kubeherd.demo.command:demo",
     "fault": "kubeherd.cluster.cli.faults:fault",
     "faults": "kubeherd.cluster.cli.faultlist:faults",
+    "join": "kubeherd.cluster.cli.join:join",
+    "kubeconfig": "kubeherd.cluster.cli.kubeconfigs:kubeconfig",
     "simulate": "kubeherd.chaos.simulate:simulate",
+    "token": "kubeherd.cluster.cli.token:token",
 }
 _VERSION_TEXT = f"kubeherd {KUBEHERD_VERSION}, serves Kubernetes {KUBERNETES_VERSION}"
 

@@ -45,6 +45,11 @@ from kubeherd.simulation.virtualtime import VirtualClock
 
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
 CONTROLLER_MANAGER = User("system:kube-controller-manager", ("system:authenticated",))
+SCHEDULER = User("system:kube-scheduler", ("system:authenticated",))
+ALL_CONTROLLERS = User(
+    CONTROLLER_MANAGER.name, ("kubeherd:controller-managers", *CONTROLLER_MANAGER.groups)
+)
+"""One identity for whoever is in the process."""
 
 FLEET_GROUPS = ("kubeherd:fleet-agents", "system:authenticated")
 
@@ -160,7 +165,7 @@ class SimulatedCluster:
         self.processes[name] = Process(name, self._manage(controllers, name))
 
     async def _manage(self, controllers: str, name: str) -> None:
-        client = self.client(name, CONTROLLER_MANAGER)
+        client = self.client(name, CONTROLLER_MANAGER if self._accounts else ALL_CONTROLLERS)
         rng = self._life(name)
         identity = self.identities[name] = f"{name}_{self._lives}"
         elector = LeaderElector(
@@ -181,9 +186,10 @@ class SimulatedCluster:
         await manager.run(asyncio.Event())
 
     def _account_client(self, process: str, controller: str) -> ApiClient:
+        if controller == registry.SCHEDULER:
+            return self.client(process, SCHEDULER)
         account = ACCOUNTS.get(controller)
-        user = account_user(account) if account else CONTROLLER_MANAGER
-        return self.client(process, user)
+        return self.client(process, account_user(account) if account else CONTROLLER_MANAGER)
 
     def _is_dead(self, identity: str) -> bool:
         """Whether a controller manager has ended: its host can see that."""

@@ -84,8 +84,10 @@ class Recorder:
         """As `Follower.committed`."""
         now = self._now
         for event in events:
-            for record in self._writes.of(event, now, self._actors.pop(event.revision, None)):
+            for record in self._writes.of(event, now, self._actors.get(event.revision)):
                 self._tell(record)
+        for event in events:  # those of one transaction have one revision
+            self._actors.pop(event.revision, None)
         self._flush()
 
     def forgotten(self) -> None:

@@ -21,7 +21,7 @@ from kubeherd.cluster.store.store import Store, running
 ADMIN = authenticated("kubernetes-admin", ["system:masters"])
 NODE = authenticated("system:node:n1", ["system:nodes"])
 BOB = authenticated("bob")
-MANAGER = authenticated("system:kube-controller-manager")
+MANAGER = authenticated("system:kube-controller-manager", ["kubeherd:controller-managers"])
 STRATEGIC = "application/strategic-merge-patch+json"
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
