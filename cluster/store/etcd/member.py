@@ -27,6 +27,8 @@ _OPTIONS = (
     ("grpc.max_send_message_length", -1),  # and it says itself what is too large
     ("grpc.keepalive_time_ms", 10_000),  # etcd forbids less than 5 s
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # else a minute, whatever the line above says
+    ("grpc.http2.max_pings_without_data", 0),  # else two, and none after them
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.min_reconnect_backoff_ms", int(CONNECT_S * 1000)),  # how long an attempt may take

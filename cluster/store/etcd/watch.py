@@ -149,12 +149,15 @@ class Following:
 
     async def events(self, after: int) -> AsyncIterator[Progress]:
         """As `SharedEngine.follow`."""
-        attempt = 0
+        attempt, broken = 0, False
         while True:
             watch = None
             try:
                 watch = self._watch = Watch(await self._client.member(), after, self._to_row)
                 await self._begin(watch, after)
+                if broken:
+                    broken = False
+                    _log.info("etcd_watch_resumed", after=after, etcd=watch.member.endpoint)
                 while True:
                     progress = await watch.read()
                     after, attempt = progress.revision, 0
@@ -162,7 +165,8 @@ class Following:
             except Compacted:
                 raise
             except StoreError as error:
-                if not attempt:
+                if not broken:
+                    broken = True
                     _log.warning("etcd_watch_broken", after=after, why=str(error))
             finally:
                 if watch is not None:

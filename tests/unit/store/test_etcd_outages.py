@@ -20,6 +20,7 @@ from kubeherd.cluster.store.sharedengine import Change, Compacted, Made
 pytest.importorskip("aetcd", reason="the extra etcd is not installed")
 engines = importlib.import_module("kubeherd.cluster.store.etcd.engine")
 client = importlib.import_module("kubeherd.cluster.store.etcd.client")
+members = importlib.import_module("kubeherd.cluster.store.etcd.member")
 watch = importlib.import_module("kubeherd.cluster.store.etcd.watch")
 
 POD = b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"}}'
@@ -209,6 +210,32 @@ async def test_a_member_that_hangs_is_left_for_another(etcds: list[EtcdMember]) 
             finally:
                 frozen.thaw()
             assert names(follower.rows) == ["watched", "during"]
+
+
+async def test_a_watch_leaves_a_member_that_hangs_though_nobody_asks(
+    etcds: list[EtcdMember], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By gRPC's pings, here ten times as often."""
+    options = [
+        (name, value // 10 if name.endswith("_ms") else value) for name, value in members._OPTIONS
+    ]
+    monkeypatch.setattr(members, "_OPTIONS", options)
+    async with opened(*(member.endpoint for member in etcds)) as engine:
+        start = await until_written(engine, "before")
+        async with following(engine, start) as follower:
+            await follower.reach(await until_written(engine, "watched"))
+            asked = engine._client._members[engine._client._at]
+            (frozen,) = [member for member in etcds if member.endpoint == asked.endpoint]
+            others = [member.endpoint for member in etcds if member is not frozen]
+            frozen.freeze()
+            try:
+                async with opened(*others) as other, asyncio.timeout(20):
+                    during = await until_written(other, "during")
+                    while follower.revision < during:
+                        follower.moved.clear()
+                        await follower.moved.wait()
+            finally:
+                frozen.thaw()
 
 
 async def test_a_member_of_another_cluster_is_not_asked(
