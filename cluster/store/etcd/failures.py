@@ -68,6 +68,7 @@ _ADVICE = (
     ("etcdserver: request timed out", "it cannot reach most of the other members"),
     ("Connection refused", "nothing listens there: is etcd running?"),
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is of another CA or for another name"),
+    ("_ALERT_", "it does not accept our certificate, or wants one"),
     ("handshake failed", "no TLS connection: look at the scheme, the CA, our certificate and key"),
     ("TSI_DATA_CORRUPTED", "it does not accept our certificate, or wants one"),
     ("Socket closed", "the connection broke"),
