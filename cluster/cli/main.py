@@ -34,6 +34,7 @@ _LAZY = {
     "fault": "kubeherd.cluster.cli.faults:fault",
     "faults": "kubeherd.cluster.cli.faultlist:faults",
     "simulate": "kubeherd.chaos.simulate:simulate",
+    "snapshot": "kubeherd.snapshot.command:snapshot",
 }
 _VERSION_TEXT = f"kubeherd {KUBEHERD_VERSION}, serves Kubernetes {KUBERNETES_VERSION}"
 
