@@ -1,8 +1,9 @@
 """The commands `kubeherd snapshot save`, `status` and `restore`."""
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from rich.table import Table
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.api.version import KUBEHERD_VERSION
 from kubeherd.cluster.cli.eventloop import run
+from kubeherd.cluster.cli.interrupts import Interrupts
 from kubeherd.cluster.cli.options import OutputFile, directory_given, directory_option
-from kubeherd.cluster.cli.output import out, say, steps, warn
+from kubeherd.cluster.cli.output import interrupted, out, say, steps, warn
 from kubeherd.cluster.launcher.directory.rundir import RunDir, write_private
 from kubeherd.cluster.launcher.settings import MAX_NODES, MAX_PORT, MAX_SPEED, MIN_SPEED, Settings
 from kubeherd.snapshot.model import Origin, Snapshot
@@ -59,7 +61,7 @@ def save(file: Path, kubeconfig: Path | None, rundir: RunDir) -> None:
     """
     from kubeherd.snapshot import fileformat  # noqa: PLC0415 - loads while nothing is asked of it
 
-    with steps("reading the objects") as progress:
+    with _interruptible(), steps("reading the objects") as progress:
         if kubeconfig is not None:
             taken = _from_api(kubeconfig, Origin.CLUSTER, progress.doing)
         else:
@@ -162,10 +164,20 @@ def restore(
     if dry_run:
         say(f"would restore {what} into {rundir.root}")
         return
-    with steps("restoring"):
+    with _interruptible(), steps("restoring"):
         revision = restoring.restore(adapted.snapshot, rundir, settings)
     say(f"restored {what} into {rundir.root}; revisions go on after {revision}")
     say(f"`kubeherd up{directory_given(rundir)}` starts the cluster")
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM and SIGHUP leave as little behind as Ctrl-C does."""
+    with Interrupts() as interrupts:
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise interrupted("interrupted", interrupts.exit_code) from None
 
 
 def _of_ours(rundir: RunDir, progress: Progress) -> Snapshot:

@@ -18,6 +18,7 @@ from typing import Final
 from kubeherd.cluster.api.serializer.codecs import dumps_json_to_keep
 from kubeherd.cluster.apiserver.write.storedform import with_version_slot
 from kubeherd.cluster.cli.eventloop import run
+from kubeherd.cluster.cli.interrupts import deferred
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.settings import Settings
@@ -62,7 +63,8 @@ def restore(snapshot: Snapshot, target: RunDir, settings: Settings) -> int:
         why = str(error).replace(str(beside.root), str(target.root))
         raise SnapshotError(f"cannot restore into {target.root}: {why}") from error
     finally:
-        shutil.rmtree(beside.root, ignore_errors=True)
+        with deferred():
+            shutil.rmtree(beside.root, ignore_errors=True)
     with suppress(OSError):
         sync_directory(target.root.parent)
     return rows_of(snapshot)[1] + SKIPPED

@@ -222,3 +222,20 @@ def test_names_that_no_node_of_ours_can_have_are_told():
     assert settings.node_names == ["n1"]
     (line,) = told
     assert line.startswith(f"4 nodes ({'x' * 60}, apiserver, B and 1 more) cannot be the names")
+
+
+def test_a_kubeconfig_that_cannot_be_used_is_told_in_one_line(tmp_path):
+    file = tmp_path / "kubeconfig"
+    line = refused(snapshot("save", tmp_path / "file", "--kubeconfig", file))
+    assert line == f"Error: cannot read kubeconfig {file}: No such file or directory"
+    entries = {
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "clusters": [{"name": "x", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "x", "user": {"exec": {"command": "aws"}}}],
+        "current-context": "x",
+    }
+    file.write_text(json.dumps(entries))
+    assert "run `kubectl proxy`" in refused(
+        snapshot("save", tmp_path / "file", "--kubeconfig", file)
+    )
+    assert list(tmp_path.iterdir()) == [file]
