@@ -18,7 +18,14 @@ from kubeherd.cluster.cli.interrupts import Interrupts
 from kubeherd.cluster.cli.options import OutputFile, directory_given, directory_option
 from kubeherd.cluster.cli.output import interrupted, out, say, steps, warn
 from kubeherd.cluster.launcher.directory.rundir import RunDir, write_private
-from kubeherd.cluster.launcher.settings import MAX_NODES, MAX_PORT, MAX_SPEED, MIN_SPEED, Settings
+from kubeherd.cluster.launcher.settings import (
+    MAX_NODES,
+    MAX_PORT,
+    MAX_SPEED,
+    MIN_SPEED,
+    Settings,
+    StoreKind,
+)
 from kubeherd.snapshot.model import Origin, Snapshot
 
 Progress = Callable[[str], object]
@@ -127,6 +134,13 @@ Examples:
 )
 @click.argument("file", type=_SOURCE)
 @directory_option
+@click.option(
+    "--store",
+    type=click.Choice([kind.value for kind in StoreKind]),
+    default=StoreKind.SQLITE.value,
+    show_default=True,
+    help="Where objects are kept; memory: it begins with the snapshot each time it is started.",
+)
 @click.option("--port", type=click.IntRange(1, MAX_PORT), help="[default: a free one, kept]")
 @click.option(
     "--speed", type=click.FloatRange(MIN_SPEED, MAX_SPEED), help="As that of `kubeherd up`."
@@ -140,6 +154,7 @@ Examples:
 def restore(
     file: Path,
     rundir: RunDir,
+    store: str,
     port: int | None,
     speed: float | None,
     nodes_per_agent: int | None,
@@ -156,7 +171,9 @@ def restore(
 
     restoring.check_free(rundir)
     adapted = adapting.adapt(sources.read(file), _now())
-    wanted = planning.Wanted(port=port, speed=speed, nodes_per_agent=nodes_per_agent)
+    wanted = planning.Wanted(
+        store=StoreKind(store), port=port, speed=speed, nodes_per_agent=nodes_per_agent
+    )
     settings, without_agent = planning.settings_of(adapted, wanted)
     for change in (*adapted.changes, *without_agent):
         say(change)

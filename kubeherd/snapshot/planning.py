@@ -9,7 +9,7 @@ import msgspec
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.settings import Settings
+from kubeherd.cluster.launcher.settings import Settings, StoreKind
 from kubeherd.snapshot.adapting import Adapted
 from kubeherd.snapshot.model import SnapshotError
 
@@ -24,8 +24,10 @@ machine (files, ports), or would let a file run commands here (exec)."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody asks for; None: as it was, or what is usual."""
+    """What somebody asks for; None: as it was, or what is usual. With the memory store a cluster
+    begins with the snapshot each time."""
 
+    store: StoreKind = StoreKind.SQLITE
     port: int | None = None
     speed: float | None = None
     nodes_per_agent: int | None = None
@@ -53,7 +55,7 @@ def settings_of(adapted: Adapted, wanted: Wanted) -> tuple[Settings, Sequence[st
         for name in ("speed", "nodes_per_agent")
         if (value := getattr(wanted, name)) is not None
     }
-    settings = msgspec.structs.replace(settings, **changes)
+    settings = msgspec.structs.replace(settings, store=wanted.store, **changes)
     if nodes or wanted.nodes_per_agent is not None:
         names = nodes or settings.node_names
         settings = settings_module.add_nodes(msgspec.structs.replace(settings, nodes=()), names)

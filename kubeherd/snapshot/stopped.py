@@ -4,9 +4,8 @@ import msgspec
 
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.settings import Settings, StoreKind
-from kubeherd.cluster.store import inspection
+from kubeherd.cluster.store import seeded
 from kubeherd.cluster.store.engine import Row, StoreError
-from kubeherd.cluster.store.files import StoreFiles
 from kubeherd.snapshot.model import Entry, Origin, Snapshot, SnapshotError, entry_of
 
 
@@ -23,23 +22,11 @@ def take(rundir: RunDir, settings: Settings) -> Snapshot:
     path = rundir.root / "store.db"
     if not path.exists():
         raise SnapshotError(f"the cluster in {rundir.root} has no objects yet")
-    files = StoreFiles(path)
     try:
-        with files.locked(), files.read() as found:
-            finding = inspection.inspect(path, *found)
+        found = seeded.contents(path)
     except StoreError as error:
         raise SnapshotError(str(error)) from error
-    except OSError as error:
-        raise SnapshotError(f"cannot read {path}: {error.strerror}") from error
-    if finding.problem or finding.contents is None:
-        raise SnapshotError(
-            f"the store {path} is damaged ({finding.problem}): `kubeherd up` says what can be done"
-        )
-    return Snapshot(
-        origin=Origin.KUBEHERD,
-        revision=finding.contents.revision,
-        entries=_latest(finding.contents.rows),
-    )
+    return Snapshot(origin=Origin.KUBEHERD, revision=found.revision, entries=_latest(found.rows))
 
 
 def _latest(rows: list[Row]) -> list[Entry]:

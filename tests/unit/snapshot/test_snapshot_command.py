@@ -196,6 +196,8 @@ def of_settings(**more: object) -> Adapted:
 def test_what_a_file_may_not_decide_comes_not_back():
     adapted = of_settings(exec="local", audit_policy="/etc/passwd", store="memory", record="writes")
     settings, told = planning.settings_of(adapted, planning.Wanted(speed=5.0))
+    memory = planning.Wanted(store=StoreKind.MEMORY)
+    assert planning.settings_of(adapted, memory)[0].store is StoreKind.MEMORY
     assert (settings.exec, settings.audit_policy) == (ExecKind.SCRIPT, "")
     assert (settings.store, settings.seed, settings.speed) == (StoreKind.SQLITE, 4, 5.0)
     assert told == ["1 nodes (b) were not of the cluster's own and get no agent"]

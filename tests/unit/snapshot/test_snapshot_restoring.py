@@ -14,6 +14,7 @@ from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.settings import Settings, StoreKind
 from kubeherd.cluster.store.engine import Engine, StoreError
+from kubeherd.cluster.store.seeded import SeededEngine
 from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store, running
@@ -94,6 +95,23 @@ async def the_past_is_forgotten(rundir: RunDir, before: int, revision: int) -> N
                 assert record.load()["metadata"]["resourceVersion"] == str(record.revision)
         staged = store.put("pods", "", "new", lambda _revision: b'{"metadata": {}}')
         assert (await store.committed(staged)).revision == revision + 1
+
+
+async def test_a_memory_store_begins_with_it_each_time(tmp_path):
+    await restored(tmp_path / "new")
+    file = tmp_path / "new" / "store.db"
+    before = file.read_bytes()
+    for _ in range(2):
+        async with running(Store(SeededEngine(file), attrs_of)) as store:
+            assert [record.name for record in store.list("pods")] == ["p"]
+            assert store.revision == 5 + restoring.SKIPPED
+            staged = store.put("pods", "", "new", lambda _revision: b'{"metadata": {}}')
+            assert (await store.committed(staged)).revision == store.revision
+    assert file.read_bytes() == before
+
+
+async def restored(path: Path) -> None:
+    await asyncio.to_thread(restoring.restore, ONE, RunDir(path), cluster_settings())
 
 
 def entry(name: str, revision: int) -> Entry:
