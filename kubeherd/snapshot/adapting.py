@@ -234,8 +234,10 @@ class _Adapter:
             annotations = tree["metadata"].setdefault("annotations", {})
             annotations[ANNOTATION] = stand_in(tree.get("status") or {})
             self._changed[entry.resource, "fake nodes stand in, with what they had"] += 1
-        elif entry.resource == "pods" and spec.get("nodeName"):
-            self.named_nodes.add(spec["nodeName"])
+        elif entry.resource == "pods":
+            _name_images_as_asked_for(spec, tree.get("status") or {})
+            if spec.get("nodeName"):
+                self.named_nodes.add(spec["nodeName"])
         elif entry.resource == DEFINITIONS and (spec.get("conversion") or {}).get("webhook"):
             spec["conversion"] = {"strategy": "None"}
             self._changed[entry.resource, "nobody converts between their versions but by name"] += 1
@@ -280,6 +282,15 @@ class _Adapter:
         }
         raw = msgspec.Raw(msgspec.json.encode(tree))
         return Entry("namespaces", "", name, 0, 0, raw)
+
+
+def _name_images_as_asked_for(spec: JsonObject, status: JsonObject) -> None:
+    """A container's status has the runtime's name of its image (``docker.io/library/nginx:1`` for
+    ``nginx:1``). A fake node knows none but the spec's: it would restart what runs another."""
+    for kind in ("container", "initContainer", "ephemeralContainer"):
+        images = {one.get("name"): one.get("image") for one in spec.get(f"{kind}s") or ()}
+        for one in status.get(f"{kind}Statuses") or ():
+            one["image"] = images.get(one.get("name")) or one.get("image", "")
 
 
 def _become(tree: JsonObject, other: JsonObject) -> None:

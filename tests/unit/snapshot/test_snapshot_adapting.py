@@ -112,6 +112,14 @@ def test_nodes_are_stood_in_for_with_what_they_had():
     }
 
 
+def test_containers_run_the_image_that_was_asked_for_whatever_the_runtime_calls_it():
+    pod = a_pod()
+    container = {"name": "c", "image": "docker.io/library/i:latest", "imageID": "sha256:x"}
+    pod["status"] = {"containerStatuses": [container]}
+    (status,) = left(adapted(NAMESPACE, pod))["pods/p"]["status"]["containerStatuses"]
+    assert (status["image"], status["imageID"]) == ("i", "sha256:x")
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"capacity": 5}', "\ud800"])
 def test_a_stand_in_that_is_not_readable_counts_as_none(text):
     own = {"capacity": {"cpu": "8"}, "allocatable": {"cpu": "8"}, "nodeInfo": {}}
