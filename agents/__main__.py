@@ -26,7 +26,7 @@ from kubeherd.agents.node.nodestatus import KubeletEndpoint, NodeConfig
 from kubeherd.cluster.api.objects import Node, PartialObject, Pod
 from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import MAX_CONNECTIONS, HttpTransport
+from kubeherd.cluster.client.http import MAX_CONNECTIONS, from_kubeconfig
 from kubeherd.cluster.client.kubeconfig import ClusterAccess, KubeconfigError, load_kubeconfig
 from kubeherd.cluster.client.metrics import ClientMeasures, of_clients
 from kubeherd.cluster.client.transport import Transport
@@ -131,7 +131,7 @@ class Transports:
         def client_for(name: str) -> ApiClient:
             path = self._path(name)
             if path not in made:
-                http = HttpTransport(self.access(name), max_connections=self._limit)
+                http = from_kubeconfig(path, max_connections=self._limit)
                 http.measures = self._measured.setdefault(http.host, http.measures)
                 transport: Transport = BatchingTransport(http) if private_features else http
                 self._open[path] = transport

@@ -4,7 +4,7 @@ Exit code 0 after an ordered stop (SIGTERM, SIGINT), 1 with one clear line if it
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 
 import kubeherd.cluster.runtime.descriptors
@@ -12,12 +12,9 @@ import kubeherd.cluster.runtime.lean_aiohttp
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
-from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import HttpTransport
-from kubeherd.cluster.client.kubeconfig import ClusterAccess, KubeconfigError, load_kubeconfig
+from kubeherd.cluster.client.kubeconfig import KubeconfigError
 from kubeherd.cluster.client.metrics import of_clients
-from kubeherd.cluster.client.transport import Transport
 from kubeherd.cluster.runtime import identity, process
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.faultsocket import hurtable
@@ -25,6 +22,7 @@ from kubeherd.cluster.runtime.metrics import Family
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.runtime.scraping import scraped
 from kubeherd.controller import registry
+from kubeherd.controller.clients import Clients
 from kubeherd.controller.leader import LeaderElector
 from kubeherd.controller.manager import Manager
 from kubeherd.controller.options import Options, parse
@@ -40,16 +38,16 @@ def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
 
     async def manage(lifecycle: process.Lifecycle) -> None:
-        try:
-            access = load_kubeconfig(options.kubeconfig)
-        except KubeconfigError as error:
-            raise process.ProcessError(str(error)) from error
+        clock = LoopClock(options.speed)
         async with AsyncExitStack() as closing:
-            http = HttpTransport(access, user_agent=options.user_agent)
-            manager = _manager(options, http, closing)
+            try:
+                clients = Clients(options, clock, closing)
+            except KubeconfigError as error:
+                raise process.ProcessError(str(error)) from error
+            manager = _manager(options, clients, clock)
 
             def families() -> Iterable[Family]:
-                yield from of_clients([(http.host, http.measures)])
+                yield from of_clients([(clients.http.host, clients.http.measures)])
                 yield from manager.families()
 
             await closing.enter_async_context(scraped(options.metrics_socket, families))
@@ -59,25 +57,19 @@ def main(argv: list[str] | None = None) -> int:
     return process.run(manage, "controller-manager")
 
 
-def _manager(options: Options, http: HttpTransport, closing: AsyncExitStack) -> Manager:
-    access = http.access
-    clock = LoopClock(options.speed)
+def _manager(options: Options, clients: Clients, clock: LoopClock) -> Manager:
     # No two lives share their chance, or the second would give its pods the first one's names.
     rng = Rng(options.seed).child(f"{clock.now().isoformat()}/{identity.own_identity()}")
-    private = not options.portable
-    transport: Transport = BatchingTransport(http) if private else http
-    closing.push_async_callback(transport.close)
-    client = ApiClient(transport, clock, private_features=private)
     return Manager(
-        client,
+        clients.own,
         clock,
         rng,
         options.controllers,
         host=identity.hostname(),
-        elector=_elector(options, client, clock, rng),
-        root_ca_pem=options.root_ca_pem or access.ca_pem,
+        elector=_elector(options, clients.own, clock, rng),
+        root_ca_pem=options.root_ca_pem or clients.http.access.ca_pem,
         keys=options.keys,
-        client_of=_client_of(options, client, access, clock, closing),
+        client_of=clients.of,
     )
 
 
@@ -95,22 +87,6 @@ def _elector(
         is_alive=identity.is_alive,
         election=options.election,
     )
-
-
-def _client_of(
-    options: Options,
-    client: ApiClient,
-    access: ClusterAccess,
-    clock: LoopClock,
-    closing: AsyncExitStack,
-) -> Callable[[str], ApiClient] | None:
-    if not options.use_accounts:
-        return None
-    from kubeherd.controller.accounts import AccountClients  # noqa: PLC0415 - rarely wanted
-
-    accounts = AccountClients(client, access, clock, private_features=not options.portable)
-    closing.push_async_callback(accounts.close)
-    return accounts.client
 
 
 if __name__ == "__main__":

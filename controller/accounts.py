@@ -3,9 +3,10 @@
 Source: Kubernetes v1.36, controller-manager/pkg/clientbuilder and the names in
 cmd/kube-controller-manager/app: each controller acts as `system:serviceaccount:kube-system:NAME`
 with a token of an hour, which is asked for with the process' own identity when it is first needed,
-and again when a fifth of its life is left. Invariants: an account that is missing is created; a
-request that was refused as unauthenticated (401) is repeated once, with a new token; caches and
-elections stay with the process' own identity, as upstream.
+and again when a fifth of its life is left. The accounts share their connections, on which nobody
+shows a certificate. Invariants: an account that is missing is created; a request that was refused
+as unauthenticated (401) is repeated once, with a new token; caches and elections stay with the
+process' own identity, as upstream.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from kubeherd.cluster.api.errors import AlreadyExists, NotFound
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import SERVICEACCOUNTS
 from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
@@ -50,6 +52,8 @@ ACCOUNTS: Mapping[str, str] = {
     "certificatesigningrequest-approving-controller": "certificate-controller",
     "certificatesigningrequest-signing-controller": "certificate-controller",
     "disruption-controller": "disruption-controller",
+    "bootstrap-signer-controller": "bootstrap-signer",
+    "token-cleaner-controller": "token-cleaner",
     "clusterrole-aggregation-controller": "clusterrole-aggregation-controller",
     "statefulset-controller": "statefulset-controller",
     "endpoints-controller": "endpoint-controller",
@@ -76,11 +80,12 @@ class AccountClients:
     """The clients of the accounts, made when first asked for."""
 
     def __init__(
-        self, process: ApiClient, access: ClusterAccess, clock: Clock, *, private_features: bool
+        self, process: ApiClient, http: HttpTransport, clock: Clock, *, private_features: bool
     ) -> None:
-        """`process`: a client with the process' own identity; `access`: where the server is."""
+        """`process`: a client with the process' own identity; `http`: connections without one,
+        which are closed by whoever made them."""
         self._process = process
-        self._access = access
+        self._http = http
         self._clock = clock
         self._private_features = private_features
         self._made: dict[str, ApiClient] = {}
@@ -92,18 +97,13 @@ class AccountClients:
             return self._process
         if account not in self._made:
             tokens = AccountTokens(self._process, account, self._clock)
-            transport: Transport = AccountTransport(HttpTransport(_anonymous(self._access)), tokens)
+            transport: Transport = AccountTransport(self._http, tokens)
             if self._private_features:
                 transport = BatchingTransport(transport)
             self._made[account] = ApiClient(
                 transport, self._clock, private_features=self._private_features
             )
         return self._made[account]
-
-    async def close(self) -> None:
-        """Close the connections of all accounts."""
-        for client in self._made.values():
-            await client.transport.close()
 
 
 class AccountTokens:
@@ -125,20 +125,24 @@ class AccountTokens:
             return self._token
 
     async def _ask(self) -> None:
-        path = SERVICEACCOUNTS.path(NAMESPACE, self._account)
         try:
-            await self._process.request("GET", path)
+            answer = await self._request()
         except NotFound:
             await self._create()
+            answer = await self._request()
+        status = msgspec.convert(answer, _TokenRequest).status
+        self._token = status.token
+        self._renew_at = status.expiration_timestamp - timedelta(seconds=RENEW_WHEN_LEFT_S)
+
+    async def _request(self) -> JsonObject:
+        """A token of the account; NotFound if there is no such account yet."""
         wanted = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
             "spec": {"expirationSeconds": TOKEN_LIFE_S},
         }
-        answer = await self._process.request("POST", f"{path}/token", body=wanted)
-        status = msgspec.convert(answer, _TokenRequest).status
-        self._token = status.token
-        self._renew_at = status.expiration_timestamp - timedelta(seconds=RENEW_WHEN_LEFT_S)
+        path = SERVICEACCOUNTS.path(NAMESPACE, self._account, "token")
+        return await self._process.request("POST", path, body=wanted)
 
     async def _create(self) -> None:
         account = {
@@ -151,7 +155,7 @@ class AccountTokens:
 
 
 class AccountTransport:
-    """A `Transport` whose requests carry the account's token."""
+    """A `Transport` whose requests carry the account's token; others use its connections, too."""
 
     def __init__(self, http: HttpTransport, tokens: AccountTokens) -> None:
         self._http = http
@@ -172,7 +176,6 @@ class AccountTransport:
         """As `Transport.request`; ApiError or TransportError also if there was no token."""
 
         async def send(token: str) -> TransportResponse:
-            self._http.use_token(token)
             return await self._http.request(
                 method,
                 path,
@@ -182,6 +185,7 @@ class AccountTransport:
                 accept=accept,
                 fence=fence,
                 timeout_s=timeout_s,
+                token=token,
             )
 
         token = await self._tokens.token()
@@ -199,16 +203,17 @@ class AccountTransport:
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> AsyncGenerator[bytes, None]:
         """As `Transport.stream`."""
-        self._http.use_token(await self._tokens.token())
-        async for chunk in self._http.stream(path, query=query, accept=accept, timeout_s=timeout_s):
+        chunks = self._http.stream(
+            path, query=query, accept=accept, timeout_s=timeout_s, token=await self._tokens.token()
+        )
+        async for chunk in chunks:
             yield chunk
 
     async def close(self) -> None:
-        """As `Transport.close`."""
-        await self._http.close()
+        """As `Transport.close`; the connections are closed by whoever made them."""
 
 
-def _anonymous(access: ClusterAccess) -> ClusterAccess:
+def anonymous(access: ClusterAccess) -> ClusterAccess:
     """The same server without an identity."""
     return ClusterAccess(
         server=access.server,

@@ -26,6 +26,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What a controller manager was told. `election` None: act without a lease."""
 
     kubeconfig: str
+    scheduler_kubeconfig: str
+    """The identity of the scheduler; "" for that of the process."""
     speed: float
     seed: int | None
     controllers: Mapping[str, Factory]
@@ -53,6 +55,7 @@ def parse(argv: list[str] | None) -> Options:
         controllers = registry.select(arguments.controllers)
         return Options(
             kubeconfig=arguments.kubeconfig,
+            scheduler_kubeconfig=arguments.scheduler_kubeconfig,
             speed=arguments.speed,
             seed=arguments.seed,
             controllers=controllers,
@@ -77,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m kubeherd.controller", description="The controller manager as a process."
     )
     parser.add_argument("--kubeconfig", required=True, metavar="FILE")
+    parser.add_argument(
+        "--scheduler-kubeconfig", default="", metavar="FILE", help="the scheduler's own identity"
+    )
     parser.add_argument("--speed", type=float, default=1.0, help="nominal seconds per real second")
     parser.add_argument("--seed", type=int, default=None, help="seed of jitter and back-off")
     parser.add_argument(

@@ -21,6 +21,7 @@ from kubeherd.cluster.api.kinds import (
     PODDISRUPTIONBUDGETS,
     REPLICASETS,
     REPLICATIONCONTROLLERS,
+    SECRETS,
     SERVICES,
     STATEFULSETS,
 )
@@ -28,6 +29,7 @@ from kubeherd.cluster.api.objects import PartialObject, Pod
 from kubeherd.controller.manager import Context, Controller, Factory
 from kubeherd.controller.ondemand import OnDemand, Wake
 
+SCHEDULER = "scheduler"
 _PACKAGE = "kubeherd.controller"
 
 
@@ -52,7 +54,14 @@ def _has_ephemeral_claims(pod: Pod) -> bool:
     return any(volume.ephemeral is not None for volume in pod.spec.volumes)
 
 
+def _is_bootstrap_token(found: PartialObject) -> bool:
+    meta = found.metadata
+    return meta.namespace == "kube-system" and meta.name.startswith("bootstrap-token-")
+
+
 _SERVICES = Wake((SERVICES, ENDPOINTS), _is_not_the_servers_own)
+
+_TOKENS = Wake((SECRETS,), _is_bootstrap_token)
 
 CONTROLLERS: Mapping[str, Line] = {
     "daemonset-controller": Line("daemonset.controller:DaemonSetController"),
@@ -85,7 +94,7 @@ CONTROLLERS: Mapping[str, Line] = {
     "endpointslice-mirroring-controller": Line(
         "endpoints.mirroring:EndpointSliceMirroringController", _SERVICES
     ),
-    "scheduler": Line("scheduler.controller:Scheduler"),
+    SCHEDULER: Line("scheduler.controller:Scheduler"),
     "node-lifecycle-controller": Line("nodes.controller:NodeLifecycleController"),
     "taint-eviction-controller": Line("tainteviction.controller:TaintEvictionController"),
     "pod-garbage-collector-controller": Line("podgc.controller:PodGarbageCollector"),
@@ -114,6 +123,8 @@ CONTROLLERS: Mapping[str, Line] = {
     "certificatesigningrequest-signing-controller": Line(
         "certificates.controller:SigningController"
     ),
+    "bootstrap-signer-controller": Line("bootstrap.bootstrapsigner:BootstrapSigner", _TOKENS),
+    "token-cleaner-controller": Line("bootstrap.tokencleaner:TokenCleaner", _TOKENS),
     "clusterrole-aggregation-controller": Line(
         "clusterroles.controller:ClusterRoleAggregationController"
     ),

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from kubeherd.agents.faking import images
-from kubeherd.cluster.api.helpers.scripts import PREFIX, scripted
+from kubeherd.cluster.api.helpers.scripts import PREFIX, parse_seconds, scripted
 
 
 class Behaviour(msgspec.Struct, frozen=True, gc=False):
@@ -134,15 +134,6 @@ def _parse(
         log=_lines(text("log")),
         log_interval_s=seconds("log-interval-seconds") or 0.0,
     )
-
-
-def parse_seconds(text: str | None) -> float | None:
-    """Non-negative, finite seconds, or None."""
-    try:
-        value = float(text) if text is not None else -1.0
-    except ValueError:
-        return None
-    return value if 0.0 <= value < 1e9 else None
 
 
 def is_true(text: str | None) -> bool:

@@ -171,13 +171,15 @@ class _Handlers:
             previous=previous,
         )
         file = await asyncio.to_thread(open_log)
-        told = [] if file is not None else logtext.told(pod, spec, entry, previous=previous)
+        age_s = self._facts.clock.age_s
 
         async def runs() -> bool:
             now = await self._pod(str(meta["namespace"]), str(meta["name"]))
             return podtarget.still_runs(now, entry)
 
-        return LogSource(file, told, open_log, runs)
+        return LogSource(
+            file, partial(logtext.told, pod, spec, entry, age_s, previous=previous), open_log, runs
+        )
 
 
 def log_options(query: Mapping[str, str], now: datetime) -> LogOptions:

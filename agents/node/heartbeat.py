@@ -12,12 +12,12 @@ import orjson
 import structlog
 
 from kubeherd.agents.equipment import Hindrance
-from kubeherd.agents.faking import annotations
 from kubeherd.agents.node import nodestatus as node
 from kubeherd.agents.node.nodestatus import HEARTBEAT_INTERVAL, NodeConfig, NodeIdentity
 from kubeherd.agents.pods.facts import Transition
 from kubeherd.cluster.api.errors import ApiError, NotFound
 from kubeherd.cluster.api.helpers import nodestandin
+from kubeherd.cluster.api.helpers.scripts import parse_seconds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import NODES
 from kubeherd.cluster.api.objects import Condition, Node, PartialObject
@@ -44,7 +44,7 @@ class NodeEvents(Protocol):
 
 def interval_s(node_annotations: Mapping[str, str]) -> float:
     """Seconds between heartbeats: 10, or what the Node's annotation says."""
-    return annotations.parse_seconds(node_annotations.get(HEARTBEAT_INTERVAL)) or UPDATE_INTERVAL_S
+    return parse_seconds(node_annotations.get(HEARTBEAT_INTERVAL)) or UPDATE_INTERVAL_S
 
 
 class StatusReporter:

@@ -10,11 +10,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from kubeherd.agents.faking.annotations import is_true, parse_seconds
+from kubeherd.agents.faking.annotations import is_true
 from kubeherd.agents.pods.containers import IMAGE_SIZE_BYTES, image_id
 from kubeherd.agents.pods.facts import Transition
 from kubeherd.cluster.api.helpers import nodestandin
-from kubeherd.cluster.api.helpers.scripts import PREFIX
+from kubeherd.cluster.api.helpers.scripts import PREFIX, parse_seconds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import Taint
 from kubeherd.cluster.api.version import KUBEHERD_VERSION, KUBERNETES_VERSION

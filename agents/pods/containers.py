@@ -16,11 +16,11 @@ from kubeherd.agents.faking import annotations
 from kubeherd.agents.pods import probing, stopping
 from kubeherd.agents.pods.durations import go_duration
 from kubeherd.agents.pods.facts import ContainerFacts, ContainerPhase, Probe, Waiting, WaitingReason
-from kubeherd.agents.pods.output import Output, output
 from kubeherd.agents.pods.plans import ContainerPlan, Script
 from kubeherd.agents.pods.sync import LogKind, Pass
 from kubeherd.cluster.api.helpers import commands
 from kubeherd.cluster.api.helpers.commands import Program
+from kubeherd.cluster.api.helpers.containeroutput import Output, output
 
 RELIST_S: Final = 1.0
 """The kubelet learns of an exit by listing its containers every second (spec 10)."""
@@ -239,7 +239,9 @@ def _running(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> Containe
         return stopping.survive(facts, facts.stop, plan, sync)
     now_s = sync.now.s
     own_exit = _own_exit(facts, plan)
-    told = plan.output if facts.program is None else output(plan.behaviour, facts.program)
+    told = plan.output
+    if facts.program is not None:
+        told = output(plan.behaviour.log, plan.behaviour.log_interval_s, facts.program)
     if told is not None:
         facts = _write(facts, plan.name, told, sync)
     if facts.stop is not None:

@@ -11,10 +11,10 @@ from kubeherd.agents.faking.annotations import Behaviour
 from kubeherd.agents.faking.volumefiles import Mount
 from kubeherd.agents.pods import probes
 from kubeherd.agents.pods.facts import ContainerFacts
-from kubeherd.agents.pods.output import Output, output
 from kubeherd.agents.pods.probes import ProbeSpec
 from kubeherd.cluster.api.helpers import commands, environment
 from kubeherd.cluster.api.helpers.commands import Program, Surroundings
+from kubeherd.cluster.api.helpers.containeroutput import Output, output
 from kubeherd.cluster.api.helpers.joblabels import JOB_NAME_LABELS
 from kubeherd.cluster.api.objects import Container, Pod
 
@@ -121,7 +121,7 @@ def _plan(pod: Pod, container: Container, role: Role, field: str) -> ContainerPl
         behaviour=behaviour,
         program=program,
         script=script,
-        output=output(behaviour, program),
+        output=output(behaviour.log, behaviour.log_interval_s, program),
         prestop_s=behaviour.prestop_s or _prestop_sleep_s(container),
         readiness=probes.parse(container.readiness_probe),
         liveness=liveness,

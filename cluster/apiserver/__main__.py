@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import gc
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,13 +25,14 @@ from kubeherd.cluster.runtime.faultsocket import hurtable
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Engine, MemoryEngine, StoreError
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.store import Store, running
 
 if TYPE_CHECKING:
     from kubeherd.cluster.apiserver.recording.recording import Recording
 
-_HOST = "127.0.0.1"
+_LOOPBACK = "127.0.0.1"
 _GC_THRESHOLDS = (20_000, 20, 20)
 """A request leaves next to no reference cycles but makes hundreds of containers: with the
 interpreter's thresholds a seventh of a write was spent on looking at what lives."""
@@ -43,7 +45,14 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--dir", type=Path, required=True, help="the cluster's run directory")
     parser.add_argument("--port", type=int, default=6443, help="0 picks a free one")
-    parser.add_argument("--store", choices=("sqlite", "memory"), default="sqlite")
+    parser.add_argument(
+        "--bind-address",
+        default=_LOOPBACK,
+        metavar="ADDRESS",
+        help=f"where it listens (default {_LOOPBACK}: this machine only)",
+    )
+    parser.add_argument("--store", choices=("sqlite", "memory", "etcd"), default="sqlite")
+    _etcd_arguments(parser)
     parser.add_argument("--speed", type=float, default=1.0, help="shortens every wait by this")
     parser.add_argument("--seed", type=int, default=None, help="makes chance repeatable")
     parser.add_argument(
@@ -72,6 +81,19 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         help="with --record: requests and answers, too, not only what was written",
     )
     return parser.parse_args(argv)
+
+
+def _etcd_arguments(parser: argparse.ArgumentParser) -> None:
+    """Named as kube-apiserver's; a user and password are in ETCD_USER and ETCD_PASSWORD."""
+    parser.add_argument(
+        "--etcd-servers", default="", metavar="URL,...", help="with --store etcd: its members"
+    )
+    for name, what in (
+        ("cafile", "the CA of etcd's certificates"),
+        ("certfile", "our certificate to etcd"),
+        ("keyfile", "its key"),
+    ):
+        parser.add_argument(f"--etcd-{name}", type=Path, metavar="FILE", help=what)
 
 
 def _audit(api: ApiServer, policy: Path, log: Path) -> None:
@@ -160,12 +182,41 @@ def _record(api: ApiServer, store: Store, recording: "Recording", *, requests: b
 
 
 def _store(options: argparse.Namespace, rng: Rng, recording: "Recording | None") -> Store:
+    if options.store == "etcd":
+        return _shared_store(options, rng, recording)
     engine = _engine(options)
     if recording is None:
-        return Store(engine, attrs_of, rng=rng)
+        return LocalStore(engine, attrs_of, rng=rng)
     from kubeherd.cluster.store.followed import FollowedStore  # noqa: PLC0415 - off mostly
 
     return FollowedStore(engine, attrs_of, recording.recorder, rng=rng)
+
+
+def _shared_store(options: argparse.Namespace, rng: Rng, recording: "Recording | None") -> Store:
+    try:
+        from kubeherd.cluster.store.etcd.engine import EtcdEngine  # noqa: PLC0415 - an extra
+        from kubeherd.cluster.store.etcd.target import EtcdTarget  # noqa: PLC0415
+    except ImportError as error:
+        raise ProcessError(
+            f"--store etcd needs a package that is not installed ({error.name}): "
+            "pip install 'kubeherd[etcd]'"
+        ) from None
+    from kubeherd.cluster.store.shared import SharedStore  # noqa: PLC0415 - for etcd only
+
+    target = EtcdTarget(
+        tuple(filter(None, options.etcd_servers.split(","))),
+        options.etcd_cafile,
+        options.etcd_certfile,
+        options.etcd_keyfile,
+        os.environ.get("ETCD_USER", ""),
+        os.environ.get("ETCD_PASSWORD", ""),
+    )
+    engine = EtcdEngine(target, rng.child("etcd"))
+    if recording is None:
+        return SharedStore(engine, attrs_of, rng=rng)
+    from kubeherd.cluster.store.followed import FollowedSharedStore  # noqa: PLC0415 - off mostly
+
+    return FollowedSharedStore(engine, attrs_of, recording.recorder, rng=rng)
 
 
 def _api(options: argparse.Namespace, store: Store, clock: Clock, rng: Rng) -> ApiServer:
@@ -193,12 +244,14 @@ async def _answer(
     options, lifecycle, tls = process
     await api.bootstrap()
     http = HttpServer(api, clock, rng, max_connections=connection_limit())
-    port = await http.start(_HOST, options.port, tls)
-    api.server_address = f"{_HOST}:{port}"
+    host = options.bind_address
+    port = await http.start(host, options.port, tls)
+    shown = f"[{host}]" if ":" in host else host
+    api.server_address = f"{shown}:{port}"
     background = asyncio.create_task(api.run(), name="maintenance")
     try:
         async with hurtable(_faults_socket(options.dir / "run"), api.hurt):
-            lifecycle.ready(url=f"https://{_HOST}:{port}", port=port)
+            lifecycle.ready(url=f"https://{shown}:{port}", port=port)
             await lifecycle.stop.wait()
     finally:
         await http.stop()

@@ -2,8 +2,9 @@
 cluster IPs, the Service `kubernetes` with its endpoints, ConfigMaps about authentication, and the
 accounts without which no pod is admitted in a system namespace.
 
-Source: spec api-machinery, sections 8 and 20; scheduler, section 6. Created where missing, never
-overwritten, so that a person's changes survive a restart. Decision: the accounts `default`, which
+Source: spec api-machinery, sections 8 and 20; scheduler, section 6. Created where missing, not
+overwritten, so that a person's changes survive a restart; what roles and bindings lack of it they
+are given (`reconciling`). Decision: the accounts `default`, which
 in Kubernetes a controller makes here as in any namespace, are here at once, so that a pod created
 right after the start need not wait for the controller manager.
 """
@@ -12,7 +13,7 @@ from kubeherd.cluster.api import defaults, kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.timestamps import format_time
-from kubeherd.cluster.apiserver import served
+from kubeherd.cluster.apiserver import reconciling, served
 from kubeherd.cluster.apiserver.access.authz import policy
 from kubeherd.cluster.apiserver.access.authz.rbac import (
     CLUSTER_ROLE_BINDINGS,
@@ -59,7 +60,8 @@ async def ensure_system_objects(registry: Registry, clock: Clock, client_ca: str
             (kinds.CONFIGMAPS, _authentication(client_ca)),
             (kinds.CONFIGMAPS, _token_tracking(clock)),
         ]
-    await _ensure(registry, clock, wanted)
+    there = await _ensure(registry, clock, wanted)
+    await reconciling.reconcile(registry, clock, there)
     await _ensure_addresses(registry, clock)
 
 
@@ -84,12 +86,16 @@ async def _ensure_addresses(registry: Registry, clock: Clock) -> None:
 
 async def _ensure(
     registry: Registry, clock: Clock, wanted: list[tuple[Resource, JsonObject]]
-) -> None:
+) -> list[tuple[Resource, JsonObject]]:
+    """Create what is missing; returns the others of `wanted`. What another server makes at the same
+    time is as good."""
     staged: list[tuple[Resource, Pending]] = []
+    there: list[tuple[Resource, JsonObject]] = []
     for resource, tree in wanted:
         kind = served.of(resource)
         namespace = tree["metadata"].get("namespace", "")
         if registry.store.head(kind.key, namespace, tree["metadata"]["name"]) is not None:
+            there.append((resource, tree))
             continue
         whole = {"kind": resource.kind, "apiVersion": resource.api_version, **tree}
         defaults.apply(resource, whole)
@@ -97,6 +103,7 @@ async def _ensure(
         staged.append((resource, registry.stage_create(kind, namespace, whole, ctx)))
     for resource, pending in staged:
         await registry.commit_all(served.of(resource), [pending])
+    return there
 
 
 def _roles() -> list[tuple[Resource, list[JsonObject]]]:
@@ -113,7 +120,7 @@ def _authentication(client_ca: str) -> JsonObject:
     """How clients are authenticated, for servers that do as this one
     (pkg/controlplane/controller/clusterauthenticationtrust)."""
     return {
-        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+        "metadata": {"name": reconciling.AUTHENTICATION, "namespace": "kube-system"},
         "data": {"client-ca-file": client_ca},
     }
 

@@ -72,6 +72,11 @@ def wait_for_nodes(
 
     LauncherError with some names after `timeout_s` real seconds.
     """
+    if rundir.load_settings().joined:
+        from kubeherd.cluster.cli import joined  # noqa: PLC0415 - few join
+
+        joined.wait_for_nodes(rundir, names, timeout_s, progress)
+        return
     wanted = set(names)
     late = wanted
 
@@ -89,9 +94,14 @@ def wait_for_nodes(
     try:
         run(wait)
     except TimeoutError:
-        some = sorted(late)
-        shown = ", ".join(some[:5]) + (", ..." if len(some) > 5 else "")
-        raise LauncherError(f"not Ready after {timeout_s:g} s: {shown}") from None
+        raise not_ready(late, timeout_s) from None
+
+
+def not_ready(late: Collection[str], timeout_s: float) -> LauncherError:
+    """What to raise when these nodes were waited for in vain."""
+    some = sorted(late)
+    shown = ", ".join(some[:5]) + (", ..." if len(some) > 5 else "")
+    return LauncherError(f"not Ready after {timeout_s:g} s: {shown}")
 
 
 def delete_node(rundir: RunDir, name: str) -> None:

@@ -13,7 +13,8 @@ import msgspec
 from click.core import ParameterSource
 
 from kubeherd.cluster.cli.output import warn
-from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher import addresses, lifecycle
+from kubeherd.cluster.launcher.addresses import LOOPBACK
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.settings import (
@@ -80,6 +81,33 @@ _OPTIONS = (
         help="Where objects are kept.",
     ),
     click.option(
+        "--listen",
+        default=LOOPBACK,
+        metavar="ADDRESS",
+        show_default=True,
+        envvar="KUBEHERD_LISTEN",
+        show_envvar=True,
+        help="Address on which the API server listens; 0.0.0.0: all. Beyond loopback, other "
+        "machines reach it.",
+    ),
+    click.option(
+        "--advertise-address",
+        default="",
+        metavar="HOST",
+        envvar="KUBEHERD_ADVERTISE_ADDRESS",
+        show_envvar=True,
+        help="Address or name by which others find it.  [default: that on which it listens]",
+    ),
+    click.option(
+        "--cert-san",
+        "cert_sans",
+        multiple=True,
+        metavar="HOST",
+        envvar="KUBEHERD_CERT_SANS",
+        show_envvar=True,
+        help="One more address or name in its certificate; repeatable.",
+    ),
+    click.option(
         "--port",
         type=click.IntRange(1, MAX_PORT),
         envvar="KUBEHERD_PORT",
@@ -135,7 +163,8 @@ _OPTIONS = (
     ),
 )
 _CHANGEABLE = {
-    "nodes_per_agent": "nodes_per_agent", "controllers": "controllers", "port": "port",
+    "nodes_per_agent": "nodes_per_agent", "controllers": "controllers", "listen": "listen",
+    "advertise_address": "advertise_address", "cert_sans": "cert_sans", "port": "port",
     "speed": "speed", "seed": "seed", "exec_kind": "exec", "audit_policy": "audit_policy",
     "record": "record",
 }  # fmt: skip
@@ -160,6 +189,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     exec_kind: ExecKind
     audit_policy: str
     record: Recorded
+    listen: str
+    advertise_address: str
+    cert_sans: tuple[str, ...]
     port: int | None
     speed: float
     seed: int | None
@@ -170,8 +202,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         """From the values of `cluster_options`; LauncherError for a file that is no policy."""
         default = ParameterSource.DEFAULT
         given = [name for name in options if ctx.get_parameter_source(name) is not default]
-        policy = _audit_policy(str(options["audit_policy"]))
-        return msgspec.convert({**options, "audit_policy": policy, "given": given}, cls)
+        read = {**options, "audit_policy": _audit_policy(str(options["audit_policy"]))}
+        if options["listen"] != LOOPBACK:
+            read["listen"] = addresses.check_listen(str(options["listen"]))
+        return msgspec.convert({**read, "given": given}, cls)
 
     def new(self) -> Settings:
         """The settings of a new cluster."""
@@ -184,6 +218,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             exec_kind=self.exec_kind,
             audit_policy=self.audit_policy,
             record=self.record,
+            listen=self.listen,
+            advertise_address=self.advertise_address,
+            cert_sans=self.cert_sans,
             port=self.port,
             speed=self.speed,
             seed=self.seed,
@@ -200,6 +237,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     def _check(self, rundir: RunDir, stored: Settings) -> None:
         """Say where options contradict the settings of a stopped cluster; raise if badly."""
+        if stored.joined and self.given:
+            raise LauncherError(
+                f"{rundir.root} has nodes of the cluster at {stored.joined}, which alone says how "
+                "it is: bring them back without options of a cluster"
+            )
         if "store" in self.given and self.store is not stored.store:
             raise LauncherError(
                 f"the cluster in {rundir.root} keeps its objects in the {stored.store} store; "

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from kubeherd.cluster.cli.options import directory_given, directory_option
-from kubeherd.cluster.cli.output import say
+from kubeherd.cluster.cli.output import columns, say
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.faults import asking
 from kubeherd.faults import Fault
@@ -53,9 +53,7 @@ def lines(listed: Sequence[Fault], now_s: float, where: str = "") -> Iterator[st
             for fault in listed
         ),
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from columns(rows)
 
 
 def span(seconds: float) -> str:

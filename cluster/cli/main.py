@@ -26,14 +26,18 @@ from kubeherd.cluster.cli.status import status
 
 _LAZY = {
     "bench": "kubeherd.bench.command:bench",
+    "cert": "kubeherd.cluster.cli.certificates:cert",
     "chaos": "kubeherd.chaos.command:chaos",
     "check": "kubeherd.chaos.checking.command:check",
     "completion": "kubeherd.cluster.cli.completion:completion",
     "demo": "kubeherd.demo.command:demo",
     "fault": "kubeherd.cluster.cli.faults:fault",
     "faults": "kubeherd.cluster.cli.faultlist:faults",
+    "join": "kubeherd.cluster.cli.join:join",
+    "kubeconfig": "kubeherd.cluster.cli.kubeconfigs:kubeconfig",
     "simulate": "kubeherd.chaos.simulate:simulate",
     "snapshot": "kubeherd.snapshot.command:snapshot",
+    "token": "kubeherd.cluster.cli.token:token",
 }
 _VERSION_TEXT = f"kubeherd {KUBEHERD_VERSION}, serves Kubernetes {KUBERNETES_VERSION}"
 

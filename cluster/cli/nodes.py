@@ -101,10 +101,13 @@ def thaw(rundir: RunDir, name: str) -> None:
 @name_argument(node_names)
 def rm(rundir: RunDir, name: str) -> None:
     """Stop a node's agent and delete the Node from the cluster."""
-    from kubeherd.cluster.cli import api  # noqa: PLC0415 - slow to import, most commands do without
-
     touched = _ask(rundir, Request(op=Op.NODE_REMOVE, nodes=(name,)))
-    api.delete_node(rundir, name)
+    if joined := rundir.load_settings().joined:
+        warn(f"its Node stays at {joined}, which lets no node delete one: delete it there")
+    else:
+        from kubeherd.cluster.cli import api  # noqa: PLC0415 - slow to import
+
+        api.delete_node(rundir, name)
     err.print(f"removed {name}")
     _warn_of_others(name, touched, "restarted")
 

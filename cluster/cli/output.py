@@ -5,7 +5,7 @@ Progress goes to standard error, results to standard output, so that output can 
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from signal import SIGINT
 
 import click
@@ -53,6 +53,13 @@ def steps(first: str) -> Iterator[Steps]:
         return
     with err.status(first) as status:
         yield Steps(status)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def say(text: str) -> None:

@@ -46,7 +46,11 @@ def read_status(rundir: RunDir) -> JsonObject:
     entries = [_process(one) for one in states]
     pids = {entry["name"]: entry["pid"] for entry in entries}
     readiness: dict[str, bool] = {}
-    if pids[Role.APISERVER] is not None:
+    if settings.joined:
+        from kubeherd.cluster.cli import joined  # noqa: PLC0415 - few join
+
+        readiness = joined.look(rundir, settings.node_names)
+    elif pids[Role.APISERVER] is not None:
         from kubeherd.cluster.cli import api  # noqa: PLC0415 - slow to import, needed only here
 
         seen = api.look(rundir)
@@ -56,7 +60,7 @@ def read_status(rundir: RunDir) -> JsonObject:
     ours = {node.name: pids[node.agent] for node in settings.nodes}
     names = [*ours, *(name for name in readiness if name not in ours)]
     return {
-        "apiserver": {"url": settings.server, "pid": pids[Role.APISERVER]},
+        "apiserver": {"url": settings.server, "pid": pids.get(Role.APISERVER)},
         "supervisor": {"pid": _supervisor_pid(state) if supervised else None},
         "processes": entries,
         "nodes": [
@@ -64,7 +68,8 @@ def read_status(rundir: RunDir) -> JsonObject:
             for name in names
         ],
         "dir": str(rundir.root),
-        "kubeconfig": str(rundir.kubeconfig),
+        "kubeconfig": None if settings.joined else str(rundir.kubeconfig),
+        "joined": bool(settings.joined),
         "store": settings.store.value,
         "speed": settings.speed,
         "seed": settings.seed,
@@ -90,9 +95,12 @@ def _supervisor_pid(state: ClusterState) -> int | None:
 
 
 def _print(document: JsonObject) -> None:
-    pid = document["apiserver"]["pid"]
-    out.print(f"API server  {document['apiserver']['url']}" + ("" if pid else "  [red](down)[/]"))
-    out.print(f"kubeconfig  {document['kubeconfig']}", markup=False)
+    pid, url = document["apiserver"]["pid"], document["apiserver"]["url"]
+    if document["joined"]:
+        out.print(f"API server  {url}, elsewhere")
+    else:
+        out.print(f"API server  {url}" + ("" if pid else "  [red](down)[/]"))
+        out.print(f"kubeconfig  {document['kubeconfig']}", markup=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("PROCESS", "PID", "PHASE", "RESTARTS", "NODES READY"):
         table.add_column(column)

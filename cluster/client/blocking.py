@@ -9,15 +9,24 @@ from collections.abc import Mapping
 from types import TracebackType
 from urllib.parse import urlsplit
 
+import msgspec
+
+from kubeherd.cluster.api.errors import NotFound
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
 from kubeherd.cluster.client.tls import tls_context
 from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
+    JSON,
     TransportError,
     TransportResponse,
+    error_of,
     target,
 )
+
+_MERGE = "application/merge-patch+json"
 
 
 class BlockingTransport:
@@ -54,6 +63,8 @@ class BlockingTransport:
         `timeout_s` bounds each wait for the network, in real seconds.
         """
         headers = {"User-Agent": PRODUCT, "Accept-Encoding": "identity"}
+        if self._access.token:
+            headers["Authorization"] = f"Bearer {self._access.token}"
         if content_type:
             headers["Content-Type"] = content_type
         connection = self._open(timeout_s)
@@ -84,3 +95,40 @@ class BlockingTransport:
         if self._connection.sock is not None:
             self._connection.sock.settimeout(timeout_s)
         return self._connection
+
+
+class BlockingClient:
+    """Requests as trees, by a transport that belongs to the caller; ApiError for a refusal."""
+
+    def __init__(self, transport: BlockingTransport, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        self._transport = transport
+        self._timeout_s = timeout_s
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: JsonObject | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+    ) -> JsonObject:
+        """The answer's tree; the body of a PATCH is merged."""
+        answer = self._transport.request(
+            method,
+            path,
+            query=query,
+            body=None if body is None else msgspec.json.encode(body),
+            content_type=_MERGE if method == "PATCH" else JSON,
+            timeout_s=self._timeout_s,
+        )
+        if answer.status >= 400:
+            raise error_of(answer)
+        tree: JsonObject = msgspec.json.decode(answer.body)
+        return tree
+
+    def find(self, resource: Resource, namespace: str, name: str) -> JsonObject | None:
+        """An object, None if there is none."""
+        try:
+            return self.send("GET", resource.path(namespace, name))
+        except NotFound:
+            return None

@@ -1,14 +1,15 @@
 """The transport over real HTTP: aiohttp with a keep-alive pool, TLS and client certificates.
 
 Invariants: a write is sent once, whatever becomes of its connection; no cookies, no proxies or
-credentials from the environment, every wait has a timeout, one TLS context per transport (it is the
-expensive part); keys never touch the disk.
+credentials from the environment, every wait has a timeout, one TLS context per identity (it is the
+expensive part); keys never touch the disk. When the identity is renewed (`rotation`) new requests
+go out under the new one, and the connections of the old one end with the requests on them.
 """
 
 import asyncio
 import base64
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +22,9 @@ from yarl import URL
 
 from kubeherd.cluster.api import fence as fences
 from kubeherd.cluster.api.version import PRODUCT
-from kubeherd.cluster.client.kubeconfig import ClusterAccess, load_kubeconfig
+from kubeherd.cluster.client.kubeconfig import ClusterAccess
 from kubeherd.cluster.client.metrics import ClientMeasures
+from kubeherd.cluster.client.rotation import LOOK_INTERVAL_S, KubeconfigFile
 from kubeherd.cluster.client.tls import tls_context
 from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
@@ -48,9 +50,19 @@ resume its TLS session."""
 _FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError)
 
 
-def from_kubeconfig(path: str | Path, context: str = "") -> "HttpTransport":
-    """A transport for the identity in a kubeconfig; KubeconfigError if it cannot be used."""
-    return HttpTransport(load_kubeconfig(path, context))
+def from_kubeconfig(
+    path: str | Path,
+    context: str = "",
+    *,
+    user_agent: str = PRODUCT,
+    max_connections: int = MAX_CONNECTIONS,
+) -> "HttpTransport":
+    """A transport for the identity in a kubeconfig, renewed when the file is; KubeconfigError if it
+    cannot be used."""
+    file = KubeconfigFile(path, context)
+    return HttpTransport(
+        file.access, user_agent=user_agent, max_connections=max_connections, renewed=file.newer
+    )
 
 
 class HttpTransport:
@@ -62,17 +74,22 @@ class HttpTransport:
         *,
         user_agent: str = PRODUCT,
         max_connections: int = MAX_CONNECTIONS,
+        renewed: Callable[[], ClusterAccess | None] = lambda: None,
     ) -> None:
+        """`renewed` is asked from time to time whether there is a newer identity."""
         self.access = access
+        self._renewed = renewed
+        self._look_at_s = 0.0
         self.measures = ClientMeasures()
         self._headers = {
             "User-Agent": user_agent,
             "Accept-Encoding": "identity",  # the server is near: to compress costs more than bytes
-            **_authorization(access),
         }
         self._max_connections = max_connections
         self._session: aiohttp.ClientSession | None = None
         self._connector: _Connector
+        self._retired: list[aiohttp.ClientSession] = []
+        """Sessions of identities that were renewed, with requests under way."""
         self._introduced: asyncio.Event | None = None
         self._closed = False
 
@@ -80,13 +97,6 @@ class HttpTransport:
     def host(self) -> str:
         """The server's host and port."""
         return self.access.server.partition("://")[2]
-
-    def use_token(self, token: str) -> None:
-        """From now on requests carry this bearer token."""
-        header = {"Authorization": f"Bearer {token}"}
-        self._headers.update(header)
-        if self._session is not None:
-            self._session.headers.update(header)
 
     async def request(
         self,
@@ -99,9 +109,10 @@ class HttpTransport:
         accept: str = "",
         fence: str = "",
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        token: str = "",
     ) -> TransportResponse:
-        """As `Transport.request`."""
-        headers = {"Accept": accept} if accept else {}
+        """As `Transport.request`; `token`: a bearer token that goes with this request only."""
+        headers = _headers(accept, token)
         if content_type:
             headers["Content-Type"] = content_type
         if fence:
@@ -124,11 +135,12 @@ class HttpTransport:
         query: Mapping[str, str] | None = None,
         accept: str = "",
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        token: str = "",
     ) -> AsyncGenerator[bytes, None]:
-        """As `Transport.stream`."""
+        """As `Transport.stream`; `token` as in `request`."""
         started_s = stopwatch_s()
         try:
-            headers = {"Accept": accept} if accept else {}
+            headers = _headers(accept, token)
             timeout = aiohttp.ClientTimeout(
                 total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=timeout_s
             )
@@ -144,6 +156,8 @@ class HttpTransport:
     async def close(self) -> None:
         """As `Transport.close`."""
         self._closed = True
+        for retired in self._retired:
+            await retired.close()
         if self._session is not None:
             await self._session.close()
             await self._connector.until_closed()
@@ -158,6 +172,9 @@ class HttpTransport:
         body: bytes | None = None,
     ) -> aiohttp.ClientResponse:
         """Send a request, after the first one is answered."""
+        if (now_s := asyncio.get_running_loop().time()) >= self._look_at_s:
+            self._look_at_s = now_s + LOOK_INTERVAL_S
+            await self._look()
         if self._introduced is None:
             self._introduced = asyncio.Event()
             try:
@@ -198,6 +215,19 @@ class HttpTransport:
                     raise
         raise AssertionError("the second try returns or raises")
 
+    async def _look(self) -> None:
+        """Take a newer identity, and end what idles of older ones."""
+        for retired in tuple(self._retired):
+            connector = retired.connector
+            if connector is None or not connector._acquired:
+                self._retired.remove(retired)
+                await retired.close()
+        access = self._renewed()
+        if access is not None:
+            if self._session is not None:
+                self._retired.append(self._session)
+            self.access, self._session = access, None
+
     def _open(self) -> aiohttp.ClientSession:
         if self._closed:
             raise TransportError("the transport is closed")
@@ -208,7 +238,9 @@ class HttpTransport:
                 ssl=tls_context(self.access) if self.access.server.startswith("https:") else True,
             )
             self._session = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=self._headers
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={**self._headers, **_authorization(self.access)},
             )
             # aiohttp sends a PUT or DELETE again, too, when a kept connection ends before its
             # answer; the first may have been carried out, and the answer to the second would lie.
@@ -263,6 +295,13 @@ def _answer(response: aiohttp.ClientResponse, body: bytes) -> TransportResponse:
 def _no_answer(method: str, path: str, error: BaseException) -> TransportError:
     reason = "timed out" if isinstance(error, asyncio.TimeoutError) else str(error)
     return TransportError(f"{method} {path}: {reason or type(error).__name__}")
+
+
+def _headers(accept: str, token: str) -> dict[str, str]:
+    headers = {"Accept": accept} if accept else {}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    return headers
 
 
 def _authorization(access: ClusterAccess) -> dict[str, str]:

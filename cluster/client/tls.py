@@ -4,10 +4,10 @@ A program opens a connection for each watch: all but the first resume the sessio
 (RFC 8446, 2.2), which spares both sides the certificates, more than half of a handshake's CPU.
 """
 
-import os
 import ssl
 
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
+from kubeherd.cluster.runtime.certificatechain import load_chain
 
 
 class _Connection(ssl.SSLObject):
@@ -59,15 +59,5 @@ def tls_context(access: ClusterAccess) -> ssl.SSLContext:
     else:
         context.load_default_certs()
     if access.certificate_pem:
-        _load_client_certificate(context, access.certificate_pem + b"\n" + access.key_pem)
+        load_chain(context, access.certificate_pem + b"\n" + access.key_pem)
     return context
-
-
-def _load_client_certificate(context: ssl.SSLContext, pem: bytes) -> None:
-    """`load_cert_chain` reads files only: give it one that exists in memory only."""
-    descriptor = os.memfd_create("kubeherd-client-certificate", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, pem)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)

@@ -5,17 +5,18 @@ left. Both are synchronous and may be called from any process of the same user.
 """
 
 import contextlib
+import errno
 import os
 import random
 import signal
-import socket
 import time
 from collections.abc import Callable
 
 import msgspec
 
-from kubeherd.cluster.launcher import control, state
+from kubeherd.cluster.launcher import addresses, control, state
 from kubeherd.cluster.launcher import settings as settings_module
+from kubeherd.cluster.launcher.addresses import LOOPBACK
 from kubeherd.cluster.launcher.control import NoAnswer, NotListening, Op, Request
 from kubeherd.cluster.launcher.directory import ownership
 from kubeherd.cluster.launcher.directory.rundir import RunDir
@@ -34,6 +35,7 @@ PORT_RANGE = range(20000, 32000)
 """Below the ports that Linux gives to outgoing connections: none of those can take ours."""
 
 _LOOK_INTERVAL_S = 0.02
+_NO_SUCH_ADDRESS = os.strerror(errno.EADDRNOTAVAIL)
 
 Progress = Callable[[ClusterState], None]
 
@@ -48,6 +50,9 @@ def new_settings(
     exec_kind: ExecKind = ExecKind.SCRIPT,
     audit_policy: str = "",
     record: Recorded = Recorded.NOTHING,
+    listen: str = LOOPBACK,
+    advertise_address: str = "",
+    cert_sans: tuple[str, ...] = (),
     port: int | None = None,
     speed: float = 1.0,
     seed: int | None = None,
@@ -65,7 +70,10 @@ def new_settings(
         exec=exec_kind,
         audit_policy=audit_policy,
         record=record,
-        port=choose_port(chance) if port is None else port,
+        listen=listen,
+        advertise_address=advertise_address,
+        cert_sans=cert_sans,
+        port=choose_port(chance, listen) if port is None else port,
         speed=speed,
         seed=chance.getrandbits(32) if seed is None else seed,
     )
@@ -79,6 +87,7 @@ def begin(
     settings: Settings,
     *,
     change: Callable[[Settings], Settings] = lambda stored: stored,
+    found: Callable[[Settings], None] = lambda _settings: None,
     follow_pid: int | None = None,
     accept_loss_after: int | None = None,
     started: Callable[[], None] = lambda: None,
@@ -88,9 +97,10 @@ def begin(
 
     `accept_loss_after`: go on with a damaged store that can be read up to this revision.
     `settings` are those of a new cluster; one that was up before keeps its own, but for what
-    `change` makes of them. All happens under the lock, which the supervisor then has: of several
-    callers one starts the cluster, and the others change nothing. `started` is called once the
-    cluster is the caller's to stop; whatever is raised before that leaves no process behind.
+    `change` makes of them; `found` is called with what it is to have. All happens under the lock,
+    which the supervisor then has: of several callers one starts the cluster, and the others change
+    nothing. `started` is called once the cluster is the caller's to stop; whatever is raised before
+    that leaves no process behind.
     `warm_parent` forks the supervisor; without one it is executed.
     LauncherError if the cluster runs, or the port or the directory cannot be used; then nothing
     changed.
@@ -101,11 +111,10 @@ def begin(
         stop_orphans(rundir)  # of a supervisor that was killed: they hold the port and the store
         if rundir.exists():
             settings = change(rundir.load_settings())
+        settings = located(settings)
         settings_module.check(settings)
-        if not port_is_free(settings.port):
-            raise LauncherError(
-                f"port {settings.port} of 127.0.0.1 is in use: choose one with --port"
-            )
+        _check_free(settings)
+        found(settings)
         rundir.save_settings(settings)
         options = _supervisor_options(rundir, follow_pid, accept_loss_after)
         if warm_parent is not None:
@@ -205,28 +214,53 @@ def current_state(rundir: RunDir) -> tuple[ClusterState, bool]:
     return state.read(rundir), False
 
 
-def choose_port(rng: random.Random) -> int:
-    """A free TCP port of the loopback address."""
+def choose_port(rng: random.Random, listen: str = LOOPBACK) -> int:
+    """A TCP port that is free on this address."""
     for port in rng.sample(PORT_RANGE, len(PORT_RANGE)):
-        if port_is_free(port):
+        if port_is_free(port, listen):
             return port
-    raise LauncherError("no free port on 127.0.0.1")
+    raise LauncherError(f"no free port on {listen}")
 
 
 def on_another_port(settings: Settings) -> Settings:
     """The same settings with another free port."""
-    return msgspec.structs.replace(settings, port=choose_port(random.SystemRandom()))
+    return msgspec.structs.replace(
+        settings, port=choose_port(random.SystemRandom(), settings.listen)
+    )
 
 
-def port_is_free(port: int) -> bool:
-    """Whether the API server could listen on this port of the loopback address."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+def port_is_free(port: int, listen: str = LOOPBACK) -> bool:
+    """Whether the API server could listen on this port of an address of the machine.
+
+    An address that it has not has no free port; `begin` says so.
+    """
+    why = addresses.why_not(listen, port)
+    return not why or why == _NO_SUCH_ADDRESS
+
+
+def located(settings: Settings) -> Settings:
+    """Settings that say by which address others find a cluster that listens on all."""
+    if settings.joined:
+        return settings
+    found = ""
+    if addresses.is_wildcard(settings.listen) and not settings.advertise_address:
+        found = addresses.of_this_machine()
+    return msgspec.structs.replace(settings, found_address=found)
+
+
+def _check_free(settings: Settings) -> None:
+    """LauncherError unless the API server can listen where it is to."""
+    if settings.joined:
+        return
+    why = addresses.why_not(settings.listen, settings.port)
+    if why == _NO_SUCH_ADDRESS:
+        raise LauncherError(
+            f"{settings.listen} is no address of this machine: choose one with --listen"
+        )
+    if not port_is_free(settings.port, settings.listen):
+        raise LauncherError(
+            f"port {settings.port} of {settings.listen} is in use: choose one with --port"
+        )
 
 
 def _supervisor_stops(rundir: RunDir, progress: Progress) -> ProcessId | None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from kubeherd.cluster.launcher import plan
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher.directory.rundir import RunDir
+from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.herd import AGENT_GRACE_S, Herd
 from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.launcher.settings import Settings
@@ -20,7 +21,10 @@ from kubeherd.cluster.launcher.settings import Settings
 class NodeCommands:
     """Adds and removes nodes, one at a time (the caller sees to that)."""
 
-    def __init__(self, rundir: RunDir, settings: Settings, pki: ClusterPki, herd: Herd) -> None:
+    def __init__(
+        self, rundir: RunDir, settings: Settings, pki: ClusterPki | None, herd: Herd
+    ) -> None:
+        """Without a `pki` the nodes have identities of a cluster that is elsewhere."""
         self._rundir = rundir
         self.settings = settings
         """Those of now."""
@@ -37,6 +41,8 @@ class NodeCommands:
 
     async def add(self, names: Sequence[str], count: int) -> list[str]:
         """Add nodes by name, or `count` of them named node-0, node-1, ...; start their agents."""
+        if self._pki is None:
+            raise LauncherError("nodes of another cluster join it: `kubeherd join`")
         added = list(names) or settings_module.next_names(self.settings.node_names, count)
         before = set(self.settings.agents())
         self._save(settings_module.add_nodes(self.settings, added))
@@ -82,6 +88,8 @@ class NodeCommands:
         return plan.agent(self.settings, self._rundir, agent, reboot=reboot)
 
     async def _ensure_identities(self, nodes: Sequence[str]) -> None:
+        if self._pki is None:
+            return
         if self.settings.has_fleets:
             await asyncio.to_thread(self._pki.ensure_fleets, self.agents_of(nodes))
         else:

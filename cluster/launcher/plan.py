@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from kubeherd.cluster.launcher.addresses import LOOPBACK
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.settings import ExecKind, Recorded, Settings
 from kubeherd.cluster.runtime.rng import Rng
@@ -53,7 +54,7 @@ class ProcessSpec(msgspec.Struct, frozen=True):
 def processes(settings: Settings, rundir: RunDir) -> list[ProcessSpec]:
     """The processes of a cluster with these settings, in the order of starting."""
     return [
-        apiserver(settings, rundir),
+        *(() if settings.joined else (apiserver(settings, rundir),)),
         *controller_managers(settings, rundir),
         *(agent(settings, rundir, name) for name in settings.agents()),
     ]
@@ -64,6 +65,7 @@ def apiserver(
 ) -> ProcessSpec:
     """The API server; `accept_loss_after`: the revision after which its store may have lost."""
     place = ("--dir", str(rundir.root), "--port", str(settings.port), "--store", settings.store)
+    open_to = () if settings.listen == LOOPBACK else ("--bind-address", settings.listen)
     local = ("--exec-local",) if settings.exec is ExecKind.LOCAL else ()
     audit = ("--audit-policy", settings.audit_policy) if settings.audit_policy else ()
     record = () if settings.record is Recorded.NOTHING else ("--record", str(rundir.history))
@@ -75,7 +77,7 @@ def apiserver(
         name=Role.APISERVER,
         role=Role.APISERVER,
         module="kubeherd.cluster.apiserver",
-        args=(*place, *loss, *local, *audit, *record, *requests, *_common(settings)),
+        args=(*place, *open_to, *loss, *local, *audit, *record, *requests, *_common(settings)),
         log=rundir.log(Role.APISERVER),
     )
 
@@ -92,6 +94,8 @@ def _controller_manager(settings: Settings, rundir: RunDir, name: str) -> Proces
         module="kubeherd.controller",
         args=(
             *("--kubeconfig", str(rundir.controller_kubeconfig)),
+            *("--scheduler-kubeconfig", str(rundir.scheduler_kubeconfig)),
+            "--use-service-account-credentials",
             *("--cluster-signing-cert-file", str(rundir.pki / "ca.crt")),
             *("--cluster-signing-key-file", str(rundir.pki / "ca.key")),
             *("--service-account-private-key-file", str(rundir.pki / "sa.key")),

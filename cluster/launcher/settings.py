@@ -14,6 +14,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from kubeherd.cluster.launcher import addresses
+from kubeherd.cluster.launcher.addresses import LOOPBACK
 from kubeherd.cluster.launcher.errors import LauncherError
 
 FORMAT_VERSION = 1
@@ -27,13 +29,16 @@ _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]
 _NAME_LIMIT = 52  # "system:node:NAME" is a certificate's common name: 64 characters (RFC 5280)
 CONTROL_PLANE: Final = "control-plane"
 """The control-plane node of a cluster with the profile kind."""
+_MAX_CERT_SANS = 64
 MAX_CONTROLLERS: Final = 9
 CONTROLLER_MANAGERS: Final = (
     "controller-manager",
     *(f"controller-manager-{number}" for number in range(2, MAX_CONTROLLERS + 1)),
 )
 """The processes of that kind that a cluster can have; all but one stand by."""
-_RESERVED_NAMES = frozenset({"apiserver", *CONTROLLER_MANAGERS, "supervisor", "spawner"})
+_RESERVED_NAMES = frozenset(
+    {"apiserver", *CONTROLLER_MANAGERS, "scheduler", "supervisor", "spawner"}
+)
 
 
 class StoreKind(enum.StrEnum):
@@ -95,19 +100,55 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The file of the audit policy, which is read when the API server starts; "" for no log."""
     record: Recorded = Recorded.NOTHING
     """What the API server writes to DIR/history.jsonl."""
+    listen: str = LOOPBACK
+    """The address on which the API server listens."""
+    advertise_address: str = ""
+    """By which others find it, an address or a DNS name; "": the address on which it listens."""
+    found_address: str = ""
+    """What stands in for that where it listens on all: the machine's own, at the last start."""
+    cert_sans: Annotated[tuple[str, ...], Meta(max_length=_MAX_CERT_SANS)] = ()
+    """More addresses and names for which its certificate is good."""
+    joined: Annotated[str, Meta(max_length=4096)] = ""
+    """The URL of the API server of a cluster that is elsewhere, if the nodes are that one's: then
+    there are agents here, and nothing else."""
     port: Annotated[int, Meta(ge=1, le=MAX_PORT)]
     speed: Annotated[float, Meta(ge=MIN_SPEED, le=MAX_SPEED)] = 1.0
     seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] = 0
 
     @property
     def server(self) -> str:
-        """Where the API server of this cluster listens."""
-        return f"https://127.0.0.1:{self.port}"
+        """Where the processes of this machine find the API server."""
+        return self.joined or addresses.url(self._host, self.port)
+
+    @property
+    def public_server(self) -> str:
+        """Where other machines find it, if they can at all."""
+        return self.joined or addresses.url(self._public_host, self.port)
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines can reach an API server of this one."""
+        return not self.joined and not addresses.is_loopback(self.listen)
+
+    @property
+    def certified(self) -> tuple[str, ...]:
+        """Addresses and names for which its certificate must be good, besides the usual ones."""
+        return tuple(dict.fromkeys((self._host, self._public_host, *self.cert_sans)))
+
+    @property
+    def _host(self) -> str:
+        return LOOPBACK if addresses.is_wildcard(self.listen) else self.listen
+
+    @property
+    def _public_host(self) -> str:
+        found = self.found_address if addresses.is_wildcard(self.listen) else ""
+        return self.advertise_address or found or self._host
 
     @property
     def has_fleets(self) -> bool:
-        """Whether agent processes have several nodes each, and one identity for all of them."""
-        return self.nodes_per_agent > 1
+        """Whether agent processes have several nodes each, and one identity for all of them; no
+        cluster gives a machine that joins such a one."""
+        return self.nodes_per_agent > 1 and not self.joined
 
     @property
     def control_plane(self) -> str:
@@ -123,7 +164,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def controller_managers(self) -> tuple[str, ...]:
         """The names of the controller managers' processes."""
-        return CONTROLLER_MANAGERS[: self.controllers]
+        return () if self.joined else CONTROLLER_MANAGERS[: self.controllers]
 
     def all_names(self) -> set[str]:
         """Names of all nodes and agent processes that there are or were."""
@@ -221,6 +262,7 @@ def decode(data: bytes) -> Settings:
             raise LauncherError("cluster.json was written by a newer kubeherd")
         settings = msgspec.json.decode(data, type=Settings)
         _check_nodes(settings.nodes)
+        _check_addresses(settings)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LauncherError(f"cluster.json is not readable: {error}") from error
     return settings
@@ -243,3 +285,11 @@ def _check_nodes(nodes: Iterable[NodeSettings]) -> None:
         if node.name in names:
             raise LauncherError(f'node "{node.name}" is twice in cluster.json')
         names.add(node.name)
+
+
+def _check_addresses(settings: Settings) -> None:
+    if settings.listen != LOOPBACK:
+        addresses.check_listen(settings.listen)
+    for host in (settings.advertise_address, settings.found_address, *settings.cert_sans):
+        if host:
+            addresses.check_host(host)

@@ -26,6 +26,7 @@ from kubeherd.cluster.launcher.nodes import NodeCommands
 from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.processes.starters import ProcessStarter
+from kubeherd.cluster.launcher.renewal import Renewal
 from kubeherd.cluster.launcher.settings import Profile, Settings
 from kubeherd.cluster.launcher.state import ClusterState
 from kubeherd.cluster.runtime.clock import Clock
@@ -146,7 +147,12 @@ class Supervisor:
     async def _start_processes(self, tasks: asyncio.TaskGroup) -> None:
         settings, rundir = self._settings, self._rundir
         self._starter.warm_up(tasks)
-        pki = await asyncio.to_thread(ClusterPki.ensure, rundir, settings.server)
+        if settings.joined:
+            await self._start_joined(tasks)
+            return
+        pki = await asyncio.to_thread(
+            ClusterPki.ensure, rundir, settings.server, settings.certified, self._clock.now
+        )
         self._nodes = NodeCommands(rundir, settings, pki, self._herd)
         self._herd.start([plan.apiserver(settings, rundir, self._accept_loss_after)])
         await self._nodes.prepare()
@@ -156,6 +162,28 @@ class Supervisor:
         if self._profile is not None:
             await asyncio.to_thread(self._profile.prepare)
         self._nodes.start_all()
+        renewal = Renewal(
+            pki, lambda: self._nodes.settings, self._clock, self._changing, self._in_place
+        )
+        self._helpers.append(tasks.create_task(renewal.run(), name="certificates"))
+        self._brought_up = True
+        self._changed()
+
+    async def _start_joined(self, tasks: asyncio.TaskGroup) -> None:
+        """Start the nodes of a cluster that is elsewhere, and keep their certificates good."""
+        from kubeherd.cluster.launcher.joining import rotation  # noqa: PLC0415 - few join
+
+        settings, rundir = self._settings, self._rundir
+        self._nodes = NodeCommands(rundir, settings, None, self._herd)
+        await self._nodes.prepare()
+        self._nodes.start_all()
+        renewing = rotation.Rotation(
+            rundir,
+            lambda: self._nodes.settings.node_names,
+            self._clock,
+            self._rng.child("rotation"),
+        )
+        self._helpers.append(tasks.create_task(renewing.run(), name="certificates"))
         self._brought_up = True
         self._changed()
 

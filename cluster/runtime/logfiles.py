@@ -37,8 +37,8 @@ class LogSource(msgspec.Struct, frozen=True):
     """Where a container's lines come from."""
 
     file: BinaryIO | None
-    told: list[bytes]
-    """Its lines as long as there is no file."""
+    told: Callable[[], list[bytes]]
+    """Its lines as long as there is no file: those of now."""
     reopen: Callable[[], BinaryIO | None]
     """Looks for the file again."""
     runs: Callable[[], Awaitable[bool]]
@@ -61,7 +61,7 @@ def open_log(
 async def once(source: LogSource, options: LogOptions) -> bytes:
     """What is there now; closes the file."""
     if source.file is None:
-        return _rendered(source.told, options)
+        return _rendered(source.told(), options)
     return _rendered(await asyncio.to_thread(_read_once, source.file), options)
 
 
@@ -72,15 +72,14 @@ async def followed(
     end_s = clock.monotonic_s() + _FOLLOW_LIMIT_S
     limit = options.limit_bytes
     seen = b""
-    file, lines = source.file, source.told
+    file = source.file
     try:
         while clock.monotonic_s() < end_s:
             # The state before the lines: what the container wrote last is there when it has ended.
             runs = await source.runs()
             if file is None:
                 file = await asyncio.to_thread(source.reopen)
-            if file is not None:
-                lines = await asyncio.to_thread(_read, file)
+            lines = source.told() if file is None else await asyncio.to_thread(_read, file)
             text = _rendered(logtext.after(lines, seen), options)[:limit]
             if text:
                 yield text

@@ -16,6 +16,11 @@ from kubeherd.cluster.store.engine import Row, StoreError
 class Compacted(StoreError):
     """The revision is too old: what happened after it is no longer all known."""
 
+    def __init__(self, text: str, revision: int = 0) -> None:
+        super().__init__(text)
+        self.revision = revision
+        """The oldest that can be asked for; 0: not known."""
+
 
 class Change(msgspec.Struct, frozen=True):
     """A create (`base` 0), an update, or a delete (no `value`) of one object.
@@ -33,7 +38,8 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Guard(msgspec.Struct, frozen=True):
-    """Another object that must still be as it was seen; `revision` 0: it must not exist."""
+    """Another object that must still be as it was seen; `revision` 0: it must not exist. Without
+    `name`: no object of the resource may be newer than `revision`."""
 
     resource_key: str
     namespace: str

@@ -24,7 +24,7 @@ class ClusterRoleAggregationController:
     """Writes the rules of aggregated roles whenever some role has changed."""
 
     def __init__(self, context: Context) -> None:
-        self._client = context.client
+        self._client, self._reader = context.client, context.reader
         self._queue: WorkQueue[str] = context.queue("ClusterRoleAggregator")
         roles = context.informers.get(_CLUSTER_ROLES, PartialObject)
         roles.on_change(lambda _old, _new: self._queue.add(_ALL))
@@ -35,7 +35,7 @@ class ClusterRoleAggregationController:
         await run_workers(self._queue, self._reconcile, controller="clusterrole-aggregation")
 
     async def _reconcile(self, _key: str) -> None:
-        listed = await self._client.list(_CLUSTER_ROLES, ClusterRole)
+        listed = await self._reader.list(_CLUSTER_ROLES, ClusterRole)
         roles = [role.tree() for role in listed.items]
         for role in roles:
             if not aggregation.selectors(role):

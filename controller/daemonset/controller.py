@@ -47,7 +47,7 @@ class DaemonSetController:
     """Keeps every DaemonSet's pods, revisions and status as they should be."""
 
     def __init__(self, context: Context) -> None:
-        self._client = context.client
+        self._client, self._reader = context.client, context.reader
         self._clock = context.clock
         self._daemonsets = context.informers.get(DAEMONSETS, DaemonSet)
         self._revisions = context.informers.get(CONTROLLERREVISIONS, ControllerRevision)
@@ -173,7 +173,7 @@ class DaemonSetController:
         memory = self._memories.of(daemonset)
         template = memory.template(daemonset)
         if not memory.recalled:
-            memory.hold = await reported_hold(self._client, daemonset)
+            memory.hold = await reported_hold(self._reader, daemonset)
             memory.recalled = True
         chosen = self._plan(daemonset, memory, template)
         record = recorder_on(self._recorder, owner(daemonset))

@@ -84,7 +84,7 @@ class GarbageCollector:
     def __init__(self, context: Context) -> None:
         self._clock = context.clock
         self._informers = context.informers
-        self._kinds = Kinds(context.client)
+        self._kinds = Kinds(context.reader)
         self._writer = GarbageWriter(context.client)
         self._recorder = context.recorder(COMPONENT)
         self._graph = Graph()

@@ -34,7 +34,7 @@ class NamespaceController:
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._clock = context.clock
-        self._kinds = Kinds(context.client)
+        self._kinds = Kinds(context.reader)
         self._namespaces = context.informers.get(NAMESPACES, Namespace)
         self._pods = context.informers.get(PODS, Pod)
         self._queue: WorkQueue[str] = context.queue("namespace")

@@ -57,7 +57,6 @@ class VolumeBinder:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self._reader = context.reader
         self._claims = context.informers.get(CLAIMS, PersistentVolumeClaim)
         self._volumes = context.informers.get(VOLUMES, PersistentVolume)
         self._classes = context.informers.get(CLASSES, StorageClass)
@@ -159,7 +158,7 @@ class VolumeBinder:
     async def _live_claim(self, namespace: str, name: str) -> PersistentVolumeClaim | None:
         """The claim itself: data must not be given up because a cache is late."""
         try:
-            return await self._reader.get(CLAIMS, PersistentVolumeClaim, name, namespace)
+            return await self._client.get(CLAIMS, PersistentVolumeClaim, name, namespace)
         except NotFound:
             return None
 

@@ -30,6 +30,7 @@ from kubeherd.cluster.client.transport import Transport, TransportError
 from kubeherd.cluster.runtime.clock import OffsetClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.followed import FollowedStore
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.store import MAX_HISTORY_EVENTS, Store
 from kubeherd.controller import registry
 from kubeherd.controller.accounts import ACCOUNTS
@@ -44,6 +45,11 @@ from kubeherd.simulation.virtualtime import VirtualClock
 
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
 CONTROLLER_MANAGER = User("system:kube-controller-manager", ("system:authenticated",))
+SCHEDULER = User("system:kube-scheduler", ("system:authenticated",))
+ALL_CONTROLLERS = User(
+    CONTROLLER_MANAGER.name, ("kubeherd:controller-managers", *CONTROLLER_MANAGER.groups)
+)
+"""One identity for whoever is in the process."""
 
 FLEET_GROUPS = ("kubeherd:fleet-agents", "system:authenticated")
 
@@ -128,7 +134,7 @@ class SimulatedCluster:
 
     async def _serve(self) -> None:
         store = self.store = self._store()
-        store.open()
+        await store.start()
         if self._recorder is not None:
             self._recorder.opened(store)
         # A thread's time is not virtual: everything at once.
@@ -144,7 +150,7 @@ class SimulatedCluster:
 
     def _store(self) -> Store:
         if self._recorder is None:
-            return Store(self.disk, attrs_of, max_history_events=self._history_events)
+            return LocalStore(self.disk, attrs_of, max_history_events=self._history_events)
         return FollowedStore(
             self.disk, attrs_of, self._recorder, max_history_events=self._history_events
         )
@@ -159,7 +165,7 @@ class SimulatedCluster:
         self.processes[name] = Process(name, self._manage(controllers, name))
 
     async def _manage(self, controllers: str, name: str) -> None:
-        client = self.client(name, CONTROLLER_MANAGER)
+        client = self.client(name, CONTROLLER_MANAGER if self._accounts else ALL_CONTROLLERS)
         rng = self._life(name)
         identity = self.identities[name] = f"{name}_{self._lives}"
         elector = LeaderElector(
@@ -180,9 +186,10 @@ class SimulatedCluster:
         await manager.run(asyncio.Event())
 
     def _account_client(self, process: str, controller: str) -> ApiClient:
+        if controller == registry.SCHEDULER:
+            return self.client(process, SCHEDULER)
         account = ACCOUNTS.get(controller)
-        user = account_user(account) if account else CONTROLLER_MANAGER
-        return self.client(process, user)
+        return self.client(process, account_user(account) if account else CONTROLLER_MANAGER)
 
     def _is_dead(self, identity: str) -> bool:
         """Whether a controller manager has ended: its host can see that."""

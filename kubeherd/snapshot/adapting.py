@@ -85,10 +85,13 @@ def _slice_of_server(entry: Entry, tree: JsonObject) -> str:
 def _config_map(entry: Entry, _tree: JsonObject) -> str:
     if entry.name == "kube-root-ca.crt":
         return _KEYS
-    return _KEYS if (entry.namespace, entry.name) == _AUTHENTICATION else ""
+    return _KEYS if (entry.namespace, entry.name) in _WITH_AUTHORITY else ""
 
 
-_AUTHENTICATION: Final = ("kube-system", "extension-apiserver-authentication")
+_WITH_AUTHORITY: Final = frozenset({
+    ("kube-system", "extension-apiserver-authentication"),
+    ("kube-public", "cluster-info"),
+})  # fmt: skip
 _ADDRESS: Final = "the API server has another address"
 _KEYS: Final = "the cluster has other keys"
 _HOLDERS: Final = "their holders are not here"

@@ -26,7 +26,7 @@ from kubeherd.cluster.launcher.settings import (
     Settings,
     StoreKind,
 )
-from kubeherd.snapshot.model import Origin, Snapshot
+from kubeherd.snapshot.model import Origin, Snapshot, SnapshotError
 
 Progress = Callable[[str], object]
 
@@ -199,6 +199,8 @@ def _interruptible() -> Iterator[None]:
 
 def _of_ours(rundir: RunDir, progress: Progress) -> Snapshot:
     settings = rundir.load_settings()
+    if settings.joined:
+        raise SnapshotError(f"the cluster of {rundir.root} is at {settings.joined}: save it there")
     if rundir.locked():
         taken = _from_api(rundir.kubeconfig, Origin.KUBEHERD, progress)
     else:

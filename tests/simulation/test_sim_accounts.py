@@ -40,8 +40,8 @@ class Watched(Network):
         user = request.user.name
         if user.startswith("system:serviceaccount:"):
             self.accounts.add(user.rpartition(":")[2])
-            if isinstance(answer, ApiResponse) and answer.status == 403:
-                self.refused.add((user, request.method, request.path))
+        if isinstance(answer, ApiResponse) and answer.status == 403:
+            self.refused.add((user, request.method, request.path))
         return answer
 
 

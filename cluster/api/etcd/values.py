@@ -7,10 +7,11 @@ has no resourceVersion: that is the key's revision in etcd. What needs no change
 
 import msgspec
 
-from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api import defaults, kinds
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.etcd import definitions
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.api.serializer.protobuf import bodies
 from kubeherd.cluster.api.serializer.protobuf.wire import Malformed
@@ -46,16 +47,16 @@ class _Versioned(msgspec.Struct):
 _versioned = msgspec.json.Decoder(_Versioned)
 
 
-def _versions() -> dict[str, str]:
-    """The apiVersion in which the objects of each kind are kept here."""
-    versions: dict[str, str] = {}
+def _resources() -> dict[str, Resource]:
+    """The version in which the objects of each kind are kept here."""
+    resources: dict[str, Resource] = {}
     for resource in kinds.ALL:
-        versions.setdefault(resource.group_resource, resource.api_version)
-    return versions
+        resources.setdefault(resource.group_resource, resource)
+    return resources
 
 
-_VERSIONS = _versions()
-_MARKS = {key: f'"apiVersion":"{version}"'.encode() for key, version in _VERSIONS.items()}
+_RESOURCES = _resources()
+_MARKS = {key: f'"apiVersion":"{one.api_version}"'.encode() for key, one in _RESOURCES.items()}
 
 
 def to_json(resource_key: str, value: bytes) -> bytes:
@@ -100,8 +101,12 @@ def _from_protobuf(resource_key: str, value: bytes) -> JsonObject:
     if resource_key in _SAME_IN_V1:
         body = bodies.opened(value)
         if _differs_by_name(resource_key, body.api_version):
-            value = bodies.wrapped(_VERSIONS[resource_key], body.kind, body.raw)
-    return bodies.decode(value)
+            value = bodies.wrapped(_RESOURCES[resource_key].api_version, body.kind, body.raw)
+    tree = bodies.decode(value)
+    resource = _RESOURCES.get(resource_key)
+    if resource is not None and tree["apiVersion"] == resource.api_version:
+        defaults.apply(resource, tree)  # protobuf does not tell what is empty from what is absent
+    return tree
 
 
 def _in_our_version(resource_key: str, tree: JsonObject) -> JsonObject:
@@ -109,7 +114,7 @@ def _in_our_version(resource_key: str, tree: JsonObject) -> JsonObject:
     if version == definitions.OLD_VERSION:
         return definitions.modernized(tree)
     if _differs_by_name(resource_key, version):
-        return {**tree, "apiVersion": _VERSIONS[resource_key]}
+        return {**tree, "apiVersion": _RESOURCES[resource_key].api_version}
     return tree
 
 

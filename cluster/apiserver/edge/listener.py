@@ -54,7 +54,12 @@ class Listener:
     def start(self, host: str, port: int, tls: ServerContext) -> int:
         """Listen; returns the port. ProcessError if it is taken."""
         try:
-            self._socket = socket.create_server((host, port), backlog=_BACKLOG)
+            self._socket = socket.create_server(
+                (host, port),
+                family=socket.AF_INET6 if ":" in host else socket.AF_INET,
+                backlog=_BACKLOG,
+                dualstack_ipv6=host == "::",
+            )
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise ProcessError(f"port {port} is already in use") from None

@@ -7,7 +7,10 @@ handshake fails and the client learns the reason: asyncio and uvloop drop the al
 that fails, so here it is sent before the connection ends. Either way the refusal is reported.
 A session that is resumed shows no certificate; what it was begun with counts if a whole handshake
 of this server found it good.
-Invariants: a certificate that was refused is never shown; a handshake that failed never completes.
+The server's own certificate is renewed while it runs: each handshake is made with what the files
+say now, as with Kubernetes' dynamic certificates.
+Invariants: a certificate that was refused is never shown; a handshake that failed never completes;
+files that are no certificate and its key are not taken, the last good ones stay in use.
 """
 
 import ssl
@@ -17,10 +20,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from kubeherd.cluster.apiserver.edge.leniency import Verdict, install
+from kubeherd.cluster.runtime.certificatechain import load_chain
 from kubeherd.cluster.runtime.process import ProcessError
 
 Report = Callable[[str], None]
+
+_Stamps = tuple[tuple[int, int], ...]
+
+_log = structlog.get_logger(__name__)
 
 _MAX_SEEN = 20_000
 """Certificates of clients, as digests: one for each node and then some."""
@@ -105,6 +115,8 @@ class ServerContext(ssl.SSLContext):
     sslobject_class = _Handshake
     report: Report = staticmethod(lambda _: None)
     verdict: Verdict | None = None
+    files: "_Files | None" = None
+    """Where the server's certificate is read from, and again when it has been renewed."""
 
     def __init__(self, *_: object) -> None:
         self._seen = _Seen()
@@ -116,6 +128,8 @@ class ServerContext(ssl.SSLContext):
         *args: Any,
         **kwargs: Any,
     ) -> ssl.SSLObject:
+        if self.files is not None:
+            self.files.renew(self)
         handshake = super().wrap_bio(incoming, outgoing, *args, **kwargs)
         if isinstance(handshake, _Handshake):
             handshake.incoming = incoming
@@ -123,6 +137,52 @@ class ServerContext(ssl.SSLContext):
             handshake.verdict = self.verdict
             handshake.seen = self._seen
         return handshake
+
+
+class _Files:
+    """The files of the server's certificate, and what they were when they were read last.
+
+    One look costs a few microseconds, a handshake a thousand.
+    """
+
+    def __init__(self, pki: Path) -> None:
+        self._pair = (pki / "apiserver.crt", pki / "apiserver.key")
+        self._authority = pki / "ca.crt"
+        self._seen: _Stamps = ()
+
+    def load(self, context: ssl.SSLContext) -> None:
+        """Use the certificate and the authority that are in the files; OSError or ssl.SSLError, and
+        then the context is as it was."""
+        self._seen = self._look()
+        chain = b"\n".join(path.read_bytes() for path in self._pair)
+        authority = self._authority.read_text("ascii", "replace")
+        # A context that took a certificate and not its key would be broken: try with another one.
+        for one in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), context):
+            load_chain(one, chain)
+            one.load_verify_locations(cadata=authority)
+
+    def renew(self, context: ssl.SSLContext) -> None:
+        """Load them again if they have changed."""
+        if self._look() == self._seen:
+            return
+        try:
+            self.load(context)
+        except (OSError, ssl.SSLError) as error:
+            _log.warning("certificate_not_renewed", file=str(self._pair[0]), error=str(error))
+        else:
+            _log.info("certificate_renewed", file=str(self._pair[0]))
+
+    def _look(self) -> _Stamps:
+        return tuple(_stamp(path) for path in (*self._pair, self._authority))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes with a file; that of none for one that is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_ino
 
 
 def tls_context(pki: Path, *, lenient: bool = True) -> ServerContext:
@@ -134,11 +194,12 @@ def tls_context(pki: Path, *, lenient: bool = True) -> ServerContext:
     context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_OPTIONAL
+    files = _Files(pki)
     try:
-        context.load_cert_chain(pki / "apiserver.crt", pki / "apiserver.key")
-        context.load_verify_locations(pki / "ca.crt")
+        files.load(context)
     except (OSError, ssl.SSLError) as error:
         raise ProcessError(f"cannot load the certificates in {pki}: {error}") from None
+    context.files = files
     context.set_alpn_protocols(["http/1.1"])
     context.num_tickets = 1
     if lenient:

@@ -2,7 +2,8 @@
 
 A node is the user ``system:node:NAME``. A component is the user ``system:NAME`` or
 ``system:kube-NAME``; of several controller managers the second says ``controller-manager-2`` as a
-word of its User-Agent, and a controller that acts as its own account the name of its process.
+word of its User-Agent, and a controller that acts as its own account, or the scheduler in one of
+them, the name of its process.
 ``apiserver`` is everybody. The client of an experiment (`CHAOS_AGENT`) is hurt only by a fault that
 names its User-Agent.
 """
@@ -19,6 +20,7 @@ from kubeherd.faults.targets import ADMIN_USER, CHAOS_AGENT, COMMAND, COMMAND_US
 
 _NODE = "system:node:"
 _ACCOUNT = "system:serviceaccount:kube-system:"
+_SCHEDULER = "system:kube-scheduler"
 _NUMBERED = re.compile(r"-\d+$")
 
 
@@ -68,7 +70,8 @@ def _is_component(name: str, who: Who) -> bool:
         return who.user == COMMAND_USER
     first = _NUMBERED.sub("", name)
     if who.user not in (f"system:kube-{first}", f"system:{first}"):
-        return who.user.startswith(_ACCOUNT) and _says(name, who.user_agent)
+        inside = who.user.startswith(_ACCOUNT) or who.user == _SCHEDULER
+        return inside and _says(name, who.user_agent)
     if name != first:
         return _says(name, who.user_agent)
     return re.search(rf"(?<![\w-]){re.escape(first)}-\d", who.user_agent) is None

@@ -53,7 +53,7 @@ class Folder(msgspec.Struct, frozen=True):
 def layout(agents: Iterable[str] = ()) -> Folder:
     """The directory of a cluster whose nodes and agent processes have or had these names."""
     clients = {*CONTROLLER_MANAGERS, *agents}
-    identities = {CONTROLLER_MANAGERS[0], "command", *agents}
+    identities = {CONTROLLER_MANAGERS[0], "scheduler", "command", *agents}
     processes = {"apiserver", "spawner", "supervisor", *clients}
     logs_of_pod = Folder(pattern=_CONTAINER_LOG)
     return Folder(

@@ -9,6 +9,7 @@ rename), so no reader ever sees half of one and nobody else can read it, not eve
 import contextlib
 import fcntl
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from kubeherd.cluster.launcher import settings as settings_module
@@ -73,6 +74,11 @@ class RunDir:
     def controller_kubeconfig(self) -> Path:
         """The identity of the controller manager."""
         return self.kubeconfigs / "controller-manager.kubeconfig"
+
+    @property
+    def scheduler_kubeconfig(self) -> Path:
+        """The identity of the scheduler, which is in the same process."""
+        return self.kubeconfigs / "scheduler.kubeconfig"
 
     def exists(self) -> bool:
         """Whether a cluster was ever brought up here."""
@@ -209,25 +215,47 @@ def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
 
     `durable=False` leaves out the fsync, for what can be made again.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    write_all_private({path: data}, durable=durable)
+
+
+def write_all_private(files: Mapping[Path, bytes], *, durable: bool = True) -> None:
+    """The same for several files: all are written beside their names before the first one gets its
+    name, in this order, so a full disk leaves every file as it was."""
+    beside: dict[Path, Path] = {}
+    path = Path()
     try:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
-            temporary.replace(path)
+            for path, data in files.items():
+                beside[path] = _write_beside(path, data, durable=durable)
+            for path, temporary in beside.items():
+                temporary.replace(path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            for temporary in beside.values():
+                temporary.unlink(missing_ok=True)
             raise
         if durable:
-            sync_directory(path.parent)
+            for folder in dict.fromkeys(path.parent for path in files):
+                sync_directory(folder)
     except OSError as error:
         raise LauncherError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _write_beside(path: Path, data: bytes, *, durable: bool) -> Path:
+    """A whole temporary file next to `path`; OSError, and then there is none."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
 
 
 def _make_directory(path: Path) -> bool:

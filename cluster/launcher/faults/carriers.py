@@ -42,6 +42,15 @@ def carriers(fault: Fault, settings: Settings, components: Collection[str]) -> C
 
     `components` are the processes of the control plane.
     """
+    found = _carriers(fault, settings, components)
+    if settings.joined and Role.APISERVER in found.told:
+        raise LauncherError(
+            f"{fault.kind} of {fault.target} happens at the API server, which is elsewhere"
+        )
+    return found
+
+
+def _carriers(fault: Fault, settings: Settings, components: Collection[str]) -> Carriers:
     if isinstance(fault.target, Nodes):
         return _of_nodes(fault, _by_agent(fault.target.names, settings), settings)
     if isinstance(fault.target, Component):
@@ -128,7 +137,8 @@ def _of_nodes(fault: Fault, by_agent: Mapping[str, Sequence[str]], settings: Set
                 "identity; name clients instead"
             )
         return Carriers(told={Role.APISERVER: fault})
-    if isinstance(fault.effect, effects.CONNECTION) and not settings.has_fleets:
+    of_server = not settings.has_fleets and not settings.joined
+    if isinstance(fault.effect, effects.CONNECTION) and of_server:
         return Carriers(told={Role.APISERVER: fault})
     return Carriers(told={name: _part(fault, nodes) for name, nodes in by_agent.items()})
 

@@ -7,21 +7,18 @@ deleted stays so. Everything here blocks; no request takes longer than the trans
 
 from contextlib import suppress
 
-import msgspec
-
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.errors import (
     AlreadyExists,
     ApiError,
-    NotFound,
     ServiceUnavailable,
     TooManyRequests,
 )
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS, Resource
-from kubeherd.cluster.client.blocking import BlockingTransport
+from kubeherd.cluster.client.blocking import BlockingClient, BlockingTransport
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
-from kubeherd.cluster.client.transport import JSON, TransportError, error_of
+from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.launcher.directory.rundir import RunDir, write_private
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.profiles import kind
@@ -29,7 +26,6 @@ from kubeherd.cluster.launcher.profiles.availability import is_available
 from kubeherd.cluster.launcher.settings import Settings
 
 _DEPLOYMENTS = kinds.resource("apps", "v1", "deployments")
-_MERGE = "application/merge-patch+json"
 
 
 class KindProfile:
@@ -57,20 +53,20 @@ class KindProfile:
         """
         try:
             with BlockingTransport(load_kubeconfig(self._rundir.kubeconfig)) as transport:
-                api = _Api(transport)
+                api = BlockingClient(transport)
                 if not self._applied:
                     self._late = self._apply(api)
                     self._applied = True
-                self._late = [entry for entry in self._late if not api.is_available(*entry)]
+                self._late = [entry for entry in self._late if not _is_available(api, entry)]
         except (TransportError, ServiceUnavailable, TooManyRequests):
             return "the API server"
         except ApiError as error:
             raise LauncherError(f"the profile kind was refused: {error.message}") from error
         return self._late[0][2] if self._late else ""
 
-    def _apply(self, api: "_Api") -> list[tuple[Resource, str, str]]:
+    def _apply(self, api: BlockingClient) -> list[tuple[Resource, str, str]]:
         """Create what is missing, unless all was there before; what has to become available."""
-        if api.is_there(*kind.MARK):
+        if api.find(*kind.MARK) is not None:
             return []
         late: list[tuple[Resource, str, str]] = []
         if node := self._settings.control_plane:
@@ -89,36 +85,9 @@ class KindProfile:
         return late
 
     def _server(self) -> kind.Server:
-        return kind.Server(self._settings.server, (self._rundir.pki / "ca.crt").read_bytes())
+        return kind.Server(self._settings.public_server, (self._rundir.pki / "ca.crt").read_bytes())
 
 
-class _Api:
-    """Requests as trees; ApiError for a refusal."""
-
-    def __init__(self, transport: BlockingTransport) -> None:
-        self._transport = transport
-
-    def send(self, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
-        answer = self._transport.request(
-            method,
-            path,
-            body=None if body is None else msgspec.json.encode(body),
-            content_type=_MERGE if method == "PATCH" else JSON,
-        )
-        if answer.status >= 400:
-            raise error_of(answer)
-        tree: JsonObject = msgspec.json.decode(answer.body)
-        return tree
-
-    def is_there(self, resource: Resource, namespace: str, name: str) -> bool:
-        try:
-            self.send("GET", resource.path(namespace, name))
-        except NotFound:
-            return False
-        return True
-
-    def is_available(self, resource: Resource, namespace: str, name: str) -> bool:
-        try:
-            return is_available(self.send("GET", resource.path(namespace, name)))
-        except NotFound:
-            return False
+def _is_available(api: BlockingClient, entry: tuple[Resource, str, str]) -> bool:
+    found = api.find(*entry)
+    return found is not None and is_available(found)

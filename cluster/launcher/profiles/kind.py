@@ -26,8 +26,10 @@ MARK: Final = (kinds.CONFIGMAPS, SYSTEM, "kubeadm-config")
 """The object that is created last: where it is, the profile has been applied."""
 
 _DIRECTORY = Path(__file__).parent / "manifests"
+_BOOTSTRAP_TOKENS = "bootstrap-token.yaml"
 _FILES = (
     "kubeadm.yaml",
+    _BOOTSTRAP_TOKENS,
     "kube-proxy.yaml",
     "kindnet.yaml",
     "coredns.yaml",
@@ -47,6 +49,11 @@ def objects(server: Server) -> list[JsonObject]:
     """All objects, in the order in which they are created; the last one is the `MARK`."""
     values = _values(server)
     return [tree for name in _FILES for tree in _documents(_DIRECTORY / name, values)]
+
+
+def bootstrap_objects(server: Server) -> list[JsonObject]:
+    """Those of them that bootstrap tokens need, for a cluster of any profile."""
+    return _documents(_DIRECTORY / _BOOTSTRAP_TOKENS, _values(server))
 
 
 def static_pods(server: Server) -> dict[str, bytes]:

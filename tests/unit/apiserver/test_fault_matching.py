@@ -38,6 +38,8 @@ SPARED = Who("kubernetes-admin", "kubeherd-chaos/1")
             False,
         ),
         (Component("scheduler"), Who("system:kube-scheduler"), True),
+        (Component("controller-manager"), Who("system:kube-scheduler", "controller-manager"), True),
+        (Component("controller-manager-2"), Who("system:kube-scheduler", "kubectl"), False),
         (Component("scheduler"), Who(MANAGER), False),
         (Component("command"), Who("kubeherd:command"), True),
         (Component("apiserver"), Who("anybody"), True),

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import structlog
+from cryptography import x509
 from throwawaypki import Authority
 from wireserver import Served, request, serving
 
 from kubeherd.cluster.apiserver.edge import leniency, tls
-from kubeherd.cluster.launcher import pki
 
 
 @pytest.fixture
@@ -37,12 +37,12 @@ def foreign(served: Served, tmp_path: Path, _patch: pytest.MonkeyPatch) -> tuple
 
 
 def expired(served: Served, tmp_path: Path, patch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    patch.setattr(pki, "VALIDITY", timedelta(seconds=-1))
+    served.authority.life = timedelta(seconds=-1)
     return served.authority.identity("admin", "system:masters")
 
 
 def future(served: Served, tmp_path: Path, patch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    patch.setattr(pki, "_CLOCK_SKEW", timedelta(hours=-1))
+    served.authority.ahead = timedelta(hours=1)
     return served.authority.identity("admin", "system:masters")
 
 
@@ -202,10 +202,8 @@ async def test_many_refusals_are_one_line_in_the_log(strict: Served, tmp_path: P
     assert len(logs) == 1
 
 
-async def test_a_certificate_that_expires_on_an_open_connection_is_401(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pki, "VALIDITY", timedelta(seconds=2))
+async def test_a_certificate_that_expires_on_an_open_connection_is_401(served: Served) -> None:
+    served.authority.life = timedelta(seconds=2)
     async with served.session("admin", "system:masters") as session, asyncio.timeout(10):
         while True:
             async with session.get("/api/v1/namespaces") as response:
@@ -218,6 +216,35 @@ async def test_a_certificate_that_expires_on_an_open_connection_is_401(
     assert (response.status, body["reason"], body["message"]) == (
         401, "Unauthorized", "Unauthorized",
     )  # fmt: skip
+
+
+async def shown(served: Served) -> int:
+    """The serial number of the certificate that a new connection sees."""
+    context = ssl._create_unverified_context()
+    _, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=context)
+    with contextlib.closing(writer):
+        peer = writer.get_extra_info("ssl_object").getpeercert(True)
+    return x509.load_der_x509_certificate(peer).serial_number
+
+
+async def test_a_renewed_certificate_is_shown_to_new_connections_and_old_ones_go_on(
+    served: Served,
+) -> None:
+    first = await shown(served)
+    async with served.admin() as session:
+        async with session.get("/version") as response:
+            assert response.status == 200
+        served.authority.renew_server()
+        second = await shown(served)
+        assert second != first
+        async with session.get("/version") as response:  # on the connection that was open
+            assert response.status == 200
+    (served.authority.directory / "pki" / "apiserver.key").write_text("no key")
+    with structlog.testing.capture_logs() as logs:
+        assert await shown(served) == await shown(served) == second
+    assert [entry["event"] for entry in logs] == ["certificate_not_renewed"]
+    served.authority.renew_server()
+    assert await shown(served) not in (first, second)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS"])

@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from daemonset_world import EPOCH
@@ -14,6 +15,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import SERVICEACCOUNTS
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.http import HttpTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
 from kubeherd.controller import registry
 from kubeherd.controller.accounts import (
@@ -43,17 +45,15 @@ class Server:
     def process(self, method: str, path: str, body: JsonObject) -> Answer:
         """What the process' own identity is answered."""
         if path == f"{ACCOUNT}/token":
+            if not self.account_exists:
+                return errors.not_found(SERVICEACCOUNTS, "daemon-set-controller")
             self.given += 1
             expires = self.clock.now() + timedelta(seconds=body["spec"]["expirationSeconds"])
             return {
                 "status": {"token": f"t{self.given}", "expirationTimestamp": format_time(expires)}
             }
-        if method == "POST":
-            self.account_exists = True
-            return body
-        if not self.account_exists:
-            return errors.not_found(SERVICEACCOUNTS, "daemon-set-controller")
-        return {"metadata": {"name": "daemon-set-controller"}}
+        self.account_exists = True
+        return body
 
     def account(self, _method: str, _path: str, _body: JsonObject) -> Answer:
         """What whoever carries `bearer` is answered."""
@@ -67,8 +67,9 @@ class Bearing(ScriptedTransport):
 
     server: Server
 
-    def use_token(self, token: str) -> None:
+    async def request(self, method: str, path: str, *, token: str = "", **given: Any) -> Any:
         self.server.bearer = token
+        return await super().request(method, path, **given)
 
 
 def world() -> tuple[Server, ScriptedTransport, ApiClient]:
@@ -108,7 +109,7 @@ async def test_an_account_that_is_missing_is_created() -> None:
     server, process, client = world()
     server.account_exists = False
     assert await who(client) == "t1"
-    assert process.methods() == ["GET", "POST", "POST"]
+    assert process.methods() == ["POST", "POST", "POST"]
 
 
 async def test_a_refused_token_is_replaced_and_the_request_repeated() -> None:
@@ -128,13 +129,11 @@ async def test_a_refusal_of_the_new_token_too_is_an_answer() -> None:
 
 async def test_who_has_no_account_acts_as_the_process_does() -> None:
     process = ApiClient(ScriptedTransport(lambda *_: {}), VirtualClock(EPOCH))
-    clients = AccountClients(
-        process, ClusterAccess("https://x"), VirtualClock(EPOCH), private_features=True
-    )
+    http = HttpTransport(ClusterAccess("https://x"))
+    clients = AccountClients(process, http, VirtualClock(EPOCH), private_features=True)
     assert clients.client("scheduler") is process
     own = clients.client("node-lifecycle-controller")
     assert own is clients.client("taint-eviction-controller") is not process
-    await clients.close()
 
 
 def test_every_account_has_its_role() -> None:

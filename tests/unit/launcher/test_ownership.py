@@ -169,7 +169,7 @@ def test_a_cluster_from_before_the_marker_is_ours(tmp_path: Path):
 def test_a_refused_start_leaves_no_new_directory_and_no_old_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(lifecycle, "port_is_free", lambda _port: False)
+    monkeypatch.setattr(lifecycle, "port_is_free", lambda *_: False)
     settings = lifecycle.new_settings(nodes=0, port=7001)
     for root, made in ((tmp_path / "new", ()), (tmp_path / "old", ("store.db",))):
         rundir = RunDir(root)

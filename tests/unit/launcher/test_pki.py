@@ -1,18 +1,17 @@
 """Certificates and kubeconfigs: whom they name, that they are reused, that nobody else can look."""
 
-import ssl
-
+import handshakes
 import pytest
 import yaml
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
-from kubeherd.cluster.client.tls import tls_context
 from kubeherd.cluster.launcher import pki
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.pki import ADMIN, Authority, ClusterPki
+from kubeherd.cluster.launcher.pki.kubeconfigs import to_yaml
 
 SERVER = "https://127.0.0.1:6443"
 
@@ -33,6 +32,7 @@ def test_each_kubeconfig_has_its_own_identity(rundir: RunDir):
         for path in (
             rundir.kubeconfig,
             rundir.controller_kubeconfig,
+            rundir.scheduler_kubeconfig,
             rundir.node_kubeconfig("node-0"),
             rundir.fleet_kubeconfig("agent-0"),
         )
@@ -40,6 +40,7 @@ def test_each_kubeconfig_has_its_own_identity(rundir: RunDir):
     assert found == [
         ("kubernetes-admin", ["system:masters"]),
         ("system:kube-controller-manager", []),
+        ("system:kube-scheduler", []),
         ("system:node:node-0", ["system:nodes"]),
         ("kubeherd:agent:agent-0", ["kubeherd:fleet-agents"]),
     ]
@@ -74,6 +75,25 @@ def test_another_port_renews_the_kubeconfigs_but_not_the_authority(rundir: RunDi
     assert (rundir.pki / "ca.crt").read_bytes() == authority
 
 
+def server_names(rundir: RunDir) -> set[str]:
+    found = x509.load_pem_x509_certificate((rundir.pki / "apiserver.crt").read_bytes())
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return {str(name.value) for name in names}
+
+
+def test_the_server_certificate_follows_the_names_of_the_server(rundir: RunDir):
+    ClusterPki.ensure(rundir, SERVER)
+    usual = server_names(rundir)
+    hosts = ("10.1.2.3", "fd00::1", "herd.example", "127.0.0.1")
+    ClusterPki.ensure(rundir, SERVER, hosts)
+    assert server_names(rundir) - usual == {"10.1.2.3", "fd00::1", "herd.example"}
+    first = (rundir.pki / "apiserver.crt").read_bytes()
+    ClusterPki.ensure(rundir, SERVER, hosts)
+    assert (rundir.pki / "apiserver.crt").read_bytes() == first
+    ClusterPki.ensure(rundir, SERVER)
+    assert server_names(rundir) == usual
+
+
 def test_damaged_node_kubeconfig_is_made_again(rundir: RunDir):
     pki = ClusterPki.ensure(rundir, SERVER)
     path = rundir.node_kubeconfig("node-0")
@@ -94,21 +114,8 @@ def test_damaged_authority_is_reported_and_kept(rundir: RunDir):
 def test_server_and_client_trust_each_other(rundir: RunDir, name: str):
     """A TLS handshake in memory, both sides checking, under every name of the server."""
     ClusterPki.ensure(rundir, SERVER)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(rundir.pki / "apiserver.crt", rundir.pki / "apiserver.key")
-    server.load_verify_locations(rundir.pki / "ca.crt")
-    server.verify_mode = ssl.CERT_REQUIRED
-    client = tls_context(load_kubeconfig(rundir.kubeconfig))
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    left = client.wrap_bio(to_client, to_server, server_hostname=name)
-    right = server.wrap_bio(to_server, to_client, server_side=True)
-    for _ in range(3):
-        for side in (left, right):
-            try:
-                side.do_handshake()
-            except ssl.SSLWantReadError:
-                continue
-    assert ((("commonName", "kubernetes-admin"),)) in right.getpeercert()["subject"]
+    found = handshakes.peer(rundir, load_kubeconfig(rundir.kubeconfig), name)
+    assert ((("commonName", "kubernetes-admin"),)) in found["subject"]
 
 
 @pytest.mark.parametrize(
@@ -119,4 +126,4 @@ def test_the_yaml_of_a_kubeconfig_says_the_same(user: str):
     authority = Authority.create()
     pair = authority.issue_client(ADMIN)
     tree = pki.kubeconfig("https://127.0.0.1:20000", authority.certificate_pem, pair, user)
-    assert yaml.safe_load(pki._in_yaml(tree)) == tree
+    assert yaml.safe_load(to_yaml(tree)) == tree

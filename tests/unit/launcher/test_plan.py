@@ -27,6 +27,8 @@ def test_the_command_lines_of_all_processes(rundir: RunDir):
     assert [" ".join(p.args) for p in found] == [
         f"--dir {root} --port 7001 --store memory {common}",
         f"--kubeconfig {root}/kubeconfigs/controller-manager.kubeconfig "
+        f"--scheduler-kubeconfig {root}/kubeconfigs/scheduler.kubeconfig "
+        "--use-service-account-credentials "
         f"--cluster-signing-cert-file {root}/pki/ca.crt "
         f"--cluster-signing-key-file {root}/pki/ca.key "
         f"--service-account-private-key-file {root}/pki/sa.key "

@@ -207,6 +207,7 @@ def test_a_cluster_of_ours_keeps_all_but_what_belongs_to_its_keys_and_processes(
             "extension-apiserver-authentication",
             metadata={"namespace": "kube-system"},
         ),
+        an_object("ConfigMap", "cluster-info", metadata={"namespace": "kube-public"}),
     ]
     found = adapted(*kept, *gone, origin=Origin.KUBEHERD)
     assert [entry.tree() for entry in found.snapshot.entries] == kept

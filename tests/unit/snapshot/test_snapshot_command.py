@@ -7,6 +7,7 @@ import os
 import socket
 from pathlib import Path
 
+import msgspec
 import orjson
 import pytest
 from click.testing import CliRunner, Result
@@ -16,8 +17,9 @@ from kubeherd.cluster.cli.main import main
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.settings import ExecKind, StoreKind
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.sqlite import SqliteEngine
-from kubeherd.cluster.store.store import Store, running
+from kubeherd.cluster.store.store import running
 from kubeherd.snapshot import fileformat, planning
 from kubeherd.snapshot.adapting import Adapted
 from kubeherd.snapshot.model import Origin, Snapshot
@@ -44,7 +46,7 @@ def stopped(tmp_path: Path) -> RunDir:
     rundir.save_settings(lifecycle.new_settings(nodes=1, port=7001, seed=4))
 
     async def write() -> None:
-        async with running(Store(SqliteEngine(rundir.root / "store.db"), attrs_of)) as store:
+        async with running(LocalStore(SqliteEngine(rundir.root / "store.db"), attrs_of)) as store:
             metadata = {"name": "node-0", "uid": "u"}
             tree = {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
             await store.committed(store.put("nodes", "", "node-0", lambda _: orjson.dumps(tree)))
@@ -183,6 +185,12 @@ def test_a_directory_in_use_a_taken_port_and_a_missing_cluster(etcd, stopped, tm
         line = refused(snapshot("restore", etcd, "--dir", tmp_path / "new", "--port", str(port)))
     assert line == f"Error: port {port} of 127.0.0.1 is in use: choose another with --port"
     assert not (tmp_path / "new").exists()
+    joined = RunDir(tmp_path / "joined")
+    joined.prepare()
+    joined.save_settings(msgspec.structs.replace(stopped.load_settings(), joined="https://x:1"))
+    assert refused(snapshot("save", tmp_path / "file", "--dir", joined.root)) == (
+        f"Error: the cluster of {joined.root} is at https://x:1: save it there"
+    )
     nowhere = refused(snapshot("save", tmp_path / "file", "--dir", tmp_path / "nowhere"))
     assert nowhere == f"Error: no cluster in {tmp_path}/nowhere"
 
@@ -194,8 +202,11 @@ def of_settings(**more: object) -> Adapted:
 
 
 def test_what_a_file_may_not_decide_comes_not_back():
-    adapted = of_settings(exec="local", audit_policy="/etc/passwd", store="memory", record="writes")
+    adapted = of_settings(
+        exec="local", audit_policy="/etc/passwd", store="memory", listen="0.0.0.0", record="writes"
+    )
     settings, told = planning.settings_of(adapted, planning.Wanted(speed=5.0))
+    assert not settings.is_exposed
     memory = planning.Wanted(store=StoreKind.MEMORY)
     assert planning.settings_of(adapted, memory)[0].store is StoreKind.MEMORY
     assert (settings.exec, settings.audit_policy) == (ExecKind.SCRIPT, "")

@@ -14,10 +14,11 @@ from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.settings import Settings, StoreKind
 from kubeherd.cluster.store.engine import Engine, StoreError
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.seeded import SeededEngine
 from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.state import Attrs
-from kubeherd.cluster.store.store import Store, running
+from kubeherd.cluster.store.store import running
 from kubeherd.snapshot import fileformat, restoring, stopped
 from kubeherd.snapshot.model import Entry, Origin, Snapshot, SnapshotError, entry_of
 
@@ -46,7 +47,7 @@ def a_directory(path: Path) -> RunDir:
 
 
 async def write(engine: Engine, writes: list[tuple[tuple[str, str, str], str | None]]) -> None:
-    async with running(Store(engine, attrs_of)) as store:
+    async with running(LocalStore(engine, attrs_of)) as store:
         for (resource, namespace, name), text in writes:
             metadata = {"name": name, "namespace": namespace}
 
@@ -86,7 +87,7 @@ def test_any_state_comes_back_and_its_revisions_go_on(writes):
 
 
 async def the_past_is_forgotten(rundir: RunDir, before: int, revision: int) -> None:
-    async with running(Store(SqliteEngine(rundir.root / "store.db"), attrs_of)) as store:
+    async with running(LocalStore(SqliteEngine(rundir.root / "store.db"), attrs_of)) as store:
         assert store.revision == revision
         with pytest.raises(Expired):
             store.events_after(before)
@@ -102,7 +103,7 @@ async def test_a_memory_store_begins_with_it_each_time(tmp_path):
     file = tmp_path / "new" / "store.db"
     before = file.read_bytes()
     for _ in range(2):
-        async with running(Store(SeededEngine(file), attrs_of)) as store:
+        async with running(LocalStore(SeededEngine(file), attrs_of)) as store:
             assert [record.name for record in store.list("pods")] == ["p"]
             assert store.revision == 5 + restoring.SKIPPED
             staged = store.put("pods", "", "new", lambda _revision: b'{"metadata": {}}')

@@ -12,9 +12,11 @@ from structlog.testing import capture_logs
 from kubeherd.cluster.api.errors import Expired, ServiceUnavailable
 from kubeherd.cluster.store.engine import FIRST_REVISION, Engine, MemoryEngine, Row, StoreError
 from kubeherd.cluster.store.hub import WatchFilter
+from kubeherd.cluster.store.local import MAX_GROUP_BYTES, LocalStore
 from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.staged import Staged
 from kubeherd.cluster.store.state import Attrs, EventType
-from kubeherd.cluster.store.store import MAX_GROUP_BYTES, Staged, Store, running
+from kubeherd.cluster.store.store import Store, running
 
 
 def attrs_of(resource_key: str, json: bytes) -> Attrs:
@@ -46,7 +48,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
 
 @pytest.fixture
 async def store(engine: Engine) -> AsyncIterator[Store]:
-    async with running(Store(engine, attrs_of)) as opened:
+    async with running(LocalStore(engine, attrs_of)) as opened:
         yield opened
 
 
@@ -97,7 +99,7 @@ async def test_a_list_at_an_old_revision_is_what_it_was(store: Store) -> None:
 
 
 async def test_history_is_bounded_and_too_old_a_revision_is_refused() -> None:
-    async with running(Store(MemoryEngine(), attrs_of, max_history_events=3)) as store:
+    async with running(LocalStore(MemoryEngine(), attrs_of, max_history_events=3)) as store:
         for index in range(6):
             await store.committed(put(store, f"p{index}"))
         assert store.compacted == 4
@@ -125,7 +127,7 @@ class FailingEngine(MemoryEngine):
 
 async def test_a_full_disk_is_logged_once_until_it_is_over() -> None:
     engine = FailingEngine()
-    async with running(Store(engine, attrs_of)) as store:
+    async with running(LocalStore(engine, attrs_of)) as store:
         with capture_logs() as logs:
             for _ in range(2):
                 engine.broken = True
@@ -139,7 +141,7 @@ async def test_a_full_disk_is_logged_once_until_it_is_over() -> None:
 
 async def test_a_failed_commit_leaves_nothing_behind_and_revisions_are_not_reused() -> None:
     engine = FailingEngine()
-    async with running(Store(engine, attrs_of)) as store:
+    async with running(LocalStore(engine, attrs_of)) as store:
         await store.committed(put(store, "a", v=1))
         engine.broken = True
         lost = [put(store, "a", v=2), put(store, "b")]
@@ -175,7 +177,7 @@ async def test_large_writes_are_committed_in_smaller_groups() -> None:
             groups.append(len(rows))
 
     engine = Counting()
-    async with running(Store(engine, attrs_of)) as store:
+    async with running(LocalStore(engine, attrs_of)) as store:
         large = b'"' + b"x" * (MAX_GROUP_BYTES // 2) + b'"'
         staged = [
             store.put("pods", "ns", name, lambda _, json=json: json, Attrs())
@@ -187,7 +189,7 @@ async def test_large_writes_are_committed_in_smaller_groups() -> None:
 
 async def test_a_writer_does_not_wait_for_ever_and_its_write_is_not_lost() -> None:
     engine = HangingEngine()
-    async with running(Store(engine, attrs_of)) as store:
+    async with running(LocalStore(engine, attrs_of)) as store:
         staged = put(store, "a")
         with pytest.raises(TimeoutError):
             await store.committed(staged, timeout_s=0.001)
@@ -198,12 +200,12 @@ async def test_a_writer_does_not_wait_for_ever_and_its_write_is_not_lost() -> No
 
 async def test_sqlite_brings_back_objects_history_and_the_revision(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
-    async with running(Store(SqliteEngine(path), attrs_of)) as store:
+    async with running(LocalStore(SqliteEngine(path), attrs_of)) as store:
         put(store, "a", labels={"x": "1"})
         put(store, "b")
         put(store, "a", labels={"x": "2"})
         await store.committed(delete(store, "b"))
-    async with running(Store(SqliteEngine(path), attrs_of)) as store:
+    async with running(LocalStore(SqliteEngine(path), attrs_of)) as store:
         assert store.revision == 5
         record = store.get("pods", "ns", "a")
         assert record is not None
@@ -222,7 +224,7 @@ async def test_sqlite_brings_back_objects_history_and_the_revision(tmp_path: Pat
 async def test_compaction_deletes_superseded_rows_and_keeps_the_state(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     engine = SqliteEngine(path)
-    async with running(Store(engine, attrs_of, max_history_events=2)) as store:
+    async with running(LocalStore(engine, attrs_of, max_history_events=2)) as store:
         for value in range(20):
             await store.committed(put(store, "a", v=value))
         await store.committed(put(store, "gone"))
@@ -234,14 +236,14 @@ async def test_compaction_deletes_superseded_rows_and_keeps_the_state(tmp_path: 
     await engine.close()
     assert len(rows) <= 6
     assert {row.name for row in rows} == {"a", "b"}
-    async with running(Store(SqliteEngine(path), attrs_of)) as store:
+    async with running(LocalStore(SqliteEngine(path), attrs_of)) as store:
         assert [r.load().get("v") for r in store.list("pods")] == [19, 3]
         assert store.revision == 27
 
 
 async def test_two_servers_never_share_a_file(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
-    async with running(Store(SqliteEngine(path), attrs_of)):
+    async with running(LocalStore(SqliteEngine(path), attrs_of)):
         with pytest.raises(StoreError, match="in use by another API server"):
             SqliteEngine(path).open()
 
@@ -271,11 +273,11 @@ def test_an_unwritable_place_is_one_clear_line(tmp_path: Path) -> None:
 
 async def test_a_store_that_stops_refuses_writes_and_commits_what_it_has(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
-    async with running(Store(SqliteEngine(path), attrs_of)) as store:
+    async with running(LocalStore(SqliteEngine(path), attrs_of)) as store:
         staged = put(store, "a")
         store.stop()
         with pytest.raises(ServiceUnavailable):
             put(store, "b")
         await asyncio.wait_for(store.committed(staged), 5)
-    async with running(Store(SqliteEngine(path), attrs_of)) as store:
+    async with running(LocalStore(SqliteEngine(path), attrs_of)) as store:
         assert [r.name for r in store.list("pods")] == ["a"]

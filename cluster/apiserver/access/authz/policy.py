@@ -2,8 +2,9 @@
 
 They are the bootstrap policy of Kubernetes v1.36 (plugin/pkg/auth/authorizer/rbac/bootstrappolicy),
 kept as data in ``policy.json`` (`scripts/update_policy.py` makes it), and what kubeherd adds: a
-role for agent processes with many nodes, and one for its controller manager, whose controllers
-share an identity. Aggregated roles have their rules from the start, as if their controller had run.
+role for agent processes with many nodes, and one for a controller manager whose controllers share
+an identity (a cluster's own have their accounts). Aggregated roles have their rules from the start,
+as if their controller had run.
 """
 
 from collections.abc import Iterable
@@ -13,12 +14,16 @@ import orjson
 
 from kubeherd.cluster.api.helpers import aggregation
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.access.authz.reconciliation import AUTO_UPDATE
 from kubeherd.cluster.apiserver.access.kubelets import FLEET_AGENTS, LEASE_NAMESPACE
 
-CONTROLLER_MANAGER = "kubeherd:controller-manager"
+CONTROLLER_MANAGERS = "kubeherd:controller-managers"
+"""The group of controller managers without ``--use-service-account-credentials``."""
+RETIRED = "kubeherd:controller-manager"
+"""A role and its binding in older stores: with them the controller manager may do too much."""
 _READ = ["get", "list", "watch"]
 _RBAC = "rbac.authorization.k8s.io"
-_ANNOTATIONS = {"rbac.authorization.kubernetes.io/autoupdate": "true"}
+_ANNOTATIONS = {AUTO_UPDATE: "true"}
 _LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 
 
@@ -49,7 +54,7 @@ _OWN: dict[str, list[JsonObject]] = {
             ],
         },
         {
-            "name": CONTROLLER_MANAGER,
+            "name": CONTROLLER_MANAGERS,
             "rules": [
                 _rule([*_READ, "delete", "deletecollection", "patch", "update"], ["*"], ["*"]),
                 _rule(["create"], [""], _CREATED),
@@ -63,9 +68,9 @@ _OWN: dict[str, list[JsonObject]] = {
     "clusterRoleBindings": [
         {"name": FLEET_AGENTS, "role": FLEET_AGENTS, "subjects": [["Group", "", FLEET_AGENTS]]},
         {
-            "name": CONTROLLER_MANAGER,
-            "role": CONTROLLER_MANAGER,
-            "subjects": [["User", "", "system:kube-controller-manager"]],
+            "name": CONTROLLER_MANAGERS,
+            "role": CONTROLLER_MANAGERS,
+            "subjects": [["Group", "", CONTROLLER_MANAGERS]],
         },
     ],
     "roles": [

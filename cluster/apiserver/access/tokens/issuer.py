@@ -1,4 +1,5 @@
 """The cluster's token key at work: issues tokens, says whose one is, publishes the public key.
+Bootstrap tokens, which are no signed ones, are recognised here, too.
 
 Source: Kubernetes v1.36, pkg/serviceaccount/{jwt,openidmetadata}.go,
 apiserver/pkg/authentication/request/bearertoken. Invariants: the key is read when the first token
@@ -17,6 +18,7 @@ from kubeherd.cluster.api.errors import InternalError
 from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.webtokens import ALGORITHM, BadToken, TokenKey, unverified
+from kubeherd.cluster.apiserver.access.tokens import bootstrap
 from kubeherd.cluster.apiserver.access.tokens import claims as service_account
 from kubeherd.cluster.apiserver.access.tokens.claims import ISSUER, LEGACY_ISSUER, Invalid
 from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS, User
@@ -65,6 +67,10 @@ class TokenIssuer:
 
     def authenticate(self, token: str, audiences: Sequence[str]) -> tuple[User, list[str]]:
         """Whose token it is and for which of `audiences` it is meant; `Invalid` for nobody's."""
+        if len(token) == bootstrap.LENGTH and ISSUER in audiences:
+            user = bootstrap.user_of(token, self._lookup, self._clock.now())
+            if user is not None:
+                return user, [ISSUER]
         claims = self._signed.get(token) or self._verified(token)
         meant = claims.get("aud") or [ISSUER]
         if isinstance(meant, str):  # RFC 7519, 4.1.3

@@ -65,14 +65,16 @@ async def _source(call: Call, pod: JsonObject, spec: JsonObject, *, previous: bo
         previous=previous,
     )
     file = await asyncio.to_thread(open_log)
-    told = [] if file is not None else logtext.told(pod, spec, entry, previous=previous)
+    age_s = call.services.clock.age_s
 
     async def runs() -> bool:
         route = call.route
         now = call.services.registry.get(kinds.PODS, route.namespace, route.name)
         return podtarget.still_runs(now, entry)
 
-    return LogSource(file, told, open_log, runs)
+    return LogSource(
+        file, partial(logtext.told, pod, spec, entry, age_s, previous=previous), open_log, runs
+    )
 
 
 def _options(query: Mapping[str, str], now: datetime, name: str) -> LogOptions:

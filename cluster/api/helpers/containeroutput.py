@@ -1,14 +1,15 @@
 """What a fake container writes to its log, and when. Pure.
 
 The annotation `log` goes before what is known of the container's command. Invariant: each line is
-written once for each start, in order, also when the agent was away when it was due.
+written once for each start, in order, also when the agent was away when it was due. What an agent
+writes down can so be told without it.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from kubeherd.agents.faking.annotations import Behaviour
 from kubeherd.cluster.api.helpers.commands import Program
 
 MIN_INTERVAL_S: Final = 0.1
@@ -49,11 +50,12 @@ class Output(msgspec.Struct, frozen=True, gc=False):
         return turn, once + line
 
 
-def output(behaviour: Behaviour, program: Program | None) -> Output | None:
-    """The output of one container; None where nothing is known of it."""
-    if behaviour.log is not None:
-        every_s = behaviour.log_interval_s and max(MIN_INTERVAL_S, behaviour.log_interval_s)
-        lines = tuple((number * every_s, text) for number, text in enumerate(behaviour.log))
+def output(log: Sequence[str] | None, interval_s: float, program: Program | None) -> Output | None:
+    """The output of one container, by the lines and the interval of its annotations or by what its
+    command does; None where nothing is known of it."""
+    if log is not None:
+        every_s = interval_s and max(MIN_INTERVAL_S, interval_s)
+        lines = tuple((number * every_s, text) for number, text in enumerate(log))
         return Output(lines, len(lines) if every_s else 0, every_s * len(lines))
     if program is None:
         return None
