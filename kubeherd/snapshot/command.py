@@ -136,7 +136,7 @@ Examples:
 @directory_option
 @click.option(
     "--store",
-    type=click.Choice([kind.value for kind in StoreKind]),
+    type=click.Choice([StoreKind.SQLITE.value, StoreKind.MEMORY.value]),
     default=StoreKind.SQLITE.value,
     show_default=True,
     help="Where objects are kept; memory: it begins with the snapshot each time it is started.",
