@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kubeherd.cluster.runtime.descriptors
-import kubeherd.cluster.runtime.lean_aiohttp
+import kubeherd.cluster.runtime.lean_aiohttp_server
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
 from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.apiserver import bootstrap
 from kubeherd.cluster.apiserver.edge.http import HttpServer
 from kubeherd.cluster.apiserver.edge.listener import connection_limit
 from kubeherd.cluster.apiserver.edge.tls import ServerContext, tls_context
@@ -258,6 +259,11 @@ async def _answer(
         api.close()
         background.cancel()
         await asyncio.gather(background, return_exceptions=True)
+
+
+def warm_up() -> None:
+    """Load what every API server loads as it starts (`agents.spawner`)."""
+    bootstrap.warm_up(LoopClock().now())
 
 
 def main(argv: list[str] | None = None) -> int:

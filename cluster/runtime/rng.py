@@ -8,7 +8,10 @@ Not for secrets: keys and tokens come from `secrets` and `cryptography`.
 import hashlib
 import os
 import random
-import uuid
+
+_VERSION_BITS = 0xF000 << 64 | 0xC000 << 48
+_VERSION_4 = 0x4000 << 64 | 0x8000 << 48
+"""RFC 9562, 5.4: the version and the variant of a UUID that is drawn by lot."""
 
 
 class Rng(random.Random):
@@ -29,4 +32,6 @@ class Rng(random.Random):
 
     def uuid4(self) -> str:
         """A random (version 4) UUID in canonical text form."""
-        return str(uuid.UUID(int=self.getrandbits(128), version=4))
+        drawn = self.getrandbits(128)
+        text = f"{drawn & ~_VERSION_BITS | _VERSION_4:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -6,9 +6,10 @@ may read everything. If what is needed of the past is forgotten meanwhile, or ki
 begins again.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Final
+
+import msgspec
 
 from kubeherd.cluster.api.errors import (
     ApiError,
@@ -103,7 +104,7 @@ def _as_stored(found: Sequence[Resource], definitions: Sequence[Entry]) -> list[
     if missing:
         raise _Moved(f"{min(missing)} is new")
     return [
-        dataclasses.replace(one, version=stored.get(one.group_resource) or one.version)
+        msgspec.structs.replace(one, version=stored.get(one.group_resource) or one.version)
         for one in found
     ]
 
