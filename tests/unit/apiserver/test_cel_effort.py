@@ -176,3 +176,21 @@ async def test_what_large_objects_need_is_there(cluster: Cluster) -> None:
     unique = "object.data.all(a, object.data.exists_one(b, object.data[a] == object.data[b]))"
     await bind(cluster, validating("p", unique))
     assert (await cluster.post(CMS, config_map("c", **names))).status == 201
+
+
+@pytest.mark.parametrize("wrapped", ["[variables.v{0}]", "{{variables.v{0}: [variables.v{0}]}}"])
+async def test_variables_within_variables_have_types_that_end(
+    cluster: Cluster, wrapped: str
+) -> None:
+    variables = [{"name": "v0", "expression": "'a'"}] + [
+        {"name": f"v{number + 1}", "expression": wrapped.format(number)} for number in range(300)
+    ]
+    await bind(cluster, validating("p", "size(variables.v1) == 1", variables=variables))
+    assert (await cluster.post(CMS, config_map("c"))).status == 201
+
+
+async def test_maps_within_maps_have_types_that_end(cluster: Cluster) -> None:
+    chain = "[1]" + "".join(f".map(a{at}, {{a{at}: a{at}}})" for at in range(40))
+    await bind(cluster, validating("p", f"{chain}.size() == 1"))
+    refused = await cluster.post(CMS, config_map("c"))
+    assert refused.message.endswith("resulted in error: unsupported key type")

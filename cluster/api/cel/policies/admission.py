@@ -42,6 +42,7 @@ BUDGET: Final = 10_000_000
 MATCH_BUDGET: Final = 2_500_000
 """What all match conditions of a policy or webhook may cost."""
 _SHORT_CHARS, _LONG_CHARS = 512, 4096
+_LEVELS = 16
 
 
 class Failed(Exception):
@@ -170,12 +171,13 @@ def _before(scope: Scope, place: int) -> Scope:
     return replace(scope, seen=place, patches=False, authorizer=True)
 
 
-def composed_type(type_: Type) -> Type:
-    """The type that others see of a variable: what only a library knows is not told."""
-    if type_ in _COMPOSED:
+def composed_type(type_: Type, levels: int = _LEVELS) -> Type:
+    """The type that others see of a variable: what only a library knows is not told, nor what lies
+    deeper than some levels: thousands of variables, each in the next, would make it endless."""
+    if not type_.parameters and type_ in _COMPOSED:
         return type_
-    if type_.kind in (Kind.LIST, Kind.MAP) and type_.parameters:
-        inner = tuple(composed_type(one) for one in type_.parameters)
+    if type_.kind in (Kind.LIST, Kind.MAP) and type_.parameters and levels:
+        inner = tuple(composed_type(one, levels - 1) for one in type_.parameters)
         return Type(type_.kind, "", inner)
     return DYN
 
