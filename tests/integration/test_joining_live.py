@@ -105,6 +105,8 @@ def test_nodes_join_die_and_come_back(cluster: kubeherd.Cluster, elsewhere: Path
     assert asked(access) == "system:node:edge-0"
     assert status(elsewhere) == {"edge-0": True, "edge-1": True}
     assert status(cluster.directory) == {"node-0": True, "edge-0": True, "edge-1": True}
+    shown = run(cluster.directory, "status").stdout
+    assert "nodes elsewhere, Ready: 2/2" in shown
     assert not {"ca.key", "sa.key"} & {path.name for path in elsewhere.rglob("*")}
     assert not rundir.kubeconfig.exists()
     assert TOKEN not in "".join(path.read_text() for path in elsewhere.rglob("*.json"))
