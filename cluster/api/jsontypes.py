@@ -8,3 +8,12 @@ from typing import Any, TypeAlias
 
 JsonObject: TypeAlias = dict[str, Any]
 JsonValue: TypeAlias = Any
+
+
+def copied(tree: JsonValue) -> JsonValue:
+    """A tree of its own with the same values."""
+    if isinstance(tree, dict):
+        return {key: copied(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [copied(value) for value in tree]
+    return tree

@@ -3,17 +3,19 @@
 import argparse
 import asyncio
 import gc
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kubeherd.cluster.runtime.descriptors
-import kubeherd.cluster.runtime.lean_aiohttp
+import kubeherd.cluster.runtime.lean_aiohttp_server
 import kubeherd.cluster.runtime.lean_cryptography
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
 from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.apiserver import bootstrap
 from kubeherd.cluster.apiserver.edge.http import HttpServer
 from kubeherd.cluster.apiserver.edge.listener import connection_limit
 from kubeherd.cluster.apiserver.edge.tls import ServerContext, tls_context
@@ -25,6 +27,7 @@ from kubeherd.cluster.runtime.faultsocket import hurtable
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Engine, MemoryEngine, StoreError
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.store import Store, running
 
@@ -50,7 +53,8 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         metavar="ADDRESS",
         help=f"where it listens (default {_LOOPBACK}: this machine only)",
     )
-    parser.add_argument("--store", choices=("sqlite", "memory"), default="sqlite")
+    parser.add_argument("--store", choices=("sqlite", "memory", "etcd"), default="sqlite")
+    _etcd_arguments(parser)
     parser.add_argument("--speed", type=float, default=1.0, help="shortens every wait by this")
     parser.add_argument("--seed", type=int, default=None, help="makes chance repeatable")
     parser.add_argument(
@@ -79,6 +83,19 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         help="with --record: requests and answers, too, not only what was written",
     )
     return parser.parse_args(argv)
+
+
+def _etcd_arguments(parser: argparse.ArgumentParser) -> None:
+    """Named as kube-apiserver's; a user and password are in ETCD_USER and ETCD_PASSWORD."""
+    parser.add_argument(
+        "--etcd-servers", default="", metavar="URL,...", help="with --store etcd: its members"
+    )
+    for name, what in (
+        ("cafile", "the CA of etcd's certificates"),
+        ("certfile", "our certificate to etcd"),
+        ("keyfile", "its key"),
+    ):
+        parser.add_argument(f"--etcd-{name}", type=Path, metavar="FILE", help=what)
 
 
 def _audit(api: ApiServer, policy: Path, log: Path) -> None:
@@ -157,12 +174,41 @@ def _record(api: ApiServer, store: Store, recording: "Recording", *, requests: b
 
 
 def _store(options: argparse.Namespace, rng: Rng, recording: "Recording | None") -> Store:
+    if options.store == "etcd":
+        return _shared_store(options, rng, recording)
     engine = _engine(options)
     if recording is None:
-        return Store(engine, attrs_of, rng=rng)
+        return LocalStore(engine, attrs_of, rng=rng)
     from kubeherd.cluster.store.followed import FollowedStore  # noqa: PLC0415 - off mostly
 
     return FollowedStore(engine, attrs_of, recording.recorder, rng=rng)
+
+
+def _shared_store(options: argparse.Namespace, rng: Rng, recording: "Recording | None") -> Store:
+    try:
+        from kubeherd.cluster.store.etcd.engine import EtcdEngine  # noqa: PLC0415 - an extra
+        from kubeherd.cluster.store.etcd.target import EtcdTarget  # noqa: PLC0415
+    except ImportError as error:
+        raise ProcessError(
+            f"--store etcd needs a package that is not installed ({error.name}): "
+            "pip install 'kubeherd[etcd]'"
+        ) from None
+    from kubeherd.cluster.store.shared import SharedStore  # noqa: PLC0415 - for etcd only
+
+    target = EtcdTarget(
+        tuple(filter(None, options.etcd_servers.split(","))),
+        options.etcd_cafile,
+        options.etcd_certfile,
+        options.etcd_keyfile,
+        os.environ.get("ETCD_USER", ""),
+        os.environ.get("ETCD_PASSWORD", ""),
+    )
+    engine = EtcdEngine(target, rng.child("etcd"))
+    if recording is None:
+        return SharedStore(engine, attrs_of, rng=rng)
+    from kubeherd.cluster.store.followed import FollowedSharedStore  # noqa: PLC0415 - off mostly
+
+    return FollowedSharedStore(engine, attrs_of, recording.recorder, rng=rng)
 
 
 def _api(options: argparse.Namespace, store: Store, clock: Clock, rng: Rng) -> ApiServer:
@@ -204,6 +250,11 @@ async def _answer(
         api.close()
         background.cancel()
         await asyncio.gather(background, return_exceptions=True)
+
+
+def warm_up() -> None:
+    """Load what every API server loads as it starts (`agents.spawner`)."""
+    bootstrap.warm_up(LoopClock().now())
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,7 +1,9 @@
-"""What the API server does without being asked: expire events, keep the system namespaces.
+"""What the API server does without being asked: expire events, forget the past, keep the system
+namespaces.
 
 Source: spec api-machinery, sections 8 (namespaces are checked every minute) and 19 (events live for
-an hour after their last write).
+an hour after their last write); apiserver/pkg/storage/etcd3/compact.go, v1.36 (what happened can be
+asked for for five minutes).
 """
 
 from collections import deque
@@ -12,10 +14,12 @@ from kubeherd.cluster.apiserver.access.authn import SERVER
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import DeleteOptions
 from kubeherd.cluster.apiserver.write.registry import Registry
+from kubeherd.cluster.apiserver.write.storedform import EVENT_TTL_S
 from kubeherd.cluster.runtime.clock import Clock
 
-EVENT_TTL_S = 3600.0
 INTERVAL_S = 60.0
+COMPACTION_S = 300.0
+"""How long the past can be asked for at least: kube-apiserver's --etcd-compaction-interval."""
 _BATCH = 200
 _SAMPLES = int(EVENT_TTL_S / INTERVAL_S) + 2
 
@@ -39,17 +43,25 @@ class Maintenance:
     async def one_pass(self) -> None:
         """Expire what is due and restore what is missing."""
         now_s = self._clock.monotonic_s()
-        cutoff = 0
-        for taken_s, revision in self._samples:
-            if now_s - taken_s >= EVENT_TTL_S:
-                cutoff = revision
-        self._samples.append((now_s, self._registry.store.revision))
+        store = self._registry.store
+        expired, past = (
+            self._revision_at(now_s - EVENT_TTL_S),
+            self._revision_at(now_s - COMPACTION_S),
+        )
+        self._samples.append((now_s, store.revision))
         try:
-            if cutoff:
-                await self._expire(cutoff)
+            await store.forget(past)
+            if expired and not store.expires:
+                await self._expire(expired)
             await bootstrap.ensure_restored(self._registry, self._clock)
         except (errors.ServiceUnavailable, errors.OutcomeUnknown):
             return  # shutting down, disk full: the next pass tries again
+
+    def _revision_at(self, then_s: float) -> int:
+        """The newest revision that the store had then; 0 if that is not known."""
+        return max(
+            (revision for taken_s, revision in self._samples if taken_s <= then_s), default=0
+        )
 
     async def _expire(self, cutoff: int) -> None:
         kind = served.of(kinds.EVENTS)

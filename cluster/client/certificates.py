@@ -103,11 +103,13 @@ def issued(
     """
     subject, key, tree = requested
     path, deadline_s = REQUESTS.path(name=tree["metadata"]["name"]), time.monotonic() + timeout_s
+    looked = False
     while not (certificate := _certificate(tree)):
         if time.monotonic() > deadline_s:
             raise NoCertificate(_not_issued(tree, subject, timeout_s))
-        time.sleep(_LOOK_INTERVAL_S)
-        tree = api.send("GET", path)
+        if looked:
+            time.sleep(_LOOK_INTERVAL_S)
+        tree, looked = api.send("GET", path), True
     _check(certificate, key, subject)
     private = key.private_bytes(
         serialization.Encoding.PEM,

@@ -1,23 +1,23 @@
-"""An engine whose commits go wrong as faults say; in place of the store's own while there are any.
+"""Engines whose commits go wrong as faults say, in place of a store's own while there are any.
 
 Invariant: what fails here has reached nothing, so the store may say that it was not kept.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Engine, Row, StoreError
+from kubeherd.cluster.store.sharedengine import Change, Conflict, Guard, Made, SharedEngine
 from kubeherd.faults import Fault
 from kubeherd.faults.effects import StoreFail, StoreFull, StoreSlow
 
 
-class FaultyEngine:
-    """See `cluster.store.engine.Engine`. Does everything by `inner`, which is open."""
+class _Faults:
+    """What goes wrong before each commit, until it is over."""
 
-    def __init__(self, inner: Engine, faults: Sequence[Fault], rng: Rng) -> None:
-        self._inner = inner
+    def __init__(self, faults: Sequence[Fault], rng: Rng) -> None:
         self._faults = faults
         self._rng = rng
         self._over = asyncio.Event()
@@ -26,20 +26,11 @@ class FaultyEngine:
         """The faults are over: who waits for a slow disk goes on."""
         self._over.set()
 
-    def open(self) -> int:
-        """As `Engine.open`."""
-        return self._inner.open()
-
-    def replay(self) -> Iterator[Row]:
-        """As `Engine.replay`."""
-        return self._inner.replay()
-
-    async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
-        """As `Engine.commit`; slow, or a StoreError."""
+    async def suffer(self) -> None:
+        """Be slow, or a StoreError."""
         for fault in self._faults:
             if not self._over.is_set():
                 await self._suffer(fault)
-        await self._inner.commit(rows, drop, compacted)
 
     async def _suffer(self, fault: Fault) -> None:
         effect = fault.effect
@@ -56,6 +47,28 @@ class FaultyEngine:
                 f"cannot write to the store: input/output error (the fault {fault.id})"
             )
 
-    async def close(self) -> None:
-        """As `Engine.close`."""
-        await self._inner.close()
+
+class FaultyEngine(_Faults):
+    """Commits of a local engine that go wrong."""
+
+    def __init__(self, inner: Engine, faults: Sequence[Fault], rng: Rng) -> None:
+        super().__init__(faults, rng)
+        self._inner = inner
+
+    async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
+        """As `Engine.commit`; slow, or a StoreError."""
+        await self.suffer()
+        await self._inner.commit(rows, drop, compacted)
+
+
+class FaultySharedEngine(_Faults):
+    """Transactions of a shared engine that go wrong."""
+
+    def __init__(self, inner: SharedEngine, faults: Sequence[Fault], rng: Rng) -> None:
+        super().__init__(faults, rng)
+        self._inner = inner
+
+    async def transact(self, changes: Sequence[Change], guards: Sequence[Guard]) -> Made | Conflict:
+        """As `SharedEngine.transact`; slow, or a StoreError."""
+        await self.suffer()
+        return await self._inner.transact(changes, guards)

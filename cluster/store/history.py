@@ -30,6 +30,14 @@ class History:
     def __len__(self) -> int:
         return len(self._events)
 
+    def reset(self, compacted: int) -> None:
+        """Forget all: what happened up to `compacted` is not known."""
+        self.compacted = compacted
+        self._events.clear()
+        self._bytes = 0
+        self._by_resource.clear()
+        self._by_node = None
+
     def append(self, event: WatchEvent) -> None:
         """Add the newest event."""
         self._events.append(event)
@@ -39,13 +47,16 @@ class History:
         if self._by_node is not None and resource_key == NODE_INDEXED:
             _add_to_nodes(self._by_node, event)
 
-    def compact(self) -> list[WatchEvent]:
-        """Drop the oldest events if a bound is passed; returns what was dropped."""
+    def compact(self, revision: int = 0) -> list[WatchEvent]:
+        """Drop the events up to `revision`, and the oldest if a bound is passed; returns what was
+        dropped."""
+        dropped = []
+        while self._events and self._events[0].revision <= revision:
+            dropped.append(self._drop_oldest())
         if len(self._events) <= self.max_events and self._bytes <= self.max_bytes:
-            return []
+            return dropped
         keep_events = self.max_events - self.max_events // _TRIM_SHARE
         keep_bytes = self.max_bytes - self.max_bytes // _TRIM_SHARE
-        dropped = []
         while self._events and (len(self._events) > keep_events or self._bytes > keep_bytes):
             dropped.append(self._drop_oldest())
         return dropped

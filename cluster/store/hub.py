@@ -133,6 +133,12 @@ class Subscription:
             self._queue.append(delivery)
         self._wake.set()
 
+    def expire(self) -> None:
+        """What comes next is not known: list again."""
+        self._queue.clear()
+        self._error = Expired("too old resource version: the store was read anew")
+        self._wake.set()
+
     def close(self) -> None:
         """No more events will come."""
         self._closed = True
@@ -179,23 +185,30 @@ class Hub:
         self._limit_bytes = max_queued_bytes
         self._subscriptions: dict[_IndexKey, dict[Subscription, None]] = {}
         self._waiters: dict[_IndexKey, dict[_Waiter, None]] = {}
+        self._listeners: dict[str, list[Callable[[], None]]] = {}
         self._recent: deque[WatchEvent] = deque()
         self._recent_bytes = 0
         self._closed = False
 
     def events_since(self, wanted: WatchFilter, revision: int, limit: int = 0) -> list[Delivery]:
-        """Deliveries newer than `revision`, oldest first, at most `limit` (0: all).
+        """Deliveries newer than `revision`, oldest first, at most `limit` (0: all), and with the
+        last one those of its revision.
 
         Raises Expired when the history does not reach back that far.
         """
-        deliveries = []
+        deliveries: list[Delivery] = []
         for event in self._history.since(wanted.resource_key, wanted.node_name, revision):
+            if 0 < limit <= len(deliveries) and event.revision > deliveries[-1].event.revision:
+                break
             delivery = deliver(event, wanted)
             if delivery is not None:
                 deliveries.append(delivery)
-                if limit and len(deliveries) >= limit:
-                    break
         return deliveries
+
+    def listen(self, resource_key: str, listener: Callable[[], None]) -> None:
+        """Call this in the step in which something that happened to a resource is shown, for as
+        long as the hub lives. It does not raise."""
+        self._listeners.setdefault(resource_key, []).append(listener)
 
     def subscribe(self, wanted: WatchFilter, since_revision: int) -> Subscription:
         """All matching events after `since_revision`, past and future. Raises Expired."""
@@ -250,6 +263,8 @@ class Hub:
         """Hand out one committed group, in revision order."""
         for event in events:
             self._remember(event)
+            for listener in self._listeners.get(event.record.resource_key, ()):
+                listener()
             for key in _event_keys(event):
                 for subscription in tuple(self._subscriptions.get(key, ())):
                     delivery = deliver(event, subscription.filter)
@@ -275,6 +290,19 @@ class Hub:
         for subscriptions in self._subscriptions.values():
             for subscription in subscriptions:
                 subscription.close()
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                waiter.give_up()
+
+    def expire(self) -> None:
+        """End all subscriptions and waits with 410: what happened is not known. Later ones are as
+        ever."""
+        for listeners in self._listeners.values():
+            for listener in listeners:
+                listener()
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.expire()
         for waiters in self._waiters.values():
             for waiter in waiters:
                 waiter.give_up()

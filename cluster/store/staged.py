@@ -4,15 +4,25 @@ import asyncio
 
 import msgspec
 
-from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.errors import ApiError, Conflict
 from kubeherd.cluster.store.engine import Row
 from kubeherd.cluster.store.state import EventType, Record, WatchEvent
+
+
+class Superseded(Conflict):
+    """Somebody else wrote what a write rests on, and it was not kept: decide again, on what can be
+    seen now. To a client whose request nobody decides again it is a conflict like any other."""
+
+    def __init__(self) -> None:
+        super().__init__("the object has been modified meanwhile; please try again")
 
 
 class Staged(msgspec.Struct):
     """A write that has a revision and waits for its commit; await it with `Store.committed`."""
 
     event: WatchEvent
+    staged_as: int = 0
+    """What stood for its revision until that was known, if it was not known from the start."""
     waiters: list[asyncio.Future[None]] = msgspec.field(default_factory=list)
     error: ApiError | None = None
     done: bool = False

@@ -1,47 +1,35 @@
-"""The store: stage a write at once, commit in groups, show it to readers when it is durable.
+"""The store: what an API server knows of all objects, and how it changes them.
 
-Invariants (ARCHITECTURE.md, "Durable before visible"): a write takes the next revision when it is
-staged; readers, watchers and the writer's answer see it only after its group is committed; groups
-become visible in revision order; a group that cannot be committed vanishes together with everything
-staged on top of it. Staging is synchronous: between `head` and `put` nothing else can write, which
-makes the event loop the serialisation point.
-
-Whoever waits for a write learns one of three things: it is durable; it was not kept and never will
-be (ServiceUnavailable, come again); or nobody knows (OutcomeUnknown). After the last the store is
-done: what it holds in memory may not be what the disk holds, so it takes no write more and `run`
-raises, and its process ends. A client that saw the old state meanwhile saw what was true before the
-write; the next process shows what the disk kept, under the same revision or none.
+Two kinds of it have one interface. `local.LocalStore` is the only writer of a file or of nothing;
+`shared.SharedStore` shares an etcd with others. What holds for both (ARCHITECTURE.md, "A write is a
+function"): a writer looks at `head`, decides, and stages what he wants without an await in between;
+readers, watchers and the writer's answer see it when it is durable; whoever waits for it learns one
+of four things: it is durable; it was not kept and may be sent again (ServiceUnavailable); somebody
+else wrote what it rests on, and it was not kept (Superseded: decide again); or nobody knows
+(OutcomeUnknown). Events become visible in the order of their revisions.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
-from sys import intern
+from contextlib import AbstractContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
 
-import structlog
-
-from kubeherd.cluster.api.errors import (
-    RETRY_AFTER_S,
-    ApiError,
-    Expired,
-    OutcomeUnknown,
-    ServiceUnavailable,
-)
-from kubeherd.cluster.runtime.metrics import REQUEST_BOUNDS_S, Histogram, stopwatch_s
+from kubeherd.cluster.api.errors import RETRY_AFTER_S, Expired, ServiceUnavailable
+from kubeherd.cluster.runtime.metrics import REQUEST_BOUNDS_S, Histogram
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.cluster.store import engine as engines
-from kubeherd.cluster.store.engine import FIRST_REVISION, Engine, Row, StoreError
+from kubeherd.cluster.store.engine import FIRST_REVISION
 from kubeherd.cluster.store.history import History, undo
 from kubeherd.cluster.store.hub import Hub
 from kubeherd.cluster.store.staged import Staged
 from kubeherd.cluster.store.state import Attrs, AttrsOf, EventType, Keyspace, Record, WatchEvent
 
+if TYPE_CHECKING:
+    from kubeherd.faults import Fault
+
 MAX_HISTORY_EVENTS = 20_000
 MAX_HISTORY_BYTES = 32 * 1024 * 1024
-MAX_GROUP = 1_000
-MAX_GROUP_BYTES = 4 * 1024 * 1024
-"""Writes in one transaction at most, and about so many bytes: the event loop adds them to it."""
 
 MAX_STAGED = 20_000
 """Writes that may wait for their commit; beyond it the store says that it cannot keep up."""
@@ -51,7 +39,7 @@ COMMIT_TIMEOUT_S = 34.0
 
 PROBE_S = 0.5
 PROBE_JITTER = 0.5
-"""While the disk refuses writes, the store tries one of its own about this often, in real seconds:
+"""While nothing can be stored, the store tries by itself about this often, in real seconds:
 nobody else may write, and somebody wants to know that it is over."""
 
 SLOW_COMMIT_S = 2.0
@@ -60,46 +48,38 @@ SLOW_COMMIT_S = 2.0
 OLD_LISTS_KEPT = 4
 """Lists of the past that are kept for the next page of their readers."""
 
-_log = structlog.get_logger(__name__)
+HeadKey = tuple[str, str, str]
+"""(resource key, namespace, name)."""
 
-_HeadKey = tuple[str, str, str]
 
-
-class Store:
+class Store(ABC):
     """See the module. `attrs_of` makes the attributes of objects that came without any.
 
     Use it as ``async with running(store):``.
     """
 
+    is_shared = False
+    """Others write the same objects: what was decided may turn out to rest on an old state."""
+
+    expires = False
+    """Objects that were put with a time to live go by themselves."""
+
     def __init__(
         self,
-        engine: Engine,
         attrs_of: AttrsOf,
         *,
         max_history_events: int = MAX_HISTORY_EVENTS,
         max_history_bytes: int = MAX_HISTORY_BYTES,
-        rng: Rng | None = None,
     ) -> None:
-        self.engine = engine
-        """Its own."""
-        self._engine = engine
         self._attrs_of = attrs_of
         self._keyspace = Keyspace()
         self._history = History(max_history_events, max_history_bytes)
         self.hub = Hub(self._history)
         self.revision = FIRST_REVISION
-        self._staged_revision = FIRST_REVISION
-        self._head: dict[_HeadKey, Staged] = {}
-        self._pending: list[Staged] = []
-        self._wake = asyncio.Event()
-        self._rng = rng or Rng(0)
-        self._closing = False
-        self._failing = False
-        self._committing_since_s: float | None = None
+        self._head: dict[HeadKey, Staged] = {}
+        self._old_lists: OrderedDict[tuple[str, str, int], Sequence[Record]] = OrderedDict()
         self.commit_seconds: dict[tuple[EventType, str], Histogram] = {}
         """How long the commits of writes took, by what they did to which resource."""
-        self._old_lists: OrderedDict[tuple[str, str, int], Sequence[Record]] = OrderedDict()
-        self._obsolete: list[int] = []  # revisions that the next transaction may forget
 
     # --- reading: committed state only ---
 
@@ -158,12 +138,20 @@ class Store:
         return self._keyspace.resource_keys()
 
     @property
+    @abstractmethod
     def writable(self) -> bool:
         """Whether a write would be stored now, as far as the last ones (or a probe) tell."""
-        if self._failing:
-            return False
-        since_s = self._committing_since_s
-        return since_s is None or asyncio.get_running_loop().time() - since_s < SLOW_COMMIT_S
+
+    async def fresh(self) -> None:  # noqa: B027 - whoever writes alone is always right
+        """Return when readers are shown every write that anybody was told of before this call.
+
+        ServiceUnavailable where that cannot be found out.
+        """
+
+    async def reach(self, revision: int) -> bool:
+        """Whether readers are shown a revision, which a client knows of: at once, or soon, if it
+        may be another server that told him."""
+        return revision <= self.revision
 
     # --- writing ---
 
@@ -191,6 +179,15 @@ class Store:
         """
         return self._head.get((resource_key, namespace, name))
 
+    @abstractmethod
+    def together(self) -> AbstractContextManager[None]:
+        """What is staged within is one: all of it is made or none, and none if it raises. What is
+        staged within another such block belongs to that."""
+
+    def rest_on(self, resource_key: str, namespace: str, name: str) -> None:  # noqa: B027
+        """Within `together`: it is made only while this other object is as `head` shows it; without
+        a name, while no object of the resource is newer than what readers are shown."""
+
     def put(
         self,
         resource_key: str,
@@ -198,20 +195,23 @@ class Store:
         name: str,
         json_for: Callable[[int], bytes],
         attrs: Attrs | None = None,
+        *,
+        ttl_s: int = 0,
     ) -> Staged:
         """Stage a create or update; `json_for` gets the revision and returns the object's JSON.
 
-        Without `attrs` they are made from the JSON when somebody first selects by them.
+        Without `attrs` they are made from the JSON when somebody first selects by them. Where
+        `expires`, the object goes by itself `ttl_s` real seconds after this, if that is not 0.
         """
         previous = self.head(resource_key, namespace, name)
-        revision = self._staged_revision + 1
+        revision = self._next_revision()
         created = revision if previous is None else previous.create_revision
         json = json_for(revision)
         record = Record(
             resource_key, namespace, name, revision, created, json, attrs or self._attrs_of
         )
         type_ = EventType.ADDED if previous is None else EventType.MODIFIED
-        return self._stage(WatchEvent(type_, record, previous))
+        return self._stage(WatchEvent(type_, record, previous), ttl_s)
 
     def delete(
         self, resource_key: str, namespace: str, name: str, json_for: Callable[[int], bytes]
@@ -221,7 +221,7 @@ class Store:
         previous = self.head(resource_key, namespace, name)
         if previous is None:
             raise KeyError((resource_key, namespace, name))
-        revision = self._staged_revision + 1
+        revision = self._next_revision()
         record = Record(
             resource_key,
             namespace,
@@ -231,115 +231,68 @@ class Store:
             json_for(revision),
             previous.attrs,
         )
-        return self._stage(WatchEvent(EventType.DELETED, record, previous))
+        return self._stage(WatchEvent(EventType.DELETED, record, previous), 0)
 
-    def _stage(self, event: WatchEvent) -> Staged:
-        if self._closing:
-            raise ServiceUnavailable("the server is shutting down")
-        if len(self._pending) >= MAX_STAGED:
-            raise _refused("the store cannot keep up with the writes, try again later")
-        staged = Staged(event)
-        record = event.record
-        self._staged_revision = record.revision
-        self._head[record.resource_key, record.namespace, record.name] = staged
-        self._pending.append(staged)
-        self._wake.set()
-        return staged
+    @abstractmethod
+    def _next_revision(self) -> int:
+        """The revision of what is staged next, or what stands for it until it is known."""
+
+    @abstractmethod
+    def _stage(self, event: WatchEvent, ttl_s: int) -> Staged:
+        """Let a write begin its way."""
 
     async def committed(self, staged: Staged, timeout_s: float = COMMIT_TIMEOUT_S) -> Record:
         """Return when the write is durable and visible.
 
-        ServiceUnavailable if it was not kept, OutcomeUnknown if that cannot be said; TimeoutError
-        if it takes more than `timeout_s` real seconds, which says nothing either.
+        ServiceUnavailable if it was not kept, Superseded if it was not because somebody else wrote
+        before it, OutcomeUnknown if that cannot be said; TimeoutError if it takes more than
+        `timeout_s` real seconds, which says nothing either.
         """
         return await staged.finished(timeout_s)
 
     # --- life ---
 
-    def open(self) -> None:
-        """Read everything back from the engine. Raises StoreError."""
-        self._history.compacted = self._engine.open()
-        self.revision = max(FIRST_REVISION, self._history.compacted)
-        for row in self._engine.replay():
-            self._replay(row)
-        self._staged_revision = self.revision
+    @abstractmethod
+    async def start(self) -> None:
+        """Read what there is. Raises StoreError."""
 
-    def _replay(self, row: Row) -> None:
-        key = (intern(row.resource_key), intern(row.namespace), row.name)
-        previous = self._keyspace.get(*key)
-        record = Record(*key, row.revision, row.create_revision, row.value, self._attrs_of)
-        if row.deleted:
-            type_ = EventType.DELETED
-        else:
-            type_ = EventType.ADDED if previous is None else EventType.MODIFIED
-        self._keyspace.load(record, deleted=row.deleted)
-        if row.revision > self._history.compacted:
-            self._history.append(WatchEvent(type_, record, previous))
-        self.revision = max(self.revision, row.revision)
-
+    @abstractmethod
     async def run(self) -> None:
-        """Commit what is staged until `stop`; the owner runs this as a task.
+        """Bring what is staged to where it is durable, until `stop`; the owner runs this as a task.
 
-        Raises when a commit's outcome is unknown: the store must be read back, by a new one.
+        Raises when memory and what is durable may differ: the store must be read anew, by another.
         """
-        while True:
-            if not await self._woken():
-                await self._commit([])
-            self._wake.clear()
-            while self._pending:
-                await self._commit(self._next_group())
-            if self._closing:
-                return
 
-    async def _woken(self) -> bool:
-        """Wait for something to do; False when it is time for a probe instead."""
-        if not self._failing:
-            return await self._wake.wait()
-        try:
-            async with asyncio.timeout(self._rng.jittered(PROBE_S, PROBE_JITTER)):
-                return await self._wake.wait()
-        except TimeoutError:
-            return False
+    @abstractmethod
+    def hurt(self, faults: Sequence["Fault"], rng: Rng) -> None:
+        """Writes go wrong as these say, from now on; those that were in force before are over."""
 
-    def _next_group(self) -> Sequence[Staged]:
-        size_bytes = 0
-        for count, staged in enumerate(self._pending, 1):
-            size_bytes += len(staged.record.json)
-            if count == MAX_GROUP or size_bytes >= MAX_GROUP_BYTES:
-                break
-        group, self._pending = self._pending[:count], self._pending[count:]
-        return group
+    @abstractmethod
+    async def forget(self, revision: int) -> None:
+        """Nobody asks any more for what happened up to a revision."""
 
-    async def _commit(self, group: Sequence[Staged]) -> None:
-        """Bring one group to the disk and then to the readers; an empty one is a probe."""
-        rows = [staged.row for staged in group]
-        started_s = stopwatch_s()
-        self._committing_since_s = asyncio.get_running_loop().time()
-        try:
-            await self._engine.commit(rows, self._obsolete, self._history.compacted)
-        except engines.OutcomeUnknown as error:
-            _log.error("commit_outcome_unknown", writes=len(group), error=str(error))
-            self._give_up(group, str(error))
-            raise
-        except StoreError as error:
-            why = str(error)
-            if not self._failing:
-                self._failing = True
-                _log.error("commit_failed", writes=len(group), error=why)
-            if group:
-                self._roll_back(group, lambda: _refused(why), why)
-            return
-        except Exception as error:  # a bug: it may have happened at any point of the commit
-            self._give_up(group, type(error).__name__)
-            raise
-        finally:
-            self._committing_since_s = None
-        if self._failing:
-            self._failing = False
-            _log.info("commit_recovered")
-        self._measure(group, stopwatch_s() - started_s)
-        self._publish(group)
-        self._obsolete = _superseded(self._history.compact())
+    @abstractmethod
+    def stop(self) -> None:
+        """Refuse new writes, end watches; `run` returns when everything staged is committed."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Release the engine; after `run` has returned."""
+
+    # --- for both kinds ---
+
+    def _show(self, event: WatchEvent) -> None:
+        """Make one durable event the state that readers see; whoever calls tells the hub."""
+        self._keyspace.apply(event)
+        self._history.append(event)
+        self.revision = event.revision
+
+    def _unstage(self, staged: Staged) -> None:
+        """Writers no longer see it, unless something was staged on top."""
+        record = staged.event.record
+        key = (record.resource_key, record.namespace, record.name)
+        if self._head.get(key) is staged:
+            del self._head[key]
 
     def _measure(self, group: Sequence[Staged], took_s: float) -> None:
         for staged in group:
@@ -349,66 +302,10 @@ class Store:
                 seconds = self.commit_seconds[key] = Histogram(REQUEST_BOUNDS_S)
             seconds.observe(took_s)
 
-    def _publish(self, group: Sequence[Staged]) -> None:
-        """Show a committed group to readers, watchers and its writers."""
-        events = [staged.event for staged in group]
-        for staged in group:
-            event = staged.event
-            self._keyspace.apply(event)
-            self._history.append(event)
-            record = event.record
-            key = (record.resource_key, record.namespace, record.name)
-            if self._head.get(key) is staged:
-                del self._head[key]
-            self.revision = event.revision
-        self.hub.publish(events)
-        for staged in group:
-            staged.finish(None)
 
-    def _give_up(self, group: Sequence[Staged], why: str) -> None:
-        """Nobody knows whether this group is kept; what was staged on top of it never was."""
-        self._closing = self._failing = True
-        self._roll_back(group, lambda: OutcomeUnknown(f"the outcome is not known: {why}"), why)
-
-    def _roll_back(self, group: Sequence[Staged], error: Callable[[], ApiError], why: str) -> None:
-        """Forget this group, its waiters get what `error` makes, and refuse all that was staged on
-        top of it: that has reached no disk. Revisions are not reused."""
-        on_top, self._pending = self._pending, []
-        self._head.clear()
-        for staged in group:
-            staged.finish(error())
-        for staged in on_top:
-            staged.finish(_refused(f"not written, nor what it rests on: {why}"))
-
-    def use(self, engine: Engine | None) -> None:
-        """Commit by this engine from now on, which ends in the store's own; None: by that one."""
-        self._engine = engine if engine is not None else self.engine
-
-    def stop(self) -> None:
-        """Refuse new writes, end watches; `run` returns when everything staged is committed."""
-        self._closing = True
-        self.hub.close()
-        self._wake.set()
-
-    async def close(self) -> None:
-        """Release the engine; after `run` has returned."""
-        await self._engine.close()
-
-
-def _refused(why: str) -> ServiceUnavailable:
+def refused(why: str) -> ServiceUnavailable:
     """A write that was not kept and may be sent again."""
     return ServiceUnavailable(why, details={"retryAfterSeconds": RETRY_AFTER_S})
-
-
-def _superseded(events: Sequence[WatchEvent]) -> list[int]:
-    """Revisions that nobody can ask for once these events left the history."""
-    revisions = []
-    for event in events:
-        if event.previous is not None:
-            revisions.append(event.previous.revision)
-        if event.type is EventType.DELETED:
-            revisions.append(event.revision)
-    return revisions
 
 
 @asynccontextmanager
@@ -417,8 +314,8 @@ async def running(store: Store) -> AsyncIterator[Store]:
 
     Cancels what runs in it, and raises in a group what `Store.run` raised, if that gives up.
     """
-    store.open()
     try:
+        await store.start()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(store.run(), name="store-commit")
             try:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import IO, Literal, cast
 
 import msgspec
+from msgspec.structs import replace
 
-from kubeherd.history.records import FORMAT_VERSION, Began, Record
+from kubeherd.history.records import FORMAT_VERSION, Began, Record, Write
 from kubeherd.history.redaction import redacted
 
 _decoder = msgspec.json.Decoder(Record)
@@ -92,9 +93,28 @@ class Tail:
 
 def merged(*histories: Iterable[Record]) -> Iterator[Record]:
     """The records of several writers of one run as one history, by time; what one wrote stays in
-    its order."""
-    timed = heapq.merge(*map(_monotone, histories), key=lambda pair: pair[0])
-    return (record for _, record in timed)
+    its order, and writes are in the order of their revisions.
+
+    Where several have told of one write, as API servers that share a store do, it is told once: as
+    the one told it who knows its actor, and when the first one saw it.
+    """
+    timed = list(heapq.merge(*map(_monotone, histories), key=lambda pair: pair[0]))
+    told: dict[tuple[int, str, str, str], Write] = {}
+    for _, record in timed:
+        if isinstance(record, Write):
+            known = told.get(_key(record))
+            if known is None:
+                told[_key(record)] = record
+            elif known.actor is None and record.actor is not None:
+                told[_key(record)] = replace(record, at=known.at, restored=known.restored)
+    writes = sorted(told.values(), key=lambda write: write.revision)
+    others = (pair for pair in timed if not isinstance(pair[1], Write))
+    whole = heapq.merge(_monotone(writes), others, key=lambda pair: pair[0])
+    return (record for _, record in whole)
+
+
+def _key(write: Write) -> tuple[int, str, str, str]:
+    return write.revision, write.resource, write.namespace, write.name
 
 
 def _monotone(records: Iterable[Record]) -> Iterator[tuple[float, Record]]:

@@ -30,6 +30,7 @@ from kubeherd.cluster.client.transport import Transport, TransportError
 from kubeherd.cluster.runtime.clock import OffsetClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.followed import FollowedStore
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.store import MAX_HISTORY_EVENTS, Store
 from kubeherd.controller import registry
 from kubeherd.controller.accounts import ACCOUNTS
@@ -133,7 +134,7 @@ class SimulatedCluster:
 
     async def _serve(self) -> None:
         store = self.store = self._store()
-        store.open()
+        await store.start()
         if self._recorder is not None:
             self._recorder.opened(store)
         # A thread's time is not virtual: everything at once.
@@ -149,7 +150,7 @@ class SimulatedCluster:
 
     def _store(self) -> Store:
         if self._recorder is None:
-            return Store(self.disk, attrs_of, max_history_events=self._history_events)
+            return LocalStore(self.disk, attrs_of, max_history_events=self._history_events)
         return FollowedStore(
             self.disk, attrs_of, self._recorder, max_history_events=self._history_events
         )

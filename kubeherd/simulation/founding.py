@@ -14,7 +14,7 @@ from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Row
-from kubeherd.cluster.store.store import Store
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.simulation import virtualtime
 from kubeherd.simulation.edges import Disk
 from kubeherd.simulation.virtualtime import VirtualClock
@@ -34,7 +34,7 @@ def founded() -> tuple[Row, ...]:
 
 async def _found() -> tuple[Row, ...]:
     disk = _TimelessDisk()
-    store = Store(disk, attrs_of)
+    store = LocalStore(disk, attrs_of)
     store.open()
     clock = VirtualClock(virtualtime.EPOCH)
     api = ApiServer(store, clock, Rng(0).child("founding"), heavy=HeavyWork(sys.maxsize))

@@ -37,6 +37,7 @@ from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import MemoryEngine
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.store import Store, running
 
 ADMIN = authenticated("kubernetes-admin", ["system:masters"])
@@ -125,7 +126,7 @@ class InProcess:
 @asynccontextmanager
 async def in_process() -> AsyncIterator[InProcess]:
     """A server in this process, with a short history so that what grows is a leak."""
-    store = Store(
+    store = LocalStore(
         MemoryEngine(),
         attrs_of,
         max_history_events=_HISTORY_EVENTS,

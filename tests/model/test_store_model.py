@@ -21,9 +21,10 @@ from hypothesis.stateful import (
 from kubeherd.cluster.api.errors import Expired
 from kubeherd.cluster.store.engine import Engine, MemoryEngine
 from kubeherd.cluster.store.hub import Subscription, WatchFilter
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.staged import Staged
 from kubeherd.cluster.store.state import Attrs, Record
-from kubeherd.cluster.store.store import Staged, Store
 
 NAMES = st.sampled_from(["a", "b", "c-d", "c"])
 NAMESPACES = st.sampled_from(["x", "x-y", "y"])
@@ -56,7 +57,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        self.store = Store(self.engine(), attrs_of, max_history_events=MAX_EVENTS)
+        self.store = LocalStore(self.engine(), attrs_of, max_history_events=MAX_EVENTS)
         self.store.open()
         self.task = self.runner.get_loop().create_task(self.store.run())
         self.watches.clear()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store, running
@@ -90,7 +91,7 @@ async def scenes(directory: Path, seed: int) -> dict[str, Scene]:
         found[name] = Scene(name, files_in(directory), objects_of(store), store.revision)
 
     engine = SqliteEngine(directory / DATABASE)
-    async with running(Store(engine, attrs_of, max_history_events=20)) as store:
+    async with running(LocalStore(engine, attrs_of, max_history_events=20)) as store:
         await write(store, rng, 8)
         take("young")
         await write(store, rng, 24)

@@ -55,6 +55,12 @@ def allocate(
         _health_check(operation, spec)
 
 
+def gained(new: JsonObject, old: JsonObject) -> bool:
+    """Whether a Service has ports that it had not (`old` may be empty)."""
+    before = _all_numbers(old.get("spec") or {})
+    return not set(_all_numbers(new.get("spec") or {})) <= set(before)
+
+
 class _Operation:
     """The ports of one write. Others' are looked up when first needed: most updates need none."""
 

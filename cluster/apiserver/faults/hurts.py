@@ -8,7 +8,6 @@ from kubeherd.cluster.apiserver.faults.active import Faults
 from kubeherd.cluster.apiserver.faults.gate import Gate, asked_by, who_sends
 from kubeherd.cluster.apiserver.faults.valves import Valves
 from kubeherd.cluster.apiserver.handlers.services import Services
-from kubeherd.cluster.store.faulty import FaultyEngine
 from kubeherd.faults import Fault, FaultError
 from kubeherd.faults.effects import CONNECTION, REQUEST_EFFECTS, STORE
 
@@ -28,7 +27,6 @@ class Hurts:
             self._faults,
             lambda watch: (who_sends(watch.request), asked_by(watch.request, route_of)),
         )
-        self._engine: FaultyEngine | None = None
         self._of_store: list[Fault] = []
 
     def begin(self, faults: Sequence[Fault]) -> None:
@@ -57,10 +55,4 @@ class Hurts:
         if faults == self._of_store:
             return
         self._of_store = faults
-        if self._engine is not None:
-            self._engine.undo()
-        self._engine = None
-        self._store.use(None)
-        if faults:
-            self._engine = FaultyEngine(self._store.engine, faults, self._store_rng)
-            self._store.use(self._engine)
+        self._store.hurt(faults, self._store_rng)

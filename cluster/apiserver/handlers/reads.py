@@ -17,10 +17,13 @@ _SELECTING_BYTES = 8
 
 
 async def get(call: Call) -> ApiResponse:
-    """The object in its newest committed state, at least as new as ``resourceVersion``."""
+    """The object in its newest committed state; with a ``resourceVersion`` as this server knows it,
+    at least that new."""
     revision = call.request.query.get("resourceVersion")
     if revision:
         await wait_for_revision(call.services, parameters.revision(revision))
+    else:
+        await call.services.store.fresh()
     route = call.route
     record = call.services.store.get(call.kind.key, route.namespace, route.name)
     if record is None:
@@ -32,7 +35,10 @@ async def list_objects(call: Call) -> ApiResponse:
     """The collection, selected and chunked."""
     opts = await list_options(call)
     listing.check_list(opts, call.request.query)
-    await wait_for_revision(call.services, opts.revision)
+    if opts.revision_given or opts.token is not None:
+        await wait_for_revision(call.services, opts.revision)
+    else:
+        await call.services.store.fresh()
     records, meta = await page(call, opts)
     return await answers.many(call, records, meta)
 
@@ -62,7 +68,7 @@ async def page(call: Call, opts: ListOptions) -> tuple[list[Record], JsonObject]
 async def wait_for_revision(services: Services, revision: int) -> None:
     """Wait until the store has reached a revision; 504 after 3 s."""
     store, clock = services.store, services.clock
-    if revision <= store.revision:
+    if revision <= store.revision or await store.reach(revision):
         return
     deadline_s = clock.monotonic_s() + _WAIT_FOR_REVISION_S
     while revision > store.revision:

@@ -135,16 +135,19 @@ async def _delete_batch(
 ) -> None:
     """Delete some objects of a collection; what is staged is committed even if one is refused."""
     registry = call.services.registry
-    staged: list[Pending] = []
+    staged: list[tuple[Record, Pending]] = []
     try:
         for one in records:
             with suppress(errors.NotFound):
                 await registry.webhooks.before_delete(call.kind, one.namespace, one.name, ctx)
-                staged.append(
-                    registry.stage_delete(call.kind, one.namespace, one.name, options, ctx)
-                )
+                pending = registry.stage_delete(call.kind, one.namespace, one.name, options, ctx)
+                staged.append((one, pending))
     finally:
-        await registry.commit_all(call.kind, staged)
+        superseded = await registry.commit_all(call.kind, [pending for _, pending in staged])
+    for one, pending in staged:
+        if pending in superseded:
+            with suppress(errors.NotFound):
+                await registry.delete(call.kind, one.namespace, one.name, options, ctx)
 
 
 def _delete_options(call: Call) -> tuple[DeleteOptions, RequestContext]:

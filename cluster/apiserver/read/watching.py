@@ -265,7 +265,7 @@ async def _poll(call: Call, opts: ListOptions, wanted: WatchFilter) -> ApiRespon
     timeout_s = float(_POLL_DEFAULT_S)
     if "timeoutSeconds" in query:
         timeout_s = min(opts.timeout_s, _POLL_MAX_S)
-    if opts.revision > store.revision:
+    if opts.revision > store.revision and not await store.reach(opts.revision):
         # Known from a store that is gone (memory, a restored copy): the client must list again.
         raise Expired(f"too new resource version: {opts.revision} ({store.revision})")
     deliveries = store.hub.events_since(wanted, opts.revision, POLL_LIMIT)
@@ -295,9 +295,18 @@ def _fitting(deliveries: Sequence[Delivery]) -> int:
     size = 0
     for count, delivery in enumerate(deliveries, 1):
         size += len(delivery.event.record.json)
-        if size >= POLL_BYTES:
+        if size >= POLL_BYTES and _complete(deliveries, count):
             return count
     return len(deliveries)
+
+
+def _complete(deliveries: Sequence[Delivery], count: int) -> bool:
+    """Whether the first so many can be told by the revision of the last: what was written in one
+    transaction may have one revision."""
+    return (
+        count == len(deliveries)
+        or deliveries[count].event.revision != deliveries[count - 1].event.revision
+    )
 
 
 _PACKED = {

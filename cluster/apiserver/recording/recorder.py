@@ -74,12 +74,20 @@ class Recorder:
         """As `Follower.staged`."""
         self._actors[revision] = _actor.get()
 
+    def made(self, staged: int, revision: int) -> None:
+        """As `Follower.made`."""
+        actor = self._actors.pop(staged, None)
+        if actor is not None and revision:
+            self._actors[revision] = actor
+
     def committed(self, events: Sequence[WatchEvent]) -> None:
         """As `Follower.committed`."""
         now = self._now
         for event in events:
-            for record in self._writes.of(event, now, self._actors.pop(event.revision, None)):
+            for record in self._writes.of(event, now, self._actors.get(event.revision)):
                 self._tell(record)
+        for event in events:  # those of one transaction have one revision
+            self._actors.pop(event.revision, None)
         self._flush()
 
     def forgotten(self) -> None:

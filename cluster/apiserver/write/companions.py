@@ -11,7 +11,7 @@ from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver import served
-from kubeherd.cluster.apiserver.admission import service_addresses
+from kubeherd.cluster.apiserver.admission import service_addresses, service_ports
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write import ipaddresses
 from kubeherd.cluster.apiserver.write.context import RequestContext, housekeeping
@@ -45,6 +45,8 @@ def take(
     """Stage the IPAddresses that a Service gains; Invalid if another one has such an address."""
     if kind.resource is not kinds.SERVICES or ctx.dry_run:
         return
+    if service_ports.gained(new, old):
+        registry.store.rest_on(kind.key, "", "")  # no other object stands for a port that is taken
     addresses = served.of(kinds.IPADDRESSES)
     for address in ipaddresses.gained(new, old):
         if registry.store.head(addresses.key, "", address) is not None:

@@ -9,6 +9,7 @@ from kubeherd.cluster.api import errors, fence
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import LEASES, Resource
 from kubeherd.cluster.apiserver.read.storedobjects import StoredObjects
+from kubeherd.cluster.store.store import Store
 
 
 def check(stored: StoredObjects, resource: Resource, name: str, header: str) -> None:
@@ -24,6 +25,13 @@ def check(stored: StoredObjects, resource: Resource, name: str, header: str) -> 
     held = stored.fact(LEASES, term.namespace, term.lease, _held)
     if held != (term.holder, term.transitions):
         raise errors.lease_lost(resource, name, header)
+
+
+def hold(store: Store, header: str) -> None:
+    """What is staged together with this is made only while the Lease is as `check` saw it."""
+    if header:
+        term = fence.parse(header)
+        store.rest_on(LEASES.group_resource, term.namespace, term.lease)
 
 
 def _held(lease: JsonObject) -> tuple[str, int]:

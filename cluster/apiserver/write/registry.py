@@ -12,6 +12,7 @@ free meanwhile; if the object changes in that time the write begins again with t
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -19,10 +20,16 @@ import msgspec
 
 from kubeherd.cluster.api import errors, kinds, names
 from kubeherd.cluster.api.errors import ApiError
-from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.jsontypes import JsonObject, copied
 from kubeherd.cluster.api.serializer import codecs, decoding
 from kubeherd.cluster.apiserver import served
 from kubeherd.cluster.apiserver.access.authz import Authorizer, escalation, signers
+from kubeherd.cluster.apiserver.access.authz.rbac import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    ROLE_BINDINGS,
+    ROLES,
+)
 from kubeherd.cluster.apiserver.access.authz.rbac import GROUP as RBAC_GROUP
 from kubeherd.cluster.apiserver.admission import (
     Admission,
@@ -53,11 +60,11 @@ from kubeherd.cluster.apiserver.write.preconditions import (
     keep_system_fields,
     refuse_invalid,
 )
-from kubeherd.cluster.apiserver.write.storedform import attrs, encoder, with_version_slot
+from kubeherd.cluster.apiserver.write.storedform import attrs, encoder, ttl_s, with_version_slot
 from kubeherd.cluster.apiserver.write.webhooks import Webhooks
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.cluster.store.staged import Staged
+from kubeherd.cluster.store.staged import Staged, Superseded
 from kubeherd.cluster.store.state import Record
 from kubeherd.cluster.store.store import Store
 
@@ -67,6 +74,9 @@ _WIPED = (
 _GENERATE_TRIES = 8
 _CHANGED_TRIES = 5
 """So often a large write begins again because the object has changed, like Kubernetes' patches."""
+_SUPERSEDED_TRIES = 100
+"""So often a write begins again because another server was first: of those that race for one object
+one wins each time, and Kubernetes ends only with the request's time."""
 
 
 class _ChangedMeanwhile(Exception):
@@ -102,6 +112,8 @@ class Registry(StoredObjects):
         self._rng = rng
         self.admission = Admission(self)
         self.authorizer = Authorizer(self)
+        for resource in ROLES, CLUSTER_ROLES, ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS:
+            store.hub.listen(resource.group_resource, self.authorizer.invalidate)
         self.policies = Policies(store, self, self.authorizer)
         self.webhooks = Webhooks(store, self, rng, self.policies)
         self.chain = AdmissionChain(self.admission, self.policies, self.webhooks, self._heavy)
@@ -114,13 +126,22 @@ class Registry(StoredObjects):
         """Store a new object from a decoded, defaulted tree in the served version."""
         if kind.resource is kinds.PODS:
             await accountwait.default_account(self.store, namespace, tree, ctx.now)
-        steps = self._create_steps(kind, namespace, tree, ctx)
-        try:
-            pending = await self._heavy.carry_out(steps, ctx.size_bytes)
-        except ApiError:
-            await self._settled(kind, namespace, (tree.get("metadata") or {}).get("name", ""))
-            raise
-        return await self._commit(kind, pending)
+        # What a try has made of the tree must not be seen by the next one.
+        again = copied(tree) if self.store.is_shared else {}
+        for _ in range(_SUPERSEDED_TRIES):
+            name = (tree.get("metadata") or {}).get("name", "")
+            seen = self.store.head(kind.key, namespace, name)
+            steps = self._create_steps(kind, namespace, tree, ctx)
+            try:
+                pending = await self._heavy.carry_out(steps, ctx.size_bytes)
+            except ApiError:
+                if await self._was_new(kind, namespace, name, seen):
+                    raise
+            else:
+                with suppress(Superseded):
+                    return await self._commit(kind, pending)
+            tree, ctx.dropped = copied(again), []
+        raise errors.conflict(kind.resource, name, errors.MODIFIED)
 
     def stage_create(
         self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext
@@ -174,9 +195,11 @@ class Registry(StoredObjects):
             raise exists_already(resource, name, existing)
         fencing.check(self, resource, name, ctx.fence)
         charged = self.admission.charge(request)
-        companions.take(self, kind, tree, {}, ctx)
-        pending = self._put(kind, namespace, name, tree, ctx, created=True)
-        self._put_quotas(charged, ctx)
+        with self.store.together():
+            fencing.hold(self.store, ctx.fence)
+            companions.take(self, kind, tree, {}, ctx)
+            pending = self._put(kind, namespace, name, tree, ctx, created=True)
+            self._put_quotas(charged, ctx)
         return pending
 
     def _name(self, kind: ServedKind, namespace: str, meta: JsonObject) -> None:
@@ -215,12 +238,15 @@ class Registry(StoredObjects):
         `conditional`: an object without resourceVersion is refused for kinds that demand one.
         """
         prepare = prepare or kind.strategy.prepare_update
-        for _ in range(_CHANGED_TRIES):
+        changed = superseded = 0
+        while changed < _CHANGED_TRIES and superseded < _SUPERSEDED_TRIES:
             record = self.store.head(kind.key, namespace, name)
             if record is None:
                 if on_missing is None:
-                    await self._settled(kind, namespace, name)
-                    raise errors.not_found(kind.resource, name)
+                    if await self._was_new(kind, namespace, name, None):
+                        raise errors.not_found(kind.resource, name)
+                    superseded += 1
+                    continue
                 ctx.creates_on_update = True
                 missing = await self._heavy.run(on_missing, ctx.size_bytes)
                 return await self.create(kind, namespace, missing, ctx)
@@ -228,11 +254,17 @@ class Registry(StoredObjects):
             try:
                 pending = await self._heavy.carry_out(steps, ctx.size_bytes + len(record.json))
             except ApiError:
-                await self._settled(kind, namespace, name)
-                raise
-            except _ChangedMeanwhile:
+                if await self._was_new(kind, namespace, name, record):
+                    raise
+                superseded += 1
                 continue
-            return await self._commit(kind, pending)
+            except _ChangedMeanwhile:
+                changed += 1
+                continue
+            try:
+                return await self._commit(kind, pending)
+            except Superseded:
+                superseded += 1
         raise errors.conflict(kind.resource, name, errors.MODIFIED)
 
     def _update_steps(
@@ -284,10 +316,12 @@ class Registry(StoredObjects):
         if new == old:
             return self._unchanged(kind, record)
         charged = self.admission.charge(request)
-        companions.take(self, kind, new, old, ctx)
-        pending = self._put(kind, namespace, name, new, ctx)
-        companions.release(self, kind, old, new, ctx)
-        self._put_quotas(charged, ctx)
+        with self.store.together():
+            fencing.hold(self.store, ctx.fence)
+            companions.take(self, kind, new, old, ctx)
+            pending = self._put(kind, namespace, name, new, ctx)
+            companions.release(self, kind, old, new, ctx)
+            self._put_quotas(charged, ctx)
         return pending
 
     # --- delete ---
@@ -301,13 +335,18 @@ class Registry(StoredObjects):
         ctx: RequestContext,
     ) -> Written:
         """Delete an object as far as its finalizers and grace period let it."""
-        await self.webhooks.before_delete(kind, namespace, name, ctx)
-        try:
-            pending = self.stage_delete(kind, namespace, name, options, ctx)
-        except ApiError:
-            await self._settled(kind, namespace, name)
-            raise
-        return await self._commit(kind, pending)
+        for _ in range(_SUPERSEDED_TRIES):
+            await self.webhooks.before_delete(kind, namespace, name, ctx)
+            seen = self.store.head(kind.key, namespace, name)
+            try:
+                pending = self.stage_delete(kind, namespace, name, options, ctx)
+            except ApiError:
+                if await self._was_new(kind, namespace, name, seen):
+                    raise
+                continue
+            with suppress(Superseded):
+                return await self._commit(kind, pending)
+        raise errors.conflict(kind.resource, name, errors.MODIFIED)
 
     def stage_delete(
         self,
@@ -334,11 +373,13 @@ class Registry(StoredObjects):
         plan = kind.strategy.plan_delete(kind.storage, tree, options, ctx.now)
         if plan.action is Action.NOTHING:
             return self._unchanged(kind, record)
-        if plan.action is Action.MARK:
-            return self._put(kind, namespace, name, plan.tree, ctx)
-        if plan.action is Action.MARK_AND_REMOVE:
-            self._put(kind, namespace, name, plan.tree, ctx)
-        return self._remove(kind, namespace, name, plan.tree, ctx)
+        with self.store.together():
+            fencing.hold(self.store, ctx.fence)
+            if plan.action is Action.MARK:
+                return self._put(kind, namespace, name, plan.tree, ctx)
+            if plan.action is Action.MARK_AND_REMOVE:
+                self._put(kind, namespace, name, plan.tree, ctx)
+            return self._remove(kind, namespace, name, plan.tree, ctx)
 
     # --- the store ---
 
@@ -364,8 +405,9 @@ class Registry(StoredObjects):
             return Pending(Written(codecs.dumps_json(stored), answered, created=created), None)
         stored["metadata"] = with_version_slot(stored["metadata"])
         staged = self.store.put(
-            kind.key, namespace, name, encoder(stored), attrs(kind.storage, stored)
-        )
+            kind.key, namespace, name, encoder(stored), attrs(kind.storage, stored),
+            ttl_s=ttl_s(kind.storage),
+        )  # fmt: skip
         return Pending(Written(b"", answered, created=created), staged)
 
     def _put_quotas(self, charged: Iterable[JsonObject], ctx: RequestContext) -> None:
@@ -381,15 +423,24 @@ class Registry(StoredObjects):
         if ctx.dry_run:
             return Pending(Written(codecs.dumps_json(stored), stored, removed=True), None)
         stored["metadata"] = with_version_slot(stored["metadata"])
-        staged = self.store.delete(kind.key, namespace, name, encoder(stored))
-        companions.gone(self, kind, tree, ctx)
+        with self.store.together():
+            staged = self.store.delete(kind.key, namespace, name, encoder(stored))
+            companions.gone(self, kind, tree, ctx)
         return Pending(Written(b"", stored, removed=True), staged)
 
-    async def _settled(self, kind: ServedKind, namespace: str, name: str) -> None:
-        """A refusal tells what there is, too: let that become durable before it is told."""
+    async def _was_new(
+        self, kind: ServedKind, namespace: str, name: str, seen: Record | None
+    ) -> bool:
+        """Whether what was refused was refused for what is true: `seen`, which was looked at, is
+        durable (a refusal tells what there is, too), and nobody has written anything newer."""
         staged = self.store.staged(kind.key, namespace, name)
         if staged is not None:
-            await self._durable(staged)
+            try:
+                await self._durable(staged)
+            except Superseded:
+                return False
+        await self.store.fresh()
+        return not self.store.is_shared or self.store.get(kind.key, namespace, name) is seen
 
     async def _durable(self, staged: Staged) -> None:
         try:
@@ -405,18 +456,24 @@ class Registry(StoredObjects):
         if kind.resource.group == RBAC_GROUP:
             self.authorizer.invalidate()
         await self._durable(pending.staged)
-        if kind.resource.group == RBAC_GROUP:
-            self.authorizer.invalidate()
-        pending.written.json = pending.staged.record.json
-        return pending.written
+        record, written = pending.staged.record, pending.written
+        written.json = record.json
+        if written.tree is not None and self.store.is_shared:
+            written.tree["metadata"]["resourceVersion"] = str(record.revision)
+        return written
 
-    async def commit_all(self, kind: ServedKind, pending: Iterable["Pending"]) -> None:
-        """Wait for several staged writes."""
+    async def commit_all(self, kind: ServedKind, pending: Iterable["Pending"]) -> list["Pending"]:
+        """Wait for several staged writes; returns those that were superseded."""
+        superseded = []
         for one in pending:
-            await self._commit(kind, one)
+            try:
+                await self._commit(kind, one)
+            except Superseded:
+                superseded.append(one)
+        return superseded
 
 
-class Pending(msgspec.Struct):
+class Pending(msgspec.Struct, eq=False):
     """A write that is staged but perhaps not durable; `staged` is None if nothing was written."""
 
     written: Written

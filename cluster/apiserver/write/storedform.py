@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from kubeherd.cluster.api import errors, fields
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.kinds import EVENTS, Resource
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.store.state import NODE_INDEXED, Attrs
 
@@ -48,3 +48,12 @@ def attrs(resource: Resource, stored: JsonObject) -> Attrs | None:
     return Attrs(
         labels=stored["metadata"].get("labels") or {}, fields=fields.selectable(resource, stored)
     )
+
+
+EVENT_TTL_S = 3600
+"""How long an Event lives after its last write: kube-apiserver's --event-ttl."""
+
+
+def ttl_s(resource: Resource) -> int:
+    """How long an object lives after its last write; 0: until it is deleted."""
+    return EVENT_TTL_S if resource.group_resource == EVENTS.group_resource else 0

@@ -15,6 +15,7 @@ from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import MemoryEngine
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.store import Store, running
 
 ADMIN = authenticated("kubernetes-admin", ["system:masters"])
@@ -141,7 +142,7 @@ class Watcher:
 @asynccontextmanager
 async def api_cluster(*, speed: float = 1.0, **store_options: int) -> AsyncIterator[Cluster]:
     """A bootstrapped server; gone when the block is left."""
-    store = Store(MemoryEngine(), attrs_of, **store_options)
+    store = LocalStore(MemoryEngine(), attrs_of, **store_options)
     async with running(store):
         clock = LoopClock(speed)
         api = ApiServer(store, clock, Rng(1))

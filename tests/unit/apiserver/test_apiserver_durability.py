@@ -10,7 +10,8 @@ from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import MemoryEngine, Row, StoreError
-from kubeherd.cluster.store.store import Store, running
+from kubeherd.cluster.store.local import LocalStore
+from kubeherd.cluster.store.store import running
 
 CMS = "/api/v1/namespaces/default/configmaps"
 
@@ -32,7 +33,7 @@ class SlowDisk(MemoryEngine):
 @pytest.mark.parametrize("broken", [False, True])
 async def test_a_refusal_waits_for_the_write_that_it_tells_of(broken: bool) -> None:
     disk, clock = SlowDisk(), LoopClock()
-    async with running(Store(disk, attrs_of)) as store:
+    async with running(LocalStore(disk, attrs_of)) as store:
         api = ApiServer(store, clock, Rng(1))
         await api.bootstrap()
         cluster = Cluster(api, store, clock)
@@ -76,7 +77,7 @@ async def test_a_request_that_changes_nothing_waits_for_the_write_that_it_shows(
     method: str, body: object, done: int, broken: bool
 ) -> None:
     disk, clock = SlowDisk(), LoopClock()
-    async with running(Store(disk, attrs_of)) as store:
+    async with running(LocalStore(disk, attrs_of)) as store:
         api = ApiServer(store, clock, Rng(1))
         await api.bootstrap()
         cluster = Cluster(api, store, clock)

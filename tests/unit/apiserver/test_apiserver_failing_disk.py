@@ -11,6 +11,7 @@ from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import MemoryEngine, OutcomeUnknown, Row, StoreError
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.store import PROBE_JITTER, PROBE_S, Store, running
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -37,7 +38,7 @@ async def started(store: Store) -> Cluster:
 
 async def test_a_write_that_was_not_kept_is_refused_and_may_be_sent_again() -> None:
     disk = Disk()
-    async with running(Store(disk, attrs_of)) as store:
+    async with running(LocalStore(disk, attrs_of)) as store:
         cluster = await started(store)
         disk.error = FULL
         refused = await cluster.post(CMS, config_map("a"))
@@ -52,7 +53,7 @@ async def test_a_write_that_was_not_kept_is_refused_and_may_be_sent_again() -> N
 async def test_an_unknown_outcome_is_a_timeout_that_makes_no_client_repeat(method: str) -> None:
     """Upstream's Timeout: "Clients may retry, but the operation may still complete"."""
     disk, ending = Disk(), asyncio.Event()
-    store = Store(disk, attrs_of)
+    store = LocalStore(disk, attrs_of)
     serving: asyncio.Queue[Cluster] = asyncio.Queue()
 
     async def serve() -> None:
@@ -81,7 +82,7 @@ async def test_an_unknown_outcome_is_a_timeout_that_makes_no_client_repeat(metho
 @pytest.mark.parametrize("endpoint", ["readyz", "livez", "healthz"])
 async def test_the_server_is_not_ready_while_no_write_can_be_stored(endpoint: str) -> None:
     disk = Disk()
-    async with running(Store(disk, attrs_of)) as store:
+    async with running(LocalStore(disk, attrs_of)) as store:
         cluster = await started(store)
         assert (await cluster.get(f"/{endpoint}")).raw == b"ok"
         disk.error = FULL
@@ -106,7 +107,7 @@ async def test_the_server_is_not_ready_while_no_write_can_be_stored(endpoint: st
 
 async def test_the_servers_own_work_survives_a_disk_that_refuses() -> None:
     disk = Disk()
-    async with running(Store(disk, attrs_of)) as store:
+    async with running(LocalStore(disk, attrs_of)) as store:
         cluster = await started(store)
         maintenance = Maintenance(cluster.api.services.registry, cluster.clock)
         record = store.get("namespaces", "", "kube-public")

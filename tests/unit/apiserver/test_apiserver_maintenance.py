@@ -2,7 +2,8 @@
 
 from apicluster import Cluster
 
-from kubeherd.cluster.apiserver.maintenance import EVENT_TTL_S, INTERVAL_S, Maintenance
+from kubeherd.cluster.apiserver.maintenance import INTERVAL_S, Maintenance
+from kubeherd.cluster.apiserver.write.storedform import EVENT_TTL_S
 from kubeherd.cluster.runtime.clock import LoopClock
 
 EVENTS = "/api/v1/namespaces/default/events"

@@ -18,7 +18,8 @@ from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import MemoryEngine
-from kubeherd.cluster.store.store import Store, running
+from kubeherd.cluster.store.local import LocalStore
+from kubeherd.cluster.store.store import running
 
 T = TypeVar("T")
 
@@ -375,7 +376,7 @@ class LateClock(LoopClock):
 async def test_a_bookmark_is_never_ahead_of_an_event() -> None:
     """A client that is cut off after a bookmark goes on behind it."""
 
-    async with running(Store(MemoryEngine(), attrs_of)) as store:
+    async with running(LocalStore(MemoryEngine(), attrs_of)) as store:
         clock = LateClock(lambda: cluster.post(CMS, config_map("late")))
         api = ApiServer(store, clock, Rng(1))
         await api.bootstrap()

@@ -404,10 +404,11 @@ from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import MemoryEngine
-from kubeherd.cluster.store.store import Store, running
+from kubeherd.cluster.store.local import LocalStore
+from kubeherd.cluster.store.store import running
 
 async def main():
-    async with running(Store(MemoryEngine(), attrs_of)) as store:
+    async with running(LocalStore(MemoryEngine(), attrs_of)) as store:
         api = ApiServer(store, LoopClock(), Rng(1))
         await api.bootstrap()
         background = asyncio.create_task(api.run())

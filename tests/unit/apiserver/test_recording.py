@@ -22,10 +22,10 @@ from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Engine, MemoryEngine
-from kubeherd.cluster.store.followed import FollowedStore
+from kubeherd.cluster.store.followed import FollowedSharedStore, FollowedStore
 from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.state import Record as Stored
-from kubeherd.cluster.store.store import running
+from kubeherd.cluster.store.store import Store, running
 from kubeherd.faults import Clients, Component, Effect, Fault, effects
 from kubeherd.faults.effects import Moment
 from kubeherd.history import (
@@ -39,7 +39,8 @@ from kubeherd.history import (
     Verb,
     Write,
 )
-from kubeherd.history.files import HistoryError, read
+from kubeherd.history.files import HistoryError, merged, read
+from tests.support.memoryengine import Shared
 
 CMS = "/api/v1/namespaces/default/configmaps"
 NODE_LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
@@ -52,7 +53,7 @@ class Told:
 
     def __init__(self, cluster: Cluster, records: list[Record]) -> None:
         self.cluster = cluster
-        self._records = records
+        self.records = self._records = records
         self._seen = len(records)
 
     def news(self, *types: type) -> list[Any]:
@@ -63,11 +64,15 @@ class Told:
 
 
 @asynccontextmanager
-async def telling(*, requests: bool = False, engine: Engine | None = None) -> AsyncIterator[Told]:
+async def telling(
+    *, requests: bool = False, engine: Engine | None = None, shared: Shared | None = None
+) -> AsyncIterator[Told]:
     records: list[Record] = []
     clock = LoopClock(SPEED)
     recorder = Recorder(records.append, clock, Writes(SPEED, Stored.load))
-    store = FollowedStore(engine or MemoryEngine(), attrs_of, recorder)
+    store: Store = FollowedStore(engine or MemoryEngine(), attrs_of, recorder)
+    if shared is not None:
+        store = FollowedSharedStore(shared.engine(), attrs_of, recorder)
     async with running(store):
         api = ApiServer(store, clock, Rng(1))
         await api.bootstrap()
@@ -75,9 +80,9 @@ async def telling(*, requests: bool = False, engine: Engine | None = None) -> As
         yield Told(Cluster(api, store, clock), records)
 
 
-@pytest.fixture
-async def told() -> AsyncIterator[Told]:
-    async with telling() as one:
+@pytest.fixture(params=["local", "shared"])
+async def told(request: pytest.FixtureRequest) -> AsyncIterator[Told]:
+    async with telling(shared=Shared() if request.param == "shared" else None) as one:
         yield one
 
 
@@ -456,3 +461,24 @@ def test_a_disk_that_is_full_ends_the_recording_only(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.stat().st_size <= 1000
+
+
+async def test_servers_that_share_a_store_tell_one_history_together() -> None:
+    shared = Shared()
+    async with telling(shared=shared) as one, telling(shared=shared) as other:
+        for n in range(5):
+            await one.cluster.post(CMS, config_map(f"a{n}"))
+            await other.cluster.post(CMS, config_map(f"b{n}"))
+            await one.cluster.delete(f"{CMS}/b{n}")
+        await one.cluster.get(CMS)
+        await other.cluster.get(CMS)
+        told = [w for w in merged(one.records, other.records) if isinstance(w, Write)]
+    revisions = [write.revision for write in told]
+    assert revisions == sorted(revisions)
+    assert set(revisions) == set(range(2, shared.revision + 1))
+    mine = [(w.verb.value, w.name, w.actor and w.actor.user) for w in told]
+    for n in range(5):
+        assert ("create", f"a{n}", "kubernetes-admin") in mine
+        assert ("create", f"b{n}", "kubernetes-admin") in mine
+        assert ("delete", f"b{n}", "kubernetes-admin") in mine
+    assert [w for w in told if w.actor is None] == []

@@ -7,18 +7,17 @@ import pytest
 from kubeherd.cluster.api.errors import ServiceUnavailable
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import MemoryEngine
-from kubeherd.cluster.store.faulty import FaultyEngine
+from kubeherd.cluster.store.local import LocalStore
+from kubeherd.cluster.store.staged import Staged
 from kubeherd.cluster.store.state import Attrs
-from kubeherd.cluster.store.store import PROBE_JITTER, PROBE_S, Staged, Store, running
+from kubeherd.cluster.store.store import PROBE_JITTER, PROBE_S, Store, running
 from kubeherd.faults import Component, Effect, Fault, effects
 from kubeherd.simulation import virtualtime
 
 
-def hurt(store: Store, effect: Effect) -> FaultyEngine:
+def hurt(store: Store, effect: Effect) -> None:
     fault = Fault(id="f1", target=Component("apiserver"), effect=effect)
-    faulty = FaultyEngine(store.engine, [fault], Rng(1))
-    store.use(faulty)
-    return faulty
+    store.hurt([fault], Rng(1))
 
 
 def put(store: Store, name: str) -> Staged:
@@ -26,7 +25,7 @@ def put(store: Store, name: str) -> Staged:
 
 
 def store() -> Store:
-    return Store(MemoryEngine(), lambda _key, _json: Attrs(), rng=Rng(1))
+    return LocalStore(MemoryEngine(), lambda _key, _json: Attrs(), rng=Rng(1))
 
 
 @pytest.mark.parametrize("effect", [effects.StoreFull(), effects.StoreFail()])
@@ -39,7 +38,7 @@ def test_a_commit_that_fails_keeps_nothing(effect: Effect) -> None:
             assert hurt_store.get("pods", "ns", "a") is None
             await asyncio.sleep(10 * PROBE_S)
             assert not hurt_store.writable
-            hurt_store.use(None)
+            hurt_store.hurt([], Rng(1))
             await asyncio.sleep(PROBE_S * (1 + PROBE_JITTER))
             assert hurt_store.writable
             await hurt_store.committed(put(hurt_store, "a"))
@@ -69,13 +68,13 @@ def test_a_slow_commit_takes_its_time_and_no_longer_than_its_fault() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         async with running(store()) as hurt_store:
-            faulty = hurt(hurt_store, effects.StoreSlow(delay_s=7))
+            hurt(hurt_store, effects.StoreSlow(delay_s=7))
             await hurt_store.committed(put(hurt_store, "a"))
             assert loop.time() == pytest.approx(7)
             committing = asyncio.ensure_future(hurt_store.committed(put(hurt_store, "b")))
             await asyncio.sleep(3)
             assert not hurt_store.writable  # as a slow answer of etcd: unready
-            faulty.undo()
+            hurt_store.hurt([], Rng(1))
             await committing
             assert loop.time() == pytest.approx(10)
 

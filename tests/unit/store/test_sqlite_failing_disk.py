@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.state import Attrs
-from kubeherd.cluster.store.store import Store, running
+from kubeherd.cluster.store.store import running
 
 WRITER = """
 import asyncio, os, resource, signal, sys
@@ -24,7 +25,8 @@ from pathlib import Path
 from kubeherd.cluster.api.errors import OutcomeUnknown, ServiceUnavailable
 from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.state import Attrs
-from kubeherd.cluster.store.store import Store, running
+from kubeherd.cluster.store.local import LocalStore
+from kubeherd.cluster.store.store import running
 
 path, limit, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 
@@ -54,7 +56,7 @@ async def write(store):
         os.kill(os.getpid(), signal.SIGKILL)
 
 async def main():
-    store = Store(SqliteEngine(path), lambda key, json: Attrs())
+    store = LocalStore(SqliteEngine(path), lambda key, json: Attrs())
     with suppress(BaseExceptionGroup):
         async with running(store):
             await write(store)
@@ -77,7 +79,7 @@ def written(path: Path, *args: str, under: Sequence[str] = ()) -> dict[str, str]
 
 
 async def stored(path: Path) -> set[str]:
-    async with running(Store(SqliteEngine(path), attrs_of)) as store:
+    async with running(LocalStore(SqliteEngine(path), attrs_of)) as store:
         return {record.name for record in store.list("pods")}
 
 

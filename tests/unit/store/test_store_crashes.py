@@ -30,6 +30,7 @@ from kubeherd.cluster.api.errors import Expired
 from kubeherd.cluster.store import mark
 from kubeherd.cluster.store.engine import StoreError
 from kubeherd.cluster.store.hub import WatchFilter
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.mark import Mark
 from kubeherd.cluster.store.schema import LOG_TABLE, META_TABLE
 from kubeherd.cluster.store.sqlite import SKIPPED_AFTER_LOSS, SqliteEngine
@@ -42,7 +43,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
 
 
 async def reopened(directory: Path, accept: int | None = None) -> Store:
-    async with running(Store(SqliteEngine(directory / DATABASE, accept), attrs_of)) as store:
+    async with running(LocalStore(SqliteEngine(directory / DATABASE, accept), attrs_of)) as store:
         return store
 
 
@@ -148,7 +149,7 @@ async def test_a_crash_between_mark_and_store_of_a_new_cluster(tmp_path: Path) -
 
 
 async def test_every_answer_to_a_writer_is_in_the_mark(tmp_path: Path) -> None:
-    async with running(Store(SqliteEngine(tmp_path / DATABASE), attrs_of)) as store:
+    async with running(LocalStore(SqliteEngine(tmp_path / DATABASE), attrs_of)) as store:
         for _ in range(5):
             record = await store.committed(store.put("pods", "ns", "a", lambda _rv: b"{}"))
             found = mark.decode((tmp_path / MARK).read_bytes())
@@ -214,7 +215,9 @@ async def test_an_accepted_loss_goes_on_and_reuses_no_revision(
     assert line.endswith(f"in {aside}")
     await refusal(tmp_path / "wrong", files, accept=revision + 1)
 
-    async with running(Store(SqliteEngine(tmp_path / "store" / DATABASE, revision), attrs_of)) as s:
+    async with running(
+        LocalStore(SqliteEngine(tmp_path / "store" / DATABASE, revision), attrs_of)
+    ) as s:
         assert s.revision > SKIPPED_AFTER_LOSS
         assert all(record.revision <= revision for record in s.list("pods"))
         with pytest.raises(Expired):

@@ -20,6 +20,7 @@ from damagedstores import (
 )
 
 from kubeherd.cluster.store.engine import StoreError
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.store import Store, running
 
@@ -40,7 +41,7 @@ def other_life(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
 async def opened(directory: Path, files: Files, accept: int | None = None) -> Store:
     """The store after an open, a write and a stop. StoreError if it is refused."""
     write_files(directory, files)
-    async with running(Store(SqliteEngine(directory / DATABASE, accept), attrs_of)) as store:
+    async with running(LocalStore(SqliteEngine(directory / DATABASE, accept), attrs_of)) as store:
         await store.committed(store.put("nodes", "", "after", lambda rv: b'{"rv":%d}' % rv))
     return store
 
@@ -60,7 +61,7 @@ async def complaint(directory: Path, scene: Scene, files: Files) -> str:
             return "opened with other objects"
         if store.revision <= scene.revision:
             return f"opened at revision {store.revision - 1}, had reached {scene.revision}"
-        async with running(Store(SqliteEngine(directory / DATABASE), attrs_of)) as again:
+        async with running(LocalStore(SqliteEngine(directory / DATABASE), attrs_of)) as again:
             return "" if objects_of(again) == scene.objects else "other objects after a write"
     finally:
         shutil.rmtree(directory)

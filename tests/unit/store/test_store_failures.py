@@ -9,15 +9,10 @@ from kubeherd.cluster.api.errors import OutcomeUnknown, ServiceUnavailable
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store import engine as engines
 from kubeherd.cluster.store.engine import MemoryEngine, Row, StoreError
+from kubeherd.cluster.store.local import LocalStore
+from kubeherd.cluster.store.staged import Staged
 from kubeherd.cluster.store.state import Attrs
-from kubeherd.cluster.store.store import (
-    PROBE_JITTER,
-    PROBE_S,
-    SLOW_COMMIT_S,
-    Staged,
-    Store,
-    running,
-)
+from kubeherd.cluster.store.store import PROBE_JITTER, PROBE_S, SLOW_COMMIT_S, Store, running
 from kubeherd.simulation import virtualtime
 
 FULL = StoreError("disk full")
@@ -53,7 +48,7 @@ async def disk() -> Disk:
 
 
 def store_on(disk: Disk) -> Store:
-    return Store(disk, lambda _key, _json: Attrs(), rng=Rng(1))
+    return LocalStore(disk, lambda _key, _json: Attrs(), rng=Rng(1))
 
 
 def put(store: Store, name: str) -> Staged:

@@ -13,17 +13,19 @@ import pytest
 
 from kubeherd.cluster.api.errors import ServiceUnavailable
 from kubeherd.cluster.store.engine import Row, StoreError
+from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.schema import APPLICATION_ID, SCHEMA_VERSION
 from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.state import Attrs
-from kubeherd.cluster.store.store import Store, running
+from kubeherd.cluster.store.store import running
 
 WRITER = """
 import asyncio, sys
 from pathlib import Path
 from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.state import Attrs
-from kubeherd.cluster.store.store import Store, running
+from kubeherd.cluster.store.local import LocalStore
+from kubeherd.cluster.store.store import running
 
 async def write(store, number):
     while True:
@@ -35,7 +37,8 @@ async def write(store, number):
         print(f"ns{number}", "-c", (await store.committed(last)).revision, flush=True)
 
 async def main():
-    store = Store(SqliteEngine(Path(sys.argv[1])), lambda key, json: Attrs(), max_history_events=50)
+    engine = SqliteEngine(Path(sys.argv[1]))
+    store = LocalStore(engine, lambda key, json: Attrs(), max_history_events=50)
     async with running(store):
         await asyncio.gather(*(write(store, number) for number in range(4)))
 
@@ -48,7 +51,7 @@ def attrs_of(_resource_key: str, _json: bytes) -> Attrs:
 
 
 async def make_store(path: Path, count: int = 3) -> None:
-    async with running(Store(SqliteEngine(path), attrs_of)) as store:
+    async with running(LocalStore(SqliteEngine(path), attrs_of)) as store:
         for index in range(count):
             staged = store.put("pods", "ns", f"p{index}", lambda rv: b'{"rv":%d}' % rv, Attrs())
         await store.committed(staged)
@@ -80,7 +83,7 @@ async def test_a_killed_server_loses_no_acknowledged_write(tmp_path: Path, lines
     path = tmp_path / "store.db"
     promised = acknowledged(write_and_kill(path, lines))
     assert promised
-    async with running(Store(SqliteEngine(path), attrs_of)) as store:
+    async with running(LocalStore(SqliteEngine(path), attrs_of)) as store:
         for (namespace, name), revision in promised.items():
             record = store.get("pods", namespace, name)
             # One write per object may have been durable already without its answer being out.
@@ -120,7 +123,7 @@ async def test_the_revision_survives_the_compaction_of_the_newest_write(tmp_path
     await engine.commit([Row(8, 7, True, "pods", "ns", "a", b"{}")], [], 0)
     await engine.commit([], [7, 8], 8)
     await engine.close()
-    async with running(Store(SqliteEngine(path), attrs_of)) as store:
+    async with running(LocalStore(SqliteEngine(path), attrs_of)) as store:
         assert store.revision == 8
         assert store.list("pods") == ()
         assert store.put("pods", "ns", "b", lambda _rv: b"{}", Attrs()).revision == 9
@@ -129,7 +132,7 @@ async def test_the_revision_survives_the_compaction_of_the_newest_write(tmp_path
 async def test_a_full_disk_fails_the_writers_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     engine = SqliteEngine(path)
-    async with running(Store(engine, attrs_of)) as store:
+    async with running(LocalStore(engine, attrs_of)) as store:
         connection = engine._connection
         assert connection is not None
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
@@ -142,7 +145,7 @@ async def test_a_full_disk_fails_the_writers_and_nothing_else(tmp_path: Path) ->
         connection.execute("PRAGMA max_page_count=1000000")
         kept = await store.committed(store.put("pods", "ns", "big", lambda _rv: big, Attrs()))
         assert kept.revision == lost.revision + 1
-    async with running(Store(SqliteEngine(path), attrs_of)) as store:
+    async with running(LocalStore(SqliteEngine(path), attrs_of)) as store:
         assert [r.revision for r in store.list("pods")] == [kept.revision]
 
 
@@ -154,7 +157,7 @@ async def test_flipped_bits_in_an_object_are_noticed(tmp_path: Path) -> None:
     damaged = data.replace(b'{"rv":3}', b'{"rv":9}')
     path.write_bytes(damaged)
     with pytest.raises(StoreError, match=r"damaged .*checksum at revision 3"):
-        Store(SqliteEngine(path), attrs_of).open()
+        LocalStore(SqliteEngine(path), attrs_of).open()
     assert path.read_bytes() == damaged
 
 
@@ -164,7 +167,7 @@ async def test_a_truncated_file_is_refused_and_left_alone(tmp_path: Path) -> Non
     damaged = path.read_bytes()[:6000]
     path.write_bytes(damaged)
     with pytest.raises(StoreError, match="damaged"):
-        Store(SqliteEngine(path), attrs_of).open()
+        LocalStore(SqliteEngine(path), attrs_of).open()
     assert path.read_bytes() == damaged
 
 

@@ -47,7 +47,7 @@ def decode(body: bytes, api_version: str = "", kind: str = "") -> JsonObject:
     RequestEntityTooLarge if it has more than `bounds.MAX_VALUES` fields.
     """
     try:
-        found = _opened(body)
+        found = opened(body)
     except TooManyValues as error:
         raise error.refusal() from None
     except Malformed as error:
@@ -124,13 +124,16 @@ def frame(event_type: str, body: bytes) -> bytes:
     return len(event).to_bytes(4, "big") + event
 
 
-class _Opened(msgspec.Struct, frozen=True):
+class Envelope(msgspec.Struct, frozen=True):
+    """What a body says of itself, and the bytes of the object's own message."""
+
     api_version: str
     kind: str
     raw: bytes
 
 
-def _opened(body: bytes) -> _Opened:
+def opened(body: bytes) -> Envelope:
+    """The body, taken out of its envelope. Malformed."""
     if not body:
         raise Malformed("empty data")
     if not body.startswith(MAGIC):
@@ -143,7 +146,7 @@ def _opened(body: bytes) -> _Opened:
     parts = dict(scanner.fields("Unknown", _UNKNOWN, body[len(MAGIC) :]))
     meta = dict(scanner.fields("TypeMeta", _TYPE_META, bytes(parts.get(1, b""))))
     texts = [bytes(meta.get(number, b"")).decode(errors="replace") for number in _TYPE_META]
-    return _Opened(texts[0], texts[1], bytes(parts.get(2, b"")))
+    return Envelope(texts[0], texts[1], bytes(parts.get(2, b"")))
 
 
 def _summary(body: bytes) -> str:

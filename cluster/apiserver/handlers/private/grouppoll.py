@@ -86,6 +86,7 @@ class GroupPolls:
             },
             user=outer.user,
             part=True,
+            peer=outer.peer,
             certificate=outer.certificate,
         )
         since = part.query.get("resourceVersion", "")

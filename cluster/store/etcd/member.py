@@ -1,0 +1,137 @@
+"""One member of etcd: its channel, and what was found when it was last connected to."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+import structlog
+
+from kubeherd.cluster.store.engine import StoreError
+from kubeherd.cluster.store.etcd.messages import (
+    Channel,
+    ChannelConnectivity,
+    rpc,
+    ssl_channel_credentials,
+)
+from kubeherd.cluster.store.etcd.target import EtcdTarget, address, is_tls
+
+CONNECT_S = 3.0
+"""How long connecting to one member may take."""
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),  # the server's answers are bounded by what we ask for
+    ("grpc.max_send_message_length", -1),  # and it says itself what is too large
+    ("grpc.keepalive_time_ms", 10_000),  # etcd forbids less than 5 s
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.min_reconnect_backoff_ms", int(CONNECT_S * 1000)),  # how long an attempt may take
+    ("grpc.enable_retries", 0),  # what is sent again is decided by us
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),  # a connection of our own
+)
+_OLDEST = (3, 4, 0)
+_LOSES_WRITES = (3, 5, 0), (3, 5, 3)
+"""From, to: versions that may lose writes when they are killed (etcd issue 13766)."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Call(StrEnum):
+    """What a member can be asked for, by its path."""
+
+    RANGE = "/etcdserverpb.KV/Range"
+    TXN = "/etcdserverpb.KV/Txn"
+    COMPACT = "/etcdserverpb.KV/Compact"
+    GRANT = "/etcdserverpb.Lease/LeaseGrant"
+
+
+class Unfit(Exception):
+    """A member that answers, but must not be asked; the text says why."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What a member said of itself."""
+
+    cluster_id: int
+    version: tuple[int, ...]
+
+    @property
+    def progress_is_sound(self) -> bool:
+        """Whether the answer to a progress request may be believed: older versions send it before
+        events that it includes (etcd issues 15220, 17507; apiserver/pkg/storage/feature)."""
+        return self.version >= (3, 5, 13) or (3, 4, 31) <= self.version < (3, 5, 0)
+
+
+class Member:
+    """See the module. `calls` take a request, a timeout in seconds and metadata, and raise
+    AioRpcError, as `watch` does."""
+
+    def __init__(self, endpoint: str, target: EtcdTarget) -> None:
+        self.endpoint = endpoint
+        self.metadata: tuple[tuple[str, str], ...] = ()
+        self.found: Found | None = None
+        self._target = target
+        self._channel = _channel(endpoint, target)
+        kv = rpc.KVStub(self._channel)
+        self.calls: Mapping[Call, Any] = {
+            Call.RANGE: kv.Range,
+            Call.TXN: kv.Txn,
+            Call.COMPACT: kv.Compact,
+            Call.GRANT: rpc.LeaseStub(self._channel).LeaseGrant,
+        }
+        self.watch = rpc.WatchStub(self._channel).Watch
+        self._status = rpc.MaintenanceStub(self._channel).Status
+        self._authenticate = rpc.AuthStub(self._channel).Authenticate
+
+    @property
+    def usable(self) -> bool:
+        """Connected, and looked at since."""
+        return self.found is not None and self._channel.get_state() is ChannelConnectivity.READY
+
+    def forget(self) -> None:
+        """Look at it again, and say anew who we are, before it is asked again."""
+        self.found = None
+
+    async def connect(self) -> Found:
+        """Make it usable. AioRpcError, Unfit."""
+        metadata = [("hasleader", "true")]
+        if self._target.user:
+            request = rpc.AuthenticateRequest(
+                name=self._target.user, password=self._target.password
+            )
+            answer = await self._authenticate(request, timeout=CONNECT_S)
+            metadata.append(("token", answer.token))
+        status = await self._status(rpc.StatusRequest(), timeout=CONNECT_S)
+        self.metadata = tuple(metadata)
+        self.found = self._fit(status)
+        return self.found
+
+    def _fit(self, status: Any) -> Found:
+        version = tuple(int(part) for part in status.version.partition("-")[0].split("."))
+        if version < _OLDEST:
+            raise Unfit(f"it is of version {status.version}; at least 3.4 is needed")
+        if self.found is None:
+            if _LOSES_WRITES[0] <= version < _LOSES_WRITES[1]:
+                _log.warning("etcd_may_lose_writes", etcd=self.endpoint, version=status.version)
+            for problem in status.errors:
+                _log.warning("etcd_alarm", etcd=self.endpoint, problem=problem)
+        return Found(status.header.cluster_id, version)
+
+    async def close(self) -> None:
+        """End all that is under way with it."""
+        await self._channel.close()
+
+
+def _channel(endpoint: str, target: EtcdTarget) -> Channel:
+    if not is_tls(endpoint):
+        return rpc.insecure_channel(address(endpoint), options=_OPTIONS)
+    try:
+        files = [
+            None if path is None else path.read_bytes()
+            for path in (target.ca_file, target.key_file, target.cert_file)
+        ]
+    except OSError as error:
+        raise StoreError(f"cannot read {error.filename}: {error.strerror}") from error
+    return rpc.secure_channel(address(endpoint), ssl_channel_credentials(*files), options=_OPTIONS)
