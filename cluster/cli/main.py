@@ -14,7 +14,7 @@ from kubeherd.cluster.cli import interrupts  # from here on Ctrl-C is quiet: loa
 # isort: split
 import click
 
-from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.errors import ApiError, Unauthorized
 from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.api.version import KUBEHERD_VERSION, KUBERNETES_VERSION
 from kubeherd.cluster.cli.lazy import LazyGroup
@@ -69,6 +69,11 @@ class _OneLineErrors(LazyGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise interrupted("interrupted") from None
+        except Unauthorized as error:
+            raise click.ClickException(
+                "the API server does not accept these credentials: they have ended, or are of "
+                "another cluster (`kubeherd cert list` shows certificates)"
+            ) from error
         except ApiError as error:
             raise click.ClickException(f"the API server refused: {_one_line(error)}") from error
         except KubeherdError as error:

@@ -4,6 +4,8 @@ import subprocess
 import sys
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from kubeherd.cluster.runtime import lean_attrs
 
@@ -99,3 +101,27 @@ def test_other_classes_are_left_to_attrs() -> None:
         lean_attrs.s(frozen=False, slots=True)
     with pytest.raises(TypeError):
         lean_attrs.s(frozen=True, slots=True)(ValueError)
+
+
+SSH_KEY = """
+import sys
+import kubeherd.cluster.runtime.lean_cryptography
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+assert "cryptography.hazmat.primitives.ciphers.algorithms" not in sys.modules
+line = b"ecdsa-sha2-nistp256 " + {key!r}
+assert isinstance(serialization.load_ssh_public_key(line), ec.EllipticCurvePublicKey)
+from cryptography.hazmat.primitives.serialization import ssh
+assert isinstance(ssh.SSHCertificateType, type)
+"""
+
+
+def test_who_wants_the_formats_of_openssh_gets_them() -> None:
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    line = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    program = SSH_KEY.format(key=line.split()[1])
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
