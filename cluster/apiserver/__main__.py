@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import kubeherd.cluster.runtime.descriptors
 import kubeherd.cluster.runtime.lean_aiohttp
+import kubeherd.cluster.runtime.lean_cryptography
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split

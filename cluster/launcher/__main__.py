@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import kubeherd.cluster.runtime.descriptors
+import kubeherd.cluster.runtime.lean_cryptography
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split

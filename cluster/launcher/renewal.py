@@ -1,13 +1,12 @@
 """Renews the certificates of a running cluster before they end, for as long as it runs.
 
 Between two looks the clock on the wall may jump (a laptop sleeps for a week), so it is asked once a
-minute whether something is due; the files are read only then. What could not be written is tried
-again with the next look: there are months until it hurts.
+minute whether something is due, which is known without a look at the files. What could not be
+written is tried again with the next look: there are months until it hurts.
 """
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
 
 import structlog
 
@@ -41,20 +40,21 @@ class Renewal:
 
     async def run(self) -> None:
         """Until cancelled."""
-        due: datetime | None = None
+        due = self._pki.next_due
         while True:
             await self._clock.sleep(LOOK_INTERVAL_S)
-            if due is None or self._clock.now() >= due:
+            if self._clock.now() >= due:
                 async with self._changing:
-                    due = await self._keep() if self._in_place() else None
+                    if self._in_place() and await self._keep():
+                        due = self._pki.next_due
 
-    async def _keep(self) -> datetime | None:
-        """Renew what is due; when something is again, None if that is not known."""
+    async def _keep(self) -> bool:
+        """Renew what is due; whether that went well."""
         try:
-            kept = await asyncio.to_thread(self._pki.keep, self._settings())
+            renewed = await asyncio.to_thread(self._pki.keep, self._settings())
         except LauncherError as error:
             _log.warning("certificates_not_renewed", error=str(error))
-            return None
-        for item in kept.renewed:
+            return False
+        for item in renewed:
             _log.info("certificate_renewed", certificate=item.name)
-        return kept.next_due
+        return True

@@ -9,9 +9,8 @@ API server with the next connection (`apiserver.edge.tls`), its clients within s
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 import orjson
 from cryptography import x509
@@ -36,12 +35,7 @@ from kubeherd.cluster.launcher.pki.authority import (
 from kubeherd.cluster.launcher.pki.inventory import Item, Kind
 from kubeherd.cluster.launcher.settings import Settings
 
-
-class Kept(NamedTuple):
-    """What was renewed, and when something is to be renewed again."""
-
-    renewed: list[Item]
-    next_due: datetime
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class ClusterPki:
@@ -56,6 +50,8 @@ class ClusterPki:
         self._authority = authority
         self._server = server
         self._hosts = hosts
+        self.next_due = _NEVER
+        """When the first of those that were seen or made is to be renewed."""
 
     @classmethod
     def ensure(
@@ -99,15 +95,11 @@ class ClusterPki:
         """The same for a user's program in an experiment."""
         self._ensure([inventory.command_item(self._rundir)])
 
-    def keep(self, settings: Settings) -> Kept:
-        """Renew what is due of all certificates, and make what is missing."""
+    def keep(self, settings: Settings) -> list[Item]:
+        """Renew what is due of all certificates, and make what is missing; returns these."""
+        self.next_due = _NEVER
         renewed = self._keep_authority()
-        items = inventory.all_items(self._rundir, settings)[1:]
-        renewed += self._ensure(items)
-        ends = [lifetimes.renew_at(inventory.read(item)) for item in items]
-        if self._authority.is_self_signed:
-            ends.append(lifetimes.renew_at(self._authority.certificate))
-        return Kept(renewed, min(ends))
+        return renewed + self._ensure(inventory.all_items(self._rundir, settings)[1:])
 
     def renew(self, settings: Settings, names: Collection[str]) -> list[Item]:
         """Renew these certificates, or all; returns those that were. A renewed CA, and one that has
@@ -156,13 +148,18 @@ class ClusterPki:
     def _keep_authority(self) -> list[Item]:
         """Renew the CA if it is due; returns it if it was."""
         certificate, now = self._authority.certificate, self._authority.now()
-        if not lifetimes.is_due(certificate, now):
-            return []
         if not self._authority.is_self_signed and now < certificate.not_valid_after_utc:
-            return []  # whoever signed it has time to renew it
+            return []  # whoever signed it may renew it
+        if not lifetimes.is_due(certificate, now):
+            self._note(certificate)
+            return []
         item = inventory.authority_item(self._rundir)
         write_private(item.path, self._renew_authority())
+        self._note(self._authority.certificate)
         return [item]
+
+    def _note(self, certificate: x509.Certificate) -> None:
+        self.next_due = min(self.next_due, lifetimes.renew_at(certificate))
 
     def _renew_authority(self) -> bytes:
         """From now on the CA is another certificate: which is to be written."""
@@ -197,6 +194,7 @@ class ClusterPki:
             access = inventory.access(item)
         except (OSError, ValueError, KubeconfigError):
             return False
+        self._note(certificate)
         return (
             access.server == self._server
             and access.ca_pem == self._authority.certificate_pem
@@ -209,6 +207,7 @@ class ClusterPki:
         except x509.ExtensionNotFound:
             return False
         key = self._server_key()
+        self._note(certificate)
         return (
             set(names.value) == set(serving_names(self._hosts))
             and key is not None
@@ -228,9 +227,11 @@ class ClusterPki:
         if item.kind is Kind.SERVER:
             key = self._server_key()
             pair = self._authority.issue_server(self._hosts, key)
+            self._note(x509.load_pem_x509_certificate(pair.certificate))
             new_key = {} if key is not None else {_key_path(self._rundir): pair.key}
             return {**new_key, item.path: pair.certificate}
         pair = self._authority.issue_client(item.identity)
+        self._note(x509.load_pem_x509_certificate(pair.certificate))
         new = self._kubeconfig(self._server, pair, item.identity.user)
         if item.path != self._rundir.kubeconfig:
             return {item.path: orjson.dumps(new)}  # JSON is read faster than YAML

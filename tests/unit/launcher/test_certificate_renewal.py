@@ -18,7 +18,7 @@ from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.pki import Authority, ClusterPki, Identity, KeyPair, inventory
-from kubeherd.cluster.launcher.pki.inventory import State
+from kubeherd.cluster.launcher.pki.inventory import Item, State
 from kubeherd.cluster.launcher.renewal import Renewal
 from kubeherd.cluster.launcher.settings import Settings, add_nodes
 
@@ -314,10 +314,10 @@ async def test_a_running_cluster_renews_what_is_due(
     looks: asyncio.Queue[int] = asyncio.Queue()
     keep = pki.keep
 
-    def counted(settings: Settings) -> object:
-        kept = keep(settings)
-        loop.call_soon_threadsafe(looks.put_nowait, len(kept.renewed))
-        return kept
+    def counted(settings: Settings) -> list[Item]:
+        renewed = keep(settings)
+        loop.call_soon_threadsafe(looks.put_nowait, len(renewed))
+        return renewed
 
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(pki, "keep", counted)
@@ -328,9 +328,7 @@ async def test_a_running_cluster_renews_what_is_due(
         calendar.minutes.put_nowait(None)
         await calendar.minutes.join()
 
-    await minute()
-    assert await looks.get() == 0
-    calendar.days = 200
+    calendar.days = 250
     await minute()
     await minute()
     assert looks.empty()  # nothing is due: the files are not even read
@@ -342,4 +340,12 @@ async def test_a_running_cluster_renews_what_is_due(
     await minute()
     assert await looks.get() == len(NAMES) - 1
     assert set(states(rundir, calendar).values()) == {State.GOOD}
+    await minute()
+    calendar.days = 550
+    await minute()
+    await minute()
+    assert looks.empty()
+    calendar.days = 560
+    await minute()
+    assert await looks.get() == len(NAMES) - 1
     running.cancel()

@@ -4,6 +4,8 @@ import subprocess
 import sys
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 PROGRAM = """
 import ssl, sys
@@ -47,3 +49,27 @@ def test_a_process_loads_no_faults_before_the_first(module: str) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "False\n"
+
+
+SSH_KEY = """
+import sys
+import kubeherd.cluster.runtime.lean_cryptography
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+assert "cryptography.hazmat.primitives.ciphers.algorithms" not in sys.modules
+line = b"ecdsa-sha2-nistp256 " + {key!r}
+assert isinstance(serialization.load_ssh_public_key(line), ec.EllipticCurvePublicKey)
+from cryptography.hazmat.primitives.serialization import ssh
+assert isinstance(ssh.SSHCertificateType, type)
+"""
+
+
+def test_who_wants_the_formats_of_openssh_gets_them() -> None:
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    line = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    program = SSH_KEY.format(key=line.split()[1])
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
