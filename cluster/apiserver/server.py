@@ -6,7 +6,7 @@ logged and answered as InternalError, never raised; after `stop` new requests ge
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from kubeherd.cluster.apiserver.faults.hurts import Hurts
     from kubeherd.cluster.apiserver.recording.recorder import Recorder
     from kubeherd.cluster.apiserver.streams.local import LocalCommands
+    from kubeherd.cluster.runtime.metrics import Family
     from kubeherd.faults import Fault
 
 _Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
@@ -202,6 +203,10 @@ class ApiServer:
                 shutdown=lambda: "process is shutting down" if self._stopping else "",
             )
         )
+
+    def families(self) -> "Iterable[Family]":
+        """What the server counts."""
+        return self._metrics.families()
 
     def audit(self, policy: "Policy", log: Path) -> None:
         """From now on write what `policy` wants into the file `log`. OSError if it cannot be."""
