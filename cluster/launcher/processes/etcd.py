@@ -7,6 +7,7 @@ serves: it is asked, as its operators ask it.
 import asyncio
 import contextlib
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -30,6 +31,8 @@ BINARY_VARIABLE: Final = "KUBEHERD_ETCD"
 _ASK_EVERY_S = 0.02
 _ANSWER_WITHIN_S = 2.0
 _ANSWER_BYTES = 65_536
+_LOG_BYTES = 262_144
+_GRAVE = ("error", "panic", "fatal")
 _HEALTHY = b'"health":"true"'
 
 
@@ -66,6 +69,7 @@ def start(spec: ProcessSpec, environment: Mapping[str, str]) -> Child:
         raise OSError(str(error)) from None
     log = open_log(spec.log)
     try:
+        begin = os.fstat(log).st_size
         popen = subprocess.Popen(  # noqa: S603 - the etcd that is installed
             [program, *spec.args],
             stdin=subprocess.DEVNULL,
@@ -77,8 +81,31 @@ def start(spec: ProcessSpec, environment: Mapping[str, str]) -> Child:
     finally:
         os.close(log)
     child = Child(osproc.identify(popen.pid) or ProcessId(popen.pid))
-    watch_exit(child.process, lambda: child.end(popen.wait()))
+
+    def on_exit() -> None:
+        if not child.ready.is_set():
+            child.failure = child.failure or complaint(spec.log, begin)
+        child.end(popen.wait())
+
+    watch_exit(child.process, on_exit)
     return child
+
+
+def complaint(log: Path, begin: int = 0) -> str:
+    """Why etcd ended, as it said last in its log after `begin` bytes; "" if it did not say."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(begin, size - _LOG_BYTES))
+            lines = file.read().splitlines()
+    except OSError:
+        return ""
+    for line in reversed(lines):
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and entry.get("level") in _GRAVE:
+                return ": ".join(str(entry[key]) for key in ("msg", "error") if entry.get(key))
+    return ""
 
 
 async def announce(child: Child, port: int, pki: Path) -> None:

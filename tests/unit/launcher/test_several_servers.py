@@ -132,6 +132,18 @@ def test_the_program_etcd_is_named_found_or_missed(
     assert not directory.exists()
 
 
+def test_why_etcd_ended_is_found_among_what_it_says(tmp_path: Path) -> None:
+    log = tmp_path / "etcd.log"
+    assert etcd.complaint(log) == ""
+    log.write_text('{"level": "fatal", "msg": "discovery failed", "error": "crc mismatch"}\n')
+    assert etcd.complaint(log) == "discovery failed: crc mismatch"
+    begin = log.stat().st_size
+    with log.open("a") as file:
+        file.write('{"level": "info", "msg": "closing"}\ngoroutine 1 [running]:\n[1]\n')
+    assert etcd.complaint(log) == "discovery failed: crc mismatch"
+    assert etcd.complaint(log, begin) == ""
+
+
 async def test_a_socket_that_is_given_away_outlives_who_has_it(tmp_path: Path) -> None:
     path = tmp_path / "front.sock"
     with listen("127.0.0.1", 0) as listener:
