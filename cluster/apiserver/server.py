@@ -114,8 +114,7 @@ _BY_RESOURCE: dict[str, _Handler] = {
     "bindings": binding.bind,
     **dict.fromkeys((one.group_resource for one in kinds.COMPUTED), resourcemetrics.answer),
 }
-_BY_SUBRESOURCE: dict[str, _Handler] = {
-    "pods/binding": binding.bind,
+_ON_WHAT_IS: dict[str, _Handler] = {
     "pods/eviction": eviction.evict,
     "pods/attach": execing.attach,
     "pods/exec": execing.execute,
@@ -125,6 +124,22 @@ _BY_SUBRESOURCE: dict[str, _Handler] = {
     "pods/proxy": proxying.pod,
     "nodes/proxy": proxying.node,
     "services/proxy": proxying.service,
+}
+
+
+def _fresh(handler: _Handler) -> _Handler:
+    """One that acts on an object which another server may just have made."""
+
+    async def handle(call: Call) -> Response:
+        await call.services.store.fresh()
+        return await handler(call)
+
+    return handle
+
+
+_BY_SUBRESOURCE: dict[str, _Handler] = {
+    "pods/binding": binding.bind,
+    **{name: _fresh(handler) for name, handler in _ON_WHAT_IS.items()},
 }
 _RESOURCES = ("/api/", "/apis/")
 

@@ -44,7 +44,6 @@ async def request_token(call: Call) -> ApiResponse:
     ctx = call.context()
     request = await call.on_body(lambda: _decoded(call, ctx))
     await _admit(call, request, ctx)
-    await call.services.store.fresh()  # the account may just have been made, by another server
     account = _account(call, request["metadata"])
     _complete(request, account, ctx)
     spec = request["spec"]
