@@ -3,7 +3,7 @@
 Imports cost a quarter of a second and tens of megabytes per process; forked children share both.
 The protocol over the inherited socket is JSON lines: in comes `{"id", "module", "argv", "log",
 "env"}` for `python -m module argv`, for a supervisor together with the lock of its directory; out
-go `{"id", "pid"}` or `{"id", "error"}`, then `{"id", "event": "ready"}` or `{"id", "event":
+go `{"id", "pid"}` or `{"id", "error"}`, then `{"id", "event": "ready", "port"}` or `{"id", "event":
 "failed", "error"}` (the readiness handshake), and `{"id", "event": "exited", "pid", "returncode"}`
 (negative: ended by that signal).
 
@@ -45,6 +45,7 @@ from kubeherd.cluster.runtime.handshake import (
     READY_FD_VARIABLE,
     SPAWNER_VARIABLE,
     failure_in,
+    port_in,
 )
 
 AGENTS: Final = "kubeherd.agents"
@@ -143,7 +144,9 @@ class Spawner:
         if line and (failure := failure_in(line)):
             self._answer({"id": child.request_id, "event": "failed", "error": failure})
         elif line:
-            self._answer({"id": child.request_id, "event": "ready"})
+            port = port_in(line)
+            told = {"port": port} if port else {}
+            self._answer({"id": child.request_id, "event": "ready", **told})
 
     def _exited(self, child: _Child) -> None:
         self._ready_before_exit(child)

@@ -38,7 +38,10 @@ class Cluster(ClusterFacts):
         controllers: how many controller managers there are; one leads, the others stand by.
         profile: `bare`, or `kind`: a control-plane node besides the others, and what runs in a
             fresh cluster of kind; `start` waits for that, too.
-        store: `sqlite` or `memory`, which is lost when the API server ends.
+        store: `sqlite`; `memory`, which is lost when the API server ends; or `etcd`, which is
+            started with the cluster, if it is installed.
+        apiservers: how many API servers there are, at one address; several need the store `etcd`.
+        etcd_endpoints: URLs of an etcd that runs already, and needs no certificate.
         exec: who answers `kubectl exec`: `script`, the pods' annotations, or `local`, processes of
             the user on this machine.
         record: `writes` or `requests` keeps the history of the run (`history`), for checkers and
@@ -122,7 +125,8 @@ class Cluster(ClusterFacts):
     def crash(self, process: str) -> None:
         """SIGKILL a process behind the supervisor's back; it is started again.
 
-        `process` is `apiserver`, `controller-manager`, or the name of an agent: that of its node.
+        `process` is `apiserver`, `controller-manager` (`apiserver-2` ...), `etcd`, or the name of
+        an agent: that of its node.
         """
         self._handle.crash(process)
 

@@ -18,6 +18,7 @@ from kubeherd.cluster.launcher.control import Op
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.settings import (
+    MAX_APISERVERS,
     MAX_CONTROLLERS,
     ExecKind,
     Profile,
@@ -37,7 +38,7 @@ PORT_ATTEMPTS = 3
 class Process(msgspec.Struct, frozen=True):
     """A process of a cluster, as it was when it was asked for.
 
-    `name` is `apiserver`, `controller-manager` (`controller-manager-2` ...), or that of an agent
+    `name` is `apiserver` or `controller-manager` (`apiserver-2` ...), `etcd`, or that of an agent
     (with one node to a process: the node's name). `pid` is 0 and `phase` says why while it does not
     run. `restarts` counts how often it was started again after a crash.
     """
@@ -65,8 +66,10 @@ class ClusterFacts:
         nodes: int = 3,
         nodes_per_agent: int = 1,
         controllers: int = 1,
+        apiservers: int = 1,
         profile: str = "bare",
         store: str | None = None,
+        etcd_endpoints: Sequence[str] = (),
         exec: str = "script",  # noqa: A002 - as the option of `up`
         record: str = "nothing",
         port: int | None = None,
@@ -81,10 +84,14 @@ class ClusterFacts:
             )
         if not 1 <= controllers <= MAX_CONTROLLERS:
             raise KubeherdError(f"controllers is a number from 1 to {MAX_CONTROLLERS}")
+        if not 1 <= apiservers <= MAX_APISERVERS:
+            raise KubeherdError(f"apiservers is a number from 1 to {MAX_APISERVERS}")
         try:
             kind = StoreKind(store or ("memory" if directory is None else "sqlite"))
         except ValueError:
-            raise KubeherdError(f'store is "sqlite" or "memory", not "{store}"') from None
+            raise KubeherdError(f'store is "sqlite", "memory" or "etcd", not "{store}"') from None
+        if kind is not StoreKind.ETCD and (apiservers > 1 or etcd_endpoints):
+            raise KubeherdError('several API servers, or an etcd, need store="etcd"')
         try:
             answers = ExecKind(exec)
         except ValueError:
@@ -105,8 +112,10 @@ class ClusterFacts:
             nodes=nodes,
             nodes_per_agent=nodes_per_agent,
             controllers=controllers,
+            apiservers=apiservers,
             profile=shape,
             store=kind,
+            etcd_endpoints=tuple(etcd_endpoints),
             exec_kind=answers,
             record=recorded,
             port=port,

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import gc
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +25,10 @@ from kubeherd.cluster.apiserver.write.heavywork import SWITCH_INTERVAL_S
 from kubeherd.cluster.runtime import process
 from kubeherd.cluster.runtime.clock import Clock, LoopClock
 from kubeherd.cluster.runtime.faultsocket import hurtable
+from kubeherd.cluster.runtime.listening import taken
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.scraping import scraped
 from kubeherd.cluster.store.engine import Engine, MemoryEngine, StoreError
 from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.sqlite import SqliteEngine
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from kubeherd.cluster.apiserver.recording.recording import Recording
 
 _LOOPBACK = "127.0.0.1"
+_NAME = "apiserver"
 _GC_THRESHOLDS = (20_000, 20, 20)
 """A request leaves next to no reference cycles but makes hundreds of containers: with the
 interpreter's thresholds a seventh of a write was spent on looking at what lives."""
@@ -53,6 +57,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         metavar="ADDRESS",
         help=f"where it listens (default {_LOOPBACK}: this machine only)",
     )
+    _sharing_arguments(parser)
     parser.add_argument("--store", choices=("sqlite", "memory", "etcd"), default="sqlite")
     _etcd_arguments(parser)
     parser.add_argument("--speed", type=float, default=1.0, help="shortens every wait by this")
@@ -83,6 +88,19 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         help="with --record: requests and answers, too, not only what was written",
     )
     return parser.parse_args(argv)
+
+
+def _sharing_arguments(parser: argparse.ArgumentParser) -> None:
+    """For one of several servers of a cluster."""
+    parser.add_argument(
+        "--name", default=_NAME, help="of this one among several: of its log and sockets"
+    )
+    parser.add_argument(
+        "--front",
+        type=Path,
+        metavar="SOCKET",
+        help="serve on the socket, too, that is given away here, as others do",
+    )
 
 
 def _etcd_arguments(parser: argparse.ArgumentParser) -> None:
@@ -125,17 +143,19 @@ def _memory(start: Path) -> Engine:
     return SeededEngine(start)
 
 
-def _faults_socket(run: Path) -> Path | None:
+def _faults_socket(options: argparse.Namespace) -> Path | None:
     """Where the supervisor tells what goes wrong; a server that has none is told nothing."""
-    return run / "apiserver.faults" if run.is_dir() else None
+    run: Path = options.dir / "run"
+    return run / f"{options.name}.faults" if run.is_dir() else None
 
 
-def chance(seed: int | None, clock: Clock) -> Rng:
-    """The chance of one life of the server.
+def chance(seed: int | None, clock: Clock, name: str = _NAME) -> Rng:
+    """The chance of one life of the server of this name.
 
     No two lives share it, not even with one seed: uids and generated names must never come again.
     """
-    return Rng(seed).child(clock.now().isoformat())
+    life = clock.now().isoformat()
+    return Rng(seed).child(life if name == _NAME else f"{name} {life}")
 
 
 async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
@@ -149,7 +169,7 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     tls = tls_context(options.dir / "pki")
     clock = LoopClock(options.speed)
-    rng = chance(options.seed, clock)
+    rng = chance(options.seed, clock, options.name)
     try:
         recording = None if options.record is None else _recording(options, clock)
         store = _store(options, rng.child("store"), recording)
@@ -232,7 +252,8 @@ def _api(options: argparse.Namespace, store: Store, clock: Clock, rng: Rng) -> A
         exec_local=options.exec_local,
     )
     if options.audit_policy is not None:
-        _audit(api, options.audit_policy, options.dir / "logs" / "audit.log")
+        log = "audit.log" if options.name == _NAME else f"audit-{options.name}.log"
+        _audit(api, options.audit_policy, options.dir / "logs" / log)
     return api
 
 
@@ -246,14 +267,20 @@ async def _answer(
     options, lifecycle, tls = process
     await api.bootstrap()
     http = HttpServer(api, clock, rng, max_connections=connection_limit())
-    host = options.bind_address
-    port = await http.start(host, options.port, tls)
-    shown = f"[{host}]" if ":" in host else host
-    api.server_address = f"{shown}:{port}"
+    port = await http.start(options.bind_address, options.port, tls)
+    own = _address(options.bind_address, port)
+    metrics: Path | None = None
+    if options.front is None:
+        api.server_address = own
+    else:
+        front = _front(options.front)
+        api.server_address = _address(*front.getsockname()[:2])
+        http.share(front, tls)
+        metrics = options.front.parent / f"{options.name}.metrics"
     background = asyncio.create_task(api.run(), name="maintenance")
     try:
-        async with hurtable(_faults_socket(options.dir / "run"), api.hurt):
-            lifecycle.ready(url=f"https://{shown}:{port}", port=port)
+        async with hurtable(_faults_socket(options), api.hurt), scraped(metrics, api.families):
+            lifecycle.ready(url=f"https://{own}", port=port)
             await lifecycle.stop.wait()
     finally:
         await http.stop()
@@ -267,13 +294,25 @@ def warm_up() -> None:
     bootstrap.warm_up(LoopClock().now())
 
 
+def _front(path: Path) -> socket.socket:
+    try:
+        return taken(path)
+    except OSError as error:
+        why = error.strerror or error
+        raise ProcessError(f"no socket to listen on is given away at {path}: {why}") from None
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def main(argv: list[str] | None = None) -> int:
     """The exit code of the process."""
     options = arguments(sys.argv[1:] if argv is None else argv)
     if not options.speed >= 1e-3:
         print("--speed must be at least 0.001", file=sys.stderr)
         return process.ExitCode.USAGE
-    return process.run(lambda lifecycle: serve(options, lifecycle), "apiserver")
+    return process.run(lambda lifecycle: serve(options, lifecycle), options.name)
 
 
 if __name__ == "__main__":

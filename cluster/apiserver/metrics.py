@@ -212,9 +212,10 @@ class Metrics:
 
     def answer(self) -> ApiResponse:
         """The scrape."""
-        return ApiResponse(200, exposition(self._families()), CONTENT_TYPE)
+        return ApiResponse(200, exposition(self.families()), CONTENT_TYPE)
 
-    def _families(self) -> Iterable[Family]:
+    def families(self) -> Iterable[Family]:
+        """What is counted."""
         yield from self._requests()
         yield Family(
             "apiserver_current_inflight_requests",

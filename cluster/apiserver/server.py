@@ -6,7 +6,7 @@ logged and answered as InternalError, never raised; after `stop` new requests ge
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from kubeherd.cluster.apiserver.faults.hurts import Hurts
     from kubeherd.cluster.apiserver.recording.recorder import Recorder
     from kubeherd.cluster.apiserver.streams.local import LocalCommands
+    from kubeherd.cluster.runtime.metrics import Family
     from kubeherd.faults import Fault
 
 _Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
@@ -113,8 +114,7 @@ _BY_RESOURCE: dict[str, _Handler] = {
     "bindings": binding.bind,
     **dict.fromkeys((one.group_resource for one in kinds.COMPUTED), resourcemetrics.answer),
 }
-_BY_SUBRESOURCE: dict[str, _Handler] = {
-    "pods/binding": binding.bind,
+_ON_WHAT_IS: dict[str, _Handler] = {
     "pods/eviction": eviction.evict,
     "pods/attach": execing.attach,
     "pods/exec": execing.execute,
@@ -124,6 +124,22 @@ _BY_SUBRESOURCE: dict[str, _Handler] = {
     "pods/proxy": proxying.pod,
     "nodes/proxy": proxying.node,
     "services/proxy": proxying.service,
+}
+
+
+def _fresh(handler: _Handler) -> _Handler:
+    """One that acts on an object which another server may just have made."""
+
+    async def handle(call: Call) -> Response:
+        await call.services.store.fresh()
+        return await handler(call)
+
+    return handle
+
+
+_BY_SUBRESOURCE: dict[str, _Handler] = {
+    "pods/binding": binding.bind,
+    **{name: _fresh(handler) for name, handler in _ON_WHAT_IS.items()},
 }
 _RESOURCES = ("/api/", "/apis/")
 
@@ -202,6 +218,10 @@ class ApiServer:
                 shutdown=lambda: "process is shutting down" if self._stopping else "",
             )
         )
+
+    def families(self) -> "Iterable[Family]":
+        """What the server counts."""
+        return self._metrics.families()
 
     def audit(self, policy: "Policy", log: Path) -> None:
         """From now on write what `policy` wants into the file `log`. OSError if it cannot be."""

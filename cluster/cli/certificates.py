@@ -85,10 +85,16 @@ def renew(rundir: RunDir, everything: bool, names: tuple[str, ...]) -> None:
 
 def _look(rundir: RunDir, now: datetime) -> list[Found]:
     """All certificates of a cluster; LauncherError if there is no cluster."""
-    items = inventory.all_items(rundir, rundir.load_settings())
-    authorities = [item for item in items if item.kind is Kind.AUTHORITY]
-    authority = inventory.look(authorities[0], None, now).certificate if authorities else None
-    return [inventory.look(item, authority, now) for item in items]
+    settings = rundir.load_settings()
+    items = inventory.all_items(rundir, settings)
+    if settings.has_own_etcd:
+        items += inventory.etcd_items(rundir)
+    authorities = {
+        item.name: inventory.look(item, None, now).certificate
+        for item in items
+        if item.kind is Kind.AUTHORITY
+    }
+    return [inventory.look(item, authorities.get(item.issuer), now) for item in items]
 
 
 def _problems(found: Sequence[Found], where: str) -> Iterator[str]:

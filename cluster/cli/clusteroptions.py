@@ -18,6 +18,7 @@ from kubeherd.cluster.launcher.addresses import LOOPBACK
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.settings import (
+    MAX_APISERVERS,
     MAX_CONTROLLERS,
     MAX_NODES,
     MAX_PORT,
@@ -78,7 +79,40 @@ _OPTIONS = (
         show_default=True,
         envvar="KUBEHERD_STORE",
         show_envvar=True,
-        help="Where objects are kept.",
+        help="Where objects are kept; etcd: one of its own, or that of --etcd-endpoints.",
+    ),
+    click.option(
+        "--apiservers",
+        type=click.IntRange(1, MAX_APISERVERS),
+        default=1,
+        show_default=True,
+        envvar="KUBEHERD_APISERVERS",
+        show_envvar=True,
+        help="Number of API servers, which share an etcd and a port.",
+    ),
+    click.option(
+        "--etcd-endpoints",
+        default="",
+        metavar="URL,...",
+        envvar="KUBEHERD_ETCD_ENDPOINTS",
+        show_envvar=True,
+        help="An etcd that runs already, for --store etcd.",
+    ),
+    *(
+        click.option(
+            f"--etcd-{name}",
+            type=click.Path(path_type=str),
+            default="",
+            metavar="FILE",
+            envvar=f"KUBEHERD_ETCD_{name.upper()}",
+            show_envvar=True,
+            help=f"{what} (PEM).",
+        )
+        for name, what in (
+            ("cafile", "The authority of that etcd's certificates"),
+            ("certfile", "The certificate that is shown to it"),
+            ("keyfile", "The key of that certificate"),
+        )
     ),
     click.option(
         "--listen",
@@ -162,8 +196,11 @@ _OPTIONS = (
         help="Keep the history of the cluster in DIR/history.jsonl: alone, its writes.",
     ),
 )
+_ETCD_FILES = ("etcd_cafile", "etcd_certfile", "etcd_keyfile")
 _CHANGEABLE = {
     "nodes_per_agent": "nodes_per_agent", "controllers": "controllers", "listen": "listen",
+    "apiservers": "apiservers", "etcd_endpoints": "etcd_endpoints", "etcd_cafile": "etcd_cafile",
+    "etcd_certfile": "etcd_certfile", "etcd_keyfile": "etcd_keyfile",
     "advertise_address": "advertise_address", "cert_sans": "cert_sans", "port": "port",
     "speed": "speed", "seed": "seed", "exec_kind": "exec", "audit_policy": "audit_policy",
     "record": "record",
@@ -186,6 +223,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     controllers: int
     profile: Profile
     store: StoreKind
+    apiservers: int
+    etcd_endpoints: tuple[str, ...]
+    etcd_cafile: str
+    etcd_certfile: str
+    etcd_keyfile: str
     exec_kind: ExecKind
     audit_policy: str
     record: Recorded
@@ -202,7 +244,12 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         """From the values of `cluster_options`; LauncherError for a file that is no policy."""
         default = ParameterSource.DEFAULT
         given = [name for name in options if ctx.get_parameter_source(name) is not default]
-        read = {**options, "audit_policy": _audit_policy(str(options["audit_policy"]))}
+        read = {
+            **options,
+            "audit_policy": _audit_policy(str(options["audit_policy"])),
+            "etcd_endpoints": tuple(filter(None, str(options["etcd_endpoints"]).split(","))),
+            **{name: _readable(str(options[name])) for name in _ETCD_FILES},
+        }
         if options["listen"] != LOOPBACK:
             read["listen"] = addresses.check_listen(str(options["listen"]))
         return msgspec.convert({**read, "given": given}, cls)
@@ -215,6 +262,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             controllers=self.controllers,
             profile=self.profile,
             store=self.store,
+            apiservers=self.apiservers,
+            etcd_endpoints=self.etcd_endpoints,
+            etcd_cafile=self.etcd_cafile,
+            etcd_certfile=self.etcd_certfile,
+            etcd_keyfile=self.etcd_keyfile,
             exec_kind=self.exec_kind,
             audit_policy=self.audit_policy,
             record=self.record,
@@ -247,6 +299,12 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
                 f"the cluster in {rundir.root} keeps its objects in the {stored.store} store; "
                 "`kubeherd down --purge` deletes it"
             )
+        if "etcd_endpoints" in self.given and bool(self.etcd_endpoints) == stored.has_own_etcd:
+            whose = "an etcd of its own" if stored.has_own_etcd else "an etcd that was given"
+            raise LauncherError(
+                f"the cluster in {rundir.root} keeps its objects in {whose}; "
+                "`kubeherd down --purge` deletes it"
+            )
         if "profile" in self.given and self.profile is not stored.profile:
             raise LauncherError(
                 f"the cluster in {rundir.root} was made with the profile {stored.profile}; "
@@ -258,6 +316,18 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
                 f"the cluster in {rundir.root} has {there} nodes; --nodes {self.nodes} is "
                 "ignored (use `kubeherd node add` and `kubeherd node rm`)"
             )
+
+
+def _readable(file: str) -> str:
+    """The whole name of a file, "" for none; LauncherError if it cannot be read."""
+    if not file:
+        return ""
+    path = Path(file).resolve()
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise LauncherError(f"cannot read {path}: {error.strerror}") from None
+    return str(path)
 
 
 def _audit_policy(file: str) -> str:

@@ -20,6 +20,7 @@ Examples:
   kubeherd up --nodes 50 --speed 10    ten times faster than the clock on the wall
   kubeherd up --nodes 1000 --nodes-per-agent 100
   kubeherd up --controllers 2          one controller manager leads, the other stands by
+  kubeherd up --store etcd --apiservers 3
   kubeherd up --profile kind           what a fresh cluster of kind shows: coredns and so on
   kubeherd up --listen 0.0.0.0         other machines reach it, and their nodes may join
   kubeherd up --dir /tmp/a --store memory --foreground

@@ -136,9 +136,13 @@ class _UpProgress:
 
     def show(self, state: ClusterState) -> None:
         self._check()
-        managers = self._settings.controllers
+        managers, servers = self._settings.controllers, self._settings.apiservers
         texts = {
-            Role.APISERVER: f"API server at {self._settings.server}",
+            Role.ETCD: "etcd",
+            Role.APISERVER: (
+                ("API server" if servers == 1 else f"{servers} API servers")
+                + f" at {self._settings.server}"
+            ),
             Role.CONTROLLER_MANAGER: (
                 "controller manager" if managers == 1 else f"{managers} controller managers"
             ),

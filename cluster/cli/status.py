@@ -50,7 +50,7 @@ def read_status(rundir: RunDir) -> JsonObject:
         from kubeherd.cluster.cli import joined  # noqa: PLC0415 - few join
 
         readiness = joined.look(rundir, settings.node_names)
-    elif pids[Role.APISERVER] is not None:
+    elif any(pids[name] for name in settings.api_servers):
         from kubeherd.cluster.cli import api  # noqa: PLC0415 - slow to import, needed only here
 
         seen = api.look(rundir)
@@ -60,7 +60,10 @@ def read_status(rundir: RunDir) -> JsonObject:
     ours = {node.name: pids[node.agent] for node in settings.nodes}
     names = [*ours, *(name for name in readiness if name not in ours)]
     return {
-        "apiserver": {"url": settings.server, "pid": pids.get(Role.APISERVER)},
+        "apiserver": {
+            "url": settings.server,
+            "pid": next((pids[name] for name in settings.api_servers if pids[name]), None),
+        },
         "supervisor": {"pid": _supervisor_pid(state) if supervised else None},
         "processes": entries,
         "nodes": [
@@ -85,6 +88,7 @@ def _process(state: ProcessState) -> JsonObject:
         "alive": alive,
         "phase": state.phase.value if alive or state.phase is Phase.BACKOFF else Phase.DOWN.value,
         "restarts": state.restarts,
+        "port": state.port if alive and state.port else None,
         "leads": False,
         "nodes": list(state.nodes),
     }
@@ -102,8 +106,11 @@ def _print(document: JsonObject) -> None:
         out.print(f"API server  {url}" + ("" if pid else "  [red](down)[/]"))
         out.print(f"kubeconfig  {document['kubeconfig']}", markup=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
+    servers = [one for one in document["processes"] if one["role"] == Role.APISERVER]
     for column in ("PROCESS", "PID", "PHASE", "RESTARTS", "NODES READY"):
         table.add_column(column)
+    if servers[1:]:
+        table.add_column("PORT")
     ready = {node["name"]: node["ready"] for node in document["nodes"]}
     managers = [one for one in document["processes"] if one["role"] == Role.CONTROLLER_MANAGER]
     for process in document["processes"]:
@@ -115,6 +122,7 @@ def _print(document: JsonObject) -> None:
             _coloured(process["phase"]) + (" (leads)" if process["leads"] and managers[1:] else ""),
             str(process["restarts"]),
             f"{count}/{len(nodes)}" if nodes else "",
+            *([str(process["port"] or "")] if servers[1:] else []),
         )
     out.print(table)
     here = {node for process in document["processes"] for node in process["nodes"]}

@@ -15,7 +15,7 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.faults import asking, choosing
 from kubeherd.cluster.launcher.plan import Role
-from kubeherd.cluster.launcher.settings import MAX_SEED
+from kubeherd.cluster.launcher.settings import ETCD, MAX_SEED
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults import Clients, Component, Effect, FaultKind, Nodes, Target, effects
 from kubeherd.faults.fault import targets_of
@@ -120,7 +120,8 @@ def targets(said: Wanted, effect: Effect, rundir: RunDir) -> list[Target]:
     if isinstance(effect, effects.REQUEST_EFFECTS):
         return [Clients()]
     if isinstance(effect, effects.STORE):
-        return [Component(Role.APISERVER)]
+        servers = [p.name for p in state.processes if p.role is Role.APISERVER]
+        return [Component(name) for name in servers or (Role.APISERVER,)]
     if isinstance(effect, effects.TwoLeaders):
         return [Component(Role.CONTROLLER_MANAGER)]
     raise click.UsageError("name nodes or components, or say which nodes (--zone, --percent, ...)")
@@ -166,7 +167,10 @@ def _first(pem: str) -> str:
 def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     rundir = ctx.params.get("rundir") or RunDir(Path(DEFAULT_DIRECTORY))
     try:
-        names = [Role.APISERVER, Role.CONTROLLER_MANAGER, *node_names(rundir)]
+        settings = rundir.load_settings()
+        control_plane = (*settings.api_servers, *settings.controller_managers)
+        etcd = [ETCD] if settings.has_own_etcd else []
+        names = [*control_plane, *etcd, *settings.node_names]
     except LauncherError:
         return []
     return sorted(name for name in names if name.startswith(incomplete))

@@ -1,7 +1,8 @@
 """The processes of one cluster as a set: added, removed, started and stopped in order.
 
-Invariants: one supervising task per process, owned by the task group that was given; the API
-server starts first and stops last. Changes are announced to waiters and end up in state.json.
+Invariants: one supervising task per process, owned by the task group that was given; API servers,
+and before them etcd, start first and stop last. Changes are announced to waiters and end up in
+state.json.
 """
 
 import asyncio
@@ -16,10 +17,12 @@ from kubeherd.cluster.runtime.rng import Rng
 AGENT_GRACE_S = 5.0
 CONTROLLER_GRACE_S = 5.0
 APISERVER_GRACE_S = 10.0
+ETCD_GRACE_S = 10.0
 _STOP_ORDER = (
     (Role.AGENT, AGENT_GRACE_S),
     (Role.CONTROLLER_MANAGER, CONTROLLER_GRACE_S),
     (Role.APISERVER, APISERVER_GRACE_S),
+    (Role.ETCD, ETCD_GRACE_S),
 )
 
 
@@ -79,7 +82,7 @@ class Herd:
         self._changed()
 
     async def stop_all(self) -> None:
-        """Stop everything: agents, then the controller managers, then the API server."""
+        """Stop everything: agents, controller managers, API servers, and last etcd."""
         for role, grace_s in _STOP_ORDER:
             members = [p for p in self._processes.values() if p.spec.role is role]
             await asyncio.gather(*(process.stop(grace_s) for process in members))
@@ -96,10 +99,11 @@ class Herd:
     def hopeless(self) -> SupervisedProcess | None:
         """A process that keeps ending before it is ready for the first time, or None.
 
-        The API server gets one try: what stops it (its port, its store) will not go away.
+        API servers and etcd get one try: what stops them (port, store) will not go away.
         """
         for process in self._processes.values():
-            limit = 1 if process.spec.role is Role.APISERVER else FAILED_STARTS_LIMIT
+            once = process.spec.role in (Role.APISERVER, Role.ETCD)
+            limit = 1 if once else FAILED_STARTS_LIMIT
             if not process.was_ready and process.failed_starts >= limit:
                 return process
         return None
@@ -115,6 +119,7 @@ class Herd:
                 process=process.child.process if process.child is not None else None,
                 nodes=process.spec.nodes,
                 restarts=process.restarts,
+                port=process.child.port if process.child is not None else 0,
             )
             for process in self._processes.values()
         )

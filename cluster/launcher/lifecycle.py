@@ -47,6 +47,11 @@ def new_settings(
     controllers: int = 1,
     profile: Profile = Profile.BARE,
     store: StoreKind = StoreKind.SQLITE,
+    apiservers: int = 1,
+    etcd_endpoints: tuple[str, ...] = (),
+    etcd_cafile: str = "",
+    etcd_certfile: str = "",
+    etcd_keyfile: str = "",
     exec_kind: ExecKind = ExecKind.SCRIPT,
     audit_policy: str = "",
     record: Recorded = Recorded.NOTHING,
@@ -67,6 +72,11 @@ def new_settings(
         controllers=controllers,
         profile=profile,
         store=store,
+        apiservers=apiservers,
+        etcd_endpoints=etcd_endpoints,
+        etcd_cafile=etcd_cafile,
+        etcd_certfile=etcd_certfile,
+        etcd_keyfile=etcd_keyfile,
         exec=exec_kind,
         audit_policy=audit_policy,
         record=record,
@@ -114,6 +124,7 @@ def begin(
         settings = located(settings)
         settings_module.check(settings)
         _check_free(settings)
+        settings = _with_etcd(settings)
         found(settings)
         rundir.save_settings(settings)
         options = _supervisor_options(rundir, follow_pid, accept_loss_after)
@@ -263,6 +274,24 @@ def _check_free(settings: Settings) -> None:
         raise LauncherError(
             f"port {settings.port} of {settings.listen} is in use: choose one with --port"
         )
+
+
+def _with_etcd(settings: Settings) -> Settings:
+    """Settings with ports for the cluster's own etcd, those of before if they are free.
+    LauncherError if there is no such program."""
+    if not settings.has_own_etcd:
+        return settings
+    from kubeherd.cluster.launcher.processes import etcd  # noqa: PLC0415 - few clusters have one
+
+    etcd.binary()
+    ports: list[int] = []
+    for kept in (settings.etcd_port, settings.etcd_peer_port):
+        taken = {settings.port, *ports}
+        port = kept
+        while not port or port in taken or not port_is_free(port):
+            port = choose_port(random.SystemRandom())
+        ports.append(port)
+    return msgspec.structs.replace(settings, etcd_port=ports[0], etcd_peer_port=ports[1])
 
 
 def _supervisor_stops(rundir: RunDir, progress: Progress) -> ProcessId | None:

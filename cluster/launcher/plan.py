@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from kubeherd.cluster.launcher import addresses
 from kubeherd.cluster.launcher.addresses import LOOPBACK
 from kubeherd.cluster.launcher.directory.rundir import RunDir
-from kubeherd.cluster.launcher.settings import ExecKind, Recorded, Settings
+from kubeherd.cluster.launcher.settings import ETCD, ExecKind, Recorded, Settings, StoreKind
 from kubeherd.cluster.runtime.rng import Rng
 
 RESTART_BASE_S = 0.1
@@ -18,6 +19,10 @@ RESTART_CAP_S = 10.0
 SERVED_WELL_S = 2.0
 """A process that served this long had no trouble starting: it comes back at once."""
 _CONTROL_PLANE_TAINT = "node-role.kubernetes.io/control-plane"
+_MEMBER = "kubeherd"
+"""The name of etcd's only member, to itself."""
+_ETCD_BYTES = 8 * 1024**3
+"""So large may etcd's file become; more it does not advise."""
 FAILED_STARTS_LIMIT = 3
 """So many exits before the first readiness fail the start of the cluster."""
 
@@ -25,6 +30,7 @@ FAILED_STARTS_LIMIT = 3
 class Role(enum.StrEnum):
     """What a process is for."""
 
+    ETCD = "etcd"
     APISERVER = "apiserver"
     CONTROLLER_MANAGER = "controller-manager"
     AGENT = "agent"
@@ -41,7 +47,7 @@ class Phase(enum.StrEnum):
 
 
 class ProcessSpec(msgspec.Struct, frozen=True):
-    """A process that should run: `python -m module args...`."""
+    """A process that should run: `python -m module args...`, or, without a module, an etcd."""
 
     name: str
     role: Role
@@ -49,37 +55,109 @@ class ProcessSpec(msgspec.Struct, frozen=True):
     args: tuple[str, ...]
     log: Path
     nodes: tuple[str, ...] = ()
+    port: int = 0
+    """Where it is asked whether it serves, if it does not say so itself."""
 
 
 def processes(settings: Settings, rundir: RunDir) -> list[ProcessSpec]:
     """The processes of a cluster with these settings, in the order of starting."""
     return [
-        *(() if settings.joined else (apiserver(settings, rundir),)),
+        *((etcd(settings, rundir),) if settings.has_own_etcd else ()),
+        *api_servers(settings, rundir),
         *controller_managers(settings, rundir),
         *(agent(settings, rundir, name) for name in settings.agents()),
     ]
 
 
-def apiserver(
+def etcd(settings: Settings, rundir: RunDir) -> ProcessSpec:
+    """The cluster's own etcd: one member, for this machine only, and for who has a certificate of
+    its authority. What is past is compacted by the API servers."""
+    clients = addresses.url(LOOPBACK, settings.etcd_port)
+    peers = addresses.url(LOOPBACK, settings.etcd_peer_port)
+    authority, certificate, key = (
+        str(rundir.pki / name) for name in ("etcd-ca.crt", "etcd-server.crt", "etcd-server.key")
+    )
+    options = {
+        "name": _MEMBER,
+        "data-dir": str(rundir.etcd),
+        "listen-client-urls": clients,
+        "advertise-client-urls": clients,
+        "listen-peer-urls": peers,
+        "initial-advertise-peer-urls": peers,
+        "initial-cluster": f"{_MEMBER}={peers}",
+        "heartbeat-interval": "20",  # it has nobody to wait for
+        "election-timeout": "200",
+        "quota-backend-bytes": str(_ETCD_BYTES),
+        "logger": "zap",
+        **{f"{who}trusted-ca-file": authority for who in ("", "peer-")},
+        **{f"{who}cert-file": certificate for who in ("", "peer-")},
+        **{f"{who}key-file": key for who in ("", "peer-")},
+    }
+    return ProcessSpec(
+        name=ETCD,
+        role=Role.ETCD,
+        module="",
+        args=(
+            *(f"--{name}={value}" for name, value in options.items()),
+            *("--client-cert-auth", "--peer-client-cert-auth"),
+        ),
+        log=rundir.log(ETCD),
+        port=settings.etcd_port,
+    )
+
+
+def api_servers(
     settings: Settings, rundir: RunDir, accept_loss_after: int | None = None
+) -> list[ProcessSpec]:
+    """The API servers; `accept_loss_after`: the revision after which their store may have lost.
+
+    One listens where clients look for it. Several listen there, too, on a socket that the
+    supervisor gives them, and each on a port of its own.
+    """
+    return [_api_server(settings, rundir, name, accept_loss_after) for name in settings.api_servers]
+
+
+def _api_server(
+    settings: Settings, rundir: RunDir, name: str, accept_loss_after: int | None
 ) -> ProcessSpec:
-    """The API server; `accept_loss_after`: the revision after which its store may have lost."""
-    place = ("--dir", str(rundir.root), "--port", str(settings.port), "--store", settings.store)
-    open_to = () if settings.listen == LOOPBACK else ("--bind-address", settings.listen)
+    place = ("--dir", str(rundir.root), *_listening(settings, rundir, name))
+    store = ("--store", settings.store, *_etcd_options(settings, rundir))
     local = ("--exec-local",) if settings.exec is ExecKind.LOCAL else ()
     audit = ("--audit-policy", settings.audit_policy) if settings.audit_policy else ()
-    record = () if settings.record is Recorded.NOTHING else ("--record", str(rundir.history))
+    history = str(rundir.history_of(name))
+    record = () if settings.record is Recorded.NOTHING else ("--record", history)
     requests = ("--record-requests",) if settings.record is Recorded.REQUESTS else ()
     loss: tuple[str, ...] = ()
     if accept_loss_after is not None:
         loss = ("--accept-loss-after", str(accept_loss_after))
     return ProcessSpec(
-        name=Role.APISERVER,
+        name=name,
         role=Role.APISERVER,
         module="kubeherd.cluster.apiserver",
-        args=(*place, *open_to, *loss, *local, *audit, *record, *requests, *_common(settings)),
-        log=rundir.log(Role.APISERVER),
+        args=(*place, *store, *loss, *local, *audit, *record, *requests, *_common(settings)),
+        log=rundir.log(name),
     )
+
+
+def _listening(settings: Settings, rundir: RunDir, name: str) -> tuple[str, ...]:
+    if settings.apiservers > 1:
+        return ("--name", name, "--port", "0", "--front", str(rundir.front))
+    open_to = () if settings.listen == LOOPBACK else ("--bind-address", settings.listen)
+    return ("--port", str(settings.port), *open_to)
+
+
+def _etcd_options(settings: Settings, rundir: RunDir) -> tuple[str, ...]:
+    """Where the objects are, if they are in an etcd; named as kube-apiserver's."""
+    if settings.store is not StoreKind.ETCD:
+        return ()
+    if settings.has_own_etcd:
+        servers = addresses.url(LOOPBACK, settings.etcd_port)
+        files = [f"{rundir.pki}/etcd-{file}" for file in ("ca.crt", "client.crt", "client.key")]
+    else:
+        servers = ",".join(settings.etcd_endpoints)
+        files = [settings.etcd_cafile, settings.etcd_certfile, settings.etcd_keyfile]
+    named = zip(("--etcd-cafile", "--etcd-certfile", "--etcd-keyfile"), files, strict=True)
+    return ("--etcd-servers", servers, *(word for pair in named if pair[1] for word in pair))
 
 
 def controller_managers(settings: Settings, rundir: RunDir) -> list[ProcessSpec]:

@@ -36,9 +36,20 @@ CONTROLLER_MANAGERS: Final = (
     *(f"controller-manager-{number}" for number in range(2, MAX_CONTROLLERS + 1)),
 )
 """The processes of that kind that a cluster can have; all but one stand by."""
-_RESERVED_NAMES = frozenset(
-    {"apiserver", *CONTROLLER_MANAGERS, "scheduler", "supervisor", "spawner"}
+MAX_APISERVERS: Final = 9
+APISERVERS: Final = (
+    "apiserver",
+    *(f"apiserver-{number}" for number in range(2, MAX_APISERVERS + 1)),
 )
+"""The processes of that kind; all of them serve."""
+ETCD: Final = "etcd"
+"""The process of a cluster's own etcd."""
+_RESERVED_NAMES = frozenset(
+    {*APISERVERS, *CONTROLLER_MANAGERS, "scheduler", "supervisor", "spawner", ETCD}
+)
+_ENDPOINT = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}/?")
+_MAX_ENDPOINTS = 64
+_MAX_PATH = 4096
 
 
 class StoreKind(enum.StrEnum):
@@ -46,6 +57,8 @@ class StoreKind(enum.StrEnum):
 
     SQLITE = "sqlite"
     MEMORY = "memory"
+    ETCD = "etcd"
+    """Several API servers can share it."""
 
 
 class ExecKind(enum.StrEnum):
@@ -95,6 +108,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How many controller managers there are; one of them acts."""
     profile: Profile = Profile.BARE
     store: StoreKind = StoreKind.SQLITE
+    apiservers: Annotated[int, Meta(ge=1, le=MAX_APISERVERS)] = 1
+    """How many API servers there are, behind one port; with the store etcd only."""
+    etcd_endpoints: Annotated[tuple[str, ...], Meta(max_length=_MAX_ENDPOINTS)] = ()
+    """The URLs of an etcd that is somewhere; with none the cluster has an etcd of its own."""
+    etcd_cafile: Annotated[str, Meta(max_length=_MAX_PATH)] = ""
+    """The authority of the certificates of that etcd."""
+    etcd_certfile: Annotated[str, Meta(max_length=_MAX_PATH)] = ""
+    """The certificate that the API servers show to it, and its key."""
+    etcd_keyfile: Annotated[str, Meta(max_length=_MAX_PATH)] = ""
+    etcd_port: Annotated[int, Meta(ge=0, le=MAX_PORT)] = 0
+    """The port of the cluster's own etcd, on loopback, and that for other members, which it has
+    not; chosen with the first start."""
+    etcd_peer_port: Annotated[int, Meta(ge=0, le=MAX_PORT)] = 0
     exec: ExecKind = ExecKind.SCRIPT
     audit_policy: Annotated[str, Meta(max_length=4096)] = ""
     """The file of the audit policy, which is read when the API server starts; "" for no log."""
@@ -160,6 +186,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def node_names(self) -> list[str]:
         """All node names, in the order in which they were added."""
         return [node.name for node in self.nodes]
+
+    @property
+    def api_servers(self) -> tuple[str, ...]:
+        """The names of the API servers' processes."""
+        return () if self.joined else APISERVERS[: self.apiservers]
+
+    @property
+    def has_own_etcd(self) -> bool:
+        """Whether an etcd is a process of the cluster."""
+        return self.store is StoreKind.ETCD and not self.etcd_endpoints and not self.joined
 
     @property
     def controller_managers(self) -> tuple[str, ...]:
@@ -263,6 +299,7 @@ def decode(data: bytes) -> Settings:
         settings = msgspec.json.decode(data, type=Settings)
         _check_nodes(settings.nodes)
         _check_addresses(settings)
+        _check_store(settings)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LauncherError(f"cluster.json is not readable: {error}") from error
     return settings
@@ -285,6 +322,29 @@ def _check_nodes(nodes: Iterable[NodeSettings]) -> None:
         if node.name in names:
             raise LauncherError(f'node "{node.name}" is twice in cluster.json')
         names.add(node.name)
+
+
+def _check_store(settings: Settings) -> None:
+    if settings.store is not StoreKind.ETCD:
+        if settings.apiservers > 1:
+            raise LauncherError(
+                f"{settings.apiservers} API servers cannot share the {settings.store} store: "
+                "give --store etcd"
+            )
+        if settings.etcd_endpoints:
+            raise LauncherError("endpoints of an etcd are for a cluster with --store etcd")
+    named = (settings.etcd_cafile, settings.etcd_certfile, settings.etcd_keyfile)
+    if any(named) and not settings.etcd_endpoints:
+        raise LauncherError(
+            "certificates for an etcd are for one that is given with --etcd-endpoints"
+        )
+    if bool(settings.etcd_certfile) != bool(settings.etcd_keyfile):
+        raise LauncherError("--etcd-certfile and --etcd-keyfile belong together")
+    for endpoint in settings.etcd_endpoints:
+        if not _ENDPOINT.fullmatch(endpoint):
+            raise LauncherError(
+                f'"{endpoint}" is no endpoint of an etcd: it must look like https://127.0.0.1:2379'
+            )
 
 
 def _check_addresses(settings: Settings) -> None:

@@ -15,7 +15,8 @@ from kubeherd.cluster.launcher.processes.osproc import ProcessId
 
 
 class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
-    """One supervised process; `process` is None while it does not run."""
+    """One supervised process; `process` is None while it does not run. `port`: where it alone
+    answers, if it said so; 0 for none."""
 
     name: str
     role: Role
@@ -24,6 +25,7 @@ class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
     process: ProcessId | None = None
     nodes: tuple[str, ...] = ()
     restarts: int = 0
+    port: int = 0
 
 
 class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,8 +63,8 @@ def orphans(rundir: RunDir) -> list[list[ProcessId]]:
     """Living processes of this cluster but ourselves, in groups in the order of stopping.
 
     First a supervisor that lost its directory: it would start the others again. Then agents (with
-    what is not in the state file but carries the cluster's mark), the controller manager and the
-    API server. Meant for when no supervisor has the lock.
+    what is not in the state file but carries the cluster's mark), the controller managers, the API
+    servers and etcd. Meant for when no supervisor has the lock.
     """
     last = read(rundir)
     marked = [process for process in osproc.marked(rundir.root) if process.pid != os.getpid()]
@@ -71,6 +73,7 @@ def orphans(rundir: RunDir) -> list[list[ProcessId]]:
         Role.AGENT: [],
         Role.CONTROLLER_MANAGER: [],
         Role.APISERVER: [],
+        Role.ETCD: [],
     }
     known = set(supervisors)
     for entry in last.processes:

@@ -1,9 +1,10 @@
 """The supervisor: owns all processes of one cluster and answers the control socket.
 
-Start: the fork server of the processes, the API server, and while it loads the nodes' certificates;
-when it serves, the controller managers and the agents; then what the profile brings. Stop: agents,
-controller managers, API server. What hurts the cluster on command is in `faults`, which is imported
-with the first fault; until then nothing looks for any.
+Start: the fork server of the processes, the cluster's own etcd if it has one, the API servers, and
+while they load the nodes' certificates; when they serve, the controller managers and the agents;
+then what the profile brings. Stop: agents, controller managers, API servers, etcd. What hurts the
+cluster on command is in `faults`, which is imported with the first fault; until then nothing looks
+for any.
 Invariants: a supervisor that leaves, for whatever reason but its own SIGKILL, leaves no process
 behind; one whose directory is gone leaves, and writes nothing into what is there instead.
 """
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from kubeherd.cluster.launcher import plan, state
+from kubeherd.cluster.launcher import front, plan, state
 from kubeherd.cluster.launcher.control import Op, Reply, Request
 from kubeherd.cluster.launcher.controlserver import ControlServer
 from kubeherd.cluster.launcher.directory.rundir import RunDir
@@ -27,7 +28,7 @@ from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.processes.starters import ProcessStarter
 from kubeherd.cluster.launcher.renewal import Renewal
-from kubeherd.cluster.launcher.settings import Profile, Settings
+from kubeherd.cluster.launcher.settings import ETCD, Profile, Settings
 from kubeherd.cluster.launcher.state import ClusterState
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
@@ -83,6 +84,7 @@ class Supervisor:
         self._faults: FaultCommands | None = None
         self._tasks: asyncio.TaskGroup
         self._helpers: list[asyncio.Task[None]] = []
+        self._open = contextlib.AsyncExitStack()
 
     @property
     def failure(self) -> str:
@@ -114,6 +116,7 @@ class Supervisor:
                 bringing_up.cancel()
                 async with self._changing:
                     await self._herd.stop_all()
+                await self._open.aclose()
                 self._starter.close()
                 self._herd.end_supervision()
                 self._empty.set()
@@ -154,10 +157,13 @@ class Supervisor:
             ClusterPki.ensure, rundir, settings.server, settings.certified, self._clock.now
         )
         self._nodes = NodeCommands(rundir, settings, pki, self._herd)
-        self._herd.start([plan.apiserver(settings, rundir, self._accept_loss_after)])
+        if settings.has_own_etcd:
+            await self._start_etcd(pki)
+        await self._open.enter_async_context(front.opened(settings, rundir))
+        self._herd.start(plan.api_servers(settings, rundir, self._accept_loss_after))
         await self._nodes.prepare()
-        await self._until_ready(lambda: self._herd.ready([plan.Role.APISERVER]))
-        self._herd.start([plan.apiserver(settings, rundir)])  # a restart accepts no further loss
+        await self._until_ready(lambda: self._herd.ready(settings.api_servers))
+        self._herd.start(plan.api_servers(settings, rundir))  # a restart accepts no further loss
         self._herd.start(plan.controller_managers(settings, rundir))
         if self._profile is not None:
             await asyncio.to_thread(self._profile.prepare)
@@ -168,6 +174,11 @@ class Supervisor:
         self._helpers.append(tasks.create_task(renewal.run(), name="certificates"))
         self._brought_up = True
         self._changed()
+
+    async def _start_etcd(self, pki: ClusterPki) -> None:
+        await asyncio.to_thread(pki.ensure_etcd)
+        self._herd.start([plan.etcd(self._settings, self._rundir)])
+        await self._until_ready(lambda: self._herd.ready([ETCD]))
 
     async def _start_joined(self, tasks: asyncio.TaskGroup) -> None:
         """Start the nodes of a cluster that is elsewhere, and keep their certificates good."""

@@ -18,6 +18,16 @@ LOCK_FD = 4
 """The descriptor under which a supervisor gets the lock of its directory from whoever starts it."""
 
 
+def port_in(line: bytes) -> int:
+    """The port on which the process that wrote this line serves; 0 if it says none."""
+    try:
+        facts = json.loads(line)
+    except ValueError:
+        return 0
+    port = facts.get("port", 0) if isinstance(facts, dict) else 0
+    return port if isinstance(port, int) else 0
+
+
 def failure_in(line: bytes) -> str:
     """Why the process that wrote this line will not serve; empty if it serves."""
     try:

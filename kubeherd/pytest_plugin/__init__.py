@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 _MARKER = (
     "kubeherd(nodes=, speed=, seed=, store=, exec=, profile=, nodes_per_agent=, controllers=, "
-    "record=): the cluster that this test gets"
+    "apiservers=, record=): the cluster that this test gets"
 )
 _OPTIONS = {
     "nodes": "number of nodes of a cluster (default: 3)",
     "speed": "by how much every wait of a cluster is shortened (default: 10)",
     "seed": "seed of a cluster's random decisions: a number, or random (default: made of the "
     "test's name)",
-    "store": "memory, or sqlite to survive a crash of the API server (default: memory)",
+    "store": "memory; sqlite or etcd to survive a crash of the API server (default: memory)",
     "exec": "script, or local to run what is executed in pods on this machine (default: script)",
     "profile": "bare, or kind for what runs in a fresh cluster of kind (default: bare)",
 }

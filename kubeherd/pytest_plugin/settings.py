@@ -25,8 +25,8 @@ class Setting:
 
 
 def _store(text: Any) -> str:
-    if text not in ("memory", "sqlite"):
-        raise ValueError("it is memory or sqlite")
+    if text not in ("memory", "sqlite", "etcd"):
+        raise ValueError("it is memory, sqlite or etcd")
     return str(text)
 
 
@@ -56,6 +56,7 @@ SETTINGS: Mapping[str, Setting] = {
     "nodes": Setting(int, 3),
     "nodes_per_agent": Setting(int, 1),
     "controllers": Setting(int, 1),
+    "apiservers": Setting(int, 1),
     "speed": Setting(float, 10.0),
     "seed": Setting(_seed, None),
     "store": Setting(_store, "memory"),
@@ -64,7 +65,7 @@ SETTINGS: Mapping[str, Setting] = {
     "profile": Setting(_profile, "bare"),
 }
 
-BY_MARKER_ONLY = frozenset({"nodes_per_agent", "controllers", "record"})
+BY_MARKER_ONLY = frozenset({"nodes_per_agent", "controllers", "apiservers", "record"})
 """Settings that belong to a test, and not to a run."""
 
 

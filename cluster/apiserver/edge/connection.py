@@ -45,7 +45,16 @@ _log = structlog.get_logger(__name__)
 class Connection(RequestHandler):
     """One client connection: knows its user, and stops the watch that outlives its client."""
 
-    __slots__ = ("_silence", "_stall", "asked", "identity", "peer", "taken_over", "watching")
+    __slots__ = (
+        "_silence",
+        "_stall",
+        "asked",
+        "identity",
+        "peer",
+        "shared",
+        "taken_over",
+        "watching",
+    )
 
     def __init__(self, manager: Server, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
@@ -54,6 +63,8 @@ class Connection(RequestHandler):
         self.identity: Identity = NOBODY
         self.peer = LOOPBACK
         """The address of the client."""
+        self.shared = False
+        """Whether another server could have got it."""
         self.watching: asyncio.Task[object] | None = None
         self.taken_over: Callable[[bytes], None] | None = None
         """Gets what comes from now on, which is no HTTP any more; b"" when the client has gone."""
@@ -182,7 +193,7 @@ class Connections(Server):
         )
         self.open = 0
 
-    def __call__(self) -> RequestHandler:
+    def __call__(self) -> Connection:
         return Connection(self, loop=self._loop, **self._kwargs)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:

@@ -7,6 +7,8 @@ memory a second time, encrypted; a watch ends when its client goes away or stops
 """
 
 import asyncio
+import errno
+import socket
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl, unquote
 
@@ -35,9 +37,14 @@ from kubeherd.cluster.apiserver.edge.routing import origin_form
 from kubeherd.cluster.apiserver.edge.tls import ServerContext
 from kubeherd.cluster.apiserver.server import ApiServer
 from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.listening import listen
+from kubeherd.cluster.runtime.process import ProcessError
 from kubeherd.cluster.runtime.rng import Rng
 
 _SHUTDOWN_S = 5.0
+MOVE_CHANCE = 0.001
+"""Of several servers each ends a connection after one of so many answers, and its client makes
+another: so they spread again after a restart (what kube-apiserver's --goaway-chance is for)."""
 _PIECE_BYTES = 128 * 1024
 """So much is encrypted at a time of an answer to a client that may not be reading."""
 
@@ -56,18 +63,35 @@ class HttpServer:
         self._api = api
         self._clock = clock
         self._connections = Connections(self._handle)
-        self._listener = Listener(self._connections, clock, max_connections)
+        self._listeners = [Listener(self._connections, clock, max_connections)]
+        self._max_connections = max_connections
+        self._rng = rng
         self._audit_prefix = rng.uuid4()[:24]
         self._audit_count = 0
         self._sessions: set[asyncio.Task[object]] = set()
 
     async def start(self, host: str, port: int, tls: ServerContext) -> int:
         """Listen; returns the port (useful with port 0). ProcessError if it is taken."""
-        return self._listener.start(host, port, tls)
+        try:
+            listening = listen(host, port)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise ProcessError(f"port {port} is already in use") from None
+            raise ProcessError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        self._listeners[0].start(listening, tls)
+        bound: int = listening.getsockname()[1]
+        return bound
+
+    def share(self, front: socket.socket, tls: ServerContext) -> None:
+        """Serve what comes to a socket from which other servers accept, too."""
+        listener = Listener(self._connections, self._clock, self._max_connections, shared=True)
+        listener.start(front, tls)
+        self._listeners.append(listener)
 
     async def stop(self) -> None:
         """Stop listening, end watches, let requests under way finish (at most 5 s)."""
-        await self._listener.stop()
+        for listener in self._listeners:
+            await listener.stop()
         self._api.stop()
         for session in self._sessions:
             session.cancel()
@@ -106,8 +130,12 @@ class HttpServer:
             peer=connection.peer,
         )
         if "watch" in query or self._api.hurt_now:
-            return await self._tied(connection, request, api_request)
-        return await self._answer(request, api_request)
+            answer = await self._tied(connection, request, api_request)
+        else:
+            answer = await self._answer(request, api_request)
+        if connection.shared and not answer.prepared and self._rng.random() < MOVE_CHANCE:
+            answer.force_close()
+        return answer
 
     async def _tied(
         self, connection: Connection, request: BaseRequest, api_request: ApiRequest

@@ -16,15 +16,14 @@ from contextlib import suppress
 from functools import partial
 from operator import itemgetter
 
-from kubeherd.cluster.apiserver.edge.connection import HEADER_TIMEOUT_S, Connections
+from kubeherd.cluster.apiserver.edge.connection import HEADER_TIMEOUT_S, Connection, Connections
 from kubeherd.cluster.apiserver.edge.tls import ServerContext
 from kubeherd.cluster.runtime.clock import Clock
-from kubeherd.cluster.runtime.process import ProcessError
 from kubeherd.cluster.runtime.seldom import Seldom
 
 MAX_CONNECTIONS = 50_000
-_BACKLOG = 1024
 _ACCEPTED_AT_ONCE = 64
+"""Before anything else is done; of a shared socket one: who is idle takes the others."""
 _PAUSE_S = 1.0
 _RESERVED_DESCRIPTORS = 64
 """For the store, the logs and the event loop."""
@@ -40,9 +39,19 @@ _NO_MORE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class Listener:
     """A listening socket, and the connections on it that are no HTTP yet."""
 
-    def __init__(self, connections: Connections, clock: Clock, max_connections: int) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        clock: Clock,
+        max_connections: int,
+        *,
+        shared: bool = False,
+    ) -> None:
+        """`shared`: other servers accept from the same socket."""
         self._connections = connections
         self._max_connections = max_connections
+        self._shared = shared
+        self._at_once = 1 if shared else _ACCEPTED_AT_ONCE
         self._silent: dict[socket.socket, asyncio.TimerHandle] = {}
         self._handshakes: dict[asyncio.Task[None], float] = {}
         self._pause: asyncio.TimerHandle | None = None
@@ -51,25 +60,12 @@ class Listener:
         self._exhausted = Seldom("connections_exhausted", clock)
         self._refused = Seldom("tls_handshake_failed", clock)
 
-    def start(self, host: str, port: int, tls: ServerContext) -> int:
-        """Listen; returns the port. ProcessError if it is taken."""
-        try:
-            self._socket = socket.create_server(
-                (host, port),
-                family=socket.AF_INET6 if ":" in host else socket.AF_INET,
-                backlog=_BACKLOG,
-                dualstack_ipv6=host == "::",
-            )
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise ProcessError(f"port {port} is already in use") from None
-            raise ProcessError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-        self._socket.setblocking(False)
+    def start(self, listening: socket.socket, tls: ServerContext) -> None:
+        """Accept what comes to this socket, which is the listener's from now on."""
+        self._socket = listening
         self._tls = tls
         tls.report = lambda reason: self._refused.warn(reason=reason)
-        asyncio.get_running_loop().add_reader(self._socket, self._accept)
-        bound: int = self._socket.getsockname()[1]
-        return bound
+        asyncio.get_running_loop().add_reader(listening, self._accept)
 
     async def stop(self) -> None:
         """Stop listening, and end what is no HTTP connection yet."""
@@ -87,7 +83,7 @@ class Listener:
 
     def _accept(self) -> None:
         """Take what waits in the backlog, a bounded number at a time."""
-        for _ in range(_ACCEPTED_AT_ONCE):
+        for _ in range(self._at_once):
             if self._socket is None:
                 return
             if self._open >= self._max_connections:
@@ -174,10 +170,15 @@ class Listener:
         asyncio.get_running_loop().remove_reader(client)
         client.close()
 
+    def _made(self) -> Connection:
+        connection = self._connections()
+        connection.shared = self._shared
+        return connection
+
     async def _handshake(self, client: socket.socket) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                self._connections, client, ssl=self._tls, ssl_handshake_timeout=HEADER_TIMEOUT_S
+                self._made, client, ssl=self._tls, ssl_handshake_timeout=HEADER_TIMEOUT_S
             )
         except OSError:  # an ssl.SSLError is one too: reported where it happened
             client.close()

@@ -60,6 +60,7 @@ def _as_scale(error: errors.Conflict, api_version: str) -> errors.Conflict:
 
 async def _get(call: Call) -> ApiResponse:
     """The autoscaling/v1 Scale of a workload."""
+    await call.services.store.fresh()
     tree = call.services.registry.get(call.kind.storage, call.route.namespace, call.route.name)
     if tree is None:
         raise errors.not_found(call.kind.resource, call.route.name)

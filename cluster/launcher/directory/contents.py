@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from kubeherd.cluster.launcher.settings import CONTROLLER_MANAGERS
+from kubeherd.cluster.launcher.settings import APISERVERS, CONTROLLER_MANAGERS, ETCD
 
 MARKER = ".kubeherd-directory"
 """The first thing that is written into a directory: from then on it is kubeherd's."""
@@ -20,6 +20,9 @@ LAST = (CLUSTER_JSON, LOCK, MARKER)
 
 _STORE = r"store\.db([-.].*)?|\.store\.db[-.].*"
 """The store may put what it likes beside `store.db`, under names that begin with it."""
+_HISTORY = r"history(-apiserver-\d)?\.jsonl(\.1)?"
+_PAIRS = ("ca", "apiserver", "etcd-ca", "etcd-server", "etcd-client")
+"""Certificates with a key beside them."""
 STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 """The manifests that a cluster with the profile kind has."""
 _POD_UID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -52,17 +55,19 @@ class Folder(msgspec.Struct, frozen=True):
 
 def layout(agents: Iterable[str] = ()) -> Folder:
     """The directory of a cluster whose nodes and agent processes have or had these names."""
-    clients = {*CONTROLLER_MANAGERS, *agents}
+    clients = {*APISERVERS, *CONTROLLER_MANAGERS, *agents}
     identities = {CONTROLLER_MANAGERS[0], "scheduler", "command", *agents}
-    processes = {"apiserver", "spawner", "supervisor", *clients}
+    processes = {ETCD, "spawner", "supervisor", *clients}
     logs_of_pod = Folder(pattern=_CONTAINER_LOG)
     return Folder(
-        frozenset((CLUSTER_JSON, "kubeconfig", MARKER, "history.jsonl", "history.jsonl.1")),
-        _STORE,
+        frozenset((CLUSTER_JSON, "kubeconfig", MARKER)),
+        f"{_STORE}|{_HISTORY}",
         {
             r"store\.db-damaged-\d+(\.\d+)?": Folder(pattern=_STORE),
+            "etcd": Folder(folders={"member": Folder(folders={"snap|wal": Folder(pattern=".+")})}),
             "pki": Folder(
-                frozenset(("ca.crt", "ca.key", "apiserver.crt", "apiserver.key", "sa.key"))
+                frozenset(f"{pair}.{half}" for pair in _PAIRS for half in ("crt", "key"))
+                | {"sa.key"}
             ),
             "kubeconfigs": Folder(frozenset(f"{name}.kubeconfig" for name in identities)),
             "manifests": Folder(frozenset(f"{name}.yaml" for name in STATIC_PODS)),
@@ -72,15 +77,16 @@ def layout(agents: Iterable[str] = ()) -> Folder:
                         "state.json",
                         "faults.json",
                         "supervisor.sock",
+                        "front.sock",
                         "lock",
                         *(f"{name}.metrics" for name in clients),
-                        *(f"{name}.faults" for name in ("apiserver", *clients)),
+                        *(f"{name}.faults" for name in clients),
                     )
                 )
             ),
             "logs": Folder(
-                frozenset(f"{name}.log" for name in (*processes, "audit", "command")),
-                r"audit\.log\.\d",
+                frozenset(f"{name}.log" for name in (*processes, "command")),
+                r"audit(-apiserver-\d)?\.log(\.\d)?",
                 folders={"pods": Folder(folders={_POD_UID: logs_of_pod})},
             ),
         },

@@ -15,7 +15,7 @@ from pathlib import Path
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher.directory import contents, ownership, purging
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.settings import Settings
+from kubeherd.cluster.launcher.settings import APISERVERS, Settings
 from kubeherd.cluster.runtime.files import sync_directory
 
 _LOCK_ATTEMPTS = 10
@@ -43,11 +43,18 @@ class RunDir:
         self.state_json = self.run / "state.json"
         self.faults_json = self.run / "faults.json"
         self.socket = self.run / "supervisor.sock"
+        self.front = self.run / "front.sock"
+        self.etcd = self.root / "etcd"
         self.lock = self.root / contents.LOCK
 
     def log(self, process: str) -> Path:
         """The log file of a process."""
         return self.logs / f"{process}.log"
+
+    def history_of(self, apiserver: str) -> Path:
+        """What an API server records: several know of the same writes, each of its requests."""
+        name = "history" if apiserver == APISERVERS[0] else f"history-{apiserver}"
+        return self.root / f"{name}.jsonl"
 
     def metrics_socket(self, process: str) -> Path:
         """Where a process other than the API server answers with its metrics."""

@@ -43,11 +43,21 @@ def carriers(fault: Fault, settings: Settings, components: Collection[str]) -> C
     `components` are the processes of the control plane.
     """
     found = _carriers(fault, settings, components)
-    if settings.joined and Role.APISERVER in found.told:
-        raise LauncherError(
-            f"{fault.kind} of {fault.target} happens at the API server, which is elsewhere"
-        )
+    if Role.APISERVER in found.told:
+        if settings.joined:
+            raise LauncherError(
+                f"{fault.kind} of {fault.target} happens at the API server, which is elsewhere"
+            )
+        return msgspec.structs.replace(found, told=_at_servers(fault, settings))
     return found
+
+
+def _at_servers(fault: Fault, settings: Settings) -> dict[str, Fault]:
+    """What the API servers are told of a fault that happens there: a client may be at any of them.
+    One of a store is that of the server that is named."""
+    if isinstance(fault.target, Component) and fault.target.name in settings.api_servers:
+        return {fault.target.name: fault}
+    return dict.fromkeys(settings.api_servers, fault)
 
 
 def _carriers(fault: Fault, settings: Settings, components: Collection[str]) -> Carriers:

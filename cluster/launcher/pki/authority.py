@@ -25,6 +25,7 @@ _SERVING_NAMES = (
     "kubernetes.default.svc.cluster.local",
 )
 _SERVING_ADDRESSES = ("127.0.0.1", "::1", "10.96.0.1")
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _NO_HOSTS: Sequence[str] = ()
 
 
@@ -86,9 +87,9 @@ class Authority:
         self.certificate_pem = certificate.public_bytes(serialization.Encoding.PEM)
 
     @classmethod
-    def create(cls, now: Now = utc_now) -> "Authority":
+    def create(cls, now: Now = utc_now, common_name: str = "kubernetes") -> "Authority":
         """A new self-signed CA."""
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")])
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
         return cls._self_signed(name, ec.generate_private_key(ec.SECP256R1()), now)
 
     @classmethod
@@ -138,17 +139,22 @@ class Authority:
             return False
         return True
 
-    def issue_client(self, identity: Identity, life: timedelta = LIFE) -> KeyPair:
-        """A client certificate that authenticates `identity`. ValueError for names that cannot be
-        in one."""
+    def issue_client(
+        self,
+        identity: Identity,
+        life: timedelta = LIFE,
+        key: ec.EllipticCurvePrivateKey | None = None,
+    ) -> KeyPair:
+        """A client certificate that authenticates `identity`, for this key or a new one. ValueError
+        for names that cannot be in one."""
         subject = x509.Name(
             [
                 *(x509.NameAttribute(NameOID.ORGANIZATION_NAME, g) for g in identity.groups),
                 x509.NameAttribute(NameOID.COMMON_NAME, identity.user),
             ]
         )
-        key = ec.generate_private_key(ec.SECP256R1())
-        return self._issue(subject, ExtendedKeyUsageOID.CLIENT_AUTH, (), key, life)
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        return self._issue(subject, (ExtendedKeyUsageOID.CLIENT_AUTH,), (), key, life)
 
     def issue_server(
         self, hosts: Sequence[str] = _NO_HOSTS, key: ec.EllipticCurvePrivateKey | None = None
@@ -157,14 +163,21 @@ class Authority:
         addresses or names; for this key or a new one."""
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")])
         key = key or ec.generate_private_key(ec.SECP256R1())
-        return self._issue(
-            subject, ExtendedKeyUsageOID.SERVER_AUTH, serving_names(hosts), key, LIFE
-        )
+        usages = (ExtendedKeyUsageOID.SERVER_AUTH,)
+        return self._issue(subject, usages, serving_names(hosts), key, LIFE)
+
+    def issue_etcd(self, key: ec.EllipticCurvePrivateKey | None = None) -> KeyPair:
+        """The certificate of an etcd on this machine, with which it also talks to itself and to
+        other members; for this key or a new one."""
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "etcd")])
+        usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        return self._issue(subject, usages, _names(_LOOPBACK_NAMES), key, LIFE)
 
     def _issue(
         self,
         subject: x509.Name,
-        usage: x509.ObjectIdentifier,
+        usages: Sequence[x509.ObjectIdentifier],
         alternative_names: Sequence[x509.GeneralName],
         key: ec.EllipticCurvePrivateKey,
         life: timedelta,
@@ -175,7 +188,7 @@ class Authority:
             _builder(subject, self.certificate.subject, key, begin, end)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
                 critical=False,
@@ -191,8 +204,12 @@ class Authority:
 
 def serving_names(hosts: Sequence[str]) -> list[x509.GeneralName]:
     """What the API server's certificate is good for."""
-    found: list[x509.GeneralName] = [x509.DNSName(name) for name in _SERVING_NAMES]
-    found += [x509.IPAddress(ipaddress.ip_address(text)) for text in _SERVING_ADDRESSES]
+    return _names((*_SERVING_NAMES, *_SERVING_ADDRESSES, *hosts))
+
+
+def _names(hosts: Sequence[str]) -> list[x509.GeneralName]:
+    """Addresses and DNS names as a certificate has them, each once."""
+    found: list[x509.GeneralName] = []
     for host in hosts:
         try:
             name: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))

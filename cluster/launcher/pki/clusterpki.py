@@ -32,6 +32,8 @@ from kubeherd.cluster.launcher.pki.authority import (
     serving_names,
     utc_now,
 )
+from kubeherd.cluster.launcher.pki.authorityfiles import ensure_authority, load_authority
+from kubeherd.cluster.launcher.pki.etcdpki import EtcdPki
 from kubeherd.cluster.launcher.pki.inventory import Item, Kind
 from kubeherd.cluster.launcher.settings import Settings
 
@@ -62,7 +64,7 @@ class ClusterPki:
 
         LauncherError if a file cannot be written or is damaged.
         """
-        pki = cls(rundir, _ensure_authority(rundir.pki, now), server, hosts)
+        pki = cls(rundir, ensure_authority(rundir.pki / "ca.crt", now), server, hosts)
         pki._keep_authority()
         _ensure_token_key(rundir.pki)
         pki._ensure([inventory.server_item(rundir), *inventory.central_items(rundir)])
@@ -77,7 +79,7 @@ class ClusterPki:
                 f"the nodes in {rundir.root} joined {settings.joined}: its certificates are made "
                 "where it is, and theirs are renewed while they run"
             )
-        authority = _load_authority(rundir.pki, now)
+        authority = load_authority(rundir.pki / "ca.crt", now)
         if authority is None:
             raise LauncherError(f"there is no certificate authority in {rundir.pki}")
         return cls(rundir, authority, settings.server, settings.certified)
@@ -95,11 +97,19 @@ class ClusterPki:
         """The same for a user's program in an experiment."""
         self._ensure([inventory.command_item(self._rundir)])
 
+    def ensure_etcd(self) -> list[Item]:
+        """The same for the cluster's own etcd; returns those that were made."""
+        etcd = EtcdPki(self._rundir, self._authority.now)
+        made = etcd.keep()
+        self.next_due = min(self.next_due, etcd.next_due())
+        return made
+
     def keep(self, settings: Settings) -> list[Item]:
         """Renew what is due of all certificates, and make what is missing; returns these."""
         self.next_due = _NEVER
         renewed = self._keep_authority()
-        return renewed + self._ensure(inventory.all_items(self._rundir, settings)[1:])
+        renewed += self._ensure(inventory.all_items(self._rundir, settings)[1:])
+        return renewed + (self.ensure_etcd() if settings.has_own_etcd else [])
 
     def renew(self, settings: Settings, names: Collection[str]) -> list[Item]:
         """Renew these certificates, or all; returns those that were. A renewed CA, and one that has
@@ -109,7 +119,9 @@ class ClusterPki:
         file is as it was.
         """
         items = inventory.all_items(self._rundir, settings)
-        known = [item.name for item in items]
+        etcd = EtcdPki(self._rundir, self._authority.now) if settings.has_own_etcd else None
+        of_etcd = inventory.etcd_items(self._rundir) if etcd is not None else []
+        known = [item.name for item in (*items, *of_etcd)]
         for name in names:
             if name not in known:
                 raise LauncherError(f'there is no certificate "{name}": {_some(known)}')
@@ -123,8 +135,10 @@ class ClusterPki:
         for item in renewed:
             if item.kind is not Kind.AUTHORITY:
                 files |= self._made(item)
+        if etcd is not None:
+            files |= etcd.files(wanted)
         write_all_private(files)
-        return renewed
+        return renewed + [item for item in of_etcd if item.name in wanted]
 
     def person(self, settings: Settings, identity: Identity, life: timedelta) -> str:
         """A kubeconfig, in YAML, for somebody else; with an address that others reach.
@@ -253,32 +267,6 @@ def _some(names: Sequence[str]) -> str:
 
 def _key_path(rundir: RunDir) -> Path:
     return rundir.pki / "apiserver.key"
-
-
-def _ensure_authority(directory: Path, now: Now) -> Authority:
-    authority = _load_authority(directory, now)
-    if authority is None:
-        authority = Authority.create(now)
-        pair = authority.key_pair()
-        write_all_private({directory / "ca.key": pair.key, directory / "ca.crt": pair.certificate})
-    return authority
-
-
-def _load_authority(directory: Path, now: Now) -> Authority | None:
-    """The CA, None if there is none. LauncherError if it is damaged, or half of it is missing."""
-    certificate, key = directory / "ca.crt", directory / "ca.key"
-    if not (certificate.exists() or key.exists()):
-        return None
-    try:
-        return Authority.load(KeyPair(certificate.read_bytes(), key.read_bytes()), now)
-    except OSError as error:
-        raise LauncherError(
-            f"cannot read the certificate authority: {error.filename}: {error.strerror}"
-        ) from error
-    except ValueError as error:
-        raise LauncherError(
-            f"the certificate authority in {directory} is damaged: {error}"
-        ) from error
 
 
 def _ensure_token_key(directory: Path) -> None:

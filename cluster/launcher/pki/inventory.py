@@ -1,7 +1,8 @@
 """Which certificates there are in a cluster's directory, and how good they are.
 
 Names are those that people give to `kubeherd cert`: ``ca``, ``apiserver``, ``admin``,
-``controller-manager``, ``scheduler``, and each node or, where agents have several, each agent.
+``controller-manager``, ``scheduler``, each node or, where agents have several, each agent; and
+``etcd-ca``, ``etcd`` and ``etcd-client``.
 Nothing is changed here.
 """
 
@@ -9,6 +10,7 @@ import enum
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from cryptography import x509
@@ -27,6 +29,8 @@ from kubeherd.cluster.launcher.pki.authority import (
 from kubeherd.cluster.launcher.pki.kubeconfigs import NAME
 from kubeherd.cluster.launcher.settings import Settings
 
+ETCD_AUTHORITY: Final = "etcd-ca"
+
 
 class Kind(enum.StrEnum):
     """What a certificate is for."""
@@ -44,6 +48,8 @@ class Item(msgspec.Struct, frozen=True):
     path: Path
     identity: Identity = Identity("")
     """Of a client."""
+    issuer: str = "ca"
+    """The name of the authority that signs it."""
 
 
 class State(enum.StrEnum):
@@ -111,8 +117,8 @@ def command_item(rundir: RunDir) -> Item:
 
 
 def all_items(rundir: RunDir, settings: Settings) -> list[Item]:
-    """Every certificate of a directory, the authority first; of nodes that joined a cluster that is
-    elsewhere there is nothing but theirs."""
+    """Every certificate by the cluster's authority, and first that; of nodes that joined a
+    cluster that is elsewhere there is nothing but theirs."""
     if settings.has_fleets:
         agents = fleet_items(rundir, list(settings.agents()))
     else:
@@ -122,6 +128,16 @@ def all_items(rundir: RunDir, settings: Settings) -> list[Item]:
     own = [authority_item(rundir), server_item(rundir), *central_items(rundir)]
     commands = [command_item(rundir)] if rundir.command_kubeconfig.exists() else []
     return [*own, *agents, *commands]
+
+
+def etcd_items(rundir: RunDir) -> list[Item]:
+    """Those of the cluster's own etcd, its authority first; the key of each lies beside it."""
+    client = Identity("kube-apiserver-etcd-client")
+    return [
+        Item(ETCD_AUTHORITY, Kind.AUTHORITY, rundir.pki / "etcd-ca.crt"),
+        Item("etcd", Kind.SERVER, rundir.pki / "etcd-server.crt", issuer=ETCD_AUTHORITY),
+        Item("etcd-client", Kind.CLIENT, rundir.pki / "etcd-client.crt", client, ETCD_AUTHORITY),
+    ]
 
 
 def look(item: Item, authority: x509.Certificate | None, now: datetime) -> Found:
@@ -137,7 +153,7 @@ def look(item: Item, authority: x509.Certificate | None, now: datetime) -> Found
 
 def read(item: Item) -> x509.Certificate:
     """The certificate itself; OSError, ValueError or KubeconfigError if there is none."""
-    if item.kind is not Kind.CLIENT:
+    if item.kind is not Kind.CLIENT or item.path.suffix == ".crt":
         return x509.load_pem_x509_certificate(item.path.read_bytes())
     if not item.path.exists():
         raise FileNotFoundError(item.path)

@@ -17,7 +17,7 @@ from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.processes.exits import watch_exit
 from kubeherd.cluster.launcher.processes.osproc import ProcessId
 from kubeherd.cluster.runtime.files import open_log
-from kubeherd.cluster.runtime.handshake import LINE_BYTES, READY_FD_VARIABLE, failure_in
+from kubeherd.cluster.runtime.handshake import LINE_BYTES, READY_FD_VARIABLE, failure_in, port_in
 
 
 class Child:
@@ -29,6 +29,8 @@ class Child:
         self.ended = asyncio.Event()
         self.returncode: int | None = None
         self.failure = ""
+        self.port = 0
+        """Where it alone answers, if it said so."""
 
     def end(self, returncode: int | None) -> None:
         """Record that the process is gone; None where its return code cannot be known."""
@@ -70,7 +72,7 @@ def start_subprocess(spec: ProcessSpec, environment: Mapping[str, str]) -> Child
         loop.remove_reader(read_end)
         line = os.read(read_end, LINE_BYTES)
         os.close(read_end)
-        child.failure = failure_in(line) if line else ""
+        child.failure, child.port = failure_in(line) if line else "", port_in(line)
         if line and not child.failure:
             child.ready.set()
 

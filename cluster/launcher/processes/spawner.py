@@ -106,6 +106,7 @@ class Spawner:
         number = int(message["id"])
         event = message.get("event")
         if event == "ready":
+            self._children[number].port = int(message.get("port", 0))
             self._children[number].ready.set()
         elif event == "failed":
             self._children[number].failure = str(message.get("error", ""))

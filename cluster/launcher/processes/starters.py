@@ -8,7 +8,7 @@ import asyncio
 import os
 
 from kubeherd.cluster.launcher.directory.rundir import RunDir
-from kubeherd.cluster.launcher.plan import ProcessSpec
+from kubeherd.cluster.launcher.plan import ProcessSpec, Role
 from kubeherd.cluster.launcher.processes.children import Child, start_subprocess
 from kubeherd.cluster.launcher.processes.forkserver import NO_SYSTEM_AUTHORITIES
 from kubeherd.cluster.launcher.processes.osproc import MARKER_VARIABLE, ProcessId
@@ -48,6 +48,8 @@ class ProcessStarter:
 
     async def __call__(self, spec: ProcessSpec) -> Child:
         """Start a process; OSError if that does not work."""
+        if spec.role is Role.ETCD:
+            return self._start_etcd(spec)
         while (spawner := self._usable_spawner()) is not None:
             try:
                 async with asyncio.timeout(SPAWN_TIMEOUT_S):
@@ -55,6 +57,14 @@ class ProcessStarter:
             except (SpawnerGone, TimeoutError):
                 spawner.give_up()
         return start_subprocess(spec, self._environment)
+
+    def _start_etcd(self, spec: ProcessSpec) -> Child:
+        from kubeherd.cluster.launcher.processes import etcd  # noqa: PLC0415 - few clusters have one
+
+        child = etcd.start(spec, self._environment)
+        asking = etcd.announce(child, spec.port, self._rundir.pki)
+        self._tasks.create_task(asking, name="etcd's health")
+        return child
 
     def close(self) -> None:
         """End the fork server."""

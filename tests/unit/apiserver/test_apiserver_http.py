@@ -14,9 +14,11 @@ from apicluster import config_map
 from wireserver import Served, request, serving, wire
 
 from kubeherd.cluster.api.version import PRODUCT
+from kubeherd.cluster.apiserver.edge import http
 from kubeherd.cluster.apiserver.edge.bodies import BODY_LIMIT_BYTES
 from kubeherd.cluster.apiserver.edge.http import HttpServer
 from kubeherd.cluster.apiserver.edge.tls import tls_context
+from kubeherd.cluster.runtime.listening import listen
 from kubeherd.cluster.runtime.process import ProcessError
 from kubeherd.cluster.runtime.rng import Rng
 
@@ -132,6 +134,20 @@ async def test_a_watch_is_dropped_with_its_client(served: Served, tmp_path: Path
     async with asyncio.timeout(5):
         while hub.watchers:  # noqa: ASYNC110 - the hub has no event for this
             await asyncio.sleep(0.01)
+
+
+async def test_a_shared_socket_is_served_and_some_of_its_connections_end(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "MOVE_CHANCE", 1.0)
+    front = listen("127.0.0.1", 0)
+    url = f"https://127.0.0.1:{front.getsockname()[1]}/version"
+    served.http.share(front, tls_context(tmp_path / "pki"))
+    async with served.admin() as session:
+        async with session.get(url) as response:
+            assert (response.status, response.headers["Connection"]) == (200, "close")
+        async with session.get("/version") as response:
+            assert "Connection" not in response.headers
 
 
 async def test_errors_of_starting_are_one_line(served: Served, tmp_path: Path) -> None:

@@ -17,6 +17,10 @@ from tests.support.memoryengine import Shared, SharedMemoryEngine
 from tests.unit.apiserver.apicluster import BOB, JSON_PATCH, MERGE, Cluster, config_map, pod
 
 NS = "/api/v1/namespaces/default"
+POD_TEMPLATE = {
+    "metadata": {"labels": {"a": "b"}},
+    "spec": {"containers": [{"name": "main", "image": "app"}]},
+}
 
 
 class Servers:
@@ -307,3 +311,26 @@ async def test_of_two_servers_one_binds_a_pod(servers: Servers) -> None:
         )
     )
     assert sorted(answer.status for answer in answers) == [201, 409]
+
+
+async def test_what_acts_on_an_object_knows_what_another_server_has_just_made(
+    servers: Servers,
+) -> None:
+    servers.late(1)
+    await servers.a.post(f"{NS}/serviceaccounts", {"metadata": {"name": "x"}})
+    assert (await servers.b.post(f"{NS}/serviceaccounts/x/token", {})).status == 201
+    servers.late(1)
+    await servers.a.post(f"{NS}/pods", pod("p"))
+    assert (await servers.b.get(f"{NS}/pods/p/log")).status == 204
+    servers.late(1)
+    await servers.a.delete(f"{NS}/pods/p")
+    evicted = await servers.b.post(f"{NS}/pods/p/eviction", {"metadata": {"name": "p"}})
+    assert evicted.status == 404
+    controller = {
+        "metadata": {"name": "r"},
+        "spec": {"replicas": 2, "selector": {"a": "b"}, "template": POD_TEMPLATE},
+    }
+    servers.late(1)
+    await servers.a.post(f"{NS}/replicationcontrollers", controller)
+    scale = await servers.b.get(f"{NS}/replicationcontrollers/r/scale")
+    assert scale.tree["spec"] == {"replicas": 2}

@@ -73,7 +73,7 @@ def test_bash_completes_commands_and_options() -> None:
     assert complete("kubeherd", "de") == ["demo"]
     assert complete("kubeherd", "node", "fr") == ["freeze"]
     assert complete("kubeherd", "up", "--sp") == ["--speed"]
-    assert complete("kubeherd", "up", "--store", "") == ["sqlite", "memory"]
+    assert complete("kubeherd", "up", "--store", "") == ["sqlite", "memory", "etcd"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -21,7 +21,7 @@ def test_nobody_beyond_this_machine_reaches_a_cluster_that_does_not_ask_for_it()
     settings = made()
     assert (settings.listen, settings.is_exposed) == ("127.0.0.1", False)
     assert settings.server == settings.public_server == "https://127.0.0.1:7001"
-    assert "--bind-address" not in plan.apiserver(settings, RunDir(Path("x"))).args
+    assert "--bind-address" not in plan.api_servers(settings, RunDir(Path("x")))[0].args
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_who_finds_it_where(
     assert settings.server == f"https://{server}:7001"
     assert settings.public_server == f"https://{public}:7001"
     assert settings.certified == certified
-    args = plan.apiserver(settings, RunDir(Path("x"))).args
+    args = plan.api_servers(settings, RunDir(Path("x")))[0].args
     assert args[args.index("--bind-address") + 1] == given["listen"]
     assert settings_module.decode(settings_module.encode(settings)) == settings
 

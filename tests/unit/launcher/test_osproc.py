@@ -94,6 +94,7 @@ def test_orphans_are_found_by_state_and_by_mark(sleeper, rundir: RunDir):
         [marked.pid],
         [],
         [recorded.pid],
+        [],
     ]
     assert stop_orphans(rundir) == 2
     assert marked.wait(5) == recorded.wait(5) == -signal.SIGTERM

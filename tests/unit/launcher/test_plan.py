@@ -53,13 +53,15 @@ def test_controller_managers_differ_in_name_log_and_sockets_only(rundir: RunDir)
 
 
 def test_commands_run_only_where_that_was_asked_for(rundir: RunDir):
-    assert "--exec-local" not in plan.apiserver(Settings(port=7001), rundir).args
-    assert "--exec-local" in plan.apiserver(Settings(port=7001, exec=ExecKind.LOCAL), rundir).args
+    assert "--exec-local" not in plan.api_servers(Settings(port=7001), rundir)[0].args
+    assert (
+        "--exec-local" in plan.api_servers(Settings(port=7001, exec=ExecKind.LOCAL), rundir)[0].args
+    )
 
 
 def test_an_audit_policy_is_the_api_servers(rundir: RunDir):
-    assert "--audit-policy" not in plan.apiserver(Settings(port=7001), rundir).args
-    args = plan.apiserver(Settings(port=7001, audit_policy="/p.yaml"), rundir).args
+    assert "--audit-policy" not in plan.api_servers(Settings(port=7001), rundir)[0].args
+    args = plan.api_servers(Settings(port=7001, audit_policy="/p.yaml"), rundir)[0].args
     assert "--audit-policy /p.yaml" in " ".join(args)
 
 

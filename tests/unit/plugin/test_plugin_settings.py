@@ -16,6 +16,7 @@ def test_defaults_and_a_seed_of_the_name():
         "nodes": 3,
         "nodes_per_agent": 1,
         "controllers": 1,
+        "apiservers": 1,
         "record": "nothing",
         "speed": 10.0,
         "store": "memory",
@@ -37,6 +38,7 @@ def test_the_nearest_marker_wins_then_the_command_line_then_the_file():
         "profile": "kind",
         "nodes_per_agent": 1,
         "controllers": 1,
+        "apiservers": 1,
         "record": "nothing",
     }
 
@@ -52,8 +54,8 @@ def test_a_random_seed_is_left_to_the_cluster():
         (([((), {"node": 1})], {}, {}), "the marker kubeherd does not know 'node'"),
         (([], {"nodes": "many"}, {}), "--kubeherd-nodes: nodes cannot be 'many'"),
         (
-            ([], {}, {"store": "etcd"}),
-            "kubeherd_store: store cannot be 'etcd': it is memory",
+            ([], {}, {"store": "redis"}),
+            "kubeherd_store: store cannot be 'redis': it is memory",
         ),
         (([((), {"exec": "docker"})], {}, {}), "exec cannot be 'docker': it is script or local"),
         (([], {"profile": "k3d"}, {}), "profile cannot be 'k3d': it is bare or kind"),

@@ -121,7 +121,8 @@ def returned(method: object) -> object:
 def test_the_arguments_of_a_cluster(cls: type):
     assert str(inspect.signature(cls)) == (
         "(directory: str | pathlib.Path | None = None, *, nodes: int = 3, nodes_per_agent: int = 1,"
-        " controllers: int = 1, profile: str = 'bare', store: str | None = None,"
+        " controllers: int = 1, apiservers: int = 1, profile: str = 'bare',"
+        " store: str | None = None, etcd_endpoints: collections.abc.Sequence[str] = (),"
         " exec: str = 'script', record: str = 'nothing', port: int | None = None,"
         " speed: float = 1.0, seed: int | None = None, detached: bool = False) -> None"
     )
@@ -164,7 +165,10 @@ def test_a_blocking_program_loads_no_asynchronous_client():
         ({"controllers": 0}, "controllers is a number from 1 to 9"),
         ({"controllers": 10}, "controllers is a number from 1 to 9"),
         ({"speed": 0.0}, r"speed >= 0\.001"),
-        ({"store": "etcd"}, 'not "etcd"'),
+        ({"apiservers": 0}, "apiservers is a number from 1 to 9"),
+        ({"apiservers": 2}, 'need store="etcd"'),
+        ({"store": "sqlite", "etcd_endpoints": ["http://a:1"]}, 'need store="etcd"'),
+        ({"store": "redis"}, 'not "redis"'),
         ({"record": "all"}, 'record is "nothing", "writes" or "requests", not "all"'),
         ({"exec": "docker"}, 'exec is "script" or "local", not "docker"'),
         ({"profile": "k3d"}, 'profile is "bare" or "kind", not "k3d"'),
