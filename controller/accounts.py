@@ -52,6 +52,7 @@ ACCOUNTS: Mapping[str, str] = {
     "certificatesigningrequest-approving-controller": "certificate-controller",
     "certificatesigningrequest-signing-controller": "certificate-controller",
     "disruption-controller": "disruption-controller",
+    "certificatesigningrequest-cleaner-controller": "certificate-controller",
     "bootstrap-signer-controller": "bootstrap-signer",
     "token-cleaner-controller": "token-cleaner",
     "clusterrole-aggregation-controller": "clusterrole-aggregation-controller",

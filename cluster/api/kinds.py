@@ -146,6 +146,7 @@ COMPUTED = (NODE_METRICS, POD_METRICS)
 """What is served beside `ALL` and stored nowhere: of Kubernetes' metrics-server, not of its own."""
 
 PODS = resource("", "v1", "pods")
+SIGNINGREQUESTS = resource("certificates.k8s.io", "v1", "certificatesigningrequests")
 NODES = resource("", "v1", "nodes")
 NAMESPACES = resource("", "v1", "namespaces")
 EVENTS = resource("", "v1", "events")

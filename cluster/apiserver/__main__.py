@@ -110,9 +110,19 @@ def _audit(api: ApiServer, policy: Path, log: Path) -> None:
 
 
 def _engine(options: argparse.Namespace) -> Engine:
+    path = options.dir / "store.db"
     if options.store == "memory":
+        return _memory(path)
+    return SqliteEngine(path, options.accept_loss_after)
+
+
+def _memory(start: Path) -> Engine:
+    """Of a restored cluster, one that begins with what was restored."""
+    if not start.exists():
         return MemoryEngine()
-    return SqliteEngine(options.dir / "store.db", options.accept_loss_after)
+    from kubeherd.cluster.store.seeded import SeededEngine  # noqa: PLC0415 - seldom
+
+    return SeededEngine(start)
 
 
 def _faults_socket(run: Path) -> Path | None:

@@ -197,17 +197,16 @@ class BatchingTransport:
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> TransportResponse:
         """As `Transport.request`."""
-        item = BatchedRequest(
-            method, path, dict(query or {}), content_type, accept, body or b"", fence
-        )
-        write = _Write(item, timeout_s, asyncio.get_running_loop().create_future())
+        asked = dict(query) if query else {}
+        item = BatchedRequest(method, path, asked, content_type, accept, body or b"", fence)
         waits = method == "GET" or path == grouppoll.PATH
         if waits or not self._known or self._renounced:
-            return await self._alone(write)
+            return await self._alone(item, timeout_s)
         lane = self._events if _EVENT.search(path) else self._writes
+        write = _Write(item, timeout_s, asyncio.get_running_loop().create_future())
         answer = await lane.write(write)
         if not isinstance(answer, TransportResponse):
-            return await self._alone(write)
+            return await self._alone(item, timeout_s)
         if answer.status == batch.NO_ANSWER:
             raise TransportError(f"{method} {path}: no answer")
         return answer
@@ -230,7 +229,7 @@ class BatchingTransport:
     async def _send(self, writes: Sequence[_Write]) -> Sequence[_Outcome]:
         """Send writes in one request; their answers in order."""
         if len(writes) == 1:
-            return [await self._alone(writes[0])]
+            return [await self._alone(writes[0].request, writes[0].timeout_s)]
         response = await self._inner.request(
             "POST",
             batch.PATH,
@@ -252,8 +251,7 @@ class BatchingTransport:
             raise TransportError(f"{len(answers)} answers to a batch of {len(writes)}")
         return [TransportResponse(a.status, a.body, a.content_type, a.headers) for a in answers]
 
-    async def _alone(self, write: _Write) -> TransportResponse:
-        request = write.request
+    async def _alone(self, request: BatchedRequest, timeout_s: float) -> TransportResponse:
         response = await self._inner.request(
             request.method,
             request.path,
@@ -262,7 +260,7 @@ class BatchingTransport:
             content_type=request.content_type,
             accept=request.accept,
             fence=request.fence,
-            timeout_s=write.timeout_s,
+            timeout_s=timeout_s,
         )
         if response.content_type.startswith(MSGPACK):
             self._known = True

@@ -84,7 +84,10 @@ def _access(file: Path, tree: dict[str, Any], context: str) -> ClusterAccess:
     user = _named(file, tree, "users", entry["user"]).get("user") or {}
     for unsupported in ("exec", "auth-provider"):
         if unsupported in user:
-            raise KubeconfigError(f"kubeconfig {file}: {unsupported} credentials are not supported")
+            raise KubeconfigError(
+                f"kubeconfig {file}: {unsupported} credentials are not supported: run `kubectl"
+                " proxy` and use a kubeconfig with its address, http://127.0.0.1:8001"
+            )
     token = user.get("token") or ""
     if not token and user.get("tokenFile"):
         token = _read(file, user["tokenFile"]).decode().strip()
