@@ -205,7 +205,7 @@ MUTANTS = (
     Mutant("compaction-untold", "cluster.store.history:History.since",
            "a watch from before the compaction begins after it", as_if_kept,
            "forgotten", "replicasets-settle"),
-    Mutant("rolled-back-and-shown", "cluster.store.store:Store._roll_back",
+    Mutant("rolled-back-and-shown", "cluster.store.local:LocalStore._roll_back",
            "what could not be stored is shown all the same", _shown_anyway,
            "disk", "immutable-fields-stay", 3),
 )  # fmt: skip
