@@ -72,8 +72,8 @@ class BlockingTransport:
         connection = self._open(timeout_s)
         try:
             connection.request(method, target(path, query), body, headers)
-            answer = connection.getresponse()
-            data = answer.read(MAX_BYTES + 1)
+            with connection.getresponse() as answer:
+                data = answer.read(MAX_BYTES + 1)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             what = str(error) or type(error).__name__
