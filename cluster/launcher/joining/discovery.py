@@ -30,7 +30,7 @@ REQUEST_TIMEOUT_S = 10.0
 SIGNATURE_TIMEOUT_S = 5.0
 """Real seconds that a new token has to sign."""
 MAX_BYTES = 4 * 1024 * 1024
-"""Of what a stranger says of himself; an object of Kubernetes has at most a third of that."""
+"""Of what a stranger says of himself; a ConfigMap has at most a quarter of that."""
 _LOOK_INTERVAL_S = 0.2
 _INFO = CONFIGMAPS.path(bootstraptoken.INFO_NAMESPACE, bootstraptoken.INFO_NAME)
 
