@@ -21,7 +21,7 @@ from kubeherd.cluster.apiserver.edge.messages import (
     WatchResponse,
 )
 from kubeherd.cluster.apiserver.edge.routing import Route, UnknownPath
-from kubeherd.cluster.apiserver.faults import answers, matching
+from kubeherd.cluster.apiserver.faults import answers
 from kubeherd.cluster.apiserver.faults.active import Faults
 from kubeherd.cluster.apiserver.faults.groups import Groups
 from kubeherd.cluster.apiserver.faults.matching import Asked, Hits, Who
@@ -97,7 +97,7 @@ class Gate:
     async def _hit(self, request: ApiRequest, who: Who, answer: Answer) -> Response:
         """Through the faults of single requests."""
         asked = self._asked(request)
-        hits = matching.struck(self._faults.of(who), asked, self._faults.rng.random)
+        hits = self._faults.struck(self._faults.of(who), asked)
         if not hits:
             return await self._carried_out(request, answer)
         if not (request.part and request.method in _READS):  # a group has waited as a whole
