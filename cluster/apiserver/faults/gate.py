@@ -37,7 +37,6 @@ from kubeherd.faults.effects import (
     Expire,
     Moment,
     StaleList,
-    WatchRepeat,
 )
 
 _READS = ("GET", "HEAD")
@@ -141,10 +140,7 @@ class Gate:
             return await answer(request)  # what hits it was decided for the group
         if request.query.get("poll") == "1":
             return await self._polls.handle(request, hits, answer)
-        for fault in hits.get(WatchRepeat, ()):
-            if isinstance(fault.effect, WatchRepeat):
-                request = self._revisions.repeated(request, fault.effect)
-        return await answer(request)
+        return await answer(self._revisions.repeated(request, hits))
 
     async def _carried_out(self, request: ApiRequest, answer: Answer) -> Response:
         """A write is carried out to its end, also if its client does not wait for it."""

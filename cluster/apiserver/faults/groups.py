@@ -96,11 +96,11 @@ class Groups:
         return found
 
     def _repeated(self, part: Part, alone: ApiRequest, hits: Hits) -> Part:
-        for fault in hits.get(WatchRepeat, ()):
-            if isinstance(fault.effect, WatchRepeat):
-                older = self._revisions.repeated_once(alone, fault.effect).query["resourceVersion"]
-                return replace(part, query={**part.query, "resourceVersion": older})
-        return part
+        asked = self._revisions.repeated_once(alone, hits)
+        if asked is alone:
+            return part
+        older = asked.query["resourceVersion"]
+        return replace(part, query={**part.query, "resourceVersion": older})
 
     async def _asking(
         self, parts: _Sorted, request: ApiRequest, timeout_s: int, answer: Answer
