@@ -19,7 +19,7 @@ from kubeherd.checks.writes import NOISE
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.faults import Component, Fault, FaultError, Nodes, Target, effects
-from kubeherd.history import HEAL, QUIET, SETTLED, Ended, Record, Step, Violation, Write
+from kubeherd.history import HEAL, QUIET, SETTLED, Ended, Heartbeat, Record, Step, Violation, Write
 
 LOOK_S = 1.0
 """How often it is asked whether the cluster has settled."""
@@ -74,6 +74,8 @@ class Run:
         self._users = Users(arena)
         self._seen = Seen()
         self._story = Story()
+        self._unheard: set[str] = set()
+        """Nodes whose heartbeat has not been heard since everything was healed."""
         self._started_s = 0.0
         self._over = False
 
@@ -155,6 +157,8 @@ class Run:
 
     async def _heal(self) -> float | None:
         self._tell(Step(at=self._arena.wall_s(), name=HEAL, text="everything is healed"))
+        # Until its next heartbeat a node that was silent may still be found to be.
+        self._unheard = set(self._seen.labels)
         settled_after_s = await self._settles(self._experiment.heals_within_s)
         if settled_after_s is not None:
             self._tell(Step(at=self._arena.wall_s(), name=QUIET, text="all has converged"))
@@ -175,14 +179,19 @@ class Run:
             self._tasks.create_task(self._undo(fault_id))  # a process takes its time to start
 
     async def _settles(self, within_s: float) -> float | None:
-        """Wait until what must hold at the end holds and nothing is written; None if it takes
-        longer."""
+        """Wait until what must hold at the end holds, every node was heard and nothing is written;
+        None if it takes longer."""
         started_s = self._arena.now_s()
         while (now_s := self._arena.now_s()) - started_s <= within_s:
-            if now_s - self._last_write_s >= QUIET_S and not self._unsettled():
+            quiet = now_s - self._last_write_s >= QUIET_S and not self._waited_for()
+            if quiet and not self._unsettled():
                 return now_s - started_s
             await self._arena.sleep(LOOK_S)
         return None
+
+    def _waited_for(self) -> set[str]:
+        """The nodes that there still are and that have not been heard."""
+        return self._unheard.intersection(self._seen.labels)
 
     def _unsettled(self) -> list[str]:
         """What would be wrong if the time for convergence were over now."""
@@ -272,6 +281,8 @@ class Run:
             return  # how the cluster is taken down is no part of the run
         self._records += 1
         self._now = max(self._now, record.at)
+        if isinstance(record, Heartbeat):
+            self._unheard.discard(record.node)
         if isinstance(record, Write):
             self._seen.write(record)
             if not record.restored and record.resource not in NOISE:

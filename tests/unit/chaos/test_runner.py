@@ -8,7 +8,7 @@ from kubeherd.chaos.arena import Arena
 from kubeherd.chaos.experiment import Experiment, parse
 from kubeherd.chaos.runner import Run
 from kubeherd.faults import Fault, FaultError
-from kubeherd.history import Began, Ended, Record, Verb, Write
+from kubeherd.history import Began, Ended, Heartbeat, Record, Verb, Write
 
 EXPERIMENT = """
 name: some
@@ -152,3 +152,27 @@ async def test_what_cannot_be_undone_is_told_and_the_run_goes_on():
     outcome = await run(Stubborn()).run()
     assert not outcome.problem
     assert sum("could not undo" in line for line in outcome.done) == 2
+
+
+class Beating(Nowhere):
+    """Its nodes are silent until some time after healing."""
+
+    def __init__(self, silent_until_s: float) -> None:
+        super().__init__()
+        self._silent_until_s = silent_until_s
+
+    async def sleep(self, duration_s: float) -> None:
+        await super().sleep(duration_s)
+        if self.time_s >= self._silent_until_s:
+            for node in ("node-1", "node-2"):
+                self.tell(Heartbeat(at=self.time_s, node=node, revision=9, renewed=self.time_s))
+
+
+async def test_nothing_has_converged_before_every_node_was_heard():
+    """One that was silent for long may still be found to be, shortly after all is healed."""
+    arena = Beating(silent_until_s=50.0)
+    async with asyncio.timeout(5):
+        outcome = await run(arena).run()
+    assert outcome.settled_after_s is not None
+    assert arena.records[-1].at >= 50.0
+    assert 17.0 <= outcome.settled_after_s < 20.0
