@@ -2,8 +2,8 @@
 
 Invariants: an etcd with objects of Kubernetes is left as it is; whatever goes wrong, what was
 written is deleted again as far as etcd can be asked. Revisions are etcd's own: objects get new
-ones, in the order of the old. Who watches from before is told to list again (410), because its
-revision is one that this etcd has not reached, or has given to something else before the objects.
+ones, in the order of the old, those of a transaction the same. Who watches from before has to list
+again: its revision is one that this etcd has not reached yet.
 """
 
 from collections.abc import Sequence
