@@ -12,6 +12,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
+from kubeherd.cluster.cli import etcdoptions
 from kubeherd.cluster.cli.output import warn
 from kubeherd.cluster.launcher import addresses, lifecycle
 from kubeherd.cluster.launcher.addresses import LOOPBACK
@@ -90,30 +91,7 @@ _OPTIONS = (
         show_envvar=True,
         help="Number of API servers, which share an etcd and a port.",
     ),
-    click.option(
-        "--etcd-endpoints",
-        default="",
-        metavar="URL,...",
-        envvar="KUBEHERD_ETCD_ENDPOINTS",
-        show_envvar=True,
-        help="An etcd that runs already, for --store etcd.",
-    ),
-    *(
-        click.option(
-            f"--etcd-{name}",
-            type=click.Path(path_type=str),
-            default="",
-            metavar="FILE",
-            envvar=f"KUBEHERD_ETCD_{name.upper()}",
-            show_envvar=True,
-            help=f"{what} (PEM).",
-        )
-        for name, what in (
-            ("cafile", "The authority of that etcd's certificates"),
-            ("certfile", "The certificate that is shown to it"),
-            ("keyfile", "The key of that certificate"),
-        )
-    ),
+    *etcdoptions.OPTIONS,
     click.option(
         "--listen",
         default=LOOPBACK,
@@ -196,7 +174,6 @@ _OPTIONS = (
         help="Keep the history of the cluster in DIR/history.jsonl: alone, its writes.",
     ),
 )
-_ETCD_FILES = ("etcd_cafile", "etcd_certfile", "etcd_keyfile")
 _CHANGEABLE = {
     "nodes_per_agent": "nodes_per_agent", "controllers": "controllers", "listen": "listen",
     "apiservers": "apiservers", "etcd_endpoints": "etcd_endpoints", "etcd_cafile": "etcd_cafile",
@@ -247,8 +224,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         read = {
             **options,
             "audit_policy": _audit_policy(str(options["audit_policy"])),
-            "etcd_endpoints": tuple(filter(None, str(options["etcd_endpoints"]).split(","))),
-            **{name: _readable(str(options[name])) for name in _ETCD_FILES},
+            **etcdoptions.read(options),
         }
         if options["listen"] != LOOPBACK:
             read["listen"] = addresses.check_listen(str(options["listen"]))
@@ -316,18 +292,6 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
                 f"the cluster in {rundir.root} has {there} nodes; --nodes {self.nodes} is "
                 "ignored (use `kubeherd node add` and `kubeherd node rm`)"
             )
-
-
-def _readable(file: str) -> str:
-    """The whole name of a file, "" for none; LauncherError if it cannot be read."""
-    if not file:
-        return ""
-    path = Path(file).resolve()
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise LauncherError(f"cannot read {path}: {error.strerror}") from None
-    return str(path)
 
 
 def _audit_policy(file: str) -> str:

@@ -124,7 +124,7 @@ def begin(
         settings = located(settings)
         settings_module.check(settings)
         _check_free(settings)
-        settings = _with_etcd(settings)
+        settings = with_etcd(settings)
         found(settings)
         rundir.save_settings(settings)
         options = _supervisor_options(rundir, follow_pid, accept_loss_after)
@@ -276,7 +276,7 @@ def _check_free(settings: Settings) -> None:
         )
 
 
-def _with_etcd(settings: Settings) -> Settings:
+def with_etcd(settings: Settings) -> Settings:
     """Settings with ports for the cluster's own etcd, those of before if they are free.
     LauncherError if there is no such program."""
     if not settings.has_own_etcd:

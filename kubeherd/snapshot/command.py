@@ -13,6 +13,8 @@ from rich.table import Table
 
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.api.version import KUBEHERD_VERSION
+from kubeherd.cluster.cli import etcdoptions
+from kubeherd.cluster.cli.etcdoptions import etcd_options
 from kubeherd.cluster.cli.eventloop import run
 from kubeherd.cluster.cli.interrupts import Interrupts
 from kubeherd.cluster.cli.options import OutputFile, directory_given, directory_option
@@ -129,6 +131,7 @@ def status(file: Path, output: str) -> None:
 Examples:
   kubeherd snapshot restore before.snapshot --dir /tmp/again
   kubeherd snapshot restore etcd.db --dir /tmp/production --dry-run
+  kubeherd snapshot restore before.snapshot --dir /tmp/again --store etcd
   kubectl get nodes,namespaces,deploy,rs,pods -A -o json | kubeherd snapshot restore -
 """
 )
@@ -136,11 +139,13 @@ Examples:
 @directory_option
 @click.option(
     "--store",
-    type=click.Choice([StoreKind.SQLITE.value, StoreKind.MEMORY.value]),
+    type=click.Choice([kind.value for kind in StoreKind]),
     default=StoreKind.SQLITE.value,
     show_default=True,
-    help="Where objects are kept; memory: it begins with the snapshot each time it is started.",
+    help="Where objects are kept; memory: it begins with the snapshot each time it is started; "
+    "etcd: one of its own, or that of --etcd-endpoints, which must have no objects yet.",
 )
+@etcd_options
 @click.option("--port", type=click.IntRange(1, MAX_PORT), help="[default: a free one, kept]")
 @click.option(
     "--speed", type=click.FloatRange(MIN_SPEED, MAX_SPEED), help="As that of `kubeherd up`."
@@ -160,6 +165,7 @@ def restore(
     nodes_per_agent: int | None,
     *,
     dry_run: bool,
+    **etcd: object,
 ) -> None:
     """Make a cluster, in a new directory, of what is in FILE; `kubeherd up` starts it.
 
@@ -172,7 +178,11 @@ def restore(
     restoring.check_free(rundir)
     adapted = adapting.adapt(sources.read(file), _now())
     wanted = planning.Wanted(
-        store=StoreKind(store), port=port, speed=speed, nodes_per_agent=nodes_per_agent
+        store=StoreKind(store),
+        port=port,
+        speed=speed,
+        nodes_per_agent=nodes_per_agent,
+        **etcdoptions.read(etcd),
     )
     settings, without_agent = planning.settings_of(adapted, wanted)
     for change in (*adapted.changes, *without_agent):
@@ -181,6 +191,7 @@ def restore(
     if dry_run:
         say(f"would restore {what} into {rundir.root}")
         return
+    _quietly()
     with _interruptible(), steps("restoring"):
         revision = restoring.restore(adapted.snapshot, rundir, settings)
     say(f"restored {what} into {rundir.root}; revisions go on after {revision}")
@@ -217,11 +228,10 @@ def _of_ours(rundir: RunDir, progress: Progress) -> Snapshot:
 def _from_api(kubeconfig: Path, origin: Origin, progress: Progress) -> Snapshot:
     from kubeherd.cluster.client.client import ApiClient  # noqa: PLC0415 - slow
     from kubeherd.cluster.client.http import from_kubeconfig  # noqa: PLC0415
-    from kubeherd.cluster.runtime import logging  # noqa: PLC0415
     from kubeherd.cluster.runtime.clock import LoopClock  # noqa: PLC0415
     from kubeherd.snapshot import taking  # noqa: PLC0415
 
-    logging.configure("kubeherd", level="error")
+    _quietly()
 
     async def read() -> Snapshot:
         transport = from_kubeconfig(kubeconfig)
@@ -234,6 +244,13 @@ def _from_api(kubeconfig: Path, origin: Origin, progress: Progress) -> Snapshot:
             await transport.close()
 
     return run(read)
+
+
+def _quietly() -> None:
+    """What goes wrong is told once, by the command."""
+    from kubeherd.cluster.runtime import logging  # noqa: PLC0415 - slow
+
+    logging.configure("kubeherd", level="error")
 
 
 def _now() -> str:

@@ -17,7 +17,8 @@ MANY_NODES: Final = 20
 """More than so many nodes share processes, if nobody says how."""
 _LEAST_PER_AGENT: Final = 10
 _KEPT: Final = frozenset({
-    "format_version", "nodes", "nodes_per_agent", "controllers", "profile", "speed", "seed",
+    "format_version", "nodes", "nodes_per_agent", "controllers", "apiservers", "profile", "speed",
+    "seed",
 })  # fmt: skip
 """What comes back of the settings of a cluster of ours. What else they may say is a matter of the
 machine (files, ports), or would let a file run commands here (exec)."""
@@ -31,12 +32,18 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     port: int | None = None
     speed: float | None = None
     nodes_per_agent: int | None = None
+    etcd_endpoints: tuple[str, ...] = ()
+    """With the store etcd: one that runs already, and the files for it; none: one of its own."""
+    etcd_cafile: str = ""
+    etcd_certfile: str = ""
+    etcd_keyfile: str = ""
 
 
 def settings_of(adapted: Adapted, wanted: Wanted) -> tuple[Settings, Sequence[str]]:
     """The settings, and a line for each kind of node that is in the snapshot and gets no agent.
 
-    LauncherError if the port is taken, or the settings in the snapshot are not readable.
+    LauncherError if the port is taken, the settings in the snapshot are not readable, or the
+    cluster is to have an etcd of its own and there is none to start.
     """
     port = _port(wanted.port)
     known = adapted.snapshot.settings
@@ -55,16 +62,30 @@ def settings_of(adapted: Adapted, wanted: Wanted) -> tuple[Settings, Sequence[st
         for name in ("speed", "nodes_per_agent")
         if (value := getattr(wanted, name)) is not None
     }
-    settings = msgspec.structs.replace(settings, store=wanted.store, **changes)
+    settings = _with_store(msgspec.structs.replace(settings, **changes), wanted)
     if nodes or wanted.nodes_per_agent is not None:
         names = nodes or settings.node_names
         settings = settings_module.add_nodes(msgspec.structs.replace(settings, nodes=()), names)
     settings_module.check(settings)
-    return settings, told
+    return lifecycle.with_etcd(settings), told
+
+
+def _with_store(settings: Settings, wanted: Wanted) -> Settings:
+    servers = settings.apiservers if wanted.store is StoreKind.ETCD else 1
+    return msgspec.structs.replace(
+        settings,
+        store=wanted.store,
+        apiservers=servers,
+        etcd_endpoints=wanted.etcd_endpoints,
+        etcd_cafile=wanted.etcd_cafile,
+        etcd_certfile=wanted.etcd_certfile,
+        etcd_keyfile=wanted.etcd_keyfile,
+    )
 
 
 def _known(known: dict[str, object], port: int) -> Settings:
     kept = {key: value for key, value in known.items() if key in _KEPT}
+    kept["store"] = StoreKind.ETCD  # for now: it alone takes every number of API servers
     try:
         return settings_module.decode(msgspec.json.encode({**kept, "port": port}))
     except LauncherError as error:

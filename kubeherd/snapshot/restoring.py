@@ -6,12 +6,13 @@ watcher sees them go back: who watches from before is told to list again (410), 
 `etcdutl snapshot restore --bump-revision 1000000000 --mark-compacted`. Certificates and keys are
 made when it is brought up; a snapshot has none.
 
-How objects get into a store is `fill`, which knows it by the interface of engines alone.
+How objects get into a local store is `fill`, which knows it by the interface of engines alone; into
+an etcd, `etcdrestoring`. There revisions are etcd's own.
 """
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -21,7 +22,7 @@ from kubeherd.cluster.cli.eventloop import run
 from kubeherd.cluster.cli.interrupts import deferred
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.settings import Settings
+from kubeherd.cluster.launcher.settings import Settings, StoreKind
 from kubeherd.cluster.runtime.files import sync_directory
 from kubeherd.cluster.store.engine import FIRST_REVISION, Engine, Row, StoreError
 from kubeherd.cluster.store.sqlite import SKIPPED_AFTER_LOSS, SqliteEngine
@@ -55,8 +56,8 @@ def restore(snapshot: Snapshot, target: RunDir, settings: Settings) -> int:
     check_free(target)
     beside = RunDir(target.root.with_name(f".{target.root.name}.restoring.{os.getpid()}"))
     try:
-        _build(snapshot, beside, settings, made=not target.root.exists())
-        beside.root.rename(target.root)  # never over anything but an empty directory
+        _prepare(beside, settings, made=not target.root.exists())
+        revision = _filled(snapshot, beside, settings, lambda: beside.root.rename(target.root))
     except OSError as error:
         raise SnapshotError(f"cannot restore into {target.root}: {error.strerror}") from error
     except (LauncherError, StoreError) as error:
@@ -67,21 +68,36 @@ def restore(snapshot: Snapshot, target: RunDir, settings: Settings) -> int:
             shutil.rmtree(beside.root, ignore_errors=True)
     with suppress(OSError):
         sync_directory(target.root.parent)
-    return rows_of(snapshot)[1] + SKIPPED
+    return revision
 
 
-def _build(snapshot: Snapshot, beside: RunDir, settings: Settings, *, made: bool) -> None:
+def _prepare(beside: RunDir, settings: Settings, *, made: bool) -> None:
     if not made:
         beside.root.mkdir(0o700)  # then it is not marked as made by kubeherd: the place was there
     beside.prepare()
-    engine = SqliteEngine(beside.root / "store.db")
-    run(lambda: fill(engine, snapshot))
     beside.save_settings(settings)
+
+
+def _filled(
+    snapshot: Snapshot, beside: RunDir, settings: Settings, move: Callable[[], object]
+) -> int:
+    """Put the objects where the settings say, then move the directory to its place (which is never
+    over anything but an empty directory); returns the revision."""
+    if settings.store is StoreKind.ETCD:
+        from kubeherd.snapshot import etcdrestoring  # noqa: PLC0415 - few clusters have one
+
+        if not settings.has_own_etcd:  # it must not keep objects of a directory that is not there
+            return run(lambda: etcdrestoring.fill_given(snapshot, settings, move))
+        revision = run(lambda: etcdrestoring.fill_own(snapshot, beside, settings))
+    else:
+        revision = run(lambda: fill(SqliteEngine(beside.root / "store.db"), snapshot))
     sync_directory(beside.root)
+    move()
+    return revision
 
 
-async def fill(engine: Engine, snapshot: Snapshot) -> None:
-    """Put the objects of a snapshot into an empty store. StoreError."""
+async def fill(engine: Engine, snapshot: Snapshot) -> int:
+    """Put the objects of a snapshot into an empty store; returns its revision. StoreError."""
     rows, revision = rows_of(snapshot)
     engine.open()
     try:
@@ -89,6 +105,7 @@ async def fill(engine: Engine, snapshot: Snapshot) -> None:
             await engine.commit(rows[at : at + _GROUP], (), revision + SKIPPED)
     finally:
         await engine.close()
+    return revision + SKIPPED
 
 
 def rows_of(snapshot: Snapshot) -> tuple[Sequence[Row], int]:

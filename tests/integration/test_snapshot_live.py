@@ -5,12 +5,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from etcdserver import find_etcd
 
 import kubeherd
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.launcher.directory.rundir import RunDir
+from kubeherd.snapshot import fileformat
 
 pytestmark = pytest.mark.integration
 
@@ -60,6 +64,42 @@ def test_a_running_memory_cluster_comes_back_durable(daemonset, tmp_path: Path):
         assert int(made["metadata"]["resourceVersion"]) > revision + 1_000_000_000
         again.kill_node("node-1")
         again.wait_not_ready("node-1")
+
+
+def states(directory: Path) -> dict[tuple[str, str, str], JsonObject]:
+    """All objects of a cluster that runs, but for what its processes make anew or go on with."""
+    file = directory.with_suffix(".snapshot")
+    snapshot("save", file, "--dir", directory)
+    entries = fileformat.decode(file.read_bytes()).entries
+    return {
+        (entry.resource, entry.namespace, entry.name): entry.tree()
+        for entry in entries
+        if entry.resource not in GOES_ON and entry.name not in MADE_ANEW
+    }
+
+
+GOES_ON = {"events", "leases.coordination.k8s.io", "nodes"}
+"""Nodes report, and who starts says so."""
+MADE_ANEW = {"kube-root-ca.crt", "extension-apiserver-authentication", "cluster-info"}
+
+
+@pytest.mark.skipif(find_etcd() is None or not find_spec("aetcd"), reason="there is no etcd")
+def test_objects_go_from_sqlite_to_etcd_to_memory_and_stay_the_same(daemonset, tmp_path: Path):
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    with kubeherd.Cluster(first, store="sqlite", nodes=2, speed=10) as cluster:
+        cluster.apply(daemonset("web"))
+        cluster.wait_rolled_out("web")
+        before = states(first)
+        pods = sorted(map(of_pod, cluster.list("Pod", "default")))
+    snapshot("restore", first.with_suffix(".snapshot"), "--dir", second, "--store", "etcd")
+    with kubeherd.Cluster(second) as cluster:
+        assert sorted(map(of_pod, cluster.list("Pod", "default"))) == pods
+        assert states(second) == before
+    snapshot("restore", second.with_suffix(".snapshot"), "--dir", third, "--store", "memory")
+    with kubeherd.Cluster(third) as cluster:
+        assert RunDir(third).load_settings().store == "memory"
+        assert sorted(map(of_pod, cluster.list("Pod", "default"))) == pods
+        assert states(third) == before
 
 
 def test_the_example_of_the_page_with_the_state_of_a_real_cluster(tmp_path: Path, monkeypatch):

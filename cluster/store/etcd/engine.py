@@ -73,6 +73,12 @@ class EtcdEngine:
                 return rows
             request.key = answer.kvs[-1].key + b"\0"
 
+    async def is_empty(self) -> bool:
+        """Whether there is no key of Kubernetes, be it readable or not. StoreError."""
+        request = rpc.RangeRequest(key=_START, range_end=_end_of(_START), count_only=True)
+        answer = await self._client.ask(Call.RANGE, request)
+        return not answer.count
+
     def follow(self, after: int) -> AsyncIterator[Progress]:
         """As `SharedEngine.follow`."""
         return self._following.events(after)
