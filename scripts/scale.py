@@ -82,6 +82,11 @@ def cpu_seconds(handle: ClusterHandle) -> dict[str, float]:
     return used
 
 
+def pss(handle: ClusterHandle) -> dict[str, float]:
+    """Proportional set size of each process, in MB."""
+    return {name: round(pss_mb(pid), 1) for name, pid in _pids(handle)}
+
+
 def _pids(handle: ClusterHandle) -> Iterator[tuple[str, int]]:
     for process in handle.state().processes:
         if process.process is not None:
@@ -165,8 +170,7 @@ class Measurement:
 
     async def weigh(self, name: str, cpu: Mapping[str, float], seconds: float = 0.0) -> None:
         """A line with the memory of the processes and the sizes of the objects."""
-        pss = {name: round(pss_mb(pid), 1) for name, pid in _pids(self._handle)}
-        more = {"pss_mb": pss, "weights": await self._etcd.weights()}
+        more = {"pss_mb": pss(self._handle), "weights": await self._etcd.weights()}
         self.line(name, seconds, cpu, await self._etcd.counters(), more)
 
     def line(
@@ -183,7 +187,8 @@ class Measurement:
 
     async def watched(self, watchers: int, window_s: float) -> None:
         """A window in which so many clients are told of every Lease."""
-        told, url = 0, self._access.server + LEASES_PATH
+        told, before = 0, pss(self._handle)
+        url = self._access.server + LEASES_PATH
 
         async def watch() -> None:
             nonlocal told
@@ -198,8 +203,7 @@ class Measurement:
             await asyncio.sleep(window_s)
             seconds = time.monotonic() - began_s
             spent = _less(cpu_seconds(self._handle), cpu)
-            pss = {name: round(pss_mb(pid), 1) for name, pid in _pids(self._handle)}
-            more = {"watchers": watchers, "told": told, "pss_mb": pss}
+            more = {"told": told, "pss_before_mb": before, "pss_mb": pss(self._handle)}
             self.line("watched", seconds, spent, {}, more)
             for task in running:
                 task.cancel()

@@ -133,8 +133,16 @@ def work(rows: Rows) -> str:
     for group in rows.groups:
         for step in WORK:
             fits = [rows.line(group, step, cpu(role)) for role in ROLES]
-            lines.append([f"{step}: {name_of(group)}"] + [f"{1e3 * fit.slope:.2f}" for fit in fits])
-    return table(["CPU-ms per node", *ROLES], lines)
+            ms = [f"{1e3 * fit.slope:.2f}" for fit in fits]
+            lines.append([f"{step}: {name_of(group)}", *ms, writes_of(rows, group, step)])
+    return table(["CPU-ms per node", *ROLES, "writes"], lines)
+
+
+def writes_of(rows: Rows, group: Group, step: str) -> str:
+    """For each node; only etcd counts those of a start."""
+    if group.store != "etcd":
+        return ""
+    return f"{rows.line(group, step, lambda row: float(row['etcd']['puts'])).slope:.1f}"
 
 
 def memory(rows: Rows) -> str:
@@ -188,9 +196,11 @@ def watchers(rows: Rows) -> str:
         quiet = dict(rows.points(group, "idle", cores("apiserver")))
         spent = of_role(row["cpu_s"], "apiserver") - quiet[row["nodes"]] * row["seconds"]
         us = 1e6 * spent / row["told"]
-        shown = row["nodes"], row["watchers"], round(row["told"] / row["seconds"]), f"{us:.1f}"
+        more_mb = pss("apiserver")(row) - of_role(row["pss_before_mb"], "apiserver")
+        kb = f"{1024 * more_mb / row['watchers']:.0f}"
+        shown = row["nodes"], row["watchers"], round(row["told"] / row["seconds"]), f"{us:.1f}", kb
         lines.append([name_of(group), *shown])
-    return table(["", "nodes", "watchers", "events/s", "CPU-µs per event"], lines)
+    return table(["", "nodes", "watchers", "events/s", "CPU-µs per event", "KB each"], lines)
 
 
 def shares(rows: Rows) -> tuple[Line, float]:
@@ -203,6 +213,25 @@ def shares(rows: Rows) -> tuple[Line, float]:
     ]
     alone = median(line.intercept / n for n, line in fits)
     return through((n, line.slope) for n, line in fits), alone
+
+
+def servers(rows: Rows) -> str:
+    """CPU milliseconds of all API servers on etcd together, by their number: for a write of a
+    heartbeat, and for a node of each step. The most of them, as the fewer foretell it."""
+    groups = [group for group in rows.groups if group.store == "etcd"]
+    lines = []
+    for step in ("heartbeat", *WORK):
+        slopes = [
+            rows.heartbeats(group, "apiserver").slope
+            if step == "heartbeat"
+            else rows.line(group, step, cpu("apiserver")).slope
+            for group in groups
+        ]
+        fewer = [(group.servers, slope) for group, slope in zip(groups, slopes, strict=True)][:-1]
+        said = f"{1e3 * through(fewer).at(groups[-1].servers):.2f}" if len(fewer) > 1 else ""
+        lines.append([step, *(f"{1e3 * slope:.2f}" for slope in slopes), said])
+    head = ["CPU-ms", *(str(group.servers) for group in groups)]
+    return table([*head, "the last as foretold"], lines)
 
 
 def checks(rows: Rows, up_to: int) -> str:
@@ -250,6 +279,7 @@ def tables(rows: Iterable[Row], up_to: int) -> str:
     parts = {
         "idle": idle(measured),
         "handle and follow": per_node,
+        "servers": servers(measured),
         "work": work(measured),
         "memory": memory(measured),
         "bytes": sizes(measured),

@@ -42,7 +42,8 @@ def made_up(nodes: int, servers: int, extra: float = 1.0) -> Iterator[dict[str, 
         "cpu_s": watched,
         "watchers": 5,
         "told": 1000,
-        "pss_mb": memory,
+        "pss_mb": {"apiserver": 41.0},
+        "pss_before_mb": {"apiserver": 40.0},
     }
 
 
@@ -72,13 +73,19 @@ def test_extrapolation_divides_what_is_handled_only(rows: Rows) -> None:
     assert etcd == pytest.approx(writes * OTHER, abs=0.006)
 
 
+def test_the_most_servers_are_foretold_by_the_fewer(rows: Rows) -> None:
+    text = scale_model.servers(rows)
+    assert cells(text, "heartbeat") == ["0.90", "1.10", "1.30", "1.30"]
+    assert cells(text, "create") == ["5.00"] * 4
+
+
 def test_work_and_memory_are_lines(rows: Rows) -> None:
     assert cells(scale_model.work(rows), "create: etcd, 2 API servers")[0] == "5.00"
     assert cells(scale_model.memory(rows), "etcd, 1 API server")[0] == "40 + 100 n/1000"
 
 
 def test_a_delivered_event_costs_what_is_more_than_idle(rows: Rows) -> None:
-    assert cells(scale_model.watchers(rows), "etcd, 3 API servers")[-1] == "20.0"
+    assert cells(scale_model.watchers(rows), "etcd, 3 API servers")[-2:] == ["20.0", "205"]
 
 
 def test_a_larger_cluster_that_costs_more_is_seen() -> None:
