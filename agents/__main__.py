@@ -161,6 +161,7 @@ def warm_up() -> None:
 
     import uvloop  # noqa: F401, PLC0415
 
+    arguments.command_line()
     for struct in (Pod, Node, PartialObject):
         for msgpack in (True, False):
             decoder_for(struct, msgpack=msgpack)

@@ -1,6 +1,7 @@
 """The command line of an agent process."""
 
 import argparse
+from functools import cache
 from pathlib import Path
 
 from kubeherd.agents.node.addresses import MAX_PODS
@@ -17,6 +18,12 @@ _EXAMPLES = """examples:
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The options; exits with 2 and a line that says what is wrong."""
+    return command_line().parse_args(argv)
+
+
+@cache
+def command_line() -> argparse.ArgumentParser:
+    """What reads the command line; made once for all processes that are forked from one."""
     parser = argparse.ArgumentParser(
         prog="python -m kubeherd.agents",
         description="Run fake Kubernetes nodes until SIGTERM.",
@@ -74,7 +81,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--speed", type=_speed, default=1.0, help="nominal seconds per real second (default: 1)"
     )
     parser.add_argument("--seed", type=int, default=None, help="seed of all chance")
-    return parser.parse_args(argv)
+    return parser
 
 
 def _add_node_options(parser: argparse.ArgumentParser) -> None:

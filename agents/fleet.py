@@ -15,7 +15,7 @@ from kubeherd.agents.host import Host, Watching
 from kubeherd.agents.kubelet.timers import Timers
 from kubeherd.agents.node.nodestatus import NodeConfig
 from kubeherd.agents.node.registration import Registrar
-from kubeherd.agents.nodeagent import Shared
+from kubeherd.agents.nodeagent import SYNC_TIMEOUT_S, Shared
 from kubeherd.agents.watches import Watches
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.runtime.clock import Clock
@@ -112,12 +112,16 @@ class Fleet:
         names = [config.name for config in self._configs]
         common = self._common(names, shared.tasks) if self._one_identity else None
         for config in self._configs:
-            watching = common or self._own(config.name)
+            watching = self._own(config.name) if common is None else _all(common)
             client = self._client_for(config.name)
             host = self._hosts[config.name] = Host(config, client, watching, shared)
             host.restart(reboot=self._reboot)
         if self._injector is not None:
             self._injector.renew()
+        if common is not None:
+            # Their first answer says that the server takes writes together: else each node would
+            # open a connection for its first ones, of a quarter of a megabyte on both sides.
+            await self._clock.wait_for(common.nodes.synced.wait(), SYNC_TIMEOUT_S)
         at_once = asyncio.Semaphore(MAX_STARTING)
 
         async def start(host: Host) -> None:
@@ -129,11 +133,11 @@ class Fleet:
             for host in self._hosts.values():
                 starting.create_task(start(host), name=f"start-{host.name}")
 
-    def _common(self, names: Sequence[str], tasks: asyncio.TaskGroup) -> Watching:
-        """One for all nodes, in these tasks."""
+    def _common(self, names: Sequence[str], tasks: asyncio.TaskGroup) -> Watches:
+        """Those of all nodes, in these tasks."""
         watches = self._watches(names)
         watches.start(tasks)
-        return lambda _: watches
+        return watches
 
     def _own(self, name: str) -> Watching:
         """New ones for each life of a node."""
@@ -148,3 +152,8 @@ class Fleet:
     def _watches(self, names: Sequence[str]) -> Watches:
         client = self._client_for(names[0])
         return Watches(client, self._clock, self._rng.child(f"watch/{names[0]}"), names)
+
+
+def _all(watches: Watches) -> Watching:
+    """The watches of each life are these."""
+    return lambda _: watches

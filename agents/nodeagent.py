@@ -159,7 +159,7 @@ class NodeAgent:
         self._watches = watches
         tasks.create_task(self._recorder.run(), name=f"events-{config.name}")
         self._node_event("Normal", "Starting", "Starting kubelet.")
-        registered = await shared.registrar.register(
+        registered, tree = await shared.registrar.register(
             self._equipment.client, config, reboot=self._reboot, status_of=self._initial_status
         )
         if registered.created:
@@ -171,8 +171,8 @@ class NodeAgent:
         _log.info("node_registered", node=config.name, created=registered.created)
         self._lease = lease = self._new_lease(registered)
         tasks.create_task(lease.run(new_node=registered.created), name=f"lease-{config.name}")
-        self.kubelet = kubelet = self._new_kubelet(registered, tasks)
-        self._reporter = reporter = self._new_reporter(registered, kubelet)
+        self.kubelet = kubelet = self._new_kubelet(registered, tree, tasks)
+        self._reporter = reporter = self._new_reporter(registered, tree, kubelet)
         self.equip(self._equipment)
         tasks.create_task(reporter.run(), name=f"status-{config.name}")
         await clock.wait_for(watches.nodes.synced.wait(), SYNC_TIMEOUT_S)
@@ -194,7 +194,9 @@ class NodeAgent:
             tick_s=self._shared.lease_tick_s,
         )
 
-    def _new_reporter(self, registered: Registered, kubelet: Kubelet) -> StatusReporter:
+    def _new_reporter(
+        self, registered: Registered, tree: JsonObject, kubelet: Kubelet
+    ) -> StatusReporter:
         return StatusReporter(
             self._equipment.client,
             self._config,
@@ -204,12 +206,14 @@ class NodeAgent:
             observed=self._observed,
             images=lambda: kubelet.runtime.images,
             events=self._node_event,
-            existing=registered.tree,
+            existing=tree,
         )
 
-    def _new_kubelet(self, registered: Registered, tasks: asyncio.TaskGroup) -> Kubelet:
+    def _new_kubelet(
+        self, registered: Registered, tree: JsonObject, tasks: asyncio.TaskGroup
+    ) -> Kubelet:
         shared, client = self._shared, self._equipment.client
-        node = LocalNode(self._config, registered, self._observed)
+        node = LocalNode(self._config, registered, tree, self._observed)
         statuses = StatusManager(
             client,
             node.name,

@@ -19,7 +19,7 @@ import msgspec
 from kubeherd.cluster.api.errors import AlreadyExists, NotFound
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import SERVICEACCOUNTS
-from kubeherd.cluster.client.batching import BatchingTransport
+from kubeherd.cluster.client.batching import BatchingTransport, ProcessTurns
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import HttpTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
@@ -52,6 +52,7 @@ ACCOUNTS: Mapping[str, str] = {
     "certificatesigningrequest-approving-controller": "certificate-controller",
     "certificatesigningrequest-signing-controller": "certificate-controller",
     "disruption-controller": "disruption-controller",
+    "certificatesigningrequest-cleaner-controller": "certificate-controller",
     "bootstrap-signer-controller": "bootstrap-signer",
     "token-cleaner-controller": "token-cleaner",
     "clusterrole-aggregation-controller": "clusterrole-aggregation-controller",
@@ -80,14 +81,15 @@ class AccountClients:
     """The clients of the accounts, made when first asked for."""
 
     def __init__(
-        self, process: ApiClient, http: HttpTransport, clock: Clock, *, private_features: bool
+        self, process: ApiClient, http: HttpTransport, clock: Clock, turns: ProcessTurns | None
     ) -> None:
         """`process`: a client with the process' own identity; `http`: connections without one,
-        which are closed by whoever made them."""
+        which are closed by whoever made them; `turns`: of batches, None for a server that is
+        spoken to without what is private to kubeherd."""
         self._process = process
         self._http = http
         self._clock = clock
-        self._private_features = private_features
+        self._turns = turns
         self._made: dict[str, ApiClient] = {}
 
     def client(self, controller: str) -> ApiClient:
@@ -98,11 +100,10 @@ class AccountClients:
         if account not in self._made:
             tokens = AccountTokens(self._process, account, self._clock)
             transport: Transport = AccountTransport(self._http, tokens)
-            if self._private_features:
-                transport = BatchingTransport(transport)
-            self._made[account] = ApiClient(
-                transport, self._clock, private_features=self._private_features
-            )
+            if self._turns is not None:
+                transport = BatchingTransport(transport, self._turns)
+            private = self._turns is not None
+            self._made[account] = ApiClient(transport, self._clock, private_features=private)
         return self._made[account]
 
 

@@ -23,6 +23,7 @@ from kubeherd.cluster.api.kinds import (
     REPLICATIONCONTROLLERS,
     SECRETS,
     SERVICES,
+    SIGNINGREQUESTS,
     STATEFULSETS,
 )
 from kubeherd.cluster.api.objects import PartialObject, Pod
@@ -122,6 +123,9 @@ CONTROLLERS: Mapping[str, Line] = {
     ),
     "certificatesigningrequest-signing-controller": Line(
         "certificates.controller:SigningController"
+    ),
+    "certificatesigningrequest-cleaner-controller": Line(
+        "certificates.cleaner:CleanerController", Wake((SIGNINGREQUESTS,))
     ),
     "bootstrap-signer-controller": Line("bootstrap.bootstrapsigner:BootstrapSigner", _TOKENS),
     "token-cleaner-controller": Line("bootstrap.tokencleaner:TokenCleaner", _TOKENS),

@@ -16,6 +16,7 @@ from kubeherd.agents.node import nodestatus as node
 from kubeherd.agents.node.nodestatus import HEARTBEAT_INTERVAL, NodeConfig, NodeIdentity
 from kubeherd.agents.pods.facts import Transition
 from kubeherd.cluster.api.errors import ApiError, NotFound
+from kubeherd.cluster.api.helpers import nodestandin
 from kubeherd.cluster.api.helpers.scripts import parse_seconds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import NODES
@@ -135,9 +136,12 @@ class StatusReporter:
         if now_s >= self._images_due_s:
             self._images_due_s = now_s + IMAGES_INTERVAL_S
             self._shown_images = tuple(self._images())
-        content = node.status_content(self._config, self._identity, self._shown_images)
+        noted = seen.metadata.annotations if seen else self._config.annotations
+        content = nodestandin.shown(
+            node.status_content(self._config, self._identity, self._shown_images), noted
+        )
         before = self._known_conditions(seen)
-        wanted = node.conditions(seen.metadata.annotations if seen else self._config.annotations)
+        wanted = node.conditions(noted)
         trees, _, changed = node.condition_trees(
             wanted, transitions(before), format_time(self.clock.now())
         )

@@ -6,6 +6,7 @@ import msgspec
 
 from kubeherd.agents.node.nodestatus import NodeConfig
 from kubeherd.agents.node.registration import Registered
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import Node
 
 
@@ -13,13 +14,18 @@ class LocalNode:
     """One node: its configuration, its registration and its Node object."""
 
     def __init__(
-        self, config: NodeConfig, registered: Registered, observed: Callable[[], Node | None]
+        self,
+        config: NodeConfig,
+        registered: Registered,
+        tree: JsonObject,
+        observed: Callable[[], Node | None],
     ) -> None:
-        """`observed`: the Node as the watch shows it; None before the first list, or deleted."""
+        """`tree`: the Node as it was registered; `observed`: as the watch shows it; None before the
+        first list, or deleted."""
         self.config = config
         self.registered = registered
         self._observed = observed
-        self._initial = msgspec.convert(registered.tree, Node)
+        self._initial = msgspec.convert(tree, Node)
 
     @property
     def name(self) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from kubeherd.agents.faking.annotations import is_true
 from kubeherd.agents.pods.containers import IMAGE_SIZE_BYTES, image_id
 from kubeherd.agents.pods.facts import Transition
+from kubeherd.cluster.api.helpers import nodestandin
 from kubeherd.cluster.api.helpers.scripts import PREFIX, parse_seconds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import Taint
@@ -132,8 +133,11 @@ def reconcile_patch(
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
 ) -> JsonObject:
-    """The metadata that an existing Node lacks (spec 2.1), {} if nothing."""
+    """The metadata that an existing Node lacks (spec 2.1), {} if nothing. One that stands in for
+    another keeps that one's labels."""
     own = default_labels(config.name)
+    if nodestandin.ANNOTATION in annotations:
+        own = {key: labels.get(key, value) for key, value in own.items()}
     own |= {key: config.labels[key] for key in RECONCILED_LABELS if key in config.labels}
     wanted = {**MANAGED_ATTACH, CIDR_ANNOTATION: identity.pod_cidr}
     patch: JsonObject = {}

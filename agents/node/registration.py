@@ -42,8 +42,6 @@ class Registered(NamedTuple):
     created: bool
     rebooted: bool
     """The Node knew another boot id: its containers are gone."""
-    tree: JsonObject
-    """The Node as the API server has it."""
 
 
 class Registrar:
@@ -56,8 +54,9 @@ class Registrar:
 
     async def register(
         self, client: ApiClient, config: NodeConfig, *, reboot: bool, status_of: StatusOf
-    ) -> Registered:
-        """Try until it works, 100 ms doubling to 7 s between tries."""
+    ) -> tuple[Registered, JsonObject]:
+        """Try until it works, 100 ms doubling to 7 s between tries. Returns the Node, too, as the
+        API server has it; it is large, nobody should keep it."""
         backoff = Backoff(self._rng, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S, jitter=0.1)
         failing = False
         while True:
@@ -71,7 +70,7 @@ class Registrar:
 
     async def _try(
         self, client: ApiClient, config: NodeConfig, *, reboot: bool, status_of: StatusOf
-    ) -> Registered:
+    ) -> tuple[Registered, JsonObject]:
         index = await self._claim(client, config)
         identity = NodeIdentity(
             pod_cidr=config.annotations.get(CIDR_ANNOTATION) or addresses.pod_cidr(index),
@@ -87,7 +86,7 @@ class Registrar:
             except NotFound:
                 raise error from None
             return await self._take_over(client, config, identity, existing, reboot=reboot)
-        return Registered(identity, str(stored["metadata"]["uid"]), True, False, stored)
+        return Registered(identity, str(stored["metadata"]["uid"]), True, False), stored
 
     async def _claim(self, client: ApiClient, config: NodeConfig) -> int:
         name = config.name
@@ -122,7 +121,7 @@ class Registrar:
         existing: JsonObject,
         *,
         reboot: bool,
-    ) -> Registered:
+    ) -> tuple[Registered, JsonObject]:
         metadata = existing["metadata"]
         identity = adopted_identity(existing, fresh, reboot=reboot)
         if config.kubelet:
@@ -140,7 +139,7 @@ class Registrar:
             )
             _log.info("node_reconciled", node=config.name, changed=sorted(patch))
         rebooted = bool(known_boot) and known_boot != identity.boot_id
-        return Registered(identity, str(metadata["uid"]), False, rebooted, existing)
+        return Registered(identity, str(metadata["uid"]), False, rebooted), existing
 
 
 def adopted_identity(existing: JsonObject, fresh: NodeIdentity, *, reboot: bool) -> NodeIdentity:

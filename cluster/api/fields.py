@@ -6,13 +6,14 @@ in a checked `FieldSelector` are those of `selectable`; an absent field compares
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from kubeherd.cluster.api.errors import BadRequest
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.memo import remembered
 
 
 class FieldRequirement(msgspec.Struct, frozen=True):
@@ -57,10 +58,15 @@ def parse(text: str, resource: Resource | None = None) -> FieldSelector:
     """
     if not text:
         return EVERYTHING
-    requirements = [_term(term) for term in _split(text) if term]
+    requirements = _requirements(text)
     if resource is not None:
         requirements = [_converted(resource, r) for r in requirements]
     return FieldSelector(tuple(requirements))
+
+
+@remembered(entries=256, longest=200)
+def _requirements(text: str) -> Sequence[FieldRequirement]:
+    return [_term(term) for term in _split(text) if term]
 
 
 def _split(text: str) -> list[str]:

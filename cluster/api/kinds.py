@@ -5,18 +5,17 @@
 which Kubernetes lists its groups, so that discovery documents can be made from it directly.
 """
 
-import json
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from kubeherd.cluster.api.customresources.kind import CustomKind
 
 
-@dataclass(frozen=True)
-class Subresource:
+class Subresource(msgspec.Struct, frozen=True):
     """One subresource such as ``status`` or ``binding``; empty group and version: the parent's."""
 
     name: str
@@ -26,8 +25,7 @@ class Subresource:
     verbs: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Resource:
+class Resource(msgspec.Struct, frozen=True, dict=True):
     """A REST resource (``daemonsets`` of ``apps/v1``) together with the kind that it serves."""
 
     group: str
@@ -40,12 +38,16 @@ class Resource:
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     subresources: tuple[Subresource, ...] = ()
-    custom: "CustomKind | None" = field(default=None, repr=False)
+    custom: "CustomKind | None" = None
     """What the CustomResourceDefinition says of its objects; None for the kinds of Kubernetes."""
 
     def __hash__(self) -> int:
         """By its names alone: caches are asked by resource all the time."""
         return hash((self.group, self.version, self.plural))
+
+    def __repr__(self) -> str:
+        """Its names: what a definition says of its objects is long."""
+        return f"Resource({self.api_version}, {self.plural})"
 
     @cached_property
     def api_version(self) -> str:
@@ -108,7 +110,9 @@ def _resource(entry: dict[str, Any]) -> Resource:
 
 ALL: tuple[Resource, ...] = tuple(
     _resource(entry)
-    for entry in json.loads(Path(__file__).with_name("kinds.json").read_bytes())["resources"]
+    for entry in msgspec.json.decode(Path(__file__).with_name("kinds.json").read_bytes())[
+        "resources"
+    ]
 )
 _BY_PLURAL = {(r.group, r.version, r.plural): r for r in ALL}
 _BY_KIND = {(r.api_version, r.kind): r for r in ALL}
@@ -142,6 +146,7 @@ COMPUTED = (NODE_METRICS, POD_METRICS)
 """What is served beside `ALL` and stored nowhere: of Kubernetes' metrics-server, not of its own."""
 
 PODS = resource("", "v1", "pods")
+SIGNINGREQUESTS = resource("certificates.k8s.io", "v1", "certificatesigningrequests")
 NODES = resource("", "v1", "nodes")
 NAMESPACES = resource("", "v1", "namespaces")
 EVENTS = resource("", "v1", "events")

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kubeherd.cluster.runtime.descriptors
-import kubeherd.cluster.runtime.lean_aiohttp
+import kubeherd.cluster.runtime.lean_aiohttp_server
 import kubeherd.cluster.runtime.lean_cryptography
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
 
 # isort: split
 from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.apiserver import bootstrap
 from kubeherd.cluster.apiserver.edge.http import HttpServer
 from kubeherd.cluster.apiserver.edge.listener import connection_limit
 from kubeherd.cluster.apiserver.edge.tls import ServerContext, tls_context
@@ -127,9 +128,19 @@ def _audit(api: ApiServer, policy: Path, log: Path) -> None:
 
 
 def _engine(options: argparse.Namespace) -> Engine:
+    path = options.dir / "store.db"
     if options.store == "memory":
+        return _memory(path)
+    return SqliteEngine(path, options.accept_loss_after)
+
+
+def _memory(start: Path) -> Engine:
+    """Of a restored cluster, one that begins with what was restored."""
+    if not start.exists():
         return MemoryEngine()
-    return SqliteEngine(options.dir / "store.db", options.accept_loss_after)
+    from kubeherd.cluster.store.seeded import SeededEngine  # noqa: PLC0415 - seldom
+
+    return SeededEngine(start)
 
 
 def _faults_socket(options: argparse.Namespace) -> Path | None:
@@ -288,6 +299,11 @@ def _front(path: Path) -> socket.socket:
 
 def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def warm_up() -> None:
+    """Load what every API server loads as it starts (`agents.spawner`)."""
+    bootstrap.warm_up(LoopClock().now())
 
 
 def main(argv: list[str] | None = None) -> int:

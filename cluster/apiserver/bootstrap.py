@@ -9,7 +9,9 @@ in Kubernetes a controller makes here as in any namespace, are here at once, so 
 right after the start need not wait for the controller manager.
 """
 
-from kubeherd.cluster.api import defaults, kinds
+from datetime import datetime
+
+from kubeherd.cluster.api import defaults, kinds, validation
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.timestamps import format_time
@@ -46,15 +48,7 @@ _PRIORITY_CLASSES = {
 
 async def ensure_system_objects(registry: Registry, clock: Clock, client_ca: str = "") -> None:
     """Create what is missing of all of it. `client_ca` (PEM) signs the certificates of clients."""
-    wanted: list[tuple[Resource, JsonObject]] = [
-        *((kinds.NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES),
-        *((kinds.SERVICEACCOUNTS, _account(name)) for name in SYSTEM_NAMESPACES),
-        *((kinds.PRIORITYCLASSES, tree) for tree in _priority_classes()),
-        *((resource, tree) for resource, trees in _roles() for tree in trees),
-        (kinds.SERVICECIDRS, _service_cidr(format_time(clock.now()))),
-        *_server_service(),
-        *((APISERVICES, tree) for tree in local_services(format_time(clock.now()))),
-    ]
+    wanted = _system_objects(clock.now())
     if client_ca:
         wanted += [
             (kinds.CONFIGMAPS, _authentication(client_ca)),
@@ -63,6 +57,25 @@ async def ensure_system_objects(registry: Registry, clock: Clock, client_ca: str
     there = await _ensure(registry, clock, wanted)
     await reconciling.reconcile(registry, clock, there)
     await _ensure_addresses(registry, clock)
+
+
+def warm_up(now: datetime) -> None:
+    """Load what the first object of each kind that is here loads: schemas, defaults, rules."""
+    for resource, tree in dict(_system_objects(now)).items():
+        validation.create(resource, _whole(resource, tree))
+
+
+def _system_objects(now: datetime) -> list[tuple[Resource, JsonObject]]:
+    time = format_time(now)
+    return [
+        *((kinds.NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES),
+        *((kinds.SERVICEACCOUNTS, _account(name)) for name in SYSTEM_NAMESPACES),
+        *((kinds.PRIORITYCLASSES, tree) for tree in _priority_classes()),
+        *((resource, tree) for resource, trees in _roles() for tree in trees),
+        (kinds.SERVICECIDRS, _service_cidr(time)),
+        *_server_service(),
+        *((APISERVICES, tree) for tree in local_services(time)),
+    ]
 
 
 async def ensure_restored(registry: Registry, clock: Clock) -> None:
@@ -97,13 +110,19 @@ async def _ensure(
         if registry.store.head(kind.key, namespace, tree["metadata"]["name"]) is not None:
             there.append((resource, tree))
             continue
-        whole = {"kind": resource.kind, "apiVersion": resource.api_version, **tree}
-        defaults.apply(resource, whole)
         ctx = housekeeping(clock.now())
-        staged.append((resource, registry.stage_create(kind, namespace, whole, ctx)))
+        pending = registry.stage_create(kind, namespace, _whole(resource, tree), ctx)
+        staged.append((resource, pending))
     for resource, pending in staged:
         await registry.commit_all(served.of(resource), [pending])
     return there
+
+
+def _whole(resource: Resource, tree: JsonObject) -> JsonObject:
+    """An object of this kind with its defaults."""
+    whole = {"kind": resource.kind, "apiVersion": resource.api_version, **tree}
+    defaults.apply(resource, whole)
+    return whole
 
 
 def _roles() -> list[tuple[Resource, list[JsonObject]]]:

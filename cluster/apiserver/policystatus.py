@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from kubeherd.cluster.api import errors, kinds
+from kubeherd.cluster.api.cel import effort
 from kubeherd.cluster.api.errors import Expired
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
@@ -81,7 +82,11 @@ class PolicyStatus:
 
         meta = policy["metadata"]
         resources = (*kinds.ALL, *self._custom())
-        found = warnings(policy["spec"], resources)
+        effort.begin(0)
+        try:
+            found = warnings(policy["spec"], resources)
+        except effort.TooCostly:  # others wait meanwhile, and nobody has to be warned
+            found = []
         checked: JsonObject = {"expressionWarnings": found} if found else {}
         status = {"observedGeneration": meta.get("generation", 1), "typeChecking": checked}
         ctx = RequestContext(

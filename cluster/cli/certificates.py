@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 import click
@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from kubeherd.cluster.api import duration
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.cli.options import directory_given, directory_option
+from kubeherd.cluster.cli.options import directory_given, directory_option, name_argument
 from kubeherd.cluster.cli.output import columns, say, warn
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.pki import ClusterPki, inventory
@@ -21,6 +21,10 @@ from kubeherd.cluster.launcher.pki.inventory import Found, Kind, State
 _COLUMNS = ("NAME", "FOR", "WHO", "FROM", "UNTIL", "LEFT", "NAMES")
 _GOOD = frozenset({State.GOOD, State.DUE})
 _SHOWN = 5
+
+
+def _names(rundir: RunDir) -> Iterable[str]:
+    return [item.name for item in inventory.all_items(rundir, rundir.load_settings())]
 
 
 @click.group()
@@ -65,7 +69,7 @@ Examples:
 )
 @directory_option
 @click.option("--all", "everything", is_flag=True, help="Renew every certificate.")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@name_argument(_names, many=True)
 def renew(rundir: RunDir, everything: bool, names: tuple[str, ...]) -> None:
     """Renew certificates; `kubeherd cert list` has their names.
 

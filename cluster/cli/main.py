@@ -14,7 +14,8 @@ from kubeherd.cluster.cli import interrupts  # from here on Ctrl-C is quiet: loa
 # isort: split
 import click
 
-from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.errors import ApiError, Unauthorized
+from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.api.version import KUBEHERD_VERSION, KUBERNETES_VERSION
 from kubeherd.cluster.cli.lazy import LazyGroup
 from kubeherd.cluster.cli.lifecycle import down, up
@@ -22,8 +23,6 @@ from kubeherd.cluster.cli.logs import logs
 from kubeherd.cluster.cli.nodes import node
 from kubeherd.cluster.cli.output import interrupted
 from kubeherd.cluster.cli.status import status
-from kubeherd.cluster.client.transport import TransportError
-from kubeherd.cluster.launcher.errors import LauncherError
 
 _LAZY = {
     "bench": "kubeherd.bench.command:bench",
@@ -37,6 +36,7 @@ _LAZY = {
     "join": "kubeherd.cluster.cli.join:join",
     "kubeconfig": "kubeherd.cluster.cli.kubeconfigs:kubeconfig",
     "simulate": "kubeherd.chaos.simulate:simulate",
+    "snapshot": "kubeherd.snapshot.command:snapshot",
     "token": "kubeherd.cluster.cli.token:token",
 }
 _VERSION_TEXT = f"kubeherd {KUBEHERD_VERSION}, serves Kubernetes {KUBERNETES_VERSION}"
@@ -69,10 +69,15 @@ class _OneLineErrors(LazyGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise interrupted("interrupted") from None
-        except (LauncherError, TransportError) as error:
-            raise click.ClickException(_one_line(error)) from error
+        except Unauthorized as error:
+            raise click.ClickException(
+                "the API server does not accept these credentials: they have ended, or are of "
+                "another cluster (`kubeherd cert list` shows certificates)"
+            ) from error
         except ApiError as error:
             raise click.ClickException(f"the API server refused: {_one_line(error)}") from error
+        except KubeherdError as error:
+            raise click.ClickException(_one_line(error)) from error
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:

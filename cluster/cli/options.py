@@ -65,8 +65,11 @@ def timeout_option(default_s: float) -> Callable[[F], F]:
     )
 
 
-def name_argument(names: Callable[[RunDir], Iterable[str]]) -> Callable[[F], F]:
-    """`NAME`, completed by the shell with those of `names` for the cluster that is meant."""
+def name_argument(
+    names: Callable[[RunDir], Iterable[str]], *, many: bool = False
+) -> Callable[[F], F]:
+    """`NAME`, completed by the shell with those of `names` for the cluster that is meant; `many`:
+    any number of them, handed on as `names`."""
 
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
         rundir = ctx.params.get("rundir") or RunDir(Path(DEFAULT_DIRECTORY))
@@ -75,6 +78,8 @@ def name_argument(names: Callable[[RunDir], Iterable[str]]) -> Callable[[F], F]:
         except LauncherError:  # there is no cluster, and so there are no names
             return []
 
+    if many:
+        return click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete)
     return click.argument("name", shell_complete=complete)
 
 

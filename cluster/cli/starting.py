@@ -42,7 +42,7 @@ def bring_up(wish: Wish, explain: Callable[[Settings], None]) -> None:
             interrupts.check()
             explain(settings)
             if wish.foreground:
-                _stay(wish.rundir)
+                _stay(wish.rundir, settings)
         except KeyboardInterrupt:
             given_up = _give_up(wish.rundir, begun=start.begun)
             raise interrupted(given_up, interrupts.exit_code) from None
@@ -160,10 +160,10 @@ class _UpProgress:
         )
 
 
-def _stay(rundir: RunDir) -> None:
+def _stay(rundir: RunDir, settings: Settings) -> None:
     """Wait for Ctrl-C, SIGTERM, SIGHUP or the cluster's end, then stop everything."""
     try:
-        say("Ctrl-C stops the cluster.")
+        say(f"Ctrl-C stops the {'nodes' if settings.joined else 'cluster'}.")
         lifecycle.wait_for_end(rundir)
         return
     except KeyboardInterrupt:

@@ -125,6 +125,9 @@ def _print(document: JsonObject) -> None:
             *([str(process["port"] or "")] if servers[1:] else []),
         )
     out.print(table)
+    here = {node for process in document["processes"] for node in process["nodes"]}
+    if elsewhere := [is_ready for node, is_ready in ready.items() if node not in here]:
+        out.print(f"nodes elsewhere, Ready: {sum(elsewhere)}/{len(elsewhere)}")
 
 
 def _coloured(phase: str) -> str:

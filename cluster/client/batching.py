@@ -55,13 +55,45 @@ class _Write(msgspec.Struct, eq=False):
     outcome: "asyncio.Future[_Outcome]"
 
 
+class Turns:
+    """How many requests may be under way at a time, in all lanes that share them.
+
+    A process with several identities has a lane for each, and no request holds writes of two; with
+    turns of its own each would send more and smaller ones.
+    """
+
+    def __init__(self, parallel: int) -> None:
+        self.free = parallel
+        self._lanes: deque[_Lane] = deque()
+
+    def join(self, lane: "_Lane") -> None:
+        """From now on the lane gets its turns here."""
+        self._lanes.append(lane)
+
+    def pass_on(self) -> None:
+        """Give a turn to the next one who waits, if there is one to give; lane after lane."""
+        for _ in range(len(self._lanes)):
+            lane = self._lanes[0]
+            self._lanes.rotate(-1)
+            if self.free and lane.take_turn():
+                return
+
+
+class ProcessTurns(msgspec.Struct, frozen=True):
+    """The turns of a process: for writes, and for events."""
+
+    writes: Turns = msgspec.field(default_factory=lambda: Turns(PARALLEL_SENDS))
+    events: Turns = msgspec.field(default_factory=lambda: Turns(PARALLEL_EVENT_SENDS))
+
+
 class _Lane:
-    """Writes that go out in at most `parallel` requests at a time, each sent by one who waits."""
+    """Writes of one identity, each request sent by one who waits and has a turn."""
 
     def __init__(
-        self, parallel: int, send: Callable[[Sequence[_Write]], Awaitable[Sequence[_Outcome]]]
+        self, turns: Turns, send: Callable[[Sequence[_Write]], Awaitable[Sequence[_Outcome]]]
     ) -> None:
-        self._free = parallel
+        self._turns = turns
+        turns.join(self)
         self._send = send
         self._gathering = False
         """Somebody is about to send: come along."""
@@ -69,8 +101,8 @@ class _Lane:
 
     async def write(self, write: _Write) -> _Outcome:
         """The answer to a write, or ALONE if it has to be sent alone."""
-        if self._free and not self._gathering:
-            self._free -= 1
+        if self._turns.free and not self._gathering:
+            self._turns.free -= 1
         else:
             told = await self._told(write)
             if told is not _Turn.SEND:
@@ -78,8 +110,8 @@ class _Lane:
         try:
             return await self._lead(write)
         finally:
-            self._free += 1
-            self._pass_on()
+            self._turns.free += 1
+            self._turns.pass_on()
 
     async def _told(self, write: _Write) -> _Outcome:
         """Wait for the answer that another's request brings, or for the turn to send."""
@@ -90,18 +122,19 @@ class _Lane:
         except asyncio.CancelledError:
             given = outcome.done() and not outcome.cancelled() and outcome.exception() is None
             if given and outcome.result() is _Turn.SEND:
-                self._free += 1
-                self._pass_on()
+                self._turns.free += 1
+                self._turns.pass_on()
             raise
 
-    def _pass_on(self) -> None:
-        """Give the turn to send to the next one who waits, if there is one to give."""
-        while self._free and self._waiting:
+    def take_turn(self) -> bool:
+        """Take a turn for the next one who waits; False if nobody does."""
+        while self._waiting:
             following = self._waiting.popleft().outcome
             if not following.done():
-                self._free -= 1
+                self._turns.free -= 1
                 following.set_result(_Turn.SEND)
-                return
+                return True
+        return False
 
     async def _lead(self, write: _Write) -> _Outcome:
         """Send a write together with those that wait."""
@@ -111,7 +144,7 @@ class _Lane:
         finally:
             self._gathering = False
         others = self._take(len(write.request.body))
-        self._pass_on()  # there may be more than fit
+        self._turns.pass_on()  # there may be more than fit
         try:
             answers = await self._send([write, *others])
         except BaseException as error:
@@ -141,13 +174,15 @@ class _Lane:
 class BatchingTransport:
     """See `cluster.client.transport.Transport`. `inner` does the sending."""
 
-    def __init__(self, inner: Transport) -> None:
+    def __init__(self, inner: Transport, turns: ProcessTurns | None = None) -> None:
+        """`turns` are shared with others of the process."""
         self._inner = inner
         self._known = False
         """The server has shown that it is kubeherd's, by an answer in msgpack."""
         self._renounced = False
-        self._writes = _Lane(PARALLEL_SENDS, self._send)
-        self._events = _Lane(PARALLEL_EVENT_SENDS, self._send)
+        turns = turns or ProcessTurns()
+        self._writes = _Lane(turns.writes, self._send)
+        self._events = _Lane(turns.events, self._send)
 
     async def request(
         self,
@@ -162,17 +197,16 @@ class BatchingTransport:
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> TransportResponse:
         """As `Transport.request`."""
-        item = BatchedRequest(
-            method, path, dict(query or {}), content_type, accept, body or b"", fence
-        )
-        write = _Write(item, timeout_s, asyncio.get_running_loop().create_future())
+        asked = dict(query) if query else {}
+        item = BatchedRequest(method, path, asked, content_type, accept, body or b"", fence)
         waits = method == "GET" or path == grouppoll.PATH
         if waits or not self._known or self._renounced:
-            return await self._alone(write)
+            return await self._alone(item, timeout_s)
         lane = self._events if _EVENT.search(path) else self._writes
+        write = _Write(item, timeout_s, asyncio.get_running_loop().create_future())
         answer = await lane.write(write)
         if not isinstance(answer, TransportResponse):
-            return await self._alone(write)
+            return await self._alone(item, timeout_s)
         if answer.status == batch.NO_ANSWER:
             raise TransportError(f"{method} {path}: no answer")
         return answer
@@ -195,7 +229,7 @@ class BatchingTransport:
     async def _send(self, writes: Sequence[_Write]) -> Sequence[_Outcome]:
         """Send writes in one request; their answers in order."""
         if len(writes) == 1:
-            return [await self._alone(writes[0])]
+            return [await self._alone(writes[0].request, writes[0].timeout_s)]
         response = await self._inner.request(
             "POST",
             batch.PATH,
@@ -217,8 +251,7 @@ class BatchingTransport:
             raise TransportError(f"{len(answers)} answers to a batch of {len(writes)}")
         return [TransportResponse(a.status, a.body, a.content_type, a.headers) for a in answers]
 
-    async def _alone(self, write: _Write) -> TransportResponse:
-        request = write.request
+    async def _alone(self, request: BatchedRequest, timeout_s: float) -> TransportResponse:
         response = await self._inner.request(
             request.method,
             request.path,
@@ -227,7 +260,7 @@ class BatchingTransport:
             content_type=request.content_type,
             accept=request.accept,
             fence=request.fence,
-            timeout_s=write.timeout_s,
+            timeout_s=timeout_s,
         )
         if response.content_type.startswith(MSGPACK):
             self._known = True

@@ -26,6 +26,8 @@ from kubeherd.cluster.client.transport import (
     target,
 )
 
+MAX_BYTES = 32 * 1024 * 1024
+"""Of an answer: who is asked may be a stranger."""
 _MERGE = "application/merge-patch+json"
 
 
@@ -71,11 +73,14 @@ class BlockingTransport:
         try:
             connection.request(method, target(path, query), body, headers)
             answer = connection.getresponse()
-            data = answer.read()
+            data = answer.read(MAX_BYTES + 1)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             what = str(error) or type(error).__name__
             raise TransportError(f"{method} {path}: {what}") from error
+        if len(data) > MAX_BYTES:
+            self.close()
+            raise TransportError(f"{method} {path}: the answer has more than {MAX_BYTES} bytes")
         got = {name.lower(): value for name, value in answer.getheaders()}
         return TransportResponse(answer.status, data, got.get("content-type", ""), got)
 

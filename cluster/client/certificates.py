@@ -17,13 +17,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.api.helpers.signingrequest import KUBELET_CLIENT
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import SIGNINGREQUESTS
 from kubeherd.cluster.client.blocking import BlockingClient
 
-REQUESTS: Final = kinds.resource("certificates.k8s.io", "v1", "certificatesigningrequests")
 ISSUE_TIMEOUT_S: Final = 30.0
 """Real seconds for which a certificate is waited for."""
 _LOOK_INTERVAL_S = 0.1
@@ -89,7 +88,7 @@ def request(
     """Ask for a certificate for a new key, as whoever `api` is; ApiError or TransportError if the
     server refuses or does not answer."""
     key = ec.generate_private_key(ec.SECP256R1())
-    tree = api.send("POST", REQUESTS.path(), _tree(key, subject, signer, name_prefix))
+    tree = api.send("POST", SIGNINGREQUESTS.path(), _tree(key, subject, signer, name_prefix))
     return Requested(subject, key, tree)
 
 
@@ -102,12 +101,17 @@ def issued(
     TransportError as `request`.
     """
     subject, key, tree = requested
-    path, deadline_s = REQUESTS.path(name=tree["metadata"]["name"]), time.monotonic() + timeout_s
+    path, deadline_s = (
+        SIGNINGREQUESTS.path(name=tree["metadata"]["name"]),
+        time.monotonic() + timeout_s,
+    )
+    looked = False
     while not (certificate := _certificate(tree)):
         if time.monotonic() > deadline_s:
             raise NoCertificate(_not_issued(tree, subject, timeout_s))
-        time.sleep(_LOOK_INTERVAL_S)
-        tree = api.send("GET", path)
+        if looked:
+            time.sleep(_LOOK_INTERVAL_S)
+        tree, looked = api.send("GET", path), True
     _check(certificate, key, subject)
     private = key.private_bytes(
         serialization.Encoding.PEM,

@@ -7,10 +7,10 @@ secrets stay in memory, they are never part of an error's text.
 
 import base64
 import binascii
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 
 from kubeherd.cluster.api.failure import KubeherdError
@@ -20,20 +20,23 @@ class KubeconfigError(KubeherdError):
     """The file cannot be used; the text says why, in one line."""
 
 
-@dataclass(frozen=True)
-class ClusterAccess:
+class ClusterAccess(msgspec.Struct, frozen=True):
     """Where an API server is and who we are there. PEM texts are bytes, empty if absent."""
 
     server: str
     ca_pem: bytes = b""
-    certificate_pem: bytes = field(default=b"", repr=False)
-    key_pem: bytes = field(default=b"", repr=False)
-    token: str = field(default="", repr=False)
+    certificate_pem: bytes = b""
+    key_pem: bytes = b""
+    token: str = ""
     username: str = ""
-    password: str = field(default="", repr=False)
+    password: str = ""
     tls_server_name: str = ""
     skip_tls_verify: bool = False
     namespace: str = "default"
+
+    def __repr__(self) -> str:
+        """Without what is secret."""
+        return f"ClusterAccess({self.server!r}, namespace={self.namespace!r})"
 
 
 def load_kubeconfig(path: str | Path, context: str = "") -> ClusterAccess:
@@ -81,7 +84,10 @@ def _access(file: Path, tree: dict[str, Any], context: str) -> ClusterAccess:
     user = _named(file, tree, "users", entry["user"]).get("user") or {}
     for unsupported in ("exec", "auth-provider"):
         if unsupported in user:
-            raise KubeconfigError(f"kubeconfig {file}: {unsupported} credentials are not supported")
+            raise KubeconfigError(
+                f"kubeconfig {file}: {unsupported} credentials are not supported: run `kubectl"
+                " proxy` and use a kubeconfig with its address, http://127.0.0.1:8001"
+            )
     token = user.get("token") or ""
     if not token and user.get("tokenFile"):
         token = _read(file, user["tokenFile"]).decode().strip()

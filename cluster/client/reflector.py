@@ -109,6 +109,8 @@ class Reflector(Generic[T]):
         self._client = client
         self._source = source
         self.resource = source.resource
+        self._path = source.path
+        self._selectors = source.selectors()
         node_set = nodeset.encode(source.nodes)
         self._node_set = node_set if len(node_set) <= MAX_NODE_SET_LENGTH else ""
         self._gather_s = gather_s
@@ -167,9 +169,8 @@ class Reflector(Generic[T]):
     def part(self) -> Part:
         """What to ask next: the changes since what the cache holds, or a first page to fill it."""
         if not self._listed:
-            return Part(self._source.path, {**self._source.selectors(), **FIRST_PAGE})
-        since = {"resourceVersion": str(self.revision)}
-        return Part(self._source.path, {**self._source.selectors(), **since})
+            return Part(self._path, {**self._selectors, **FIRST_PAGE})
+        return Part(self._path, {**self._selectors, "resourceVersion": str(self.revision)})
 
     @property
     def listed(self) -> bool:
@@ -261,7 +262,7 @@ class Reflector(Generic[T]):
             "watch": "1",
             "resourceVersion": str(self.revision),
             "timeoutSeconds": str(timeout_s),
-            **self._source.selectors(),
+            **self._selectors,
         }
 
     async def _poll(self) -> None:
@@ -271,7 +272,7 @@ class Reflector(Generic[T]):
             query["nodes"] = self._node_set
         response = await self._client.send(
             "GET",
-            self._source.path,
+            self._path,
             query=query,
             timeout_s=held_s + ANSWER_MARGIN_S,
         )
@@ -300,7 +301,7 @@ class Reflector(Generic[T]):
         splitter = LineSplitter()
         started_s = self._clock.monotonic_s()
         chunks = self._client.transport.stream(
-            self._source.path,
+            self._path,
             query=query,
             accept=JSON,
             timeout_s=held_s + ANSWER_MARGIN_S,

@@ -49,7 +49,8 @@ def _supervise(options: argparse.Namespace) -> int:
     lock = _lock(rundir, options.lock_fd)
     try:
         settings = rundir.load_settings()
-        stop_orphans(rundir)
+        if options.lock_fd is None:  # who hands the lock over has looked for them
+            stop_orphans(rundir)
         own = osproc.identify(os.getpid()) or ProcessId(os.getpid())
         clock = LoopClock()  # real seconds: operating system processes do not obey --speed
         starter = ProcessStarter(rundir)

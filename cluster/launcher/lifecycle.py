@@ -137,7 +137,7 @@ def begin(
         stop_orphans(rundir)
         if is_new and not rundir.exists():
             with contextlib.suppress(LauncherError):
-                rundir.purge_locked()
+                rundir.purge_locked(settings.all_names())
         raise
     finally:
         os.close(lock)
@@ -226,8 +226,10 @@ def current_state(rundir: RunDir) -> tuple[ClusterState, bool]:
 
 
 def choose_port(rng: random.Random, listen: str = LOOPBACK) -> int:
-    """A TCP port that is free on this address."""
-    for port in rng.sample(PORT_RANGE, len(PORT_RANGE)):
+    """A TCP port that is free on this address: the first one after a place that is drawn."""
+    begin = rng.randrange(len(PORT_RANGE))
+    for step in range(len(PORT_RANGE)):
+        port = PORT_RANGE[(begin + step) % len(PORT_RANGE)]
         if port_is_free(port, listen):
             return port
     raise LauncherError(f"no free port on {listen}")

@@ -190,7 +190,7 @@ class Supervisor:
         self._nodes.start_all()
         renewing = rotation.Rotation(
             rundir,
-            lambda: self._nodes.settings.node_names,
+            lambda: self._nodes.settings.node_names if self._in_place() else (),
             self._clock,
             self._rng.child("rotation"),
         )

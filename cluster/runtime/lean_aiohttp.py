@@ -1,19 +1,22 @@
-"""Imports aiohttp without the certificates of the system: for the processes that use it.
+"""Imports aiohttp without what the processes that use it do not need.
 
 aiohttp makes a TLS context when it is imported, and reads all CAs of the system for it: 20 to 30 ms
 of processor time for a context that nothing here uses, for each of our connections has one of its
-own. Invariant: a connection that should come without one trusts nobody.
+own. Invariant: a connection that should come without one trusts nobody. Its value classes take as
+long to be made by attrs (`lean_attrs`).
 """
 
 import ssl
 import sys
 
 if "aiohttp.connector" not in sys.modules:
+    from kubeherd.cluster.runtime import lean_attrs
+
     _whole = ssl.create_default_context
     ssl.create_default_context = lambda: ssl.SSLContext(  # type: ignore[assignment, misc]
         ssl.PROTOCOL_TLS_CLIENT
     )
     try:
-        import aiohttp  # noqa: F401
+        lean_attrs.load("aiohttp")
     finally:
         ssl.create_default_context = _whole

@@ -242,17 +242,17 @@ class Hub:
         `happened` can end the wait by its result."""
         if self._closed:
             return 0
+        loop = asyncio.get_running_loop()
         if happened is None:
-            happened = asyncio.get_running_loop().create_future()
+            happened = loop.create_future()
         waiters = {_Waiter(one, happened): _index_key(one) for one in wanted}
         for waiter, key in waiters.items():
             self._waiters.setdefault(key, {})[waiter] = None
+        timer = loop.call_later(timeout_s, end_wait, happened)
         try:
-            async with asyncio.timeout(timeout_s):
-                await happened
-        except TimeoutError:
-            pass
+            await happened
         finally:
+            timer.cancel()
             for waiter, key in waiters.items():
                 _discard(self._waiters, key, waiter)
         # Not what ended the wait: an event may have come after the time ran out or the hub closed,
@@ -336,12 +336,16 @@ class _Waiter:
         if self.revision or deliver(event, self.filter) is None:
             return
         self.revision = event.revision
-        if not self.future.done():
-            self.future.set_result(None)
+        end_wait(self.future)
 
     def give_up(self) -> None:
-        if not self.future.done():
-            self.future.set_result(None)
+        end_wait(self.future)
+
+
+def end_wait(happened: "asyncio.Future[None]") -> None:
+    """End a wait that was given this future; harmless if it has ended."""
+    if not happened.done():
+        happened.set_result(None)
 
 
 def _discard(index: dict[_IndexKey, dict[_M, None]], key: _IndexKey, member: _M) -> None:

@@ -1,1 +1,2 @@
-"""CertificateSigningRequests: kubelets' are approved, approved ones are signed by the cluster."""
+"""CertificateSigningRequests: kubelets' are approved, approved ones are signed by the cluster, old
+ones are deleted."""

@@ -11,13 +11,13 @@ from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.errors import Conflict, NotFound
 from kubeherd.cluster.api.helpers import signingrequest
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import SIGNINGREQUESTS
 from kubeherd.cluster.api.objects import PartialObject
 from kubeherd.cluster.client.workqueue import WorkQueue
 from kubeherd.controller.certificates import authority, plan
 from kubeherd.controller.manager import Context
 from kubeherd.controller.worker import run_workers
 
-_REQUESTS = kinds.resource("certificates.k8s.io", "v1", "certificatesigningrequests")
 _REVIEWS = kinds.resource("authorization.k8s.io", "v1", "subjectaccessreviews")
 
 
@@ -30,7 +30,7 @@ class _Loop:
         self._client = context.client
         self._name = name
         self._handle = handle
-        self._requests = context.informers.get(_REQUESTS, PartialObject)
+        self._requests = context.informers.get(SIGNINGREQUESTS, PartialObject)
         self._queue: WorkQueue[str] = context.queue("certificate")
         self._requests.on_change(self._changed)
 
@@ -45,7 +45,7 @@ class _Loop:
 
     async def _reconcile(self, name: str) -> None:
         try:
-            await self._handle(await self._client.request("GET", _REQUESTS.path(name=name)))
+            await self._handle(await self._client.request("GET", SIGNINGREQUESTS.path(name=name)))
         except (NotFound, Conflict):
             return  # gone, or changed: then it is queued again
 
@@ -69,7 +69,7 @@ class ApprovingController:
             answer = await self._client.create(_REVIEWS, plan.review(spec, permission))
             if answer["status"].get("allowed"):
                 wanted = plan.approved(tree, permission)
-                await self._client.update(_REQUESTS, wanted, subresource="approval")
+                await self._client.update(SIGNINGREQUESTS, wanted, subresource="approval")
                 return
 
 
@@ -94,7 +94,7 @@ class SigningController:
         spec = tree["spec"]
         why = plan.problem(spec, signingrequest.subject(spec["request"]))
         wanted = plan.failed(tree, why) if why else plan.signed(tree, self._sign(spec))
-        await self._client.update(_REQUESTS, wanted, subresource="status")
+        await self._client.update(SIGNINGREQUESTS, wanted, subresource="status")
 
     def _sign(self, spec: JsonObject) -> str:
         usages, lifetime_s = spec.get("usages") or (), plan.lifetime_s(spec)

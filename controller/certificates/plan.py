@@ -1,9 +1,10 @@
 """Which requests for certificates are approved without a person, and which are signed. Pure.
 
 Source: Kubernetes v1.36, pkg/controller/certificates/{approver/sarapprove,signer/signer}.go,
-pkg/apis/certificates/helpers.go.
+pkg/controller/certificates/cleaner/cleaner.go, pkg/apis/certificates/helpers.go.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from kubeherd.cluster.api.helpers.signingrequest import (
@@ -17,6 +18,8 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 SIGNERS = frozenset({CLIENT, KUBELET_CLIENT, KUBELET_SERVING})
 """Whose certificates the cluster signs."""
 _LONGEST_S, _SHORTEST_S = 8760 * 3600, 600
+_ANSWERED_S, _UNANSWERED_S = 3600.0, 24 * 3600.0
+"""How long a request is kept after its last decision, answered by then or not."""
 _CLIENT_USAGES = frozenset({"digital signature", "key encipherment", "client auth"})
 _SERVING_USAGES = frozenset({"digital signature", "key encipherment", "server auth"})
 
@@ -62,6 +65,20 @@ def _is_signed(tree: JsonObject) -> bool:
 def _has(tree: JsonObject, kind: str) -> bool:
     conditions = (tree.get("status") or {}).get("conditions") or ()
     return any(one.get("type") == kind and one.get("status") == "True" for one in conditions)
+
+
+def is_old(tree: JsonObject, age_s: Callable[[str], float]) -> bool:
+    """Whether a request was decided, or made in vain, so long ago that nobody needs it."""
+    conditions = (tree.get("status") or {}).get("conditions") or ()
+    if not conditions:
+        return age_s(tree["metadata"]["creationTimestamp"]) > _UNANSWERED_S
+    for condition in conditions:
+        waits = condition.get("type") == "Approved" and not _is_signed(tree)
+        limit_s = _UNANSWERED_S if waits else _ANSWERED_S
+        decided = condition.get("type") in ("Approved", "Denied", "Failed")
+        if decided and (at := condition.get("lastUpdateTime")) and age_s(at) > limit_s:
+            return True
+    return False
 
 
 def permissions(spec: JsonObject, subject: Subject) -> list[Permission]:

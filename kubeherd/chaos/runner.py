@@ -14,6 +14,7 @@ from kubeherd.chaos.script import Doing, Injection, chance, draw, script
 from kubeherd.chaos.story import Seen, Story
 from kubeherd.chaos.users import Users
 from kubeherd.checks.checker import Checked, Make, Verdict, Watcher
+from kubeherd.checks.live import Live
 from kubeherd.checks.writes import NOISE
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.client.transport import TransportError
@@ -53,8 +54,9 @@ class Run:
         self._seed = seed
         self._rng = chance(seed)
         self._actions = script(experiment, self._rng)
-        self._safety = Watcher(safety)
-        self._liveness = Watcher(liveness)
+        live = Live()
+        self._safety = Watcher(safety, live)
+        self._liveness = Watcher(liveness, live)
         self._required = required
         self._heard = heard
         self._records = 0

@@ -6,6 +6,7 @@ started them. Invariant: every seed that was asked for has one outcome, also one
 itself, or its process, dies.
 """
 
+import gc
 import multiprocessing
 import signal
 from collections.abc import Iterable, Iterator
@@ -102,6 +103,9 @@ def _work(connection: Connection) -> None:
     """The life of a worker."""
     logging.configure("simulate", level="critical")  # errors are what experiments are for
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        connection.send(simulated(connection.recv()))
+        gc.collect()
+        gc.freeze()  # what the first run leaves, code above all, need not be looked through again
         while True:
             connection.send(simulated(connection.recv()))
 

@@ -43,13 +43,19 @@ class Checker(ABC):
         """After the last record: what is wrong because something did not come."""
         return iter(())
 
-    def share(self, live: Live) -> None:
-        """Use this state of all objects, which other checkers take writes over into as well."""
+    def share(self, live: Live, others: "Sequence[Checker]") -> None:
+        """Use this state of all objects, which has each write before `see` is given it, and what
+        these checkers, which are given each record before, keep anyway."""
         return
 
     def minds(self, resource: str) -> bool:
         """Whether it needs the writes of a resource."""
         return not self.resources or "*" in self.resources or resource in self.resources
+
+    def looks_at(self, write: Write) -> bool:
+        """Whether `see` has to be given a write, and all others of the same resource that were, as
+        this one, restored or not; the state that it makes is shared."""
+        return self.minds(write.resource)
 
     def violation(self, record: Record, text: str, *objects: str, revision: int = 0) -> Violation:
         """The promise does not hold, as `record` shows."""
@@ -91,25 +97,28 @@ class Verdict(msgspec.Struct, frozen=True):
 class Watcher:
     """Several checkers on one stream of records, live: `see` gives the violations at once."""
 
-    def __init__(self, makes: Iterable[Make]) -> None:
+    def __init__(self, makes: Iterable[Make], live: Live | None = None) -> None:
+        """`live` may be shared with other watchers of the same stream."""
         self._checkers = [make() for make in makes]
-        live = Live()
-        for one in self._checkers:
-            one.share(live)
+        self._live = live or Live()
+        for number, one in enumerate(self._checkers):
+            one.share(self._live, self._checkers[:number])
         self._found: dict[str, list[Violation]] = {one.name: [] for one in self._checkers}
-        self._of_writes: dict[str, list[Checker]] = {}
-        """Who needs the writes of a resource; filled as they come."""
+        self._of_writes: dict[tuple[str, bool], tuple[bool, list[Checker]]] = {}
+        """Whether anybody needs the writes of a resource, restored or not, and who must be given
+        them; filled as they come."""
 
     def see(self, record: Record) -> list[Violation]:
         """Show one record to all checkers."""
-        found = []
+        found: list[Violation] = []
         for checker in self._minding(record):
-            found += self._kept(checker, checker.see(record))
+            if shown := list(checker.see(record)):
+                found += self._kept(checker, shown)
         return found
 
     def end(self) -> list[Violation]:
         """There are no more records."""
-        return [v for one in self._checkers for v in self._kept(one, one.end())]
+        return [v for one in self._checkers for v in self._kept(one, list(one.end()))]
 
     def trial(self, step: Step) -> list[Violation]:
         """What a step would show, if it came now. It does not come: whatever checkers count or
@@ -120,14 +129,18 @@ class Watcher:
         """The checkers that a record is for."""
         if not isinstance(record, Write):
             return self._checkers
-        minding = self._of_writes.get(record.resource)
-        if minding is None:
+        which = (record.resource, record.restored)
+        known = self._of_writes.get(which)
+        if known is None:
             minding = [one for one in self._checkers if one.minds(record.resource)]
-            self._of_writes[record.resource] = minding
-        return minding
+            looking = [one for one in minding if one.looks_at(record)]
+            known = self._of_writes[which] = (bool(minding), looking)
+        if known[0]:
+            self._live.take(record)
+        return known[1]
 
-    def _kept(self, checker: Checker, violations: Iterator[Violation]) -> list[Violation]:
-        found, kept = list(violations), self._found[checker.name]
+    def _kept(self, checker: Checker, found: list[Violation]) -> list[Violation]:
+        kept = self._found[checker.name]
         del found[max(0, MAX_VIOLATIONS - len(kept)) :]
         kept += found
         return found

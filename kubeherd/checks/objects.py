@@ -14,36 +14,51 @@ CLOCK_GRAIN_S: Final = 2.0
 """Timestamps have whole seconds, and two clocks differ."""
 
 
-def part(tree: Object, *path: str) -> Object:
-    """The map at a path; empty if there is none."""
+def at(tree: Object, *path: str) -> Any:
+    """What is at a path; None if there is nothing."""
     found: Any = tree
     for key in path:
-        found = found.get(key) if isinstance(found, dict) else None
+        if not isinstance(found, dict):
+            return None
+        found = found.get(key)
+    return found
+
+
+def part(tree: Object, *path: str) -> Object:
+    """The map at a path; empty if there is none."""
+    found = at(tree, *path)
     return found if isinstance(found, dict) else {}
 
 
 def items(tree: Object, *path: str) -> Sequence[Object]:
     """The maps in the list at a path; empty if there is none."""
-    found = part(tree, *path[:-1]).get(path[-1])
+    found = at(tree, *path)
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else ()
 
 
 def words(tree: Object, *path: str) -> Sequence[str]:
     """The strings in the list at a path; empty if there is none."""
-    found = part(tree, *path[:-1]).get(path[-1])
+    found = at(tree, *path)
     return [one for one in found if isinstance(one, str)] if isinstance(found, list) else ()
 
 
 def text(tree: Object, *path: str) -> str:
     """The string at a path; empty if there is none."""
-    found = part(tree, *path[:-1]).get(path[-1])
+    found = at(tree, *path)
     return found if isinstance(found, str) else ""
 
 
 def number(tree: Object, *path: str, default: int = 0) -> int:
     """The whole number at a path."""
-    found = part(tree, *path[:-1]).get(path[-1])
+    found = at(tree, *path)
     return found if isinstance(found, int) and not isinstance(found, bool) else default
+
+
+def _of_metadata(tree: Object, name: str) -> str:
+    """`text` of what is asked about every object."""
+    metadata = tree.get("metadata")
+    found = metadata.get(name) if isinstance(metadata, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def name_of(tree: Object) -> str:
@@ -53,7 +68,7 @@ def name_of(tree: Object) -> str:
 
 def uid_of(tree: Object) -> str:
     """``metadata.uid``."""
-    return text(tree, "metadata", "uid")
+    return _of_metadata(tree, "uid")
 
 
 def labels(tree: Object) -> Object:
@@ -73,14 +88,14 @@ def about(record: Write | Request | Told) -> str:
 
 def going(tree: Object) -> bool:
     """Whether it is being deleted."""
-    return bool(text(tree, "metadata", "deletionTimestamp"))
+    return bool(_of_metadata(tree, "deletionTimestamp"))
 
 
 def controller_of(tree: Object) -> Object:
     """The owner reference of its controller; empty if it has none."""
     for owner in items(tree, "metadata", "ownerReferences"):
         if owner.get("controller") is True:
-            return part(owner)
+            return owner
     return {}
 
 
@@ -104,7 +119,7 @@ def condition(tree: Object, type_: str) -> Object:
     """A condition of its status; empty if it has none of this type."""
     for one in items(tree, "status", "conditions"):
         if one.get("type") == type_:
-            return part(one)
+            return one
     return {}
 
 

@@ -1,7 +1,7 @@
 """Checkers that look at writes, and who made them."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from kubeherd.checks.checker import Checker
@@ -37,14 +37,21 @@ class WriteChecker(Checker):
                 before = self.live.take(record)
                 self.note(record, before)
                 if not record.restored:
-                    yield from self.judge(record, before)
+                    return self.judge(record, before)
         elif isinstance(record, Began):
             self.speed = record.speed
             self.lag_s = max(LAG_S / (record.speed or 1.0), MIN_LAG_S)
+        return iter(())
 
-    def share(self, live: Live) -> None:
+    def share(self, live: Live, others: Sequence[Checker]) -> None:
         """As `Checker.share`."""
         self.live = live
+
+    def looks_at(self, write: Write) -> bool:
+        """A restored one is not judged."""
+        kind = type(self)
+        takes = kind.note is not WriteChecker.note or kind.see is not WriteChecker.see
+        return self.minds(write.resource) and (takes or not write.restored)
 
     def note(self, write: Write, before: Object | None) -> None:
         """Remember what will be needed; `before` is the state that the write replaced."""

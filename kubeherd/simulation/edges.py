@@ -2,12 +2,12 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from contextvars import copy_context
 from typing import Any, TypeVar
 
-from kubeherd.cluster.api import fence
+from kubeherd.cluster.api.fence import KEY as FENCE
 from kubeherd.cluster.apiserver.edge.messages import (
     ApiRequest,
     ApiResponse,
@@ -18,9 +18,13 @@ from kubeherd.cluster.apiserver.edge.messages import (
     WatchResponse,
 )
 from kubeherd.cluster.apiserver.server import ApiServer
-from kubeherd.cluster.client.transport import TransportError, TransportResponse, error_of
+from kubeherd.cluster.client.transport import (
+    DEFAULT_TIMEOUT_S,
+    TransportError,
+    TransportResponse,
+    error_of,
+)
 from kubeherd.cluster.store.engine import Row
-from kubeherd.simulation.transport import Request, StubTransport
 from kubeherd.simulation.virtualtime import PROCESS, VirtualLoop
 
 COMMIT_S = 0.001
@@ -48,7 +52,7 @@ class Disk:
         return iter(sorted(self.rows.values(), key=lambda row: row.revision))
 
     async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
-        await asyncio.sleep(COMMIT_S)
+        await _loop().moment(COMMIT_S)
         self.keep(rows, drop, compacted)
 
     def keep(self, rows: Iterable[Row], drop: Sequence[int] = (), compacted: int = 0) -> None:
@@ -110,14 +114,15 @@ class Serving:
     def __init__(self, api: ApiServer) -> None:
         self._api = api
         self._context = copy_context()
+        self.loop = _loop()
 
     def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Let the server's process do this."""
-        return asyncio.create_task(work, context=self._context.copy())
+        return self.loop.create_task(work, context=self._context.copy())
 
     async def answer(self, request: ApiRequest) -> Response:
         """What becomes of a request that was sent just now."""
-        await asyncio.sleep(LATENCY_S)
+        await self.loop.moment(LATENCY_S)
         return await self._api.handle(request)
 
 
@@ -150,9 +155,9 @@ class Network:
         api = self.reachable(client)
         self.requests += 1
         answering = api.begin(api.answer(request))
-        if not await self._ended(answering, client, timeout_s):
+        if not await self._ended(api.loop, answering, client, timeout_s):
             raise TransportError(f"{request.method} {request.path}: timed out")
-        await asyncio.sleep(LATENCY_S)
+        await api.loop.moment(LATENCY_S)
         if answering.cancelled() or self.lost(client, api):
             raise TransportError("connection reset")
         answer = answering.result()
@@ -165,10 +170,11 @@ class Network:
             return WatchResponse(chunks, answer.content_type, answer.headers)
         return answer
 
-    async def _ended(self, task: asyncio.Task[Any], client: str, timeout_s: float) -> bool:
+    async def _ended(
+        self, loop: VirtualLoop, task: asyncio.Task[Any], client: str, timeout_s: float
+    ) -> bool:
         """Wait for the server's task; False if that takes too long. It is cancelled if it has not
         ended when the client does not wait any more."""
-        loop = asyncio.get_running_loop()
         told = loop.create_future()
         timer = loop.call_later(timeout_s, _tell, told)
         task.add_done_callback(lambda _task: _tell(told))
@@ -190,7 +196,7 @@ class Network:
         try:
             while not self.lost(client, api):
                 arrival = asyncio.create_task(arrived.get())
-                if not await self._ended(arrival, client, timeout_s):
+                if not await self._ended(api.loop, arrival, client, timeout_s):
                     raise TransportError("timed out")
                 if arrival.cancelled() or self.lost(client, api):
                     break
@@ -228,7 +234,7 @@ def _tell(waiting: asyncio.Future[None]) -> None:
         waiting.set_result(None)
 
 
-class InProcessTransport(StubTransport):
+class InProcessTransport:
     """`cluster.client.transport.Transport` without sockets."""
 
     def __init__(self, network: Network, client: str, user: User) -> None:
@@ -236,37 +242,56 @@ class InProcessTransport(StubTransport):
         self._client = client
         self._user = user
 
-    async def answer(self, request: Request) -> TransportResponse:
-        answer = await self._call(request)
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "",
+        accept: str = "",
+        fence: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> TransportResponse:
+        """As `Transport.request`."""
+        headers = {"user-agent": self._client}
+        if accept:
+            headers["accept"] = accept
+        if content_type:
+            headers["content-type"] = content_type
+        if fence:
+            headers[FENCE] = fence
+        sent = ApiRequest(method, path, query or {}, headers, body or b"", self._user)
+        answer = await self._network.call(self._client, sent, timeout_s)
         if not isinstance(answer, ApiResponse):
             await answer.chunks.aclose()
             raise TransportError("a stream where an answer was expected")
         return _received(answer)
 
-    async def answer_stream(self, request: Request) -> AsyncGenerator[bytes, None]:
-        answer = await self._call(request)
+    async def stream(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        accept: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> AsyncGenerator[bytes, None]:
+        """As `Transport.stream`."""
+        headers = {"user-agent": self._client}
+        if accept:
+            headers["accept"] = accept
+        sent = ApiRequest("GET", path, query or {}, headers, b"", self._user)
+        answer = await self._network.call(self._client, sent, timeout_s)
         if isinstance(answer, ApiResponse):
             raise error_of(_received(answer))
         async with aclosing(answer.chunks) as chunks:
             async for chunk in chunks:
                 yield chunk
 
-    async def _call(self, request: Request) -> ApiResponse | WatchResponse:
-        headers = {
-            "user-agent": self._client,
-            "accept": request.accept,
-            "content-type": request.content_type,
-            fence.KEY: request.fence,
-        }
-        sent = ApiRequest(
-            request.method,
-            request.path,
-            request.query,
-            {name: value for name, value in headers.items() if value},
-            request.body,
-            self._user,
-        )
-        return await self._network.call(self._client, sent, request.timeout_s)
+    async def close(self) -> None:
+        """Nothing is open."""
+        return
 
 
 def _received(answer: ApiResponse) -> TransportResponse:

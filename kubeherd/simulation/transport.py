@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -10,13 +9,12 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.client.transport import DEFAULT_TIMEOUT_S, MSGPACK, TransportResponse
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """What a client asked; `timeout_s` are real seconds."""
 
     method: str
     path: str
-    query: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = msgspec.field(default_factory=dict)
     body: bytes = b""
     content_type: str = ""
     accept: str = ""

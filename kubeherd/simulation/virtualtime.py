@@ -12,7 +12,7 @@ import heapq
 import selectors
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime, timedelta
 from typing import Any, ParamSpec, TypeVar, TypeVarTuple
 
@@ -31,19 +31,61 @@ PROCESS: ContextVar[object] = ContextVar("PROCESS", default=None)
 _CANCELLED_TIMERS = 200
 """So many cancelled timers may lie about before they are swept out."""
 
-_YOUNG_OBJECTS = 5000
+_DEAF_WAITS = 64
+"""While no file is open that news may come of, the system is asked so seldom: only for signals."""
+
+_YOUNG_OBJECTS = 50_000
 """Garbage is looked for after so many new objects: a cluster has many and throws few away in
 cycles, and Python's own 700 cost an eighth of all time."""
 
 
 class _Callback(asyncio.Handle):
+    """asyncio's own, without what only its debug mode needs: there are thousands in a second."""
+
     __slots__ = ()
+    _args: tuple[Any, ...]
+    _callback: Callable[..., object]
     _context: Context
 
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = self._source_traceback = None
 
-class _Timer(asyncio.TimerHandle):
+
+class _Timer(_Callback, asyncio.TimerHandle):
+    """The same with a moment. It is `_scheduled` while it lies among the timers of its loop."""
+
     __slots__ = ()
-    _context: Context
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        super().__init__(callback, args, loop, context)
+        self._when = when
+        self._scheduled = True
+
+    def cancel(self) -> None:
+        """As the loop's own."""
+        if not self._cancelled:
+            self._cancelled = True
+            self._callback = self._args = None  # type: ignore[assignment]
+            if self._scheduled:
+                self._loop._timer_handle_cancelled(self)  # type: ignore[attr-defined]
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -51,11 +93,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     A turn is asyncio's own without what only real time needs: timers fire at their exact moment,
     those of one moment in the order in which they were set, and the system is asked for news only
-    when nothing else is left to do.
+    when nothing else is left to do, and somebody may have some.
     """
 
     _ready: deque[_Callback | _Timer]
     _stopping: bool
+    _closed: bool
     _process_events: Callable[[list[Any]], None]
 
     def __init__(self) -> None:
@@ -64,11 +107,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._set = 0
         """How many timers were set so far."""
         self._cancelled = 0
-        """At most so many of them are cancelled."""
+        """So many of them are cancelled."""
         self._aside: dict[object, list[_Callback | _Timer]] = {}
         """What came up of each frozen process, in order."""
         self._news = selectors.SelectSelector()
         super().__init__(self._news)
+        self._files = self._news.get_map()
+        """What news may come of; the first is the loop's own, by which it is woken."""
+        self._waits = 0
 
     def time(self) -> float:
         return self._now_s
@@ -88,7 +134,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         context: Context | None = None,
     ) -> asyncio.Handle:
         """As the loop's own, without its checks for debugging."""
-        if self.is_closed():
+        if self._closed:
             raise RuntimeError("Event loop is closed")
         handle = _Callback(callback, args, self, context)
         self._ready.append(handle)
@@ -102,38 +148,80 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """As the loop's own."""
-        if self.is_closed():
+        if self._closed:
             raise RuntimeError("Event loop is closed")
         timer = _Timer(when, callback, args, self, context)
         self._set += 1
         heapq.heappush(self._timers, (when, self._set, timer))
         return timer
 
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[*Arguments], object],
+        *args: *Arguments,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """As the loop's own."""
+        return self.call_at(self._now_s + delay, callback, *args, context=context)
+
+    def moment(self, delay_s: float) -> asyncio.Future[None]:
+        """Done after so many seconds: `asyncio.sleep` for those who are seldom cancelled."""
+        future: asyncio.Future[None] = asyncio.Future(loop=self)
+        self.call_at(self._now_s + delay_s, _done, future)
+        return future
+
     def _timer_handle_cancelled(self, _timer: asyncio.TimerHandle) -> None:
         self._cancelled += 1
+        timers = self._timers
+        if self._cancelled > _CANCELLED_TIMERS and self._cancelled > len(timers) // 2:
+            timers[:] = [entry for entry in timers if not entry[2]._cancelled]
+            heapq.heapify(timers)
+            self._cancelled = 0
 
     def _run_once(self) -> None:
-        self._sweep()
-        ready, timers = self._ready, self._timers
-        if not ready and not self._stopping:
-            self._wait()
-        now_s = self._now_s
-        while timers and timers[0][0] <= now_s:
-            ready.append(heapq.heappop(timers)[2])
-        for _ in range(len(ready)):
-            handle = ready.popleft()
-            if handle.cancelled() or (self._aside and self._put_aside(handle)):
-                continue
-            handle._run()
+        """Turn after turn, until the loop is stopped."""
+        while True:
+            ready, timers = self._ready, self._timers
+            if not ready and not self._stopping:
+                self._wait()
+            now_s = self._now_s
+            while timers and timers[0][0] <= now_s:
+                timer = heapq.heappop(timers)[2]
+                if timer._cancelled:
+                    self._cancelled -= 1
+                    continue
+                timer._scheduled = False
+                ready.append(timer)
+            for _ in range(len(ready)):
+                handle = ready.popleft()
+                if handle._cancelled or (self._aside and self._put_aside(handle)):
+                    continue
+                try:
+                    handle._context.run(handle._callback, *handle._args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # as Handle._run
+                    text = f"Exception in callback {handle._callback!r}"
+                    told = {"message": text, "exception": error, "handle": handle}
+                    self.call_exception_handler(told)
+            if self._stopping:
+                return
 
     def _wait(self) -> None:
         """Nothing is ready: see what the system has, else let time jump to the next timer."""
-        self._process_events(self._news.select(0))
-        if self._ready:
-            return
-        if not self._timers:
+        self._waits += 1
+        if len(self._files) > 1 or not self._waits % _DEAF_WAITS:
+            self._process_events(self._news.select(0))
+            if self._ready:
+                return
+        timers = self._timers
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
+            self._cancelled -= 1
+        if not timers:
             raise RuntimeError("deadlock: every task waits, and no timer is set")
-        self._now_s = max(self._now_s, self._timers[0][0])
+        self._now_s = max(self._now_s, timers[0][0])
 
     def _put_aside(self, handle: _Callback | _Timer) -> bool:
         aside = self._aside.get(handle._context.get(PROCESS))
@@ -142,15 +230,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         aside.append(handle)
         return True
 
-    def _sweep(self) -> None:
-        """Let go of cancelled timers: those that are next, and all when there may be many."""
-        timers = self._timers
-        while timers and timers[0][2].cancelled():
-            heapq.heappop(timers)
-        if self._cancelled > _CANCELLED_TIMERS and self._cancelled > len(timers) // 2:
-            timers[:] = [entry for entry in timers if not entry[2].cancelled()]
-            heapq.heapify(timers)
-            self._cancelled = 0
+
+def _done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class VirtualClock:
@@ -158,12 +241,23 @@ class VirtualClock:
 
     def __init__(self, epoch: datetime) -> None:
         self.epoch = epoch
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The loop of the run: to find the running one takes a system call."""
+        self._now = epoch
+        self._now_s = 0.0
 
     def now(self) -> datetime:
-        return self.epoch + timedelta(seconds=asyncio.get_running_loop().time())
+        now_s = self.monotonic_s()
+        if now_s != self._now_s:
+            self._now = self.epoch + timedelta(seconds=now_s)
+            self._now_s = now_s
+        return self._now
 
     def monotonic_s(self) -> float:
-        return asyncio.get_running_loop().time()
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            loop = self._loop = asyncio.get_running_loop()
+        return loop.time()
 
     def age_s(self, timestamp: str | datetime) -> float:
         moment = parse_time(timestamp) if isinstance(timestamp, str) else timestamp

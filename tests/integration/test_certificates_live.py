@@ -15,10 +15,12 @@ from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.client.tls import tls_context
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.directory.rundir import RunDir
+from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.pki import ClusterPki, Identity
 from kubeherd.cluster.launcher.pki.authority import utc_now
 from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.processes import osproc
 
 pytestmark = [pytest.mark.integration, pytest.mark.kubeherd(nodes=2, speed=5)]
 
@@ -73,6 +75,20 @@ async def test_a_cluster_that_slept_for_years_starts(tmp_path: Path) -> None:
             await view.until(lambda: len(view.ready_nodes()) == 2, "nodes Ready", 30)
     finally:
         await asyncio.to_thread(handle.down)
+
+
+def test_a_start_without_the_authoritys_key_is_given_up(tmp_path: Path) -> None:
+    settings = lifecycle.new_settings(nodes=1)
+    handle = ClusterHandle(tmp_path / "herd", settings)
+    handle.rundir.prepare()
+    ClusterPki.ensure(handle.rundir, settings.server, settings.certified)
+    (handle.rundir.pki / "ca.key").unlink()
+    before = {path: path.read_bytes() for path in handle.rundir.pki.iterdir()}
+    with pytest.raises(LauncherError, match=r"^cannot read the certificate authority: .*ca\.key"):
+        handle.up()
+    handle.down()  # waits for the end of the supervisor
+    assert osproc.marked(handle.rundir.root) == []
+    assert {path: path.read_bytes() for path in handle.rundir.pki.iterdir()} == before
 
 
 async def test_processes_take_renewed_certificates_over(herd) -> None:

@@ -105,6 +105,8 @@ def test_nodes_join_die_and_come_back(cluster: kubeherd.Cluster, elsewhere: Path
     assert asked(access) == "system:node:edge-0"
     assert status(elsewhere) == {"edge-0": True, "edge-1": True}
     assert status(cluster.directory) == {"node-0": True, "edge-0": True, "edge-1": True}
+    shown = run(cluster.directory, "status").stdout
+    assert "nodes elsewhere, Ready: 2/2" in shown
     assert not {"ca.key", "sa.key"} & {path.name for path in elsewhere.rglob("*")}
     assert not rundir.kubeconfig.exists()
     assert TOKEN not in "".join(path.read_text() for path in elsewhere.rglob("*.json"))
@@ -205,19 +207,31 @@ def test_who_cannot_join_is_told_why_and_leaves_nothing(
     assert not elsewhere.exists()
 
 
+@pytest.mark.parametrize("ends", ["by its time", "by command"])
 def test_a_token_that_has_ended_lets_nobody_join(
-    cluster: kubeherd.Cluster, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: kubeherd.Cluster, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, ends: str
 ) -> None:
     monkeypatch.setattr("kubeherd.cluster.launcher.joining.discovery.SIGNATURE_TIMEOUT_S", 0.0)
     words = given(cluster)
-    token = words[words.index("--token") + 1]
-    assert run(cluster.directory, "token", "delete", token).exit_code == 0
-    again = run(cluster.directory, "token", "delete", token)
-    assert again.stderr == f"Error: there is no token with the ID {token[:6]}\n"
+    if ends == "by its time":
+        token = run(cluster.directory, "token", "create", "--ttl", "1s").stdout.strip()
+        words[words.index("--token") + 1] = token
+    else:
+        token = words[words.index("--token") + 1]
+        assert run(cluster.directory, "token", "delete", token).exit_code == 0
+        again = run(cluster.directory, "token", "delete", token)
+        assert again.stderr == f"Error: there is no token with the ID {token[:6]}\n"
+
+    def is_gone(api: BlockingClient) -> bool:
+        info = api.find(kinds.CONFIGMAPS, "kube-public", "cluster-info")
+        secret = api.find(kinds.SECRETS, "kube-system", f"bootstrap-token-{token[:6]}")
+        return secret is None and token[:6] not in json.dumps(info)
+
     with BlockingTransport(load_kubeconfig(cluster.kubeconfig)) as transport:
-        api = BlockingClient(transport)
-        while token[:6] in json.dumps(api.find(kinds.CONFIGMAPS, "kube-public", "cluster-info")):
-            pass
+        deadline_s = time.monotonic() + 20
+        while not is_gone(BlockingClient(transport)):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
     result = run(elsewhere, *words)
     assert result.exit_code == 1
     assert f"does not know the token {token[:6]}: it is wrong, or its time is over" in result.stderr

@@ -15,6 +15,8 @@ from kubeherd.cluster.api.kinds import DAEMONSETS, DEPLOYMENTS, NODES, PODS
 from kubeherd.cluster.client.blocking import BlockingClient, BlockingTransport
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 
 pytestmark = [pytest.mark.integration]
 
@@ -23,19 +25,23 @@ UNREACHABLE = "node.kubernetes.io/unreachable"
 
 
 class ControlPlane:
-    """The host with the API server, and questions to that."""
+    """The host with the API server, and questions to that, over one connection of that host."""
 
-    def __init__(self, host: Host, directory: Path) -> None:
-        self.host = host
-        self.directory = directory
+    def __init__(self, host: Host, transport: BlockingTransport) -> None:
+        self._host = host
+        self._api = BlockingClient(transport, 5.0)
+        self._connected = False
 
     def send(self, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
-        def sent() -> JsonObject:
-            access = load_kubeconfig(self.directory / "kubeconfig")
-            with BlockingTransport(access) as transport:
-                return BlockingClient(transport, 5.0).send(method, path, body)
-
-        return self.host.run(sent)
+        try:
+            if self._connected:
+                return self._api.send(method, path, body)
+            answer = self._host.run(lambda: self._api.send(method, path, body))
+        except TransportError:
+            self._connected = False
+            raise
+        self._connected = True
+        return answer
 
     def nodes(self) -> dict[str, JsonObject]:
         return {one["metadata"]["name"]: one for one in self.send("GET", NODES.path())["items"]}
@@ -55,7 +61,7 @@ class ControlPlane:
             with contextlib.suppress(TransportError, ApiError):
                 if condition():
                     return
-            time.sleep(0.1)
+            time.sleep(0.2)
         pytest.fail(f"{what}: not within {WITHIN_S:g} s")
 
 
@@ -111,11 +117,11 @@ def cluster(hosts: tuple[Host, Host, Host], tmp_path: Path) -> Iterator[ControlP
         assert printed[2].startswith(f"https://{first.address}:")
         for host, directory in zip(others, elsewhere, strict=True):
             host.kubeherd(directory, *printed[1:], "--nodes", "2", "--name-prefix", directory.name)
-        yield ControlPlane(first, own)
+        with BlockingTransport(load_kubeconfig(own / "kubeconfig")) as transport:
+            yield ControlPlane(first, transport)
     finally:
-        for host, directory in zip(reversed(hosts), reversed(directories), strict=True):
-            if directory.exists():
-                host.kubeherd(directory, "down")
+        for directory in reversed(directories):  # sockets in directories are the same everywhere
+            lifecycle.shut_down(RunDir(directory), lambda _state: None)
 
 
 def test_a_host_that_is_cut_off_loses_its_pods_and_comes_back(

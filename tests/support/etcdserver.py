@@ -22,10 +22,17 @@ def find_etcd() -> str | None:
     return str(Path(found.submodule_search_locations[0]) / "etcdbin" / "etcd")
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """One that was not given before: nobody may listen at it yet."""
+    while True:
+        with closing(socket.create_server(("127.0.0.1", 0))) as server:
+            port: int = server.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 class EtcdMember:

@@ -9,12 +9,14 @@ from typing import Any, Final
 
 import msgspec
 
+from kubeherd.cluster.api.cel import effort
 from kubeherd.cluster.api.cel.checker import checking, validators
 from kubeherd.cluster.api.cel.checker.checking import Environment
 from kubeherd.cluster.api.cel.checker.types import Type
-from kubeherd.cluster.api.cel.interpreter import interpreting
+from kubeherd.cluster.api.cel.effort import TooCostly
+from kubeherd.cluster.api.cel.interpreter import interpreting, weights
 from kubeherd.cluster.api.cel.interpreter.datatypes import Failure
-from kubeherd.cluster.api.cel.interpreter.running import Frame, Lazy, Run, TooCostly
+from kubeherd.cluster.api.cel.interpreter.running import Frame, Lazy, Run
 from kubeherd.cluster.api.cel.syntax import parsing
 from kubeherd.cluster.api.cel.syntax.lexing import Problem
 from kubeherd.cluster.api.cel.syntax.nodes import Ident, Node
@@ -49,11 +51,14 @@ class Program(msgspec.Struct, frozen=True, eq=False):
     names: frozenset[str]
     """The variables of the environment that it uses."""
     evaluate: Run
+    weight: int
+    """The steps of one evaluation, without the turns of loops."""
 
     def run(self, variables: Mapping[str, Any], limit: int = CALL_LIMIT) -> Evaluated:
         """Evaluate it; never raises."""
         frame = Frame(variables, limit)
         try:
+            frame.effort.take(self.weight)
             return Evaluated(self.evaluate(frame), frame.cost)
         except Failure as failure:
             return Evaluated(None, frame.cost, str(failure))
@@ -64,7 +69,9 @@ class Program(msgspec.Struct, frozen=True, eq=False):
 
 
 def compiled(source: str, environment: Environment) -> Program:
-    """A program; Uncompilable if the expression has errors."""
+    """A program; Uncompilable if the expression has errors, TooCostly if there is no effort left
+    for it."""
+    effort.take(min(len(source), parsing.MAX_CHARS) * effort.COMPILED_CHAR)
     try:
         tree = parsing.parse(source)
         problems = checking.check(tree, environment)
@@ -74,7 +81,8 @@ def compiled(source: str, environment: Environment) -> Program:
         if unreadable:
             raise Uncompilable(f"program instantiation failed: {unreadable}")
         names = frozenset(_names(tree)) & environment.variables.keys()
-        return Program(source, tree, tree.type, names, interpreting.plan(tree))
+        run, weight = interpreting.plan(tree), weights.EVALUATION + weights.weight(tree)
+        return Program(source, tree, tree.type, names, run, weight)
     except parsing.Unparsable as error:
         raise _uncompilable(source, error.problems) from None
     except RecursionError:

@@ -6,9 +6,9 @@ does not describe may be anything; metadata is that of Kubernetes, whatever the 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field as defaulted
 from typing import Final
+
+import msgspec
 
 from kubeherd.cluster.api.customresources.embedded import OBJECT_META
 from kubeherd.cluster.api.customresources.schema import (
@@ -43,11 +43,10 @@ class _Open(dict[str, Field]):
         return super().get(name, default or _ANYTHING)
 
 
-@dataclass(frozen=True, eq=False)
-class _Object(Field):
+class _Object(Field, frozen=True, eq=False):
     """An object whose fields a schema declares."""
 
-    declared: Mapping[str, Field] = defaulted(default_factory=dict)
+    declared: Mapping[str, Field] = msgspec.field(default_factory=dict)
 
     @property
     def properties(self) -> Mapping[str, Field]:

@@ -9,6 +9,7 @@ import binascii
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -98,6 +99,19 @@ def _attributes(
     request: "x509.CertificateSigningRequest", kind: "x509.ObjectIdentifier"
 ) -> "Iterator[x509.NameAttribute[str | bytes]]":
     return iter(request.subject.get_attributes_for_oid(kind))
+
+
+def end_of_certificate(encoded: str) -> datetime | None:
+    """When the certificate in `encoded` (PEM in base64) ends; None if there is none to be read."""
+    from cryptography import x509  # noqa: PLC0415 - slow, seldom used
+
+    if not encoded:
+        return None
+    try:
+        with _readable():
+            return x509.load_pem_x509_certificate(base64.b64decode(encoded)).not_valid_after_utc
+    except ValueError:
+        return None
 
 
 def certificate_problem(encoded: str) -> str:

@@ -10,7 +10,6 @@ so it can be compared by identity and compiled into closures (see
 
 import gzip
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from functools import cache, cached_property
 from pathlib import Path
@@ -75,8 +74,7 @@ _SCALARS: dict[tuple[str, str | None], FieldType] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Field:
+class Field(msgspec.Struct, frozen=True, eq=False, dict=True):
     """One field, list item or map value.
 
     `items` is set for lists, `additional` (the values' type) for maps, `definition_key` for
@@ -106,8 +104,7 @@ class Field:
         return self.definition.properties if self.definition is not None else {}
 
 
-@dataclass(frozen=True, eq=False)
-class Definition:
+class Definition(msgspec.Struct, frozen=True, eq=False, dict=True):
     """One struct of the API: `key` as in the OpenAPI document, its fields by JSON name."""
 
     key: str

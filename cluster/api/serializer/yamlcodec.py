@@ -63,6 +63,22 @@ def load(body: bytes, *, max_depth: int) -> tuple[JsonValue, list[str]]:
         raise ValueError(f"yaml: {_in_words_of_go(error)}") from None
 
 
+def load_all(body: bytes, *, max_depth: int) -> Iterator[JsonValue]:
+    """All documents of a file that somebody chose, however large; ValueError if it is malformed.
+
+    What aliases unfold to is bounded all the same.
+    """
+    try:
+        events = yaml.parse(body.decode(), Loader=yaml.CSafeLoader)
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                yield _Builder(max_depth, max_nodes=None).build(events)[0]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"yaml: {error}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"yaml: {_in_words_of_go(error)}") from None
+
+
 def _in_words_of_go(error: yaml.YAMLError) -> str:
     """``line 3: did not find expected key``: the problem and where go-yaml says that it is, which
     counts lines from 0 except for what the scanner has found, and names no line 0."""
@@ -77,8 +93,9 @@ def _in_words_of_go(error: yaml.YAMLError) -> str:
 
 
 class _Builder:
-    def __init__(self, max_depth: int) -> None:
+    def __init__(self, max_depth: int, max_nodes: int | None = MAX_NODES) -> None:
         self.max_depth = max_depth
+        self.max_nodes = max_nodes
         self.stack: list[_Open] = []
         self.anchors: dict[str, JsonValue] = {}
         self.nodes = 0
@@ -122,7 +139,7 @@ class _Builder:
 
     def _count(self, nodes: int) -> None:
         self.nodes += nodes
-        if self.nodes > MAX_NODES:
+        if self.max_nodes is not None and self.nodes > self.max_nodes:
             raise TooManyValues
 
     def _key(self, event: yaml.ScalarEvent, line: int) -> None:

@@ -8,7 +8,6 @@ without a token is anonymous. Kubernetes looks
 at the certificate again with each request; what can change in between is that it expires.
 """
 
-import ssl
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +17,7 @@ import msgspec
 from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS, User
 
 AUTHENTICATED = "system:authenticated"
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -39,8 +39,19 @@ def identity_of(certificate: Mapping[str, Any] | None) -> Identity:
     """The identity in a verified peer certificate, as `user_from_certificate`."""
     if not certificate:
         return NOBODY
-    expires_s = ssl.cert_time_to_seconds(certificate["notAfter"])
-    return Identity(user_from_certificate(certificate), datetime.fromtimestamp(expires_s, UTC))
+    return Identity(user_from_certificate(certificate), _moment(certificate["notAfter"]))
+
+
+def _moment(text: str) -> datetime:
+    """A time as `getpeercert()` writes it: ``Jan  5 09:34:43 2018 GMT``.
+
+    `ssl.cert_time_to_seconds` reads it with strptime: for the first certificate that takes longer
+    than all else, and every API server has a first one.
+    """
+    month, day, clock, year, _ = text.split()
+    hour, minute, second = map(int, clock.split(":"))
+    number = _MONTHS.index(month) + 1
+    return datetime(int(year), number, int(day), hour, minute, second, tzinfo=UTC)
 
 
 def user_from_certificate(certificate: Mapping[str, Any] | None) -> User:

@@ -14,8 +14,6 @@ from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 
 _MAX_AGENT = 1024
 _GZIP_WINDOW = 31
-CLIENT = "127.0.0.1"
-"""Where all clients are: the server listens on loopback only."""
 
 
 def beginning(
@@ -34,7 +32,7 @@ def beginning(
         "requestURI": uri,
         "verb": asked.verb,
         "user": request.user.to_json(),
-        "sourceIPs": [CLIENT],
+        "sourceIPs": [request.peer],
     }
     if agent:
         event["userAgent"] = agent

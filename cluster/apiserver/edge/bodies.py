@@ -3,7 +3,7 @@
 import asyncio
 import zlib
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
 
 from kubeherd.cluster.api import errors
 
@@ -15,7 +15,7 @@ _READ_BYTES = 64 * 1024
 _GZIP_WINDOW = 31
 
 
-async def read(request: web.BaseRequest) -> bytes:
+async def read(request: BaseRequest) -> bytes:
     """The body, decompressed. Timeout (504) if it does not arrive, RequestEntityTooLarge (413)
     beyond the limit, UnsupportedMediaType or BadRequest for a wrong encoding."""
     if not request.can_read_body:
@@ -32,7 +32,7 @@ async def read(request: web.BaseRequest) -> bytes:
         raise errors.Timeout("the request body did not arrive") from None
 
 
-async def _decoded(request: web.BaseRequest) -> bytes:
+async def _decoded(request: BaseRequest) -> bytes:
     parts: list[bytes] = []
     size = 0
     while chunk := await request.content.read(_READ_BYTES):

@@ -13,13 +13,17 @@ from hashlib import sha256
 from typing import Any
 
 import structlog
-from aiohttp import ClientError, web
+from aiohttp import ClientError
 from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
+from aiohttp.web_server import Server
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.access.authn import NOBODY, REFUSED, Identity, identity_of
+from kubeherd.cluster.apiserver.edge.messages import LOOPBACK
 from kubeherd.cluster.apiserver.edge.responses import error_response
 from kubeherd.cluster.apiserver.edge.routing import METHOD_TEXT, escaped_target
 from kubeherd.cluster.apiserver.edge.tls import problem_of
@@ -32,6 +36,8 @@ WRITE_TIMEOUT_S = 60.0
 _WRITE_BUFFER_BYTES = 64 * 1024
 _LINE_BYTES = 64 * 1024
 _WHY_CHARACTERS = 200
+_MAPPED = "::ffff:"
+"""Before an IPv4 address on a socket that takes both kinds."""
 
 _log = structlog.get_logger(__name__)
 
@@ -39,15 +45,26 @@ _log = structlog.get_logger(__name__)
 class Connection(RequestHandler):
     """One client connection: knows its user, and stops the watch that outlives its client."""
 
-    __slots__ = ("_silence", "_stall", "asked", "identity", "shared", "taken_over", "watching")
+    __slots__ = (
+        "_silence",
+        "_stall",
+        "asked",
+        "identity",
+        "peer",
+        "shared",
+        "taken_over",
+        "watching",
+    )
 
-    def __init__(self, manager: web.Server, **kwargs: Any) -> None:
+    def __init__(self, manager: Server, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self.asked = False
         """Whether a request has come."""
         self.identity: Identity = NOBODY
         self.shared = False
         """Whether another server could have got it."""
+        self.peer = LOOPBACK
+        """The address of the client."""
         self.watching: asyncio.Task[object] | None = None
         self.taken_over: Callable[[bytes], None] | None = None
         """Gets what comes from now on, which is no HTTP any more; b"" when the client has gone."""
@@ -62,6 +79,8 @@ class Connection(RequestHandler):
             self.identity = REFUSED
         else:
             self.identity = identity_of(transport.get_extra_info("peercert"))
+        if address := transport.get_extra_info("peername"):
+            self.peer = str(address[0]).removeprefix(_MAPPED)
         self._silence = self._loop.call_later(HEADER_TIMEOUT_S, self._end_of_silence)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -126,16 +145,16 @@ class Connection(RequestHandler):
 
     def handle_error(
         self,
-        request: web.BaseRequest,
+        request: BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
         message: str | None = None,
-    ) -> web.StreamResponse:
+    ) -> StreamResponse:
         """A Status for what is no HTTP, or for a bug; either way the connection ends."""
         answer = error_response(_wire_error(exc))
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun, it cannot turn into an error")
-        response = web.Response(
+        response = Response(
             status=answer.status,
             body=answer.body,
             headers={"Content-Type": answer.content_type, "Server": PRODUCT},
@@ -160,7 +179,7 @@ def _wire_error(exc: BaseException | None) -> errors.ApiError:
     return errors.InternalError(f"Internal error occurred: {type(exc).__name__}", details={})
 
 
-class Connections(web.Server):
+class Connections(Server):
     """Makes connections, and counts those that are open."""
 
     def __init__(self, handler: Any) -> None:

@@ -12,7 +12,9 @@ import socket
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl, unquote
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.version import PRODUCT
@@ -98,7 +100,7 @@ class HttpServer:
             connection.close()
         await self._connections.shutdown(_SHUTDOWN_S)
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle(self, request: BaseRequest) -> StreamResponse:
         connection = request.protocol
         if not isinstance(connection, Connection):
             raise TypeError("not a connection of this server")
@@ -125,6 +127,7 @@ class HttpServer:
             user=user,
             impersonate=_impersonate(request),
             raw_query=query_text,
+            peer=connection.peer,
         )
         if "watch" in query or self._api.hurt_now:
             answer = await self._tied(connection, request, api_request)
@@ -135,8 +138,8 @@ class HttpServer:
         return answer
 
     async def _tied(
-        self, connection: Connection, request: web.BaseRequest, api_request: ApiRequest
-    ) -> web.StreamResponse:
+        self, connection: Connection, request: BaseRequest, api_request: ApiRequest
+    ) -> StreamResponse:
         """Answer a request that may take long: it is given up when its client goes away."""
         if self._api.hurt_now:
             api_request.certificate = connection.certificate
@@ -157,9 +160,7 @@ class HttpServer:
             return self._api.user_of_header(authorization) if authorization else ANONYMOUS
         raise errors.Unauthorized("Unauthorized")
 
-    async def _answer(
-        self, request: web.BaseRequest, api_request: ApiRequest
-    ) -> web.StreamResponse:
+    async def _answer(self, request: BaseRequest, api_request: ApiRequest) -> StreamResponse:
         response = await self._api.handle(api_request)
         if isinstance(response, ApiResponse):
             if len(response.body) > _PIECE_BYTES and request.method != "HEAD":
@@ -173,9 +174,7 @@ class HttpServer:
             request.protocol.drop()
         raise asyncio.CancelledError  # to aiohttp: nobody waits for an answer
 
-    async def _upgraded(
-        self, request: web.BaseRequest, response: UpgradeResponse
-    ) -> web.StreamResponse:
+    async def _upgraded(self, request: BaseRequest, response: UpgradeResponse) -> StreamResponse:
         """A session on the connection: like a watch it ends with its client or with the server."""
         from kubeherd.cluster.apiserver.edge import takeover, websocket  # noqa: PLC0415 - seldom
 
@@ -203,26 +202,24 @@ class HttpServer:
             del headers["Content-Type"]
         return headers
 
-    def _finished(self, response: ApiResponse) -> web.Response:
-        return web.Response(
+    def _finished(self, response: ApiResponse) -> Response:
+        return Response(
             status=response.status,
             body=response.body,
             headers=self._headers(response.content_type, response.headers),
         )
 
-    async def _in_pieces(
-        self, request: web.BaseRequest, response: ApiResponse
-    ) -> web.StreamResponse:
+    async def _in_pieces(self, request: BaseRequest, response: ApiResponse) -> StreamResponse:
         headers = self._headers(response.content_type, response.headers)
-        answer = web.StreamResponse(status=response.status, headers=headers)
+        answer = StreamResponse(status=response.status, headers=headers)
         answer.content_length = len(response.body)
         await answer.prepare(request)
         await _write(answer, response.body)
         await answer.write_eof()
         return answer
 
-    async def _stream(self, request: web.BaseRequest, watch: WatchResponse) -> web.StreamResponse:
-        response = web.StreamResponse(headers=self._headers(watch.content_type, watch.headers))
+    async def _stream(self, request: BaseRequest, watch: WatchResponse) -> StreamResponse:
+        response = StreamResponse(headers=self._headers(watch.content_type, watch.headers))
         if request.version >= HttpVersion11:
             response.enable_chunked_encoding()  # else the stream ends with the connection
         try:
@@ -238,7 +235,7 @@ class HttpServer:
         return response
 
 
-def _impersonate(request: web.BaseRequest) -> Sequence[tuple[str, str]]:
+def _impersonate(request: BaseRequest) -> Sequence[tuple[str, str]]:
     """The header lines that ask to act as somebody else, as `ApiRequest` has them."""
     found = []
     for raw_name, raw_value in request.raw_headers:
@@ -249,7 +246,7 @@ def _impersonate(request: web.BaseRequest) -> Sequence[tuple[str, str]]:
     return found
 
 
-async def _write(response: web.StreamResponse, data: bytes) -> None:
+async def _write(response: StreamResponse, data: bytes) -> None:
     """Write `data`, waiting between its pieces until the client has read; ConnectionError when it
     has gone, or did not read for long."""
     if len(data) <= _PIECE_BYTES:
@@ -260,10 +257,10 @@ async def _write(response: web.StreamResponse, data: bytes) -> None:
         await response.write(view[start : start + _PIECE_BYTES])
 
 
-def _unsupported_encoding() -> web.Response:
+def _unsupported_encoding() -> Response:
     """What Go's net/http answers, and as there the connection ends: where the body ends is not
     known, so what follows is not taken for a request."""
-    response = web.Response(status=501, text="Unsupported transfer encoding")
+    response = Response(status=501, text="Unsupported transfer encoding")
     response.force_close()
     return response
 

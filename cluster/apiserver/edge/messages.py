@@ -51,6 +51,9 @@ class Audited(msgspec.Struct):
     """The answer is that of a bug."""
 
 
+LOOPBACK = "127.0.0.1"
+
+
 class ApiRequest(msgspec.Struct):
     """One request. `path` is decoded; `query` keeps the first value of each parameter; header
     names are lower case or compared without case; `body` is already decompressed and within the
@@ -71,6 +74,8 @@ class ApiRequest(msgspec.Struct):
     """None: nobody logs this request."""
     part: bool = False
     """It came inside a private batch or group poll: no connection is its own."""
+    peer: str = LOOPBACK
+    """The address of the client."""
     certificate: str = ""
     """The SHA-256 of the client's certificate, in hexadecimal; only while there are faults."""
 

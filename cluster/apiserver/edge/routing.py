@@ -7,6 +7,7 @@ subresources that are served, and its verb is one that the resource or subresour
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -60,6 +61,8 @@ _SUBRESOURCES: dict[tuple[str, str, str, str], Subresource] = {
 
 
 _NONE: Mapping[tuple[str, str], Mapping[str, Resource]] = {}
+_LONGEST_KEPT = 200
+"""Characters of a path of which the route is remembered."""
 
 
 def origin_form(target: str) -> str:
@@ -107,6 +110,24 @@ def parse(
     Raises `UnknownPath` for an unserved group or version, `NotFound` for an unknown resource or
     subresource, `MethodNotAllowed` for a method that the resource does not have.
     """
+    watching = method == "GET" and is_watch(query)
+    if custom or len(path) > _LONGEST_KEPT:
+        return _parsed(method, path, watching, custom)
+    return _kept(method, path, watching)
+
+
+@lru_cache(maxsize=1024)
+def _kept(method: str, path: str, watching: bool) -> Route:
+    """Clients ask again and again for the same."""
+    return _parsed(method, path, watching, _NONE)
+
+
+def _parsed(
+    method: str,
+    path: str,
+    watching: bool,
+    custom: Mapping[tuple[str, str], Mapping[str, Resource]],
+) -> Route:
     parts = path.split("/")
     if parts[1] == "api" and len(parts) > 3:
         by_plural = _GROUP_VERSIONS.get(("", parts[2]))
@@ -135,7 +156,7 @@ def parse(
     if resource is None or (namespace and not resource.namespaced):
         raise _unserved()
     if len(rest) == 1:
-        return _collection(resource, method, namespace, query, watch_prefix)
+        return _collection(resource, method, namespace, watching or watch_prefix, watch_prefix)
     if resource.namespaced and not namespace:
         raise _unserved()
     if watch_prefix:
@@ -155,12 +176,12 @@ def _namespace(rest: list[str]) -> tuple[str, list[str]]:
 
 
 def _collection(
-    resource: Resource, method: str, namespace: str, query: Mapping[str, str], watch_prefix: bool
+    resource: Resource, method: str, namespace: str, watching: bool, watch_prefix: bool
 ) -> Route:
     verb = _COLLECTION_VERBS.get(method)
     if verb is None or (resource.namespaced and not namespace and verb == "create"):
         raise _not_allowed()
-    if verb == "list" and (watch_prefix or is_watch(query)):
+    if verb == "list" and watching:
         verb = "watch"
     if watch_prefix and verb != "watch":
         raise _not_allowed()

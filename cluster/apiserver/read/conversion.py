@@ -39,6 +39,8 @@ _EVENT_NAMES = {
     "count": "deprecatedCount",
     "reportingComponent": "reportingController",
 }
+_PRINTED_EMPTY_IN_CORE = ("reportingController", "reportingInstance")
+"""Fields that the older version prints though they are empty, and the newer one does not."""
 _EVENT_NAMES_BACK = {new: old for old, new in _EVENT_NAMES.items()}
 _HPA_V1 = kinds.resource("autoscaling", "v1", "horizontalpodautoscalers")
 _HPA_V2 = kinds.resource("autoscaling", "v2", "horizontalpodautoscalers")
@@ -61,6 +63,9 @@ def converters(resource: Resource) -> tuple[Converter, Converter] | None:
 def _event_out(tree: JsonObject) -> JsonObject:
     out = {_EVENT_NAMES.get(key, key): value for key, value in tree.items()}
     out["apiVersion"] = kinds.EVENTS_V1.api_version
+    for key in _PRINTED_EMPTY_IN_CORE:
+        if out.get(key) == "":
+            del out[key]
     return out
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest
-from kubeherd.cluster.store.hub import Hub, WatchFilter
+from kubeherd.cluster.store.hub import Hub, WatchFilter, end_wait
 
 
 class Valve(Protocol):
@@ -58,7 +58,7 @@ class OpenWatches:
     ) -> int:
         """As `Hub.wait`, for a poll, which is open meanwhile."""
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        watch = OpenWatch(request, partial(_set, over), polling=True)
+        watch = OpenWatch(request, partial(end_wait, over), polling=True)
         self.add(watch)
         try:
             return await hub.wait(*wanted, timeout_s=timeout_s, happened=over)
@@ -70,8 +70,3 @@ class OpenWatches:
         self._open.pop(watch, None)
         if watch.valve is not None:
             watch.valve.close()
-
-
-def _set(over: "asyncio.Future[None]") -> None:
-    if not over.done():
-        over.set_result(None)

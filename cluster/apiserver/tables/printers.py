@@ -1,7 +1,8 @@
 """Which printer a kind has; kinds without one show their name and creation time."""
 
-from dataclasses import replace
 from datetime import datetime
+
+import msgspec
 
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -32,7 +33,7 @@ def _default(tree: JsonObject, now: datetime) -> list[Cell]:
 
 DEFAULT = Printer((NAME, CREATED_AT), _default)
 
-SCALES = replace(
+SCALES = msgspec.structs.replace(
     kinds.resource("apps", "v1", "deployments"), group="autoscaling", kind="Scale", plural="scales"
 )
 """Scale is the form of a subresource, no resource; for tables it is one."""

@@ -5,6 +5,7 @@ apiserver/pkg/admission/reinvocation.go: what a policy or a webhook has changed 
 mutating plugins once more.
 """
 
+from kubeherd.cluster.api.cel import effort
 from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest
 from kubeherd.cluster.apiserver.admission.mutation import Rounds
 from kubeherd.cluster.apiserver.write.context import RequestContext
@@ -52,5 +53,6 @@ class AdmissionChain:
     async def ask(self, request: AdmissionRequest, ctx: RequestContext) -> None:
         """Ask policies and webhooks about something that is not stored: a connection, an eviction,
         a token, the binding of a pod. There they may only refuse."""
+        effort.begin(0)
         await self._heavy.carry_out(self.validate(request, ctx), 0)
         ctx.asked = True

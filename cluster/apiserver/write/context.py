@@ -149,4 +149,6 @@ def unsupported_dry_run(values: list[str]) -> Cause:
 def default_manager(headers: Mapping[str, str]) -> str:
     """The User-Agent up to its first slash, as in Kubernetes; at most 128 characters."""
     agent = headers.get("user-agent", "").split("/", 1)[0]
+    if agent.isprintable():
+        return agent[:_MAX_MANAGER_LENGTH] or "unknown"
     return "".join(char for char in agent if char.isprintable())[:_MAX_MANAGER_LENGTH] or "unknown"

@@ -19,6 +19,7 @@ from typing import Protocol
 import msgspec
 
 from kubeherd.cluster.api import errors, kinds, names
+from kubeherd.cluster.api.cel import effort
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject, copied
 from kubeherd.cluster.api.serializer import codecs, decoding
@@ -124,6 +125,7 @@ class Registry(StoredObjects):
         self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext
     ) -> Written:
         """Store a new object from a decoded, defaulted tree in the served version."""
+        effort.begin(ctx.size_bytes)
         if kind.resource is kinds.PODS:
             await accountwait.default_account(self.store, namespace, tree, ctx.now)
         # What a try has made of the tree must not be seen by the next one.
@@ -251,8 +253,10 @@ class Registry(StoredObjects):
                 missing = await self._heavy.run(on_missing, ctx.size_bytes)
                 return await self.create(kind, namespace, missing, ctx)
             steps = self._update_steps(kind, record, transform, ctx, prepare, conditional)
+            size_bytes = ctx.size_bytes + len(record.json)
+            effort.begin(size_bytes)
             try:
-                pending = await self._heavy.carry_out(steps, ctx.size_bytes + len(record.json))
+                pending = await self._heavy.carry_out(steps, size_bytes)
             except ApiError:
                 if await self._was_new(kind, namespace, name, record):
                     raise

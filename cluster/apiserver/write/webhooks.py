@@ -14,6 +14,7 @@ import structlog
 from msgspec.structs import replace
 
 from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.cel import effort
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.patches.jsonpatch import json_patch
@@ -132,6 +133,7 @@ class Webhooks:
     ) -> None:
         """Returns when all that want to know of the end of an object let its newest state go:
         without letting anybody in between if there are none."""
+        effort.begin(0)
         if ctx.asked:
             return
         for _ in range(_TRIES):

@@ -9,7 +9,7 @@ rename), so no reader ever sees half of one and nobody else can read it, not eve
 import contextlib
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from kubeherd.cluster.launcher import settings as settings_module
@@ -188,11 +188,12 @@ class RunDir:
         finally:
             os.close(lock)
 
-    def purge_locked(self) -> list[str]:
-        """The same for one who holds the lock."""
+    def purge_locked(self, agents: Iterable[str] = ()) -> list[str]:
+        """The same for one who holds the lock; `agents`: names of nodes and agent processes that
+        may have left something, where no settings tell them."""
         made = ownership.made_by_us(self.root)
         try:
-            left = purging.delete_made(str(self.root), self._layout())
+            left = purging.delete_made(str(self.root), self._layout(agents))
             purging.delete_last(str(self.root))
             if made and not left:
                 self.root.rmdir()
@@ -202,11 +203,11 @@ class RunDir:
             ) from error
         return left
 
-    def _layout(self) -> contents.Folder:
+    def _layout(self, agents: Iterable[str] = ()) -> contents.Folder:
         try:
             return contents.layout(self.load_settings().all_names())
         except LauncherError:
-            return contents.layout()  # without settings nodes have left nothing, or nothing known
+            return contents.layout(agents)
 
     def _check_links(self) -> None:
         """LauncherError if something was put here that leads what is written elsewhere."""

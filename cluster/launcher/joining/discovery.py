@@ -77,7 +77,8 @@ def _signed(access: ClusterAccess, invitation: Invitation) -> str:
                 "over; `kubeherd token create` makes a new one there"
             )
         time.sleep(_LOOK_INTERVAL_S)
-    if not hmac.compare_digest(signature, bootstraptoken.signature(content, token)):
+    wanted = bootstraptoken.signature(content, token)
+    if not hmac.compare_digest(signature.encode(), wanted.encode()):
         raise LauncherError(f"the token {token.id} has another secret at {access.server}")
     return content
 
@@ -97,8 +98,9 @@ def _info(access: ClusterAccess) -> dict[str, str]:
         raise LauncherError(_unreachable(access.server, error)) from None
     except (msgspec.DecodeError, ssl.SSLError, ValueError) as error:
         raise LauncherError(f"{access.server} is no API server: {error}") from None
-    data = info.get("data")
-    return data if isinstance(data, dict) else {}
+    data = info.get("data") if isinstance(info, dict) else None
+    pairs = data.items() if isinstance(data, dict) else ()
+    return {key: value for key, value in pairs if isinstance(value, str)}
 
 
 def _unreachable(server: str, error: TransportError) -> str:

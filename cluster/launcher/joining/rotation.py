@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Rotation:
-    """Of one directory. `names` are its nodes, now."""
+    """Of one directory. `names` are its nodes, now; none, if it is not there any more."""
 
     def __init__(
         self, rundir: RunDir, names: Callable[[], Collection[str]], clock: Clock, rng: Rng

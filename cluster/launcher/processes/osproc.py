@@ -28,13 +28,13 @@ class ProcessId(msgspec.Struct, frozen=True):
 def identify(pid: int) -> ProcessId | None:
     """The process that has this pid now; None if there is none (a zombie counts as none)."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = _contents(f"/proc/{pid}/stat")
     except FileNotFoundError:
         return None if Path("/proc/self").exists() or not _responds(pid) else ProcessId(pid)
     except OSError:
         return None
-    fields = text.rpartition(")")[2].split()
-    return None if fields[0] in ("Z", "X") else ProcessId(pid, int(fields[19]))
+    fields = text.rpartition(b")")[2].split()
+    return None if fields[0] in (b"Z", b"X") else ProcessId(pid, int(fields[19]))
 
 
 def alive(process: ProcessId) -> bool:
@@ -60,22 +60,38 @@ def marked(directory: Path) -> list[ProcessId]:
     mark is that its standard error is a log of the cluster. The supervisor's log marks only the
     supervisor: the fork server that was forked with it writes there, too, and ends with it.
     """
-    wanted = f"{MARKER_VARIABLE}=".encode() + os.fsencode(directory)
-    logs = directory / "logs"
+    own = os.geteuid()
     found: list[ProcessId] = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if entry.stat().st_uid != os.geteuid():
-                continue  # root may read all, and anybody may set a variable
-            process = identify(int(entry.name))
-            if process is None:
-                continue
-            log = Path(str((entry / "fd" / "2").readlink()).removesuffix(_DELETED))
-            if (
-                log.parent == logs and (log.name != _SUPERVISOR_LOG or leads_session(process))
-            ) or wanted in (entry / "environ").read_bytes().split(b"\0"):
-                found.append(process)
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - hundreds of processes, at each start
+        if not entry.isdigit() or not _has_mark(int(entry), directory, own):
+            continue
+        process = identify(int(entry))
+        if process is not None and _has_mark(process.pid, directory, own):
+            found.append(process)  # looked at again: the pid might have been another's before
     return found
+
+
+def _has_mark(pid: int, directory: Path, user: int) -> bool:
+    """Whether the process of this pid is the user's and carries the mark of the cluster.
+
+    Root may read all, and anybody may set a variable: hence the user.
+    """
+    proc, logs = f"/proc/{pid}", f"{directory}/logs/"
+    with contextlib.suppress(OSError):
+        if os.stat(proc).st_uid != user:  # noqa: PTH116 - as in marked
+            return False
+        log = os.readlink(f"{proc}/fd/2").removesuffix(_DELETED)  # noqa: PTH115
+        name = log.removeprefix(logs)
+        if name != log and "/" not in name and (name != _SUPERVISOR_LOG or os.getsid(pid) == pid):
+            return True
+        mark = f"{MARKER_VARIABLE}=".encode() + os.fsencode(directory)
+        return mark in _contents(f"{proc}/environ").split(b"\0")
+    return False
+
+
+def _contents(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - as in marked
+        return file.read()
 
 
 def leads_session(process: ProcessId) -> bool:

@@ -48,6 +48,7 @@ class EtcdClient:
         self._rng = rng
         self._cluster_id = 0
         self._search: asyncio.Task[Member] | None = None
+        self._closed = False
 
     async def ask(self, call: Call, request: Any, *, once: bool = False) -> Any:
         """The answer. StoreError, and of it Compacted, LeaseGone, NoSpace, OutcomeUnknown."""
@@ -98,7 +99,7 @@ class EtcdClient:
         deadline_s = _now_s() + PATIENCE_S
         attempt = 0
         problems: dict[str, str] = {}
-        while True:
+        while not self._closed:
             for _ in self._members:
                 member = self._members[self._at]
                 problem = await self._try(member)
@@ -111,6 +112,7 @@ class EtcdClient:
                 raise StoreError(f"etcd cannot be asked: {told}")
             await self._pause(attempt)
             attempt += 1
+        raise StoreError("the connections to etcd are closed")
 
     async def _try(self, member: Member) -> str:
         """Connect to one; why that is not possible, or ""."""
@@ -136,6 +138,7 @@ class EtcdClient:
 
     async def close(self) -> None:
         """End all that is under way."""
+        self._closed = True
         if self._search is not None:
             self._search.cancel()
         for member in self._members:

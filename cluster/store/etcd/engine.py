@@ -79,7 +79,7 @@ class EtcdEngine:
 
     async def ask_progress(self) -> None:
         """As `SharedEngine.ask_progress`."""
-        await self._following.ask()
+        self._following.ask()
 
     async def transact(self, changes: Sequence[Change], guards: Sequence[Guard]) -> Made | Conflict:
         """As `SharedEngine.transact`."""

@@ -68,8 +68,13 @@ _ADVICE = (
     ("etcdserver: request timed out", "it cannot reach most of the other members"),
     ("Connection refused", "nothing listens there: is etcd running?"),
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is of another CA or for another name"),
+    ("_ALERT_", "it does not accept our certificate, or wants one"),
     ("handshake failed", "no TLS connection: look at the scheme, the CA, our certificate and key"),
     ("TSI_DATA_CORRUPTED", "it does not accept our certificate, or wants one"),
+    ("Socket closed", "the connection broke"),
+    ("Connection reset", "the connection broke"),
+    ("Broken pipe", "the connection broke"),
+    ("ping timeout", "it does not answer a ping"),
     ("Domain name not found", "its name is not known"),
     ("DNS resolution failed", "its name is not known"),
     (

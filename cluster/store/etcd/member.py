@@ -7,10 +7,13 @@ from typing import Any
 import msgspec
 import structlog
 
+from kubeherd.cluster.api.etcd.keys import REGISTRY
 from kubeherd.cluster.store.engine import StoreError
 from kubeherd.cluster.store.etcd.messages import (
+    AioRpcError,
     Channel,
     ChannelConnectivity,
+    StatusCode,
     rpc,
     ssl_channel_credentials,
 )
@@ -24,6 +27,8 @@ _OPTIONS = (
     ("grpc.max_send_message_length", -1),  # and it says itself what is too large
     ("grpc.keepalive_time_ms", 10_000),  # etcd forbids less than 5 s
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # else a minute, whatever the line above says
+    ("grpc.http2.max_pings_without_data", 0),  # else two, and none after them
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.min_reconnect_backoff_ms", int(CONNECT_S * 1000)),  # how long an attempt may take
@@ -52,7 +57,7 @@ class Unfit(Exception):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What a member said of itself."""
+    """What a member said of itself; no version if it does not tell us."""
 
     cluster_id: int
     version: tuple[int, ...]
@@ -103,10 +108,25 @@ class Member:
             )
             answer = await self._authenticate(request, timeout=CONNECT_S)
             metadata.append(("token", answer.token))
-        status = await self._status(rpc.StatusRequest(), timeout=CONNECT_S)
         self.metadata = tuple(metadata)
-        self.found = self._fit(status)
+        self.found = await self._look()
         return self.found
+
+    async def _look(self) -> Found:
+        try:
+            status = await self._status(
+                rpc.StatusRequest(), timeout=CONNECT_S, metadata=self.metadata
+            )
+        except AioRpcError as error:
+            if error.code() is not StatusCode.PERMISSION_DENIED:
+                raise
+            # Since 3.6 only root is told the version.
+            request = rpc.RangeRequest(key=REGISTRY.encode(), keys_only=True)
+            answer = await self.calls[Call.RANGE](
+                request, timeout=CONNECT_S, metadata=self.metadata
+            )
+            return Found(answer.header.cluster_id, ())
+        return self._fit(status)
 
     def _fit(self, status: Any) -> Found:
         version = tuple(int(part) for part in status.version.partition("-")[0].split("."))

@@ -1,22 +1,21 @@
-"""etcd's messages and stubs, as generated from its own definitions: those that aetcd brings.
-
-Importing this raises StoreError where they are not installed.
-"""
+"""etcd's messages and stubs, as generated from its own definitions: those that aetcd brings."""
 
 import os
 
-from kubeherd.cluster.store.engine import StoreError
-
+# gRPC reads these when it is loaded.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is told by us, once
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # who forks here executes at once
 
-try:
-    from aetcd import rpc
-    from grpc import ChannelConnectivity, ssl_channel_credentials
-    from grpc.aio import EOF, AioRpcError, Channel
-except ImportError as error:
-    raise StoreError(
-        f"the store etcd needs a client for it ({error}): pip install 'kubeherd[etcd]'"
-    ) from error
+from aetcd import rpc
+from grpc import ChannelConnectivity, StatusCode, ssl_channel_credentials
+from grpc.aio import EOF, AioRpcError, Channel
 
-__all__ = ["EOF", "AioRpcError", "Channel", "ChannelConnectivity", "rpc", "ssl_channel_credentials"]
+__all__ = [
+    "EOF",
+    "AioRpcError",
+    "Channel",
+    "ChannelConnectivity",
+    "StatusCode",
+    "rpc",
+    "ssl_channel_credentials",
+]

@@ -48,9 +48,8 @@ class Watch:
         self.member = member
         self._grouping = Grouping(after, to_row)
         self._call = member.watch(metadata=member.metadata)
-        self._writing = asyncio.Lock()
+        self._asking: asyncio.Task[None] | None = None
         self._messages = 0
-        self._given_up = False
         self._sound = member.found is not None and member.found.progress_is_sound
 
     async def open(self) -> int:
@@ -65,15 +64,11 @@ class Watch:
         )
         try:
             async with asyncio.timeout(ANSWER_S):
-                await self._write(rpc.WatchRequest(create_request=create))
+                with suppress(AioRpcError, asyncio.InvalidStateError):  # reading says why
+                    await self._call.write(rpc.WatchRequest(create_request=create))
                 return int((await self._message()).header.revision)
         except TimeoutError:
             raise Broken(f"etcd at {self.member.endpoint} starts no watch in time") from None
-
-    async def _write(self, request: Any) -> None:
-        async with self._writing:
-            with suppress(AioRpcError, asyncio.InvalidStateError):  # reading says why
-                await self._call.write(request)
 
     async def _message(self) -> Any:
         try:
@@ -81,10 +76,10 @@ class Watch:
         except AioRpcError as error:
             why = judge(error.code().name, error.details() or "").why
             raise Broken(f"etcd at {self.member.endpoint}: {why}") from None
-        except asyncio.CancelledError:
-            if self._given_up and not _is_cancelled():
-                raise Broken(f"etcd at {self.member.endpoint} does not answer") from None
-            raise
+        except asyncio.CancelledError:  # of the watch or of who reads it
+            if _is_cancelled():
+                raise
+            raise Broken(f"etcd at {self.member.endpoint} does not answer") from None
         if message is EOF:
             raise Broken(f"etcd at {self.member.endpoint} ended the watch")
         self._messages += 1
@@ -113,19 +108,27 @@ class Watch:
             if progress is not None:
                 return progress
 
-    async def ask(self) -> None:
-        """Ask how far it is; if nothing at all comes in time, `read` raises Broken."""
-        before = self._messages
-        asyncio.get_running_loop().call_later(ALIVE_S, self._cancel_if_silent, before)
-        await self._write(rpc.WatchRequest(progress_request=rpc.WatchProgressRequest()))
+    def ask(self) -> None:
+        """Ask how far it is; if nothing at all comes in time, `read` raises Broken.
+
+        In a task of its own: gRPC ends the whole watch if who writes to it is cancelled.
+        """
+        asyncio.get_running_loop().call_later(ALIVE_S, self._cancel_if_silent, self._messages)
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask(), name="etcd-ask-progress")
+
+    async def _ask(self) -> None:
+        with suppress(AioRpcError, asyncio.InvalidStateError):  # reading says why
+            await self._call.write(rpc.WatchRequest(progress_request=rpc.WatchProgressRequest()))
 
     def _cancel_if_silent(self, messages: int) -> None:
         if self._messages == messages:
-            self._given_up = True
             self.cancel()
 
     def cancel(self) -> None:
         """End it."""
+        if self._asking is not None:
+            self._asking.cancel()
         self._call.cancel()
 
 
@@ -149,12 +152,15 @@ class Following:
 
     async def events(self, after: int) -> AsyncIterator[Progress]:
         """As `SharedEngine.follow`."""
-        attempt = 0
+        attempt, broken = 0, False
         while True:
             watch = None
             try:
                 watch = self._watch = Watch(await self._client.member(), after, self._to_row)
                 await self._begin(watch, after)
+                if broken:
+                    broken = False
+                    _log.info("etcd_watch_resumed", after=after, etcd=watch.member.endpoint)
                 while True:
                     progress = await watch.read()
                     after, attempt = progress.revision, 0
@@ -162,9 +168,11 @@ class Following:
             except Compacted:
                 raise
             except StoreError as error:
-                if not attempt:
+                if not broken:
+                    broken = True
                     _log.warning("etcd_watch_broken", after=after, why=str(error))
             finally:
+                self._watch = None
                 if watch is not None:
                     self._client.avoid(watch.member)
                     watch.cancel()
@@ -179,10 +187,10 @@ class Following:
                 f"etcd is at revision {newest} and was at {after}: an older snapshot was restored"
             )
 
-    async def ask(self) -> None:
+    def ask(self) -> None:
         """As `SharedEngine.ask_progress`."""
         if self._watch is not None:
-            await self._watch.ask()
+            self._watch.ask()
 
 
 async def oldest(client: EtcdClient) -> int:

@@ -10,12 +10,12 @@ from typing import Final
 
 import msgspec
 
-from kubeherd.chaos.checking.discovery import wanted, watchable
 from kubeherd.chaos.checking.following import Follower, Refused
 from kubeherd.chaos.checking.ordering import Ordering
 from kubeherd.chaos.checking.telling import Surroundings
 from kubeherd.checks.checker import Make, Verdict, Watcher
 from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.discovery import wanted, watchable
 from kubeherd.cluster.client.transport import Transport
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng

@@ -4,15 +4,16 @@
 and revisions of objects.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
 import msgspec
 
 from kubeherd.checks.api.acknowledged import recorded
 from kubeherd.checks.checker import Checker
+from kubeherd.checks.live import Live
 from kubeherd.checks.objects import key
-from kubeherd.checks.watches import Promise, verdicts
+from kubeherd.checks.watches import Promise, Verdict, verdicts
 from kubeherd.checks.watchhistory import (
     Change,
     Event,
@@ -31,14 +32,10 @@ _CAUGHT_UP_S: Final = 5.0
 """So long before the end of a history an open watch must have told of a write."""
 
 
-class WatchPromise(Checker):
-    """One promise, on all watches of the history."""
-
-    which: ClassVar[Promise]
-    source = "API concepts: Efficient detection of changes, Watch bookmarks; etcd: Watch APIs"
+class _Heard:
+    """What all observers were told, and what was written."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._began = 0
         self._writes: dict[str, list[Write]] = {}
         self._watches: dict[tuple[str, int], Watch] = {}
@@ -46,9 +43,19 @@ class WatchPromise(Checker):
         self._told: dict[tuple[str, int], Told] = {}
         self._ended: Ended | None = None
         self._count = 0
+        self._newest: Record | None = None
+        self._verdicts: Mapping[Promise, Verdict] | None = None
 
-    def see(self, record: Record) -> Iterator[Violation]:
-        """Keep it for the end."""
+    @property
+    def first(self) -> Told | None:
+        """The begin of the first watch; None if there was none."""
+        return next(iter(self._told.values()), None)
+
+    def take(self, record: Record) -> None:
+        """Keep it for the end, unless it was just taken."""
+        if record is self._newest:
+            return
+        self._newest = record
         if isinstance(record, Began):
             self._began = record.revision
         elif isinstance(record, Ended):
@@ -61,7 +68,6 @@ class WatchPromise(Checker):
             self._count += 1
             if recorded(record.resource, record.namespace):
                 self._tell(record)
-        return iter(())
 
     def _tell(self, told: Told) -> None:
         which = (told.observer, told.watch)
@@ -84,19 +90,15 @@ class WatchPromise(Checker):
             event = Event(type_, told.revision, None if type_ is Change.BOOKMARK else shown)
             self._watches[which].events.append(event)
 
-    def end(self) -> Iterator[Violation]:
-        """Judge all watches."""
-        if not self._watches:
-            return
-        self._catch_up()
-        watches = [w for w in self._watches.values() if w.resource in self._writes]
-        logs = {resource: self._log(resource) for resource in self._writes}
-        history = History({r: log.start for r, log in logs.items()}, 0, watches=watches)
-        verdict = verdicts(history, logs)[self.which]
-        self.looked_at += verdict.checked
-        last = next(iter(self._told.values()))
-        for text in verdict.broken:
-            yield self.violation(last, text)
+    def verdict(self, promise: Promise) -> Verdict:
+        """That on all watches; nothing may come after it."""
+        if self._verdicts is None:
+            self._catch_up()
+            watches = [w for w in self._watches.values() if w.resource in self._writes]
+            logs = {resource: self._log(resource) for resource in self._writes}
+            history = History({r: log.start for r, log in logs.items()}, 0, watches=watches)
+            self._verdicts = verdicts(history, logs)
+        return self._verdicts[promise]
 
     def _catch_up(self) -> None:
         """What is open at the end must have told of all but the newest writes."""
@@ -123,6 +125,44 @@ class WatchPromise(Checker):
             for w in writes
         }
         return Log(Listing(self._began, start), told)
+
+
+class WatchPromise(Checker):
+    """One promise, on all watches of the history."""
+
+    which: ClassVar[Promise]
+    source = "API concepts: Efficient detection of changes, Watch bookmarks; etcd: Watch APIs"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._heard = _Heard()
+        self._own = True
+
+    def share(self, live: Live, others: Sequence[Checker]) -> None:
+        """What one of these keeps does for all."""
+        for other in others:
+            if isinstance(other, WatchPromise):
+                self._heard, self._own = other._heard, False
+                return
+
+    def looks_at(self, write: Write) -> bool:
+        """Only the first."""
+        return self._own and self.minds(write.resource)
+
+    def see(self, record: Record) -> Iterator[Violation]:
+        """Keep it for the end."""
+        self._heard.take(record)
+        return iter(())
+
+    def end(self) -> Iterator[Violation]:
+        """Judge all watches."""
+        first = self._heard.first
+        if first is None:
+            return
+        verdict = self._heard.verdict(self.which)
+        self.looked_at += verdict.checked
+        for text in verdict.broken:
+            yield self.violation(first, text)
 
 
 def _shown(name: str, revision: int, uid: str = "") -> Shown:

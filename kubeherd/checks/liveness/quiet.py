@@ -33,7 +33,7 @@ class StopWriting(WriteChecker):
                 self.looked_at += 1
             elif record.name == SETTLED:
                 self._quiet = False
-        yield from super().see(record)
+        return super().see(record)
 
     def judge(self, write: Write, before: Object | None) -> Iterator[Violation]:
         """Whether it is one of the writes that never end."""

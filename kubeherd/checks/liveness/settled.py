@@ -14,9 +14,12 @@ class SettledChecker(WriteChecker):
     def see(self, record: Record) -> Iterator[Violation]:
         """Keep the state, and judge it when it has settled."""
         if isinstance(record, Step) and record.name == SETTLED:
-            yield from self.settled(record)
-        else:
-            yield from super().see(record)
+            return self.settled(record)
+        return super().see(record)
+
+    def looks_at(self, write: Write) -> bool:
+        """Only if there is something to note on the way."""
+        return type(self).note is not WriteChecker.note and self.minds(write.resource)
 
     def judge(self, write: Write, before: Object | None) -> Iterator[Violation]:
         """Nothing is judged on the way."""

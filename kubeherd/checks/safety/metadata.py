@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from kubeherd.checks.objects import about, going, items, number, part, text, uid_of, words
+from kubeherd.checks.objects import about, at, going, items, number, part, text, uid_of, words
 from kubeherd.checks.writes import EVERYTHING, WriteChecker, generation
 from kubeherd.history import Began, Record, Verb, Violation, Write
 from kubeherd.history.records import Object
@@ -218,12 +218,8 @@ class ImmutableFields(WriteChecker):
         if write.resource in ("configmaps", "secrets") and before.get("immutable") is True:
             fields += [("data",), ("binaryData",), ("immutable",)]
         for path in fields:
-            was, now = _at(before, path), _at(write.object, path)
+            was, now = at(before, *path), at(write.object, *path)
             if was and was != now:
                 values = "" if write.resource == "secrets" else f" from {was} to {now}"
                 what = f"{about(write)} changes {'.'.join(path)}{values}"
                 yield self.violation(write, what, about(write))
-
-
-def _at(tree: Object, path: tuple[str, ...]) -> object:
-    return part(tree, *path[:-1]).get(path[-1])

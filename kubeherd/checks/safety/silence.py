@@ -63,7 +63,7 @@ class SilenceWaitedFor(WriteChecker):
             self._begin(record.fault, record.at)
         elif isinstance(record, FaultEnded):
             self._end(record.id, record.at)
-        yield from super().see(record)
+        return super().see(record)
 
     def _begin(self, fault: Fault, at: float) -> None:
         if isinstance(fault.target, Nodes) or not fault.undoable:

@@ -272,6 +272,24 @@ def test_a_fleet_with_one_identity(count: int) -> None:
     with_agent(test, names=names)
 
 
+def test_a_fleet_writes_nothing_until_the_server_has_shown_what_it_takes() -> None:
+    """Else the first write of each node would open a connection of its own."""
+
+    async def main(clock: VirtualClock) -> None:
+        api = FakeApi(clock)
+        unavailable = ServiceUnavailable("not yet")
+        api.disturbance = lambda sent: unavailable if sent.method == "GET" else None
+        agent = Agent(api, clock, names=("node-0", "node-1", "node-2"))
+        await clock.sleep(3)
+        assert not api.objects
+        api.disturbance = undisturbed
+        await agent.ready.wait()
+        assert len([path for path in api.objects if path.startswith("/api/v1/nodes/")]) == 3
+        await agent.end()
+
+    virtualtime.run_with_clock(main)
+
+
 class Noting:
     """Notes what it is told of pods."""
 

@@ -1,9 +1,9 @@
 """What server-side apply holds a custom resource to (customresources/typedfields.py)."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from kubeherd.cluster.api.customresources.kind import CustomKind
 from kubeherd.cluster.api.errors import PlainError

@@ -1,11 +1,17 @@
 """Who may do what: RBAC, the Node authorizer, NodeRestriction, admission (api-machinery 20)."""
 
+import ssl
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from apicluster import ADMIN, BOB, MANAGER, MERGE, NODE, Cluster, config_map, pod
 
-from kubeherd.cluster.apiserver.access.authn import authenticated, user_from_certificate
+from kubeherd.cluster.apiserver.access.authn import (
+    authenticated,
+    identity_of,
+    user_from_certificate,
+)
 from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -20,6 +26,12 @@ def test_certificate_names_user_and_groups() -> None:
     assert user == authenticated("system:node:n1", ["system:nodes"])
     assert user_from_certificate(None) is ANONYMOUS
     assert user_from_certificate({"subject": ()}) is ANONYMOUS
+
+
+@pytest.mark.parametrize("text", ["Jan  5 09:34:43 2018 GMT", "Dec 31 23:59:59 2049 GMT"])
+def test_a_certificate_is_good_until_it_expires(text: str) -> None:
+    expires = datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC)
+    assert identity_of({"subject": (), "notAfter": text}).expires == expires
 
 
 async def test_anonymous_sees_health_and_version_only(cluster: Cluster) -> None:

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import orjson
 import pytest
+import wireserver
 from apicluster import APPLY, BOB, MERGE, Cluster, api_cluster
 
 from kubeherd.cluster.api import auditpolicy, batch
@@ -290,3 +292,16 @@ async def test_nothing_of_it_is_noted_while_nobody_logs(cluster: Cluster) -> Non
     request = ApiRequest("GET", CMS, user=cluster.user)
     await cluster.api.handle(request)
     assert request.audited is None
+
+
+async def test_an_event_tells_the_address_of_the_client(tmp_path: Path) -> None:
+    async with wireserver.serving(tmp_path) as served:
+        log = tmp_path / "audit.log"
+        served.api.audit(auditpolicy.load((HEAD + "rules: [{level: Metadata}]").encode()), log)
+        context = served.tls(*served.authority.identity("admin", "system:masters"))
+        connector = aiohttp.TCPConnector(ssl=context, local_addr=("127.0.0.3", 0))
+        url = f"https://127.0.0.1:{served.port}{CMS}"
+        async with aiohttp.ClientSession(connector=connector) as session, session.get(url) as got:
+            assert got.status == 200
+        told = {tuple(json.loads(line)["sourceIPs"]) for line in log.read_text().splitlines()}
+        assert told == {("127.0.0.3",)}

@@ -93,6 +93,13 @@ async def test_every_binding_refers_to_a_role() -> None:
             assert (binding["metadata"].get("namespace"), name) in known
 
 
+async def test_what_was_deleted_is_there_again_after_a_restart(cluster: Cluster) -> None:
+    for path in ("clusterroles/cluster-admin", "clusterrolebindings/system:discovery"):
+        await cluster.delete(f"{RBAC}/{path}")
+        await cluster.api.bootstrap()
+        assert (await cluster.get(f"{RBAC}/{path}")).status == 200
+
+
 async def _allowed(cluster: Cluster, user: str, **attributes: str) -> Any:
     spec = {"user": user, "resourceAttributes": attributes}
     return (await cluster.post(SUBJECT, {"spec": spec})).tree["status"]

@@ -9,12 +9,12 @@ from click.testing import CliRunner
 
 from kubeherd.chaos.checking import usercheckers
 from kubeherd.chaos.checking.command import check
-from kubeherd.chaos.checking.discovery import resources_of, wanted
 from kubeherd.chaos.checking.ordering import WAIT_S, Ordering
 from kubeherd.chaos.checking.telling import AFTER, BEFORE, Surroundings, line, table
 from kubeherd.chaos.checking.usercheckers import UserCheckError
 from kubeherd.checks import checker
 from kubeherd.checks.checker import Watcher
+from kubeherd.cluster.client.discovery import resources_of, wanted
 from kubeherd.faults import Component, Fault
 from kubeherd.faults.effects import Crash
 from kubeherd.history import FaultBegan, FaultEnded, Leads, Process, Step, Verb, Write, files

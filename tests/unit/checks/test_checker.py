@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
+from kubeherd.checks.api.watchpromises import WatchOrdered, WatchUnique
 from kubeherd.checks.checker import MAX_VIOLATIONS, Checker, Watcher, check
+from kubeherd.checks.live import Live
 from kubeherd.checks.writes import WriteChecker
-from kubeherd.history import Record, Step, Verb, Violation, Write
+from kubeherd.history import Began, Record, Step, Told, Verb, Violation, Write
 from kubeherd.history.records import Object
 
 
@@ -102,3 +106,56 @@ def test_a_trial_says_what_a_step_would_show_and_leaves_no_trace():
     assert watcher.verdict.checked[0].looked_at == 1
     watcher.see(write("pods", "a", 2, Verb.DELETE))
     assert not watcher.trial(Step(at=3, name="end"))
+
+
+class Counted(WriteChecker):
+    name = "counted"
+    promise = "Nothing was there before."
+    seen = 0
+
+    def see(self, record: Record) -> Iterator[Violation]:
+        self.seen += 1
+        return super().see(record)
+
+    def judge(self, write: Write, before: Object | None) -> Iterator[Violation]:
+        if before is not None:
+            yield self.violation(write, f"{write.name} was there")
+
+
+class Judging(WriteChecker):
+    name = "judging"
+    promise = Counted.promise
+
+    judge = Counted.judge
+
+
+def test_who_only_judges_is_not_shown_what_was_there_before_and_knows_it():
+    made = []
+    watcher = Watcher([lambda: made.append(Judging()) or made[-1], Counted])
+    assert not watcher.see(replace(write("pods", "a"), restored=True))
+    assert [one.text for one in watcher.see(write("pods", "a", 1))] == ["a was there"] * 2
+    assert not made[0].looks_at(replace(write("pods", "a"), restored=True))
+
+
+def test_watchers_of_one_stream_may_share_its_state():
+    live = Live()
+    first, second = Watcher([OnlyPods], live), Watcher([Judging], live)
+    for record in (write("pods", "a"), write("pods", "a", 1, Verb.DELETE), write("pods", "b", 2)):
+        assert not first.see(record)
+        second.see(record)
+    assert list(live.all("pods")) == ["b"]
+    assert [one.text for one in second.verdict.violations] == ["a was there"]
+
+
+def test_what_watches_were_told_is_kept_once_for_all_promises_about_them():
+    watcher = Watcher([WatchOrdered, WatchUnique])
+    for record in (
+        Began(at=0, source="test", revision=1),
+        write("pods", "a", 2),
+        Told(at=2, observer="x", watch=1, type="BEGIN", resource="pods", revision=1),
+        Told(at=3, observer="x", watch=1, type="ADDED", resource="pods", name="a", revision=2),
+        Told(at=4, observer="x", watch=1, type="ADDED", resource="pods", name="a", revision=2),
+    ):
+        assert not watcher.see(record)
+    assert [one.promise for one in watcher.end()] == ["watch-unique"]
+    assert all(one.looked_at for one in watcher.verdict.checked)

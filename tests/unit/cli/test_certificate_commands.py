@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from cryptography import x509
 from msgspec import structs
 
+from kubeherd.cluster.api.errors import Unauthorized
 from kubeherd.cluster.cli.main import main
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir
@@ -221,3 +222,18 @@ def test_a_directory_of_nodes_that_joined_has_their_certificates_only(rundir: Ru
         answer = run(rundir, *words)
         assert answer.exit_code == 1
         assert answer.stderr.startswith(f"Error: the nodes in {rundir.root} joined {joined}: its ")
+
+
+def test_credentials_that_are_refused_are_told_in_a_line(
+    rundir: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: RunDir) -> Settings:
+        raise Unauthorized("Unauthorized")
+
+    monkeypatch.setattr(RunDir, "load_settings", refused)
+    answer = run(rundir, "cert", "list")
+    assert (answer.exit_code, answer.stderr) == (
+        1,
+        "Error: the API server does not accept these credentials: they have ended, or are of "
+        "another cluster (`kubeherd cert list` shows certificates)\n",
+    )

@@ -7,7 +7,12 @@ import pytest
 
 from kubeherd.cluster.api import batch
 from kubeherd.cluster.api.batch import BatchedAnswer
-from kubeherd.cluster.client.batching import MAX_BATCH, PARALLEL_SENDS, BatchingTransport
+from kubeherd.cluster.client.batching import (
+    MAX_BATCH,
+    PARALLEL_SENDS,
+    BatchingTransport,
+    ProcessTurns,
+)
 from kubeherd.cluster.client.transport import MSGPACK, TransportError, TransportResponse
 from kubeherd.simulation.transport import Request, StubTransport
 
@@ -48,9 +53,9 @@ def _status(path: str) -> int:
     return 409 if "bad" in path else 200
 
 
-async def opened(server: Server) -> BatchingTransport:
+async def opened(server: Server, turns: ProcessTurns | None = None) -> BatchingTransport:
     """A transport that knows whom it talks to."""
-    transport = BatchingTransport(server)
+    transport = BatchingTransport(server, turns)
     await transport.request("GET", "/hello")
     server.sent.clear()
     return transport
@@ -196,9 +201,31 @@ async def test_events_do_not_hold_up_other_writes():
     assert sum(map(len, server.sent)) == 201
 
 
-async def test_any_mix_of_writes_and_cancellations_leaves_the_lanes_open():
-    server = Server()
-    transport = await opened(server)
+async def test_identities_of_a_process_share_the_turns_and_no_request():
+    """However many there are, no more requests are under way than with one; each gets its turn."""
+    turns, servers = ProcessTurns(), [Server() for _ in range(3)]
+    transports = [await opened(server, turns) for server in servers]
+    for server in servers:
+        server.gate.clear()
+    writing = []
+    for _ in range(2):
+        writing += [asyncio.create_task(write_all(transport, 50)) for transport in transports]
+        await asyncio.sleep(0.001)
+    assert sum(len(server.sent) for server in servers) == PARALLEL_SENDS
+    for server in servers:
+        server.gate.set()
+    for answers in await asyncio.gather(*writing):
+        assert [answer.body for answer in answers] == [f"/{n}".encode() for n in range(50)]
+    assert [sum(map(len, server.sent)) for server in servers] == [100, 100, 100]
+    assert turns.writes.free == PARALLEL_SENDS
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_any_mix_of_writes_and_cancellations_leaves_the_lanes_open(shared: bool):
+    server, turns = Server(), ProcessTurns()
+    transport = await opened(server, turns)
+    if shared:
+        await opened(Server(), turns)  # another identity, which writes nothing
     chance = random.Random(1)
     paths = ["/api/v1/nodes/n", "/api/v1/namespaces/a/events", "/api/v1/namespaces/a/events/e"]
 

@@ -92,3 +92,15 @@ async def test_a_cluster_that_is_away_is_asked_again_and_the_certificate_stays(
     assert rotation.RETRY_BASE_S <= rests_s[0] <= 1.1 * rotation.RETRY_BASE_S
     assert RETRY_CAP_S <= rests_s[-1] <= 1.1 * RETRY_CAP_S
     assert load_kubeconfig(rundir.node_kubeconfig("x-0")) == before
+
+
+def test_a_join_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    rundir = RunDir(tmp_path / "new")
+
+    def found(made: Settings) -> None:
+        (rundir.kubeconfigs / f"{made.node_names[0]}.kubeconfig").write_text("{}")
+        raise LauncherError("the disk is full")
+
+    with pytest.raises(LauncherError, match="the disk is full"):
+        lifecycle.begin(rundir, settings(), found=found)
+    assert not rundir.root.exists()

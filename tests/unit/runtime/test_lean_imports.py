@@ -7,6 +7,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from kubeherd.cluster.runtime import lean_attrs
+
 PROGRAM = """
 import ssl, sys
 whole = ssl.create_default_context
@@ -49,6 +51,56 @@ def test_a_process_loads_no_faults_before_the_first(module: str) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "False\n"
+
+
+VALUES = """
+import sys
+{before}
+import kubeherd.cluster.runtime.lean_aiohttp_server
+import aiohttp, aiohttp.client_ws, aiohttp.web_request
+assert ("attr" in sys.modules) is {with_attrs}
+short = aiohttp.ClientTimeout(3)
+assert short == aiohttp.ClientTimeout(total=3) != aiohttp.ClientTimeout(4)
+assert hash(short) == hash(aiohttp.ClientTimeout(total=3)) and short.ceil_threshold == 5
+try:
+    short.total = 4
+except AttributeError:
+    pass
+else:
+    raise AssertionError("not frozen")
+assert sys.modules[short.__class__.__module__] is aiohttp.client
+longer = aiohttp.client.attr.evolve(aiohttp.client_ws.DEFAULT_WS_CLIENT_TIMEOUT, ws_receive=1)
+assert (longer.ws_receive, longer.ws_close) == (1, 10.0), longer
+from aiohttp import web
+assert not web.WebSocketReady(False, None) and web.WebSocketReady(True, "x")
+import attr
+assert attr.asdict(attr.make_class("Point", ["x"])(1)) == {{"x": 1}}, "others get attrs"
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "with_attrs"),
+    [
+        ("", False),
+        ("from kubeherd.cluster.runtime import lean_attrs; del lean_attrs.ib", True),
+        ("from kubeherd.cluster.runtime import lean_attrs; lean_attrs.s = lambda: None", True),
+        ("import attr", True),
+    ],
+    ids=["as it is", "asks for another name", "asks for another option", "attrs is there"],
+)
+def test_value_classes_of_aiohttp_are_what_attrs_makes(before: str, with_attrs: bool) -> None:
+    program = VALUES.format(before=before, with_attrs=with_attrs)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_other_classes_are_left_to_attrs() -> None:
+    with pytest.raises(TypeError):
+        lean_attrs.s(frozen=False, slots=True)
+    with pytest.raises(TypeError):
+        lean_attrs.s(frozen=True, slots=True)(ValueError)
 
 
 SSH_KEY = """

@@ -1,5 +1,6 @@
 """Chance that can be repeated."""
 
+import tracemalloc
 import uuid
 
 from kubeherd.cluster.runtime.rng import Rng
@@ -32,3 +33,15 @@ def test_uuids_are_version_4_and_differ() -> None:
     made = {uuid.UUID(rng.uuid4()) for _ in range(20)}
     assert len(made) == 20
     assert {(u.version, u.variant) for u in made} == {(4, uuid.RFC_4122)}
+
+
+def test_a_stream_that_nothing_is_drawn_from_is_small() -> None:
+    parent = Rng(7)
+    tracemalloc.start()
+    try:
+        streams = [parent.child(str(number)) for number in range(100)]
+        assert tracemalloc.get_traced_memory()[0] < 40_000
+        assert len({stream.random() for stream in streams}) == 100
+        assert tracemalloc.get_traced_memory()[0] > 200_000
+    finally:
+        tracemalloc.stop()

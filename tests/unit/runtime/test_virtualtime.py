@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+import signal
+import socket
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -72,3 +74,60 @@ def test_a_rest_shorter_than_the_resolution_of_timers_passes() -> None:
         await asyncio.gather(*(wait_out_of_step(clock, number) for number in range(5)))
 
     virtualtime.run_with_clock(main)
+
+
+def test_cancelled_timers_hold_nobody_up() -> None:
+    """Whether they are swept out, because there are many, or met one by one."""
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        for number in range(1000):
+            loop.call_later(5 + number, pytest.fail, "it was cancelled").cancel()
+        fired = loop.call_later(1, lambda: None)
+        last = [loop.call_later(5 + number, pytest.fail, "as well") for number in range(3)]
+        await CLOCK.sleep(2)
+        for timer in (*last, *last, fired):
+            timer.cancel()
+        with pytest.raises(TimeoutError):
+            await CLOCK.wait_for(asyncio.Event().wait(), 30)
+        return CLOCK.monotonic_s()
+
+    assert virtualtime.run(main()) == 32.0
+
+
+def test_a_callback_that_fails_is_reported_and_the_others_go_on() -> None:
+    async def main() -> list[str]:
+        loop, told = asyncio.get_running_loop(), []
+        loop.set_exception_handler(lambda _loop, context: told.append(str(context["exception"])))
+        loop.call_soon(int, "no number")
+        loop.call_later(1, told.append, "later")
+        await CLOCK.sleep(2)
+        return told
+
+    assert virtualtime.run(main()) == [
+        "invalid literal for int() with base 10: 'no number'",
+        "later",
+    ]
+
+
+def test_the_system_is_heard() -> None:
+    """Sockets at once, signals soon."""
+
+    async def main() -> str:
+        loop, heard = asyncio.get_running_loop(), asyncio.Event()
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            theirs.send(b"news")
+            told = await loop.sock_recv(ours, 10)
+        loop.add_signal_handler(signal.SIGUSR1, heard.set)
+        signal.raise_signal(signal.SIGUSR1)
+        await CLOCK.wait_for(_ticking_until(heard), 1000)
+        loop.remove_signal_handler(signal.SIGUSR1)
+        return told.decode()
+
+    async def _ticking_until(heard: asyncio.Event) -> None:
+        while not heard.is_set():
+            await CLOCK.sleep(1)
+
+    assert virtualtime.run(main()) == "news"

@@ -21,7 +21,10 @@ engines = importlib.import_module("kubeherd.cluster.store.etcd.engine")
 client = importlib.import_module("kubeherd.cluster.store.etcd.client")
 rpc = importlib.import_module("kubeherd.cluster.store.etcd.messages").rpc
 
-POD = Change("pods", "default", "a", 0, b'{"apiVersion":"v1","metadata":{"name":"a"}}')
+
+def change(name: str) -> Change:
+    value = b'{"apiVersion":"v1","metadata":{"name":"%s"}}' % name.encode()
+    return Change("pods", "default", name, 0, value)
 
 
 class Pki:
@@ -94,7 +97,7 @@ async def test_both_sides_show_certificates(tls_etcd: EtcdMember, pki: Pki) -> N
     target = EtcdTarget((tls_etcd.endpoint,), pki.ca_file, *pki.client)
     async with engine_of(target) as engine:
         start = await until_open(engine)
-        assert isinstance(await engine.transact([POD], []), Made)
+        assert isinstance(await engine.transact([change("a")], []), Made)
         async with asyncio.timeout(10), aclosing(engine.follow(start)) as feed:
             assert [row.name for row in (await anext(feed)).rows] == ["a"]
 
@@ -132,17 +135,20 @@ async def test_a_certificate_that_is_not_there(pki: Pki, tmp_path: Path) -> None
 
 
 async def enable_users(member: EtcdMember) -> None:
-    """root may do everything, `reader` nothing but read what is below /registry/."""
+    """root may do everything, `writer` read and write all keys, `reader` read those of objects."""
     channel = rpc.insecure_channel(f"127.0.0.1:{member.port}")
     auth = rpc.AuthStub(channel)
-    for user, role in (("root", "root"), ("reader", "reader")):
+    for user in ("root", "writer", "reader"):
         await auth.UserAdd(rpc.AuthUserAddRequest(name=user, password=f"{user}'s"))
-        await auth.RoleAdd(rpc.AuthRoleAddRequest(name=role))
-        await auth.UserGrantRole(rpc.AuthUserGrantRoleRequest(user=user, role=role))
-    permission = rpc.Permission(permType=0, key=b"/registry/", range_end=b"/registry0")
-    await auth.RoleGrantPermission(
-        rpc.AuthRoleGrantPermissionRequest(name="reader", perm=permission)
-    )
+        await auth.RoleAdd(rpc.AuthRoleAddRequest(name=user))
+        await auth.UserGrantRole(rpc.AuthUserGrantRoleRequest(user=user, role=user))
+    permissions = {
+        "writer": rpc.Permission(permType=2, key=b"\0", range_end=b"\0"),
+        "reader": rpc.Permission(permType=0, key=b"/registry/", range_end=b"/registry0"),
+    }
+    for name, permission in permissions.items():
+        request = rpc.AuthRoleGrantPermissionRequest(name=name, perm=permission)
+        await auth.RoleGrantPermission(request)
     await auth.AuthEnable(rpc.AuthEnableRequest())
     await channel.close()
 
@@ -161,13 +167,17 @@ async def test_users_and_passwords(etcd: EtcdMember) -> None:
     ) as engine:
         with pytest.raises(StoreError, match="may not read and write all keys"):
             await engine.open()
+    writer = EtcdTarget((etcd.endpoint,), user="writer", password="writer's")
+    async with engine_of(writer) as engine:
+        await engine.open()
+        assert isinstance(await engine.transact([change("w")], []), Made)
     async with engine_of(EtcdTarget((etcd.endpoint,), user="root", password="root's")) as engine:
         start = await engine.open()
-        assert isinstance(await engine.transact([POD], []), Made)
+        assert isinstance(await engine.transact([change("a")], []), Made)
         async with asyncio.timeout(20), aclosing(engine.follow(start)) as feed:
             assert (await anext(feed)).revision == start + 1
             etcd.kill()  # with it goes the token that it gave
             etcd.start()
             await until_open(engine)
-            made = await engine.transact([Change("pods", "default", "b", 0, POD.value)], [])
+            made = await engine.transact([change("b")], [])
             assert (await anext(feed)).revision == made.revision

@@ -320,8 +320,25 @@ async def test_progress_can_be_asked_for_at_any_time(engine: Any, space: str) ->
         assert (progress.revision, [row.name for row in progress.rows]) == (after, ["b"])
 
 
+async def test_who_asks_for_progress_and_is_cancelled_does_not_end_the_watch(
+    engine: Any, space: str
+) -> None:
+    before = await put(engine, space, "a")
+    async with asyncio.timeout(10), aclosing(engine.follow(before - 1)) as feed:
+        await anext(feed)
+        for turns in range(5):
+            asking = asyncio.create_task(engine.ask_progress())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asking.cancel()
+        after = await put(engine, space, "b")
+        assert (await anext(feed)).revision == after
+
+
 async def test_closing_twice_is_harmless(shared_etcd: EtcdMember) -> None:
     one = engines.EtcdEngine(EtcdTarget((shared_etcd.endpoint,)), Rng(1))
     await one.open()
     await one.close()
     await one.close()
+    with pytest.raises(StoreError, match="closed"):
+        await one.newest()

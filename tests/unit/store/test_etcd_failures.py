@@ -55,6 +55,7 @@ def test_an_error_has_its_meaning(code: str, details: str, meaning: Meaning) -> 
         ("connect: Connection refused (111)", "is etcd running?"),
         ("etcdserver: mvcc: database space exceeded", "defragment"),
         ("Ssl handshake failed: CERTIFICATE_VERIFY_FAILED: self signed", "another CA"),
+        ("Stream removed (Socket closed)", "the connection broke"),
         ("etcdserver: something\nnew", "something new"),
     ],
 )

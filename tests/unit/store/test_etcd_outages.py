@@ -5,6 +5,7 @@ import importlib
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from kubeherd.cluster.store.sharedengine import Change, Compacted, Made
 pytest.importorskip("aetcd", reason="the extra etcd is not installed")
 engines = importlib.import_module("kubeherd.cluster.store.etcd.engine")
 client = importlib.import_module("kubeherd.cluster.store.etcd.client")
+members = importlib.import_module("kubeherd.cluster.store.etcd.member")
 watch = importlib.import_module("kubeherd.cluster.store.etcd.watch")
 
 POD = b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"}}'
@@ -210,6 +212,32 @@ async def test_a_member_that_hangs_is_left_for_another(etcds: list[EtcdMember]) 
             assert names(follower.rows) == ["watched", "during"]
 
 
+async def test_a_watch_leaves_a_member_that_hangs_though_nobody_asks(
+    etcds: list[EtcdMember], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By gRPC's pings, here ten times as often."""
+    options = [
+        (name, value // 10 if name.endswith("_ms") else value) for name, value in members._OPTIONS
+    ]
+    monkeypatch.setattr(members, "_OPTIONS", options)
+    async with opened(*(member.endpoint for member in etcds)) as engine:
+        start = await until_written(engine, "before")
+        async with following(engine, start) as follower:
+            await follower.reach(await until_written(engine, "watched"))
+            asked = engine._client._members[engine._client._at]
+            (frozen,) = [member for member in etcds if member.endpoint == asked.endpoint]
+            others = [member.endpoint for member in etcds if member is not frozen]
+            frozen.freeze()
+            try:
+                async with opened(*others) as other, asyncio.timeout(20):
+                    during = await until_written(other, "during")
+                    while follower.revision < during:
+                        follower.moved.clear()
+                        await follower.moved.wait()
+            finally:
+                frozen.thaw()
+
+
 async def test_a_member_of_another_cluster_is_not_asked(
     etcd: EtcdMember, shared_etcd: EtcdMember
 ) -> None:
@@ -239,6 +267,33 @@ async def test_an_etcd_that_is_older_than_what_was_seen_is_noticed(etcd: EtcdMem
         async with aclosing(engine.follow(newest + 5)) as feed:
             with pytest.raises(Compacted, match="older snapshot"):
                 await anext(feed)
+
+
+@pytest.mark.usefixtures("_etcd_is_there")
+async def test_no_space_is_left(tmp_path: Path) -> None:
+    """All that was not refused is there; what was refused is not, or its outcome is unknown."""
+    member = EtcdMember(tmp_path, "m0", ["--quota-backend-bytes=4194304"])
+    member.start()
+    large = b'{"apiVersion":"v1","metadata":{"name":"%s"}}' % (b"x" * 1_000_000)
+    made, refused, why = set(), set(), ""
+    try:
+        async with opened(member.endpoint) as engine:
+            for number in range(20):
+                one = Change("pods", "default", f"p{number}", 0, large)
+                try:
+                    assert isinstance(await engine.transact([one], []), Made)
+                    made.add(one.name)
+                except OutcomeUnknown:
+                    pass
+                except StoreError as error:
+                    refused.add(one.name)
+                    why = str(error)
+            found = set(names(await engine.load(await engine.newest())))
+            assert made <= found
+            assert "no space left: compact, defragment" in why
+            assert not refused & found
+    finally:
+        member.kill()
 
 
 async def test_nothing_listens(etcd: EtcdMember) -> None:

@@ -2,20 +2,20 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from kubeherd.cluster.api.errors import Expired, ServiceUnavailable
-from kubeherd.cluster.store.engine import FIRST_REVISION, Engine, MemoryEngine, Row, StoreError
+from kubeherd.cluster.api.errors import ServiceUnavailable
+from kubeherd.cluster.store.engine import MemoryEngine, Row, StoreError
 from kubeherd.cluster.store.hub import WatchFilter
 from kubeherd.cluster.store.local import MAX_GROUP_BYTES, LocalStore
 from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.staged import Staged
-from kubeherd.cluster.store.state import Attrs, EventType
+from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store, running
 
 
@@ -39,80 +39,6 @@ def delete(store: Store, name: str, *, resource: str = "pods", namespace: str = 
     return store.delete(
         resource, namespace, name, lambda revision: orjson.dumps({**tree, "rv": revision})
     )
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
-    return MemoryEngine() if request.param == "memory" else SqliteEngine(tmp_path / "store.db")
-
-
-@pytest.fixture
-async def store(engine: Engine) -> AsyncIterator[Store]:
-    async with running(LocalStore(engine, attrs_of)) as opened:
-        yield opened
-
-
-async def test_a_staged_write_is_seen_by_writers_only_until_its_commit(store: Store) -> None:
-    staged = put(store, "a")
-    assert store.head("pods", "ns", "a") is staged.record
-    assert store.get("pods", "ns", "a") is None
-    assert store.revision == FIRST_REVISION
-    await store.committed(staged)
-    assert store.get("pods", "ns", "a") is staged.record
-    assert store.revision == staged.revision == FIRST_REVISION + 1
-
-
-async def test_a_staged_delete_hides_the_object_from_writers_and_not_from_readers(
-    store: Store,
-) -> None:
-    await store.committed(put(store, "a"))
-    staged = delete(store, "a")
-    assert store.head("pods", "ns", "a") is None
-    assert store.get("pods", "ns", "a") is not None
-    await store.committed(staged)
-    assert store.get("pods", "ns", "a") is None
-    assert staged.record.load()["rv"] == 3
-
-
-async def test_lists_are_ordered_by_namespace_and_name(store: Store) -> None:
-    for namespace, name in [("b", "a"), ("a", "z"), ("a", "b"), ("ab", "a")]:
-        last = put(store, name, namespace=namespace)
-    await store.committed(last)
-    assert [(r.namespace, r.name) for r in store.list("pods")] == [
-        ("a", "b"),
-        ("a", "z"),
-        ("ab", "a"),
-        ("b", "a"),
-    ]
-    assert [r.name for r in store.list("pods", "a")] == ["b", "z"]
-
-
-async def test_a_list_at_an_old_revision_is_what_it_was(store: Store) -> None:
-    await store.committed(put(store, "a", v=1))
-    await store.committed(put(store, "b"))
-    put(store, "a", v=2)
-    delete(store, "b")
-    await store.committed(put(store, "c"))
-    then = store.list_at("pods", "ns", 3)
-    assert [(r.name, r.load().get("v")) for r in then] == [("a", 1), ("b", None)]
-    assert [r.name for r in store.list_at("pods", "", 6)] == ["a", "c"]
-
-
-async def test_history_is_bounded_and_too_old_a_revision_is_refused() -> None:
-    async with running(LocalStore(MemoryEngine(), attrs_of, max_history_events=3)) as store:
-        for index in range(6):
-            await store.committed(put(store, f"p{index}"))
-        assert store.compacted == 4
-        wanted = WatchFilter("pods")
-        assert [d.event.record.name for d in store.hub.events_since(wanted, 4)] == [
-            "p3",
-            "p4",
-            "p5",
-        ]
-        with pytest.raises(Expired, match=r"too old resource version: 3 \(4\)"):
-            store.hub.events_since(wanted, 3)
-        with pytest.raises(Expired):
-            store.list_at("pods", "", 2)
 
 
 class FailingEngine(MemoryEngine):
@@ -196,29 +122,6 @@ async def test_a_writer_does_not_wait_for_ever_and_its_write_is_not_lost() -> No
         assert store.get("pods", "ns", "a") is None
         engine.free.set()
         assert await store.committed(staged) is store.get("pods", "ns", "a")
-
-
-async def test_sqlite_brings_back_objects_history_and_the_revision(tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
-    async with running(LocalStore(SqliteEngine(path), attrs_of)) as store:
-        put(store, "a", labels={"x": "1"})
-        put(store, "b")
-        put(store, "a", labels={"x": "2"})
-        await store.committed(delete(store, "b"))
-    async with running(LocalStore(SqliteEngine(path), attrs_of)) as store:
-        assert store.revision == 5
-        record = store.get("pods", "ns", "a")
-        assert record is not None
-        assert (record.revision, record.create_revision) == (4, 2)
-        assert record.attrs.labels == {"x": "2"}
-        assert store.get("pods", "ns", "b") is None
-        events = store.hub.events_since(WatchFilter("pods"), 2)
-        assert [(d.type, d.event.revision) for d in events] == [
-            (EventType.ADDED, 3),
-            (EventType.MODIFIED, 4),
-            (EventType.DELETED, 5),
-        ]
-        assert (await store.committed(put(store, "c"))).revision == 6
 
 
 async def test_compaction_deletes_superseded_rows_and_keeps_the_state(tmp_path: Path) -> None:

@@ -249,7 +249,7 @@ class _Checker(msgspec.Struct):
         for index, element in enumerate(node.elements):
             found = self._element(element, optional=index in node.optional)
             type_ = self._join(type_, found)
-        return list_of(self._variable() if type_ is None else type_)
+        return list_of(self._variable() if type_ is None else unifying.shallow(self.found, type_))
 
     def map_node(self, node: MapNode) -> Type:
         key: Type | None = None
@@ -260,7 +260,9 @@ class _Checker(msgspec.Struct):
             value = self._join(value, found)
         if key is None or value is None:
             key, value = self._variable(), self._variable()
-        return map_of(key, value)
+        # No list or map can be a key. As types of keys they would be told twice as long by each map
+        # in a map: thirty, and nobody can read to the end of one.
+        return map_of(DYN if key.parameters else key, unifying.shallow(self.found, value))
 
     def struct(self, node: StructNode) -> Type:
         type_ = self.environment.types.get(node.name)

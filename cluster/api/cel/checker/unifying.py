@@ -6,9 +6,11 @@ it is changed.
 
 from collections.abc import Sequence
 
-from kubeherd.cluster.api.cel.checker.types import Kind, Type, is_dynamic
+from kubeherd.cluster.api.cel.checker.types import DYN, Kind, Type, is_dynamic
 
 _NULLABLE = frozenset({Kind.OPAQUE, Kind.DURATION, Kind.TIMESTAMP, Kind.NULL, Kind.STRUCT})
+MAX_LEVELS = 16
+"""Lists in lists that have types."""
 _COMPOSED = frozenset({Kind.OPAQUE, Kind.LIST, Kind.MAP})
 
 
@@ -76,6 +78,19 @@ def _refers(found: dict[str, Type], parameter: Type, within: Type) -> bool:
             known is not None and _refers(found, parameter, known)
         )
     return any(_refers(found, parameter, one) for one in within.parameters)
+
+
+def shallow(found: dict[str, Type], type_: Type) -> Type:
+    """A type, or DYN for one of more levels than anybody writes by hand: loops after loops make
+    types that take longer and longer to compare."""
+    inner = type_
+    for _ in range(MAX_LEVELS):
+        while inner.kind is Kind.PARAMETER and inner.name in found:
+            inner = found[inner.name]
+        if not inner.parameters:
+            return type_
+        inner = inner.parameters[-1]
+    return DYN
 
 
 def most_general(left: Type, right: Type) -> Type:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 from kubeherd.cluster.api.cel.checker.types import CIDR, FORMAT, IP, QUANTITY, SEMVER, URL
+from kubeherd.cluster.api.cel.effort import take
 from kubeherd.cluster.api.cel.interpreter.datatypes import Opaque, size
 
 TRAVERSAL: Final = 0.1
@@ -60,9 +61,11 @@ def _walked(value: Any) -> int:
     if isinstance(value, str | bytes):
         return int(len(value) * TRAVERSAL)
     if isinstance(value, list):
+        take(4 * len(value))
         costs = {id(one): _walked(one) for one in {id(one): one for one in value}.values()}
         return sum(costs[id(one)] for one in value)
     if isinstance(value, dict):
+        take(8 * len(value))
         return sum(_walked(key) + _walked(one) for key, one in value.items())
     return 1
 

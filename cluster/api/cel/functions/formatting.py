@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kubeherd.cluster.api.cel.checker.types import Kind, Type
+from kubeherd.cluster.api.cel.effort import take
 from kubeherd.cluster.api.cel.functions.conversions import double_text, string
 from kubeherd.cluster.api.cel.interpreter.datatypes import (
     Duration,
@@ -145,6 +146,8 @@ def _double(clause: str, value: Any, precision: int) -> str | None:
     return f"{mantissa}×10{superscript}"
 
 
+_ELEMENT = 8
+"""Steps (`cel.effort`) of writing an element."""
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -152,13 +155,16 @@ def _string(value: Any) -> str | None:
     if value is None:
         return "null"
     if isinstance(value, list):
+        take(_ELEMENT * len(value))
         made = {id(one): "" for one in value}
         for one in value:
             made[id(one)] = made[id(one)] or _inside(one)
         bounded(sum(len(made[id(one)]) for one in value))
         return "[" + ", ".join(made[id(one)] for one in value) + "]"
     if isinstance(value, dict):
+        take(2 * _ELEMENT * len(value))
         entries = sorted((_inside(key), _inside(one)) for key, one in value.items())
+        bounded(sum(len(key) + len(one) for key, one in entries))
         return "{" + ", ".join(f"{key}:{one}" for key, one in entries) + "}"
     if isinstance(value, Type):
         return value.runtime_name

@@ -30,6 +30,7 @@ from kubeherd.cluster.api.cel.checker.types import (
     map_of,
     parameter,
 )
+from kubeherd.cluster.api.cel.effort import take
 from kubeherd.cluster.api.cel.functions import standard
 from kubeherd.cluster.api.cel.interpreter.datatypes import (
     NO_OVERLOAD,
@@ -56,11 +57,14 @@ _COMPARABLE = {
 }  # fmt: skip
 _T, _K, _V = parameter("T"), parameter("K"), parameter("V")
 _LIST, _MAP = list_of(_T), map_of(_K, _V)
+_ORDERED = 6
+"""Steps (`cel.effort`) of comparing or adding two elements."""
 MAX_RANGE = 1_000_000
 """`lists.range` makes no more, whatever its cost would allow."""
 
 
 def _is_sorted(values: list[Any]) -> bool:
+    take(_ORDERED * len(values))
     return all(compare(left, right) <= 0 for left, right in pairwise(values))
 
 
@@ -68,6 +72,7 @@ def _sum(zero: Any) -> Callable[[list[Any]], Any]:
     add = standard.LIBRARY["_+_"][0].run
 
     def run(values: list[Any]) -> Any:
+        take(_ORDERED * len(values))
         total = zero
         for one in values:
             total = add(total, one)
@@ -80,6 +85,7 @@ def _extreme(name: str, sign: int) -> Callable[[list[Any]], Any]:
     def run(values: list[Any]) -> Any:
         if not values:
             raise Failure(f"{name} called on empty list")
+        take(_ORDERED * len(values))
         found = values[0]
         for one in values[1:]:
             if compare(found, one) == sign:
@@ -90,6 +96,7 @@ def _extreme(name: str, sign: int) -> Callable[[list[Any]], Any]:
 
 
 def _index_of(values: list[Any], item: Any) -> int:
+    take(4 * len(values))
     return next((at for at, one in enumerate(values) if equal(one, item)), -1)
 
 
@@ -114,6 +121,7 @@ def _slice(values: list[Any], start: int, end: int) -> list[Any]:
 def _flatten(values: list[Any], depth: int = 1) -> list[Any]:
     if not isinstance(values, list):
         raise Failure(NO_OVERLOAD)
+    take(4 * len(values))
     if depth < 0:
         raise Failure("level must be non-negative")
     made: list[Any] = []
@@ -135,6 +143,7 @@ def _sort_by(values: list[Any], keys: list[Any]) -> list[Any]:
         )
     if len({type_of(key) for key in keys}) > 1:
         raise Failure("list elements must have the same type")
+    take(_ORDERED * len(values) * len(values).bit_length())
     order = cmp_to_key(compare)
     places = sorted(range(len(values)), key=lambda at: order(keys[at]))
     return [values[at] for at in places]
@@ -143,6 +152,7 @@ def _sort_by(values: list[Any], keys: list[Any]) -> list[Any]:
 def _range(count: int) -> list[int]:
     if count > MAX_RANGE:
         raise Failure(f"kubeherd makes ranges of at most {MAX_RANGE} numbers")
+    take(max(count, 0))
     return list(range(count))
 
 

@@ -30,6 +30,7 @@ from kubeherd.cluster.api.cel.checker.types import (
     optional_of,
     parameter,
 )
+from kubeherd.cluster.api.cel.effort import REFUSED_PATTERN, take
 from kubeherd.cluster.api.cel.functions import conversions, times
 from kubeherd.cluster.api.cel.interpreter.datatypes import (
     NO_OVERLOAD,
@@ -65,7 +66,10 @@ def _add(left: Any, right: Any) -> Any:
         if isinstance(left, int) and not isinstance(left, bool):
             total = int(left) + int(right)
             return in_uint_range(total) if isinstance(left, UInt) else in_range(total)
-        if isinstance(left, str | bytes | float):
+        if isinstance(left, str | bytes):
+            bounded(len(left) + len(right))
+            return left + right
+        if isinstance(left, float):
             return left + right
     if isinstance(left, list) and isinstance(right, list):
         return _concatenated(left, right)
@@ -88,6 +92,7 @@ def _concatenated(left: list[Any], right: list[Any]) -> list[Any]:
     if type(left) is Growing:
         left.extend(right)
         return left
+    take((len(left) + len(right)) // 8)
     if isinstance(left, MapList):
         merged = MapList(left)
         merged.keys = left.keys
@@ -204,6 +209,7 @@ def _matches(text: str, pattern: str) -> bool:
     try:
         return patterns.matches(pattern, text)
     except patterns.NoPattern as error:
+        take(REFUSED_PATTERN)
         raise Failure(str(error)) from None
 
 

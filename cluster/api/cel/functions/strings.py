@@ -3,14 +3,18 @@
 Source: github.com/google/cel-go/ext/strings.go, k8s.io/apiserver/pkg/cel/library/regex.go.
 """
 
+import string
 from typing import Any
 
 from kubeherd.cluster.api.cel.checker.declarations import Functions, function, member
 from kubeherd.cluster.api.cel.checker.types import DYN, INT, STRING, list_of
+from kubeherd.cluster.api.cel.effort import REFUSED_PATTERN, take
 from kubeherd.cluster.api.cel.functions import formatting
 from kubeherd.cluster.api.cel.interpreter.datatypes import Failure, bounded
 from kubeherd.cluster.api.customresources import patterns
 
+_MATCH = 16
+"""Steps (`cel.effort`) of a match."""
 _STRINGS = list_of(STRING)
 _SPACE = "".join(map(chr, (*range(9, 14), 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B)))) + (
     "\u2028\u2029\u202f\u205f\u3000"
@@ -71,8 +75,8 @@ def _substring(text: str, start: int, end: int | None = None) -> str:
     return text[start:end]
 
 
-def _ascii(text: str, first: str, last: str, shift: int) -> str:
-    return "".join(chr(ord(char) + shift) if first <= char <= last else char for char in text)
+_TO_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_TO_UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
 
 
 def _join(texts: list[Any], separator: str = "") -> str:
@@ -97,6 +101,7 @@ def _found(text: str, pattern: str) -> Any:
     try:
         return patterns.compiled(pattern).finditer(text)
     except patterns.NoPattern as error:
+        take(REFUSED_PATTERN)
         raise Failure(f"Illegal regex: {error}") from None
 
 
@@ -105,7 +110,10 @@ def _find(text: str, pattern: str) -> str:
 
 
 def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
-    every = [str(match[0]) for match in _found(text, pattern)]
+    every = []
+    for match in _found(text, pattern):
+        take(_MATCH + len(text) // 256)  # each may look at all that is left of the text
+        every.append(str(match[0]))
     return every if limit < 0 else every[:limit]
 
 
@@ -120,10 +128,10 @@ LIBRARY: Functions = {
         member("string_last_index_of_string_int", INT, _last_index_of, STRING, STRING, INT),
     ),
     "lowerAscii": (
-        member("string_lower_ascii", STRING, lambda text: _ascii(text, "A", "Z", 32), STRING),
+        member("string_lower_ascii", STRING, lambda text: text.translate(_TO_LOWER), STRING),
     ),
     "upperAscii": (
-        member("string_upper_ascii", STRING, lambda text: _ascii(text, "a", "z", -32), STRING),
+        member("string_upper_ascii", STRING, lambda text: text.translate(_TO_UPPER), STRING),
     ),
     "replace": (
         member("string_replace_string_string", STRING, _replace, STRING, STRING, STRING),

@@ -4,14 +4,16 @@ Where the types leave several overloads, or are not known, the values of the arg
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from kubeherd.cluster.api.cel.checker.declarations import Overload
 from kubeherd.cluster.api.cel.checker.types import Kind, Type
 from kubeherd.cluster.api.cel.costs import charges
+from kubeherd.cluster.api.cel.interpreter import weights
 from kubeherd.cluster.api.cel.interpreter.datatypes import (
     NO_OVERLOAD,
     NONE,
+    PLAIN,
     Failure,
     Optional,
     is_number,
@@ -20,6 +22,10 @@ from kubeherd.cluster.api.cel.interpreter.datatypes import (
 from kubeherd.cluster.api.cel.interpreter.running import Frame, Run
 from kubeherd.cluster.api.cel.syntax.nodes import Call
 
+_CHARS = 16
+"""So many characters of a text are gone through in a step."""
+_Cost: TypeAlias = Callable[[Frame, list[Any], Any], int]
+
 
 def planned(node: Call, operands: list[Run]) -> Run:
     """The function that evaluates a call, from those that evaluate its operands."""
@@ -27,25 +33,41 @@ def planned(node: Call, operands: list[Run]) -> Run:
     if special is not None and (node.target is None) == (node.function not in _MEMBERS):
         return special(node, operands)
     choose, charge = _chooser(node), _charge(node)
+    cost_of = None if charge is None else _counted(charge, node)
     if len(operands) == 2:
-        return _binary(operands[0], operands[1], choose, charge)
+        return _binary(operands[0], operands[1], choose, cost_of)
 
     def run(frame: Frame) -> Any:
         values = [one(frame) for one in operands]
         result = choose(values).run(*values)
-        frame.charge(1 if charge is None else charge(values, result))
+        frame.charge(1 if cost_of is None else cost_of(frame, values, result))
         return result
 
     return run
 
 
+def _counted(charge: charges.Charge, node: Call) -> _Cost:
+    """`charge`, and the steps of going through a long text and of making one."""
+    costly = node.function in weights.PATTERNS
+
+    def cost_of(frame: Frame, values: list[Any], result: Any) -> int:
+        cost = charge(values, result)
+        if type(values[0]) is str:
+            frame.effort.take(cost if costly else len(values[0]) // _CHARS)
+        if type(result) is str:
+            frame.effort.take(len(result) // _CHARS)
+        return cost
+
+    return cost_of
+
+
 def _binary(
-    left: Run, right: Run, choose: Callable[[list[Any]], Overload], charge: charges.Charge | None
+    left: Run, right: Run, choose: Callable[[list[Any]], Overload], cost_of: _Cost | None
 ) -> Run:
     def run(frame: Frame) -> Any:
         values = [left(frame), right(frame)]
         result = choose(values).run(*values)
-        frame.charge(1 if charge is None else charge(values, result))
+        frame.charge(1 if cost_of is None else cost_of(frame, values, result))
         return result
 
     return run
@@ -73,10 +95,16 @@ def _chooser(node: Call) -> Callable[[list[Any]], Overload]:
         if all(map(_is_certain, (one.type for one in operands), only.parameters)):
             return lambda values: only
     name, overloads = node.function, node.overloads
+    known: dict[tuple[type, ...], Overload] = {}
 
     def choose(values: list[Any]) -> Overload:
+        kinds = tuple(map(type, values))
+        if kinds in known:
+            return known[kinds]
         for overload in overloads:
             if not overload.guarded or all(map(_accepts, overload.parameters, values)):
+                if PLAIN.issuperset(kinds):  # of others the type does not tell all
+                    known[kinds] = overload
                 return overload
         if name.replace(".", "").isidentifier():
             shown = ", ".join(type_of(value).runtime_name for value in values)
@@ -123,6 +151,7 @@ def _logical(operands: list[Run], *, decided: bool) -> Run:
                 failure = Failure(NO_OVERLOAD)
         except Failure as raised:
             failure = raised
+            frame.effort.take(weights.FAILED)
         try:
             value = right(frame)
         except Failure as raised:
@@ -160,6 +189,7 @@ def _not_strictly_false(node: Call, operands: list[Run]) -> Run:
         try:
             return operand(frame) is not False
         except Failure:
+            frame.effort.take(weights.FAILED)
             return True
 
     return run

@@ -13,6 +13,7 @@ import msgspec
 
 from kubeherd.cluster.api.cel.checker import types
 from kubeherd.cluster.api.cel.checker.types import Type
+from kubeherd.cluster.api.cel.effort import take
 from kubeherd.cluster.api.quantity import Quantity
 
 INT_MIN: Final = -(2**63)
@@ -51,6 +52,10 @@ class Duration(msgspec.Struct, frozen=True):
     """A length of time in nanoseconds."""
 
     nanos: int
+
+
+PLAIN: Final = frozenset({str, int, bool, float, bytes, UInt, Duration, type(None)})
+"""Values that have nothing in them; two of one type are compared as Python does."""
 
 
 class Optional(msgspec.Struct, frozen=True):
@@ -145,16 +150,21 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+_COMPARED = 6
+"""Steps (`cel.effort`) of comparing two lists or maps, beside those of what is in them."""
+
+
 def equal(left: Any, right: Any) -> bool:
     """``==``."""
     kind = type(left)
-    if kind is type(right) and kind in _SIMPLE:
+    if kind is type(right) and kind in PLAIN:
         return bool(left == right)
     if left is right and isinstance(left, list | dict):
         return True
     if isinstance(left, list) and isinstance(right, list):
         return _equal_lists(left, right)
     if isinstance(left, dict) and isinstance(right, dict):
+        take(_COMPARED + 2 * len(left))
         return len(left) == len(right) and all(
             key in right and equal(value, right[key]) for key, value in left.items()
         )
@@ -171,12 +181,10 @@ def equal(left: Any, right: Any) -> bool:
     return kind is type(right) and bool(left == right)
 
 
-_SIMPLE = frozenset({str, int, bool, float, bytes, UInt, Duration, type(None)})
-
-
 def _equal_lists(left: list[Any], right: list[Any]) -> bool:
     if len(left) != len(right):
         return False
+    take(_COMPARED + 2 * len(left))
     if isinstance(left, MapList):
         return _equal_by_key(left, right)
     if isinstance(right, MapList):
@@ -209,6 +217,7 @@ def _equal_by_key(left: MapList, right: list[Any]) -> bool:
 
 def contains(values: list[Any], item: Any) -> bool:
     """``item in values``."""
+    take(len(values))
     return any(equal(item, one) for one in values)
 
 

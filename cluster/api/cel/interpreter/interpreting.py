@@ -10,7 +10,7 @@ from typing import Any
 from kubeherd.cluster.api.cel.checker.types import Kind
 from kubeherd.cluster.api.cel.costs.charges import NEW_LIST, NEW_MAP, NEW_OBJECT
 from kubeherd.cluster.api.cel.functions import library
-from kubeherd.cluster.api.cel.interpreter import calls
+from kubeherd.cluster.api.cel.interpreter import calls, weights
 from kubeherd.cluster.api.cel.interpreter.datatypes import (
     NO_OVERLOAD,
     Failure,
@@ -173,14 +173,17 @@ def _comprehension(node: Comprehension) -> Run:
     init, result = _grown(node.init), plan(node.result)
     condition = None if isinstance(node.condition, Literal) else plan(node.condition)
     name, names = node.accumulator, (node.variable, node.second)
+    steps = weights.turn(node)
 
     def run(frame: Frame) -> Any:
+        take = frame.effort.take
         elements = _elements(over(frame), two=bool(names[1]))
         variables, first_value = frame.variables, init(frame)
         hidden = _hidden(variables, (name, *names))
         variables[name] = first_value
         try:
             for first, second in elements:
+                take(steps)
                 if condition is not None and condition(frame) is False:
                     break
                 variables[names[0]] = first
@@ -191,6 +194,7 @@ def _comprehension(node: Comprehension) -> Run:
                 except Failure as failure:
                     if condition is None:
                         raise
+                    take(weights.FAILED)
                     variables[name] = failure
             made = result(frame)
         finally:

@@ -3,28 +3,27 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from kubeherd.cluster.api.cel import effort
+from kubeherd.cluster.api.cel.effort import TooCostly
 from kubeherd.cluster.api.cel.interpreter.datatypes import NO_OVERLOAD, NONE, Failure, Optional
 
 
-class TooCostly(Exception):
-    """An evaluation that costs more than it may."""
-
-
 class Frame:
-    """An evaluation: the values of its variables and what it has cost."""
+    """An evaluation: the values of its variables, what it has cost, and what it may still do."""
 
-    __slots__ = ("cost", "limit", "variables")
+    __slots__ = ("cost", "effort", "limit", "variables")
 
     def __init__(self, variables: Mapping[str, Any], limit: int) -> None:
         self.variables = dict(variables)
         self.cost = 0
         self.limit = limit
+        self.effort = effort.current()
 
     def charge(self, cost: int) -> None:
         """Add to the cost; TooCostly if it is more than allowed."""
         self.cost += cost
         if self.cost > self.limit:
-            raise TooCostly("operation cancelled: actual cost limit exceeded")
+            raise TooCostly
 
 
 Run: TypeAlias = Callable[[Frame], Any]

@@ -5,13 +5,13 @@ activation.go). Objects are seen as they are, without a type; `request` and `nam
 theirs. What expressions cost is bounded for each, and for all of a policy and one binding together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 from msgspec.structs import replace
 
-from kubeherd.cluster.api.cel import engine
+from kubeherd.cluster.api.cel import effort, engine
 from kubeherd.cluster.api.cel.checker import types
 from kubeherd.cluster.api.cel.checker.declarations import Functions, joined
 from kubeherd.cluster.api.cel.checker.types import (
@@ -30,20 +30,19 @@ from kubeherd.cluster.api.cel.checker.types import (
     list_of,
     map_of,
 )  # fmt: skip
+from kubeherd.cluster.api.cel.effort import TooCostly
 from kubeherd.cluster.api.cel.engine import Environment, Program, Uncompilable
 from kubeherd.cluster.api.cel.functions import authorization, library
 from kubeherd.cluster.api.cel.interpreter.datatypes import Failure
 from kubeherd.cluster.api.cel.policies import objects
-from kubeherd.cluster.api.cel.policies.scope import Returns, Scope
+from kubeherd.cluster.api.cel.policies.scope import Returns, Scope, Variables
 
 BUDGET: Final = 10_000_000
 """What all expressions of a policy may cost for one binding and one parameter."""
 MATCH_BUDGET: Final = 2_500_000
 """What all match conditions of a policy or webhook may cost."""
-_KEPT_CHARS = 4096
-_SPENT = (
-    "validation failed due to running out of cost budget, no further validation rules will be run"
-)
+_SHORT_CHARS, _LONG_CHARS = 512, 4096
+_LEVELS = 16
 
 
 class Failed(Exception):
@@ -54,7 +53,7 @@ class Spent(Exception):
     """The budget is used up."""
 
     def __init__(self) -> None:
-        super().__init__(_SPENT)
+        super().__init__(effort.SPENT)
 
 
 # --- what expressions may name ---
@@ -127,7 +126,7 @@ def _environment(scope: Scope) -> Environment:
         variables["authorizer.requestResource"] = authorization.RESOURCE_CHECK
     if scope.variables is not None:
         variables["variables"] = VARIABLES
-        fields[VARIABLES.name] = composed(scope.variables, scope)
+        fields[VARIABLES.name] = _Composed(scope.variables, scope.seen)
     if scope.patches:
         return Environment(
             variables, objects.Fields(fields), _PATCH_FUNCTIONS, objects.Types(TYPES)
@@ -135,48 +134,80 @@ def _environment(scope: Scope) -> Environment:
     return Environment(variables, fields, FUNCTIONS, TYPES)
 
 
-def composed(variables: tuple[tuple[str, str], ...], scope: Scope) -> dict[str, Type]:
-    """The types of the variables of a policy: each sees those before it."""
-    found: dict[str, Type] = {}
-    for index, (name, expression) in enumerate(variables):
-        before = replace(scope, variables=variables[:index], patches=False, authorizer=True)
-        program = _program(expression, before)
-        found[name] = composed_type(program.type) if isinstance(program, Program) else DYN
-    return found
+class _Composed(Mapping[str, Type]):
+    """The types of the first `seen` variables by their names."""
+
+    def __init__(self, variables: Variables, seen: int) -> None:
+        self._variables = variables
+        self._seen = seen
+
+    def __getitem__(self, name: str) -> Type:
+        place = self._variables.places[name]
+        if place >= self._seen:
+            raise KeyError(name)
+        found: Type = self._variables.types[place]
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, place in self._variables.places.items() if place < self._seen)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
-def composed_type(type_: Type) -> Type:
-    """The type that others see of a variable: what only a library knows is not told."""
-    if type_ in _COMPOSED:
+def _compose(scope: Scope) -> None:
+    """Find the types of the variables that an expression may name: each sees those before it."""
+    variables = scope.variables
+    if variables is None:
+        return
+    for place in range(len(variables.types), scope.seen):
+        program = _program(variables.pairs[place][1], _before(scope, place))
+        type_ = composed_type(program.type) if isinstance(program, Program) else DYN
+        variables.types[place] = type_
+
+
+def _before(scope: Scope, place: int) -> Scope:
+    """What the expression of a variable may name."""
+    return replace(scope, seen=place, patches=False, authorizer=True)
+
+
+def composed_type(type_: Type, levels: int = _LEVELS) -> Type:
+    """The type that others see of a variable: what only a library knows is not told, nor what lies
+    deeper than some levels: thousands of variables, each in the next, would make it endless."""
+    if not type_.parameters and type_ in _COMPOSED:
         return type_
-    if type_.kind in (Kind.LIST, Kind.MAP) and type_.parameters:
-        inner = tuple(composed_type(one) for one in type_.parameters)
+    if type_.kind in (Kind.LIST, Kind.MAP) and type_.parameters and levels:
+        inner = tuple(composed_type(one, levels - 1) for one in type_.parameters)
         return Type(type_.kind, "", inner)
     return DYN
 
 
 def _program(expression: str, scope: Scope) -> Program | str:
-    """A compiled expression, or why it is none; long ones are compiled each time."""
-    if len(expression) > _KEPT_CHARS:
-        return _compiled(expression, scope)
-    return _kept(expression, scope)
-
-
-@lru_cache(maxsize=256)
-def _kept(expression: str, scope: Scope) -> Program | str:
-    return _compiled(expression, scope)
+    """A compiled expression, or why it is none."""
+    if len(expression) > _LONG_CHARS:
+        return _kept_long(expression, scope)
+    kept = _kept_short if len(expression) <= _SHORT_CHARS else _kept
+    return kept(expression, scope)
 
 
 def _compiled(expression: str, scope: Scope) -> Program | str:
+    _compose(scope)
     try:
         return engine.compiled(expression, _environment(scope))
     except Uncompilable as error:
         return str(error)
 
 
+# A character of a compiled expression takes a quarter of a kilobyte: 64 MiB each at most.
+_kept_short = lru_cache(maxsize=512)(_compiled)
+_kept = lru_cache(maxsize=64)(_compiled)
+_kept_long = lru_cache(maxsize=2)(_compiled)
+
+
 def problem_of(expression: str, scope: Scope, returns: Returns) -> str:
     """What keeps an expression from being used, "" if nothing does."""
-    program = _program(expression, scope)
+    with effort.endless():
+        program = _program(expression, scope)
     if isinstance(program, str):
         return program
     wanted = _RETURNS.get(returns)
@@ -200,27 +231,34 @@ class Activation:
         self._values = dict(values)
         self._unpaid = 0
         if scope.variables is not None:
-            self._values["variables"] = _Variables(self, scope.variables)
+            self._values["variables"] = _Values(self, scope.variables)
         self.left = BUDGET
 
     def value(self, expression: str) -> Any:
         """The value of an expression; Failed if it has none, Spent when the budget is used up."""
-        program = _program(expression, self._scope)
+        spent = effort.current()
+        if spent.is_spent:
+            raise Spent
+        try:
+            program = _program(expression, self._scope)
+        except TooCostly:
+            raise Spent from None
         if isinstance(program, str):
             raise Failed(f"compilation error: {program}")
         self._unpaid = 0
         found = program.run(self._values)
         self.left -= found.cost + self._unpaid
-        if self.left < 0:
+        if self.left < 0 or spent.is_spent:
             raise Spent
         if found.failure:
             raise Failed(f"expression '{expression}' resulted in error: {found.failure}")
         return found.value
 
-    def compose(self, name: str, expression: str, before: tuple[tuple[str, str], ...]) -> Any:
-        """The value of a variable, which sees those before it; Failure if it has none."""
-        scope = replace(self._scope, variables=before, patches=False, authorizer=True)
-        program = _program(expression, scope)
+    def compose(self, variables: Variables, place: int) -> Any:
+        """The value of a variable, which sees those before it; Failure if it has none, TooCostly
+        if there is no effort left to find it."""
+        name, expression = variables.pairs[place]
+        program = _program(expression, _before(self._scope, place))
         if isinstance(program, str):
             raise Failure(f'composited variable "{name}" fails to compile: {program}')
         found = program.run(self._values)
@@ -230,25 +268,23 @@ class Activation:
         return found.value
 
 
-class _Variables(dict[str, Any]):
+class _Values(dict[str, Any]):
     """``variables``: each is worked out when it is first asked for."""
 
-    def __init__(self, seen: Activation, variables: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, seen: Activation, variables: Variables) -> None:
         super().__init__()
         self._seen = seen
         self._variables = variables
         self._failed: dict[str, Failure] = {}
 
     def __contains__(self, name: object) -> bool:
-        return any(name == one for one, _ in self._variables)
+        return name in self._variables.places
 
     def __missing__(self, name: str) -> Any:
         if name in self._failed:
             raise self._failed[name]
-        names = [one for one, _ in self._variables]
-        at = names.index(name)
         try:
-            value = self._seen.compose(name, self._variables[at][1], self._variables[:at])
+            value = self._seen.compose(self._variables, self._variables.places[name])
         except Failure as failure:
             self._failed[name] = failure
             raise

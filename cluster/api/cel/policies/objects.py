@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from kubeherd.cluster.api.cel.checker.declarations import Functions, function
 from kubeherd.cluster.api.cel.checker.types import DYN, STRING, Kind, Type
+from kubeherd.cluster.api.cel.effort import take
 from kubeherd.cluster.api.cel.interpreter.datatypes import (
     Duration,
     ObjectValue,
@@ -68,6 +69,8 @@ LIBRARY: Final[Functions] = {
 
 def mismatches(value: Any, path: str) -> Iterator[str]:
     """Where the type that was named is not the one of the field: the checker does not tell."""
+    if isinstance(value, dict | list):
+        take(4 * len(value))
     if isinstance(value, ObjectValue):
         if value.type.name != path:
             yield (
@@ -83,6 +86,8 @@ def mismatches(value: Any, path: str) -> Iterator[str]:
 
 def plain(value: Any) -> JsonValue:
     """An evaluated value as a JSON tree."""
+    if isinstance(value, dict | list):
+        take(4 * len(value))
     if isinstance(value, dict):
         found: JsonObject = {str(name): plain(inner) for name, inner in value.items()}
         return found

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from kubeherd.cluster.api.cel.effort import SPENT, TooCostly
 from kubeherd.cluster.api.cel.engine import Evaluated
 from kubeherd.cluster.api.cel.interpreter.datatypes import NO_OVERLOAD, NONE, Optional
 from kubeherd.cluster.api.cel.schemas import compilation, values
@@ -33,12 +34,9 @@ from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.validation.causes import duplicate, forbidden, invalid, required
 
 BUDGET: Final = 2_000_000
-"""What the rules of one write may cost together: about a second here. Kubernetes, where a unit
-takes a tenth of the time, allows five times as much."""
+"""What the rules of one write may cost together. Kubernetes, where a unit takes a tenth of the
+time, allows five times as much; most rules run out of steps (`cel.effort`) before."""
 _MAX_MESSAGE_BYTES: Final = 5 * 1024
-_SPENT = (
-    "validation failed due to running out of cost budget, no further validation rules will be run"
-)
 _MESSAGE_SPENT = (
     "messageExpression evaluation failed due to running out of cost budget, no further validation "
     "rules will be run"
@@ -118,8 +116,11 @@ class _Run(msgspec.Struct):
         """Evaluate the rules of a value, then of what is in it."""
         if place.new is None:
             return
-        if rules.rules:
-            self._rules(rules, place)
+        try:
+            if rules.rules:
+                self._rules(rules, place)
+        except TooCostly:  # before there was an evaluation that could end so
+            raise self._stop(invalid(place.field, place.kind, SPENT)) from None
         for inner_rules, inner in _members(rules, place):
             self.visit(inner_rules, inner)
 
@@ -145,7 +146,7 @@ class _Run(msgspec.Struct):
     ) -> None:
         kind = place.kind
         if found.cost > self.left:
-            raise self._stop(invalid(place.field, kind, _SPENT))
+            raise self._stop(invalid(place.field, kind, SPENT))
         self.left -= found.cost
         if found.failure:
             self.causes.append(invalid(place.field, kind, _failure(found, rule)))

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from kubeherd.cluster.api.cel import effort
 from kubeherd.cluster.api.cel.schemas import compilation, fieldpaths
 from kubeherd.cluster.api.cel.schemas.compilation import Expression, Rule
 from kubeherd.cluster.api.customresources.schema import (
@@ -88,7 +89,8 @@ class _Check(msgspec.Struct):
             self.texts += found
             good = good and not found
         if good and sources:
-            rules = compilation.compiled(place.schema)
+            with effort.endless():
+                rules = compilation.compiled(place.schema)
             for index, rule in enumerate(rules.rules):
                 at = f"{place.path}.{RULES}[{index}]"
                 self._rule(rule, at, place, rules.cardinality)

@@ -9,6 +9,7 @@ import binascii
 import re
 from typing import Any
 
+from kubeherd.cluster.api.cel.effort import take
 from kubeherd.cluster.api.cel.functions import times
 from kubeherd.cluster.api.cel.interpreter.datatypes import (
     Duration,
@@ -86,6 +87,7 @@ def value(item: JsonValue, schema: Schema) -> Any:
 
 
 def _object(item: JsonObject, schema: Schema) -> dict[str, Any]:
+    take(len(item))
     values = additional(schema)
     if values is not None and not schema.get(EMBEDDED):
         return {name: value(inner, values) for name, inner in item.items()}
@@ -100,6 +102,7 @@ def _object(item: JsonObject, schema: Schema) -> dict[str, Any]:
 
 
 def _list(item: list[JsonValue], schema: Schema) -> list[Any]:
+    take(len(item))
     inner = items(schema)
     values = [value(one, inner) for one in item] if inner is not None else list(item)
     kind = schema.get(LIST_TYPE)

@@ -8,7 +8,7 @@ import re
 from msgspec.structs import replace
 
 from kubeherd.cluster.api import names
-from kubeherd.cluster.api.cel.policies.scope import Returns, Scope
+from kubeherd.cluster.api.cel.policies.scope import Returns, Scope, scope_of
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.validation.admission.expressions import expression
@@ -115,7 +115,7 @@ def _mutating(tree: JsonObject, *, conditions: bool) -> list[Cause]:
 def _scope(spec: JsonObject) -> Scope:
     """What the expressions of a policy may name."""
     variables = tuple((one.get("name", ""), one["expression"]) for one in _variables(spec))
-    return Scope(params=spec.get("paramKind") is not None, variables=variables)
+    return scope_of(variables, params=spec.get("paramKind") is not None)
 
 
 def _variables(spec: JsonObject) -> list[JsonObject]:
@@ -139,10 +139,10 @@ def _policy(spec: JsonObject, *, conditions: bool, mutating: bool = False) -> li
     if conditions:
         at = "spec.matchConditions"
         causes += match_conditions(spec.get("matchConditions"), at, params=scope.params)
-    before: list[tuple[str, str]] = []
+    before = 0
     for at, variable in each(spec.get("variables"), "spec.variables"):
-        causes += _variable(variable, replace(scope, variables=tuple(before)), at)
-        before.append((variable.get("name", ""), variable.get("expression", "")))
+        causes += _variable(variable, replace(scope, seen=before), at)
+        before += bool(variable.get("expression"))
     return causes
 
 

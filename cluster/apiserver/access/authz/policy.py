@@ -94,7 +94,7 @@ _OWN: dict[str, list[JsonObject]] = {
 def objects() -> dict[str, list[JsonObject]]:
     """What to create where it is missing, without kind and apiVersion: ``clusterRoles``,
     ``clusterRoleBindings``, ``roles``, ``roleBindings``, in the order of Kubernetes."""
-    published = orjson.loads(Path(__file__).with_name("policy.json").read_bytes())
+    published = _published()
     made = {key: [*published[key], *_OWN[key]] for key in published}
     cluster_roles = [_role(entry) for entry in made["clusterRoles"]]
     _aggregate(cluster_roles)
@@ -104,6 +104,13 @@ def objects() -> dict[str, list[JsonObject]]:
         "roles": [_role(entry) for entry in made["roles"]],
         "roleBindings": [_binding("Role", entry) for entry in made["roleBindings"]],
     }
+
+
+def _published() -> dict[str, list[JsonObject]]:
+    published: dict[str, list[JsonObject]] = orjson.loads(
+        Path(__file__).with_name("policy.json").read_bytes()
+    )
+    return published
 
 
 def _aggregate(roles: Iterable[JsonObject]) -> None:

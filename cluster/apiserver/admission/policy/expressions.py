@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
+from kubeherd.cluster.api.cel import effort
 from kubeherd.cluster.api.cel.functions import authorization
+from kubeherd.cluster.api.cel.policies import scope
 from kubeherd.cluster.api.cel.policies.admission import MATCH_BUDGET, Activation, Failed, Spent
 from kubeherd.cluster.api.cel.policies.scope import Scope
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -18,14 +20,25 @@ CONDITIONS: Final = Scope(params=True)
 they are stored."""
 
 
+_LOOK: Final = 400
+_VARIABLE: Final = 2
+"""Steps (`cel.effort`) until the first expression of a policy sees the write."""
+
+
 def scope_of(policy: Policy, *, patches: bool = False) -> Scope:
-    """What the expressions of a policy may name."""
+    """What the expressions of a policy may name. Spent if the write has no steps left."""
     variables = policy.spec.get("variables") or ()
-    return Scope(
+    _afford(_VARIABLE * len(variables))
+    return scope.scope_of(
+        tuple((one["name"], one["expression"]) for one in variables),
         params=policy.spec.get("paramKind") is not None,
         patches=patches,
-        variables=tuple((one["name"], one["expression"]) for one in variables),
     )
+
+
+def _afford(steps: int) -> None:
+    if not effort.current().affords(steps):
+        raise Spent
 
 
 class NotTold(Exception):
@@ -39,7 +52,8 @@ def activation(
     scope: Scope,
 ) -> Activation:
     """What expressions see of a write as one of `resource`; of its namespace only those that have
-    variables."""
+    variables. Spent if the write has no steps left."""
+    _afford(_LOOK)
     request = inquiry.request
     new, old = (
         None if tree is None else converted(tree, request.resource, resource, inquiry.custom)
@@ -72,7 +86,10 @@ def met(
     """Whether all match conditions hold; NotTold if some fail and none is false."""
     if not conditions:
         return True
-    seen = activation(inquiry, resource, param, CONDITIONS)
+    try:
+        seen = activation(inquiry, resource, param, CONDITIONS)
+    except Spent as why:
+        raise NotTold(str(why)) from None
     seen.left = MATCH_BUDGET
     problems: dict[str, None] = {}
     values = []

@@ -1,11 +1,12 @@
 """A write as policies see it, and which of them it concerns."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from kubeherd.cluster.api import kinds, labels
+from kubeherd.cluster.api.cel import effort
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver.admission.equivalents import Custom, equivalents, kind_of
@@ -17,6 +18,8 @@ from kubeherd.cluster.apiserver.read.lookup import Lookup
 if TYPE_CHECKING:
     from kubeherd.cluster.api.cel.functions.authorization import Decide
 
+_LOOK = 60
+"""Steps (`cel.effort`) of asking whether a policy, a binding or a parameter is meant."""
 _NAMESPACE_META = (
     "name", "generateName", "namespace", "uid", "resourceVersion", "generation",
     "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "labels",
@@ -69,7 +72,7 @@ class Inquiry(msgspec.Struct):
             wanted = labels.from_selector(reference.get("selector") or {})
             found = [
                 self._seen(resource, one)
-                for one in self.lookup.list(resource, namespace)
+                for one in _looked_at(self.lookup.list(resource, namespace))
                 if wanted.matches(one["metadata"].get("labels") or {})
             ]
         if not found and reference.get("parameterNotFoundAction") == "Deny":
@@ -125,6 +128,14 @@ class Inquiry(msgspec.Struct):
         }  # fmt: skip
 
 
+def _looked_at(params: Iterable[JsonObject]) -> Iterator[JsonObject]:
+    left = effort.current()
+    for one in params:
+        if not left.affords(_LOOK):
+            raise Misconfigured(effort.SPENT)
+        yield one
+
+
 class Invocation(msgspec.Struct, frozen=True):
     """A policy that concerns a write, with one of its bindings and one parameter; or, with a
     `problem`, one that cannot be applied. `seen_as`: the resource that the policy knows."""
@@ -137,8 +148,13 @@ class Invocation(msgspec.Struct, frozen=True):
 
 
 def invocations(policies: Sequence[Policy], inquiry: Inquiry) -> Iterator[Invocation]:
-    """The policies that a write concerns, with all their bindings and parameters."""
+    """The policies that a write concerns, with all their bindings and parameters; a problem for
+    what it has no steps left to look at."""
+    left = effort.current()
     for policy in policies:
+        if not left.affords(_LOOK):
+            yield Invocation(policy, None, inquiry.request.resource, problem=effort.SPENT)
+            continue
         resource = inquiry.matched(policy.spec.get("matchConstraints"))
         if resource is None:
             continue
@@ -149,6 +165,9 @@ def invocations(policies: Sequence[Policy], inquiry: Inquiry) -> Iterator[Invoca
             yield Invocation(policy, None, resource, problem=f"failed to configure policy: {why}")
             continue
         for binding in policy.bindings:
+            if not left.affords(_LOOK):
+                yield Invocation(policy, binding, resource, problem=effort.SPENT)
+                break
             if inquiry.matched(binding.spec.get("matchResources")) is not None:
                 yield from _bound(policy, binding, resource, inquiry)
 
@@ -158,6 +177,8 @@ def _bound(
 ) -> Iterator[Invocation]:
     try:
         for param in inquiry.params(policy, binding):
+            if effort.current().is_spent:
+                raise Misconfigured(effort.SPENT)
             yield Invocation(policy, binding, resource, param)
     except Misconfigured as why:
         yield Invocation(policy, binding, resource, problem=f"failed to configure binding: {why}")

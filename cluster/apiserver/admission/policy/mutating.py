@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.cel.effort import TooCostly
 from kubeherd.cluster.api.cel.policies.admission import Failed, Spent
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -64,7 +65,7 @@ def _invoke(one: Invocation, inquiry: Inquiry, rounds: Rounds) -> list[_Problem]
     for mutation in spec["mutations"]:
         try:
             changed |= _mutate(one, mutation, inquiry)
-        except (Failed, Spent, NotPatched) as why:
+        except (Failed, Spent, NotPatched, TooCostly) as why:
             problems.append(_Problem(one, str(why), "Invalid"))
     again = spec.get("reinvocationPolicy") == "IfNeeded"
     rounds.asked(key, changed=changed, again=again)

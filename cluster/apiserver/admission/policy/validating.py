@@ -72,8 +72,13 @@ def _ask(one: Invocation, binding: Binding, inquiry: Inquiry, findings: _Finding
         if not policy.may_fail:
             _act(policy, binding, _Refusal(str(why)), inquiry, findings)
         return
-    scope = expressions.scope_of(policy)
-    seen = expressions.activation(inquiry, one.seen_as, one.param, scope)
+    try:
+        scope = expressions.scope_of(policy)
+        seen = expressions.activation(inquiry, one.seen_as, one.param, scope)
+    except Spent as why:
+        if not policy.may_fail:
+            _act(policy, binding, _Refusal(str(why)), inquiry, findings)
+        return
     for refusal in _refusals(policy, seen):
         _act(policy, binding, refusal, inquiry, findings)
     seen.left = BUDGET

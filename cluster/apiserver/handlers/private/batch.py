@@ -66,6 +66,7 @@ async def _one(item: BatchedRequest, outer: ApiRequest, handle: Answer) -> Batch
         body=item.body,
         user=outer.user,
         part=True,
+        peer=outer.peer,
         certificate=outer.certificate,
     )
     response: Response

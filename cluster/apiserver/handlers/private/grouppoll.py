@@ -7,7 +7,7 @@ older than the revision that the whole answer gives.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -32,6 +32,8 @@ ANSWER_BYTES = 4 * 1024 * 1024
 """The answer ends with the part that reaches this; the others are answered by the next one."""
 
 MAX_TIMEOUT_S = 3600
+
+_POLL = {"watch": "1", "poll": "1", "timeoutSeconds": "0"}
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -65,7 +67,11 @@ class GroupPolls:
             raise errors.BadRequest(f"not a group poll: {error}") from None
         if len(poll.parts) > grouppoll.MAX_PARTS:
             raise errors.BadRequest(f"a group poll has at most {grouppoll.MAX_PARTS} parts")
-        parts = [self._part(part, request) for part in poll.parts]
+        headers = {
+            "accept": Media.MSGPACK.value,
+            "user-agent": request.headers.get("user-agent", ""),
+        }
+        parts = [self._part(part, request, headers) for part in poll.parts]
         revision, due = await self._due(request, parts, min(poll.timeout_s, MAX_TIMEOUT_S))
         asked = [(index, parts[index].request) for index in due]
         answer = await _answers(revision, asked, handle)
@@ -73,23 +79,19 @@ class GroupPolls:
             return answer
         return ApiResponse(200, grouppoll.encode(answer), Media.MSGPACK.value)
 
-    def _part(self, part: grouppoll.Part, outer: ApiRequest) -> _Part:
-        watching = "resourceVersion" in part.query
-        alone = {"watch": "1", "poll": "1", "timeoutSeconds": "0"} if watching else {}
+    def _part(self, part: grouppoll.Part, outer: ApiRequest, headers: Mapping[str, str]) -> _Part:
+        since = part.query.get("resourceVersion")
         request = ApiRequest(
             method="GET",
             path=part.path,
-            query={**part.query, **alone},
-            headers={
-                "accept": Media.MSGPACK.value,
-                "user-agent": outer.headers.get("user-agent", ""),
-            },
+            query=part.query if since is None else {**part.query, **_POLL},
+            headers=headers,
             user=outer.user,
             part=True,
+            peer=outer.peer,
             certificate=outer.certificate,
         )
-        since = part.query.get("resourceVersion", "")
-        if not since.isdigit():
+        if since is None or not since.isdigit():
             return _Part(request)
         try:
             return _Part(request, self._watched(request), int(since))

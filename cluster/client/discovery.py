@@ -1,6 +1,6 @@
 """Which resources a server has, and which of them are to be watched."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from kubeherd.cluster.api.errors import ApiError
@@ -12,15 +12,18 @@ _TWINS: Final = frozenset({"events.events.k8s.io"})
 """The same objects as another resource's."""
 
 
-async def watchable(client: ApiClient) -> list[Resource]:
+async def watchable(
+    client: ApiClient, *, silent: Callable[[str, ApiError], object] = lambda _group, _error: None
+) -> list[Resource]:
     """Every resource that can be listed and watched, in the version that the server prefers.
-    Groups whose server does not answer are left out."""
+    Groups whose server does not answer are left out; `silent` is told their names."""
     found = resources_of("", "v1", await client.request("GET", "/api/v1"))
     for group in (await client.request("GET", "/apis"))["groups"]:
         preferred = group["preferredVersion"]
         try:
             answer = await client.request("GET", f"/apis/{preferred['groupVersion']}")
-        except ApiError:
+        except ApiError as error:
+            silent(group["name"], error)
             continue
         found += resources_of(group["name"], preferred["version"], answer)
     return found

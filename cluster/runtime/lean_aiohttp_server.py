@@ -1,0 +1,10 @@
+"""Imports aiohttp's server, as lean as `lean_aiohttp` the rest: for the process that serves."""
+
+import sys
+
+import kubeherd.cluster.runtime.lean_aiohttp  # noqa: F401 - first
+
+if "aiohttp.web_server" not in sys.modules:
+    from kubeherd.cluster.runtime import lean_attrs
+
+    lean_attrs.load("aiohttp.web_server")

@@ -1,0 +1,86 @@
+"""Snapshots of real processes: taken while they run, restored, and brought up."""
+
+import lzma
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import kubeherd
+from kubeherd.cluster.api.jsontypes import JsonObject
+
+pytestmark = pytest.mark.integration
+
+RECORDED = Path(__file__).parents[1] / "data" / "etcd-snapshot.db.xz"
+PAGE = Path(__file__).parents[2] / "docs/how-to/rehearse-production.md"
+DIES = "ip-10-1-0-1.ec2.internal"
+"""The node in the zone eu-1a of the recorded cluster, with all pods of the Deployment web."""
+
+
+def snapshot(*args: str | Path) -> str:
+    """What `kubeherd snapshot` says."""
+    command = [sys.executable, "-P", "-m", "kubeherd.cluster.cli.main", "snapshot"]
+    done = subprocess.run(
+        [*command, *map(str, args)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def of_pod(pod: JsonObject) -> tuple[str, str, str, int]:
+    """What must not change: who it is, where, in which container, started how often."""
+    (container,) = pod["status"]["containerStatuses"]
+    return (
+        pod["metadata"]["uid"],
+        pod["spec"]["nodeName"],
+        container["containerID"],
+        container["restartCount"],
+    )
+
+
+def test_a_running_memory_cluster_comes_back_durable(daemonset, tmp_path: Path):
+    file = tmp_path / "c.snapshot"
+    with kubeherd.Cluster(tmp_path / "first", store="memory", nodes=2, speed=10) as cluster:
+        cluster.apply(daemonset("web"))
+        cluster.wait_rolled_out("web")
+        before = sorted(of_pod(pod) for pod in cluster.list("Pod", "default"))
+        snapshot("save", file, "--dir", tmp_path / "first")
+        revision = int(cluster.get("DaemonSet", "web")["metadata"]["resourceVersion"])
+    snapshot("restore", file, "--dir", tmp_path / "again")
+    with kubeherd.Cluster(tmp_path / "again") as again:
+        again.wait_rolled_out("web")
+        assert sorted(of_pod(pod) for pod in again.list("Pod", "default")) == before
+        assert (again.node_names, again.speed) == (["node-0", "node-1"], 10)
+        (made,) = again.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}})
+        assert int(made["metadata"]["resourceVersion"]) > revision + 1_000_000_000
+        again.kill_node("node-1")
+        again.wait_not_ready("node-1")
+
+
+def test_the_example_of_the_page_with_the_state_of_a_real_cluster(tmp_path: Path, monkeypatch):
+    """Before its nodes die here they are what they were, and so are their pods."""
+    (tmp_path / "prod.snapshot").write_bytes(lzma.decompress(RECORDED.read_bytes()))
+    code = PAGE.read_text().split("```python")[1].split("```")[0].replace("app=shop", "app=web")
+    example: dict[str, Callable[[Path], None]] = {}
+    exec(code, example)
+    kill_node = kubeherd.Cluster.kill_node
+    killed: list[str] = []
+
+    def looked_at(cluster: kubeherd.Cluster, *names: str) -> list[str]:
+        node = cluster.get("Node", DIES)
+        assert node["status"]["capacity"]["nvidia.com/gpu"] == "2"
+        assert node["metadata"]["labels"]["kubernetes.io/arch"] == "arm64"
+        pods = cluster.list("Pod", "default")
+        assert {(of_pod(pod)[1], of_pod(pod)[3]) for pod in pods} == {(DIES, 2)}
+        assert cluster.get("Secret", "pw")["data"] == {"password": "aHVudGVyMg=="}
+        killed.extend(names)
+        return list(kill_node(cluster, *names))
+
+    monkeypatch.setattr(kubeherd.Cluster, "kill_node", looked_at)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    example["test_the_shop_survives_a_zone"](tmp_path)
+    assert killed == [DIES]
