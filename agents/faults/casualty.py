@@ -138,17 +138,19 @@ class Heartbeats:
 
     def __init__(self, faults: NodeFaults, clock: Clock, rng: Rng) -> None:
         self.over = asyncio.Event()
-        self._faults = faults
+        self._late_s = faults.late_s
         self._clock = clock
-        self._rng = rng
+        self._losses = [(rng.child(loss.fault), loss.probability) for loss in faults.losses]
+        """Each with a chance of its own."""
 
     async def __call__(self) -> bool:
         """Wait as long as it is late, or until it is `over`; whether it is left out."""
-        if any(self._rng.random() < probability for probability in self._faults.losses):
+        lost = [chance.random() < probability for chance, probability in self._losses]
+        if any(lost):
             return True
-        if self._faults.late_s:
+        if self._late_s:
             with suppress(TimeoutError):
-                await self._clock.wait_for(self.over.wait(), self._faults.late_s)
+                await self._clock.wait_for(self.over.wait(), self._late_s)
         return False
 
 

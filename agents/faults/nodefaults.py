@@ -24,8 +24,16 @@ _EARLY_S = 1e-6
 class Since(NamedTuple):
     """An effect and the nominal second, by a monotonic clock, since which it is in force."""
 
+    fault: str
     effect: effects.Effect
     began_s: float
+
+
+class Loss(NamedTuple):
+    """The probability with which a heartbeat is left out, and the id of the fault."""
+
+    fault: str
+    probability: float
 
 
 class NodeFaults(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,8 +44,7 @@ class NodeFaults(msgspec.Struct, frozen=True, kw_only=True):
     partitions: tuple[tuple[effects.Partition, float], ...] = ()
     """Each with the second since which it is in force."""
     slow: tuple[effects.SlowNetwork, ...] = ()
-    losses: tuple[float, ...] = ()
-    """The probabilities with which a heartbeat is left out."""
+    losses: tuple[Loss, ...] = ()
     late_s: float = 0.0
     skews: tuple[tuple[effects.ClockSkew, float], ...] = ()
     """As partitions."""
@@ -75,7 +82,8 @@ def of_nodes(
         if isinstance(fault.target, Nodes) and fault.undoable:
             for name in fault.target.names:
                 if name in names:
-                    found.setdefault(name, []).append(Since(fault.effect, since_s[fault.id]))
+                    since = Since(fault.id, fault.effect, since_s[fault.id])
+                    found.setdefault(name, []).append(since)
     return {name: _together(hurts) for name, hurts in found.items()}
 
 
@@ -106,7 +114,7 @@ def _together(hurts: Sequence[Since]) -> NodeFaults:
     down = frozen = False
     late_s = 0.0
     partitions, slow, losses, skews, pods = [], [], [], [], []
-    for effect, began_s in hurts:
+    for fault, effect, began_s in hurts:
         match effect:
             case effects.Crash() | effects.Stop():
                 down = True
@@ -117,7 +125,7 @@ def _together(hurts: Sequence[Since]) -> NodeFaults:
             case effects.SlowNetwork():
                 slow.append(effect)
             case effects.HeartbeatLoss():
-                losses.append(effect.probability)
+                losses.append(Loss(fault, effect.probability))
             case effects.HeartbeatDelay():
                 late_s += effect.delay_s
             case effects.ClockSkew():

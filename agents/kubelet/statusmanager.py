@@ -2,7 +2,8 @@
 
 Source: spec node-lifecycle 13. Invariants: at most one write per pod is under way; the grace-0
 delete follows only after the final status is in the API; after the object is gone nothing is
-written for it; no write needs a read before it, the pod's uid in the patch is the precondition.
+written for it; the pod's uid in the patch is the precondition. A kubelet reads the pod before each
+write; here only one that was refused, because what it was computed from may be out of date.
 """
 
 import asyncio
@@ -15,8 +16,9 @@ from kubeherd.agents.kubelet.podworker import PodWorker, api_status, revision_of
 from kubeherd.agents.kubelet.timers import Timers
 from kubeherd.agents.pods.statuspatch import patched, status_patch
 from kubeherd.cluster.api.errors import ApiError, Conflict, Invalid, NotFound
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import PODS
-from kubeherd.cluster.api.objects import PartialObject
+from kubeherd.cluster.api.objects import PartialObject, Pod
 from kubeherd.cluster.client.backoff import Backoff
 from kubeherd.cluster.client.client import ApiClient, PatchKind
 from kubeherd.cluster.client.transport import TransportError
@@ -130,16 +132,13 @@ class StatusManager:
         wanted = worker.wanted
         patch = status_patch(worker.known, wanted)
         if patch is not None:
-            body = {"metadata": {"uid": metadata.uid}, "status": patch}
-            answer = await self._client.send(
-                "PATCH",
-                PODS.path(metadata.namespace, metadata.name, "status"),
-                body=orjson.dumps(body),
-                content_type=PatchKind.STRATEGIC.value,
-            )
-            stored = self._client.decode(answer, PartialObject)
-            worker.revision = max(worker.revision, int(stored.metadata.resource_version or 0))
-            worker.known = patched(worker.known, wanted)
+            try:
+                await self._patch(worker, patch)
+            except Invalid:
+                if not await self._read(worker):
+                    raise
+            else:
+                worker.known = patched(worker.known, wanted)
             return True
         if worker.delete and not worker.deleted:
             await self._client.delete(
@@ -147,6 +146,27 @@ class StatusManager:
             )
             worker.deleted = True
         return False
+
+    async def _patch(self, worker: PodWorker, patch: JsonObject) -> None:
+        metadata = worker.pod.metadata
+        answer = await self._client.send(
+            "PATCH",
+            PODS.path(metadata.namespace, metadata.name, "status"),
+            body=orjson.dumps({"metadata": {"uid": metadata.uid}, "status": patch}),
+            content_type=PatchKind.STRATEGIC.value,
+        )
+        stored = self._client.decode(answer, PartialObject)
+        worker.revision = max(worker.revision, int(stored.metadata.resource_version or 0))
+
+    async def _read(self, worker: PodWorker) -> bool:
+        """Read the status that the API has; whether it is another one than was known."""
+        metadata = worker.pod.metadata
+        pod = await self._client.get(PODS, Pod, metadata.name, metadata.namespace)
+        if pod.metadata.uid != metadata.uid:
+            raise Conflict(f'pod "{metadata.name}" is another one by now')
+        before, worker.known = worker.known, api_status(pod)
+        worker.revision = max(worker.revision, revision_of(pod))
+        return worker.known != before
 
 
 def _key(uid: str) -> str:

@@ -289,6 +289,11 @@ async def _answer(
         await asyncio.gather(background, return_exceptions=True)
 
 
+def warm_up() -> None:
+    """Load what every API server loads as it starts (`agents.spawner`)."""
+    bootstrap.warm_up(LoopClock().now())
+
+
 def _front(path: Path) -> socket.socket:
     try:
         return taken(path)
@@ -299,11 +304,6 @@ def _front(path: Path) -> socket.socket:
 
 def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def warm_up() -> None:
-    """Load what every API server loads as it starts (`agents.spawner`)."""
-    bootstrap.warm_up(LoopClock().now())
 
 
 def main(argv: list[str] | None = None) -> int:

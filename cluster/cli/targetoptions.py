@@ -144,8 +144,9 @@ def _nodes(said: Wanted, named: Sequence[str], rundir: RunDir) -> Sequence[str]:
             if isinstance(fault.target, Nodes)
             for name in fault.target.names
         }
-        count = said.count or choosing.share(len(pool), said.percent or 0)
-        pool = choosing.choose([name for name in pool if name not in hurt], count, Rng(said.seed))
+        rng = Rng(said.seed)
+        count, percent = said.count or 0, said.percent or 0.0
+        pool = choosing.unhurt(pool, hurt, rng, count=count, percent=percent)
     if not pool:
         raise LauncherError("no node is meant by that")
     return pool

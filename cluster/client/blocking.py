@@ -26,16 +26,16 @@ from kubeherd.cluster.client.transport import (
     target,
 )
 
-MAX_BYTES = 32 * 1024 * 1024
-"""Of an answer: who is asked may be a stranger."""
 _MERGE = "application/merge-patch+json"
 
 
 class BlockingTransport:
     """One identity's connection, opened on first use and again after a failure."""
 
-    def __init__(self, access: ClusterAccess) -> None:
+    def __init__(self, access: ClusterAccess, *, max_bytes: int | None = None) -> None:
+        """`max_bytes`: of an answer, where who is asked may be a stranger."""
         self._access = access
+        self._max_bytes = max_bytes
         self._context = tls_context(access)
         self._connection: http.client.HTTPSConnection | None = None
 
@@ -72,15 +72,17 @@ class BlockingTransport:
         connection = self._open(timeout_s)
         try:
             connection.request(method, target(path, query), body, headers)
-            answer = connection.getresponse()
-            data = answer.read(MAX_BYTES + 1)
+            with connection.getresponse() as answer:
+                data = answer.read(None if self._max_bytes is None else self._max_bytes + 1)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             what = str(error) or type(error).__name__
             raise TransportError(f"{method} {path}: {what}") from error
-        if len(data) > MAX_BYTES:
+        if self._max_bytes is not None and len(data) > self._max_bytes:
             self.close()
-            raise TransportError(f"{method} {path}: the answer has more than {MAX_BYTES} bytes")
+            raise TransportError(
+                f"{method} {path}: the answer has more than {self._max_bytes} bytes"
+            )
         got = {name.lower(): value for name, value in answer.getheaders()}
         return TransportResponse(answer.status, data, got.get("content-type", ""), got)
 

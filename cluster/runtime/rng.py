@@ -8,7 +8,7 @@ Not for secrets: keys and tokens come from `secrets` and `cryptography`.
 import hashlib
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 from typing import TypeVar
 
 _VERSION_BITS = 0xF000 << 64 | 0xC000 << 48
@@ -71,6 +71,10 @@ class Rng:
     def choice(self, options: Sequence[T]) -> T:
         """As `random.Random.choice`."""
         return self._drawn.choice(options)
+
+    def shuffle(self, options: MutableSequence[T]) -> None:
+        """As `random.Random.shuffle`: in place."""
+        self._drawn.shuffle(options)
 
     def sample(self, options: Sequence[T], count: int) -> list[T]:
         """As `random.Random.sample`."""

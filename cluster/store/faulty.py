@@ -19,7 +19,7 @@ class _Faults:
 
     def __init__(self, faults: Sequence[Fault], rng: Rng) -> None:
         self._faults = faults
-        self._rng = rng
+        self._chances = {fault.id: rng.child(fault.id) for fault in faults}
         self._over = asyncio.Event()
 
     def undo(self) -> None:
@@ -41,7 +41,7 @@ class _Faults:
         elif isinstance(effect, StoreFull):
             raise StoreError(f"cannot write to the store: no space left (the fault {fault.id})")
         elif isinstance(effect, StoreFail) and (
-            effect.probability >= 1 or self._rng.random() < effect.probability
+            effect.probability >= 1 or self._chances[fault.id].random() < effect.probability
         ):
             raise StoreError(
                 f"cannot write to the store: input/output error (the fault {fault.id})"

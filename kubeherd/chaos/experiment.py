@@ -96,7 +96,7 @@ class Chosen(_Part, frozen=True, kw_only=True):
     """Labels with these values."""
     count: Annotated[int, Meta(ge=0, le=1000)] = 0
     percent: Annotated[int, Meta(ge=0, le=100)] = 0
-    """Of those that match, rounded up."""
+    """Of all that match, rounded up."""
 
 
 class Whom(_Part, frozen=True, kw_only=True):

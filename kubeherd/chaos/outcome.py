@@ -17,6 +17,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     done: Sequence[str] = ()
     """What was done, in words, in order."""
     faults: Sequence[Fault] = ()
+    """Those that began."""
+    skipped: int = 0
+    """So many faults did not begin, because whom they were for was hurt already."""
     records: int = 0
     settled_after_s: float | None = None
     """From healing to the promised state."""

@@ -59,7 +59,9 @@ def _how_much(outcome: Outcome) -> str:
     kinds = Counter(fault.kind for fault in outcome.faults)
     hurt = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
     faults = f": {hurt}" if hurt else ""
-    return f"{_number(outcome.records, 'record')}, {_number(kinds.total(), 'fault')}{faults}"
+    skipped = f"; {outcome.skipped:,} skipped" if outcome.skipped else ""
+    records = _number(outcome.records, "record")
+    return f"{records}, {_number(kinds.total(), 'fault')}{faults}{skipped}"
 
 
 def _number(count: int, what: str) -> str:

@@ -18,7 +18,7 @@ from kubeherd.checks.live import Live
 from kubeherd.checks.writes import NOISE
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.client.transport import TransportError
-from kubeherd.faults import Component, Fault, FaultError, Nodes, Target
+from kubeherd.faults import Component, Fault, FaultError, Nodes, Target, effects
 from kubeherd.history import HEAL, QUIET, SETTLED, Ended, Record, Step, Violation, Write
 
 LOOK_S = 1.0
@@ -64,6 +64,7 @@ class Run:
         self._now = 0.0
         self._faults: dict[str, Fault] = {}
         self._begun: list[Fault] = []
+        self._skipped = 0
         self._ends: list[tuple[float, str]] = []
         self._armed: list[tuple[int, Injection]] = []
         """What begins at the write of this number."""
@@ -101,6 +102,7 @@ class Run:
             verdict=Verdict(checked),
             done=self._done,
             faults=self._begun,
+            skipped=self._skipped,
             records=self._records,
             settled_after_s=settled_after_s,
             problem=problem,
@@ -191,6 +193,9 @@ class Run:
     async def _inject(self, action: Injection) -> None:
         target = self._target(action)
         if target is None:
+            whom = f" {action.whom.component}" if action.whom.component else ""
+            self._skipped += 1
+            self._note(f"skipped: {action.effect.kind}{whom}: whom it is for is hurt already")
             return
         fault = Fault(id=action.id, target=target, effect=action.effect, at=self._arena.wall_s())
         try:
@@ -225,12 +230,14 @@ class Run:
             self._note(f"undone: {fault}")
 
     def _target(self, action: Injection) -> Target | None:
+        """Who is hurt; None if nobody is left."""
         whom = action.whom
         if whom.clients is not None:
             return whom.clients
         if whom.nodes is None:
             name = self._leader() if whom.component == "leader" else whom.component
-            return None if self._is_hurt(name) else Component(name)
+            of_process = isinstance(action.effect, effects.PROCESS)
+            return None if of_process and self._is_struck(name) else Component(name)
         luck = self._rng.child(f"draw/{action.number}")
         names = draw(whom.nodes, self._seen.labels, self._hurt_nodes(), luck)
         return Nodes(names) if names else None
@@ -247,8 +254,12 @@ class Run:
             for name in fault.target.names
         ]
 
-    def _is_hurt(self, component: str) -> bool:
-        return any(fault.target == Component(component) for fault in self._faults.values())
+    def _is_struck(self, component: str) -> bool:
+        """Whether its process is down or frozen: nothing more can be done to it."""
+        return any(
+            fault.target == Component(component) and isinstance(fault.effect, effects.PROCESS)
+            for fault in self._faults.values()
+        )
 
     def _leader(self) -> str:
         """The process that leads; the first controller manager if nobody does."""

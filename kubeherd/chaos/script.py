@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from kubeherd.chaos.experiment import Chosen, Do, Experiment, Hurt, Range, Scheduled, Whom
-from kubeherd.cluster.launcher.faults.choosing import share
+from kubeherd.cluster.launcher.faults.choosing import unhurt
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults import Component, Effect, Fault, Nodes, Target
 from kubeherd.faults.targets import ZONE
@@ -149,19 +149,9 @@ def draw(
     fit = [
         name
         for name in sorted(labels)
-        if name not in hurt
-        and (not chosen.names or name in chosen.names)
+        if (not chosen.names or name in chosen.names)
         and all(labels[name].get(key) == value for key, value in wanted.items())
     ]
-    several = bool(chosen.names or chosen.zone or chosen.selector or chosen.percent)
-    count = chosen.count or (len(fit) if several else 1)
-    if chosen.percent:
-        count = share(len(fit), chosen.percent)
-    if count >= len(fit):
-        return tuple(fit)
-    rest, picked = list(fit), []
-    for _ in range(count):
-        one = rng.choice(rest)
-        rest.remove(one)
-        picked.append(one)
-    return tuple(sorted(picked))
+    all_of_them = bool(chosen.names or chosen.zone or chosen.selector)
+    count = chosen.count or (0 if all_of_them else 1)
+    return tuple(unhurt(fit, hurt, rng, count=count, percent=chosen.percent))

@@ -195,7 +195,8 @@ class WatchStall(_Requests, frozen=True, tag=FaultKind.WATCH_STALL.value):
 
 class WatchRepeat(_Requests, frozen=True, tag=FaultKind.WATCH_REPEAT.value, kw_only=True):
     """A watch that is resumed tells up to `events` again that are older than it asked for, and no
-    bookmarks: as after a resume at a revision that the watcher had passed."""
+    bookmarks: as after a resume at a revision that the watcher had passed. Of several the one that
+    repeats most counts."""
 
     events: Annotated[int, Meta(ge=1, le=1000)] = 10
 

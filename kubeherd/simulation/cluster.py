@@ -9,6 +9,7 @@ any two steps; a crashed API server forgets everything that was not committed.
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -113,7 +114,7 @@ class SimulatedCluster:
         self._portable = options.get("portable", False)
         self._accounts = options.get("accounts", False)
         self._history_events = options.get("max_history_events", MAX_HISTORY_EVENTS)
-        self._lives = 0
+        self._lives: Counter[str] = Counter()
         self.admin = self.client("admin", ADMIN)
 
     def client(self, name: str, user: User) -> ApiClient:
@@ -123,9 +124,10 @@ class SimulatedCluster:
         return ApiClient(transport, self.clock, private_features=not self._portable)
 
     def _life(self, name: str) -> Rng:
-        """Chance for one life of a component: no two lives draw the same uuids."""
-        self._lives += 1
-        return self.rng.child(f"{name}/{self._lives}")
+        """Chance for one life of a component: no two lives draw the same uuids, and how often
+        others were started changes nothing."""
+        self._lives[name] += 1
+        return self.rng.child(f"{name}/{self._lives[name]}")
 
     # --- components ---
 
@@ -167,7 +169,7 @@ class SimulatedCluster:
     async def _manage(self, controllers: str, name: str) -> None:
         client = self.client(name, CONTROLLER_MANAGER if self._accounts else ALL_CONTROLLERS)
         rng = self._life(name)
-        identity = self.identities[name] = f"{name}_{self._lives}"
+        identity = self.identities[name] = f"{name}_{self._lives[name]}"
         elector = LeaderElector(
             client, self.clock, rng.child("leader"), identity=identity, is_dead=self._is_dead
         )

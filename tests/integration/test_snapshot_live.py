@@ -4,7 +4,7 @@ import lzma
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -41,18 +41,20 @@ def of_pod(pod: JsonObject) -> tuple[str, str, str, int]:
     )
 
 
+def two_run(pods: Sequence[JsonObject]) -> bool:
+    return [pod["status"]["phase"] for pod in pods] == ["Running", "Running"]
+
+
 def test_a_running_memory_cluster_comes_back_durable(daemonset, tmp_path: Path):
     file = tmp_path / "c.snapshot"
     with kubeherd.Cluster(tmp_path / "first", store="memory", nodes=2, speed=10) as cluster:
         cluster.apply(daemonset("web"))
-        cluster.wait_rolled_out("web")
-        before = sorted(of_pod(pod) for pod in cluster.list("Pod", "default"))
+        before = sorted(map(of_pod, cluster.wait_for_list("Pod", two_run, "default")))
         snapshot("save", file, "--dir", tmp_path / "first")
         revision = int(cluster.get("DaemonSet", "web")["metadata"]["resourceVersion"])
     snapshot("restore", file, "--dir", tmp_path / "again")
     with kubeherd.Cluster(tmp_path / "again") as again:
-        again.wait_rolled_out("web")
-        assert sorted(of_pod(pod) for pod in again.list("Pod", "default")) == before
+        assert sorted(map(of_pod, again.list("Pod", "default"))) == before
         assert (again.node_names, again.speed) == (["node-0", "node-1"], 10)
         (made,) = again.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}})
         assert int(made["metadata"]["resourceVersion"]) > revision + 1_000_000_000

@@ -39,6 +39,22 @@ def test_the_same_seed_gives_the_same_history() -> None:
     assert virtualtime.run(scenario(8)) != first
 
 
+def test_how_often_others_are_started_does_not_change_the_chance_of_a_component() -> None:
+    """Else a failure would not come back when one of its crashes is left out."""
+
+    async def identities(restarts: int) -> str:
+        async with simulated(7, nodes=1) as cluster:
+            for _ in range(restarts):
+                await cluster.kill("node-0")
+                cluster.start("node-0")
+            await cluster.kill("controller-manager")
+            cluster.start("controller-manager")
+            await cluster.clock.sleep(1)
+            return cluster.identities["controller-manager"]
+
+    assert virtualtime.run(identities(0)) == virtualtime.run(identities(2))
+
+
 def test_the_history_does_not_depend_on_the_process(tmp_path: Path) -> None:
     """Hash randomisation and memory addresses differ from process to process, and the second
     cluster of a process finds what the first has left: caches, warm tables."""

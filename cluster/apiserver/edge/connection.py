@@ -61,10 +61,10 @@ class Connection(RequestHandler):
         self.asked = False
         """Whether a request has come."""
         self.identity: Identity = NOBODY
-        self.shared = False
-        """Whether another server could have got it."""
         self.peer = LOOPBACK
         """The address of the client."""
+        self.shared = False
+        """Whether another server could have got it."""
         self.watching: asyncio.Task[object] | None = None
         self.taken_over: Callable[[bytes], None] | None = None
         """Gets what comes from now on, which is no HTTP any more; b"" when the client has gone."""

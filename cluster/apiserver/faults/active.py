@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from kubeherd.cluster.apiserver.faults import matching
-from kubeherd.cluster.apiserver.faults.matching import Who
+from kubeherd.cluster.apiserver.faults.matching import Asked, Hits, Who
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults import Fault
@@ -20,6 +20,8 @@ _SHORTEST_S = 1e-3
 class _Active(msgspec.Struct, frozen=True, eq=False):
     fault: Fault
     hurts: Callable[[Who], bool]
+    chance: Rng
+    """Of its own: how often others are asked for does not change whom it strikes."""
     over: asyncio.Event
 
 
@@ -29,7 +31,7 @@ class Faults:
 
     def __init__(self, clock: Clock, rng: Rng) -> None:
         self.clock = clock
-        self.rng = rng
+        self._rng = rng
         self._active: dict[str, _Active] = {}
 
     def replace(self, faults: Sequence[Fault]) -> Sequence[Fault]:
@@ -39,7 +41,8 @@ class Faults:
         for fault in faults:
             active = before.get(fault.id)
             if active is None or active.fault != fault:
-                active = _Active(fault, matching.hurts(fault.target), asyncio.Event())
+                chance = self._rng.child(fault.id)
+                active = _Active(fault, matching.hurts(fault.target), chance, asyncio.Event())
                 new.append(fault)
             self._active[fault.id] = active
         for id_, old in before.items():
@@ -50,6 +53,14 @@ class Faults:
     def of(self, who: Who) -> list[Fault]:
         """Those that hurt this client, in the order of the list."""
         return [one.fault for one in self._active.values() if one.hurts(who)]
+
+    def struck(self, faults: Sequence[Fault], asked: Asked) -> Hits:
+        """Those of these faults that hit a request, by what they do; each by its own chance."""
+        return matching.struck(faults, asked, lambda fault: self._chance(fault).random())
+
+    def _chance(self, fault: Fault) -> Rng:
+        active = self._active.get(fault.id)
+        return self._rng.child(fault.id) if active is None else active.chance
 
     def is_active(self, fault: Fault) -> bool:
         """Whether it is in force still."""
@@ -78,7 +89,9 @@ class Faults:
                 await self.wait(fault, until_open_s)
         for fault in self.of(who):
             if isinstance(fault.effect, SlowNetwork):
-                await self.wait(fault, fault.effect.takes_s(size_bytes, self.rng.uniform))
+                await self.wait(
+                    fault, fault.effect.takes_s(size_bytes, self._chance(fault).uniform)
+                )
 
     def _cut(self, who: Who, towards: Direction) -> tuple[Fault, float | None] | None:
         for fault in self.of(who):
@@ -96,4 +109,4 @@ class Faults:
         """Wait as those of these that are delays of requests say, one after the other."""
         for fault in faults:
             if isinstance(effect := fault.effect, ApiDelay):
-                await self.wait(fault, effect.takes_s(self.rng.uniform))
+                await self.wait(fault, effect.takes_s(self._chance(fault).uniform))

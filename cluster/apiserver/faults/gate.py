@@ -21,7 +21,7 @@ from kubeherd.cluster.apiserver.edge.messages import (
     WatchResponse,
 )
 from kubeherd.cluster.apiserver.edge.routing import Route, UnknownPath
-from kubeherd.cluster.apiserver.faults import answers, matching
+from kubeherd.cluster.apiserver.faults import answers
 from kubeherd.cluster.apiserver.faults.active import Faults
 from kubeherd.cluster.apiserver.faults.groups import Groups
 from kubeherd.cluster.apiserver.faults.matching import Asked, Hits, Who
@@ -37,7 +37,6 @@ from kubeherd.faults.effects import (
     Expire,
     Moment,
     StaleList,
-    WatchRepeat,
 )
 
 _READS = ("GET", "HEAD")
@@ -97,7 +96,7 @@ class Gate:
     async def _hit(self, request: ApiRequest, who: Who, answer: Answer) -> Response:
         """Through the faults of single requests."""
         asked = self._asked(request)
-        hits = matching.struck(self._faults.of(who), asked, self._faults.rng.random)
+        hits = self._faults.struck(self._faults.of(who), asked)
         if not hits:
             return await self._carried_out(request, answer)
         if not (request.part and request.method in _READS):  # a group has waited as a whole
@@ -141,10 +140,7 @@ class Gate:
             return await answer(request)  # what hits it was decided for the group
         if request.query.get("poll") == "1":
             return await self._polls.handle(request, hits, answer)
-        for fault in hits.get(WatchRepeat, ()):
-            if isinstance(fault.effect, WatchRepeat):
-                request = self._revisions.repeated(request, fault.effect)
-        return await answer(request)
+        return await answer(self._revisions.repeated(request, hits))
 
     async def _carried_out(self, request: ApiRequest, answer: Answer) -> Response:
         """A write is carried out to its end, also if its client does not wait for it."""

@@ -16,7 +16,7 @@ from kubeherd.cluster.api.grouppoll import GroupAnswer, GroupPoll, Part, PartAns
 from kubeherd.cluster.apiserver.edge.messages import Answer, ApiRequest, ApiResponse, Response
 from kubeherd.cluster.apiserver.edge.negotiation import Media
 from kubeherd.cluster.apiserver.edge.responses import encode
-from kubeherd.cluster.apiserver.faults import answers, matching
+from kubeherd.cluster.apiserver.faults import answers
 from kubeherd.cluster.apiserver.faults.active import Faults
 from kubeherd.cluster.apiserver.faults.matching import Asked, Hits
 from kubeherd.cluster.apiserver.faults.polls import MAX_HELD_S, ends_after_s
@@ -82,7 +82,7 @@ class Groups:
             query = {**part.query, "watch": "1"} if since else part.query
             alone = replace(outer, method="GET", path=part.path, query=query)
             asked = self._asked(alone)
-            hits = matching.struck(faults, asked, self._faults.rng.random)
+            hits = self._faults.struck(faults, asked)
             found.delays += [one for one in hits.get(ApiDelay, ()) if one not in found.delays]
             if asked.verb != "watch":
                 found.kept.append((index, part))
@@ -96,11 +96,11 @@ class Groups:
         return found
 
     def _repeated(self, part: Part, alone: ApiRequest, hits: Hits) -> Part:
-        for fault in hits.get(WatchRepeat, ()):
-            if isinstance(fault.effect, WatchRepeat):
-                older = self._revisions.repeated_once(alone, fault.effect).query["resourceVersion"]
-                return replace(part, query={**part.query, "resourceVersion": older})
-        return part
+        asked = self._revisions.repeated_once(alone, hits)
+        if asked is alone:
+            return part
+        older = asked.query["resourceVersion"]
+        return replace(part, query={**part.query, "resourceVersion": older})
 
     async def _asking(
         self, parts: _Sorted, request: ApiRequest, timeout_s: int, answer: Answer

@@ -10,6 +10,7 @@ names its User-Agent.
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import msgspec
@@ -99,11 +100,14 @@ def _covers(name: str, resource: str) -> bool:
     return name == "*" or wanted_part in (part, "*")
 
 
-def struck(faults: Sequence[Fault], asked: Asked, chance: Callable[[], float]) -> Hits:
-    """Those of the faults of single requests that hit this one, by what they do."""
+def struck(faults: Sequence[Fault], asked: Asked, chance: Callable[[Fault], float]) -> Hits:
+    """Those of the faults of single requests that hit this one, by what they do; `chance` of a
+    fault is asked only if it matters."""
     found: Hits = {}
     for fault in faults:
         effect = fault.effect
-        if isinstance(effect, effects.REQUEST_EFFECTS) and strikes(effect, asked, chance):
+        if isinstance(effect, effects.REQUEST_EFFECTS) and strikes(
+            effect, asked, partial(chance, fault)
+        ):
             found.setdefault(type(effect), []).append(fault)
     return found

@@ -12,7 +12,7 @@ from kubeherd.cluster.apiserver.faults.matching import Hits
 from kubeherd.cluster.apiserver.faults.revisions import Revisions
 from kubeherd.cluster.apiserver.faults.rewriting import resumed_after
 from kubeherd.faults import Fault
-from kubeherd.faults.effects import Expire, WatchEnd, WatchRepeat, WatchStall
+from kubeherd.faults.effects import Expire, WatchEnd, WatchStall
 
 SHORTEST_POLL_S = 1.0
 """Nominal seconds: a poll that ends at once would come again at once."""
@@ -46,9 +46,7 @@ class Polls:
             return answers.refused(request, answers.too_old(since, hits[Expire][0]))
         if WatchStall in hits:
             return await self._stalled(request, hits[WatchStall][0], answer)
-        for fault in hits.get(WatchRepeat, ()):
-            if isinstance(fault.effect, WatchRepeat):
-                request = self._revisions.repeated_once(request, fault.effect)
+        request = self._revisions.repeated_once(request, hits)
         ends_s = ends_after_s(hits.get(WatchEnd, []))
         if ends_s is None:
             return await answer(request)

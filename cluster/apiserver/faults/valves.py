@@ -113,7 +113,7 @@ class Valves:
         self, watch: OpenWatch, valve: _Valve, faults: Sequence[Fault], *, at_once: bool
     ) -> None:
         own = [f for f in faults if isinstance(f.effect, (Expire, WatchEnd, WatchStall))]
-        hits = matching.struck(own, valve.asked, self._faults.rng.random)
+        hits = self._faults.struck(own, valve.asked)
         since = resumed_after(watch.request.query)
         if since and not at_once and Expire in hits:
             raise too_old(since, hits[Expire][0])

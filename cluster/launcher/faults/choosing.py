@@ -1,6 +1,6 @@
 """Some of many, at random. Pure but for the chance that is handed in."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TypeVar
 
 from kubeherd.cluster.runtime.rng import Rng
@@ -11,6 +11,16 @@ T = TypeVar("T")
 def share(of: int, percent: float) -> int:
     """So many percent of so many, rounded up."""
     return -int(-of * percent // 100)
+
+
+def unhurt(
+    pool: Sequence[T], hurt: Container[T], rng: Rng, *, count: int = 0, percent: float = 0.0
+) -> list[T]:
+    """Those of a pool that are not hurt, or so many of these at random: `count`, or so many percent
+    of the whole pool, rounded up."""
+    whole = [one for one in pool if one not in hurt]
+    wanted = share(len(pool), percent) if percent else count
+    return choose(whole, wanted, rng) if wanted else whole
 
 
 def choose(pool: Sequence[T], count: int, rng: Rng) -> list[T]:

@@ -29,6 +29,8 @@ from kubeherd.cluster.launcher.joining.authorities import hashes_of
 REQUEST_TIMEOUT_S = 10.0
 SIGNATURE_TIMEOUT_S = 5.0
 """Real seconds that a new token has to sign."""
+MAX_BYTES = 4 * 1024 * 1024
+"""Of what a stranger says of himself; a ConfigMap has at most a quarter of that."""
 _LOOK_INTERVAL_S = 0.2
 _INFO = CONFIGMAPS.path(bootstraptoken.INFO_NAMESPACE, bootstraptoken.INFO_NAME)
 
@@ -86,7 +88,7 @@ def _signed(access: ClusterAccess, invitation: Invitation) -> str:
 def _info(access: ClusterAccess) -> dict[str, str]:
     """The data of `cluster-info`; LauncherError without."""
     try:
-        with BlockingTransport(access) as transport:
+        with BlockingTransport(access, max_bytes=MAX_BYTES) as transport:
             info = BlockingClient(transport, REQUEST_TIMEOUT_S).send("GET", _INFO)
     except (NotFound, Forbidden, Unauthorized):
         raise LauncherError(

@@ -8,7 +8,7 @@ from fakeapi import FakeApi, undisturbed
 from kubelet_pods import Tree
 
 from kubeherd.agents.watches import Watches
-from kubeherd.cluster.api.errors import ApiError, InternalError, ServiceUnavailable
+from kubeherd.cluster.api.errors import ApiError, InternalError, Invalid, ServiceUnavailable
 from kubeherd.cluster.api.kinds import NODES, PODS
 from kubeherd.cluster.api.objects import Node, ObjectMeta, Pod, PodSpec
 from kubeherd.cluster.client.client import ApiClient
@@ -100,6 +100,43 @@ def test_what_others_write_just_before_an_own_write_is_put_right() -> None:
         patches = api.count("PATCH", f"{POD}/status")
         await clock.sleep(60)
         assert api.count("PATCH", f"{POD}/status") == patches == 2
+
+    with_agent(test)
+
+
+def test_a_status_computed_from_an_outdated_one_is_computed_anew_at_once() -> None:
+    """A lost answer, or a watch that told old news: the API has an address of which the kubelet
+    does not know, and adding another one is refused."""
+
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        def old_news(sent: Request) -> ApiError | None:
+            if (sent.method, sent.path) != ("PATCH", f"{POD}/status"):
+                return None
+            api.disturbance = undisturbed
+            known = {"podIP": "10.244.9.9", "podIPs": [{"ip": "10.244.9.9"}]}
+            api.edit(POD, lambda tree: tree["status"].update(known))
+            return Invalid("status.podIPs: may specify no more than one IP for each IP family")
+
+        api.disturbance = old_news
+        api.put(PODS, a_pod())
+        await clock.sleep(0.5)
+        assert ready(api) == "True"
+        status = api.objects[POD]["status"]
+        assert status["podIPs"] == [{"ip": status["podIP"]}] != [{"ip": "10.244.9.9"}]
+        await clock.sleep(60)
+        assert api.count("PATCH", f"{POD}/status") == 2
+        assert api.count("GET", POD) == 1
+
+    with_agent(test)
+
+
+def test_a_status_that_is_refused_for_itself_is_not_sent_again_and_again() -> None:
+    async def test(api: FakeApi, clock: VirtualClock, agent: Agent) -> None:
+        refused = Invalid("status.hostIP: Invalid value")
+        api.disturbance = lambda sent: refused if sent.path == f"{POD}/status" else None
+        api.put(PODS, a_pod())
+        await clock.sleep(60)
+        assert api.count("PATCH", f"{POD}/status") == api.count("GET", POD) == 1
 
     with_agent(test)
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from kubeherd.agents.faults import nodefaults, pods
 from kubeherd.agents.faults.casualty import Heartbeats
 from kubeherd.agents.faults.network import MAX_LATE, HurtTransport, Late, delay_s
-from kubeherd.agents.faults.nodefaults import UNHURT, Cut, NodeFaults
+from kubeherd.agents.faults.nodefaults import UNHURT, Cut, Loss, NodeFaults
 from kubeherd.agents.kubelet.timers import Timers
 from kubeherd.cluster.api.objects import Node, ObjectMeta, Pod
 from kubeherd.cluster.client.transport import TransportError, TransportResponse
@@ -37,7 +37,9 @@ def test_faults_of_one_node_add_up_and_others_are_not_hurt() -> None:
         effects.PodUnready(),
         effects.Reboot(),
     )
-    assert found == NodeFaults(frozen=True, late_s=7, losses=(0.5,), pods=(effects.PodUnready(),))
+    assert found == NodeFaults(
+        frozen=True, late_s=7, losses=(Loss("f2", 0.5),), pods=(effects.PodUnready(),)
+    )
     assert faults_of(effects.Stop()).down
     assert faults_of() == UNHURT
     crash = Fault(id="c", target=Nodes(("a", "b")), effect=effects.Crash())
@@ -87,6 +89,11 @@ def test_heartbeats_are_left_out_by_chance_and_late_until_the_fault_is_over() ->
         left_out = [await loss() for _ in range(1000)]
         assert 250 <= sum(left_out) <= 350
         assert clock.monotonic_s() == 0
+        two = faults_of(*[effects.HeartbeatLoss(probability=0.3)] * 2)
+        more = Heartbeats(two, clock, Rng(1))
+        also = [await more() for _ in range(1000)]
+        assert sum(also) > sum(left_out)
+        assert all(then for before, then in zip(left_out, also, strict=True) if before)
         late = Heartbeats(faults_of(effects.HeartbeatDelay(delay_s=20)), clock, Rng(1))
         assert not await late()
         assert clock.monotonic_s() == 20

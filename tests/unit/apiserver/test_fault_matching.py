@@ -3,9 +3,12 @@
 import pytest
 
 from kubeherd.cluster.apiserver.faults import matching, rewriting
+from kubeherd.cluster.apiserver.faults.active import Faults
 from kubeherd.cluster.apiserver.faults.matching import Asked, Who
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults import Clients, Component, Fault, Nodes, Target
-from kubeherd.faults.effects import ApiDelay, ApiError, Partition, StaleList
+from kubeherd.faults.effects import ApiDelay, ApiError, Partition, SlowNetwork, StaleList
 
 MANAGER = "system:kube-controller-manager"
 SECOND = Who(MANAGER, "kubeherd/1 controller-manager-2")
@@ -95,11 +98,39 @@ def test_chance_decides_only_about_those_that_could_be_hit() -> None:
         Fault(id="two", target=Clients(), effect=ApiError(code=503)),
         Fault(id="cut", target=Clients(), effect=Partition()),
     ]
-    hits = matching.struck(faults, Asked("get"), lambda: 0.5)
+    hits = matching.struck(faults, Asked("get"), lambda _fault: 0.5)
     assert {kind: [f.id for f in found] for kind, found in hits.items()} == {
         ApiDelay: ["slow"],
         ApiError: ["two"],
     }
+
+
+def test_whom_a_fault_strikes_does_not_depend_on_other_faults() -> None:
+    """Else a failure would not come back when one of its faults is left out."""
+
+    def struck(*others: Fault) -> list[bool]:
+        faults = Faults(LoopClock(), Rng(1))
+        some = Fault(id="some", target=Clients(), effect=ApiError(code=500, probability=0.3))
+        faults.replace([*others, some])
+        found = []
+        for _ in range(200):
+            hits = faults.struck(faults.of(SECOND), Asked("get"))
+            found.append(some in hits.get(ApiError, []))
+        return found
+
+    alone = struck()
+    assert 30 < sum(alone) < 90
+    assert (
+        struck(Fault(id="x", target=Clients(), effect=ApiDelay(latency_s=1, probability=0.5)))
+        == alone
+    )
+    assert (
+        struck(
+            Fault(id="y", target=Clients(), effect=ApiError(code=409, probability=0.5)),
+            Fault(id="z", target=Clients(), effect=SlowNetwork(latency_s=1)),
+        )
+        == alone
+    )
 
 
 @pytest.mark.parametrize(

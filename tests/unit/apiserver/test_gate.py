@@ -437,6 +437,22 @@ async def test_polls_expire_end_and_repeat(fast: Cluster) -> None:
     following.cancel()
 
 
+async def test_two_faults_that_repeat_do_not_take_turns_for_ever(fast: Cluster) -> None:
+    for name in ("oldest", "older", "old"):
+        await fast.post(CMS, config_map(name))
+    since = fast.store.revision
+    two = [fault(effects.WatchRepeat(events=n), id_=f"f{n}") for n in (1, 2)]
+    fast.api.hurt(two)
+    again = (await soon(polling(fast, since))).tree["events"]
+    assert [one["object"]["metadata"]["name"] for one in again] == ["older", "old"]
+    following = polling(fast, since)
+    assert await is_silent(following)
+    following.cancel()
+    query = {"watch": "1", "resourceVersion": str(since), "timeoutSeconds": "1"}
+    watch = await fast.watch(CMS, query=query)
+    assert len(await soon(watch.rest())) == 2
+
+
 async def test_a_watch_that_drops_has_no_answer(cluster: Cluster) -> None:
     cluster.api.hurt([fault(effects.ApiDrop(moment=Moment.AFTER, verbs=("watch",)))])
     query = {"watch": "1", "resourceVersion": "1"}

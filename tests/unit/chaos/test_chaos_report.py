@@ -3,6 +3,7 @@
 import json
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
 from kubeherd.chaos import report, running
@@ -62,6 +63,12 @@ def test_a_person_sees_verdict_story_and_the_command_that_shows_it_again():
     assert "         3.0 s  pods a/b created" in lines
     assert lines[-2:] == ["and 1 violation more", "again: kubeherd chaos run some --seed 7"]
     assert report.text(outcome(GOOD), "")[-1] == "held: 1 promise"
+
+
+def test_faults_that_did_not_begin_are_told():
+    run = msgspec.structs.replace(outcome(GOOD), skipped=3)
+    assert report.text(run, "")[0] == "some, seed 7: 100 records, 1 fault: crash 1; 3 skipped"
+    assert json.loads(report.to_json([run]))[0]["skipped"] == 3
 
 
 def test_a_promise_that_had_to_be_spoken_of_has_a_line():

@@ -98,6 +98,49 @@ async def test_healing_undoes_everything_although_one_waits_for_the_other():
     assert isinstance(arena.records[-1], Ended)
 
 
+ONE_COMPONENT = """
+name: some
+title: Some
+teaches: Something
+duration_s: 60
+faults:
+- {at_s: 1, fault: {kind: api-error, code: 500}, whom: {component: controller-manager}}
+- {at_s: 2, fault: {kind: restart}, whom: {component: leader}}
+- {at_s: 3, fault: {kind: freeze}, whom: {component: controller-manager}, for_s: 10}
+- {at_s: 4, fault: {kind: restart}, whom: {component: leader}}
+- {at_s: 5, fault: {kind: watch-stall}, whom: {component: controller-manager}}
+- {at_s: 6, fault: {kind: crash}, whom: {nodes: {}}}
+- {at_s: 6, fault: {kind: crash}, whom: {nodes: {count: 5}}}
+- {at_s: 7, fault: {kind: crash}, whom: {nodes: {}}}
+- {at_s: 20, fault: {kind: restart}, whom: {component: leader}}
+"""
+
+
+async def test_a_component_is_hurt_once_by_signals_and_by_all_else_as_often_as_it_is_told():
+    """What its requests suffer does not hide that it dies; what nobody is left for is told."""
+    outcome = await run(Leading(), parse(ONE_COMPONENT)).run()
+    begun = [str(fault.kind) for fault in outcome.faults]
+    assert begun == [
+        "api-error", "restart", "freeze", "watch-stall", "crash", "crash", "restart",
+    ]  # fmt: skip
+    skipped = [line.partition("s  ")[2] for line in outcome.done if "skipped" in line]
+    assert skipped == [
+        "skipped: restart leader: whom it is for is hurt already",
+        "skipped: crash: whom it is for is hurt already",
+    ]
+    assert outcome.skipped == 2
+
+
+class Leading(Nowhere):
+    """One controller manager; what is undone is over at once."""
+
+    def process_of(self, identity: str) -> str:
+        return "controller-manager"
+
+    async def undo(self, fault_id: str) -> None:
+        self.ended.append(fault_id)
+
+
 class Stubborn(Nowhere):
     """Nothing comes back."""
 

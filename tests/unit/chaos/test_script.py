@@ -67,6 +67,7 @@ def test_ranges_and_weights_are_kept():
         (Chosen(percent=100), [], set(NODES)),
         (Chosen(zone="c"), [], set()),
         (Chosen(count=9), ["n0"], set(NODES) - {"n0"}),
+        (Chosen(percent=50), ["n0", "n1", "n2"], set(NODES) - {"n0", "n1", "n2"}),
     ],
 )
 def test_who_is_drawn_where_there_is_no_choice(chosen: Chosen, hurt: list[str], drawn: set[str]):
