@@ -44,7 +44,7 @@ def test_processes_of_a_killed_supervisor_are_found_without_its_notes(tmp_path: 
         found = {process.pid for process in osproc.marked(cluster.rundir.root)}
         assert pids <= found
         assert cluster.down()
-        assert state.orphans(cluster.rundir) == [[], [], []]
+        assert not any(state.orphans(cluster.rundir))
 
 
 def test_no_process_dies_of_a_pipe_that_nobody_reads(tmp_path: Path) -> None:

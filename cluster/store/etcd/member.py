@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import structlog
@@ -39,6 +39,9 @@ _OPTIONS = (
 _OLDEST = (3, 4, 0)
 _LOSES_WRITES = (3, 5, 0), (3, 5, 3)
 """From, to: versions that may lose writes when they are killed (etcd issue 13766)."""
+
+_Files: TypeAlias = tuple[bytes | None, bytes | None, bytes | None] | None
+"""PEM: the authority of its certificate, our key, our certificate."""
 
 _log = structlog.get_logger(__name__)
 
@@ -78,7 +81,11 @@ class Member:
         self.metadata: tuple[tuple[str, str], ...] = ()
         self.found: Found | None = None
         self._target = target
-        self._channel = _channel(endpoint, target)
+        self._open(_files(endpoint, target))
+
+    def _open(self, files: _Files) -> None:
+        self._shown = files
+        self._channel = _channel(self.endpoint, files)
         kv = rpc.KVStub(self._channel)
         self.calls: Mapping[Call, Any] = {
             Call.RANGE: kv.Range,
@@ -101,6 +108,7 @@ class Member:
 
     async def connect(self) -> Found:
         """Make it usable. AioRpcError, Unfit."""
+        await self._show_what_was_renewed()
         metadata = [("hasleader", "true")]
         if self._target.user:
             request = rpc.AuthenticateRequest(
@@ -111,6 +119,19 @@ class Member:
         self.metadata = tuple(metadata)
         self.found = await self._look()
         return self.found
+
+    async def _show_what_was_renewed(self) -> None:
+        """A channel shows what its files were when it was made, however often it connects."""
+        if self._channel.get_state() is ChannelConnectivity.READY:
+            return
+        try:
+            files = _files(self.endpoint, self._target)
+        except StoreError:
+            return  # what was there before may still be good
+        if files != self._shown:
+            old = self._channel
+            self._open(files)
+            await old.close(grace=CONNECT_S)
 
     async def _look(self) -> Found:
         try:
@@ -144,14 +165,21 @@ class Member:
         await self._channel.close()
 
 
-def _channel(endpoint: str, target: EtcdTarget) -> Channel:
-    if not is_tls(endpoint):
+def _channel(endpoint: str, files: _Files) -> Channel:
+    if files is None:
         return rpc.insecure_channel(address(endpoint), options=_OPTIONS)
+    return rpc.secure_channel(address(endpoint), ssl_channel_credentials(*files), options=_OPTIONS)
+
+
+def _files(endpoint: str, target: EtcdTarget) -> _Files:
+    """What is shown to a member; None: it is talked to in plain text. StoreError."""
+    if not is_tls(endpoint):
+        return None
     try:
-        files = [
+        authority, key, certificate = (
             None if path is None else path.read_bytes()
             for path in (target.ca_file, target.key_file, target.cert_file)
-        ]
+        )
     except OSError as error:
         raise StoreError(f"cannot read {error.filename}: {error.strerror}") from error
-    return rpc.secure_channel(address(endpoint), ssl_channel_credentials(*files), options=_OPTIONS)
+    return authority, key, certificate

@@ -102,6 +102,20 @@ async def test_both_sides_show_certificates(tls_etcd: EtcdMember, pki: Pki) -> N
             assert [row.name for row in (await anext(feed)).rows] == ["a"]
 
 
+async def test_a_renewed_certificate_is_shown_without_a_restart(
+    tls_etcd: EtcdMember, pki: Pki, tmp_path: Path
+) -> None:
+    files = tmp_path / "client.crt", tmp_path / "client.key"
+    for file, source in zip(files, pki.forged, strict=True):
+        file.write_bytes(source.read_bytes())
+    async with engine_of(EtcdTarget((tls_etcd.endpoint,), pki.ca_file, *files)) as engine:
+        with pytest.raises(StoreError, match="does not accept our certificate"):
+            await engine.open()
+        for file, source in zip(files, pki.client, strict=True):
+            file.write_bytes(source.read_bytes())
+        assert await until_open(engine)
+
+
 @pytest.mark.parametrize(
     ("who", "why"),
     [
