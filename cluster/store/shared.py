@@ -348,12 +348,8 @@ class SharedStore(Store):
                 )
 
     async def reach(self, revision: int) -> bool:
-        if revision <= self.revision:
-            return True
-        try:
+        if revision > self.revision:
             await self.fresh()
-        except ServiceUnavailable:
-            return False
         return revision <= self.revision
 
     async def newest(self) -> int:

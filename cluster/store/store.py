@@ -150,7 +150,7 @@ class Store(ABC):
 
     async def reach(self, revision: int) -> bool:
         """Whether readers are shown a revision, which a client knows of: at once, or soon, if it
-        may be another server that told him."""
+        may be another server that told him. ServiceUnavailable as `fresh`."""
         return revision <= self.revision
 
     # --- writing ---
