@@ -102,7 +102,8 @@ def complaint(log: Path, begin: int = 0) -> str:
         return ""
     for line in reversed(lines):
         with contextlib.suppress(ValueError):
-            entry = json.loads(line)
+            head, trace, _ = line.partition(b',"stacktrace":')  # the last field; cut on a full disk
+            entry = json.loads(head + b"}" if trace else line)
             if isinstance(entry, dict) and entry.get("level") in _GRAVE:
                 return ": ".join(str(entry[key]) for key in ("msg", "error") if entry.get(key))
     return ""

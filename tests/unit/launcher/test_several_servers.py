@@ -142,6 +142,8 @@ def test_why_etcd_ended_is_found_among_what_it_says(tmp_path: Path) -> None:
         file.write('{"level": "info", "msg": "closing"}\ngoroutine 1 [running]:\n[1]\n')
     assert etcd.complaint(log) == "discovery failed: crc mismatch"
     assert etcd.complaint(log, begin) == ""
+    log.write_text('{"level": "fatal", "msg": "no", "error": "disk is full","stacktrace":"go.e')
+    assert etcd.complaint(log) == "no: disk is full"
 
 
 async def test_a_socket_that_is_given_away_outlives_who_has_it(tmp_path: Path) -> None:

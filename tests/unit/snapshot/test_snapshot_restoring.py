@@ -195,10 +195,15 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
     assert left(tmp_path) == []
 
 
-def test_a_memory_store_can_be_read_only_while_it_runs(tmp_path):
+@pytest.mark.parametrize("store", [StoreKind.MEMORY, StoreKind.ETCD])
+def test_other_stores_can_be_read_only_while_they_run(store, tmp_path):
     rundir = a_directory(tmp_path / "c")
-    with pytest.raises(SnapshotError, match="memory store can be read only while it runs"):
-        stopped.take(rundir, lifecycle.new_settings(store=StoreKind.MEMORY, port=7001))
+    with pytest.raises(SnapshotError, match=f"{store} store can be read only while it runs: `kube"):
+        stopped.take(rundir, lifecycle.new_settings(store=store, port=7001))
+
+
+def test_a_cluster_that_was_never_up_has_no_objects(tmp_path):
+    rundir = a_directory(tmp_path / "c")
     with pytest.raises(SnapshotError, match="has no objects yet"):
         stopped.take(rundir, cluster_settings())
 

@@ -113,6 +113,22 @@ async def test_after_a_failure_nothing_is_left(etcd, snapshot, monkeypatch, fail
     assert await objects(etcd) == {}
 
 
+async def test_a_full_etcd_has_nothing_of_it_afterwards(tmp_path, snapshot, monkeypatch):
+    monkeypatch.setattr(sharing, "GROUP", 2)
+    small = ["--quota-backend-bytes=60000", "--backend-batch-limit=1"]  # looked at with each write
+    member = EtcdMember(tmp_path / "etcd", "small", small)
+    member.start()
+    try:
+        with pytest.raises(StoreError, match="it has no space left: compact, defragment"):
+            await sharing.fill(engine(member), snapshot)
+        asked = engine(member)
+        assert await asked.open() > 2  # some were written
+        await asked.close()
+        assert await objects(member) == {}
+    finally:
+        member.kill()
+
+
 async def test_what_somebody_else_wrote_stays(etcd, snapshot, monkeypatch):
     monkeypatch.setattr(sharing, "GROUP", 10)
     theirs = b'{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"default"}}'
@@ -140,11 +156,10 @@ async def test_what_comes_last_and_fails_leaves_nothing(etcd, snapshot):
 
 
 async def test_what_cannot_be_deleted_again_is_told(etcd, snapshot, monkeypatch):
-    monkeypatch.setattr("kubeherd.cluster.store.etcd.client.PATIENCE_S", 0.1)
+    def killed() -> None:
+        monkeypatch.setattr("kubeherd.cluster.store.etcd.client.PATIENCE_S", 0.1)
+        etcd.kill()
+        raise OSError(5, "Input/output error")
+
     with pytest.raises(SnapshotError, match=r"could not be deleted again: .*`etcdctl del --prefix"):
-        await sharing.fill(engine(etcd), snapshot, lambda: killed(etcd))
-
-
-def killed(member: EtcdMember) -> None:
-    member.kill()
-    raise OSError(5, "Input/output error")
+        await sharing.fill(engine(etcd), snapshot, killed)
