@@ -19,6 +19,7 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from statistics import StatisticsError
 from typing import Any
 
 import aiohttp
@@ -37,7 +38,7 @@ from kubeherd.cluster.launcher.view import ClusterView
 
 TIMEOUT_S = 600.0
 LOOK_S = 0.1
-SETTLE_S = 5.0
+SETTLE_S = 10.0
 COUNTERS = {
     "puts": "etcd_mvcc_put_total",
     "put_bytes": "etcd_debugging_mvcc_total_put_size_in_bytes",
@@ -223,31 +224,34 @@ async def _quietly(done: Callable[[], bool], what: str) -> None:
 
 
 async def _rollouts(measurement: Measurement, view: ClusterView, nodes: int) -> None:
-    async def until(act: Awaitable[Any], done: Callable[[], bool], what: str) -> None:
+    async def until_rolled_out(act: Awaitable[Row]) -> None:
+        wanted = (await act)["metadata"]["generation"]
+
+        def available() -> bool:
+            found = view.daemonset("default", "scale")
+            return (
+                found is not None
+                and found.status.observed_generation >= wanted
+                and found.status.updated_number_scheduled == nodes
+                and found.status.number_available == nodes
+            )
+
+        await _quietly(available, "rolled out")
+
+    async def until_gone(act: Awaitable[object]) -> None:
         await act
-        await _quietly(done, what)
-
-    def available() -> bool:
-        found = view.daemonset("default", "scale")
-        return (
-            found is not None
-            and found.status.observed_generation == found.metadata.generation
-            and found.status.updated_number_scheduled == nodes
-            and found.status.number_available == nodes
-        )
-
-    def gone() -> bool:
-        return view.daemonset("default", "scale") is None and not view.pods("scale")
+        await _quietly(lambda: not view.daemonset("default", "scale"), "deleted")
+        await _quietly(lambda: not view.pods("scale"), "pods deleted")
 
     client = view.client
     change = {"spec": {"template": daemonset("b:2")["spec"]["template"]}}
     create = client.create(DAEMONSETS, daemonset("b:1"))
-    await measurement.step("create", lambda: until(create, available, "created"))
+    await measurement.step("create", lambda: until_rolled_out(create))
     await measurement.weigh("full", {})
     update = client.patch(DAEMONSETS, "scale", change, "default")
-    await measurement.step("update", lambda: until(update, available, "updated"))
+    await measurement.step("update", lambda: until_rolled_out(update))
     delete = client.delete(DAEMONSETS, "scale", "default")
-    await measurement.step("delete", lambda: until(delete, gone, "deleted"))
+    await measurement.step("delete", lambda: until_gone(delete))
 
 
 async def _measure(handle: ClusterHandle, seed: Row, windows: int, window_s: float) -> None:
@@ -307,7 +311,13 @@ def measure(
 def model(files: tuple[Path, ...], up_to: int) -> None:
     """The tables, in Markdown, of what was measured."""
     rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-    click.echo(tables(rows, up_to))
+    try:
+        click.echo(tables(rows, up_to))
+    except StatisticsError:
+        raise click.ClickException(
+            "too few: measure clusters with 1, 2 and 3 API servers, and each with two numbers of"
+            " nodes or more"
+        ) from None
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """The model behind docs/scale.md: lines through what `scale.py measure` printed. Pure.
 
-Heartbeats cost `a + b * writes per second`, and of all API servers together b is `h + f * servers`:
-h to handle a request, f to follow what was written, which each of them does for all. Everything
-else is `a + b * nodes`.
+What a role uses is `a + b * nodes`, and with heartbeats only `a + b * writes per second`. What the
+API servers use together is `servers * a + writes * (h + f * servers)`: h to handle a write, f to
+follow it, which each of them does with all.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from statistics import linear_regression, median
+from itertools import product
+from statistics import StatisticsError, linear_regression, median
 from typing import Any, NamedTuple
 
 Row = Mapping[str, Any]
@@ -35,6 +36,41 @@ def through(points: Iterable[tuple[float, float]]) -> Line:
     """The line of least squares."""
     fitted = linear_regression(*zip(*points, strict=True))
     return Line(fitted.slope, fitted.intercept)
+
+
+class Shares(NamedTuple):
+    """What a number of API servers use together: each of them `alone`, and for a write `handled`
+    once and `followed` by each. CPU seconds; of heartbeats, in a second."""
+
+    alone: float
+    handled: float
+    followed: float
+
+    def cost(self, servers: int, writes: float) -> float:
+        """Of all of them."""
+        return servers * self.alone + writes * (self.handled + servers * self.followed)
+
+
+def best(points: Iterable[tuple[int, float, float]]) -> Shares:
+    """By least squares of the relative errors, from servers, writes and cost."""
+    rows = [(n / cost, w / cost, n * w / cost) for n, w, cost in points]
+    squares = [[sum(row[i] * row[j] for row in rows) for j in range(3)] for i in range(3)]
+    sums = [sum(row[i] for row in rows) for i in range(3)]
+    whole = _determinant(squares)
+    if not whole:
+        raise StatisticsError("several numbers of servers and of writes are needed")
+    replaced = (
+        [[*row[:i], total, *row[i + 1 :]] for row, total in zip(squares, sums, strict=True)]
+        for i in range(3)
+    )
+    return Shares(*(_determinant(matrix) / whole for matrix in replaced))
+
+
+def _determinant(m: list[list[float]]) -> float:
+    return sum(
+        m[0][i] * (m[1][(i + 1) % 3] * m[2][(i + 2) % 3] - m[1][(i + 2) % 3] * m[2][(i + 1) % 3])
+        for i in range(3)
+    )
 
 
 class Group(NamedTuple):
@@ -92,6 +128,10 @@ class Rows:
         for row in self._rows[group, step]:
             by_nodes[row["nodes"]].append(value(row))
         return [(nodes, median(values)) for nodes, values in sorted(by_nodes.items())]
+
+    def enough(self, group: Group, step: str, up_to: int) -> bool:
+        """Whether a line can be drawn through the clusters that are not larger."""
+        return len({row["nodes"] for row in self._rows[group, step] if row["nodes"] <= up_to}) > 1
 
     def line(
         self, group: Group, step: str, value: Callable[[Row], float], up_to: int = 10**9
@@ -203,35 +243,33 @@ def watchers(rows: Rows) -> str:
     return table(["", "nodes", "watchers", "events/s", "CPU-µs per event", "KB each"], lines)
 
 
-def shares(rows: Rows) -> tuple[Line, float]:
-    """CPU seconds that all API servers on etcd use for a write, by their number; and the cores that
-    one uses without any."""
-    fits = [
-        (group.servers, rows.heartbeats(group, "apiserver"))
-        for group in rows.groups
-        if group.store == "etcd"
-    ]
-    alone = median(line.intercept / n for n, line in fits)
-    return through((n, line.slope) for n, line in fits), alone
+def shares(rows: Rows, step: str, most: int = 99) -> Shares:
+    """Of all API servers on etcd, from clusters with so many at the most."""
+    return best(point for point in costs(rows, step) if point[0] <= most)
+
+
+def costs(rows: Rows, step: str) -> Iterator[tuple[int, float, float]]:
+    """Number of API servers, writes, and what those cost all of them; of heartbeats in a second."""
+    for row in rows.of(step):
+        if row["store"] == "etcd":
+            seconds = float(row["seconds"]) if step == "idle" else 1.0
+            spent = cpu("apiserver")(row) / seconds
+            yield row["apiservers"], row["etcd"]["puts"] / seconds, spent
 
 
 def servers(rows: Rows) -> str:
-    """CPU milliseconds of all API servers on etcd together, by their number: for a write of a
-    heartbeat, and for a node of each step. The most of them, as the fewer foretell it."""
-    groups = [group for group in rows.groups if group.store == "etcd"]
+    """What API servers on etcd use for a write: to handle it, and to follow it. And what those with
+    fewer servers say of those with the most, by what was measured."""
     lines = []
-    for step in ("heartbeat", *WORK):
-        slopes = [
-            rows.heartbeats(group, "apiserver").slope
-            if step == "heartbeat"
-            else rows.line(group, step, cpu("apiserver")).slope
-            for group in groups
-        ]
-        fewer = [(group.servers, slope) for group, slope in zip(groups, slopes, strict=True)][:-1]
-        said = f"{1e3 * through(fewer).at(groups[-1].servers):.2f}" if len(fewer) > 1 else ""
-        lines.append([step, *(f"{1e3 * slope:.2f}" for slope in slopes), said])
-    head = ["CPU-ms", *(str(group.servers) for group in groups)]
-    return table([*head, "the last as foretold"], lines)
+    for step in ("idle", *WORK):
+        points = list(costs(rows, step))
+        most = max(n for n, _, _ in points)
+        found, foretold = shares(rows, step), shares(rows, step, most=most - 1)
+        ratios = [foretold.cost(n, writes) / spent for n, writes, spent in points if n == most]
+        shown = [1e3 * found.alone, 1e3 * found.handled, 1e3 * found.followed]
+        lines.append([step, *(f"{value:.2f}" for value in shown), f"{median(ratios):.2f}"])
+    head = ["", "alone, thousandths", "handle, CPU-ms", "follow, CPU-ms"]
+    return table([*head, "most servers: foretold / measured"], lines)
 
 
 def checks(rows: Rows, up_to: int) -> str:
@@ -242,14 +280,15 @@ def checks(rows: Rows, up_to: int) -> str:
         shown = f"{said:.2f}", f"{measured:.2f}", f"{said / measured:.2f}" if measured else ""
         lines.append([f"{what}: {name_of(group)}", nodes, *shown])
 
-    for group in rows.groups:
-        for role in ROLES:
+    for group, role in product(rows.groups, ROLES):
+        if rows.enough(group, "idle", up_to):
             beats = rows.heartbeats(group, role, up_to)
             writes = dict(rows.points(group, "idle", writes_per_s))
             for nodes, measured in rows.points(group, "idle", cores(role)):
                 if nodes > up_to:
                     compare(f"cores, {role}", group, nodes, beats.at(writes[nodes]), measured)
-            for step in WORK:
+        for step in WORK:
+            if rows.enough(group, step, up_to):
                 line = rows.line(group, step, cpu(role), up_to)
                 for nodes, measured in rows.points(group, step, cpu(role)):
                     if nodes > up_to:
@@ -259,12 +298,12 @@ def checks(rows: Rows, up_to: int) -> str:
 
 def extrapolated(rows: Rows) -> str:
     """Cores of one process of each role while there are heartbeats only."""
-    share, alone = shares(rows)
+    share = shares(rows, "idle")
     group = next(group for group in rows.groups if group.store == "etcd")
     lines = []
     for nodes in TARGETS:
         writes = nodes * WRITES_PER_NODE_S
-        api = [alone + writes * (share.intercept / n + share.slope) for n in SERVERS]
+        api = [share.cost(n, writes) / n for n in SERVERS]
         others = [rows.heartbeats(group, role).at(writes) for role in ROLES[1:]]
         lines.append([f"{nodes:,}"] + [f"{cores:.2f}" for cores in (*api, *others)])
     head = [f"API server, of {n}" for n in SERVERS]
@@ -274,12 +313,9 @@ def extrapolated(rows: Rows) -> str:
 def tables(rows: Iterable[Row], up_to: int) -> str:
     """All tables."""
     measured = Rows(rows)
-    share, _ = shares(measured)
-    per_node = f"h = {1e6 * share.intercept:.0f} µs, f = {1e6 * share.slope:.0f} µs per write"
     parts = {
         "idle": idle(measured),
-        "handle and follow": per_node,
-        "servers": servers(measured),
+        "handle and follow": servers(measured),
         "work": work(measured),
         "memory": memory(measured),
         "bytes": sizes(measured),
