@@ -162,7 +162,8 @@ class SharedStore(Store):
         self._failing = False
         self._faulty: FaultySharedEngine | None = None
         self._feed: AsyncIterator[Progress] | None = None
-        self._reached: list[tuple[int, asyncio.Future[None]]] = []
+        self._reached: dict[asyncio.Future[None], int] = {}
+        """Who waits to be shown a revision, and which."""
         self._newest = _Newest(self)
 
     @property
@@ -385,8 +386,11 @@ class SharedStore(Store):
         if revision <= self.revision:
             return
         reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._reached.append((revision, reached))
-        await reached
+        self._reached[reached] = revision
+        try:
+            await reached
+        finally:
+            self._reached.pop(reached, None)
 
     # --- life ---
 
@@ -438,13 +442,9 @@ class SharedStore(Store):
         self.revision = max(self.revision, progress.revision)
         if events:
             self._publish(events)
-        if self._reached:
-            waiting, self._reached = self._reached, []
-            for revision, reached in waiting:
-                if revision > self.revision:
-                    self._reached.append((revision, reached))
-                elif not reached.done():
-                    reached.set_result(None)
+        for reached, revision in self._reached.items():
+            if revision <= self.revision and not reached.done():
+                reached.set_result(None)
 
     def _publish(self, events: Sequence[WatchEvent]) -> None:
         """Tell watchers of what readers are shown now."""

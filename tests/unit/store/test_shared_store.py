@@ -10,6 +10,7 @@ import pytest
 
 from kubeherd.cluster.api.errors import Expired, OutcomeUnknown, ServiceUnavailable
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store import shared
 from kubeherd.cluster.store.hub import WatchFilter
 from kubeherd.cluster.store.shared import SharedStore
 from kubeherd.cluster.store.staged import Staged, Superseded
@@ -103,6 +104,22 @@ async def test_a_write_that_rests_on_an_old_state_is_decided_again(pair: Pair) -
         await waiting
     assert spec_of(pair.b, "p") == {"n": 2}
     assert pair.b.head("pods", "ns", "p") is pair.b.get("pods", "ns", "p")
+
+
+async def test_nothing_is_kept_of_readers_that_gave_up(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "FRESH_S", 0.0)
+    monkeypatch.setattr(shared, "_ASK_AGAIN_S", 0.001)
+    pair.engines[1].stalled.clear()
+    await pair.a.committed(put(pair.a, "p"))
+    for _ in range(3):
+        with pytest.raises(ServiceUnavailable, match="behind"):
+            await pair.b.fresh()
+    assert not pair.b._reached
+    pair.engines[1].stalled.set()
+    await pair.b.fresh()
+    assert spec_of(pair.b, "p") == {}
 
 
 async def test_of_two_creates_one_is_kept(pair: Pair) -> None:
