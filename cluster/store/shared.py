@@ -20,6 +20,7 @@ from sys import intern
 from typing import TYPE_CHECKING
 
 import structlog
+from msgspec.structs import replace
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import ApiError, ServiceUnavailable
@@ -405,12 +406,14 @@ class SharedStore(Store):
             rows = await self._engine.load(first)
         self._load(rows, first)
         self._feed = self._engine.follow(first)
-        if newest > first:
+        try:
             async with asyncio.timeout(STARTS_WITHIN_S):
-                async for progress in self._feed:
-                    self._take(progress)
-                    if self.revision >= newest:
-                        break
+                while self.revision < newest:
+                    self._take(await anext(self._feed))
+        except TimeoutError:
+            raise StoreError(
+                f"of revisions up to {newest} only those up to {self.revision} were shown in time"
+            ) from None
 
     def _load(self, rows: Sequence[Row], revision: int) -> None:
         self._keyspace = Keyspace()
@@ -469,6 +472,9 @@ class SharedStore(Store):
         if row.deleted and previous is None:
             return None
         record = self._record(row)
+        if record is None and previous is not None:  # gone, as it is for who reads all anew
+            row = replace(row, value=without_version(previous.json), deleted=True)
+            record = self._record(row)
         if record is None:
             return None
         if row.deleted:

@@ -11,8 +11,10 @@ import pytest
 from kubeherd.cluster.api.errors import Expired, OutcomeUnknown, ServiceUnavailable
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store import shared
+from kubeherd.cluster.store.engine import StoreError
 from kubeherd.cluster.store.hub import WatchFilter
 from kubeherd.cluster.store.shared import SharedStore
+from kubeherd.cluster.store.sharedengine import Change
 from kubeherd.cluster.store.staged import Staged, Superseded
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store, running
@@ -120,6 +122,31 @@ async def test_nothing_is_kept_of_readers_that_gave_up(
     pair.engines[1].stalled.set()
     await pair.b.fresh()
     assert spec_of(pair.b, "p") == {}
+
+
+@pytest.mark.parametrize("value", [b"{broken", None])
+async def test_an_object_that_cannot_be_read_any_more_is_gone(
+    pair: Pair, value: bytes | None
+) -> None:
+    made = await pair.a.committed(put(pair.a, "p", n=1))
+    pair.shared.make([Change("pods", "ns", "p", made.revision, b"{broken")])
+    if value is None:
+        pair.shared.make([Change("pods", "ns", "p", pair.shared.revision, None)])
+    await pair.settle()
+    assert pair.a.get("pods", "ns", "p") is None
+    gone = pair.a.events_after(made.revision)
+    assert [(one.type.name, one.record.load()["spec"]) for one in gone] == [("DELETED", {"n": 1})]
+
+
+async def test_a_start_that_is_shown_nothing_ends_in_a_line(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "STARTS_WITHIN_S", 0.01)
+    await pair.a.committed(put(pair.a, "p"))
+    engine = pair.shared.engine()
+    engine.stalled.clear()
+    with pytest.raises(StoreError, match="of revisions up to 2 only those up to 1 were shown"):
+        await SharedStore(engine, attrs_of).start()
 
 
 async def test_of_two_creates_one_is_kept(pair: Pair) -> None:
