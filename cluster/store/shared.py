@@ -20,6 +20,7 @@ from sys import intern
 from typing import TYPE_CHECKING
 
 import structlog
+from msgspec.structs import replace
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import ApiError, ServiceUnavailable
@@ -162,7 +163,8 @@ class SharedStore(Store):
         self._failing = False
         self._faulty: FaultySharedEngine | None = None
         self._feed: AsyncIterator[Progress] | None = None
-        self._reached: list[tuple[int, asyncio.Future[None]]] = []
+        self._reached: dict[asyncio.Future[None], int] = {}
+        """Who waits to be shown a revision, and which."""
         self._newest = _Newest(self)
 
     @property
@@ -381,8 +383,11 @@ class SharedStore(Store):
         if revision <= self.revision:
             return
         reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._reached.append((revision, reached))
-        await reached
+        self._reached[reached] = revision
+        try:
+            await reached
+        finally:
+            self._reached.pop(reached, None)
 
     # --- life ---
 
@@ -397,12 +402,14 @@ class SharedStore(Store):
             rows = await self._engine.load(first)
         self._load(rows, first)
         self._feed = self._engine.follow(first)
-        if newest > first:
+        try:
             async with asyncio.timeout(STARTS_WITHIN_S):
-                async for progress in self._feed:
-                    self._take(progress)
-                    if self.revision >= newest:
-                        break
+                while self.revision < newest:
+                    self._take(await anext(self._feed))
+        except TimeoutError:
+            raise StoreError(
+                f"of revisions up to {newest} only those up to {self.revision} were shown in time"
+            ) from None
 
     def _load(self, rows: Sequence[Row], revision: int) -> None:
         self._keyspace = Keyspace()
@@ -434,13 +441,9 @@ class SharedStore(Store):
         self.revision = max(self.revision, progress.revision)
         if events:
             self._publish(events)
-        if self._reached:
-            waiting, self._reached = self._reached, []
-            for revision, reached in waiting:
-                if revision > self.revision:
-                    self._reached.append((revision, reached))
-                elif not reached.done():
-                    reached.set_result(None)
+        for reached, revision in self._reached.items():
+            if revision <= self.revision and not reached.done():
+                reached.set_result(None)
 
     def _publish(self, events: Sequence[WatchEvent]) -> None:
         """Tell watchers of what readers are shown now."""
@@ -465,6 +468,9 @@ class SharedStore(Store):
         if row.deleted and previous is None:
             return None
         record = self._record(row)
+        if record is None and previous is not None:  # gone, as it is for who reads all anew
+            row = replace(row, value=without_version(previous.json), deleted=True)
+            record = self._record(row)
         if record is None:
             return None
         if row.deleted:

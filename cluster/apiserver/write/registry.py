@@ -130,6 +130,7 @@ class Registry(StoredObjects):
             await accountwait.default_account(self.store, namespace, tree, ctx.now)
         # What a try has made of the tree must not be seen by the next one.
         again = copied(tree) if self.store.is_shared else {}
+        since: int | None = self.store.revision
         for _ in range(_SUPERSEDED_TRIES):
             name = (tree.get("metadata") or {}).get("name", "")
             seen = self.store.head(kind.key, namespace, name)
@@ -137,8 +138,9 @@ class Registry(StoredObjects):
             try:
                 pending = await self._heavy.carry_out(steps, ctx.size_bytes)
             except ApiError:
-                if await self._was_new(kind, namespace, name, seen):
+                if await self._was_new(kind, namespace, name, seen, since):
                     raise
+                since = None
             else:
                 with suppress(Superseded):
                     return await self._commit(kind, pending)
@@ -199,6 +201,8 @@ class Registry(StoredObjects):
         charged = self.admission.charge(request)
         with self.store.together():
             fencing.hold(self.store, ctx.fence)
+            if namespace and not ctx.asked:  # nothing comes into one that is deleted meanwhile
+                self.store.rest_on(kinds.NAMESPACES.group_resource, "", namespace)
             companions.take(self, kind, tree, {}, ctx)
             pending = self._put(kind, namespace, name, tree, ctx, created=True)
             self._put_quotas(charged, ctx)
@@ -241,7 +245,9 @@ class Registry(StoredObjects):
         """
         prepare = prepare or kind.strategy.prepare_update
         changed = superseded = 0
+        since: int | None = self.store.revision
         while changed < _CHANGED_TRIES and superseded < _SUPERSEDED_TRIES:
+            await self._shown(kind, namespace, name, ctx)
             record = self.store.head(kind.key, namespace, name)
             if record is None:
                 if on_missing is None:
@@ -251,15 +257,22 @@ class Registry(StoredObjects):
                     continue
                 ctx.creates_on_update = True
                 missing = await self._heavy.run(on_missing, ctx.size_bytes)
-                return await self.create(kind, namespace, missing, ctx)
+                try:
+                    return await self.create(kind, namespace, missing, ctx)
+                except errors.AlreadyExists:
+                    if self.store.head(kind.key, namespace, name) is None:
+                        raise
+                    superseded += 1  # by another create: so this is an update
+                    continue
             steps = self._update_steps(kind, record, transform, ctx, prepare, conditional)
             size_bytes = ctx.size_bytes + len(record.json)
             effort.begin(size_bytes)
             try:
                 pending = await self._heavy.carry_out(steps, size_bytes)
             except ApiError:
-                if await self._was_new(kind, namespace, name, record):
+                if await self._was_new(kind, namespace, name, record, since):
                     raise
+                since = None
                 superseded += 1
                 continue
             except _ChangedMeanwhile:
@@ -339,14 +352,17 @@ class Registry(StoredObjects):
         ctx: RequestContext,
     ) -> Written:
         """Delete an object as far as its finalizers and grace period let it."""
+        since: int | None = self.store.revision
         for _ in range(_SUPERSEDED_TRIES):
+            await self._shown(kind, namespace, name, ctx)
             await self.webhooks.before_delete(kind, namespace, name, ctx)
             seen = self.store.head(kind.key, namespace, name)
             try:
                 pending = self.stage_delete(kind, namespace, name, options, ctx)
             except ApiError:
-                if await self._was_new(kind, namespace, name, seen):
+                if await self._was_new(kind, namespace, name, seen, since):
                     raise
+                since = None
                 continue
             with suppress(Superseded):
                 return await self._commit(kind, pending)
@@ -433,10 +449,20 @@ class Registry(StoredObjects):
         return Pending(Written(b"", stored, removed=True), staged)
 
     async def _was_new(
-        self, kind: ServedKind, namespace: str, name: str, seen: Record | None
+        self,
+        kind: ServedKind,
+        namespace: str,
+        name: str,
+        seen: Record | None,
+        since: int | None = None,
     ) -> bool:
         """Whether what was refused was refused for what is true: `seen`, which was looked at, is
-        durable (a refusal tells what there is, too), and nobody has written anything newer."""
+        durable (a refusal tells what there is, too), and nobody has written anything newer.
+
+        A refusal may be for another object, too (a namespace, an account, a class, a quota): with
+        `since`, the revision when the request came, it is true only if this server was not behind
+        then. Who decides again has seen all that anybody was told of before, and gives None.
+        """
         staged = self.store.staged(kind.key, namespace, name)
         if staged is not None:
             try:
@@ -444,7 +470,27 @@ class Registry(StoredObjects):
             except Superseded:
                 return False
         await self.store.fresh()
-        return not self.store.is_shared or self.store.get(kind.key, namespace, name) is seen
+        if not self.store.is_shared:
+            return True
+        is_newest = self.store.get(kind.key, namespace, name) is seen
+        return is_newest and since in (None, self.store.revision)
+
+    async def _shown(
+        self, kind: ServedKind, namespace: str, name: str, ctx: RequestContext
+    ) -> None:
+        """Return when the newest state of an object is durable, if somebody is told of it who does
+        not wait for the write: the client of a dry run, and webhooks. It might vanish, and in a
+        store that is shared its version is not known before."""
+        hooked = self.store.is_shared and (self.webhooks.may_change or self.webhooks.may_refuse)
+        if not (ctx.dry_run or hooked):
+            return
+        for _ in range(_SUPERSEDED_TRIES):
+            staged = self.store.staged(kind.key, namespace, name)
+            if staged is None:
+                return
+            with suppress(Superseded):
+                await self._durable(staged)
+        raise errors.conflict(kind.resource, name, errors.MODIFIED)
 
     async def _durable(self, staged: Staged) -> None:
         try:

@@ -27,6 +27,16 @@ def hashes_of(pem: bytes) -> list[str]:
     return [_hash(certificate) for certificate in x509.load_pem_x509_certificates(pem)]
 
 
+def having(pem: bytes, ca_hash: str) -> bytes:
+    """The authorities in a PEM text that have this hash, as PEM; empty if none has. ValueError if
+    there is no authority at all."""
+    return b"".join(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        for certificate in x509.load_pem_x509_certificates(pem)
+        if _hash(certificate) == ca_hash
+    )
+
+
 def _hash(certificate: x509.Certificate) -> str:
     info = certificate.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo

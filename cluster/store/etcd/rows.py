@@ -25,11 +25,14 @@ class RowReader:
         return self._row(kv, kv.mod_revision, deleted=False)
 
     def event(self, event: Any) -> Row | None:
-        """The row of an event. Compacted, if the last state of what was deleted is not known."""
-        kv = event.kv
+        """The row of an event. Compacted, if the last state of what was deleted is not known. An
+        object that cannot be read any more is gone, as it is for who reads it anew."""
+        kv, before = event.kv, event.prev_kv
         if event.type != _DELETE:
-            return self._row(kv, kv.mod_revision, deleted=False)
-        before = event.prev_kv
+            row = self._row(kv, kv.mod_revision, deleted=False)
+            if row is None and before.mod_revision:
+                return self._row(before, kv.mod_revision, deleted=True)
+            return row
         if not before.mod_revision and keys.decode(kv.key) is not None:
             raise Compacted("etcd has forgotten what was deleted", kv.mod_revision)
         return self._row(before, kv.mod_revision, deleted=True)

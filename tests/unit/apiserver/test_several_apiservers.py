@@ -5,21 +5,43 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
+import orjson
 import pytest
 
 from kubeherd.cluster.api import kinds
+from kubeherd.cluster.apiserver.admission.webhooks.matching import Hook
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.shared import SharedStore
 from kubeherd.cluster.store.store import running
 from tests.support.memoryengine import Shared, SharedMemoryEngine
-from tests.unit.apiserver.apicluster import BOB, JSON_PATCH, MERGE, Cluster, config_map, pod
+from tests.unit.apiserver.apicluster import (
+    APPLY,
+    BOB,
+    JSON_PATCH,
+    MERGE,
+    Answer,
+    Cluster,
+    config_map,
+    pod,
+)
 
 NS = "/api/v1/namespaces/default"
 POD_TEMPLATE = {
     "metadata": {"labels": {"a": "b"}},
     "spec": {"containers": [{"name": "main", "image": "app"}]},
+}
+
+HOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+HOOK = {
+    "name": "h.example.com",
+    "clientConfig": {"url": "https://127.0.0.1:1/"},
+    "rules": [
+        {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["*"]}
+    ],
+    "admissionReviewVersions": ["v1"],
+    "sideEffects": "None",
 }
 
 
@@ -105,6 +127,76 @@ async def test_what_an_old_state_would_refuse_is_looked_at_again(servers: Server
     gone = await servers.a.delete(f"{NS}/configmaps/x")
     assert gone.status == 200
     assert (await servers.b.delete(f"{NS}/configmaps/x")).status == 404
+
+
+async def test_what_a_new_object_needs_may_have_just_been_made_at_another_server(
+    servers: Servers,
+) -> None:
+    servers.late(1)
+    await servers.a.post("/api/v1/namespaces", {"metadata": {"name": "fresh"}})
+    made = await servers.b.post("/api/v1/namespaces/fresh/configmaps", config_map("x"))
+    assert made.status == 201, made.message
+    servers.late(1)
+    await servers.a.post(f"{NS}/serviceaccounts", {"metadata": {"name": "fresh"}})
+    wanted = pod("p")
+    wanted["spec"]["serviceAccountName"] = "fresh"
+    made = await servers.b.post(f"{NS}/pods", wanted)
+    assert made.status == 201, made.message
+    servers.late(1)
+    await servers.a.delete("/api/v1/namespaces/fresh")
+    refused = await servers.b.post("/api/v1/namespaces/fresh/configmaps", config_map("y"))
+    assert refused.status in (403, 404)
+
+
+async def test_who_applies_what_another_server_has_just_made_changes_it(servers: Servers) -> None:
+    body = {**config_map("x", a="1"), "apiVersion": "v1", "kind": "ConfigMap"}
+    servers.late(1)
+    await servers.a.patch(f"{NS}/configmaps/x", body, APPLY, query={"fieldManager": "one"})
+    body["data"] = {"b": "2"}
+    found = await servers.b.patch(f"{NS}/configmaps/x", body, APPLY, query={"fieldManager": "two"})
+    assert (found.status, found.tree.get("data")) == (200, {"a": "1", "b": "2"})
+
+
+async def test_nobody_is_told_of_a_write_that_is_under_way(servers: Servers) -> None:
+    """A dry run and webhooks look at the object when another write of it has no revision yet."""
+    path = f"{NS}/configmaps/x"
+    made = await servers.a.post(f"{NS}/configmaps", config_map("x"))
+    told: list[str] = []
+
+    async def post(hook: Hook, body: bytes) -> bytes:
+        review = orjson.loads(body)
+        told.append(review["request"]["oldObject"]["metadata"]["resourceVersion"])
+        return orjson.dumps(
+            {**review, "response": {"uid": review["request"]["uid"], "allowed": True}}
+        )
+
+    async def busy() -> asyncio.Task[Answer]:
+        meta = {"finalizers": ["a/b"], "labels": {"n": "1"}}
+        write = asyncio.create_task(servers.a.patch(path, {"metadata": meta}, MERGE))
+        while servers.a.store.staged("configmaps", "default", "x") is None:
+            assert not write.done()
+            await asyncio.sleep(0)
+        return write
+
+    servers.engines[0].turns = 20
+    write = await busy()
+    dry = await servers.a.patch(path, {"data": {"a": "2"}}, MERGE, query={"dryRun": "All"})
+    told.append(dry.tree["metadata"]["resourceVersion"])
+    await write
+    await servers.a.patch(path, {"metadata": {"labels": {"n": "2"}}}, MERGE)
+    write = await busy()
+    dry = await servers.a.delete(path, query={"dryRun": "All"})
+    told.append(dry.tree["metadata"]["resourceVersion"])
+    await write
+    await servers.a.patch(path, {"metadata": {"labels": {"n": "2"}}}, MERGE)
+    servers.a.api.services.registry.webhooks.post = post
+    write = await busy()
+    await servers.a.post(HOOKS, {"metadata": {"name": "h"}, "webhooks": [HOOK]})
+    await write
+    await servers.a.patch(path, {"metadata": {"labels": {"n": "3"}}}, MERGE)
+    versions = list(map(int, told))
+    assert len(versions) >= 3
+    assert min(versions) > int(made.tree["metadata"]["resourceVersion"])
 
 
 async def test_an_update_of_an_old_version_is_a_conflict_on_every_server(servers: Servers) -> None:

@@ -54,9 +54,10 @@ class Server:
     def url(self) -> str:
         return f"https://127.0.0.1:{self.http.server_port}"
 
-    def says(self, authority: Authority, token: Token = TOKEN) -> None:
-        """It is a cluster with this authority, and this token has signed that."""
-        content = KUBECONFIG.format(base64.b64encode(authority.certificate_pem).decode())
+    def says(self, *authorities: Authority, token: Token = TOKEN) -> None:
+        """It is a cluster with these authorities, and this token has signed that."""
+        pem = b"".join(authority.certificate_pem for authority in authorities)
+        content = KUBECONFIG.format(base64.b64encode(pem).decode())
         data = {
             "kubeconfig": content,
             f"jws-kubeconfig-{token.id}": bootstraptoken.signature(content, token),
@@ -102,6 +103,13 @@ def test_an_authority_with_another_hash_is_not_trusted_even_if_the_token_has_sig
     refused(server, "this is another cluster, or the hash is wrong", Authority.create())
 
 
+def test_no_authority_is_trusted_that_another_invited_one_put_beside_the_right_one(
+    server: Server,
+) -> None:
+    server.says(server.authority, meant := Authority.create())
+    refused(server, "the certificate of https://.* is not good for that address", meant)
+
+
 def test_the_right_authority_is_not_enough_for_a_server_without_its_certificate(
     server: Server,
 ) -> None:
@@ -110,9 +118,9 @@ def test_the_right_authority_is_not_enough_for_a_server_without_its_certificate(
 
 
 def test_what_the_token_has_not_signed_is_not_trusted(server: Server) -> None:
-    server.says(server.authority, Token("abcdef", "another-one-0000"))
+    server.says(server.authority, token=Token("abcdef", "another-one-0000"))
     refused(server, "the token abcdef has another secret")
-    server.says(server.authority, Token("bcdefg", TOKEN.secret))
+    server.says(server.authority, token=Token("bcdefg", TOKEN.secret))
     refused(server, "does not know the token abcdef")
 
 

@@ -10,8 +10,11 @@ import pytest
 
 from kubeherd.cluster.api.errors import Expired, OutcomeUnknown, ServiceUnavailable
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store import shared
+from kubeherd.cluster.store.engine import StoreError
 from kubeherd.cluster.store.hub import WatchFilter
 from kubeherd.cluster.store.shared import SharedStore
+from kubeherd.cluster.store.sharedengine import Change
 from kubeherd.cluster.store.staged import Staged, Superseded
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store, running
@@ -103,6 +106,47 @@ async def test_a_write_that_rests_on_an_old_state_is_decided_again(pair: Pair) -
         await waiting
     assert spec_of(pair.b, "p") == {"n": 2}
     assert pair.b.head("pods", "ns", "p") is pair.b.get("pods", "ns", "p")
+
+
+async def test_nothing_is_kept_of_readers_that_gave_up(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "FRESH_S", 0.0)
+    monkeypatch.setattr(shared, "_ASK_AGAIN_S", 0.001)
+    pair.engines[1].stalled.clear()
+    await pair.a.committed(put(pair.a, "p"))
+    for _ in range(3):
+        with pytest.raises(ServiceUnavailable, match="behind"):
+            await pair.b.fresh()
+    assert not pair.b._reached
+    pair.engines[1].stalled.set()
+    await pair.b.fresh()
+    assert spec_of(pair.b, "p") == {}
+
+
+@pytest.mark.parametrize("value", [b"{broken", None])
+async def test_an_object_that_cannot_be_read_any_more_is_gone(
+    pair: Pair, value: bytes | None
+) -> None:
+    made = await pair.a.committed(put(pair.a, "p", n=1))
+    pair.shared.make([Change("pods", "ns", "p", made.revision, b"{broken")])
+    if value is None:
+        pair.shared.make([Change("pods", "ns", "p", pair.shared.revision, None)])
+    await pair.settle()
+    assert pair.a.get("pods", "ns", "p") is None
+    gone = pair.a.events_after(made.revision)
+    assert [(one.type.name, one.record.load()["spec"]) for one in gone] == [("DELETED", {"n": 1})]
+
+
+async def test_a_start_that_is_shown_nothing_ends_in_a_line(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "STARTS_WITHIN_S", 0.01)
+    await pair.a.committed(put(pair.a, "p"))
+    engine = pair.shared.engine()
+    engine.stalled.clear()
+    with pytest.raises(StoreError, match="of revisions up to 2 only those up to 1 were shown"):
+        await SharedStore(engine, attrs_of).start()
 
 
 async def test_of_two_creates_one_is_kept(pair: Pair) -> None:
