@@ -27,8 +27,9 @@ from enum import StrEnum
 from pathlib import Path
 
 import click
-from kill_clients import RESOURCES, Recorder, Watcher, Writer, listing
+from kill_clients import RESOURCES, Recorder, Writer
 from kill_history import History, problems
+from kill_readers import Watcher, listing
 from kill_server import Server, conclude
 
 from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig

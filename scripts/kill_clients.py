@@ -1,4 +1,4 @@
-"""The clients of the kill suite: they write, watch and list, and record what they were told.
+"""The writers of the kill suite, and what its clients record of what they were told.
 
 They use the raw transport: nothing is repeated or hidden on the way. Each write puts a token of its
 own into the object, so that a state tells who made it.
@@ -6,27 +6,33 @@ own into the object, so that a state tells who made it.
 
 import asyncio
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from kill_history import Change, Event, History, Key, Listing, Outcome, State, Watch, Write
+from kill_history import History, Key, Outcome, State, Write
 
 from kubeherd.cluster.api import batch
 from kubeherd.cluster.api.batch import BatchedRequest
-from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.client.http import HttpTransport
-from kubeherd.cluster.client.transport import JSON, MSGPACK, TransportError, TransportResponse
+from kubeherd.cluster.client.transport import (
+    JSON,
+    MSGPACK,
+    Transport,
+    TransportError,
+    TransportResponse,
+)
 from kubeherd.cluster.runtime.rng import Rng
 
 RESOURCES = {"configmaps": "/api/v1/namespaces/default/configmaps", "nodes": "/api/v1/nodes"}
 MERGE = "application/merge-patch+json"
+KINDS = ("configmaps", "configmaps", "nodes")
+"""How often each is written."""
 OWN_NAMES, SHARED_NAMES = 5, 4
 BATCH_SIZES = (2, 12)
 LARGE_BYTES = 60_000
 """Of a large object; a batch of them stays below the server's limit."""
 PAUSE_S = 0.002
-POLL_S = 2
+DOWN_S = 0.03
+"""The pause after no answer: who is down is not asked for nothing all the time."""
 TIMEOUT_S = 20.0
 
 
@@ -47,6 +53,11 @@ class Recorder:
         self.now += 1
         return self.now
 
+    def refused(self, method: str, path: str, response: TransportResponse | None) -> None:
+        """An answer that is no success: it has to be one that there is a good reason for."""
+        if response is not None and response.status not in (404, 409, 503, 504):
+            self.unexpected.append(f"{method} {path}: {response.status} {response}")
+
     def answered(self, change: "Request", began: int, response: TransportResponse | None) -> State:
         """Record a write by its answer, None for no answer; returns the state if it has one."""
         status = 504 if response is None else response.status
@@ -59,28 +70,32 @@ class Recorder:
                 uid = tree["details"]["uid"]
         else:
             outcome = Outcome.UNKNOWN if status == 504 else Outcome.REFUSED
-            if status not in (404, 409, 503, 504):
-                self.unexpected.append(f"{change.method} {change.path}: {status} {response}")
+            self.refused(change.method, change.path, response)
         self.outcomes[outcome] += 1
         self.history.writes.append(
-            Write(change.key, change.token, outcome, began, self.tick(), state, uid)
+            Write(
+                change.key, change.token, outcome, began, self.tick(), state, uid, change.rests_on
+            )
         )
         return state or State(0, "", "")
+
+
+def token_of(resource: str, tree: JsonObject) -> str:
+    """What the write that made an object put there."""
+    if resource == "nodes":
+        return str(tree["status"]["conditions"][0]["message"])
+    return str(tree["data"]["token"])
 
 
 def state_of(resource: str, tree: JsonObject) -> State:
     """An object as the history has it."""
     meta = tree["metadata"]
-    if resource == "nodes":
-        token = tree["status"]["conditions"][0]["message"]
-    else:
-        token = tree["data"]["token"]
-    return State(int(meta["resourceVersion"]), token, meta["uid"])
+    return State(int(meta["resourceVersion"]), token_of(resource, tree), meta["uid"])
 
 
 @dataclass(frozen=True)
 class Request:
-    """One write; `token` is empty for a delete."""
+    """One write; `token` is empty for a delete, `rests_on` is 0 without a precondition."""
 
     key: Key
     token: str
@@ -88,6 +103,7 @@ class Request:
     path: str
     body: JsonObject = field(default_factory=dict)
     content_type: str = JSON
+    rests_on: int = 0
 
     @property
     def data(self) -> bytes:
@@ -118,7 +134,7 @@ def update(key: Key, token: str, revision: int) -> Request:
     body = _object(key, token)
     if revision:
         body["metadata"]["resourceVersion"] = str(revision)
-    return Request(key, token, "PUT", _path(key), body)
+    return Request(key, token, "PUT", _path(key), body, rests_on=revision)
 
 
 def patch(key: Key, token: str, padding: str = "") -> Request:
@@ -140,7 +156,7 @@ def _path(key: Key) -> str:
 class Writer:
     """Writes to objects of its own and to some that it shares with the other writers."""
 
-    def __init__(self, name: str, transport: HttpTransport, recorder: Recorder, rng: Rng) -> None:
+    def __init__(self, name: str, transport: Transport, recorder: Recorder, rng: Rng) -> None:
         self._name = name
         self._transport = transport
         self._recorder = recorder
@@ -171,7 +187,7 @@ class Writer:
             name = f"shared-{rng.randrange(SHARED_NAMES)}"
         else:
             name = f"{self._name}-{rng.randrange(OWN_NAMES)}"
-        key = (rng.choice(("configmaps", "configmaps", "nodes")), name)
+        key = (rng.choice(KINDS), name)
         self._count += 1
         token = f"{self._name}.{self._count}"
         if self.large:
@@ -232,113 +248,5 @@ class Writer:
                 timeout_s=TIMEOUT_S,
             )
         except TransportError:
+            await asyncio.sleep(DOWN_S)
             return None
-
-
-async def listing(transport: HttpTransport, recorder: Recorder, resource: str) -> Listing:
-    """A list of the resource, recorded. TransportError or ApiError if there is no answer."""
-    began = recorder.tick()
-    answer = await transport.request("GET", RESOURCES[resource], accept=JSON, timeout_s=TIMEOUT_S)
-    if answer.status != 200:
-        raise TransportError(f"status {answer.status}")
-    tree = json.loads(answer.body)
-    states = {(resource, item["metadata"]["name"]): state_of(resource, item)
-              for item in tree["items"]}  # fmt: skip
-    revision = int(tree["metadata"]["resourceVersion"])
-    found = Listing(resource, revision, states, began, recorder.tick())
-    recorder.history.listings.append(found)
-    return found
-
-
-class Watcher:
-    """Lists once, then watches on from the last revision that it saw, across all servers."""
-
-    def __init__(
-        self, name: str, resource: str, transport: HttpTransport, recorder: Recorder, *, polls: bool
-    ) -> None:
-        self._name = name
-        self.resource = resource
-        self._transport = transport
-        self._recorder = recorder
-        self._once = self._poll if polls else self._stream
-        self._watch = Watch(name, resource, 0, {})
-        self._moved = asyncio.Event()
-        self.events = 0
-
-    async def run(self) -> None:
-        """For ever: a new list only when the server says that the revision is too old."""
-        while True:
-            await self._recorder.serving.wait()
-            try:
-                if not self._watch.reached:
-                    found = await listing(self._transport, self._recorder, self.resource)
-                    self.begin(found)
-                await self._once()
-            except TransportError:
-                await asyncio.sleep(PAUSE_S)
-            except ApiError as error:
-                self._refused(error.status_code, str(error))
-
-    def begin(self, found: Listing) -> None:
-        """Go on in a new watch of the history, from this list."""
-        self._watch = Watch(self._name, self.resource, found.revision, found.states)
-        self._watch.reached = found.revision
-        self._recorder.history.watches.append(self._watch)
-
-    async def until(self, revision: int) -> None:
-        """Wait until this watcher has been told of everything up to `revision`."""
-        while self._watch.reached < revision:
-            await self._moved.wait()
-
-    async def _poll(self) -> None:
-        query = {"watch": "1", "poll": "1", "timeoutSeconds": str(POLL_S)}
-        query["resourceVersion"] = str(self._watch.reached)
-        path = RESOURCES[self.resource]
-        answer = await self._transport.request(
-            "GET", path, query=query, accept=JSON, timeout_s=TIMEOUT_S
-        )
-        tree = json.loads(answer.body)
-        if answer.status != 200:
-            self._refused(answer.status, str(tree))
-            return
-        self._saw(tree["events"])
-        self._reach(int(tree["resourceVersion"]))
-
-    async def _stream(self) -> None:
-        query = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": "600"}
-        query["resourceVersion"] = str(self._watch.reached)
-        buffer = b""
-        async for chunk in self._transport.stream(
-            RESOURCES[self.resource], query=query, accept=JSON, timeout_s=600
-        ):
-            *lines, buffer = (buffer + chunk).split(b"\n")
-            self._saw(map(json.loads, lines))
-
-    def _saw(self, events: Iterable[JsonObject]) -> None:
-        for event in events:
-            type_, tree = event["type"], event["object"]
-            if type_ == "ERROR":
-                self._refused(tree["code"], tree["message"])
-                return
-            if type_ != "BOOKMARK":
-                state = state_of(self.resource, tree)
-                key = (self.resource, tree["metadata"]["name"])
-                self._watch.events.append(Event(Change(type_), key, state))
-                self.events += 1
-            self._reach(int(tree["metadata"]["resourceVersion"]))
-
-    def _reach(self, revision: int) -> None:
-        if revision < self._watch.reached:
-            self._recorder.unexpected.append(
-                f"{self._name} was at {self._watch.reached} and is told of {revision}"
-            )
-        self._watch.reached = max(revision, self._watch.reached)
-        self._moved.set()
-        self._moved = asyncio.Event()
-
-    def _refused(self, status: int, why: str) -> None:
-        if status == 410 and "too new" not in why:
-            self._recorder.expired += 1
-            self._watch = Watch(self._name, self.resource, 0, {})
-        elif status != 503:
-            self._recorder.unexpected.append(f"{self._name}: {status} {why}")

@@ -1,15 +1,18 @@
-"""What clients saw of an API server that was killed time and again, and what is wrong. Pure.
+"""What clients saw of API servers that were killed time and again, and what is wrong. Pure.
 
 A history is what writers were answered and what watchers and readers saw. `problems` says what of
 it cannot be: an acknowledged write that is lost, a state that nobody wrote, a revision that goes
-back or means two things, an event that a watcher missed or got twice, a list that contradicts the
-watches. A write without an answer may have happened or not, but it happened once, at one revision.
+back or means two things, a write that rests on a state that was not the newest, a read that shows
+less than somebody knew before it was asked for, an event that a watcher missed or got twice, a list
+that contradicts the watches. A write without an answer may have happened or not, but it happened
+once, at one revision. All clients have one clock, so it does not matter which server answered.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 Key = tuple[str, str]
@@ -54,7 +57,7 @@ class Write:
     """One write, `began` and `ended` on the history's clock.
 
     `token` is empty for a delete. `state`: as it was answered, of a DONE write but a delete; `uid`:
-    what a DONE delete deleted.
+    what a DONE delete deleted; `rests_on`: the revision it was to replace, 0 for any.
     """
 
     key: Key
@@ -64,15 +67,28 @@ class Write:
     ended: int
     state: State | None = None
     uid: str = ""
+    rests_on: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A get of one object; `state` is None where it was not there."""
+
+    key: Key
+    state: State | None
+    began: int
+    ended: int
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One watch event; the revision of a DELETED is that of the deletion."""
+    """One watch event; the revision of a DELETED is that of the deletion. `at`: when it came; 0:
+    not known."""
 
     type: Change
     key: Key
     state: State
+    at: int = 0
 
 
 @dataclass(slots=True)
@@ -107,6 +123,7 @@ class History:
     writes: list[Write] = field(default_factory=list)
     watches: list[Watch] = field(default_factory=list)
     listings: list[Listing] = field(default_factory=list)
+    reads: list[Read] = field(default_factory=list)
 
 
 def problems(history: History) -> list[str]:
@@ -118,7 +135,10 @@ def problems(history: History) -> list[str]:
         found += _missed(watch, facts)
     for resource in history.start:
         found += _contradicted(history, resource, facts)
-    return found + _back_in_time(history)
+    lives = _lives(facts)
+    floors = _Floors(history)
+    found += _overwritten(history, lives)
+    return found + _stale(history, lives, floors) + _back_in_time(history, floors)
 
 
 def _told(history: History) -> Iterator[tuple[int, Fact]]:
@@ -129,6 +149,9 @@ def _told(history: History) -> Iterator[tuple[int, Fact]]:
         for event in watch.events:
             deleted = event.type is Change.DELETED
             yield event.state.revision, Fact(event.key, *event.state[1:], deleted=deleted)
+    for read in history.reads:
+        if read.state is not None:
+            yield read.state.revision, Fact(read.key, *read.state[1:], deleted=False)
     for listing in (*history.start.values(), *history.listings):
         for key, state in listing.states.items():
             yield state.revision, Fact(key, *state[1:], deleted=False)
@@ -233,23 +256,99 @@ def _resurrected(history: History, resource: str) -> list[str]:
     ]
 
 
-def _back_in_time(history: History) -> list[str]:
+Lives = Mapping[Key, list[tuple[int, Fact]]]
+"""What happened to each object, by revision."""
+
+
+def _lives(facts: Mapping[int, Fact]) -> Lives:
+    lives: dict[Key, list[tuple[int, Fact]]] = {}
+    for revision, fact in facts.items():
+        lives.setdefault(fact.key, []).append((revision, fact))
+    return lives
+
+
+def _until(life: list[tuple[int, Fact]], revision: int) -> int:
+    """How much of a life was over at a revision, as an index."""
+    return bisect_right(life, revision, key=lambda one: one[0])
+
+
+def _overwritten(history: History, lives: Lives) -> list[str]:
+    """Writes that did not rest on the newest state: an update between is lost."""
+    found = []
+    for write in history.writes:
+        if write.rests_on and write.state is not None:
+            life = lives[write.key]
+            before = [at for at, _ in life[: _until(life, write.state.revision - 1)]]
+            if before and before[-1] != write.rests_on:
+                found.append(f"overwritten: {write} replaced the state of {before[-1]}")
+    for life in lives.values():
+        found += [
+            f"overwritten: {fact} at {at} is another object than at {earlier}, which nobody deleted"
+            for (earlier, old), (at, fact) in pairwise(life)
+            if not old.deleted and old.uid != fact.uid
+        ]
+    return found
+
+
+class _Floors:
+    """What was known at a moment: the newest revision of all answers and events until then."""
+
+    def __init__(self, history: History) -> None:
+        steps: list[tuple[int, int]] = []
+        newest = 0
+        for ended, revision in sorted(_learnt(history)):
+            newest = max(newest, revision)
+            steps.append((ended, newest))
+        self._steps = steps
+
+    def at(self, moment: int) -> int:
+        """What anybody knew then."""
+        place = bisect_right(self._steps, moment, key=lambda step: step[0])
+        return self._steps[place - 1][1] if place else 0
+
+
+def _learnt(history: History) -> Iterator[tuple[int, int]]:
+    """When somebody learnt of a revision."""
+    yield from ((one.ended, one.state.revision) for one in history.writes if one.state is not None)
+    yield from ((one.ended, one.revision) for one in history.listings)
+    yield from ((one.ended, one.state.revision) for one in history.reads if one.state is not None)
+    for watch in history.watches:
+        yield from ((event.at, event.state.revision) for event in watch.events if event.at)
+
+
+def _stale(history: History, lives: Lives, floors: _Floors) -> list[str]:
+    """Reads that show an object as it was before something that was known when they began."""
+    found = []
+    for read in history.reads:
+        life = lives.get(read.key, [])
+        known = life[: _until(life, floors.at(read.began))]
+        if not known:
+            continue
+        newest, fact = known[-1]
+        if read.state is not None:
+            stale = read.state.revision < newest
+        else:
+            stale = not fact.deleted and not _ends(life[len(known) :])
+        if stale:
+            found.append(f"stale: {read}, and revision {newest} was known before")
+    return found
+
+
+def _ends(life: Iterable[tuple[int, Fact]]) -> bool:
+    return any(fact.deleted for _, fact in life)
+
+
+def _back_in_time(history: History, floors: _Floors) -> list[str]:
     """Answers with an older revision than another one that was there before they were asked for.
 
     A write must get a newer one, a list may get the same.
     """
-    steps: list[tuple[int, int]] = []  # (end, revision), by end
-    asked = [(write.began, write.ended, write.state.revision, 1)
+    asked = [(write.began, write.state.revision, 1)
              for write in history.writes if write.state is not None]  # fmt: skip
-    asked += [(listing.began, listing.ended, listing.revision, 0) for listing in history.listings]
-    newest = 0
-    for _, ended, revision, _ in sorted(asked, key=lambda one: one[1]):
-        newest = max(newest, revision)
-        steps.append((ended, newest))
+    asked += [(listing.began, listing.revision, 0) for listing in history.listings]
     found = []
-    for began, _, revision, more in asked:
-        before = bisect_right(steps, began, key=lambda step: step[0])
-        floor = steps[before - 1][1] if before else 0
+    for began, revision, more in asked:
+        floor = floors.at(began)
         if revision < floor + more:
             found.append(f"back: an answer at revision {revision} after one at {floor}")
     return found

@@ -20,6 +20,8 @@ import click
 
 from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
 
+PARENT = (__file__,)
+"""The script, with arguments, that is the parent of servers."""
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 30.0
 HISTORY_VARIABLE = "KUBEHERD_SCRIPT_HISTORY_EVENTS"
@@ -32,9 +34,10 @@ def zygote() -> int:
     to stdout. The kernel buries the children: their parent learns nothing of their end."""
     from kubeherd.cluster.apiserver import __main__ as apiserver  # noqa: PLC0415 - only the parent
     from kubeherd.cluster.store import store  # noqa: PLC0415
+    from kubeherd.cluster.store.local import LocalStore  # noqa: PLC0415
 
     if kept := int(os.environ.get(HISTORY_VARIABLE, "0")):
-        setattr(apiserver, "Store", partial(store.Store, max_history_events=kept))  # noqa: B010
+        setattr(apiserver, "LocalStore", partial(LocalStore, max_history_events=kept))  # noqa: B010
         setattr(store, "Hub", partial(store.Hub, max_queued_events=kept // 2))  # noqa: B010
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while line := sys.stdin.buffer.readline():
@@ -51,12 +54,20 @@ class Server:
     """One API server after the other, on one directory and port."""
 
     def __init__(
-        self, directory: Path, port: int, options: Sequence[str] = (), *, history_events: int = 0
+        self,
+        directory: Path,
+        port: int,
+        options: Sequence[str] = (),
+        *,
+        history_events: int = 0,
+        parent: Sequence[str] = PARENT,
     ) -> None:
+        """`parent`: as `PARENT`; it calls `zygote`."""
         self.store = directory / "store.db"
         self._argv = ["--dir", str(directory), "--port", str(port), *options]
         self._log = directory / "logs" / "apiserver.log"
         self._history_events = history_events
+        self._parent = parent
         self._zygote: asyncio.subprocess.Process
         self._orders: asyncio.StreamWriter
         self._answers: asyncio.StreamReader
@@ -67,7 +78,7 @@ class Server:
         with self._log.open("ab") as log:
             self._zygote = await asyncio.create_subprocess_exec(
                 sys.executable,
-                __file__,
+                *self._parent,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

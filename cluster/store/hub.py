@@ -79,15 +79,30 @@ def deliver(event: WatchEvent, wanted: WatchFilter) -> Delivery | None:
     return Delivery(EventType.DELETED, event) if before else None
 
 
+class _Limits(msgspec.Struct, frozen=True):
+    """Of a queue."""
+
+    events: int
+    bytes: int
+
+
 class Subscription:
-    """A watcher's bounded queue; iterate with `next` until it raises."""
+    """A watcher's bounded queue; iterate with `next` until it raises.
+
+    It is for what is newer than `since`, which another server may have told before this one sees it
+    (apiserver/pkg/storage/cacher/cache_watcher.go, v1.36).
+    """
 
     def __init__(
-        self, wanted: WatchFilter, backlog: Iterable[Delivery], limit: int, limit_bytes: int
+        self,
+        wanted: WatchFilter,
+        since: int,
+        backlog: Iterable[Delivery],
+        limits: _Limits,
     ) -> None:
         self.filter = wanted
-        self._limit = limit
-        self._limit_bytes = limit_bytes
+        self.since = since
+        self._limits = limits
         self._queue: deque[Delivery] = deque(backlog)
         self._bytes = 0
         self._wake = asyncio.Event()
@@ -122,10 +137,10 @@ class Subscription:
 
     def offer(self, delivery: Delivery) -> None:
         """Queue a delivery; beyond the bound the subscription is ended instead."""
-        if self._error is not None:
+        if self._error is not None or delivery.event.revision <= self.since:
             return
         self._bytes += len(delivery.event.record.json)
-        if len(self._queue) >= self._limit or self._bytes > self._limit_bytes:
+        if len(self._queue) >= self._limits.events or self._bytes > self._limits.bytes:
             behind = len(self._queue)
             self._queue.clear()
             self._error = Expired(f"too old resource version: fell behind {behind} events")
@@ -181,8 +196,7 @@ class Hub:
         max_queued_bytes: int = MAX_QUEUED_BYTES,
     ) -> None:
         self._history = history
-        self._limit = max_queued_events
-        self._limit_bytes = max_queued_bytes
+        self._limits = _Limits(max_queued_events, max_queued_bytes)
         self._subscriptions: dict[_IndexKey, dict[Subscription, None]] = {}
         self._waiters: dict[_IndexKey, dict[_Waiter, None]] = {}
         self._listeners: dict[str, list[Callable[[], None]]] = {}
@@ -213,7 +227,7 @@ class Hub:
     def subscribe(self, wanted: WatchFilter, since_revision: int) -> Subscription:
         """All matching events after `since_revision`, past and future. Raises Expired."""
         backlog = self.events_since(wanted, since_revision)
-        subscription = Subscription(wanted, backlog, self._limit, self._limit_bytes)
+        subscription = Subscription(wanted, since_revision, backlog, self._limits)
         if self._closed:
             subscription.close()
         else:

@@ -235,8 +235,9 @@ async def _changes(
             if plan.bookmarks and until_s < end_s:
                 # An event may have come since the time ran out: then the revision is past it, and
                 # the event itself says where the watcher is.
-                if subscription.quiet:
-                    yield encoder.bookmark(call.services.store.revision, {})
+                revision = call.services.store.revision
+                if subscription.quiet and revision >= subscription.since:
+                    yield encoder.bookmark(revision, {})
                 last_s = end_s - _BOOKMARK_BEFORE_END_S
                 following_s = clock.monotonic_s() + _BOOKMARK_EVERY_S
                 bookmark_s = following_s if bookmark_s >= last_s else min(following_s, last_s)
@@ -265,7 +266,9 @@ async def _poll(call: Call, opts: ListOptions, wanted: WatchFilter) -> ApiRespon
     timeout_s = float(_POLL_DEFAULT_S)
     if "timeoutSeconds" in query:
         timeout_s = min(opts.timeout_s, _POLL_MAX_S)
-    if opts.revision > store.revision and not await store.reach(opts.revision):
+    if opts.revision > store.revision:
+        await store.fresh()
+    if opts.revision > store.revision:
         # Known from a store that is gone (memory, a restored copy): the client must list again.
         raise Expired(f"too new resource version: {opts.revision} ({store.revision})")
     deliveries = store.hub.events_since(wanted, opts.revision, POLL_LIMIT)

@@ -282,6 +282,17 @@ async def test_a_watch_from_the_future_waits_but_a_streaming_list_does_not_for_l
         assert event["object"]["message"].startswith("Timeout: Too large resource version: 999999")
 
 
+async def test_a_watch_from_the_future_is_told_nothing_of_the_past(cluster: Cluster) -> None:
+    """Another server has told the client more than this one has seen."""
+    revision = cluster.store.revision + 1
+    query = f"watch=1&resourceVersion={revision}&allowWatchBookmarks=true&timeoutSeconds=3"
+    watcher = await cluster.watch(f"{CMS}?{query}")
+    await cluster.post(CMS, config_map("a"))
+    await cluster.post(CMS, config_map("b"))
+    told = await watcher.rest()
+    assert [event["object"]["metadata"].get("name", "") for event in told] == ["b", ""]
+
+
 async def test_a_watch_minds_a_continue_token_only_where_it_lists(cluster: Cluster) -> None:
     refused = await cluster.get(f"{CMS}?watch=1&continue=x")
     assert refused.message.endswith(

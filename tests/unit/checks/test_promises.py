@@ -32,6 +32,14 @@ def test_an_honest_history_keeps_every_promise_and_speaks_of_each():
     assert not verdict.unchecked
 
 
+def test_what_one_transaction_writes_has_one_revision():
+    story = stories.honest()
+    story.write("services", story.tree("Service", "x"))
+    story.revision, story.at = story.revision - 1, story.at - 0.01
+    story.write("secrets", story.tree("Secret", "x"))
+    assert not check(story.end(), named("revisions-and-generations-grow")).violations
+
+
 def test_the_registry_names_the_checkers_as_they_name_themselves():
     for name, line in PROMISES.items():
         checker = line.load()
@@ -161,6 +169,20 @@ def created_while_it_exists(story: Story) -> None:
 def revision_goes_back(story: Story) -> None:
     story.revision -= 2
     story.write("secrets", story.tree("Secret", "x"))
+
+
+@breaks("revisions-and-generations-grow")
+def revision_comes_again(story: Story) -> None:
+    """Later, so it is not the same transaction."""
+    story.revision -= 1
+    story.write("secrets", story.tree("Secret", "x"))
+
+
+@breaks("revisions-and-generations-grow")
+def one_object_twice_in_a_transaction(story: Story) -> None:
+    tree = story.write("secrets", story.tree("Secret", "x"))
+    story.revision, story.at = story.revision - 1, story.at - 0.01
+    story.write("secrets", tree)
 
 
 @breaks("revisions-and-generations-grow")

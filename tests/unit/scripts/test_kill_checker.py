@@ -12,6 +12,7 @@ from kill_history import (
     Key,
     Listing,
     Outcome,
+    Read,
     State,
     Watch,
     Write,
@@ -42,6 +43,7 @@ class HonestServer:
     def run(self, steps: int) -> History:
         for step in range(steps):
             self.write(step)
+            self.read()
             if self.rng.random() < 0.05:
                 self.list()
             if self.rng.random() < 0.02:
@@ -72,7 +74,7 @@ class HonestServer:
                 del self.states[key]
             else:
                 self.states[key] = state
-            event = Event(Change.DELETED if deletes else change, key, state)
+            event = Event(Change.DELETED if deletes else change, key, state, self.tick())
             for watch in self.watches:
                 if watch.resource == key[0]:
                     watch.events.append(event)
@@ -85,8 +87,13 @@ class HonestServer:
             self.tick(),
             state if done and not deletes else None,
             state.uid if done and deletes and state is not None else "",
+            old.revision if old is not None and self.rng.random() < 0.5 else 0,
         )
         self.history.writes.append(answer)
+
+    def read(self) -> None:
+        key = (self.rng.choice(RESOURCES), f"o{self.rng.randrange(8)}")
+        self.history.reads.append(Read(key, self.states.get(key), self.tick(), self.tick()))
 
     def list(self) -> None:
         for resource in RESOURCES:
@@ -286,6 +293,49 @@ def wrong_change(history: History) -> None:
                 watch.events[at] = dataclasses.replace(event, type=Change.MODIFIED)
 
 
+def _read_of_something(history: History) -> int:
+    return max(at for at, read in enumerate(history.reads) if read.state is not None)
+
+
+def old_state_read(history: History) -> None:
+    late = history.reads[_read_of_something(history)]
+    early = next(r for r in history.reads if r.key == late.key and r.state is not None)
+    history.reads.append(dataclasses.replace(late, state=early.state))
+
+
+def read_that_misses_it(history: History) -> None:
+    end = history.writes[-1].ended
+    key = next(iter(history.listings[-1].states))
+    history.reads.append(Read(key, None, end, end + 1))
+
+
+def read_of_nothing(history: History) -> None:
+    read = history.reads[_read_of_something(history)]
+    assert read.state is not None
+    history.reads.append(dataclasses.replace(read, state=read.state._replace(token="none")))
+
+
+def update_overwritten(history: History) -> None:
+    at = next(at for at in _done(history) if history.writes[at].rests_on)
+    write = history.writes[at]
+    history.writes[at] = dataclasses.replace(write, rests_on=write.rests_on - 1)
+
+
+def created_over_another(history: History) -> None:
+    """A create that was to be refused: its object is there already."""
+    watch = next(one for one in history.watches if one.reached == history.listings[-1].revision)
+    key = next(
+        key
+        for listing in history.listings[-2:]
+        for key in listing.states
+        if key[0] == watch.resource
+    )
+    new = State(history.listings[-1].revision + 1, "new", "another")
+    watch.events.append(Event(Change.MODIFIED, key, new))
+    end = history.writes[-1].ended
+    history.writes.append(Write(key, "new", Outcome.DONE, end, end + 1, new))
+
+
 MUTANTS: list[tuple[Callable[[History], None], str]] = [
     (lost_write, "gap"),
     (lost_write, "lost"),
@@ -306,6 +356,11 @@ MUTANTS: list[tuple[Callable[[History], None], str]] = [
     (gap, "gap"),
     (missed_at_the_end, "gap"),
     (wrong_change, "gap"),
+    (old_state_read, "stale"),
+    (read_that_misses_it, "stale"),
+    (read_of_nothing, "reused"),
+    (update_overwritten, "overwritten"),
+    (created_over_another, "overwritten"),
     (duplicate, "duplicate"),
     (duplicate_after_a_while, "duplicate"),
 ]

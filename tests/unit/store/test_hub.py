@@ -100,6 +100,15 @@ async def test_a_subscription_begins_with_what_it_missed(world: World) -> None:
     assert [d.event for d in await watch.next()] == [second, third]
 
 
+async def test_a_watcher_that_another_server_told_more_is_told_nothing_again(world: World) -> None:
+    first = world.write("pods", "a")
+    watch = world.hub.subscribe(WatchFilter("pods"), first.revision + 1)
+    world.write("pods", "b")
+    assert watch.quiet
+    third = world.write("pods", "c")
+    assert [d.event for d in await watch.next()] == [third]
+
+
 async def test_a_slow_watcher_is_ended_and_the_others_are_not(world: World) -> None:
     world = World(max_queued_events=3)
     slow, fast = (world.hub.subscribe(WatchFilter("pods"), 1) for _ in range(2))

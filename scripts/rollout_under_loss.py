@@ -1,0 +1,219 @@
+"""Roll a DaemonSet out while API servers and controller managers die: is its budget kept?
+
+    python scripts/rollout_under_loss.py                 500 nodes, two of each, a kill every 5 s
+    python scripts/rollout_under_loss.py --nodes 100     smaller
+
+An etcd, two API servers and two controller managers. When all pods run, the image changes; every
+`--every` seconds one of the API servers and one of the controller managers is killed with SIGKILL,
+in turn, if its other serves, until the rollout is over. Then each node must have one pod, ready and
+new, and the recorded history must keep the promises that `kubeherd check` knows of DaemonSets,
+leaders and objects.
+
+Exit code 1, with what was wrong, if a promise was broken; 2 for wrong usage.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import click
+import msgspec
+from kill_server import conclude
+
+from kubeherd.checks import checker, registry
+from kubeherd.cluster.api.errors import AlreadyExists, ApiError
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import DAEMONSETS
+from kubeherd.cluster.client.client import PatchKind
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.handle import ClusterHandle
+from kubeherd.cluster.launcher.settings import (
+    APISERVERS,
+    CONTROLLER_MANAGERS,
+    Recorded,
+    Settings,
+    StoreKind,
+)
+from kubeherd.cluster.launcher.view import ClusterView
+from kubeherd.history.files import merged, read
+
+NAME, NAMESPACE = "agent", "default"
+EACH = 2
+NODES_PER_AGENT = 100
+AGAIN_S = 0.2
+ROLLED_WITHIN_S = 900.0
+
+
+class Report(msgspec.Struct):
+    """What was done, and what was wrong."""
+
+    nodes: int
+    kills: Counter[str] = msgspec.field(default_factory=Counter)
+    began_s: float = 0.0
+    rolled_s: float = 0.0
+    looked_at: Counter[str] = msgspec.field(default_factory=Counter)
+    wrong: list[str] = msgspec.field(default_factory=list)
+
+    def __str__(self) -> str:
+        kills = ", ".join(f"{number} x {name}" for name, number in sorted(self.kills.items()))
+        looks = ", ".join(f"{name} {number}" for name, number in self.looked_at.most_common())
+        return (
+            f"{self.nodes} nodes: pods everywhere after {self.began_s:.0f} s,"
+            f" rolled out in {self.rolled_s:.0f} s\nkilled: {kills or 'nothing'}\nlooks: {looks}"
+        )
+
+
+def settings(nodes: int) -> Settings:
+    """Of the cluster."""
+    return lifecycle.new_settings(
+        nodes=nodes,
+        nodes_per_agent=NODES_PER_AGENT,
+        controllers=EACH,
+        apiservers=EACH,
+        store=StoreKind.ETCD,
+        record=Recorded.WRITES,
+    )
+
+
+def daemonset(unavailable: str) -> JsonObject:
+    """With its first image."""
+    labels = {"app": NAME}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [_container(1)]}}
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": unavailable}}
+    return {
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "updateStrategy": strategy,
+            "template": template,
+        },
+    }
+
+
+def _container(version: int) -> JsonObject:
+    return {"name": "main", "image": f"app:{version}"}
+
+
+async def roll(view: ClusterView) -> None:
+    """The second image, repeated until it is answered: twice is as good as once."""
+    patch = {"spec": {"template": {"spec": {"containers": [_container(2)]}}}}
+    while True:
+        try:
+            await view.client.patch(DAEMONSETS, NAME, patch, NAMESPACE, kind=PatchKind.STRATEGIC)
+        except (TransportError, ApiError):
+            await asyncio.sleep(AGAIN_S)
+        else:
+            return
+
+
+async def create(view: ClusterView, unavailable: str) -> None:
+    """The DaemonSet, repeated until it is there."""
+    while True:
+        try:
+            await view.client.create(DAEMONSETS, daemonset(unavailable))
+        except AlreadyExists:
+            return
+        except (TransportError, ApiError):
+            await asyncio.sleep(AGAIN_S)
+
+
+def everywhere(view: ClusterView, nodes: int, version: int) -> bool:
+    """Whether every node has one pod, ready, of this version, and the status says so."""
+    found = view.daemonset(NAMESPACE, NAME)
+    if found is None or found.status.observed_generation != found.metadata.generation:
+        return False
+    status = found.status
+    if not status.updated_number_scheduled == status.number_available == nodes:
+        return False
+    return not misplaced(view, nodes, version)
+
+
+def misplaced(view: ClusterView, nodes: int, version: int) -> list[str]:
+    """What keeps the pods from being one per node, ready and of this version."""
+    pods = view.pods(NAME)
+    on = Counter(pod.spec.node_name for pod in pods)
+    found = [f"{number} pods on {node}" for node, number in on.items() if number != 1]
+    if len(on) != nodes:
+        found.append(f"pods on {len(on)} of {nodes} nodes")
+    image = _container(version)["image"]
+    return found + [
+        f"{pod.metadata.name} is not ready, or old"
+        for pod in pods
+        if not pod.ready or pod.spec.containers[0].image != image
+    ]
+
+
+async def kill_in_turn(handle: ClusterHandle, every_s: float, kills: Counter[str]) -> None:
+    """One of each, for ever, if the other one serves: what is lost is one of two."""
+    turns = [itertools.cycle(names[:EACH]) for names in (APISERVERS, CONTROLLER_MANAGERS)]
+    next_of = [next(turn) for turn in turns]
+    while True:
+        await asyncio.sleep(every_s)
+        states = {one.name: one.ready for one in (await asyncio.to_thread(handle.state)).processes}
+        for kind, names in enumerate((APISERVERS, CONTROLLER_MANAGERS)):
+            if not all(states[name] for name in names[:EACH]):
+                kills["nobody, as one was not back"] += 1
+                continue
+            with contextlib.suppress(LauncherError):
+                await asyncio.to_thread(handle.crash, next_of[kind])
+                kills[next_of[kind]] += 1
+            next_of[kind] = next(turns[kind])
+
+
+async def rollout(handle: ClusterHandle, report: Report, every_s: float, unavailable: str) -> None:
+    """The rollout, from the first pod to the last."""
+    nodes = report.nodes
+    began_s = time.monotonic()
+    async with handle.view() as view:
+        await create(view, unavailable)
+        await view.until(lambda: everywhere(view, nodes, 1), "all run", ROLLED_WITHIN_S)
+        report.began_s = time.monotonic() - began_s
+        click.echo(f"pods on {nodes} nodes after {report.began_s:.0f} s", err=True)
+        killing = asyncio.create_task(kill_in_turn(handle, every_s, report.kills))
+        began_s = time.monotonic()
+        try:
+            await roll(view)
+            await view.until(lambda: everywhere(view, nodes, 2), "all new", ROLLED_WITHIN_S)
+        except TimeoutError as error:
+            report.wrong += [str(error), *misplaced(view, nodes, 2)]
+        finally:
+            killing.cancel()
+            await asyncio.gather(killing, return_exceptions=True)
+        report.rolled_s = time.monotonic() - began_s
+
+
+def judge(handle: ClusterHandle, report: Report) -> None:
+    """By the history that all servers have recorded together."""
+    files = [handle.rundir.history_of(name) for name in APISERVERS[:EACH]]
+    verdict = checker.check(merged(*map(read, files)), registry.of_kind(registry.Kind.SAFETY))
+    report.looked_at.update({one.name: one.looked_at for one in verdict.checked if one.looked_at})
+    report.wrong += [f"{one.promise}: {one.text}" for one in verdict.violations]
+    for needed in ("daemonset-one-pod-per-node", "daemonset-budget"):
+        if not report.looked_at[needed]:
+            report.wrong.append(f"{needed}: nothing of the history says anything of it")
+
+
+@click.command(help=__doc__ and __doc__.replace("\n    python", "\n\n\b\n    python", 1))
+@click.option("--nodes", type=click.IntRange(1), default=500, show_default=True)
+@click.option("--every", "every_s", type=click.FloatRange(0.5), default=5.0, show_default=True)
+@click.option("--max-unavailable", default="10%", show_default=True)
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Keep the cluster here.")
+def main(nodes: int, every_s: float, max_unavailable: str, directory: Path | None) -> None:
+    """See the module."""
+    report = Report(nodes)
+    chosen = settings(nodes)
+    with tempfile.TemporaryDirectory(prefix="kubeherd-rollout-") as temporary:
+        with ClusterHandle(directory or Path(temporary) / "herd", chosen) as handle:
+            asyncio.run(rollout(handle, report, every_s, max_unavailable))
+        judge(handle, report)
+    conclude(report, report.wrong, chosen.seed, "one pod on every node, and the budget was kept")
+
+
+if __name__ == "__main__":
+    main()

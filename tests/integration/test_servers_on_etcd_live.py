@@ -1,0 +1,46 @@
+"""Three API servers on one etcd, killed, frozen and cut off, in small; and that lies are found."""
+
+from pathlib import Path
+
+import kill_servers_on_etcd
+import lying_servers
+import pytest
+from etcd_process import binary
+from kill_history import Outcome
+from kill_servers_on_etcd import experiment
+
+from kubeherd.cluster.runtime.rng import Rng
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(binary() is None, reason="there is no etcd"),
+]
+
+SCRIPT = Path(kill_servers_on_etcd.__file__)
+LIAR = str(Path(lying_servers.__file__))
+
+
+async def test_no_promise_is_broken_by_three_rounds(tmp_path: Path):
+    report = await experiment(tmp_path, rounds=3, rng=Rng(3), check_every=2)
+    print(report)
+    assert report.wrong == []
+    assert report.rounds == 3
+    assert report.harms.total() >= 3
+    assert report.writes[Outcome.DONE] > 0
+    assert report.reads > 0
+    assert report.events > 0
+
+
+@pytest.mark.parametrize(
+    ("lie", "kind"),
+    [
+        (lying_servers.STALE, ("stale: ", "back: ")),
+        (lying_servers.OVERWRITING, ("overwritten: ",)),
+    ],
+)
+async def test_lies_are_found(tmp_path: Path, lie: str, kind: tuple[str, ...]):
+    report = await experiment(
+        tmp_path, rounds=20, rng=Rng(5), check_every=1, servers=2, watchers=0, parent=(LIAR, lie)
+    )
+    print(report, *report.wrong, sep="\n")
+    assert any(line.startswith(kind) for line in report.wrong)

@@ -1,0 +1,45 @@
+"""The parent of API servers (`kill_server.zygote`) that keep one promise of a shared store no more.
+
+python tests/support/lying_servers.py LIE
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+import kill_server
+
+from kubeherd.cluster.store.etcd import engine
+from kubeherd.cluster.store.shared import SharedStore
+
+STALE, OVERWRITING = "stale", "overwriting"
+
+
+def read_what_is_there() -> None:
+    """Whatever this server has seen is new enough for its readers."""
+
+    async def fresh(_self: SharedStore) -> None:
+        return
+
+    setattr(SharedStore, "fresh", fresh)  # noqa: B010 - mypy wants no method replaced
+
+
+def write_over_everything() -> None:
+    """Whatever others have made of an object since, a write replaces it."""
+    messages = engine.rpc
+
+    class Unconditional:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(messages, name)
+
+        def TxnRequest(self, compare: object, success: object) -> Any:  # noqa: N802 - etcd's name
+            return messages.TxnRequest(success=success)
+
+    engine.rpc = Unconditional()
+
+
+if __name__ == "__main__":
+    {STALE: read_what_is_there, OVERWRITING: write_over_everything}[sys.argv[1]]()
+    sys.exit(kill_server.zygote())
