@@ -12,11 +12,12 @@ from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Engine
 from kubeherd.cluster.store.local import LocalStore
-from kubeherd.cluster.store.shared import SharedStore, Transaction
+from kubeherd.cluster.store.shared import SharedStore
 from kubeherd.cluster.store.sharedengine import SharedEngine
 from kubeherd.cluster.store.staged import Staged
 from kubeherd.cluster.store.state import AttrsOf, WatchEvent
 from kubeherd.cluster.store.store import MAX_HISTORY_EVENTS
+from kubeherd.cluster.store.transaction import Transaction
 
 
 class Follower(Protocol):

@@ -99,7 +99,7 @@ class LocalStore(Store):
             raise refused("the store cannot keep up with the writes, try again later")
         staged = Staged(event)
         record = event.record
-        key = (record.resource_key, record.namespace, record.name)
+        key = record.place
         self._together.remember(key)
         self._staged_revision = record.revision
         self._head[key] = staged

@@ -26,11 +26,10 @@ from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import ApiError, ServiceUnavailable
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import OutcomeUnknown, Row, StoreError
+from kubeherd.cluster.store.newest import Newest
 from kubeherd.cluster.store.sharedengine import (
-    Change,
     Compacted,
     Conflict,
-    Guard,
     Made,
     Progress,
     SharedEngine,
@@ -48,6 +47,7 @@ from kubeherd.cluster.store.store import (
     Store,
     refused,
 )
+from kubeherd.cluster.store.transaction import Transaction
 from kubeherd.cluster.store.versions import with_version, without_version
 
 if TYPE_CHECKING:
@@ -68,48 +68,6 @@ STOPS_WITHIN_S = 5.0
 seconds."""
 
 _log = structlog.get_logger(__name__)
-
-
-class Transaction:
-    """What is staged together: made at once, or not at all."""
-
-    def __init__(self) -> None:
-        self.staged: list[Staged] = []
-        self.ttls_s: list[int] = []
-        self.guarded: dict[HeadKey, Record | None] = {}
-        self.before: dict[HeadKey, tuple[Record | None, Transaction | None]] = {}
-        """What it rests on: what `head` showed, and who is about to make that."""
-        self.collections: dict[HeadKey, int] = {}
-        """The resources of which nothing may be newer than this."""
-        loop = asyncio.get_running_loop()
-        self.made: asyncio.Future[int] = loop.create_future()
-        """Its revision; 0 if it was not made, or perhaps was not."""
-        self.creations: dict[HeadKey, int] = {}
-        """When the objects were created that it writes: for those that rest on it."""
-        self.resting: list[Transaction] = []
-        """Those that rest on it."""
-        self.task: asyncio.Task[None] | None = None
-        """What carries it out."""
-        self.began_s = time.monotonic()
-
-    def base(self, key: HeadKey) -> int:
-        """The revision on which it rests in one place, once all before it are made."""
-        record, maker = self.before[key]
-        if record is None:
-            return self.collections.get(key, 0)
-        return record.revision if maker is None else maker.made.result()
-
-    def creation(self, key: HeadKey) -> int:
-        """When the object in one place was created, once this is made."""
-        if key not in self.creations:
-            record, maker = self.before[key]
-            if record is None:
-                self.creations[key] = self.made.result()
-            elif maker is None:
-                self.creations[key] = record.create_revision
-            else:
-                self.creations[key] = maker.creations[key]
-        return self.creations[key]
 
 
 class _Together:
@@ -165,7 +123,7 @@ class SharedStore(Store):
         self._feed: AsyncIterator[Progress] | None = None
         self._reached: dict[asyncio.Future[None], int] = {}
         """Who waits to be shown a revision, and which."""
-        self._newest = _Newest(self)
+        self._newest = Newest(self.newest)
 
     @property
     def writable(self) -> bool:
@@ -193,7 +151,7 @@ class SharedStore(Store):
             raise refused("the store cannot keep up with the writes, try again later")
         transaction = self._open[-1] if self._open else Transaction()
         record = event.record
-        key = (record.resource_key, record.namespace, record.name)
+        key = record.place
         if self._makers.get(key) is transaction:  # an object has one state in a transaction
             transaction = Transaction()
             self._open.append(transaction)
@@ -241,7 +199,7 @@ class SharedStore(Store):
         if maker is not None and not maker.made.done():
             for staged in maker.staged:
                 record = staged.event.record
-                if (record.resource_key, record.namespace, record.name) == key:
+                if record.place == key:
                     self._head[key], self._makers[key] = staged, maker
 
     def send(self, transaction: Transaction) -> None:
@@ -305,22 +263,12 @@ class SharedStore(Store):
         return None
 
     async def _transact(self, transaction: Transaction) -> Made | Conflict:
-        changes: dict[HeadKey, Change] = {}
-        for staged, ttl_s in zip(transaction.staged, transaction.ttls_s, strict=True):
-            record = staged.event.record
-            key = (record.resource_key, record.namespace, record.name)
-            deleted = staged.event.type is EventType.DELETED
-            value = None if deleted else without_version(record.json)
-            changes[key] = Change(*key, transaction.base(key), value, ttl_s)
-        guards = [
-            Guard(*key, transaction.base(key)) for key in transaction.before if key not in changes
-        ]
-        return await (self._faulty or self._engine).transact(list(changes.values()), guards)
+        engine = self._faulty or self._engine
+        return await engine.transact(*transaction.changes_and_guards())
 
     def _made(self, event: WatchEvent, transaction: Transaction) -> WatchEvent:
         """The event of a write that was staged, now that its revision is known."""
-        record = event.record
-        key = (record.resource_key, record.namespace, record.name)
+        record, key = event.record, event.record.place
         revision = transaction.made.result()
         json = with_version(record.json, revision)
         made = Record(*key, revision, transaction.creation(key), json, self._attrs_of)
@@ -453,14 +401,13 @@ class SharedStore(Store):
     def _own(self, event: WatchEvent) -> Staged | None:
         """The staged write of this store that an event shows, whether its answer has come or not;
         told by the bytes: an object has a uid and times of its own."""
-        record = event.record
-        key = (record.resource_key, record.namespace, record.name)
-        maker = self._makers.get(key)
+        place = event.record.place
+        maker = self._makers.get(place)
         while maker is not None:
-            for staged in maker.staged:
-                if staged.event.type is event.type and _same(staged.event, event):
-                    return staged
-            maker = maker.before.get(key, (None, None))[1]
+            staged = maker.shown_by(event)
+            if staged is not None:
+                return staged
+            maker = maker.before.get(place, (None, None))[1]
         return None
 
     def _event(self, row: Row) -> WatchEvent | None:
@@ -567,49 +514,3 @@ class SharedStore(Store):
 
     async def close(self) -> None:
         await self._engine.close()
-
-
-def _same(staged: WatchEvent, shown: WatchEvent) -> bool:
-    """Whether what was staged is what is shown, but for the revision. The last state of an object
-    may be told otherwise than it was stored, but an object is deleted once."""
-    one, other = staged.record, shown.record
-    if (one.resource_key, one.namespace, one.name) != (
-        other.resource_key,
-        other.namespace,
-        other.name,
-    ):
-        return False
-    if shown.type is EventType.DELETED:
-        return True
-    return without_version(one.json) == without_version(other.json)
-
-
-class _Newest:
-    """Asks for the newest revision, once for all who want to know it at the same time.
-
-    Invariant: the answer was asked for after the question: a write that somebody was told of before
-    is in it.
-    """
-
-    def __init__(self, store: SharedStore) -> None:
-        self._store = store
-        self._asked: asyncio.Task[int] | None = None
-        self._next: asyncio.Task[int] | None = None
-
-    async def ask(self) -> int:
-        """The newest revision. ServiceUnavailable where the engine does not say."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._after(self._asked), name="store-newest")
-        return await asyncio.shield(self._next)
-
-    async def _after(self, before: "asyncio.Task[int] | None") -> int:
-        if before is not None:
-            await asyncio.wait([before])
-        self._asked, self._next = self._next, None
-        return await self._store.newest()
-
-    def close(self) -> None:
-        """Nobody is answered any more."""
-        for task in (self._asked, self._next):
-            if task is not None:
-                task.cancel()

@@ -73,6 +73,11 @@ class Record:
         return f"Record({self.resource_key} {self.key} @{self.revision})"
 
     @property
+    def place(self) -> tuple[str, str, str]:
+        """(resource key, namespace, name): what all versions of the object have in common."""
+        return self.resource_key, self.namespace, self.name
+
+    @property
     def key(self) -> str:
         """The storage key inside the collection; lists are ordered by it (spec section 2)."""
         return storage_key(self.namespace, self.name)

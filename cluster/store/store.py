@@ -290,7 +290,7 @@ class Store(ABC):
     def _unstage(self, staged: Staged) -> None:
         """Writers no longer see it, unless something was staged on top."""
         record = staged.event.record
-        key = (record.resource_key, record.namespace, record.name)
+        key = record.place
         if self._head.get(key) is staged:
             del self._head[key]
 
