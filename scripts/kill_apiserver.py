@@ -30,7 +30,7 @@ import click
 from kill_clients import RESOURCES, Recorder, Writer
 from kill_history import History, problems
 from kill_readers import Watcher, listing
-from kill_server import Server, conclude
+from kill_server import Server, conclude, pick
 
 from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir
@@ -101,7 +101,7 @@ class Experiment:
         await self._begin()
         self.recorder.writing.set()
         for number in range(1, kills + 1):
-            moment = self._rng.choices(list(MOMENTS), MOMENTS.values())[0]
+            moment = pick(self._rng, MOMENTS)
             await self._kill(moment)
             self.report.kills[moment] += 1
             await self._start()

@@ -11,14 +11,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import click
 
 from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE, failure_in
+from kubeherd.cluster.runtime.rng import Rng
+
+T = TypeVar("T")
 
 PARENT = (__file__,)
 """The script, with arguments, that is the parent of servers."""
@@ -147,6 +150,11 @@ class Server:
 
 if __name__ == "__main__":
     sys.exit(zygote())
+
+
+def pick(rng: Rng, often: Mapping[T, int]) -> T:
+    """One of these, as often as they say."""
+    return rng.choice([one for one, times in often.items() for _ in range(times)])
 
 
 def conclude(report: object, violations: Sequence[str], seed: int, kept: str) -> None:

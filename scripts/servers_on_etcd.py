@@ -11,7 +11,7 @@ from pathlib import Path
 from cut_link import BOTH, Direction, Link
 from etcd_process import Etcd
 from kill_apiserver import free_port
-from kill_server import PARENT, Server
+from kill_server import PARENT, Server, pick
 
 from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir
@@ -95,7 +95,7 @@ class ServersOnEtcd:
         """What the next round does: to members by their number, to etcd as -1."""
         chosen: dict[int, Harm] = {}
         for _ in range(2 if self._rng.random() < TWO_AT_ONCE else 1):
-            harm = self._rng.choices(list(OFTEN), list(OFTEN.values()))[0]
+            harm = pick(self._rng, OFTEN)
             whom = self._rng.randrange(len(self.members))
             chosen[-1 if harm in (Harm.KILL_ETCD, Harm.FREEZE_ETCD) else whom] = harm
         return chosen
