@@ -14,7 +14,7 @@ from typing import IO, Literal, cast
 import msgspec
 from msgspec.structs import replace
 
-from kubeherd.history.records import FORMAT_VERSION, Began, Record, Write
+from kubeherd.history.records import FORMAT_VERSION, Began, Leads, Record, Write
 from kubeherd.history.redaction import redacted
 
 _decoder = msgspec.json.Decoder(Record)
@@ -93,28 +93,37 @@ class Tail:
 
 def merged(*histories: Iterable[Record]) -> Iterator[Record]:
     """The records of several writers of one run as one history, by time; what one wrote stays in
-    its order, and writes are in the order of their revisions.
+    its order, and writes and changes of leaders are in the order of their revisions: who starts
+    late or is behind tells late of what has been over for long.
 
     Where several have told of one write, as API servers that share a store do, it is told once: as
     the one told it who knows its actor, and when the first one saw it.
     """
     timed = list(heapq.merge(*map(_monotone, histories), key=lambda pair: pair[0]))
-    told: dict[tuple[int, str, str, str], Write] = {}
+    told: dict[tuple[int, str, str, str], Write | Leads] = {}
     for _, record in timed:
-        if isinstance(record, Write):
-            known = told.get(_key(record))
-            if known is None:
-                told[_key(record)] = record
-            elif known.actor is None and record.actor is not None:
-                told[_key(record)] = replace(record, at=known.at, restored=known.restored)
-    writes = sorted(told.values(), key=lambda write: write.revision)
-    others = (pair for pair in timed if not isinstance(pair[1], Write))
-    whole = heapq.merge(_monotone(writes), others, key=lambda pair: pair[0])
+        if not isinstance(record, Write | Leads):
+            continue
+        known = told.setdefault(_key(record), record)
+        if isinstance(known, Write) and isinstance(record, Write):
+            told[_key(record)] = _known_by(known, record)
+    stored = sorted(told.values(), key=lambda one: one.revision)
+    others = (pair for pair in timed if not isinstance(pair[1], Write | Leads))
+    whole = heapq.merge(_monotone(stored), others, key=lambda pair: pair[0])
     return (record for _, record in whole)
 
 
-def _key(write: Write) -> tuple[int, str, str, str]:
-    return write.revision, write.resource, write.namespace, write.name
+def _known_by(known: Write, again: Write) -> Write:
+    """One write that two have told of."""
+    if known.actor is not None or again.actor is None:
+        return known
+    return replace(again, at=known.at, restored=known.restored)
+
+
+def _key(stored: Write | Leads) -> tuple[int, str, str, str]:
+    if isinstance(stored, Leads):
+        return stored.revision, "", stored.lease, stored.holder
+    return stored.revision, stored.resource, stored.namespace, stored.name
 
 
 def _monotone(records: Iterable[Record]) -> Iterator[tuple[float, Record]]:

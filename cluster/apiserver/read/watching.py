@@ -266,9 +266,7 @@ async def _poll(call: Call, opts: ListOptions, wanted: WatchFilter) -> ApiRespon
     timeout_s = float(_POLL_DEFAULT_S)
     if "timeoutSeconds" in query:
         timeout_s = min(opts.timeout_s, _POLL_MAX_S)
-    if opts.revision > store.revision:
-        await store.fresh()
-    if opts.revision > store.revision:
+    if opts.revision > store.revision and not await store.reach(opts.revision):
         # Known from a store that is gone (memory, a restored copy): the client must list again.
         raise Expired(f"too new resource version: {opts.revision} ({store.revision})")
     deliveries = store.hub.events_since(wanted, opts.revision, POLL_LIMIT)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from kubeherd.faults import Fault, Nodes, effects
 from kubeherd.history import (
@@ -13,6 +14,7 @@ from kubeherd.history import (
     Ended,
     FaultBegan,
     FaultEnded,
+    Leads,
     Process,
     Record,
     Step,
@@ -66,6 +68,14 @@ def test_several_writers_become_one_history_and_each_keeps_its_order():
     other = [Process(at=4.0, name="node-1", running=True), Process(at=5.5, name="x", running=True)]
     names = [record.name for record in merged(late, other)]
     assert names == ["node-1", "a", "b", "x", "c"]
+
+
+def test_a_change_of_leaders_that_one_tells_late_is_told_once_and_in_order():
+    first = Leads(at=1.0, lease="ns/l", holder="a", transitions=1, revision=5)
+    second = Leads(at=3.0, lease="ns/l", holder="b", transitions=2, revision=9)
+    behind = [replace(first, at=3.5), replace(second, at=4.0)]
+    assert [one.holder for one in merged([second], behind)] == ["a", "b"]
+    assert list(merged([first, second], behind)) == [first, second]
 
 
 def test_a_record_names_itself():
