@@ -188,6 +188,6 @@ class Environment:
         return [Path(os.path.normpath(self.site_packages / name)) for name in names]
 
     def size_mb(self) -> float:
-        """What the installed packages take on the disk, as `du` counts."""
+        """What the installed packages take on the disk, in megabytes as `du -m` counts them."""
         files = (path for path in self.site_packages.rglob("*") if not path.is_dir())
-        return sum(path.lstat().st_blocks * 512 for path in files) / 1e6
+        return sum(path.lstat().st_blocks * 512 for path in files) / 2**20
