@@ -6,8 +6,6 @@ It is asked over its HTTP gateway, not with the code that is tested.
 import asyncio
 import base64
 import json
-import os
-import shutil
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from kill_clients import token_of
 from kill_history import Change, Event, Key, State
 
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.launcher.processes.etcd import binary
 
 START_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 10.0
@@ -25,11 +24,6 @@ LOOK_S = 0.02
 MARK = b"/mark"
 PREFIXES = {b"/registry/configmaps/default/": "configmaps", b"/registry/minions/": "nodes"}
 _EVERYTHING = b"\0"
-
-
-def binary() -> str | None:
-    """Where etcd is: $KUBEHERD_ETCD, or the one on PATH."""
-    return os.environ.get("KUBEHERD_ETCD") or shutil.which("etcd")
 
 
 class Etcd:
@@ -57,7 +51,7 @@ class Etcd:
         flags = [f"--{name}={value}" for name, value in options.items()]
         with (self._directory / "etcd.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                binary() or "etcd", *flags, stdout=log, stderr=log
+                binary(), *flags, stdout=log, stderr=log
             )
         async with asyncio.timeout(START_TIMEOUT_S):
             while not await self._answers():  # noqa: ASYNC110 - another process tells nobody

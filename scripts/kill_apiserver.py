@@ -27,7 +27,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import click
-from kill_clients import RESOURCES, Recorder, Writer
+from kill_clients import RESOURCES, Recorder, Writer, until_over
 from kill_history import History, problems
 from kill_readers import Watcher, listing
 from kill_server import Server, conclude, pick
@@ -224,19 +224,8 @@ async def experiment(
 ) -> Report:
     """Run it; the report says what was wrong. RuntimeError if the server does not start again."""
     async with stage(directory, writers, watchers, rng) as running:
-        clients = [
-            asyncio.create_task(client.run()) for client in (*running.writers, *running.watchers)
-        ]
-        killing = asyncio.create_task(running.run(kills, check_every, progress))
-        try:
-            await asyncio.wait([killing, *clients], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (killing, *clients):
-                task.cancel()
-            ended = await asyncio.gather(killing, *clients, return_exceptions=True)
-        for error in ended:
-            if isinstance(error, Exception):
-                raise error
+        clients = (*running.writers, *running.watchers)
+        await until_over(running.run(kills, check_every, progress), clients)
         report = running.report
         report.writes.update({str(k): n for k, n in running.recorder.outcomes.items()})
         report.events = sum(watcher.events for watcher in running.watchers)

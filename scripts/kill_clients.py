@@ -6,7 +6,9 @@ own into the object, so that a state tells who made it.
 
 import asyncio
 import json
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from kill_history import History, Key, Outcome, State, Write
 
@@ -34,6 +36,26 @@ PAUSE_S = 0.002
 DOWN_S = 0.03
 """The pause after no answer: who is down is not asked for nothing all the time."""
 TIMEOUT_S = 20.0
+
+
+class Client(Protocol):
+    """Somebody who asks, until he is cancelled."""
+
+    async def run(self) -> None: ...
+
+
+async def until_over(harm: Coroutine[object, object, None], clients: Iterable[Client]) -> None:
+    """Let clients ask while the server is hurt, until that is over; whatever one of them raises."""
+    tasks = [asyncio.create_task(harm), *(asyncio.create_task(one.run()) for one in clients)]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, Exception):
+            raise error
 
 
 class Recorder:

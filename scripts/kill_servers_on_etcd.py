@@ -27,8 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
-from etcd_process import binary
-from kill_clients import PAUSE_S, RESOURCES, Recorder, Writer
+from kill_clients import PAUSE_S, RESOURCES, Recorder, Writer, until_over
 from kill_history import History, Listing, Outcome, Watch, problems
 from kill_readers import Reader, Watcher, listing
 from kill_server import PARENT, conclude
@@ -36,6 +35,8 @@ from servers_on_etcd import Harm, Member, ServersOnEtcd, running
 
 from kubeherd.cluster.client.http import HttpTransport
 from kubeherd.cluster.client.transport import Transport, TransportError, TransportResponse
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.processes.etcd import binary
 from kubeherd.cluster.runtime.rng import Rng
 
 SERVERS = 3
@@ -236,19 +237,8 @@ async def experiment(
         running(directory, servers, rng.child("harm"), parent) as hurt,
         stage(hurt, watchers, rng) as made,
     ):
-        clients = [
-            asyncio.create_task(one.run()) for one in (*made.writers, *made.readers, *made.watchers)
-        ]
-        rounds_task = asyncio.create_task(made.run(rounds, check_every, progress))
-        try:
-            await asyncio.wait([rounds_task, *clients], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (rounds_task, *clients):
-                task.cancel()
-            ended = await asyncio.gather(rounds_task, *clients, return_exceptions=True)
-        for error in ended:
-            if isinstance(error, Exception):
-                raise error
+        clients = (*made.writers, *made.readers, *made.watchers)
+        await until_over(made.run(rounds, check_every, progress), clients)
         made.report.writes.update(made.recorder.outcomes)
         made.report.events = sum(watcher.events for watcher in made.watchers)
         made.report.expired = made.recorder.expired
@@ -270,8 +260,10 @@ def main(
     rounds: int, seed: int | None, check_every: int, directory: Path | None, quiet: bool
 ) -> None:
     """See the module."""
-    if binary() is None:
-        click.echo("there is no etcd on PATH, and KUBEHERD_ETCD does not name one", err=True)
+    try:
+        binary()
+    except LauncherError as error:
+        click.echo(str(error), err=True)
         sys.exit(1)
     rng = Rng(seed)
     click.echo(f"seed {rng.root_seed}: {rounds} rounds, {SERVERS} servers")

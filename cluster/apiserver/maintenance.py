@@ -11,6 +11,7 @@ from collections import deque
 from kubeherd.cluster.api import errors, kinds
 from kubeherd.cluster.apiserver import bootstrap, served
 from kubeherd.cluster.apiserver.access.authn import SERVER
+from kubeherd.cluster.apiserver.read.listing import CONTINUE_S
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import DeleteOptions
 from kubeherd.cluster.apiserver.write.registry import Registry
@@ -18,8 +19,6 @@ from kubeherd.cluster.apiserver.write.storedform import EVENT_TTL_S
 from kubeherd.cluster.runtime.clock import Clock
 
 INTERVAL_S = 60.0
-COMPACTION_S = 300.0
-"""How long the past can be asked for at least: kube-apiserver's --etcd-compaction-interval."""
 _BATCH = 200
 _SAMPLES = int(EVENT_TTL_S / INTERVAL_S) + 2
 
@@ -46,7 +45,7 @@ class Maintenance:
         store = self._registry.store
         expired, past = (
             self._revision_at(now_s - EVENT_TTL_S),
-            self._revision_at(now_s - COMPACTION_S),
+            self._revision_at(now_s - CONTINUE_S),
         )
         self._samples.append((now_s, store.revision))
         try:

@@ -115,7 +115,6 @@ class SharedStore(Store):
         self._waiting: list[Transaction] = []
         self._woken = asyncio.Event()
         self._under_way: set[Transaction] = set()
-        self._tasks: asyncio.TaskGroup | None = None
         self._places = asyncio.Semaphore(MAX_UNDER_WAY)
         self._closing = asyncio.Event()
         self._failing = False

@@ -5,7 +5,7 @@ from pathlib import Path
 import kill_servers_on_etcd
 import lying_servers
 import pytest
-from etcd_process import binary
+from etcdserver import find_etcd
 from kill_history import Outcome
 from kill_servers_on_etcd import experiment
 
@@ -13,7 +13,7 @@ from kubeherd.cluster.runtime.rng import Rng
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(binary() is None, reason="there is no etcd"),
+    pytest.mark.skipif(find_etcd() is None, reason="there is no etcd"),
 ]
 
 SCRIPT = Path(kill_servers_on_etcd.__file__)

