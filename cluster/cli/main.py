@@ -38,6 +38,7 @@ _LAZY = {
     "simulate": "kubeherd.chaos.simulate:simulate",
     "snapshot": "kubeherd.snapshot.command:snapshot",
     "token": "kubeherd.cluster.cli.token:token",
+    "watch": "kubeherd.watch.command:watch",
 }
 _VERSION_TEXT = f"kubeherd {KUBEHERD_VERSION}, serves Kubernetes {KUBERNETES_VERSION}"
 
