@@ -12,10 +12,12 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 import kubeherd
+from kubeherd.history import Ended, FaultBegan, Process, files
 
 pytestmark = pytest.mark.integration
 
@@ -81,3 +83,33 @@ def test_no_cluster_is_one_line():
         [*WATCH, "/nowhere"], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
     assert (done.returncode, done.stderr.count("\n"), done.stdout) == (1, 1, "")
+
+
+def test_a_recording_has_what_happened_and_is_drawn(
+    kubeherd_cluster: kubeherd.Cluster, tmp_path: Path
+):
+    cluster, history = kubeherd_cluster, tmp_path / "run.jsonl.gz"
+    command = [sys.executable, "-m", "kubeherd", "record", str(history), "--dir"]
+    process = subprocess.Popen(
+        [*command, str(cluster.directory)], stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stderr is not None
+        assert "until Ctrl-C" in process.stderr.readline()
+        cluster.kill_node(cluster.node_names[0])
+        cluster.wait_not_ready(cluster.node_names[0], timeout_s=TIMEOUT_S)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(TIMEOUT_S) == 0
+    records = list(files.read(history))
+    assert isinstance(records[-1], Ended)
+    assert any(isinstance(one, FaultBegan) for one in records)
+    assert any(isinstance(one, Process) and not one.running for one in records)
+    assert history.stat().st_mode & 0o077 == 0
+    drawn = subprocess.run(
+        [sys.executable, "-m", "kubeherd", "timeline", str(history)],
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert drawn.returncode == 0
+    assert cluster.node_names[0] in (tmp_path / "run.html").read_text()
