@@ -10,14 +10,18 @@ way is mended, as with a real network.
 """
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
+import netns
 from cut_link import Direction
-from netns import entered, ip, namespaces
+from netns import ip
 
 _UNCUT = "10.77.1.100"
+_AT_ONCE_S = 1.0
 
 
 class Route:
@@ -82,8 +86,38 @@ class Routes:
             ip("-n", host, "route", "add", "default", "via", gateway)
         for address in self._each:
             ip("-n", self._far, "address", "add", f"{address}/24", "dev", "eth0")
-        forward = ("sysctl", "--write", "net.ipv4.ip_forward=1")
-        ip("netns", "exec", self._router, *forward)
+        with netns.entered(self._router):
+            Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+
+
+def _forget(host: str, address: str) -> None:
+    """Let a host end the connections of one of its addresses."""
+    kill = ("ss", "--kill", "--no-header", "src", address)
+    subprocess.run(["ip", "netns", "exec", host, *kill], capture_output=True, check=True)
+
+
+def impossible() -> str:
+    """Why there cannot be any such ways here, "" if there can."""
+    if why := netns.impossible():
+        return why
+    name = f"kubeherd-try-{os.getpid()}"
+    with (
+        netns.namespaces([name]),
+        netns.entered(name),
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as near,
+    ):
+        near.settimeout(_AT_ONCE_S)
+        try:
+            _forget(name, "127.0.0.1")
+            near.recv(1)
+        except (subprocess.CalledProcessError, FileNotFoundError) as error:
+            return f"no connection can be reset: {error}"
+        except TimeoutError:
+            return "this kernel does not end connections for others (INET_DIAG_DESTROY)"
+        except ConnectionError:
+            pass  # it was
+    return ""
 
 
 @contextmanager
@@ -91,12 +125,12 @@ def routed(count: int) -> Iterator[Routes]:
     """So many ways, on which this thread's new sockets and processes are until the block is left.
 
     Nothing is added to the network of the machine itself. OSError, subprocess.CalledProcessError
-    where that is not possible (`netns.impossible`).
+    where that is not possible (`impossible`).
     """
     prefix = f"kubeherd-{os.getpid()}"
     near, router, far = names = [f"{prefix}-{what}" for what in ("servers", "router", "etcd")]
-    with namespaces(names):
+    with netns.namespaces(names):
         routes = Routes(router, far, count)
         routes.lay(near)
-        with entered(near):
+        with netns.entered(near):
             yield routes

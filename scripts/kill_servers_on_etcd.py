@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
-import netns
+import cut_route
 from cut_link import Cut
 from kill_clients import PAUSE_S, RESOURCES, Recorder, Writer, until_over
 from kill_history import History, Listing, Outcome, Watch, problems
@@ -307,7 +307,7 @@ def _possible(wanted: str | None) -> Cut:
     """How to cut; says so where it is not as it should be, and leaves if it was asked for."""
     if wanted == Cut.PROXY:
         return Cut.PROXY
-    why = netns.impossible()
+    why = cut_route.impossible()
     if why and wanted:
         click.echo(f"{why} (--cut {Cut.PROXY} needs none)", err=True)
         sys.exit(1)

@@ -5,6 +5,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
 
+import cut_route
 import netns
 import pytest
 from cut_link import BOTH, Cut, Direction, Link, Proxied
@@ -98,7 +99,7 @@ async def ways(cut: Cut, far: Far) -> AsyncIterator[list[Link]]:
 
 @pytest.fixture(params=list(Cut))
 def cut(request: pytest.FixtureRequest) -> Cut:
-    if request.param is Cut.NETNS and (why := netns.impossible()):
+    if request.param is Cut.NETNS and (why := cut_route.impossible()):
         pytest.skip(why)
     return Cut(request.param)
 
@@ -139,7 +140,7 @@ async def test_a_reset_ends_the_connections_of_one_way(cut: Cut):
 
 
 async def test_a_host_that_has_forgotten_is_not_heard_while_the_way_is_cut():
-    if why := netns.impossible():
+    if why := cut_route.impossible():
         pytest.skip(why)
     far = Far()
     async with ways(Cut.NETNS, far) as (link, _):

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+import cut_route
 import kill_servers_on_etcd
 import lying_servers
-import netns
 import pytest
 from cut_link import Cut
 from etcdserver import find_etcd
@@ -23,7 +23,7 @@ LIAR = str(Path(lying_servers.__file__))
 
 
 async def test_no_promise_is_broken_by_three_rounds(tmp_path: Path):
-    cut = Cut.PROXY if netns.impossible() else Cut.NETNS
+    cut = Cut.PROXY if cut_route.impossible() else Cut.NETNS
     report = await experiment(tmp_path, rounds=3, rng=Rng(3), cut=cut, check_every=2)
     print(report)
     assert report.wrong == []
