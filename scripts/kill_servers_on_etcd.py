@@ -46,7 +46,7 @@ from kubeherd.cluster.runtime.rng import Rng
 
 SERVERS = 3
 WRITERS_EACH, READERS, WATCHERS = 2, 6, 6
-CATCH_UP_S = 60.0
+CATCH_UP_S = 180.0
 STREAM_S = 3
 """How long a watch stays with one server."""
 

@@ -19,7 +19,7 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.runtime.rng import Rng
 
-SERVES_WITHIN_S = 60.0
+SERVES_WITHIN_S = 180.0
 AGAIN_S = 0.3
 
 
