@@ -50,6 +50,7 @@ class Watch:
         self._call = member.watch(metadata=member.metadata)
         self._asking: asyncio.Task[None] | None = None
         self._messages = 0
+        self._begun = False
         self._sound = member.found is not None and member.found.progress_is_sound
 
     async def open(self) -> int:
@@ -66,9 +67,11 @@ class Watch:
             async with asyncio.timeout(ANSWER_S):
                 with suppress(AioRpcError, asyncio.InvalidStateError):  # reading says why
                     await self._call.write(rpc.WatchRequest(create_request=create))
-                return int((await self._message()).header.revision)
+                created = await self._message()
         except TimeoutError:
             raise Broken(f"etcd at {self.member.endpoint} starts no watch in time") from None
+        self._begun = True
+        return int(created.header.revision)
 
     async def _message(self) -> Any:
         try:
@@ -111,8 +114,12 @@ class Watch:
     def ask(self) -> None:
         """Ask how far it is; if nothing at all comes in time, `read` raises Broken.
 
+        Not before it is open: the answer would be taken for the first message, and the first one,
+        which says how far etcd is, for news of what was shown.
         In a task of its own: gRPC ends the whole watch if who writes to it is cancelled.
         """
+        if not self._begun:
+            return
         asyncio.get_running_loop().call_later(ALIVE_S, self._cancel_if_silent, self._messages)
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask(), name="etcd-ask-progress")
