@@ -22,9 +22,17 @@ class Seen:
         """Of the Nodes, by name."""
         self.leader = ""
         """Who holds the controller managers' lease."""
+        self.speed = 1.0
+        """Nominal seconds in a second."""
 
-    def write(self, record: Write) -> None:
-        """The next write."""
+    def see(self, record: Record) -> None:
+        """The next record."""
+        if isinstance(record, Began):
+            self.speed = record.speed or 1.0
+        elif isinstance(record, Write):
+            self._write(record)
+
+    def _write(self, record: Write) -> None:
         if record.resource == "nodes":
             if record.verb is Verb.DELETE:
                 self.labels.pop(record.name, None)
