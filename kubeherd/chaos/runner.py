@@ -292,7 +292,7 @@ class Run:
             return  # how the cluster is taken down is no part of the run
         self._records += 1
         self._now = max(self._now, record.at)
-        if isinstance(record, Heartbeat):
+        if isinstance(record, Heartbeat) and self._seen.hears(record):
             self._unheard.discard(record.node)
         self._seen.see(record)
         if isinstance(record, Write):

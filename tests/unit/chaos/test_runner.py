@@ -157,15 +157,17 @@ async def test_what_cannot_be_undone_is_told_and_the_run_goes_on():
 class Beating(Nowhere):
     """Its nodes are silent until some time after healing."""
 
-    def __init__(self, silent_until_s: float) -> None:
+    def __init__(self, silent_until_s: float = 0.0, ahead_until_s: float = 0.0) -> None:
         super().__init__()
         self._silent_until_s = silent_until_s
+        self._ahead_until_s = ahead_until_s
 
     async def sleep(self, duration_s: float) -> None:
         await super().sleep(duration_s)
+        ahead_s = 60.0 if self.time_s < self._ahead_until_s else 0.0
         if self.time_s >= self._silent_until_s:
-            for node in ("node-1", "node-2"):
-                self.tell(Heartbeat(at=self.time_s, node=node, revision=9, renewed=self.time_s))
+            for node, renewed in (("node-1", self.time_s), ("node-2", self.time_s + ahead_s)):
+                self.tell(Heartbeat(at=self.time_s, node=node, revision=9, renewed=renewed))
 
 
 async def test_nothing_has_converged_before_every_node_was_heard():
@@ -176,6 +178,15 @@ async def test_nothing_has_converged_before_every_node_was_heard():
     assert outcome.settled_after_s is not None
     assert arena.records[-1].at >= 50.0
     assert 17.0 <= outcome.settled_after_s < 20.0
+
+
+async def test_nothing_has_converged_before_a_clock_that_was_ahead_is_caught_up_with():
+    """Until then the node is not heard, and called silent again and again."""
+    arena = Beating(ahead_until_s=20.0)
+    async with asyncio.timeout(5):
+        await run(arena).run()
+    quiet = next(one for one in arena.records if isinstance(one, Step) and one.name == "quiet")
+    assert 60.0 < quiet.at < 90.0
 
 
 class Busy(Nowhere):
