@@ -34,6 +34,9 @@ from kubeherd.history.files import Tail
 
 LOOK_S = 0.05
 """How often the files of the cluster are looked at, in real seconds."""
+QUIET_S = 2.0
+"""How long none of the processes may write until all count as idle, in real seconds: on a busy
+machine one that has work may wait so long for a processor, whatever the speed."""
 
 
 class RealArena:
@@ -43,6 +46,7 @@ class RealArena:
         self.client = client
         self._handle = handle
         self._speed = handle.settings.speed
+        self.quiet_s = QUIET_S * self._speed
         self._tail = Tail(record)
         self._tell: Callable[[Record], None] = lambda _record: None
         self._following = False

@@ -26,9 +26,6 @@ LOOK_S = 1.0
 STILL_S = 20.0
 """For so long nothing must be written any more, once all has converged."""
 
-QUIET_S = 2.0
-"""Nothing was written for so long: only then it can have settled."""
-
 
 class NotSteady(Exception):
     """The cluster was not as wanted before anything was hurt."""
@@ -183,7 +180,7 @@ class Run:
         None if it takes longer."""
         started_s = self._arena.now_s()
         while (now_s := self._arena.now_s()) - started_s <= within_s:
-            quiet = now_s - self._last_write_s >= QUIET_S and not self._waited_for()
+            quiet = now_s - self._last_write_s >= self._arena.quiet_s and not self._waited_for()
             if quiet and not self._unsettled():
                 return now_s - started_s
             await self._arena.sleep(LOOK_S)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from kubeherd.cluster.launcher.processes import osproc
 
@@ -144,7 +145,7 @@ def test_foreground_ends_with_sigterm(directory: Path):
                 break
         process.terminate()
         process.stdout.read()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert osproc.marked(directory) == []
 
 

@@ -27,7 +27,7 @@ def done(found: tuple[int, str]) -> str:
 
 
 def rolled_out(kubectl: Kubectl, name: str) -> None:
-    printed = done(kubectl(f"rollout status deploy/{name} --timeout=30s"))
+    printed = done(kubectl(f"rollout status deploy/{name} --timeout=90s"))
     assert printed.splitlines()[-1] == f'deployment "{name}" successfully rolled out'
 
 
@@ -49,7 +49,7 @@ def test_rollout_in_full(kubectl: Kubectl) -> None:
     done(kubectl("set image deploy/web web=web:2"))
     rolled_out(kubectl, "web")
     done(kubectl("annotate deploy web kubernetes.io/change-cause=second --overwrite"))
-    done(kubectl("wait deploy/web --for=condition=Progressing --timeout=5s"))
+    done(kubectl("wait deploy/web --for=condition=Progressing --timeout=90s"))
     assert causes(kubectl, "web") == [["1", "first"], ["2", "second"]]
     assert "web:1" in done(kubectl("rollout history deploy/web --revision=1"))
     assert done(kubectl("rollout undo deploy/web")) == "deployment.apps/web rolled back\n"
@@ -78,7 +78,7 @@ def test_paused_scaled_and_resumed(kubectl: Kubectl) -> None:
     done(kubectl("rollout pause deploy/still"))
     done(kubectl("set image deploy/still web=web:2"))
     done(kubectl("scale deploy/still --replicas=2"))
-    done(kubectl("wait deploy/still --for=jsonpath={.status.availableReplicas}=2 --timeout=15s"))
+    done(kubectl("wait deploy/still --for=jsonpath={.status.availableReplicas}=2 --timeout=90s"))
     condition = '{.status.conditions[?(@.type=="Progressing")].reason}'
     assert done(kubectl("get deploy still -o", f"jsonpath={condition}")) == "DeploymentPaused"
     images = "{.items[*].spec.containers[*].image}"

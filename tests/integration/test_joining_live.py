@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from patience import PATIENCE_S
 
 import kubeherd
 from kubeherd.cluster.api import kinds
@@ -84,7 +85,7 @@ def log_of_a_pod_on(cluster: kubeherd.Cluster, node: str) -> str:
             ],
         },
     }
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + PATIENCE_S
     with BlockingTransport(load_kubeconfig(cluster.kubeconfig)) as transport:
         BlockingClient(transport).send("POST", kinds.PODS.path("default"), pod)
         while time.monotonic() < deadline_s:
@@ -228,7 +229,7 @@ def test_a_token_that_has_ended_lets_nobody_join(
         return secret is None and token[:6] not in json.dumps(info)
 
     with BlockingTransport(load_kubeconfig(cluster.kubeconfig)) as transport:
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + PATIENCE_S
         while not is_gone(BlockingClient(transport)):
             assert time.monotonic() < deadline_s
             time.sleep(0.05)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from kubectl_runner import NEEDS_KUBECTL, Kubectl
+from patience import PATIENCE_S
 
 from kubeherd.pytest_plugin.clusters import Clusters
 
@@ -56,7 +57,7 @@ def kubectl(kubeherd_factory: Clusters) -> Iterator[Kubectl]:
     """kubectl on a cluster with one node and the running pod `p`."""
     with kubeherd_factory(nodes=1) as cluster:
         run = Kubectl(cluster.kubeconfig)
-        for command in ("run p --image=nginx", "wait --for=condition=Ready pod/p --timeout=15s"):
+        for command in ("run p --image=nginx", "wait --for=condition=Ready pod/p --timeout=90s"):
             code, printed = run(command)
             assert code == 0, printed
         yield run
@@ -84,7 +85,7 @@ def test_exec_is_answered_from_a_script(kubectl: Kubectl, command: str, code: in
 def test_the_log_of_a_plain_command(kubectl: Kubectl):
     run = "run once --image=busybox --restart=Never --command -- sh -c"
     assert kubectl(run, "echo begin; sleep 1; echo end; exit 3")[0] == 0
-    wait = "wait pod/once --for=jsonpath={.status.phase}=Failed --timeout=15s"
+    wait = "wait pod/once --for=jsonpath={.status.phase}=Failed --timeout=90s"
     assert kubectl(wait)[0] == 0
     assert kubectl("logs --follow once") == (0, "begin\nend\n")
     assert kubectl("logs --tail=1 once") == (0, "end\n")
@@ -107,7 +108,9 @@ def test_ports_are_forwarded(kubectl: Kubectl):
         found = re.search(r"127\.0\.0\.1:(\d+) -> 80", process.stdout.readline())
         assert found is not None
         for _ in range(2):
-            with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/", timeout=10) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{found[1]}/", timeout=PATIENCE_S
+            ) as answer:
                 assert answer.read() == b"hello"
 
 
@@ -176,7 +179,7 @@ def test_warnings(kubectl: Kubectl):
 def test_custom_resources(kubectl: Kubectl):
     """What people do with a definition and an object of it, from apply to delete."""
     assert kubectl("apply -f -", stdin=DEFINITION)[0] == 0
-    wait = "wait --for=condition=Established crd/gadgets.example.com --timeout=10s"
+    wait = "wait --for=condition=Established crd/gadgets.example.com --timeout=90s"
     assert kubectl(wait)[0] == 0
     assert "created" in kubectl("apply -f -", stdin=GADGET)[1]
     code, printed = kubectl("get gd")
@@ -187,7 +190,7 @@ def test_custom_resources(kubectl: Kubectl):
     code, printed = kubectl("patch gadget one --type=merge -p", '{"spec":{"size":11}}')
     assert code == 1
     assert "spec.size in body should be less than or equal to 10" in printed
-    assert kubectl("delete crd gadgets.example.com --timeout=20s")[0] == 0
+    assert kubectl("delete crd gadgets.example.com --timeout=90s")[0] == 0
     assert "NotFound" in kubectl("get --raw /apis/example.com/v1")[1]
 
 

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from kubeherd.cluster.launcher.processes import osproc
 
 pytestmark = pytest.mark.integration
 
 COMMAND = [sys.executable, "-P", "-m", "kubeherd.cluster.cli.main"]
-DONE_WITHIN_S = 40
 
 
 def environment(directory: Path, **more: str) -> dict[str, str]:
@@ -39,7 +39,7 @@ def kubeherd(directory: Path, *args: str, **more: str) -> subprocess.CompletedPr
     )
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = DONE_WITHIN_S) -> None:
+def until(condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline_s, what
@@ -348,7 +348,7 @@ def test_a_second_signal_leaves_at_once_and_says_what_goes_on(directory: Path):
         saying("API server")(up)
         supervisor = next(filter(osproc.leads_session, osproc.marked(directory)))
         osproc.send_signal(supervisor, signal.SIGSTOP)  # so that stopping takes its time
-        until(lambda: up.send_signal(signal.SIGINT) or ended_within(up, 0.5), "it leaves", 20)
+        until(lambda: up.send_signal(signal.SIGINT) or ended_within(up, 0.5), "it leaves")
 
     code, said = interrupted_up(directory, signal.SIGINT, moment)
     assert code == 130, said

@@ -47,7 +47,7 @@ def done(found: tuple[int, str]) -> str:
 
 def wait_replicas(kubectl: Kubectl, what: str, replicas: int, *more: str) -> None:
     condition = f"--for=jsonpath={{.status.replicas}}={replicas}"
-    done(kubectl(f"wait {what} {condition} --timeout=15s", *more))
+    done(kubectl(f"wait {what} {condition} --timeout=90s", *more))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -55,7 +55,7 @@ def test_scaled_up_and_down_exposed_and_left_without_its_pods(kubectl: Kubectl, 
     name = f"web-{kind}"
     what = f"{kind}/{name}"
     done(kubectl("apply -f -", stdin=manifest(kind, name, 2)))
-    done(kubectl(f"wait {what} --for=jsonpath={{.status.readyReplicas}}=2 --timeout=15s"))
+    done(kubectl(f"wait {what} --for=jsonpath={{.status.readyReplicas}}=2 --timeout=90s"))
     done(kubectl(f"scale {what} --current-replicas=2 --replicas=4"))
     wait_replicas(kubectl, what, 4)
     assert "Error" in kubectl(f"scale {what} --current-replicas=2 --replicas=9")[1].title()
@@ -67,21 +67,21 @@ def test_scaled_up_and_down_exposed_and_left_without_its_pods(kubectl: Kubectl, 
     assert events.count("SuccessfulCreate") == 4
     assert events.count("SuccessfulDelete") == 3
     done(kubectl(f"delete {what} --cascade=orphan"))
-    done(kubectl(f"wait pod -l app={name} --for=jsonpath={{.status.phase}}=Running --timeout=5s"))
+    done(kubectl(f"wait pod -l app={name} --for=jsonpath={{.status.phase}}=Running --timeout=90s"))
     done(kubectl("apply -f -", stdin=manifest(kind, name, 1)))
     wait_replicas(kubectl, what, 1)
     pods = json.loads(done(kubectl(f"get pods -l app={name} -o json")))["items"]
     (adopted,) = [p for p in pods if "deletionTimestamp" not in p["metadata"]]
     assert adopted["metadata"]["ownerReferences"][0]["name"] == name
     done(kubectl(f"delete {what}"))
-    done(kubectl(f"wait pod -l app={name} --for=delete --timeout=15s"))
+    done(kubectl(f"wait pod -l app={name} --for=delete --timeout=90s"))
 
 
 def test_what_a_quota_refuses_is_a_condition_until_it_is_gone(kubectl: Kubectl) -> None:
     done(kubectl("create namespace tight"))
     done(kubectl("-n tight create quota q --hard=pods=1"))
     done(kubectl("-n tight apply -f -", stdin=manifest("rs", "web", 3)))
-    done(kubectl("-n tight wait rs/web --for=condition=ReplicaFailure --timeout=15s"))
+    done(kubectl("-n tight wait rs/web --for=condition=ReplicaFailure --timeout=90s"))
     status = json.loads(done(kubectl("-n tight get rs web -o jsonpath={.status}")))
     assert status["replicas"] == 1
     (condition,) = status["conditions"]

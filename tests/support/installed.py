@@ -15,6 +15,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from patience import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 CONSTRAINTS = ROOT / "constraints-dev.txt"
 BUILD_TIMEOUT_S = 120.0
@@ -128,7 +130,7 @@ def _works(python: Path) -> bool:
                 [python, "-c", "import venv, ssl, sqlite3"],
                 capture_output=True,
                 check=False,
-                timeout=30,
+                timeout=PATIENCE_S,
             ).returncode
             == 0
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import structlog
 from apicluster import config_map
+from patience import PATIENCE_S
 from wireserver import Served, request, serving, wire
 
 from kubeherd.cluster.api.version import PRODUCT
@@ -131,7 +132,7 @@ async def test_a_watch_is_dropped_with_its_client(served: Served, tmp_path: Path
         response = await session.get(f"{CMS}?watch=1")
         assert hub.watchers == 1
         response.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while hub.watchers:  # noqa: ASYNC110 - the hub has no event for this
             await asyncio.sleep(0.01)
 
@@ -168,7 +169,7 @@ async def test_kubectl(served: Served, tmp_path: Path) -> None:
             "kubectl", "--kubeconfig", str(kubeconfig), "--cache-dir", str(tmp_path), *arguments,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             output, _ = await process.communicate()
         return output.decode()
 
