@@ -113,7 +113,7 @@ async def test_the_official_client_waits_at_a_stalled_watch_and_is_told_of_410(
         assert await asyncio.to_thread(lambda: events(**since)) == ["told"]
         async with hurt(cluster, effects.WatchStall(), OFFICIAL):
             with pytest.raises(urllib3.exceptions.ReadTimeoutError):
-                await asyncio.to_thread(lambda: events(**since, _request_timeout=1))
+                await asyncio.to_thread(lambda: events(**since, _request_timeout=(PATIENCE_S, 1)))
         async with hurt(cluster, effects.Expire(), OFFICIAL):
             with pytest.raises(official.ApiException) as refusal:
                 await asyncio.to_thread(lambda: events(**since))

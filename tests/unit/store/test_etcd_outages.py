@@ -25,7 +25,7 @@ members = importlib.import_module("kubeherd.cluster.store.etcd.member")
 watch = importlib.import_module("kubeherd.cluster.store.etcd.watch")
 
 POD = b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"}}'
-BOUND_S = 8.0
+BOUND_S = 30.0
 """More than an engine that does not wait for ever needs, on a busy machine."""
 
 
