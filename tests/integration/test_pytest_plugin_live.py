@@ -7,12 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 import kubeherd
 from kubeherd.cluster.launcher.processes import osproc
 
 pytestmark = pytest.mark.integration
 
+LEAN = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+"""Without the plugin of hypothesis, whose import takes as long as all the rest of an empty run."""
 COUNT_NODES = "assert len(kubeherd_cluster.list('Node')) == {}"
 
 
@@ -26,7 +29,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
 
     def run_pytest(text: str, *options: str) -> pytest.RunResult:
         pytester.makepyfile(text)
-        return pytester.runpytest_subprocess("-p", "no:cacheprovider", *options, timeout=100)
+        return pytester.runpytest_subprocess(*LEAN, *options, timeout=2 * PATIENCE_S)
 
     return run_pytest
 
