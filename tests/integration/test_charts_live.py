@@ -133,7 +133,7 @@ def kubectl(cluster: kubeherd.Cluster, cache: Path, *args: str, trees: list[Tree
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE_S,
+        timeout=2 * PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

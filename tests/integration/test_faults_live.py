@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commandline import kubeherd as command
 from patience import PATIENCE_S
-from test_cli_live import kubeherd as command
 
 import kubeherd
 from kubeherd.cluster.launcher.processes import osproc

@@ -84,7 +84,8 @@ def until(
 ) -> None:
     """Wait for an event after the resourceVersion `since`."""
     listing = api.list_namespaced_custom_object
-    for event in watch.Watch().stream(listing, *WHERE, resource_version=since, timeout_seconds=15):
+    patient = {"resource_version": since, "timeout_seconds": PATIENCE_S}
+    for event in watch.Watch().stream(listing, *WHERE, **patient):
         if holds(event):
             return
     pytest.fail("the event never came")

@@ -214,7 +214,7 @@ FAILING = """
 
     def test_fails(kubeherd_cluster):
         kubeherd_cluster.apply(DAEMONSET)
-        kubeherd_cluster.wait_rolled_out("web")
+        kubeherd_cluster.wait_for_list("Pod", lambda pods: sum(map(kubeherd.is_ready, pods)) == 3)
         kubeherd_cluster.kill_node("node-1")
         kubeherd_cluster.wait_not_ready("node-1")
         assert 0
