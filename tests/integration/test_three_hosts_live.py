@@ -8,6 +8,7 @@ from pathlib import Path
 import netns
 import pytest
 import threehosts
+from patience import PATIENCE_S
 from threehosts import Host
 
 from kubeherd.cluster.api.errors import ApiError
@@ -21,7 +22,6 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 
 pytestmark = [pytest.mark.integration]
 
-WITHIN_S = 25.0
 UNREACHABLE = "node.kubernetes.io/unreachable"
 
 
@@ -57,13 +57,13 @@ class ControlPlane:
         ]
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        deadline_s = time.monotonic() + WITHIN_S
+        deadline_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline_s:
             with contextlib.suppress(TransportError, ApiError):
                 if condition():
                     return
             time.sleep(0.2)
-        pytest.fail(f"{what}: not within {WITHIN_S:g} s")
+        pytest.fail(f"{what}: not within {PATIENCE_S:g} s")
 
 
 def ready(node: JsonObject) -> tuple[str, str]:

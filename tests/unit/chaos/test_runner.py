@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from patience import PATIENCE_S
+
 from kubeherd.chaos.arena import Arena
 from kubeherd.chaos.experiment import Experiment, parse
 from kubeherd.chaos.runner import QUIET_S, Run
@@ -91,7 +93,7 @@ def run(arena: Nowhere, experiment: Experiment | None = None) -> Run:
 
 async def test_healing_undoes_everything_although_one_waits_for_the_other():
     arena = Nowhere()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await run(arena).run()
     assert sorted(arena.ended) == sorted(fault.id for fault in arena.begun)
     assert len(arena.begun) == 2
@@ -173,7 +175,7 @@ class Beating(Nowhere):
 async def test_nothing_has_converged_before_every_node_was_heard():
     """One that was silent for long may still be found to be, shortly after all is healed."""
     arena = Beating(silent_until_s=50.0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         outcome = await run(arena).run()
     assert outcome.settled_after_s is not None
     assert arena.records[-1].at >= 50.0
