@@ -52,6 +52,7 @@ class Watch:
         except CallError as error:
             raise Broken(f"etcd at {member.endpoint}: {error.details}") from None
         self._messages = 0
+        self._begun = False
         self._sound = member.found is not None and member.found.progress_is_sound
 
     async def open(self) -> int:
@@ -67,9 +68,11 @@ class Watch:
         try:
             async with asyncio.timeout(ANSWER_S):
                 self._call.write(rpc.WatchRequest(create_request=create).SerializeToString())
-                return int((await self._message()).header.revision)
+                created = await self._message()
         except TimeoutError:
             raise Broken(f"etcd at {self.member.endpoint} starts no watch in time") from None
+        self._begun = True
+        return int(created.header.revision)
 
     async def _message(self) -> Any:
         try:
@@ -122,7 +125,13 @@ class Watch:
         return None
 
     def ask(self) -> None:
-        """Ask how far it is; if nothing at all comes in time, `read` raises Broken."""
+        """Ask how far it is; if nothing at all comes in time, `read` raises Broken.
+
+        Not before it is open: the answer would be taken for the first message, and the first one,
+        which says how far etcd is, for news of what was shown.
+        """
+        if not self._begun:
+            return
         asyncio.get_running_loop().call_later(ALIVE_S, self._cancel_if_silent, self._messages)
         request = rpc.WatchRequest(progress_request=rpc.WatchProgressRequest())
         self._call.write(request.SerializeToString())

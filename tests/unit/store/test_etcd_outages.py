@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cutproxy import CutProxy
 from etcdserver import EtcdMember
+from patience import PATIENCE_S
 
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import OutcomeUnknown, Row, StoreError
@@ -24,7 +25,7 @@ channel = importlib.import_module("kubeherd.cluster.store.etcd.grpc.channel")
 watch = importlib.import_module("kubeherd.cluster.store.etcd.watch")
 
 POD = b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"}}'
-BOUND_S = 8.0
+BOUND_S = 30.0
 """More than an engine that does not wait for ever needs, on a busy machine."""
 
 
@@ -40,7 +41,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def opened(*endpoints: str, seed: int = 1) -> AsyncIterator[Any]:
     engine = engines.EtcdEngine(EtcdTarget(endpoints), Rng(seed))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     await engine.open()
@@ -58,7 +59,7 @@ def change(name: str, base: int = 0) -> Change:
 
 async def until_written(engine: Any, name: str) -> int:
     """Try until it works, as a client would."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 made = await engine.transact([change(name)], [])
@@ -94,7 +95,7 @@ class Follower:
                 self.moved.set()
 
     async def reach(self, revision: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while self.revision < revision:
                 self.moved.clear()
                 moved = asyncio.create_task(self.moved.wait())
@@ -227,7 +228,7 @@ async def test_a_watch_leaves_a_member_that_hangs_though_nobody_asks(
             others = [member.endpoint for member in etcds if member is not frozen]
             frozen.freeze()
             try:
-                async with opened(*others) as other, asyncio.timeout(20):
+                async with opened(*others) as other, asyncio.timeout(PATIENCE_S):
                     during = await until_written(other, "during")
                     while follower.revision < during:
                         follower.moved.clear()
