@@ -77,8 +77,8 @@ def test_exec_is_answered_from_a_script(kubectl: Kubectl, command: str, code: in
     script = '{"cat /etc/hostname": "p-1\\n", "fail": {"stderr": "bad\\n", "exitCode": 4}}'
     assert kubectl("annotate --overwrite pod p", f"kubeherd.io/exec={script}")[0] == 0
     found, printed = kubectl(command)
-    assert found == code
     assert text in printed
+    assert found == code, printed
 
 
 def test_the_log_of_a_plain_command(kubectl: Kubectl):

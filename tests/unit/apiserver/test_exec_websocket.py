@@ -13,6 +13,7 @@ from aiohttp import web
 from apicluster import BOB, Cluster
 from wireserver import Served, serving
 
+from kubeherd.cluster.api.remotecommand import channels
 from kubeherd.cluster.apiserver.edge.websocket import AiohttpSocket
 
 PODS = "/api/v1/namespaces/default/pods"
@@ -101,6 +102,16 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
         kind = {"Content-Type": "application/merge-patch+json"}
         await admin.patch(f"{PODS}/p/status", json=_running(), headers=kind)
         yield served
+
+
+async def test_a_client_has_time_to_make_its_channels(served: Served) -> None:
+    # kubectl 1.32 discards what comes on a channel that it has not made yet, the Status too.
+    async with served.admin() as admin:
+        path = f"{PODS}/p/exec?command=ls&stdout=true"
+        begun = asyncio.get_running_loop().time()
+        async with admin.ws_connect(path, protocols=("v5.channel.k8s.io",)) as client:
+            await client.receive_bytes()
+            assert asyncio.get_running_loop().time() - begun >= channels.OPENING_S
 
 
 async def _exec(served: Served, query: str, protocol: str) -> list[Any]:
