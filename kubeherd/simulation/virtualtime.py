@@ -277,6 +277,9 @@ class VirtualClock:
         async with asyncio.timeout(max(0.0, timeout_s)):
             return await awaitable
 
+    def call_later(self, delay_s: float, act: Callable[[], None]) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(max(0.0, delay_s), act)
+
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end on virtual time."""
