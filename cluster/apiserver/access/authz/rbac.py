@@ -5,8 +5,10 @@ Aggregated ClusterRoles (``aggregationRule``) are resolved when compiling, by th
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
+import orjson
 
 from kubeherd.cluster.api import kinds, labels
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -19,6 +21,10 @@ ROLES = kinds.resource(GROUP, "v1", "roles")
 CLUSTER_ROLES = kinds.resource(GROUP, "v1", "clusterroles")
 ROLE_BINDINGS = kinds.resource(GROUP, "v1", "rolebindings")
 CLUSTER_ROLE_BINDINGS = kinds.resource(GROUP, "v1", "clusterrolebindings")
+_COMPILED = (CLUSTER_ROLES, ROLES, CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS)
+
+_Stored = tuple[tuple[bytes, ...], ...]
+"""The objects of each of them, as they are stored."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -134,7 +140,7 @@ class RbacAuthorizer:
 
     def _compiled(self) -> _Compiled:
         if self._made is None:
-            self._made = _compile(self._lookup)
+            self._made = _compile(tuple(tuple(self._lookup.stored(one)) for one in _COMPILED))
         return self._made
 
     def _grants(self, user: User) -> Iterable[_Grant]:
@@ -148,9 +154,13 @@ def _role_key(kind: str, namespace: str, name: str) -> tuple[str, str, str]:
     return (kind, "" if kind == "ClusterRole" else namespace, name)
 
 
-def _compile(lookup: Lookup) -> _Compiled:
-    roles = _cluster_roles(list(lookup.list(CLUSTER_ROLES)))
-    for role in lookup.list(ROLES):
+@lru_cache(maxsize=1)
+def _compile(stored: _Stored) -> _Compiled:
+    """What the objects of `_COMPILED` make together. Kept, as servers that begin one after the
+    other in a process, those of simulations, nearly always have the same."""
+    cluster_roles, here, *bindings = ([orjson.loads(one) for one in of] for of in stored)
+    roles = _cluster_roles(cluster_roles)
+    for role in here:
         meta = role["metadata"]
         roles[_role_key("Role", meta["namespace"], meta["name"])] = _rules(role)
     named = {
@@ -160,15 +170,15 @@ def _compile(lookup: Lookup) -> _Compiled:
         if rule.names
         for resource in rule.resources
     }
-    return _Compiled(_compile_grants(lookup, roles), roles, frozenset(named))
+    return _Compiled(_compile_grants(bindings, roles), roles, frozenset(named))
 
 
 def _compile_grants(
-    lookup: Lookup, roles: dict[tuple[str, str, str], tuple[Rule, ...]]
+    bindings: Iterable[list[JsonObject]], roles: dict[tuple[str, str, str], tuple[Rule, ...]]
 ) -> dict[tuple[str, str], list[_Grant]]:
     by_subject: dict[tuple[str, str], list[_Grant]] = {}
-    for resource in (CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS):
-        for binding in lookup.list(resource):
+    for trees in bindings:
+        for binding in trees:
             meta = binding["metadata"]
             namespace = meta.get("namespace", "")
             ref = binding.get("roleRef") or {}
@@ -181,7 +191,7 @@ def _compile_grants(
                 grant = _Grant(
                     namespace,
                     rules,
-                    f'RBAC: allowed by {resource.kind} "{_full_name(meta)}" of '
+                    f'RBAC: allowed by {binding["kind"]} "{_full_name(meta)}" of '
                     f'{ref.get("kind", "")} "{name}" to {shown}',
                 )
                 by_subject.setdefault(_subject_key(subject, namespace), []).append(grant)
