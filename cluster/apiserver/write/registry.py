@@ -186,8 +186,9 @@ class Registry(StoredObjects):
         request.name = name = meta.get("name", "")
         self.admission.allocate(request)
         kind.strategy.prepare_create(tree, ctx)
-        causes = yield from pure(lambda: wording.of_create(resource, tree, ctx))
-        refuse_invalid(resource, name, causes)
+        if not ctx.is_valid:
+            causes = yield from pure(lambda: wording.of_create(resource, tree, ctx))
+            refuse_invalid(resource, name, causes)
         ctx.warnings.extend(kind.strategy.warnings(tree, {}))
         self.admission.validate(request)
         if (yield from self.chain.validate(request, ctx)):
