@@ -21,6 +21,8 @@ OBSERVER = "kubeherd-chaos/observer"
 """Nothing hurts this User-Agent."""
 FAULT_S = 1.5
 """Real seconds: the first attempt of a call is given up, a second one is under way."""
+PATIENCE_S = 60.0
+"""For what nothing hurts, on a busy machine."""
 WRITES = ("create", "update", "patch", "delete")
 
 FAULTS: Mapping[str, Sequence[Effect]] = {
@@ -172,10 +174,10 @@ async def trial(
     calls = await asyncio.to_thread(Calls, client, world)
     await client.start()
     try:
-        if await until_right(client, world, 10) is None:
+        if await until_right(client, world, PATIENCE_S) is None:
             raise RuntimeError(f"{client.agent} does not even work unhurt: {client.errors}")
         await asyncio.to_thread(world.drop, "goes-before")
-        await until_right(client, world, 10)
+        await until_right(client, world, PATIENCE_S)
         for effect in FAULTS[name]:
             await asyncio.to_thread(hurting.begin, effect, Clients(user_agent=client.agent))
         calling = asyncio.create_task(calls.make())
@@ -188,6 +190,7 @@ async def trial(
         left = difference(client.mirror, await asyncio.to_thread(world.pods))
         errors = dict(client.errors)
         await calling
+        client.call_timeout_s = PATIENCE_S
         await calls.make()
     finally:
         await client.stop()

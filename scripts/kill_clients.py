@@ -35,7 +35,7 @@ LARGE_BYTES = 60_000
 PAUSE_S = 0.002
 DOWN_S = 0.03
 """The pause after no answer: who is down is not asked for nothing all the time."""
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 class Client(Protocol):

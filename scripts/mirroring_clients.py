@@ -39,6 +39,8 @@ class Client(Protocol):
     mirror: Mapping[str, str]
     errors: Counter[str]
     """What the mirror had to survive, by class or HTTP status."""
+    call_timeout_s: float
+    """After which an attempt of a call is given up."""
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -72,6 +74,7 @@ class _Official:
         self.agent = agent
         self.version = f"kubernetes {kubernetes.__version__}"
         self.errors = Counter[str]()
+        self.call_timeout_s = CALL_TIMEOUT_S
         self._api = kubeherd.clients.kubernetes(kubeconfig)
         self._api.user_agent = agent
         self._core = kubernetes.client.CoreV1Api(self._api)
@@ -87,7 +90,7 @@ class _Official:
         await self._call(self._core.delete_namespaced_config_map, name, NAMESPACE)
 
     async def _call(self, function: Callable[..., object], *arguments: object) -> None:
-        await asyncio.to_thread(function, *arguments, _request_timeout=CALL_TIMEOUT_S)
+        await asyncio.to_thread(function, *arguments, _request_timeout=self.call_timeout_s)
 
 
 class OfficialInformer(_Official):
@@ -161,6 +164,7 @@ class _Following:
         self.version = version
         self.mirror: Mirror = {}
         self.errors = Counter[str]()
+        self.call_timeout_s = CALL_TIMEOUT_S
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -184,7 +188,7 @@ class _Following:
         raise NotImplementedError
 
     async def _call(self, call: Awaitable[object]) -> None:
-        async with asyncio.timeout(CALL_TIMEOUT_S):
+        async with asyncio.timeout(self.call_timeout_s):
             await call
 
 

@@ -26,7 +26,7 @@ EVERYTHING = Selection()
 MERGE = "application/merge-patch+json"
 PAUSE_S = 0.003
 SLOW_S = 0.15
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 _PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 

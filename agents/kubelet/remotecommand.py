@@ -93,6 +93,7 @@ class _Client:
         with suppress(ConnectionError):
             if self._protocol is not channels.Protocol.V5:
                 await self._write(Channel.STDOUT if wanted.stdout else Channel.ERROR, b"")
+            await asyncio.sleep(channels.OPENING_S)
             now_s = 0.0
             for at_s, data in reply.output:
                 await clock.sleep(at_s - now_s)

@@ -160,7 +160,7 @@ class Experiment(_Part, frozen=True, kw_only=True):
     cluster: ClusterSpec = ClusterSpec()
     workload: Sequence[Object] = ()
     """Manifests, applied before."""
-    ready_within_s: Seconds = 120.0
+    ready_within_s: Seconds = 600.0
     """The steady state: all nodes and workloads are as wanted so soon, before anything is hurt."""
     steps: tuple[Do, ...] = ()
     faults: tuple[Scheduled, ...] = ()

@@ -29,6 +29,7 @@ from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.faults import Component, Fault, FaultError, effects
 from kubeherd.faults.targets import CHAOS_AGENT, COMMAND
+from kubeherd.following.own import changed, process_record
 from kubeherd.history import Ended, FaultBegan, FaultEnded, Process, Record
 from kubeherd.history.files import Tail
 
@@ -173,13 +174,9 @@ class RealArena:
             await asyncio.sleep(LOOK_S)
 
     def _compare(self, before: ProcessState | None, now: ProcessState) -> None:
-        if before is not None and (before.phase, before.process) == (now.phase, now.process):
+        if not changed(before, now):
             return
-        running = now.process is not None
-        why = str(now.phase)
-        self.tell(
-            Process(at=self.wall_s(), name=now.name, running=running, ready=now.ready, why=why)
-        )
+        self.tell(process_record(now, self.wall_s()))
 
 
 @contextmanager

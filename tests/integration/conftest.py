@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from e2e_framework import SPEED as E2E_SPEED
 from e2e_framework import Framework
+from patience import PATIENCE_S
 
 import kubeherd
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -65,7 +66,9 @@ class Herd:
         patch = {"spec": {"template": {"spec": {"containers": [container]}}}}
         await self.client.patch(DAEMONSETS, name, patch, "default", kind=PatchKind.STRATEGIC)
 
-    async def until(self, condition: Callable[[], bool], what: str, timeout_s: float = 30) -> None:
+    async def until(
+        self, condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S
+    ) -> None:
         await self.view.until(condition, what, timeout_s)
 
     async def until_running(self, name: str, *nodes: str) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 
 from kubernetes_asyncio import client
 from kubernetes_asyncio.client import ApiException
+from patience import PATIENCE_S
 
 SPEED = 10.0
 POLL_S = 0.1
-TIMEOUT_S = 60.0
 NAME = "daemon-set"
 NAME_LABEL = "daemonset-name"
 COLOR_LABEL = "daemonset-color"
@@ -32,7 +32,7 @@ Pods = list[client.V1Pod]
 
 
 async def eventually(
-    condition: Callable[[], Awaitable[object]], what: str, timeout_s: float = TIMEOUT_S
+    condition: Callable[[], Awaitable[object]], what: str, timeout_s: float = PATIENCE_S
 ) -> None:
     """Poll at once and then again and again; an exception of the condition ends the wait."""
     deadline = time.monotonic() + timeout_s
@@ -66,8 +66,8 @@ class Framework:
         created = await self.core.create_namespace(body)
         self.ns = created.metadata.name
         assert self.ns.startswith(f"{spec}-")
-        await eventually(self._has_default_service_account, "ServiceAccount default", 10)
-        await eventually(self._has_root_ca, "ConfigMap kube-root-ca.crt", 10)
+        await eventually(self._has_default_service_account, "ServiceAccount default")
+        await eventually(self._has_root_ca, "ConfigMap kube-root-ca.crt")
         annotations = dict.fromkeys(("scheduler.alpha.kubernetes.io/node-selector",), "")
         patch = {"metadata": {"annotations": annotations}}
         await self.core.patch_namespace(self.ns, patch, _content_type=STRATEGIC)
@@ -199,7 +199,7 @@ class Framework:
                 == status.number_ready
             )
 
-        await eventually(ready, "the status counts every pod as ready", 10)
+        await eventually(ready, "the status counts every pod as ready")
 
     async def updated_to(self, daemonset: client.V1DaemonSet, image: str, budget: int) -> bool:
         """Whether all nodes run this image; never more than `budget` pods may be unavailable."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 BESIDE_PYTHON = Path(sys.executable).parent
 KUBECTL = shutil.which("kubectl", path=f"{os.environ.get('PATH', '')}:{BESIDE_PYTHON}")
@@ -24,7 +25,7 @@ class Kubectl:
         self._kubeconfig = kubeconfig
 
     def __call__(self, command: str, *more: str, stdin: str = "") -> tuple[int, str]:
-        """Exit code and everything printed; a command that hangs for 20 s fails the test."""
+        """Exit code and everything printed; a command that hangs fails the test."""
         done = subprocess.run(
             [str(KUBECTL), *command.split(), *more],
             env=os.environ | {"KUBECONFIG": str(self._kubeconfig)},
@@ -32,10 +33,20 @@ class Kubectl:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=20,
+            timeout=PATIENCE_S,
             check=False,
         )
         return done.returncode, done.stdout
+
+    def done(self, command: str, *more: str, stdin: str = "") -> str:
+        """What it printed; if it fails, so does the test, with that."""
+        return self.ends(0, command, *more, stdin=stdin)
+
+    def ends(self, code: int, command: str, *more: str, stdin: str = "") -> str:
+        """What it printed; if its exit code is not `code`, the test fails with that."""
+        found, printed = self(command, *more, stdin=stdin)
+        assert found == code, f"kubectl {command} ended with {found}, not {code}: {printed}"
+        return printed
 
     @contextmanager
     def started(self, command: str) -> Iterator["subprocess.Popen[str]"]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
+from patience import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -45,7 +46,7 @@ def control() -> Iterator[Control]:
         yield Control(lines)
         with suppress(OSError):
             ours.shutdown(socket.SHUT_RDWR)
-    assert process.wait(timeout=20) == 0  # it ends when the socket closes
+    assert process.wait(PATIENCE_S) == 0  # it ends when the socket closes
 
 
 def test_a_child_that_cannot_start_is_reported_with_its_code(

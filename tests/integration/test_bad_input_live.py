@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 import aiohttp
 import msgpack
 import pytest
+from patience import PATIENCE_S
 
 from kubeherd.cluster.api.kinds import CONFIGMAPS
 from kubeherd.cluster.api.objects import PartialObject
@@ -89,7 +90,7 @@ async def send(herd, method: str, path: str, body=b"", content_type=JSON) -> Tra
             body=body,
             content_type=content_type,
             accept=JSON,
-            timeout_s=20,
+            timeout_s=PATIENCE_S,
         )
 
 

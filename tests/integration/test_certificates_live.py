@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from cryptography import x509
+from patience import PATIENCE_S
 
 from kubeherd.cluster.api.kinds import NAMESPACES
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
@@ -46,7 +47,7 @@ def shown(rundir: RunDir) -> int:
     access = load_kubeconfig(rundir.kubeconfig)
     host, _, port = access.server.rpartition("/")[2].rpartition(":")
     with (
-        socket.create_connection((host, int(port)), timeout=5) as plain,
+        socket.create_connection((host, int(port)), timeout=PATIENCE_S) as plain,
         ssl.create_default_context(cadata=access.ca_pem.decode()).wrap_socket(
             plain, server_hostname=host
         ) as secure,
@@ -72,7 +73,7 @@ async def test_a_cluster_that_slept_for_years_starts(tmp_path: Path) -> None:
     try:
         await asyncio.to_thread(handle.up)
         async with handle.view() as view:
-            await view.until(lambda: len(view.ready_nodes()) == 2, "nodes Ready", 30)
+            await view.until(lambda: len(view.ready_nodes()) == 2, "nodes Ready", PATIENCE_S)
     finally:
         await asyncio.to_thread(handle.down)
 
@@ -101,7 +102,7 @@ async def test_processes_take_renewed_certificates_over(herd) -> None:
     await herd.apply(daemonset("after"))  # on connections that were open
     await herd.until_running("after", "node-0", "node-1")
     await asyncio.to_thread(herd.handle.crash, Role.APISERVER)  # and on new ones, of all processes
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         # the supervisor is asked; it tells nobody by itself
         while not restarted(herd.handle):  # noqa: ASYNC110
             await asyncio.sleep(0.02)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from patience import PATIENCE_S
 
 import kubeherd
 from kubeherd.cluster.api import kinds
@@ -25,7 +26,6 @@ Tree = dict[str, Any]
 CHARTS = sorted((Path(__file__).parents[1] / "data" / "charts").glob("*.yaml"))
 BESIDE_PYTHON = Path(sys.executable).parent
 KUBECTL = shutil.which("kubectl", path=f"{os.environ.get('PATH', '')}:{BESIDE_PYTHON}")
-TIMEOUT_S = 60.0
 ORDER = (
     "PriorityClass", "Namespace", "NetworkPolicy", "ResourceQuota", "PodDisruptionBudget",
     "ServiceAccount", "Secret", "ConfigMap", "StorageClass", "PersistentVolumeClaim",
@@ -133,7 +133,7 @@ def kubectl(cluster: kubeherd.Cluster, cache: Path, *args: str, trees: list[Tree
         capture_output=True,
         text=True,
         check=False,
-        timeout=TIMEOUT_S,
+        timeout=2 * PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
@@ -158,7 +158,7 @@ def test_all_charts_come_up(charts_cluster: kubeherd.Cluster, tmp_path: Path):
             charts_cluster.wait_for_list(
                 plural,
                 lambda found, plural=plural: not any(trouble(plural, tree) for tree in found),
-                timeout_s=TIMEOUT_S,
+                timeout_s=PATIENCE_S,
             )
         except kubeherd.ConditionTimeout:
             break

@@ -9,18 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from commandline import kubeherd
+from patience import PATIENCE_S
 
 from kubeherd.cluster.launcher.processes import osproc
 
 pytestmark = pytest.mark.integration
-
-
-def kubeherd(directory: Path, *args: str, timeout_s: float = 60) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-P", "-m", "kubeherd.cluster.cli.main", *args]
-    environment = {**os.environ, "KUBEHERD_DIR": str(directory), "KUBEHERD_SPEED": "20"}
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
-    )
 
 
 def failure_of(result: subprocess.CompletedProcess) -> str:
@@ -144,7 +138,7 @@ def test_foreground_ends_with_sigterm(directory: Path):
                 break
         process.terminate()
         process.stdout.read()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert osproc.marked(directory) == []
 
 

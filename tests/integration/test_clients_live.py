@@ -26,6 +26,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.apps_v1 import DaemonSet as LightkubeDaemonSet
 from lightkube.resources.core_v1 import ConfigMap, Node, Pod
 from lightkube.types import PatchType
+from patience import PATIENCE_S
 
 pytestmark = [
     pytest.mark.integration,
@@ -139,8 +140,8 @@ class TestKubernetes:
 
 
 def gone(read: Callable[[], object]) -> bool:
-    """Read until there is nothing more to read, at most 20 s."""
-    end_s = time.monotonic() + 20
+    """Read until there is nothing more to read, for a limited time."""
+    end_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < end_s:
         try:
             read()
@@ -174,7 +175,7 @@ class TestKubernetesAsyncio:
         async with kubernetes_asyncio.client.ApiClient(configuration) as client:
             apps = kubernetes_asyncio.client.AppsV1Api(client)
             await apps.create_namespaced_daemon_set("default", daemonset("web"))
-            async with asyncio.timeout(20), kubernetes_asyncio.watch.Watch() as watch:
+            async with asyncio.timeout(PATIENCE_S), kubernetes_asyncio.watch.Watch() as watch:
                 async for event in watch.stream(apps.list_namespaced_daemon_set, "default"):
                     if event["object"].status.number_available == 2:
                         break
@@ -196,12 +197,12 @@ class TestKr8s:
         assert [node.name async for node in api.get("nodes")] == ["node-0", "node-1"]
         web = await Kr8sDaemonSet(daemonset("web"), api=api)
         await web.create()
-        await web.wait("jsonpath='{.status.numberReady}'=2", timeout=20)
+        await web.wait("jsonpath='{.status.numberReady}'=2", timeout=PATIENCE_S)
         pods = [
             pod async for pod in api.get("pods", namespace="default", label_selector={"app": "web"})
         ]
         assert len(pods) == 2
-        await pods[0].wait("condition=Ready", timeout=10)
+        await pods[0].wait("condition=Ready", timeout=PATIENCE_S)
         assert [line async for line in pods[0].logs()]
         await web.label(team="a")
         await web.annotate({"note": "b"})
@@ -212,7 +213,7 @@ class TestKr8s:
             assert (event, obj.name, obj.spec.minReadySeconds) == ("ADDED", "web", 1)
             break
         await web.delete()
-        await web.wait("delete", timeout=20)
+        await web.wait("delete", timeout=PATIENCE_S)
         assert not await web.exists()
 
 
@@ -223,7 +224,7 @@ class TestLightkube:
         client = lightkube.AsyncClient(config, namespace="default", field_manager="tester")
         assert [node.metadata.name async for node in client.list(Node)] == ["node-0", "node-1"]
         await client.apply(LightkubeDaemonSet.from_dict(daemonset("web")))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             async for _, found in client.watch(LightkubeDaemonSet, fields={"metadata.name": "web"}):
                 if found.status.numberAvailable == 2:
                     break

@@ -12,6 +12,7 @@ import pytest
 from fault_trials import Hurting, World, trial
 from mirroring_clients import AsyncioWatch, Client, Kr8s, Kr8sSince, OfficialInformer, OfficialWatch
 from operator_trials import operator_trial
+from patience import PATIENCE_S
 
 import kubeherd
 from kubeherd.pytest_plugin.clusters import Clusters
@@ -22,8 +23,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # some clients cannot be closed
     pytest.mark.filterwarnings("ignore:Kubernetes version v1.36"),  # newer than kr8s knows
 ]
-
-HEALS_WITHIN_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ async def test_a_client_is_right_again_when_all_is_healed(
 ) -> None:
     world = World(cluster.kubeconfig)
     client = kind(cluster.kubeconfig)
-    run = await trial(client, fault, hurting(cluster), world, HEALS_WITHIN_S)
+    run = await trial(client, fault, hurting(cluster), world, PATIENCE_S)
     assert run.after_s is not None, run
     assert [call.rpartition(" ")[2] for call in run.calls] == answers, run
 

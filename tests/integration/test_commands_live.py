@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 import kubeherd
 
@@ -34,7 +35,7 @@ def test_an_experiment_that_is_interrupted_leaves_nothing(tmp_path: Path):
         command, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}
     )
     with process:
-        deadline_s = time.monotonic() + 60
+        deadline_s = time.monotonic() + PATIENCE_S
         while not list(tmp_path.glob("kubeherd-chaos-*/herd/history.jsonl")):
             assert time.monotonic() < deadline_s
             time.sleep(0.02)
@@ -68,7 +69,7 @@ def test_check_watches_until_it_is_interrupted(kubeherd_cluster: kubeherd.Cluste
         assert re.match(r"watching \d+ resources until Ctrl-C", process.stderr.readline())
         kubeherd_cluster.add_node("late")
         kubeherd_cluster.wait_ready("late")
-        deadline_s = time.monotonic() + 60
+        deadline_s = time.monotonic() + PATIENCE_S
         while '"name":"late"' not in history.read_text() and time.monotonic() < deadline_s:
             time.sleep(0.1)  # changes are told in their order, a moment later
         process.send_signal(signal.SIGINT)

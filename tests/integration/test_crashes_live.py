@@ -4,6 +4,7 @@ import asyncio
 import signal
 
 import pytest
+from patience import PATIENCE_S
 
 from kubeherd.cluster.api.errors import AlreadyExists, ApiError
 from kubeherd.cluster.api.kinds import CONFIGMAPS
@@ -92,7 +93,7 @@ async def test_agent_killed_takes_its_node_and_pods_back(herd, daemonset):
     await herd.until_running("web", "node-0", "node-1", "node-2")
     before = {pod.metadata.uid for pod in herd.pods("web")}
     await herd.crash("node-0")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         # the supervisor is asked; it tells nobody by itself
         while not restarted(await asyncio.to_thread(herd.handle.process, "node-0")):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -133,7 +134,7 @@ async def test_fork_server_killed(herd, daemonset):
     await herd.node(Op.NODE_KILL, "node-0")
     await herd.node(Op.NODE_START, "node-0")
     await herd.node(Op.NODE_ADD, "edge")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         # the supervisor is asked; it tells nobody by itself
         while not restarted(await asyncio.to_thread(herd.handle.process, "node-1")):  # noqa: ASYNC110
             await asyncio.sleep(0.02)

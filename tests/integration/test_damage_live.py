@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from damagedstores import DATABASE, FRAME, LOG, MARK, Files, cut, files_in, flip, swap
+from patience import PATIENCE_S
 
 from kubeherd.cluster.api.kinds import CONFIGMAPS
 from kubeherd.cluster.api.objects import PartialObject
@@ -148,7 +149,7 @@ async def test_a_loss_is_accepted_once(handle: ClusterHandle) -> None:
     assert max(kept.values()) <= int(revision)
 
     await blocking(handle.crash, Role.APISERVER)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         # the supervisor is asked; it tells nobody by itself
         while not restarted(handle):  # noqa: ASYNC110
             await asyncio.sleep(0.02)

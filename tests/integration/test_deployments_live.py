@@ -20,50 +20,44 @@ def kubectl(kubeherd_factory: Clusters) -> Iterator[Kubectl]:
         yield Kubectl(cluster.kubeconfig)
 
 
-def done(found: tuple[int, str]) -> str:
-    code, printed = found
-    assert code == 0, printed
-    return printed
-
-
 def rolled_out(kubectl: Kubectl, name: str) -> None:
-    printed = done(kubectl(f"rollout status deploy/{name} --timeout=30s"))
+    printed = kubectl.done(f"rollout status deploy/{name} --timeout=90s")
     assert printed.splitlines()[-1] == f'deployment "{name}" successfully rolled out'
 
 
 def causes(kubectl: Kubectl, name: str) -> list[list[str]]:
     """The lines of `rollout history`: revision and cause."""
-    printed = done(kubectl(f"rollout history deploy/{name}"))
+    printed = kubectl.done(f"rollout history deploy/{name}")
     return [line.split() for line in printed.splitlines()[2:] if line]
 
 
 def image(kubectl: Kubectl, name: str) -> str:
     path = "{.spec.template.spec.containers[0].image}"
-    return done(kubectl(f"get deploy {name} -o jsonpath={path}"))
+    return kubectl.done(f"get deploy {name} -o jsonpath={path}")
 
 
 def test_rollout_in_full(kubectl: Kubectl) -> None:
-    done(kubectl("create deployment web --image=web:1 --replicas=3"))
+    kubectl.done("create deployment web --image=web:1 --replicas=3")
     rolled_out(kubectl, "web")
-    done(kubectl("annotate deploy web kubernetes.io/change-cause=first"))
-    done(kubectl("set image deploy/web web=web:2"))
+    kubectl.done("annotate deploy web kubernetes.io/change-cause=first")
+    kubectl.done("set image deploy/web web=web:2")
     rolled_out(kubectl, "web")
-    done(kubectl("annotate deploy web kubernetes.io/change-cause=second --overwrite"))
-    done(kubectl("wait deploy/web --for=condition=Progressing --timeout=5s"))
+    kubectl.done("annotate deploy web kubernetes.io/change-cause=second --overwrite")
+    kubectl.done("wait deploy/web --for=condition=Progressing --timeout=90s")
     assert causes(kubectl, "web") == [["1", "first"], ["2", "second"]]
-    assert "web:1" in done(kubectl("rollout history deploy/web --revision=1"))
-    assert done(kubectl("rollout undo deploy/web")) == "deployment.apps/web rolled back\n"
+    assert "web:1" in kubectl.done("rollout history deploy/web --revision=1")
+    assert kubectl.done("rollout undo deploy/web") == "deployment.apps/web rolled back\n"
     rolled_out(kubectl, "web")
     assert image(kubectl, "web") == "web:1"
     assert causes(kubectl, "web") == [["2", "second"], ["3", "first"]]
-    done(kubectl("rollout undo deploy/web --to-revision=2"))
+    kubectl.done("rollout undo deploy/web --to-revision=2")
     rolled_out(kubectl, "web")
     assert image(kubectl, "web") == "web:2"
-    done(kubectl("rollout restart deploy/web"))
+    kubectl.done("rollout restart deploy/web")
     rolled_out(kubectl, "web")
     revision = "{.metadata.annotations.deployment\\.kubernetes\\.io/revision}"
-    assert done(kubectl(f"get deploy web -o jsonpath={revision}")) == "5"
-    wide = done(kubectl("get deploy web -o wide")).splitlines()
+    assert kubectl.done(f"get deploy web -o jsonpath={revision}") == "5"
+    wide = kubectl.done("get deploy web -o wide").splitlines()
     assert wide[0].split() == [
         "NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE", "CONTAINERS", "IMAGES", "SELECTOR",
     ]  # fmt: skip
@@ -73,36 +67,36 @@ def test_rollout_in_full(kubectl: Kubectl) -> None:
 
 
 def test_paused_scaled_and_resumed(kubectl: Kubectl) -> None:
-    done(kubectl("create deployment still --image=web:1 --replicas=1"))
+    kubectl.done("create deployment still --image=web:1 --replicas=1")
     rolled_out(kubectl, "still")
-    done(kubectl("rollout pause deploy/still"))
-    done(kubectl("set image deploy/still web=web:2"))
-    done(kubectl("scale deploy/still --replicas=2"))
-    done(kubectl("wait deploy/still --for=jsonpath={.status.availableReplicas}=2 --timeout=15s"))
+    kubectl.done("rollout pause deploy/still")
+    kubectl.done("set image deploy/still web=web:2")
+    kubectl.done("scale deploy/still --replicas=2")
+    kubectl.done("wait deploy/still --for=jsonpath={.status.availableReplicas}=2 --timeout=90s")
     condition = '{.status.conditions[?(@.type=="Progressing")].reason}'
-    assert done(kubectl("get deploy still -o", f"jsonpath={condition}")) == "DeploymentPaused"
+    assert kubectl.done("get deploy still -o", f"jsonpath={condition}") == "DeploymentPaused"
     images = "{.items[*].spec.containers[*].image}"
-    pods = done(kubectl(f"get pods -l app=still -o jsonpath={images}"))
+    pods = kubectl.done(f"get pods -l app=still -o jsonpath={images}")
     assert pods.split() == ["web:1", "web:1"]
-    done(kubectl("rollout resume deploy/still"))
+    kubectl.done("rollout resume deploy/still")
     rolled_out(kubectl, "still")
-    assert done(kubectl(f"get pods -l app=still -o jsonpath={images}")).split() == ["web:2"] * 2
-    assert "Scaled up replica set still-" in done(kubectl("describe deploy still"))
-    done(kubectl("autoscale deploy/still --min=1 --max=4 --cpu-percent=50"))
-    assert "Deployment/still" in done(kubectl("get hpa still"))
-    done(kubectl("delete hpa still"))
+    assert kubectl.done(f"get pods -l app=still -o jsonpath={images}").split() == ["web:2"] * 2
+    assert "Scaled up replica set still-" in kubectl.done("describe deploy still")
+    kubectl.done("autoscale deploy/still --min=1 --max=4 --cpu-percent=50")
+    assert "Deployment/still" in kubectl.done("get hpa still")
+    kubectl.done("delete hpa still")
 
 
 def test_a_deployment_goes_with_all_it_has_or_alone(kubectl: Kubectl) -> None:
     for name, cascade in (("gone", "foreground"), ("left", "orphan")):
-        done(kubectl(f"create deployment {name} --image=web:1 --replicas=2"))
+        kubectl.done(f"create deployment {name} --image=web:1 --replicas=2")
         rolled_out(kubectl, name)
-        done(kubectl(f"delete deploy {name} --cascade={cascade}"))
-    assert "gone" not in done(kubectl("get rs,pods -o name"))
-    (left,) = done(kubectl("get rs -l app=left -o name")).split()
-    done(kubectl("create deployment left --image=web:1 --replicas=2"))
+        kubectl.done(f"delete deploy {name} --cascade={cascade}")
+    assert "gone" not in kubectl.done("get rs,pods -o name")
+    (left,) = kubectl.done("get rs -l app=left -o name").split()
+    kubectl.done("create deployment left --image=web:1 --replicas=2")
     rolled_out(kubectl, "left")
-    found = json.loads(done(kubectl(f"get {left} -o json")))
+    found = json.loads(kubectl.done(f"get {left} -o json"))
     (owner,) = found["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"]) == ("Deployment", "left")
-    assert len(done(kubectl("get rs -l app=left -o name")).split()) == 1
+    assert len(kubectl.done("get rs -l app=left -o name").split()) == 1

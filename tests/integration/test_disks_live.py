@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from kill_apiserver import free_port
+from patience import PATIENCE_S
 
 from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig
 from kubeherd.cluster.client.transport import JSON, TransportResponse
@@ -26,7 +27,6 @@ from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE
 pytestmark = pytest.mark.integration
 
 CMS = "/api/v1/namespaces/default/configmaps"
-WAIT_S = 20.0
 
 
 @contextlib.asynccontextmanager
@@ -51,7 +51,7 @@ async def names(transport: HttpTransport) -> set[str]:
 
 
 async def until_ready(transport: HttpTransport, status: int) -> TransportResponse:
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         # the server is asked; it tells nobody by itself
         while (answer := await transport.request("GET", "/readyz")).status != status:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -116,7 +116,7 @@ async def test_a_full_disk_refuses_writes_and_recovers_by_itself(small_disk: Pat
 
             restarts = handle.process(Role.APISERVER).restarts
             await asyncio.to_thread(handle.crash, Role.APISERVER)
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(PATIENCE_S):
                 # the supervisor is asked; it tells nobody by itself
                 while not restarted(handle.process(Role.APISERVER), restarts):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
@@ -189,7 +189,7 @@ async def test_a_failed_sync_is_told_as_unknown_and_read_back_by_the_next_proces
             assert told["reason"] == "Timeout"
             assert told["details"] == {"retryAfterSeconds": 1}
             assert "retry-after" not in answer.headers, "which would make clients repeat it"
-            assert await asyncio.wait_for(process.wait(), WAIT_S) == 1
+            assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 1
         assert "commit_outcome_unknown" in rundir.log("apiserver").read_text()
         async with apiserver(rundir, port):
             found = await names(transport)

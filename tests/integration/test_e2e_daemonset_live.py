@@ -23,6 +23,7 @@ from e2e_framework import (
 )
 from kubernetes_asyncio import client, watch
 from kubernetes_asyncio.client import ApiException
+from patience import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -268,7 +269,7 @@ async def test_surge_pods_onto_nodes(f: Framework) -> None:
     daemonset = await patch(f, change)
     watching = SurgeWatch(f, daemonset)
     chance = random.Random(1)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not await watching.look():
         assert time.monotonic() < deadline
         if len(watching.deliberate) < 2 and watching.overlapped and chance.random() < 0.1:
@@ -308,7 +309,7 @@ async def test_changes_to_a_daemon_set_status(f: Framework) -> None:
 
     async def seen(type_: str) -> None:
         """A watch from before the creation shows the condition."""
-        async with asyncio.timeout(30), watch.Watch() as events:
+        async with asyncio.timeout(PATIENCE_S), watch.Watch() as events:
             async for event in events.stream(
                 f.apps.list_namespaced_daemon_set,
                 f.ns,

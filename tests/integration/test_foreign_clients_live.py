@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 
 import kubeherd
 from kubeherd.pytest_plugin.clusters import Clusters
@@ -99,7 +100,7 @@ def test_kubectl_of_any_age(version: str, cluster: kubeherd.Cluster, tmp_path: P
     kubectl("create", "namespace", namespace)
     kubectl("config", "set-context", "--current", "--namespace", namespace)
     assert "daemonset.apps/web created" in kubectl("apply", "-f", "-", stdin=MANIFESTS)
-    assert "successfully rolled out" in kubectl("rollout", "status", "ds/web", "--timeout=60s")
+    assert "successfully rolled out" in kubectl("rollout", "status", "ds/web", "--timeout=90s")
     changed = MANIFESTS.replace("app:1", "app:2")
     assert "app:2" in kubectl("diff", "-f", "-", stdin=changed, code=1)
     pod = kubectl("get", "pods", "-o", "name").strip()
@@ -111,7 +112,7 @@ def test_kubectl_of_any_age(version: str, cluster: kubeherd.Cluster, tmp_path: P
     assert forwarded(kubectl, pod).endswith("hello")
     kubectl("label", pod, "team=a")
     assert "node-0" in kubectl("get", "pods", "-l", "team=a", "-o", "wide")
-    kubectl("wait", "--for=condition=Ready", pod, "--timeout=60s")
+    kubectl("wait", "--for=condition=Ready", pod, "--timeout=90s")
     edited = kubectl("patch", "configmap", "settings", "-p", '{"data":{"a":"c"}}', "-o", "yaml")
     assert "a: c" in edited
     assert "FIELD" in kubectl("explain", "ds.spec.updateStrategy")
@@ -127,7 +128,7 @@ def forwarded(kubectl: Program, pod: str) -> str:
             assert forwarding.stdout is not None
             line = forwarding.stdout.readline()
             port = int(line.partition("127.0.0.1:")[2].partition(" ")[0])
-            with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
                 client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
                 return b"".join(iter(lambda: client.recv(4096), b"")).decode()
         finally:

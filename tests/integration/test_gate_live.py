@@ -10,6 +10,7 @@ import urllib3
 from kubectl_runner import KUBECTL, Kubectl
 from kubernetes import client as official
 from kubernetes import watch as official_watch
+from patience import PATIENCE_S
 
 import kubeherd
 from kubeherd.cluster.api.errors import AlreadyExists
@@ -40,11 +41,11 @@ def cluster(kubeherd_factory: Clusters) -> Iterator[kubeherd.Cluster]:
 async def hurt(cluster: kubeherd.Cluster, effect: Effect, target: Target) -> AsyncIterator[None]:
     """While the body runs, the API server of the cluster does this wrong."""
     socket = cluster.directory / "run" / "apiserver.faults"
-    await tell(socket, [Fault(id="f1", target=target, effect=effect)], timeout_s=10)
+    await tell(socket, [Fault(id="f1", target=target, effect=effect)], timeout_s=PATIENCE_S)
     try:
         yield
     finally:
-        await tell(socket, [], timeout_s=10)
+        await tell(socket, [], timeout_s=PATIENCE_S)
 
 
 @asynccontextmanager
@@ -112,7 +113,7 @@ async def test_the_official_client_waits_at_a_stalled_watch_and_is_told_of_410(
         assert await asyncio.to_thread(lambda: events(**since)) == ["told"]
         async with hurt(cluster, effects.WatchStall(), OFFICIAL):
             with pytest.raises(urllib3.exceptions.ReadTimeoutError):
-                await asyncio.to_thread(lambda: events(**since, _request_timeout=1))
+                await asyncio.to_thread(lambda: events(**since, _request_timeout=(PATIENCE_S, 1)))
         async with hurt(cluster, effects.Expire(), OFFICIAL):
             with pytest.raises(official.ApiException) as refusal:
                 await asyncio.to_thread(lambda: events(**since))
@@ -148,6 +149,6 @@ async def test_a_full_disk_takes_no_write_and_is_readable(cluster: kubeherd.Clus
                 )
             assert (refusal.value.status, refusal.value.reason) == (503, "Service Unavailable")
             await asyncio.to_thread(core.list_node)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not await asyncio.to_thread(kept, core):  # noqa: ASYNC110 - of another process
                 await asyncio.sleep(0.05)

@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from patience import PATIENCE_S
 
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -28,7 +29,7 @@ ROBOT = "system:serviceaccount:default:robot"
 
 async def answered(client: ApiClient, path: str, member: str, key: str) -> str:
     """The value at `member.key` of the object at `path`, as soon as it has one."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             tree = await client.request("GET", path)
             if value := (tree.get(member) or {}).get(key):

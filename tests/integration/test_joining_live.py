@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from patience import PATIENCE_S
 
 import kubeherd
 from kubeherd.cluster.api import kinds
@@ -52,15 +53,21 @@ def run(directory: Path, *args: str) -> Result:
     return CliRunner().invoke(main, args, env={"KUBEHERD_DIR": str(directory)})
 
 
+def done(directory: Path, *args: str) -> str:
+    """What a command printed; if it fails, so does the test, with what it said."""
+    result = run(directory, *args)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
 def command(cluster: kubeherd.Cluster, *options: str) -> list[str]:
     """What the administrator is told to type elsewhere."""
-    printed = run(cluster.directory, "token", "create", "--print-join-command", *options)
-    assert printed.exit_code == 0, printed.stderr
-    return printed.stdout.split()[1:]
+    printed = done(cluster.directory, "token", "create", "--print-join-command", *options)
+    return printed.split()[1:]
 
 
 def status(directory: Path) -> dict[str, bool]:
-    told = json.loads(run(directory, "status", "-o", "json").stdout)
+    told = json.loads(done(directory, "status", "-o", "json"))
     return {node["name"]: node["ready"] for node in told["nodes"]}
 
 
@@ -84,7 +91,7 @@ def log_of_a_pod_on(cluster: kubeherd.Cluster, node: str) -> str:
             ],
         },
     }
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + PATIENCE_S
     with BlockingTransport(load_kubeconfig(cluster.kubeconfig)) as transport:
         BlockingClient(transport).send("POST", kinds.PODS.path("default"), pod)
         while time.monotonic() < deadline_s:
@@ -98,8 +105,7 @@ def log_of_a_pod_on(cluster: kubeherd.Cluster, node: str) -> str:
 def test_nodes_join_die_and_come_back(cluster: kubeherd.Cluster, elsewhere: Path) -> None:
     words = command(cluster)
     assert words[-2:] == ["--speed", "10"]
-    joined = run(elsewhere, *words, "--nodes", "2", "--name-prefix", "edge")
-    assert joined.exit_code == 0, joined.stderr
+    done(elsewhere, *words, "--nodes", "2", "--name-prefix", "edge")
     rundir = RunDir(elsewhere)
     access = load_kubeconfig(rundir.node_kubeconfig("edge-0"))
     assert asked(access) == "system:node:edge-0"
@@ -114,11 +120,11 @@ def test_nodes_join_die_and_come_back(cluster: kubeherd.Cluster, elsewhere: Path
         BlockingClient(transport).send("GET", kinds.NODES.path())
     assert log_of_a_pod_on(cluster, "edge-0") == "hello\n"
 
-    assert run(elsewhere, "node", "kill", "edge-1").exit_code == 0
+    done(elsewhere, "node", "kill", "edge-1")
     cluster.wait_not_ready("edge-1")
-    assert run(elsewhere, "node", "start", "edge-1").exit_code == 0
-    assert run(elsewhere, "down").exit_code == 0
-    assert run(elsewhere, "up").exit_code == 0
+    done(elsewhere, "node", "start", "edge-1")
+    done(elsewhere, "down")
+    done(elsewhere, "up")
     assert status(elsewhere) == {"edge-0": True, "edge-1": True}
     assert load_kubeconfig(rundir.node_kubeconfig("edge-0")) == access, "the same certificate"
 
@@ -127,7 +133,7 @@ def test_nodes_join_die_and_come_back(cluster: kubeherd.Cluster, elsewhere: Path
         1, "Error: nodes of another cluster join it: `kubeherd join`\n",
     )  # fmt: skip
     assert "stays at https" in run(elsewhere, "node", "rm", "edge-1").stderr
-    assert run(elsewhere, "down", "--purge").exit_code == 0
+    done(elsewhere, "down", "--purge")
     assert not elsewhere.exists()
 
 
@@ -142,7 +148,7 @@ async def test_certificates_are_renewed_before_they_end(
 
     late = False
     words = [*command(cluster), "--name-prefix", "old"]
-    assert run(elsewhere, *words).exit_code == 0
+    done(elsewhere, *words)
     rundir = RunDir(elsewhere)
     path = rundir.node_kubeconfig("old-0")
     first = load_kubeconfig(path)
@@ -218,7 +224,7 @@ def test_a_token_that_has_ended_lets_nobody_join(
         words[words.index("--token") + 1] = token
     else:
         token = words[words.index("--token") + 1]
-        assert run(cluster.directory, "token", "delete", token).exit_code == 0
+        done(cluster.directory, "token", "delete", token)
         again = run(cluster.directory, "token", "delete", token)
         assert again.stderr == f"Error: there is no token with the ID {token[:6]}\n"
 
@@ -228,7 +234,7 @@ def test_a_token_that_has_ended_lets_nobody_join(
         return secret is None and token[:6] not in json.dumps(info)
 
     with BlockingTransport(load_kubeconfig(cluster.kubeconfig)) as transport:
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + PATIENCE_S
         while not is_gone(BlockingClient(transport)):
             assert time.monotonic() < deadline_s
             time.sleep(0.05)

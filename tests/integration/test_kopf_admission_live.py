@@ -9,6 +9,7 @@ from typing import Any
 import kubernetes
 import pytest
 import yaml
+from patience import PATIENCE_S
 
 import kubeherd
 
@@ -59,7 +60,7 @@ def test_a_kopf_operator_refuses_warns_and_changes(kubeherd_cluster: kubeherd.Cl
             gadgets(api, kubeherd_cluster)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_S)
 
 
 def gadgets(api: kubernetes.client.ApiClient, cluster: kubeherd.Cluster) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from kubectl_runner import NEEDS_KUBECTL, Kubectl
+from patience import PATIENCE_S
 
 from kubeherd.pytest_plugin.clusters import Clusters
 
@@ -56,9 +57,8 @@ def kubectl(kubeherd_factory: Clusters) -> Iterator[Kubectl]:
     """kubectl on a cluster with one node and the running pod `p`."""
     with kubeherd_factory(nodes=1) as cluster:
         run = Kubectl(cluster.kubeconfig)
-        for command in ("run p --image=nginx", "wait --for=condition=Ready pod/p --timeout=15s"):
-            code, printed = run(command)
-            assert code == 0, printed
+        for command in ("run p --image=nginx", "wait --for=condition=Ready pod/p --timeout=90s"):
+            run.done(command)
         yield run
 
 
@@ -75,58 +75,53 @@ def kubectl(kubeherd_factory: Clusters) -> Iterator[Kubectl]:
 )
 def test_exec_is_answered_from_a_script(kubectl: Kubectl, command: str, code: int, text: str):
     script = '{"cat /etc/hostname": "p-1\\n", "fail": {"stderr": "bad\\n", "exitCode": 4}}'
-    assert kubectl("annotate --overwrite pod p", f"kubeherd.io/exec={script}")[0] == 0
-    found, printed = kubectl(command)
-    assert found == code
-    assert text in printed
+    kubectl.done("annotate --overwrite pod p", f"kubeherd.io/exec={script}")
+    assert text in kubectl.ends(code, command)
 
 
 def test_the_log_of_a_plain_command(kubectl: Kubectl):
     run = "run once --image=busybox --restart=Never --command -- sh -c"
-    assert kubectl(run, "echo begin; sleep 1; echo end; exit 3")[0] == 0
-    wait = "wait pod/once --for=jsonpath={.status.phase}=Failed --timeout=15s"
-    assert kubectl(wait)[0] == 0
-    assert kubectl("logs --follow once") == (0, "begin\nend\n")
-    assert kubectl("logs --tail=1 once") == (0, "end\n")
-    shown = kubectl("get pod once -o jsonpath={.status.containerStatuses[0].state}")
-    assert '"exitCode":3' in shown[1]
+    kubectl.done(run, "echo begin; sleep 1; echo end; exit 3")
+    kubectl.done("wait pod/once --for=jsonpath={.status.phase}=Failed --timeout=90s")
+    assert kubectl.done("logs --follow once") == "begin\nend\n"
+    assert kubectl.done("logs --tail=1 once") == "end\n"
+    shown = kubectl.done("get pod once -o jsonpath={.status.containerStatuses[0].state}")
+    assert '"exitCode":3' in shown
 
 
 def test_attach_shows_what_comes_and_ends_with_the_container(kubectl: Kubectl):
     run = "run shown --image=busybox --restart=Never --rm --attach --quiet --command -- sh -c"
-    code, printed = kubectl(run, "sleep 20; echo end; exit 5")  # a second: kubectl must attach
-    assert printed.startswith("end\n")
-    assert code == 5
+    script = "sleep 20; echo end; exit 5"  # a second: kubectl must attach
+    assert kubectl.ends(5, run, script).startswith("end\n")
 
 
 def test_ports_are_forwarded(kubectl: Kubectl):
     script = '{"80": {"body": "hello"}}'
-    assert kubectl("annotate --overwrite pod p", f"kubeherd.io/port-forward={script}")[0] == 0
+    kubectl.done("annotate --overwrite pod p", f"kubeherd.io/port-forward={script}")
     with kubectl.started("port-forward p :80") as process:
         assert process.stdout is not None
-        found = re.search(r"127\.0\.0\.1:(\d+) -> 80", process.stdout.readline())
-        assert found is not None
+        said = process.stdout.readline()
+        found = re.search(r"127\.0\.0\.1:(\d+) -> 80", said)
+        assert found is not None, said
         for _ in range(2):
-            with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/", timeout=10) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{found[1]}/", timeout=PATIENCE_S
+            ) as answer:
                 assert answer.read() == b"hello"
 
 
 def test_lists_in_files(kubectl: Kubectl):
     created = "configmap/one created\nconfigmap/two created\n"
-    assert kubectl("create -f -", stdin=LIST % "") == (0, created)
-    code, refused = kubectl("create -f -", stdin=LIST % ", nosuch: 1")
-    assert code == 1
+    assert kubectl.done("create -f -", stdin=LIST % "") == created
+    refused = kubectl.ends(1, "create -f -", stdin=LIST % ", nosuch: 1")
     assert 'unknown field "nosuch" in io.k8s.api.core.v1.ConfigMap' in refused
-    _, shown = kubectl("get configmaps one two -o yaml")
-    code, applied = kubectl("apply -f -", stdin=shown)
-    assert (code, applied.count(" configured\n")) == (0, 2)
-    code, pruned = kubectl("delete -f -", stdin=LIST % "")
-    assert (code, pruned.count(" deleted")) == (0, 2)
+    shown = kubectl.done("get configmaps one two -o yaml")
+    assert kubectl.done("apply -f -", stdin=shown).count(" configured\n") == 2
+    assert kubectl.done("delete -f -", stdin=LIST % "").count(" deleted") == 2
 
 
 def test_explain_from_version_2(kubectl: Kubectl):
-    code, text = kubectl("explain pod.spec.nodeName --output=plaintext-openapiv2")
-    assert code == 0
+    text = kubectl.done("explain pod.spec.nodeName --output=plaintext-openapiv2")
     assert "FIELD:    nodeName <string>" in text
 
 
@@ -151,8 +146,7 @@ def test_explain_from_version_2(kubectl: Kubectl):
     ],
 )
 def test_refusals_are_clear_and_quick(kubectl: Kubectl, command: str, text: str):
-    code, printed = kubectl(command)
-    assert code == 1
+    printed = kubectl.ends(1, command)
     assert text in printed
     assert "Traceback" not in printed
 
@@ -164,31 +158,26 @@ def test_typed_commands_send_and_get_protobuf(kubectl: Kubectl):
         ("create cronjob c --image=x --schedule=@daily", "cronjob.batch/c created\n"),
         ("create ingress i --rule=h/p=s:80", "ingress.networking.k8s.io/i created\n"),
     ):
-        assert kubectl(command) == (0, printed)
+        assert kubectl.done(command) == printed
     shown = "jsonpath={.spec.ports[0].targetPort} {.spec.type}"
-    assert kubectl("get service s -o", shown) == (0, "8080 ClusterIP")
+    assert kubectl.done("get service s -o", shown) == "8080 ClusterIP"
 
 
 def test_warnings(kubectl: Kubectl):
-    assert (kubectl("get endpoints"))[1].startswith("Warning: v1 Endpoints is deprecated")
+    assert kubectl.done("get endpoints").startswith("Warning: v1 Endpoints is deprecated")
 
 
 def test_custom_resources(kubectl: Kubectl):
     """What people do with a definition and an object of it, from apply to delete."""
-    assert kubectl("apply -f -", stdin=DEFINITION)[0] == 0
-    wait = "wait --for=condition=Established crd/gadgets.example.com --timeout=10s"
-    assert kubectl(wait)[0] == 0
-    assert "created" in kubectl("apply -f -", stdin=GADGET)[1]
-    code, printed = kubectl("get gd")
-    assert (code, printed.split()[:4]) == (0, ["NAME", "SIZE", "one", "3"])
-    code, printed = kubectl("explain gadgets.spec.size")
-    assert code == 0
-    assert "how large it is" in printed
-    code, printed = kubectl("patch gadget one --type=merge -p", '{"spec":{"size":11}}')
-    assert code == 1
-    assert "spec.size in body should be less than or equal to 10" in printed
-    assert kubectl("delete crd gadgets.example.com --timeout=20s")[0] == 0
-    assert "NotFound" in kubectl("get --raw /apis/example.com/v1")[1]
+    kubectl.done("apply -f -", stdin=DEFINITION)
+    kubectl.done("wait --for=condition=Established crd/gadgets.example.com --timeout=90s")
+    assert "created" in kubectl.done("apply -f -", stdin=GADGET)
+    assert kubectl.done("get gd").split()[:4] == ["NAME", "SIZE", "one", "3"]
+    assert "how large it is" in kubectl.done("explain gadgets.spec.size")
+    refused = kubectl.ends(1, "patch gadget one --type=merge -p", '{"spec":{"size":11}}')
+    assert "spec.size in body should be less than or equal to 10" in refused
+    kubectl.done("delete crd gadgets.example.com --timeout=90s")
+    assert "NotFound" in kubectl.ends(1, "get --raw /apis/example.com/v1")
 
 
 @pytest.mark.parametrize(
@@ -210,12 +199,8 @@ def test_custom_resources(kubectl: Kubectl):
     ],
 )
 def test_typed_creates(kubectl: Kubectl, command: str):
-    code, printed = kubectl(command)
-    assert code == 0, printed
-    assert printed.endswith(" created\n")
-    code, printed = kubectl(command)
-    assert code == 1
-    assert "already exists" in printed
+    assert kubectl.done(command).endswith(" created\n")
+    assert "already exists" in kubectl.ends(1, command)
 
 
 @pytest.mark.parametrize(
@@ -249,6 +234,4 @@ def test_typed_creates(kubectl: Kubectl, command: str):
     ],
 )
 def test_looking_around(kubectl: Kubectl, command: str):
-    code, printed = kubectl(command)
-    assert code == 0, printed
-    assert printed
+    assert kubectl.done(command)

@@ -52,12 +52,12 @@ async def test_rollout_and_rollback(herd):
     assert await kubectl(herd, "apply", "-f", str(MANIFEST)) == (
         "daemonset.apps/fluentd-elasticsearch created\n"
     )
-    await kubectl(herd, "rollout", "status", DAEMONSET, "--timeout=30s")
+    await kubectl(herd, "rollout", "status", DAEMONSET, "--timeout=90s")
     assert await kubectl(herd, "apply", "-f", str(MANIFEST)) == (
         "daemonset.apps/fluentd-elasticsearch unchanged\n"
     )
     await kubectl(herd, "patch", DAEMONSET, "-p", json.dumps(NEW_IMAGE))
-    status = await kubectl(herd, "rollout", "status", DAEMONSET, "--timeout=30s")
+    status = await kubectl(herd, "rollout", "status", DAEMONSET, "--timeout=90s")
     assert status.endswith('daemon set "fluentd-elasticsearch" successfully rolled out\n')
     history = await kubectl(herd, "rollout", "history", DAEMONSET)
     assert [line.split() for line in history.splitlines()[2:] if line] == [
@@ -66,7 +66,7 @@ async def test_rollout_and_rollback(herd):
     ]
     undone = await kubectl(herd, "rollout", "undo", DAEMONSET, "--to-revision=1")
     assert undone == "daemonset.apps/fluentd-elasticsearch rolled back\n"
-    await kubectl(herd, "rollout", "status", DAEMONSET, "--timeout=30s")
+    await kubectl(herd, "rollout", "status", DAEMONSET, "--timeout=90s")
     images = await kubectl(
         herd, "get", "pods", "-o", "jsonpath={.items[*].spec.containers[*].image}"
     )

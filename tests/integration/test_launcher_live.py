@@ -15,20 +15,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from commandline import kubeherd
+from patience import PATIENCE_S
 
 from kubeherd.cluster.launcher.processes import osproc
 
 pytestmark = pytest.mark.integration
 
 COMMAND = [sys.executable, "-P", "-m", "kubeherd.cluster.cli.main"]
-DONE_WITHIN_S = 40
 
 
 def environment(directory: Path, **more: str) -> dict[str, str]:
     return {**os.environ, "KUBEHERD_DIR": str(directory), "KUBEHERD_SPEED": "20", **more}
 
 
-def kubeherd(directory: Path, *args: str, **more: str) -> subprocess.CompletedProcess:
+def apart(directory: Path, *args: str, **more: str) -> subprocess.CompletedProcess:
+    """The command as a process of its own."""
     return subprocess.run(
         [*COMMAND, *args],
         env=environment(directory, **more),
@@ -39,7 +41,7 @@ def kubeherd(directory: Path, *args: str, **more: str) -> subprocess.CompletedPr
     )
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = DONE_WITHIN_S) -> None:
+def until(condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline_s, what
@@ -245,7 +247,7 @@ C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 )
 def test_a_directory_whose_name_is_no_text(tmp_path: Path, name: bytes, locale: dict[str, str]):
     directory = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
-    up = kubeherd(directory, "up", "--nodes", "0", **locale)
+    up = apart(directory, "up", "--nodes", "0", **locale)
     assert (up.returncode, len(up.stderr.splitlines())) == (1, 1)
     assert "its name is no text" in up.stderr
     assert list(tmp_path.iterdir()) == []
@@ -255,7 +257,7 @@ def test_a_cluster_made_in_another_locale_can_be_stopped_and_deleted(tmp_path: P
     directory = tmp_path / "Köln [x]"
     assert kubeherd(directory, "up", "--nodes", "1").returncode == 0
     for args in (("status",), ("down",), ("down", "--purge")):
-        result = kubeherd(directory, *args, **C_LOCALE)
+        result = apart(directory, *args, **C_LOCALE)
         assert result.returncode == 0, result.stderr
     assert list(tmp_path.iterdir()) == []
 
@@ -263,19 +265,23 @@ def test_a_cluster_made_in_another_locale_can_be_stopped_and_deleted(tmp_path: P
 # --- signals ---
 
 
-BEFORE_THE_FIRST_LINE = -signal.SIGINT
-"""How Python ends when it is interrupted while it starts itself; what is ours ends with 130."""
+def before_the_first_line(code: int, said: str) -> bool:
+    """Whether Python was interrupted while it started itself; what is ours ends with 130."""
+    return code == -signal.SIGINT or (code == 1 and "Fatal Python error: init" in said)
 
 
 ATTEMPTS = 5
 
 
 def interrupted_up(
-    directory: Path, number: signal.Signals, moment: Callable[[subprocess.Popen], None]
+    directory: Path,
+    number: signal.Signals,
+    moment: Callable[[subprocess.Popen], None],
+    niceness: int = 0,
 ) -> tuple[int, str]:
     """Send a signal to an `up` after `moment`; its exit code and what it said."""
     with subprocess.Popen(
-        [*COMMAND, "up", "--nodes", "2"],
+        ["nice", "-n", str(niceness), *COMMAND, "up", "--nodes", "2"],
         env=environment(directory),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -319,10 +325,11 @@ def saying(text: str) -> Callable[[subprocess.Popen], None]:
 )
 def test_interrupted_up_stops_what_it_started(directory: Path, number: signal.Signals, moment: str):
     moments = {"locked": locked(directory), "started": started(directory)}
-    for _ in range(ATTEMPTS):
-        code, said = interrupted_up(directory, number, moments.get(moment, saying(moment)))
+    for attempt in range(ATTEMPTS):
+        wait = moments.get(moment, saying(moment))
+        code, said = interrupted_up(directory, number, wait, niceness=2 * attempt)
         if "The cluster is up" not in said:
-            break  # on a busy machine the signal may come after the end
+            break  # on a busy machine the signal may come after the end: this test must be faster
         assert kubeherd(directory, "down", "--purge").returncode == 0
     assert code == 128 + number, said
     assert said.splitlines()[-1].startswith("interrupted"), said
@@ -335,8 +342,9 @@ def test_interrupted_at_any_moment(directory: Path, seed: int):
     """A moment that no condition names: whatever it hits, nothing is left or it is said."""
     delay_s = random.Random(seed).uniform(0.05, 1.6)
     code, said = interrupted_up(directory, signal.SIGINT, lambda _up: time.sleep(delay_s))
-    assert code in (0, 130, BEFORE_THE_FIRST_LINE), (delay_s, said)
-    assert "Traceback" not in said or code == BEFORE_THE_FIRST_LINE, (delay_s, said)
+    if not before_the_first_line(code, said):
+        assert code in (0, 130), (delay_s, said)
+        assert "Traceback" not in said, (delay_s, said)
     if code == 0 or "The cluster is up" in said:
         assert len(osproc.marked(directory)) == 6
     else:
@@ -348,7 +356,7 @@ def test_a_second_signal_leaves_at_once_and_says_what_goes_on(directory: Path):
         saying("API server")(up)
         supervisor = next(filter(osproc.leads_session, osproc.marked(directory)))
         osproc.send_signal(supervisor, signal.SIGSTOP)  # so that stopping takes its time
-        until(lambda: up.send_signal(signal.SIGINT) or ended_within(up, 0.5), "it leaves", 20)
+        until(lambda: up.send_signal(signal.SIGINT) or ended_within(up, 0.5), "it leaves")
 
     code, said = interrupted_up(directory, signal.SIGINT, moment)
     assert code == 130, said
@@ -372,7 +380,7 @@ def test_an_interrupted_up_leaves_a_running_cluster_alone(directory: Path):
     before = osproc.marked(directory)
     for delay_s in (0.05, 0.15, 0.25):
         code, said = interrupted_up(directory, signal.SIGINT, lambda _up, s=delay_s: time.sleep(s))
-        assert code in (1, 130, BEFORE_THE_FIRST_LINE), said
+        assert code in (1, 130) or before_the_first_line(code, said), said
     assert osproc.marked(directory) == before
 
 

@@ -4,6 +4,7 @@ import asyncio
 import signal
 
 import pytest
+from patience import PATIENCE_S
 
 from kubeherd.cluster.api.kinds import LEASES
 from kubeherd.cluster.api.objects import Lease
@@ -13,9 +14,6 @@ from kubeherd.cluster.launcher.state import ProcessState
 
 pytestmark = pytest.mark.integration
 
-TAKEOVER_S = 20.0
-"""Of a lease that lasts 4.5 real seconds at this speed, on a busy machine."""
-
 
 async def leaders(herd) -> list[str]:
     """Who leads, as `kubeherd status` shows it."""
@@ -24,7 +22,7 @@ async def leaders(herd) -> list[str]:
 
 
 async def until_leads(herd, name: str) -> None:
-    async with asyncio.timeout(TAKEOVER_S):
+    async with asyncio.timeout(PATIENCE_S):
         # the lease is looked at; nobody watches it
         while await leaders(herd) != [name]:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
@@ -59,7 +57,7 @@ async def test_a_frozen_leader_is_succeeded_and_wakes_harmless(herd, daemonset):
     made = {pod.metadata.uid for pod in herd.pods()}
 
     assert osproc.send_signal(process, signal.SIGCONT)
-    async with asyncio.timeout(TAKEOVER_S):
+    async with asyncio.timeout(PATIENCE_S):
         while not (await master_status(herd, old)).endswith(" 0.0"):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert (await master_status(herd, new)).endswith('{name="kube-controller-manager"} 1.0')

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Herd
+from patience import PATIENCE_S
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import NODES
@@ -29,7 +30,7 @@ async def undo(herd: Herd, *ids: str) -> None:
 async def until_logged(herd: Herd, event: str, times: int) -> None:
     """Until the controller manager has logged it so many times."""
     path = herd.handle.rundir.log("controller-manager")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             logged = [json.loads(line).get("event") for line in path.read_text().splitlines()]
             if logged.count(event) >= times:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from kubernetes import client, config, watch
+from patience import PATIENCE_S
 
 from kubeherd.pytest_plugin.clusters import Clusters
 
@@ -75,7 +76,7 @@ def counters(kubeherd_factory: Clusters, tmp_path: Path) -> Iterator[client.Cust
         config.load_kube_config(str(cluster.kubeconfig))
         yield client.CustomObjectsApi()
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
 def until(
@@ -83,7 +84,8 @@ def until(
 ) -> None:
     """Wait for an event after the resourceVersion `since`."""
     listing = api.list_namespaced_custom_object
-    for event in watch.Watch().stream(listing, *WHERE, resource_version=since, timeout_seconds=15):
+    patient = {"resource_version": since, "timeout_seconds": PATIENCE_S}
+    for event in watch.Watch().stream(listing, *WHERE, **patient):
         if holds(event):
             return
     pytest.fail("the event never came")

@@ -95,7 +95,7 @@ async def test_policies_as_kubectl_shows_them(herd):
     assert json.loads(output) == {"seen": "yes"}
     await kubectl(
         herd, "wait", "--for=jsonpath={.status.observedGeneration}=1",
-        "validatingadmissionpolicy/no-x", "--timeout=50s",
+        "validatingadmissionpolicy/no-x", "--timeout=90s",
     )  # fmt: skip
     _, output, _ = await kubectl(herd, "get", "validatingadmissionpolicies", "no-x")
     assert output.splitlines()[1].split()[:3] == ["no-x", "1", "<unset>"]
@@ -114,7 +114,7 @@ async def test_a_policy_keeps_people_out_of_pods(herd):
         "spec": {"nodeName": "node-0", "containers": [{"name": "c", "image": "i"}]},
     }  # fmt: skip
     await apply(herd, pod)
-    await kubectl(herd, "wait", "--for=condition=Ready", "pod/p", "--timeout=50s")
+    await kubectl(herd, "wait", "--for=condition=Ready", "pod/p", "--timeout=90s")
     code, _, errors = await kubectl(herd, "exec", "p", "-c", "c", "--", "sh", "-c", "true")
     assert code == 1
     assert "'no-shell' with binding 'no-shell' denied request: no shells" in errors

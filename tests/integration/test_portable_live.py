@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from kubeherd.cluster.launcher.processes import osproc
 
@@ -26,7 +27,7 @@ def running(log: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE_S)
     text = log.read_text()
     assert "Traceback" not in text, text
     assert process.returncode == 0, text

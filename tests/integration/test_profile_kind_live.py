@@ -73,7 +73,7 @@ def test_what_a_fresh_cluster_shows(kubeherd_cluster: kubeherd.Cluster):
     cluster.wait_for(
         "Pod", MIRROR, lambda pod: pod["metadata"]["uid"] != uid, "kube-system", what="a new mirror"
     )
-    kubectl(cluster, "drain", "control-plane", "--ignore-daemonsets", "--timeout=30s")
+    kubectl(cluster, "drain", "control-plane", "--ignore-daemonsets", "--timeout=90s")
     assert cluster.get("Pod", MIRROR, "kube-system")["status"]["phase"] == "Running"
 
     kubectl(cluster, "-n", "kube-system", "delete", "daemonset", "kindnet")

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+from patience import PATIENCE_S
 
 from kubeherd.cluster.api.serializer.protobuf import bodies
 from kubeherd.cluster.client.transport import TransportResponse
@@ -38,7 +39,7 @@ async def send(
         body=bodies.encode(tree) if tree else b"",
         content_type=PROTOBUF,
         accept=accept,
-        timeout_s=20,
+        timeout_s=PATIENCE_S,
     )
 
 

@@ -7,12 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 import kubeherd
 from kubeherd.cluster.launcher.processes import osproc
 
 pytestmark = pytest.mark.integration
 
+LEAN = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+"""Without the plugin of hypothesis, whose import takes as long as all the rest of an empty run."""
 COUNT_NODES = "assert len(kubeherd_cluster.list('Node')) == {}"
 
 
@@ -26,7 +29,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
 
     def run_pytest(text: str, *options: str) -> pytest.RunResult:
         pytester.makepyfile(text)
-        return pytester.runpytest_subprocess("-p", "no:cacheprovider", *options, timeout=100)
+        return pytester.runpytest_subprocess(*LEAN, *options, timeout=2 * PATIENCE_S)
 
     return run_pytest
 
@@ -211,7 +214,7 @@ FAILING = """
 
     def test_fails(kubeherd_cluster):
         kubeherd_cluster.apply(DAEMONSET)
-        kubeherd_cluster.wait_rolled_out("web")
+        kubeherd_cluster.wait_for_list("Pod", lambda pods: sum(map(kubeherd.is_ready, pods)) == 3)
         kubeherd_cluster.kill_node("node-1")
         kubeherd_cluster.wait_not_ready("node-1")
         assert 0

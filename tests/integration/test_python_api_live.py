@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import kubeherd
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.processes import osproc
 
@@ -26,11 +27,16 @@ CONFIGMAP = {
 }
 
 
+def on_two_nodes(daemonset: JsonObject) -> bool:
+    return bool(daemonset.get("status", {}).get("numberAvailable") == 2)
+
+
 def test_the_life_of_nodes(daemonset):
     with kubeherd.Cluster(nodes=2, speed=10) as cluster:
         cluster.apply(daemonset("web"))
-        found = cluster.wait_rolled_out("web")
-        assert found["status"]["numberAvailable"] == 2
+        # the controller may hear of the DaemonSet before it hears of the second node
+        cluster.wait_for("DaemonSet", "web", on_two_nodes)
+        assert cluster.wait_rolled_out("web")["status"]["numberAvailable"] == 2
         assert cluster.add_node("edge") == ["edge"]
         assert cluster.add_node(count=1) == ["node-2"]
         cluster.wait_ready()
@@ -110,6 +116,7 @@ def test_a_port_that_was_asked_for_is_not_replaced(tmp_path: Path):
 async def test_asynchronous(daemonset):
     async with kubeherd.AsyncCluster(nodes=2, speed=10) as cluster:
         await cluster.apply(daemonset("web"))
+        await cluster.wait_for("DaemonSet", "web", on_two_nodes)
         await cluster.wait_rolled_out("web")
         await cluster.kill_node("node-1")
         await cluster.wait_not_ready("node-1")

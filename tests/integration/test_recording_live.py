@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from kill_apiserver import free_port
 from kill_server import Server
+from patience import PATIENCE_S
 
 from kubeherd.cluster.api.kinds import CONFIGMAPS
 from kubeherd.cluster.client.client import ApiClient
@@ -56,7 +57,7 @@ async def test_no_acknowledged_write_is_missing_after_kills(tmp_path: Path) -> N
         transport = from_kubeconfig(rundir.kubeconfig)
         client = ApiClient(transport, LoopClock())
         written = asyncio.Semaphore(0)
-        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
             for writer in range(WRITERS):
                 tasks.create_task(write(client, f"w{life}-{writer}", acknowledged, written))
             for _ in range(rng.randint(*BETWEEN)):

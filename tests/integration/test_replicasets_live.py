@@ -39,57 +39,49 @@ def manifest(kind: str, name: str, replicas: int) -> str:
     return json.dumps(tree)
 
 
-def done(found: tuple[int, str]) -> str:
-    code, printed = found
-    assert code == 0, printed
-    return printed
-
-
 def wait_replicas(kubectl: Kubectl, what: str, replicas: int, *more: str) -> None:
     condition = f"--for=jsonpath={{.status.replicas}}={replicas}"
-    done(kubectl(f"wait {what} {condition} --timeout=15s", *more))
+    kubectl.done(f"wait {what} {condition} --timeout=90s", *more)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_scaled_up_and_down_exposed_and_left_without_its_pods(kubectl: Kubectl, kind: str) -> None:
     name = f"web-{kind}"
     what = f"{kind}/{name}"
-    done(kubectl("apply -f -", stdin=manifest(kind, name, 2)))
-    done(kubectl(f"wait {what} --for=jsonpath={{.status.readyReplicas}}=2 --timeout=15s"))
-    done(kubectl(f"scale {what} --current-replicas=2 --replicas=4"))
+    kubectl.done("apply -f -", stdin=manifest(kind, name, 2))
+    kubectl.done(f"wait {what} --for=jsonpath={{.status.readyReplicas}}=2 --timeout=90s")
+    kubectl.done(f"scale {what} --current-replicas=2 --replicas=4")
     wait_replicas(kubectl, what, 4)
     assert "Error" in kubectl(f"scale {what} --current-replicas=2 --replicas=9")[1].title()
-    done(kubectl(f"scale {what} --replicas=1"))
+    kubectl.done(f"scale {what} --replicas=1")
     wait_replicas(kubectl, what, 1)
-    done(kubectl(f"expose {what} --port=80"))
-    assert f"app={name}" in done(kubectl(f"get service {name} -o wide"))
-    events = done(kubectl(f"describe {what}"))
+    kubectl.done(f"expose {what} --port=80")
+    assert f"app={name}" in kubectl.done(f"get service {name} -o wide")
+    events = kubectl.done(f"describe {what}")
     assert events.count("SuccessfulCreate") == 4
     assert events.count("SuccessfulDelete") == 3
-    done(kubectl(f"delete {what} --cascade=orphan"))
-    done(kubectl(f"wait pod -l app={name} --for=jsonpath={{.status.phase}}=Running --timeout=5s"))
-    done(kubectl("apply -f -", stdin=manifest(kind, name, 1)))
+    kubectl.done(f"delete {what} --cascade=orphan")
+    kubectl.done(f"wait pod -l app={name} --for=jsonpath={{.status.phase}}=Running --timeout=90s")
+    kubectl.done("apply -f -", stdin=manifest(kind, name, 1))
     wait_replicas(kubectl, what, 1)
-    pods = json.loads(done(kubectl(f"get pods -l app={name} -o json")))["items"]
+    pods = json.loads(kubectl.done(f"get pods -l app={name} -o json"))["items"]
     (adopted,) = [p for p in pods if "deletionTimestamp" not in p["metadata"]]
     assert adopted["metadata"]["ownerReferences"][0]["name"] == name
-    done(kubectl(f"delete {what}"))
-    done(kubectl(f"wait pod -l app={name} --for=delete --timeout=15s"))
+    kubectl.done(f"delete {what}")
+    kubectl.done(f"wait pod -l app={name} --for=delete --timeout=90s")
 
 
 def test_what_a_quota_refuses_is_a_condition_until_it_is_gone(kubectl: Kubectl) -> None:
-    done(kubectl("create namespace tight"))
-    done(kubectl("-n tight create quota q --hard=pods=1"))
-    done(kubectl("-n tight apply -f -", stdin=manifest("rs", "web", 3)))
-    done(kubectl("-n tight wait rs/web --for=condition=ReplicaFailure --timeout=15s"))
-    status = json.loads(done(kubectl("-n tight get rs web -o jsonpath={.status}")))
+    kubectl.done("create namespace tight")
+    kubectl.done("-n tight create quota q --hard=pods=1")
+    kubectl.done("-n tight apply -f -", stdin=manifest("rs", "web", 3))
+    kubectl.done("-n tight wait rs/web --for=condition=ReplicaFailure --timeout=90s")
+    status = json.loads(kubectl.done("-n tight get rs web -o jsonpath={.status}"))
     assert status["replicas"] == 1
     (condition,) = status["conditions"]
     assert condition["reason"] == "FailedCreate"
     assert "is forbidden: exceeded quota: q, requested: pods=1" in condition["message"]
-    assert "Error creating: pods" in done(kubectl("-n tight get events"))
-    done(kubectl("-n tight delete quota q"))
+    assert "Error creating: pods" in kubectl.done("-n tight get events")
+    kubectl.done("-n tight delete quota q")
     wait_replicas(kubectl, "rs/web", 3, "-n", "tight")
-    assert "conditions" not in json.loads(
-        done(kubectl("-n tight get rs web -o jsonpath={.status}"))
-    )
+    assert "conditions" not in json.loads(kubectl.done("-n tight get rs web -o jsonpath={.status}"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from patience import PATIENCE_S
 
 from kubeherd.cluster.api.errors import AlreadyExists, ApiError, ServiceUnavailable, Timeout
 from kubeherd.cluster.api.kinds import CONFIGMAPS
@@ -33,8 +34,6 @@ else:
 
 SERVERS = ("apiserver", "apiserver-2", "apiserver-3")
 WRITERS = 3
-PATIENCE_S = 10.0
-"""So long a client repeats; on an idle machine none needs a second."""
 
 
 class Writer:

@@ -88,7 +88,7 @@ def test_objects_go_from_sqlite_to_etcd_to_memory_and_stay_the_same(daemonset, t
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
     with kubeherd.Cluster(first, store="sqlite", nodes=2, speed=10) as cluster:
         cluster.apply(daemonset("web"))
-        cluster.wait_rolled_out("web")
+        cluster.wait_for("DaemonSet", "web", lambda d: d["status"].get("numberAvailable") == 2)
         before = states(first)
         pods = sorted(map(of_pod, cluster.list("Pod", "default")))
     snapshot("restore", first.with_suffix(".snapshot"), "--dir", second, "--store", "etcd")

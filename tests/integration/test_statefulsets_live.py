@@ -62,22 +62,22 @@ async def test_rollout_undo_and_scale(herd, tmp_path):
     manifest = tmp_path / "web.json"
     manifest.write_text(json.dumps(WEB))
     await kubectl(herd, "apply", "-f", str(manifest))
-    status = await kubectl(herd, "rollout", "status", "sts/web", "--timeout=60s")
+    status = await kubectl(herd, "rollout", "status", "sts/web", "--timeout=90s")
     assert "3 new pods have been updated" in status
     assert await images(herd) == [f"web-{index} web:1 web-{index}" for index in range(3)]
 
     await kubectl(herd, "set", "image", "sts/web", "main=web:2")
-    await kubectl(herd, "rollout", "status", "sts/web", "--timeout=60s")
+    await kubectl(herd, "rollout", "status", "sts/web", "--timeout=90s")
     assert {line.split()[1] for line in await images(herd)} == {"web:2"}
 
     await kubectl(herd, "rollout", "undo", "sts/web")
-    await kubectl(herd, "rollout", "status", "sts/web", "--timeout=60s")
+    await kubectl(herd, "rollout", "status", "sts/web", "--timeout=90s")
     assert {line.split()[1] for line in await images(herd)} == {"web:1"}
     history = await kubectl(herd, "rollout", "history", "sts/web")
     assert [line.split()[0] for line in history.splitlines()[2:] if line] == ["2", "3"]
 
     await kubectl(herd, "scale", "sts/web", "--replicas=1")
-    await kubectl(herd, "wait", "--for=jsonpath={.status.replicas}=1", "sts/web", "--timeout=60s")
+    await kubectl(herd, "wait", "--for=jsonpath={.status.replicas}=1", "sts/web", "--timeout=90s")
     assert [line.split()[0] for line in await images(herd)] == ["web-0"]
     described = await kubectl(herd, "describe", "sts/web")
     assert "Delete Pod web-2 in StatefulSet web successful" in described

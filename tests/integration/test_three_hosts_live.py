@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import netns
 import pytest
 import threehosts
+from patience import PATIENCE_S
 from threehosts import Host
 
 from kubeherd.cluster.api.errors import ApiError
@@ -20,7 +22,6 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 
 pytestmark = [pytest.mark.integration]
 
-WITHIN_S = 25.0
 UNREACHABLE = "node.kubernetes.io/unreachable"
 
 
@@ -56,13 +57,13 @@ class ControlPlane:
         ]
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        deadline_s = time.monotonic() + WITHIN_S
+        deadline_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline_s:
             with contextlib.suppress(TransportError, ApiError):
                 if condition():
                     return
             time.sleep(0.2)
-        pytest.fail(f"{what}: not within {WITHIN_S:g} s")
+        pytest.fail(f"{what}: not within {PATIENCE_S:g} s")
 
 
 def ready(node: JsonObject) -> tuple[str, str]:
@@ -98,7 +99,7 @@ def workload(kind: str, name: str, **spec: object) -> JsonObject:
 
 @pytest.fixture
 def hosts() -> Iterator[tuple[Host, Host, Host]]:
-    if why := threehosts.impossible():
+    if why := netns.impossible():
         pytest.skip(why)
     with threehosts.three_hosts() as made:
         yield made

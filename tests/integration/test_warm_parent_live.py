@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from kubeherd.cluster.launcher import lifecycle, state
 from kubeherd.cluster.launcher.errors import LauncherError
@@ -64,7 +65,7 @@ def test_a_killed_fork_server_of_a_cluster_is_replaced(tmp_path: Path) -> None:
         assert apiserver.process is not None
         assert osproc.alive(apiserver.process)
         cluster.crash(Role.APISERVER)
-        deadline_s = time.monotonic() + 30
+        deadline_s = time.monotonic() + PATIENCE_S
         while not (again := cluster.process(Role.APISERVER)).restarts or not again.ready:
             assert time.monotonic() < deadline_s
             os.sched_yield()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from kubeherd.cluster.launcher import pki
 from kubeherd.cluster.launcher.pki import ADMIN, Authority
@@ -73,7 +74,7 @@ def server(directory: Path, open_files: int) -> Iterator[Server]:
         yield Server(directory, port, authority)
     finally:
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_S) == 0
 
 
 @pytest.mark.kubectl
@@ -90,15 +91,15 @@ def test_kubectl_says_why_its_certificate_is_refused(tmp_path: Path) -> None:
 def test_few_descriptors_and_many_silent_clients(tmp_path: Path) -> None:
     with server(tmp_path, open_files=64) as running:
         address = ("127.0.0.1", running.port)
-        silent = [socket.create_connection(address, timeout=10) for _ in range(100)]
+        silent = [socket.create_connection(address, timeout=PATIENCE_S) for _ in range(100)]
         context = ssl.create_default_context(cadata=running.authority.certificate_pem.decode())
         with context.wrap_socket(
-            socket.create_connection(address, timeout=10), server_hostname="localhost"
+            socket.create_connection(address, timeout=PATIENCE_S), server_hostname="localhost"
         ) as client:
             client.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
             assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
         assert running.logged("connections_exhausted")[0]["why"] == "max_connections"
-        with socket.create_connection(address, timeout=10) as plain:
+        with socket.create_connection(address, timeout=PATIENCE_S) as plain:
             plain.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             answer = b"".join(iter(lambda: plain.recv(4096), b""))
         assert answer.endswith(b"\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from patience import PATIENCE_S
+
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.processes import etcd
 
@@ -82,7 +84,7 @@ class EtcdMember:
         """SIGKILL; what it has on disk stays."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(PATIENCE_S)
             self._process = None
 
     def freeze(self) -> None:

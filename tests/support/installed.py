@@ -15,11 +15,13 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from patience import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 CONSTRAINTS = ROOT / "constraints-dev.txt"
-BUILD_TIMEOUT_S = 120.0
-DOWNLOAD_TIMEOUT_S = 300.0
-INSTALL_TIMEOUT_S = 120.0
+BUILD_TIMEOUT_S = 250.0
+DOWNLOAD_TIMEOUT_S = 250.0
+INSTALL_TIMEOUT_S = 250.0
 _CLASSIFIER = "Programming Language :: Python :: 3."
 
 
@@ -128,7 +130,7 @@ def _works(python: Path) -> bool:
                 [python, "-c", "import venv, ssl, sqlite3"],
                 capture_output=True,
                 check=False,
-                timeout=30,
+                timeout=PATIENCE_S,
             ).returncode
             == 0
         )
@@ -176,7 +178,9 @@ class Environment:
         pip = [sys.executable, "-m", "pip", "--python", self.bin / "python", command]
         run(*pip, "--constraint", CONSTRAINTS, *args, timeout_s=timeout_s)
 
-    def run(self, program: str, *args: str | Path, cwd: Path, timeout_s: float = 110) -> str:
+    def run(
+        self, program: str, *args: str | Path, cwd: Path, timeout_s: float = 2 * PATIENCE_S
+    ) -> str:
         """Run one of its programs as a user would: nothing of this process's environment."""
         environment = {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": str(self._home)}
         return run(self.bin / program, *args, cwd=cwd, env=environment, timeout_s=timeout_s)

@@ -9,9 +9,14 @@ import base64
 import binascii
 from collections.abc import Sequence
 from enum import IntEnum, StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kubeherd.cluster.api import errors
+
+OPENING_S: Final = 0.1
+"""Real seconds between the upgrade and a command's first words. A client of kubectl 1.32 and before
+reads the connection before it has made its channels, and discards what has come by then (v1.32,
+client-go/tools/remotecommand/websocket.go): with a real runtime, no command answers so soon."""
 
 
 class Channel(IntEnum):

@@ -95,6 +95,16 @@ Answerer = Callable[[Session], Awaitable[JsonObject]]
 """Answers the command and returns the Status with which it ended."""
 
 
+def unhurried(answer: Answerer) -> Answerer:
+    """The same answer, for a client that only begins to make its channels."""
+
+    async def answered(session: Session) -> JsonObject:
+        await asyncio.sleep(channels.OPENING_S)
+        return await answer(session)
+
+    return answered
+
+
 async def serve(
     socket: Socket, protocol: channels.Protocol, greeted: Channel, answer: Answerer
 ) -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from apicluster import Cluster, api_cluster
+from patience import PATIENCE_S
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
@@ -101,7 +102,7 @@ async def condition(
     """Wait until a definition has this condition; the condition."""
     watcher = await cluster.watch(f"{DEFINITIONS}?watch=1&fieldSelector=metadata.name={name}")
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 event = await watcher.next()
                 for one in event["object"]["status"].get("conditions") or ():
@@ -113,7 +114,7 @@ async def condition(
 
 async def gone(cluster: Cluster, path: str) -> None:
     """Wait until a GET finds nothing."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             if (await cluster.get(path)).status == 404:
                 return

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from patience import PATIENCE_S
+
 from kubeherd.cluster.api.remotecommand.channels import Channel, Protocol
 from kubeherd.cluster.apiserver.streams import session
 from kubeherd.cluster.apiserver.streams.local import Command, LocalCommands
@@ -41,7 +43,7 @@ class Client:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition of what was received."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 self._news.clear()
                 await self._news.wait()
@@ -64,7 +66,7 @@ async def serve(
 ) -> Client:
     command = Command(words, POD, {"name": "c", **spec}, streams, "admin")
     answer = partial(commands.run, command)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await session.serve(client, Protocol.V5, streams.first, answer)
     return client
 

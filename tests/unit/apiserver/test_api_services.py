@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from apicluster import BOB, Cluster, api_cluster
 from crdcluster import DEFINITIONS, NAME, definition
+from patience import PATIENCE_S
 
 PATH = "/apis/apiregistration.k8s.io/v1/apiservices"
 NO_NETWORK = "kubeherd has no network behind Services, and proxies no requests to them"
@@ -32,7 +33,7 @@ async def condition(cluster: Cluster, name: str) -> dict[str, Any]:
 
 async def until(cluster: Cluster, path: str, holds: Callable[[Any], bool]) -> None:
     """Wait until the answer at a path is as wished."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             if holds(await cluster.get(path)):
                 return

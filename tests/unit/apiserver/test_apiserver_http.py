@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import structlog
 from apicluster import config_map
+from patience import PATIENCE_S
 from wireserver import Served, request, serving, wire
 
 from kubeherd.cluster.api.version import PRODUCT
@@ -131,7 +132,7 @@ async def test_a_watch_is_dropped_with_its_client(served: Served, tmp_path: Path
         response = await session.get(f"{CMS}?watch=1")
         assert hub.watchers == 1
         response.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while hub.watchers:  # noqa: ASYNC110 - the hub has no event for this
             await asyncio.sleep(0.01)
 
@@ -168,7 +169,7 @@ async def test_kubectl(served: Served, tmp_path: Path) -> None:
             "kubectl", "--kubeconfig", str(kubeconfig), "--cache-dir", str(tmp_path), *arguments,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             output, _ = await process.communicate()
         return output.decode()
 
@@ -248,7 +249,7 @@ async def test_a_body_that_never_comes_times_out(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kubeherd.cluster.apiserver.edge.bodies.TIMEOUT_S", 0.05)
-    answer = await wire(served, request("POST", CMS, b"{", Content_Length="10"), patience_s=0.3)
+    answer = await wire(served, request("POST", CMS, b"{", Content_Length="10"))
     assert answer.startswith(b"HTTP/1.1 504 ")
     assert b"the request body did not arrive" in answer
 

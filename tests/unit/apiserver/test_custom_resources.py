@@ -18,6 +18,7 @@ from crdcluster import (
     version,
     widget,
 )
+from patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -309,7 +310,7 @@ async def test_a_watch_sees_objects_and_ends_when_the_definition_changes(custom:
     tree = (await custom.get(f"{DEFINITIONS}/{NAME}")).tree
     tree["spec"]["names"]["categories"] = ["all"]
     assert (await custom.put(f"{DEFINITIONS}/{NAME}", tree)).status == 200
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert await watcher.rest() == []
 
 
@@ -421,7 +422,11 @@ print([name for name in sys.modules if "api.customresources" in name or name == 
 
 def test_a_server_without_definitions_imports_nothing_of_this() -> None:
     printed = subprocess.run(
-        [sys.executable, "-c", _WITHOUT], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", _WITHOUT],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
     )
     assert printed.stdout.strip() == "[]"
 

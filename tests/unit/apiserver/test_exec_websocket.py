@@ -11,8 +11,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 from apicluster import BOB, Cluster
+from patience import PATIENCE_S
 from wireserver import Served, serving
 
+from kubeherd.cluster.api.remotecommand import channels
 from kubeherd.cluster.apiserver.edge.websocket import AiohttpSocket
 
 PODS = "/api/v1/namespaces/default/pods"
@@ -103,12 +105,22 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
         yield served
 
 
+async def test_a_client_has_time_to_make_its_channels(served: Served) -> None:
+    # kubectl 1.32 discards what comes on a channel that it has not made yet, the Status too.
+    async with served.admin() as admin:
+        path = f"{PODS}/p/exec?command=ls&stdout=true"
+        begun = asyncio.get_running_loop().time()
+        async with admin.ws_connect(path, protocols=("v5.channel.k8s.io",)) as client:
+            await client.receive_bytes()
+            assert asyncio.get_running_loop().time() - begun >= channels.OPENING_S
+
+
 async def _exec(served: Served, query: str, protocol: str) -> list[Any]:
     """All messages of a session."""
     async with served.admin() as admin:
         protocols = (protocol,) if protocol else ()
         socket = await admin.ws_connect(f"{PODS}/p/exec?{query}", protocols=protocols)
-        async with socket, asyncio.timeout(10):
+        async with socket, asyncio.timeout(PATIENCE_S):
             assert socket.protocol == (protocol or None)
             return [message.data async for message in socket]
 
@@ -149,7 +161,7 @@ async def test_the_end_comes_in_one_piece_with_the_status() -> None:
 
     transport = Connected()
     transport._extra = {"socket": transport}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await AiohttpSocket(Response(), transport).close(b"status")
     assert told == ["held", "status", "end", "let go"]
 
@@ -185,7 +197,7 @@ async def test_streams_that_were_not_asked_for_are_silent(served: Served) -> Non
 
 
 async def test_a_megabyte_may_come_at_once(served: Served) -> None:
-    async with served.admin() as admin, asyncio.timeout(10):
+    async with served.admin() as admin, asyncio.timeout(PATIENCE_S):
         path = f"{PODS}/p/exec?command=sleep&command=0.5&stdin=true&stdout=true"
         async with admin.ws_connect(path, protocols=("v5.channel.k8s.io",)) as socket:
             await socket.send_bytes(bytes((0,)) + b"x" * 1024 * 1024)
@@ -193,7 +205,7 @@ async def test_a_megabyte_may_come_at_once(served: Served) -> None:
 
 
 async def test_a_client_may_go_before_the_end(served: Served) -> None:
-    async with served.admin() as admin, asyncio.timeout(10):
+    async with served.admin() as admin, asyncio.timeout(PATIENCE_S):
         path = f"{PODS}/p/exec?command=sleep&command=1000&stdout=true"
         async with admin.ws_connect(path, protocols=("v5.channel.k8s.io",)) as socket:
             await socket.close()
@@ -216,7 +228,7 @@ async def test_refusals_are_a_status(served: Served) -> None:
 
 
 async def test_attach_ends_with_the_container(served: Served) -> None:
-    async with served.admin() as admin, asyncio.timeout(10):
+    async with served.admin() as admin, asyncio.timeout(PATIENCE_S):
         path = f"{PODS}/p/attach?stdout=true&stderr=true"
         async with admin.ws_connect(path, protocols=("v4.channel.k8s.io",)) as socket:
             assert (await socket.receive()).data == b"\x01"

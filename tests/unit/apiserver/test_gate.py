@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import orjson
 import pytest
 from apicluster import BOB, NODE, Cluster, Watcher, api_cluster, config_map
+from patience import PATIENCE_S
 
 from kubeherd.cluster.api import batch
 from kubeherd.cluster.api.batch import BatchedRequest
@@ -31,7 +32,7 @@ def fault(effect: Effect, target: Target | None = None, id_: str = "f1") -> Faul
 
 
 async def soon(awaitable: Awaitable[T]) -> T:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         return await awaitable
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from apicluster import Cluster, api_cluster, config_map
+from patience import PATIENCE_S
 
 from kubeherd.cluster.api import grouppoll
 from kubeherd.cluster.api.grouppoll import GroupAnswer, GroupPoll, Part
@@ -35,7 +36,7 @@ def hurt(cluster: Cluster, *faults: Effect) -> None:
 
 async def poll(cluster: Cluster, *parts: Part, timeout_s: int = 0) -> GroupAnswer | Dropped:
     body = grouppoll.encode(GroupPoll(timeout_s, list(parts)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         response = await cluster.raw("POST", grouppoll.PATH, body)
     if isinstance(response, Dropped):
         return response

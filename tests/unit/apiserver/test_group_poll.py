@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import pytest
 from apicluster import ADMIN, BOB, Answer, Cluster, config_map
+from patience import PATIENCE_S
 
 from kubeherd.cluster.api import grouppoll
 from kubeherd.cluster.api.grouppoll import GroupAnswer, GroupPoll, Part
@@ -35,7 +36,7 @@ def since(path: str, revision: int, **query: str) -> Part:
 
 async def waiting(cluster: Cluster) -> None:
     """Return when a poll waits for events."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not cluster.store.hub.watchers:  # noqa: ASYNC110 - the hub has no event for it
             await asyncio.sleep(0)
 

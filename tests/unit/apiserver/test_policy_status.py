@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from apicluster import Cluster
 from crdcluster import custom_cluster
+from patience import PATIENCE_S
 from policycluster import GROUP, rules, validating
 
 POLICIES = f"{GROUP}/validatingadmissionpolicies"
@@ -36,7 +37,7 @@ async def checked(cluster: Cluster, *validations: Any, **spec: Any) -> list[tupl
 
 async def observed(cluster: Cluster, generation: int) -> Any:
     """The status of the policy, when it is that of a generation."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             status = (await cluster.get(f"{POLICIES}/p")).tree.get("status") or {}
             if status.get("observedGeneration") == generation:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from apicluster import Cluster
+from patience import PATIENCE_S
 from wireserver import Served, serving
 
 from kubeherd.cluster.api.errors import BadRequest
@@ -107,7 +108,7 @@ async def test_a_local_port_is_reached() -> None:
     talking = asyncio.create_task(forwarding.relay("p", port, inbox, send))
     for line in (b"a\n", b"b\n"):
         await inbox.put(line)
-    await asyncio.wait((talking,), timeout=10)
+    await asyncio.wait((talking,), timeout=PATIENCE_S)
     assert bytes(heard) == b"A\nB\n"
     await server.wait_closed()
     assert await forwarding.relay("p", port, inbox, send) == (
@@ -145,7 +146,7 @@ async def test_refusals(cluster: Cluster) -> None:
 
 
 async def _talk(served: Served, ports: str, *says: bytes) -> list[bytes]:
-    async with served.admin() as admin, asyncio.timeout(10):
+    async with served.admin() as admin, asyncio.timeout(PATIENCE_S):
         path = f"{PODS}/p/portforward?ports={ports}"
         async with admin.ws_connect(path, protocols=("v4.channel.k8s.io",)) as socket:
             for message in says:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from apicluster import Cluster, pod
+from patience import PATIENCE_S
 
 from kubeherd.cluster.apiserver.write import accountwait
 
@@ -153,7 +154,7 @@ async def test_a_new_namespaces_account_is_waited_for(cluster: Cluster) -> None:
     waiting = asyncio.create_task(cluster.post(pods, pod("p")))
     await asyncio.sleep(0)
     await cluster.post("/api/v1/namespaces/new/serviceaccounts", {"metadata": {"name": "default"}})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert (await waiting).status == 201
 
 

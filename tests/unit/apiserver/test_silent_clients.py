@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import structlog
 from apicluster import config_map
+from patience import PATIENCE_S
 from wireserver import Served, request, serving
 
 from kubeherd.cluster.apiserver.edge import listener
@@ -35,7 +36,7 @@ async def hasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 async def ended(reader: asyncio.StreamReader, keep_sending: Callable[[], None]) -> bytes:
     """What comes until the server closes; `keep_sending` is called in between."""
     received = b""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 chunk = await asyncio.wait_for(reader.read(65536), 0.05)
@@ -86,7 +87,7 @@ async def test_who_sends_no_request_is_disconnected(
 
 async def test_who_has_sent_a_request_is_not(hasty: Served) -> None:
     async with hasty.admin() as session, session.get(f"{CMS}?watch=1&timeoutSeconds=2") as answer:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             assert await answer.content.read() == b""
 
 
@@ -128,7 +129,7 @@ async def test_what_nobody_reads_is_not_made(
             query += f"resourceVersion={before}"
         client = await asyncio.to_thread(unread, served, CMS + query)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while not unread_bytes(served):  # noqa: ASYNC110 - transports have no event
                     await asyncio.sleep(0.01)
             async with served.session() as session, session.get("/readyz") as response:
@@ -144,7 +145,7 @@ async def test_who_does_not_read_is_disconnected(hasty: Served, query: str) -> N
     hub = hasty.http._api.services.store.hub
     client = await asyncio.to_thread(unread, hasty, CMS + query)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while hasty.http._connections.open or hub.watchers:  # noqa: ASYNC110 - no event
                 await asyncio.sleep(0.01)
     finally:
@@ -179,7 +180,7 @@ async def test_when_all_connections_are_taken_the_silent_make_room(
                 stack.callback(streams[-1][1].transport.abort)
                 streams[-1][1].write(first)
             async with (
-                asyncio.timeout(10),
+                asyncio.timeout(PATIENCE_S),
                 served.session() as other,
                 other.get("/version") as response,
             ):

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from spdypeer import Peer, data_frame
 from wireserver import Served, serving, wire
 
@@ -37,7 +38,7 @@ async def _serve(peer: Peer, streams: Streams, *said: bytes) -> list[Frame]:
 
     sizes: list[tuple[int, int]] = []
     peer.says = list(said)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await spdysession.serve(peer, streams, shout)
     assert peer.closed
     return [frame for frame in Decoder().feed(bytes(peer.heard)) if frame.kind is Kind.DATA]
@@ -126,7 +127,7 @@ async def _said(served: Served, sent: bytes, then: bytes) -> tuple[str, list[Fra
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=tls)
     decoder, frames = Decoder(), list[Frame]()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             writer.write(sent)
             head = await reader.readuntil(b"\r\n\r\n")
             writer.write(then)

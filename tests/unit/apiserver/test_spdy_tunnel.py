@@ -5,6 +5,7 @@ import struct
 import zlib
 
 import pytest
+from patience import PATIENCE_S
 from spdypeer import Peer, data_frame
 
 from kubeherd.cluster.apiserver.streams import spdy, tunnel
@@ -21,7 +22,7 @@ async def _echo(port: int, inbox: Inbox, send: Send) -> str:
 
 async def _serve(*said: bytes, peer: Peer) -> list[Frame]:
     peer.says = list(said)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await tunnel.serve(peer, _echo)
     assert peer.closed
     return list(Decoder().feed(bytes(peer.heard)))
@@ -116,7 +117,7 @@ async def test_nobody_waits_for_a_reader_that_has_left() -> None:
     await asyncio.sleep(0)
     assert not late.done()
     inbox.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await late
         for _ in range(100):
             await inbox.put(b"x")

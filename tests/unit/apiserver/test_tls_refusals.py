@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import structlog
 from cryptography import x509
+from patience import PATIENCE_S
 from throwawaypki import Authority
 from wireserver import Served, request, serving
 
@@ -131,7 +132,7 @@ def secrets_asked_for(
     """The status of a request with the session of an earlier connection, whether that was resumed,
     and this one's session."""
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as tls_socket,
     ):
         tls_socket.sendall(request(path="/api/v1/secrets"))
@@ -188,7 +189,7 @@ async def answered(served: Served, context: ssl.SSLContext, path: str = "/versio
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=context)
     with contextlib.closing(writer):
         writer.write(request(path=path))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             return await reader.read()
 
 
@@ -204,7 +205,7 @@ async def test_many_refusals_are_one_line_in_the_log(strict: Served, tmp_path: P
 
 async def test_a_certificate_that_expires_on_an_open_connection_is_401(served: Served) -> None:
     served.authority.life = timedelta(seconds=2)
-    async with served.session("admin", "system:masters") as session, asyncio.timeout(10):
+    async with served.session("admin", "system:masters") as session, asyncio.timeout(PATIENCE_S):
         while True:
             async with session.get("/api/v1/namespaces") as response:
                 body = await response.json()

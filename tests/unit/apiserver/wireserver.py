@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 from apicluster import api_cluster
+from patience import PATIENCE_S
 from throwawaypki import Authority
 
 from kubeherd.cluster.apiserver.edge.http import HttpServer
@@ -59,7 +60,9 @@ async def serving(
         await http.stop()
 
 
-async def wire(served: Served, sent: bytes, *, then: bytes = b"", patience_s: float = 5.0) -> bytes:
+async def wire(
+    served: Served, sent: bytes, *, then: bytes = b"", patience_s: float = PATIENCE_S
+) -> bytes:
     """What comes back for these bytes, until the server closes or falls silent; `then` is sent
     after the first answer."""
     context = served.tls(*served.authority.identity("admin", "system:masters"))

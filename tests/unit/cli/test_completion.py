@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from patience import PATIENCE_S
 
 from kubeherd.cluster.cli.main import main
 from kubeherd.cluster.launcher import lifecycle
@@ -33,7 +34,7 @@ def loaded(directory: Path, *args: str) -> set[str]:
     """The second name of each of kubeherd's modules that a command has imported at its end."""
     done = subprocess.run(
         [sys.executable, "-c", LOADED, *args],
-        capture_output=True, text=True, timeout=30, check=True,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=True,
         env={**os.environ, "KUBEHERD_DIR": str(directory)},
     )  # fmt: skip
     return {name.split(".")[1] for name in done.stderr.splitlines()[-1].split()}
@@ -55,7 +56,11 @@ def complete(*words: str) -> list[str]:
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
     done = subprocess.run(
-        ["bash", "--norc", "-c", program], capture_output=True, text=True, timeout=30, check=True
+        ["bash", "--norc", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
     )
     assert not done.stderr
     return done.stdout.split()
@@ -82,7 +87,7 @@ def test_the_shell_accepts_its_script(shell: str) -> None:
     assert "_KUBEHERD_COMPLETE" in text
     if shutil.which(shell) is None:
         pytest.skip(f"no {shell}")
-    subprocess.run([shell, "-n"], input=text, text=True, timeout=30, check=True)
+    subprocess.run([shell, "-n"], input=text, text=True, timeout=PATIENCE_S, check=True)
 
 
 def test_the_help_says_how_to_enable_it() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import PATIENCE_S
 
 from kubeherd.cluster.cli.eventloop import run
 from kubeherd.cluster.cli.interrupts import Interrupts, deferred
@@ -131,6 +132,10 @@ builtins.__import__ = importing
 import kubeherd.cluster.cli.main
 """
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert (result.returncode, result.stderr) == (130, "")

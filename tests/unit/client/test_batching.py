@@ -4,6 +4,7 @@ import asyncio
 import random
 
 import pytest
+from patience import PATIENCE_S
 
 from kubeherd.cluster.api import batch
 from kubeherd.cluster.api.batch import BatchedAnswer
@@ -242,6 +243,6 @@ async def test_any_mix_of_writes_and_cancellations_leaves_the_lanes_open(shared:
             await asyncio.sleep(0)
             chance.choice(tasks).cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await write_all(transport, 300)
         await asyncio.gather(*(transport.request("POST", paths[1]) for _ in range(300)))

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
+from patience import PATIENCE_S
 
 from kubeherd.cluster.client.metrics import of_queues
 from kubeherd.cluster.client.workqueue import QueueClosed, WorkQueue
@@ -145,7 +146,7 @@ async def test_a_cancelled_reader_passes_its_wake_up_on() -> None:
     await asyncio.sleep(0)
     queue.add("a")
     first.cancel()
-    assert await asyncio.wait_for(second, 1) == "a"
+    assert await asyncio.wait_for(second, PATIENCE_S) == "a"
 
 
 async def test_a_queue_counts_what_kubernetes_counts() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 
 from daemonset_world import EPOCH
+from patience import PATIENCE_S
 from scripted_transport import Answer, Script, ScriptedTransport
 from structlog.testing import capture_logs
 
@@ -99,7 +100,7 @@ def manager(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 - conditions of the tests, not of the code
             await asyncio.sleep(0)
 

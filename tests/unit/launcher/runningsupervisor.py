@@ -5,6 +5,8 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
 
+from patience import PATIENCE_S
+
 from kubeherd.cluster.launcher import control
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher.control import Op, Reply, Request
@@ -51,7 +53,7 @@ class Running:
 
     async def request(self, request: Request) -> Reply:
         return await asyncio.to_thread(
-            lambda: list(control.ask(self.rundir, request, timeout_s=20))[-1]
+            lambda: list(control.ask(self.rundir, request, timeout_s=PATIENCE_S))[-1]
         )
 
     async def state(self) -> ClusterState:
@@ -61,7 +63,7 @@ class Running:
         return next(p for p in (await self.state()).processes if p.name == name)
 
     async def until(self, name: str, condition: Callable[[ProcessState], bool]) -> ProcessState:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             # each look asks over a socket; there is no event to wait for
             while not condition(found := await self.process(name)):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
@@ -96,5 +98,5 @@ async def running(
         yield Running(rundir, stop, supervisor)
     finally:
         stop.set()
-        await asyncio.wait_for(life, 20)
+        await asyncio.wait_for(life, PATIENCE_S)
     assert osproc.marked(rundir.root) == []

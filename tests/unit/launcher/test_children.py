@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.plan import ProcessSpec, Role
@@ -23,17 +24,17 @@ def spec(rundir: RunDir) -> ProcessSpec:
 
 async def test_ready_then_killed(rundir: RunDir, standins: Callable):
     child = await standins()(spec(rundir))
-    await asyncio.wait_for(child.ready.wait(), 5)
+    await asyncio.wait_for(child.ready.wait(), PATIENCE_S)
     assert child.failure == ""
     child.send_signal(signal.SIGKILL)
-    await asyncio.wait_for(child.ended.wait(), 5)
+    await asyncio.wait_for(child.ended.wait(), PATIENCE_S)
     assert child.returncode == -signal.SIGKILL
     assert not osproc.alive(child.process)
 
 
 async def test_announced_failure_is_no_readiness(rundir: RunDir, standins: Callable):
     child = await standins({"x": "refuse"})(spec(rundir))
-    await asyncio.wait_for(child.ended.wait(), 5)
+    await asyncio.wait_for(child.ended.wait(), PATIENCE_S)
     assert not child.ready.is_set()
     assert child.failure == "the store is damaged"
 
@@ -42,7 +43,7 @@ async def test_log_is_private_and_appended_to(rundir: RunDir, standins: Callable
     log: Path = rundir.log("x")
     for _ in range(2):
         child = await standins({"x": "crash"})(spec(rundir))
-        await asyncio.wait_for(child.ended.wait(), 5)
+        await asyncio.wait_for(child.ended.wait(), PATIENCE_S)
         assert child.returncode == 1
     assert (log.read_text(), log.stat().st_mode & 0o777) == (  # noqa: ASYNC240 - a few bytes
         "the port is on fire\n" * 2,
@@ -53,9 +54,9 @@ async def test_log_is_private_and_appended_to(rundir: RunDir, standins: Callable
 async def test_no_descriptor_is_left_behind(rundir: RunDir, standins: Callable):
     before = open_descriptors()
     child = await standins()(spec(rundir))
-    await asyncio.wait_for(child.ready.wait(), 5)
+    await asyncio.wait_for(child.ready.wait(), PATIENCE_S)
     child.send_signal(signal.SIGKILL)
-    await asyncio.wait_for(child.ended.wait(), 5)
+    await asyncio.wait_for(child.ended.wait(), PATIENCE_S)
     assert open_descriptors() == before
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import PATIENCE_S
 
 from kubeherd.cluster.launcher import state
 from kubeherd.cluster.launcher.directory.rundir import RunDir
@@ -67,7 +68,7 @@ async def test_watch_exit_of_a_process_that_is_no_child_of_ours(sleeper):
     watch_exit(identity, ended.set)
     assert not ended.is_set()
     process.kill()
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), PATIENCE_S)
 
 
 async def test_watch_exit_of_a_process_that_is_gone(sleeper):
@@ -78,7 +79,7 @@ async def test_watch_exit_of_a_process_that_is_gone(sleeper):
     process.wait()
     ended = asyncio.Event()
     watch_exit(identity, ended.set)
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), PATIENCE_S)
 
 
 def test_orphans_are_found_by_state_and_by_mark(sleeper, rundir: RunDir):
@@ -97,7 +98,7 @@ def test_orphans_are_found_by_state_and_by_mark(sleeper, rundir: RunDir):
         [],
     ]
     assert stop_orphans(rundir) == 2
-    assert marked.wait(5) == recorded.wait(5) == -signal.SIGTERM
+    assert marked.wait(PATIENCE_S) == recorded.wait(PATIENCE_S) == -signal.SIGTERM
     assert foreign.poll() is None
     assert stop_orphans(rundir) == 0
 
@@ -106,4 +107,4 @@ def test_frozen_orphan_is_stopped(sleeper, rundir: RunDir):
     process = sleeper(**{MARKER_VARIABLE: str(rundir.root)})
     os.kill(process.pid, signal.SIGSTOP)
     assert stop_orphans(rundir) == 1
-    assert process.wait(5) == -signal.SIGTERM
+    assert process.wait(PATIENCE_S) == -signal.SIGTERM

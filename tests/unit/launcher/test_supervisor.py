@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from patience import PATIENCE_S
 from runningsupervisor import OWN, NoWarmUp, running
 
 from kubeherd.cluster.launcher import control, lifecycle, state
@@ -169,7 +170,7 @@ async def test_a_supervisor_without_its_directory_leaves_and_writes_nothing(
     in_place = False
     successor = ClusterState(failure="of another cluster in a directory of the same name")
     state.write(rundir, successor)
-    await asyncio.wait_for(life, 20)
+    await asyncio.wait_for(life, PATIENCE_S)
     assert supervisor.failure == f"{rundir.root} was deleted, moved away or replaced"
     assert osproc.marked(rundir.root) == []
     assert state.read(rundir) == successor
@@ -197,7 +198,7 @@ async def test_a_cluster_is_up_when_its_profile_is_there(rundir, standins, monke
     monkeypatch.setattr(supervisor_module, "_profile", lambda *_: profile)
     async with running(rundir, standins()) as herd:
         replies = await asyncio.to_thread(
-            lambda: list(control.ask(rundir, Request(op=Op.WAIT), timeout_s=20))
+            lambda: list(control.ask(rundir, Request(op=Op.WAIT), timeout_s=PATIENCE_S))
         )
         assert profile.prepared_before_agents
         assert [r.state.waiting for r in replies if r.final] == [""]
@@ -209,7 +210,7 @@ async def test_what_a_profile_waits_for_is_said_when_time_is_up(rundir, standins
     profile = ScriptedProfile("coredns")
     monkeypatch.setattr(supervisor_module, "_profile", lambda *_: profile)
     async with running(rundir, standins()) as herd:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             # each look asks over a socket; there is no event to wait for
             while (await herd.state()).waiting != "coredns":  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from patience import PATIENCE_S
+
 from kubeherd.cluster.runtime.cancellation import raise_if_cancelled
 
 
@@ -28,7 +30,7 @@ async def test_a_cancellation_beside_a_childs_failure_ends_the_loop() -> None:
     now.set()
     await asyncio.sleep(0)  # the child has failed; its parent does not know yet
     task.cancel()
-    done, _ = await asyncio.wait({task}, timeout=1)
+    done, _ = await asyncio.wait({task}, timeout=PATIENCE_S)
     assert done, "the loop goes on"
     assert task.cancelled()
 

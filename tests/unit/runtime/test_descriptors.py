@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
 PROGRAMS = sorted(
@@ -37,5 +38,5 @@ def test_what_is_closed_becomes_dev_null(tmp_path: Path, program: str):
     seen = tmp_path / "seen"
     python = [sys.executable, "-c", SEEN_FROM_INSIDE, program, str(seen)]
     closing = ["sh", "-c", 'exec "$@" 0>&- 1>&- 2>&-', "sh"]
-    subprocess.run([*closing, *python], cwd=ROOT, check=True, timeout=30)
+    subprocess.run([*closing, *python], cwd=ROOT, check=True, timeout=PATIENCE_S)
     assert seen.read_text().split() == ["/dev/null"] * 3

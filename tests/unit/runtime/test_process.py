@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import PATIENCE_S
 
 PRELUDE = """
 import asyncio, sys
@@ -72,7 +73,7 @@ class Child:
                 process.send_signal(number)
             lines += process.stderr.readlines()
             out = process.stdout.read()
-            return process.wait(20), out, [json.loads(line) for line in lines]
+            return process.wait(PATIENCE_S), out, [json.loads(line) for line in lines]
         finally:
             process.kill()
             process.wait()

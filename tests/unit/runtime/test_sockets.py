@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import pytest
 import uvloop
+from patience import PATIENCE_S
 
 from kubeherd.cluster.client.http import HttpTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
@@ -51,6 +52,6 @@ def test_a_socket_of_a_connection_that_broke_is_not_closed_again_when_it_is_forg
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(attempts(listening.getsockname()[1]))
             listening.shutdown(socket.SHUT_RDWR)
-            server.join(5)
+            server.join(PATIENCE_S)
         gc.collect()
     assert [str(one.message) for one in caught if "unclosed" in str(one.message)] == []

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from etcdserver import EtcdMember
+from patience import PATIENCE_S
 
 from kubeherd.cluster.launcher.pki import Authority, Identity, KeyPair
 from kubeherd.cluster.runtime.rng import Rng
@@ -19,7 +20,7 @@ from kubeherd.cluster.store.sharedengine import Change, Made
 pytest.importorskip("aetcd", reason="the extra etcd is not installed")
 engines = importlib.import_module("kubeherd.cluster.store.etcd.engine")
 client = importlib.import_module("kubeherd.cluster.store.etcd.client")
-rpc = importlib.import_module("kubeherd.cluster.store.etcd.messages").rpc
+rpc = importlib.import_module("aetcd.rpc")
 
 
 def change(name: str) -> Change:
@@ -85,7 +86,7 @@ async def engine_of(target: EtcdTarget) -> AsyncIterator[Any]:
 
 
 async def until_open(engine: Any) -> int:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 return int(await engine.open())
@@ -98,7 +99,7 @@ async def test_both_sides_show_certificates(tls_etcd: EtcdMember, pki: Pki) -> N
     async with engine_of(target) as engine:
         start = await until_open(engine)
         assert isinstance(await engine.transact([change("a")], []), Made)
-        async with asyncio.timeout(10), aclosing(engine.follow(start)) as feed:
+        async with asyncio.timeout(PATIENCE_S), aclosing(engine.follow(start)) as feed:
             assert [row.name for row in (await anext(feed)).rows] == ["a"]
 
 
@@ -188,7 +189,7 @@ async def test_users_and_passwords(etcd: EtcdMember) -> None:
     async with engine_of(EtcdTarget((etcd.endpoint,), user="root", password="root's")) as engine:
         start = await engine.open()
         assert isinstance(await engine.transact([change("a")], []), Made)
-        async with asyncio.timeout(20), aclosing(engine.follow(start)) as feed:
+        async with asyncio.timeout(PATIENCE_S), aclosing(engine.follow(start)) as feed:
             assert (await anext(feed)).revision == start + 1
             etcd.kill()  # with it goes the token that it gave
             etcd.start()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from etcdserver import EtcdMember
+from patience import PATIENCE_S
 
 from kubeherd.cluster.api.serializer.protobuf import bodies
 from kubeherd.cluster.runtime.rng import Rng
@@ -25,6 +26,9 @@ from kubeherd.cluster.store.sharedengine import (
 
 aetcd = pytest.importorskip("aetcd", reason="the extra etcd is not installed")
 engines = importlib.import_module("kubeherd.cluster.store.etcd.engine")
+clients = importlib.import_module("kubeherd.cluster.store.etcd.client")
+watches = importlib.import_module("kubeherd.cluster.store.etcd.watch")
+RowReader = importlib.import_module("kubeherd.cluster.store.etcd.rows").RowReader
 
 _namespaces = (f"n{number}" for number in count())
 
@@ -65,7 +69,7 @@ async def write_directly(member: EtcdMember, key: bytes, value: bytes) -> None:
 
 async def follow(engine: Any, after: int, until: int) -> list[Row]:
     rows: list[Row] = []
-    async with asyncio.timeout(10), aclosing(engine.follow(after)) as feed:
+    async with asyncio.timeout(PATIENCE_S), aclosing(engine.follow(after)) as feed:
         async for progress in feed:
             rows.extend(progress.rows)
             if progress.revision >= until:
@@ -164,7 +168,7 @@ async def test_others_are_seen_as_soon_as_they_write(
     try:
         for number in range(3):
             revision = await put(engine, space, f"p{number}")
-            progress = await asyncio.wait_for(seen.get(), 5)
+            progress = await asyncio.wait_for(seen.get(), PATIENCE_S)
             assert [row.name for row in progress.rows] == [f"p{number}"]
             assert progress.revision == revision
     finally:
@@ -261,7 +265,7 @@ async def test_an_object_goes_when_its_time_is_over(engine: Any, space: str) -> 
     first = await put(engine, space, "a", ttl_s=1)
     await put(engine, space, "b", ttl_s=1)
     rows: list[Row] = []
-    async with asyncio.timeout(10), aclosing(engine.follow(first - 1)) as feed:
+    async with asyncio.timeout(PATIENCE_S), aclosing(engine.follow(first - 1)) as feed:
         async for progress in feed:
             rows.extend(progress.rows)
             if len(rows) == 4:
@@ -311,7 +315,7 @@ async def test_large_values_come_in_fragments_and_whole(engine: Any, space: str)
 async def test_progress_can_be_asked_for_at_any_time(engine: Any, space: str) -> None:
     await engine.ask_progress()
     before = await put(engine, space, "a")
-    async with asyncio.timeout(10), aclosing(engine.follow(before - 1)) as feed:
+    async with asyncio.timeout(PATIENCE_S), aclosing(engine.follow(before - 1)) as feed:
         assert (await anext(feed)).revision == before
         for _ in range(3):
             await engine.ask_progress()
@@ -324,7 +328,7 @@ async def test_who_asks_for_progress_and_is_cancelled_does_not_end_the_watch(
     engine: Any, space: str
 ) -> None:
     before = await put(engine, space, "a")
-    async with asyncio.timeout(10), aclosing(engine.follow(before - 1)) as feed:
+    async with asyncio.timeout(PATIENCE_S), aclosing(engine.follow(before - 1)) as feed:
         await anext(feed)
         for turns in range(5):
             asking = asyncio.create_task(engine.ask_progress())
@@ -333,6 +337,22 @@ async def test_who_asks_for_progress_and_is_cancelled_does_not_end_the_watch(
             asking.cancel()
         after = await put(engine, space, "b")
         assert (await anext(feed)).revision == after
+
+
+async def test_a_watch_that_is_asked_before_it_is_begun_shows_everything(
+    engine: Any, space: str, shared_etcd: EtcdMember
+) -> None:
+    before = await put(engine, space, "a")
+    after = await put(engine, space, "b")
+    asked = clients.EtcdClient(EtcdTarget((shared_etcd.endpoint,)), Rng(1))
+    begun = watches.Watch(await asked.member(), before - 1, RowReader().event)
+    begun.ask()
+    await engine.newest()  # a round trip: what was sent before is on its way
+    assert await begun.open() >= after
+    rows = list((await begun.read()).rows)
+    assert [row.revision for row in rows] == [before, after]
+    begun.cancel()
+    await asked.close()
 
 
 async def test_closing_twice_is_harmless(shared_etcd: EtcdMember) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 from etcdserver import EtcdMember
+from patience import PATIENCE_S
 
 from kubeherd.cluster.api.errors import Expired, ServiceUnavailable
 from kubeherd.cluster.runtime.rng import Rng
@@ -201,7 +202,7 @@ async def test_watchers_see_every_event_once_and_in_order(store: Store) -> None:
         await store.committed(one)
     deliveries = []
     while len(deliveries) < 40:
-        deliveries += await asyncio.wait_for(seen.next(), 5)
+        deliveries += await asyncio.wait_for(seen.next(), PATIENCE_S)
     revisions = [d.event.revision for d in deliveries]
     assert revisions == sorted(set(revisions))
     assert [d.event.revision for d in store.hub.events_since(WatchFilter("pods"), 1)] == revisions
@@ -311,7 +312,7 @@ async def test_a_store_that_stops_refuses_writes_and_commits_what_it_has(kind: K
         store.stop()
         with pytest.raises(ServiceUnavailable):
             put(store, "b")
-        await asyncio.wait_for(store.committed(staged), 5)
+        await asyncio.wait_for(store.committed(staged), PATIENCE_S)
         assert store.get("pods", "ns", "a") is not None
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from patience import PATIENCE_S
 from structlog.testing import capture_logs
 
 from kubeherd.cluster.api.errors import ServiceUnavailable
@@ -181,6 +182,6 @@ async def test_a_store_that_stops_refuses_writes_and_commits_what_it_has(tmp_pat
         store.stop()
         with pytest.raises(ServiceUnavailable):
             put(store, "b")
-        await asyncio.wait_for(store.committed(staged), 5)
+        await asyncio.wait_for(store.committed(staged), PATIENCE_S)
     async with running(LocalStore(SqliteEngine(path), attrs_of)) as store:
         assert [r.name for r in store.list("pods")] == ["a"]

@@ -62,6 +62,7 @@ def _session(
         serve = partial(spdysession.serve, streams=streams, answer=answer)
         return UpgradeResponse(serve, spdysession.PROTOCOL, upgrade)
     protocol = channels.choose(call.request.headers.get("sec-websocket-protocol", ""))
+    answer = session.unhurried(answer)
     serve = partial(session.serve, protocol=protocol, greeted=streams.first, answer=answer)
     return UpgradeResponse(serve, protocol)
 
