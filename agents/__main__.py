@@ -159,6 +159,8 @@ class Transports:
 def warm_up() -> None:
     """Make once what every process of this kind makes on first use (`agents.spawner`)."""
 
+    import encodings.idna  # noqa: F401, PLC0415 - of the server's name, for the first connection
+
     import uvloop  # noqa: F401, PLC0415
 
     arguments.command_line()

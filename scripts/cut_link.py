@@ -1,11 +1,20 @@
-"""A connection between two processes that can be cut: in one direction, in both, or for good.
+"""The way of a server to its etcd, which can be cut: in one direction, in both, or for good.
 
-What is on its way when a direction is cut arrives when it is mended, as TCP has it; so do new
-connections. `reset` ends what there is, as a host does that has forgotten it.
+Two kinds of it (`Cut`): a proxy, which holds back what it was given and needs no rights, and a
+route between network namespaces, where packets are lost and the kernels at both ends notice it in
+their own time (`cut_route`).
 """
 
 import asyncio
-from enum import Flag
+from enum import Flag, StrEnum
+from typing import Protocol
+
+
+class Cut(StrEnum):
+    """How ways are cut."""
+
+    PROXY = "proxy"
+    NETNS = "netns"
 
 
 class Direction(Flag):
@@ -18,35 +27,54 @@ class Direction(Flag):
 BOTH = Direction.THERE | Direction.BACK
 
 
-class Link:
-    """Forwards from a port of its own on loopback to another."""
+class Link(Protocol):
+    """One server's way."""
+
+    url: str
+    """What the server is told of where etcd is."""
+
+    def cut(self, directions: Direction) -> None:
+        """Let nothing through any more."""
+
+    def mend(self) -> None:
+        """Let everything through."""
+
+    def reset(self) -> None:
+        """End every connection now, as a host does that has forgotten it."""
+
+
+class Proxied:
+    """A `Link` that forwards from a port of its own on loopback to another.
+
+    What is on its way when a direction is cut arrives when it is mended; so do new connections.
+    """
 
     def __init__(self, to_port: int) -> None:
+        self.url = ""
         self._to_port = to_port
         self._open = {direction: asyncio.Event() for direction in BOTH}
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server
-        self.port = 0
         self.mend()
 
     async def start(self) -> None:
-        """Listen at `port`."""
+        """Listen at `url`."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def cut(self, directions: Direction) -> None:
-        """Let nothing through any more."""
+        """As `Link.cut`."""
         for direction in directions:
             self._open[direction].clear()
 
     def mend(self) -> None:
-        """Let everything through, what has waited first."""
+        """As `Link.mend`; what has waited comes first."""
         for opened in self._open.values():
             opened.set()
 
     def reset(self) -> None:
-        """End every connection now."""
+        """As `Link.reset`."""
         for writer in self._writers:
             writer.transport.abort()
 

@@ -8,6 +8,7 @@ import base64
 import json
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -26,14 +27,31 @@ PREFIXES = {b"/registry/configmaps/default/": "configmaps", b"/registry/minions/
 _EVERYTHING = b"\0"
 
 
-class Etcd:
-    """One member, on loopback, one process after the other."""
+@dataclass(frozen=True)
+class EtcdHost:
+    """Where it runs."""
 
-    def __init__(self, directory: Path, port: int, peer_port: int) -> None:
+    addresses: Sequence[str] = ("127.0.0.1",)
+    """Who asks what really happened uses the first."""
+    prefix: Sequence[str] = ()
+    """What starts a process there."""
+
+
+_LOOPBACK = EtcdHost()
+
+
+class Etcd:
+    """One member, one process after the other, which listens at all addresses of its host."""
+
+    def __init__(
+        self, directory: Path, port: int, peer_port: int, host: EtcdHost = _LOOPBACK
+    ) -> None:
         self.port = port
-        self._url = f"http://127.0.0.1:{port}"
+        self._url = f"http://{host.addresses[0]}:{port}"
+        self._urls = ",".join(f"http://{address}:{port}" for address in host.addresses)
         self._peer_url = f"http://127.0.0.1:{peer_port}"
         self._directory = directory
+        self._prefix = host.prefix
         self._process: asyncio.subprocess.Process
 
     async def start(self) -> None:
@@ -42,7 +60,7 @@ class Etcd:
         options = {
             "name": "one",
             "data-dir": self._directory / "data",
-            "listen-client-urls": self._url,
+            "listen-client-urls": self._urls,
             "advertise-client-urls": self._url,
             "listen-peer-urls": self._peer_url,
             "initial-advertise-peer-urls": self._peer_url,
@@ -51,7 +69,7 @@ class Etcd:
         flags = [f"--{name}={value}" for name, value in options.items()]
         with (self._directory / "etcd.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                binary(), *flags, stdout=log, stderr=log
+                *self._prefix, binary(), *flags, stdout=log, stderr=log
             )
         async with asyncio.timeout(START_TIMEOUT_S):
             while not await self._answers():  # noqa: ASYNC110 - another process tells nobody

@@ -113,6 +113,8 @@ class Listing:
     states: Mapping[Key, State]
     began: int = 0
     ended: int = 0
+    exact: bool = False
+    """Whether it was asked for as of this revision, which need not be the newest."""
 
 
 @dataclass(slots=True)
@@ -250,7 +252,7 @@ def _resurrected(history: History, resource: str) -> list[str]:
     return [
         f"lost: {key} was deleted, and is in the list at {listing.revision}"
         for listing in history.listings
-        if listing.resource == resource
+        if listing.resource == resource and not listing.exact
         for key, state in listing.states.items()
         if gone.get(state.uid, listing.began) < listing.began
     ]
@@ -341,11 +343,12 @@ def _ends(life: Iterable[tuple[int, Fact]]) -> bool:
 def _back_in_time(history: History, floors: _Floors) -> list[str]:
     """Answers with an older revision than another one that was there before they were asked for.
 
-    A write must get a newer one, a list may get the same.
+    A write must get a newer one, a list may get the same, or an older one if that was asked for.
     """
     asked = [(write.began, write.state.revision, 1)
              for write in history.writes if write.state is not None]  # fmt: skip
-    asked += [(listing.began, listing.revision, 0) for listing in history.listings]
+    asked += [(listing.began, listing.revision, 0)
+              for listing in history.listings if not listing.exact]  # fmt: skip
     found = []
     for began, revision, more in asked:
         floor = floors.at(began)

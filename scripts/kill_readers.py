@@ -76,7 +76,8 @@ async def listing(
     states = {(resource, item["metadata"]["name"]): state_of(resource, item)
               for item in tree["items"]}  # fmt: skip
     revision = int(tree["metadata"]["resourceVersion"])
-    found = Listing(resource, revision, states, began, recorder.tick())
+    exact = bool(query) and "resourceVersion" in query
+    found = Listing(resource, revision, states, began, recorder.tick(), exact)
     recorder.history.listings.append(found)
     return found
 

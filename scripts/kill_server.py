@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 PARENT = (__file__,)
 """The script, with arguments, that is the parent of servers."""
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 END_TIMEOUT_S = 60.0
 HISTORY_VARIABLE = "KUBEHERD_SCRIPT_HISTORY_EVENTS"
 """In the environment of the servers' parent: they remember so few events, so that old ones are

@@ -3,8 +3,11 @@
     python scripts/kill_servers_on_etcd.py                        200 rounds, a random seed
     python scripts/kill_servers_on_etcd.py --rounds 20 --seed 7   the same decisions again
     python scripts/kill_servers_on_etcd.py --dir /tmp/x           keep etcd's data and the logs
+    python scripts/kill_servers_on_etcd.py --cut proxy            without network namespaces
 
-Three servers, each behind a link to etcd of its own. In a round a server is killed and started
+Three servers, each with a way of its own to etcd, which is on another host: in another network
+namespace, behind a router that loses packets (`cut_route`), where that can be had (iproute2, and
+root); else behind TCP proxies. In a round a server is killed and started
 again (perhaps killed once more as it starts), frozen, cut off from etcd in one direction or both,
 or etcd is killed or frozen; in a fourth of the rounds two of it at once. Writers stay with their
 server; readers and watchers go from server to server. After every `--check-every` rounds the
@@ -27,6 +30,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
+import cut_route
+from cut_link import Cut
 from kill_clients import PAUSE_S, RESOURCES, Recorder, Writer, until_over
 from kill_history import History, Listing, Outcome, Watch, problems
 from kill_readers import Reader, Watcher, listing
@@ -41,7 +46,7 @@ from kubeherd.cluster.runtime.rng import Rng
 
 SERVERS = 3
 WRITERS_EACH, READERS, WATCHERS = 2, 6, 6
-CATCH_UP_S = 60.0
+CATCH_UP_S = 180.0
 STREAM_S = 3
 """How long a watch stays with one server."""
 
@@ -223,6 +228,7 @@ async def experiment(
     *,
     rounds: int,
     rng: Rng,
+    cut: Cut = Cut.PROXY,
     servers: int = SERVERS,
     watchers: int = WATCHERS,
     check_every: int = 10,
@@ -234,7 +240,7 @@ async def experiment(
     RuntimeError, TimeoutError if a server or etcd does not start again.
     """
     async with (
-        running(directory, servers, rng.child("harm"), parent) as hurt,
+        running(directory, servers, rng.child("harm"), cut, parent) as hurt,
         stage(hurt, watchers, rng) as made,
     ):
         clients = (*made.writers, *made.readers, *made.watchers)
@@ -255,9 +261,19 @@ async def experiment(
     type=click.Path(path_type=Path),
     help="Keep etcd's data and the logs here.",
 )
+@click.option(
+    "--cut",
+    type=click.Choice(list(Cut)),
+    help="How ways to etcd are cut.  [default: netns, where that is possible]",
+)
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 def main(
-    rounds: int, seed: int | None, check_every: int, directory: Path | None, quiet: bool
+    rounds: int,
+    seed: int | None,
+    check_every: int,
+    directory: Path | None,
+    cut: Cut | None,
+    quiet: bool,
 ) -> None:
     """See the module."""
     try:
@@ -266,13 +282,15 @@ def main(
         click.echo(str(error), err=True)
         sys.exit(1)
     rng = Rng(seed)
-    click.echo(f"seed {rng.root_seed}: {rounds} rounds, {SERVERS} servers")
+    cut = _possible(cut)
+    click.echo(f"seed {rng.root_seed}: {rounds} rounds, {SERVERS} servers, cut by {cut}")
     with tempfile.TemporaryDirectory(prefix="kubeherd-rounds-") as temporary:
         report = asyncio.run(
             experiment(
                 directory or Path(temporary),
                 rounds=rounds,
                 rng=rng,
+                cut=cut,
                 check_every=check_every,
                 progress=lambda text: None if quiet else click.echo(text, err=True),
             )
@@ -283,6 +301,19 @@ def main(
         rng.root_seed,
         "nothing acknowledged was lost, overwritten or hidden; no watch has a gap",
     )
+
+
+def _possible(wanted: str | None) -> Cut:
+    """How to cut; says so where it is not as it should be, and leaves if it was asked for."""
+    if wanted == Cut.PROXY:
+        return Cut.PROXY
+    why = cut_route.impossible()
+    if why and wanted:
+        click.echo(f"{why} (--cut {Cut.PROXY} needs none)", err=True)
+        sys.exit(1)
+    if why:
+        click.echo(f"{why}: cut by proxies", err=True)
+    return Cut.PROXY if why else Cut.NETNS
 
 
 if __name__ == "__main__":

@@ -27,4 +27,4 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
   "$python" -m venv --clear "$venv"
 fi
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-  --constraint constraints-dev.txt --editable '.[test,dev,docs,etcd]'
+  --constraint constraints-dev.txt --editable '.[test,dev,docs,etcd,png]'

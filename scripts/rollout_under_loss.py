@@ -2,19 +2,21 @@
 
     python scripts/rollout_under_loss.py                 500 nodes, two of each, a kill every 5 s
     python scripts/rollout_under_loss.py --nodes 100     smaller
+    python scripts/rollout_under_loss.py --seed 7        kill the same ones again
 
 An etcd, two API servers and two controller managers. When all pods run, the image changes; every
 `--every` seconds one of the API servers and one of the controller managers is killed with SIGKILL,
-in turn, if its other serves, until the rollout is over. Then each node must have one pod, ready and
-new, and the recorded history must keep the promises that `kubeherd check` knows of DaemonSets,
-leaders and objects.
+drawn by lot, whether it serves or is still starting and whether the other one serves or not, until
+the rollout is over. These are seconds of a machine that has nothing else to do: on a busy one,
+where a start takes as much longer, they are stretched, and it is said how much. Then each node must
+have one pod, ready and new, and the recorded history must keep the promises that `kubeherd check`
+knows of DaemonSets, leaders and objects.
 
 Exit code 1, with what was wrong, if a promise was broken; 2 for wrong usage.
 """
 
 import asyncio
 import contextlib
-import itertools
 import tempfile
 import time
 from collections import Counter
@@ -41,20 +43,36 @@ from kubeherd.cluster.launcher.settings import (
     StoreKind,
 )
 from kubeherd.cluster.launcher.view import ClusterView
+from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.history.files import merged, read
 
 NAME, NAMESPACE = "agent", "default"
 EACH = 2
 NODES_PER_AGENT = 100
 AGAIN_S = 0.2
+BETWEEN_LIVES_S = 0.05
+PROBE_CPU_S = 0.2
 ROLLED_WITHIN_S = 900.0
+
+
+def slowness() -> float:
+    """How many times longer work takes here now than on a machine that has nothing else to do."""
+    began_s, began_cpu_s = time.monotonic(), time.thread_time()
+    while (cpu_s := time.thread_time() - began_cpu_s) < PROBE_CPU_S:
+        pass
+    return max(1.0, (time.monotonic() - began_s) / cpu_s)
 
 
 class Report(msgspec.Struct):
     """What was done, and what was wrong."""
 
     nodes: int
+    every_s: float
+    due: int = 0
+    """Kills for which the time had come."""
     kills: Counter[str] = msgspec.field(default_factory=Counter)
+    starting: int = 0
+    """Kills of what did not serve again yet."""
     began_s: float = 0.0
     rolled_s: float = 0.0
     looked_at: Counter[str] = msgspec.field(default_factory=Counter)
@@ -65,11 +83,13 @@ class Report(msgspec.Struct):
         looks = ", ".join(f"{name} {number}" for name, number in self.looked_at.most_common())
         return (
             f"{self.nodes} nodes: pods everywhere after {self.began_s:.0f} s,"
-            f" rolled out in {self.rolled_s:.0f} s\nkilled: {kills or 'nothing'}\nlooks: {looks}"
+            f" rolled out in {self.rolled_s:.0f} s\n{self.kills.total()} kills of {self.due},"
+            f" one of each every {self.every_s:.1f} s:"
+            f" {kills} ({self.starting} of them while starting)\nlooks: {looks}"
         )
 
 
-def settings(nodes: int) -> Settings:
+def settings(nodes: int, seed: int | None) -> Settings:
     """Of the cluster."""
     return lifecycle.new_settings(
         nodes=nodes,
@@ -78,6 +98,7 @@ def settings(nodes: int) -> Settings:
         apiservers=EACH,
         store=StoreKind.ETCD,
         record=Recorded.WRITES,
+        seed=seed,
     )
 
 
@@ -149,37 +170,45 @@ def misplaced(view: ClusterView, nodes: int, version: int) -> list[str]:
     ]
 
 
-async def kill_in_turn(handle: ClusterHandle, every_s: float, kills: Counter[str]) -> None:
-    """One of each, for ever, if the other one serves: what is lost is one of two."""
-    turns = [itertools.cycle(names[:EACH]) for names in (APISERVERS, CONTROLLER_MANAGERS)]
-    next_of = [next(turn) for turn in turns]
+async def kill_all_the_time(handle: ClusterHandle, rng: Rng, report: Report) -> None:
+    """One of each, for ever, at fixed times."""
+    next_s = time.monotonic()
     while True:
-        await asyncio.sleep(every_s)
-        states = {one.name: one.ready for one in (await asyncio.to_thread(handle.state)).processes}
-        for kind, names in enumerate((APISERVERS, CONTROLLER_MANAGERS)):
-            if not all(states[name] for name in names[:EACH]):
-                kills["nobody, as one was not back"] += 1
-                continue
-            with contextlib.suppress(LauncherError):
-                await asyncio.to_thread(handle.crash, next_of[kind])
-                kills[next_of[kind]] += 1
-            next_of[kind] = next(turns[kind])
+        next_s += report.every_s
+        await asyncio.sleep(next_s - time.monotonic())
+        for names in (APISERVERS, CONTROLLER_MANAGERS):
+            report.due += 1
+            await kill(handle, rng.choice(names[:EACH]), report)
 
 
-async def rollout(handle: ClusterHandle, report: Report, every_s: float, unavailable: str) -> None:
+async def kill(handle: ClusterHandle, name: str, report: Report) -> None:
+    """Kill a process; one that is just between two lives as soon as the next one begins."""
+    while True:
+        with contextlib.suppress(LauncherError):
+            found = await asyncio.to_thread(handle.process, name)
+            await asyncio.to_thread(handle.crash, name)
+            report.kills[name] += 1
+            report.starting += not found.ready
+            return
+        await asyncio.sleep(BETWEEN_LIVES_S)
+
+
+async def rollout(
+    handle: ClusterHandle, report: Report, unavailable: str, within_s: float, rng: Rng
+) -> None:
     """The rollout, from the first pod to the last."""
     nodes = report.nodes
     began_s = time.monotonic()
     async with handle.view() as view:
         await create(view, unavailable)
-        await view.until(lambda: everywhere(view, nodes, 1), "all run", ROLLED_WITHIN_S)
+        await view.until(lambda: everywhere(view, nodes, 1), "all run", within_s)
         report.began_s = time.monotonic() - began_s
         click.echo(f"pods on {nodes} nodes after {report.began_s:.0f} s", err=True)
-        killing = asyncio.create_task(kill_in_turn(handle, every_s, report.kills))
+        killing = asyncio.create_task(kill_all_the_time(handle, rng, report))
         began_s = time.monotonic()
         try:
             await roll(view)
-            await view.until(lambda: everywhere(view, nodes, 2), "all new", ROLLED_WITHIN_S)
+            await view.until(lambda: everywhere(view, nodes, 2), "all new", within_s)
         except TimeoutError as error:
             report.wrong += [str(error), *misplaced(view, nodes, 2)]
         finally:
@@ -203,14 +232,20 @@ def judge(handle: ClusterHandle, report: Report) -> None:
 @click.option("--nodes", type=click.IntRange(1), default=500, show_default=True)
 @click.option("--every", "every_s", type=click.FloatRange(0.5), default=5.0, show_default=True)
 @click.option("--max-unavailable", default="10%", show_default=True)
+@click.option("--seed", type=int, help="Draws the same lots.  [default: random]")
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Keep the cluster here.")
-def main(nodes: int, every_s: float, max_unavailable: str, directory: Path | None) -> None:
+def main(
+    nodes: int, every_s: float, max_unavailable: str, seed: int | None, directory: Path | None
+) -> None:
     """See the module."""
-    report = Report(nodes)
-    chosen = settings(nodes)
+    slower = slowness()
+    report = Report(nodes, every_s * slower)
+    chosen = settings(nodes, seed)
+    rng = Rng(chosen.seed).child("kills")
+    click.echo(f"seed {chosen.seed}; work takes {slower:.1f} times its CPU time here")
     with tempfile.TemporaryDirectory(prefix="kubeherd-rollout-") as temporary:
         with ClusterHandle(directory or Path(temporary) / "herd", chosen) as handle:
-            asyncio.run(rollout(handle, report, every_s, max_unavailable))
+            asyncio.run(rollout(handle, report, max_unavailable, ROLLED_WITHIN_S * slower, rng))
         judge(handle, report)
     conclude(report, report.wrong, chosen.seed, "one pod on every node, and the budget was kept")
 

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from cut_link import BOTH, Direction, Link
-from etcd_process import Etcd
+from cut_link import BOTH, Cut, Direction, Link, Proxied
+from cut_route import routed
+from etcd_process import Etcd, EtcdHost
 from kill_apiserver import free_port
 from kill_server import PARENT, Server, pick
 
@@ -18,7 +19,7 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.runtime.rng import Rng
 
-SERVES_WITHIN_S = 60.0
+SERVES_WITHIN_S = 180.0
 AGAIN_S = 0.3
 
 
@@ -150,19 +151,14 @@ class ServersOnEtcd:
 
 @contextlib.asynccontextmanager
 async def running(
-    directory: Path, count: int, rng: Rng, parent: Sequence[str] = PARENT
+    directory: Path, count: int, rng: Rng, cut: Cut = Cut.PROXY, parent: Sequence[str] = PARENT
 ) -> AsyncIterator[ServersOnEtcd]:
     """etcd and so many servers with one CA, all serving. `parent`: see `Server`."""
     first = RunDir(directory / "apiserver-1")
-    etcd = Etcd(directory / "etcd", free_port(), free_port())
     async with contextlib.AsyncExitStack() as stack:
-        await etcd.start()
-        stack.push_async_callback(etcd.kill)
+        etcd, links = await stack.enter_async_context(_linked(directory / "etcd", count, cut))
         members = []
-        for number in range(1, count + 1):
-            link = Link(etcd.port)
-            await link.start()
-            stack.push_async_callback(link.close)
+        for number, link in enumerate(links, 1):
             member = _member(directory / f"apiserver-{number}", first, link, parent)
             await member.server.open()
             stack.push_async_callback(member.server.close)
@@ -170,6 +166,30 @@ async def running(
         for member in members:
             await member.start()
         yield ServersOnEtcd(etcd, members, rng)
+
+
+@contextlib.asynccontextmanager
+async def _linked(
+    directory: Path, count: int, cut: Cut
+) -> AsyncIterator[tuple[Etcd, Sequence[Link]]]:
+    """etcd, which runs, and so many ways to it."""
+    async with contextlib.AsyncExitStack() as stack:
+        ports = free_port(), free_port()
+        if cut is Cut.NETNS:
+            routes = stack.enter_context(routed(count))
+            etcd = Etcd(directory, *ports, EtcdHost(routes.addresses, routes.prefix))
+        else:
+            etcd = Etcd(directory, *ports)
+        await etcd.start()
+        stack.push_async_callback(etcd.kill)
+        if cut is Cut.NETNS:
+            yield etcd, routes.links(etcd.port)
+            return
+        proxies = [Proxied(etcd.port) for _ in range(count)]
+        for proxy in proxies:
+            await proxy.start()
+            stack.push_async_callback(proxy.close)
+        yield etcd, proxies
 
 
 def _member(directory: Path, first: RunDir, link: Link, parent: Sequence[str]) -> Member:
@@ -189,7 +209,7 @@ def _member(directory: Path, first: RunDir, link: Link, parent: Sequence[str]) -
     )
     kubeconfig.write_text(text)
     kubeconfig.chmod(0o600)
-    options = ["--store", "etcd", "--etcd-servers", f"http://127.0.0.1:{link.port}"]
+    options = ["--store", "etcd", "--etcd-servers", link.url]
     return Member(Server(directory, port, options, parent=parent), link, kubeconfig)
 
 

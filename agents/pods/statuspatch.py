@@ -5,7 +5,7 @@ of others kept and ordered first (spec node-lifecycle 12 and 12.2). Pure.
 """
 
 from kubeherd.agents.pods.conditions import OWNED
-from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.jsontypes import JsonObject
 
 _REMOVABLE = (
     "reason",
@@ -16,6 +16,10 @@ _REMOVABLE = (
     "initContainerStatuses",
     "ephemeralContainerStatuses",
 )
+_OPTIONAL: JsonObject = {"reason": None, "message": None}
+"""Of a condition; written even where nothing was known of them: what `known` is made of may be out
+of date, and the scheduler may have given its reason meanwhile. A kubelet, which reads the pod
+before each patch, needs no such thing."""
 
 
 def status_patch(known: JsonObject, wanted: JsonObject) -> JsonObject | None:
@@ -52,14 +56,10 @@ def _conditions(patch: JsonObject, before: list[JsonObject], after: list[JsonObj
     known = {condition["type"]: condition for condition in before}
     changed: list[JsonObject] = []
     for condition in after:
-        old = known.get(condition["type"])
-        if old is None:
-            changed.append(condition)
-        elif _present(old) != _present(condition):
-            removed: dict[str, JsonValue] = {
-                key: None for key in _present(old) if key not in condition
-            }
-            changed.append({**condition, **removed})
+        old = _present(known.get(condition["type"], {}))
+        if old != _present(condition):
+            lost = [key for key in {**old, **_OPTIONAL} if key not in condition]
+            changed.append({**condition, **dict.fromkeys(lost)})
     if not changed:
         return
     patch["conditions"] = changed

@@ -123,15 +123,18 @@ _Reader = Callable[[JsonObject], str]
 
 
 def _at(*path: str) -> _Reader:
+    """What stands at a path of one or two names, as text; "" if there is nothing. Eight are read
+    with every write of a pod."""
+    parent, name = path if len(path) > 1 else ("", path[0])
+
     def read(tree: JsonObject) -> str:
-        value: object = tree
-        for name in path:
-            value = value.get(name) if isinstance(value, dict) else None
-            if value is None:
-                return ""
-        if isinstance(value, bool):
+        inside = tree.get(parent) if parent else tree
+        value = inside.get(name) if inside.__class__ is dict else None
+        if value.__class__ is str:
+            return value
+        if value.__class__ is bool:
             return "true" if value else "false"
-        return str(value)
+        return "" if value is None else str(value)
 
     return read
 

@@ -5,7 +5,7 @@ them causes of a field. `generate` is pure: it takes the random choice as a func
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 
 from kubeherd.cluster.api.kinds import Resource
@@ -90,21 +90,18 @@ def _is_subdomain(value: str) -> bool:
     return _matches(_SUBDOMAIN, value[:_MAX_LOOKED_AT])
 
 
-_NameRule = Callable[[str], list[str]]
+_NameRule = Callable[[str], Sequence[str]]
 
 
 def _remembered(rule: _NameRule) -> _NameRule:
     """Remember the verdicts on names of sane length: the same few come all the time."""
 
     @remembered(entries=1024, longest=128)
-    def verdict(value: str) -> tuple[str, ...]:
+    @wraps(rule)
+    def verdict(value: str) -> Sequence[str]:
         return tuple(rule(value))
 
-    @wraps(rule)
-    def check(value: str) -> list[str]:
-        return list(verdict(value))
-
-    return check
+    return verdict
 
 
 @_remembered
@@ -269,7 +266,7 @@ _RULES: dict[str, _NameRule] = {
 }
 
 
-def problems_of(resource: Resource, name: str, *, prefix: bool = False) -> list[str]:
+def problems_of(resource: Resource, name: str, *, prefix: bool = False) -> Sequence[str]:
     """What is wrong with an object's name; `prefix`: it is a generateName.
 
     A generateName may end in ``-``, which a random suffix will follow.

@@ -291,6 +291,8 @@ async def _answer(
 
 def warm_up() -> None:
     """Load what every API server loads as it starts (`agents.spawner`)."""
+    import encodings.ascii  # noqa: F401, PLC0415 - of what is decoded first
+
     bootstrap.warm_up(LoopClock().now())
 
 

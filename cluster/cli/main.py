@@ -35,9 +35,12 @@ _LAZY = {
     "faults": "kubeherd.cluster.cli.faultlist:faults",
     "join": "kubeherd.cluster.cli.join:join",
     "kubeconfig": "kubeherd.cluster.cli.kubeconfigs:kubeconfig",
+    "record": "kubeherd.recording.command:record",
     "simulate": "kubeherd.chaos.simulate:simulate",
     "snapshot": "kubeherd.snapshot.command:snapshot",
+    "timeline": "kubeherd.timeline.command:timeline",
     "token": "kubeherd.cluster.cli.token:token",
+    "watch": "kubeherd.watch.command:watch",
 }
 _VERSION_TEXT = f"kubeherd {KUBEHERD_VERSION}, serves Kubernetes {KUBERNETES_VERSION}"
 

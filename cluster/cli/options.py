@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from kubeherd.cluster.api.goduration import nanoseconds
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 
@@ -29,6 +30,16 @@ def directory_option(function: F) -> F:
         callback=lambda _ctx, _param, value: RunDir(value),
         help="Directory of the cluster.",
     )(function)
+
+
+def seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """A callback: ``90s``, ``5m``, ``90`` as seconds; click.BadParameter for what is none."""
+    if value is None:
+        return None
+    try:
+        return nanoseconds(f"{value}s" if value.isdecimal() else value) / 1e9
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 class OutputFile(click.Path):

@@ -224,14 +224,18 @@ def _control_plane(settings: Settings, rundir: RunDir) -> tuple[str, ...]:
     return (*taint, "--pod-manifest-path", str(rundir.manifests))
 
 
-def failures_in_a_row(before: int, served_s: float) -> int:
+def failures_in_a_row(before: int, served_s: float, *, killed: bool) -> int:
     """How many lives in a row came to nothing, when another one ended that served `served_s`.
 
     Zero after one that served well, whatever ended it and however often that happens: the time for
     which nobody is served must not grow with the number of accidents. A life without service (0 s)
-    or a short one is a failure, however long its start took.
+    or a short one is a failure, however long its start took; `killed` (SIGKILL) it is one, but adds
+    to none before: that somebody kills, or the kernel has no memory, says nothing of whether the
+    next start works, and who is killed again and again as it starts must not come back ever later.
     """
-    return 0 if served_s >= SERVED_WELL_S else before + 1
+    if served_s >= SERVED_WELL_S:
+        return 0
+    return max(before, 1) if killed else before + 1
 
 
 def restart_delay_s(failures: int, rng: Rng) -> float:

@@ -10,7 +10,7 @@ with virtual time (tests/simulation) moves every clock in the process with it.
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
@@ -37,6 +37,9 @@ class Clock(Protocol):
     async def wait_for(self, awaitable: Awaitable[T], timeout_s: float) -> T:
         """Await with a nominal timeout; TimeoutError when it is over."""
 
+    def call_later(self, delay_s: float, act: Callable[[], None]) -> asyncio.TimerHandle:
+        """Do something after nominal seconds, unless it is cancelled before."""
+
 
 class LoopClock:
     """The clock of a process: wall time, the event loop's timers, and a speed factor >= 1e-3."""
@@ -62,6 +65,9 @@ class LoopClock:
     async def wait_for(self, awaitable: Awaitable[T], timeout_s: float) -> T:
         async with asyncio.timeout(max(0.0, timeout_s) / self.speed):
             return await awaitable
+
+    def call_later(self, delay_s: float, act: Callable[[], None]) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(max(0.0, delay_s) / self.speed, act)
 
 
 class OffsetClock:
@@ -105,3 +111,6 @@ class OffsetClock:
 
     async def wait_for(self, awaitable: Awaitable[T], timeout_s: float) -> T:
         return await self._clock.wait_for(awaitable, timeout_s)
+
+    def call_later(self, delay_s: float, act: Callable[[], None]) -> asyncio.TimerHandle:
+        return self._clock.call_later(delay_s, act)

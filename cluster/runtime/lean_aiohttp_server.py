@@ -5,6 +5,6 @@ import sys
 import kubeherd.cluster.runtime.lean_aiohttp  # noqa: F401 - first
 
 if "aiohttp.web_server" not in sys.modules:
-    from kubeherd.cluster.runtime import lean_attrs
+    from kubeherd.cluster.runtime import lean_attrs, lean_standins
 
-    lean_attrs.load("aiohttp.web_server")
+    lean_standins.load("aiohttp.web_server", ("html", "tempfile"), lean_attrs.load)

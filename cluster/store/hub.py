@@ -108,18 +108,29 @@ class Subscription:
         self._wake = asyncio.Event()
         self._error: Expired | None = None
         self._closed = False
+        self._interrupted = False
         if self._queue:
             self._wake.set()
 
     async def next(self) -> list[Delivery]:
         """All deliveries there are, waiting for at least one; empty once the hub has closed.
 
-        Raises Expired when this watcher fell too far behind.
+        Raises Expired when this watcher fell too far behind, TimeoutError when it is interrupted
+        and, in that step, nothing waits to be taken.
         """
         await self._wake.wait()
         if self._error is not None:
             raise self._error
-        return self.take()
+        interrupted, self._interrupted = self._interrupted, False
+        deliveries = self.take()
+        if interrupted and not deliveries and not self._closed:
+            raise TimeoutError
+        return deliveries
+
+    def interrupt(self) -> None:
+        """Let `next` wait no longer."""
+        self._interrupted = True
+        self._wake.set()
 
     def take(self) -> list[Delivery]:
         """What waits already; may be empty."""
@@ -129,11 +140,6 @@ class Subscription:
         if not self._closed and self._error is None:
             self._wake.clear()
         return deliveries
-
-    @property
-    def quiet(self) -> bool:
-        """Nothing waits to be taken: all that was published has been, and more may come."""
-        return not self._wake.is_set()
 
     def offer(self, delivery: Delivery) -> None:
         """Queue a delivery; beyond the bound the subscription is ended instead."""

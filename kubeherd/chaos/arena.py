@@ -20,8 +20,6 @@ class Arena(Protocol):
 
     client: ApiClient
     """The experiment's own, with all rights; no fault hurts it."""
-    quiet_s: float
-    """Nothing was written for so long: only then it can have settled."""
 
     def now_s(self) -> float:
         """Nominal seconds since some moment."""

@@ -186,32 +186,6 @@ def run(
         raise click.exceptions.Exit(1)
 
 
-@chaos.command(
-    epilog="""\b
-Examples:
-  kubeherd chaos draw history.jsonl
-  kubeherd chaos draw history.jsonl.gz --output picture.html
-"""
-)
-@click.argument("history", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option(
-    "--output",
-    "-o",
-    type=OutputFile(),
-    help="[default: the history's name, with .html]",
-)
-def draw(history: Path, output: Path | None) -> None:
-    """Draw a recorded history into one HTML file."""
-    from kubeherd.history.files import HistoryError  # noqa: PLC0415
-
-    html = output or history.with_name(history.name.split(".")[0] + ".html")
-    try:
-        _draw(history, html, "")
-    except HistoryError as error:
-        raise click.ClickException(str(error)) from None
-    say(f"drawn: {html}")
-
-
 def found_experiment(name: str) -> "Experiment":
     """An experiment by its name or file that can be run. click.ClickException."""
     from kubeherd.chaos.experiment import ExperimentError  # noqa: PLC0415
@@ -268,19 +242,15 @@ def run_once(
     return outcome
 
 
-def _draw(record: Path, html: Path, title: str, outcome: "Outcome | None" = None) -> None:
+def _draw(record: Path, html: Path, title: str, outcome: "Outcome") -> None:
     from kubeherd.chaos.report import verdict  # noqa: PLC0415
     from kubeherd.history.files import read  # noqa: PLC0415
     from kubeherd.timeline.model import paint  # noqa: PLC0415
     from kubeherd.timeline.page import page  # noqa: PLC0415
 
     picture = paint(read(record), title)
-    if outcome is None:
-        drawn = page(picture)
-    else:
-        checked, said = outcome.verdict.checked, verdict(outcome)
-        drawn = page(picture, checked, said, held=outcome.passed)
-    html.write_text(drawn, encoding="utf-8")
+    checked, said = outcome.verdict.checked, verdict(outcome)
+    html.write_text(page(picture, checked, said, held=outcome.passed), encoding="utf-8")
 
 
 def _tell(outcome: "Outcome", again: str, verbose: bool) -> None:

@@ -28,6 +28,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Promises that the experiment is about: one that nothing spoke of was not kept."""
     story: Sequence[str] = ()
     """What came before the first violation, a line each."""
+    busy: float = 0.0
+    """On real processes: in what part of the time something waited for a processor, 0 to 1."""
 
     @property
     def passed(self) -> bool:

@@ -29,14 +29,12 @@ from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.faults import Component, Fault, FaultError, effects
 from kubeherd.faults.targets import CHAOS_AGENT, COMMAND
+from kubeherd.following.own import changed, process_record
 from kubeherd.history import Ended, FaultBegan, FaultEnded, Process, Record
 from kubeherd.history.files import Tail
 
 LOOK_S = 0.05
 """How often the files of the cluster are looked at, in real seconds."""
-QUIET_S = 2.0
-"""How long none of the processes may write until all count as idle, in real seconds: on a busy
-machine one that has work may wait so long for a processor, whatever the speed."""
 
 
 class RealArena:
@@ -46,7 +44,6 @@ class RealArena:
         self.client = client
         self._handle = handle
         self._speed = handle.settings.speed
-        self.quiet_s = QUIET_S * self._speed
         self._tail = Tail(record)
         self._tell: Callable[[Record], None] = lambda _record: None
         self._following = False
@@ -177,13 +174,9 @@ class RealArena:
             await asyncio.sleep(LOOK_S)
 
     def _compare(self, before: ProcessState | None, now: ProcessState) -> None:
-        if before is not None and (before.phase, before.process) == (now.phase, now.process):
+        if not changed(before, now):
             return
-        running = now.process is not None
-        why = str(now.phase)
-        self.tell(
-            Process(at=self.wall_s(), name=now.name, running=running, ready=now.ready, why=why)
-        )
+        self.tell(process_record(now, self.wall_s()))
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from kubeherd.checks.checker import Checked
 
 STORY_LINES = 12
 WIDTH = 100
+BUSY = 0.75
+"""Where something waits for a processor so often, what fails may be late and not wrong."""
 
 
 def text(outcome: Outcome, again: str) -> list[str]:
@@ -33,6 +35,11 @@ def text(outcome: Outcome, again: str) -> list[str]:
         lines += [f"    {line}" for line in outcome.story[-STORY_LINES:]]
         if len(violations) > 1:
             lines.append(f"and {_number(len(violations) - 1, 'violation')} more")
+    if outcome.busy >= BUSY:
+        lines.append(
+            f"the machine was busy: for {outcome.busy * 100:.0f} % of the run something waited "
+            "for a processor; does it fail on a quiet one?"
+        )
     lines.append(f"again: {again}")
     return lines
 

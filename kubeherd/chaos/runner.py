@@ -15,6 +15,7 @@ from kubeherd.chaos.story import Seen, Story
 from kubeherd.chaos.users import Users
 from kubeherd.checks.checker import Checked, Make, Verdict, Watcher
 from kubeherd.checks.live import Live
+from kubeherd.checks.liveness.quiet import changes
 from kubeherd.checks.writes import NOISE
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.client.transport import TransportError
@@ -25,6 +26,13 @@ LOOK_S = 1.0
 """How often it is asked whether the cluster has settled."""
 STILL_S = 20.0
 """For so long nothing must be written any more, once all has converged."""
+
+QUIET_S = 2.0
+"""Nothing was written for so long: only then it can have settled."""
+
+UNSPED_S = 60.0
+"""Waits for a cluster to settle are not made shorter than so many real seconds by its speed: work
+takes the time that it takes, and on a busy machine more."""
 
 
 class NotSteady(Exception):
@@ -52,6 +60,7 @@ class Run:
         self._rng = chance(seed)
         self._actions = script(experiment, self._rng)
         live = Live()
+        self._live = live
         self._safety = Watcher(safety, live)
         self._liveness = Watcher(liveness, live)
         self._required = required
@@ -119,8 +128,9 @@ class Run:
             await self._users.apply(tree)
         within_s = self._experiment.ready_within_s
         if await self._settles(within_s) is None:
+            waited_s = self._unsped_s(within_s)
             why = "; ".join(self._unsettled()[:3]) or "it goes on writing"
-            raise NotSteady(f"the cluster was not steady within {within_s:g} s: {why}")
+            raise NotSteady(f"the cluster was not steady within {waited_s:g} s: {why}")
         self._tell(Step(at=self._arena.wall_s(), name="steady", text="the steady state holds"))
 
     async def _hurt(self) -> None:
@@ -179,12 +189,16 @@ class Run:
         """Wait until what must hold at the end holds, every node was heard and nothing is written;
         None if it takes longer."""
         started_s = self._arena.now_s()
-        while (now_s := self._arena.now_s()) - started_s <= within_s:
-            quiet = now_s - self._last_write_s >= self._arena.quiet_s and not self._waited_for()
-            if quiet and not self._unsettled():
+        while (now_s := self._arena.now_s()) - started_s <= self._unsped_s(within_s):
+            quiet = now_s - self._last_write_s >= self._unsped_s(QUIET_S)
+            if quiet and not self._waited_for() and not self._unsettled():
                 return now_s - started_s
             await self._arena.sleep(LOOK_S)
         return None
+
+    def _unsped_s(self, span_s: float) -> float:
+        """A wait in nominal seconds of the cluster's speed, see `UNSPED_S`."""
+        return max(span_s, min(span_s, UNSPED_S) * self._seen.speed)
 
     def _waited_for(self) -> set[str]:
         """The nodes that there still are and that have not been heard."""
@@ -278,12 +292,14 @@ class Run:
             return  # how the cluster is taken down is no part of the run
         self._records += 1
         self._now = max(self._now, record.at)
-        if isinstance(record, Heartbeat):
+        if isinstance(record, Heartbeat) and self._seen.hears(record):
             self._unheard.discard(record.node)
+        self._seen.see(record)
         if isinstance(record, Write):
-            self._seen.write(record)
+            before = self._live.take(record)
             if not record.restored and record.resource not in NOISE:
-                self._last_write_s = self._arena.now_s()
+                if changes(record, before):
+                    self._last_write_s = self._arena.now_s()
                 self._strike()
         self._heard(record)
         self._story.see(record)

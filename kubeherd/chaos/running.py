@@ -5,9 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from msgspec.structs import replace
+
 from kubeherd.chaos.arena import Arena
 from kubeherd.chaos.experiment import Experiment, ExperimentError, load
 from kubeherd.chaos.outcome import Outcome
+from kubeherd.chaos.pressure import Pressure
 from kubeherd.chaos.promises import promises
 from kubeherd.chaos.runner import Run
 from kubeherd.checks import registry
@@ -72,7 +75,8 @@ def run_real(
                 async with opened(handle, record, experiment.command) as arena:
                     return await _run(experiment, arena, seed, hear).run()
 
-            return eventloop.run(main)
+            pressure = Pressure()
+            return replace(eventloop.run(main), busy=pressure.share())
 
 
 def _run(experiment: Experiment, arena: Arena, seed: int, hear: Hear) -> Run:

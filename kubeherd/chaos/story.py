@@ -6,7 +6,7 @@ from collections import deque
 from kubeherd.chaos.telling import words
 from kubeherd.checks.objects import about
 from kubeherd.checks.writes import NOISE
-from kubeherd.history import Began, Record, Request, Told, Verb, Violation, Write
+from kubeherd.history import Began, Heartbeat, Record, Request, Told, Verb, Violation, Write
 
 STORY_RECORDS = 400
 """What is looked through for the story of a violation."""
@@ -22,9 +22,27 @@ class Seen:
         """Of the Nodes, by name."""
         self.leader = ""
         """Who holds the controller managers' lease."""
+        self.speed = 1.0
+        """Nominal seconds in a second."""
+        self._renewed: dict[str, float] = {}
+        """The newest time in the Lease of each node."""
 
-    def write(self, record: Write) -> None:
-        """The next write."""
+    def see(self, record: Record) -> None:
+        """The next record."""
+        if isinstance(record, Began):
+            self.speed = record.speed or 1.0
+        elif isinstance(record, Write):
+            self._write(record)
+
+    def hears(self, beat: Heartbeat) -> bool:
+        """Whether the node controller takes this for a sign of life: a Lease whose time goes back,
+        as that of a clock that was ahead does, is none (checks.safety.silence)."""
+        newer = beat.renewed > self._renewed.get(beat.node, 0.0)
+        if newer:
+            self._renewed[beat.node] = beat.renewed
+        return newer
+
+    def _write(self, record: Write) -> None:
         if record.resource == "nodes":
             if record.verb is Verb.DELETE:
                 self.labels.pop(record.name, None)

@@ -148,7 +148,9 @@ class Process(_Record, frozen=True, kw_only=True, tag="process"):
     running: bool
     ready: bool = False
     why: str = ""
-    """Of an end: ``killed``, ``exit 1``, ``stopped``."""
+    """Of an end: ``killed``, ``exit 1``, ``stopped``; of a cluster of real processes the phase."""
+    nodes: tuple[str, ...] = ()
+    """The nodes whose agent it is."""
 
 
 class Leads(_Record, frozen=True, kw_only=True, tag="leads"):

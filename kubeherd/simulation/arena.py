@@ -51,8 +51,6 @@ async def arena(wanted: ClusterWanted, seed: int) -> AsyncIterator["SimulatedAre
 class SimulatedArena:
     """Faults, steps and history of one simulated cluster."""
 
-    quiet_s = 2.0
-
     def __init__(self, cluster: SimulatedCluster) -> None:
         self._cluster = cluster
         self.client = cluster.client(CHAOS_AGENT, ADMIN)

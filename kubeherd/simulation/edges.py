@@ -155,9 +155,8 @@ class Network:
         api = self.reachable(client)
         self.requests += 1
         answering = api.begin(api.answer(request))
-        if not await self._ended(api.loop, answering, client, timeout_s):
+        if not await self._ended(api.loop, answering, client, timeout_s, LATENCY_S):
             raise TransportError(f"{request.method} {request.path}: timed out")
-        await api.loop.moment(LATENCY_S)
         if answering.cancelled() or self.lost(client, api):
             raise TransportError("connection reset")
         answer = answering.result()
@@ -171,13 +170,18 @@ class Network:
         return answer
 
     async def _ended(
-        self, loop: VirtualLoop, task: asyncio.Task[Any], client: str, timeout_s: float
+        self,
+        loop: VirtualLoop,
+        task: asyncio.Task[Any],
+        client: str,
+        timeout_s: float,
+        after_s: float = 0.0,
     ) -> bool:
-        """Wait for the server's task; False if that takes too long. It is cancelled if it has not
-        ended when the client does not wait any more."""
+        """Wait for the server's task, and `after_s` more; False if that takes too long. It is
+        cancelled if it has not ended when the client does not wait any more."""
         told = loop.create_future()
         timer = loop.call_later(timeout_s, _tell, told)
-        task.add_done_callback(lambda _task: _tell(told))
+        task.add_done_callback(lambda _task: loop.call_later(after_s, _tell, told))
         self._under_way[told] = client
         try:
             await told

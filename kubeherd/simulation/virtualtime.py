@@ -11,10 +11,12 @@ import gc
 import heapq
 import selectors
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime, timedelta
-from typing import Any, ParamSpec, TypeVar, TypeVarTuple
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple, cast
+
+import msgspec
 
 from kubeherd.cluster.api.timestamps import parse_time
 
@@ -39,53 +41,42 @@ _YOUNG_OBJECTS = 50_000
 cycles, and Python's own 700 cost an eighth of all time."""
 
 
-class _Callback(asyncio.Handle):
-    """asyncio's own, without what only its debug mode needs: there are thousands in a second."""
+class _Callback(msgspec.Struct, eq=False):
+    """What asyncio calls a handle, without what only its debug mode needs: there are thousands in a
+    second, and a Struct is made without a line of Python."""
 
-    __slots__ = ()
-    _args: tuple[Any, ...]
-    _callback: Callable[..., object]
     _context: Context
+    _callback: Callable[..., object]
+    _args: tuple[Any, ...]
+    _cancelled: bool = False
 
-    def __init__(
-        self,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        loop: asyncio.AbstractEventLoop,
-        context: Context | None,
-    ) -> None:
-        self._context = copy_context() if context is None else context
-        self._loop = loop
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self._repr = self._source_traceback = None
+    def cancel(self) -> None:
+        """As `asyncio.Handle.cancel`."""
+        self._cancelled = True
+        self._callback = self._args = None  # type: ignore[assignment]
+
+    def cancelled(self) -> bool:
+        """As `asyncio.Handle.cancelled`."""
+        return self._cancelled
 
 
-class _Timer(_Callback, asyncio.TimerHandle):
-    """The same with a moment. It is `_scheduled` while it lies among the timers of its loop."""
+class _Timer(_Callback, eq=False):
+    """The same with a moment, as `asyncio.TimerHandle`. It has a loop while it lies among the
+    timers of it."""
 
-    __slots__ = ()
-
-    def __init__(
-        self,
-        when: float,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        loop: asyncio.AbstractEventLoop,
-        context: Context | None,
-    ) -> None:
-        super().__init__(callback, args, loop, context)
-        self._when = when
-        self._scheduled = True
+    _when: float = 0.0
+    _loop: "VirtualLoop | None" = None
 
     def cancel(self) -> None:
         """As the loop's own."""
         if not self._cancelled:
-            self._cancelled = True
-            self._callback = self._args = None  # type: ignore[assignment]
-            if self._scheduled:
-                self._loop._timer_handle_cancelled(self)  # type: ignore[attr-defined]
+            super().cancel()
+            if self._loop is not None:
+                self._loop.one_cancelled()
+
+    def when(self) -> float:
+        """As `asyncio.TimerHandle.when`."""
+        return self._when
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -127,6 +118,19 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Let it go on, with all that came up meanwhile; nothing if it is not frozen."""
         self._ready.extend(self._aside.pop(process, ()))
 
+    get_debug = staticmethod(bool)
+    """Never: without a line of Python, as every future asks."""
+
+    def create_task(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        name: object = None,
+        context: Context | None = None,
+    ) -> asyncio.Task[T]:
+        """As the loop's own, without its checks for debugging."""
+        return asyncio.Task(coro, loop=self, name=name, context=context)  # type: ignore[arg-type]
+
     def call_soon(
         self,
         callback: Callable[[*Arguments], object],
@@ -136,9 +140,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """As the loop's own, without its checks for debugging."""
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        handle = _Callback(callback, args, self, context)
+        handle = _Callback(copy_context() if context is None else context, callback, args)
         self._ready.append(handle)
-        return handle
+        return cast(asyncio.Handle, handle)
 
     def call_at(
         self,
@@ -150,10 +154,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """As the loop's own."""
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        timer = _Timer(when, callback, args, self, context)
+        timer = _Timer(
+            copy_context() if context is None else context, callback, args, False, when, self
+        )
         self._set += 1
         heapq.heappush(self._timers, (when, self._set, timer))
-        return timer
+        return cast(asyncio.TimerHandle, timer)
 
     def call_later(
         self,
@@ -171,7 +177,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.call_at(self._now_s + delay_s, _done, future)
         return future
 
-    def _timer_handle_cancelled(self, _timer: asyncio.TimerHandle) -> None:
+    def one_cancelled(self) -> None:
+        """One of its timers was cancelled: sweep if it is one too many."""
         self._cancelled += 1
         timers = self._timers
         if self._cancelled > _CANCELLED_TIMERS and self._cancelled > len(timers) // 2:
@@ -191,7 +198,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 if timer._cancelled:
                     self._cancelled -= 1
                     continue
-                timer._scheduled = False
+                timer._loop = None
                 ready.append(timer)
             for _ in range(len(ready)):
                 handle = ready.popleft()
@@ -269,6 +276,9 @@ class VirtualClock:
     async def wait_for(self, awaitable: Awaitable[T], timeout_s: float) -> T:
         async with asyncio.timeout(max(0.0, timeout_s)):
             return await awaitable
+
+    def call_later(self, delay_s: float, act: Callable[[], None]) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(max(0.0, delay_s), act)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

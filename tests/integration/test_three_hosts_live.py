@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import netns
 import pytest
 import threehosts
 from patience import PATIENCE_S
@@ -98,7 +99,7 @@ def workload(kind: str, name: str, **spec: object) -> JsonObject:
 
 @pytest.fixture
 def hosts() -> Iterator[tuple[Host, Host, Host]]:
-    if why := threehosts.impossible():
+    if why := netns.impossible():
         pytest.skip(why)
     with threehosts.three_hosts() as made:
         yield made

@@ -4,7 +4,6 @@ Needs the rights of root. All of it is gone when the block is left; nothing is a
 of the machine itself.
 """
 
-import ctypes
 import os
 import subprocess
 import sys
@@ -14,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from netns import enter, ip, namespaces
+
 T = TypeVar("T")
 
 KUBEHERD = (sys.executable, "-P", "-m", "kubeherd.cluster.cli.main")
-_CLONE_NEWNET = 0x40000000
 
 
 class Host:
@@ -45,31 +45,12 @@ class Host:
     def run(self, call: Callable[[], T]) -> T:
         """Call something whose sockets are this host's."""
 
-        def enter() -> T:
-            with Path("/run/netns", self.namespace).open() as file:
-                if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), _CLONE_NEWNET):
-                    raise OSError(ctypes.get_errno(), "setns")
-            return call()
-
-        with ThreadPoolExecutor(1) as thread:  # it ends, and its namespace with it
-            return thread.submit(enter).result()
+        with ThreadPoolExecutor(1, initializer=enter, initargs=(self.namespace,)) as thread:
+            return thread.submit(call).result()
 
     def cable(self, state: str) -> None:
         """`down`: the cable is out; `up`: it is in again."""
-        _ip("-n", self._switch, "link", "set", self._cable, state)
-
-
-def impossible() -> str:
-    """Why there cannot be any such hosts here, "" if there can."""
-    name = f"kubeherd-try-{os.getpid()}"
-    try:
-        _ip("netns", "add", name)
-        _ip("-n", name, "link", "add", "br0", "type", "bridge")
-    except (OSError, subprocess.CalledProcessError) as error:
-        return f"no network namespaces: {getattr(error, 'stderr', '') or error}".strip()
-    finally:
-        subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
-    return ""
+        ip("-n", self._switch, "link", "set", self._cable, state)
 
 
 @contextmanager
@@ -77,29 +58,18 @@ def three_hosts() -> Iterator[tuple[Host, Host, Host]]:
     """The hosts, at 10.77.0.1 to 10.77.0.3."""
     prefix = f"kubeherd-{os.getpid()}"
     switch = f"{prefix}-switch"
-    made: list[str] = []
-    try:
-        for number in range(4):
-            made.append(f"{prefix}-{number}" if number else switch)
-            _ip("netns", "add", made[-1])
-            _ip("-n", made[-1], "link", "set", "lo", "up")
-        _ip("-n", switch, "link", "add", "br0", "type", "bridge")
-        _ip("-n", switch, "link", "set", "br0", "up")
-        first, second, third = (_plugged(made[n], switch, n) for n in (1, 2, 3))
+    hosts = [f"{prefix}-{number}" for number in (1, 2, 3)]
+    with namespaces([switch, *hosts]):
+        ip("-n", switch, "link", "add", "br0", "type", "bridge")
+        ip("-n", switch, "link", "set", "br0", "up")
+        first, second, third = (_plugged(name, switch, n) for n, name in enumerate(hosts, 1))
         yield first, second, third
-    finally:
-        for name in made:
-            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
 
 
 def _plugged(namespace: str, switch: str, number: int) -> Host:
     cable, address = f"port{number}", f"10.77.0.{number}"
-    _ip("-n", switch, "link", "add", cable, "type", "veth", "peer", "eth0", "netns", namespace)
-    _ip("-n", switch, "link", "set", cable, "master", "br0", "up")
-    _ip("-n", namespace, "address", "add", f"{address}/24", "dev", "eth0")
-    _ip("-n", namespace, "link", "set", "eth0", "up")
+    ip("-n", switch, "link", "add", cable, "type", "veth", "peer", "eth0", "netns", namespace)
+    ip("-n", switch, "link", "set", cable, "master", "br0", "up")
+    ip("-n", namespace, "address", "add", f"{address}/24", "dev", "eth0")
+    ip("-n", namespace, "link", "set", "eth0", "up")
     return Host(namespace, switch, cable, address)
-
-
-def _ip(*args: str) -> None:
-    subprocess.run(["ip", *args], capture_output=True, text=True, check=True)

@@ -5,7 +5,7 @@ value is shown up to `goformat.MAX_SHOWN` characters. Kubernetes has no such bou
 megabyte of bad labels with sixty.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 
 from kubeherd.cluster.api import goformat
@@ -67,9 +67,9 @@ def invalid(field: str, value: JsonValue, detail: str) -> Cause:
     return _cause("FieldValueInvalid", text, field)
 
 
-def invalid_each(field: str, value: JsonValue, details: Iterable[str]) -> list[Cause]:
+def invalid_each(field: str, value: JsonValue, details: Sequence[str]) -> list[Cause]:
     """One `invalid` per detail."""
-    return [invalid(field, value, detail) for detail in details]
+    return [invalid(field, value, detail) for detail in details] if details else []
 
 
 def not_supported(field: str, value: JsonValue, supported: Iterable[str]) -> Cause:

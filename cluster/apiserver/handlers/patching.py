@@ -6,6 +6,7 @@ staging, concurrent writers cannot make a patch conflict.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -71,7 +72,8 @@ async def patch(call: Call) -> ApiResponse:
         transform: Transform = applying.update
         on_missing = applying.create
     else:
-        transform = _defaulted(call.kind.resource, patched_by(call, media_type, ctx))
+        resource = call.kind.resource
+        transform = patched_by(call, media_type, ctx, default=partial(defaults.apply, resource))
     route = call.route
     if route.subresource is not None:
         on_missing = None
@@ -116,25 +118,24 @@ def _check_options(query: Mapping[str, str], applying: bool) -> None:
         raise errors.invalid("meta.k8s.io", "PatchOptions", "", [cause])
 
 
-def _defaulted(resource: Resource, change: Transform) -> Transform:
-    def transform(old: JsonObject) -> JsonObject:
-        tree = change(old)
-        defaults.apply(resource, tree)
-        return tree
-
-    return transform
-
-
 def patched_by(
-    call: Call, media_type: str, ctx: RequestContext, target: Target | None = None
+    call: Call,
+    media_type: str,
+    ctx: RequestContext,
+    target: Target | None = None,
+    default: Callable[[JsonObject], None] | None = None,
 ) -> Transform:
     """What the patch in the call's body makes of an object of `target` (default: the call's kind).
 
     What it returns is decoded: whoever reads it finds the types of the schema, or the client gets
     a 422 on field ``patch``. The body is read when there is an object to patch: one that is
-    missing is a 404 whatever was sent. Then BadRequest if the body is no patch.
+    missing is a 404 whatever was sent. Then BadRequest if the body is no patch. `default` is done
+    to what is returned, in place.
     """
     target = target or of_resource(call.kind.resource)
+    default = default or _unchanged
+    # All else is going to be what it was: defaults for the spec of a pod would be made in vain.
+    first = call.route.subresource_name == "status"
 
     def transform(old: JsonObject) -> JsonObject:
         body, duplicates = _read(call, media_type, ctx)
@@ -142,13 +143,21 @@ def patched_by(
         kept = _untouched(patched, body) if media_type == STRATEGIC else {}
         shown = _Shown(target, media_type, old, body)
         tree = _decoded(target, _copy_without(patched, kept), duplicates, ctx, shown)
+        if first:
+            default(tree)
         if kept:
             parts = {**tree, **kept}
             tree = {name: parts[name] for name in (*patched, *tree) if name in parts}
         check_name(tree, call.route.name)
+        if not first:
+            default(tree)
         return tree
 
     return transform
+
+
+def _unchanged(_: JsonObject) -> None:
+    """No defaults."""
 
 
 def _read(call: Call, media_type: str, ctx: RequestContext) -> tuple[JsonValue, list[str]]:

@@ -7,8 +7,9 @@ before he has read it is bounded in bytes; what the options have wrong is refuse
 begins, and what fails later ends it with an ERROR event.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 
 import msgpack
 import msgspec
@@ -224,32 +225,61 @@ async def _changes(
 ) -> AsyncGenerator[bytes, None]:
     """Events until the time is over, the client is too slow, or the server stops."""
     bookmark_s = min(clock.monotonic_s() + _BOOKMARK_EVERY_S, end_s - _BOOKMARK_BEFORE_END_S)
-    while True:
-        now_s = clock.monotonic_s()
-        if now_s >= end_s:
-            return
-        until_s = min(end_s, bookmark_s) if plan.bookmarks and bookmark_s > now_s else end_s
-        try:
-            deliveries = await clock.wait_for(subscription.next(), until_s - now_s)
-        except TimeoutError:
-            if plan.bookmarks and until_s < end_s:
-                # An event may have come since the time ran out: then the revision is past it, and
-                # the event itself says where the watcher is.
-                revision = call.services.store.revision
-                if subscription.quiet and revision >= subscription.since:
-                    yield encoder.bookmark(revision, {})
-                last_s = end_s - _BOOKMARK_BEFORE_END_S
-                following_s = clock.monotonic_s() + _BOOKMARK_EVERY_S
-                bookmark_s = following_s if bookmark_s >= last_s else min(following_s, last_s)
-            continue
-        except Expired:
-            return
-        if not deliveries:
-            return
-        await _prepare(call, deliveries)
-        call.services.metrics.events(call.kind.resource, len(deliveries))
-        for chunk in chunks(map(encoder.event, deliveries)):
-            yield chunk
+    alarm = _Alarm(clock, subscription.interrupt)
+    with closing(alarm):
+        while True:
+            now_s = clock.monotonic_s()
+            if now_s >= end_s:
+                return
+            until_s = min(end_s, bookmark_s) if plan.bookmarks and bookmark_s > now_s else end_s
+            alarm.set(until_s)
+            try:
+                deliveries = await subscription.next()
+            except TimeoutError:
+                if plan.bookmarks and until_s < end_s:
+                    revision = call.services.store.revision
+                    if revision >= subscription.since:
+                        yield encoder.bookmark(revision, {})
+                    last_s = end_s - _BOOKMARK_BEFORE_END_S
+                    following_s = clock.monotonic_s() + _BOOKMARK_EVERY_S
+                    bookmark_s = following_s if bookmark_s >= last_s else min(following_s, last_s)
+                continue
+            except Expired:
+                return
+            if not deliveries:
+                return
+            if call.kind.to_served_all is not None:
+                await _prepare(call, deliveries)
+            call.services.metrics.events(call.kind.resource, len(deliveries))
+            for chunk in chunks(map(encoder.event, deliveries)):
+                yield chunk
+
+
+class _Alarm:
+    """Does something at a time: one timer, however many events come before. To set one for each
+    wait costs as much as the rest of a delivery."""
+
+    def __init__(self, clock: Clock, act: Callable[[], None]) -> None:
+        self._clock = clock
+        self._act = act
+        self._at_s: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, at_s: float) -> None:
+        """The time, in nominal seconds of the clock; instead of one that was set before."""
+        if at_s != self._at_s:
+            self.close()
+            self._at_s = at_s
+            self._timer = self._clock.call_later(at_s - self._clock.monotonic_s(), self._ring)
+
+    def _ring(self) -> None:
+        self._at_s = None  # who finds that it was early sets it again
+        self._act()
+
+    def close(self) -> None:
+        """Do nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 async def _prepare(call: Call, deliveries: Sequence[Delivery]) -> None:

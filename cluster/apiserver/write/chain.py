@@ -5,6 +5,8 @@ apiserver/pkg/admission/reinvocation.go: what a policy or a webhook has changed 
 mutating plugins once more.
 """
 
+import msgspec
+
 from kubeherd.cluster.api.cel import effort
 from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest
 from kubeherd.cluster.apiserver.admission.mutation import Rounds
@@ -14,8 +16,16 @@ from kubeherd.cluster.apiserver.write.policies import Policies
 from kubeherd.cluster.apiserver.write.webhooks import Webhooks
 
 
+class _Others(msgspec.Struct, frozen=True):
+    """Whether there are policies or webhooks at all."""
+
+    may_change: bool
+    may_refuse: bool
+
+
 class AdmissionChain:
-    """What a write goes through before it is stored."""
+    """What a write goes through before it is stored. Whether anybody is to be asked is found out
+    once, and again when their configurations have changed (`look_again`)."""
 
     def __init__(
         self, own: Admission, policies: Policies, webhooks: Webhooks, heavy: HeavyWork
@@ -24,11 +34,25 @@ class AdmissionChain:
         self._own = own
         self._policies = policies
         self._webhooks = webhooks
+        self._others: _Others | None = None
+
+    def look_again(self) -> None:
+        """Something has happened to a policy's binding or to the configuration of a webhook."""
+        self._others = None
+
+    def _asked(self) -> _Others:
+        if self._others is None:
+            policies, webhooks = self._policies, self._webhooks
+            self._others = _Others(
+                policies.may_change or webhooks.may_change,
+                policies.may_refuse or webhooks.may_refuse,
+            )
+        return self._others
 
     def mutate(self, request: AdmissionRequest, ctx: RequestContext) -> "Steps[None]":
         """Let all who may change the object do so, in place."""
         self._own.mutate(request)
-        if ctx.asked or not (self._policies.may_change or self._webhooks.may_change):
+        if ctx.asked or not (self._others or self._asked()).may_change:
             return
         policies, webhooks = Rounds(), Rounds()
         yield from self._mutate(request, ctx, policies, webhooks)
@@ -45,7 +69,7 @@ class AdmissionChain:
 
     def validate(self, request: AdmissionRequest, ctx: RequestContext) -> "Steps[bool]":
         """Ask the policies and webhooks that may refuse; whether somebody was waited for."""
-        if ctx.asked:
+        if ctx.asked or not (self._others or self._asked()).may_refuse:
             return False
         self._policies.validate(request, ctx)
         return self._webhooks.may_refuse and (yield from self._webhooks.validate(request, ctx))

@@ -33,6 +33,9 @@ _ACCOUNTS = "system:serviceaccounts"
 class Policies:
     """The admission policies of a server. `custom` gives the custom kinds that it serves."""
 
+    KEYS = (source.MUTATING.bindings, source.VALIDATING.bindings)
+    """What says whether there are any."""
+
     def __init__(self, store: Store, lookup: Lookup, authorizer: Authorizer) -> None:
         self.custom: Callable[[], Custom] = dict
         self._store = store
@@ -44,6 +47,11 @@ class Policies:
     def may_change(self) -> bool:
         """Whether there are any that change objects."""
         return bool(self._store.list(source.MUTATING.bindings))
+
+    @property
+    def may_refuse(self) -> bool:
+        """Whether there are any that only refuse."""
+        return bool(self._store.list(source.VALIDATING.bindings))
 
     def inquiry(self, request: AdmissionRequest, ctx: RequestContext) -> Inquiry:
         """A write as policies and match conditions see it."""

@@ -118,6 +118,8 @@ class Registry(StoredObjects):
         self.policies = Policies(store, self, self.authorizer)
         self.webhooks = Webhooks(store, self, rng, self.policies)
         self.chain = AdmissionChain(self.admission, self.policies, self.webhooks, self._heavy)
+        for key in (*Policies.KEYS, *Webhooks.KEYS):
+            store.hub.listen(key, self.chain.look_again)
 
     # --- create ---
 

@@ -52,6 +52,9 @@ async def _post(hook: Hook, body: bytes) -> bytes:
 class Webhooks:
     """The webhooks of a server; `post` can be replaced, in tests."""
 
+    KEYS = (matching.MUTATING.group_resource, matching.VALIDATING.group_resource)
+    """What says whether there are any."""
+
     def __init__(self, store: Store, lookup: Lookup, rng: Rng, policies: Policies) -> None:
         self.post: Post = _post
         self._policies = policies

@@ -3,8 +3,8 @@
 Invariants: at most one instance runs at any time; a crash is followed by a new start, an end that
 was asked for is not. A process that served well before it crashed starts again at once; one that
 cannot start, or crashes again and again as soon as it serves, waits with a capped, jittered
-back-off. Waits are real seconds, whatever the cluster's `--speed`: a process needs as long to start
-and stop as it needs.
+back-off, which does not grow by lives that somebody else ended (SIGKILL). Waits are real seconds,
+whatever the cluster's `--speed`: a process needs as long to start and stop as it needs.
 """
 
 import asyncio
@@ -130,10 +130,10 @@ class SupervisedProcess:
                 self._enter(Phase.DOWN)
                 self._down.set()
                 await self._wanted.wait()
-            served_s = await self._run_once()
+            served_s, killed = await self._run_once()
             if not self.wanted:
                 continue
-            failures = plan.failures_in_a_row(failures, served_s)
+            failures = plan.failures_in_a_row(failures, served_s, killed=killed)
             self.restarts += 1
             if failures:
                 await self._back_off(plan.restart_delay_s(failures, self._rng))
@@ -144,8 +144,9 @@ class SupervisedProcess:
         with contextlib.suppress(TimeoutError):
             await self._clock.wait_for(self._unwanted.wait(), delay_s)
 
-    async def _run_once(self) -> float:
-        """Start the process and see it to its end; returns for how many seconds it served."""
+    async def _run_once(self) -> tuple[float, bool]:
+        """Start the process and see it to its end; returns for how many seconds it served, and
+        whether SIGKILL ended it."""
         self._enter(Phase.STARTING)
         self._serving_since_s = None
         try:
@@ -153,7 +154,7 @@ class SupervisedProcess:
         except OSError as error:
             self.failed_starts += 1
             self.failure = str(error)
-            return 0.0
+            return 0.0, False
         self.child = child
         self._changed()
         if not self.wanted:
@@ -171,7 +172,7 @@ class SupervisedProcess:
         if self.wanted:
             how = ended_how(child.returncode)
             _log.warning("process_ended", name=self.spec.name, how=how, served_s=round(served_s, 1))
-        return served_s
+        return served_s, child.returncode == -signal.SIGKILL
 
     async def _announce(self, child: Child) -> None:
         await child.ready.wait()

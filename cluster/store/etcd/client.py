@@ -12,8 +12,8 @@ import structlog
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import OutcomeUnknown, StoreError
 from kubeherd.cluster.store.etcd.failures import Failure, Meaning, judge
+from kubeherd.cluster.store.etcd.grpc.status import CallError
 from kubeherd.cluster.store.etcd.member import Call, Member, Unfit
-from kubeherd.cluster.store.etcd.messages import AioRpcError
 from kubeherd.cluster.store.etcd.target import EtcdTarget
 from kubeherd.cluster.store.sharedengine import Compacted
 
@@ -59,9 +59,9 @@ class EtcdClient:
             if not member.usable:
                 member = await self._connected()
             try:
-                return await member.calls[call](request, timeout=ANSWER_S, metadata=member.metadata)
-            except AioRpcError as error:
-                failure = judge(error.code().name, error.details() or "")
+                return await member.ask(call, request, ANSWER_S)
+            except CallError as error:
+                failure = judge(error.code, error.details)
             self._leave(member, failure)
             if failure.meaning is Meaning.UNKNOWN and once:
                 raise OutcomeUnknown(_sentence(member, failure))
@@ -118,9 +118,9 @@ class EtcdClient:
         """Connect to one; why that is not possible, or ""."""
         try:
             self._check_cluster((await member.connect()).cluster_id)
-        except AioRpcError as error:
+        except CallError as error:
             member.forget()
-            return judge(error.code().name, error.details() or "").why
+            return judge(error.code, error.details).why
         except Unfit as error:
             member.forget()
             return str(error)
@@ -142,7 +142,7 @@ class EtcdClient:
         if self._search is not None:
             self._search.cancel()
         for member in self._members:
-            await member.close()
+            member.close()
 
 
 _SENT_AGAIN = frozenset({Meaning.ELSEWHERE, Meaning.UNKNOWN, Meaning.UNAUTHENTICATED})

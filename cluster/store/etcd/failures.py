@@ -1,12 +1,14 @@
 """What an error of etcd means: whether the request may have been carried out, and what helps.
 
 Pure. Sources: etcd's api/v3rpc/rpctypes/error.go, server/etcdserver/{v3_server,apply}.go (3.4 to
-3.6), and where it has no word, what gRPC says of a connection.
+3.6), and where it has no word, what is said of a connection.
 """
 
 from enum import Enum, auto
 
 import msgspec
+
+from kubeherd.cluster.store.etcd.grpc.status import NOT_CARRIED_OUT
 
 
 class Meaning(Enum):
@@ -41,7 +43,6 @@ _TEXTS = {
     "etcdserver: too many requests": Meaning.ELSEWHERE,
     "etcdserver: not capable": Meaning.ELSEWHERE,
     "etcdserver: rpc not supported for learner": Meaning.ELSEWHERE,
-    "failed to connect to all addresses": Meaning.ELSEWHERE,
     "etcdserver: invalid auth token": Meaning.UNAUTHENTICATED,
     "etcdserver: revision of auth store is old": Meaning.UNAUTHENTICATED,
     "etcdserver: requested lease not found": Meaning.NO_LEASE,
@@ -70,13 +71,9 @@ _ADVICE = (
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is of another CA or for another name"),
     ("_ALERT_", "it does not accept our certificate, or wants one"),
     ("handshake failed", "no TLS connection: look at the scheme, the CA, our certificate and key"),
-    ("TSI_DATA_CORRUPTED", "it does not accept our certificate, or wants one"),
-    ("Socket closed", "the connection broke"),
-    ("Connection reset", "the connection broke"),
-    ("Broken pipe", "the connection broke"),
-    ("ping timeout", "it does not answer a ping"),
-    ("Domain name not found", "its name is not known"),
-    ("DNS resolution failed", "its name is not known"),
+    ("Name or service not known", "its name is not known"),
+    ("nodename nor servname", "its name is not known"),
+    ("Temporary failure in name resolution", "its name is not known"),
     (
         "etcdserver: mvcc: database space exceeded",
         "it has no space left: compact, defragment, then `etcdctl alarm disarm`",
@@ -96,18 +93,15 @@ NO_ANSWER = "no answer in time"
 def judge(code: str, details: str) -> Failure:
     """The meaning of a gRPC status: the name of its code (``UNAVAILABLE``) and its details."""
     meaning = next((m for text, m in _TEXTS.items() if details.startswith(text)), None)
-    if meaning is None:
+    if code == NOT_CARRIED_OUT:
+        meaning = Meaning.ELSEWHERE
+    elif meaning is None:
         meaning = Meaning.REFUSED if code in _REFUSALS else Meaning.UNKNOWN
     return Failure(meaning, _why(code, details))
 
 
 def _why(code: str, details: str) -> str:
     """One short line."""
-    connecting, _, details = details.rpartition("; last error: ")
-    if connecting:  # "UNAVAILABLE: ipv4:127.0.0.1:2379: Socket closed"
-        details = details.split(": ", 2)[-1]
-        if details == "Socket closed":
-            return "it hangs up: perhaps https where it wants http or the reverse"
     for text, advice in _ADVICE:
         if text.lower() in details.lower():
             return advice

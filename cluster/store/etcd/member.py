@@ -1,58 +1,50 @@
-"""One member of etcd: its channel, and what was found when it was last connected to."""
+"""One member of etcd: its connection, and what was found when it was last connected to."""
 
-from collections.abc import Mapping
-from enum import StrEnum
-from typing import Any, TypeAlias
+import ssl
+from contextlib import suppress
+from enum import Enum
+from typing import Any, Final
 
 import msgspec
 import structlog
 
 from kubeherd.cluster.api.etcd.keys import REGISTRY
 from kubeherd.cluster.store.engine import StoreError
-from kubeherd.cluster.store.etcd.messages import (
-    AioRpcError,
-    Channel,
-    ChannelConnectivity,
-    StatusCode,
-    rpc,
-    ssl_channel_credentials,
-)
+from kubeherd.cluster.store.etcd.grpc.calls import Messages
+from kubeherd.cluster.store.etcd.grpc.channel import Channel, connect
+from kubeherd.cluster.store.etcd.grpc.status import NOT_CARRIED_OUT, CallError
+from kubeherd.cluster.store.etcd.messages import rpc
 from kubeherd.cluster.store.etcd.target import EtcdTarget, address, is_tls
 
 CONNECT_S = 3.0
 """How long connecting to one member may take."""
 
-_OPTIONS = (
-    ("grpc.max_receive_message_length", -1),  # the server's answers are bounded by what we ask for
-    ("grpc.max_send_message_length", -1),  # and it says itself what is too large
-    ("grpc.keepalive_time_ms", 10_000),  # etcd forbids less than 5 s
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.ping_timeout_ms", 5_000),  # else a minute, whatever the line above says
-    ("grpc.http2.max_pings_without_data", 0),  # else two, and none after them
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-    ("grpc.min_reconnect_backoff_ms", int(CONNECT_S * 1000)),  # how long an attempt may take
-    ("grpc.enable_retries", 0),  # what is sent again is decided by us
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.use_local_subchannel_pool", 1),  # a connection of our own
-)
+_METADATA: Final = (("hasleader", "true"),)
+"""A member that has no leader says so at once, and ends its watches."""
+
 _OLDEST = (3, 4, 0)
 _LOSES_WRITES = (3, 5, 0), (3, 5, 3)
 """From, to: versions that may lose writes when they are killed (etcd issue 13766)."""
 
-_Files: TypeAlias = tuple[bytes | None, bytes | None, bytes | None] | None
-"""PEM: the authority of its certificate, our key, our certificate."""
-
 _log = structlog.get_logger(__name__)
 
 
-class Call(StrEnum):
-    """What a member can be asked for, by its path."""
+class Call(Enum):
+    """What a member can be asked for."""
 
-    RANGE = "/etcdserverpb.KV/Range"
-    TXN = "/etcdserverpb.KV/Txn"
-    COMPACT = "/etcdserverpb.KV/Compact"
-    GRANT = "/etcdserverpb.Lease/LeaseGrant"
+    RANGE = "KV/Range", rpc.RangeResponse
+    TXN = "KV/Txn", rpc.TxnResponse
+    COMPACT = "KV/Compact", rpc.CompactionResponse
+    GRANT = "Lease/LeaseGrant", rpc.LeaseGrantResponse
+    STATUS = "Maintenance/Status", rpc.StatusResponse
+    AUTHENTICATE = "Auth/Authenticate", rpc.AuthenticateResponse
+
+    def __init__(self, name: str, answer: Any) -> None:
+        self.path = f"/etcdserverpb.{name}"
+        self.read = answer.FromString
+
+
+WATCH = "/etcdserverpb.Watch/Watch"
 
 
 class Unfit(Exception):
@@ -73,79 +65,73 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Member:
-    """See the module. `calls` take a request, a timeout in seconds and metadata, and raise
-    AioRpcError, as `watch` does."""
+    """See the module."""
 
     def __init__(self, endpoint: str, target: EtcdTarget) -> None:
         self.endpoint = endpoint
-        self.metadata: tuple[tuple[str, str], ...] = ()
         self.found: Found | None = None
         self._target = target
-        self._open(_files(endpoint, target))
-
-    def _open(self, files: _Files) -> None:
-        self._shown = files
-        self._channel = _channel(self.endpoint, files)
-        kv = rpc.KVStub(self._channel)
-        self.calls: Mapping[Call, Any] = {
-            Call.RANGE: kv.Range,
-            Call.TXN: kv.Txn,
-            Call.COMPACT: kv.Compact,
-            Call.GRANT: rpc.LeaseStub(self._channel).LeaseGrant,
-        }
-        self.watch = rpc.WatchStub(self._channel).Watch
-        self._status = rpc.MaintenanceStub(self._channel).Status
-        self._authenticate = rpc.AuthStub(self._channel).Authenticate
+        self._context = _context(endpoint, target)
+        self._channel: Channel | None = None
+        self._retired: list[Channel] = []
 
     @property
     def usable(self) -> bool:
         """Connected, and looked at since."""
-        return self.found is not None and self._channel.get_state() is ChannelConnectivity.READY
+        return self.found is not None and self._channel is not None and self._channel.ready
 
     def forget(self) -> None:
         """Look at it again, and say anew who we are, before it is asked again."""
         self.found = None
 
+    async def ask(self, call: Call, request: Any, timeout_s: float) -> Any:
+        """The answer. CallError."""
+        if self._channel is None:
+            raise CallError(NOT_CARRIED_OUT, "there is no connection to it")
+        answer = await self._channel.ask(call.path, request.SerializeToString(), timeout_s)
+        return call.read(answer)
+
+    def watch(self) -> Messages:
+        """A stream for the messages of watches. CallError."""
+        if self._channel is None:
+            raise CallError(NOT_CARRIED_OUT, "there is no connection to it")
+        return self._channel.stream(WATCH)
+
     async def connect(self) -> Found:
-        """Make it usable. AioRpcError, Unfit."""
-        await self._show_what_was_renewed()
-        metadata = [("hasleader", "true")]
+        """Make it usable. CallError, Unfit."""
+        channel = await self._connected()
+        channel.introduce(_METADATA, ())
         if self._target.user:
             request = rpc.AuthenticateRequest(
                 name=self._target.user, password=self._target.password
             )
-            answer = await self._authenticate(request, timeout=CONNECT_S)
-            metadata.append(("token", answer.token))
-        self.metadata = tuple(metadata)
+            answer = await self.ask(Call.AUTHENTICATE, request, CONNECT_S)
+            channel.introduce(_METADATA, [("token", answer.token)])
         self.found = await self._look()
         return self.found
 
-    async def _show_what_was_renewed(self) -> None:
-        """A channel shows what its files were when it was made, however often it connects."""
-        if self._channel.get_state() is ChannelConnectivity.READY:
-            return
-        try:
-            files = _files(self.endpoint, self._target)
-        except StoreError:
-            return  # what was there before may still be good
-        if files != self._shown:
-            old = self._channel
-            self._open(files)
-            await old.close(grace=CONNECT_S)
+    async def _connected(self) -> Channel:
+        """A connection that takes calls. Each shows what our files are when it is made."""
+        if self._channel is not None:
+            if self._channel.ready:
+                return self._channel
+            self._channel.retire()
+            self._retired = [one for one in (*self._retired, self._channel) if not one.closed]
+            self._channel = None
+        with suppress(StoreError):  # what was there before may still be good
+            self._context = _context(self.endpoint, self._target)
+        self._channel = await connect(address(self.endpoint), self._context, CONNECT_S)
+        return self._channel
 
     async def _look(self) -> Found:
         try:
-            status = await self._status(
-                rpc.StatusRequest(), timeout=CONNECT_S, metadata=self.metadata
-            )
-        except AioRpcError as error:
-            if error.code() is not StatusCode.PERMISSION_DENIED:
+            status = await self.ask(Call.STATUS, rpc.StatusRequest(), CONNECT_S)
+        except CallError as error:
+            if error.code != "PERMISSION_DENIED":
                 raise
             # Since 3.6 only root is told the version.
             request = rpc.RangeRequest(key=REGISTRY.encode(), keys_only=True)
-            answer = await self.calls[Call.RANGE](
-                request, timeout=CONNECT_S, metadata=self.metadata
-            )
+            answer = await self.ask(Call.RANGE, request, CONNECT_S)
             return Found(answer.header.cluster_id, ())
         return self._fit(status)
 
@@ -160,26 +146,33 @@ class Member:
                 _log.warning("etcd_alarm", etcd=self.endpoint, problem=problem)
         return Found(status.header.cluster_id, version)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End all that is under way with it."""
-        await self._channel.close()
+        for channel in (*self._retired, *filter(None, [self._channel])):
+            channel.close()
+        self._retired, self._channel = [], None
 
 
-def _channel(endpoint: str, files: _Files) -> Channel:
-    if files is None:
-        return rpc.insecure_channel(address(endpoint), options=_OPTIONS)
-    return rpc.secure_channel(address(endpoint), ssl_channel_credentials(*files), options=_OPTIONS)
-
-
-def _files(endpoint: str, target: EtcdTarget) -> _Files:
-    """What is shown to a member; None: it is talked to in plain text. StoreError."""
+def _context(endpoint: str, target: EtcdTarget) -> ssl.SSLContext | None:
+    """How a member is talked to over TLS; None: it is talked to in plain text. StoreError."""
     if not is_tls(endpoint):
         return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(["h2"])
+    file = target.ca_file
     try:
-        authority, key, certificate = (
-            None if path is None else path.read_bytes()
-            for path in (target.ca_file, target.key_file, target.cert_file)
-        )
+        if file is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(file)
+        file = target.cert_file
+        if file is not None:
+            with file.open():  # else the error does not say which of the two
+                pass
+            file = target.key_file
+            context.load_cert_chain(str(target.cert_file), file)
+    except ssl.SSLError as error:
+        raise StoreError(f"cannot use {file}: {error.reason or error}") from error
     except OSError as error:
-        raise StoreError(f"cannot read {error.filename}: {error.strerror}") from error
-    return authority, key, certificate
+        raise StoreError(f"cannot read {file}: {error.strerror}") from error
+    return context

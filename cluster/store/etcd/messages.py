@@ -1,4 +1,4 @@
-"""etcd's messages and stubs, as generated from its own definitions: those that aetcd brings."""
+"""etcd's messages, as generated from its own definitions: those that aetcd brings."""
 
 import os
 
@@ -7,15 +7,5 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is told by us
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # who forks here executes at once
 
 from aetcd import rpc
-from grpc import ChannelConnectivity, StatusCode, ssl_channel_credentials
-from grpc.aio import EOF, AioRpcError, Channel
 
-__all__ = [
-    "EOF",
-    "AioRpcError",
-    "Channel",
-    "ChannelConnectivity",
-    "StatusCode",
-    "rpc",
-    "ssl_channel_credentials",
-]
+__all__ = ["rpc"]

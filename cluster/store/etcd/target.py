@@ -37,8 +37,8 @@ class EtcdTarget(msgspec.Struct, frozen=True):
             raise StoreError("a user of etcd and a password belong together")
 
 
-def address(endpoint: str) -> str:
-    """``host:port`` of a URL; StoreError if it is none of http or https with a port."""
+def address(endpoint: str) -> tuple[str, int]:
+    """Host and port of a URL; StoreError if it is none of http or https with a port."""
     try:
         parts = urlsplit(endpoint)
         host, port = parts.hostname, parts.port
@@ -48,7 +48,7 @@ def address(endpoint: str) -> str:
         raise StoreError(
             f"{endpoint!r} is no endpoint of etcd: it must look like https://127.0.0.1:2379"
         )
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return host, port
 
 
 def is_tls(endpoint: str) -> bool:

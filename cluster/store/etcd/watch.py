@@ -8,18 +8,18 @@ the last complete one. A delete has the object's last state with it (`prev_kv`).
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import structlog
 
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.cluster.store.engine import StoreError
+from kubeherd.cluster.store.engine import Row, StoreError
 from kubeherd.cluster.store.etcd.client import ANSWER_S, EtcdClient
 from kubeherd.cluster.store.etcd.failures import judge
 from kubeherd.cluster.store.etcd.grouping import Grouping, ToRow
+from kubeherd.cluster.store.etcd.grpc.status import CallError
 from kubeherd.cluster.store.etcd.member import Member
-from kubeherd.cluster.store.etcd.messages import EOF, AioRpcError, rpc
+from kubeherd.cluster.store.etcd.messages import rpc
 from kubeherd.cluster.store.sharedengine import Compacted, Progress
 
 EVERYTHING = b"\0"
@@ -47,9 +47,12 @@ class Watch:
     def __init__(self, member: Member, after: int, to_row: ToRow) -> None:
         self.member = member
         self._grouping = Grouping(after, to_row)
-        self._call = member.watch(metadata=member.metadata)
-        self._asking: asyncio.Task[None] | None = None
+        try:
+            self._call = member.watch()
+        except CallError as error:
+            raise Broken(f"etcd at {member.endpoint}: {error.details}") from None
         self._messages = 0
+        self._begun = False
         self._sound = member.found is not None and member.found.progress_is_sound
 
     async def open(self) -> int:
@@ -64,24 +67,25 @@ class Watch:
         )
         try:
             async with asyncio.timeout(ANSWER_S):
-                with suppress(AioRpcError, asyncio.InvalidStateError):  # reading says why
-                    await self._call.write(rpc.WatchRequest(create_request=create))
-                return int((await self._message()).header.revision)
+                self._call.write(rpc.WatchRequest(create_request=create).SerializeToString())
+                created = await self._message()
         except TimeoutError:
             raise Broken(f"etcd at {self.member.endpoint} starts no watch in time") from None
+        self._begun = True
+        return int(created.header.revision)
 
     async def _message(self) -> Any:
         try:
-            message = await self._call.read()
-        except AioRpcError as error:
-            why = judge(error.code().name, error.details() or "").why
+            data = await self._call.read()
+        except CallError as error:
+            why = judge(error.code, error.details).why
             raise Broken(f"etcd at {self.member.endpoint}: {why}") from None
-        except asyncio.CancelledError:  # of the watch or of who reads it
-            if _is_cancelled():
-                raise
-            raise Broken(f"etcd at {self.member.endpoint} does not answer") from None
-        if message is EOF:
+        if data is None:
             raise Broken(f"etcd at {self.member.endpoint} ended the watch")
+        return self._looked_at(data)
+
+    def _looked_at(self, data: bytes) -> Any:
+        message = rpc.WatchResponse.FromString(data)
         self._messages += 1
         if message.canceled:
             raise self._cancelled(message)
@@ -96,46 +100,49 @@ class Watch:
         return Broken(f"etcd at {self.member.endpoint} refuses a watch of all keys: {why}")
 
     async def read(self) -> Progress:
-        """What happened next. Broken, Compacted."""
+        """What happened next, as much of it as has come. Broken, Compacted."""
+        rows: list[Row] = []
+        revision = 0
+        message = await self._message()
         while True:
-            message = await self._message()
-            if message.events:
-                progress = self._grouping.events(message.events, fragment=message.fragment)
-            elif self._sound or message.watch_id != _BY_HAND:
-                progress = self._grouping.nothing(message.header.revision)
-            else:
-                continue
+            progress = self._progress(message)
             if progress is not None:
-                return progress
+                rows.extend(progress.rows)
+                revision = progress.revision
+            data = self._call.take()
+            if data is not None:
+                message = self._looked_at(data)
+            elif revision:
+                return Progress(revision, rows)
+            else:
+                message = await self._message()
+
+    def _progress(self, message: Any) -> Progress | None:
+        if message.events:
+            return self._grouping.events(message.events, fragment=message.fragment)
+        if self._sound or message.watch_id != _BY_HAND:
+            return self._grouping.nothing(message.header.revision)
+        return None
 
     def ask(self) -> None:
         """Ask how far it is; if nothing at all comes in time, `read` raises Broken.
 
-        In a task of its own: gRPC ends the whole watch if who writes to it is cancelled.
+        Not before it is open: the answer would be taken for the first message, and the first one,
+        which says how far etcd is, for news of what was shown.
         """
+        if not self._begun:
+            return
         asyncio.get_running_loop().call_later(ALIVE_S, self._cancel_if_silent, self._messages)
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask(), name="etcd-ask-progress")
-
-    async def _ask(self) -> None:
-        with suppress(AioRpcError, asyncio.InvalidStateError):  # reading says why
-            await self._call.write(rpc.WatchRequest(progress_request=rpc.WatchProgressRequest()))
+        request = rpc.WatchRequest(progress_request=rpc.WatchProgressRequest())
+        self._call.write(request.SerializeToString())
 
     def _cancel_if_silent(self, messages: int) -> None:
         if self._messages == messages:
-            self.cancel()
+            self._call.cancel("it does not answer")
 
     def cancel(self) -> None:
         """End it."""
-        if self._asking is not None:
-            self._asking.cancel()
         self._call.cancel()
-
-
-def _is_cancelled() -> bool:
-    """Whether somebody wants the running task to end."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class Following:

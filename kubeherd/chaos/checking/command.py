@@ -10,21 +10,12 @@ from kubeherd.chaos.checking.telling import Surroundings, table
 from kubeherd.checks import registry
 from kubeherd.checks.checker import Checker, Make, Verdict, Watcher
 from kubeherd.checks.registry import PROMISES, Kind
-from kubeherd.cluster.api.goduration import nanoseconds
-from kubeherd.cluster.cli.options import OutputFile, directory_option
+from kubeherd.cluster.cli.options import OutputFile, directory_option, seconds
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.runtime import logging
 from kubeherd.history import SETTLED, Step, files
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-
-
-def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
-    """``90s``, ``5m``, ``90`` as seconds; click.BadParameter for what is none."""
-    try:
-        return nanoseconds(f"{value}s" if value.isdecimal() else value) / 1e9
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 @click.command(
@@ -41,7 +32,7 @@ Examples:
 @click.option("--history", type=_FILE, help="Judge a recorded run instead of a cluster.")
 @click.option("--kubeconfig", type=_FILE, help="Of the cluster, whoever made it, instead of --dir.")
 @directory_option
-@click.option("--for", "for_s", default="0", callback=_seconds, help="End after so long (60s, 5m).")
+@click.option("--for", "for_s", callback=seconds, help="End after so long (60s, 5m).")
 @click.option("--only", multiple=True, metavar="NAME", help="Only these promises. Repeatable.")
 @click.option("--skip", multiple=True, metavar="NAME", help="All but these. Repeatable.")
 @click.option(
@@ -60,7 +51,7 @@ def check(
     history: Path | None,
     kubeconfig: Path | None,
     rundir: RunDir,
-    for_s: float,
+    for_s: float | None,
     only: tuple[str, ...],
     skip: tuple[str, ...],
     settled: bool,
@@ -89,7 +80,7 @@ def check(
         verdict, surroundings = judged(history, checkers, settled=settled)
     else:
         verdict, surroundings = _watched(
-            kubeconfig, rundir, for_s, checkers, settled=settled, record=record
+            kubeconfig, rundir, for_s or 0.0, checkers, settled=settled, record=record
         )
     click.echo("\n".join(table(verdict)))
     if surroundings.violation is not None:

@@ -4,22 +4,18 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from kubeherd.chaos.checking.following import Follower, Refused
-from kubeherd.chaos.checking.ordering import Ordering
 from kubeherd.chaos.checking.telling import Surroundings
 from kubeherd.checks.checker import Make, Verdict, Watcher
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.discovery import wanted, watchable
 from kubeherd.cluster.client.transport import Transport
 from kubeherd.cluster.runtime.clock import Clock
-from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.history import Began, Ended, Record, Step, Write
+from kubeherd.following.session import Following
+from kubeherd.history import Ended, Record, Step
 from kubeherd.history.files import create, encode
 from kubeherd.history.records import SETTLED
 
@@ -52,45 +48,17 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class _Session:
-    """The records of one session, in order, to the checkers and the file."""
+    """The records of one session to the checkers and the file."""
 
-    def __init__(self, plan: Plan, clock: Clock) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.watcher = Watcher(plan.checkers)
         self.surroundings = Surroundings()
-        self.ordering = Ordering()
-        self.writes = 0
-        self._newest = 0
-        """Of the first lists: what is older is state, and no news."""
-        self._speed = plan.speed
-        self.clock = clock
         self._file = create(plan.record) if plan.record else None
-
-    def now(self) -> float:
-        return self.clock.now().timestamp()
 
     def see(self, record: Record) -> None:
         if self._file:
             self._file.write(encode(record))
         self.surroundings.see(record, self.watcher.see(record))
-
-    def begin(self, listed: Sequence[Write], newest: int) -> None:
-        """What was there when it began."""
-        self._newest = newest
-        self.see(Began(at=self.now(), source="watch", speed=self._speed, revision=newest))
-        for write in listed:
-            self.see(write)
-
-    def add(self, write: Write) -> None:
-        """What a watch told."""
-        if write.revision <= self._newest:
-            write = msgspec.structs.replace(write, restored=True)
-        self.ordering.add(write)
-
-    def flush(self, writes: Iterator[Write]) -> None:
-        """Give out what is in order."""
-        for write in writes:
-            self.writes += not write.restored
-            self.see(write)
 
     def close(self) -> None:
         """No record comes any more."""
@@ -105,96 +73,42 @@ async def watch(
     """Watch until the time is over, a promise is broken, or a signal comes; `ready` is told of how
     many resources are watched. TransportError, ApiError if the cluster cannot be reached. Closes
     the transport."""
-    session = _Session(plan, clock)
+    session = _Session(plan)
     client = ApiClient(transport, clock, private_features=False)
-    notes: list[str] = []
+    following = Following(client, clock, session.see, speed=plan.speed)
+    needs: frozenset[str] = frozenset().union(*(make().resources for make in plan.checkers))
     try:
-        followers = await _listed(plan, client, session, notes)
-        ready(len(followers))
+        await following.begin(needs)
+        ready(following.count)
         with _signals() as stopped:
-            tasks = [asyncio.create_task(follower.run()) for follower in followers]
-            try:
-                await _judge(plan, session, stopped)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                ended = await asyncio.gather(*tasks, return_exceptions=True)
-        for error in ended:
-            if isinstance(error, Exception):
-                raise error
+            async with following.running():
+                await _judge(plan, session, following, stopped)
     finally:
         session.close()
         await transport.close()
-    notes += _notes(followers, session)
-    return Found(session.watcher.verdict, session.surroundings, session.writes, notes)
+    notes = list(following.notes())
+    return Found(session.watcher.verdict, session.surroundings, following.writes, notes)
 
 
-async def _listed(
-    plan: Plan, client: ApiClient, session: _Session, notes: list[str]
-) -> list[Follower]:
-    """Everything listed, and who follows it; `notes` tell of what cannot be."""
-    rng = Rng(None)
-    needs: frozenset[str] = frozenset().union(*(make().resources for make in plan.checkers))
-    followers: list[Follower] = []
-    listed: list[Write] = []
-    refused: list[tuple[str, str]] = []
-    for resource in wanted(await watchable(client), needs):
-        name = resource.group_resource
-        passed = partial(session.ordering.passed, name)
-        follower = Follower(
-            client, resource, session.clock, rng.child(name), tell=listed.append, passed=passed
-        )
-        try:
-            await follower.list()
-        except Refused as error:
-            refused.append((name, str(error)))
-            continue
-        follower.tell = session.add
-        followers.append(follower)
-    if refused:
-        names = _some([name for name, _ in refused])
-        notes.append(f"{names} cannot be watched: {refused[0][1]}")
-    session.begin(listed, max((follower.revision for follower in followers), default=0))
-    return followers
-
-
-def _notes(followers: Sequence[Follower], session: _Session) -> Iterator[str]:
-    """What was not seen, a line each."""
-    gaps = [one.resource.group_resource for one in followers if one.gaps]
-    if gaps:
-        yield f"{_some(gaps)} had to be listed again: what happened between was not seen"
-    failing = [one for one in followers if one.failing]
-    if failing:
-        names = [one.resource.group_resource for one in failing]
-        yield f"{_some(names)} could not be watched at the end: {failing[0].failing}"
-    if session.ordering.late:
-        yield f"{session.ordering.late} events came out of order"
-
-
-def _some(names: Sequence[str]) -> str:
-    """Names, however many there are."""
-    return (
-        ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
-    )
-
-
-async def _judge(plan: Plan, session: _Session, stopped: asyncio.Event) -> None:
+async def _judge(
+    plan: Plan, session: _Session, following: Following, stopped: asyncio.Event
+) -> None:
     """Give out what has come, until it is over."""
     loop = asyncio.get_running_loop()
     end_s = loop.time() + plan.for_s if plan.for_s else float("inf")
     while session.surroundings.violation is None and loop.time() < end_s and not stopped.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopped.wait(), _LOOK_S)
-        session.flush(session.ordering.ready(session.now()))
+        following.flush()
     if session.surroundings.violation is None:
-        session.flush(session.ordering.rest())
+        following.rest()
         if plan.settled:
-            session.see(Step(at=session.now(), name=SETTLED))
+            session.see(Step(at=following.now(), name=SETTLED))
     end_s = loop.time() + _AFTERMATH_S
     while session.surroundings.violation and loop.time() < end_s and not stopped.is_set():
         await asyncio.sleep(_LOOK_S)
-        session.flush(session.ordering.ready(session.now()))
-    session.see(Ended(at=session.now()))
+        following.flush()
+    session.see(Ended(at=following.now()))
 
 
 @contextlib.contextmanager

@@ -42,12 +42,15 @@ class StopWriting(WriteChecker):
         if write.actor and write.actor.user and not write.actor.user.startswith("system:"):
             return
         self.looked_at += 1
-        if write.resource != "nodes" or write.verb is not Verb.UPDATE or before is None:
-            changed = True
-        else:
-            changed = _but_heartbeats(before) != _but_heartbeats(write.object)
-        if changed:
+        if changes(write, before):
             yield self.violation(write, f"{about(write)} is written ({write.verb})", about(write))
+
+
+def changes(write: Write, before: Object | None) -> bool:
+    """Whether it is more than a Node's word that it is alive."""
+    if write.resource != "nodes" or write.verb is not Verb.UPDATE or before is None:
+        return True
+    return _but_heartbeats(before) != _but_heartbeats(write.object)
 
 
 def _but_heartbeats(node: Object) -> object:

@@ -177,6 +177,8 @@ class DeploymentBudget(WriteChecker):
             if gone:
                 del self._sets[uid]
                 return
+            if before is None and not write.restored:
+                had.replicas.set(write.at, 0, self.lag_s)  # the controller may not know of it
             had.replicas.set(write.at, number(tree, "spec", "replicas", default=1), self.lag_s)
             had.available.set(write.at, number(tree, "status", "availableReplicas"), self.lag_s)
 

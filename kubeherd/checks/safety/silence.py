@@ -46,6 +46,8 @@ class SilenceWaitedFor(WriteChecker):
         """The last sign of life, by node."""
         self._renewed: dict[str, float] = {}
         """The newest time in each node's Lease: one that goes back is no sign of life."""
+        self._woke: dict[str, float] = {}
+        """When a node was heard again after it was silent for long enough, by node."""
         self._deaf_until = 0.0
         """Until then nobody could have heard anything."""
         self._away: dict[str, float] = {}
@@ -88,7 +90,20 @@ class SilenceWaitedFor(WriteChecker):
     def _renew(self, node: str, renewed: float, at: float) -> None:
         if renewed > self._renewed.get(node, 0.0):
             self._renewed[node] = renewed
-            self._alive[node] = at
+            self._hear(node, at)
+
+    def _hear(self, node: str, at: float) -> None:
+        if node in self._alive and self._long_enough(self._silent_s(node, at)):
+            self._woke[node] = at
+        self._alive[node] = at
+
+    def _silent_s(self, node: str, at: float) -> float:
+        """For how many nominal seconds somebody listened to this node in vain."""
+        since = max(self._alive.get(node, 0.0), self._deaf_until)
+        return (at - since) * (self.speed or 1.0)
+
+    def _long_enough(self, silent_s: float) -> bool:
+        return silent_s >= GRACE_S - self.lag_s * (self.speed or 1.0)
 
     def note(self, write: Write, before: Object | None) -> None:
         """A renewed Lease, or what a node says of itself."""
@@ -98,8 +113,9 @@ class SilenceWaitedFor(WriteChecker):
         elif write.verb is Verb.DELETE:
             self._alive.pop(write.name, None)
             self._renewed.pop(write.name, None)
+            self._woke.pop(write.name, None)
         elif before is None or _said(before) != _said(write.object):
-            self._alive[write.name] = write.at
+            self._hear(write.name, write.at)
 
     def judge(self, write: Write, before: Object | None) -> Iterator[Violation]:
         """A node whose Ready becomes Unknown."""
@@ -110,9 +126,9 @@ class SilenceWaitedFor(WriteChecker):
         if controller_did(write.actor, "node-controller") is False or self._excused(write.at):
             return
         self.looked_at += 1
-        since = max(self._alive.get(write.name, 0.0), self._deaf_until)
-        silent_s = (write.at - since) * (self.speed or 1.0)
-        if silent_s < GRACE_S - self.lag_s * (self.speed or 1.0):
+        silent_s = self._silent_s(write.name, write.at)
+        just_heard = write.at - self._woke.get(write.name, -inf) <= self.lag_s
+        if not (just_heard or self._long_enough(silent_s)):
             what = f"node {write.name} is called silent after {silent_s:.1f} s"
             yield self.violation(write, what, about(write))
 

@@ -4,8 +4,8 @@ import asyncio
 import base64
 import gzip
 import json
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar, cast
+from collections.abc import Callable
+from typing import Any
 
 import msgpack
 import pytest
@@ -20,8 +20,6 @@ from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import MemoryEngine
 from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.store import running
-
-T = TypeVar("T")
 
 CMS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
@@ -369,26 +367,29 @@ async def test_watch_ends_after_its_time_with_a_bookmark_before() -> None:
 
 
 class LateClock(LoopClock):
-    """Its first wait runs out at once, and before the waiter goes on, something happens."""
+    """Whoever sets the first alarm decides when it rings."""
 
-    def __init__(self, meanwhile: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, first: Callable[[Callable[[], None]], None]) -> None:
         super().__init__()
-        self._meanwhile: Callable[[], Awaitable[object]] | None = meanwhile
+        self._first: Callable[[Callable[[], None]], None] | None = first
 
-    async def wait_for(self, awaitable: Awaitable[T], timeout_s: float) -> T:
-        meanwhile, self._meanwhile = self._meanwhile, None
-        if meanwhile is None:
-            return await super().wait_for(awaitable, timeout_s)
-        cast("Coroutine[object, object, T]", awaitable).close()
-        await meanwhile()
-        raise TimeoutError
+    def call_later(self, delay_s: float, act: Callable[[], None]) -> asyncio.TimerHandle:
+        first, self._first = self._first, None
+        if first is not None:
+            first(act)
+        return super().call_later(delay_s, act)
 
 
 async def test_a_bookmark_is_never_ahead_of_an_event() -> None:
     """A client that is cut off after a bookmark goes on behind it."""
+    posts = []
+
+    def rings_when_something_happens(ring: Callable[[], None]) -> None:
+        store.hub.listen("configmaps", ring)
+        posts.append(asyncio.create_task(cluster.post(CMS, config_map("late"))))
 
     async with running(LocalStore(MemoryEngine(), attrs_of)) as store:
-        clock = LateClock(lambda: cluster.post(CMS, config_map("late")))
+        clock = LateClock(rings_when_something_happens)
         api = ApiServer(store, clock, Rng(1))
         await api.bootstrap()
         cluster = Cluster(api, store, clock)
@@ -397,6 +398,7 @@ async def test_a_bookmark_is_never_ahead_of_an_event() -> None:
         )
         event = await watcher.next()
         assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", "late")
+        await asyncio.gather(*posts)
         await watcher.close()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from apicluster import Cluster
 
+from kubeherd.cluster.apiserver.access.authn import authenticated
 from kubeherd.cluster.launcher import pki
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.pki import Identity, inventory
@@ -150,6 +151,22 @@ async def test_no_account_of_a_controller_leads_to_everything(cluster: Cluster) 
     for name in sorted({*ACCOUNTS.values()}):
         found = {action for action in NOT_EVEN_ONE if await allowed(cluster, account(name), action)}
         assert found == leads.get(name, set()), name
+
+
+async def test_what_a_controller_writes_is_not_tracked(cluster: Cluster) -> None:
+    for name in sorted({*ACCOUNTS.values()}):
+        user = authenticated(account(name).user, ACCOUNT_GROUPS)
+        event = {
+            "metadata": {"name": name, "namespace": "default"},
+            "involvedObject": {"kind": "Pod", "namespace": "default", "name": "p"},
+        }
+        made = await cluster.post("/api/v1/namespaces/default/events", event, user=user)
+        if made.status != 403:  # few may not
+            assert "managedFields" not in made.tree["metadata"], name
+    other = authenticated("system:serviceaccount:kube-system:operator", ["system:masters"])
+    event["metadata"] = {"name": "other"}
+    made = await cluster.post("/api/v1/namespaces/default/events", event, user=other)
+    assert made.tree["metadata"]["managedFields"]
 
 
 def superusers(rundir: RunDir, settings: Settings) -> Iterator[str]:

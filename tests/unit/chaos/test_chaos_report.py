@@ -1,14 +1,17 @@
 """Verdicts in the terminal, as JSON and as JUnit XML: held, violated, and no data."""
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from kubeherd.chaos import report, running
 from kubeherd.chaos.explaining import explanation
 from kubeherd.chaos.outcome import Outcome
+from kubeherd.chaos.pressure import Pressure
 from kubeherd.chaos.promises import promises
 from kubeherd.checks.checker import Checked, Verdict
 from kubeherd.faults import Fault, Nodes, effects
@@ -50,6 +53,24 @@ BAD = Checked("one-pod", "One pod.", 40, (WRONG, WRONG))
 )
 def test_no_data_is_no_pass(run: Outcome, passed: bool):
     assert run.passed is passed
+
+
+def test_who_fails_on_a_busy_machine_says_so():
+    busy = {run.passed: replace(run, busy=0.981) for run in (outcome(GOOD), outcome(BAD))}
+    told = "the machine was busy: for 98 % of the run something waited for a processor; "
+    assert any(line.startswith(told) for line in report.text(busy[False], "again"))
+    assert not any("busy" in line for line in report.text(busy[True], "again"))
+    assert not any("busy" in line for line in report.text(outcome(BAD), "again"))
+
+
+def test_the_kernel_counts_how_long_something_waited(tmp_path: Path):
+    stalls = tmp_path / "cpu"
+    stalls.write_text("some avg10=1.00 avg60=1.00 avg300=1.00 total=5000000\nfull total=0\n")
+    pressure = Pressure(stalls)
+    assert pressure.share() == 0.0
+    stalls.write_text("some avg10=1.00 avg60=1.00 avg300=1.00 total=905000000\nfull total=0\n")
+    assert pressure.share() == 1.0  # 900 s within this moment
+    assert Pressure(tmp_path / "none").share() == 0.0
 
 
 def test_a_person_sees_verdict_story_and_the_command_that_shows_it_again():

@@ -8,9 +8,9 @@ from patience import PATIENCE_S
 
 from kubeherd.chaos.arena import Arena
 from kubeherd.chaos.experiment import Experiment, parse
-from kubeherd.chaos.runner import Run
+from kubeherd.chaos.runner import QUIET_S, Run
 from kubeherd.faults import Fault, FaultError
-from kubeherd.history import Began, Ended, Heartbeat, Record, Verb, Write
+from kubeherd.history import Began, Ended, Heartbeat, Record, Step, Verb, Write
 
 EXPERIMENT = """
 name: some
@@ -27,7 +27,6 @@ class Nowhere:
     """As `Arena`: time passes as it is slept, and undoing does what `undone` says."""
 
     client = cast(Any, None)
-    quiet_s = 2.0
     components: Sequence[str] = ()
 
     def __init__(self) -> None:
@@ -160,15 +159,17 @@ async def test_what_cannot_be_undone_is_told_and_the_run_goes_on():
 class Beating(Nowhere):
     """Its nodes are silent until some time after healing."""
 
-    def __init__(self, silent_until_s: float) -> None:
+    def __init__(self, silent_until_s: float = 0.0, ahead_until_s: float = 0.0) -> None:
         super().__init__()
         self._silent_until_s = silent_until_s
+        self._ahead_until_s = ahead_until_s
 
     async def sleep(self, duration_s: float) -> None:
         await super().sleep(duration_s)
+        ahead_s = 60.0 if self.time_s < self._ahead_until_s else 0.0
         if self.time_s >= self._silent_until_s:
-            for node in ("node-1", "node-2"):
-                self.tell(Heartbeat(at=self.time_s, node=node, revision=9, renewed=self.time_s))
+            for node, renewed in (("node-1", self.time_s), ("node-2", self.time_s + ahead_s)):
+                self.tell(Heartbeat(at=self.time_s, node=node, revision=9, renewed=renewed))
 
 
 async def test_nothing_has_converged_before_every_node_was_heard():
@@ -179,3 +180,66 @@ async def test_nothing_has_converged_before_every_node_was_heard():
     assert outcome.settled_after_s is not None
     assert arena.records[-1].at >= 50.0
     assert 17.0 <= outcome.settled_after_s < 20.0
+
+
+async def test_nothing_has_converged_before_a_clock_that_was_ahead_is_caught_up_with():
+    """Until then the node is not heard, and called silent again and again."""
+    arena = Beating(ahead_until_s=20.0)
+    async with asyncio.timeout(5):
+        await run(arena).run()
+    quiet = next(one for one in arena.records if isinstance(one, Step) and one.name == "quiet")
+    assert 60.0 < quiet.at < 90.0
+
+
+class Busy(Nowhere):
+    """At speed 10: a Node is written every ten nominal seconds, as `write` makes it, until then."""
+
+    def __init__(self, write: Callable[[int], dict[str, Any]], until_s: float) -> None:
+        super().__init__()
+        self._write = write
+        self._until_s = until_s
+
+    def follow(self, tell: Callable[[Record], None]) -> None:
+        super().follow(tell)
+        tell(Began(at=0.0, speed=10.0))
+
+    async def sleep(self, duration_s: float) -> None:
+        before_s = self.time_s
+        await super().sleep(duration_s)
+        number = int(self.time_s // 10)
+        if self.time_s <= self._until_s and number > int(before_s // 10):
+            tree = {"metadata": {"name": "node-1", "uid": "node-1"}, **self._write(number)}
+            self.tell(
+                Write(
+                    at=self.time_s / 10, revision=number + 2, verb=Verb.UPDATE, resource="nodes",
+                    name="node-1", uid="node-1", object=tree,
+                )
+            )  # fmt: skip
+
+
+NOTHING = "{name: some, title: Some, teaches: Something, duration_s: 5, ready_within_s: 15}"
+
+
+async def test_speed_does_not_shorten_the_wait_for_a_cluster_to_settle():
+    """A second between two writes is no pause on a busy machine, whatever the speed."""
+    arena = Busy(lambda number: {"spec": {"number": number}}, until_s=60.0)
+    outcome = await run(arena, parse(NOTHING)).run()
+    assert not outcome.problem
+    steady = next(one for one in arena.records if isinstance(one, Step))
+    assert steady.at >= 60.0 + 10 * QUIET_S
+
+
+async def test_who_never_stops_writing_is_not_steady():
+    arena = Busy(lambda number: {"spec": {"number": number}}, until_s=1e6)
+    outcome = await run(arena, parse(NOTHING)).run()
+    assert outcome.problem == "the cluster was not steady within 150 s: it goes on writing"
+
+
+async def test_the_heartbeats_of_many_nodes_are_not_taken_for_unrest():
+    beat = {"type": "Ready", "status": "True"}
+    arena = Busy(
+        lambda number: {"status": {"conditions": [{**beat, "lastHeartbeatTime": str(number)}]}},
+        until_s=1e6,
+    )
+    outcome = await run(arena, parse(NOTHING)).run()
+    assert not outcome.problem

@@ -716,3 +716,27 @@ def test_the_budget_goes_by_when_the_history_said_ready_not_by_the_clock_of_a_no
     story.wait()
     story.mark(heard)
     assert [one.promise for one in judged(story).violations] == ["daemonset-budget"]
+
+
+def test_a_node_that_was_silent_for_long_may_be_called_so_just_after_it_was_heard():
+    story = stories.honest()
+    story.wait(60)
+    stories.says_ready(story, "n2", "True", Actor(user="system:node:n2"))
+    later = story.copy()
+    stories.says_ready(story, "n2", "Unknown")  # the controller has not seen yet what it said
+    assert not judged(story).violations
+    later.wait(10)
+    stories.says_ready(later, "n2", "Unknown")
+    assert [one.promise for one in judged(later).violations] == ["silence-is-waited-for"]
+
+
+def test_a_deployment_may_not_know_yet_of_a_replicaset_that_was_just_made():
+    story = stories.honest()
+    web = story.get("deployments.apps", "web")
+    stories.replica_set(story, web, "web-3", 1)  # nobody was answered
+    later = story.copy()
+    stories.replica_set(story, web, "web-4", 1)
+    assert not judged(story).violations
+    later.wait(10)
+    stories.replica_set(later, web, "web-4", 1)
+    assert [one.promise for one in judged(later).violations] == ["deployment-budget"]

@@ -27,6 +27,7 @@ class Life:
 
     starting_s: float
     serving_s: float
+    killed: bool = False
 
 
 class Mortal(Child):
@@ -41,7 +42,7 @@ class Mortal(Child):
         if life.serving_s:
             self.ready.set()
             await asyncio.sleep(life.serving_s)
-        self.end(1)
+        self.end(-signal.SIGKILL if life.killed else 1)
 
     def send_signal(self, number: signal.Signals) -> None:
         if number in (signal.SIGKILL, signal.SIGTERM):
@@ -126,6 +127,20 @@ def test_a_life_of_good_service_ends_the_back_off() -> None:
     assert downs_s[8] < 0.01
     assert downs_s[9] <= plan.RESTART_BASE_S
     assert downs_s[10] < 0.01
+
+
+@pytest.mark.parametrize("life", [Life(0.2, 0, killed=True), Life(0.2, 0.1, killed=True)])
+def test_who_is_killed_as_it_starts_comes_back_soon_however_often(life: Life) -> None:
+    downs_s = downtimes_s([life] * 30)
+    assert all(
+        plan.RESTART_BASE_S / 2 <= down_s <= plan.RESTART_BASE_S + 0.01 for down_s in downs_s
+    )
+
+
+def test_a_kill_does_not_shorten_the_back_off_of_who_cannot_start() -> None:
+    killed = Life(0.2, 0, killed=True)
+    downs_s = downtimes_s([NO_START] * 8 + [killed, NO_START, killed])
+    assert min(downs_s[7:]) >= plan.RESTART_CAP_S / 2
 
 
 def test_a_process_that_is_not_wanted_any_more_does_not_wait() -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -121,6 +122,116 @@ def test_who_wants_the_formats_of_openssh_gets_them() -> None:
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
     line = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     program = SSH_KEY.format(key=line.split()[1])
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+SUBJECT = """
+import re
+compiled = re.compile
+import kubeherd.cluster.runtime.lean_cryptography
+from cryptography import x509
+assert re.compile is compiled
+parser = x509.name._RFC4514NameParser
+assert not isinstance(parser._STRING_RE, re.Pattern), "compiled with the import"
+name = x509.Name.from_rfc4514_string(r"CN=a\\2Cb,O=system:nodes")
+assert name.rfc4514_string() == r"CN=a\\,b,O=system:nodes", name
+"""
+
+
+SIGNATURE = """
+import sys
+import kubeherd.cluster.runtime.lean_cryptography
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+key = ec.generate_private_key(ec.SECP256R1())
+how = ec.ECDSA(hashes.SHA256())
+key.public_key().verify(key.sign(b"x", how), b"x", how)
+assert "cryptography.hazmat.primitives.ciphers.algorithms" not in sys.modules
+from cryptography.hazmat.backends.openssl.backend import backend
+can = backend.ecdsa_deterministic_supported()
+assert type(can) is bool
+try:
+    ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
+except UnsupportedAlgorithm:
+    can = not can
+assert can
+import cryptography.hazmat.backends.openssl.backend as whole
+assert whole.Backend.name == "openssl"
+"""
+
+
+def test_who_asks_what_openssl_can_do_is_told() -> None:
+    run(SIGNATURE)
+
+
+def test_who_reads_names_of_subjects_gets_the_parser() -> None:
+    run(SUBJECT)
+
+
+WITHOUT_TOOLS = """
+import sys
+import kubeherd.cluster.runtime.lean_imports
+import structlog
+tools = {"structlog.dev", "structlog.testing", "dataclasses"}
+assert not tools & sys.modules.keys()
+with structlog.testing.capture_logs() as lines:
+    structlog.get_logger().info("seen", by="a test")
+assert lines == [{"event": "seen", "by": "a test", "log_level": "info"}], lines
+import structlog.dev
+assert structlog.dev.ConsoleRenderer is sys.modules["structlog.dev"].ConsoleRenderer
+assert structlog.get_config()["processors"][-1](None, "info", {"event": "x"}).strip()
+"""
+
+
+def test_who_wants_the_tools_of_structlog_gets_them() -> None:
+    run(WITHOUT_TOOLS)
+
+
+WITHOUT_UNUSED = """
+import sys
+import kubeherd.cluster.runtime.lean_aiohttp_server
+from aiohttp import helpers
+from yarl import URL
+for name in ("email.policy", "html", "idna", "netrc", "tempfile", "urllib.request"):
+    assert name not in sys.modules, name
+kind, parameters = helpers.parse_content_type("application/json; charset=utf-8")
+assert kind == "application/json" and parameters["charset"] == "utf-8"
+assert URL("http://b\\u00fccher.example/").raw_host == "xn--bcher-kva.example"
+assert helpers.netrc_from_env() is None
+assert not helpers.proxies_from_env()
+import urllib.request, html
+assert helpers.getproxies() == urllib.request.getproxies() and html.escape("<") == "&lt;"
+"""
+
+
+def test_what_aiohttp_seldom_uses_is_loaded_when_it_does() -> None:
+    run(WITHOUT_UNUSED)
+
+
+MISUSE = """
+import sys
+sys.path.insert(0, {directory!r})
+from kubeherd.cluster.runtime import lean_standins
+lean_standins.load("demanding", ["graphlib", "sched"])
+import demanding, sched
+assert demanding.Sorter.__mro__[1].__module__ == "graphlib"
+assert sys.modules["sched"] is sched and sched.scheduler
+"""
+
+
+def test_a_library_that_wants_more_than_a_stand_in_gets_the_module(tmp_path: Path) -> None:
+    (tmp_path / "demanding.py").write_text(
+        "import sched\nfrom graphlib import TopologicalSorter\n\n"
+        "class Sorter(TopologicalSorter): pass\n"
+    )
+    run(MISUSE.format(directory=str(tmp_path)))
+
+
+def run(program: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
     )

@@ -121,6 +121,17 @@ def test_an_honest_history_has_no_problems(seed: int) -> None:
     assert problems(honest(seed)) == []
 
 
+def test_a_list_of_an_older_revision_may_be_asked_for() -> None:
+    """The newest one need not be an object's: etcd's compaction has a key, too."""
+    history = honest()
+    for again in (False, True):
+        first, last = history.listings[0], history.listings[-1]
+        now = last.ended + 1
+        history.listings.append(dataclasses.replace(first, began=now, ended=now + 1, exact=again))
+        assert bool(problems(history)) is not again
+        history.listings.pop()
+
+
 # --- mutants: each takes an honest history and tells one lie ---
 
 

@@ -20,7 +20,7 @@ from kubeherd.cluster.store.sharedengine import Change, Made
 pytest.importorskip("aetcd", reason="the extra etcd is not installed")
 engines = importlib.import_module("kubeherd.cluster.store.etcd.engine")
 client = importlib.import_module("kubeherd.cluster.store.etcd.client")
-rpc = importlib.import_module("kubeherd.cluster.store.etcd.messages").rpc
+rpc = importlib.import_module("aetcd.rpc")
 
 
 def change(name: str) -> Change:

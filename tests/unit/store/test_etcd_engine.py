@@ -26,6 +26,9 @@ from kubeherd.cluster.store.sharedengine import (
 
 aetcd = pytest.importorskip("aetcd", reason="the extra etcd is not installed")
 engines = importlib.import_module("kubeherd.cluster.store.etcd.engine")
+clients = importlib.import_module("kubeherd.cluster.store.etcd.client")
+watches = importlib.import_module("kubeherd.cluster.store.etcd.watch")
+RowReader = importlib.import_module("kubeherd.cluster.store.etcd.rows").RowReader
 
 _namespaces = (f"n{number}" for number in count())
 
@@ -334,6 +337,22 @@ async def test_who_asks_for_progress_and_is_cancelled_does_not_end_the_watch(
             asking.cancel()
         after = await put(engine, space, "b")
         assert (await anext(feed)).revision == after
+
+
+async def test_a_watch_that_is_asked_before_it_is_begun_shows_everything(
+    engine: Any, space: str, shared_etcd: EtcdMember
+) -> None:
+    before = await put(engine, space, "a")
+    after = await put(engine, space, "b")
+    asked = clients.EtcdClient(EtcdTarget((shared_etcd.endpoint,)), Rng(1))
+    begun = watches.Watch(await asked.member(), before - 1, RowReader().event)
+    begun.ask()
+    await engine.newest()  # a round trip: what was sent before is on its way
+    assert await begun.open() >= after
+    rows = list((await begun.read()).rows)
+    assert [row.revision for row in rows] == [before, after]
+    begun.cancel()
+    await asked.close()
 
 
 async def test_closing_twice_is_harmless(shared_etcd: EtcdMember) -> None:

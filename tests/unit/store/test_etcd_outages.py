@@ -21,7 +21,7 @@ from kubeherd.cluster.store.sharedengine import Change, Compacted, Made
 pytest.importorskip("aetcd", reason="the extra etcd is not installed")
 engines = importlib.import_module("kubeherd.cluster.store.etcd.engine")
 client = importlib.import_module("kubeherd.cluster.store.etcd.client")
-members = importlib.import_module("kubeherd.cluster.store.etcd.member")
+channel = importlib.import_module("kubeherd.cluster.store.etcd.grpc.channel")
 watch = importlib.import_module("kubeherd.cluster.store.etcd.watch")
 
 POD = b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"}}'
@@ -216,11 +216,9 @@ async def test_a_member_that_hangs_is_left_for_another(etcds: list[EtcdMember]) 
 async def test_a_watch_leaves_a_member_that_hangs_though_nobody_asks(
     etcds: list[EtcdMember], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By gRPC's pings, here ten times as often."""
-    options = [
-        (name, value // 10 if name.endswith("_ms") else value) for name, value in members._OPTIONS
-    ]
-    monkeypatch.setattr(members, "_OPTIONS", options)
+    """By pings, here ten times as often."""
+    for name in ("PING_AFTER_S", "PING_ANSWER_S"):
+        monkeypatch.setattr(channel, name, getattr(channel, name) / 10)
     async with opened(*(member.endpoint for member in etcds)) as engine:
         start = await until_written(engine, "before")
         async with following(engine, start) as follower:

@@ -104,7 +104,7 @@ async def test_a_watcher_that_another_server_told_more_is_told_nothing_again(wor
     first = world.write("pods", "a")
     watch = world.hub.subscribe(WatchFilter("pods"), first.revision + 1)
     world.write("pods", "b")
-    assert watch.quiet
+    assert watch.take() == []
     third = world.write("pods", "c")
     assert [d.event for d in await watch.next()] == [third]
 
@@ -164,15 +164,20 @@ async def test_a_waiter_whose_hub_closed_still_learns_of_an_event_before_it_goes
     assert await waiting == event.revision
 
 
-async def test_a_subscription_is_quiet_once_all_was_taken(world: World) -> None:
+async def test_a_wait_is_interrupted_only_if_nothing_happened(world: World) -> None:
     watch = world.hub.subscribe(WatchFilter("pods"), 1)
-    assert watch.quiet
-    world.write("pods", "a")
-    assert not watch.quiet
-    watch.take()
-    assert watch.quiet
+    watch.interrupt()
+    with pytest.raises(TimeoutError):
+        await watch.next()
+    watch.interrupt()
+    event = world.write("pods", "a")
+    assert [d.event for d in await watch.next()] == [event]
+    waiting = asyncio.ensure_future(watch.next())  # the interruption has been used up
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    watch.interrupt()
     world.hub.close()
-    assert not watch.quiet
+    assert await waiting == []
 
 
 async def test_a_cancelled_waiter_is_forgotten(world: World) -> None:

@@ -4,7 +4,7 @@ Source: k8s.io/apiserver/pkg/cel/library/format.go. `size` is the length of the 
 are reckoned with.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -21,16 +21,16 @@ class Format(msgspec.Struct, frozen=True):
     """A format: its name, what is wrong with a text, and what it costs."""
 
     name: str
-    check: Callable[[str], list[str]]
+    check: Callable[[str], Sequence[str]]
     size: int
 
 
-def _prefix(check: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
+def _prefix(check: Callable[[str], Sequence[str]]) -> Callable[[str], Sequence[str]]:
     """The rule for the beginning of a generated name, which may end in a dash."""
     return lambda text: check(text[:-1] + "a" if text.endswith("-") and len(text) > 1 else text)
 
 
-def _known(name: str, problem: str) -> Callable[[str], list[str]]:
+def _known(name: str, problem: str) -> Callable[[str], Sequence[str]]:
     return lambda text: [] if formats.fits(name, text) else [problem]
 
 

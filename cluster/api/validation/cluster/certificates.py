@@ -5,7 +5,7 @@ strategies keep the spec, so an update is judged by its status only; what an old
 already is tolerated.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from kubeherd.cluster.api import names
 from kubeherd.cluster.api.errors import Cause
@@ -118,7 +118,7 @@ def signer_name(name: str, path: str) -> Iterator[Cause]:
 
 
 def _first_bad(
-    labels: list[str], rule: Callable[[str], list[str]], shown: str, path: str
+    labels: list[str], rule: Callable[[str], Sequence[str]], shown: str, path: str
 ) -> Iterator[Cause]:
     for label in labels:
         if problems := rule(label):

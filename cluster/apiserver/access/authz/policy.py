@@ -106,6 +106,20 @@ def objects() -> dict[str, list[JsonObject]]:
     }
 
 
+def controller_accounts() -> frozenset[str]:
+    """The users that are controllers: service accounts in kube-system to which Kubernetes has bound
+    a role ``system:controller:NAME``."""
+    published = _published()
+    return frozenset(
+        f"system:serviceaccount:{namespace}:{name}"
+        for key in ("clusterRoleBindings", "roleBindings")
+        for binding in published[key]
+        if binding["name"].startswith("system:controller:")
+        for kind, namespace, name in binding["subjects"]
+        if kind == "ServiceAccount"
+    )
+
+
 def _published() -> dict[str, list[JsonObject]]:
     published: dict[str, list[JsonObject]] = orjson.loads(
         Path(__file__).with_name("policy.json").read_bytes()

@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator, Iterator
 import orjson
 import pytest
 
-from kubeherd.chaos.checking.following import Follower, Refused
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import PODS
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.transport import TransportError, TransportResponse
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.following.follower import Follower, Refused
 from kubeherd.history import Write
 from kubeherd.simulation import virtualtime
 from kubeherd.simulation.transport import Request, StubTransport

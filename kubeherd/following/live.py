@@ -1,0 +1,72 @@
+"""A running cluster followed as one history, with all that is needed for it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.launcher.directory.rundir import RunDir
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.following import own
+from kubeherd.following.session import Following
+from kubeherd.history import Record
+
+_FLUSH_S: Final = 0.1
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Which cluster: any, by its kubeconfig; if it is one of ours, its directory tells more."""
+
+    kubeconfig: Path
+    rundir: RunDir | None = None
+
+    @property
+    def speed(self) -> float:
+        """How fast its time goes; 0: not known."""
+        return self.rundir.load_settings().speed if self.rundir is not None else 0.0
+
+
+def source(kubeconfig: Path | None, rundir: RunDir) -> Source:
+    """The cluster of a kubeconfig, or else of a directory; LauncherError if there is none."""
+    if kubeconfig is not None:
+        return Source(kubeconfig)
+    rundir.load_settings()
+    return Source(rundir.kubeconfig, rundir)
+
+
+@asynccontextmanager
+async def followed(
+    of: Source, needs: frozenset[str], tell: Callable[[Record], None]
+) -> AsyncIterator[Following]:
+    """`tell` gets what there is, and while the body runs what happens: of these resources, and with
+    a directory of the processes and faults. TransportError, ApiError if it cannot be reached."""
+    transport = from_kubeconfig(of.kubeconfig)
+    clock = LoopClock()
+    client = ApiClient(transport, clock, private_features=False)
+    following = Following(client, clock, tell, speed=of.speed)
+    try:
+        await following.begin(needs)
+        async with following.running():
+            tasks = [asyncio.create_task(_flush(following), name="flush")]
+            if of.rundir is not None:
+                tasks.append(asyncio.create_task(own.follow(of.rundir, tell), name="own"))
+            try:
+                yield following
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                following.rest()
+    finally:
+        await transport.close()
+
+
+async def _flush(following: Following) -> None:
+    while True:
+        await asyncio.sleep(_FLUSH_S)
+        following.flush()

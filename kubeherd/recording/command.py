@@ -1,0 +1,69 @@
+"""The command `kubeherd record`."""
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+
+import click
+
+from kubeherd.cluster.cli.eventloop import run
+from kubeherd.cluster.cli.options import OutputFile, directory_option, seconds
+from kubeherd.cluster.cli.output import say
+from kubeherd.cluster.launcher.directory.rundir import RunDir
+from kubeherd.cluster.runtime import logging
+from kubeherd.following.live import followed, source
+from kubeherd.history import Ended, Record
+from kubeherd.history.files import create, encode
+from kubeherd.recording.leases import Leases
+
+_EVERYTHING = frozenset({"*"})
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  kubeherd record run.jsonl.gz --for 5m         the cluster in ./.kubeherd, with its faults
+  kubeherd record run.jsonl --kubeconfig FILE   any cluster, until Ctrl-C
+  kubeherd timeline run.jsonl                   draws it
+  kubeherd check --history run.jsonl            judges it
+"""
+)
+@click.argument("history", type=OutputFile())
+@click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Of the cluster, whoever made it, instead of --dir.",
+)
+@directory_option
+@click.option("--for", "for_s", callback=seconds, help="End after so long (60s, 5m).")
+def record(history: Path, kubeconfig: Path | None, rundir: RunDir, for_s: float | None) -> None:
+    """Record what happens in a cluster, from now on, into a file (.jsonl, .jsonl.gz).
+
+    Every write of every resource, in order, as watches tell of it; of a cluster of kubeherd the
+    processes and faults, too. Values of Secrets are left out; the file is readable by you only.
+    """
+    logging.configure("record", level="error")
+    of = source(kubeconfig, rundir)
+    leases = Leases(of.speed)
+    count = 0
+    with create(history) as file:
+
+        def tell(record: Record) -> None:
+            nonlocal count
+            for one in leases.told(record):
+                file.write(encode(one))
+                count += 1
+
+        async def look() -> None:
+            async with followed(of, _EVERYTHING, tell) as following:
+                end = f"for {for_s:g} s" if for_s else "until Ctrl-C"
+                say(f"recording {following.count} resources {end}")
+                await asyncio.sleep(for_s or float("inf"))
+            for note in following.notes():
+                say(f"note: {note}")
+
+        with contextlib.suppress(KeyboardInterrupt):
+            run(look)
+        tell(Ended(at=time.time()))
+    say(f"{count:,} records in {history}")

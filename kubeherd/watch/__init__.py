@@ -1,0 +1,1 @@
+"""`kubeherd watch`: the herd at a glance in a terminal. `screen` says what it shows; pure."""
