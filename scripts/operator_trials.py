@@ -7,10 +7,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import kopf
 import kubernetes
 from fault_trials import FAULTS, Hurting, Trial, World
 from kubernetes.client import ApiException
@@ -175,7 +175,7 @@ async def operator_trial(
         await asyncio.to_thread(reports.clear)
     return Trial(
         client="operator-kopf",
-        version=f"kopf {kopf.__version__}",
+        version=f"kopf {metadata.version('kopf')}",
         fault=name,
         meanwhile=meanwhile or "right",
         after_s=after_s,

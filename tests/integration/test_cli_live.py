@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from commandline import kubeherd
+from killing import kill_and_wait
 from patience import PATIENCE_S
 
 from kubeherd.cluster.launcher.processes import osproc
@@ -100,10 +100,16 @@ def test_a_life(directory: Path):
     assert not directory.exists()
 
 
+def kill_supervisor(directory: Path) -> None:
+    supervisor = osproc.identify(status_of(directory)["supervisor"]["pid"])
+    assert supervisor is not None
+    kill_and_wait(supervisor)
+
+
 def test_killed_supervisor_leaves_no_orphan(directory: Path):
     assert kubeherd(directory, "up", "--nodes", "1").returncode == 0
     first = status_of(directory)
-    os.kill(first["supervisor"]["pid"], signal.SIGKILL)
+    kill_supervisor(directory)
     after = status_of(directory)
     assert after["supervisor"]["pid"] is None
     assert [p["pid"] for p in after["processes"]] == [p["pid"] for p in first["processes"]]
@@ -111,7 +117,7 @@ def test_killed_supervisor_leaves_no_orphan(directory: Path):
     assert not {p["pid"] for p in status_of(directory)["processes"]} & {
         p["pid"] for p in first["processes"]
     }
-    os.kill(status_of(directory)["supervisor"]["pid"], signal.SIGKILL)
+    kill_supervisor(directory)
     assert kubeherd(directory, "down").returncode == 0
     assert osproc.marked(directory) == []
     assert not list((directory / "run").glob("*.sock"))

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from damagedstores import DATABASE, FRAME, LOG, MARK, Files, cut, files_in, flip, swap
+from killing import kill_and_wait
 from patience import PATIENCE_S
 
 from kubeherd.cluster.api.kinds import CONFIGMAPS
@@ -67,8 +67,8 @@ def power_off(handle: ClusterHandle) -> None:
     """SIGKILL for the supervisor, so that it restarts nothing, and then for all others."""
     supervisor = handle.state().supervisor
     assert supervisor is not None
-    for process in (supervisor, *osproc.marked(handle.rundir.root)):
-        osproc.send_signal(process, signal.SIGKILL)
+    kill_and_wait(supervisor)
+    kill_and_wait(*osproc.marked(handle.rundir.root))
 
 
 async def write(handle: ClusterHandle, count: int) -> None:

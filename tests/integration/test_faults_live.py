@@ -1,13 +1,13 @@
 """Faults on command in clusters of real processes: begun, listed, undone, and gone with their
 supervisor."""
 
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from commandline import kubeherd as command
+from killing import kill_and_wait
 from patience import PATIENCE_S
 
 import kubeherd
@@ -171,7 +171,7 @@ def test_faults_end_with_the_supervisor_even_if_it_is_killed(tmp_path: Path):
         cluster.fault(effects.Crash(), nodes=["node-0"])
         cluster.fault(effects.Freeze(), nodes=["node-1"])
         supervisor = next(filter(osproc.leads_session, osproc.marked(cluster.directory)))
-        osproc.send_signal(supervisor, signal.SIGKILL)
+        kill_and_wait(supervisor)
         kept = cluster.directory / "run" / "faults.json"
         assert b'"crash"' in kept.read_bytes()
         up = command(cluster.directory, "up")

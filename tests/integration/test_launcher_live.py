@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from commandline import kubeherd
+from killing import kill_and_wait
 from patience import PATIENCE_S
 
 from kubeherd.cluster.launcher.processes import osproc
@@ -86,8 +87,7 @@ def test_purge_knows_all_that_a_cluster_leaves_behind(directory: Path):
     assert kubeherd(directory, "up", "--nodes", "2").returncode == 0
     assert kubeherd(directory, "node", "rm", "node-0").returncode == 0
     assert kubeherd(directory, "node", "add", "edge.example").returncode == 0
-    for process in osproc.marked(directory):
-        osproc.send_signal(process, signal.SIGKILL)
+    kill_and_wait(*osproc.marked(directory))
     purged = kubeherd(directory, "down", "--purge")
     assert purged.returncode == 0, purged.stderr
     assert f"deleted {directory}" in purged.stderr

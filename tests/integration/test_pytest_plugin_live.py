@@ -1,9 +1,9 @@
 """The pytest plugin as its users have it: whole runs of pytest, in directories of their own."""
 
-import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -38,6 +38,7 @@ def test_a_run_without_a_cluster_imports_nothing_of_it(run, pytester: pytest.Pyt
     pytester.makeconftest(
         """
         import sys
+import time
         def pytest_sessionfinish():
             loaded = sorted(m for m in sys.modules if m.partition(".")[0] == "kubeherd")
             print("LOADED", *loaded)
@@ -182,6 +183,7 @@ def test_libraries_that_are_not_installed(run):
     result = run(
         """
         import sys
+import time
         for module in ("kubernetes", "kubernetes_asyncio", "lightkube", "kr8s"):
             sys.modules[module] = None  # as if it were not there
 
@@ -349,4 +351,4 @@ def test_a_killed_run_leaves_nothing_running(pytester: pytest.Pytester):
     found = re.search(r"AT (.+)$", done.stdout, re.MULTILINE)
     assert found is not None
     while osproc.marked(Path(found[1])):  # the test's own time limit bounds it
-        os.sched_yield()
+        time.sleep(0.01)

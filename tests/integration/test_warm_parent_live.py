@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from killing import kill_and_wait
 from patience import PATIENCE_S
 
 from kubeherd.cluster.launcher import lifecycle, state
@@ -38,9 +39,7 @@ def test_processes_of_a_killed_supervisor_are_found_without_its_notes(tmp_path: 
         before = cluster.state()
         assert before.supervisor is not None
         pids = {p.process.pid for p in before.processes if p.process is not None}
-        osproc.send_signal(before.supervisor, signal.SIGKILL)
-        while osproc.alive(before.supervisor):
-            os.sched_yield()
+        kill_and_wait(before.supervisor)
         cluster.rundir.state_json.unlink()
         found = {process.pid for process in osproc.marked(cluster.rundir.root)}
         assert pids <= found
@@ -68,7 +67,7 @@ def test_a_killed_fork_server_of_a_cluster_is_replaced(tmp_path: Path) -> None:
         deadline_s = time.monotonic() + PATIENCE_S
         while not (again := cluster.process(Role.APISERVER)).restarts or not again.ready:
             assert time.monotonic() < deadline_s
-            os.sched_yield()
+            time.sleep(0.01)
         assert cluster.state().spawner not in (None, spawner)
 
 
@@ -77,10 +76,10 @@ def test_a_killed_parent_is_replaced_and_its_clusters_go_on(tmp_path: Path) -> N
     first, second = handle(tmp_path / "a"), handle(tmp_path / "b")
     try:
         lifecycle.begin(first.rundir, first.settings, follow_pid=os.getpid(), warm_parent=parent)
-        lifecycle.wait_until_up(first.rundir, 30, lambda _state: None)
+        lifecycle.wait_until_up(first.rundir, PATIENCE_S, lambda _state: None)
         os.kill(parent.pid, signal.SIGKILL)
         lifecycle.begin(second.rundir, second.settings, warm_parent=parent)
-        lifecycle.wait_until_up(second.rundir, 30, lambda _state: None)
+        lifecycle.wait_until_up(second.rundir, PATIENCE_S, lambda _state: None)
         assert first.state().ready
     finally:
         for cluster in (first, second):

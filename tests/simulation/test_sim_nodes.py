@@ -65,7 +65,7 @@ async def test_a_silent_node_turns_unknown_after_its_grace_period_and_no_sooner(
 
 @virtual
 async def test_the_timeline_of_a_dead_node_and_its_return() -> None:
-    async with simulated(nodes=3) as cluster:
+    async with simulated(nodes=2) as cluster:
         await cluster.admin.create(DAEMONSETS, daemonset_tree(), "default")
         await cluster.admin.create(PODS, pod_tree("plain", "node-1"), "default")
         await cluster.until_rolled_out("agent")

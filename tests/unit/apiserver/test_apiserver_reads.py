@@ -358,7 +358,7 @@ async def test_too_old_a_watch_gets_an_error_event() -> None:
 
 
 async def test_watch_ends_after_its_time_with_a_bookmark_before() -> None:
-    async with api_cluster(speed=200) as cluster:
+    async with api_cluster(speed=20) as cluster:
         watcher = await cluster.watch(
             f"{CMS}?watch=1&resourceVersion=1&timeoutSeconds=70&allowWatchBookmarks=true"
         )

@@ -197,7 +197,7 @@ async def frames(cluster: Cluster, path: str, accept: str = PROTOBUF) -> list[tu
 
 
 async def test_a_watch_is_framed() -> None:
-    async with api_cluster(speed=50.0) as cluster:
+    async with api_cluster(speed=5) as cluster:
         await cluster.post(f"{CORE}/configmaps", config_map("a"))
         maps = f"{CORE}/configmaps?watch=1&timeoutSeconds=5&allowWatchBookmarks=true"
         found = await frames(cluster, f"{maps}&resourceVersion=0", f"{PROTOBUF};stream=watch")

@@ -89,10 +89,14 @@ async def _refusal(rundir: RunDir, request: Request) -> str:
     return str(refused.value)
 
 
+async def connected(rundir: RunDir) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    with socket_address(rundir.socket) as address:  # the path may be longer than an address
+        return await asyncio.open_unix_connection(address, limit=1 << 22)
+
+
 async def raw(rundir: RunDir, data: bytes) -> Reply:
     """What the server answers to these bytes; `control.ask` sends only what is right."""
-    with socket_address(rundir.socket) as address:
-        reader, writer = await asyncio.open_unix_connection(address, limit=1 << 22)
+    reader, writer = await connected(rundir)
     writer.write(data)
     with contextlib.suppress(ConnectionError):
         await writer.drain()
@@ -136,7 +140,7 @@ async def test_a_request_out_of_its_limits_reaches_nobody(rundir: RunDir, data: 
 async def test_an_endless_line_is_cut_off(rundir: RunDir):
     server = ControlServer(rundir, handler)
     await server.start()
-    reader, writer = await asyncio.open_unix_connection(str(rundir.socket))
+    reader, writer = await connected(rundir)
     with contextlib.suppress(ConnectionError):  # the rest of it is not read any more
         for _ in range(64):
             writer.write(b"x" * (1 << 20))
@@ -162,7 +166,7 @@ async def test_silent_clients_are_few(rundir: RunDir, monkeypatch: pytest.Monkey
     monkeypatch.setattr(controlserver, "_REQUEST_TIMEOUT_S", PATIENCE_S)
     server = ControlServer(rundir, handler)
     await server.start()
-    silent = [await asyncio.open_unix_connection(str(rundir.socket)) for _ in range(3)]
+    silent = [await connected(rundir) for _ in range(3)]
     assert "more than 3 commands at once" in (await raw(rundir, b'{"op": "stop"}\n')).error
     for _, writer in silent:
         writer.close()
@@ -174,7 +178,7 @@ async def test_silent_clients_are_not_for_long(rundir: RunDir, monkeypatch: pyte
     monkeypatch.setattr(controlserver, "_REQUEST_TIMEOUT_S", 0.05)
     server = ControlServer(rundir, handler)
     await server.start()
-    silent = [await asyncio.open_unix_connection(str(rundir.socket)) for _ in range(3)]
+    silent = [await connected(rundir) for _ in range(3)]
     for reader, writer in silent:
         assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
         writer.close()

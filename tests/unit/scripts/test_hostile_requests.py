@@ -68,6 +68,7 @@ def small_heap() -> None:
     gc.freeze()
 
 
+@pytest.mark.timeout(900)  # ten seconds of processor time, and what is slow is sent again
 async def test_no_body_is_so_slow_that_others_wait() -> None:
     bombs = [
         Hostile(name, method, path, {"fieldManager": "f"}, {"content-type": content_type}, make())
