@@ -84,7 +84,7 @@ def until(
 ) -> None:
     """Wait for an event after the resourceVersion `since`."""
     listing = api.list_namespaced_custom_object
-    patient = {"resource_version": since, "timeout_seconds": PATIENCE_S}
+    patient = {"resource_version": since, "timeout_seconds": int(PATIENCE_S)}
     for event in watch.Watch().stream(listing, *WHERE, **patient):
         if holds(event):
             return
