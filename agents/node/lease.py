@@ -100,12 +100,15 @@ class LeaseKeeper:
         self._failing = False
 
     async def run(self, *, new_node: bool) -> None:
-        """Create and renew for ever. `new_node`: the Lease cannot exist yet, so no GET for it."""
-        if new_node:
-            await self._attempt(self._create)
+        """Create and renew for ever. `new_node`: the Lease cannot exist yet, so no GET for it.
+
+        One that was just created is not renewed at once, as upstream.
+        """
+        created = new_node and await self._attempt(self._create)
         while True:
-            if self.hindrance is None or not await self.hindrance():
+            if not created and (self.hindrance is None or not await self.hindrance()):
                 await self._keep()
+            created = False
             wait_s = self._rng.jittered(self._interval_s(), JITTER)
             await self.clock.sleep(on_tick(self.clock.monotonic_s(), wait_s, self._tick_s))
 

@@ -31,7 +31,6 @@ from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.runtime.scraping import scraped
 from kubeherd.cluster.store.engine import Engine, MemoryEngine, StoreError
 from kubeherd.cluster.store.local import LocalStore
-from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.store import Store, running
 
 if TYPE_CHECKING:
@@ -131,6 +130,8 @@ def _engine(options: argparse.Namespace) -> Engine:
     path = options.dir / "store.db"
     if options.store == "memory":
         return _memory(path)
+    from kubeherd.cluster.store.sqlite import SqliteEngine  # noqa: PLC0415 - tests need none
+
     return SqliteEngine(path, options.accept_loss_after)
 
 

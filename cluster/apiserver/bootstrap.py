@@ -48,24 +48,26 @@ _PRIORITY_CLASSES = {
 
 async def ensure_system_objects(registry: Registry, clock: Clock, client_ca: str = "") -> None:
     """Create what is missing of all of it. `client_ca` (PEM) signs the certificates of clients."""
-    wanted = _system_objects(clock.now())
+    wanted = system_objects(clock.now())
     if client_ca:
         wanted += [
             (kinds.CONFIGMAPS, _authentication(client_ca)),
             (kinds.CONFIGMAPS, _token_tracking(clock)),
         ]
-    there = await _ensure(registry, clock, wanted)
+    there = await _ensure(registry, clock, wanted, are_valid=True)
     await reconciling.reconcile(registry, clock, there)
     await _ensure_addresses(registry, clock)
 
 
 def warm_up(now: datetime) -> None:
     """Load what the first object of each kind that is here loads: schemas, defaults, rules."""
-    for resource, tree in dict(_system_objects(now)).items():
-        validation.create(resource, _whole(resource, tree))
+    for resource, tree in dict(system_objects(now)).items():
+        validation.create(resource, whole(resource, tree))
 
 
-def _system_objects(now: datetime) -> list[tuple[Resource, JsonObject]]:
+def system_objects(now: datetime) -> list[tuple[Resource, JsonObject]]:
+    """What every cluster has, without kind and defaults. Tests show that it is valid: a server that
+    starts does not ask again."""
     time = format_time(now)
     return [
         *((kinds.NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES),
@@ -98,7 +100,11 @@ async def _ensure_addresses(registry: Registry, clock: Clock) -> None:
 
 
 async def _ensure(
-    registry: Registry, clock: Clock, wanted: list[tuple[Resource, JsonObject]]
+    registry: Registry,
+    clock: Clock,
+    wanted: list[tuple[Resource, JsonObject]],
+    *,
+    are_valid: bool = False,
 ) -> list[tuple[Resource, JsonObject]]:
     """Create what is missing; returns the others of `wanted`. What another server makes at the same
     time is as good."""
@@ -111,14 +117,15 @@ async def _ensure(
             there.append((resource, tree))
             continue
         ctx = housekeeping(clock.now())
-        pending = registry.stage_create(kind, namespace, _whole(resource, tree), ctx)
+        ctx.is_valid = are_valid
+        pending = registry.stage_create(kind, namespace, whole(resource, tree), ctx)
         staged.append((resource, pending))
     for resource, pending in staged:
         await registry.commit_all(served.of(resource), [pending])
     return there
 
 
-def _whole(resource: Resource, tree: JsonObject) -> JsonObject:
+def whole(resource: Resource, tree: JsonObject) -> JsonObject:
     """An object of this kind with its defaults."""
     whole = {"kind": resource.kind, "apiVersion": resource.api_version, **tree}
     defaults.apply(resource, whole)

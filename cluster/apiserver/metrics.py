@@ -186,6 +186,8 @@ class Metrics:
             reported, dry_run, resource.group, resource.version, resource.plural, subresource,
             scope,
         ))  # fmt: skip
+        if resource.custom is not None:
+            return series  # with its kind the definition would be kept, however old: megabytes
         if len(self._found) >= MAX_SERIES:
             self._found.clear()
         self._found[shape] = series

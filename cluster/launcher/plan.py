@@ -5,6 +5,7 @@ The order of `processes` is the order of starting; stopping goes the other way.
 
 import enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,7 +13,9 @@ from kubeherd.cluster.launcher import addresses
 from kubeherd.cluster.launcher.addresses import LOOPBACK
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.settings import ETCD, ExecKind, Recorded, Settings, StoreKind
-from kubeherd.cluster.runtime.rng import Rng
+
+if TYPE_CHECKING:  # who only wants to know what runs draws nothing
+    from kubeherd.cluster.runtime.rng import Rng
 
 RESTART_BASE_S = 0.1
 RESTART_CAP_S = 10.0
@@ -238,7 +241,7 @@ def failures_in_a_row(before: int, served_s: float, *, killed: bool) -> int:
     return max(before, 1) if killed else before + 1
 
 
-def restart_delay_s(failures: int, rng: Rng) -> float:
+def restart_delay_s(failures: int, rng: "Rng") -> float:
     """Seconds to wait after so many failures in a row: doubling, capped, jittered; none after 0."""
     if failures == 0:
         return 0.0

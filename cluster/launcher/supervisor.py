@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from kubeherd.cluster.launcher.profiles.applying import KindProfile
 
 PROGRESS_INTERVAL_S = 0.05
+STATE_INTERVAL_S = 0.2
+"""How often the file of the state is written at most: it counts when the supervisor was killed."""
 LOOK_INTERVAL_S = 1.0
 """How often it is looked whether the directory is still there."""
 READY_TIMEOUT_S = 60.0
@@ -386,7 +388,7 @@ class Supervisor:
         while True:
             change = self._tick
             self._save_state()
-            await self._clock.sleep(PROGRESS_INTERVAL_S)
+            await self._clock.sleep(STATE_INTERVAL_S)
             await change.wait()
 
     def _save_state(self) -> None:

@@ -65,7 +65,10 @@ class History:
         event = self._events.popleft()
         self._bytes -= len(event.record.json)
         self.compacted = event.revision
-        self._by_resource[event.record.resource_key].popleft()
+        of_resource = self._by_resource[event.record.resource_key]
+        of_resource.popleft()
+        if not of_resource:  # there is no end of resources that were defined once
+            del self._by_resource[event.record.resource_key]
         if self._by_node is not None and event.record.resource_key == NODE_INDEXED:
             for node_name in nodes_of(event):
                 index = self._by_node[node_name]

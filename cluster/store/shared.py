@@ -62,10 +62,11 @@ FRESH_S = 3.0
 (apiserver/pkg/storage/cacher, v1.36)."""
 _ASK_AGAIN_S = 0.1
 
-STARTS_WITHIN_S = 30.0
+NOTHING_SHOWN_S = 30.0
+"""How long a start waits to be shown more of what there is, in real seconds; as long as more comes
+it goes on: who gives up on a slow machine begins anew, and is as slow again."""
 STOPS_WITHIN_S = 5.0
-"""How long a start waits to have seen what there is, and a stop for what is under way; real
-seconds."""
+"""How long a stop waits for what is under way; real seconds."""
 
 _log = structlog.get_logger(__name__)
 
@@ -350,12 +351,14 @@ class SharedStore(Store):
         self._load(rows, first)
         self._feed = self._engine.follow(first)
         try:
-            async with asyncio.timeout(STARTS_WITHIN_S):
-                while self.revision < newest:
-                    self._take(await anext(self._feed))
+            while self.revision < newest:
+                async with asyncio.timeout(NOTHING_SHOWN_S):
+                    progress = await anext(self._feed)
+                self._take(progress)
         except TimeoutError:
             raise StoreError(
-                f"of revisions up to {newest} only those up to {self.revision} were shown in time"
+                f"of revisions up to {newest} only those up to {self.revision} were shown,"
+                f" and nothing more for {NOTHING_SHOWN_S:g} s"
             ) from None
 
     def _load(self, rows: Sequence[Row], revision: int) -> None:

@@ -157,6 +157,9 @@ class WatchEvent:
         self._bodies = None
 
 
+MAX_COLLECTIONS = 1_000
+"""Of so many resources it is remembered that they had objects: definitions come and go."""
+
 _AFTER_SLASH = "0"  # the character after "/": keys that begin with "ns/" end before "ns0"
 
 
@@ -267,12 +270,17 @@ class Keyspace:
     def _own(self, resource_key: str) -> _Collection:
         collection = self._collections.get(resource_key)
         if collection is None:
+            if len(self._collections) >= MAX_COLLECTIONS:
+                self._forget_empty()
             collection = self._collections[resource_key] = _Collection()
         return collection
+
+    def _forget_empty(self) -> None:
+        self._collections = {key: one for key, one in self._collections.items() if one.records}
 
     def __len__(self) -> int:
         return sum(len(collection.records) for collection in self._collections.values())
 
     def resource_keys(self) -> Sequence[str]:
-        """The resources that have (or had) objects."""
+        """The resources that have objects, and those that had some not too long ago."""
         return tuple(self._collections)

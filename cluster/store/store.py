@@ -45,6 +45,10 @@ nobody else may write, and somebody wants to know that it is over."""
 SLOW_COMMIT_S = 2.0
 """A commit that takes longer makes the store unready, as a slow answer of etcd would Kubernetes."""
 
+MAX_MEASURED = 3_000
+"""Of so many kinds of writes the durations are kept: beyond it those of the oldest are forgotten,
+for resources come and go with their definitions."""
+
 OLD_LISTS_KEPT = 4
 """Lists of the past that are kept for the next page of their readers."""
 
@@ -299,6 +303,8 @@ class Store(ABC):
             key = (staged.event.type, staged.event.record.resource_key)
             seconds = self.commit_seconds.get(key)
             if seconds is None:
+                if len(self.commit_seconds) >= MAX_MEASURED:
+                    del self.commit_seconds[next(iter(self.commit_seconds))]
                 seconds = self.commit_seconds[key] = Histogram(REQUEST_BOUNDS_S)
             seconds.observe(took_s)
 

@@ -18,6 +18,9 @@ from kubeherd.history import Record, Step, Violation, Write
 MAX_VIOLATIONS = 100
 """What is kept of one promise: the first is what matters."""
 
+NOTHING: Iterator[Violation] = iter(())
+"""What most records show to be wrong: who gives it spares the look into it."""
+
 
 class Checker(ABC):
     """One promise, on one history."""
@@ -37,7 +40,8 @@ class Checker(ABC):
 
     @abstractmethod
     def see(self, record: Record) -> Iterator[Violation]:
-        """The next record; yields what it shows to be wrong."""
+        """The next record, no write but of the resources that it minds; yields what it shows to be
+        wrong."""
 
     def end(self) -> Iterator[Violation]:
         """After the last record: what is wrong because something did not come."""
@@ -112,8 +116,9 @@ class Watcher:
         """Show one record to all checkers."""
         found: list[Violation] = []
         for checker in self._minding(record):
-            if shown := list(checker.see(record)):
-                found += self._kept(checker, shown)
+            shown = checker.see(record)
+            if shown is not NOTHING and (wrong := list(shown)):
+                found += self._kept(checker, wrong)
         return found
 
     def end(self) -> list[Violation]:

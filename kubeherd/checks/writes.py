@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from kubeherd.checks.checker import Checker
+from kubeherd.checks.checker import NOTHING, Checker
 from kubeherd.checks.live import LAG_S, MIN_LAG_S, Live
 from kubeherd.checks.objects import condition, going, number, ready, seconds, text
 from kubeherd.history import Actor, Began, Record, Violation, Write
@@ -31,17 +31,16 @@ class WriteChecker(Checker):
         """Seconds by the history's clock that a cache may be behind."""
 
     def see(self, record: Record) -> Iterator[Violation]:
-        """Take over a write, and judge it if it is a new one."""
+        """Take over a write of one of its resources, and judge it if it is a new one."""
         if isinstance(record, Write):
-            if self.minds(record.resource):
-                before = self.live.take(record)
-                self.note(record, before)
-                if not record.restored:
-                    return self.judge(record, before)
+            before = self.live.take(record)
+            self.note(record, before)
+            if not record.restored:
+                return self.judge(record, before)
         elif isinstance(record, Began):
             self.speed = record.speed
             self.lag_s = max(LAG_S / (record.speed or 1.0), MIN_LAG_S)
-        return iter(())
+        return NOTHING
 
     def share(self, live: Live, others: Sequence[Checker]) -> None:
         """As `Checker.share`."""

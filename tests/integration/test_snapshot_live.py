@@ -83,7 +83,7 @@ GOES_ON = {"events", "leases.coordination.k8s.io", "nodes"}
 MADE_ANEW = {"kube-root-ca.crt", "extension-apiserver-authentication", "cluster-info"}
 
 
-@pytest.mark.skipif(find_etcd() is None or not find_spec("aetcd"), reason="there is no etcd")
+@pytest.mark.skipif(find_etcd() is None or not find_spec("hpack"), reason="there is no etcd")
 def test_objects_go_from_sqlite_to_etcd_to_memory_and_stay_the_same(daemonset, tmp_path: Path):
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
     with kubeherd.Cluster(first, store="sqlite", nodes=2, speed=10) as cluster:

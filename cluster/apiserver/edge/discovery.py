@@ -7,8 +7,9 @@ Paths that this module does not know get None: the caller answers with Kubernete
 
 import base64
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 import orjson
@@ -76,7 +77,7 @@ def storage_version_hash(group: str, version: str, kind: str) -> str:
     return base64.b64encode(digest[:8]).decode()
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def groups(custom: Resources = ()) -> dict[str, tuple[str, ...]]:
     """The served groups other than core, in order, with their versions, preferred first."""
     found: dict[str, list[str]] = {}
@@ -109,15 +110,39 @@ def document(
     root = path.strip("/")
     if root in ("api", "apis"):
         media, aggregated = wanted(accept)
-        if aggregated:
-            return _aggregated(root, media, custom)
-        return _legacy(path, server_address, media, custom)
-    if len(path) > _LONGEST_PATH or _legacy(path, server_address, Media.JSON, custom) is None:
+        made = _documents(custom)
+        return (
+            made.aggregated(root, media) if aggregated else made.legacy(path, server_address, media)
+        )
+    legacy = _documents(custom).legacy
+    if len(path) > _LONGEST_PATH or legacy(path, server_address, Media.JSON) is None:
         return None
-    return _legacy(path, server_address, legacy_media(accept), custom)
+    return legacy(path, server_address, legacy_media(accept))
 
 
-@lru_cache(maxsize=128)
+class _Documents(NamedTuple):
+    """The documents with certain resources, made when they are asked for."""
+
+    legacy: Callable[[str, str, Media], Document | None]
+    aggregated: Callable[[str, Media], Document]
+
+
+@lru_cache(maxsize=2)
+def _documents(custom: Resources) -> _Documents:
+    """Of resources that are no longer served nothing is kept: with each its definition would be,
+    and that may be megabytes."""
+
+    @lru_cache(maxsize=128)
+    def legacy(path: str, server_address: str, media: Media) -> Document | None:
+        return _legacy(path, server_address, media, custom)
+
+    @lru_cache(maxsize=8)
+    def aggregated(root: str, media: Media) -> Document:
+        return _aggregated(root, media, custom)
+
+    return _Documents(legacy, aggregated)
+
+
 def _legacy(path: str, server_address: str, media: Media, custom: Resources) -> Document | None:
     parts = path.strip("/").split("/")
     tree: JsonObject | None = None
@@ -226,7 +251,6 @@ def _subresource_entry(resource: Resource, sub: Subresource) -> JsonObject:
     return out
 
 
-@lru_cache(maxsize=8)
 def _aggregated(root: str, media: Media, custom: Resources) -> Document:
     items: list[JsonObject]
     if root == "api":

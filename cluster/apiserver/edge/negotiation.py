@@ -120,6 +120,7 @@ def negotiate(accept: str) -> Negotiated:
     return _negotiated(accept, _SHAPES)
 
 
+@remembered(entries=64, longest=256)
 def negotiate_without_tables(accept: str) -> Negotiated:
     """The same for what is only answered and never stored: no table shows it."""
     return _negotiated(accept, _SHAPES - {Shape.TABLE.value})

@@ -18,6 +18,9 @@ class Lookup(Protocol):
     def list(self, resource: Resource, namespace: str = "") -> Iterable[JsonObject]:
         """Fresh trees of all objects of the resource, in one namespace or in all."""
 
+    def stored(self, resource: Resource) -> Iterable[bytes]:
+        """All committed objects of the resource, in whatever namespace, as JSON."""
+
     def newest(
         self, resource: Resource, where: Callable[[Mapping[str, str]], bool]
     ) -> Iterable[JsonObject]:

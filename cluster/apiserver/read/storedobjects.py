@@ -38,6 +38,9 @@ class StoredObjects:
         for record in self.store.list(resource.group_resource, namespace):
             yield record.load()
 
+    def stored(self, resource: Resource) -> Iterable[bytes]:
+        return (record.json for record in self.store.list(resource.group_resource))
+
     def newest(
         self, resource: Resource, where: Callable[[Mapping[str, str]], bool]
     ) -> Iterable[JsonObject]:

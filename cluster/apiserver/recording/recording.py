@@ -9,17 +9,16 @@ from msgspec.structs import replace
 from kubeherd.cluster.api.errors import Expired
 from kubeherd.cluster.apiserver.recording.recorder import Recorder
 from kubeherd.cluster.apiserver.recording.recordfile import RecordFile
-from kubeherd.cluster.apiserver.recording.writes import Writes
+from kubeherd.cluster.apiserver.recording.writes import Writes, uid_of
 from kubeherd.cluster.runtime.clock import Clock
-from kubeherd.cluster.store.state import Record as Stored
 from kubeherd.cluster.store.store import Store
 from kubeherd.history import Began
 from kubeherd.history.records import Object
 
 
-def _as_stored(stored: Stored) -> Object:
+def _as_stored(json: bytes) -> tuple[str, Object]:
     """The object's JSON goes into the file as it is."""
-    return cast(Object, msgspec.Raw(stored.json))
+    return uid_of(json), cast(Object, msgspec.Raw(json))
 
 
 class Recording:

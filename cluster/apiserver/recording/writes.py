@@ -68,12 +68,17 @@ _lease = msgspec.json.Decoder(_Lease)
 _named = msgspec.json.Decoder(_Named)
 
 
-class Writes:
-    """Makes records of events; `objects` gives what a record shows of a stored object."""
+def uid_of(json: bytes) -> str:
+    """The uid of a stored object."""
+    return _named.decode(json).metadata.uid
 
-    def __init__(self, speed: float, objects: Callable[[Stored], Object]) -> None:
+
+class Writes:
+    """Makes records of events; `shown` gives an object's uid, and what a record shows of it."""
+
+    def __init__(self, speed: float, shown: Callable[[bytes], tuple[str, Object]]) -> None:
         self._speed = speed
-        self._objects = objects
+        self._shown = shown
         self._beats: dict[str, float] = {}
         """When a heartbeat of a node was last recorded; as long as the node has its Lease."""
 
@@ -137,6 +142,7 @@ class Writes:
     def _write(
         self, verb: Verb, stored: Stored, at: float, actor: Actor | None, *, restored: bool = False
     ) -> Write:
+        uid, shown = self._shown(stored.json)
         return Write(
             at=at,
             revision=stored.revision,
@@ -144,8 +150,8 @@ class Writes:
             resource=stored.resource_key,
             namespace=stored.namespace,
             name=stored.name,
-            uid=_named.decode(stored.json).metadata.uid,
-            object=self._objects(stored),
+            uid=uid,
+            object=shown,
             actor=actor,
             restored=restored,
         )

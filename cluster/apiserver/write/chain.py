@@ -8,36 +8,49 @@ mutating plugins once more.
 import msgspec
 
 from kubeherd.cluster.api.cel import effort
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import RESOURCEQUOTAS
 from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest
 from kubeherd.cluster.apiserver.admission.mutation import Rounds
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork, Steps
 from kubeherd.cluster.apiserver.write.policies import Policies
 from kubeherd.cluster.apiserver.write.webhooks import Webhooks
+from kubeherd.cluster.store.store import Store
+
+_QUOTAS = RESOURCEQUOTAS.group_resource
 
 
 class _Others(msgspec.Struct, frozen=True):
-    """Whether there are policies or webhooks at all."""
+    """Whether there are policies, webhooks or quotas at all."""
 
     may_change: bool
     may_refuse: bool
+    may_charge: bool
 
 
 class AdmissionChain:
     """What a write goes through before it is stored. Whether anybody is to be asked is found out
-    once, and again when their configurations have changed (`look_again`)."""
+    once, and again when something has happened to their configurations."""
 
     def __init__(
-        self, own: Admission, policies: Policies, webhooks: Webhooks, heavy: HeavyWork
+        self,
+        store: Store,
+        own: Admission,
+        policies: Policies,
+        webhooks: Webhooks,
+        heavy: HeavyWork,
     ) -> None:
+        for key in (*Policies.KEYS, *Webhooks.KEYS, _QUOTAS):
+            store.hub.listen(key, self._look_again)
+        self._store = store
         self._heavy = heavy
         self._own = own
         self._policies = policies
         self._webhooks = webhooks
         self._others: _Others | None = None
 
-    def look_again(self) -> None:
-        """Something has happened to a policy's binding or to the configuration of a webhook."""
+    def _look_again(self) -> None:
         self._others = None
 
     def _asked(self) -> _Others:
@@ -46,6 +59,7 @@ class AdmissionChain:
             self._others = _Others(
                 policies.may_change or webhooks.may_change,
                 policies.may_refuse or webhooks.may_refuse,
+                bool(self._store.list(_QUOTAS)),
             )
         return self._others
 
@@ -77,6 +91,12 @@ class AdmissionChain:
     async def ask(self, request: AdmissionRequest, ctx: RequestContext) -> None:
         """Ask policies and webhooks about something that is not stored: a connection, an eviction,
         a token, the binding of a pod. There they may only refuse."""
-        effort.begin(0)
-        await self._heavy.carry_out(self.validate(request, ctx), 0)
+        if (self._others or self._asked()).may_refuse:
+            effort.begin(0)
+            await self._heavy.carry_out(self.validate(request, ctx), 0)
         ctx.asked = True
+
+    def charge(self, request: AdmissionRequest) -> list[JsonObject]:
+        """The quotas that the write changes, as they are to be stored together with its object;
+        403 if one is exceeded."""
+        return self._own.charge(request) if (self._others or self._asked()).may_charge else []

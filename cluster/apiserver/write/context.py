@@ -51,6 +51,8 @@ class RequestContext(msgspec.Struct):
     asked: bool = False
     """Policies and webhooks have no say in it: they have been asked what it follows from, or it is
     the server's own housekeeping, which nobody may stop."""
+    is_valid: bool = False
+    """The object is one of the server's own, whose validity tests have shown."""
     annotations: dict[str, str] = msgspec.field(default_factory=dict)
     """What admission has to say to the audit log."""
     fence: str = ""

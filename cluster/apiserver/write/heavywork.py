@@ -109,7 +109,12 @@ class HeavyWork:
             self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="heavy")
         future = self._thread.submit(contextvars.copy_context().run, _uninterrupted, work)
         future.add_done_callback(self._free)
-        return await asyncio.wrap_future(future)
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            # A failure knows this frame, and must not be known from it: such a circle would keep
+            # the body and its trees until the collector looks, which counts containers, not bytes.
+            del future
 
     async def carry_out(self, steps: Steps[_T], size_bytes: int) -> _T:
         """Carry out steps about `size_bytes` of input: at once, or with their work in the thread,

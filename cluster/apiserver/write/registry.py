@@ -117,9 +117,9 @@ class Registry(StoredObjects):
             store.hub.listen(resource.group_resource, self.authorizer.invalidate)
         self.policies = Policies(store, self, self.authorizer)
         self.webhooks = Webhooks(store, self, rng, self.policies)
-        self.chain = AdmissionChain(self.admission, self.policies, self.webhooks, self._heavy)
-        for key in (*Policies.KEYS, *Webhooks.KEYS):
-            store.hub.listen(key, self.chain.look_again)
+        self.chain = AdmissionChain(
+            store, self.admission, self.policies, self.webhooks, self._heavy
+        )
 
     # --- create ---
 
@@ -186,8 +186,9 @@ class Registry(StoredObjects):
         request.name = name = meta.get("name", "")
         self.admission.allocate(request)
         kind.strategy.prepare_create(tree, ctx)
-        causes = yield from pure(lambda: wording.of_create(resource, tree, ctx))
-        refuse_invalid(resource, name, causes)
+        if not ctx.is_valid:
+            causes = yield from pure(lambda: wording.of_create(resource, tree, ctx))
+            refuse_invalid(resource, name, causes)
         ctx.warnings.extend(kind.strategy.warnings(tree, {}))
         self.admission.validate(request)
         if (yield from self.chain.validate(request, ctx)):
@@ -200,7 +201,7 @@ class Registry(StoredObjects):
         if existing is not None:
             raise exists_already(resource, name, existing)
         fencing.check(self, resource, name, ctx.fence)
-        charged = self.admission.charge(request)
+        charged = self.chain.charge(request)
         with self.store.together():
             fencing.hold(self.store, ctx.fence)
             if namespace and not ctx.asked:  # nothing comes into one that is deleted meanwhile
@@ -249,7 +250,8 @@ class Registry(StoredObjects):
         changed = superseded = 0
         since: int | None = self.store.revision
         while changed < _CHANGED_TRIES and superseded < _SUPERSEDED_TRIES:
-            await self._shown(kind, namespace, name, ctx)
+            if ctx.dry_run or self.store.is_shared:
+                await self._shown(kind, namespace, name, ctx)
             record = self.store.head(kind.key, namespace, name)
             if record is None:
                 if on_missing is None:
@@ -334,7 +336,7 @@ class Registry(StoredObjects):
             return self._remove(kind, namespace, name, new, ctx)
         if new == old:
             return self._unchanged(kind, record)
-        charged = self.admission.charge(request)
+        charged = self.chain.charge(request)
         with self.store.together():
             fencing.hold(self.store, ctx.fence)
             companions.take(self, kind, new, old, ctx)
@@ -356,7 +358,8 @@ class Registry(StoredObjects):
         """Delete an object as far as its finalizers and grace period let it."""
         since: int | None = self.store.revision
         for _ in range(_SUPERSEDED_TRIES):
-            await self._shown(kind, namespace, name, ctx)
+            if ctx.dry_run or self.store.is_shared:
+                await self._shown(kind, namespace, name, ctx)
             await self.webhooks.before_delete(kind, namespace, name, ctx)
             seen = self.store.head(kind.key, namespace, name)
             try:

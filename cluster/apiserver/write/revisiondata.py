@@ -24,8 +24,9 @@ class _Revision(msgspec.Struct):
 
 def text_of(resource: Resource, content_type: str, body: bytes, tree: JsonObject) -> bytes:
     """The data in a request's body, if it has another text than the compact one of `tree`."""
-    media_type = codecs.media_type(content_type)
-    if resource is not kinds.CONTROLLERREVISIONS or media_type not in ("", codecs.JSON):
+    if resource is not kinds.CONTROLLERREVISIONS:
+        return b""
+    if codecs.media_type(content_type) not in ("", codecs.JSON):
         return b""
     try:
         text = bytes(msgspec.json.decode(body, type=_Revision).data)

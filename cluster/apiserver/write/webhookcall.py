@@ -3,11 +3,11 @@
 import base64
 import binascii
 import ssl
-from functools import lru_cache
 
 import aiohttp
 
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.memo import remembered
 from kubeherd.cluster.apiserver.admission.webhooks.matching import Hook
 from kubeherd.cluster.apiserver.admission.webhooks.review import CallFailed
 from kubeherd.cluster.runtime.sockets import once_closed
@@ -73,7 +73,7 @@ def _url(config: JsonObject) -> str:
     return url
 
 
-@lru_cache(maxsize=64)
+@remembered(entries=64, longest=64 * 1024)
 def _context(bundle: str) -> ssl.SSLContext:
     """Trusts the CAs of a bundle (PEM in base64), without one those of the system."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

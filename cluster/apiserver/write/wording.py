@@ -19,20 +19,25 @@ _FORBIDDEN = "FieldValueForbidden"
 
 def of_create(resource: Resource, tree: JsonObject, ctx: RequestContext) -> list[Cause]:
     """Why a new object is refused."""
-    return _worded(ctx, lambda: validation.create(resource, tree))
+    causes = validation.create(resource, tree)
+    if not causes or not ctx.dropped:
+        return causes
+    return _worded(causes, ctx, lambda: validation.create(resource, tree))
 
 
 def of_update(
     resource: Resource, new: JsonObject, old: JsonObject, ctx: RequestContext
 ) -> list[Cause]:
     """Why `new` may not replace `old`."""
-    return _worded(ctx, lambda: validation.update(resource, new, old, ctx.subresource))
-
-
-def _worded(ctx: RequestContext, validate: Callable[[], list[Cause]]) -> list[Cause]:
-    causes = validate()
+    causes = validation.update(resource, new, old, ctx.subresource)
     if not causes or not ctx.dropped:
         return causes
+    return _worded(causes, ctx, lambda: validation.update(resource, new, old, ctx.subresource))
+
+
+def _worded(
+    causes: list[Cause], ctx: RequestContext, validate: Callable[[], list[Cause]]
+) -> list[Cause]:
     known = {(cause.field, cause.reason) for cause in causes}
     empty = {name for _, name, _ in ctx.dropped}
     return [

@@ -7,6 +7,7 @@ leaves it be, and learns from the key whose turn comes next.
 
 from contextlib import suppress
 
+from kubeherd.cluster.store.etcd import messages
 from kubeherd.cluster.store.etcd.client import EtcdClient
 from kubeherd.cluster.store.etcd.member import Call
 from kubeherd.cluster.store.etcd.messages import rpc
@@ -25,7 +26,7 @@ class Compactor:
 
     async def compact(self, revision: int) -> bool:
         """Compact up to `revision`, if it is our turn; whether it was. StoreError."""
-        our_turn = rpc.Compare(key=KEY, target=rpc.Compare.VERSION, version=self._turn)
+        our_turn = rpc.Compare(key=KEY, target=messages.VERSION, version=self._turn)
         request = rpc.TxnRequest(
             compare=[our_turn],
             success=[rpc.RequestOp(request_put=rpc.PutRequest(key=KEY, value=b"%d" % revision))],

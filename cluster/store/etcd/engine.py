@@ -11,7 +11,7 @@ from kubeherd.cluster.api.etcd import keys
 from kubeherd.cluster.api.etcd.keys import REGISTRY, ObjectKey
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import OutcomeUnknown, Row
-from kubeherd.cluster.store.etcd import watch
+from kubeherd.cluster.store.etcd import messages, watch
 from kubeherd.cluster.store.etcd.client import EtcdClient, LeaseGone, NoSpace
 from kubeherd.cluster.store.etcd.compaction import Compactor
 from kubeherd.cluster.store.etcd.leases import Leases
@@ -98,7 +98,7 @@ class EtcdEngine:
     async def _try(self, changes: Sequence[Change], guards: Sequence[Guard]) -> Made | Conflict:
         names = [_key(change) for change in changes]
         compare = [
-            rpc.Compare(key=name, target=rpc.Compare.MOD, mod_revision=change.base)
+            rpc.Compare(key=name, target=messages.MOD, mod_revision=change.base)
             for name, change in zip(names, changes, strict=True)
         ]
         operations = []
@@ -145,13 +145,13 @@ def _end_of(prefix: bytes) -> bytes:
 
 def _guard(guard: Guard) -> Any:
     if guard.name:
-        return rpc.Compare(key=_key(guard), target=rpc.Compare.MOD, mod_revision=guard.revision)
+        return rpc.Compare(key=_key(guard), target=messages.MOD, mod_revision=guard.revision)
     start = keys.prefix(guard.resource_key).encode()
     return rpc.Compare(
         key=start,
         range_end=_end_of(start),
-        target=rpc.Compare.MOD,
-        result=rpc.Compare.LESS,
+        target=messages.MOD,
+        result=messages.LESS,
         mod_revision=guard.revision + 1,
     )
 

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from kubeherd.checks.api.acknowledged import WRITING, base, done, recorded
-from kubeherd.checks.checker import Checker
+from kubeherd.checks.checker import NOTHING, Checker
 from kubeherd.checks.objects import key
 from kubeherd.history import Record, Request, Verb, Violation, Write
 
@@ -95,7 +95,7 @@ class Linearizable(Checker):
     def see(self, record: Record) -> Iterator[Violation]:
         """Keep it for the end: a read may be told before the write that it shows."""
         if self._count >= _REMEMBERED:
-            return iter(())
+            return NOTHING
         if isinstance(record, Write) and recorded(record.resource, record.namespace):
             exists = record.verb is not Verb.DELETE
             version = _Version(record.revision, record.at, exists, record.restored)
@@ -104,7 +104,7 @@ class Linearizable(Checker):
             self._count += 1
         elif isinstance(record, Request) and recorded(record.resource, record.namespace):
             self._asked(record)
-        return iter(())
+        return NOTHING
 
     def _asked(self, request: Request) -> None:
         resource, sub = base(request.resource)

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from kubeherd.checks.api.acknowledged import recorded
-from kubeherd.checks.checker import Checker
+from kubeherd.checks.checker import NOTHING, Checker
 from kubeherd.checks.live import Live
 from kubeherd.checks.objects import key
 from kubeherd.checks.watches import Promise, Verdict, verdicts
@@ -152,7 +152,7 @@ class WatchPromise(Checker):
     def see(self, record: Record) -> Iterator[Violation]:
         """Keep it for the end."""
         self._heard.take(record)
-        return iter(())
+        return NOTHING
 
     def end(self) -> Iterator[Violation]:
         """Judge all watches."""

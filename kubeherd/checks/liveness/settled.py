@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterator
 
+from kubeherd.checks.checker import NOTHING
 from kubeherd.checks.writes import WriteChecker
 from kubeherd.history import Record, Step, Violation, Write
 from kubeherd.history.records import SETTLED, Object
@@ -23,7 +24,7 @@ class SettledChecker(WriteChecker):
 
     def judge(self, write: Write, before: Object | None) -> Iterator[Violation]:
         """Nothing is judged on the way."""
-        return iter(())
+        return NOTHING
 
     @abstractmethod
     def settled(self, step: Step) -> Iterator[Violation]:

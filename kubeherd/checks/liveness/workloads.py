@@ -25,6 +25,7 @@ from kubeherd.history.records import Object
 
 _HASH = "controller-revision-hash"
 _REVISIONS = "controllerrevisions.apps"
+_REPLICAS = ("replicas", "readyReplicas")
 
 
 def unobserved(tree: Object) -> str:
@@ -33,6 +34,15 @@ def unobserved(tree: Object) -> str:
     if observed == generation(tree):
         return ""
     return f"has observed generation {observed} of {generation(tree)}"
+
+
+def _says(tree: Object, wanted: int, *counts: str) -> str:
+    """Words for a count in a status that is not what was found; "" if all are."""
+    for count in counts:
+        has = number(tree, "status", count)
+        if has != wanted:
+            return f"says {has} {count} of {wanted}"
+    return ""
 
 
 class NodesRecover(SettledChecker):
@@ -78,7 +88,7 @@ class DaemonSetsSettle(SettledChecker):
     name = "daemonsets-settle"
     promise = (
         "In the end each eligible node has exactly one pod of a DaemonSet, ready and of the "
-        "current revision, and other nodes have none."
+        "current revision, other nodes have none, and its status says so."
     )
     source = "docs/spec/daemonset-controller.md 4, 5, 8; Concepts: DaemonSet"
     resources = frozenset({"daemonsets.apps", _REVISIONS, "pods", "nodes"})
@@ -88,8 +98,8 @@ class DaemonSetsSettle(SettledChecker):
         for key, daemonset in self.live.all("daemonsets.apps").items():
             if going(daemonset):
                 continue
-            if behind := unobserved(daemonset):
-                yield self.violation(step, f"DaemonSet {key} {behind}", f"daemonsets.apps {key}")
+            if wrong := unobserved(daemonset) or self._says(daemonset):
+                yield self.violation(step, f"DaemonSet {key} {wrong}", f"daemonsets.apps {key}")
             by_node: dict[str, list[Object]] = {}
             for pod in self.live.owned(uid_of(daemonset), "pods"):
                 by_node.setdefault(target_node(pod), []).append(pod)
@@ -99,6 +109,14 @@ class DaemonSetsSettle(SettledChecker):
                 if wrong:
                     what = f"DaemonSet {key}: {name or 'no node'} {wrong}"
                     yield self.violation(step, what, f"daemonsets.apps {key}", f"nodes {name}")
+
+    def _says(self, daemonset: Object) -> str:
+        template = part(daemonset, "spec", "template")
+        nodes = self.live.all("nodes").values()
+        wanted = sum(daemon_fit(template, node).should_run for node in nodes)
+        updated = ("updatedNumberScheduled",) if self._wanted_hash(daemonset) else ()
+        counts = ("desiredNumberScheduled", "numberReady", "numberAvailable", *updated)
+        return _says(daemonset, wanted, *counts)
 
     def _wrong(self, daemonset: Object, name: str, pods: list[Object]) -> str:
         node = self.live.all("nodes").get(name)
@@ -142,7 +160,10 @@ class ReplicaSetsSettle(SettledChecker):
     """ReplicaSets."""
 
     name = "replicasets-settle"
-    promise = "In the end a ReplicaSet has exactly as many pods as it wants, all of them ready."
+    promise = (
+        "In the end a ReplicaSet has exactly as many pods as it wants, all of them ready, and its "
+        "status says so."
+    )
     source = "Concepts: ReplicaSet"
     resources = frozenset({"replicasets.apps", "pods"})
 
@@ -156,7 +177,7 @@ class ReplicaSetsSettle(SettledChecker):
             pods = self.live.owned(uid_of(tree), "pods")
             active = [pod for pod in pods if not going(pod) and not ended(pod)]
             good = sum(map(ready, active))
-            wrong = unobserved(tree)
+            wrong = unobserved(tree) or _says(tree, wanted, *_REPLICAS)
             if not wanted == len(active) == good:
                 wrong = f"has {len(active)} pods, {good} ready; {wanted} are wanted"
             if wrong:
@@ -197,11 +218,7 @@ class DeploymentsSettle(SettledChecker):
         used = sorted(name for name, size in sizes.items() if size)
         if len(used) > 1:
             return f"is between {' and '.join(used)}"
-        for count in ("replicas", "updatedReplicas", "availableReplicas"):
-            has = number(tree, "status", count)
-            if has != wanted:
-                return f"says {has} {count} of {wanted}"
-        return ""
+        return _says(tree, wanted, *_REPLICAS, "updatedReplicas", "availableReplicas")
 
 
 class StatefulSetsSettle(SettledChecker):
@@ -210,7 +227,7 @@ class StatefulSetsSettle(SettledChecker):
     name = "statefulsets-settle"
     promise = (
         "In the end each ordinal of a StatefulSet has its pod, ready and, from the partition on, "
-        "of the current revision, and there are no others."
+        "of the current revision, there are no others, and its status says so."
     )
     source = "Concepts: StatefulSets; docs/spec/statefulset-controller.md"
     resources = frozenset({"statefulsets.apps", _REVISIONS, "pods"})
@@ -220,13 +237,12 @@ class StatefulSetsSettle(SettledChecker):
         for key, tree in self.live.all("statefulsets.apps").items():
             if going(tree):
                 continue
-            if behind := unobserved(tree):
-                yield self.violation(
-                    step, f"StatefulSet {key} {behind}", f"statefulsets.apps {key}"
-                )
+            wanted = number(tree, "spec", "replicas", default=1)
+            if wrong := unobserved(tree) or _says(tree, wanted, *_REPLICAS):
+                yield self.violation(step, f"StatefulSet {key} {wrong}", f"statefulsets.apps {key}")
             pods = {name_of(pod): pod for pod in self.live.owned(uid_of(tree), "pods")}
             first = number(tree, "spec", "ordinals", "start")
-            for ordinal in range(first, first + number(tree, "spec", "replicas", default=1)):
+            for ordinal in range(first, first + wanted):
                 self.looked_at += 1
                 name = f"{name_of(tree)}-{ordinal}"
                 pod = pods.pop(name, None)

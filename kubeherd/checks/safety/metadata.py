@@ -120,8 +120,8 @@ class RevisionsGrow(WriteChecker):
                 yield self.violation(
                     write, f"{name} goes back from generation {was} to {now}", name
                 )
-            changed = part(before, "spec") != part(write.object, "spec")
-            if changed and now == was and write.resource in self._WORKLOADS:
+            still = now == was and write.resource in self._WORKLOADS
+            if still and part(before, "spec") != part(write.object, "spec"):
                 yield self.violation(
                     write, f"{name} has another spec and still generation {now}", name
                 )

@@ -32,6 +32,7 @@ def test_a_new_node_registers_reports_and_leases() -> None:
         assert lease["spec"]["holderIdentity"] == "node-1"
         assert lease["spec"]["leaseDurationSeconds"] == 40
         assert lease["spec"]["renewTime"].endswith("Z")
+        assert api.count("PUT", LEASE) == 0, "just created, and renewed already"
         reasons = {t["reason"] for p, t in api.objects.items() if "/events/" in p}
         assert {"Starting", "NodeReady", "NodeHasSufficientMemory"} <= reasons
 

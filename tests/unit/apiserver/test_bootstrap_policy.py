@@ -1,12 +1,15 @@
 """The roles and bindings that exist from the start, against what a real v1.36 has."""
 
 import json
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 import pytest
 from apicluster import Cluster, api_cluster
 
+from kubeherd.cluster.api import validation
+from kubeherd.cluster.apiserver import bootstrap
 from kubeherd.cluster.apiserver.access.authz import policy
 from kubeherd.cluster.apiserver.access.authz.reconciliation import AUTO_UPDATE, reconciled
 from kubeherd.cluster.apiserver.server import ApiServer
@@ -264,3 +267,14 @@ async def test_what_servers_need_to_authenticate_alike(tmp_path: Any) -> None:
         await _restart(cluster, tmp_path)
         both = await cluster.get(f"{maps}/extension-apiserver-authentication")
         assert both.tree["data"] == {"client-ca-file": "PEM\nPEM of now\n"}
+
+
+async def test_all_that_every_cluster_has_is_valid(cluster: Cluster) -> None:
+    resources = {resource for resource, _ in bootstrap.system_objects(datetime.now(UTC))}
+    found = 0
+    for resource in resources:
+        prefix = f"/apis/{resource.group}" if resource.group else "/api"
+        items = (await cluster.get(f"{prefix}/{resource.version}/{resource.plural}")).tree["items"]
+        found += len(items)
+        assert [validation.create(resource, tree) for tree in items] == [[]] * len(items)
+    assert found > 150

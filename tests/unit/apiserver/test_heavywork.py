@@ -1,7 +1,10 @@
 """Large requests are worked on beside the loop, and mean what they would mean on it."""
 
 import asyncio
+import gc
 import threading
+import weakref
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +19,10 @@ from kubeherd.cluster.runtime.rng import Rng
 
 CMS = "/api/v1/namespaces/default/configmaps"
 BIG = "v" * (LIGHT_BYTES + 1)
+
+
+class Tree:
+    """Something of which can be said whether it still exists."""
 
 
 async def test_small_work_is_done_at_once() -> None:
@@ -42,6 +49,26 @@ async def test_errors_of_the_work_reach_the_request() -> None:
     with pytest.raises(errors.BadRequest, match="no"):
         await heavy.run(refuse, 1)
     heavy.close()
+
+
+async def test_what_was_refused_is_forgotten_without_the_collector() -> None:
+    heavy = HeavyWork(light_bytes=0)
+    loop, gone = asyncio.get_running_loop(), asyncio.Event()
+    known: list[weakref.ref[Tree]] = []
+
+    def refuse() -> None:
+        tree = Tree()
+        known.append(weakref.ref(tree, lambda _: loop.call_soon_threadsafe(gone.set)))
+        raise errors.BadRequest("no")
+
+    gc.disable()
+    try:
+        with suppress(errors.BadRequest):
+            await heavy.run(refuse, 1)
+        await asyncio.wait_for(gone.wait(), 10)
+    finally:
+        gc.enable()
+        heavy.close()
 
 
 async def test_too_many_large_requests_are_told_to_come_back(

@@ -17,14 +17,13 @@ from kubeherd.cluster.apiserver.recording import recordfile
 from kubeherd.cluster.apiserver.recording.recorder import Recorder
 from kubeherd.cluster.apiserver.recording.recordfile import STOPPED, RecordFile
 from kubeherd.cluster.apiserver.recording.recording import Recording
-from kubeherd.cluster.apiserver.recording.writes import Writes
+from kubeherd.cluster.apiserver.recording.writes import Writes, uid_of
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Engine, MemoryEngine
 from kubeherd.cluster.store.followed import FollowedSharedStore, FollowedStore
 from kubeherd.cluster.store.sqlite import SqliteEngine
-from kubeherd.cluster.store.state import Record as Stored
 from kubeherd.cluster.store.store import Store, running
 from kubeherd.faults import Clients, Component, Effect, Fault, effects
 from kubeherd.faults.effects import Moment
@@ -69,7 +68,9 @@ async def telling(
 ) -> AsyncIterator[Told]:
     records: list[Record] = []
     clock = LoopClock(SPEED)
-    recorder = Recorder(records.append, clock, Writes(SPEED, Stored.load))
+    recorder = Recorder(
+        records.append, clock, Writes(SPEED, lambda json: (uid_of(json), orjson.loads(json)))
+    )
     store: Store = FollowedStore(engine or MemoryEngine(), attrs_of, recorder)
     if shared is not None:
         store = FollowedSharedStore(shared.engine(), attrs_of, recorder)

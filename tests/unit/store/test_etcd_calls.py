@@ -89,7 +89,7 @@ async def test_a_compressed_message_ends_a_stream() -> None:
     [(b"", "no whole"), (b"\0\0\0\0\x02a", "no whole"), (b"\x01\0\0\0\x01a", "compressed")],
 )
 async def test_an_answer_is_one_whole_message(data: bytes, why: str) -> None:
-    call = calls.Unary(Wire(), 0.0)
+    call = calls.Unary(Wire(), 0.0, 0.0)
     call.received(data)
     call.ended("OK", "")
     with pytest.raises(status.CallError, match=why):
@@ -98,7 +98,7 @@ async def test_an_answer_is_one_whole_message(data: bytes, why: str) -> None:
 
 async def test_an_answer_that_is_too_large_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "MAX_MESSAGE_BYTES", 3)
-    call = calls.Unary(wire := Wire(), 0.0)
+    call = calls.Unary(wire := Wire(), 0.0, 0.0)
     call.received(bytes(4))
     assert wire.cancelled == [call]
     with pytest.raises(status.CallError, match="too large"):
@@ -273,6 +273,20 @@ async def test_a_server_that_is_silent_is_pinged_and_left(monkeypatch: pytest.Mo
             await stream.read()
         assert len(pings) == 2
         assert not channel.ready
+
+
+async def test_a_server_that_answers_no_call_is_pinged_though_nobody_asks_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(channels, "PING_ANSWER_S", 0.05)
+
+    async def script(peer: Peer) -> None:
+        await peer.until(frames.PING)
+
+    async with connected(script) as channel:
+        with pytest.raises(status.CallError, match="no answer in time"):
+            await channel.ask("/a", b"", 0.05)
+        await until(lambda: not channel.ready)
 
 
 async def test_a_connection_that_nobody_uses_is_left_alone() -> None:

@@ -18,7 +18,7 @@ from kubeherd.cluster.store.engine import OutcomeUnknown, Row, StoreError
 from kubeherd.cluster.store.etcd.target import EtcdTarget
 from kubeherd.cluster.store.sharedengine import Change, Compacted, Made
 
-pytest.importorskip("aetcd", reason="the extra etcd is not installed")
+pytest.importorskip("hpack", reason="the extra etcd is not installed")
 engines = importlib.import_module("kubeherd.cluster.store.etcd.engine")
 client = importlib.import_module("kubeherd.cluster.store.etcd.client")
 channel = importlib.import_module("kubeherd.cluster.store.etcd.grpc.channel")

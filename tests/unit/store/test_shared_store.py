@@ -14,10 +14,11 @@ from kubeherd.cluster.store import shared
 from kubeherd.cluster.store.engine import StoreError
 from kubeherd.cluster.store.hub import WatchFilter
 from kubeherd.cluster.store.shared import SharedStore
-from kubeherd.cluster.store.sharedengine import Change
+from kubeherd.cluster.store.sharedengine import Change, Progress
 from kubeherd.cluster.store.staged import Staged, Superseded
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store, running
+from kubeherd.simulation import virtualtime
 from tests.support.memoryengine import Shared
 
 
@@ -141,12 +142,34 @@ async def test_an_object_that_cannot_be_read_any_more_is_gone(
 async def test_a_start_that_is_shown_nothing_ends_in_a_line(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared, "STARTS_WITHIN_S", 0.01)
+    monkeypatch.setattr(shared, "NOTHING_SHOWN_S", 0.01)
     await pair.a.committed(put(pair.a, "p"))
     engine = pair.shared.engine()
     engine.stalled.clear()
     with pytest.raises(StoreError, match="of revisions up to 2 only those up to 1 were shown"):
         await SharedStore(engine, attrs_of).start()
+
+
+def test_a_start_goes_on_as_long_as_more_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = Shared()
+    for number in range(5):
+        others.make([Change("pods", "ns", f"p{number}", 0, b'{"metadata":{}}')])
+    engine = others.engine()
+    quick = engine.follow
+
+    async def slowly(after: int) -> AsyncIterator[Progress]:
+        async for progress in quick(after):
+            for row in progress.rows:
+                await asyncio.sleep(0.8 * shared.NOTHING_SHOWN_S)
+                yield Progress(row.revision, [row])
+
+    async def started() -> int:
+        store = SharedStore(engine, attrs_of, max_history_events=10)
+        await store.start()
+        return store.revision
+
+    monkeypatch.setattr(engine, "follow", slowly)
+    assert virtualtime.run(started()) == others.revision
 
 
 async def test_of_two_creates_one_is_kept(pair: Pair) -> None:

@@ -11,6 +11,8 @@ from patience import PATIENCE_S
 from structlog.testing import capture_logs
 
 from kubeherd.cluster.api.errors import ServiceUnavailable
+from kubeherd.cluster.store import state
+from kubeherd.cluster.store import store as store_module
 from kubeherd.cluster.store.engine import MemoryEngine, Row, StoreError
 from kubeherd.cluster.store.hub import WatchFilter
 from kubeherd.cluster.store.local import MAX_GROUP_BYTES, LocalStore
@@ -185,3 +187,17 @@ async def test_a_store_that_stops_refuses_writes_and_commits_what_it_has(tmp_pat
         await asyncio.wait_for(store.committed(staged), PATIENCE_S)
     async with running(LocalStore(SqliteEngine(path), attrs_of)) as store:
         assert [r.name for r in store.list("pods")] == ["a"]
+
+
+async def test_resources_that_come_and_go_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "MAX_COLLECTIONS", 3)
+    monkeypatch.setattr(store_module, "MAX_MEASURED", 4)
+    async with running(LocalStore(MemoryEngine(), attrs_of, max_history_events=16)) as store:
+        await store.committed(put(store, "kept", resource="pods"))
+        for number in range(20):
+            await store.committed(put(store, "a", resource=f"things{number}"))
+            await store.committed(delete(store, "a", resource=f"things{number}"))
+        assert len(store.resource_keys()) <= 3
+        assert store.list("pods")
+        assert len(store.commit_seconds) == 4
+        assert len(store._history._by_resource) <= 16 / 2

@@ -8,6 +8,7 @@ as if their controller had run.
 """
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import orjson
@@ -93,17 +94,26 @@ _OWN: dict[str, list[JsonObject]] = {
 
 def objects() -> dict[str, list[JsonObject]]:
     """What to create where it is missing, without kind and apiVersion: ``clusterRoles``,
-    ``clusterRoleBindings``, ``roles``, ``roleBindings``, in the order of Kubernetes."""
+    ``clusterRoleBindings``, ``roles``, ``roleBindings``, in the order of Kubernetes. Each call
+    gives trees of its own."""
+    trees: dict[str, list[JsonObject]] = orjson.loads(_objects())
+    return trees
+
+
+@cache
+def _objects() -> bytes:
+    """All of them, made once for all processes that are forked from one."""
     published = _published()
     made = {key: [*published[key], *_OWN[key]] for key in published}
     cluster_roles = [_role(entry) for entry in made["clusterRoles"]]
     _aggregate(cluster_roles)
-    return {
+    made_of_all = {
         "clusterRoles": cluster_roles,
         "clusterRoleBindings": [_binding("ClusterRole", e) for e in made["clusterRoleBindings"]],
         "roles": [_role(entry) for entry in made["roles"]],
         "roleBindings": [_binding("Role", entry) for entry in made["roleBindings"]],
     }
+    return orjson.dumps(made_of_all)
 
 
 def controller_accounts() -> frozenset[str]:

@@ -5,11 +5,14 @@ Aggregated ClusterRoles (``aggregationRule``) are resolved when compiling, by th
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
+import orjson
 
 from kubeherd.cluster.api import kinds, labels
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.labels import Selector
 from kubeherd.cluster.apiserver.access.authz.attributes import Attributes, Decision
 from kubeherd.cluster.apiserver.edge.messages import User
 from kubeherd.cluster.apiserver.read.lookup import Lookup
@@ -19,6 +22,10 @@ ROLES = kinds.resource(GROUP, "v1", "roles")
 CLUSTER_ROLES = kinds.resource(GROUP, "v1", "clusterroles")
 ROLE_BINDINGS = kinds.resource(GROUP, "v1", "rolebindings")
 CLUSTER_ROLE_BINDINGS = kinds.resource(GROUP, "v1", "clusterrolebindings")
+_COMPILED = (CLUSTER_ROLES, ROLES, CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS)
+
+_Stored = tuple[tuple[bytes, ...], ...]
+"""The objects of each of them, as they are stored."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -134,7 +141,7 @@ class RbacAuthorizer:
 
     def _compiled(self) -> _Compiled:
         if self._made is None:
-            self._made = _compile(self._lookup)
+            self._made = _compile(tuple(tuple(self._lookup.stored(one)) for one in _COMPILED))
         return self._made
 
     def _grants(self, user: User) -> Iterable[_Grant]:
@@ -148,11 +155,41 @@ def _role_key(kind: str, namespace: str, name: str) -> tuple[str, str, str]:
     return (kind, "" if kind == "ClusterRole" else namespace, name)
 
 
-def _compile(lookup: Lookup) -> _Compiled:
-    roles = _cluster_roles(list(lookup.list(CLUSTER_ROLES)))
-    for role in lookup.list(ROLES):
-        meta = role["metadata"]
-        roles[_role_key("Role", meta["namespace"], meta["name"])] = _rules(role)
+class _Role(msgspec.Struct, frozen=True):
+    """What one role says. `selectors` choose the roles whose rules an aggregated one has."""
+
+    key: tuple[str, str, str]
+    rules: tuple[Rule, ...]
+    labels: dict[str, str]
+    selectors: tuple[Selector, ...]
+
+
+class _Bound(msgspec.Struct, frozen=True):
+    """What one binding gives: the role of this key to each subject, who is shown so."""
+
+    namespace: str
+    role: tuple[str, str, str]
+    reason: str
+    subjects: tuple[tuple[tuple[str, str], str], ...]
+
+
+_roles_read: dict[bytes, _Role] = {}
+_bindings_read: dict[bytes, _Bound] = {}
+"""Those of the objects that were compiled last: a write to one of them does not make all the others
+be read again."""
+
+
+@lru_cache(maxsize=1)
+def _compile(stored: _Stored) -> _Compiled:
+    """What the objects of `_COMPILED` make together. Kept, as servers that begin one after the
+    other in a process, those of simulations, nearly always have the same."""
+    cluster_roles, here, *bindings = stored
+    read = {raw: _roles_read.get(raw) or _role(raw) for raw in (*cluster_roles, *here)}
+    bound = {raw: _bindings_read.get(raw) or _binding(raw) for of in bindings for raw in of}
+    for kept, now in ((_roles_read, read), (_bindings_read, bound)):
+        kept.clear()
+        kept.update(now)  # type: ignore[arg-type]  # each has its own kind of values
+    roles = _aggregated(read.values())
     named = {
         resource
         for rules in roles.values()
@@ -160,32 +197,64 @@ def _compile(lookup: Lookup) -> _Compiled:
         if rule.names
         for resource in rule.resources
     }
-    return _Compiled(_compile_grants(lookup, roles), roles, frozenset(named))
+    return _Compiled(_grants_of(bound.values(), roles), roles, frozenset(named))
 
 
-def _compile_grants(
-    lookup: Lookup, roles: dict[tuple[str, str, str], tuple[Rule, ...]]
+def _grants_of(
+    bindings: Iterable[_Bound], roles: dict[tuple[str, str, str], tuple[Rule, ...]]
 ) -> dict[tuple[str, str], list[_Grant]]:
     by_subject: dict[tuple[str, str], list[_Grant]] = {}
-    for resource in (CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS):
-        for binding in lookup.list(resource):
-            meta = binding["metadata"]
-            namespace = meta.get("namespace", "")
-            ref = binding.get("roleRef") or {}
-            name = ref.get("name", "")
-            rules = roles.get(_role_key(ref.get("kind", ""), namespace, name))
-            if not rules:
-                continue
-            for subject in binding.get("subjects") or ():
-                shown = _shown(subject, namespace)
-                grant = _Grant(
-                    namespace,
-                    rules,
-                    f'RBAC: allowed by {resource.kind} "{_full_name(meta)}" of '
-                    f'{ref.get("kind", "")} "{name}" to {shown}',
-                )
-                by_subject.setdefault(_subject_key(subject, namespace), []).append(grant)
+    for binding in bindings:
+        rules = roles.get(binding.role)
+        if not rules:
+            continue
+        for subject, shown in binding.subjects:
+            grant = _Grant(binding.namespace, rules, f"{binding.reason} to {shown}")
+            by_subject.setdefault(subject, []).append(grant)
     return by_subject
+
+
+def _aggregated(roles: Iterable[_Role]) -> dict[tuple[str, str, str], tuple[Rule, ...]]:
+    """The rules; an aggregated role has those of the roles that its selectors match."""
+    own = {role.key: role.rules for role in roles}
+    for role in roles:
+        if not role.selectors:
+            continue
+        collected: dict[Rule, None] = {}
+        for selector in role.selectors:
+            for other in roles:
+                if other.key[0] == role.key[0] and selector.matches(other.labels):
+                    collected.update(dict.fromkeys(other.rules))
+        own[role.key] = tuple(collected)
+    return own
+
+
+def _role(raw: bytes) -> _Role:
+    tree = orjson.loads(raw)
+    meta = tree["metadata"]
+    selectors = (tree.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()
+    return _Role(
+        _role_key(tree["kind"], meta.get("namespace", ""), meta["name"]),
+        tuple(rule_from_json(rule) for rule in tree.get("rules") or ()),
+        meta.get("labels") or {},
+        tuple(map(labels.from_selector, selectors)),
+    )
+
+
+def _binding(raw: bytes) -> _Bound:
+    tree = orjson.loads(raw)
+    meta = tree["metadata"]
+    namespace, ref = meta.get("namespace", ""), tree.get("roleRef") or {}
+    name = ref.get("name", "")
+    return _Bound(
+        namespace,
+        _role_key(ref.get("kind", ""), namespace, name),
+        f'RBAC: allowed by {tree["kind"]} "{_full_name(meta)}" of {ref.get("kind", "")} "{name}"',
+        tuple(
+            (_subject_key(subject, namespace), _shown(subject, namespace))
+            for subject in tree.get("subjects") or ()
+        ),
+    )
 
 
 def _full_name(meta: JsonObject) -> str:
@@ -207,27 +276,3 @@ def _shown(subject: JsonObject, namespace: str) -> str:
     if subject.get("kind") == "ServiceAccount":
         name = f"{name}/{subject.get('namespace') or namespace}"
     return f'{subject.get("kind", "")} "{name}"'
-
-
-def _rules(role: JsonObject) -> tuple[Rule, ...]:
-    return tuple(rule_from_json(rule) for rule in role.get("rules") or ())
-
-
-def _cluster_roles(roles: list[JsonObject]) -> dict[tuple[str, str, str], tuple[Rule, ...]]:
-    """The rules; an aggregated role has those of the roles that its selectors match."""
-    own = {_cluster_role_key(role): _rules(role) for role in roles}
-    for role in roles:
-        selectors = (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()
-        collected: dict[Rule, None] = {}
-        for tree in selectors:
-            selector = labels.from_selector(tree)
-            for other in roles:
-                if selector.matches(other["metadata"].get("labels") or {}):
-                    collected.update(dict.fromkeys(_rules(other)))
-        if selectors:
-            own[_cluster_role_key(role)] = tuple(collected)
-    return own
-
-
-def _cluster_role_key(role: JsonObject) -> tuple[str, str, str]:
-    return _role_key("ClusterRole", "", role["metadata"]["name"])

@@ -48,10 +48,10 @@ class Wire(Protocol):
 class Unary(Stream):
     """A request with one answer. `answer` is its message, or raises CallError."""
 
-    def __init__(self, wire: Wire, deadline_s: float) -> None:
+    def __init__(self, wire: Wire, begun_s: float, deadline_s: float) -> None:
+        """Times are the event loop's."""
         super().__init__()
-        self.deadline_s = deadline_s
-        """By the time of the event loop."""
+        self.begun_s, self.deadline_s = begun_s, deadline_s
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._wire = wire
         self._parts: list[bytes] = []

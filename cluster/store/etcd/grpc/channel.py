@@ -70,7 +70,8 @@ class Channel(asyncio.Protocol):
 
     async def ask(self, path: str, request: bytes, timeout_s: float) -> bytes:
         """The answer to a call with one request and one answer. CallError."""
-        call = Unary(self, self._loop.time() + timeout_s)
+        now_s = self._loop.time()
+        call = Unary(self, now_s, now_s + timeout_s)
         self._begin(call, self._block(path, timeout_s), framed(request), complete=True)
         self._asked.add(call)
         self._wake_at(call.deadline_s)
@@ -212,20 +213,30 @@ class Channel(asyncio.Protocol):
         self._timer = self._loop.call_at(at_s, self._on_time)
 
     def _on_time(self) -> None:
+        """End calls whose time is over; ping, and leave who does not answer that.
+
+        A call to which nothing at all was heard makes it doubtful that there is anybody, too.
+        """
         self._timer = None
         now_s = self._loop.time()
-        for call in [one for one in self._asked if one.deadline_s <= now_s]:
+        over = [call for call in self._asked if call.deadline_s <= now_s]
+        for call in over:
+            self._asked.discard(call)
             code = "DEADLINE_EXCEEDED" if call.sent_all else NOT_CARRIED_OUT
             self.cancel(call)
             call.ended(code, "no answer in time")
-        if not self._asked and not self._connection.streams:
-            return
-        if not self._pinged_s and now_s >= self._heard_s + PING_AFTER_S:
+        waited = bool(self._asked or self._connection.streams)
+        if self._pinged_s:
+            if now_s >= self._pinged_s + PING_ANSWER_S:
+                self._break("it does not answer a ping")
+                return
+        elif any(call.begun_s > self._heard_s for call in over) or (
+            waited and now_s >= self._heard_s + PING_AFTER_S
+        ):
             self._pinged_s = now_s
             self._connection.ping()
             self._flush_soon()
-        elif self._pinged_s and now_s >= self._pinged_s + PING_ANSWER_S:
-            self._break("it does not answer a ping")
+        elif not waited:
             return
         next_s = self._pinged_s + PING_ANSWER_S if self._pinged_s else self._heard_s + PING_AFTER_S
         self._wake_at(min([next_s, *(call.deadline_s for call in self._asked)]))
