@@ -162,6 +162,8 @@ class Environment:
         try:
             return self._install(*requirements)
         except AssertionError:
+            for earlier in self._wheelhouse.glob("kubeherd-*.whl"):
+                earlier.unlink()  # pip would take what it needs for what this one needs
             self._pip(
                 "download", "--quiet", "--only-binary=:all:", "--dest", self._wheelhouse,
                 *requirements, timeout_s=DOWNLOAD_TIMEOUT_S,
