@@ -38,7 +38,6 @@ def test_a_run_without_a_cluster_imports_nothing_of_it(run, pytester: pytest.Pyt
     pytester.makeconftest(
         """
         import sys
-import time
         def pytest_sessionfinish():
             loaded = sorted(m for m in sys.modules if m.partition(".")[0] == "kubeherd")
             print("LOADED", *loaded)
@@ -183,7 +182,6 @@ def test_libraries_that_are_not_installed(run):
     result = run(
         """
         import sys
-import time
         for module in ("kubernetes", "kubernetes_asyncio", "lightkube", "kr8s"):
             sys.modules[module] = None  # as if it were not there
 
