@@ -4,10 +4,11 @@
     python scripts/rollout_under_loss.py --nodes 100     smaller
     python scripts/rollout_under_loss.py --seed 7        kill the same ones again
 
-An etcd, two API servers and two controller managers. When all pods run, the image changes; every
+An etcd, two API servers and two controller managers. When all pods run, the image changes, and
+when all are new, again, `--rollouts` times; every
 `--every` seconds one of the API servers and one of the controller managers is killed with SIGKILL,
 drawn by lot, whether it serves or is still starting and whether the other one serves or not, until
-the rollout is over. These are seconds of a machine that has nothing else to do: on a busy one,
+the last rollout is over. These are seconds of a machine that has nothing else to do: on a busy one,
 where a start takes as much longer, they are stretched, and it is said how much. Then each node must
 have one pod, ready and new, and the recorded history must keep the promises that `kubeherd check`
 knows of DaemonSets, leaders and objects.
@@ -20,6 +21,7 @@ import contextlib
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import click
@@ -67,6 +69,7 @@ class Report(msgspec.Struct):
     """What was done, and what was wrong."""
 
     nodes: int
+    rollouts: int
     every_s: float
     due: int = 0
     """Kills for which the time had come."""
@@ -83,7 +86,8 @@ class Report(msgspec.Struct):
         looks = ", ".join(f"{name} {number}" for name, number in self.looked_at.most_common())
         return (
             f"{self.nodes} nodes: pods everywhere after {self.began_s:.0f} s,"
-            f" rolled out in {self.rolled_s:.0f} s\n{self.kills.total()} kills of {self.due},"
+            f" rolled out {self.rollouts} times in {self.rolled_s:.0f} s\n"
+            f"{self.kills.total()} kills of {self.due},"
             f" one of each every {self.every_s:.1f} s:"
             f" {kills} ({self.starting} of them while starting)\nlooks: {looks}"
         )
@@ -121,9 +125,9 @@ def _container(version: int) -> JsonObject:
     return {"name": "main", "image": f"app:{version}"}
 
 
-async def roll(view: ClusterView) -> None:
-    """The second image, repeated until it is answered: twice is as good as once."""
-    patch = {"spec": {"template": {"spec": {"containers": [_container(2)]}}}}
+async def roll(view: ClusterView, version: int) -> None:
+    """Another image, repeated until it is answered: twice is as good as once."""
+    patch = {"spec": {"template": {"spec": {"containers": [_container(version)]}}}}
     while True:
         try:
             await view.client.patch(DAEMONSETS, NAME, patch, NAMESPACE, kind=PatchKind.STRATEGIC)
@@ -207,10 +211,12 @@ async def rollout(
         killing = asyncio.create_task(kill_all_the_time(handle, rng, report))
         began_s = time.monotonic()
         try:
-            await roll(view)
-            await view.until(lambda: everywhere(view, nodes, 2), "all new", within_s)
+            for version in range(2, report.rollouts + 2):
+                await roll(view, version)
+                new = partial(everywhere, view, nodes, version)
+                await view.until(new, f"all of version {version}", within_s)
         except TimeoutError as error:
-            report.wrong += [str(error), *misplaced(view, nodes, 2)]
+            report.wrong += [str(error), *misplaced(view, nodes, version)]
         finally:
             killing.cancel()
             await asyncio.gather(killing, return_exceptions=True)
@@ -231,15 +237,21 @@ def judge(handle: ClusterHandle, report: Report) -> None:
 @click.command(help=__doc__ and __doc__.replace("\n    python", "\n\n\b\n    python", 1))
 @click.option("--nodes", type=click.IntRange(1), default=500, show_default=True)
 @click.option("--every", "every_s", type=click.FloatRange(0.5), default=5.0, show_default=True)
-@click.option("--max-unavailable", default="10%", show_default=True)
+@click.option("--rollouts", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--max-unavailable", default="1%", show_default=True)
 @click.option("--seed", type=int, help="Draws the same lots.  [default: random]")
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Keep the cluster here.")
 def main(
-    nodes: int, every_s: float, max_unavailable: str, seed: int | None, directory: Path | None
+    nodes: int,
+    every_s: float,
+    rollouts: int,
+    max_unavailable: str,
+    seed: int | None,
+    directory: Path | None,
 ) -> None:
     """See the module."""
     slower = slowness()
-    report = Report(nodes, every_s * slower)
+    report = Report(nodes, rollouts, every_s * slower)
     chosen = settings(nodes, seed)
     rng = Rng(chosen.seed).child("kills")
     click.echo(f"seed {chosen.seed}; work takes {slower:.1f} times its CPU time here")

@@ -194,6 +194,7 @@ class DaemonSetController:
         """Make the plan, and keep what has to be known next time."""
         now = self._now()
         observed = self._observe(daemonset, memory.hold)
+        memory.names.observed(daemonset.metadata.namespace, self._pods.cache.get)
         chosen = plan(observed, now, template)
         memory.hold = chosen.hold
         if chosen.backoff:

@@ -60,7 +60,7 @@ class Execution:
             written,
             {PODS: caches.pods, CONTROLLERREVISIONS: caches.revisions},
         )
-        self._control = PodControl(self._writer, caches.pods, self._owner, record, names)
+        self._control = PodControl(self._writer, self._owner, record, names)
 
     # --- history: an error here fails the sync at once ---
 

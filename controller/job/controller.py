@@ -135,12 +135,13 @@ class JobController:
         )
         pods = await self._claim(job, memory, writer)
         record = recorder_on(self._recorder, owner(job))
-        control = PodControl(writer, self._pods, owner(job), record, memory.names)
+        control = PodControl(writer, owner(job), record, memory.names)
         return await Sync(memory, writer, control, record, self._clock).run(job, pods)
 
     async def _claim(self, job: Job, memory: Memory, writer: ObjectWriter) -> list[Pod]:
         """The Job's pods; whom it adopts gets the finalizer, whom it releases loses it."""
         candidates = podindex.candidates(self._pods.cache, job.metadata)
+        memory.names.observed(job.metadata.namespace, self._pods.cache.get)
         claimed = claim(owner(job), memory.template(job).selector, candidates)
         await carry_out(
             writer, owner(job), PODS, claimed.adopt, claimed.release, finalizers=[FINALIZER]

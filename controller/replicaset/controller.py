@@ -128,7 +128,7 @@ class ReplicasController(Generic[T]):
         )
         await execute.claim_pods(chosen, writer, owner)
         record = recorder_on(self._recorder, owner)
-        control = PodControl(writer, self._pods, owner, record, memory.names)
+        control = PodControl(writer, owner, record, memory.names)
         failure = await execute.manage_replicas(chosen, replicaset, owner, control, memory.names)
         count = await self._settled_count(replicaset, memory) if chosen.writes else chosen.count
         tree = status.changed(replicaset, count.numbers, failure, format_time(self._clock.now()))
@@ -149,6 +149,7 @@ class ReplicasController(Generic[T]):
         started_s = self._clock.monotonic_s()
         selector = memory.selector(replicaset)
         chosen = plan(self._observe(replicaset), selector, self._clock.age_s)
+        memory.names.observed(replicaset.metadata.namespace, self._pods.cache.get)
         memory.pacing.planned(started_s)
         return chosen
 

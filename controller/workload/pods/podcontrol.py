@@ -20,7 +20,6 @@ from kubeherd.cluster.api.errors import (
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import PODS
 from kubeherd.cluster.api.objects import PartialObject, Pod
-from kubeherd.cluster.client.reflector import Reflector
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.controller.worker import ReconcileError
 from kubeherd.controller.workload.claim import Owner
@@ -54,14 +53,12 @@ class PodControl:
     def __init__(
         self,
         writer: ObjectWriter,
-        pods: Reflector[Pod],
         owner: Owner,
         record: Record,
         names: PodNames,
     ) -> None:
         """`names` lives as long as the workload does."""
         self._writer = writer
-        self._pods = pods
         self._owner = owner
         self._record = record
         self._names = names
@@ -114,8 +111,6 @@ class PodControl:
         tree, identity = pod.tree, pod.identity
         generate_name = tree["metadata"]["generateName"]
         name = self._names.open_name(identity)
-        if name and self._pods.cache.get(self._writer.namespace, name) is not None:
-            name = ""  # made and seen, and yet the plan wants another one
         for _ in range(_NAME_TRIES):
             name = name or self._names.fresh(generate_name)
             try:

@@ -3,7 +3,8 @@
 A create whose answer is lost may or may not have made a pod, and the watch may be long in telling.
 Tried again with a name that the server generates, it could make a second pod for its purpose; tried
 again with the same name, it is refused. Pure. Invariant: until a create is known to have been
-carried out or not, every try for its identity (a node, an index) has the same name.
+carried out or not, every try for its identity (a node, an index) has the same name. It is known
+when its pod is among those that a plan was made of; one that is seen later is what the plan wants.
 """
 
 import itertools
@@ -40,6 +41,13 @@ class PodNames:
     def unanswered(self, identity: str, name: str) -> None:
         """Nobody knows whether the pod was made."""
         self._open[identity] = name
+
+    def observed(self, namespace: str, find: Callable[[str, str], object]) -> None:
+        """A plan is being made of the pods that `find` gives by namespace and name: what is among
+        them was made. To be called in the same turn of the loop as they are looked at."""
+        for identity, name in list(self._open.items()):
+            if find(namespace, name) is not None:
+                del self._open[identity]
 
     def answered(self, identity: str) -> None:
         """The create of this identity was carried out, or was clearly refused."""

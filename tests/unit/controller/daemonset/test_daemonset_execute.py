@@ -9,7 +9,7 @@ from scripted_transport import Answer, Script, ScriptedTransport
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, PODS
-from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, Pod
+from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, ObjectMeta, Pod
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.client.transport import TransportError
@@ -132,6 +132,32 @@ async def test_a_create_whose_answer_was_lost_makes_no_second_pod() -> None:
     assert not await bench.written.settled(0.0), "the pod that was found is not waited for"
     assert await bench.execution.create_pods(["n1"], "h", Template(ds)) == []
     assert len(server.made) == 2, "a later create is another pod"
+
+
+async def test_a_pod_that_shows_up_after_the_plan_is_the_one_that_it_wants() -> None:
+    ds = daemonset()
+    server = Pods(lose=1, owner=ds.metadata.uid)
+    bench = Bench(server, ds)
+    await bench.execution.create_pods(["n1"], "h", Template(ds))
+    (name,) = server.made
+    cache, key = bench.caches.pods.cache, (ds.metadata.namespace, name)
+    bench.names.observed(
+        key[0], cache.get
+    )  # the next plan is made before the watch tells of the pod
+    cache.put(key, Pod(metadata=ObjectMeta(name=name, namespace=key[0])))
+    assert await bench.execution.create_pods(["n1"], "h", Template(ds)) == []
+    assert len(server.made) == 1
+
+
+async def test_a_pod_that_the_plan_saw_is_not_the_one_that_it_wants() -> None:
+    ds = daemonset()
+    server = Pods(lose=1, owner=ds.metadata.uid)
+    bench = Bench(server, ds)
+    await bench.execution.create_pods(["n1"], "h", Template(ds))
+    (name,) = server.made
+    bench.names.observed(ds.metadata.namespace, lambda _namespace, found: found == name or None)
+    assert await bench.execution.create_pods(["n1"], "h", Template(ds)) == []
+    assert len(server.made) == 2
 
 
 async def test_a_name_that_someone_elses_pod_has_is_not_used() -> None:
