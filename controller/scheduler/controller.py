@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from kubeherd.cluster.api import labels
-from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.errors import ApiError, Conflict
 from kubeherd.cluster.api.kinds import NODES, PODDISRUPTIONBUDGETS, PODS
 from kubeherd.cluster.api.objects import Node, Pod
 from kubeherd.cluster.client.events import EventApi
@@ -246,7 +246,7 @@ class Scheduler:
             if self._replaced(key, info):
                 return
             current = self._pods.cache.get(*key)
-            if current is None or current.spec.node_name:
+            if current is None or current.spec.node_name or _is_bound(error):
                 self._queue.discard(key)
                 return
             of_volumes = isinstance(error, BindingFailed)
@@ -323,6 +323,12 @@ class Scheduler:
                 self._cache.drop_nomination(other.uid)
                 await self._writer.clear_nomination(other.pod)
         await self._writer.set_unschedulable(info.pod, UNSCHEDULABLE, message, victims.node)
+
+
+def _is_bound(error: Exception) -> bool:
+    """Whether a refused binding was carried out before: the answer to an earlier try was lost, and
+    the watch has not told of it. To the pod nothing has happened that it should be told."""
+    return isinstance(error, Conflict) and "is already assigned to node" in error.message
 
 
 def _budget(item: PodDisruptionBudget) -> Budget:

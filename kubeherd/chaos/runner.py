@@ -186,12 +186,14 @@ class Run:
             self._tasks.create_task(self._undo(fault_id))  # a process takes its time to start
 
     async def _settles(self, within_s: float) -> float | None:
-        """Wait until what must hold at the end holds, every node was heard and nothing is written;
+        """Wait until what must hold at the end holds, every node was heard, nothing is written, and
+        no pod is being deleted, of which its agent will still write;
         None if it takes longer."""
         started_s = self._arena.now_s()
         while (now_s := self._arena.now_s()) - started_s <= self._unsped_s(within_s):
             quiet = now_s - self._last_write_s >= self._unsped_s(QUIET_S)
-            if quiet and not self._waited_for() and not self._unsettled():
+            ended = not self._waited_for() and not self._seen.ending
+            if quiet and ended and not self._unsettled():
                 return now_s - started_s
             await self._arena.sleep(LOOK_S)
         return None

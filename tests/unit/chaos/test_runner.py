@@ -191,6 +191,40 @@ async def test_nothing_has_converged_before_a_clock_that_was_ahead_is_caught_up_
     assert 60.0 < quiet.at < 90.0
 
 
+class Ending(Nowhere):
+    """A pod is being deleted, until then."""
+
+    gone_s = 100.0
+
+    def follow(self, tell: Callable[[Record], None]) -> None:
+        super().follow(tell)
+        self._pod(Verb.UPDATE)
+
+    async def sleep(self, duration_s: float) -> None:
+        before_s = self.time_s
+        await super().sleep(duration_s)
+        if before_s < self.gone_s <= self.time_s:
+            self._pod(Verb.DELETE)
+
+    def _pod(self, verb: Verb) -> None:
+        metadata = {"name": "p", "namespace": "x", "uid": "p", "deletionTimestamp": "some"}
+        self.tell(
+            Write(
+                at=self.time_s, revision=3, verb=verb, resource="pods", namespace="x", name="p",
+                uid="p", object={"metadata": metadata},
+            )
+        )  # fmt: skip
+
+
+async def test_nothing_has_converged_while_a_pod_is_being_deleted():
+    """Its agent will write once more."""
+    arena = Ending()
+    async with asyncio.timeout(PATIENCE_S):
+        await run(arena, parse(ONE_COMPONENT)).run()
+    steady = next(one for one in arena.records if isinstance(one, Step) and one.name == "steady")
+    assert steady.at >= arena.gone_s
+
+
 class Busy(Nowhere):
     """At speed 10: a Node is written every ten nominal seconds, as `write` makes it, until then."""
 

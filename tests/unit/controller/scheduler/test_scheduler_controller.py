@@ -6,6 +6,7 @@ import pytest
 from controllerworld import node, play, pod
 from fakeapi import FakeApi, failing_writes, undisturbed
 
+from kubeherd.cluster.api.errors import Conflict
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import NODES, PODS
 from kubeherd.cluster.client.transport import TransportError, TransportResponse
@@ -152,6 +153,33 @@ def test_failed_binding_gives_the_room_back_and_is_tried_again() -> None:
         api.disturbance = undisturbed
         await api.clock.sleep(3)
         assert node_of(api, "p") == "a"
+
+    play(Scheduler, scenario=scenario)
+
+
+def test_a_binding_that_was_carried_out_without_an_answer_is_no_failure_to_tell_the_pod() -> None:
+    """The watch has not told of it when it is tried again, and refused."""
+
+    async def scenario(api: FakeApi) -> None:
+        api.put(NODES, node("n"))
+        tries = 0
+
+        def lose(sent: Request) -> Exception | None:
+            nonlocal tries
+            if not sent.path.endswith("p/binding"):
+                return None
+            tries += 1
+            if tries == 1:
+                return TransportError("the answer was lost")
+            message = 'pod p is already assigned to node "n"'
+            return Conflict(f'Operation cannot be fulfilled on pods/binding "p": {message}')
+
+        api.disturbance = lose
+        api.put(PODS, pod("p"))
+        await api.clock.sleep(60)
+        assert tries == 2
+        assert "already assigned" not in str(scheduled_condition(api, "p"))
+        assert not any("already assigned" in text for _, _, text in api.events())
 
     play(Scheduler, scenario=scenario)
 
