@@ -166,7 +166,9 @@ class Run:
         self._tell(Step(at=self._arena.wall_s(), name=HEAL, text="everything is healed"))
         # Until its next heartbeat a node that was silent may still be found to be.
         self._unheard = set(self._seen.labels)
-        settled_after_s = await self._settles(self._experiment.heals_within_s)
+        settled_after_s = await self._settles(
+            self._experiment.heals_within_s, self._unsped_s(QUIET_S)
+        )
         if settled_after_s is not None:
             self._tell(Step(at=self._arena.wall_s(), name=QUIET, text="all has converged"))
             await self._arena.sleep(STILL_S)
@@ -185,13 +187,13 @@ class Run:
             self._ends.remove((due_s, fault_id))
             self._tasks.create_task(self._undo(fault_id))  # a process takes its time to start
 
-    async def _settles(self, within_s: float) -> float | None:
+    async def _settles(self, within_s: float, quiet_s: float = QUIET_S) -> float | None:
         """Wait until what must hold at the end holds, every node was heard, nothing is written, and
         no pod is being deleted, of which its agent will still write;
         None if it takes longer."""
         started_s = self._arena.now_s()
         while (now_s := self._arena.now_s()) - started_s <= self._unsped_s(within_s):
-            quiet = now_s - self._last_write_s >= self._unsped_s(QUIET_S)
+            quiet = now_s - self._last_write_s >= quiet_s
             ended = not self._waited_for() and not self._seen.ending
             if quiet and ended and not self._unsettled():
                 return now_s - started_s

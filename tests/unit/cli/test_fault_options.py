@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from kubeherd.cluster import cli
 from kubeherd.cluster.cli import effectoptions, faults
 from kubeherd.cluster.cli.faultlist import span
 from kubeherd.cluster.cli.main import main
@@ -182,7 +183,9 @@ def test_nodes_by_label_and_zone(rundir: RunDir, asked: Asked, monkeypatch: pyte
 
     # The module itself makes clients, and sets up the log of the whole process.
     module = "kubeherd.cluster.cli.faultapi"
-    monkeypatch.setitem(sys.modules, module, SimpleNamespace(nodes_with=labelled))
+    replaced = SimpleNamespace(nodes_with=labelled)
+    monkeypatch.setitem(sys.modules, module, replaced)
+    monkeypatch.setattr(cli, "faultapi", replaced, raising=False)  # if it was loaded before
     fault = one(rundir, asked, "crash", "--zone", "a", "-l", "disk in (ssd)")
     assert fault.target == Nodes(("node-1", "node-3"))
     assert selectors == ["disk in (ssd),topology.kubernetes.io/zone=a"]
