@@ -48,8 +48,7 @@ class Route:
 
     def reset(self) -> None:
         """As `Link.reset`: etcd's host forgets; while the way is cut, the server is not told."""
-        forget = ("ss", "--kill", "--no-header", "src", self._address)
-        subprocess.run(["ip", "netns", "exec", self._far, *forget], capture_output=True, check=True)
+        _forget(self._far, self._address)
 
     def _rule(self, what: str, direction: Direction) -> None:
         there = direction is Direction.THERE

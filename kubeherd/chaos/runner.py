@@ -16,6 +16,7 @@ from kubeherd.chaos.users import Users
 from kubeherd.checks.checker import Checked, Make, Verdict, Watcher
 from kubeherd.checks.live import Live
 from kubeherd.checks.liveness.quiet import changes
+from kubeherd.checks.objects import going
 from kubeherd.checks.writes import NOISE
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.client.transport import TransportError
@@ -194,8 +195,7 @@ class Run:
         started_s = self._arena.now_s()
         while (now_s := self._arena.now_s()) - started_s <= self._unsped_s(within_s):
             quiet = now_s - self._last_write_s >= quiet_s
-            ended = not self._waited_for() and not self._seen.ending
-            if quiet and ended and not self._unsettled():
+            if quiet and not (self._waited_for() or self._ending() or self._unsettled()):
                 return now_s - started_s
             await self._arena.sleep(LOOK_S)
         return None
@@ -207,6 +207,10 @@ class Run:
     def _waited_for(self) -> set[str]:
         """The nodes that there still are and that have not been heard."""
         return self._unheard.intersection(self._seen.labels)
+
+    def _ending(self) -> bool:
+        """Whether a pod is being deleted."""
+        return any(map(going, self._live.all("pods").values()))
 
     def _unsettled(self) -> list[str]:
         """What would be wrong if the time for convergence were over now."""

@@ -4,7 +4,7 @@ of the first violation. Pure."""
 from collections import deque
 
 from kubeherd.chaos.telling import words
-from kubeherd.checks.objects import about, going
+from kubeherd.checks.objects import about
 from kubeherd.checks.writes import NOISE
 from kubeherd.history import Began, Heartbeat, Record, Request, Told, Verb, Violation, Write
 
@@ -24,8 +24,6 @@ class Seen:
         """Who holds the controller managers' lease."""
         self.speed = 1.0
         """Nominal seconds in a second."""
-        self.ending: set[str] = set()
-        """Pods that are being deleted, by uid: their agents write at least once more."""
         self._renewed: dict[str, float] = {}
         """The newest time in the Lease of each node."""
 
@@ -50,11 +48,6 @@ class Seen:
                 self.labels.pop(record.name, None)
             else:
                 self.labels[record.name] = record.object["metadata"].get("labels") or {}
-        elif record.resource == "pods":
-            if record.verb is not Verb.DELETE and going(record.object):
-                self.ending.add(record.uid)
-            else:
-                self.ending.discard(record.uid)
         elif (record.resource, record.namespace, record.name) == LEASE:
             self.leader = record.object["spec"].get("holderIdentity") or ""
 

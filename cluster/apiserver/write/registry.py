@@ -250,8 +250,8 @@ class Registry(StoredObjects):
         changed = superseded = 0
         since: int | None = self.store.revision
         while changed < _CHANGED_TRIES and superseded < _SUPERSEDED_TRIES:
-            if ctx.dry_run or self.store.is_shared:
-                await self._shown(kind, namespace, name, ctx)
+            if self._tells_others(ctx):
+                await self._shown(kind, namespace, name)
             record = self.store.head(kind.key, namespace, name)
             if record is None:
                 if on_missing is None:
@@ -358,8 +358,8 @@ class Registry(StoredObjects):
         """Delete an object as far as its finalizers and grace period let it."""
         since: int | None = self.store.revision
         for _ in range(_SUPERSEDED_TRIES):
-            if ctx.dry_run or self.store.is_shared:
-                await self._shown(kind, namespace, name, ctx)
+            if self._tells_others(ctx):
+                await self._shown(kind, namespace, name)
             await self.webhooks.before_delete(kind, namespace, name, ctx)
             seen = self.store.head(kind.key, namespace, name)
             try:
@@ -480,15 +480,16 @@ class Registry(StoredObjects):
         is_newest = self.store.get(kind.key, namespace, name) is seen
         return is_newest and since in (None, self.store.revision)
 
-    async def _shown(
-        self, kind: ServedKind, namespace: str, name: str, ctx: RequestContext
-    ) -> None:
-        """Return when the newest state of an object is durable, if somebody is told of it who does
-        not wait for the write: the client of a dry run, and webhooks. It might vanish, and in a
-        store that is shared its version is not known before."""
-        hooked = self.store.is_shared and (self.webhooks.may_change or self.webhooks.may_refuse)
-        if not (ctx.dry_run or hooked):
-            return
+    def _tells_others(self, ctx: RequestContext) -> bool:
+        """Whether somebody is told of an object's newest state who does not wait for the write: the
+        client of a dry run, and webhooks. It might vanish, and in a store that is shared its
+        version is not known before it is durable (`_shown`)."""
+        return ctx.dry_run or (
+            self.store.is_shared and (self.webhooks.may_change or self.webhooks.may_refuse)
+        )
+
+    async def _shown(self, kind: ServedKind, namespace: str, name: str) -> None:
+        """Return when the newest state of an object is durable."""
         for _ in range(_SUPERSEDED_TRIES):
             staged = self.store.staged(kind.key, namespace, name)
             if staged is None:

@@ -4,8 +4,10 @@ Source: spec api-machinery, section 20. The compiled form is built on first use 
 Aggregated ClusterRoles (``aggregationRule``) are resolved when compiling, by their label selectors.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from itertools import chain
+from typing import TypeVar
 
 import msgspec
 import orjson
@@ -24,6 +26,7 @@ ROLE_BINDINGS = kinds.resource(GROUP, "v1", "rolebindings")
 CLUSTER_ROLE_BINDINGS = kinds.resource(GROUP, "v1", "clusterrolebindings")
 _COMPILED = (CLUSTER_ROLES, ROLES, CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS)
 
+T = TypeVar("T")
 _Stored = tuple[tuple[bytes, ...], ...]
 """The objects of each of them, as they are stored."""
 
@@ -184,12 +187,7 @@ def _compile(stored: _Stored) -> _Compiled:
     """What the objects of `_COMPILED` make together. Kept, as servers that begin one after the
     other in a process, those of simulations, nearly always have the same."""
     cluster_roles, here, *bindings = stored
-    read = {raw: _roles_read.get(raw) or _role(raw) for raw in (*cluster_roles, *here)}
-    bound = {raw: _bindings_read.get(raw) or _binding(raw) for of in bindings for raw in of}
-    for kept, now in ((_roles_read, read), (_bindings_read, bound)):
-        kept.clear()
-        kept.update(now)  # type: ignore[arg-type]  # each has its own kind of values
-    roles = _aggregated(read.values())
+    roles = _aggregated(_read(_roles_read, (*cluster_roles, *here), _role))
     named = {
         resource
         for rules in roles.values()
@@ -197,7 +195,16 @@ def _compile(stored: _Stored) -> _Compiled:
         if rule.names
         for resource in rule.resources
     }
-    return _Compiled(_grants_of(bound.values(), roles), roles, frozenset(named))
+    bound = _read(_bindings_read, chain.from_iterable(bindings), _binding)
+    return _Compiled(_grants_of(bound, roles), roles, frozenset(named))
+
+
+def _read(known: dict[bytes, T], stored: Iterable[bytes], read: Callable[[bytes], T]) -> list[T]:
+    """What these objects say; `known` is of the last ones, and is made that of these."""
+    now = {raw: known.get(raw) or read(raw) for raw in stored}
+    known.clear()
+    known.update(now)
+    return list(now.values())
 
 
 def _grants_of(
