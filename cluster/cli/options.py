@@ -32,6 +32,15 @@ def directory_option(function: F) -> F:
     )(function)
 
 
+def kubeconfig_option(function: F) -> F:
+    """`--kubeconfig FILE`, handed on as `kubeconfig`: any cluster instead of one of ours."""
+    return click.option(
+        "--kubeconfig",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        help="Of the cluster, whoever made it, instead of --dir.",
+    )(function)
+
+
 def seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
     """A callback: ``90s``, ``5m``, ``90`` as seconds; click.BadParameter for what is none."""
     if value is None:

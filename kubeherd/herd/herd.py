@@ -58,7 +58,7 @@ HASHES: Final = ("controller-revision-hash", "pod-template-hash")
 _WELL: Final = ("", "running")
 """The phases of a process with which nothing is wrong."""
 _BEATS: Final = "kube-node-lease"
-_UNREADY: Final = {"True": Health.READY, "False": Health.NOT_READY}
+_HEALTH: Final = {"True": Health.READY, "False": Health.NOT_READY}
 
 
 class Herd:
@@ -152,8 +152,7 @@ class Herd:
             self._tidy(write.name)
             return
         before = tile.health
-        status = str(condition(tree, "Ready").get("status") or "")
-        tile.health = _UNREADY.get(status, Health.UNREACHABLE)
+        tile.health = health_of(tree)
         tile.labels = {name: str(value) for name, value in labels(tree).items()}
         tile.zone = tile.labels.get(ZONE, "")
         tile.cordoned = at(tree, "spec", "unschedulable") is True
@@ -310,6 +309,11 @@ def _cell(write: Write, node: str) -> Cell:
             text(tree, "status", "reason"),
         ),
     )
+
+
+def health_of(node: Object) -> Health:
+    """What a Node says of itself."""
+    return _HEALTH.get(text(condition(node, "Ready"), "status"), Health.UNREACHABLE)
 
 
 def look_of(pod: Object) -> Look:

@@ -116,6 +116,13 @@ class Rollout(msgspec.Struct):
         return f"{self.kind} {self.namespace}/{self.name}"
 
     @property
+    def owners(self) -> frozenset[str]:
+        """Who owns its pods, as `Cell.owner`: of a Deployment its ReplicaSets."""
+        if self.kind != "Deployment":
+            return frozenset({self.key})
+        return frozenset(f"ReplicaSet {self.namespace}/{one.object}" for one in self.revisions)
+
+    @property
     def unavailable(self) -> int:
         """How many of the desired are not available."""
         return max(self.desired - self.available, 0)
@@ -145,3 +152,9 @@ class News(msgspec.Struct, frozen=True):
     about: str
     """``Pod shop/agent-x``, ``Node node-3``; "" for what concerns no object."""
     text: str
+
+
+def natural(name: str) -> tuple[str, int, str]:
+    """node-2 before node-10."""
+    head = name.rstrip("0123456789")
+    return (head, int(name[len(head) :] or 0), name)

@@ -162,7 +162,7 @@ def _reasons(
     old = rollout.updated < rollout.desired
     if old and rollout.strategy == "OnDelete":
         yield "OnDelete: old pods are replaced when they are deleted"
-    owners = _owners(rollout)
+    owners = rollout.owners
     down = [
         tile.name
         for tile in nodes.values()
@@ -188,15 +188,6 @@ def _reasons(
         yield f"the budget is spent ({spent}): {rollout.desired - rollout.updated} old pods wait"
     elif old and wanted and not unready:
         yield f"{rollout.desired - rollout.updated} pods to go"
-
-
-def _owners(rollout: Rollout) -> frozenset[str]:
-    """Who owns its pods, as `Cell.owner`."""
-    if rollout.kind != "Deployment":
-        return frozenset({rollout.key})
-    return frozenset(
-        f"ReplicaSet {rollout.namespace}/{revision.object}" for revision in rollout.revisions
-    )
 
 
 def _has(tile: Tile, owners: frozenset[str]) -> bool:

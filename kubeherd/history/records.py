@@ -163,6 +163,10 @@ class Leads(_Record, frozen=True, kw_only=True, tag="leads"):
     revision: int = 0
 
 
+HEARTBEAT_S: Final = 5.0
+"""Of the heartbeats of a node one is recorded in so many nominal seconds."""
+
+
 class Heartbeat(_Record, frozen=True, kw_only=True, tag="heartbeat"):
     """A node renewed its Lease; sampled: not every renewal needs a record."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from kubeherd.cluster.cli.eventloop import run
-from kubeherd.cluster.cli.options import OutputFile, directory_option, seconds
+from kubeherd.cluster.cli.options import OutputFile, directory_option, kubeconfig_option, seconds
 from kubeherd.cluster.cli.output import say
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.runtime import logging
@@ -30,11 +30,7 @@ Examples:
 """
 )
 @click.argument("history", type=OutputFile())
-@click.option(
-    "--kubeconfig",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Of the cluster, whoever made it, instead of --dir.",
-)
+@kubeconfig_option
 @directory_option
 @click.option("--for", "for_s", callback=seconds, help="End after so long (60s, 5m).")
 def record(history: Path, kubeconfig: Path | None, rundir: RunDir, for_s: float | None) -> None:

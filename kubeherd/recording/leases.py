@@ -9,9 +9,7 @@ from typing import Final
 
 from kubeherd.checks.objects import at, key, number, seconds, text
 from kubeherd.history import Heartbeat, Leads, Record, Verb, Write
-
-HEARTBEAT_S: Final = 5.0
-"""A heartbeat of each node is told once in so many nominal seconds."""
+from kubeherd.history.records import HEARTBEAT_S
 
 _RESOURCE: Final = "leases.coordination.k8s.io"
 _NODES: Final = "kube-node-lease"

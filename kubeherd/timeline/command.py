@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from kubeherd.cluster.cli.eventloop import run
-from kubeherd.cluster.cli.options import OutputFile, directory_option, seconds
+from kubeherd.cluster.cli.options import OutputFile, directory_option, kubeconfig_option, seconds
 from kubeherd.cluster.cli.output import say
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.settings import Recorded
@@ -49,11 +49,7 @@ Examples:
     type=OutputFile(),
     help="What to write.  [default: the history's name with .html, or timeline.html]",
 )
-@click.option(
-    "--kubeconfig",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Of the cluster, whoever made it, instead of --dir.",
-)
+@kubeconfig_option
 @directory_option
 @click.option(
     "--for",

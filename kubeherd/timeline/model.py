@@ -12,6 +12,9 @@ import msgspec
 
 from kubeherd.faults import Fault, Nodes
 from kubeherd.faults.targets import Component
+from kubeherd.herd.herd import HASHES, health_of, look_of
+from kubeherd.herd.model import Health, natural
+from kubeherd.herd.model import Look as PodLook
 from kubeherd.history import (
     Began,
     FaultBegan,
@@ -32,7 +35,6 @@ MAX_BEATS = 4000
 UNBOUND = "no node"
 CLIENTS = "clients"
 LEADER = "leader"
-HASH_LABELS = ("controller-revision-hash", "pod-template-hash")
 
 
 class Kind(StrEnum):
@@ -57,6 +59,21 @@ class Look(StrEnum):
     BAD = "bad"
     UNKNOWN = "unknown"
     LEADS = "leads"
+
+
+_LOOKS = {
+    PodLook.WAITING: Look.WAITING,
+    PodLook.RUNNING: Look.RUNNING,
+    PodLook.READY: Look.READY,
+    PodLook.TERMINATING: Look.TERMINATING,
+    PodLook.SUCCEEDED: Look.ENDED,
+    PodLook.FAILED: Look.ENDED,
+}
+_HEALTH = {
+    Health.READY: Look.GOOD,
+    Health.NOT_READY: Look.BAD,
+    Health.UNREACHABLE: Look.UNKNOWN,
+}
 
 
 class Piece(msgspec.Struct, frozen=True, array_like=True):
@@ -199,7 +216,7 @@ class Painter:
             self._shade(fault_id)
         order = list(Kind)
         rows = sorted(
-            self._rows.values(), key=lambda row: (order.index(row.kind), _natural(row.name))
+            self._rows.values(), key=lambda row: (order.index(row.kind), natural(row.name))
         )
         for row in rows:
             row.lanes = _into_lanes(row.bars)
@@ -224,7 +241,7 @@ class Painter:
 
     def _node(self, record: Write) -> None:
         self._row(record.name, Kind.NODE)
-        look = Look.UNKNOWN if record.verb is Verb.DELETE else _readiness(record.object)
+        look = Look.UNKNOWN if record.verb is Verb.DELETE else _HEALTH[health_of(record.object)]
         self._state(record.name, look)
 
     def _state(self, name: str, look: Look) -> None:
@@ -238,7 +255,7 @@ class Painter:
         tree = record.object
         pod = self._pods.get(record.uid)
         if pod is None:
-            look = _look(tree)
+            look = _LOOKS[look_of(tree)]
             pod = _Pod(
                 _Open(self._now, look, began=self._now), record.name, "", _revision(tree), ""
             )
@@ -248,7 +265,7 @@ class Painter:
         if record.verb is Verb.DELETE:
             self._end(record.uid)
         else:
-            pod.bar.becomes(self._now, _look(tree))
+            pod.bar.becomes(self._now, _LOOKS[look_of(tree)])
 
     def _end(self, uid: str) -> None:
         pod = self._pods.pop(uid)
@@ -308,37 +325,12 @@ def _mark(at: float, record: Step | Violation) -> Mark:
     return Mark(at, "step", f"{record.name}: {record.text}")
 
 
-def _natural(name: str) -> tuple[str, int, str]:
-    """node-2 before node-10."""
-    head = name.rstrip("0123456789")
-    return (head, int(name[len(head) :] or 0), name)
-
-
-def _readiness(node: Mapping[str, Any]) -> Look:
-    for condition in (node.get("status") or {}).get("conditions") or ():
-        if condition["type"] == "Ready":
-            return {"True": Look.GOOD, "False": Look.BAD}.get(condition["status"], Look.UNKNOWN)
-    return Look.UNKNOWN
-
-
-def _look(pod: Mapping[str, Any]) -> Look:
-    status = pod.get("status") or {}
-    if status.get("phase") in ("Succeeded", "Failed"):
-        return Look.ENDED
-    if pod["metadata"].get("deletionTimestamp"):
-        return Look.TERMINATING
-    conditions = status.get("conditions") or ()
-    if any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
-        return Look.READY
-    return Look.RUNNING if status.get("phase") == "Running" else Look.WAITING
-
-
 def _revision(pod: Mapping[str, Any]) -> str:
     metadata = pod["metadata"]
     owners = metadata.get("ownerReferences") or ()
     owner = f"{owners[0]['kind']} {owners[0]['name']}" if owners else "no owner"
     labels = metadata.get("labels") or {}
-    for label in HASH_LABELS:
+    for label in HASHES:
         if label in labels:
             image = pod["spec"]["containers"][0].get("image", "")
             return f"{owner}: {labels[label]} ({image})"

@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from kubeherd.cluster.cli.eventloop import run
-from kubeherd.cluster.cli.options import directory_option
+from kubeherd.cluster.cli.options import directory_option, kubeconfig_option
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.runtime import logging
 from kubeherd.following.live import followed, source
@@ -34,11 +34,7 @@ Examples:
   kubeherd watch | tee events.log               what happens, a line each
 """
 )
-@click.option(
-    "--kubeconfig",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Of the cluster, whoever made it, instead of --dir.",
-)
+@kubeconfig_option
 @directory_option
 def watch(kubeconfig: Path | None, rundir: RunDir) -> None:
     """Show a cluster as it lives: nodes, rollouts and what holds them up, faults, events.

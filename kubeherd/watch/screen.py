@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final, NamedTuple, TypeAlias
 
 from kubeherd.herd.herd import Herd
-from kubeherd.herd.model import Cell, Health, Look, News, Rollout, Tile
+from kubeherd.herd.model import Cell, Health, Look, News, Rollout, Tile, natural
 
 BAR: Final = 20
 _FEW_NEWS: Final = 4
@@ -223,12 +223,7 @@ def _section(title: str, lines: Sequence[Line]) -> list[Line]:
 
 
 def _rollouts(herd: Herd, colours: dict[tuple[str, str], int], width: int) -> Iterator[Line]:
-    owned = {
-        f"ReplicaSet {one.namespace}/{revision.object}"
-        for one in herd.rollouts.values()
-        if one.kind == "Deployment"
-        for revision in one.revisions
-    }
+    owned = {of for one in herd.rollouts.values() for of in one.owners - {one.key}}
     shown = [one for one in herd.rollouts.values() if one.key not in owned]
     name = min(max((len(one.key) for one in shown), default=0), width // 3)
     for rollout in sorted(shown, key=lambda one: (one.done, one.key)):
@@ -278,12 +273,6 @@ def _news(news: News) -> Line:
 def clock(at: float) -> str:
     """A moment as people of this machine read it."""
     return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
-
-
-def natural(name: str) -> tuple[str, int, str]:
-    """node-2 before node-10."""
-    head = name.rstrip("0123456789")
-    return (head, int(name[len(head) :] or 0), name)
 
 
 def clipped(line: Line, width: int) -> Line:

@@ -14,10 +14,7 @@ from kubeherd.cluster.api.timestamps import parse_time
 from kubeherd.cluster.store.state import EventType, WatchEvent
 from kubeherd.cluster.store.state import Record as Stored
 from kubeherd.history import Actor, Heartbeat, Leads, Record, Verb, Write
-from kubeherd.history.records import Object
-
-HEARTBEAT_S = 5.0
-"""Nominal seconds between two heartbeats of a node that are recorded."""
+from kubeherd.history.records import HEARTBEAT_S, Object
 
 _LEASES: Final = "leases.coordination.k8s.io"
 _NODE_LEASES: Final = "kube-node-lease"

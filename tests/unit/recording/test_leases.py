@@ -3,7 +3,8 @@
 from typing import Any
 
 from kubeherd.history import Heartbeat, Leads, Record, Step, Verb, Write
-from kubeherd.recording.leases import HEARTBEAT_S, Leases
+from kubeherd.history.records import HEARTBEAT_S
+from kubeherd.recording.leases import Leases
 
 
 def lease(at: float, namespace: str, verb: Verb = Verb.UPDATE, **spec: Any) -> Write:
