@@ -51,7 +51,7 @@ class Live:
                 attempt += 1
 
     async def _follow(self, begun: Callable[[], object]) -> None:
-        """Follow it once, until it has not answered for long."""
+        """Follow it once, until it has not answered for long, or is another one."""
         herd = Herd(self._feed.herd.sequence + 1)
         self._showing.begin()
         tell, shape = partial(self._tell, herd), self._showing.moments.shape
@@ -68,7 +68,7 @@ class Live:
     async def _until_lost(self, following: Following) -> None:
         loop = asyncio.get_running_loop()
         well_s = failed_s = loop.time()
-        while failed_s - well_s < _ANEW_S:
+        while failed_s - well_s < _ANEW_S and not following.began_anew:
             await asyncio.sleep(_LOOK_S)
             if failing := following.failing():
                 self._feed.note = " ".join(failing.split())

@@ -108,6 +108,12 @@ class Following:
         """Tell all that has come."""
         self._give_out(self._ordering.rest())
 
+    @property
+    def began_anew(self) -> bool:
+        """Whether the server has lost what there was: what is told from now on is of another
+        history."""
+        return any(one.began_anew for one in self._followers)
+
     def failing(self) -> str:
         """Why something is not seen at present; "" while all is well."""
         return next((one.failing for one in self._followers if one.failing), "")
