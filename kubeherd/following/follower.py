@@ -36,6 +36,11 @@ Shape = Callable[[Write], Write]
 """Makes of a write what is kept of it."""
 
 
+def whole(write: Write) -> Write:
+    """Keeps all of it."""
+    return write
+
+
 class _Head(msgspec.Struct, frozen=True, gc=False):
     """What is kept of an object, to tell of its end if that was missed."""
 
@@ -71,7 +76,7 @@ class Follower:
         *,
         tell: Callable[[Write], None],
         passed: Callable[[int], None],
-        shape: Shape = lambda write: write,
+        shape: Shape = whole,
         only_news: bool = False,
     ) -> None:
         """`only_news`: what is there already is not told, nor kept in mind."""
