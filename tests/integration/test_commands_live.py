@@ -13,6 +13,7 @@ import pytest
 from patience import PATIENCE_S
 
 import kubeherd
+from kubeherd.bench import neutral
 
 pytestmark = pytest.mark.integration
 
@@ -48,6 +49,17 @@ def test_an_experiment_that_is_interrupted_leaves_nothing(tmp_path: Path):
 def test_demo():
     result = run("demo", "--speed", "20")
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_stub_nodes_carry_a_daemonset_through_its_life():
+    """The neutral load of the benchmark: it ends with an error if a request of theirs fails."""
+    budgets = neutral.Budgets((9, 9, 9), (9, 9, 9), 1, 999)
+    walls: dict[str, float] = {}
+    found = {row.row: row for row in neutral.rows(4, budgets, walls, rounds=2, steady_s=0.1)}
+    assert set(walls) == {"create", "update", "delete"}
+    assert all(0 < row.value < row.budget for name, row in found.items() if "steady" not in name)
+    least, most = found["neutral-4-update"].detail["spread"]
+    assert least <= walls["update"] <= most
 
 
 def test_bench_prints_one_json_line_per_row():
