@@ -13,7 +13,8 @@ import pytest
 from patience import PATIENCE_S
 
 import kubeherd
-from kubeherd.bench import neutral
+from kubeherd.bench import costs, neutral
+from kubeherd.bench.steps import Step
 
 pytestmark = pytest.mark.integration
 
@@ -60,6 +61,18 @@ def test_stub_nodes_carry_a_daemonset_through_its_life():
     assert all(0 < row.value < row.budget for name, row in found.items() if "steady" not in name)
     least, most = found["neutral-4-update"].detail["spread"]
     assert least <= walls["update"] <= most
+
+
+def test_what_requests_cost_is_told_step_by_step():
+    found = {one.request: one for one in costs.costs(requests=16, rounds=1)}
+    assert {"POST pods", "PATCH pods/status, batched", "PUT leases", "GET pods"} <= set(found)
+    for one in found.values():
+        assert 0 < sum(one.steps_us.values()) < one.total_us
+    assert (
+        found["PATCH pods/status"].steps_us[Step.PATCH]
+        > 0
+        == found["GET pods"].steps_us[Step.STAGE]
+    )
 
 
 def test_bench_prints_one_json_line_per_row():
