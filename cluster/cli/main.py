@@ -38,6 +38,7 @@ _LAZY = {
     "kubeconfig": "kubeherd.cluster.cli.kubeconfigs:kubeconfig",
     "record": "kubeherd.recording.command:record",
     "simulate": "kubeherd.chaos.simulate:simulate",
+    "speed": "kubeherd.cluster.cli.speed:speed",
     "snapshot": "kubeherd.snapshot.command:snapshot",
     "timeline": "kubeherd.timeline.command:timeline",
     "token": "kubeherd.cluster.cli.token:token",
