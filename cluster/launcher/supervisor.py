@@ -14,6 +14,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 
 from kubeherd.cluster.launcher import front, plan, state
@@ -25,6 +26,7 @@ from kubeherd.cluster.launcher.herd import Herd
 from kubeherd.cluster.launcher.logs import last_words
 from kubeherd.cluster.launcher.nodes import NodeCommands
 from kubeherd.cluster.launcher.pki import ClusterPki
+from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.processes.starters import ProcessStarter
 from kubeherd.cluster.launcher.renewal import Renewal
@@ -170,6 +172,8 @@ class Supervisor:
         if self._profile is not None:
             await asyncio.to_thread(self._profile.prepare)
         self._nodes.start_all()
+        if settings.dashboard:
+            self._herd.start([plan.dashboard(rundir)])
         renewal = Renewal(
             pki, lambda: self._nodes.settings, self._clock, self._changing, self._in_place
         )
@@ -238,12 +242,34 @@ class Supervisor:
                 self._leaving.set()
                 async for reply in self._progress(self._empty.is_set):
                     yield reply
+            case Op.SPEED:
+                async for reply in self._change_speed(request.speed):
+                    yield reply
             case Op.FAULT_BEGIN | Op.FAULT_UNDO | Op.FAULT_LIST:
                 async for reply in self._fault_command(request):
                     yield reply
             case _:
                 async for reply in self._node_command(request):
                     yield reply
+
+    async def _change_speed(self, speed: float) -> AsyncIterator[Reply]:
+        """Start everything that obeys the speed again, with another one."""
+        from kubeherd.cluster.launcher import speeding  # noqa: PLC0415 - seldom
+
+        async with self._change():
+            settings = msgspec.structs.replace(self._nodes.settings, speed=speed)
+            specs = plan.obeying_speed(settings, self._rundir)
+            speeding.check(self._herd, settings, specs)
+            self._nodes.save(settings)
+            again = await speeding.stop(self._herd, specs)
+            serve = [spec for spec in again if spec.role is Role.APISERVER]
+            self._herd.start(serve)
+            async for reply in self._serving([spec.name for spec in serve]):
+                yield reply
+            self._herd.start(again)
+        async for reply in self._serving([spec.name for spec in again]):
+            yield reply
+        yield Reply(state=self.snapshot())
 
     async def _node_command(self, request: Request) -> AsyncIterator[Reply]:
         async with self._change():
