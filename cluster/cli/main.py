@@ -36,6 +36,7 @@ _LAZY = {
     "join": "kubeherd.cluster.cli.join:join",
     "kubeconfig": "kubeherd.cluster.cli.kubeconfigs:kubeconfig",
     "record": "kubeherd.recording.command:record",
+    "replay": "kubeherd.replay.command:replay",
     "simulate": "kubeherd.chaos.simulate:simulate",
     "snapshot": "kubeherd.snapshot.command:snapshot",
     "timeline": "kubeherd.timeline.command:timeline",

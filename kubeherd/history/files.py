@@ -1,12 +1,14 @@
 """Histories in files: a line of JSON per record, which survives the death of its writer.
 
-A torn last line, as a killed process leaves, is not a record. Names that end with ``.gz`` are
-compressed. Files are made for their owner's eyes only, and hold no values of Secrets.
+A torn last line, as a killed process leaves, is not a record, nor is the torn end of a compressed
+file. Names that end with ``.gz`` are compressed. Files are made for their owner's eyes only, and
+hold no values of Secrets.
 """
 
 import gzip
 import heapq
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Literal, cast
@@ -46,7 +48,7 @@ def write(path: Path, records: Iterable[Record]) -> None:
 def read(path: Path) -> Iterator[Record]:
     """The records of a file, in order, as it was written. HistoryError, OSError."""
     with _open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(_lines(file, path), 1):
             if not line.endswith(b"\n"):
                 return
             try:
@@ -59,6 +61,16 @@ def read(path: Path) -> Iterator[Record]:
                     f"{FORMAT_VERSION}"
                 )
             yield record
+
+
+def _lines(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    """The lines as far as they can be had. HistoryError for what is not compressed as it says."""
+    try:
+        yield from file
+    except EOFError:  # the writer was killed: the end of the stream is missing
+        return
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise HistoryError(f"{path} cannot be decompressed: {error}") from None
 
 
 class Tail:
