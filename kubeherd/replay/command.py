@@ -9,7 +9,7 @@ import click
 
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.cli.eventloop import run
-from kubeherd.cluster.cli.output import out, say
+from kubeherd.cluster.cli.output import out, say, steps
 from kubeherd.cluster.launcher.settings import MAX_PORT
 from kubeherd.history import Began
 from kubeherd.history.files import HistoryError, read
@@ -74,13 +74,16 @@ def replay(
     options += ["--replay-speed", repr(speed)]
 
     async def serve() -> None:
-        with server.directory(place) as rundir:
-            async with server.serving(rundir, server.chosen(port), options) as (child, shown):
-                say(_told(history, began, shown))
-                out.print(f"export KUBECONFIG={shlex.quote(str(rundir.kubeconfig))}", markup=False)
-                goes_on = f"it goes on {speed:g} times as fast as it was" if speed else "read only"
-                say(f"{goes_on}; Ctrl-C ends it")
-                await server.ended(child, rundir)
+        async with contextlib.AsyncExitStack() as opened:
+            rundir = opened.enter_context(server.directory(place))
+            with steps(f"reading {history.name}"):
+                starting = server.serving(rundir, server.chosen(port), options)
+                child, shown = await opened.enter_async_context(starting)
+            say(_told(history, began, shown))
+            out.print(f"export KUBECONFIG={shlex.quote(str(rundir.kubeconfig))}", markup=False)
+            goes_on = f"it goes on {speed:g} times as fast as it was" if speed else "read only"
+            say(f"{goes_on}; Ctrl-C ends it")
+            await server.ended(child, rundir)
 
     with contextlib.suppress(KeyboardInterrupt):
         run(serve)

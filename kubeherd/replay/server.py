@@ -88,8 +88,11 @@ async def serving(
 
 
 async def ended(child: Child, rundir: RunDir) -> None:
-    """Wait for the end of a server that nobody ends; LauncherError with what it said then."""
+    """Wait for the end of a server; LauncherError, with what it said, unless it was asked for: a
+    terminal asks the server, too."""
     await child.ended.wait()
+    if child.returncode == 0:
+        return
     why = last_words(rundir.log(_NAME)) or f"exit code {child.returncode}"
     raise LauncherError(f"the API server ended: {why}")
 

@@ -1,6 +1,7 @@
 """`kubeherd record` and `replay` with the real kubectl: what was recorded is what it shows."""
 
 import asyncio
+import re
 import signal
 import subprocess
 import sys
@@ -87,6 +88,14 @@ def command(*arguments: str, says: str) -> Iterator["subprocess.Popen[str]"]:
         process.communicate()
 
 
+def failure_of(*arguments: str) -> str:
+    """What a command of ours says that fails."""
+    command = [sys.executable, "-m", "kubeherd", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 1
+    return done.stderr
+
+
 def has_widget(history: Path, name: str) -> bool:
     writes = (one for one in read(history) if isinstance(one, Write))
     return any((one.resource, one.name) == ("widgets.example.com", name) for one in writes)
@@ -141,6 +150,9 @@ async def test_a_run_is_shown_as_it_was(
             "wait daemonset/web --for=jsonpath={.status.observedGeneration}=2 --timeout=60s"
         )
         assert "condition met" in done
+
+    said = failure_of("replay", str(own), "--at", "1000000")
+    assert re.fullmatch(r"Error: cannot replay: .*history\.jsonl ends with revision \d+\n", said)
 
     told = list(read(herd.handle.rundir.supervisor_history))
     assert [one.fault.target.names for one in told if isinstance(one, FaultBegan)] == [("node-1",)]
