@@ -87,7 +87,10 @@ class Filler:
     def _stored(self, write: Write) -> tuple[tuple[str, str, str], int, bytes]:
         """Where an object is stored, as what."""
         tree: dict[str, Any] = {**write.object}
-        tree["metadata"] = {**tree["metadata"], "resourceVersion": str(write.revision)}
+        tree["metadata"] = {
+            **(tree.get("metadata") or {}),
+            "resourceVersion": str(write.revision),
+        }
         key, stored = self._in_storage(write.resource, tree)
         place = key, write.namespace, write.name
         return place, write.revision, codecs.dumps_json_to_keep(stored)
