@@ -10,7 +10,7 @@ import click
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.cli.eventloop import run
 from kubeherd.cluster.cli.output import out, say, steps
-from kubeherd.cluster.launcher.settings import MAX_PORT
+from kubeherd.cluster.launcher.settings import MAX_PORT, MAX_SPEED, MIN_SPEED
 from kubeherd.history import Began
 from kubeherd.history.files import HistoryError, read
 from kubeherd.replay import server
@@ -25,6 +25,12 @@ def _moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
         return parse(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def _speed(_ctx: click.Context, _param: click.Parameter, value: float) -> float:
+    if value == 0 or MIN_SPEED <= value <= MAX_SPEED:
+        return value
+    raise click.BadParameter(f"{value:g} is neither 0 nor from {MIN_SPEED:g} to {MAX_SPEED:g}")
 
 
 @click.command(
@@ -47,8 +53,9 @@ Examples:
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0),
+    type=float,
     default=0.0,
+    callback=_speed,
     show_default=True,
     help="Go on from there so many times as fast as it was; 0 stands still.",
 )

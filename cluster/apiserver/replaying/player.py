@@ -16,7 +16,7 @@ from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.apiserver.replaying.filling import Filler
 from kubeherd.cluster.apiserver.replaying.store import ReplayedStore
 from kubeherd.cluster.runtime.clock import OffsetClock
-from kubeherd.history import Began, Heartbeat, Leads, Record, Write
+from kubeherd.history import Began, Ended, Heartbeat, Leads, Record, Write
 from kubeherd.history.files import HistoryError, read
 
 _AT_ONCE: Final = 500
@@ -42,6 +42,8 @@ class Player:
         self._filler = Filler(store)
         self._store = store
         self._clock = clock
+        self._has_ended = False
+        """The cluster was down when the last record was taken."""
         self._next: Record | None = None
         """Has been read, and not taken."""
         self._newest = 0
@@ -73,11 +75,16 @@ class Player:
         self._show_time(0.0)
 
     async def play(self, speed: float) -> None:
-        """Go on, `speed` times as fast as it was, to the end; then time stands still."""
+        """Go on, `speed` times as fast as it was, to the end; then time stands still. The time
+        between two lives of a cluster, in which there was nobody, is left out."""
         begin, began_s = self.now, self._clock.monotonic_s()
         self._show_time(speed)
         taken = 0
         for record in self._rest():
+            if self._has_ended:
+                begin += max(0.0, record.at - self.now)
+                self.now = max(self.now, record.at)
+                self._show_time(speed)
             due_s = (record.at - begin) / speed - (self._clock.monotonic_s() - began_s)
             is_same = isinstance(record, Write) and record.revision == self._store.revision
             if not is_same and (due_s > 0 or taken >= _AT_ONCE):
@@ -97,6 +104,7 @@ class Player:
 
     def _take(self, record: Record) -> None:
         self._filler.take(record)
+        self._has_ended = isinstance(record, Ended)
         self.now = max(self.now, record.at)
         if isinstance(record, _STORED):
             self._newest = max(self._newest, record.revision)

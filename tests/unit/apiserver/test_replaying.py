@@ -28,7 +28,7 @@ from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import MemoryEngine
 from kubeherd.cluster.store.followed import FollowedStore
 from kubeherd.cluster.store.store import running
-from kubeherd.history import Began, Heartbeat, Record, Step, Verb, Write
+from kubeherd.history import Began, Ended, Heartbeat, Record, Step, Verb, Write
 from kubeherd.history.files import HistoryError, write
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -270,6 +270,19 @@ async def test_watches_see_what_is_played(run: Run) -> None:
 
 async def kind(watcher: Watcher) -> str:
     return str((await watcher.next())["type"])
+
+
+async def test_the_time_in_which_the_cluster_was_down_is_left_out(run: Run) -> None:
+    middle, at = run.revision, run.records[-1].at
+    run.records.append(Ended(at=at + 1.0, revision=middle))
+    await run.cluster.post(CMS, config_map("a"))
+    day = at + 86_400.0
+    run.records[-1] = replace(run.records[-1], at=day)
+    run.records.append(Step(at=day + 1.0, name="later"))
+    async with replayed(run.file(), at=middle) as shown, asyncio.timeout(PATIENCE_S):
+        await shown.player.play(100.0)
+        assert await names(shown) == ["a"]
+        assert shown.clock.now().timestamp() == pytest.approx(day + 1.0, abs=1e-3)
 
 
 async def test_what_is_before_the_history_is_expired(run: Run) -> None:

@@ -50,7 +50,8 @@ def test_what_is_no_history(tmp_path: Path) -> None:
     ("options", "why"),
     [
         (("--at", "noon"), "'noon' is no revision"),
-        (("--speed", "-1"), "not in the range"),
+        (("--speed", "-1"), "-1 is neither 0 nor from 0.001 to"),
+        (("--speed", "nan"), "nan is neither"),
         (("--port", "0"), "not in the range"),
     ],
 )
