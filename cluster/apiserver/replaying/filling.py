@@ -67,7 +67,8 @@ class Filler:
             self._store.happen(place, revision, json, deleted=deleted)
             return
         known = self._store.get(*place)
-        if known is None or known.revision < revision:  # told late, or found after a gap
+        # found by a list after a gap, or told late
+        if write.restored or known is None or known.revision < revision:
             self._store.amend(place, revision, json, deleted=deleted)
             self._store.revision = max(self._store.revision, revision)
             self._has_gap = True

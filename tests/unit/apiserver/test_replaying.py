@@ -337,6 +337,20 @@ async def test_after_a_gap_watchers_list_again(run: Run) -> None:
         assert (await shown.get(f"{CMS}?watch=1&resourceVersion={middle}&poll=1")).status == 410
 
 
+async def test_what_a_list_found_holds_though_the_server_had_lost_its_past(run: Run) -> None:
+    await run.cluster.post(CMS, config_map("a"))
+    await run.cluster.post(CMS, config_map("b", key="old"))
+    last = run.records[-1]
+    assert isinstance(last, Write)
+    found = replace(last, revision=2, restored=True, verb=Verb.UPDATE)
+    object_ = {**found.object, "data": {"key": "new"}}
+    gone = replace(found, name="a", verb=Verb.DELETE)
+    run.records += [replace(found, object=object_), gone]
+    async with replayed(run.file()) as shown:
+        (item,) = (await shown.get(CMS)).tree["items"]
+        assert item["data"] == {"key": "new"}
+
+
 def _late(records: Sequence[Record]) -> list[Record]:
     """The same with the last but one told last."""
     return [*records[:-2], records[-1], records[-2]]
