@@ -10,6 +10,7 @@ import click
 from kubeherd.cluster.cli.eventloop import run
 from kubeherd.cluster.cli.options import OutputFile, directory_option, kubeconfig_option, seconds
 from kubeherd.cluster.cli.output import say
+from kubeherd.cluster.client.discovery import EVERYTHING
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.runtime import logging
 from kubeherd.following.live import followed, source
@@ -17,7 +18,7 @@ from kubeherd.history import Ended, Record
 from kubeherd.recording.leases import Leases
 from kubeherd.recording.writing import Writing, writing
 
-_EVERYTHING = frozenset({"*"})
+_ALL = frozenset({EVERYTHING})
 
 
 @click.command(
@@ -49,12 +50,14 @@ def record(history: Path, kubeconfig: Path | None, rundir: RunDir, for_s: float 
                 file.tell(one)
 
         async def look() -> None:
-            async with followed(of, _EVERYTHING, tell) as following:
+            async with followed(of, _ALL, tell) as following:
                 end = f"for {for_s:g} s" if for_s else "until Ctrl-C"
                 say(f"recording {following.count} resources {end}")
                 await _until_over(file, for_s)
             for note in following.notes():
                 say(f"note: {note}")
+            if following.began_anew:
+                say("note: the server lost its objects, and counted its revisions anew")
 
         with contextlib.suppress(KeyboardInterrupt):
             run(look)

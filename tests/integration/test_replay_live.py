@@ -114,10 +114,10 @@ async def test_a_run_is_shown_as_it_was(
 ) -> None:
     outside, place = tmp_path / "outside.jsonl.gz", tmp_path / "replay"
     live = Kubectl(herd.kubeconfig)
-    live.done("apply -f -", stdin=WIDGETS)
-    live.done("wait --for=condition=Established crd/widgets.example.com")
-    live.done("create -f -", stdin=WIDGET + "first}")
     with command("record", str(outside), "--dir", str(herd.handle.rundir.root), says="recording"):
+        live.done("apply -f -", stdin=WIDGETS)
+        live.done("wait --for=condition=Established crd/widgets.example.com")
+        live.done("create -f -", stdin=WIDGET + "first}")
         await herd.apply(daemonset("web"))
         await herd.until_running("web", "node-0", "node-1")
         middle = str(
