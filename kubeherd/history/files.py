@@ -8,16 +8,21 @@ hold no values of Secrets.
 import gzip
 import heapq
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, Final, Literal, cast
 
 import msgspec
 from msgspec.structs import replace
 
 from kubeherd.history.records import FORMAT_VERSION, Began, Leads, Record, Write
 from kubeherd.history.redaction import redacted
+
+SUPERVISOR: Final = "history-supervisor.jsonl"
+"""Processes and faults of a cluster, in its directory."""
+_OF_API_SERVER: Final = re.compile(r"history(-apiserver-\d)?\.jsonl")
 
 _decoder = msgspec.json.Decoder(Record)
 _encoder = msgspec.json.Encoder()
@@ -71,6 +76,16 @@ def _lines(file: IO[bytes], path: Path) -> Iterator[bytes]:
         return
     except (gzip.BadGzipFile, zlib.error) as error:
         raise HistoryError(f"{path} cannot be decompressed: {error}") from None
+
+
+def whole(path: Path) -> Iterator[Record]:
+    """A history; of an API server's in a cluster's directory also what its supervisor wrote beside
+    it, by time. HistoryError, OSError."""
+    beside = path.with_name(SUPERVISOR)
+    if not (_OF_API_SERVER.fullmatch(path.name) and beside.exists()):
+        return read(path)
+    both = heapq.merge(_monotone(read(path)), _monotone(read(beside)), key=lambda pair: pair[0])
+    return (record for _, record in both)
 
 
 class Tail:

@@ -76,7 +76,7 @@ def timeline(
     if form is Form.PNG:
         _check_png()
     if history is not None:
-        picture = drawn(files.read(history), str(history))
+        picture = drawn(files.whole(history), str(history))
     elif (
         kubeconfig is None
         and for_s is None

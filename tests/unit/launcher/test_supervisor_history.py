@@ -23,7 +23,7 @@ from kubeherd.cluster.runtime.process import ProcessError
 from kubeherd.faults import Fault, Nodes, effects
 from kubeherd.faults.fault import encode_all
 from kubeherd.history import Began, Ended, FaultBegan, FaultEnded, Process, Record
-from kubeherd.history.files import read
+from kubeherd.history.files import SUPERVISOR, read
 
 RECORDS = Settings(port=1, record=Recorded.WRITES, seed=7, speed=3.0)
 FREEZE = Fault(id="freeze", target=Nodes(("node-0",)), effect=effects.Freeze())
@@ -148,5 +148,5 @@ def test_all_that_a_cluster_has_recorded(rundir: RunDir) -> None:
     rundir.supervisor_history.touch()
     assert names(RECORDS) == []  # nothing but a supervisor has told: there is no run yet
     Path(rundir.history).touch()
-    assert names(RECORDS) == ["history.jsonl", "history-supervisor.jsonl"]
+    assert names(RECORDS) == ["history.jsonl", SUPERVISOR]
     assert names(Settings(port=1)) == []
