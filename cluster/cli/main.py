@@ -37,6 +37,7 @@ _LAZY = {
     "join": "kubeherd.cluster.cli.join:join",
     "kubeconfig": "kubeherd.cluster.cli.kubeconfigs:kubeconfig",
     "record": "kubeherd.recording.command:record",
+    "replay": "kubeherd.replay.command:replay",
     "simulate": "kubeherd.chaos.simulate:simulate",
     "speed": "kubeherd.cluster.cli.speed:speed",
     "snapshot": "kubeherd.snapshot.command:snapshot",

@@ -30,7 +30,7 @@ from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.processes.starters import ProcessStarter
 from kubeherd.cluster.launcher.renewal import Renewal
-from kubeherd.cluster.launcher.settings import ETCD, Profile, Settings
+from kubeherd.cluster.launcher.settings import ETCD, Profile, Recorded, Settings
 from kubeherd.cluster.launcher.state import ClusterState
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
@@ -38,6 +38,7 @@ from kubeherd.cluster.runtime.rng import Rng
 if TYPE_CHECKING:
     from kubeherd.cluster.launcher.faults.commands import FaultCommands
     from kubeherd.cluster.launcher.profiles.applying import KindProfile
+    from kubeherd.cluster.launcher.recording import Recording
 
 PROGRESS_INTERVAL_S = 0.05
 STATE_INTERVAL_S = 0.2
@@ -82,6 +83,7 @@ class Supervisor:
         self._brought_up = False
         self._failure = ""
         self._profile = _profile(rundir, settings)
+        self._recording = _recording(rundir, settings, clock)
         self._waiting = f"profile {settings.profile}" if self._profile is not None else ""
         self._herd: Herd
         self._nodes: NodeCommands
@@ -103,6 +105,8 @@ class Supervisor:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self._herd = Herd(tasks, self._starter, self._clock, self._rng, self._changed)
+            if self._recording is not None:
+                self._herd.follow = self._recording.process
             self._forget_faults()
             control = ControlServer(self._rundir, self._handle)
             await control.start()
@@ -120,6 +124,8 @@ class Supervisor:
                 bringing_up.cancel()
                 async with self._changing:
                     await self._herd.stop_all()
+                if self._recording is not None:
+                    self._recording.end()
                 await self._open.aclose()
                 self._starter.close()
                 self._herd.end_supervision()
@@ -361,7 +367,9 @@ class Supervisor:
                 FaultCommands,
             )
 
-            self._faults = FaultCommands(self._rundir, self._herd, self._nodes)
+            self._faults = FaultCommands(
+                self._rundir, self._herd, self._nodes, recording=self._recording
+            )
             tending = self._tasks.create_task(self._tend(self._faults), name="faults")
             self._helpers.append(tending)
         return self._faults
@@ -425,6 +433,15 @@ class Supervisor:
     def _changed(self) -> None:
         self._tick.set()
         self._tick = asyncio.Event()
+
+
+def _recording(rundir: RunDir, settings: Settings, clock: Clock) -> "Recording | None":
+    """What writes down processes and faults, if the cluster records. ProcessError."""
+    if settings.record is Recorded.NOTHING:
+        return None
+    from kubeherd.cluster.launcher.recording import Recording  # noqa: PLC0415 - off mostly
+
+    return Recording(rundir, settings, clock)
 
 
 def _profile(rundir: RunDir, settings: Settings) -> "KindProfile | None":
