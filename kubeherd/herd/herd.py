@@ -204,9 +204,8 @@ class Herd:
     def _lease(self, write: Write) -> None:
         gone = write.verb is Verb.DELETE
         if write.namespace == _BEATS:
-            renewed = seconds(at(write.object, "spec", "renewTime"))
             if not gone:
-                self._beat(write.name, renewed if write.restored else write.at)
+                self._beat(write.name, _renewed(write) if write.restored else write.at)
             return
         holder = "" if gone else text(write.object, "spec", "holderIdentity")
         self._leads(key(write.namespace, write.name), holder, write.at, quiet=write.restored)
@@ -287,6 +286,10 @@ class Herd:
     def _next(self) -> int:
         self.sequence += 1
         return self.sequence
+
+
+def _renewed(lease: Write) -> float:
+    return seconds(at(lease.object, "spec", "renewTime"))
 
 
 def _cell(write: Write, node: str) -> Cell:
