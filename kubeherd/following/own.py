@@ -10,7 +10,7 @@ from kubeherd.cluster.launcher.changes import Processes, fault_records
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.faults import asking
-from kubeherd.cluster.launcher.state import ProcessState
+from kubeherd.cluster.launcher.state import ClusterState, ProcessState
 from kubeherd.faults import Fault
 from kubeherd.history import Record
 
@@ -41,10 +41,21 @@ async def follow(rundir: RunDir, tell: Callable[[Record], None]) -> None:
     own = Own()
     while True:
         with suppress(LauncherError):
-            state, supervised = await asyncio.to_thread(lifecycle.current_state, rundir)
+            state, listed = await asyncio.to_thread(_look, rundir)
             for record in own.processes(state.processes, time.time()):
                 tell(record)
-            listed = await asyncio.to_thread(asking.listed, rundir) if supervised else []
-            for record in own.faults(listed, time.time()):
-                tell(record)
+            if listed is not None:
+                for record in own.faults(listed, time.time()):
+                    tell(record)
         await asyncio.sleep(LOOK_S)
+
+
+def _look(rundir: RunDir) -> tuple[ClusterState, Sequence[Fault] | None]:
+    """The processes, and the faults if they are told: not while the cluster starts or stops."""
+    state, supervised = lifecycle.current_state(rundir)
+    if not supervised:
+        return state, []
+    try:
+        return state, asking.listed(rundir)
+    except LauncherError:
+        return state, None
