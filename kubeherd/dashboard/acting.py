@@ -48,6 +48,7 @@ class Actor:
             Action.HEAL: self._heal,
             Action.ADD_NODES: self._add,
             Action.REMOVE_NODE: self._remove,
+            Action.SPEED: self._speed,
             Action.SET_IMAGE: self._set_image,
             Action.ROLL_BACK: self._roll_back,
             Action.RESTART: lambda wanted: do.restart(wanted.target()),
@@ -106,6 +107,10 @@ class Actor:
         if self._rundir is not None:
             await self._ask(Request(op=Op.NODE_REMOVE, nodes=self._own_nodes(wanted)))
         return await self._kubectl.delete_nodes(wanted.names)
+
+    async def _speed(self, wanted: Wanted) -> str:
+        await self._ask(Request(op=Op.SPEED, speed=wanted.speed or 1.0))
+        return f"speed {wanted.speed:g}"
 
     async def _set_image(self, wanted: Wanted) -> str:
         of = wanted.target()
