@@ -48,6 +48,7 @@ class Actor:
             Action.HEAL: self._heal,
             Action.ADD_NODES: self._add,
             Action.REMOVE_NODE: self._remove,
+            Action.SPEED: self._speed,
             Action.SET_IMAGE: self._set_image,
             Action.ROLL_BACK: self._roll_back,
             Action.RESTART: lambda wanted: do.restart(wanted.target()),
@@ -101,6 +102,11 @@ class Actor:
     async def _add(self, wanted: Wanted) -> str:
         added = await self._ask(Request(op=Op.NODE_ADD, count=wanted.count))
         return f"added {', '.join(added)}"
+
+    async def _speed(self, wanted: Wanted) -> str:
+        speed = wanted.speed or 1.0
+        await self._ask(Request(op=Op.SPEED, speed=speed))
+        return f"speed {speed:g}"
 
     async def _remove(self, wanted: Wanted) -> str:
         if self._rundir is not None:

@@ -38,6 +38,7 @@ class Action(StrEnum):
     RESTART = "restart"
     PAUSE = "pause"
     RESUME = "resume"
+    SPEED = "speed"
 
 
 OF_PROCESSES: Final = (Action.KILL, Action.FREEZE, Action.THAW, Action.STOP, Action.START)
@@ -89,6 +90,8 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Whose image is set; none: of all."""
     count: Annotated[int, Meta(ge=0, le=_MAX_ADDED)] = 0
     fault: _Name | None = None
+    speed: Annotated[float, Meta(gt=0)] | None = None
+    """How many times faster than real time; its bounds are the supervisor's."""
     dry_run: bool = False
     """Only say the command."""
 
@@ -112,6 +115,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             Action.HEAL: (self.fault, "which fault?"),
             Action.ADD_NODES: (self.count, "how many nodes?"),
             Action.SET_IMAGE: (self.image, "which image?"),
+            Action.SPEED: (self.speed, "how fast?"),
         }
         if self.action in (*OF_PROCESSES, *OF_NODES, Action.PARTITION, Action.REMOVE_NODE):
             needed[self.action] = (self.names, "which node?")
@@ -169,6 +173,8 @@ def _lines(wanted: Wanted) -> list[str]:
             return [f"fault undo {_words([wanted.fault or ''])}"]
         case Action.ADD_NODES:
             return [f"node add --count {wanted.count}"]
+        case Action.SPEED:
+            return [f"speed {wanted.speed:g}"]
         case Action.REMOVE_NODE:
             return [f"node rm {_words([name])}" for name in wanted.names]
     return [f"node {wanted.action} {_words([name])}" for name in wanted.names]

@@ -150,6 +150,8 @@ async def hurts_and_heals(page: Page, name: str) -> None:
     await page.until(lambda seen: tile(seen, name).get("faults") == ["partition"])
     assert (await page.done(action="heal", fault="partition")).startswith("kubeherd fault undo")
     await page.done(action="add-nodes", count=1)
+    assert (await page.done(action="speed", speed=5)).startswith("kubeherd speed 5 ")
+    await page.until(lambda seen: seen["speed"] == 5)
 
 
 def test_a_dashboard_that_is_a_process_of_the_cluster(tmp_path: Path):

@@ -31,6 +31,7 @@ def command(of: Commands = OURS, **wanted: Any) -> str:
         ({"action": "partition", "nodes": ["a", "b"]}, f"kubeherd fault partition a b {DIR}"),
         ({"action": "heal", "fault": "crash-2"}, f"kubeherd fault undo crash-2 {DIR}"),
         ({"action": "add-nodes", "count": 3}, f"kubeherd node add --count 3 {DIR}"),
+        ({"action": "speed", "speed": 2.5}, f"kubeherd speed 2.5 {DIR}"),
         ({"action": "remove-node", "node": "n-1"}, f"kubeherd node rm n-1 {DIR}"),
         ({"action": "cordon", "nodes": ["a", "b"]}, f"{CONFIG} cordon a b"),
         (
@@ -85,6 +86,8 @@ def test_a_foreign_cluster_is_acted_on_by_kubectl():
         {"action": "kill", "node": "a", "more": 1},
         {"action": "heal"},
         {"action": "add-nodes"},
+        {"action": "speed"},
+        {"action": "speed", "speed": 0},
         {"action": "add-nodes", "count": 10**9},
         {"action": "set-image", "workload": "DaemonSet x/agent"},
         {"action": "set-image", "workload": "DaemonSet x/agent", "image": "a b"},
