@@ -1,0 +1,388 @@
+// The page: what is shown, from where, and what a click or a key does.
+import { Actions } from "./actions.js";
+import { herdOf } from "./changes.js";
+import { lookOf, wordsOf } from "./colours.js";
+import { details, faults, hovered } from "./details.js";
+import { ask, button, clock, duration, el, render } from "./dom.js";
+import { feed } from "./feed.js";
+import { help } from "./help.js";
+import { HerdView } from "./herd.js";
+import { legend } from "./legend.js";
+import { matches, parse as parseSelector } from "./selector.js";
+import { Stream } from "./stream.js";
+import { Strip } from "./strip.js";
+import { countsOf, sentence } from "./summary.js";
+import { table } from "./table.js";
+import * as url from "./url.js";
+import { workloads } from "./workloads.js";
+
+const PANELS_EVERY = 150; // milliseconds between renderings of what is not the canvas
+const SPEAK_EVERY = 5; // seconds between what is said to those who hear the page
+const MOST_KEPT = 30; // answers of the server
+const $ = (id) => document.getElementById(id);
+
+class App {
+  constructor() {
+    this.session = null;
+    this.live = null; // the herd as the stream tells it
+    this.past = null; // the herd at view.t
+    this.view = url.parse(location.hash);
+    this.answers = new Map();
+    this.skew = 0; // server's clock minus ours, seconds
+    this.spoken = 0;
+    this.selector = parseSelector(this.view.filter);
+    this.actions = new Actions(this, $("dialog"));
+    this.herd = new HerdView($("canvas"), $("overlay"), {
+      hover: (name, pod, x, y) => this.hover(name, pod, x, y),
+      pick: (name, pod) => this.pick(name, pod),
+      moved: (view) => this.keep(view),
+    });
+    this.herd.clock = () => this.now();
+    this.strip = new Strip($("strip"), this);
+    this.commands = this.makeCommands();
+  }
+
+  async start() {
+    theme(localStorage.getItem("theme") ?? "");
+    this.listen();
+    render($("legend"), legend(this.herd.theme));
+    try {
+      this.session = await ask("/api/session");
+    } catch (error) {
+      if (error.status === 401 || error.status === 403) { this.refused(); return; }
+      this.banner(error.message);
+    }
+    $("title").textContent = this.session?.title ?? "";
+    if (this.session?.title) document.title = `${this.session.title} · kubeherd`;
+    this.stream = new Stream({
+      whole: (herd) => this.whole(herd),
+      changed: (herd, seen, change) => this.changed(herd, seen, change),
+      lost: (wait) => this.banner(`The dashboard's server does not answer; next try in ${duration(wait)}. What you see is from ${clock(this.now())}.`),
+      refused: () => this.refused(),
+    });
+    this.sync(null);
+    setInterval(() => this.tick(), 1000);
+  }
+
+  // --- what is known ---
+
+  /** The herd that is shown: of now or of the moment in the address. */
+  shown() { return this.view.t === null ? this.live : this.past ?? this.live; }
+
+  /** The time at the server of what is shown. */
+  now() {
+    if (this.view.t !== null) return this.past?.at ?? this.view.t;
+    if (this.session && !this.session.live) return this.live?.at ?? 0;
+    return Date.now() / 1000 + this.skew;
+  }
+
+  whole(herd) {
+    this.live = herd;
+    this.skew = herd.at - Date.now() / 1000;
+    this.banner(herd.note);
+    this.strip.whole(herd);
+    if (this.view.t === null) { this.herd.show(herd); this.place(); }
+    this.later();
+  }
+
+  changed(herd, seen, change) {
+    if (this.session?.live) this.skew = herd.at - Date.now() / 1000;
+    if (change.note !== undefined) this.banner(herd.note);
+    this.strip.changed(herd, change);
+    if (this.view.t === null) this.herd.changed(seen.nodes, { rollouts: Boolean(change.rollouts), moved: seen.moved });
+    this.later();
+  }
+
+  /**
+   * The answer of a route: {value, error}, at once with what is known; it is asked for when it is
+   * older than so many seconds, and the page is rendered when it comes.
+   */
+  load(path, seconds) {
+    const kept = this.answers.get(path) ?? { value: null, error: "", at: -Infinity, asked: false };
+    this.answers.delete(path);
+    this.answers.set(path, kept); // the newest last
+    if (this.answers.size > MOST_KEPT) this.answers.delete(this.answers.keys().next().value);
+    const now = performance.now() / 1000;
+    if (!kept.asked && now - kept.at > seconds) {
+      kept.asked = true;
+      ask(path).then((value) => Object.assign(kept, { value, error: "" }), (error) => { kept.error = error.message; })
+        .finally(() => { Object.assign(kept, { asked: false, at: performance.now() / 1000 }); this.later(); });
+    }
+    return kept;
+  }
+
+  // --- the address ---
+
+  /** Change what is shown; `quiet` leaves no step to go back to. */
+  go(change, quiet = false) {
+    const before = this.view;
+    this.view = { ...before, ...change };
+    const hash = url.format(this.view);
+    if (hash === url.format(before)) return;
+    history[quiet ? "replaceState" : "pushState"](null, "", hash);
+    this.sync(before);
+  }
+
+  keep(view) {
+    clearTimeout(this.keeping);
+    this.keeping = setTimeout(() => this.go(view, true), 300);
+  }
+
+  /** Make the page what the address says. */
+  sync(before) {
+    const { view } = this;
+    if (before?.filter !== view.filter) {
+      this.selector = parseSelector(view.filter);
+      if (document.activeElement !== $("filter")) $("filter").value = view.filter;
+    }
+    if (before?.t !== view.t) this.moment();
+    if (before && ["zoom", "x", "y"].some((one) => before[one] !== view[one])) this.place();
+    this.herd.look({ terms: this.selector.terms, workload: view.workload, selected: view.node });
+    this.panels();
+  }
+
+  place() {
+    const { zoom, x, y } = this.view;
+    this.herd.go({ zoom, x, y }, false);
+  }
+
+  /** Fetch the herd of view.t; of several wishes the last counts. */
+  async moment() {
+    const { t } = this.view;
+    if (t === null) {
+      this.past = null;
+      if (this.live) this.herd.show(this.live);
+      return;
+    }
+    if (this.fetching) return; // it looks again when it is done
+    this.fetching = true;
+    try {
+      const past = herdOf(await ask(`/api/at?t=${t}`));
+      if (this.view.t !== null) { this.past = past; this.herd.show(past); }
+    } catch (error) {
+      if (this.view.t === t) {
+        this.toast(error.message, "bad");
+        this.go({ t: null }, true);
+      }
+    }
+    this.fetching = false;
+    if (this.view.t !== null && this.view.t !== t) this.moment();
+    this.later();
+  }
+
+  // --- rendering ---
+
+  later() {
+    this.rendering ??= setTimeout(() => { this.rendering = null; this.panels(); }, PANELS_EVERY);
+  }
+
+  panels() {
+    const herd = this.shown();
+    render($("tools"), this.tools());
+    if (!herd) return;
+    render($("summary"), this.summary(herd));
+    render($("moment"), this.when());
+    document.body.classList.toggle("past", this.view.t !== null);
+    const inTable = this.view.view === "table";
+    $("table").hidden = !inTable;
+    $("field").hidden = $("legend").hidden = inTable;
+    if (inTable) render($("table"), table(this, herd));
+    this.shows("details", details(this, herd));
+    this.shows("faults", faults(this, herd));
+    render($("workloads"), workloads(this, herd));
+    render($("panel"), feed(this, herd));
+    this.strip.draw();
+    this.filtered(herd);
+    this.speak(herd);
+  }
+
+  shows(id, parts) {
+    $(id).hidden = !parts;
+    render($(id), parts ?? []);
+  }
+
+  summary(herd) {
+    const count = countsOf(herd), sick = count.nodes - count.ready;
+    const chip = (name, text, mood) => el("span", { class: `chip ${mood}`, key: name, "data-testid": `count-${name}` }, text);
+    return [chip("nodes", [el("b", {}, `${count.ready}/${count.nodes}`), " nodes Ready"], sick ? "bad" : "good"),
+      chip("pods", [el("b", {}, `${count.podsReady}/${count.pods}`), " pods ready"], count.podsReady < count.pods ? "warn" : "good"),
+      count.waiting > 0 && chip("waiting", [el("b", {}, String(count.waiting)), " without a node"], "warn"),
+      count.faults > 0 && chip("faults", [el("b", {}, String(count.faults)), count.faults === 1 ? " fault" : " faults"], "hurt")];
+  }
+
+  when() {
+    if (this.view.t !== null) {
+      const back = (this.live?.at ?? this.view.t) - this.view.t;
+      return [el("span", { class: "pill past", "data-testid": "past" }, `PAST ${clock(this.view.t)}`, el("small", {}, ` ${duration(back)} ago`)),
+        button("live", "", this.session?.live ? "Back to live" : "To the end", { class: "main", "data-testid": "live" })];
+    }
+    const live = this.session?.live ?? true;
+    return el("span", { class: `pill ${live ? "live" : ""}`, "data-testid": "now" }, live ? "LIVE" : "RECORDED", el("small", {}, ` ${clock(this.now())}`));
+  }
+
+  tools() {
+    const inTable = this.view.view === "table", dark = document.documentElement.dataset.theme;
+    return [this.actions.button("add-nodes", {}, "+ nodes"), this.actions.button("speed", {}, `speed${this.live ? ` ×${this.live.speed}` : ""}`),
+      button("view", inTable ? "herd" : "table", inTable ? "Map" : "Table", { "data-testid": "view", title: "The same as a table" }),
+      button("theme", "", { dark: "Dark", light: "Light" }[dark] ?? "Auto", { title: "Light, dark, or as the system is", "aria-label": `Colours: ${dark || "as the system"}` }),
+      button("help", "", "?", { "aria-label": "Help", "data-testid": "help" })];
+  }
+
+  filtered(herd) {
+    let said = this.selector.error;
+    if (!said && this.selector.terms.length) {
+      said = `${[...herd.nodes.values()].filter((tile) => this.fits(tile)).length} of ${herd.nodes.size}`;
+    }
+    $("filter-said").textContent = said;
+    $("filter").setAttribute("aria-invalid", String(Boolean(this.selector.error)));
+  }
+
+  /** Whether a node passes the filter. */
+  fits(tile) { return matches(this.selector.terms, tile.labels, tile.name); }
+
+  speak(herd) {
+    const now = performance.now() / 1000;
+    if (now - this.spoken < SPEAK_EVERY) return;
+    this.spoken = now;
+    const said = `${this.view.t === null ? "" : `At ${clock(this.view.t)}: `}${sentence(herd)}`;
+    if ($("said").textContent !== said) $("said").textContent = said;
+  }
+
+  tick() {
+    if (this.view.t === null && this.session?.live) this.herd.tick();
+    if (this.live) render($("moment"), this.when());
+    this.strip.tick();
+    this.later();
+  }
+
+  banner(text) {
+    $("banner").hidden = !text;
+    if ($("banner").textContent !== text) $("banner").textContent = text;
+  }
+
+  refused() {
+    this.banner("This address is not valid any more: its token was used, or the dashboard was started again. "
+      + "Get a new address with: kubeherd dashboard");
+  }
+
+  toast(text, mood) {
+    const one = el("div", { class: `toast ${mood}`, "data-testid": "toast" }, text);
+    $("toasts").append(one);
+    while ($("toasts").children.length > 4) $("toasts").firstChild.remove();
+    setTimeout(() => one.remove(), mood === "bad" ? 10000 : 5000);
+  }
+
+  // --- pointer and keys ---
+
+  hover(name, pod, x, y) {
+    const tile = this.shown()?.nodes.get(name), box = $("hover");
+    box.hidden = !tile;
+    $("canvas").classList.toggle("over", Boolean(tile));
+    if (!tile) return;
+    render(box, hovered(this, tile, pod));
+    const right = x + box.offsetWidth + 20 > $("field").clientWidth;
+    box.style.left = `${Math.max(right ? x - box.offsetWidth - 12 : x + 14, 0)}px`;
+    box.style.top = `${Math.max(Math.min(y + 14, $("field").clientHeight - box.offsetHeight - 4), 0)}px`;
+  }
+
+  pick(name, pod) {
+    this.go({ node: name, pod: pod ? `${pod.namespace}/${pod.name}` : "", of: "" });
+    if (name) this.name(name);
+  }
+
+  name(name) {
+    const tile = this.shown()?.nodes.get(name);
+    if (tile) $("said").textContent = `${name}: ${wordsOf(tile).join(", ")}, ${(tile.pods ?? []).length} pods`;
+    this.spoken = performance.now() / 1000;
+  }
+
+  makeCommands() {
+    return {
+      node: (name) => this.pick(name, null),
+      pod: (given) => { const { node, pod } = JSON.parse(given); this.go({ node, pod, of: "" }); },
+      close: () => { this.go({ node: "", pod: "" }); $("canvas").focus(); },
+      workload: (key) => this.go({ workload: this.view.workload === key ? "" : key, from: "" }),
+      diff: (number) => this.go({ from: this.view.from === number ? "" : number }),
+      panel: (panel) => this.go({ panel }),
+      of: (of) => this.go({ of, panel: "log" }),
+      live: () => this.go({ t: null }),
+      view: (view) => this.go({ view }),
+      zoom: (how) => how === "all" ? this.herd.go({ zoom: 1, x: 0, y: 0 }) : this.herd.zoom(how === "in" ? 1.5 : 1 / 1.5),
+      theme: () => { nextTheme(); this.herd.retheme(); this.strip.retheme(); render($("legend"), legend(this.herd.theme)); this.panels(); },
+      help: () => { help($("dialog")); },
+      act: (given) => this.actions.open(JSON.parse(given)),
+      run: () => this.actions.run(),
+      copy: () => this.actions.copy(),
+      dismiss: () => $("dialog").close(),
+    };
+  }
+
+  listen() {
+    document.addEventListener("click", (event) => {
+      const found = event.target.closest("[data-do]");
+      if (found && !found.disabled) this.commands[found.dataset.do](found.dataset.arg ?? "");
+    });
+    for (const what of ["popstate", "hashchange"]) {
+      addEventListener(what, () => {
+        const before = this.view;
+        this.view = url.parse(location.hash);
+        if (url.format(before) !== url.format(this.view)) this.sync(before);
+      });
+    }
+    $("filter").addEventListener("input", () => this.go({ filter: $("filter").value.trim() }, true));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { this.herd.retheme(); this.strip.retheme(); render($("legend"), legend(this.herd.theme)); });
+    document.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || $("dialog").open) return;
+    const writes = ["INPUT", "TEXTAREA", "SELECT"].includes(event.target.tagName);
+    if (event.key === "Escape") {
+      if (writes && $("filter").value) { $("filter").value = ""; this.go({ filter: "" }); } else if (writes) $("canvas").focus();
+      else if (this.view.pod) this.go({ pod: "" });
+      else this.go({ node: "", workload: "" });
+      return;
+    }
+    if (writes) return;
+    const does = {
+      "/": () => $("filter").focus(), "?": () => this.commands.help(), "+": () => this.commands.zoom("in"),
+      "=": () => this.commands.zoom("in"), "-": () => this.commands.zoom("out"), 0: () => this.commands.zoom("all"),
+      l: () => this.commands.live(), t: () => this.commands.view(this.view.view === "table" ? "herd" : "table"),
+    }[event.key];
+    if (does) { event.preventDefault(); does(); return; }
+    if (event.target !== $("canvas")) return;
+    if (event.key.startsWith("Arrow")) {
+      event.preventDefault();
+      const name = this.herd.neighbour(event.key);
+      this.go({ node: name, pod: "" }, true);
+      this.name(name);
+    }
+    if (event.key === "Enter" && this.view.node) $("details").querySelector("button")?.focus();
+  }
+}
+
+function theme(wanted) {
+  if (wanted) document.documentElement.dataset.theme = wanted;
+  else delete document.documentElement.dataset.theme;
+}
+
+function nextTheme() {
+  const next = { "": "light", light: "dark", dark: "" }[document.documentElement.dataset.theme ?? ""];
+  theme(next);
+  if (next) localStorage.setItem("theme", next); else localStorage.removeItem("theme");
+}
+
+const app = new App();
+/** For tests: what is shown, to read only. */
+window.kubeherd = Object.freeze({
+  frames: () => app.herd.frames,
+  tile: (name) => app.herd.tileSeen(name),
+  get sequence() { return app.shown()?.sequence ?? 0; },
+  get at() { return app.now(); },
+  get state() {
+    const herd = app.shown();
+    return herd && structuredClone({ ...herd, nodes: [...herd.nodes.values()], rollouts: [...herd.rollouts.values()] });
+  },
+  look: (name) => { const tile = app.shown()?.nodes.get(name); return tile ? lookOf(tile) : ""; },
+});
+app.start();

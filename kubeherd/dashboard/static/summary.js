@@ -1,0 +1,64 @@
+// The herd in numbers and in a sentence. Pure.
+import { ownersOf, topLevel } from "./colours.js";
+
+/** {nodes, ready, sick, pods, podsReady, waiting, faults, problems} */
+export function countsOf(herd) {
+  const found = { nodes: 0, ready: 0, cordoned: 0, pods: 0, podsReady: 0,
+    waiting: herd.unbound.length, faults: herd.faults.length };
+  for (const tile of herd.nodes.values()) {
+    if (tile.health !== "gone") found.nodes += 1;
+    if (tile.health === "ready") found.ready += 1;
+    if (tile.cordoned) found.cordoned += 1;
+    for (const pod of tile.pods ?? []) {
+      found.pods += 1;
+      if (pod.look === "ready") found.podsReady += 1;
+    }
+  }
+  found.pods += found.waiting;
+  return found;
+}
+
+/** What matters, in a sentence or two: for those who hear the page. */
+export function sentence(herd) {
+  const count = countsOf(herd);
+  const parts = [`${count.ready} of ${count.nodes} nodes Ready`, `${count.podsReady} of ${count.pods} pods ready`];
+  if (count.faults) parts.push(`${count.faults} fault${count.faults === 1 ? "" : "s"} in force`);
+  for (const one of topLevel(herd.rollouts.values())) {
+    if (!one.done) parts.push(`${one.key} ${one.updated ?? 0}/${one.desired ?? 0} updated`);
+  }
+  return `${parts.slice(0, 6).join("; ")}.`;
+}
+
+/** Pods of a rollout by revision: Map(hash -> {ready, other}). */
+export function podsOf(herd, rollout) {
+  const owners = ownersOf(rollout), found = new Map();
+  const count = (pod) => {
+    if (!owners.has(pod.owner)) return;
+    const of = found.get(pod.revision) ?? { ready: 0, other: 0 };
+    of[pod.look === "ready" ? "ready" : "other"] += 1;
+    found.set(pod.revision, of);
+  };
+  for (const tile of herd.nodes.values()) (tile.pods ?? []).forEach(count);
+  herd.unbound.forEach(count);
+  return found;
+}
+
+/** How a rollout is, in a word or two. */
+export function stateOf(rollout) {
+  if (rollout.paused && !rollout.done) return "paused";
+  if (rollout.done) return "up to date";
+  if ((rollout.updated ?? 0) < (rollout.desired ?? 0)) return rollout.holds_up?.length ? "held up" : "rolling";
+  return rollout.observed === false ? "not yet seen" : "not all available";
+}
+
+/** One sample of the strip: [at, nodes, ready, pods, podsReady, faults, desired, updated, unavailable]. */
+export function sampleOf(herd, at) {
+  const count = countsOf(herd);
+  let desired = 0, updated = 0, unavailable = 0;
+  for (const one of topLevel(herd.rollouts.values())) {
+    desired += one.desired ?? 0;
+    updated += one.updated ?? 0;
+    unavailable += one.unavailable ?? 0;
+  }
+  return [at, count.nodes, count.ready, count.pods, count.podsReady, count.faults, desired, updated, unavailable];
+}
