@@ -53,7 +53,7 @@ export class Actions {
   }
 
   ofNode(tile) {
-    const node = tile.name, down = tile.process === "down", frozen = tile.process === "frozen";
+    const node = tile.name, frozen = tile.process === "frozen", down = Boolean(tile.process) && !frozen;
     const on = (action) => this.button(action, { node });
     return [down ? on("start") : on("kill"), frozen ? on("thaw") : !down && on("freeze"), !down && !frozen && on("stop"),
       tile.cordoned ? on("uncordon") : on("cordon"), on("drain"), !(tile.faults ?? []).includes("partition") && on("partition"),

@@ -1,18 +1,20 @@
 // The page: what is shown, from where, and what a click or a key does.
 import { Actions } from "./actions.js";
 import { herdOf } from "./changes.js";
-import { lookOf, wordsOf } from "./colours.js";
+import { wordsOf } from "./colours.js";
 import { details, faults, hovered } from "./details.js";
 import { ask, button, clock, duration, el, render } from "./dom.js";
 import { feed } from "./feed.js";
 import { help } from "./help.js";
 import { HerdView } from "./herd.js";
+import { key } from "./keys.js";
 import { legend } from "./legend.js";
 import { matches, parse as parseSelector } from "./selector.js";
 import { Stream } from "./stream.js";
 import { Strip } from "./strip.js";
 import { countsOf, sentence } from "./summary.js";
 import { table } from "./table.js";
+import { nextTheme } from "./theme.js";
 import * as url from "./url.js";
 import { workloads } from "./workloads.js";
 
@@ -43,7 +45,6 @@ class App {
   }
 
   async start() {
-    theme(localStorage.getItem("theme") ?? "");
     this.listen();
     render($("legend"), legend(this.herd.theme));
     try {
@@ -185,15 +186,23 @@ class App {
     document.body.classList.toggle("past", this.view.t !== null);
     const inTable = this.view.view === "table";
     $("table").hidden = !inTable;
-    $("field").hidden = $("legend").hidden = inTable;
+    $("field").hidden = $("below").hidden = inTable;
     if (inTable) render($("table"), table(this, herd));
     this.shows("details", details(this, herd));
     this.shows("faults", faults(this, herd));
     render($("workloads"), workloads(this, herd));
+    $("workloads").dataset.sequence = herd.sequence;
     render($("panel"), feed(this, herd));
     this.strip.draw();
     this.filtered(herd);
     this.speak(herd);
+  }
+
+  retheme() {
+    this.herd.retheme();
+    this.strip.retheme();
+    render($("legend"), legend(this.herd.theme));
+    this.panels();
   }
 
   shows(id, parts) {
@@ -308,7 +317,7 @@ class App {
       live: () => this.go({ t: null }),
       view: (view) => this.go({ view }),
       zoom: (how) => how === "all" ? this.herd.go({ zoom: 1, x: 0, y: 0 }) : this.herd.zoom(how === "in" ? 1.5 : 1 / 1.5),
-      theme: () => { nextTheme(); this.herd.retheme(); this.strip.retheme(); render($("legend"), legend(this.herd.theme)); this.panels(); },
+      theme: () => { nextTheme(); this.retheme(); },
       help: () => { help($("dialog")); },
       act: (given) => this.actions.open(JSON.parse(given)),
       run: () => this.actions.run(),
@@ -330,59 +339,24 @@ class App {
       });
     }
     $("filter").addEventListener("input", () => this.go({ filter: $("filter").value.trim() }, true));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { this.herd.retheme(); this.strip.retheme(); render($("legend"), legend(this.herd.theme)); });
-    document.addEventListener("keydown", (event) => this.key(event));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.retheme());
+    document.addEventListener("keydown", (event) => key(this, event));
   }
-
-  key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || $("dialog").open) return;
-    const writes = ["INPUT", "TEXTAREA", "SELECT"].includes(event.target.tagName);
-    if (event.key === "Escape") {
-      if (writes && $("filter").value) { $("filter").value = ""; this.go({ filter: "" }); } else if (writes) $("canvas").focus();
-      else if (this.view.pod) this.go({ pod: "" });
-      else this.go({ node: "", workload: "" });
-      return;
-    }
-    if (writes) return;
-    const does = {
-      "/": () => $("filter").focus(), "?": () => this.commands.help(), "+": () => this.commands.zoom("in"),
-      "=": () => this.commands.zoom("in"), "-": () => this.commands.zoom("out"), 0: () => this.commands.zoom("all"),
-      l: () => this.commands.live(), t: () => this.commands.view(this.view.view === "table" ? "herd" : "table"),
-    }[event.key];
-    if (does) { event.preventDefault(); does(); return; }
-    if (event.target !== $("canvas")) return;
-    if (event.key.startsWith("Arrow")) {
-      event.preventDefault();
-      const name = this.herd.neighbour(event.key);
-      this.go({ node: name, pod: "" }, true);
-      this.name(name);
-    }
-    if (event.key === "Enter" && this.view.node) $("details").querySelector("button")?.focus();
-  }
-}
-
-function theme(wanted) {
-  if (wanted) document.documentElement.dataset.theme = wanted;
-  else delete document.documentElement.dataset.theme;
-}
-
-function nextTheme() {
-  const next = { "": "light", light: "dark", dark: "" }[document.documentElement.dataset.theme ?? ""];
-  theme(next);
-  if (next) localStorage.setItem("theme", next); else localStorage.removeItem("theme");
 }
 
 const app = new App();
 /** For tests: what is shown, to read only. */
 window.kubeherd = Object.freeze({
-  frames: () => app.herd.frames,
+  frames: () => app.herd.frames(),
   tile: (name) => app.herd.tileSeen(name),
+  cells: (name) => app.herd.cellsSeen(name),
+  get live() { return app.view.t === null; },
+  get revision() { return app.shown()?.revision ?? 0; },
   get sequence() { return app.shown()?.sequence ?? 0; },
   get at() { return app.now(); },
   get state() {
     const herd = app.shown();
     return herd && structuredClone({ ...herd, nodes: [...herd.nodes.values()], rollouts: [...herd.rollouts.values()] });
   },
-  look: (name) => { const tile = app.shown()?.nodes.get(name); return tile ? lookOf(tile) : ""; },
 });
 app.start();

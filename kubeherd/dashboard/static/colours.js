@@ -32,6 +32,7 @@ export const revisionColour = (rollout, revision) =>
 
 /** Who owns the pods of a rollout, as in a cell: of a Deployment its ReplicaSets. */
 export function ownersOf(rollout) {
+  if (rollout.owners) return new Set(rollout.owners);
   if (rollout.kind !== "Deployment") return new Set([rollout.key]);
   return new Set((rollout.revisions ?? []).map((one) => `ReplicaSet ${rollout.namespace}/${one.object}`));
 }
@@ -48,22 +49,20 @@ const WORDS = { ready: "Ready", "not-ready": "NotReady", unreachable: "Unreachab
 /** The one word that matters most of a node: what its tile looks like. */
 export function lookOf(tile) {
   const faults = tile.faults ?? [];
-  if (tile.process === "down") return "killed";
   if (tile.process === "frozen") return "frozen";
+  if (tile.process) return "killed"; // stopped, or has ended, is the same for the herd
   if (faults.includes("partition")) return "partitioned";
   if (tile.health && tile.health !== "ready") return tile.health;
-  if (tile.process) return "not-ready";
   return tile.cordoned ? "cordoned" : tile.health ?? "gone";
 }
 
 /** All that is to be said of a node, the most important first: ["killed", "Unreachable"]. */
 export function wordsOf(tile) {
   const faults = tile.faults ?? [], words = [];
-  if (tile.process === "down") words.push("killed");
-  else if (tile.process) words.push(tile.process);
+  if (tile.process) words.push(tile.process === "down" ? "killed" : tile.process);
   for (const one of faults) {
     const said = { partition: "partitioned", crash: "killed", freeze: "frozen", stop: "stopped" }[one] ?? one;
-    if (!words.includes(said)) words.push(said);
+    if (!words.includes(said) && !(tile.process && ["killed", "stopped"].includes(said))) words.push(said);
   }
   if (tile.cordoned && tile.health === "ready") words.push("cordoned");
   if (tile.health !== "ready" || !words.length || tile.cordoned) words.push(WORDS[tile.health ?? "gone"] ?? tile.health);

@@ -30,10 +30,11 @@ export function render(parent, ...wanted) {
   for (const child of parent.children) if (child.dataset.key) keyed.set(child.dataset.key, child);
   for (const one of next) {
     const made = typeof one === "string" ? document.createTextNode(one) : one;
-    const same = made.dataset?.key ? keyed.get(made.dataset.key) : old;
+    const key = made.dataset?.key, same = key ? keyed.get(key) : old;
+    keyed.delete(key); // another of the same key is another element
     if (same && alike(same, made)) {
-      if (same !== old) parent.insertBefore(same, old);
-      else old = old.nextSibling;
+      if (same === old) old = old.nextSibling;
+      else parent.insertBefore(same, old);
       patch(same, made);
     } else parent.insertBefore(made, old);
   }

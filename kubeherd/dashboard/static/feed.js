@@ -20,7 +20,7 @@ function concerns(app, herd, news) {
   if (node) {
     const pods = herd.nodes.get(node)?.pods ?? [];
     return about === `Node ${node}` || about === node || pods.some((one) => about === `Pod ${one.namespace}/${one.name}`)
-      || new RegExp(`(^|[^-\\w.])${node.replace(/[.]/g, "\\.")}($|[^-\\w.])`).test(news.text);
+      || news.text.split(/[^-\w.]+/).includes(node);
   }
   if (workload) return about.includes(workload.split(" ")[1]);
   return true;

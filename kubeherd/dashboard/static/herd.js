@@ -1,10 +1,11 @@
 // The herd on a canvas: lays out, draws what has changed, zooms, and knows what is under the pointer.
-import { coloursOf, lookOf, ownersOf } from "./colours.js";
-import { cellSize, detail, layout, neighbour, tileAt, zonesOf } from "./layout.js";
+import { cellColour, coloursOf, lookOf, ownersOf } from "./colours.js";
+import { cellSize, detail, layout, neighbour, spaceOf, tileAt, zonesOf } from "./layout.js";
 import { paintTile, podPlaces, themeOf, write } from "./paint.js";
 import { matches } from "./selector.js";
 
 const MOST_ZOOM = 60;
+const MOST_FRAMES = 6000;
 const FLASH = 700; // milliseconds that a changed tile is marked
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -24,7 +25,7 @@ export class HerdView {
     this.all = true; // everything has to be drawn
     this.dirty = new Set();
     this.flashes = new Map(); // name -> when
-    this.frames = 0;
+    this.spent = []; // milliseconds of each frame
     this.clock = () => 0;
     this.theme = themeOf(document.documentElement);
     new ResizeObserver(() => this.resize()).observe(canvas.parentElement);
@@ -61,7 +62,7 @@ export class HerdView {
     const now = performance.now();
     for (const name of names) {
       this.dirty.add(name);
-      if (!still.matches && names.size < 200 && this.level !== "dot") this.flashes.set(name, now);
+      if (!still.matches && names.size < 200 && ["tile", "card"].includes(this.level)) this.flashes.set(name, now);
     }
     this.schedule();
   }
@@ -82,7 +83,7 @@ export class HerdView {
   /** Heartbeats age: once a second. */
   tick() {
     if (!this.herd || document.hidden) return;
-    if (this.plan && detail(this.plan.tile.w * this.view.zoom) !== "dot") this.redraw();
+    this.redraw();
   }
 
   retheme() {
@@ -123,10 +124,10 @@ export class HerdView {
 
   draw() {
     if (!this.herd || !this.plan) return;
-    this.frames += 1;
+    const began = performance.now();
     const level = this.level = detail(this.plan.tile.w * this.view.zoom);
     const to = { colours: this.colours, theme: this.theme, now: this.clock(), speed: this.herd.speed,
-      side: this.side(level), fades: (pod) => Boolean(this.owners) && !this.owners.has(pod.owner) };
+      side: this.side(level), space: spaceOf(this.plan.tile.w) * this.view.zoom, fades: (pod) => Boolean(this.owners) && !this.owners.has(pod.owner) };
     if (this.all) {
       this.pen.fillStyle = this.theme.ground;
       this.pen.fillRect(0, 0, this.width, this.height);
@@ -141,6 +142,15 @@ export class HerdView {
     this.all = false;
     this.dirty.clear();
     this.marks();
+    this.canvas.dataset.sequence = this.herd.sequence;
+    this.spent.push(performance.now() - began);
+    if (this.spent.length > MOST_FRAMES) this.spent.shift();
+  }
+
+  /** The frames drawn since this was asked last, and the milliseconds that drawing them took. */
+  frames() {
+    const spent = this.spent.splice(0);
+    return { count: spent.length, worst_ms: Math.max(0, ...spent), total_ms: spent.reduce((a, b) => a + b, 0) };
   }
 
   side(level) {
@@ -152,7 +162,11 @@ export class HerdView {
   tile(tile, level, to) {
     const box = this.box(tile.name);
     if (!box || box.x > this.width || box.y > this.height || box.x + box.w < 0 || box.y + box.h < 0) return;
-    if (!this.all) { this.pen.fillStyle = this.theme.ground; this.pen.fillRect(box.x, box.y, box.w, box.h); }
+    if (!this.all) {
+      const out = level === "dot" ? to.space / 2 : 0;
+      this.pen.fillStyle = this.theme.ground;
+      this.pen.fillRect(box.x - out, box.y - out, box.w + out * 2, box.h + out * 2);
+    }
     const fits = !this.terms.length || matches(this.terms, tile.labels, tile.name);
     if (fits) { paintTile(this.pen, tile, box, level, to); return; }
     this.pen.globalAlpha = 0.5;
@@ -234,10 +248,18 @@ export class HerdView {
     return { name, pod: found ? found[0] : null };
   }
 
-  /** For tests: where a tile is on the canvas and what it looks like. */
+  /** Where a tile is on the page, and what it looks like; null if there is none. */
   tileSeen(name) {
     const tile = this.herd?.nodes.get(name), box = this.box(name);
-    return tile && box ? { ...box, look: lookOf(tile) } : null;
+    if (!tile || !box) return null;
+    const { left, top } = this.canvas.getBoundingClientRect();
+    return { ...box, x: box.x + left, y: box.y + top, look: lookOf(tile) };
+  }
+
+  /** The pods of a node as they are drawn: [{name, colour, look}]. */
+  cellsSeen(name) {
+    return (this.herd?.nodes.get(name)?.pods ?? []).map((pod) =>
+      ({ name: pod.name, colour: cellColour(this.colours, pod), look: pod.look }));
   }
 
   listen() {

@@ -8,7 +8,7 @@ const ROW = 17; // height of a pod's line on a card
 /** Colours of the page's theme, read from its style once. */
 export function themeOf(element) {
   const style = getComputedStyle(element), theme = {};
-  for (const name of ["ground", "tile", "ink", "faint", "line", "good", "bad", "warn", "cold", "hurt", "accent"]) {
+  for (const name of ["ground", "tile", "ink", "faint", "line", "good", "bad", "warn", "cold", "hurt", "accent", "edge"]) {
     theme[name] = style.getPropertyValue(`--${name}`).trim();
   }
   return theme;
@@ -65,7 +65,14 @@ export function cell(pen, pod, x, y, side, tint, theme) {
   pen.fillStyle = pen.strokeStyle = tint;
   pen.lineWidth = Math.max(s / 8, 1);
   const look = s < 3.5 && pod.look !== "failed" ? "ready" : pod.look;
-  if (look === "ready") { pen.fillRect(x, y, s, s); return; }
+  if (look === "ready") {
+    pen.fillRect(x, y, s, s);
+    if (s < 6) return;
+    pen.strokeStyle = theme.edge; // light colours need one
+    pen.lineWidth = 1;
+    pen.strokeRect(x + 0.5, y + 0.5, s - 1, s - 1);
+    return;
+  }
   if (look === "failed") {
     pen.strokeStyle = theme.bad;
     pen.strokeRect(x + 0.5, y + 0.5, s - 1, s - 1);
@@ -107,7 +114,8 @@ export function podPlaces(tile, box, level, most) {
 
 /**
  * Draw a tile in `box` {x, y, w, h} at a level of detail. `to` has: colours, theme, now, speed,
- * side (of the cells at most), fades(pod): whether another workload than the pod's is looked at.
+ * side (of the cells at most), space (between tiles), fades(pod): whether another workload than the
+ * pod's is looked at.
  */
 export function paintTile(pen, tile, box, level, to) {
   const look = lookOf(tile), tint = to.theme[TINTS[look]], well = look === "ready";
@@ -133,8 +141,11 @@ export function paintTile(pen, tile, box, level, to) {
 function dot(pen, tile, box, look, tint, to) {
   const all = tile.pods ?? [];
   if (look !== "ready") {
+    const out = to.space / 2; // it stands out, over its neighbours' edges
+    pen.fillStyle = to.theme.ink;
+    pen.fillRect(box.x - out, box.y - out, box.w + out * 2, box.h + out * 2);
     pen.fillStyle = tint;
-    pen.fillRect(box.x, box.y, box.w, box.h);
+    pen.fillRect(box.x - out + 1, box.y - out + 1, box.w + out * 2 - 2, box.h + out * 2 - 2);
     if (box.w >= 6) sign(pen, look, box.x + box.w / 2, box.y + box.h / 2, box.w * 0.32, to.theme.tile);
     return;
   }
@@ -146,6 +157,7 @@ function dot(pen, tile, box, look, tint, to) {
     pen.fillStyle = pod.look === "failed" ? to.theme.bad : cellColour(to.colours, pod);
     pen.fillRect(box.x + n * wide, box.y + box.h * down, wide, box.h * (1 - down));
   });
+  if (beatOf(tile, to.now, to.speed).late) edge(pen, box, to.theme.warn, Math.max(box.w / 8, 1.5), look);
 }
 
 function edge(pen, box, tint, width, look) {
@@ -178,7 +190,7 @@ function badge(pen, look, box, tint, to) {
 }
 
 function title(pen, tile, box, level, look, tint, to) {
-  const card = level === "card", r = card ? 10 : 7, x = box.x + (card ? 20 : 13), y = box.y + (card ? 20 : 13);
+  const card = level === "card", r = card ? 10 : 6.5, x = box.x + (card ? 20 : 12), y = box.y + (card ? 20 : 12);
   const beat = beatOf(tile, to.now, to.speed);
   pen.lineCap = "butt";
   pen.lineWidth = 2;
@@ -189,8 +201,8 @@ function title(pen, tile, box, level, look, tint, to) {
     pen.beginPath(); pen.arc(x, y, r, -Math.PI / 2, -Math.PI / 2 + Math.PI * 2 * beat.share); pen.stroke();
   }
   sign(pen, look, x, y, r * 0.6, tint);
-  const left = x + r + 6, wide = box.x + box.w - left - 6;
-  write(pen, tile.name, left, y + (card ? 1 : 4), wide, `600 ${card ? 15 : 12}px ${FONT}`, to.theme.ink, true);
+  const left = x + r + (card ? 6 : 4), wide = box.x + box.w - left - 4;
+  write(pen, tile.name, left, y + (card ? 1 : 4), wide, `600 ${card ? 15 : 11.5}px ${FONT}`, to.theme.ink, true);
   const words = wordsOf(tile), said = words.join(", ");
   if (card) {
     const age = beat.age === null ? "no heartbeat" : `♥ ${beat.age < 100 ? `${Math.round(beat.age)} s` : `${Math.round(beat.age / 60)} min`}`;

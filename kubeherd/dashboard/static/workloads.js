@@ -56,10 +56,10 @@ function available(rollout) {
   const desired = rollout.desired ?? 0, got = rollout.available ?? 0, budget = rollout.budget ?? 0;
   const down = rollout.unavailable ?? 0, spent = budget > 0 && down >= budget;
   const said = [number("available", got), " available, ", number("unavailable", down), " unavailable"];
-  if (budget) said.push(el("span", { class: spent ? "warn" : "faint" }, ` of at most ${budget}${spent ? ": budget spent" : ""}`));
+  if (budget) said.push(el("span", { class: spent ? "warn" : "faint" }, " of at most ", number("budget", budget), spent ? ": budget spent" : ""));
   if (rollout.surge) said.push(el("span", { class: "faint" }, `, +${rollout.surge} surge`));
   return [el("div", { class: "bar thin", "aria-hidden": "true" },
-    el("i", { class: down ? "some" : "good", style: { width: share(got, desired) } }),
+    el("i", { class: "good", style: { width: share(got, desired) } }), down > 0 && el("i", { class: "missing" }),
     budget > 0 && budget < desired && el("s", { style: { left: share(desired - budget, desired) }, title: `at least ${desired - budget} have to be available` })),
   el("p", { class: "numbers" }, said)];
 }
@@ -69,7 +69,7 @@ function revisions(app, rollout, pods, open) {
   const shown = open ? all : all.filter((one, index) => index === 0 || pods.has(one.hash));
   return el("ol", { class: "revisions" }, shown.map((one) => {
     const { ready, other } = pods.get(one.hash) ?? { ready: 0, other: 0 }, wanted = one === all[0];
-    return el("li", { key: one.hash || one.object, "data-testid": "revision", "data-revision": String(one.number) },
+    return el("li", { key: one.hash || one.object, "data-testid": "revision", "data-revision": String(one.number), "data-hash": one.hash, "data-colour": revisionColour(rollout, one) },
       swatch(revisionColour(rollout, one)), el("b", {}, `r${one.number}`), " ",
       (one.images ?? []).map(short).join(" "), wanted && el("em", {}, " wanted"),
       el("span", { class: "faint" }, ` ${ready + other} pod${ready + other === 1 ? "" : "s"}`),
