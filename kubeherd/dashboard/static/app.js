@@ -1,25 +1,22 @@
 // The page: what is shown, from where, and what a click or a key does.
 import { Actions } from "./actions.js";
 import { herdOf } from "./changes.js";
+import { Chart } from "./chart.js";
 import { wordsOf } from "./colours.js";
-import { details, faults, hovered } from "./details.js";
-import { ask, button, clock, duration, el, render } from "./dom.js";
-import { feed } from "./feed.js";
+import { hovered } from "./details.js";
+import { ask, clock, duration, el, render } from "./dom.js";
 import { help } from "./help.js";
 import { HerdView } from "./herd.js";
 import { key } from "./keys.js";
 import { legend } from "./legend.js";
+import { Screen } from "./screen.js";
 import { matches, parse as parseSelector } from "./selector.js";
 import { Stream } from "./stream.js";
 import { Strip } from "./strip.js";
-import { countsOf, sentence } from "./summary.js";
-import { table } from "./table.js";
 import { nextTheme } from "./theme.js";
 import * as url from "./url.js";
-import { workloads } from "./workloads.js";
 
 const PANELS_EVERY = 150; // milliseconds between renderings of what is not the canvas
-const SPEAK_EVERY = 5; // seconds between what is said to those who hear the page
 const MOST_KEPT = 30; // answers of the server
 const $ = (id) => document.getElementById(id);
 
@@ -30,8 +27,8 @@ class App {
     this.past = null; // the herd at view.t
     this.view = url.parse(location.hash);
     this.answers = new Map();
+    this.strange = false; // whether the server does not know us any more
     this.skew = 0; // server's clock minus ours, seconds
-    this.spoken = 0;
     this.selector = parseSelector(this.view.filter);
     this.actions = new Actions(this, $("dialog"));
     this.herd = new HerdView($("canvas"), $("overlay"), {
@@ -41,6 +38,8 @@ class App {
     });
     this.herd.clock = () => this.now();
     this.strip = new Strip($("strip"), this);
+    this.chart = new Chart($("chart"), this, this.strip);
+    this.screen = new Screen(this);
     this.commands = this.makeCommands();
   }
 
@@ -53,7 +52,7 @@ class App {
       if (error.status === 401 || error.status === 403) { this.refused(); return; }
       this.banner(error.message);
     }
-    $("title").textContent = this.session?.title ?? "";
+    $("title").textContent = $("title").title = this.session?.title ?? "";
     if (this.session?.title) document.title = `${this.session.title} · kubeherd`;
     this.stream = new Stream({
       whole: (herd) => this.whole(herd),
@@ -82,7 +81,7 @@ class App {
     this.skew = herd.at - Date.now() / 1000;
     this.banner(herd.note);
     this.strip.whole(herd);
-    if (this.view.t === null) { this.herd.show(herd); this.place(); }
+    if (this.view.t === null) { this.herd.show(herd); this.frame(); }
     this.later();
   }
 
@@ -104,7 +103,7 @@ class App {
     this.answers.set(path, kept); // the newest last
     if (this.answers.size > MOST_KEPT) this.answers.delete(this.answers.keys().next().value);
     const now = performance.now() / 1000;
-    if (!kept.asked && now - kept.at > seconds) {
+    if (!this.strange && !kept.asked && now - kept.at > seconds) {
       kept.asked = true;
       ask(path).then((value) => Object.assign(kept, { value, error: "" }), (error) => { kept.error = error.message; })
         .finally(() => { Object.assign(kept, { asked: false, at: performance.now() / 1000 }); this.later(); });
@@ -137,12 +136,12 @@ class App {
       if (document.activeElement !== $("filter")) $("filter").value = view.filter;
     }
     if (before?.t !== view.t) this.moment();
-    if (before && ["zoom", "x", "y"].some((one) => before[one] !== view[one])) this.place();
+    if (before && ["zoom", "x", "y"].some((one) => before[one] !== view[one])) this.frame();
     this.herd.look({ terms: this.selector.terms, workload: view.workload, selected: view.node });
     this.panels();
   }
 
-  place() {
+  frame() {
     const { zoom, x, y } = this.view;
     this.herd.go({ zoom, x, y }, false);
   }
@@ -177,89 +176,19 @@ class App {
     this.rendering ??= setTimeout(() => { this.rendering = null; this.panels(); }, PANELS_EVERY);
   }
 
-  panels() {
-    const herd = this.shown();
-    render($("tools"), this.tools());
-    if (!herd) return;
-    render($("summary"), this.summary(herd));
-    render($("moment"), this.when());
-    document.body.classList.toggle("past", this.view.t !== null);
-    const inTable = this.view.view === "table";
-    $("table").hidden = !inTable;
-    $("field").hidden = $("below").hidden = inTable;
-    if (inTable) render($("table"), table(this, herd));
-    this.shows("details", details(this, herd));
-    this.shows("faults", faults(this, herd));
-    render($("workloads"), workloads(this, herd));
-    $("workloads").dataset.sequence = herd.sequence;
-    render($("panel"), feed(this, herd));
-    this.strip.draw();
-    this.filtered(herd);
-    this.speak(herd);
-  }
+  panels() { this.screen.draw(); }
 
   retheme() {
-    this.herd.retheme();
-    this.strip.retheme();
+    for (const one of [this.herd, this.strip, this.chart]) one.retheme();
     render($("legend"), legend(this.herd.theme));
     this.panels();
-  }
-
-  shows(id, parts) {
-    $(id).hidden = !parts;
-    render($(id), parts ?? []);
-  }
-
-  summary(herd) {
-    const count = countsOf(herd), sick = count.nodes - count.ready;
-    const chip = (name, text, mood) => el("span", { class: `chip ${mood}`, key: name, "data-testid": `count-${name}` }, text);
-    return [chip("nodes", [el("b", {}, `${count.ready}/${count.nodes}`), " nodes Ready"], sick ? "bad" : "good"),
-      chip("pods", [el("b", {}, `${count.podsReady}/${count.pods}`), " pods ready"], count.podsReady < count.pods ? "warn" : "good"),
-      count.waiting > 0 && chip("waiting", [el("b", {}, String(count.waiting)), " without a node"], "warn"),
-      count.faults > 0 && chip("faults", [el("b", {}, String(count.faults)), count.faults === 1 ? " fault" : " faults"], "hurt")];
-  }
-
-  when() {
-    if (this.view.t !== null) {
-      const back = (this.live?.at ?? this.view.t) - this.view.t;
-      return [el("span", { class: "pill past", "data-testid": "past" }, `PAST ${clock(this.view.t)}`, el("small", {}, ` ${duration(back)} ago`)),
-        button("live", "", this.session?.live ? "Back to live" : "To the end", { class: "main", "data-testid": "live" })];
-    }
-    const live = this.session?.live ?? true;
-    return el("span", { class: `pill ${live ? "live" : ""}`, "data-testid": "now" }, live ? "LIVE" : "RECORDED", el("small", {}, ` ${clock(this.now())}`));
-  }
-
-  tools() {
-    const inTable = this.view.view === "table", dark = document.documentElement.dataset.theme;
-    return [this.actions.button("add-nodes", {}, "+ nodes"), this.actions.button("speed", {}, `speed${this.live ? ` ×${this.live.speed}` : ""}`),
-      button("view", inTable ? "herd" : "table", inTable ? "Map" : "Table", { "data-testid": "view", title: "The same as a table" }),
-      button("theme", "", { dark: "Dark", light: "Light" }[dark] ?? "Auto", { title: "Light, dark, or as the system is", "aria-label": `Colours: ${dark || "as the system"}` }),
-      button("help", "", "?", { "aria-label": "Help", "data-testid": "help" })];
-  }
-
-  filtered(herd) {
-    let said = this.selector.error;
-    if (!said && this.selector.terms.length) {
-      said = `${[...herd.nodes.values()].filter((tile) => this.fits(tile)).length} of ${herd.nodes.size}`;
-    }
-    $("filter-said").textContent = said;
-    $("filter").setAttribute("aria-invalid", String(Boolean(this.selector.error)));
   }
 
   /** Whether a node passes the filter. */
   fits(tile) { return matches(this.selector.terms, tile.labels, tile.name); }
 
-  speak(herd) {
-    const now = performance.now() / 1000;
-    if (now - this.spoken < SPEAK_EVERY) return;
-    this.spoken = now;
-    const said = `${this.view.t === null ? "" : `At ${clock(this.view.t)}: `}${sentence(herd)}`;
-    if ($("said").textContent !== said) $("said").textContent = said;
-  }
-
   tick() {
     if (this.view.t === null && this.session?.live) this.herd.tick();
-    if (this.live) render($("moment"), this.when());
     this.strip.tick();
     this.later();
   }
@@ -270,6 +199,7 @@ class App {
   }
 
   refused() {
+    this.strange = true; // nothing more is asked
     this.banner("This address is not valid any more: its token was used, or the dashboard was started again. "
       + "Get a new address with: kubeherd dashboard");
   }
@@ -301,8 +231,7 @@ class App {
 
   name(name) {
     const tile = this.shown()?.nodes.get(name);
-    if (tile) $("said").textContent = `${name}: ${wordsOf(tile).join(", ")}, ${(tile.pods ?? []).length} pods`;
-    this.spoken = performance.now() / 1000;
+    if (tile) this.screen.say(`${name}: ${wordsOf(tile).join(", ")}, ${(tile.pods ?? []).length} pods`);
   }
 
   makeCommands() {

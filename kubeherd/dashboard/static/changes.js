@@ -19,7 +19,8 @@ export function herdOf(state) {
 const MOST_NEWS = 300;
 
 /**
- * Apply a change to a herd, in place. Gives {ok, nodes: Set of changed names, moved}: `ok` is false
+ * Apply a change to a herd, in place. Gives {ok, nodes: Set of the names of those that changed more than their
+ * heartbeat, moved}: `ok` is false
  * if the change does not follow the herd's sequence (a whole state is needed then), `moved`
  * is true if tiles came, went or changed zones.
  */
@@ -35,7 +36,7 @@ export function apply(herd, change) {
   for (const name of change.gone ?? []) seen.moved = herd.nodes.delete(name) || seen.moved;
   for (const [name, beat] of Object.entries(change.beats ?? {})) {
     const tile = herd.nodes.get(name);
-    if (tile) { tile.beat = beat; seen.nodes.add(name); }
+    if (tile) tile.beat = beat; // drawn with the next second's ageing
   }
   for (const one of change.rollouts ?? []) herd.rollouts.set(one.key, one);
   for (const key of change.rollouts_gone ?? []) herd.rollouts.delete(key);

@@ -197,8 +197,8 @@ export class HerdView {
       pen.strokeRect(box.x - 1, box.y - 1, box.w + 2, box.h + 2);
     };
     for (const [name, since] of this.flashes) {
-      const left = 1 - (now - since) / FLASH;
-      if (left <= 0) { this.flashes.delete(name); continue; }
+      const left = 1 - (now - since) / FLASH, tile = this.herd.nodes.get(name);
+      if (left <= 0 || !tile || !matches(this.terms, tile.labels, name)) { this.flashes.delete(name); continue; }
       pen.globalAlpha = left;
       frame(name, this.theme.accent, 2);
     }

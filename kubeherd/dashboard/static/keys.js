@@ -12,7 +12,7 @@ export function key(app, event) {
   const does = {
     "/": () => $("filter").focus(), "?": () => commands.help(), "+": () => commands.zoom("in"),
     "=": () => commands.zoom("in"), "-": () => commands.zoom("out"), 0: () => commands.zoom("all"),
-    l: () => commands.live(), t: () => commands.view(view.view === "table" ? "herd" : "table"),
+    l: () => commands.live(), m: () => commands.view("herd"), t: () => commands.view("table"), n: () => commands.view("timeline"),
   }[event.key];
   if (does) { event.preventDefault(); does(); return; }
   if (event.target !== $("canvas")) return;
@@ -22,7 +22,10 @@ export function key(app, event) {
     app.go({ node: name, pod: "" }, true);
     app.name(name);
   }
-  if (event.key === "Enter" && view.node) $("details").querySelector("button")?.focus();
+  if (event.key === "Enter" && view.node) {
+    event.preventDefault(); // else it clicks what gets the focus
+    $("details").focus();
+  }
 }
 
 /** Back by one: the filter's text, the filter, the pod, everything that is selected. */

@@ -4,8 +4,9 @@ import { ask, clock, duration, el } from "./dom.js";
 import { themeOf } from "./paint.js";
 import { sampleOf } from "./summary.js";
 
+const CLOSEST = 0.2; // seconds between samples
 const MOST_SAMPLES = 1500, MOST_MARKS = 500;
-const LEFT = 74, RIGHT = 12, AXIS = 16; // pixels
+const LEFT = 104, RIGHT = 12, AXIS = 16; // pixels
 const LANES = [["nodes", 26], ["updated", 22], ["faults", 12], ["events", 16]];
 const HEIGHT = LANES.reduce((sum, [, tall]) => sum + tall + 4, AXIS);
 const SPANS = [30, 60, 120, 300, 600, 1800, 3600];
@@ -15,11 +16,11 @@ export class Strip {
     this.app = app;
     this.samples = [];
     this.marks = [];
-    this.seen = 0;
+    this.end = 0; // the newest moment that is known
     this.theme = themeOf(document.documentElement);
     this.canvas = el("canvas", { tabindex: 0, role: "slider", "aria-label": "Moment that is shown", "data-testid": "timeline" });
     this.canvas.style.height = `${HEIGHT}px`;
-    this.about = el("div", { id: "strip-about", "aria-hidden": "true", hidden: true });
+    this.about = el("div", { id: "strip-about", class: "about", "aria-hidden": "true", hidden: true });
     section.append(this.canvas, this.about);
     this.pen = this.canvas.getContext("2d");
     new ResizeObserver(() => this.draw()).observe(section);
@@ -49,18 +50,20 @@ export class Strip {
     if (this.marks.length > MOST_MARKS) this.marks = this.marks.slice(-MOST_MARKS);
   }
 
+  /** Keep the herd's numbers if they are others than before. */
   sample(herd) {
-    const last = this.samples.at(-1);
-    if (last && herd.at - last[0] < 1) return;
-    this.samples.push(sampleOf(herd, herd.at));
+    const last = this.samples.at(-1), next = sampleOf(herd, herd.at);
+    this.end = Math.max(this.end, herd.at);
+    if (last && (herd.at - last[0] < CLOSEST || last.every((number, n) => n === 0 || number === next[n]))) return;
+    this.samples.push(next);
     if (this.samples.length > MOST_SAMPLES) this.samples = this.samples.filter((_, n) => n % 2 || n > MOST_SAMPLES / 2);
   }
 
   tick() {
     const live = this.app.live;
-    if (live && this.app.session?.live && !live.note) {
-      const at = Date.now() / 1000 + this.app.skew, last = this.samples.at(-1);
-      if (last && at - last[0] > 1) { live.at = Math.max(live.at, at); this.sample(live); }
+    if (live && this.app.session?.live && !live.note && this.app.stream.source) {
+      live.at = Math.max(live.at, Date.now() / 1000 + this.app.skew);
+      this.sample(live);
     }
     this.draw();
   }
@@ -70,10 +73,27 @@ export class Strip {
   // --- drawing ---
 
   range() {
-    const to = this.samples.at(-1)?.[0] ?? 0, from = this.samples[0]?.[0] ?? to;
+    if (this.window) return { ...this.window, oldest: this.samples[0]?.[0] ?? this.window.from };
+    const to = this.end, from = this.samples[0]?.[0] ?? to;
     const span = this.app.session?.live === false ? Math.max(to - from, 1)
       : SPANS.find((one) => one >= to - from) ?? Math.max(to - from, 1);
     return { from: to - span, to, oldest: from };
+  }
+
+  /** Where the axis of time begins and ends, in pixels. */
+  edges() { return { left: LEFT, right: this.wide - RIGHT }; }
+
+  /** Show a part of the time: `factor` as much, with the moment at a pixel where it is. */
+  zoom(factor, pixel) {
+    this.window = null;
+    const whole = this.range(), { from, to } = this.shown, at = this.moment(pixel);
+    const span = Math.max((to - from) * factor, 2);
+    if (span < whole.to - whole.from) {
+      const share = (at - from) / (to - from);
+      const begin = Math.min(Math.max(at - span * share, whole.from), whole.to - span);
+      this.window = { from: begin, to: begin + span };
+    }
+    this.app.panels();
   }
 
   x(at) {
@@ -120,18 +140,21 @@ export class Strip {
     }
   }
 
+  /** Where a sample's column ends. */
+  until(n) { return Math.min(Math.ceil(this.x(this.samples[n + 1]?.[0] ?? this.end)), this.wide - RIGHT); }
+
   /** A curve of steps: the share that `part` is of `whole`, in columns of the samples. */
   steps(y, tall, part, whole, good, bad) {
     const { pen } = this;
     this.samples.forEach((sample, n) => {
-      const left = Math.max(this.x(sample[0]), LEFT), right = this.x(this.samples[n + 1]?.[0] ?? this.shown.to);
-      if (right <= LEFT) return;
+      const left = Math.max(Math.floor(this.x(sample[0])), LEFT), right = this.until(n);
+      if (right <= LEFT || left >= this.wide - RIGHT) return;
       const share = sample[whole] ? Math.min(sample[part] / sample[whole], 1) : 0;
       pen.fillStyle = good;
-      pen.fillRect(left, y + tall * (1 - share), right - left + 0.5, tall * share);
+      pen.fillRect(left, y + tall * (1 - share), right - left, tall * share);
       if (bad && share < 1 && sample[whole]) {
         pen.fillStyle = bad;
-        pen.fillRect(left, y, right - left + 0.5, Math.max(tall * (1 - share), 2));
+        pen.fillRect(left, y, right - left, Math.max(tall * (1 - share), 2));
       }
     });
   }
@@ -143,11 +166,11 @@ export class Strip {
   faults(y, tall) {
     const { pen, theme } = this;
     this.samples.forEach((sample, n) => {
-      const left = Math.max(this.x(sample[0]), LEFT), right = this.x(this.samples[n + 1]?.[0] ?? this.shown.to);
-      if (right <= LEFT || !sample[5]) return;
+      const left = Math.max(Math.floor(this.x(sample[0])), LEFT), right = this.until(n);
+      if (right <= LEFT || left >= this.wide - RIGHT || !sample[5]) return;
       pen.fillStyle = theme.hurt;
       pen.globalAlpha = Math.min(0.4 + sample[5] * 0.2, 1);
-      pen.fillRect(left, y + 2, right - left + 0.5, tall - 4);
+      pen.fillRect(left, y + 2, right - left, tall - 4);
       pen.globalAlpha = 1;
     });
   }
@@ -156,7 +179,7 @@ export class Strip {
     const { pen, theme } = this, middle = y + tall / 2;
     for (const [at, what] of this.marks) {
       const x = this.x(at);
-      if (x < LEFT) continue;
+      if (x < LEFT || x > this.wide - RIGHT) continue;
       pen.fillStyle = theme[{ violation: "bad", fault: "hurt", leader: "cold", warning: "warn" }[what] ?? "faint"];
       pen.beginPath();
       if (what === "violation") { pen.moveTo(x, y); pen.lineTo(x + 6, y + tall); pen.lineTo(x - 6, y + tall); }
@@ -198,6 +221,12 @@ export class Strip {
     });
     on("pointermove", (event) => { if (held) this.rewind(event.offsetX, true); else this.tell(event); });
     for (const what of ["pointerup", "pointercancel"]) on(what, () => { held = false; });
+    this.canvas.addEventListener("wheel", (event) => {
+      if (!this.shown || (event.deltaY > 0 && !this.window)) return;
+      event.preventDefault();
+      this.zoom(event.deltaY > 0 ? 1.4 : 1 / 1.4, event.offsetX);
+    }, { passive: false });
+    on("dblclick", () => { this.window = null; this.app.panels(); });
     on("pointerleave", () => { this.about.hidden = true; });
     on("keydown", (event) => {
       const by = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity }[event.key];
@@ -210,7 +239,7 @@ export class Strip {
 
   rewind(pixel, quiet) {
     const t = this.moment(Math.min(pixel, this.wide - RIGHT));
-    this.app.go({ t: pixel >= this.wide - RIGHT - 3 ? null : t }, quiet);
+    this.app.go({ t: !this.window && pixel >= this.wide - RIGHT - 3 ? null : t }, quiet);
     this.draw();
   }
 

@@ -1,7 +1,7 @@
 // What the page shows, as the hash of its address and back. Pure.
 //   #/herd?node=node-3&filter=app%3Dx&t=1764190800.5
 
-const VIEWS = ["herd", "table"];
+const VIEWS = ["herd", "table", "timeline"];
 const PANELS = ["events", "log", "requests", "processes"];
 const TEXTS = ["node", "pod", "workload", "filter", "of", "from", "to"];
 
