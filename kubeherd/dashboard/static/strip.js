@@ -141,7 +141,7 @@ export class Strip {
   }
 
   /** Where a sample's column ends. */
-  until(n) { return Math.min(Math.ceil(this.x(this.samples[n + 1]?.[0] ?? this.end)), this.wide - RIGHT); }
+  until(n) { return Math.min(Math.floor(this.x(this.samples[n + 1]?.[0] ?? this.end)), this.wide - RIGHT); }
 
   /** A curve of steps: the share that `part` is of `whole`, in columns of the samples. */
   steps(y, tall, part, whole, good, bad) {
@@ -151,10 +151,10 @@ export class Strip {
       if (right <= LEFT || left >= this.wide - RIGHT) return;
       const share = sample[whole] ? Math.min(sample[part] / sample[whole], 1) : 0;
       pen.fillStyle = good;
-      pen.fillRect(left, y + tall * (1 - share), right - left, tall * share);
+      pen.fillRect(left, y + tall * (1 - share), Math.max(right - left, 1), tall * share);
       if (bad && share < 1 && sample[whole]) {
         pen.fillStyle = bad;
-        pen.fillRect(left, y, right - left, Math.max(tall * (1 - share), 2));
+        pen.fillRect(left, y, Math.max(right - left, 1), Math.max(tall * (1 - share), 2));
       }
     });
   }
@@ -170,7 +170,7 @@ export class Strip {
       if (right <= LEFT || left >= this.wide - RIGHT || !sample[5]) return;
       pen.fillStyle = theme.hurt;
       pen.globalAlpha = Math.min(0.4 + sample[5] * 0.2, 1);
-      pen.fillRect(left, y + 2, right - left, tall - 4);
+      pen.fillRect(left, y + 2, Math.max(right - left, 1), tall - 4);
       pen.globalAlpha = 1;
     });
   }
