@@ -14,11 +14,13 @@ from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
+DASHBOARD_GRACE_S = 5.0
 AGENT_GRACE_S = 5.0
 CONTROLLER_GRACE_S = 5.0
 APISERVER_GRACE_S = 10.0
 ETCD_GRACE_S = 10.0
 _STOP_ORDER = (
+    (Role.DASHBOARD, DASHBOARD_GRACE_S),
     (Role.AGENT, AGENT_GRACE_S),
     (Role.CONTROLLER_MANAGER, CONTROLLER_GRACE_S),
     (Role.APISERVER, APISERVER_GRACE_S),
@@ -82,7 +84,7 @@ class Herd:
         self._changed()
 
     async def stop_all(self) -> None:
-        """Stop everything: agents, controller managers, API servers, and last etcd."""
+        """Stop everything, in order: etcd last."""
         for role, grace_s in _STOP_ORDER:
             members = [p for p in self._processes.values() if p.spec.role is role]
             await asyncio.gather(*(process.stop(grace_s) for process in members))

@@ -170,6 +170,8 @@ class Supervisor:
         if self._profile is not None:
             await asyncio.to_thread(self._profile.prepare)
         self._nodes.start_all()
+        if settings.dashboard:
+            self._herd.start([plan.dashboard(rundir)])
         renewal = Renewal(
             pki, lambda: self._nodes.settings, self._clock, self._changing, self._in_place
         )

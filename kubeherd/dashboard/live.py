@@ -6,12 +6,13 @@ with a note that says why nothing moves, and when it does not answer for long it
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.client.transport import TransportError
-from kubeherd.dashboard.feed import Feed
+from kubeherd.dashboard.showing import Showing
 from kubeherd.following.live import Source, followed
 from kubeherd.following.session import Following
 from kubeherd.herd.herd import NEEDS, Herd
@@ -28,12 +29,12 @@ _CANNOT: Final = (ApiError, TransportError, KubeherdError, OSError)
 
 
 class Live:
-    """Follows `source` into `feed`; `also` is told every record."""
+    """Follows a cluster for as long as `run` runs."""
 
-    def __init__(self, source: Source, feed: Feed, also: Callable[[Record], object]) -> None:
+    def __init__(self, source: Source, showing: Showing) -> None:
         self._source = source
-        self._feed = feed
-        self._also = also
+        self._showing = showing
+        self._feed = showing.feed
 
     async def run(self, begun: Callable[[], None]) -> None:
         """Follow until cancelled; `begun` is called when the cluster was seen for the first time.
@@ -52,16 +53,16 @@ class Live:
     async def _follow(self, begun: Callable[[], object]) -> None:
         """Follow it once, until it has not answered for long."""
         herd = Herd(self._feed.herd.sequence + 1)
-
-        def tell(record: Record) -> None:
-            herd.see(record)
-            self._also(record)
-
+        self._showing.begin()
+        tell = partial(self._tell, herd)
         async with followed(self._source, NEEDS, tell) as following:
             self._feed.become(herd)
             self._feed.note = ""
             begun()
             await self._until_lost(following)
+
+    def _tell(self, herd: Herd, record: Record) -> None:
+        self._showing.see(record, herd)
 
     async def _until_lost(self, following: Following) -> None:
         loop = asyncio.get_running_loop()

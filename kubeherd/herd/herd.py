@@ -5,7 +5,7 @@ moment lets another `Herd` see the records up to it.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from kubeherd.checks.objects import (
@@ -102,7 +102,8 @@ class Herd:
         """.. workloads."""
         self._where: dict[str, str] = {}
         """The node of each pod, by uid."""
-        self._sources = rollouts.Sources()
+        self.sources = rollouts.Sources()
+        """Of what the rollouts are made."""
         self._takes: dict[str, Callable[[Write], None]] = {
             "nodes": self._node,
             "pods": self._pod,
@@ -132,6 +133,12 @@ class Herd:
                 about = ", ".join(record.objects)
                 self._tell(record.at, "violation", about, f"{record.promise}: {record.text}")
 
+    def take(self, nodes: Iterable[Tile], unbound: Iterable[Cell]) -> None:
+        """Begin with these nodes and pods."""
+        self.nodes = {one.name: one for one in nodes}
+        self.unbound = {one.uid: one for one in unbound}
+        self._where = {one.uid: one.node for one in self.pods()}
+
     def pods(self) -> Iterator[Cell]:
         """All pods."""
         for tile in self.nodes.values():
@@ -150,9 +157,9 @@ class Herd:
         if take is not None:
             take(write)
         elif write.resource in rollouts.SOURCES:
-            changed = self._sources.see(write)
+            changed = self.sources.see(write)
             for one in changed:
-                found = self._sources.rollout(one)
+                found = self.sources.rollout(one)
                 if found is None:
                     self.rollouts.pop(one, None)
                     self.rollouts_gone.append((self._next(), one))

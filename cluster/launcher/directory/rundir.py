@@ -44,6 +44,7 @@ class RunDir:
         self.faults_json = self.run / "faults.json"
         self.socket = self.run / "supervisor.sock"
         self.front = self.run / "front.sock"
+        self.dashboard_socket = self.run / "dashboard.sock"
         self.etcd = self.root / "etcd"
         self.lock = self.root / contents.LOCK
 
