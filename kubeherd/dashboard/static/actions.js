@@ -15,12 +15,11 @@ const ACTIONS = {
   heal: { label: "Heal" },
   "remove-node": { label: "Remove", hurts: "The node's process is stopped and its Node is deleted." },
   "add-nodes": { label: "Add nodes", fields: [["count", "How many", "number", "1"]] },
-  "set-image": { label: "Set image", fields: [["container", "Container (* for all)", "text", "*"], ["image", "Image", "text", ""]] },
+  "set-image": { label: "Set image", fields: [["container", "Container (none: all of them)", "text", ""], ["image", "Image", "text", ""]] },
   "roll-back": { label: "Roll back", hurts: "The workload's pods are replaced by pods of the earlier revision." },
   restart: { label: "Restart", hurts: "All pods of the workload are replaced, as its strategy allows." },
   pause: { label: "Pause" },
   resume: { label: "Resume" },
-  speed: { label: "Speed", fields: [["speed", "How many times faster than real time", "number", "10"]] },
 };
 /** Those that kubectl can do, so that they work on any cluster. */
 const KUBECTL = new Set(["cordon", "uncordon", "drain", "set-image", "roll-back", "restart", "remove-node", "pause", "resume"]);
@@ -56,7 +55,7 @@ export class Actions {
     const node = tile.name, frozen = tile.process === "frozen", down = Boolean(tile.process) && !frozen;
     const on = (action) => this.button(action, { node });
     return [down ? on("start") : on("kill"), frozen ? on("thaw") : !down && on("freeze"), !down && !frozen && on("stop"),
-      tile.cordoned ? on("uncordon") : on("cordon"), on("drain"), !(tile.faults ?? []).includes("partition") && on("partition"),
+      tile.cordoned ? on("uncordon") : on("cordon"), on("drain"), !tile.faults.includes("partition") && on("partition"),
       on("remove-node")].filter(Boolean);
   }
 
@@ -69,12 +68,12 @@ export class Actions {
   ofWorkload(rollout) {
     const on = (action, more) => this.button(action, { workload: rollout.key, ...more });
     if (!["DaemonSet", "Deployment", "StatefulSet"].includes(rollout.kind)) return [];
-    const image = rollout.revisions?.at(-1)?.images?.[0] ?? "";
+    const image = rollout.revisions.at(-1)?.images?.[0] ?? "";
     return [on("set-image", { image }), on("restart"),
       rollout.kind === "Deployment" && on(rollout.paused ? "resume" : "pause")].filter(Boolean);
   }
 
-  heal(fault) { return fault.undoable ? this.button("heal", { fault: fault.id }) : null; }
+  heal(fault) { return fault.undoable !== false ? this.button("heal", { fault: fault.id }) : null; }
 
   // --- the dialog ---
 
@@ -86,7 +85,7 @@ export class Actions {
       el("h2", {}, `${label} ${about}`),
       hurts && el("p", { class: "hurt" }, hurts),
       fields.map(([name, title, type, start]) => el("label", { key: name }, title,
-        el("input", { name, type, min: 0, step: "any", value: request[name] ?? start, "data-testid": `field-${name}`, autocomplete: "off" }))),
+        el("input", { name, type, min: type === "number" ? 1 : false, value: request[name] ?? start, "data-testid": `field-${name}`, autocomplete: "off" }))),
       el("p", { class: "faint" }, "The command that does the same:"),
       el("div", { class: "command" }, el("code", { id: "command", "data-testid": "command" }, "…"),
         button("copy", "", "Copy", { "data-testid": "copy" })),
@@ -100,17 +99,23 @@ export class Actions {
     this.preview();
   }
 
+  /** What is asked for; null while a field that is needed is empty. */
   body() {
     const body = { ...this.request };
-    for (const { name, value, type } of this.dialog.querySelectorAll("input")) body[name] = type === "number" ? Number(value) : value;
+    for (const { name, value, type } of this.dialog.querySelectorAll("input")) {
+      const given = type === "number" ? Number(value) : value.trim();
+      if (given) body[name] = given; else delete body[name];
+      if (!given && name !== "container") return null;
+    }
     return body;
   }
 
   async preview() {
     const turn = this.turn = (this.turn ?? 0) + 1;
-    const said = { command: "", error: "" };
+    const said = { command: "", error: "" }, body = this.body();
+    this.dialog.querySelector("[data-do=run]").disabled = !body;
     try {
-      said.command = (await this.post({ ...this.body(), dry_run: true })).command;
+      if (body) said.command = (await this.post({ ...body, dry_run: true })).command;
     } catch (error) { said.error = error.message; }
     if (turn !== this.turn || !this.dialog.open) return;
     this.dialog.querySelector("#command").textContent = said.command || "…";

@@ -17,6 +17,8 @@ import { nextTheme } from "./theme.js";
 import * as url from "./url.js";
 
 const PANELS_EVERY = 150; // milliseconds between renderings of what is not the canvas
+const STEP = 0.25; // seconds between the moments that are played
+const RATES = [1, 2, 5, 10, 0.2];
 const MOST_KEPT = 30; // answers of the server
 const $ = (id) => document.getElementById(id);
 
@@ -28,6 +30,8 @@ class App {
     this.view = url.parse(location.hash);
     this.answers = new Map();
     this.strange = false; // whether the server does not know us any more
+    this.playing = false;
+    this.rate = 1; // of playing
     this.skew = 0; // server's clock minus ours, seconds
     this.selector = parseSelector(this.view.filter);
     this.actions = new Actions(this, $("dialog"));
@@ -170,6 +174,25 @@ class App {
     this.later();
   }
 
+  /** Let the time go by from the moment that is shown, or from the beginning. */
+  play(on) {
+    clearInterval(this.player);
+    this.playing = on;
+    if (on) {
+      if (this.view.t === null) this.go({ t: this.strip.range().oldest });
+      this.player = setInterval(() => this.step(), STEP * 1000);
+    }
+    this.panels();
+  }
+
+  step() {
+    const t = (this.view.t ?? Infinity) + STEP * this.rate;
+    if (this.fetching) return;
+    if (t < this.strip.range().to) { this.go({ t }, true); return; }
+    this.play(false);
+    this.go({ t: null }, true);
+  }
+
   // --- rendering ---
 
   later() {
@@ -231,7 +254,7 @@ class App {
 
   name(name) {
     const tile = this.shown()?.nodes.get(name);
-    if (tile) this.screen.say(`${name}: ${wordsOf(tile).join(", ")}, ${(tile.pods ?? []).length} pods`);
+    if (tile) this.screen.say(`${name}: ${wordsOf(tile).join(", ")}, ${tile.pods.length} pods`);
   }
 
   makeCommands() {
@@ -243,7 +266,9 @@ class App {
       diff: (number) => this.go({ from: this.view.from === number ? "" : number }),
       panel: (panel) => this.go({ panel }),
       of: (of) => this.go({ of, panel: "log" }),
-      live: () => this.go({ t: null }),
+      live: () => { this.play(false); this.go({ t: null }); },
+      play: () => this.play(!this.playing),
+      rate: () => { this.rate = RATES[(RATES.indexOf(this.rate) + 1) % RATES.length]; this.panels(); },
       view: (view) => this.go({ view }),
       zoom: (how) => how === "all" ? this.herd.go({ zoom: 1, x: 0, y: 0 }) : this.herd.zoom(how === "in" ? 1.5 : 1 / 1.5),
       theme: () => { nextTheme(); this.retheme(); },

@@ -12,7 +12,7 @@ const colour = (number) => PALETTE[((number - 1) % PALETTE.length + PALETTE.leng
 export function coloursOf(rollouts) {
   const found = new Map();
   for (const rollout of rollouts) {
-    (rollout.revisions ?? []).forEach((one, index) => {
+    rollout.revisions.forEach((one, index) => {
       const tint = colour(one.number || index + 1);
       found.set(`${rollout.key}\0${one.hash}`, tint);
       if (rollout.kind === "Deployment") {
@@ -34,7 +34,7 @@ export const revisionColour = (rollout, revision) =>
 export function ownersOf(rollout) {
   if (rollout.owners) return new Set(rollout.owners);
   if (rollout.kind !== "Deployment") return new Set([rollout.key]);
-  return new Set((rollout.revisions ?? []).map((one) => `ReplicaSet ${rollout.namespace}/${one.object}`));
+  return new Set(rollout.revisions.map((one) => `ReplicaSet ${rollout.namespace}/${one.object}`));
 }
 
 /** Rollouts that nobody else's are: no ReplicaSets of Deployments. */
@@ -48,24 +48,24 @@ const WORDS = { ready: "Ready", "not-ready": "NotReady", unreachable: "Unreachab
 
 /** The one word that matters most of a node: what its tile looks like. */
 export function lookOf(tile) {
-  const faults = tile.faults ?? [];
+  const faults = tile.faults;
   if (tile.process === "frozen") return "frozen";
   if (tile.process) return "killed"; // stopped, or has ended, is the same for the herd
   if (faults.includes("partition")) return "partitioned";
   if (tile.health && tile.health !== "ready") return tile.health;
-  return tile.cordoned ? "cordoned" : tile.health ?? "gone";
+  return tile.cordoned ? "cordoned" : tile.health;
 }
 
 /** All that is to be said of a node, the most important first: ["killed", "Unreachable"]. */
 export function wordsOf(tile) {
-  const faults = tile.faults ?? [], words = [];
+  const faults = tile.faults, words = [];
   if (tile.process) words.push(tile.process === "down" ? "killed" : tile.process);
   for (const one of faults) {
     const said = { partition: "partitioned", crash: "killed", freeze: "frozen", stop: "stopped" }[one] ?? one;
     if (!words.includes(said) && !(tile.process && ["killed", "stopped"].includes(said))) words.push(said);
   }
   if (tile.cordoned && tile.health === "ready") words.push("cordoned");
-  if (tile.health !== "ready" || !words.length || tile.cordoned) words.push(WORDS[tile.health ?? "gone"] ?? tile.health);
+  if (tile.health !== "ready" || !words.length || tile.cordoned) words.push(WORDS[tile.health] ?? tile.health);
   if (tile.cordoned && tile.health !== "ready") words.push("cordoned");
   return words;
 }

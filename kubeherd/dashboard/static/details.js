@@ -25,7 +25,7 @@ function podOf(herd, node, pod) {
   const there = (herd.nodes.get(node)?.pods ?? []).find(is) ?? herd.unbound.find(is);
   if (there) return there;
   for (const tile of herd.nodes.values()) {
-    const elsewhere = (tile.pods ?? []).find(is);
+    const elsewhere = tile.pods.find(is);
     if (elsewhere) return elsewhere;
   }
   return null;
@@ -45,14 +45,14 @@ function object(app, resource, namespace, name) {
 
 function ofNode(app, herd, tile) {
   const found = object(app, "nodes", "", tile.name), words = wordsOf(tile);
-  const pods = tile.pods ?? [], colours = coloursOf(herd.rollouts.values());
-  const labels = Object.entries(tile.labels ?? {});
+  const pods = tile.pods, colours = coloursOf(herd.rollouts.values());
+  const labels = Object.entries(tile.labels);
   return [head("Node", tile.name),
     el("p", { class: `state ${tile.health === "ready" && !tile.process ? "good" : "bad"}`, "data-testid": "node-state" }, words.join(", ")),
     el("p", { class: "buttons" }, app.actions.ofNode(tile), button("of", `process=${tile.name}`, "Log", { "data-testid": "node-log" })),
     facts([["zone", tile.zone], ["heartbeat", tile.beat ? `${duration(app.now() - tile.beat)} ago (${clock(tile.beat)})` : "never"],
-      ["process", tile.process], ["faults", (tile.faults ?? []).join(", ")],
-      ["taints", (tile.taints ?? []).length && tile.taints.map((one) => el("div", {}, `${one.key}:${one.effect}`))]]),
+      ["process", tile.process], ["faults", tile.faults.join(", ")],
+      ["taints", tile.taints.length && tile.taints.map((one) => el("div", {}, `${one.key}:${one.effect}`))]]),
     conditions(found.value),
     el("h3", {}, `Pods (${pods.length})`),
     el("ul", { class: "pods" }, pods.slice(0, MOST_PODS).map((pod) => podLine(pod, colours)),
@@ -82,7 +82,7 @@ function conditions(node) {
 function ofPod(app, herd, pod) {
   const rollout = [...herd.rollouts.values()].find((one) => ownersOf(one).has(pod.owner) && one.kind !== "ReplicaSet")
     ?? [...herd.rollouts.values()].find((one) => ownersOf(one).has(pod.owner));
-  const revision = rollout?.revisions?.find((one) => one.hash === pod.revision);
+  const revision = rollout?.revisions.find((one) => one.hash === pod.revision);
   const found = object(app, "pods", pod.namespace, pod.name);
   const colours = coloursOf(herd.rollouts.values());
   return [head("Pod", `${pod.namespace}/${pod.name}`),
@@ -115,5 +115,5 @@ export function hovered(app, tile, pod) {
   if (pod) return [el("b", {}, pod.name), el("div", {}, `${pod.why || pod.look}${pod.restarts ? `, ${pod.restarts} restarts` : ""}`), el("div", {}, pod.owner)];
   return [el("b", {}, tile.name), el("div", {}, wordsOf(tile).join(", ")),
     el("div", {}, tile.beat ? `heartbeat ${duration(app.now() - tile.beat)} ago` : "no heartbeat yet"),
-    el("div", {}, `${(tile.pods ?? []).length} pods${tile.zone ? `, ${tile.zone}` : ""}`)];
+    el("div", {}, `${tile.pods.length} pods${tile.zone ? `, ${tile.zone}` : ""}`)];
 }

@@ -16,7 +16,7 @@ export function natural(a, b) {
 export function zonesOf(tiles) {
   const zones = new Map();
   for (const tile of tiles) {
-    const zone = tile.zone ?? "";
+    const zone = tile.zone;
     if (!zones.has(zone)) zones.set(zone, []);
     zones.get(zone).push(tile.name);
   }

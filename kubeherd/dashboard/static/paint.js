@@ -99,7 +99,7 @@ function headOf(box, level) {
 
 /** Where a tile's pods are: {rows: whether each has a line with its name, side, places: [[pod, x, y, w, h]], more}. */
 export function podPlaces(tile, box, level, most) {
-  const pods = tile.pods ?? [], pad = level === "card" ? 10 : level === "tile" ? 6 : level === "small" ? 3 : 0;
+  const pods = tile.pods, pad = level === "card" ? 10 : level === "tile" ? 6 : level === "small" ? 3 : 0;
   const left = box.x + pad, top = box.y + Math.max(headOf(box, level), pad) + (level === "card" ? 4 : 1);
   const width = box.w - pad * 2, height = box.y + box.h - pad - top;
   const rows = level === "card" && pods.length * ROW <= height && width > 150;
@@ -139,7 +139,7 @@ export function paintTile(pen, tile, box, level, to) {
 }
 
 function dot(pen, tile, box, look, tint, to) {
-  const all = tile.pods ?? [];
+  const all = tile.pods;
   if (look !== "ready") {
     const out = to.space / 2; // it stands out, over its neighbours' edges
     pen.fillStyle = to.theme.ink;
@@ -206,7 +206,7 @@ function title(pen, tile, box, level, look, tint, to) {
   const words = wordsOf(tile), said = words.join(", ");
   if (card) {
     const age = beat.age === null ? "no heartbeat" : `♥ ${beat.age < 100 ? `${Math.round(beat.age)} s` : `${Math.round(beat.age / 60)} min`}`;
-    write(pen, [said, age, ...(tile.taints ?? []).map((one) => `taint ${one.key.split("/").pop()}:${one.effect}`)].join(" · "),
+    write(pen, [said, age, ...tile.taints.map((one) => `taint ${one.key.split("/").pop()}:${one.effect}`)].join(" · "),
       left, y + 17, wide, `12px ${FONT}`, look === "ready" ? to.theme.faint : tint);
   } else if (box.h > 56) {
     write(pen, said, box.x + 6, y + 18, box.w - 14, `11px ${FONT}`, look === "ready" ? to.theme.faint : tint);

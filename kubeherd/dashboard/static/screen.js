@@ -64,15 +64,28 @@ export class Screen {
     if (this.app.view.t !== null) {
       const back = (this.app.live?.at ?? this.app.view.t) - this.app.view.t;
       return [el("span", { class: "pill past", "data-testid": "past" }, `PAST ${clock(this.app.view.t)}`, el("small", {}, ` ${duration(back)} ago`)),
-        button("live", "", this.app.session?.live ? "Back to live" : "To the end", { class: "main", "data-testid": "live" })];
+        this.play(), button("live", "", this.app.session?.live ? "Back to live" : "To the end", { class: "main", "data-testid": "live" })];
     }
     const live = this.app.session?.live ?? true;
-    return el("span", { class: `pill ${live ? "live" : ""}`, "data-testid": "now" }, live ? "LIVE" : "RECORDED", el("small", {}, ` ${clock(this.app.now())}`));
+    return [!live && this.play(), el("span", { class: `pill ${live ? "live" : ""}`, "data-testid": "now" }, live ? "LIVE" : "RECORDED", el("small", {}, ` ${clock(this.app.now())}${this.speed()}`))];
+  }
+
+  /** To see what happened go by. */
+  play() {
+    const { playing, rate } = this.app;
+    return el("span", { class: "views" }, button("play", "", playing ? "❚❚ Pause" : "▶ Play", { "data-testid": "play", "aria-pressed": String(playing) }),
+      button("rate", "", `×${rate}`, { "aria-label": `Played ${rate} times as fast`, title: "How fast it is played" }));
+  }
+
+  /** How much faster than real time the cluster lives. */
+  speed() {
+    const speed = this.app.live?.speed ?? 1;
+    return speed === 1 ? "" : ` ×${speed}`;
   }
 
   tools() {
     const dark = document.documentElement.dataset.theme;
-    return [this.app.actions.button("add-nodes", {}, "+ nodes"), this.app.actions.button("speed", {}, `speed${this.app.live ? ` ×${this.app.live.speed}` : ""}`),
+    return [this.app.actions.button("add-nodes", {}, "+ nodes"),
       el("span", { class: "views", role: "group", "aria-label": "View" }, VIEWS.map(([view, name, title]) =>
         button("view", view, name, { "aria-pressed": String(this.app.view.view === view), "data-testid": `view-${view}`, title }))),
       button("theme", "", { dark: "Dark", light: "Light" }[dark] ?? "Auto", { title: "Light, dark, or as the system is", "aria-label": `Colours: ${dark || "as the system"}` }),

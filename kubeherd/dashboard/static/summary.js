@@ -9,7 +9,7 @@ export function countsOf(herd) {
     if (tile.health !== "gone") found.nodes += 1;
     if (tile.health === "ready") found.ready += 1;
     if (tile.cordoned) found.cordoned += 1;
-    for (const pod of tile.pods ?? []) {
+    for (const pod of tile.pods) {
       found.pods += 1;
       if (pod.look === "ready") found.podsReady += 1;
     }
@@ -24,22 +24,35 @@ export function sentence(herd) {
   const parts = [`${count.ready} of ${count.nodes} nodes Ready`, `${count.podsReady} of ${count.pods} pods ready`];
   if (count.faults) parts.push(`${count.faults} fault${count.faults === 1 ? "" : "s"} in force`);
   for (const one of topLevel(herd.rollouts.values())) {
-    if (!one.done) parts.push(`${one.key} ${one.updated ?? 0}/${one.desired ?? 0} updated`);
+    if (!one.done) parts.push(`${one.key} ${one.updated}/${one.desired} updated`);
   }
   return `${parts.slice(0, 6).join("; ")}.`;
 }
 
-/** Pods of a rollout by revision: Map(hash -> {ready, other}). */
-export function podsOf(herd, rollout) {
-  const owners = ownersOf(rollout), found = new Map();
+/** All pods, counted: Map(owner -> Map(hash -> {ready, other})). */
+export function podsByOwner(herd) {
+  const found = new Map();
   const count = (pod) => {
-    if (!owners.has(pod.owner)) return;
-    const of = found.get(pod.revision) ?? { ready: 0, other: 0 };
+    let owned = found.get(pod.owner);
+    if (!owned) found.set(pod.owner, owned = new Map());
+    let of = owned.get(pod.revision);
+    if (!of) owned.set(pod.revision, of = { ready: 0, other: 0 });
     of[pod.look === "ready" ? "ready" : "other"] += 1;
-    found.set(pod.revision, of);
   };
-  for (const tile of herd.nodes.values()) (tile.pods ?? []).forEach(count);
+  for (const tile of herd.nodes.values()) tile.pods.forEach(count);
   herd.unbound.forEach(count);
+  return found;
+}
+
+/** Those of a rollout, by revision: Map(hash -> {ready, other}). */
+export function podsOf(counted, rollout) {
+  const found = new Map();
+  for (const owner of ownersOf(rollout)) {
+    for (const [hash, { ready, other }] of counted.get(owner) ?? []) {
+      const of = found.get(hash) ?? { ready: 0, other: 0 };
+      found.set(hash, { ready: of.ready + ready, other: of.other + other });
+    }
+  }
   return found;
 }
 
@@ -47,7 +60,7 @@ export function podsOf(herd, rollout) {
 export function stateOf(rollout) {
   if (rollout.paused && !rollout.done) return "paused";
   if (rollout.done) return "up to date";
-  if ((rollout.updated ?? 0) < (rollout.desired ?? 0)) return rollout.holds_up?.length ? "held up" : "rolling";
+  if ((rollout.updated) < (rollout.desired)) return rollout.holds_up.length ? "held up" : "rolling";
   return rollout.observed === false ? "not yet seen" : "not all available";
 }
 
@@ -56,9 +69,9 @@ export function sampleOf(herd, at) {
   const count = countsOf(herd);
   let desired = 0, updated = 0, unavailable = 0;
   for (const one of topLevel(herd.rollouts.values())) {
-    desired += one.desired ?? 0;
-    updated += one.updated ?? 0;
-    unavailable += one.unavailable ?? 0;
+    desired += one.desired;
+    updated += one.updated;
+    unavailable += one.unavailable;
   }
   return [at, count.nodes, count.ready, count.pods, count.podsReady, count.faults, desired, updated, unavailable];
 }
