@@ -2,7 +2,7 @@
 import { Actions } from "./actions.js";
 import { herdOf } from "./changes.js";
 import { Chart } from "./chart.js";
-import { wordsOf } from "./colours.js";
+import { lookOf, wordsOf } from "./colours.js";
 import { hovered } from "./details.js";
 import { ask, clock, duration, el, render } from "./dom.js";
 import { help } from "./help.js";
@@ -17,9 +17,11 @@ import { nextTheme } from "./theme.js";
 import * as url from "./url.js";
 
 const PANELS_EVERY = 150; // milliseconds between renderings of what is not the canvas
+const REST = 0.4; // seconds after which a moment that was dragged is at rest
 const STEP = 0.25; // seconds between the moments that are played
 const RATES = [1, 2, 5, 10, 0.2];
 const MOST_KEPT = 30; // answers of the server
+const narrow = matchMedia("(max-width: 800px)"); // all in one column
 const $ = (id) => document.getElementById(id);
 
 class App {
@@ -30,6 +32,7 @@ class App {
     this.view = url.parse(location.hash);
     this.answers = new Map();
     this.strange = false; // whether the server does not know us any more
+    this.moving = false; // whether view.t is being dragged or played
     this.playing = false;
     this.rate = 1; // of playing
     this.skew = 0; // server's clock minus ours, seconds
@@ -50,20 +53,21 @@ class App {
   async start() {
     this.listen();
     render($("legend"), legend(this.herd.theme));
-    try {
-      this.session = await ask("/api/session");
-    } catch (error) {
-      if (error.status === 401 || error.status === 403) { this.refused(); return; }
-      this.banner(error.message);
-    }
-    $("title").textContent = $("title").title = this.session?.title ?? "";
-    if (this.session?.title) document.title = `${this.session.title} · kubeherd`;
+    const session = ask("/api/session");
     this.stream = new Stream({
       whole: (herd) => this.whole(herd),
       changed: (herd, seen, change) => this.changed(herd, seen, change),
       lost: (wait) => this.banner(`The dashboard's server does not answer; next try in ${duration(wait)}. What you see is from ${clock(this.now())}.`),
       refused: () => this.refused(),
     });
+    try {
+      this.session = await session;
+      $("title").textContent = $("title").title = this.session.title;
+      document.title = `${this.session.title} · kubeherd`;
+    } catch (error) {
+      if (error.status === 401 || error.status === 403) this.refused();
+      else this.banner(error.message);
+    }
     this.sync(null);
     setInterval(() => this.tick(), 1000);
   }
@@ -107,7 +111,7 @@ class App {
     this.answers.set(path, kept); // the newest last
     if (this.answers.size > MOST_KEPT) this.answers.delete(this.answers.keys().next().value);
     const now = performance.now() / 1000;
-    if (!this.strange && !kept.asked && now - kept.at > seconds) {
+    if (!this.strange && !this.moving && !kept.asked && now - kept.at > seconds) {
       kept.asked = true;
       ask(path).then((value) => Object.assign(kept, { value, error: "" }), (error) => { kept.error = error.message; })
         .finally(() => { Object.assign(kept, { asked: false, at: performance.now() / 1000 }); this.later(); });
@@ -123,8 +127,16 @@ class App {
     this.view = { ...before, ...change };
     const hash = url.format(this.view);
     if (hash === url.format(before)) return;
+    if (this.view.t !== null && this.view.t !== before.t) this.move();
     history[quiet ? "replaceState" : "pushState"](null, "", hash);
     this.sync(before);
+  }
+
+  /** The moment moves: what takes a question of its own waits until it has come to rest. */
+  move() {
+    this.moving = true;
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => { this.moving = false; this.later(); }, REST * 1000);
   }
 
   keep(view) {
@@ -223,6 +235,7 @@ class App {
 
   refused() {
     this.strange = true; // nothing more is asked
+    this.stream.close();
     this.banner("This address is not valid any more: its token was used, or the dashboard was started again. "
       + "Get a new address with: kubeherd dashboard");
   }
@@ -250,6 +263,13 @@ class App {
   pick(name, pod) {
     this.go({ node: name, pod: pod ? `${pod.namespace}/${pod.name}` : "", of: "" });
     if (name) this.name(name);
+    if (name && narrow.matches) $("details").scrollIntoView({ block: "nearest" });
+  }
+
+  /** Select the next node with which something is wrong. */
+  trouble() {
+    const herd = this.shown(), all = this.herd.names().filter((name) => lookOf(herd.nodes.get(name)) !== "ready");
+    if (all.length) this.pick(all[(all.indexOf(this.view.node) + 1) % all.length], null);
   }
 
   name(name) {
@@ -261,6 +281,7 @@ class App {
     return {
       node: (name) => this.pick(name, null),
       pod: (given) => { const { node, pod } = JSON.parse(given); this.go({ node, pod, of: "" }); },
+      trouble: () => this.trouble(),
       close: () => { this.go({ node: "", pod: "" }); $("canvas").focus(); },
       workload: (key) => this.go({ workload: this.view.workload === key ? "" : key, from: "" }),
       diff: (number) => this.go({ from: this.view.from === number ? "" : number }),

@@ -6,7 +6,7 @@ import { NONE } from "./colours.js";
 
 const MOST_NODES = 60, AGAIN = 3; // rows; seconds after which a live picture is asked for again
 const LANE = 9, PAD = 4, BEAT = 4;
-const GROUNDS = { good: "good", bad: "bad", unknown: "faint" };
+const GROUNDS = { good: "good", bad: "bad", unknown: "warn" };
 const SAID = {
   node: { good: "Ready", bad: "not Ready", unknown: "Unknown" },
   process: { good: "serves", bad: "down", unknown: "starts or hangs" },
@@ -81,8 +81,6 @@ export class Chart {
     this.hits.push([[0, y, left, high], row.name, row]);
     for (const [begin, end, look] of row.background) {
       if (look !== "good") this.fill(begin, end, y, high, theme[GROUNDS[look]], 0.14);
-      const place = this.fill(begin, end, y + 1, 3, theme[GROUNDS[look]]);
-      if (place) this.hits.push([[place[0], y, place[2], PAD + 2], `${row.name}: ${SAID[row.kind]?.[look] ?? look}, ${this.span(begin, end)}`, row]);
     }
     pen.fillStyle = theme.faint;
     for (const beat of row.beats) {
@@ -96,6 +94,10 @@ export class Chart {
       pen.fillStyle = theme.hurt;
       pen.fillRect(place[0], y, 2, high);
       this.hits.unshift([place, `${label}\n${this.span(begin, end)}`, row]);
+    }
+    for (const [begin, end, look] of row.background) {
+      const place = this.fill(begin, end, y + 1, 3, theme[GROUNDS[look]]);
+      if (place) this.hits.push([[place[0], y, place[2], PAD + 2], `${row.name}: ${SAID[row.kind]?.[look] ?? look}, ${this.span(begin, end)}`, row]);
     }
     pen.fillStyle = theme.line;
     pen.fillRect(0, y + high, this.wide, 1);

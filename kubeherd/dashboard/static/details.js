@@ -3,7 +3,7 @@ import { cellColour, coloursOf, ownersOf, wordsOf } from "./colours.js";
 import { button, clock, duration, el, swatch } from "./dom.js";
 import { yaml } from "./yaml.js";
 
-const MOST_PODS = 120;
+const MOST_PODS = 120, MOST_UNBOUND = 12;
 
 /** The details of what is selected; null if nothing is. */
 export function details(app, herd) {
@@ -110,10 +110,20 @@ export function faults(app, herd) {
     app.actions.heal(one))))];
 }
 
+/** Pods that are on no node; null if there are none. */
+export function unbound(app, herd) {
+  const pods = herd.unbound, colours = coloursOf(herd.rollouts.values());
+  if (!pods.length) return null;
+  return [el("h2", {}, `Pods without a node (${pods.length})`), el("ul", { class: "pods" },
+    pods.slice(0, MOST_UNBOUND).map((pod) => podLine(pod, colours)),
+    pods.length > MOST_UNBOUND && el("li", { class: "faint" }, `… and ${pods.length - MOST_UNBOUND} more`))];
+}
+
 /** What is under the pointer. */
 export function hovered(app, tile, pod) {
   if (pod) return [el("b", {}, pod.name), el("div", {}, `${pod.why || pod.look}${pod.restarts ? `, ${pod.restarts} restarts` : ""}`), el("div", {}, pod.owner)];
   return [el("b", {}, tile.name), el("div", {}, wordsOf(tile).join(", ")),
     el("div", {}, tile.beat ? `heartbeat ${duration(app.now() - tile.beat)} ago` : "no heartbeat yet"),
-    el("div", {}, `${tile.pods.length} pods${tile.zone ? `, ${tile.zone}` : ""}`)];
+    el("div", {}, `${tile.pods.length} pods${tile.zone ? `, ${tile.zone}` : ""}`),
+    tile.pods.filter((one) => one.look !== "ready").slice(0, 4).map((one) => el("div", {}, `${one.name}: ${one.why || one.look}`))];
 }

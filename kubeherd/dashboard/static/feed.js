@@ -44,7 +44,7 @@ function log(app, herd) {
   if (!of) return [chooser, el("p", { class: "faint" }, "Choose a process, or select a node or a pod.")];
   const [kind, name] = of.split(/=(.*)/s);
   const found = app.load(`/api/log?${new URLSearchParams({ [kind]: name, lines: "500" })}`, 2);
-  return [chooser, el("p", { class: "faint" }, `Log of ${kind} ${name}${found.value?.truncated ? ", its end" : ""}`),
+  return [chooser, el("p", { class: "faint" }, `Log of ${kind} ${name}${found.value?.truncated ? ", its end" : ""}, the newest first${app.view.t === null ? "" : ", as it is now"}`),
     el("pre", { class: "log", "data-testid": "log", key: of }, found.error || (found.value ? found.value.lines.slice().reverse().join("\n") || "It has said nothing." : "…"))];
 }
 

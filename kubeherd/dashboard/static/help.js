@@ -2,7 +2,7 @@
 import { button, el, render } from "./dom.js";
 
 const KEYS = [["← ↑ → ↓", "from node to node (when the map has the focus)"], ["Enter", "to the details of the node"],
-  ["/", "filter by label"], ["+  −  0", "zoom in, out, show all"], ["wheel, pinch, drag", "zoom and move the map"],
+  ["e", "to the next node with which something is wrong"], ["/", "filter by label"], ["+  −  0", "zoom in, out, show all"], ["wheel, pinch, drag", "zoom and move the map"],
   ["m  t  n", "map, table, nodes by time"], ["l  p", "back to live; play what happened"], ["Esc", "close, clear, deselect"], ["?", "this"]];
 const FILTERS = [["zone=a, disk!=hdd", "labels with and without a value"], ["zone in (a, b)", "one of several; notin for none of them"],
   ["gpu", "has the label, or the name contains it"], ["!spot", "does not have the label"]];

@@ -132,6 +132,7 @@ export class HerdView {
       this.pen.fillStyle = this.theme.ground;
       this.pen.fillRect(0, 0, this.width, this.height);
       this.titles();
+      if (!this.herd.nodes.size) write(this.pen, "No nodes yet.", 16, 30, this.width, "15px system-ui, sans-serif", this.theme.faint);
       for (const tile of this.herd.nodes.values()) this.tile(tile, level, to);
     } else {
       for (const name of this.dirty) {
@@ -217,6 +218,7 @@ export class HerdView {
     const y = Math.max(Math.min(view.y, 0), least(this.height, this.plan?.height ?? 0));
     if (zoom === this.view.zoom && x === this.view.x && y === this.view.y) return;
     this.view = { zoom, x, y };
+    this.canvas.classList.toggle("zoomed", zoom > 1);
     this.redraw();
     if (told) this.tell.moved(this.view);
   }
@@ -235,6 +237,9 @@ export class HerdView {
   }
 
   neighbour(key) { return this.plan ? neighbour(this.plan, this.selected, key) : ""; }
+
+  /** All nodes, as they follow each other on the map. */
+  names() { return [...this.plan?.places.keys() ?? []].filter((name) => this.herd.nodes.has(name)); }
 
   /** What is at a place of the canvas: {name, pod (its cell) or null}. */
   at(x, y) {

@@ -1,13 +1,13 @@
 // What is around the map, made of the herd that is shown and of the address.
 import { coloursOf } from "./colours.js";
-import { details, faults } from "./details.js";
+import { details, faults, unbound } from "./details.js";
 import { button, clock, duration, el, render } from "./dom.js";
 import { feed } from "./feed.js";
 import { countsOf, sentence } from "./summary.js";
 import { table } from "./table.js";
 import { workloads } from "./workloads.js";
 
-const SPEAK_EVERY = 5; // seconds between what is said to those who hear the page
+const SPEAK_EVERY = 10; // seconds between what is said to those who hear the page
 const VIEWS = [["herd", "Map", "Nodes by zone (m)"], ["table", "Table", "The same as a table (t)"],
   ["timeline", "Timeline", "Nodes by time (n)"]];
 const $ = (id) => document.getElementById(id);
@@ -28,6 +28,7 @@ export class Screen {
     this.place(herd);
     this.shows("details", details(this.app, herd));
     this.shows("faults", faults(this.app, herd));
+    this.shows("unbound", unbound(this.app, herd));
     render($("workloads"), workloads(this.app, herd));
     $("workloads").dataset.sequence = herd.sequence;
     render($("panel"), feed(this.app, herd));
@@ -43,7 +44,7 @@ export class Screen {
     $("chart").hidden = view !== "timeline";
     if (view === "table") render($("table"), table(this.app, herd));
     this.app.strip.draw();
-    if (view === "timeline") this.app.chart.draw(coloursOf(herd.rollouts.values()));
+    if (view === "timeline") this.app.chart.draw(coloursOf((this.app.live ?? herd).rollouts.values()));
   }
 
   shows(id, parts) {
@@ -54,7 +55,9 @@ export class Screen {
   summary(herd) {
     const count = countsOf(herd), sick = count.nodes - count.ready;
     const chip = (name, text, mood) => el("span", { class: `chip ${mood}`, key: name, "data-testid": `count-${name}` }, text);
-    return [chip("nodes", [el("b", {}, `${count.ready}/${count.nodes}`), " nodes Ready"], sick ? "bad" : "good"),
+    const nodes = [el("b", {}, `${count.ready}/${count.nodes}`), " nodes Ready"], well = sick || count.faults || count.cordoned ? sick ? "bad" : "warn" : "good";
+    return [el("span", { class: `chip ${well}`, key: "nodes", "data-testid": "count-nodes" },
+      button("trouble", "", nodes, { class: "quiet", title: "To the next node with which something is wrong (e)" })),
       chip("pods", [el("b", {}, `${count.podsReady}/${count.pods}`), " pods ready"], count.podsReady < count.pods ? "warn" : "good"),
       count.waiting > 0 && chip("waiting", [el("b", {}, String(count.waiting)), " without a node"], "warn"),
       count.faults > 0 && chip("faults", [el("b", {}, String(count.faults)), count.faults === 1 ? " fault" : " faults"], "hurt")];

@@ -48,9 +48,18 @@ export class Stream {
     this.silent = setTimeout(() => this.again(), SILENCE * 1000);
   }
 
-  again() {
+  /** Ask no more. */
+  close() {
     clearTimeout(this.silent);
-    this.source.close();
+    this.source?.close();
+    this.source = null;
+    this.closed = true;
+  }
+
+  again() {
+    if (this.closed) return;
+    clearTimeout(this.silent);
+    this.source?.close();
     this.source = null;
     const wait = this.wait * (0.5 + Math.random());
     this.wait = Math.min(this.wait * 2, LONGEST_WAIT);
@@ -59,6 +68,7 @@ export class Stream {
   }
 
   async reopen() {
+    if (this.closed) return;
     try {
       await ask("/api/session"); // an EventSource does not say why it failed
     } catch (error) {

@@ -6,7 +6,7 @@ import { sampleOf } from "./summary.js";
 
 const CLOSEST = 0.2; // seconds between samples
 const MOST_SAMPLES = 1500, MOST_MARKS = 500;
-const LEFT = 104, RIGHT = 12, AXIS = 16; // pixels
+const RIGHT = 12, AXIS = 16; // pixels
 const LANES = [["nodes", 26], ["updated", 22], ["faults", 12], ["events", 16]];
 const HEIGHT = LANES.reduce((sum, [, tall]) => sum + tall + 4, AXIS);
 const SPANS = [30, 60, 120, 300, 600, 1800, 3600];
@@ -36,7 +36,8 @@ export class Strip {
       const { samples, marks } = await ask("/api/lanes");
       const since = samples.at(-1)?.[0] ?? 0;
       this.samples = [...samples, ...this.samples.filter(([at]) => at > since)];
-      this.marks = marks;
+      const marked = marks.at(-1)?.[0] ?? 0;
+      this.marks = [...marks, ...this.marks.filter(([at]) => at > marked)];
     } catch { /* the strip then begins where the page did */ }
     this.draw();
   }
@@ -81,7 +82,7 @@ export class Strip {
   }
 
   /** Where the axis of time begins and ends, in pixels. */
-  edges() { return { left: LEFT, right: this.wide - RIGHT }; }
+  edges() { return { left: this.left, right: this.wide - RIGHT }; }
 
   /** Show a part of the time: `factor` as much, with the moment at a pixel where it is. */
   zoom(factor, pixel) {
@@ -98,17 +99,18 @@ export class Strip {
 
   x(at) {
     const { from, to } = this.shown;
-    return LEFT + (at - from) / (to - from) * (this.wide - LEFT - RIGHT);
+    return this.left + (at - from) / (to - from) * (this.wide - this.left - RIGHT);
   }
 
   moment(pixel) {
     const { from, to, oldest } = this.shown;
-    return Math.max(from + (pixel - LEFT) / (this.wide - LEFT - RIGHT) * (to - from), oldest);
+    return Math.max(from + (pixel - this.left) / (this.wide - this.left - RIGHT) * (to - from), oldest);
   }
 
   draw() {
     const scale = devicePixelRatio || 1, { pen, theme } = this;
     this.wide = this.canvas.clientWidth;
+    this.left = this.wide > 600 ? 118 : 84; // of the axis: before it there are names
     if (!this.wide || !this.samples.length) return;
     const [width, height] = [Math.round(this.wide * scale), Math.round(HEIGHT * scale)];
     if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
@@ -130,7 +132,7 @@ export class Strip {
 
   axis() {
     const { pen, theme } = this, { from, to } = this.shown;
-    const wanted = (to - from) / Math.max((this.wide - LEFT) / 110, 1);
+    const wanted = (to - from) / Math.max((this.wide - this.left) / 110, 1);
     const step = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200].find((one) => one >= wanted) ?? 14400;
     for (let at = Math.ceil(from / step) * step; at <= to; at += step) {
       pen.fillStyle = theme.line;
@@ -147,8 +149,8 @@ export class Strip {
   steps(y, tall, part, whole, good, bad) {
     const { pen } = this;
     this.samples.forEach((sample, n) => {
-      const left = Math.max(Math.floor(this.x(sample[0])), LEFT), right = this.until(n);
-      if (right <= LEFT || left >= this.wide - RIGHT) return;
+      const left = Math.max(Math.floor(this.x(sample[0])), this.left), right = this.until(n);
+      if (right <= this.left || left >= this.wide - RIGHT) return;
       const share = sample[whole] ? Math.min(sample[part] / sample[whole], 1) : 0;
       pen.fillStyle = good;
       pen.fillRect(left, y + tall * (1 - share), Math.max(right - left, 1), tall * share);
@@ -166,8 +168,8 @@ export class Strip {
   faults(y, tall) {
     const { pen, theme } = this;
     this.samples.forEach((sample, n) => {
-      const left = Math.max(Math.floor(this.x(sample[0])), LEFT), right = this.until(n);
-      if (right <= LEFT || left >= this.wide - RIGHT || !sample[5]) return;
+      const left = Math.max(Math.floor(this.x(sample[0])), this.left), right = this.until(n);
+      if (right <= this.left || left >= this.wide - RIGHT || !sample[5]) return;
       pen.fillStyle = theme.hurt;
       pen.globalAlpha = Math.min(0.4 + sample[5] * 0.2, 1);
       pen.fillRect(left, y + 2, Math.max(right - left, 1), tall - 4);
@@ -179,7 +181,7 @@ export class Strip {
     const { pen, theme } = this, middle = y + tall / 2;
     for (const [at, what] of this.marks) {
       const x = this.x(at);
-      if (x < LEFT || x > this.wide - RIGHT) continue;
+      if (x < this.left || x > this.wide - RIGHT) continue;
       pen.fillStyle = theme[{ violation: "bad", fault: "hurt", leader: "cold", warning: "warn" }[what] ?? "faint"];
       pen.beginPath();
       if (what === "violation") { pen.moveTo(x, y); pen.lineTo(x + 6, y + tall); pen.lineTo(x - 6, y + tall); }
@@ -192,7 +194,7 @@ export class Strip {
 
   cursor() {
     const { view, live } = this.app, { pen, theme } = this;
-    const at = view.t ?? this.shown.to, x = Math.min(Math.max(this.x(at), LEFT), this.wide - RIGHT);
+    const at = view.t ?? this.shown.to, x = Math.min(Math.max(this.x(at), this.left), this.wide - RIGHT);
     if (view.t !== null) {
       pen.globalAlpha = 0.6;
       pen.fillStyle = theme.ground;
@@ -251,7 +253,7 @@ export class Strip {
     const lines = [clock(at)];
     if (sample) lines.push(`${sample[2]}/${sample[1]} nodes Ready, ${sample[7]}/${sample[6]} updated${sample[5] ? `, ${sample[5]} faults` : ""}`);
     this.about.textContent = [...lines, ...near.map(([, , about, text]) => `${about ? `${about}: ` : ""}${text}`)].join("\n");
-    this.about.hidden = event.offsetX < LEFT;
+    this.about.hidden = event.offsetX < this.left;
     this.about.style.left = `${Math.min(event.offsetX + 10, this.wide - this.about.offsetWidth - 4)}px`;
   }
 }
