@@ -15,7 +15,7 @@ from kubeherd.cluster.client.transport import TransportError
 from kubeherd.dashboard.showing import Showing
 from kubeherd.following.live import Source, followed
 from kubeherd.following.session import Following
-from kubeherd.herd.herd import NEEDS, Herd
+from kubeherd.herd.herd import NEEDS, NEWS, Herd
 from kubeherd.history import Record
 
 _LOOK_S: Final = 0.25
@@ -54,12 +54,13 @@ class Live:
         """Follow it once, until it has not answered for long."""
         herd = Herd(self._feed.herd.sequence + 1)
         self._showing.begin()
-        tell = partial(self._tell, herd)
-        async with followed(self._source, NEEDS, tell) as following:
+        tell, shape = partial(self._tell, herd), self._showing.moments.shape
+        following = followed(self._source, NEEDS, tell, shape=shape, only_news=NEWS)
+        async with following as session:
             self._feed.become(herd)
             self._feed.note = ""
             begun()
-            await self._until_lost(following)
+            await self._until_lost(session)
 
     def _tell(self, herd: Herd, record: Record) -> None:
         self._showing.see(record, herd)

@@ -12,7 +12,7 @@ import msgspec
 
 from kubeherd.dashboard import archive
 from kubeherd.dashboard.archive import Archive, Reading
-from kubeherd.dashboard.slim import slim
+from kubeherd.dashboard.slim import LEASES, kept, slim
 from kubeherd.dashboard.views import NEWS
 from kubeherd.herd.herd import Herd
 from kubeherd.herd.saving import restored, saved
@@ -28,7 +28,7 @@ MAX_PAINTED_BYTES: Final = 16 * archive.PART_BYTES
 
 
 _decode: Final = msgspec.json.Decoder(Record).decode
-_NO_OBJECTS: Final = frozenset({"leases.coordination.k8s.io", "events"})
+_NO_OBJECTS: Final = frozenset({LEASES, "events"})
 
 
 class Forgotten(Exception):
@@ -49,7 +49,8 @@ class Past(msgspec.Struct, frozen=True):
 
 
 class Moments:
-    """`see` every record, with the herd that has seen it; ask for moments, in threads."""
+    """`shape` every write when it comes, `see` every record in order; ask for moments, and let a
+    thread do what you get."""
 
     def __init__(self, limit: int = LIVE_BYTES) -> None:
         self._records = Archive(limit)
@@ -63,16 +64,20 @@ class Moments:
         self._anew = True
 
     def see(self, record: Record, before: Herd) -> None:
-        """The next record, and the herd that has not seen it yet."""
+        """The next record, its object as `shape` made it, and the herd that has not seen it yet."""
         self._now = max(self._now, record.at)
         if self._anew or self._records.full:
             self._anew = False
             self._records.begin(self._now, saved(before, NEWS))
-        self._records.add(self._encode(slim(record)) + b"\n")
-        if isinstance(record, Write) and record.resource not in _NO_OBJECTS:
+        self._records.add(self._encode(kept(record)) + b"\n")
+
+    def shape(self, write: Write) -> Write:
+        """Keep a whole object, and make it as slim as `see` wants it."""
+        if write.resource not in _NO_OBJECTS:
             if self._objects.full:
-                self._objects.begin(self._now, b"")
-            self._objects.add(self._encode(record) + b"\n")
+                self._objects.begin(write.at, b"")
+            self._objects.add(self._encode(write) + b"\n")
+        return slim(write)
 
     @property
     def range(self) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from kubeherd.dashboard.objects import Key
 from kubeherd.dashboard.requests import Requests
 from kubeherd.dashboard.showing import Showing, moment
 from kubeherd.herd.herd import Herd
-from kubeherd.history import files
+from kubeherd.history import Write, files
 from kubeherd.history.records import Object
 
 
@@ -86,7 +86,8 @@ def read(path: Path) -> Showing:
         if first is None:
             raise KubeherdError(f"nothing is recorded in {path}")
         for record in chain([first], records):
-            showing.see(record, herd)
+            told = showing.moments.shape(record) if isinstance(record, Write) else record
+            showing.see(told, herd)
     except (files.HistoryError, OSError) as error:
         raise KubeherdError(f"cannot read {path}: {error}") from None
     return showing

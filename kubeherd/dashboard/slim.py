@@ -10,21 +10,25 @@ from kubeherd.herd.herd import HASHES
 from kubeherd.history import Heartbeat, Record, Verb, Write
 from kubeherd.history.records import Object
 
-_LEASES: Final = "leases.coordination.k8s.io"
-_BEATS: Final = "kube-node-lease"
+LEASES: Final = "leases.coordination.k8s.io"
+_OF_NODES: Final = (LEASES, "kube-node-lease")
 Tree = dict[str, Any]
 
 
-def slim(record: Record) -> Record:
-    """The same record for a herd or a timeline; of a node's Lease a heartbeat."""
-    if not isinstance(record, Write):
+def slim(write: Write) -> Write:
+    """The same write for a herd or a timeline."""
+    make = _MAKERS.get(write.resource)
+    return write if make is None else replace(write, object=make(write.object), actor=None)
+
+
+def kept(record: Record) -> Record:
+    """What is kept of a record: of a node's Lease a heartbeat, of all else the same."""
+    of_node = isinstance(record, Write) and (record.resource, record.namespace) == _OF_NODES
+    if not isinstance(record, Write) or not of_node or record.verb is Verb.DELETE:
         return record
-    if record.resource == _LEASES and record.namespace == _BEATS and record.verb is not Verb.DELETE:
-        renewed = seconds(at(record.object, "spec", "renewTime"))
-        heard = renewed if record.restored else record.at
-        return Heartbeat(at=heard, node=record.name, revision=record.revision, renewed=renewed)
-    make = _MAKERS.get(record.resource)
-    return record if make is None else replace(record, object=make(record.object), actor=None)
+    renewed = seconds(at(record.object, "spec", "renewTime"))
+    heard = renewed if record.restored else record.at
+    return Heartbeat(at=heard, node=record.name, revision=record.revision, renewed=renewed)
 
 
 def _pod(tree: Object) -> Tree:
@@ -73,6 +77,10 @@ def _event(tree: Object) -> Tree:
     return _chosen(tree, "involvedObject", "regarding", "type", "reason", "message", "note")
 
 
+def _lease(tree: Object) -> Tree:
+    return {"spec": _chosen(part(tree, "spec"), "holderIdentity", "renewTime")}
+
+
 def _chosen(tree: Object, *names: str) -> Tree:
     return {name: tree[name] for name in names if name in tree}
 
@@ -81,4 +89,5 @@ _MAKERS: Final[dict[str, Callable[[Object], Tree]]] = {
     "pods": _pod,
     "nodes": _node,
     "events": _event,
+    LEASES: _lease,
 }

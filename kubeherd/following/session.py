@@ -15,7 +15,7 @@ from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.discovery import wanted, watchable
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.following.follower import Follower, Refused
+from kubeherd.following.follower import Follower, Refused, Shape
 from kubeherd.following.ordering import Ordering
 from kubeherd.history import Began, Record, Write
 
@@ -24,12 +24,21 @@ class Following:
     """`begin`, then `flush` now and then while it is `running`; `rest` at the end."""
 
     def __init__(
-        self, client: ApiClient, clock: Clock, tell: Callable[[Record], None], *, speed: float = 0.0
+        self,
+        client: ApiClient,
+        clock: Clock,
+        tell: Callable[[Record], None],
+        *,
+        speed: float = 0.0,
+        shape: Shape = lambda write: write,
+        only_news: frozenset[str] = frozenset(),
     ) -> None:
         self._client = client
         self._clock = clock
         self._tell = tell
         self._speed = speed
+        self._shape = shape
+        self._only_news = only_news
         self._ordering = Ordering()
         self._followers: list[Follower] = []
         self._refused: list[tuple[str, str]] = []
@@ -62,6 +71,8 @@ class Following:
                 rng.child(name),
                 tell=listed.append,
                 passed=passed,
+                shape=self._shape,
+                only_news=name in self._only_news,
             )
             try:
                 await follower.list()

@@ -62,6 +62,8 @@ NEEDS: Final = frozenset(
     }
 )
 """The resources of which a herd is made, as RBAC names them."""
+NEWS: Final = frozenset({"events"})
+"""Those of them of which it takes no interest in what is there already."""
 MAX_NEWS: Final = 1000
 MAX_GONE: Final = 10_000
 HASHES: Final = ("controller-revision-hash", "pod-template-hash")
@@ -170,13 +172,13 @@ class Herd:
     def _node(self, write: Write) -> None:
         tree = write.object
         tile = self._tile(write.name)
-        tile.changed = self._next()
         if write.verb is Verb.DELETE:
+            tile.changed = self._next()
             self.nodes[write.name] = gone = Tile(write.name, pods=tile.pods, changed=tile.changed)
             gone.faults, gone.process = tile.faults, tile.process
             self._tidy(write.name)
             return
-        before = tile.health
+        before, was = tile.health, _said(tile)
         tile.health = health_of(tree)
         tile.labels = {name: str(value) for name, value in labels(tree).items()}
         tile.zone = tile.labels.get(ZONE, "")
@@ -184,9 +186,10 @@ class Herd:
         tile.taints = tuple(
             Taint(text(one, "key"), text(one, "effect")) for one in items(tree, "spec", "taints")
         )
-        beat = seconds(condition(tree, "Ready").get("lastHeartbeatTime"))
+        if _said(tile) != was:
+            tile.changed = self._next()
         if tile.health is not Health.UNREACHABLE:
-            tile.beat = max(tile.beat, beat)
+            self._beat(write.name, seconds(condition(tree, "Ready").get("lastHeartbeatTime")))
         if not write.restored and before not in (tile.health, Health.GONE):
             what = "event" if tile.health is Health.READY else "warning"
             self._tell(write.at, what, f"Node {write.name}", f"is {tile.health}")
@@ -319,6 +322,11 @@ class Herd:
         self.sequence += 1
         self.moved = self.sequence
         return self.sequence
+
+
+def _said(tile: Tile) -> tuple[object, ...]:
+    """What a Node says besides that it is there still."""
+    return tile.health, tile.labels, tile.cordoned, tile.taints
 
 
 def _cell(write: Write, node: str) -> Cell:

@@ -17,7 +17,7 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.runtime import logging
 from kubeherd.following.live import followed, source
 from kubeherd.following.session import Following
-from kubeherd.herd.herd import NEEDS, Herd
+from kubeherd.herd.herd import NEEDS, NEWS, Herd
 from kubeherd.watch import screen
 from kubeherd.watch.terminal import taken
 
@@ -49,7 +49,7 @@ def watch(kubeconfig: Path | None, rundir: RunDir) -> None:
 
     async def following() -> None:
         herd = Herd()
-        async with followed(of, NEEDS, herd.see) as session:
+        async with followed(of, NEEDS, herd.see, only_news=NEWS) as session:
             await show(herd, session)
 
     run(following)
