@@ -3,7 +3,8 @@ import { button, el, render, ask } from "./dom.js";
 
 /** What an action is called; `hurts`: what it breaks, which the dialog says and asks about. */
 const ACTIONS = {
-  kill: { label: "Kill", hurts: "The node's process gets SIGKILL, as if the power were cut. It stays dead until it is started." },
+  kill: { label: "Kill",
+    hurts: "The node's process gets SIGKILL, as if the power were cut. It stays dead until it is started." },
   freeze: { label: "Freeze", hurts: "The node's process hangs (SIGSTOP) until it is thawed." },
   thaw: { label: "Thaw" },
   stop: { label: "Stop", hurts: "The node's process ends gracefully and stays away until it is started." },
@@ -11,18 +12,21 @@ const ACTIONS = {
   cordon: { label: "Cordon" },
   uncordon: { label: "Uncordon" },
   drain: { label: "Drain", hurts: "The node is cordoned and its pods (but those of DaemonSets) are evicted." },
-  partition: { label: "Partition", hurts: "The node and the API server no longer hear each other until the fault is healed." },
+  partition: { label: "Partition",
+    hurts: "The node and the API server no longer hear each other until the fault is healed." },
   heal: { label: "Heal" },
   "remove-node": { label: "Remove", hurts: "The node's process is stopped and its Node is deleted." },
   "add-nodes": { label: "Add nodes", fields: [["count", "How many", "number", "1"]] },
-  "set-image": { label: "Set image", fields: [["container", "Container (none: all of them)", "text", ""], ["image", "Image", "text", ""]] },
+  "set-image": { label: "Set image", fields: [["container", "Container (none: all of them)", "text", ""],
+    ["image", "Image", "text", ""]] },
   "roll-back": { label: "Roll back", hurts: "The workload's pods are replaced by pods of the earlier revision." },
   restart: { label: "Restart", hurts: "All pods of the workload are replaced, as its strategy allows." },
   pause: { label: "Pause" },
   resume: { label: "Resume" },
 };
 /** Those that kubectl can do, so that they work on any cluster. */
-const KUBECTL = new Set(["cordon", "uncordon", "drain", "set-image", "roll-back", "restart", "remove-node", "pause", "resume"]);
+const KUBECTL = new Set(["cordon", "uncordon", "drain", "set-image", "roll-back", "restart", "remove-node", "pause",
+  "resume"]);
 
 export class Actions {
   constructor(app, dialog) {
@@ -54,8 +58,10 @@ export class Actions {
   ofNode(tile) {
     const node = tile.name, frozen = tile.process === "frozen", down = Boolean(tile.process) && !frozen;
     const on = (action) => this.button(action, { node });
-    return [down ? on("start") : on("kill"), frozen ? on("thaw") : !down && on("freeze"), !down && !frozen && on("stop"),
-      tile.cordoned ? on("uncordon") : on("cordon"), on("drain"), !tile.faults.includes("partition") && on("partition"),
+    return [down ? on("start") : on("kill"), frozen ? on("thaw") : !down && on("freeze"),
+      !down && !frozen && on("stop"),
+      tile.cordoned ? on("uncordon") : on("cordon"), on("drain"),
+      !tile.faults.includes("partition") && on("partition"),
       on("remove-node")].filter(Boolean);
   }
 
@@ -80,17 +86,20 @@ export class Actions {
   open(request) {
     this.request = request;
     const { label, hurts, fields = [] } = ACTIONS[request.action];
-    const about = request.node ?? (request.nodes ? `${request.nodes.length} nodes` : request.workload ?? request.fault ?? "");
+    const several = request.nodes && `${request.nodes.length} nodes`;
+    const about = request.node ?? several ?? request.workload ?? request.fault ?? "";
     render(this.dialog,
       el("h2", {}, `${label} ${about}`),
       hurts && el("p", { class: "hurt" }, hurts),
       fields.map(([name, title, type, start]) => el("label", { key: name }, title,
-        el("input", { name, type, min: type === "number" ? 1 : false, value: request[name] ?? start, "data-testid": `field-${name}`, autocomplete: "off" }))),
+        el("input", { name, type, min: type === "number" ? 1 : false, value: request[name] ?? start,
+          "data-testid": `field-${name}`, autocomplete: "off" }))),
       el("p", { class: "faint" }, "The command that does the same:"),
       el("div", { class: "command" }, el("code", { id: "command", "data-testid": "command" }, "…"),
         button("copy", "", "Copy", { "data-testid": "copy" })),
       el("p", { id: "refused", class: "bad", role: "alert" }),
-      el("div", { class: "buttons" }, button("run", "", hurts ? `${label}: do it` : label, { class: hurts ? "main hurts" : "main", "data-testid": "run" }),
+      el("div", { class: "buttons" }, button("run", "", hurts ? `${label}: do it` : label,
+        { class: hurts ? "main hurts" : "main", "data-testid": "run" }),
         button("dismiss", "", "Cancel", { "data-testid": "cancel" })));
     this.dialog.setAttribute("aria-label", `${label} ${about}`);
     for (const input of this.dialog.querySelectorAll("input")) input.value = input.getAttribute("value");

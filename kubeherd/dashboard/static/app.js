@@ -57,7 +57,8 @@ class App {
     this.stream = new Stream({
       whole: (herd) => this.whole(herd),
       changed: (herd, seen, change) => this.changed(herd, seen, change),
-      lost: (wait) => this.banner(`The dashboard's server does not answer; next try in ${duration(wait)}. What you see is from ${clock(this.now())}.`),
+      lost: (wait) => this.banner(`The dashboard's server does not answer; next try in ${duration(wait)}. `
+        + `What you see is from ${clock(this.live?.at ?? this.now())}.`),
       refused: () => this.refused(),
     });
     try {
@@ -97,7 +98,9 @@ class App {
     if (this.session?.live) this.skew = herd.at - Date.now() / 1000;
     if (change.note !== undefined) this.banner(herd.note);
     this.strip.changed(herd, change);
-    if (this.view.t === null) this.herd.changed(seen.nodes, { rollouts: Boolean(change.rollouts), moved: seen.moved });
+    if (this.view.t === null) {
+      this.herd.changed(seen.nodes, { rollouts: Boolean(change.rollouts), moved: seen.moved });
+    }
     this.later();
   }
 
@@ -178,7 +181,8 @@ class App {
     } catch (error) {
       if (this.view.t === t) {
         this.toast(error.message, "bad");
-        this.go({ t: null }, true);
+        const oldest = error.said?.oldest; // as far back as it is known
+        this.go({ t: oldest > t ? oldest : null }, true);
       }
     }
     this.fetching = false;
@@ -291,7 +295,8 @@ class App {
       play: () => this.play(!this.playing),
       rate: () => { this.rate = RATES[(RATES.indexOf(this.rate) + 1) % RATES.length]; this.panels(); },
       view: (view) => this.go({ view }),
-      zoom: (how) => how === "all" ? this.herd.go({ zoom: 1, x: 0, y: 0 }) : this.herd.zoom(how === "in" ? 1.5 : 1 / 1.5),
+      zoom: (how) => how === "all" ? this.herd.go({ zoom: 1, x: 0, y: 0 })
+        : this.herd.zoom(how === "in" ? 1.5 : 1 / 1.5),
       theme: () => { nextTheme(); this.retheme(); },
       help: () => { help($("dialog")); },
       act: (given) => this.actions.open(JSON.parse(given)),
@@ -331,7 +336,8 @@ window.kubeherd = Object.freeze({
   get at() { return app.now(); },
   get state() {
     const herd = app.shown();
-    return herd && structuredClone({ ...herd, nodes: [...herd.nodes.values()], rollouts: [...herd.rollouts.values()] });
+    return herd && structuredClone({ ...herd, nodes: [...herd.nodes.values()],
+      rollouts: [...herd.rollouts.values()] });
   },
 });
 app.start();

@@ -19,7 +19,8 @@ export class Chart {
   constructor(section, app, strip) {
     Object.assign(this, { section, app, strip });
     this.theme = themeOf(document.documentElement);
-    this.canvas = el("canvas", { role: "img", "aria-label": "Nodes by time; the table and the events say the same", "data-testid": "chart" });
+    this.canvas = el("canvas", { role: "img", "aria-label": "Nodes by time; the table and the events say the same",
+      "data-testid": "chart" });
     this.about = el("div", { id: "chart-about", class: "about", "aria-hidden": "true", hidden: true });
     this.said = el("p", { class: "faint" });
     section.append(this.said, this.canvas, this.about);
@@ -34,13 +35,16 @@ export class Chart {
 
   /** Draw what is known, in the strip's range. */
   draw(colours) {
-    const { session } = this.app, found = this.app.load(`/api/timeline?nodes=${MOST_NODES}`, session?.live ? AGAIN : 3600);
+    const { session } = this.app, found = this.app.load(`/api/timeline?nodes=${MOST_NODES}`,
+      session?.live ? AGAIN : 3600);
     const picture = this.picture = found.value;
     const nodes = this.app.shown()?.nodes.size ?? 0;
-    this.said.textContent = found.error || (!picture ? "…" : nodes > MOST_NODES ? `The first ${MOST_NODES} of ${nodes} nodes` : "");
+    this.said.textContent = found.error || (!picture ? "…" : nodes > MOST_NODES
+      ? `The first ${MOST_NODES} of ${nodes} nodes` : "");
     if (!picture || !this.strip.shown) return;
     this.tints = picture.revisions.map((name) => tintOf(name, colours));
-    const wide = this.wide = this.section.clientWidth, high = picture.rows.reduce((sum, row) => sum + tall(row) + 1, 0);
+    const wide = this.wide = this.section.clientWidth,
+      high = picture.rows.reduce((sum, row) => sum + tall(row) + 1, 0);
     const scale = devicePixelRatio || 1, { pen } = this;
     this.canvas.style.height = `${high}px`;
     Object.assign(this.canvas, { width: Math.round(wide * scale), height: Math.round(high * scale) });
@@ -60,7 +64,8 @@ export class Chart {
   /** Pixels from one moment to another (seconds of the picture): [x, width], or null outside. */
   across(begin, end) {
     const { zero } = this.picture, { left, right } = this.strip.edges();
-    const from = Math.max(this.strip.x(zero + begin), left), to = Math.min(this.strip.x(zero + this.ended(end)), right);
+    const from = Math.max(this.strip.x(zero + begin), left),
+      to = Math.min(this.strip.x(zero + this.ended(end)), right);
     return to < left || from > right || to < from ? null : [from, Math.max(to - from, 1)];
   }
 
@@ -76,7 +81,10 @@ export class Chart {
 
   row(row, y) {
     const { pen, theme } = this, high = tall(row), { left, right } = this.strip.edges();
-    if (row.kind === "node" && row.name === this.app.view.node) { pen.fillStyle = theme.tile; pen.fillRect(0, y, this.wide, high); }
+    if (row.kind === "node" && row.name === this.app.view.node) {
+      pen.fillStyle = theme.tile;
+      pen.fillRect(0, y, this.wide, high);
+    }
     write(pen, row.name, 6, y + Math.min(high / 2 + 4, 16), left - 12, "11px system-ui, sans-serif", theme.ink, true);
     this.hits.push([[0, y, left, high], row.name, row]);
     for (const [begin, end, look] of row.background) {
@@ -97,7 +105,8 @@ export class Chart {
     }
     for (const [begin, end, look] of row.background) {
       const place = this.fill(begin, end, y + 1, 3, theme[GROUNDS[look]]);
-      if (place) this.hits.push([[place[0], y, place[2], PAD + 2], `${row.name}: ${SAID[row.kind]?.[look] ?? look}, ${this.span(begin, end)}`, row]);
+      if (place) this.hits.push([[place[0], y, place[2], PAD + 2],
+        `${row.name}: ${SAID[row.kind]?.[look] ?? look}, ${this.span(begin, end)}`, row]);
     }
     pen.fillStyle = theme.line;
     pen.fillRect(0, y + high, this.wide, 1);
@@ -119,7 +128,9 @@ export class Chart {
     this.pen.fillStyle = this.theme.ground;
     this.pen.fillRect(place[0], y, 1, LANE - 2); // where one follows the other
     const states = bar.pieces.slice(-6).map(([begin, end, look]) => `${look} ${this.span(begin, end)}`);
-    this.hits.push([[place[0], y, Math.max(place[1], 3), LANE], [bar.about || bar.label, leads ? bar.label : this.picture.revisions[bar.colour ?? 0], ...states].filter(Boolean).join("\n"), row, leads ? "" : bar.about]);
+    const what = leads ? bar.label : this.picture.revisions[bar.colour ?? 0];
+    const said = [bar.about || bar.label, what, ...states].filter(Boolean).join("\n");
+    this.hits.push([[place[0], y, Math.max(place[1], 3), LANE], said, row, leads ? "" : bar.about]);
   }
 
   span(begin, end) {
@@ -141,7 +152,8 @@ export class Chart {
   }
 
   under(event) {
-    return this.hits.findLast(([[x, y, w, h]]) => event.offsetX >= x && event.offsetX <= x + w && event.offsetY >= y && event.offsetY < y + h);
+    return this.hits.findLast(([[x, y, w, h]]) => event.offsetX >= x && event.offsetX <= x + w && event.offsetY >= y
+      && event.offsetY < y + h);
   }
 
   tell(event) {

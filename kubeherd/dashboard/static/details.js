@@ -9,15 +9,18 @@ const MOST_PODS = 120, MOST_UNBOUND = 12;
 export function details(app, herd) {
   const { node, pod } = app.view;
   const found = pod && podOf(herd, node, pod);
-  if (pod) return found ? ofPod(app, herd, found) : [head("Pod", pod), el("p", {}, "There is no such pod at this moment.")];
+  if (pod) return found ? ofPod(app, herd, found)
+    : [head("Pod", pod), el("p", {}, "There is no such pod at this moment.")];
   if (node) {
     const tile = herd.nodes.get(node);
-    return tile ? ofNode(app, herd, tile) : [head("Node", node), el("p", {}, "There is no such node at this moment.")];
+    return tile ? ofNode(app, herd, tile)
+      : [head("Node", node), el("p", {}, "There is no such node at this moment.")];
   }
   if (!app.selector.terms.length) return null;
   const nodes = [...herd.nodes.values()].filter((tile) => app.fits(tile)).map((tile) => tile.name);
   if (!nodes.length) return null;
-  return [el("h2", {}, `${nodes.length} node${nodes.length === 1 ? "" : "s"} that match`), el("p", { class: "buttons" }, app.actions.ofNodes(nodes))];
+  return [el("h2", {}, `${nodes.length} node${nodes.length === 1 ? "" : "s"} that match`),
+    el("p", { class: "buttons" }, app.actions.ofNodes(nodes))];
 }
 
 function podOf(herd, node, pod) {
@@ -48,9 +51,12 @@ function ofNode(app, herd, tile) {
   const pods = tile.pods, colours = coloursOf(herd.rollouts.values());
   const labels = Object.entries(tile.labels);
   return [head("Node", tile.name),
-    el("p", { class: `state ${tile.health === "ready" && !tile.process ? "good" : "bad"}`, "data-testid": "node-state" }, words.join(", ")),
-    el("p", { class: "buttons" }, app.actions.ofNode(tile), button("of", `process=${tile.name}`, "Log", { "data-testid": "node-log" })),
-    facts([["zone", tile.zone], ["heartbeat", tile.beat ? `${duration(app.now() - tile.beat)} ago (${clock(tile.beat)})` : "never"],
+    el("p", { class: `state ${tile.health === "ready" && !tile.process ? "good" : "bad"}`,
+      "data-testid": "node-state" }, words.join(", ")),
+    el("p", { class: "buttons" }, app.actions.ofNode(tile),
+      button("of", `process=${tile.name}`, "Log", { "data-testid": "node-log" })),
+    facts([["zone", tile.zone],
+      ["heartbeat", tile.beat ? `${duration(app.now() - tile.beat)} ago (${clock(tile.beat)})` : "never"],
       ["process", tile.process], ["faults", tile.faults.join(", ")],
       ["taints", tile.taints.length && tile.taints.map((one) => el("div", {}, `${one.key}:${one.effect}`))]]),
     conditions(found.value),
@@ -88,7 +94,8 @@ function ofPod(app, herd, pod) {
   return [head("Pod", `${pod.namespace}/${pod.name}`),
     el("p", { class: `state ${pod.look === "ready" ? "good" : "bad"}`, "data-testid": "pod-state" },
       swatch(cellColour(colours, pod), pod.look), pod.look, pod.why ? `: ${pod.why}` : ""),
-    el("p", { class: "buttons" }, button("of", `pod=${pod.namespace}/${pod.name}`, "Log", { "data-testid": "pod-log" })),
+    el("p", { class: "buttons" }, button("of", `pod=${pod.namespace}/${pod.name}`, "Log",
+      { "data-testid": "pod-log" })),
     facts([["node", pod.node ? button("node", pod.node, pod.node, { class: "link" }) : "none yet"],
       ["owner", rollout ? button("workload", rollout.key, rollout.key, { class: "link" }) : pod.owner],
       ["revision", revision ? `r${revision.number} ${(revision.images ?? []).join(" ")}` : pod.revision],
@@ -121,9 +128,13 @@ export function unbound(app, herd) {
 
 /** What is under the pointer. */
 export function hovered(app, tile, pod) {
-  if (pod) return [el("b", {}, pod.name), el("div", {}, `${pod.why || pod.look}${pod.restarts ? `, ${pod.restarts} restarts` : ""}`), el("div", {}, pod.owner)];
+  if (pod) {
+    const restarts = pod.restarts ? `, ${pod.restarts} restarts` : "";
+    return [el("b", {}, pod.name), el("div", {}, `${pod.why || pod.look}${restarts}`), el("div", {}, pod.owner)];
+  }
+  const unwell = tile.pods.filter((one) => one.look !== "ready");
   return [el("b", {}, tile.name), el("div", {}, wordsOf(tile).join(", ")),
     el("div", {}, tile.beat ? `heartbeat ${duration(app.now() - tile.beat)} ago` : "no heartbeat yet"),
     el("div", {}, `${tile.pods.length} pods${tile.zone ? `, ${tile.zone}` : ""}`),
-    tile.pods.filter((one) => one.look !== "ready").slice(0, 4).map((one) => el("div", {}, `${one.name}: ${one.why || one.look}`))];
+    unwell.slice(0, 4).map((one) => el("div", {}, `${one.name}: ${one.why || one.look}`))];
 }

@@ -63,9 +63,9 @@ function patch(old, made) {
   render(old, ...made.childNodes);
 }
 
-/** Whether an answer of the server was none: `status` is 0 if it could not be reached. */
+/** What the server refused: `status` (0: it could not be reached), and `said`, all that it answered. */
 export class Refused extends Error {
-  constructor(status, text) { super(text); this.status = status; }
+  constructor(status, text, said = {}) { super(text); Object.assign(this, { status, said }); }
 }
 
 /** JSON of a route; throws `Refused` with what the server said. */
@@ -78,7 +78,7 @@ export async function ask(path, options = {}) {
     throw new Refused(0, "the dashboard's server cannot be reached");
   }
   const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Refused(answer.status, said.error ?? `the server answered ${answer.status}`);
+  if (!answer.ok) throw new Refused(answer.status, said.error ?? `the server answered ${answer.status}`, said);
   return said;
 }
 

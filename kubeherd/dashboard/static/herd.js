@@ -4,7 +4,7 @@ import { cellSize, detail, layout, neighbour, spaceOf, tileAt, zonesOf } from ".
 import { paintTile, podPlaces, themeOf, write } from "./paint.js";
 import { matches } from "./selector.js";
 
-const MOST_ZOOM = 60;
+const FILLED = 0.9; // of the map, by one tile at most
 const MOST_FRAMES = 6000;
 const FLASH = 700; // milliseconds that a changed tile is marked
 const still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -127,12 +127,14 @@ export class HerdView {
     const began = performance.now();
     const level = this.level = detail(this.plan.tile.w * this.view.zoom);
     const to = { colours: this.colours, theme: this.theme, now: this.clock(), speed: this.herd.speed,
-      side: this.side(level), space: spaceOf(this.plan.tile.w) * this.view.zoom, fades: (pod) => Boolean(this.owners) && !this.owners.has(pod.owner) };
+      side: this.side(level), space: spaceOf(this.plan.tile.w) * this.view.zoom,
+        fades: (pod) => Boolean(this.owners) && !this.owners.has(pod.owner) };
     if (this.all) {
       this.pen.fillStyle = this.theme.ground;
       this.pen.fillRect(0, 0, this.width, this.height);
       this.titles();
-      if (!this.herd.nodes.size) write(this.pen, "No nodes yet.", 16, 30, this.width, "15px system-ui, sans-serif", this.theme.faint);
+      if (!this.herd.nodes.size) write(this.pen, "No nodes yet.", 16, 30, this.width, "15px system-ui, sans-serif",
+        this.theme.faint);
       for (const tile of this.herd.nodes.values()) this.tile(tile, level, to);
     } else {
       for (const name of this.dirty) {
@@ -181,7 +183,8 @@ export class HerdView {
     for (const zone of this.plan.zones) {
       const { zoom, x, y } = this.view;
       const ready = zone.names.filter((name) => this.herd.nodes.get(name)?.health === "ready").length;
-      write(this.pen, `${zone.zone || "no zone"}  ${ready}/${zone.names.length} Ready`, Math.max(8 + x + zone.x * zoom, 8),
+      write(this.pen, `${zone.zone || "no zone"}  ${ready}/${zone.names.length} Ready`,
+        Math.max(8 + x + zone.x * zoom, 8),
         8 + y + zone.y * zoom + 13, zone.w * zoom, "600 12px system-ui, sans-serif", this.theme.faint);
     }
   }
@@ -212,7 +215,7 @@ export class HerdView {
   // --- moving about ---
 
   go(view, told = true) {
-    const zoom = Math.min(Math.max(view.zoom, 1), MOST_ZOOM);
+    const zoom = this.zoomed(view.zoom);
     const least = (size, taken) => Math.min(size - 16 - taken * zoom, 0);
     const x = Math.max(Math.min(view.x, 0), least(this.width, this.plan?.width ?? 0));
     const y = Math.max(Math.min(view.y, 0), least(this.height, this.plan?.height ?? 0));
@@ -223,8 +226,14 @@ export class HerdView {
     if (told) this.tell.moved(this.view);
   }
 
+  /** A zoom that there can be: from all tiles to one that fills the map. */
+  zoomed(wanted) {
+    const { w, h } = this.plan?.tile ?? { w: 1, h: 1 };
+    return Math.max(Math.min(wanted, this.width * FILLED / w, this.height * FILLED / h), 1);
+  }
+
   zoom(factor, x = this.width / 2, y = this.height / 2) {
-    const zoom = Math.min(Math.max(this.view.zoom * factor, 1), MOST_ZOOM), by = zoom / this.view.zoom;
+    const zoom = this.zoomed(this.view.zoom * factor), by = zoom / this.view.zoom;
     this.go({ zoom, x: (x - 8) - (x - 8 - this.view.x) * by, y: (y - 8) - (y - 8 - this.view.y) * by });
   }
 

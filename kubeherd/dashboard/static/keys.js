@@ -13,7 +13,8 @@ export function key(app, event) {
     "/": () => $("filter").focus(), "?": () => commands.help(), "+": () => commands.zoom("in"),
     "=": () => commands.zoom("in"), "-": () => commands.zoom("out"), 0: () => commands.zoom("all"),
     l: () => commands.live(), p: () => commands.play(),
-    e: () => commands.trouble(), m: () => commands.view("herd"), t: () => commands.view("table"), n: () => commands.view("timeline"),
+    e: () => commands.trouble(), m: () => commands.view("herd"), t: () => commands.view("table"),
+    n: () => commands.view("timeline"),
   }[event.key];
   if (does) { event.preventDefault(); does(); return; }
   if (event.target !== $("canvas")) return;

@@ -111,7 +111,7 @@ export function cellSize(count, width, height, most = 22) {
 
 /** How much of a tile so wide on the screen can be told: "dot", "small", "tile" or "card". */
 export function detail(width) {
-  return width < 26 ? "dot" : width < 56 ? "small" : width < 170 ? "tile" : "card";
+  return width < 26 ? "dot" : width < 56 ? "small" : width < 150 ? "tile" : "card";
 }
 
 /** The tile at a place of the layout, by name; "" for none. */

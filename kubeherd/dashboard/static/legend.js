@@ -3,9 +3,11 @@ import { el } from "./dom.js";
 import { cell, sign } from "./paint.js";
 
 const LOOKS = [["ready", "Ready", "good"], ["not-ready", "NotReady", "bad"], ["unreachable", "Unreachable", "warn"],
-  ["killed", "killed", "bad"], ["frozen", "frozen", "cold"], ["partitioned", "partitioned", "hurt"], ["cordoned", "cordoned", "faint"]];
+  ["killed", "killed", "bad"], ["frozen", "frozen", "cold"], ["partitioned", "partitioned", "hurt"],
+  ["cordoned", "cordoned", "faint"]];
 const PODS = ["ready", "running", "waiting", "terminating", "failed"];
-const SAID = { ready: "ready", running: "not ready", waiting: "waiting", terminating: "terminating", failed: "failed" };
+const SAID = { ready: "ready", running: "not ready", waiting: "waiting", terminating: "terminating",
+  failed: "failed" };
 
 function drawn(draw) {
   const canvas = el("canvas", { "aria-hidden": "true" }), scale = devicePixelRatio || 1;

@@ -5,12 +5,12 @@ import { cellSize } from "./layout.js";
 const FONT = "system-ui, sans-serif";
 const ROW = 17; // height of a pod's line on a card
 
+const TINTED = ["ground", "tile", "ink", "faint", "line", "edge", "good", "bad", "warn", "cold", "hurt", "accent"];
+
 /** Colours of the page's theme, read from its style once. */
 export function themeOf(element) {
   const style = getComputedStyle(element), theme = {};
-  for (const name of ["ground", "tile", "ink", "faint", "line", "good", "bad", "warn", "cold", "hurt", "accent", "edge"]) {
-    theme[name] = style.getPropertyValue(`--${name}`).trim();
-  }
+  for (const name of TINTED) theme[name] = style.getPropertyValue(`--${name}`).trim();
   return theme;
 }
 
@@ -52,9 +52,15 @@ export function sign(pen, look, x, y, r, tint) {
   if (look === "killed") { line(-0.7, -0.7, 0.7, 0.7); line(-0.7, 0.7, 0.7, -0.7); }
   if (look === "frozen") { line(0, -0.9, 0, 0.9); line(-0.8, -0.45, 0.8, 0.45); line(-0.8, 0.45, 0.8, -0.45); }
   if (look === "not-ready") { line(0, -0.8, 0, 0.15); line(0, 0.75, 0, 0.78); }
-  if (look === "partitioned") { line(-0.3, -0.8, -0.3, 0.8); line(0.3, -0.8, 0.3, 0.8); line(-0.9, 0, -0.3, 0); line(0.3, 0, 0.9, 0); }
+  if (look === "partitioned") {
+    for (const side of [-1, 1]) { line(side * 0.3, -0.8, side * 0.3, 0.8); line(side * 0.3, 0, side * 0.9, 0); }
+  }
   if (look === "cordoned") line(-0.75, 0, 0.75, 0);
-  if (look === "unreachable") { pen.arc(x, y - r * 0.3, r * 0.45, Math.PI, Math.PI * 2.4); line(0, 0.25, 0, 0.3); line(0, 0.8, 0, 0.82); }
+  if (look === "unreachable") {
+    pen.arc(x, y - r * 0.3, r * 0.45, Math.PI, Math.PI * 2.4);
+    line(0, 0.25, 0, 0.3);
+    line(0, 0.8, 0, 0.82);
+  }
   if (look === "gone") pen.arc(x, y, r * 0.6, 0, 7);
   pen.stroke();
 }
@@ -102,7 +108,7 @@ export function podPlaces(tile, box, level, most) {
   const pods = tile.pods, pad = level === "card" ? 10 : level === "tile" ? 6 : level === "small" ? 3 : 0;
   const left = box.x + pad, top = box.y + Math.max(headOf(box, level), pad) + (level === "card" ? 4 : 1);
   const width = box.w - pad * 2, height = box.y + box.h - pad - top;
-  const rows = level === "card" && pods.length * ROW <= height && width > 150;
+  const rows = level === "card" && pods.length * ROW <= height && width > 125;
   if (rows) {
     return { rows, side: 12, places: pods.map((pod, n) => [pod, left, top + n * ROW, width, ROW]) };
   }
@@ -205,7 +211,8 @@ function title(pen, tile, box, level, look, tint, to) {
   write(pen, tile.name, left, y + (card ? 1 : 4), wide, `600 ${card ? 15 : 11.5}px ${FONT}`, to.theme.ink, true);
   const words = wordsOf(tile), said = words.join(", ");
   if (card) {
-    const age = beat.age === null ? "no heartbeat" : `♥ ${beat.age < 100 ? `${Math.round(beat.age)} s` : `${Math.round(beat.age / 60)} min`}`;
+    const age = beat.age === null ? "no heartbeat"
+      : `♥ ${beat.age < 100 ? `${Math.round(beat.age)} s` : `${Math.round(beat.age / 60)} min`}`;
     write(pen, [said, age, ...tile.taints.map((one) => `taint ${one.key.split("/").pop()}:${one.effect}`)].join(" · "),
       left, y + 17, wide, `12px ${FONT}`, look === "ready" ? to.theme.faint : tint);
   } else if (box.h > 56) {
@@ -221,9 +228,9 @@ function pods(pen, tile, box, level, to) {
     pen.globalAlpha = to.fades(pod) ? 0.18 : 1;
     cell(pen, pod, x, y + (rows ? 1 : 0), side, tint, to.theme);
     if (rows) {
-      const why = pod.why || (pod.look === "ready" ? "" : pod.look);
-      write(pen, `${pod.name}${why ? ` — ${why}` : ""}`, x + 18, y + 12, w - 18, `12px ${FONT}`,
-        pod.look === "failed" ? to.theme.bad : to.theme.ink);
+      const why = pod.why || (pod.look === "ready" ? "" : pod.look), tone = pod.look === "failed" ? "bad" : "ink";
+      const text = why ? `${pod.name} — ${why}` : pod.name;
+      write(pen, text, x + 18, y + 12, w - 18, `12px ${FONT}`, to.theme[tone], !why);
     }
   }
   pen.globalAlpha = 1;

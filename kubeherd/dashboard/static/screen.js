@@ -54,30 +54,38 @@ export class Screen {
 
   summary(herd) {
     const count = countsOf(herd), sick = count.nodes - count.ready;
-    const chip = (name, text, mood) => el("span", { class: `chip ${mood}`, key: name, "data-testid": `count-${name}` }, text);
-    const nodes = [el("b", {}, `${count.ready}/${count.nodes}`), " nodes Ready"], well = sick || count.faults || count.cordoned ? sick ? "bad" : "warn" : "good";
-    return [el("span", { class: `chip ${well}`, key: "nodes", "data-testid": "count-nodes" },
+    const chip = (name, text, mood) => el("span",
+      { class: `chip ${mood}`, key: name, "data-testid": `count-${name}` }, text);
+    const nodes = [el("b", {}, `${count.ready}/${count.nodes}`), " nodes Ready"];
+    return [el("span", { class: `chip ${sick ? "bad" : "good"}`, key: "nodes", "data-testid": "count-nodes" },
       button("trouble", "", nodes, { class: "quiet", title: "To the next node with which something is wrong (e)" })),
-      chip("pods", [el("b", {}, `${count.podsReady}/${count.pods}`), " pods ready"], count.podsReady < count.pods ? "warn" : "good"),
+      chip("pods", [el("b", {}, `${count.podsReady}/${count.pods}`), " pods ready"],
+        count.podsReady < count.pods ? "warn" : "good"),
       count.waiting > 0 && chip("waiting", [el("b", {}, String(count.waiting)), " without a node"], "warn"),
-      count.faults > 0 && chip("faults", [el("b", {}, String(count.faults)), count.faults === 1 ? " fault" : " faults"], "hurt")];
+      count.faults > 0 && chip("faults", [el("b", {}, String(count.faults)),
+        count.faults === 1 ? " fault" : " faults"], "hurt")];
   }
 
   when() {
     if (this.app.view.t !== null) {
-      const back = (this.app.live?.at ?? this.app.view.t) - this.app.view.t;
-      return [el("span", { class: "pill past", "data-testid": "past" }, `PAST ${clock(this.app.view.t)}`, el("small", {}, ` ${duration(back)} ago`)),
-        this.play(), button("live", "", this.app.session?.live ? "Back to live" : "To the end", { class: "main", "data-testid": "live" })];
+      const back = Math.max(this.app.strip.end - this.app.view.t, 0);
+      return [el("span", { class: "pill past", "data-testid": "past" }, `PAST ${clock(this.app.view.t)}`,
+        el("small", {}, ` ${duration(back)} ago`)),
+        this.play(), button("live", "", this.app.session?.live ? "Back to live" : "To the end",
+          { class: "main", "data-testid": "live" })];
     }
     const live = this.app.session?.live ?? true;
-    return [!live && this.play(), el("span", { class: `pill ${live ? "live" : ""}`, "data-testid": "now" }, live ? "LIVE" : "RECORDED", el("small", {}, ` ${clock(this.app.now())}${this.speed()}`))];
+    return [!live && this.play(), el("span", { class: `pill ${live ? "live" : ""}`, "data-testid": "now" },
+      live ? "LIVE" : "RECORDED", el("small", {}, ` ${clock(this.app.now())}${this.speed()}`))];
   }
 
   /** To see what happened go by. */
   play() {
     const { playing, rate } = this.app;
-    return el("span", { class: "views" }, button("play", "", playing ? "❚❚ Pause" : "▶ Play", { "data-testid": "play", "aria-pressed": String(playing) }),
-      button("rate", "", `×${rate}`, { "aria-label": `Played ${rate} times as fast`, title: "How fast it is played" }));
+    return el("span", { class: "views" }, button("play", "", playing ? "❚❚ Pause" : "▶ Play",
+      { "data-testid": "play", "aria-pressed": String(playing) }),
+      button("rate", "", `×${rate}`, { "aria-label": `Played ${rate} times as fast`,
+        title: "How fast it is played" }));
   }
 
   /** How much faster than real time the cluster lives. */
@@ -90,8 +98,10 @@ export class Screen {
     const dark = document.documentElement.dataset.theme;
     return [this.app.actions.button("add-nodes", {}, "+ nodes"),
       el("span", { class: "views", role: "group", "aria-label": "View" }, VIEWS.map(([view, name, title]) =>
-        button("view", view, name, { "aria-pressed": String(this.app.view.view === view), "data-testid": `view-${view}`, title }))),
-      button("theme", "", { dark: "Dark", light: "Light" }[dark] ?? "Auto", { title: "Light, dark, or as the system is", "aria-label": `Colours: ${dark || "as the system"}` }),
+        button("view", view, name, { "aria-pressed": String(this.app.view.view === view),
+          "data-testid": `view-${view}`, title }))),
+      button("theme", "", { dark: "Dark", light: "Light" }[dark] ?? "Auto",
+        { title: "Light, dark, or as the system is", "aria-label": `Colours: ${dark || "as the system"}` }),
       button("help", "", "?", { "aria-label": "Help", "data-testid": "help" })];
   }
 

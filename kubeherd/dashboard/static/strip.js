@@ -18,7 +18,8 @@ export class Strip {
     this.marks = [];
     this.end = 0; // the newest moment that is known
     this.theme = themeOf(document.documentElement);
-    this.canvas = el("canvas", { tabindex: 0, role: "slider", "aria-label": "Moment that is shown", "data-testid": "timeline" });
+    this.canvas = el("canvas", { tabindex: 0, role: "slider", "aria-label": "Moment that is shown",
+      "data-testid": "timeline" });
     this.canvas.style.height = `${HEIGHT}px`;
     this.about = el("div", { id: "strip-about", class: "about", "aria-hidden": "true", hidden: true });
     section.append(this.canvas, this.about);
@@ -52,19 +53,19 @@ export class Strip {
   }
 
   /** Keep the herd's numbers if they are others than before. */
-  sample(herd) {
-    const last = this.samples.at(-1), next = sampleOf(herd, herd.at);
-    this.end = Math.max(this.end, herd.at);
-    if (last && (herd.at - last[0] < CLOSEST || last.every((number, n) => n === 0 || number === next[n]))) return;
+  sample(herd, at = herd.at) {
+    const last = this.samples.at(-1), next = sampleOf(herd, at);
+    this.end = Math.max(this.end, at);
+    if (last && (at - last[0] < CLOSEST || last.every((number, n) => n === 0 || number === next[n]))) return;
     this.samples.push(next);
-    if (this.samples.length > MOST_SAMPLES) this.samples = this.samples.filter((_, n) => n % 2 || n > MOST_SAMPLES / 2);
+    if (this.samples.length > MOST_SAMPLES) this.samples = this.samples.filter((_, n) => n % 2
+      || n > MOST_SAMPLES / 2);
   }
 
   tick() {
     const live = this.app.live;
     if (live && this.app.session?.live && !live.note && this.app.stream.source) {
-      live.at = Math.max(live.at, Date.now() / 1000 + this.app.skew);
-      this.sample(live);
+      this.sample(live, Math.max(live.at, Date.now() / 1000 + this.app.skew));
     }
     this.draw();
   }
@@ -123,7 +124,8 @@ export class Strip {
     let y = AXIS;
     for (const [lane, tall] of LANES) {
       pen.fillStyle = theme.faint;
-      pen.fillText({ nodes: "nodes Ready", updated: "updated", faults: "faults", events: "happened" }[lane], 6, y + tall / 2 + 4);
+      pen.fillText({ nodes: "nodes Ready", updated: "updated", faults: "faults", events: "happened" }[lane], 6,
+        y + tall / 2 + 4);
       this[lane](y, tall);
       y += tall + 4;
     }
@@ -185,7 +187,8 @@ export class Strip {
       pen.fillStyle = theme[{ violation: "bad", fault: "hurt", leader: "cold", warning: "warn" }[what] ?? "faint"];
       pen.beginPath();
       if (what === "violation") { pen.moveTo(x, y); pen.lineTo(x + 6, y + tall); pen.lineTo(x - 6, y + tall); }
-      else if (what === "leader") { pen.moveTo(x, middle - 5); pen.lineTo(x + 5, middle); pen.lineTo(x, middle + 5); pen.lineTo(x - 5, middle); }
+      else if (what === "leader") { pen.moveTo(x, middle - 5); pen.lineTo(x + 5, middle); pen.lineTo(x,
+        middle + 5); pen.lineTo(x - 5, middle); }
       else if (what === "fault") pen.rect(x - 4, middle - 4, 8, 8);
       else pen.arc(x, middle, 3, 0, 7);
       pen.fill();
@@ -207,7 +210,8 @@ export class Strip {
     this.canvas.setAttribute("aria-valuemin", Math.round(this.shown.oldest));
     this.canvas.setAttribute("aria-valuemax", Math.round(this.shown.to));
     this.canvas.setAttribute("aria-valuenow", Math.round(at));
-    this.canvas.setAttribute("aria-valuetext", view.t === null ? "live" : `${clock(at)}, ${duration((live?.at ?? at) - at)} ago`);
+    this.canvas.setAttribute("aria-valuetext",
+      view.t === null ? "live" : `${clock(at)}, ${duration((live?.at ?? at) - at)} ago`);
   }
 
   // --- pointer and keys ---
@@ -231,7 +235,8 @@ export class Strip {
     on("dblclick", () => { this.window = null; this.app.panels(); });
     on("pointerleave", () => { this.about.hidden = true; });
     on("keydown", (event) => {
-      const by = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity }[event.key];
+      const by = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -Infinity,
+        End: Infinity }[event.key];
       if (by === undefined || !this.shown) return;
       event.preventDefault();
       const at = (this.app.view.t ?? this.shown.to) + by;
@@ -251,8 +256,12 @@ export class Strip {
     const near = this.marks.filter((one) => Math.abs(this.x(one[0]) - event.offsetX) < 6).slice(-4);
     const sample = this.samples.findLast((one) => one[0] <= at);
     const lines = [clock(at)];
-    if (sample) lines.push(`${sample[2]}/${sample[1]} nodes Ready, ${sample[7]}/${sample[6]} updated${sample[5] ? `, ${sample[5]} faults` : ""}`);
-    this.about.textContent = [...lines, ...near.map(([, , about, text]) => `${about ? `${about}: ` : ""}${text}`)].join("\n");
+    if (sample) {
+      const [, nodes, ready, , , faults, desired, updated] = sample;
+      lines.push(`${ready}/${nodes} nodes Ready, ${updated}/${desired} updated${faults ? `, ${faults} faults` : ""}`);
+    }
+    this.about.textContent = [...lines, ...near.map(([, , about,
+      text]) => `${about ? `${about}: ` : ""}${text}`)].join("\n");
     this.about.hidden = event.offsetX < this.left;
     this.about.style.left = `${Math.min(event.offsetX + 10, this.wide - this.about.offsetWidth - 4)}px`;
   }

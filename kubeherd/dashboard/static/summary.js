@@ -1,14 +1,13 @@
 // The herd in numbers and in a sentence. Pure.
 import { ownersOf, topLevel } from "./colours.js";
 
-/** {nodes, ready, sick, pods, podsReady, waiting, faults, problems} */
+/** {nodes, ready, pods, podsReady, waiting (pods without a node), faults} */
 export function countsOf(herd) {
-  const found = { nodes: 0, ready: 0, cordoned: 0, pods: 0, podsReady: 0,
+  const found = { nodes: 0, ready: 0, pods: 0, podsReady: 0,
     waiting: herd.unbound.length, faults: herd.faults.length };
   for (const tile of herd.nodes.values()) {
     if (tile.health !== "gone") found.nodes += 1;
     if (tile.health === "ready") found.ready += 1;
-    if (tile.cordoned) found.cordoned += 1;
     for (const pod of tile.pods) {
       found.pods += 1;
       if (pod.look === "ready") found.podsReady += 1;

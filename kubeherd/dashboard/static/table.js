@@ -18,7 +18,8 @@ export function table(app, herd) {
 
 function row(app, tile) {
   const pods = tile.pods, ready = pods.filter((pod) => pod.look === "ready").length;
-  return el("tr", { key: tile.name, "aria-current": app.view.node === tile.name ? "true" : false, "data-testid": "row", "data-name": tile.name },
+  return el("tr", { key: tile.name, "aria-current": app.view.node === tile.name ? "true" : false,
+    "data-testid": "row", "data-name": tile.name },
     el("th", { scope: "row" }, button("node", tile.name, tile.name, { class: "link" })),
     el("td", { class: tile.health === "ready" && !tile.process ? "" : "bad" }, wordsOf(tile).join(", ")),
     el("td", {}, tile.zone),

@@ -21,7 +21,7 @@ export function parse(hash) {
     const number = Number(given.get(name));
     if (given.has(name) && Number.isFinite(number)) found[name] = number;
   }
-  found.zoom = Math.min(Math.max(found.zoom, 1), 60);
+  found.zoom = Math.max(found.zoom, 1); // the map knows how much there can be
   return found;
 }
 
