@@ -87,7 +87,8 @@ class Recorder:
 def sample(herd: Herd, at: float) -> Sample:
     """A herd in numbers."""
     pods = list(herd.pods())
-    workloads = herd.rollouts.values()
+    parts = {of for one in herd.rollouts.values() for of in one.owners - {one.key}}
+    workloads = [one for one in herd.rollouts.values() if one.key not in parts]
     return Sample(
         at,
         len(herd.nodes),

@@ -302,7 +302,8 @@ class Painter:
 
     def _process(self, record: Process) -> None:
         name = record.name
-        if name in self._rows and self._rows[name].kind is Kind.NODE:
+        is_node = name in self._rows and self._rows[name].kind is Kind.NODE
+        if is_node or name in record.nodes:  # of a node its own object tells
             return
         self._row(name, Kind.PROCESS)
         good = Look.GOOD if record.ready else Look.UNKNOWN
