@@ -267,6 +267,7 @@ class App {
   pick(name, pod) {
     this.go({ node: name, pod: pod ? `${pod.namespace}/${pod.name}` : "", of: "" });
     if (name) this.name(name);
+    if (name) this.herd.reveal(name);
     if (name && narrow.matches) $("details").scrollIntoView({ block: "nearest" });
   }
 

@@ -3,7 +3,7 @@
 
 /** Okabe and Ito's colours first: those that the colour-blind can tell apart. */
 export const PALETTE = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a5fb5",
-  "#8c9a2b", "#b0413e", "#3b8686"];
+  "#b0413e", "#3b8686", "#8c9a2b"];
 export const NONE = "#8a94a3"; // of a pod whose revision is not known
 
 const colour = (number) => PALETTE[((number - 1) % PALETTE.length + PALETTE.length) % PALETTE.length];

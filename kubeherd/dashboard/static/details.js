@@ -105,7 +105,7 @@ function ofPod(app, herd, pod) {
 
 function source(found) {
   return el("details", { key: "yaml", class: "yaml" }, el("summary", {}, "YAML"),
-    el("pre", { tabindex: 0, "data-testid": "yaml" }, found.value ? yaml(found.value) : found.error || "…"));
+    el("pre", { tabindex: 0, "aria-label": "YAML", "data-testid": "yaml" }, found.value ? yaml(found.value) : found.error || "…"));
 }
 
 /** The faults in force; null if there are none. */

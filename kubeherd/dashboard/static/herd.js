@@ -16,6 +16,7 @@ export class HerdView {
     this.pen = canvas.getContext("2d", { alpha: false });
     this.over = overlay.getContext("2d");
     this.view = { zoom: 1, x: 0, y: 0 };
+    this.wanted = this.view; // what the view is as far as there is room for it
     this.herd = null;
     this.plan = null;
     this.terms = [];
@@ -43,6 +44,7 @@ export class HerdView {
   rezone() {
     if (!this.herd || !this.width) return;
     this.plan = layout(zonesOf(this.herd.nodes.values()), this.width - 16, this.height - 16);
+    this.go(this.wanted, false);
     this.recolour();
   }
 
@@ -75,7 +77,6 @@ export class HerdView {
     }
     if (selected !== this.selected) {
       this.selected = selected;
-      if (selected) this.reveal(selected);
       this.schedule();
     }
   }
@@ -215,10 +216,13 @@ export class HerdView {
   // --- moving about ---
 
   go(view, told = true) {
+    this.wanted = view;
+    if (!this.plan) return;
     const zoom = this.zoomed(view.zoom);
     const least = (size, taken) => Math.min(size - 16 - taken * zoom, 0);
-    const x = Math.max(Math.min(view.x, 0), least(this.width, this.plan?.width ?? 0));
-    const y = Math.max(Math.min(view.y, 0), least(this.height, this.plan?.height ?? 0));
+    const x = Math.max(Math.min(view.x, 0), least(this.width, this.plan.width));
+    const y = Math.max(Math.min(view.y, 0), least(this.height, this.plan.height));
+    if (told) this.wanted = { zoom, x, y };
     if (zoom === this.view.zoom && x === this.view.x && y === this.view.y) return;
     this.view = { zoom, x, y };
     this.canvas.classList.toggle("zoomed", zoom > 1);
@@ -237,6 +241,7 @@ export class HerdView {
     this.go({ zoom, x: (x - 8) - (x - 8 - this.view.x) * by, y: (y - 8) - (y - 8 - this.view.y) * by });
   }
 
+  /** Move a tile into sight. */
   reveal(name) {
     const box = this.box(name);
     if (!box) return;

@@ -23,6 +23,7 @@ export function key(app, event) {
     const name = app.herd.neighbour(event.key);
     app.go({ node: name, pod: "" }, true);
     app.name(name);
+    app.herd.reveal(name);
   }
   if (event.key === "Enter" && view.node) {
     event.preventDefault(); // else it clicks what gets the focus

@@ -5,9 +5,11 @@ const GAP = 10; // between zones
 const TITLE = 20; // height of a zone's name
 const LARGEST = 430, SMALLEST = 3;
 
+const PARTS = /^(.*?)(\d*)$/s; // of a name, whatever is in it
+
 /** node-2 before node-10; the same order as everywhere in kubeherd. */
 export function natural(a, b) {
-  const [, headA, numberA] = /^(.*?)(\d*)$/.exec(a), [, headB, numberB] = /^(.*?)(\d*)$/.exec(b);
+  const [, headA, numberA] = PARTS.exec(a), [, headB, numberB] = PARTS.exec(b);
   if (headA !== headB) return headA < headB ? -1 : 1;
   return Number(numberA) - Number(numberB) || (a < b ? -1 : a > b ? 1 : 0);
 }

@@ -107,7 +107,8 @@ function difference(app, rollout) {
   const found = app.load(`/api/diff?${query}`, 30);
   const lines = found.value?.lines ?? [];
   return [el("h3", {}, `From r${app.view.from} to r${wanted.number}`),
-    el("pre", { class: "diff", "data-testid": "diff", tabindex: 0, "aria-busy": String(!found.value) },
+    el("pre", { class: "diff", "data-testid": "diff", tabindex: 0, "aria-label": "Difference",
+      "aria-busy": String(!found.value) },
       found.error || (found.value && !lines.length ? "The templates are the same." : lines.map(([sign, text]) =>
         el("span", { class: { "+": "added", "-": "removed" }[sign] ?? "" }, `${sign} ${text}\n`))))];
 }
