@@ -31,7 +31,7 @@ class App {
     this.past = null; // the herd at view.t
     this.view = url.parse(location.hash);
     this.answers = new Map();
-    this.strange = false; // whether the server does not know us any more
+    this.lost = false; // whether the server does not answer
     this.moving = false; // whether view.t is being dragged or played
     this.playing = false;
     this.rate = 1; // of playing
@@ -57,7 +57,7 @@ class App {
     this.stream = new Stream({
       whole: (herd) => this.whole(herd),
       changed: (herd, seen, change) => this.changed(herd, seen, change),
-      lost: (wait) => this.banner(`The dashboard's server does not answer; next try in ${duration(wait)}. `
+      lost: (wait) => this.lose(`The dashboard's server does not answer; next try in ${duration(wait)}. `
         + `What you see is from ${clock(this.live?.at ?? this.now())}.`),
       refused: () => this.refused(),
     });
@@ -88,7 +88,8 @@ class App {
   whole(herd) {
     this.live = herd;
     this.skew = herd.at - Date.now() / 1000;
-    this.banner(herd.note);
+    this.lost = false;
+    this.note(herd);
     this.strip.whole(herd);
     if (this.view.t === null) { this.herd.show(herd); this.frame(); }
     this.later();
@@ -96,7 +97,7 @@ class App {
 
   changed(herd, seen, change) {
     if (this.session?.live) this.skew = herd.at - Date.now() / 1000;
-    if (change.note !== undefined) this.banner(herd.note);
+    this.note(herd);
     this.strip.changed(herd, change);
     if (this.view.t === null) {
       this.herd.changed(seen.nodes, { rollouts: Boolean(change.rollouts), moved: seen.moved });
@@ -114,7 +115,7 @@ class App {
     this.answers.set(path, kept); // the newest last
     if (this.answers.size > MOST_KEPT) this.answers.delete(this.answers.keys().next().value);
     const now = performance.now() / 1000;
-    if (!this.strange && !this.moving && !kept.asked && now - kept.at > seconds) {
+    if (!this.lost && !this.moving && !kept.asked && now - kept.at > seconds) {
       kept.asked = true;
       ask(path).then((value) => Object.assign(kept, { value, error: "" }), (error) => { kept.error = error.message; })
         .finally(() => { Object.assign(kept, { asked: false, at: performance.now() / 1000 }); this.later(); });
@@ -232,16 +233,28 @@ class App {
     this.later();
   }
 
+  /** Whether the cluster answers the server. */
+  note(herd) {
+    this.banner(herd.note && `The cluster does not answer (${herd.note}). What you see is what was seen last.`);
+  }
+
+  /** The server does not answer. */
+  lose(text) {
+    this.lost = true;
+    this.banner(text);
+    this.later();
+  }
+
   banner(text) {
     $("banner").hidden = !text;
     if ($("banner").textContent !== text) $("banner").textContent = text;
   }
 
   refused() {
-    this.strange = true; // nothing more is asked
+    this.lost = true; // nothing more is asked
     this.stream.close();
     this.banner("This address is not valid any more: its token was used, or the dashboard was started again. "
-      + "Get a new address with: kubeherd dashboard");
+      + "For a new address: kubeherd dashboard --url, or start the dashboard again.");
   }
 
   toast(text, mood) {

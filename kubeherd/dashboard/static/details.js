@@ -4,6 +4,7 @@ import { button, clock, duration, el, swatch } from "./dom.js";
 import { yaml } from "./yaml.js";
 
 const MOST_PODS = 120, MOST_UNBOUND = 12;
+const AGAIN = 3; // seconds after which an object is asked for again
 
 /** The details of what is selected; null if nothing is. */
 export function details(app, herd) {
@@ -43,7 +44,8 @@ const facts = (rows) => el("dl", { class: "facts" }, rows.filter(([, value]) => 
 function object(app, resource, namespace, name) {
   const query = new URLSearchParams({ resource, namespace, name });
   if (app.view.t !== null) query.set("t", String(app.view.t));
-  return app.load(`/api/object?${query}`, app.view.t === null && app.session?.live ? 3 : 3600);
+  const changes = app.view.t === null && app.session?.live && !app.live?.note;
+  return app.load(`/api/object?${query}`, changes ? AGAIN : 3600);
 }
 
 function ofNode(app, herd, tile) {

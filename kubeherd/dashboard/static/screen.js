@@ -75,8 +75,9 @@ export class Screen {
           { class: "main", "data-testid": "live" })];
     }
     const live = this.app.session?.live ?? true;
-    return [!live && this.play(), el("span", { class: `pill ${live ? "live" : ""}`, "data-testid": "now" },
-      live ? "LIVE" : "RECORDED", el("small", {}, ` ${clock(this.app.now())}${this.speed()}`))];
+    const cut = this.app.lost || this.app.live?.note, said = cut ? "CUT OFF" : live ? "LIVE" : "RECORDED";
+    return [!live && this.play(), el("span", { class: `pill ${cut ? "cut" : live ? "live" : ""}`, "data-testid": "now" },
+      said, el("small", {}, ` ${clock(this.app.now())}${this.speed()}`))];
   }
 
   /** To see what happened go by. */
