@@ -10,7 +10,7 @@ import { HerdView } from "./herd.js";
 import { key } from "./keys.js";
 import { legend } from "./legend.js";
 import { Screen } from "./screen.js";
-import { matches, parse as parseSelector } from "./selector.js";
+import { matches, parse as parseSelector, suggestions } from "./selector.js";
 import { Stream } from "./stream.js";
 import { Strip } from "./strip.js";
 import { nextTheme } from "./theme.js";
@@ -332,6 +332,10 @@ class App {
         if (url.format(before) !== url.format(this.view)) this.sync(before);
       });
     }
+    $("filter").addEventListener("focus", () => {
+      const found = suggestions(this.shown()?.nodes.values() ?? []);
+      render($("suggestions"), found.map((term) => el("option", { key: term, value: term })));
+    });
     $("filter").addEventListener("input", () => this.go({ filter: $("filter").value.trim() }, true));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.retheme());
     document.addEventListener("keydown", (event) => key(this, event));

@@ -37,7 +37,7 @@ export class Chart {
   draw(colours) {
     const { session } = this.app, found = this.app.load(`/api/timeline?nodes=${MOST_NODES}`,
       session?.live ? AGAIN : 3600);
-    const picture = this.picture = found.value;
+    const picture = this.picture = found.value && this.filtered(found.value);
     const nodes = this.app.shown()?.nodes.size ?? 0;
     this.said.textContent = found.error || (!picture ? "…" : nodes > MOST_NODES
       ? `The first ${MOST_NODES} of ${nodes} nodes` : "");
@@ -53,6 +53,14 @@ export class Chart {
     let y = 0;
     for (const row of picture.rows) { this.row(row, y); y += tall(row) + 1; }
     this.lines(high);
+  }
+
+  /** Without the nodes that the filter leaves out. */
+  filtered(picture) {
+    const { app } = this, nodes = app.shown()?.nodes;
+    if (!app.selector.terms.length || !nodes) return picture;
+    const fits = (row) => row.kind !== "node" || !nodes.has(row.name) || app.fits(nodes.get(row.name));
+    return { ...picture, rows: picture.rows.filter(fits) };
   }
 
   /** When something ended: what had not ended when the picture was made goes on until now. */
@@ -140,11 +148,12 @@ export class Chart {
 
   lines(high) {
     const { pen, theme, app } = this;
-    for (const [at, what] of this.picture.marks) {
-      const place = this.across(at, at);
+    for (const [at, what, text] of this.picture.marks) {
+      const place = this.across(at, at), bad = what === "violation";
       if (!place || what === "did") continue;
-      pen.fillStyle = what === "violation" ? theme.bad : theme.faint;
-      pen.fillRect(place[0], 0, what === "violation" ? 2 : 1, high);
+      pen.fillStyle = bad ? theme.bad : theme.faint;
+      pen.fillRect(place[0], 0, bad ? 2 : 1, high);
+      this.hits.push([[place[0] - 4, 0, 8, high], `${clock(this.picture.zero + at)} ${bad ? "violated: " : ""}${text}`]);
     }
     if (app.view.t === null) return;
     pen.fillStyle = theme.warn;

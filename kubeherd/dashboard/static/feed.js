@@ -89,5 +89,5 @@ function processes(app, herd) {
       el("td", { class: one.running && one.ready ? "good" : "bad" },
         one.running ? (one.ready ? "serves" : one.why || "starts or hangs") : `down${one.why ? `: ${one.why}` : ""}`),
       el("td", {}, (leads.get(one.name) ?? []).join(", ")),
-      el("td", {}, button("of", `process=${one.name}`, "log"))))));
+      el("td", {}, button("of", `process=${one.name}`, "log", { "aria-label": `Log of ${one.name}` }))))));
 }

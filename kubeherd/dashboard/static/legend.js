@@ -25,5 +25,5 @@ export function legend(theme) {
   const pods = PODS.map((look) => el("span", { key: `pod ${look} ${theme.ground}` },
     drawn((pen) => cell(pen, { look }, 2, 2, 12, theme.faint, theme)), SAID[look]));
   return [el("b", {}, "node"), nodes, el("b", {}, "pod"), pods,
-    el("span", { class: "faint" }, "a pod's colour: its revision · ring: age of the heartbeat")];
+    el("span", { class: "faint" }, "a pod's colour: its revision · ring: age of the heartbeat, amber: late")];
 }

@@ -62,6 +62,8 @@ export class Screen {
       chip("pods", [el("b", {}, `${count.podsReady}/${count.pods}`), " pods ready"],
         count.podsReady < count.pods ? "warn" : "good"),
       count.waiting > 0 && chip("waiting", [el("b", {}, String(count.waiting)), " without a node"], "warn"),
+      count.violations > 0 && chip("violations", [el("b", {}, String(count.violations)),
+        count.violations === 1 ? " violation" : " violations"], "bad"),
       count.faults > 0 && chip("faults", [el("b", {}, String(count.faults)),
         count.faults === 1 ? " fault" : " faults"], "hurt")];
   }

@@ -31,6 +31,22 @@ function one(part) {
   return found ? { key: found[2], op: found[1] ? "absent" : "present", values: [] } : null;
 }
 
+/** Selectors that tell these tiles apart, those of most nodes first: at most `most`. */
+export function suggestions(tiles, most = 30) {
+  const counts = new Map(), values = new Map();
+  let all = 0;
+  for (const { labels } of tiles) {
+    all += 1;
+    for (const [key, value] of Object.entries(labels)) {
+      const term = `${key}=${value}`;
+      if (!counts.has(term)) values.set(key, (values.get(key) ?? 0) + 1);
+      counts.set(term, (counts.get(term) ?? 0) + 1);
+    }
+  }
+  return [...counts].filter(([term, count]) => count < all && (values.get(term.split("=")[0]) < all / 2 || count > 1))
+    .sort(([, a], [, b]) => b - a).slice(0, most).map(([term]) => term);
+}
+
 /** Whether labels (an object) and a name fulfil the terms of `parse`. */
 export function matches(terms, labels = {}, name = "") {
   return terms.every(({ key, op, values }) => {

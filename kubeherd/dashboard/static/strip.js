@@ -9,7 +9,8 @@ const MOST_SAMPLES = 1500, MOST_MARKS = 500;
 const RIGHT = 12, AXIS = 16; // pixels
 const LANES = [["nodes", 26], ["updated", 22], ["faults", 12], ["events", 16]];
 const HEIGHT = LANES.reduce((sum, [, tall]) => sum + tall + 4, AXIS);
-const SPANS = [30, 60, 120, 300, 600, 1800, 3600];
+const MARKED = new Set(["fault", "leader", "violation", "step"]);
+const SPANS = [10, 20, 30, 60, 120, 300, 600, 1800, 3600];
 
 export class Strip {
   constructor(section, app) {
@@ -37,17 +38,23 @@ export class Strip {
       const { samples, marks } = await ask("/api/lanes");
       const since = samples.at(-1)?.[0] ?? 0;
       this.samples = [...samples, ...this.samples.filter(([at]) => at > since)];
-      const marked = marks.at(-1)?.[0] ?? 0;
-      this.marks = [...marks, ...this.marks.filter(([at]) => at > marked)];
+      this.marks = marks;
     } catch { /* the strip then begins where the page did */ }
+    this.mark(this.app.live?.news ?? herd.news);
     this.draw();
   }
 
   changed(herd, change) {
     this.sample(herd);
-    for (const one of change.news ?? []) {
-      if (one.what === "event") continue;
-      this.marks.push([one.at, one.what, one.about ?? "", one.text]);
+    this.mark(change.news ?? []);
+  }
+
+  /** Keep what is marked of news, once. */
+  mark(news) {
+    const known = new Set(this.marks.map(String));
+    for (const { at, what, about, text } of news) {
+      const mark = [at, what, about, text];
+      if (MARKED.has(what) && !known.has(String(mark))) this.marks.push(mark);
     }
     if (this.marks.length > MOST_MARKS) this.marks = this.marks.slice(-MOST_MARKS);
   }
@@ -184,7 +191,7 @@ export class Strip {
     for (const [at, what] of this.marks) {
       const x = this.x(at);
       if (x < this.left || x > this.wide - RIGHT) continue;
-      pen.fillStyle = theme[{ violation: "bad", fault: "hurt", leader: "cold", warning: "warn" }[what] ?? "faint"];
+      pen.fillStyle = theme[{ violation: "bad", fault: "hurt", leader: "cold" }[what] ?? "faint"];
       pen.beginPath();
       if (what === "violation") { pen.moveTo(x, y); pen.lineTo(x + 6, y + tall); pen.lineTo(x - 6, y + tall); }
       else if (what === "leader") { pen.moveTo(x, middle - 5); pen.lineTo(x + 5, middle); pen.lineTo(x,

@@ -1,10 +1,11 @@
 // The herd in numbers and in a sentence. Pure.
 import { ownersOf, topLevel } from "./colours.js";
 
-/** {nodes, ready, pods, podsReady, waiting (pods without a node), faults} */
+/** {nodes, ready, pods, podsReady, waiting (pods without a node), faults, violations (of promises)} */
 export function countsOf(herd) {
   const found = { nodes: 0, ready: 0, pods: 0, podsReady: 0,
-    waiting: herd.unbound.length, faults: herd.faults.length };
+    waiting: herd.unbound.length,
+    faults: herd.faults.length, violations: herd.news.filter((one) => one.what === "violation").length };
   for (const tile of herd.nodes.values()) {
     if (tile.health !== "gone") found.nodes += 1;
     if (tile.health === "ready") found.ready += 1;
@@ -21,6 +22,7 @@ export function countsOf(herd) {
 export function sentence(herd) {
   const count = countsOf(herd);
   const parts = [`${count.ready} of ${count.nodes} nodes Ready`, `${count.podsReady} of ${count.pods} pods ready`];
+  if (count.violations) parts.push(`${count.violations} violation${count.violations === 1 ? "" : "s"} of a promise`);
   if (count.faults) parts.push(`${count.faults} fault${count.faults === 1 ? "" : "s"} in force`);
   for (const one of topLevel(herd.rollouts.values())) {
     if (!one.done) parts.push(`${one.key} ${one.updated}/${one.desired} updated`);
