@@ -14,7 +14,7 @@ from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.dashboard.showing import Showing
 from kubeherd.following.live import Source, followed
-from kubeherd.following.session import Following
+from kubeherd.following.session import SHOWN_WAIT_S, Following, Manner
 from kubeherd.herd.herd import NEEDS, NEWS, Herd
 from kubeherd.history import Record
 
@@ -51,12 +51,13 @@ class Live:
                 attempt += 1
 
     async def _follow(self, begun: Callable[[], object]) -> None:
-        """Follow it once, until it has not answered for long."""
+        """Follow it once, until it has not answered for long, or is another one."""
         herd = Herd(self._feed.herd.sequence + 1)
         self._showing.begin()
-        tell, shape = partial(self._tell, herd), self._showing.moments.shape
-        following = followed(self._source, NEEDS, tell, shape=shape, only_news=NEWS)
-        async with following as session:
+        tell = partial(self._tell, herd)
+        shape = self._showing.moments.shape
+        manner = Manner(shape=shape, only_news=NEWS, wait_s=SHOWN_WAIT_S)
+        async with followed(self._source, NEEDS, tell, manner) as session:
             self._feed.become(herd)
             self._feed.note = ""
             begun()
@@ -68,7 +69,7 @@ class Live:
     async def _until_lost(self, following: Following) -> None:
         loop = asyncio.get_running_loop()
         well_s = failed_s = loop.time()
-        while failed_s - well_s < _ANEW_S:
+        while failed_s - well_s < _ANEW_S and not following.began_anew:
             await asyncio.sleep(_LOOK_S)
             if failing := following.failing():
                 self._feed.note = " ".join(failing.split())

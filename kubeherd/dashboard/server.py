@@ -53,6 +53,7 @@ async def serving(app: App, on: socket) -> AsyncIterator[None]:
     finally:
         listener.close()
         app.end_streams()
+        server.pre_shutdown()  # ends what idles, which every browser has some of
         await server.shutdown(_SHUTDOWN_S)
 
 

@@ -36,6 +36,11 @@ Shape = Callable[[Write], Write]
 """Makes of a write what is kept of it."""
 
 
+def whole(write: Write) -> Write:
+    """Keeps all of it."""
+    return write
+
+
 class _Head(msgspec.Struct, frozen=True, gc=False):
     """What is kept of an object, to tell of its end if that was missed."""
 
@@ -71,7 +76,7 @@ class Follower:
         *,
         tell: Callable[[Write], None],
         passed: Callable[[int], None],
-        shape: Shape = lambda write: write,
+        shape: Shape = whole,
         only_news: bool = False,
     ) -> None:
         """`only_news`: what is there already is not told, nor kept in mind."""
@@ -79,6 +84,10 @@ class Follower:
         self.revision = 0
         self.gaps = 0
         """How often it had to list again."""
+        self.began_anew = False
+        """Whether the server has lost its objects, and counts its revisions anew."""
+        self._lost = False
+        """Whether a connection broke since it was last looked at which revision the server is."""
         self._client = client
         self._clock = clock
         self._backoff = Backoff(rng, base_s=0.2, cap_s=5.0)
@@ -114,8 +123,12 @@ class Follower:
     async def _listed(self) -> Listed[msgspec.Raw]:
         if not self._only_news:
             return await self._client.list(self.resource, msgspec.Raw)
+        return Listed([], str(await self._newest()))
+
+    async def _newest(self) -> int:
+        """The server's revision."""
         one = await self._client.request("GET", self.resource.path(), query={"limit": "1"})
-        return Listed([], one["metadata"]["resourceVersion"])
+        return int(one["metadata"]["resourceVersion"])
 
     async def run(self) -> None:
         """Watch for ever, after a first `list`."""
@@ -125,13 +138,14 @@ class Follower:
             except Expired:
                 await self._again()
             except (ApiError, TransportError) as error:
-                self.failing = str(error)
+                self.failing, self._lost = str(error), True
                 await self._clock.sleep(self._backoff.next_s())
 
     async def _again(self) -> None:
         self.gaps += 1
         try:
             await self.list()
+            self._lost = False
         except (ApiError, TransportError, Refused) as error:
             self.failing = str(error)
             await self._clock.sleep(self._backoff.next_s())
@@ -143,6 +157,12 @@ class Follower:
             "timeoutSeconds": str(_WATCH_S),
             "allowWatchBookmarks": "true",
         }
+        if self._lost:
+            # A watch from a revision that is to come is silent until it does.
+            if await self._newest() < self.revision:
+                self.began_anew = True
+                raise Expired(f"the server began anew after revision {self.revision}")
+            self._lost = False
         splitter = LineSplitter()
         self.failing = ""  # as far as one can tell: a watch that has nothing to tell is silent
         chunks = self._client.transport.stream(

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Final
 
 import msgspec
 
@@ -15,9 +16,25 @@ from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.discovery import wanted, watchable
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.following.follower import Follower, Refused, Shape
-from kubeherd.following.ordering import Ordering
+from kubeherd.following.follower import Follower, Refused, Shape, whole
+from kubeherd.following.ordering import WAIT_S, Ordering
 from kubeherd.history import Began, Record, Write
+
+
+class Manner(msgspec.Struct, frozen=True, kw_only=True):
+    """How a cluster is followed."""
+
+    shape: Shape = whole
+    """What is kept of each object."""
+    only_news: frozenset[str] = frozenset()
+    """Resources of which no more is told than what happens."""
+    wait_s: float = WAIT_S
+    """How long a write waits for those that may have been before it: whoever shows it to a person
+    waits less than one who judges."""
+
+
+AS_IT_IS: Final = Manner()
+SHOWN_WAIT_S: Final = 0.2
 
 
 class Following:
@@ -30,16 +47,14 @@ class Following:
         tell: Callable[[Record], None],
         *,
         speed: float = 0.0,
-        shape: Shape = lambda write: write,
-        only_news: frozenset[str] = frozenset(),
+        manner: Manner = AS_IT_IS,
     ) -> None:
         self._client = client
         self._clock = clock
         self._tell = tell
         self._speed = speed
-        self._shape = shape
-        self._only_news = only_news
-        self._ordering = Ordering()
+        self._manner = manner
+        self._ordering = Ordering(manner.wait_s)
         self._followers: list[Follower] = []
         self._refused: list[tuple[str, str]] = []
         self._newest = 0
@@ -59,7 +74,7 @@ class Following:
     async def begin(self, needs: frozenset[str]) -> None:
         """List these resources (``pods``, ``daemonsets.apps``; ``*``: all) and tell what is there.
         TransportError, ApiError if the cluster cannot be reached."""
-        rng = Rng(None)
+        rng, manner = Rng(None), self._manner
         listed: list[Write] = []
         for resource in wanted(await watchable(self._client), needs):
             name = resource.group_resource
@@ -71,8 +86,8 @@ class Following:
                 rng.child(name),
                 tell=listed.append,
                 passed=passed,
-                shape=self._shape,
-                only_news=name in self._only_news,
+                shape=manner.shape,
+                only_news=name in manner.only_news,
             )
             try:
                 await follower.list()
@@ -107,6 +122,12 @@ class Following:
     def rest(self) -> None:
         """Tell all that has come."""
         self._give_out(self._ordering.rest())
+
+    @property
+    def began_anew(self) -> bool:
+        """Whether the server has lost what there was: what is told from now on is of another
+        history."""
+        return any(one.began_anew for one in self._followers)
 
     def failing(self) -> str:
         """Why something is not seen at present; "" while all is well."""

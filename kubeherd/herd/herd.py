@@ -104,6 +104,8 @@ class Herd:
         """.. workloads."""
         self._where: dict[str, str] = {}
         """The node of each pod, by uid."""
+        self._ill: dict[str, str] = {}
+        """What is wrong with the process of a node."""
         self.sources = rollouts.Sources()
         """Of what the rollouts are made."""
         self._takes: dict[str, Callable[[Write], None]] = {
@@ -140,6 +142,7 @@ class Herd:
         self.nodes = {one.name: one for one in nodes}
         self.unbound = {one.uid: one for one in unbound}
         self._where = {one.uid: one.node for one in self.pods()}
+        self._ill = {one.name: one.process for one in self.nodes.values()}
 
     def pods(self) -> Iterator[Cell]:
         """All pods."""
@@ -273,9 +276,9 @@ class Herd:
         self.processes[record.name] = seen
         self._part(Part.PROCESSES)
         for name in record.nodes or ((record.name,) if record.name in self.nodes else ()):
-            tile = self._tile(name)
-            tile.process = "" if record.running and record.why in _WELL else record.why or "killed"
-            tile.changed = self._next()
+            well = record.running and record.why in _WELL
+            self._ill[name] = "" if well else record.why or "killed"
+            self._hurt(name)
         if not is_news:
             return
         how = "runs" if record.running else "does not run"
@@ -296,19 +299,26 @@ class Herd:
         self._tell(record.at, "fault", "", f"{word} {fault}")
         names = fault.target.names if isinstance(fault.target, Nodes) else ()
         for name in names:
-            tile = self._tile(name)
-            tile.faults = tuple(
-                one.kind.value
-                for one in self.faults.values()
-                if isinstance(one.target, Nodes) and name in one.target.names
-            )
-            tile.changed = self._next()
+            self._hurt(name)
 
-    def _tile(self, name: str) -> Tile:
+    def _hurt(self, name: str) -> None:
+        """Look at what is wrong with a node; one that is not there (yet) is not shown for that."""
         tile = self.nodes.get(name)
         if tile is None:
-            tile = self.nodes[name] = Tile(name)
-        return tile
+            return
+        tile.process = self._ill.get(name, "")
+        tile.faults = tuple(
+            one.kind.value
+            for one in self.faults.values()
+            if isinstance(one.target, Nodes) and name in one.target.names
+        )
+        tile.changed = self._next()
+
+    def _tile(self, name: str) -> Tile:
+        if name not in self.nodes:
+            self.nodes[name] = Tile(name)
+            self._hurt(name)
+        return self.nodes[name]
 
     def _tell(self, moment: float, what: str, about: str, said: str) -> None:
         self.news.append(News(moment, what, about, said))

@@ -115,10 +115,19 @@ def test_a_gap_is_filled_with_what_is_restored(refusal: list[JsonObject] | Excep
     )
     if isinstance(refusal, Exception):  # nothing is lost with a connection
         assert (told[2:], script.asked, follower.gaps) == ([], ["10", "10", "10"], 0)
+        assert not follower.began_anew
     else:
         assert told[2:] == ["(delete a 30)", "(update b 25)", "(create c 26)"]
         assert (script.asked, follower.gaps) == (["10", "30", "30"], 1)
     assert not follower.failing
+
+
+def test_a_server_that_has_lost_its_objects_is_noticed():
+    told, script, follower, _ = follow(
+        [listed(10, pod("a", 5)), listed(3), listed(3, pod("a", 2))], [TransportError("gone"), []]
+    )
+    assert told == ["(create a 5)", "(update a 2)"]
+    assert (script.asked, follower.began_anew) == (["10", "3", "3"], True)
 
 
 def test_of_news_only_what_happens_is_told():
