@@ -4,7 +4,8 @@ import { clock, duration, el } from "./dom.js";
 import { themeOf, write } from "./paint.js";
 import { NONE } from "./colours.js";
 
-const MOST_NODES = 60, AGAIN = 3; // rows; seconds after which a live picture is asked for again
+const MOST_NODES = 60; // rows
+const AGAIN = 3, LATER = 15; // seconds after which a live picture is asked for again; of a large herd
 const LANE = 9, PAD = 4, BEAT = 4;
 const GROUNDS = { good: "good", bad: "bad", unknown: "warn" };
 const SAID = {
@@ -35,8 +36,9 @@ export class Chart {
 
   /** Draw what is known, in the strip's range. */
   draw(colours) {
-    const { session } = this.app, found = this.app.load(`/api/timeline?nodes=${MOST_NODES}`,
-      session?.live ? AGAIN : 3600);
+    const { session, view } = this.app, goes = session?.live && view.t === null;
+    const again = !goes ? Infinity : this.app.shown().nodes.size > MOST_NODES ? LATER : AGAIN;
+    const found = this.app.load(`/api/timeline?nodes=${MOST_NODES}`, again);
     const picture = this.picture = found.value && this.filtered(found.value);
     const nodes = this.app.shown()?.nodes.size ?? 0;
     this.said.textContent = found.error || (!picture ? "…" : nodes > MOST_NODES

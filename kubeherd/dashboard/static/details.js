@@ -45,7 +45,7 @@ function object(app, resource, namespace, name) {
   const query = new URLSearchParams({ resource, namespace, name });
   if (app.view.t !== null) query.set("t", String(app.view.t));
   const changes = app.view.t === null && app.session?.live && !app.live?.note;
-  return app.load(`/api/object?${query}`, changes ? AGAIN : 3600);
+  return app.load(`/api/object?${query}`, changes ? AGAIN : Infinity);
 }
 
 function ofNode(app, herd, tile) {

@@ -261,7 +261,7 @@ export class HerdView {
     const { zoom } = this.view;
     const name = tileAt(this.plan, (x - 8 - this.view.x) / zoom, (y - 8 - this.view.y) / zoom);
     const box = name && this.box(name), level = detail(this.plan.tile.w * zoom);
-    if (!box || level === "dot") return { name, pod: null };
+    if (!box || level === "dot" || level === "small") return { name, pod: null }; // too small to aim at
     const { places } = podPlaces(this.herd.nodes.get(name), box, level, this.side(level));
     const found = places.find(([, left, top, w, h]) => x >= left && x < left + w && y >= top && y < top + h);
     return { name, pod: found ? found[0] : null };
