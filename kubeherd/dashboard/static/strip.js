@@ -110,9 +110,11 @@ export class Strip {
     return this.left + (at - from) / (to - from) * (this.wide - this.left - RIGHT);
   }
 
+  /** The moment at a pixel, as far as moments are known. */
   moment(pixel) {
     const { from, to, oldest } = this.shown;
-    return Math.max(from + (pixel - this.left) / (this.wide - this.left - RIGHT) * (to - from), oldest);
+    const at = from + (pixel - this.left) / (this.wide - this.left - RIGHT) * (to - from);
+    return Math.min(Math.max(at, oldest), this.end);
   }
 
   draw() {
