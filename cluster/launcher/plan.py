@@ -47,6 +47,9 @@ class Role(enum.StrEnum):
     DASHBOARD = "dashboard"
 
 
+_OBEYING_SPEED = frozenset({Role.APISERVER, Role.CONTROLLER_MANAGER, Role.AGENT})
+
+
 class Phase(enum.StrEnum):
     """Where a process is in its life."""
 
@@ -79,6 +82,11 @@ def processes(settings: Settings, rundir: RunDir) -> list[ProcessSpec]:
         *(agent(settings, rundir, name) for name in settings.agents()),
         *((dashboard(rundir),) if settings.dashboard else ()),
     ]
+
+
+def obeying_speed(settings: Settings, rundir: RunDir) -> list[ProcessSpec]:
+    """Those of `processes` whose time goes at the cluster's speed."""
+    return [one for one in processes(settings, rundir) if one.role in _OBEYING_SPEED]
 
 
 def etcd(settings: Settings, rundir: RunDir) -> ProcessSpec:

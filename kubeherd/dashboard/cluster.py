@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,6 @@ from kubeherd.cluster.api.errors import ApiError, NotFound
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.version import KUBEHERD_VERSION
-from kubeherd.cluster.cli.options import directory_given
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.discovery import watchable
 from kubeherd.cluster.client.transport import TransportError
@@ -49,7 +49,7 @@ class Cluster:
         self._showing = showing
         self._client = client
         self._read_only = read_only
-        self._commands = _commands(source)
+        self._source = source
         self._actor = Actor(source.rundir, Kubectl(client, clock), lambda: showing.feed.herd)
         self._custom: dict[str, Resource] = {}
 
@@ -62,6 +62,13 @@ class Cluster:
             "title": self._showing.title,
             "version": KUBEHERD_VERSION,
         }
+
+    @cached_property
+    def _commands(self) -> Commands:
+        from kubeherd.cluster.cli.options import directory_given  # noqa: PLC0415 - memory
+
+        directory = directory_given(self._rundir) if self._rundir is not None else ""
+        return Commands(directory, str(self._source.kubeconfig), self._rundir is not None)
 
     def routes(self) -> Mapping[str, Route]:
         """See `app.Board`."""
@@ -166,12 +173,6 @@ class Cluster:
 
     async def _requests(self, _query: Query) -> Answer:
         return json(await self._showing.aside(lambda: _audited(self._rundir)))
-
-
-def _commands(source: Source) -> Commands:
-    rundir = source.rundir
-    directory = directory_given(rundir) if rundir is not None else ""
-    return Commands(directory, str(source.kubeconfig), rundir is not None)
 
 
 def _log_of(rundir: RunDir | None, name: str) -> Path:

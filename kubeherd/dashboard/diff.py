@@ -1,11 +1,9 @@
 """What differs between two revisions of a workload: their pod templates as YAML. Pure."""
 
 from collections.abc import Iterator, Mapping
-from difflib import SequenceMatcher
 from typing import Any, Final
 
 from kubeherd.checks.objects import part
-from kubeherd.cluster.api.serializer.codecs import dumps_yaml
 from kubeherd.dashboard.answers import Refused
 from kubeherd.dashboard.objects import Key
 from kubeherd.herd.herd import Herd
@@ -54,10 +52,14 @@ def unified(before: Object, after: Object) -> Lines:
 
 
 def _lines(tree: dict[str, Any]) -> list[str]:
+    from kubeherd.cluster.api.serializer.codecs import dumps_yaml  # noqa: PLC0415 - memory
+
     return dumps_yaml(tree).decode().splitlines()
 
 
 def _marked(old: list[str], new: list[str]) -> Iterator[tuple[str, str]]:
+    from difflib import SequenceMatcher  # noqa: PLC0415 - memory, for who asks for no difference
+
     matcher = SequenceMatcher(None, old, new, autojunk=False)
     for what, begin, end, new_begin, new_end in matcher.get_opcodes():
         if what == "equal":

@@ -20,7 +20,7 @@ from kubeherd.history import Record, Verb, Write
 from kubeherd.history.records import Object
 from kubeherd.timeline.model import Painter, Picture
 
-LIVE_BYTES: Final = 3 * 1024 * 1024
+LIVE_BYTES: Final = 2 * 1024 * 1024
 """Of each archive of a cluster that lives."""
 HISTORY_BYTES: Final = 256 * 1024 * 1024
 MAX_PAINTED_BYTES: Final = 8 * archive.PART_BYTES

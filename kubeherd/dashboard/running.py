@@ -17,6 +17,7 @@ from kubeherd.dashboard.cluster import Cluster
 from kubeherd.dashboard.entrance import opened
 from kubeherd.dashboard.feed import Feed
 from kubeherd.dashboard.live import Live
+from kubeherd.dashboard.memory import one_heap
 from kubeherd.dashboard.moments import Moments
 from kubeherd.dashboard.server import serving
 from kubeherd.dashboard.session import Session
@@ -43,6 +44,7 @@ async def show_cluster(
 ) -> None:
     """Follow a cluster, and show it once it was seen. ApiError, TransportError, LauncherError if it
     is not there to begin with."""
+    one_heap()
     rundir = source.rundir
     entrance = rundir.dashboard_socket if rundir is not None else None
     async with AsyncExitStack() as closing:

@@ -236,9 +236,8 @@ class Herd:
     def _lease(self, write: Write) -> None:
         gone = write.verb is Verb.DELETE
         if write.namespace == _BEATS:
-            renewed = seconds(at(write.object, "spec", "renewTime"))
             if not gone:
-                self._beat(write.name, renewed if write.restored else write.at)
+                self._beat(write.name, _renewed(write) if write.restored else write.at)
             return
         holder = "" if gone else text(write.object, "spec", "holderIdentity")
         self._leads(key(write.namespace, write.name), holder, write.at, quiet=write.restored)
@@ -337,6 +336,10 @@ class Herd:
 def _said(tile: Tile) -> tuple[object, ...]:
     """What a Node says besides that it is there still."""
     return tile.health, tile.labels, tile.cordoned, tile.taints
+
+
+def _renewed(lease: Write) -> float:
+    return seconds(at(lease.object, "spec", "renewTime"))
 
 
 def _cell(write: Write, node: str) -> Cell:

@@ -20,7 +20,7 @@ LAST = (CLUSTER_JSON, LOCK, MARKER)
 
 _STORE = r"store\.db([-.].*)?|\.store\.db[-.].*"
 """The store may put what it likes beside `store.db`, under names that begin with it."""
-_HISTORY = r"history(-apiserver-\d)?\.jsonl(\.1)?"
+_HISTORY = r"history(-apiserver-\d|-supervisor)?\.jsonl(\.1)?"
 _PAIRS = ("ca", "apiserver", "etcd-ca", "etcd-server", "etcd-client")
 """Certificates with a key beside them."""
 STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
