@@ -15,8 +15,8 @@ import click
 
 from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.cli.eventloop import run
-from kubeherd.cluster.cli.options import directory_option, kubeconfig_option
-from kubeherd.cluster.cli.output import say
+from kubeherd.cluster.cli.options import directory_given, directory_option, kubeconfig_option
+from kubeherd.cluster.cli.output import say, steps
 from kubeherd.cluster.launcher import dashboard as running_one
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.settings import MAX_PORT
@@ -99,18 +99,21 @@ class _Window:
         """Show it until a signal."""
         with self._closing, contextlib.suppress(asyncio.CancelledError):
             if history is not None:
-                board = Recorded(read(history))
+                with steps(f"reading {history.name}"):
+                    board = Recorded(read(history))
                 run(lambda: _until_told(running.show(board, listening(port), self._begun)))
                 return
             of = source(kubeconfig, rundir)
             if of.rundir is not None and (address := running_one.address(of.rundir)):
                 raise KubeherdError(
                     f"the cluster has a dashboard, at {address.partition('?')[0]}: "
-                    "`kubeherd dashboard --url` prints an address that lets you in"
+                    f"`kubeherd dashboard --url{directory_given(of.rundir)}` prints an address "
+                    "that lets you in"
                 )
             if of.rundir is not None and not of.rundir.locked():
                 raise KubeherdError(
-                    f"the cluster in {rundir.root} does not run: `kubeherd up` starts it"
+                    f"the cluster in {of.rundir.root} is not running: "
+                    f"`kubeherd up{directory_given(of.rundir)}` starts it"
                 )
             on = listening(port)
             run(lambda: _until_told(running.show_cluster(of, on, self._begun, read_only=read_only)))
