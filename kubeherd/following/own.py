@@ -1,4 +1,5 @@
-"""What only a cluster of ours tells besides its API: its processes, and the faults in force."""
+"""What only a cluster of ours tells besides its API: its processes, the faults in force, and how
+fast its time goes."""
 
 import asyncio
 import time
@@ -12,18 +13,19 @@ from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.faults import asking
 from kubeherd.cluster.launcher.state import ClusterState, ProcessState
 from kubeherd.faults import Fault
-from kubeherd.history import Record
+from kubeherd.history import Record, Speed
 
 LOOK_S = 0.25
 """How often a cluster is looked at, in real seconds."""
 
 
 class Own:
-    """What has changed since it was asked last."""
+    """What has changed since it was asked last; `speed`: what it was to begin with."""
 
-    def __init__(self) -> None:
+    def __init__(self, speed: float = 0.0) -> None:
         self._processes = Processes()
         self._faults: Sequence[Fault] = ()
+        self._speed = speed
 
     def processes(self, states: Iterable[ProcessState], at: float) -> Iterator[Record]:
         """Records of what became of processes."""
@@ -34,13 +36,38 @@ class Own:
         before, self._faults = self._faults, listed
         return fault_records(before, listed, at)
 
+    def speed(self, speed: float, at: float) -> Iterator[Record]:
+        """A record if it is another one."""
+        before, self._speed = self._speed, speed
+        if speed != before:
+            yield Speed(at=at, speed=speed)
 
-async def follow(rundir: RunDir, tell: Callable[[Record], None]) -> None:
-    """Tell what becomes of the processes and faults of a cluster, until cancelled; nothing while
-    its supervisor does not answer."""
-    own = Own()
+
+class _Settings:
+    """Those of a cluster, as far as others change them; the file is read when it is another one."""
+
+    def __init__(self, rundir: RunDir) -> None:
+        self._rundir = rundir
+        self._written_ns = 0
+        self._speed = 0.0
+
+    def speed(self) -> float:
+        """LauncherError, OSError if they cannot be read."""
+        written_ns = self._rundir.cluster_json.stat().st_mtime_ns
+        if written_ns != self._written_ns:
+            self._speed = self._rundir.load_settings().speed
+            self._written_ns = written_ns
+        return self._speed
+
+
+async def follow(rundir: RunDir, speed: float, tell: Callable[[Record], None]) -> None:
+    """Tell what becomes of the processes, the faults and the speed of a cluster, until cancelled;
+    nothing while its supervisor does not answer. `speed` is what it was to begin with."""
+    own, settings = Own(speed), _Settings(rundir)
     while True:
-        with suppress(LauncherError):
+        with suppress(LauncherError, OSError):
+            for record in own.speed(settings.speed(), time.time()):
+                tell(record)
             state, listed = await asyncio.to_thread(_look, rundir)
             for record in own.processes(state.processes, time.time()):
                 tell(record)

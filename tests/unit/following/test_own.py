@@ -1,11 +1,11 @@
-"""What a cluster of ours tells of its processes and faults, from one look to the next."""
+"""What a cluster of ours tells of its processes, faults and speed, from one look to the next."""
 
 from kubeherd.cluster.launcher.plan import Phase, Role
 from kubeherd.cluster.launcher.processes.osproc import ProcessId
 from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.faults import Fault, Nodes, effects
 from kubeherd.following.own import Own
-from kubeherd.history import FaultBegan, FaultEnded, Process
+from kubeherd.history import FaultBegan, FaultEnded, Process, Speed
 
 
 def state(phase: Phase, pid: int | None = 7) -> ProcessState:
@@ -36,3 +36,10 @@ def test_a_fault_is_told_of_when_it_begins_and_when_it_ends():
     assert list(own.faults([fault], 5.0)) == [FaultBegan(at=5.0, fault=fault)]
     assert list(own.faults([fault], 6.0)) == []
     assert list(own.faults([], 7.0)) == [FaultEnded(at=7.0, id="f")]
+
+
+def test_another_speed_is_told_once():
+    own = Own(5.0)
+    assert list(own.speed(5.0, 4.0)) == []
+    assert list(own.speed(20.0, 5.0)) == [Speed(at=5.0, speed=20.0)]
+    assert list(own.speed(20.0, 6.0)) == []
