@@ -48,8 +48,8 @@ Examples:
     "moment",
     callback=_moment,
     metavar="MOMENT",
-    help="A revision (812), a time (2026-11-26T21:00:00Z), or since the beginning (+90s).  "
-    "[default: the end; with --speed the beginning]",
+    help="A revision (812), a time (2026-11-26T21:00:00Z), since the beginning (+90s), begin or "
+    "end.  [default: end; with --speed begin]",
 )
 @click.option(
     "--speed",
