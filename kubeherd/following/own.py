@@ -20,12 +20,11 @@ LOOK_S = 0.25
 
 
 class Own:
-    """What has changed since it was asked last; `speed`: what it was to begin with."""
+    """What has changed since it was asked last."""
 
-    def __init__(self, speed: float = 0.0) -> None:
+    def __init__(self) -> None:
         self._processes = Processes()
         self._faults: Sequence[Fault] = ()
-        self._speed = speed
 
     def processes(self, states: Iterable[ProcessState], at: float) -> Iterator[Record]:
         """Records of what became of processes."""
@@ -36,38 +35,28 @@ class Own:
         before, self._faults = self._faults, listed
         return fault_records(before, listed, at)
 
-    def speed(self, speed: float, at: float) -> Iterator[Record]:
-        """A record if it is another one."""
-        before, self._speed = self._speed, speed
-        if speed != before:
-            yield Speed(at=at, speed=speed)
 
-
-class _Settings:
-    """Those of a cluster, as far as others change them; the file is read when it is another one."""
-
-    def __init__(self, rundir: RunDir) -> None:
-        self._rundir = rundir
-        self._written_ns = 0
-        self._speed = 0.0
-
-    def speed(self) -> float:
-        """LauncherError, OSError if they cannot be read."""
-        written_ns = self._rundir.cluster_json.stat().st_mtime_ns
-        if written_ns != self._written_ns:
-            self._speed = self._rundir.load_settings().speed
-            self._written_ns = written_ns
-        return self._speed
-
-
-async def follow(rundir: RunDir, speed: float, tell: Callable[[Record], None]) -> None:
-    """Tell what becomes of the processes, the faults and the speed of a cluster, until cancelled;
-    nothing while its supervisor does not answer. `speed` is what it was to begin with."""
-    own, settings = Own(speed), _Settings(rundir)
+async def follow_speed(rundir: RunDir, speed: float, tell: Callable[[Record], None]) -> None:
+    """Tell how fast the time of a cluster goes when that is changed, until cancelled; `speed` is
+    what it was to begin with."""
+    seen_ns = 0
     while True:
         with suppress(LauncherError, OSError):
-            for record in own.speed(settings.speed(), time.time()):
-                tell(record)
+            written_ns = rundir.cluster_json.stat().st_mtime_ns
+            if written_ns != seen_ns:
+                before, speed = speed, rundir.load_settings().speed
+                seen_ns = written_ns
+                if speed != before:
+                    tell(Speed(at=time.time(), speed=speed))
+        await asyncio.sleep(LOOK_S)
+
+
+async def follow(rundir: RunDir, tell: Callable[[Record], None]) -> None:
+    """Tell what becomes of the processes and faults of a cluster, until cancelled; nothing while
+    its supervisor does not answer."""
+    own = Own()
+    while True:
+        with suppress(LauncherError):
             state, listed = await asyncio.to_thread(_look, rundir)
             for record in own.processes(state.processes, time.time()):
                 tell(record)
