@@ -9,6 +9,7 @@ import click
 
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.cli.eventloop import run
+from kubeherd.cluster.cli.interrupts import Interrupts
 from kubeherd.cluster.cli.output import out, say, steps
 from kubeherd.cluster.launcher.settings import MAX_PORT, MAX_SPEED, MIN_SPEED
 from kubeherd.history import Began
@@ -92,7 +93,7 @@ def replay(
             say(f"{goes_on}; Ctrl-C ends it")
             await server.ended(child, rundir)
 
-    with contextlib.suppress(KeyboardInterrupt):
+    with Interrupts(), contextlib.suppress(KeyboardInterrupt):  # its keys are not left behind
         run(serve)
 
 
