@@ -1,0 +1,101 @@
+"""A cluster that lives, followed into a feed for as long as the dashboard runs.
+
+The cluster may go away and come back, even as another one: what was seen last is shown meanwhile,
+with a note that says why nothing moves, and when it does not answer for long it is followed anew.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.failure import KubeherdError
+from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.dashboard.showing import Showing
+from kubeherd.following.live import Source, followed
+from kubeherd.following.session import SHOWN_WAIT_S, Following, Manner
+from kubeherd.herd.herd import NEEDS, NEWS, Herd
+from kubeherd.history import Record
+
+_LOOK_S: Final = 0.25
+_RECOVERED_S: Final = 1.0
+"""A watch that fails tries again and looks well for a moment: so long it must be well."""
+_ANEW_S: Final = 5.0
+"""After so long without an answer it is followed anew."""
+_AGAIN_S: Final = (0.5, 1.0, 2.0, 5.0)
+"""Between attempts to follow it anew."""
+_CANNOT: Final = (ApiError, TransportError, KubeherdError, OSError)
+
+
+class Live:
+    """Follows a cluster for as long as `run` runs."""
+
+    def __init__(self, source: Source, showing: Showing) -> None:
+        self._source = source
+        self._showing = showing
+        self._feed = showing.feed
+        self._speed = _Speed(source)
+
+    async def run(self, begun: Callable[[], None]) -> None:
+        """Follow until cancelled; `begun` is called when the cluster was seen for the first time.
+        Before that ApiError, TransportError, LauncherError if it cannot be reached."""
+        await self._follow(begun)
+        attempt = 0
+        while True:
+            try:
+                await self._follow(bool)
+                attempt = 0
+            except _CANNOT as error:
+                self._feed.note = " ".join(str(error).split()) or type(error).__name__
+                await asyncio.sleep(_AGAIN_S[min(attempt, len(_AGAIN_S) - 1)])
+                attempt += 1
+
+    async def _follow(self, begun: Callable[[], object]) -> None:
+        """Follow it once, until it has not answered for long, or is another one."""
+        herd = Herd(self._feed.herd.sequence + 1)
+        self._showing.begin()
+        tell = partial(self._tell, herd)
+        shape = self._showing.moments.shape
+        manner = Manner(shape=shape, only_news=NEWS, wait_s=SHOWN_WAIT_S)
+        async with followed(self._source, NEEDS, tell, manner) as session:
+            self._feed.become(herd)
+            self._feed.note = ""
+            begun()
+            await self._until_lost(session)
+
+    def _tell(self, herd: Herd, record: Record) -> None:
+        self._showing.see(record, herd)
+
+    async def _until_lost(self, following: Following) -> None:
+        loop = asyncio.get_running_loop()
+        well_s = failed_s = loop.time()
+        while failed_s - well_s < _ANEW_S and not following.began_anew:
+            self._feed.goes_at(self._speed.now())
+            await asyncio.sleep(_LOOK_S)
+            if failing := following.failing():
+                self._feed.note = " ".join(failing.split())
+                failed_s = loop.time()
+            elif loop.time() - failed_s > _RECOVERED_S:
+                self._feed.note = ""
+                well_s = failed_s = loop.time()
+
+
+class _Speed:
+    """How fast a cluster's time goes, which `kubeherd speed` changes; 0 if it is none of ours."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._written_ns = 0
+        self._speed = 0.0
+
+    def now(self) -> float:
+        """The speed of now; its file is read when it is another one."""
+        if self._source.rundir is not None:
+            with contextlib.suppress(OSError, LauncherError):
+                written_ns = self._source.rundir.cluster_json.stat().st_mtime_ns
+                if written_ns != self._written_ns:
+                    self._written_ns, self._speed = written_ns, self._source.speed
+        return self._speed
