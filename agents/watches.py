@@ -11,10 +11,6 @@ from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
-NODES_GATHER_S = 0.2
-"""Of a thousand nodes that come up one has changed at any moment, and to none of them it is urgent:
-Kubernetes tells a kubelet of its Node within moments, too."""
-
 
 class Listener(Protocol):
     """Who is told of one node: its pods, and its Node."""
@@ -53,13 +49,7 @@ class Watches:
             nodes=several,
         )
         self.pods = Reflector(client, pods, clock=clock, rng=rng.child("pods"))
-        self.nodes = Reflector(
-            client,
-            nodes,
-            clock=clock,
-            rng=rng.child("nodes"),
-            gather_s=0.0 if alone else NODES_GATHER_S,
-        )
+        self.nodes = Reflector(client, nodes, clock=clock, rng=rng.child("nodes"))
         self._listeners: dict[str, Listener] = {}
         self._taps: dict[str, Tap] = {}
         self._told: dict[str, Listener] = {}
