@@ -109,9 +109,10 @@ class Actor:
         return f"speed {speed:g}"
 
     async def _remove(self, wanted: Wanted) -> str:
-        if self._rundir is not None:
+        ours = self._rundir is not None
+        if ours:
             await self._ask(Request(op=Op.NODE_REMOVE, nodes=self._own_nodes(wanted)))
-        return await self._kubectl.delete_nodes(wanted.names)
+        return await self._kubectl.delete_nodes(wanted.names, gone=ours)
 
     async def _set_image(self, wanted: Wanted) -> str:
         of = wanted.target()

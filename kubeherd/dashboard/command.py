@@ -108,6 +108,10 @@ class _Window:
                     f"the cluster has a dashboard, at {address.partition('?')[0]}: "
                     "`kubeherd dashboard --url` prints an address that lets you in"
                 )
+            if of.rundir is not None and not of.rundir.locked():
+                raise KubeherdError(
+                    f"the cluster in {rundir.root} does not run: `kubeherd up` starts it"
+                )
             on = listening(port)
             run(lambda: _until_told(running.show_cluster(of, on, self._begun, read_only=read_only)))
 

@@ -5,8 +5,7 @@ with a note that says why nothing moves, and when it does not answer for long it
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -38,22 +37,25 @@ class Live:
         self._showing = showing
         self._feed = showing.feed
         self._speed = _Speed(source)
+        self.seen = asyncio.Event()
+        """Set when the cluster was seen for the first time."""
 
-    async def run(self, begun: Callable[[], None]) -> None:
-        """Follow until cancelled; `begun` is called when the cluster was seen for the first time.
-        Before that ApiError, TransportError, LauncherError if it cannot be reached."""
-        await self._follow(begun)
+    async def run(self) -> None:
+        """Follow until cancelled. ApiError, TransportError, LauncherError if the cluster cannot be
+        reached before it was `seen`."""
         attempt = 0
         while True:
             try:
-                await self._follow(bool)
+                await self._follow()
                 attempt = 0
             except _CANNOT as error:
+                if not self.seen.is_set():
+                    raise
                 self._feed.note = " ".join(str(error).split()) or type(error).__name__
                 await asyncio.sleep(_AGAIN_S[min(attempt, len(_AGAIN_S) - 1)])
                 attempt += 1
 
-    async def _follow(self, begun: Callable[[], object]) -> None:
+    async def _follow(self) -> None:
         """Follow it once, until it has not answered for long, or is another one."""
         herd = Herd(self._feed.herd.sequence + 1)
         self._showing.begin()
@@ -63,7 +65,7 @@ class Live:
         async with followed(self._source, NEEDS, tell, manner) as session:
             self._feed.become(herd)
             self._feed.note = ""
-            begun()
+            self.seen.set()
             await self._until_lost(session)
 
     def _tell(self, herd: Herd, record: Record) -> None:
@@ -94,7 +96,7 @@ class _Speed:
     def now(self) -> float:
         """The speed of now; its file is read when it is another one."""
         if self._source.rundir is not None:
-            with contextlib.suppress(OSError, LauncherError):
+            with suppress(OSError, LauncherError):
                 written_ns = self._source.rundir.cluster_json.stat().st_mtime_ns
                 if written_ns != self._written_ns:
                     self._written_ns, self._speed = written_ns, self._source.speed

@@ -2,11 +2,11 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from socket import socket
-from typing import Final
+from typing import Any, Final
 
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.client.client import ApiClient
@@ -49,11 +49,25 @@ async def show_cluster(
     entrance = rundir.dashboard_socket if rundir is not None else None
     async with AsyncExitStack() as closing:
         board, live = await closing.enter_async_context(_cluster(source, read_only=read_only))
-        seen = asyncio.Event()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(live.run(seen.set), name="live")
-            await seen.wait()
+
+        async def shown() -> None:
+            await live.seen.wait()
             await show(board, on, begun, entrance)
+
+        await _together(live.run(), shown())
+
+
+async def _together(*works: Coroutine[Any, Any, None]) -> None:
+    """Do all until one ends, and end the others; raises what that one does, and no group of it."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in ended:
+        task.result()
 
 
 @asynccontextmanager

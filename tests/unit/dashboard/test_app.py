@@ -12,7 +12,7 @@ from herdrecords import daemonset, node, pod, revision
 from kubeherd.dashboard.app import MAX_BODY_BYTES, MAX_STREAMS
 from kubeherd.dashboard.recorded import Recorded, read
 from kubeherd.dashboard.session import CSRF_HEADER
-from kubeherd.history import Began, Record, files
+from kubeherd.history import Began, Record, Verb, files
 
 HISTORY = (
     Began(at=1.0, speed=1.0),
@@ -21,6 +21,8 @@ HISTORY = (
     revision(1, "one", "agent:1"),
     revision(2, "two", "agent:2"),
     pod("p", "n-1", at=10.0),
+    pod("q", at=10.0),
+    pod("q", verb=Verb.DELETE, at=18.0),
     node("n-1", "Unknown", at=20.0, revision=7),
 )
 
@@ -90,9 +92,9 @@ async def test_every_answer_has_the_headers_that_keep_a_page_to_itself(browser: 
 async def test_nothing_is_done_by_a_get_nor_without_the_header_of_the_page(browser: Browser):
     assert (await browser.get("/api/action?action=kill&node=n-1"))[0] == 404
     body = {"action": "kill", "node": "n-1"}
-    assert (await browser.ask("POST", "/api/action", json=body))[0] == 403
-    wrong = {CSRF_HEADER: "wrong"}
-    assert (await browser.ask("POST", "/api/action", json=body, headers=wrong))[0] == 403
+    for headers in ({}, {CSRF_HEADER: "wrong"}):
+        refused = await browser.ask("POST", "/api/action", json=body, headers=headers)
+        assert refused == (403, {"error": "not asked by the page"})
     assert await browser.act(**body) == (
         403,
         {"error": "this is a recording: nothing can be done to it"},
@@ -148,7 +150,8 @@ async def test_there_are_so_many_streams_and_no_more(browser: Browser):
         await browser.http.get(f"{browser.base}/api/stream", headers=browser.cookie)
         for _ in range(MAX_STREAMS)
     ]
-    assert (await browser.get("/api/stream"))[0] == 503
+    async with asyncio.timeout(30):
+        assert (await browser.get("/api/stream"))[0] == 503
     for one in opened:
         one.close()
 
@@ -171,6 +174,8 @@ async def test_objects_as_they_were(browser: Browser):
     ready = [one["status"]["conditions"][0]["status"] for one in (now, then)]
     assert ready == ["Unknown", "True"]
     assert (await browser.get("/api/object?resource=nodes&name=n-1&t=1.5"))[0] == 404
+    gone = "/api/object?resource=pods&namespace=x&name=q"
+    assert [(await browser.get(f"{gone}{t}"))[0] for t in ("", "&t=15", "&t=19")] == [200, 200, 404]
     for wrong in ("", "?resource=pods", "?resource=pods&name=..", "?resource=pods&name=a/b"):
         assert (await browser.get(f"/api/object{wrong}"))[0] == 400
 
@@ -186,6 +191,6 @@ async def test_what_differs_between_two_revisions(browser: Browser):
 async def test_the_timeline_and_the_lanes(browser: Browser):
     _, picture = await browser.get("/api/timeline")
     assert (picture["zero"], picture["duration"]) == (1.0, 19.0)
-    assert [row["name"] for row in picture["rows"]] == ["n-1"]
+    assert [row["name"] for row in picture["rows"]] == ["n-1", "no node"]
     _, lanes = await browser.get("/api/lanes")
     assert lanes["samples"][-1][:5] == [20.0, 1, 0, 1, 1]

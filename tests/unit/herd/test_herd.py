@@ -5,7 +5,7 @@ from herdrecords import node, pod, write
 
 from kubeherd.faults import Component, Fault, Nodes, effects
 from kubeherd.herd.herd import Herd
-from kubeherd.herd.model import Health, Look, Taint
+from kubeherd.herd.model import Health, Look, Taint, natural
 from kubeherd.history import (
     FaultBegan,
     FaultEnded,
@@ -157,8 +157,24 @@ def test_what_is_told_of_a_node_that_is_not_there_waits_for_it():
     assert seen.nodes == {}
 
 
+def test_names_are_ordered_by_their_numbers_however_long():
+    names = ["node-10", "node-2", "node", "a-1", f"node-{'9' * 5000}"]
+    assert sorted(names, key=natural)[:4] == ["a-1", "node", "node-2", "node-10"]
+
+
 def test_what_changed_says_when_it_did():
     seen = herd(node("n-1"), node("n-2"))
     before = seen.sequence
     seen.see(pod("p", "n-2"))
     assert [name for name, tile in seen.nodes.items() if tile.changed > before] == ["n-2"]
+
+
+def test_a_report_that_says_nothing_new_and_a_heartbeat_are_no_change():
+    seen = herd(node("n-1"))
+    moved, changed = seen.moved, seen.nodes["n-1"].changed
+    seen.see(node("n-1"))
+    seen.see(Heartbeat(at=70.0, node="n-1"))
+    assert (seen.moved, seen.nodes["n-1"].changed) == (moved, changed)
+    assert seen.nodes["n-1"].beaten == seen.sequence > moved
+    seen.see(node("n-1", spec={"unschedulable": True}))
+    assert seen.nodes["n-1"].changed == seen.moved > moved
