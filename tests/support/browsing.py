@@ -1,0 +1,103 @@
+"""The system's Chromium for tests of pages, and a page that notices what must not happen on one."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    Request,
+    async_playwright,
+)
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+PLACE = "KUBEHERD_CHROMIUM"
+REQUIRED = "KUBEHERD_REQUIRE_CHROMIUM"
+MISSING = f"no Chromium: apt-get install chromium, or {PLACE}=/path/to/chrome"
+TIMEOUT_MS = 20_000.0
+
+_OPTIONS = (
+    "--no-sandbox",  # root has none, and CI is root
+    "--disable-dev-shm-usage",  # a container's is small
+    "--disable-gpu",
+    "--disable-extensions",
+    "--disable-background-networking",
+    "--no-first-run",
+)
+
+
+def chromium_path() -> Path:
+    """The Chromium of this machine. Without one a test is skipped, or fails if it must not be."""
+    given = os.environ.get(PLACE)
+    found = [Path(given)] if given else [Path(one) for name in NAMES if (one := shutil.which(name))]
+    if found:
+        return found[0]
+    if os.environ.get(REQUIRED) == "1":
+        pytest.fail(MISSING)
+    pytest.skip(MISSING)
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """A Chromium that runs."""
+    path = chromium_path()
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=path, args=_OPTIONS)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+class Watchman:
+    """Notes on a page what must not happen on any: errors and warnings on the console (a violation
+    of the Content-Security-Policy is one), exceptions, dialogs, requests to another origin."""
+
+    def __init__(self, page: Page) -> None:
+        self.noted: list[str] = []
+        self._page = page
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.noted.append(f"exception: {error}"))
+        page.on("dialog", self._dialog)
+        page.on("request", self._request)
+
+    def expected(self, fits: Callable[[str], bool]) -> list[str]:
+        """What was noted and was meant to happen: forgotten, and returned."""
+        meant = [one for one in self.noted if fits(one)]
+        self.noted = [one for one in self.noted if not fits(one)]
+        return meant
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning", "assert"):
+            self.noted.append(f"console {message.type}: {message.text}")
+
+    async def _dialog(self, dialog: Dialog) -> None:
+        self.noted.append(f"dialog: {dialog.message}")
+        await dialog.dismiss()
+
+    def _request(self, request: Request) -> None:
+        asked, own = urlsplit(request.url), urlsplit(self._page.url)
+        local = asked.scheme in ("data", "blob", "file")
+        if not local and own.netloc and asked.netloc != own.netloc:
+            self.noted.append(f"request to another origin: {request.url}")
+
+
+@asynccontextmanager
+async def watched(context: BrowserContext) -> AsyncIterator[tuple[Page, Watchman]]:
+    """A new page on which nothing happens that must not; AssertionError says what did."""
+    page = await context.new_page()
+    page.set_default_timeout(TIMEOUT_MS)
+    watchman = Watchman(page)
+    try:
+        yield page, watchman
+    finally:
+        await page.close()
+    assert watchman.noted == []
