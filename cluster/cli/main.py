@@ -30,6 +30,7 @@ _LAZY = {
     "chaos": "kubeherd.chaos.command:chaos",
     "check": "kubeherd.chaos.checking.command:check",
     "completion": "kubeherd.cluster.cli.completion:completion",
+    "dashboard": "kubeherd.dashboard.command:dashboard",
     "demo": "kubeherd.demo.command:demo",
     "fault": "kubeherd.cluster.cli.faults:fault",
     "faults": "kubeherd.cluster.cli.faultlist:faults",

@@ -25,7 +25,17 @@ from kubeherd.checks.objects import (
 from kubeherd.faults import Fault, Nodes
 from kubeherd.faults.targets import ZONE
 from kubeherd.herd import rollouts
-from kubeherd.herd.model import Cell, Health, Look, News, ProcessSeen, Rollout, Taint, Tile
+from kubeherd.herd.model import (
+    Cell,
+    Health,
+    Look,
+    News,
+    Part,
+    ProcessSeen,
+    Rollout,
+    Taint,
+    Tile,
+)
 from kubeherd.history import (
     Began,
     FaultBegan,
@@ -53,6 +63,7 @@ NEEDS: Final = frozenset(
 )
 """The resources of which a herd is made, as RBAC names them."""
 MAX_NEWS: Final = 1000
+MAX_GONE: Final = 10_000
 HASHES: Final = ("controller-revision-hash", "pod-template-hash")
 
 _WELL: Final = ("", "running")
@@ -62,15 +73,16 @@ _HEALTH: Final = {"True": Health.READY, "False": Health.NOT_READY}
 
 
 class Herd:
-    """`see` every record; read the rest. `sequence` grows with every change, and what changed says
-    at which one it did."""
+    """`see` every record; read the rest. `sequence` grows with every change, from what it is given
+    to begin with, and what changed says at which one it did."""
 
-    def __init__(self) -> None:
+    def __init__(self, sequence: int = 0) -> None:
         self.began = Began(at=0.0)
         self.now = 0.0
         """The time of the newest record."""
         self.revision = 0
-        self.sequence = 0
+        self.sequence = self.moved = sequence
+        """`moved`: the newest change that was no heartbeat."""
         self.nodes: dict[str, Tile] = {}
         self.unbound: dict[str, Cell] = {}
         """Pods without a node, by uid."""
@@ -82,6 +94,12 @@ class Herd:
         self.news: deque[News] = deque(maxlen=MAX_NEWS)
         self.told = 0
         """How many news there were in all."""
+        self.changed = dict.fromkeys(Part, 0)
+        """At which change a part changed last."""
+        self.gone: deque[tuple[int, str]] = deque(maxlen=MAX_GONE)
+        """The newest nodes that are no more, with the change that ended them, and.."""
+        self.rollouts_gone: deque[tuple[int, str]] = deque(maxlen=MAX_GONE)
+        """.. workloads."""
         self._where: dict[str, str] = {}
         """The node of each pod, by uid."""
         self._sources = rollouts.Sources()
@@ -137,7 +155,7 @@ class Herd:
                 found = self._sources.rollout(one)
                 if found is None:
                     self.rollouts.pop(one, None)
-                    self._next()
+                    self.rollouts_gone.append((self._next(), one))
                 else:
                     found.changed = self._next()
                     self.rollouts[one] = found
@@ -182,13 +200,13 @@ class Herd:
             tile.changed = self._next()
         else:
             self.unbound[write.uid] = cell
-            self._next()
+            self._part(Part.UNBOUND)
 
     def _take_away(self, uid: str, node: str) -> None:
         del self._where[uid]
         if not node:
             del self.unbound[uid]
-            self._next()
+            self._part(Part.UNBOUND)
             return
         tile = self._tile(node)
         del tile.pods[uid]
@@ -200,6 +218,7 @@ class Herd:
         tile = self.nodes[node]
         if tile.health is Health.GONE and not tile.pods:
             del self.nodes[node]
+            self.gone.append((self._next(), node))
 
     def _lease(self, write: Write) -> None:
         gone = write.verb is Verb.DELETE
@@ -227,13 +246,14 @@ class Herd:
         tile = self.nodes.get(node)
         if tile is not None and moment > tile.beat:
             tile.beat = moment
-            tile.changed = self._next()
+            self.sequence += 1
+            tile.beaten = self.sequence
 
     def _leads(self, lease: str, holder: str, moment: float, *, quiet: bool = False) -> None:
         if self.leaders.get(lease, "") == holder:
             return
         self.leaders[lease] = holder
-        self._next()
+        self._part(Part.LEADERS)
         if not quiet:
             self._tell(moment, "leader", "", f"{holder or 'nobody'} holds {lease}")
 
@@ -241,12 +261,12 @@ class Herd:
         is_news = record.name in self.processes or not record.running
         seen = ProcessSeen(record.name, record.running, record.ready, record.why)
         self.processes[record.name] = seen
+        self._part(Part.PROCESSES)
         for name in record.nodes or ((record.name,) if record.name in self.nodes else ()):
             tile = self._tile(name)
             tile.process = "" if record.running and record.why in _WELL else record.why or "killed"
             tile.changed = self._next()
         if not is_news:
-            self._next()
             return
         how = "runs" if record.running else "does not run"
         why = f" ({record.why})" if record.why else ""
@@ -262,6 +282,7 @@ class Herd:
             if ended is None:
                 return
             fault, word = ended, "healed:"
+        self._part(Part.FAULTS)
         self._tell(record.at, "fault", "", f"{word} {fault}")
         names = fault.target.names if isinstance(fault.target, Nodes) else ()
         for name in names:
@@ -284,8 +305,12 @@ class Herd:
         self.told += 1
         self._next()
 
+    def _part(self, part: Part) -> None:
+        self.changed[part] = self._next()
+
     def _next(self) -> int:
         self.sequence += 1
+        self.moved = self.sequence
         return self.sequence
 
 

@@ -31,7 +31,7 @@ class Look(StrEnum):
     FAILED = "failed"
 
 
-class Cell(msgspec.Struct, frozen=True):
+class Cell(msgspec.Struct, frozen=True, omit_defaults=True):
     """A pod."""
 
     uid: str
@@ -57,7 +57,8 @@ class Taint(msgspec.Struct, frozen=True):
 
 
 class Tile(msgspec.Struct):
-    """A node and its pods. `changed` grows with every change of the herd."""
+    """A node and its pods. `changed` and `beaten` say at which change of the herd it changed last,
+    and a heartbeat was heard last."""
 
     name: str
     health: Health = Health.GONE
@@ -74,9 +75,10 @@ class Tile(msgspec.Struct):
     process: str = ""
     """What is wrong with its agent's process: ``frozen``, ``down``; "" for nothing."""
     changed: int = 0
+    beaten: int = 0
 
 
-class Revision(msgspec.Struct, frozen=True):
+class Revision(msgspec.Struct, frozen=True, omit_defaults=True):
     """One revision of a workload."""
 
     hash: str
@@ -88,7 +90,7 @@ class Revision(msgspec.Struct, frozen=True):
     """The name of the ControllerRevision or ReplicaSet."""
 
 
-class Rollout(msgspec.Struct):
+class Rollout(msgspec.Struct, omit_defaults=True):
     """How far a workload is."""
 
     kind: str
@@ -133,7 +135,7 @@ class Rollout(msgspec.Struct):
         return self.observed and self.updated >= self.desired and self.unavailable == 0
 
 
-class ProcessSeen(msgspec.Struct, frozen=True):
+class ProcessSeen(msgspec.Struct, frozen=True, omit_defaults=True):
     """A process of the cluster."""
 
     name: str
@@ -152,6 +154,15 @@ class News(msgspec.Struct, frozen=True):
     about: str
     """``Pod shop/agent-x``, ``Node node-3``; "" for what concerns no object."""
     text: str
+
+
+class Part(StrEnum):
+    """A part of a herd that is told as a whole when anything in it changes."""
+
+    UNBOUND = "unbound"
+    FAULTS = "faults"
+    PROCESSES = "processes"
+    LEADERS = "leaders"
 
 
 def natural(name: str) -> tuple[str, int, str]:
