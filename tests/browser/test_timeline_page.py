@@ -43,4 +43,4 @@ async def test_what_must_not_happen_is_noticed(page: Page, watchman: Watchman, t
     await page.goto(file.as_uri())
     noted = watchman.expected(lambda noted: True)
     for sign in ("dialog: 1", "console error: no", "exception: thrown"):
-        assert sign in noted
+        assert any(one.startswith(sign) for one in noted), sign

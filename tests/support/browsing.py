@@ -31,6 +31,7 @@ _OPTIONS = (
     "--disable-extensions",
     "--disable-background-networking",
     "--no-first-run",
+    "--host-resolver-rules=MAP evil.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 
 
@@ -77,7 +78,8 @@ class Watchman:
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning", "assert"):
-            self.noted.append(f"console {message.type}: {message.text}")
+            where = message.location.get("url", "")
+            self.noted.append(f"console {message.type}: {message.text} {where}".rstrip())
 
     async def _dialog(self, dialog: Dialog) -> None:
         self.noted.append(f"dialog: {dialog.message}")
@@ -100,4 +102,4 @@ async def watched(context: BrowserContext) -> AsyncIterator[tuple[Page, Watchman
         yield page, watchman
     finally:
         await page.close()
-    assert watchman.noted == []
+    assert not watchman.noted, watchman.noted
