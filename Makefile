@@ -8,6 +8,8 @@ VENV ?= .venv
 PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 # Experiments on real processes that together hurt everything: networks, nodes, leaders, requests, the disk.
 CHAOS_ARGS ?= zone-outage leader-frozen apiserver-upgrade lost-answers full-disk one-identity everything
+# Where bytecode is not written, each of the hundreds of processes that tests start compiles all anew.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 

@@ -42,6 +42,8 @@ def value(item: JsonValue) -> str:
 
 def quoted(text: str) -> str:
     """Go's ``%q`` for printable and control characters."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
     out = []
     for char in text:
         escape = _ESCAPES.get(char)

@@ -86,6 +86,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         action="store_true",
         help="with --record: requests and answers, too, not only what was written",
     )
+    _replay_arguments(parser)
     return parser.parse_args(argv)
 
 
@@ -99,6 +100,22 @@ def _sharing_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="SOCKET",
         help="serve on the socket, too, that is given away here, as others do",
+    )
+
+
+def _replay_arguments(parser: argparse.ArgumentParser) -> None:
+    """For a server that has no store, but a history to show."""
+    parser.add_argument(
+        "--replay", type=Path, metavar="FILE", help="show this history, read only, as of its end"
+    )
+    parser.add_argument(
+        "--replay-revision", type=int, metavar="REVISION", help="show it as of this revision"
+    )
+    parser.add_argument(
+        "--replay-time", type=float, metavar="SECONDS", help="or as of so long after the epoch"
+    )
+    parser.add_argument(
+        "--replay-speed", type=float, default=0.0, metavar="N", help="go on, N times as fast"
     )
 
 
@@ -168,6 +185,9 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     """
     gc.set_threshold(*_GC_THRESHOLDS)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    if options.replay is not None:
+        await _replay(options, lifecycle)
+        return
     tls = tls_context(options.dir / "pki")
     clock = LoopClock(options.speed)
     rng = chance(options.seed, clock, options.name)
@@ -182,6 +202,15 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
         if recording is not None:
             recording.end()
     except* (StoreError, ProcessError, ApiError) as group:
+        raise ProcessError(str(group.exceptions[0])) from None
+
+
+async def _replay(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
+    from kubeherd.cluster.apiserver.replaying import serving  # noqa: PLC0415 - few do
+
+    try:
+        await serving.serve(options, lifecycle)
+    except* ProcessError as group:
         raise ProcessError(str(group.exceptions[0])) from None
 
 

@@ -28,7 +28,7 @@ from kubeherd.cluster.apiserver.access.authz.authorizer import SUPERUSERS
 from kubeherd.cluster.apiserver.access.tokens.claims import Invalid
 from kubeherd.cluster.apiserver.access.tokens.issuer import TokenIssuer
 from kubeherd.cluster.apiserver.apiservices import ApiServices
-from kubeherd.cluster.apiserver.customresources.watching import CustomResources
+from kubeherd.cluster.apiserver.customresources.watching import DEFINITIONS, CustomResources
 from kubeherd.cluster.apiserver.edge import discovery, routing
 from kubeherd.cluster.apiserver.edge.messages import (
     Answer,
@@ -39,11 +39,7 @@ from kubeherd.cluster.apiserver.edge.messages import (
     User,
     WatchResponse,
 )
-from kubeherd.cluster.apiserver.edge.negotiation import (
-    Media,
-    untransformed,
-)
-from kubeherd.cluster.apiserver.edge.responses import error_response, warning_header
+from kubeherd.cluster.apiserver.edge.responses import error_response, refused, warning_header
 from kubeherd.cluster.apiserver.edge.routing import Route, UnknownPath
 from kubeherd.cluster.apiserver.handlers import (
     documents,
@@ -199,6 +195,7 @@ class ApiServer:
         registry.policies.custom = lambda: custom.kinds
         self._policy_status = PolicyStatus(registry, clock, lambda: custom.resources)
         self._stopping = False
+        self._shield: Layer | None = None
         self._auditor: Layer | None = None
         self._recorder: Layer | None = None
         self._hurts: Hurts | None = None
@@ -230,7 +227,7 @@ class ApiServer:
 
         clock, rng = self.services.clock, self.services.rng
         self._auditor = auditor = Auditor(
-            policy, LogFile(log), clock, rng.child("audit"), self._route
+            policy, LogFile(log), clock, rng.child("audit"), self.route_of
         )
         self._closing.append(auditor.close)
         self._connect()
@@ -239,7 +236,7 @@ class ApiServer:
         """From now on this one, which follows the store, knows who sends what; `requests`: it is
         told of requests and their answers as well."""
         if requests:
-            recorder.route_of = self._route
+            recorder.route_of = self.route_of
         self._recorder = recorder
         self._connect()
 
@@ -249,17 +246,17 @@ class ApiServer:
         if self._hurts is None:
             from kubeherd.cluster.apiserver.faults.hurts import Hurts  # noqa: PLC0415 - seldom
 
-            self._hurts = Hurts(self.services, self._route)
+            self._hurts = Hurts(self.services, self.route_of)
         self._hurts.begin(faults)
         self.hurt_now = self._hurts.gate is not None
         self._connect()
 
     def _connect(self) -> None:
         """Requests pass what there is, and nothing else: the recorder, which sees what clients see;
-        the faults; the auditor, which sees what the server sees."""
+        the faults; the auditor, which sees what the server sees; what shields a replay."""
         answer: Answer = self._answered
         gate = self._hurts.gate if self._hurts is not None else None
-        for layer in (self._auditor, gate, self._recorder):
+        for layer in (self._shield, self._auditor, gate, self._recorder):
             if layer is not None:
                 answer = partial(layer.handle, answer=answer)
         self.handle = answer
@@ -274,6 +271,19 @@ class ApiServer:
         )
         self._custom.refresh()
         self._started = True
+
+    def replay(self, shield: Layer) -> None:
+        """Instead of `bootstrap` and `run`, over a store that a history fills: serve what is in it,
+        to the requests that `shield` lets pass, and write nothing."""
+        self._shield = shield
+        self._connect()
+        self._custom.refresh()
+        self.services.store.hub.listen(DEFINITIONS.group_resource, self._custom.refresh)
+        self._started = True
+
+    def route_of(self, request: ApiRequest) -> Route:
+        """What a request is for; as `routing.parse`."""
+        return routing.parse(request.method, request.path, request.query, self._custom.served)
 
     async def run(self) -> None:
         """Background work, forever; the owner cancels it."""
@@ -306,7 +316,7 @@ class ApiServer:
         try:
             return await self._answer(request)
         except ApiError as error:
-            return error_response(error, request, _error_media(request))
+            return refused(request, error)
         except UnknownPath:
             return documents.NOT_FOUND
         except Exception as error:  # the last resort: a bug must not take the connection down
@@ -328,7 +338,7 @@ class ApiServer:
                 request.audited.impersonated = user
         if path.startswith(_RESOURCES):
             try:
-                route = self._route(request)
+                route = self.route_of(request)
             except UnknownPath:
                 if SUPERUSERS not in request.user.groups:
                     self._require(request, questions.of_unknown(request))
@@ -368,7 +378,7 @@ class ApiServer:
         try:
             response = await _converted(_handler(route), one)
         except ApiError as error:
-            response = error_response(error, request, _error_media(request))
+            response = refused(request, error)
         if one.warnings and isinstance(response, ApiResponse):
             response.headers = {**response.headers, "Warning": warning_header(one.warnings)}
         if kind.deprecation and isinstance(response, (ApiResponse, WatchResponse)):
@@ -386,16 +396,12 @@ class ApiServer:
             return self._custom.kind(route)
         return served.of(route.resource)
 
-    def _route(self, request: ApiRequest) -> Route:
-        """What a request is for; as `routing.parse`."""
-        return routing.parse(request.method, request.path, request.query, self._custom.served)
-
     def _watched(self, request: ApiRequest) -> str:
         """The store's key of the resource that a request watches; UnknownPath, or an ApiError if it
         is no watch or is refused."""
         if not request.path.startswith(_RESOURCES):
             raise UnknownPath(request.path)
-        route = self._route(request)
+        route = self.route_of(request)
         if route.verb != "watch":
             raise errors.BadRequest("only watches can be polled together")
         return self._allowed(request, route).key
@@ -482,8 +488,3 @@ def _handler(route: Route) -> _Handler:
     if name == "scale":
         return scale.scale
     return _BY_SUBRESOURCE.get(f"{route.resource.plural}/{name}", _BY_VERB[route.verb])
-
-
-def _error_media(request: ApiRequest) -> Media:
-    """Errors come in the encoding that the client accepts, or in JSON."""
-    return untransformed(request.headers.get("accept", "")) or Media.JSON

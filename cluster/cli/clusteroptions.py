@@ -173,6 +173,13 @@ _OPTIONS = (
         show_envvar=True,
         help="Keep the history of the cluster in DIR/history.jsonl: alone, its writes.",
     ),
+    click.option(
+        "--dashboard/--no-dashboard",
+        default=False,
+        envvar="KUBEHERD_DASHBOARD",
+        show_envvar=True,
+        help="A process that shows the cluster in a browser; its address is printed.",
+    ),
 )
 _CHANGEABLE = {
     "nodes_per_agent": "nodes_per_agent", "controllers": "controllers", "listen": "listen",
@@ -180,7 +187,7 @@ _CHANGEABLE = {
     "etcd_certfile": "etcd_certfile", "etcd_keyfile": "etcd_keyfile",
     "advertise_address": "advertise_address", "cert_sans": "cert_sans", "port": "port",
     "speed": "speed", "seed": "seed", "exec_kind": "exec", "audit_policy": "audit_policy",
-    "record": "record",
+    "record": "record", "dashboard": "dashboard",
 }  # fmt: skip
 """What a stopped cluster takes over, and how its settings call it."""
 
@@ -208,6 +215,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     exec_kind: ExecKind
     audit_policy: str
     record: Recorded
+    dashboard: bool
     listen: str
     advertise_address: str
     cert_sans: tuple[str, ...]
@@ -246,6 +254,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             exec_kind=self.exec_kind,
             audit_policy=self.audit_policy,
             record=self.record,
+            dashboard=self.dashboard,
             listen=self.listen,
             advertise_address=self.advertise_address,
             cert_sans=self.cert_sans,

@@ -21,6 +21,7 @@ Examples:
   kubeherd up --nodes 1000 --nodes-per-agent 100
   kubeherd up --controllers 2          one controller manager leads, the other stands by
   kubeherd up --store etcd --apiservers 3
+  kubeherd up --dashboard              and see it in a browser
   kubeherd up --profile kind           what a fresh cluster of kind shows: coredns and so on
   kubeherd up --listen 0.0.0.0         other machines reach it, and their nodes may join
   kubeherd up --dir /tmp/a --store memory --foreground
@@ -128,6 +129,8 @@ def _explain(rundir: RunDir, settings: Settings) -> None:
     out.print(f"The cluster is up: {count(len(settings.nodes), 'node')}, seed {settings.seed}.")
     out.print(f"  export KUBECONFIG={shlex.quote(str(rundir.kubeconfig))}", markup=False)
     out.print("  kubectl get nodes")
+    if settings.dashboard:
+        _explain_dashboard(rundir)
     if settings.is_exposed:
         _explain_exposure(rundir, settings)
     if settings.exec is ExecKind.LOCAL:
@@ -135,6 +138,13 @@ def _explain(rundir: RunDir, settings: Settings) -> None:
             "kubectl exec runs commands on this machine, as you (--exec local): "
             "whoever may exec into a pod may do what you may"
         )
+
+
+def _explain_dashboard(rundir: RunDir) -> None:
+    """Where it is: the address is made anew for this line, and good once."""
+    from kubeherd.cluster.launcher import dashboard  # noqa: PLC0415 - few clusters have one
+
+    out.print(f"  {dashboard.address(rundir)}", markup=False)
 
 
 def _explain_exposure(rundir: RunDir, settings: Settings) -> None:

@@ -1,6 +1,5 @@
 """`kubeherd logs`: the log of one process."""
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -36,8 +35,8 @@ def logs(rundir: RunDir, follow: bool, name: str) -> None:
         _print(path, follow=follow)
     except KeyboardInterrupt:
         return
-    except BrokenPipeError:  # the reader (head, less) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # no failure, as in any command
+        raise
     except OSError as error:
         raise LauncherError(f"cannot read {path}: {error.strerror}") from error
 

@@ -6,6 +6,7 @@ number of the signal that interrupted it (130 for Ctrl-C); no traceback reaches 
 """
 
 import os
+import sys
 from typing import Any
 
 import kubeherd.cluster.runtime.descriptors  # noqa: F401 - before anything is opened
@@ -37,7 +38,9 @@ _LAZY = {
     "join": "kubeherd.cluster.cli.join:join",
     "kubeconfig": "kubeherd.cluster.cli.kubeconfigs:kubeconfig",
     "record": "kubeherd.recording.command:record",
+    "replay": "kubeherd.replay.command:replay",
     "simulate": "kubeherd.chaos.simulate:simulate",
+    "speed": "kubeherd.cluster.cli.speed:speed",
     "snapshot": "kubeherd.snapshot.command:snapshot",
     "timeline": "kubeherd.timeline.command:timeline",
     "token": "kubeherd.cluster.cli.token:token",
@@ -73,6 +76,9 @@ class _OneLineErrors(LazyGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise interrupted("interrupted") from None
+        except BrokenPipeError:  # who reads what is printed (head, less) has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return None
         except Unauthorized as error:
             raise click.ClickException(
                 "the API server does not accept these credentials: they have ended, or are of "

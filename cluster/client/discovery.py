@@ -10,6 +10,8 @@ from kubeherd.cluster.client.client import ApiClient
 
 _TWINS: Final = frozenset({"events.events.k8s.io"})
 """The same objects as another resource's."""
+EVERYTHING: Final = "*"
+"""In place of names: every resource."""
 
 
 async def watchable(
@@ -47,5 +49,5 @@ def _resource(group: str, version: str, one: JsonObject) -> Resource:
 
 
 def wanted(all_: Iterable[Resource], needs: frozenset[str]) -> list[Resource]:
-    """Those that checkers need; ``*`` is every one."""
-    return [one for one in all_ if "*" in needs or one.group_resource in needs]
+    """Those that are needed, by name."""
+    return [one for one in all_ if EVERYTHING in needs or one.group_resource in needs]

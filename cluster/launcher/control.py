@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.settings import MAX_NODES
+from kubeherd.cluster.launcher.settings import MAX_NODES, MAX_SPEED, MIN_SPEED
 from kubeherd.cluster.launcher.state import ClusterState
 from kubeherd.cluster.runtime.unixsockets import socket_address
 
@@ -39,6 +39,7 @@ class Op(enum.StrEnum):
     NODE_FREEZE = "node-freeze"
     NODE_THAW = "node-thaw"
     NODE_REMOVE = "node-remove"
+    SPEED = "speed"
     FAULT_BEGIN = "fault-begin"
     FAULT_UNDO = "fault-undo"
     FAULT_LIST = "fault-list"
@@ -56,6 +57,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(max_length=_NAME_LIMIT)], ...], Meta(max_length=MAX_NODES)
     ] = ()
     count: Annotated[int, Meta(ge=0, le=MAX_NODES)] = 0
+    speed: Annotated[float, Meta(ge=MIN_SPEED, le=MAX_SPEED)] = 1.0
+    """For SPEED: how many times faster than real time."""
     faults: msgspec.Raw = _NO_FAULTS
     ids: Annotated[tuple[Annotated[str, Meta(max_length=63)], ...], Meta(max_length=_MAX_IDS)] = ()
 
@@ -70,7 +73,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _NAMED = frozenset(Op) - {
-    *(Op.STATUS, Op.WAIT, Op.STOP, Op.NODE_ADD),
+    *(Op.STATUS, Op.WAIT, Op.STOP, Op.NODE_ADD, Op.SPEED),
     *(Op.FAULT_BEGIN, Op.FAULT_UNDO, Op.FAULT_LIST),
 }
 

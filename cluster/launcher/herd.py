@@ -6,6 +6,7 @@ state.json.
 """
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterable
 
 from kubeherd.cluster.launcher.plan import FAILED_STARTS_LIMIT, ProcessSpec, Role
@@ -14,11 +15,13 @@ from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
+DASHBOARD_GRACE_S = 5.0
 AGENT_GRACE_S = 5.0
 CONTROLLER_GRACE_S = 5.0
 APISERVER_GRACE_S = 10.0
 ETCD_GRACE_S = 10.0
 _STOP_ORDER = (
+    (Role.DASHBOARD, DASHBOARD_GRACE_S),
     (Role.AGENT, AGENT_GRACE_S),
     (Role.CONTROLLER_MANAGER, CONTROLLER_GRACE_S),
     (Role.APISERVER, APISERVER_GRACE_S),
@@ -42,6 +45,8 @@ class Herd:
         self._clock = clock
         self._rng = rng
         self._changed = changed
+        self.follow: Callable[[ProcessState], None] | None = None
+        """Told of a process whenever something of it changes."""
         self._processes: dict[str, SupervisedProcess] = {}
         self._supervising: dict[str, asyncio.Task[None]] = {}
 
@@ -65,9 +70,8 @@ class Herd:
         for spec in specs:
             process = self._processes.get(spec.name)
             if process is None:
-                process = SupervisedProcess(
-                    spec, self._starter, self._clock, self._rng, self._changed
-                )
+                changed = functools.partial(self._process_changed, spec.name)
+                process = SupervisedProcess(spec, self._starter, self._clock, self._rng, changed)
                 self._processes[spec.name] = process
                 task = self._tasks.create_task(process.supervise(), name=f"supervise {spec.name}")
                 self._supervising[spec.name] = task
@@ -82,7 +86,7 @@ class Herd:
         self._changed()
 
     async def stop_all(self) -> None:
-        """Stop everything: agents, controller managers, API servers, and last etcd."""
+        """Stop everything, in order: etcd last."""
         for role, grace_s in _STOP_ORDER:
             members = [p for p in self._processes.values() if p.spec.role is role]
             await asyncio.gather(*(process.stop(grace_s) for process in members))
@@ -110,16 +114,22 @@ class Herd:
 
     def snapshot(self) -> tuple[ProcessState, ...]:
         """What state.json and `kubeherd status` say."""
-        return tuple(
-            ProcessState(
-                name=process.spec.name,
-                role=process.spec.role,
-                phase=process.phase,
-                ready=process.serving,
-                process=process.child.process if process.child is not None else None,
-                nodes=process.spec.nodes,
-                restarts=process.restarts,
-                port=process.child.port if process.child is not None else 0,
-            )
-            for process in self._processes.values()
-        )
+        return tuple(map(_state, self._processes.values()))
+
+    def _process_changed(self, name: str) -> None:
+        if self.follow is not None:
+            self.follow(_state(self._processes[name]))
+        self._changed()
+
+
+def _state(process: SupervisedProcess) -> ProcessState:
+    return ProcessState(
+        name=process.spec.name,
+        role=process.spec.role,
+        phase=process.phase,
+        ready=process.serving,
+        process=process.child.process if process.child is not None else None,
+        nodes=process.spec.nodes,
+        restarts=process.restarts,
+        port=process.child.port if process.child is not None else 0,
+    )

@@ -45,7 +45,7 @@ class NodeCommands:
             raise LauncherError("nodes of another cluster join it: `kubeherd join`")
         added = list(names) or settings_module.next_names(self.settings.node_names, count)
         before = set(self.settings.agents())
-        self._save(settings_module.add_nodes(self.settings, added))
+        self.save(settings_module.add_nodes(self.settings, added))
         await self._ensure_identities(added)
         self._herd.start(self.spec(a) for a in self.settings.agents() if a not in before)
         return added
@@ -58,7 +58,7 @@ class NodeCommands:
         agent = self.settings.agent_of(node)
         was_wanted = self._herd[agent].wanted
         touched = list(self._herd[agent].spec.nodes)
-        self._save(settings_module.remove_node(self.settings, node))
+        self.save(settings_module.remove_node(self.settings, node))
         identity = self._rundir.node_kubeconfig(node)
         if agent not in self.settings.agents():
             await self._herd.remove(agent)
@@ -95,6 +95,7 @@ class NodeCommands:
         else:
             await asyncio.to_thread(self._pki.ensure_nodes, nodes)
 
-    def _save(self, settings: Settings) -> None:
+    def save(self, settings: Settings) -> None:
+        """Have these from now on."""
         self._rundir.save_settings(settings)
         self.settings = settings

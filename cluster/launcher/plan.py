@@ -12,7 +12,14 @@ import msgspec
 from kubeherd.cluster.launcher import addresses
 from kubeherd.cluster.launcher.addresses import LOOPBACK
 from kubeherd.cluster.launcher.directory.rundir import RunDir
-from kubeherd.cluster.launcher.settings import ETCD, ExecKind, Recorded, Settings, StoreKind
+from kubeherd.cluster.launcher.settings import (
+    DASHBOARD,
+    ETCD,
+    ExecKind,
+    Recorded,
+    Settings,
+    StoreKind,
+)
 
 if TYPE_CHECKING:  # who only wants to know what runs draws nothing
     from kubeherd.cluster.runtime.rng import Rng
@@ -37,6 +44,10 @@ class Role(enum.StrEnum):
     APISERVER = "apiserver"
     CONTROLLER_MANAGER = "controller-manager"
     AGENT = "agent"
+    DASHBOARD = "dashboard"
+
+
+_OBEYING_SPEED = frozenset({Role.APISERVER, Role.CONTROLLER_MANAGER, Role.AGENT})
 
 
 class Phase(enum.StrEnum):
@@ -69,7 +80,13 @@ def processes(settings: Settings, rundir: RunDir) -> list[ProcessSpec]:
         *api_servers(settings, rundir),
         *controller_managers(settings, rundir),
         *(agent(settings, rundir, name) for name in settings.agents()),
+        *((dashboard(rundir),) if settings.dashboard else ()),
     ]
+
+
+def obeying_speed(settings: Settings, rundir: RunDir) -> list[ProcessSpec]:
+    """Those of `processes` whose time goes at the cluster's speed."""
+    return [one for one in processes(settings, rundir) if one.role in _OBEYING_SPEED]
 
 
 def etcd(settings: Settings, rundir: RunDir) -> ProcessSpec:
@@ -225,6 +242,17 @@ def _control_plane(settings: Settings, rundir: RunDir) -> tuple[str, ...]:
     alone = len(settings.nodes) == 1
     taint = () if alone else ("--taint", f"{_CONTROL_PLANE_TAINT}:NoSchedule")
     return (*taint, "--pod-manifest-path", str(rundir.manifests))
+
+
+def dashboard(rundir: RunDir) -> ProcessSpec:
+    """The process that shows the cluster in a browser."""
+    return ProcessSpec(
+        name=DASHBOARD,
+        role=Role.DASHBOARD,
+        module="kubeherd.dashboard",
+        args=("--dir", str(rundir.root)),
+        log=rundir.log(DASHBOARD),
+    )
 
 
 def failures_in_a_row(before: int, served_s: float, *, killed: bool) -> int:

@@ -44,8 +44,10 @@ APISERVERS: Final = (
 """The processes of that kind; all of them serve."""
 ETCD: Final = "etcd"
 """The process of a cluster's own etcd."""
+DASHBOARD: Final = "dashboard"
+"""The process that shows the cluster in a browser."""
 _RESERVED_NAMES = frozenset(
-    {*APISERVERS, *CONTROLLER_MANAGERS, "scheduler", "supervisor", "spawner", ETCD}
+    {*APISERVERS, *CONTROLLER_MANAGERS, "scheduler", "supervisor", "spawner", ETCD, DASHBOARD}
 )
 _ENDPOINT = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}/?")
 _MAX_ENDPOINTS = 64
@@ -126,6 +128,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The file of the audit policy, which is read when the API server starts; "" for no log."""
     record: Recorded = Recorded.NOTHING
     """What the API server writes to DIR/history.jsonl."""
+    dashboard: bool = False
+    """Whether a process of the cluster shows it in a browser."""
     listen: str = LOOPBACK
     """The address on which the API server listens."""
     advertise_address: str = ""

@@ -70,6 +70,7 @@ def orphans(rundir: RunDir) -> list[list[ProcessId]]:
     marked = [process for process in osproc.marked(rundir.root) if process.pid != os.getpid()]
     supervisors = [process for process in marked if osproc.leads_session(process)]
     groups: dict[Role, list[ProcessId]] = {
+        Role.DASHBOARD: [],
         Role.AGENT: [],
         Role.CONTROLLER_MANAGER: [],
         Role.APISERVER: [],

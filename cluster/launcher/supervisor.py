@@ -14,6 +14,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 
 from kubeherd.cluster.launcher import front, plan, state
@@ -25,10 +26,11 @@ from kubeherd.cluster.launcher.herd import Herd
 from kubeherd.cluster.launcher.logs import last_words
 from kubeherd.cluster.launcher.nodes import NodeCommands
 from kubeherd.cluster.launcher.pki import ClusterPki
+from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.processes.starters import ProcessStarter
 from kubeherd.cluster.launcher.renewal import Renewal
-from kubeherd.cluster.launcher.settings import ETCD, Profile, Settings
+from kubeherd.cluster.launcher.settings import ETCD, Profile, Recorded, Settings
 from kubeherd.cluster.launcher.state import ClusterState
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
@@ -36,6 +38,7 @@ from kubeherd.cluster.runtime.rng import Rng
 if TYPE_CHECKING:
     from kubeherd.cluster.launcher.faults.commands import FaultCommands
     from kubeherd.cluster.launcher.profiles.applying import KindProfile
+    from kubeherd.cluster.launcher.recording import Recording
 
 PROGRESS_INTERVAL_S = 0.05
 STATE_INTERVAL_S = 0.2
@@ -80,6 +83,7 @@ class Supervisor:
         self._brought_up = False
         self._failure = ""
         self._profile = _profile(rundir, settings)
+        self._recording = _recording(rundir, settings, clock)
         self._waiting = f"profile {settings.profile}" if self._profile is not None else ""
         self._herd: Herd
         self._nodes: NodeCommands
@@ -101,6 +105,8 @@ class Supervisor:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self._herd = Herd(tasks, self._starter, self._clock, self._rng, self._changed)
+            if self._recording is not None:
+                self._herd.follow = self._recording.process
             self._forget_faults()
             control = ControlServer(self._rundir, self._handle)
             await control.start()
@@ -118,6 +124,8 @@ class Supervisor:
                 bringing_up.cancel()
                 async with self._changing:
                     await self._herd.stop_all()
+                if self._recording is not None:
+                    self._recording.end()
                 await self._open.aclose()
                 self._starter.close()
                 self._herd.end_supervision()
@@ -170,6 +178,8 @@ class Supervisor:
         if self._profile is not None:
             await asyncio.to_thread(self._profile.prepare)
         self._nodes.start_all()
+        if settings.dashboard:
+            self._herd.start([plan.dashboard(rundir)])
         renewal = Renewal(
             pki, lambda: self._nodes.settings, self._clock, self._changing, self._in_place
         )
@@ -238,12 +248,34 @@ class Supervisor:
                 self._leaving.set()
                 async for reply in self._progress(self._empty.is_set):
                     yield reply
+            case Op.SPEED:
+                async for reply in self._change_speed(request.speed):
+                    yield reply
             case Op.FAULT_BEGIN | Op.FAULT_UNDO | Op.FAULT_LIST:
                 async for reply in self._fault_command(request):
                     yield reply
             case _:
                 async for reply in self._node_command(request):
                     yield reply
+
+    async def _change_speed(self, speed: float) -> AsyncIterator[Reply]:
+        """Start everything that obeys the speed again, with another one."""
+        from kubeherd.cluster.launcher import speeding  # noqa: PLC0415 - seldom
+
+        async with self._change():
+            settings = msgspec.structs.replace(self._nodes.settings, speed=speed)
+            specs = plan.obeying_speed(settings, self._rundir)
+            speeding.check(self._herd, settings, specs)
+            self._nodes.save(settings)
+            again = await speeding.stop(self._herd, specs)
+            serve = [spec for spec in again if spec.role is Role.APISERVER]
+            self._herd.start(serve)
+            async for reply in self._serving([spec.name for spec in serve]):
+                yield reply
+            self._herd.start(again)
+        async for reply in self._serving([spec.name for spec in again]):
+            yield reply
+        yield Reply(state=self.snapshot())
 
     async def _node_command(self, request: Request) -> AsyncIterator[Reply]:
         async with self._change():
@@ -335,7 +367,9 @@ class Supervisor:
                 FaultCommands,
             )
 
-            self._faults = FaultCommands(self._rundir, self._herd, self._nodes)
+            self._faults = FaultCommands(
+                self._rundir, self._herd, self._nodes, recording=self._recording
+            )
             tending = self._tasks.create_task(self._tend(self._faults), name="faults")
             self._helpers.append(tending)
         return self._faults
@@ -399,6 +433,15 @@ class Supervisor:
     def _changed(self) -> None:
         self._tick.set()
         self._tick = asyncio.Event()
+
+
+def _recording(rundir: RunDir, settings: Settings, clock: Clock) -> "Recording | None":
+    """What writes down processes and faults, if the cluster records. ProcessError."""
+    if settings.record is Recorded.NOTHING:
+        return None
+    from kubeherd.cluster.launcher.recording import Recording  # noqa: PLC0415 - off mostly
+
+    return Recording(rundir, settings, clock)
 
 
 def _profile(rundir: RunDir, settings: Settings) -> "KindProfile | None":

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import msgspec
 
-from kubeherd.bench.measure import Row, cluster, cpu_seconds
+from kubeherd.bench.measure import CONTROL_PLANE, Row, cluster, cpu_seconds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import DEPLOYMENTS
 from kubeherd.cluster.api.objects import ObjectMeta, Wire
@@ -17,7 +17,6 @@ from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import from_kubeconfig
 from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.launcher.handle import ClusterHandle
-from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 
@@ -28,7 +27,6 @@ TIMEOUT_S = 120.0
 LOOK_S = 0.05
 CPU_BUDGETS_S = {"create": 12, "rollout": 34}
 """A third of what the control plane of Kubernetes took for them (docs/upstream-tests.md)."""
-CONTROL_PLANE = (Role.APISERVER, Role.CONTROLLER_MANAGER)
 
 
 class _Spec(Wire, frozen=True, kw_only=True):

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.plan import Role
+
+CONTROL_PLANE: Final = (Role.APISERVER, Role.CONTROLLER_MANAGER)
 
 
 @dataclass(frozen=True)
@@ -77,3 +80,27 @@ def cpu_seconds(handle: ClusterHandle, *roles: Role) -> float:
 def _pids(handle: ClusterHandle, *roles: Role) -> list[int]:
     processes = handle.state().processes
     return [p.process.pid for p in processes if p.role in roles and p.process is not None]
+
+
+def daemonset() -> JsonObject:
+    """The DaemonSet ``bench``: all of its pods may be unavailable at once."""
+    labels = {"app": "bench"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "bench", "namespace": "default"},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "updateStrategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxUnavailable": "100%"},
+            },
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "terminationGracePeriodSeconds": 0,
+                    "containers": [{"name": "main", "image": "b:1"}],
+                },
+            },
+        },
+    }

@@ -14,15 +14,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from kubeherd.bench.deployments import deployments
-from kubeherd.bench.measure import Row, cluster, cpu_seconds, memory_mb, pss_mb
-from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.bench.measure import (
+    CONTROL_PLANE,
+    Row,
+    cluster,
+    cpu_seconds,
+    daemonset,
+    memory_mb,
+    pss_mb,
+)
+from kubeherd.bench.neutral import neutral
 from kubeherd.cluster.api.kinds import DAEMONSETS
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.state import ClusterState
 
-CONTROL_PLANE = (Role.APISERVER, Role.CONTROLLER_MANAGER)
 ALL = tuple(Role)
 PARALLEL_REQUESTS = 32
 MEASURE_S = 5.0
@@ -116,7 +123,7 @@ async def _fleet_steps(handle: ClusterHandle, nodes: int) -> dict[str, tuple[flo
         image = {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "b:2"}]}}}}
         client = view.client
         steps = (
-            ("create", lambda: client.create(DAEMONSETS, _daemonset()), available),
+            ("create", lambda: client.create(DAEMONSETS, daemonset()), available),
             ("update", lambda: client.patch(DAEMONSETS, "bench", image, "default"), available),
             ("delete", lambda: client.delete(DAEMONSETS, "bench", "default"), gone),
         )
@@ -192,29 +199,6 @@ def load(
     return Load(result["requests"] / result["seconds"], 1e6 * cpu_s / result["requests"])
 
 
-def _daemonset() -> JsonObject:
-    labels = {"app": "bench"}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "DaemonSet",
-        "metadata": {"name": "bench", "namespace": "default"},
-        "spec": {
-            "selector": {"matchLabels": labels},
-            "updateStrategy": {
-                "type": "RollingUpdate",
-                "rollingUpdate": {"maxUnavailable": "100%"},
-            },
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {
-                    "terminationGracePeriodSeconds": 0,
-                    "containers": [{"name": "main", "image": "b:1"}],
-                },
-            },
-        },
-    }
-
-
 ROWS: dict[str, Callable[[], Iterator[Row]]] = {
     "start": start,
     "fixture": fixture,
@@ -226,6 +210,8 @@ ROWS: dict[str, Callable[[], Iterator[Row]]] = {
         {"create": 3, "update": 5, "delete": 2.5},
     ),
     "fleet-5000": lambda: fleet(5000, {"create": 13, "update": 22, "delete": 11}, {}),
+    "neutral-1000": lambda: neutral(1000),
+    "neutral-growth": lambda: neutral(1000, 5000),
     "crud": crud,
     "deployments": deployments,
 }

@@ -1,10 +1,11 @@
 """The command `kubeherd chaos`: run, list and explain experiments."""
 
+import os
 import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkstemp
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -167,9 +168,11 @@ def run(
         try:
             for name, experiment, seed in runs:
                 own = kept.of(experiment.name, seed) if len(runs) > 1 else kept
-                outcome = run_once(experiment, seed, simulate, own)
+                outcome, drawn = run_once(experiment, seed, simulate, own)
                 again = ["kubeherd", "chaos", "run", name, "--seed", str(seed), *options]
                 _tell(outcome, shlex.join(again), verbose)
+                if drawn is not None:
+                    out.print(f"drawn: {drawn}", markup=False)
                 outcomes.append(outcome)
             interrupts.check()
         except KeyboardInterrupt:
@@ -216,15 +219,19 @@ def run_once(
     seed: int,
     simulated: bool,
     kept: Kept,
-) -> "Outcome":
-    """Run an experiment once, and keep what is wanted of it."""
+) -> "tuple[Outcome, Path | None]":
+    """Run an experiment once, and keep what is wanted of it; the outcome, and where it is drawn.
+
+    A failure on real processes, which never comes again as it was, is drawn in any case.
+    """
     from kubeherd.chaos import running  # noqa: PLC0415
     from kubeherd.cluster.runtime import logging  # noqa: PLC0415
     from kubeherd.history import Record, Step  # noqa: PLC0415
 
     logging.configure("chaos", level="critical")  # errors are what experiments are for
     with TemporaryDirectory(prefix="kubeherd-history-") as temporary:
-        record = kept.record or (Path(temporary) / "history.jsonl" if kept.html else None)
+        may_be_drawn = kept.html is not None or not simulated
+        record = kept.record or (Path(temporary) / "history.jsonl" if may_be_drawn else None)
         run = f"{experiment.name}, seed {seed}"
         with steps(run) as progress, running.recorded(record) as write:
 
@@ -237,9 +244,19 @@ def run_once(
                 outcome = running.simulate(experiment, seed, hear)
             else:
                 outcome = running.run_real(experiment, seed, kept.directory, hear)
-        if kept.html is not None and record is not None:
-            _draw(record, kept.html, f"{run}: {experiment.title}", outcome)
-    return outcome
+        html = kept.html
+        if html is None and not simulated and not outcome.passed:
+            html = _picture_of(experiment.name, seed)
+        if html is not None and record is not None:
+            _draw(record, html, f"{run}: {experiment.title}", outcome)
+    return outcome, html
+
+
+def _picture_of(experiment: str, seed: int) -> Path:
+    """A new file, for this user only, for what nobody named a file for."""
+    descriptor, name = mkstemp(".html", f"kubeherd-{experiment}-{seed}-")
+    os.close(descriptor)
+    return Path(name)
 
 
 def _draw(record: Path, html: Path, title: str, outcome: "Outcome") -> None:

@@ -19,6 +19,7 @@ from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import HttpTransport
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.launcher import lifecycle
+from kubeherd.cluster.launcher.changes import Processes
 from kubeherd.cluster.launcher.control import Op
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
@@ -29,7 +30,6 @@ from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.faults import Component, Fault, FaultError, effects
 from kubeherd.faults.targets import CHAOS_AGENT, COMMAND
-from kubeherd.following.own import changed, process_record
 from kubeherd.history import Ended, FaultBegan, FaultEnded, Process, Record
 from kubeherd.history.files import Tail
 
@@ -50,6 +50,7 @@ class RealArena:
         self._undoable: dict[str, Fault] = {}
         self._program: Program | None = None
         self._processes: dict[str, ProcessState] = {}
+        self._changes = Processes()
 
     def now_s(self) -> float:
         """Nominal seconds."""
@@ -168,15 +169,12 @@ class RealArena:
         while True:
             state = await asyncio.to_thread(self._handle.state)
             for one in state.processes:
-                self._compare(self._processes.get(one.name), one)
+                record = self._changes.of(one, self.wall_s())
+                if record is not None:
+                    self.tell(record)
                 self._processes[one.name] = one
             self.catch_up()
             await asyncio.sleep(LOOK_S)
-
-    def _compare(self, before: ProcessState | None, now: ProcessState) -> None:
-        if not changed(before, now):
-            return
-        self.tell(process_record(now, self.wall_s()))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
+    "Server": "kubeherd",
 }
 """Of every answer."""
 JSON: Final = "application/json"

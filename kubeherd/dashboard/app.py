@@ -23,7 +23,7 @@ MAX_BODY_BYTES: Final = 512 * 1024
 """Of an action: it may name every node of a cluster."""
 MAX_STREAMS: Final = 16
 _BODY_TIMEOUT_S: Final = 10.0
-_WORTH_ZIPPING: Final = 1024
+_WORTH_ZIPPING: Final = 512
 _STATIC: Final = "/static/"
 
 _log = structlog.get_logger(__name__)
@@ -106,6 +106,8 @@ class App:
         return await route(query)
 
     def _enter(self, request: BaseRequest, token: str) -> Answer:
+        if self._session.known(request.headers):  # an address that was good once, from a history
+            return Answer(303, headers={"Location": "/"})
         cookie = self._session.exchange(token)
         if not cookie:
             return pages.stranger()

@@ -1,9 +1,11 @@
 """The command `kubeherd dashboard`."""
 
 import asyncio
-import secrets
+import contextlib
+import signal
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Final
+from typing import Any
 
 import kubeherd.cluster.runtime.lean_aiohttp_server
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
@@ -11,21 +13,18 @@ import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imp
 # isort: split
 import click
 
+from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.cli.eventloop import run
 from kubeherd.cluster.cli.options import directory_option, kubeconfig_option
+from kubeherd.cluster.cli.output import say
+from kubeherd.cluster.launcher import dashboard as running_one
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.settings import MAX_PORT
 from kubeherd.cluster.runtime import logging
-from kubeherd.cluster.runtime.clock import LoopClock
-from kubeherd.dashboard.app import App
-from kubeherd.dashboard.cluster import Cluster
-from kubeherd.dashboard.feed import Feed
-from kubeherd.dashboard.live import Live
-from kubeherd.dashboard.server import listening, serving
-from kubeherd.dashboard.session import Session
+from kubeherd.dashboard import opening, running
+from kubeherd.dashboard.recorded import Recorded, read
+from kubeherd.dashboard.server import USUAL_PORT, listening
 from kubeherd.following.live import source
-
-_SECRET_BYTES: Final = 32
 
 
 @click.command(
@@ -33,41 +32,99 @@ _SECRET_BYTES: Final = 32
 Examples:
   kubeherd dashboard                                 the cluster in ./.kubeherd
   kubeherd dashboard --kubeconfig ~/.kube/config     any cluster
+  kubeherd dashboard --history run.jsonl             a recorded run (`kubeherd record`)
+  kubeherd dashboard --url                           another address of the one that runs
 """
 )
 @kubeconfig_option
 @directory_option
-@click.option("--port", type=click.IntRange(0, MAX_PORT), help="Of 127.0.0.1; 0: any free one.")
+@click.option(
+    "--history",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A recorded run, instead of a cluster.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, MAX_PORT),
+    help=f"Of 127.0.0.1; 0: any free one.  [default: {USUAL_PORT}, or any if that is taken]",
+)
 @click.option("--read-only", is_flag=True, help="Show the cluster, and let nobody act on it.")
 @click.option("--no-open", is_flag=True, help="Only print the address, open no browser.")
+@click.option("--url", is_flag=True, help="Print an address of the dashboard that runs, and end.")
 def dashboard(
-    kubeconfig: Path | None, rundir: RunDir, port: int | None, read_only: bool, no_open: bool
+    kubeconfig: Path | None,
+    rundir: RunDir,
+    history: Path | None,
+    port: int | None,
+    read_only: bool,
+    no_open: bool,
+    url: bool,
 ) -> None:
     """Show a cluster in a browser as it lives, and act on it.
 
-    The address lets one browser in, once. Ctrl-C ends it.
+    The address that it prints lets one browser in, once; --url prints another one. Only this
+    machine can reach it. Ctrl-C ends it.
     """
     logging.configure("dashboard", level="error")
-    of = source(kubeconfig, rundir)
-    on = listening(port)
-    session = Session(on.getsockname()[1], lambda: secrets.token_urlsafe(_SECRET_BYTES))
-    clock = LoopClock()
-    feed = Feed(lambda: clock.now().timestamp())
-    app = App(session, Cluster(of, feed, read_only=read_only))
+    if url:
+        _print_address(rundir)
+        return
+    _Window(no_open=no_open).run(kubeconfig, rundir, history, port, read_only=read_only)
 
-    async def live() -> None:
-        begun = asyncio.Event()
-        following = asyncio.create_task(Live(of, feed, bool).run(begun.set), name="live")
-        waiting = asyncio.create_task(begun.wait())
-        try:
-            await asyncio.wait({following, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            if following.done():
-                await following
-            async with serving(app, on):
-                click.echo(session.url())
-                await following
-        finally:
-            following.cancel()
-            waiting.cancel()
 
-    run(live)
+def _print_address(rundir: RunDir) -> None:
+    rundir.load_settings()
+    address = running_one.address(rundir)
+    if not address:
+        raise KubeherdError(f"the cluster in {rundir.root} has no dashboard that runs")
+    click.echo(address)
+
+
+class _Window:
+    """A dashboard in the foreground, and the browser that shows it."""
+
+    def __init__(self, *, no_open: bool) -> None:
+        self._opens = not no_open and opening.has_screen()
+        self._closing = contextlib.ExitStack()
+
+    def run(
+        self,
+        kubeconfig: Path | None,
+        rundir: RunDir,
+        history: Path | None,
+        port: int | None,
+        *,
+        read_only: bool,
+    ) -> None:
+        """Show it until a signal."""
+        with self._closing, contextlib.suppress(asyncio.CancelledError):
+            if history is not None:
+                board = Recorded(read(history))
+                run(lambda: _until_told(running.show(board, listening(port), self._begun)))
+                return
+            of = source(kubeconfig, rundir)
+            if of.rundir is not None and (address := running_one.address(of.rundir)):
+                raise KubeherdError(
+                    f"the cluster has a dashboard, at {address.partition('?')[0]}: "
+                    "`kubeherd dashboard --url` prints an address that lets you in"
+                )
+            if of.rundir is not None and not of.rundir.locked():
+                raise KubeherdError(
+                    f"the cluster in {rundir.root} does not run: `kubeherd up` starts it"
+                )
+            on = listening(port)
+            run(lambda: _until_told(running.show_cluster(of, on, self._begun, read_only=read_only)))
+
+    def _begun(self, address: str) -> None:
+        click.echo(address)
+        say("lets one browser in, once; Ctrl-C ends the dashboard")
+        if self._opens:
+            self._closing.enter_context(opening.opened(address))
+
+
+async def _until_told(work: Coroutine[Any, Any, None]) -> None:
+    """Work until SIGTERM or SIGHUP; Ctrl-C is what it is in every command."""
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, task.cancel)
+    await task

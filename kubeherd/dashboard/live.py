@@ -5,16 +5,17 @@ with a note that says why nothing moves, and when it does not answer for long it
 """
 
 import asyncio
-from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.client.transport import TransportError
-from kubeherd.dashboard.feed import Feed
+from kubeherd.dashboard.showing import Showing
 from kubeherd.following.live import Source, followed
-from kubeherd.following.session import Following
-from kubeherd.herd.herd import NEEDS, Herd
+from kubeherd.following.session import SHOWN_WAIT_S, Following, Manner
+from kubeherd.herd.herd import NEEDS, NEWS, Herd
 from kubeherd.history import Record
 
 _LOOK_S: Final = 0.25
@@ -28,45 +29,65 @@ _CANNOT: Final = (ApiError, TransportError, KubeherdError, OSError)
 
 
 class Live:
-    """Follows `source` into `feed`; `also` is told every record."""
+    """Follows a cluster for as long as `run` runs."""
 
-    def __init__(self, source: Source, feed: Feed, also: Callable[[Record], object]) -> None:
+    def __init__(self, source: Source, showing: Showing) -> None:
         self._source = source
-        self._feed = feed
-        self._also = also
+        self._showing = showing
+        self._feed = showing.feed
+        self._written = 0
+        self.seen = asyncio.Event()
+        """Set when the cluster was seen for the first time."""
 
-    async def run(self, begun: Callable[[], None]) -> None:
-        """Follow until cancelled; `begun` is called when the cluster was seen for the first time.
-        Before that ApiError, TransportError, LauncherError if it cannot be reached."""
-        await self._follow(begun)
+    async def run(self) -> None:
+        """Follow until cancelled. ApiError, TransportError, LauncherError if the cluster cannot be
+        reached before it was `seen`."""
         attempt = 0
         while True:
             try:
-                await self._follow(bool)
+                await self._follow()
                 attempt = 0
             except _CANNOT as error:
+                if not self.seen.is_set():
+                    raise
                 self._feed.note = " ".join(str(error).split()) or type(error).__name__
                 await asyncio.sleep(_AGAIN_S[min(attempt, len(_AGAIN_S) - 1)])
                 attempt += 1
 
-    async def _follow(self, begun: Callable[[], object]) -> None:
-        """Follow it once, until it has not answered for long."""
+    async def _follow(self) -> None:
+        """Follow it once, until it has not answered for long, is another one, or has another
+        speed."""
         herd = Herd(self._feed.herd.sequence + 1)
-
-        def tell(record: Record) -> None:
-            herd.see(record)
-            self._also(record)
-
-        async with followed(self._source, NEEDS, tell) as following:
+        self._showing.begin()
+        tell = partial(self._tell, herd)
+        shape = self._showing.moments.shape
+        manner = Manner(shape=shape, only_news=NEWS, wait_s=SHOWN_WAIT_S)
+        async with followed(self._source, NEEDS, tell, manner) as session:
             self._feed.become(herd)
             self._feed.note = ""
-            begun()
-            await self._until_lost(following)
+            self.seen.set()
+            await self._until_lost(session)
+
+    def _tell(self, herd: Herd, record: Record) -> None:
+        self._showing.see(record, herd)
+
+    def _changed(self) -> bool:
+        """Whether the settings of a cluster of ours were written since this was asked last."""
+        rundir = self._source.rundir
+        if rundir is None:
+            return False
+        before = self._written
+        with suppress(OSError):  # it is being deleted
+            self._written = rundir.cluster_json.stat().st_mtime_ns
+        return before != self._written
 
     async def _until_lost(self, following: Following) -> None:
         loop = asyncio.get_running_loop()
         well_s = failed_s = loop.time()
-        while failed_s - well_s < _ANEW_S:
+        speed = self._source.speed
+        while failed_s - well_s < _ANEW_S and not following.began_anew:
+            if self._changed() and self._source.speed != speed:
+                return
             await asyncio.sleep(_LOOK_S)
             if failing := following.failing():
                 self._feed.note = " ".join(failing.split())

@@ -16,7 +16,8 @@ _TYPES: Final = {
 _WORDS: Final = (
     '<!doctype html><html lang="en"><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    "<title>kubeherd</title>{head}<body><h1>{title}</h1><p>{text}</p></body></html>"
+    '<link rel="icon" href="data:,"><title>kubeherd</title>{head}'
+    "<body><h1>{title}</h1><p>{text}</p></body></html>"
 )
 _STRANGER: Final = (
     "The address that a dashboard prints lets one browser in, once. For a new one: "

@@ -5,8 +5,9 @@ import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from socket import socket
-from typing import Final
+from typing import Any, Final
 
+from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
 from kubeherd.cluster.api.failure import KubeherdError
@@ -17,6 +18,13 @@ HOST: Final = "127.0.0.1"
 USUAL_PORT: Final = 8899
 MAX_CONNECTIONS: Final = 128
 _SHUTDOWN_S: Final = 2.0
+_OPTIONS: Final[dict[str, Any]] = {
+    "access_log": None,  # addresses are secrets
+    "keepalive_timeout": 60.0,
+    "auto_decompress": False,
+}
+_SILENT_S: Final = 30.0
+"""So long the first request of a connection may take."""
 
 
 def listening(port: int | None) -> socket:
@@ -33,18 +41,38 @@ def listening(port: int | None) -> socket:
 @asynccontextmanager
 async def serving(app: App, on: socket) -> AsyncIterator[None]:
     """Answer while the body runs."""
-    server = Server(app.handle, access_log=None)
+    server, loop = Server(app.handle), asyncio.get_running_loop()
 
     def connection() -> asyncio.BaseProtocol:
-        return server() if len(server.connections) < MAX_CONNECTIONS else _Full()
+        full = len(server.connections) >= MAX_CONNECTIONS
+        return _Full() if full else _Connection(server, loop=loop, **_OPTIONS)
 
-    listener = await asyncio.get_running_loop().create_server(connection, sock=on)
+    listener = await loop.create_server(connection, sock=on)
     try:
         yield
     finally:
         listener.close()
         app.end_streams()
+        server.pre_shutdown()  # ends what idles, which every browser has some of
         await server.shutdown(_SHUTDOWN_S)
+
+
+class _Connection(RequestHandler):
+    """One connection: it ends if no request comes for long after it was made."""
+
+    __slots__ = ("_silence",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._silence = self._loop.call_later(_SILENT_S, self._end_of_silence)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._silence.cancel()
+        super().connection_lost(exc)
+
+    def _end_of_silence(self) -> None:
+        if not self._request_count and self._current_request is None:
+            self.force_close()
 
 
 class _Full(asyncio.Protocol):

@@ -6,10 +6,12 @@ this machine for it (DNS rebinding) is not in the list of hosts.
 """
 
 import hmac
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
 CSRF_HEADER: Final = "X-Kubeherd-Csrf"
+_MAX_TOKENS: Final = 8
 _OWN_SITES: Final = ("", "same-origin", "none")
 
 
@@ -20,7 +22,7 @@ class Session:
         self._draw = draw
         self._port = port
         self._hosts = frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))
-        self._token = ""
+        self._tokens: deque[str] = deque(maxlen=_MAX_TOKENS)
         self._cookie = draw()
         self.csrf = draw()
         """What the page sends with everything that acts."""
@@ -31,15 +33,17 @@ class Session:
         return f"kubeherd-{self._port}"
 
     def url(self) -> str:
-        """An address that lets one browser in, once; the one before is worth nothing any more."""
-        self._token = self._draw()
-        return f"http://127.0.0.1:{self._port}/?token={self._token}"
+        """An address that lets one browser in, once. Of many that nobody used the oldest end."""
+        token = self._draw()
+        self._tokens.append(token)
+        return f"http://127.0.0.1:{self._port}/?token={token}"
 
     def exchange(self, token: str) -> str:
         """The Set-Cookie header for a good token, which is used up by that; "" for another."""
-        if not self._token or not _same(token, self._token):
+        good = [one for one in self._tokens if _same(token, one)]
+        if not good:
             return ""
-        self._token = ""
+        self._tokens.remove(good[0])
         return f"{self._name}={self._cookie}; Path=/; HttpOnly; SameSite=Strict"
 
     def stranger(self, headers: Mapping[str, str], *, enters: bool = False) -> str:

@@ -13,7 +13,7 @@ from kubeherd.cluster.client.http import from_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.following import own
-from kubeherd.following.session import Following
+from kubeherd.following.session import AS_IT_IS, Following, Manner
 from kubeherd.history import Record
 
 _FLUSH_S: Final = 0.1
@@ -41,14 +41,14 @@ def source(kubeconfig: Path | None, rundir: RunDir) -> Source:
 
 @asynccontextmanager
 async def followed(
-    of: Source, needs: frozenset[str], tell: Callable[[Record], None]
+    of: Source, needs: frozenset[str], tell: Callable[[Record], None], manner: Manner = AS_IT_IS
 ) -> AsyncIterator[Following]:
     """`tell` gets what there is, and while the body runs what happens: of these resources, and with
     a directory of the processes and faults. TransportError, ApiError if it cannot be reached."""
     transport = from_kubeconfig(of.kubeconfig)
     clock = LoopClock()
     client = ApiClient(transport, clock, private_features=False)
-    following = Following(client, clock, tell, speed=of.speed)
+    following = Following(client, clock, tell, speed=of.speed, manner=manner)
     try:
         await following.begin(needs)
         async with following.running():

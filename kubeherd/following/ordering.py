@@ -16,9 +16,11 @@ MAX_WAITING: Final = 100_000
 
 
 class Ordering:
-    """Takes writes as they come and gives them out in order."""
+    """Takes writes as they come and gives them out in order; one waits for the others for `wait_s`
+    at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, wait_s: float = WAIT_S) -> None:
+        self._wait_s = wait_s
         self._passed: dict[str, int] = {}
         self._waiting: list[tuple[int, int, Write]] = []
         self._number = 0
@@ -46,7 +48,7 @@ class Ordering:
         while self._waiting:
             revision, _, write = self._waiting[0]
             full = len(self._waiting) > MAX_WAITING
-            if revision > safe and write.at > now - WAIT_S and not full:
+            if revision > safe and write.at > now - self._wait_s and not full:
                 return
             heapq.heappop(self._waiting)
             self.late += revision < self._newest

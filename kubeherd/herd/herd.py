@@ -5,7 +5,7 @@ moment lets another `Herd` see the records up to it.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from kubeherd.checks.objects import (
@@ -62,6 +62,8 @@ NEEDS: Final = frozenset(
     }
 )
 """The resources of which a herd is made, as RBAC names them."""
+NEWS: Final = frozenset({"events"})
+"""Those of them of which it takes no interest in what is there already."""
 MAX_NEWS: Final = 1000
 MAX_GONE: Final = 10_000
 HASHES: Final = ("controller-revision-hash", "pod-template-hash")
@@ -102,7 +104,10 @@ class Herd:
         """.. workloads."""
         self._where: dict[str, str] = {}
         """The node of each pod, by uid."""
-        self._sources = rollouts.Sources()
+        self._ill: dict[str, str] = {}
+        """What is wrong with the process of a node."""
+        self.sources = rollouts.Sources()
+        """Of what the rollouts are made."""
         self._takes: dict[str, Callable[[Write], None]] = {
             "nodes": self._node,
             "pods": self._pod,
@@ -132,6 +137,13 @@ class Herd:
                 about = ", ".join(record.objects)
                 self._tell(record.at, "violation", about, f"{record.promise}: {record.text}")
 
+    def take(self, nodes: Iterable[Tile], unbound: Iterable[Cell]) -> None:
+        """Begin with these nodes and pods."""
+        self.nodes = {one.name: one for one in nodes}
+        self.unbound = {one.uid: one for one in unbound}
+        self._where = {one.uid: one.node for one in self.pods()}
+        self._ill = {one.name: one.process for one in self.nodes.values()}
+
     def pods(self) -> Iterator[Cell]:
         """All pods."""
         for tile in self.nodes.values():
@@ -150,9 +162,9 @@ class Herd:
         if take is not None:
             take(write)
         elif write.resource in rollouts.SOURCES:
-            changed = self._sources.see(write)
+            changed = self.sources.see(write)
             for one in changed:
-                found = self._sources.rollout(one)
+                found = self.sources.rollout(one)
                 if found is None:
                     self.rollouts.pop(one, None)
                     self.rollouts_gone.append((self._next(), one))
@@ -163,13 +175,13 @@ class Herd:
     def _node(self, write: Write) -> None:
         tree = write.object
         tile = self._tile(write.name)
-        tile.changed = self._next()
         if write.verb is Verb.DELETE:
+            tile.changed = self._next()
             self.nodes[write.name] = gone = Tile(write.name, pods=tile.pods, changed=tile.changed)
             gone.faults, gone.process = tile.faults, tile.process
             self._tidy(write.name)
             return
-        before = tile.health
+        before, was = tile.health, _said(tile)
         tile.health = health_of(tree)
         tile.labels = {name: str(value) for name, value in labels(tree).items()}
         tile.zone = tile.labels.get(ZONE, "")
@@ -177,9 +189,10 @@ class Herd:
         tile.taints = tuple(
             Taint(text(one, "key"), text(one, "effect")) for one in items(tree, "spec", "taints")
         )
-        beat = seconds(condition(tree, "Ready").get("lastHeartbeatTime"))
+        if _said(tile) != was:
+            tile.changed = self._next()
         if tile.health is not Health.UNREACHABLE:
-            tile.beat = max(tile.beat, beat)
+            self._beat(write.name, seconds(condition(tree, "Ready").get("lastHeartbeatTime")))
         if not write.restored and before not in (tile.health, Health.GONE):
             what = "event" if tile.health is Health.READY else "warning"
             self._tell(write.at, what, f"Node {write.name}", f"is {tile.health}")
@@ -223,9 +236,8 @@ class Herd:
     def _lease(self, write: Write) -> None:
         gone = write.verb is Verb.DELETE
         if write.namespace == _BEATS:
-            renewed = seconds(at(write.object, "spec", "renewTime"))
             if not gone:
-                self._beat(write.name, renewed if write.restored else write.at)
+                self._beat(write.name, _renewed(write) if write.restored else write.at)
             return
         holder = "" if gone else text(write.object, "spec", "holderIdentity")
         self._leads(key(write.namespace, write.name), holder, write.at, quiet=write.restored)
@@ -263,9 +275,9 @@ class Herd:
         self.processes[record.name] = seen
         self._part(Part.PROCESSES)
         for name in record.nodes or ((record.name,) if record.name in self.nodes else ()):
-            tile = self._tile(name)
-            tile.process = "" if record.running and record.why in _WELL else record.why or "killed"
-            tile.changed = self._next()
+            well = record.running and record.why in _WELL
+            self._ill[name] = "" if well else record.why or "killed"
+            self._hurt(name)
         if not is_news:
             return
         how = "runs" if record.running else "does not run"
@@ -286,19 +298,26 @@ class Herd:
         self._tell(record.at, "fault", "", f"{word} {fault}")
         names = fault.target.names if isinstance(fault.target, Nodes) else ()
         for name in names:
-            tile = self._tile(name)
-            tile.faults = tuple(
-                one.kind.value
-                for one in self.faults.values()
-                if isinstance(one.target, Nodes) and name in one.target.names
-            )
-            tile.changed = self._next()
+            self._hurt(name)
 
-    def _tile(self, name: str) -> Tile:
+    def _hurt(self, name: str) -> None:
+        """Look at what is wrong with a node; one that is not there (yet) is not shown for that."""
         tile = self.nodes.get(name)
         if tile is None:
-            tile = self.nodes[name] = Tile(name)
-        return tile
+            return
+        tile.process = self._ill.get(name, "")
+        tile.faults = tuple(
+            one.kind.value
+            for one in self.faults.values()
+            if isinstance(one.target, Nodes) and name in one.target.names
+        )
+        tile.changed = self._next()
+
+    def _tile(self, name: str) -> Tile:
+        if name not in self.nodes:
+            self.nodes[name] = Tile(name)
+            self._hurt(name)
+        return self.nodes[name]
 
     def _tell(self, moment: float, what: str, about: str, said: str) -> None:
         self.news.append(News(moment, what, about, said))
@@ -312,6 +331,15 @@ class Herd:
         self.sequence += 1
         self.moved = self.sequence
         return self.sequence
+
+
+def _said(tile: Tile) -> tuple[object, ...]:
+    """What a Node says besides that it is there still."""
+    return tile.health, tile.labels, tile.cordoned, tile.taints
+
+
+def _renewed(lease: Write) -> float:
+    return seconds(at(lease.object, "spec", "renewTime"))
 
 
 def _cell(write: Write, node: str) -> Cell:

@@ -6,7 +6,9 @@ revisions are ControllerRevisions, of a Deployment its ReplicaSets.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from kubeherd.checks.objects import (
     at,
@@ -42,14 +44,31 @@ _NUMBER: Final = "deployment.kubernetes.io/revision"
 _MAX_NAMED: Final = 3
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """What `Sources` knows."""
+
+    workloads: dict[str, tuple[str, dict[str, Any]]]
+    """By ``Kind namespace/name``: resource and object."""
+    revisions: dict[str, dict[str, Revision]]
+    """By workload, then by the name of the object that keeps the revision."""
+
+
 class Sources:
     """The newest state of workloads and of their revisions."""
 
     def __init__(self) -> None:
         self._workloads: dict[str, tuple[str, Object]] = {}
-        """By ``Kind namespace/name``: resource and object."""
         self._revisions: dict[str, dict[str, Revision]] = defaultdict(dict)
-        """By workload, then by the name of the object that keeps the revision."""
+
+    def kept(self) -> Kept:
+        """All of it."""
+        workloads = {key: (of, dict(tree)) for key, (of, tree) in self._workloads.items()}
+        return Kept(workloads, self._revisions)
+
+    def take(self, kept: Kept) -> None:
+        """Begin with this."""
+        self._workloads.update(kept.workloads)
+        self._revisions.update(kept.revisions)
 
     def see(self, write: Write) -> Collection[str]:
         """A write of one of `SOURCES`: which rollouts it changes, as `Rollout.key`."""

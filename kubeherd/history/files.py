@@ -1,21 +1,28 @@
 """Histories in files: a line of JSON per record, which survives the death of its writer.
 
-A torn last line, as a killed process leaves, is not a record. Names that end with ``.gz`` are
-compressed. Files are made for their owner's eyes only, and hold no values of Secrets.
+A torn last line, as a killed process leaves, is not a record, nor is the torn end of a compressed
+file. Names that end with ``.gz`` are compressed. Files are made for their owner's eyes only, and
+hold no values of Secrets.
 """
 
 import gzip
 import heapq
 import os
+import re
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, Final, Literal, cast
 
 import msgspec
 from msgspec.structs import replace
 
 from kubeherd.history.records import FORMAT_VERSION, Began, Leads, Record, Write
 from kubeherd.history.redaction import redacted
+
+SUPERVISOR: Final = "history-supervisor.jsonl"
+"""Processes and faults of a cluster, in its directory."""
+_OF_API_SERVER: Final = re.compile(r"history(-apiserver-\d)?\.jsonl")
 
 _decoder = msgspec.json.Decoder(Record)
 _encoder = msgspec.json.Encoder()
@@ -46,7 +53,7 @@ def write(path: Path, records: Iterable[Record]) -> None:
 def read(path: Path) -> Iterator[Record]:
     """The records of a file, in order, as it was written. HistoryError, OSError."""
     with _open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(_lines(file, path), 1):
             if not line.endswith(b"\n"):
                 return
             try:
@@ -59,6 +66,26 @@ def read(path: Path) -> Iterator[Record]:
                     f"{FORMAT_VERSION}"
                 )
             yield record
+
+
+def _lines(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    """The lines as far as they can be had. HistoryError for what is not compressed as it says."""
+    try:
+        yield from file
+    except EOFError:  # the writer was killed: the end of the stream is missing
+        return
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise HistoryError(f"{path} cannot be decompressed: {error}") from None
+
+
+def whole(path: Path) -> Iterator[Record]:
+    """A history; of an API server's in a cluster's directory also what its supervisor wrote beside
+    it, by time. HistoryError, OSError."""
+    beside = path.with_name(SUPERVISOR)
+    if not (_OF_API_SERVER.fullmatch(path.name) and beside.exists()):
+        return read(path)
+    both = heapq.merge(_monotone(read(path)), _monotone(read(beside)), key=lambda pair: pair[0])
+    return (record for _, record in both)
 
 
 class Tail:

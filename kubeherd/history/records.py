@@ -45,7 +45,8 @@ class Began(_Record, frozen=True, kw_only=True, tag="began"):
 
     version: int = FORMAT_VERSION
     source: str = ""
-    """What wrote it: ``simulation``, ``cluster``, ``watch`` (from outside, by watches only)."""
+    """What wrote it: ``simulation``, ``cluster`` (its API server), ``watch`` (from outside, by
+    watches only), ``supervisor`` (processes and faults of a cluster, beside what that writes)."""
     seed: int = 0
     speed: float = 1.0
     """Nominal seconds in a second; 0: not known, as of a strange cluster."""

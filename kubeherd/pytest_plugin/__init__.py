@@ -34,6 +34,8 @@ _OPTIONS = {
     "test's name)",
     "store": "memory; sqlite or etcd to survive a crash of the API server (default: memory)",
     "exec": "script, or local to run what is executed in pods on this machine (default: script)",
+    "record": "nothing; writes or requests keeps the history, and a test that fails is drawn "
+    "(default: nothing)",
     "profile": "bare, or kind for what runs in a fresh cluster of kind (default: bare)",
 }
 

@@ -52,7 +52,7 @@ class Clusters:
         sections = []
         for entry in own or [entry for entry in self._entries if not entry.owner]:
             entry.failed = True
-            sections += report.sections(entry.cluster, kept=self._keep)
+            sections += report.sections(entry.cluster, owner, kept=self._keep)
         return sections
 
     @contextmanager

@@ -4,6 +4,7 @@ Whatever cannot be had any more (the API server may be dead, that may be why the
 said in one line; the rest is shown all the same.
 """
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,8 +20,8 @@ PODS = 40
 LINE_LIMIT = 240
 
 
-def sections(cluster: Cluster, *, kept: bool) -> list[tuple[str, str]]:
-    """Titles and texts."""
+def sections(cluster: Cluster, test: str, *, kept: bool) -> list[tuple[str, str]]:
+    """Titles and texts, for the report of a test that failed."""
     parts: list[tuple[str, Callable[[Cluster], Iterator[str]]]] = [
         ("processes", _processes),
         ("nodes", _nodes),
@@ -31,6 +32,9 @@ def sections(cluster: Cluster, *, kept: bool) -> list[tuple[str, str]]:
     shown = [("kubeherd: the cluster", "\n".join(_cluster(cluster, kept=kept)))]
     for title, part in parts:
         shown.append((f"kubeherd: {title}", _text(part, cluster)))
+    if cluster.history.exists():
+        drawing = functools.partial(_timeline, test)
+        shown.append(("kubeherd: what happened", _text(drawing, cluster)))
     return shown
 
 
@@ -38,7 +42,7 @@ def _text(part: Callable[[Cluster], Iterator[str]], cluster: Cluster) -> str:
     lines: list[str] = []
     try:
         lines += part(cluster)
-    except (KubeherdError, OSError) as error:
+    except (KubeherdError, OSError, ValueError) as error:
         lines.append(f"not to be had: {error}")
     return "\n".join(line[:LINE_LIMIT] for line in lines) or "none"
 
@@ -53,6 +57,8 @@ def _cluster(cluster: Cluster, *, kept: bool) -> Iterator[str]:
         yield f"  kubeherd down --dir {cluster.directory}    stops it"
     else:
         yield "--kubeherd-keep leaves it running for you to look at"
+    if not cluster.history.exists():
+        yield "--kubeherd-record writes draws what happened"
 
 
 def _processes(cluster: Cluster) -> Iterator[str]:
@@ -114,6 +120,14 @@ def _logs(cluster: Cluster) -> Iterator[str]:
         if lines:
             yield f"{path.name}:"
             yield from (f"  {_readable(line)}" for line in lines)
+
+
+def _timeline(test: str, cluster: Cluster) -> Iterator[str]:
+    from kubeherd.pytest_plugin.drawing import draw  # noqa: PLC0415 - of clusters that record
+
+    drawn, history = draw(cluster.directory, test)
+    yield f"timeline, for a browser: {drawn}"
+    yield f"as kubectl sees it, at any moment (--at): kubeherd replay {history}"
 
 
 def _tail(path: Path) -> list[str]:

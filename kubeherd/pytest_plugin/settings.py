@@ -65,7 +65,7 @@ SETTINGS: Mapping[str, Setting] = {
     "profile": Setting(_profile, "bare"),
 }
 
-BY_MARKER_ONLY = frozenset({"nodes_per_agent", "controllers", "apiservers", "record"})
+BY_MARKER_ONLY = frozenset({"nodes_per_agent", "controllers", "apiservers"})
 """Settings that belong to a test, and not to a run."""
 
 

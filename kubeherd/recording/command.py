@@ -10,14 +10,15 @@ import click
 from kubeherd.cluster.cli.eventloop import run
 from kubeherd.cluster.cli.options import OutputFile, directory_option, kubeconfig_option, seconds
 from kubeherd.cluster.cli.output import say
+from kubeherd.cluster.client.discovery import EVERYTHING
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.runtime import logging
 from kubeherd.following.live import followed, source
 from kubeherd.history import Ended, Record
-from kubeherd.history.files import create, encode
 from kubeherd.recording.leases import Leases
+from kubeherd.recording.writing import Writing, writing
 
-_EVERYTHING = frozenset({"*"})
+_ALL = frozenset({EVERYTHING})
 
 
 @click.command(
@@ -42,24 +43,39 @@ def record(history: Path, kubeconfig: Path | None, rundir: RunDir, for_s: float 
     logging.configure("record", level="error")
     of = source(kubeconfig, rundir)
     leases = Leases(of.speed)
-    count = 0
-    with create(history) as file:
+    with writing(history) as file:
 
         def tell(record: Record) -> None:
-            nonlocal count
             for one in leases.told(record):
-                file.write(encode(one))
-                count += 1
+                file.tell(one)
 
         async def look() -> None:
-            async with followed(of, _EVERYTHING, tell) as following:
+            async with followed(of, _ALL, tell) as following:
                 end = f"for {for_s:g} s" if for_s else "until Ctrl-C"
                 say(f"recording {following.count} resources {end}")
-                await asyncio.sleep(for_s or float("inf"))
+                await _until_over(file, for_s)
             for note in following.notes():
                 say(f"note: {note}")
+            if following.began_anew:
+                say("note: the server lost its objects, and counted its revisions anew")
 
         with contextlib.suppress(KeyboardInterrupt):
             run(look)
         tell(Ended(at=time.time()))
-    say(f"{count:,} records in {history}")
+    if file.failure:
+        raise click.ClickException(
+            f"cannot write {history}: {file.failure}; what came before is in it"
+        )
+    say(f"{file.count:,} records in {history}")
+
+
+async def _until_over(file: Writing, for_s: float | None) -> None:
+    """As long as it was to be, or as it can be written."""
+    flushing = asyncio.create_task(file.keep_flushing(), name="flush the history")
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(for_s):
+                await file.failed.wait()
+    finally:
+        flushing.cancel()
+        await asyncio.gather(flushing, return_exceptions=True)

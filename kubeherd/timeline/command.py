@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,6 @@ from kubeherd.cluster.cli.eventloop import run
 from kubeherd.cluster.cli.options import OutputFile, directory_option, kubeconfig_option, seconds
 from kubeherd.cluster.cli.output import say
 from kubeherd.cluster.launcher.directory.rundir import RunDir
-from kubeherd.cluster.launcher.settings import Recorded
 from kubeherd.cluster.runtime import logging
 from kubeherd.history import Record, files
 from kubeherd.timeline.model import Painter, Picture
@@ -77,8 +76,12 @@ def timeline(
     if form is Form.PNG:
         _check_png()
     if history is not None:
-        picture = drawn(files.read(history), str(history))
-    elif kubeconfig is None and for_s is None and (recorded := _recorded(rundir)):
+        picture = drawn(files.whole(history), str(history))
+    elif (
+        kubeconfig is None
+        and for_s is None
+        and (recorded := rundir.histories(rundir.load_settings()))
+    ):
         picture = drawn(files.merged(*map(files.read, recorded)), str(rundir.root))
     else:
         picture = _watched(kubeconfig, rundir, DEFAULT_S if for_s is None else for_s)
@@ -98,15 +101,6 @@ def drawn(records: Iterable[Record], history: str) -> Picture:
     if not picture.rows:
         raise click.ClickException(f"nothing is recorded in {history}")
     return picture
-
-
-def _recorded(rundir: RunDir) -> Sequence[Path]:
-    """What a cluster of ours has recorded of itself; nothing if it does not."""
-    settings = rundir.load_settings()
-    if settings.record is Recorded.NOTHING:
-        return ()
-    files_of = map(rundir.history_of, settings.api_servers)
-    return [one for one in files_of if one.exists()]
 
 
 def _watched(kubeconfig: Path | None, rundir: RunDir, for_s: float) -> Picture:

@@ -12,7 +12,7 @@ import msgspec
 
 from kubeherd.faults import Fault, Nodes
 from kubeherd.faults.targets import Component
-from kubeherd.herd.herd import HASHES, health_of, look_of
+from kubeherd.herd.herd import HASHES, Herd, health_of, look_of
 from kubeherd.herd.model import Health, natural
 from kubeherd.herd.model import Look as PodLook
 from kubeherd.history import (
@@ -174,6 +174,32 @@ class Painter:
         self._colours: dict[str, int] = {}
         self._marks: list[Mark] = []
 
+    def begin(self, herd: Herd, at: float) -> None:
+        """Begin at a moment with what there was then, instead of with the first record."""
+        self._zero, self._began = at, herd.began
+        images = {
+            one.hash: (*one.images, "")[0]
+            for rollout in herd.rollouts.values()
+            for one in rollout.revisions
+        }
+        for name, tile in herd.nodes.items():
+            self._row(name, Kind.NODE)
+            self._state(name, _HEALTH.get(tile.health, Look.UNKNOWN))
+        for cell in herd.pods():
+            name = _revision_name(cell.owner, cell.revision, images.get(cell.revision, ""))
+            open_ = _Open(0.0, _LOOKS[cell.look])
+            about = f"{cell.namespace}/{cell.name}"
+            self._pods[cell.uid] = _Pod(open_, cell.name, cell.node, name, about)
+        for process in herd.processes.values():
+            self._process(
+                Process(at=at, name=process.name, running=process.running, ready=process.ready)
+            )
+        for fault in herd.faults.values():
+            self._faults[fault.id] = (fault, 0.0)
+        for lease, holder in herd.leaders.items():
+            if holder:
+                self._leading[lease] = (holder, 0.0)
+
     def see(self, record: Record) -> None:
         """The next record."""
         if self._zero is None:
@@ -276,7 +302,8 @@ class Painter:
 
     def _process(self, record: Process) -> None:
         name = record.name
-        if name in self._rows and self._rows[name].kind is Kind.NODE:
+        is_node = name in self._rows and self._rows[name].kind is Kind.NODE
+        if is_node or name in record.nodes:  # of a node its own object tells
             return
         self._row(name, Kind.PROCESS)
         good = Look.GOOD if record.ready else Look.UNKNOWN
@@ -328,13 +355,17 @@ def _mark(at: float, record: Step | Violation) -> Mark:
 def _revision(pod: Mapping[str, Any]) -> str:
     metadata = pod["metadata"]
     owners = metadata.get("ownerReferences") or ()
-    owner = f"{owners[0]['kind']} {owners[0]['name']}" if owners else "no owner"
+    owner = f"{owners[0]['kind']} {owners[0]['name']}" if owners else ""
     labels = metadata.get("labels") or {}
-    for label in HASHES:
-        if label in labels:
-            image = pod["spec"]["containers"][0].get("image", "")
-            return f"{owner}: {labels[label]} ({image})"
-    return owner
+    found = next((str(labels[label]) for label in HASHES if label in labels), "")
+    return _revision_name(owner, found, pod["spec"]["containers"][0].get("image", ""))
+
+
+def _revision_name(owner: str, revision: str, image: str) -> str:
+    """``DaemonSet agent: 5d9c7b (agent:2)``; the namespace in an owner is left out."""
+    kind, _, name = owner.partition(" ")
+    shown = f"{kind} {name.rpartition('/')[2]}" if owner else "no owner"
+    return f"{shown}: {revision} ({image})" if revision else shown
 
 
 def _busy_until(bar: Bar) -> float:

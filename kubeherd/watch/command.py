@@ -16,8 +16,8 @@ from kubeherd.cluster.cli.options import directory_option, kubeconfig_option
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.runtime import logging
 from kubeherd.following.live import followed, source
-from kubeherd.following.session import Following
-from kubeherd.herd.herd import NEEDS, Herd
+from kubeherd.following.session import SHOWN_WAIT_S, Following, Manner
+from kubeherd.herd.herd import NEEDS, NEWS, Herd
 from kubeherd.watch import screen
 from kubeherd.watch.terminal import taken
 
@@ -49,7 +49,8 @@ def watch(kubeconfig: Path | None, rundir: RunDir) -> None:
 
     async def following() -> None:
         herd = Herd()
-        async with followed(of, NEEDS, herd.see) as session:
+        manner = Manner(only_news=NEWS, wait_s=SHOWN_WAIT_S)
+        async with followed(of, NEEDS, herd.see, manner) as session:
             await show(herd, session)
 
     run(following)

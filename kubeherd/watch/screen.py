@@ -6,9 +6,11 @@ character each. Names and messages come from the API, so nothing in them reaches
 what it can print.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
+from itertools import groupby
 from typing import Final, NamedTuple, TypeAlias
 
 from kubeherd.herd.herd import Herd
@@ -49,11 +51,13 @@ PALETTE: Final = (33, 208, 141, 37, 220, 205, 70, 174)
 """Colours of revisions (of 256) that the colour-blind can tell apart; the shape says the state."""
 
 _HEALTH: Final = {
-    Health.READY: ("●", Style.GOOD),
-    Health.NOT_READY: ("✗", Style.BAD),
-    Health.UNREACHABLE: ("?", Style.WARN),
-    Health.GONE: ("·", Style.DIM),
+    Health.READY: Span("●", Style.GOOD),
+    Health.NOT_READY: Span("✗", Style.BAD),
+    Health.UNREACHABLE: Span("?", Style.WARN),
+    Health.GONE: Span("·", Style.DIM),
 }
+_CORDONED: Final = {health: sign._replace(text="○") for health, sign in _HEALTH.items()}
+_HURT: Final = Span("!", Style.HURT)
 _LOOKS: Final = {
     Look.WAITING: "▁",
     Look.RUNNING: "▄",
@@ -128,7 +132,7 @@ def _headline(herd: Herd, note: str) -> Line:
 
 def _legend(width: int) -> Iterator[Line]:
     if width >= _WIDE:
-        signs = "  ".join(f"{sign} {health}" for health, (sign, _) in _HEALTH.items())
+        signs = "  ".join(f"{sign.text} {health}" for health, sign in _HEALTH.items())
         pods = "  ".join(f"{sign} {look}" for look, sign in _LOOKS.items())
         yield [Span(f"{signs}    pods: {pods}", Style.DIM)]
 
@@ -139,7 +143,8 @@ def _legend(width: int) -> Iterator[Line]:
 def _nodes(
     herd: Herd, colours: dict[tuple[str, str], int], width: int, room: int, now: float
 ) -> Iterator[Line]:
-    tiles = sorted(herd.nodes.values(), key=lambda tile: (tile.zone, natural(tile.name)))
+    order = _order(tuple((tile.zone, tile.name) for tile in herd.nodes.values()))
+    tiles = [herd.nodes[name] for name in order]
     if len(tiles) <= room:
         yield from (_node_line(tile, colours, now, herd.began.speed or 1.0) for tile in tiles)
         return
@@ -152,11 +157,17 @@ def _nodes(
         yield [Span(f"… {len(shown) - room} more lines", Style.DIM)]
 
 
+@lru_cache(maxsize=1)
+def _order(places: tuple[tuple[str, str], ...]) -> Sequence[str]:
+    """Names of nodes by zone and as people count; they are the same from one look to the next."""
+    return [name for _, name in sorted(places, key=lambda place: (place[0], natural(place[1])))]
+
+
 def _node_line(tile: Tile, colours: dict[tuple[str, str], int], now: float, speed: float) -> Line:
-    sign, style = _HEALTH[tile.health]
+    sign = _HEALTH[tile.health]
     beat = f"{max(now - tile.beat, 0.0):3.0f}s" if tile.beat else "   -"
-    spans = [Span(f"{sign} ", style), Span(f"{tile.name:{_NAME}.{_NAME}} ")]
-    spans.append(Span(f"{tile.health:11} ", style))
+    spans = [sign._replace(text=f"{sign.text} "), Span(f"{tile.name:{_NAME}.{_NAME}} ")]
+    spans.append(Span(f"{tile.health:11} ", sign.style))
     spans.append(
         Span(f"♥{beat} ", Style.WARN if tile.beat and late(tile, now, speed) else Style.DIM)
     )
@@ -191,28 +202,14 @@ def _zone(zone: str, tiles: Sequence[Tile], width: int) -> Iterator[Line]:
     title = f"{zone or 'no zone'}: {ready}/{len(tiles)} ready"
     yield [Span(title, Style.DIM)]
     for start in range(0, len(tiles), width):
-        yield list(_joined(_sign(tile) for tile in tiles[start : start + width]))
+        signs = groupby(map(_sign, tiles[start : start + width]))
+        yield [sign._replace(text=sign.text * len(list(same))) for sign, same in signs]
 
 
 def _sign(tile: Tile) -> Span:
-    sign, style = _HEALTH[tile.health]
     if tile.process or tile.faults:
-        return Span("!", Style.HURT)
-    return Span("○" if tile.cordoned else sign, style)
-
-
-def _joined(spans: Iterable[Span]) -> Iterator[Span]:
-    """Neighbours of one style as one span."""
-    last: Span | None = None
-    for span in spans:
-        if last is not None and last[1:] == span[1:]:
-            last = last._replace(text=last.text + span.text)
-            continue
-        if last is not None:
-            yield last
-        last = span
-    if last is not None:
-        yield last
+        return _HURT
+    return _CORDONED[tile.health] if tile.cordoned else _HEALTH[tile.health]
 
 
 # --- the rest ---

@@ -77,6 +77,14 @@ def test_a_life(directory: Path):
     )
     assert [n["name"] for n in status_of(directory)["nodes"]] == ["node-0", "edge-1", "node-2"]
 
+    assert kubeherd(directory, "speed", "5").returncode == 0
+    assert kubeherd(directory, "speed").stdout == "5\n"
+    assert [n["name"] for n in status_of(directory)["nodes"] if n["pid"]] == [
+        "node-0",
+        "edge-1",
+        "node-2",
+    ]
+
     log = kubeherd(directory, "logs", "node-0")
     assert log.returncode == 0
     assert all(json.loads(line)["event"] for line in log.stdout.splitlines())

@@ -13,6 +13,8 @@ import pytest
 from patience import PATIENCE_S
 
 import kubeherd
+from kubeherd.bench import costs, neutral
+from kubeherd.bench.steps import Step
 
 pytestmark = pytest.mark.integration
 
@@ -48,6 +50,29 @@ def test_an_experiment_that_is_interrupted_leaves_nothing(tmp_path: Path):
 def test_demo():
     result = run("demo", "--speed", "20")
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_stub_nodes_carry_a_daemonset_through_its_life():
+    """The neutral load of the benchmark: it ends with an error if a request of theirs fails."""
+    budgets = neutral.Budgets((9, 9, 9), (9, 9, 9), 1, 999)
+    walls: dict[str, float] = {}
+    found = {row.row: row for row in neutral.rows(4, budgets, walls, rounds=2, steady_s=0.1)}
+    assert set(walls) == {"create", "update", "delete"}
+    assert all(0 < row.value < row.budget for name, row in found.items() if "steady" not in name)
+    least, most = found["neutral-4-update"].detail["spread"]
+    assert least <= walls["update"] <= most
+
+
+def test_what_requests_cost_is_told_step_by_step():
+    found = {one.request: one for one in costs.costs(requests=16, rounds=1)}
+    assert {"POST pods", "PATCH pods/status, batched", "PUT leases", "GET pods"} <= set(found)
+    for one in found.values():
+        assert 0 < sum(one.steps_us.values()) < one.total_us
+    assert (
+        found["PATCH pods/status"].steps_us[Step.PATCH]
+        > 0
+        == found["GET pods"].steps_us[Step.STAGE]
+    )
 
 
 def test_bench_prints_one_json_line_per_row():

@@ -239,7 +239,7 @@ def directory_in(result: pytest.RunResult) -> Path:
 
 
 def test_the_report_of_a_failed_test_says_what_was_there(run):
-    result = run(FAILING, "--kubeherd-speed=10", "--kubeherd-seed=77")
+    result = run(FAILING, "--kubeherd-speed=10", "--kubeherd-seed=77", "--kubeherd-record=writes")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
@@ -258,9 +258,15 @@ def test_the_report_of_a_failed_test_says_what_was_there(run):
             "*kubeherd: ends of the logs*",
             "apiserver.log:",
             "* info ready *",
+            "*kubeherd: what happened*",
+            "timeline, for a browser: *-timeline.html",
+            "* kubeherd replay */history.jsonl",
         ]
     )
     directory = directory_in(result)
+    drawn = directory.with_name(f"{directory.name}-timeline.html").read_text()
+    assert all(one in drawn for one in ("test_fails failed", '"crash', "controller-manager"))
+    assert (directory / "history.jsonl").exists()
     assert (directory / "logs" / "apiserver.log").exists()
     assert osproc.marked(directory) == []
 
@@ -276,7 +282,15 @@ def test_the_report_of_a_test_whose_api_server_is_gone(run):
         """
     )
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*kubeherd: nodes*", "not to be had: *", "*apiserver.log:*"])
+    result.stdout.fnmatch_lines(
+        [
+            "--kubeherd-record writes draws what happened",
+            "*kubeherd: nodes*",
+            "not to be had: *",
+            "*apiserver.log:*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*kubeherd: what happened*")
 
 
 def test_a_kept_cluster_can_be_reached_and_stopped(run):

@@ -8,7 +8,7 @@ SecureServingInfo.Serve) and real seconds: clients do not obey ``--speed``.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import Any
 
@@ -23,6 +23,7 @@ from aiohttp.web_server import Server
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.access.authn import NOBODY, REFUSED, Identity, identity_of
+from kubeherd.cluster.apiserver.edge import plain
 from kubeherd.cluster.apiserver.edge.messages import LOOPBACK
 from kubeherd.cluster.apiserver.edge.responses import error_response
 from kubeherd.cluster.apiserver.edge.routing import METHOD_TEXT, escaped_target
@@ -35,6 +36,8 @@ HEADER_TIMEOUT_S = 32.0
 WRITE_TIMEOUT_S = 60.0
 _WRITE_BUFFER_BYTES = 64 * 1024
 _LINE_BYTES = 64 * 1024
+_HELD_BYTES = 64 * 1024
+_PIECE_BYTES = 128 * 1024
 _WHY_CHARACTERS = 200
 _MAPPED = "::ffff:"
 """Before an IPv4 address on a socket that takes both kinds."""
@@ -46,6 +49,9 @@ class Connection(RequestHandler):
     """One client connection: knows its user, and stops the watch that outlives its client."""
 
     __slots__ = (
+        "_clean",
+        "_held",
+        "_plain",
         "_silence",
         "_stall",
         "asked",
@@ -68,6 +74,12 @@ class Connection(RequestHandler):
         self.watching: asyncio.Task[object] | None = None
         self.taken_over: Callable[[bytes], None] | None = None
         """Gets what comes from now on, which is no HTTP any more; b"" when the client has gone."""
+        self._plain: asyncio.Task[None] | None = None
+        """Answers a plain request."""
+        self._held = bytearray()
+        """What came meanwhile."""
+        self._clean = True
+        """Whether aiohttp has read whole requests only, so that what comes next begins one."""
         self._silence: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
 
@@ -104,9 +116,93 @@ class Connection(RequestHandler):
             if data:
                 self.taken_over(data)
             return
-        if not data.isascii() and self._awaits_request():
+        if self._plain is not None:
+            self._hold(data)
+            return
+        awaits = self._awaits_request()
+        request = plain.read(data) if self._clean and awaits else None
+        manager = self._manager
+        if isinstance(request, plain.Plain) and isinstance(manager, Connections):
+            if manager.takes_plain() and not self._ending:
+                self._plain = self._loop.create_task(self._answer(manager.plain, request))
+                return
+        elif request is None:
+            self._clean = False
+        if awaits and not data.isascii():
             data = escaped_target(data)
         super().data_received(data)
+
+    @property
+    def _ending(self) -> bool:
+        return bool(self._force_close or self._close)
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what comes while a plain request is answered, and read no more if it is much."""
+        self._held += data
+        if len(self._held) > _HELD_BYTES and self.transport is not None:
+            self.transport.pause_reading()
+
+    async def _answer(self, handler: "PlainHandler", request: plain.Plain) -> None:
+        self.asked = True
+        goes_on = False
+        try:
+            goes_on = await handler(self, request)
+        except Exception as error:  # a bug, or a client that has gone: the connection ends
+            self.log_exception(exc_info=error)
+        finally:
+            self._plain = None
+            if not goes_on or self._ending:
+                self.force_close()
+        if self.transport is not None and not self._ending:
+            self._rest()
+
+    def _rest(self) -> None:
+        """After a plain answer: wait for the next request, for as long as aiohttp would."""
+        self._keepalive = True
+        self._next_keepalive_close_time = self._loop.time() + IDLE_TIMEOUT_S
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(
+                self._next_keepalive_close_time, self._process_keepalive
+            )
+        if self._held:
+            data, self._held = bytes(self._held), bytearray()
+            if len(data) > _HELD_BYTES and self.transport is not None:
+                self.transport.resume_reading()
+            self.data_received(data)
+
+    async def send(self, head: bytes, body: bytes) -> bool:
+        """Write a plain answer; False if the client has gone, ConnectionError if it goes."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        if len(body) <= _PIECE_BYTES:
+            transport.write(head + body)
+            return True
+        transport.write(head)
+        view = memoryview(body)
+        for start in range(0, len(view), _PIECE_BYTES):
+            transport.write(view[start : start + _PIECE_BYTES])
+            await self._drain_helper()
+        return True
+
+    def _process_keepalive(self) -> None:
+        if self._plain is None:
+            super()._process_keepalive()
+        else:  # it looks idle to aiohttp, which knows nothing of plain requests
+            self._keepalive_handle = self._loop.call_later(IDLE_TIMEOUT_S, self._process_keepalive)
+
+    def close(self) -> None:
+        """As in aiohttp: end now, or after the request that is answered."""
+        if self._plain is None:
+            super().close()
+        else:
+            self._close = True
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        """As in aiohttp: what is answered has this time to end."""
+        if self._plain is not None:
+            await asyncio.wait({self._plain}, timeout=timeout)
+        await super().shutdown(timeout)
 
     def _awaits_request(self) -> bool:
         waiter = getattr(self, "_waiter", None)
@@ -179,10 +275,15 @@ def _wire_error(exc: BaseException | None) -> errors.ApiError:
     return errors.InternalError(f"Internal error occurred: {type(exc).__name__}", details={})
 
 
+PlainHandler = Callable[[Connection, plain.Plain], Awaitable[bool]]
+"""Answers a plain request; whether the connection goes on."""
+
+
 class Connections(Server):
     """Makes connections, and counts those that are open."""
 
-    def __init__(self, handler: Any) -> None:
+    def __init__(self, handler: Any, plain: PlainHandler, takes_plain: Callable[[], bool]) -> None:
+        """`plain` answers plain requests at times when `takes_plain`, `handler` all others."""
         super().__init__(
             handler,
             access_log=None,
@@ -192,6 +293,8 @@ class Connections(Server):
             max_field_size=_LINE_BYTES,
         )
         self.open = 0
+        self.plain = plain
+        self.takes_plain = takes_plain
 
     def __call__(self) -> Connection:
         return Connection(self, loop=self._loop, **self._kwargs)

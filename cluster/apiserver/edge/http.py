@@ -10,9 +10,11 @@ import asyncio
 import errno
 import socket
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import HttpVersion11
+from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 
@@ -20,7 +22,7 @@ from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.access import impersonation
 from kubeherd.cluster.apiserver.access.authn import Identity
-from kubeherd.cluster.apiserver.edge import bodies
+from kubeherd.cluster.apiserver.edge import bodies, plain
 from kubeherd.cluster.apiserver.edge.connection import Connection, Connections
 from kubeherd.cluster.apiserver.edge.listener import MAX_CONNECTIONS, Listener
 from kubeherd.cluster.apiserver.edge.messages import (
@@ -49,6 +51,8 @@ _PIECE_BYTES = 128 * 1024
 """So much is encrypted at a time of an answer to a client that may not be reading."""
 
 _CACHE_CONTROL = "no-cache, private"
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+_WITHOUT_BODY = (204, 304)
 _EMPTY: dict[str, str] = {}
 _IMPERSONATE = impersonation.PREFIX.encode()
 _IMPERSONATE_LENGTH = len(_IMPERSONATE)
@@ -62,7 +66,7 @@ class HttpServer:
     ) -> None:
         self._api = api
         self._clock = clock
-        self._connections = Connections(self._handle)
+        self._connections = Connections(self._handle, self._handle_plain, lambda: not api.hurt_now)
         self._listeners = [Listener(self._connections, clock, max_connections)]
         self._max_connections = max_connections
         self._rng = rng
@@ -136,6 +140,31 @@ class HttpServer:
         if connection.shared and not answer.prepared and self._rng.random() < MOVE_CHANCE:
             answer.force_close()
         return answer
+
+    async def _handle_plain(self, connection: Connection, request: plain.Plain) -> bool:
+        """Answer a plain request; whether the connection goes on."""
+        try:
+            user = self._user(connection.identity, request.headers.get("authorization"))
+            answer = await self._api.handle(
+                ApiRequest(
+                    method=request.method,
+                    path=request.path,
+                    query=_parse_query(request.query),
+                    headers=request.headers,
+                    body=request.body,
+                    user=user,
+                    raw_query=request.query,
+                    peer=connection.peer,
+                )
+            )
+        except errors.ApiError as error:
+            answer = error_response(error)
+        if not isinstance(answer, ApiResponse):  # a fault that has just begun breaks the connection
+            connection.drop()
+            return False
+        head = _head(answer, self._headers(answer.content_type, answer.headers))
+        goes_on = await connection.send(head, answer.body)
+        return goes_on and not (connection.shared and self._rng.random() < MOVE_CHANCE)
 
     async def _tied(
         self, connection: Connection, request: BaseRequest, api_request: ApiRequest
@@ -233,6 +262,18 @@ class HttpServer:
             if aclose is not None:
                 await aclose()
         return response
+
+
+def _head(response: ApiResponse, headers: Mapping[str, str]) -> bytes:
+    """The head of a plain answer, as aiohttp writes it; ValueError for a value that is none."""
+    if any("\r" in value or "\n" in value for value in response.headers.values()):
+        raise ValueError("a line ends within a header's value")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    if response.status not in _WITHOUT_BODY:
+        lines += f"Content-Length: {len(response.body)}\r\n"
+    reason = _REASONS.get(response.status, "")
+    head = f"HTTP/1.1 {response.status} {reason}\r\n{lines}Date: {rfc822_formatted_time()}\r\n\r\n"
+    return head.encode("utf-8", "surrogateescape")
 
 
 def _impersonate(request: BaseRequest) -> Sequence[tuple[str, str]]:

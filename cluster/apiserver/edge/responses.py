@@ -23,6 +23,7 @@ from kubeherd.cluster.apiserver.edge.negotiation import (
     Negotiated,
     Shape,
     compressed,
+    untransformed,
     wants_gzip,
     wants_pretty,
 )
@@ -107,6 +108,12 @@ def error_response(
     headers = {"Retry-After": str(after_s)} if after_s else _NO_HEADERS
     body = encode(error.status(), media, pretty=pretty)
     return ApiResponse(error.status_code, body, media.value, headers)
+
+
+def refused(request: ApiRequest, error: ApiError) -> ApiResponse:
+    """A Status object in the encoding that the client accepts, or in JSON."""
+    media = untransformed(request.headers.get("accept", "")) or Media.JSON
+    return error_response(error, request, media)
 
 
 def is_joined(request: ApiRequest, kind: ServedKind, negotiated: Negotiated) -> bool:

@@ -3,8 +3,8 @@
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
-from kubeherd.cluster.apiserver.edge.negotiation import Media, negotiate, untransformed
-from kubeherd.cluster.apiserver.edge.responses import encode, error_response, finished
+from kubeherd.cluster.apiserver.edge.negotiation import Media, negotiate
+from kubeherd.cluster.apiserver.edge.responses import encode, finished
 from kubeherd.faults import Fault, effects
 
 _BY_CODE: dict[int, type[ApiError]] = {
@@ -27,12 +27,6 @@ _BY_CODE: dict[int, type[ApiError]] = {
         errors.Timeout,
     )
 }
-
-
-def refused(request: ApiRequest, error: ApiError) -> ApiResponse:
-    """An error in the form that the client accepts."""
-    accept = request.headers.get("accept", "")
-    return error_response(error, request, untransformed(accept) or Media.JSON)
 
 
 def error_of(fault: Fault, effect: effects.ApiError) -> ApiError:

@@ -20,6 +20,7 @@ from kubeherd.cluster.apiserver.edge.messages import (
     Response,
     WatchResponse,
 )
+from kubeherd.cluster.apiserver.edge.responses import refused
 from kubeherd.cluster.apiserver.edge.routing import Route, UnknownPath
 from kubeherd.cluster.apiserver.faults import answers
 from kubeherd.cluster.apiserver.faults.active import Faults
@@ -120,10 +121,10 @@ class Gate:
             return Dropped()
         for fault in hits.get(ApiError, ()):
             if isinstance(fault.effect, ApiError):
-                return answers.refused(request, answers.error_of(fault, fault.effect))
+                return refused(request, answers.error_of(fault, fault.effect))
         if Expire in hits and asked.verb == "list" and (token := request.query.get("continue")):
             try:
-                return answers.refused(request, listing.expired_page(token))
+                return refused(request, listing.expired_page(token))
             except errors.BadRequest:
                 return None  # no good token: the server says so itself
         return None

@@ -6,6 +6,7 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from kubeherd.cluster.apiserver.edge.messages import Answer, ApiRequest, ApiResponse, Response
+from kubeherd.cluster.apiserver.edge.responses import refused
 from kubeherd.cluster.apiserver.faults import answers
 from kubeherd.cluster.apiserver.faults.active import Faults
 from kubeherd.cluster.apiserver.faults.matching import Hits
@@ -43,7 +44,7 @@ class Polls:
         """What is left of the answer to one poll."""
         since = resumed_after(request.query)
         if since and Expire in hits:
-            return answers.refused(request, answers.too_old(since, hits[Expire][0]))
+            return refused(request, answers.too_old(since, hits[Expire][0]))
         if WatchStall in hits:
             return await self._stalled(request, hits[WatchStall][0], answer)
         request = self._revisions.repeated_once(request, hits)

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from kubeherd.cluster.api.errors import Expired
 from kubeherd.cluster.apiserver.recording.recorder import Recorder
-from kubeherd.cluster.apiserver.recording.recordfile import RecordFile
 from kubeherd.cluster.apiserver.recording.writes import Writes, uid_of
 from kubeherd.cluster.runtime.clock import Clock
+from kubeherd.cluster.runtime.recordfile import RecordFile
 from kubeherd.cluster.store.store import Store
 from kubeherd.history import Began
 from kubeherd.history.records import Object

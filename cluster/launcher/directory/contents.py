@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from kubeherd.cluster.launcher.settings import APISERVERS, CONTROLLER_MANAGERS, ETCD
+from kubeherd.cluster.launcher.settings import APISERVERS, CONTROLLER_MANAGERS, DASHBOARD, ETCD
 
 MARKER = ".kubeherd-directory"
 """The first thing that is written into a directory: from then on it is kubeherd's."""
@@ -20,7 +20,7 @@ LAST = (CLUSTER_JSON, LOCK, MARKER)
 
 _STORE = r"store\.db([-.].*)?|\.store\.db[-.].*"
 """The store may put what it likes beside `store.db`, under names that begin with it."""
-_HISTORY = r"history(-apiserver-\d)?\.jsonl(\.1)?"
+_HISTORY = r"history(-apiserver-\d|-supervisor)?\.jsonl(\.1)?"
 _PAIRS = ("ca", "apiserver", "etcd-ca", "etcd-server", "etcd-client")
 """Certificates with a key beside them."""
 STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -57,7 +57,7 @@ def layout(agents: Iterable[str] = ()) -> Folder:
     """The directory of a cluster whose nodes and agent processes have or had these names."""
     clients = {*APISERVERS, *CONTROLLER_MANAGERS, *agents}
     identities = {CONTROLLER_MANAGERS[0], "scheduler", "command", *agents}
-    processes = {ETCD, "spawner", "supervisor", *clients}
+    processes = {ETCD, DASHBOARD, "spawner", "supervisor", *clients}
     logs_of_pod = Folder(pattern=_CONTAINER_LOG)
     return Folder(
         frozenset((CLUSTER_JSON, "kubeconfig", MARKER)),
@@ -78,6 +78,7 @@ def layout(agents: Iterable[str] = ()) -> Folder:
                         "faults.json",
                         "supervisor.sock",
                         "front.sock",
+                        "dashboard.sock",
                         "lock",
                         *(f"{name}.metrics" for name in clients),
                         *(f"{name}.faults" for name in clients),

@@ -15,7 +15,7 @@ from pathlib import Path
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher.directory import contents, ownership, purging
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.settings import APISERVERS, Settings
+from kubeherd.cluster.launcher.settings import APISERVERS, Recorded, Settings
 from kubeherd.cluster.runtime.files import sync_directory
 
 _LOCK_ATTEMPTS = 10
@@ -33,6 +33,7 @@ class RunDir:
         self.root = Path(os.path.realpath(named))
         self.kubeconfig = self.root / "kubeconfig"
         self.history = self.root / "history.jsonl"
+        self.supervisor_history = self.root / "history-supervisor.jsonl"
         self.pki = self.root / "pki"
         self.kubeconfigs = self.root / "kubeconfigs"
         self.logs = self.root / "logs"
@@ -44,6 +45,7 @@ class RunDir:
         self.faults_json = self.run / "faults.json"
         self.socket = self.run / "supervisor.sock"
         self.front = self.run / "front.sock"
+        self.dashboard_socket = self.run / "dashboard.sock"
         self.etcd = self.root / "etcd"
         self.lock = self.root / contents.LOCK
 
@@ -55,6 +57,16 @@ class RunDir:
         """What an API server records: several know of the same writes, each of its requests."""
         name = "history" if apiserver == APISERVERS[0] else f"history-{apiserver}"
         return self.root / f"{name}.jsonl"
+
+    def histories(self, settings: Settings) -> list[Path]:
+        """All that a cluster has recorded: `history.files.merged` makes one history of them, if
+        there is one of an API server among them."""
+        if settings.record is Recorded.NOTHING:
+            return []
+        recorded = [one for one in map(self.history_of, settings.api_servers) if one.exists()]
+        if recorded and self.supervisor_history.exists():
+            recorded.append(self.supervisor_history)
+        return recorded
 
     def metrics_socket(self, process: str) -> Path:
         """Where a process other than the API server answers with its metrics."""

@@ -46,9 +46,12 @@ def _ask(
     request: Request,
     progress: Callable[[ClusterState], None] = lambda _state: None,
 ) -> list[Fault]:
-    rundir.load_settings()
     faults = msgspec.Raw(b"[]")
-    for reply in control.ask(rundir, request, ANSWER_TIMEOUT_S):
-        progress(reply.state)
-        faults = reply.faults
+    try:
+        for reply in control.ask(rundir, request, ANSWER_TIMEOUT_S):
+            progress(reply.state)
+            faults = reply.faults
+    except control.NotListening:
+        rundir.load_settings()  # it may be that there is no cluster
+        raise
     return decode_all(bytes(faults))

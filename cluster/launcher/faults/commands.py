@@ -10,6 +10,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -25,6 +26,9 @@ from kubeherd.cluster.launcher.nodes import NodeCommands
 from kubeherd.cluster.launcher.plan import Phase
 from kubeherd.faults import Fault, FaultKind, Nodes, effects
 from kubeherd.faults.fault import encode_all
+
+if TYPE_CHECKING:
+    from kubeherd.cluster.launcher.recording import Recording
 
 MAX_BYTES = 8 * 1024 * 1024
 """Of all faults at once, as JSON: half of what fits a line to a process."""
@@ -52,11 +56,14 @@ class FaultCommands:
         herd: Herd,
         nodes: NodeCommands,
         now_s: Callable[[], float] = time.time,
+        *,
+        recording: "Recording | None" = None,
     ) -> None:
         self._rundir = rundir
         self._herd = herd
         self._nodes = nodes
         self._now_s = now_s
+        self._recording = recording
         self._teller = Teller(rundir)
         self._orders: dict[str, Orders] = {}
         self.active: tuple[Fault, ...] = ()
@@ -84,6 +91,7 @@ class FaultCommands:
         except LauncherError:
             await self._restore(before)
             raise
+        self._tell_of(fault for fault in begun if not fault.undoable)
         return begun
 
     async def undo(self, ids: Sequence[str]) -> list[Fault]:
@@ -209,8 +217,15 @@ class FaultCommands:
         new = orders(faults, self._nodes.settings, self._herd.components)
         file.write(self._rundir, faults)
         old, self._orders, self.active = self._orders, new, tuple(faults)
+        if self._recording is not None:
+            self._recording.faults(self.active)
         changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
         await self._carry_out(name for name in changed if name in self._herd)
+
+    def _tell_of(self, over_at_once: Iterable[Fault]) -> None:
+        if self._recording is not None:
+            for fault in over_at_once:
+                self._recording.happened(fault)
 
     async def _restore(self, faults: Sequence[Fault]) -> None:
         try:

@@ -29,6 +29,8 @@ class Child:
         self.ended = asyncio.Event()
         self.returncode: int | None = None
         self.failure = ""
+        self.line = b""
+        """What it said when it served (`runtime.handshake`)."""
         self.port = 0
         """Where it alone answers, if it said so."""
 
@@ -72,6 +74,7 @@ def start_subprocess(spec: ProcessSpec, environment: Mapping[str, str]) -> Child
         loop.remove_reader(read_end)
         line = os.read(read_end, LINE_BYTES)
         os.close(read_end)
+        child.line = line
         child.failure, child.port = failure_in(line) if line else "", port_in(line)
         if line and not child.failure:
             child.ready.set()

@@ -50,6 +50,8 @@ class ProcessStarter:
         """Start a process; OSError if that does not work."""
         if spec.role is Role.ETCD:
             return self._start_etcd(spec)
+        if spec.role is Role.DASHBOARD:  # forked it would carry all that the others have loaded
+            return start_subprocess(spec, self._environment)
         while (spawner := self._usable_spawner()) is not None:
             try:
                 async with asyncio.timeout(SPAWN_TIMEOUT_S):

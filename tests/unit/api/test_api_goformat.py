@@ -12,6 +12,7 @@ from kubeherd.cluster.api import goformat
     [
         ("a", '"a"'), ('a"\n\\', r'"a\"\n\\"'), ("\x01é", '"\\x01é"'), (1, "1"), (True, "true"),
         (None, "null"), ({"a": ["b"]}, '{"a":["b"]}'), ("\u200b", r'"\u200b"'),
+        ('a"b', r'"a\"b"'), ("a\\b", r'"a\\b"'),
     ],
 )  # fmt: skip
 def test_values_look_as_go_prints_them(item: Any, text: str) -> None:

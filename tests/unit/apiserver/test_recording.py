@@ -13,13 +13,13 @@ from apicluster import ADMIN, BOB, Cluster, config_map
 
 from kubeherd.cluster.api import batch
 from kubeherd.cluster.api.batch import BatchedRequest
-from kubeherd.cluster.apiserver.recording import recordfile
 from kubeherd.cluster.apiserver.recording.recorder import Recorder
-from kubeherd.cluster.apiserver.recording.recordfile import STOPPED, RecordFile
 from kubeherd.cluster.apiserver.recording.recording import Recording
 from kubeherd.cluster.apiserver.recording.writes import Writes, uid_of
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
+from kubeherd.cluster.runtime import recordfile
 from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.recordfile import STOPPED, RecordFile
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Engine, MemoryEngine
 from kubeherd.cluster.store.followed import FollowedSharedStore, FollowedStore

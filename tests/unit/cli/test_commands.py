@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +11,7 @@ import click
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from patience import PATIENCE_S
 
 from kubeherd.cluster import cli
 from kubeherd.cluster.cli import status as status_module
@@ -92,7 +95,7 @@ def test_every_command_explains_itself(tmp_path: Path, command: tuple[str, ...])
 def test_the_help_of_up_names_every_variable(tmp_path: Path):
     shown = invoke(tmp_path, "up", "--help").output
     variables = [option.envvar for option in main.get_command(click.Context(main), "up").params]
-    assert len([name for name in variables if name]) == 20
+    assert len([name for name in variables if name]) == 21
     assert [name for name in variables if name and str(name) not in shown] == []
 
 
@@ -242,3 +245,15 @@ def test_unexpected_error_is_one_line(stopped: RunDir, monkeypatch: pytest.Monke
     result = invoke(stopped.root, "status")
     assert result.exit_code == 1
     assert result.stderr == "Error: RuntimeError: first second (KUBEHERD_DEBUG=1 shows where)\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure():
+    """As `| head -1`: what is printed goes to a pipe that nobody reads any more."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "kubeherd", "completion", "bash"]
+    with os.fdopen(writing, "wb") as out:
+        done = subprocess.run(
+            command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S, check=False
+        )
+    assert (done.returncode, done.stderr) == (0, "")

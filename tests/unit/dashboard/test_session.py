@@ -30,10 +30,11 @@ def test_a_token_is_good_once_and_buys_a_cookie(session: Session):
     assert session.known({"Cookie": f"other=1; {pair}"})
 
 
-def test_a_new_address_ends_the_one_before(session: Session):
-    first, second = session.url(), session.url()
-    assert session.exchange(token(first)) == ""
-    assert session.exchange(token(second))
+def test_many_addresses_that_nobody_used_end(session: Session):
+    urls = [session.url() for _ in range(9)]
+    assert session.exchange(token(urls[0])) == ""
+    assert all(session.exchange(token(url)) for url in urls[1:])
+    assert not any(session.exchange(token(url)) for url in urls)
 
 
 def test_nobody_is_known_by_an_empty_or_foreign_cookie(session: Session):

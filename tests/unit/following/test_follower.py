@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
+from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import PODS
@@ -64,7 +66,7 @@ class Script(StubTransport):
 
 
 def follow(
-    lists: list[JsonObject], watches: list[list[JsonObject] | Exception]
+    lists: list[JsonObject], watches: list[list[JsonObject] | Exception], **options: Any
 ) -> tuple[list[str], Script, Follower, list[int]]:
     """What is told, as ``verb name revision``; ``(...)`` if it is restored."""
     told: list[str] = []
@@ -79,7 +81,7 @@ def follow(
     async def scenario(clock: virtualtime.VirtualClock) -> tuple[Script, Follower]:
         script = Script(lists, watches)
         client = ApiClient(script, clock, private_features=False)
-        follower = Follower(client, PODS, clock, Rng(1), tell=tell, passed=passed.append)
+        follower = Follower(client, PODS, clock, Rng(1), tell=tell, passed=passed.append, **options)
         await follower.list()
         task = asyncio.create_task(follower.run())
         async with asyncio.timeout(60):
@@ -113,10 +115,37 @@ def test_a_gap_is_filled_with_what_is_restored(refusal: list[JsonObject] | Excep
     )
     if isinstance(refusal, Exception):  # nothing is lost with a connection
         assert (told[2:], script.asked, follower.gaps) == ([], ["10", "10", "10"], 0)
+        assert not follower.began_anew
     else:
         assert told[2:] == ["(delete a 30)", "(update b 25)", "(create c 26)"]
         assert (script.asked, follower.gaps) == (["10", "30", "30"], 1)
     assert not follower.failing
+
+
+def test_a_server_that_has_lost_its_objects_is_noticed():
+    told, script, follower, _ = follow(
+        [listed(10, pod("a", 5)), listed(3), listed(3, pod("a", 2))], [TransportError("gone"), []]
+    )
+    assert told == ["(create a 5)", "(update a 2)"]
+    assert (script.asked, follower.began_anew) == (["10", "3", "3"], True)
+
+
+def test_of_news_only_what_happens_is_told():
+    told, script, _, _ = follow(
+        [listed(10, pod("a", 5)), listed(30, pod("a", 5), pod("b", 25))],
+        [[event("ADDED", pod("c", 11)), EXPIRED], [event("ADDED", pod("d", 31))]],
+        only_news=True,
+    )
+    assert told == ["create c 11", "create d 31"]
+    assert script.asked == ["10", "30", "31"]
+
+
+def test_of_an_object_as_much_is_told_as_is_wanted():
+    def shape(write: Write) -> Write:
+        return replace(write, name=write.name.upper())
+
+    told, *_ = follow([listed(10, pod("a", 5))], [[event("DELETED", pod("a", 11))]], shape=shape)
+    assert told == ["(create A 5)", "delete A 11"]
 
 
 def test_what_may_not_be_seen_is_said():

@@ -143,6 +143,20 @@ def test_news_are_events_that_happen_and_promises_that_break():
     ]
 
 
+def test_what_is_told_of_a_node_that_is_not_there_waits_for_it():
+    fault = Fault(id="f", target=Nodes(names=("n-1",)), effect=effects.Crash())
+    seen = herd(
+        Process(at=1.0, name="n-1", running=False, why="down", nodes=("n-1",)),
+        FaultBegan(at=1.0, fault=fault),
+    )
+    assert seen.nodes == {}
+    seen.see(node("n-1"))
+    assert (seen.nodes["n-1"].process, seen.nodes["n-1"].faults) == ("down", ("crash",))
+    seen.see(node("n-1", verb=Verb.DELETE))
+    seen.see(FaultEnded(at=2.0, id="f"))
+    assert seen.nodes == {}
+
+
 def test_what_changed_says_when_it_did():
     seen = herd(node("n-1"), node("n-2"))
     before = seen.sequence

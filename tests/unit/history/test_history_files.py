@@ -21,7 +21,7 @@ from kubeherd.history import (
     Verb,
     Write,
 )
-from kubeherd.history.files import HistoryError, Tail, encode, merged, read, write
+from kubeherd.history.files import HistoryError, Tail, encode, merged, read, whole, write
 
 FAULT = Fault(id="f-1", target=Nodes(("node-1",)), effect=effects.Crash(), at=2.0)
 POD = {"metadata": {"name": "a", "uid": "u1", "resourceVersion": "7"}}
@@ -68,6 +68,18 @@ def test_several_writers_become_one_history_and_each_keeps_its_order():
     other = [Process(at=4.0, name="node-1", running=True), Process(at=5.5, name="x", running=True)]
     names = [record.name for record in merged(late, other)]
     assert names == ["node-1", "a", "b", "x", "c"]
+
+
+def test_a_cluster_s_history_has_what_its_supervisor_wrote(tmp_path: Path):
+    own, other = tmp_path / "history.jsonl", tmp_path / "run.jsonl"
+    told = [Began(at=2.0, source="cluster"), Step(at=4.0, name="b"), Step(at=3.0, name="c")]
+    for path in (own, other):
+        write(path, told)
+    assert list(whole(own)) == told
+    beside = [Began(at=1.0, source="supervisor"), Step(at=3.5, name="a"), Step(at=9.0, name="d")]
+    write(tmp_path / "history-supervisor.jsonl", beside)
+    assert list(whole(own)) == [beside[0], told[0], beside[1], *told[1:], beside[2]]
+    assert list(whole(other)) == told
 
 
 def test_a_change_of_leaders_that_one_tells_late_is_told_once_and_in_order():

@@ -13,7 +13,7 @@ from kubeherd.cluster.launcher.control import Op, Reply, Request
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.processes.supervised import Starter
-from kubeherd.cluster.launcher.settings import Settings
+from kubeherd.cluster.launcher.settings import Recorded, Settings
 from kubeherd.cluster.launcher.state import ClusterState, ProcessState
 from kubeherd.cluster.launcher.supervisor import Supervisor
 from kubeherd.cluster.runtime.clock import LoopClock
@@ -77,8 +77,9 @@ async def running(
     nodes: int = 2,
     nodes_per_agent: int = 1,
     accept_loss_after: int | None = None,
+    record: Recorded = Recorded.NOTHING,
 ) -> AsyncIterator[Running]:
-    empty = Settings(port=1, nodes_per_agent=nodes_per_agent)
+    empty = Settings(port=1, nodes_per_agent=nodes_per_agent, record=record)
     names = settings_module.next_names([], nodes)
     settings = settings_module.add_nodes(empty, names)
     rundir.save_settings(settings)

@@ -92,6 +92,7 @@ def test_orphans_are_found_by_state_and_by_mark(sleeper, rundir: RunDir):
     )
     state.write(rundir, ClusterState(processes=(entry,)))
     assert [[p.pid for p in group] for group in state.orphans(rundir)] == [
+        [],
         [marked.pid],
         [],
         [recorded.pid],

@@ -104,6 +104,42 @@ async def test_freeze_and_thaw(rundir, standins):
             await herd.ask(Op.NODE_THAW, "node-1")
 
 
+async def test_another_speed_is_that_of_all_processes_and_of_those_that_start_later(
+    rundir, standins
+):
+    start = standins()
+    events: list[str] = []
+
+    async def recording(spec):
+        events.append(f"{spec.name} {spec.args[spec.args.index('--speed') + 1]}")
+        return await start(spec)
+
+    async with running(rundir, recording) as herd:
+        before = (await herd.ask(Op.WAIT)).state.processes
+        await herd.ask(Op.NODE_KILL, "node-1")
+        del events[:]
+        await herd.request(Request(op=Op.SPEED, speed=2.5))
+        assert events[0] == "apiserver 2.5"
+        assert sorted(events[1:]) == ["controller-manager 2.5", "node-0 2.5"]
+        after = (await herd.state()).processes
+        assert [p.ready for p in after] == [True, True, True, False]
+        assert not {p.process for p in after} & {p.process for p in before}
+        assert rundir.load_settings().speed == 2.5
+        await herd.ask(Op.NODE_START, "node-1")
+        assert events[-1] == "node-1 2.5"
+
+
+async def test_a_frozen_process_keeps_the_speed_as_it_is(rundir, standins):
+    async with running(rundir, standins()) as herd:
+        before = (await herd.ask(Op.WAIT)).state.processes
+        await herd.ask(Op.NODE_FREEZE, "node-1")
+        with pytest.raises(LauncherError, match="node-1 is frozen: thaw it"):
+            await herd.request(Request(op=Op.SPEED, speed=5))
+        after = (await herd.state()).processes
+        assert [p.process for p in after] == [p.process for p in before]
+        assert rundir.load_settings().speed == 1
+
+
 async def test_frozen_process_is_stopped_too(rundir, standins):
     async with running(rundir, standins()) as herd:
         await herd.ask(Op.WAIT)

@@ -1,0 +1,42 @@
+"""A running cluster goes on at another speed: its processes are started again with it.
+
+A process's waits are made for one speed, and so is what it concludes from the age of a timestamp:
+none changes its own. All that obey it end in the order of a stop and begin in the order of a start,
+so that no two of them ever count time differently; pods live on, as over any restart. What is
+stopped or killed stays so.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.herd import Herd
+from kubeherd.cluster.launcher.plan import Phase, ProcessSpec, Role
+from kubeherd.cluster.launcher.settings import Settings, StoreKind
+
+STOPPED: Final = (Role.AGENT, Role.CONTROLLER_MANAGER, Role.APISERVER)
+"""What obeys the speed, in the order of stopping."""
+
+
+def check(herd: Herd, settings: Settings, specs: Sequence[ProcessSpec]) -> None:
+    """LauncherError where a new start would change more than the speed: the store memory is gone
+    with its API server, and a frozen process would be one no longer."""
+    if settings.store is StoreKind.MEMORY:
+        raise LauncherError(
+            "with --store memory another speed would lose everything: use `down` and `up --speed`"
+        )
+    for spec in specs:
+        if herd[spec.name].phase is Phase.FROZEN:
+            raise LauncherError(f"{spec.name} is frozen: thaw it before the speed is changed")
+
+
+async def stop(herd: Herd, specs: Sequence[ProcessSpec]) -> Sequence[ProcessSpec]:
+    """End these processes, and give each its new spec; returns those that ran."""
+    ran = [spec for spec in specs if herd[spec.name].wanted]
+    for role in STOPPED:
+        members = [spec.name for spec in ran if spec.role is role]
+        await asyncio.gather(*(herd[name].stop(herd.grace_s(name)) for name in members))
+    for spec in specs:
+        herd[spec.name].spec = spec
+    return ran

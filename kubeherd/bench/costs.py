@@ -1,0 +1,291 @@
+"""What a request costs the API server, step by step: ``kubeherd bench --costs``.
+
+An API server with its SQLite store serves over TLS in the main thread of a process of its own; a
+second thread sends one kind of request after the other. Costs are CPU time, so a busy machine
+changes them little: of the server's thread by step (`steps`), the rest of it (HTTP, TLS, the event
+loop), and of the thread that commits.
+"""
+
+import asyncio
+import contextlib
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+import orjson
+from msgspec.structs import replace
+
+from kubeherd.bench.measure import cluster
+from kubeherd.bench.requests import JSON, LEASES, Kind, Request, Who, kinds, message
+from kubeherd.bench.steps import Meter, Step, metered
+from kubeherd.bench.wire import Answer, Connection
+from kubeherd.cluster.api import batch
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.client.kubeconfig import ClusterAccess, load_kubeconfig
+from kubeherd.cluster.client.tls import tls_context
+from kubeherd.cluster.launcher.directory.rundir import RunDir
+
+REQUESTS: Final = 400
+"""Of each kind in a round, `DEPTH` at a time."""
+DEPTH: Final = 8
+ROUNDS: Final = 3
+BATCH: Final = 100
+_FLEET: Final = "agent-0"
+TIMEOUT_S: Final = 300.0
+
+
+class Cost(msgspec.Struct):
+    """Microseconds of CPU for one request."""
+
+    request: str
+    total_us: float
+    """Of all the server's threads."""
+    commit_us: float
+    """Of those beside the one that serves."""
+    rest_us: float
+    """HTTP, TLS, tasks and the event loop."""
+    steps_us: dict[Step, float]
+
+
+def costs(requests: int = REQUESTS, rounds: int = ROUNDS) -> Iterator[Cost]:
+    """The cost of each kind of request, from so many of each in so many rounds; RuntimeError if one
+    could not be measured."""
+    with cluster(nodes=2, nodes_per_agent=2) as handle:
+        handle.down()
+        command = [sys.executable, "-P", "-m", "kubeherd.bench.costs"]
+        command += [str(handle.rundir.root), str(requests), str(rounds)]
+        done = subprocess.run(  # noqa: S603 - this module
+            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+    if done.returncode:
+        raise RuntimeError(f"costs could not be measured: {done.stderr.strip()[-500:]}")
+    yield from msgspec.json.decode(done.stdout, type=list[Cost])
+
+
+def markdown(found: Sequence[Cost]) -> Iterator[str]:
+    """A table, a request a row, in whole microseconds."""
+    used = [step for step in Step if any(one.steps_us.get(step, 0) >= 0.5 for one in found)]
+    yield f"| request | total | {' | '.join(used)} | rest | commit |"
+    yield "|---|" + "---:|" * (len(used) + 3)
+    for one in found:
+        cells = [one.total_us, *(one.steps_us.get(step, 0) for step in used)]
+        cells += [one.rest_us, one.commit_us]
+        yield f"| {one.request} | {' | '.join(f'{cell:.0f}' for cell in cells)} |"
+
+
+# --- the process that is measured ---
+
+
+class _Sender:
+    """Sends requests from a thread of its own, and asks the server's thread what it spent."""
+
+    def __init__(self, rundir: RunDir, serving: asyncio.AbstractEventLoop, meter: Meter) -> None:
+        self._rundir = rundir
+        self._serving = serving
+        self._meter = meter
+        self._host = ""
+        self._connections: dict[Who, list[Connection]] = {}
+        self._tokens: dict[Who, str] = {}
+        self._versions: dict[str, str] = {}
+
+    async def run(self, requests: int, rounds: int) -> list[Cost]:
+        """Measure everything so often, after a round that warms up; of each the median."""
+        for who, kubeconfig in {
+            Who.PERSON: self._rundir.kubeconfig,
+            Who.SCHEDULER: self._rundir.scheduler_kubeconfig,
+            Who.KUBELET: self._rundir.fleet_kubeconfig(_FLEET),
+        }.items():
+            await self._connect(who, load_kubeconfig(kubeconfig))
+        token = await self._token("daemon-set-controller")
+        self._tokens[Who.CONTROLLER] = f"Authorization: Bearer {token}\r\n"
+        nobody = replace(load_kubeconfig(self._rundir.kubeconfig), certificate_pem="", key_pem="")
+        await self._connect(Who.CONTROLLER, nobody)
+        found = [
+            await self._round(range(number * requests, (number + 1) * requests))
+            for number in range(rounds + 1)
+        ]
+        return [_median(list(same)) for same in zip(*found[1:], strict=True)]
+
+    async def _look(self) -> None:
+        """See the newest versions of the Leases, as those who renew them know them."""
+        asked = Request("GET", LEASES).bytes_for(self._host)
+        answer = await self._connections[Who.PERSON][0].send(asked)
+        for one in orjson.loads(answer.body)["items"]:
+            self._versions[one["metadata"]["name"]] = one["metadata"]["resourceVersion"]
+
+    async def _token(self, account: str) -> str:
+        """A token of a controller's account, which may not be there yet."""
+        path = "/api/v1/namespaces/kube-system/serviceaccounts"
+        made: JsonObject = {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": account},
+        }
+        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        person = self._connections[Who.PERSON][0]
+        await person.send(Request("POST", path, made).bytes_for(self._host))
+        answer = await person.send(
+            Request("POST", f"{path}/{account}/token", asked).bytes_for(self._host)
+        )
+        return str(orjson.loads(answer.body)["status"]["token"])
+
+    async def _connect(self, who: Who, access: ClusterAccess) -> None:
+        url, context = urlsplit(access.server), tls_context(access)
+        host, port = url.hostname or "", url.port or 443
+        await _listening(host, port)
+        self._host = url.netloc
+        loop = asyncio.get_running_loop()
+        self._connections[who] = [
+            (await loop.create_connection(Connection, host, port, ssl=context))[1]
+            for _ in range(DEPTH)
+        ]
+
+    async def _round(self, numbers: range) -> list[Cost]:
+        return [await self._measured(kind, numbers) for kind in kinds(self._versions)]
+
+    async def _measured(self, kind: Kind, numbers: range) -> Cost:
+        send = self._batches if kind.batched else self._singly
+        await self._look()
+        messages = send(kind, numbers)
+        before = await self._spent(reset=True)
+        own_s = time.thread_time()
+        await self._sent(kind, messages)
+        own_s = time.thread_time() - own_s
+        after = await self._spent(reset=False)
+        served_s = after.thread_s - before.thread_s
+        total_s = after.process_s - before.process_s - own_s
+        steps = self._meter.spent_s()
+        each_us = 1e6 / len(numbers)
+        return Cost(
+            kind.name,
+            total_s * each_us,
+            max(total_s - served_s, 0.0) * each_us,
+            (served_s - sum(steps.values())) * each_us,
+            {step: spent * each_us for step, spent in steps.items()},
+        )
+
+    def _singly(self, kind: Kind, numbers: range) -> list[bytes]:
+        return [
+            kind.make(number).bytes_for(self._host, self._tokens.get(kind.by, ""))
+            for number in numbers
+        ]
+
+    def _batches(self, kind: Kind, numbers: range) -> list[bytes]:
+        made = [kind.make(number) for number in numbers]
+        return [
+            message(
+                "POST",
+                batch.PATH,
+                self._host,
+                batch.encode(
+                    [
+                        batch.BatchedRequest(
+                            one.verb, one.path, {}, one.content_type, JSON, orjson.dumps(one.body)
+                        )
+                        for one in made[start : start + BATCH]
+                    ]
+                ),
+                "application/msgpack",
+            )
+            for start in range(0, len(made), BATCH)
+        ]
+
+    async def _sent(self, kind: Kind, messages: list[bytes]) -> None:
+        connections = self._connections[kind.by]
+        answers: list[Answer] = await asyncio.gather(
+            *(
+                connections[number % len(connections)].send(message)
+                for number, message in enumerate(messages)
+            )
+        )
+        for answer in answers:
+            statuses = [answer.status]
+            if kind.batched and answer.status == 200:
+                statuses = [one.status for one in batch.decode_answers(answer.body)]
+            if any(status >= 300 for status in statuses):
+                raise RuntimeError(f"{kind.name}: {max(statuses)} {answer.body[:300]!r}")
+
+    async def _spent(self, *, reset: bool) -> "_Spent":
+        """What process and thread have spent, asked in the thread that serves when it is idle."""
+
+        async def ask() -> _Spent:
+            await asyncio.sleep(0.05)  # what is left to do after the last answer
+            if reset:
+                self._meter.reset()
+            return _Spent(time.thread_time(), time.process_time())
+
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(ask(), self._serving))
+
+
+async def _listening(host: str, port: int) -> None:
+    """Return when the server, which is about to start, listens; TimeoutError."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while True:
+            with contextlib.suppress(ConnectionRefusedError):
+                _, writer = await asyncio.open_connection(host, port)
+                writer.close()
+                return
+            await asyncio.sleep(0.05)
+
+
+class _Spent(msgspec.Struct, frozen=True):
+    thread_s: float
+    process_s: float
+
+
+def _median(same: Sequence[Cost]) -> Cost:
+    def of(values: Iterator[float]) -> float:
+        return round(statistics.median(values), 2)
+
+    return Cost(
+        same[0].request,
+        of(one.total_us for one in same),
+        of(one.commit_us for one in same),
+        of(one.rest_us for one in same),
+        {step: of(one.steps_us[step] for one in same) for step in Step},
+    )
+
+
+def main(root: Path, requests: int, rounds: int) -> int:
+    """Serve the cluster in this directory, and print what requests cost it."""
+    from kubeherd.cluster.apiserver.__main__ import arguments, serve  # noqa: PLC0415 - not for all
+    from kubeherd.cluster.runtime import process  # noqa: PLC0415
+
+    rundir = RunDir(root)
+    port = urlsplit(load_kubeconfig(rundir.kubeconfig).server).port
+    options = arguments(["--dir", str(root), "--port", str(port)])
+    found: list[Cost] = []
+    failed: list[BaseException] = []
+
+    async def measured(lifecycle: process.Lifecycle) -> None:
+        loop, meter = asyncio.get_running_loop(), Meter()
+
+        def send() -> None:
+            try:
+                found.extend(asyncio.run(_Sender(rundir, loop, meter).run(requests, rounds)))
+            except BaseException as error:
+                failed.append(error)
+            loop.call_soon_threadsafe(lifecycle.stop.set)
+
+        sender = threading.Thread(target=send, name="sender")
+        sender.start()
+        with metered(meter):
+            await serve(options, lifecycle)
+        sender.join()
+
+    code = process.run(measured, "costs", log_level="error")
+    if failed:
+        raise failed[0]
+    print(msgspec.json.encode(found).decode())
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

@@ -1,0 +1,85 @@
+"""A dashboard from its first look at the cluster to its end, whoever runs it."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from socket import socket
+from typing import Any, Final
+
+from kubeherd.cluster.api.version import PRODUCT
+from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.dashboard.app import App, Board
+from kubeherd.dashboard.cluster import Cluster
+from kubeherd.dashboard.entrance import opened
+from kubeherd.dashboard.feed import Feed
+from kubeherd.dashboard.live import Live
+from kubeherd.dashboard.memory import one_heap
+from kubeherd.dashboard.moments import Moments
+from kubeherd.dashboard.server import serving
+from kubeherd.dashboard.session import Session
+from kubeherd.dashboard.showing import Showing
+from kubeherd.following.live import Source
+
+_SECRET_BYTES: Final = 32
+_CONNECTIONS: Final = 8
+
+
+async def show(
+    board: Board, on: socket, begun: Callable[[str], None], entrance: Path | None = None
+) -> None:
+    """Serve a board until cancelled; `begun` gets the first address, who connects to the socket
+    `entrance` another one."""
+    session = Session(on.getsockname()[1], lambda: secrets.token_urlsafe(_SECRET_BYTES))
+    async with serving(App(session, board), on), opened(entrance, session.url):
+        begun(session.url())
+        await asyncio.Event().wait()
+
+
+async def show_cluster(
+    source: Source, on: socket, begun: Callable[[str], None], *, read_only: bool
+) -> None:
+    """Follow a cluster, and show it once it was seen. ApiError, TransportError, LauncherError if it
+    is not there to begin with."""
+    one_heap()
+    rundir = source.rundir
+    entrance = rundir.dashboard_socket if rundir is not None else None
+    async with AsyncExitStack() as closing:
+        board, live = await closing.enter_async_context(_cluster(source, read_only=read_only))
+
+        async def shown() -> None:
+            await live.seen.wait()
+            await show(board, on, begun, entrance)
+
+        await _together(live.run(), shown())
+
+
+async def _together(*works: Coroutine[Any, Any, None]) -> None:
+    """Do all until one ends, and end the others; raises what that one does, and no group of it."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in ended:
+        task.result()
+
+
+@asynccontextmanager
+async def _cluster(source: Source, *, read_only: bool) -> AsyncIterator[tuple[Cluster, Live]]:
+    clock = LoopClock()
+    transport = from_kubeconfig(
+        source.kubeconfig, user_agent=f"{PRODUCT} dashboard", max_connections=_CONNECTIONS
+    )
+    title = str(source.kubeconfig if source.rundir is None else source.rundir.root)
+    showing = Showing(Feed(lambda: clock.now().timestamp()), Moments(), title)
+    client = ApiClient(transport, clock, private_features=False)
+    try:
+        yield Cluster(source, showing, client, clock, read_only=read_only), Live(source, showing)
+    finally:
+        await transport.close()
