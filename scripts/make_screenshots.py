@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from browsing import chromium, watched  # noqa: E402
-from dashboards import dashboard  # noqa: E402
+from dashboardcommand import dashboard  # noqa: E402
 from terminalpicture import on_a_terminal  # noqa: E402
 
 import kubeherd  # noqa: E402

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from browsing import Watchman, chromium, watched
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize
+
+VIEWPORT: ViewportSize = {"width": 1100, "height": 700}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -16,7 +18,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    made = await browser.new_context(viewport={"width": 1280, "height": 800})
+    made = await browser.new_context(viewport=VIEWPORT, reduced_motion="reduce")
     yield made
     await made.close()
 

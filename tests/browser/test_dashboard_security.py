@@ -1,11 +1,14 @@
-"""Who gets into the dashboard, and what pages of other origins get: nothing."""
+"""Who gets into the dashboard, and what pages of other origins get: nothing.
+
+What is answered to headers that a browser does not let pages write is in tests/unit/dashboard.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
-from aiohttp import ClientSession, CookieJar, web
+from aiohttp import web
 from boards import Shown, StoryBoard, shown
 from browsing import Watchman
 from herdstory import HerdStory
@@ -83,15 +86,6 @@ async def another_origin() -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-@asynccontextmanager
-async def client(dash: Shown, *, known: bool = True) -> AsyncIterator[ClientSession]:
-    """A client that is no browser, with the cookie if it is known."""
-    async with ClientSession(dash.origin, cookie_jar=CookieJar(unsafe=True)) as session:
-        if known:
-            assert (await session.get(dash.url)).status == 200
-        yield session
-
-
 async def test_the_token_lets_one_browser_in_once(
     dash: Shown, context: BrowserContext, browser: Browser, page: Page
 ):
@@ -110,57 +104,6 @@ async def test_the_token_lets_one_browser_in_once(
         assert await second.cookies() == []
     finally:
         await second.close()
-
-
-@pytest.mark.parametrize(
-    "path", ["/", "/api/session", "/api/state", "/api/stream", "/static/index.html", "/api/no"]
-)
-async def test_nothing_without_the_cookie(dash: Shown, path: str):
-    async with client(dash, known=False) as session:
-        assert (await session.get(path)).status == 401
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Host": "evil.test"},
-        {"Host": "127.0.0.1:1"},
-        {"Host": "127.0.0.1"},
-        {"Origin": "http://evil.test"},
-        {"Origin": "null"},
-        {"Origin": "http://127.0.0.1:1"},
-        {"Sec-Fetch-Site": "cross-site"},
-        {"Sec-Fetch-Site": "same-site"},
-    ],
-    ids=lambda headers: " ".join(f"{name}={value}" for name, value in headers.items()),
-)
-async def test_nothing_for_another_host_or_origin(
-    dash: Shown, board: StoryBoard, headers: dict[str, str]
-):
-    async with client(dash) as session:
-        for path in ("/", "/api/state", "/api/stream"):
-            assert (await session.get(path, headers=headers)).status == 403
-        own = {"X-Kubeherd-Csrf": dash.csrf}
-        answer = await session.post("/api/action", data=b"{}", headers={**own, **headers})
-        assert answer.status == 403
-    assert board.acted == []
-
-
-async def test_acting_needs_the_header_of_the_page(dash: Shown, board: StoryBoard):
-    async with client(dash) as session:
-        for headers in ({}, {"X-Kubeherd-Csrf": ""}, {"X-Kubeherd-Csrf": "x" * 43}):
-            answer = await session.post("/api/action", data=b"{}", headers=headers)
-            assert answer.status == 403
-        assert board.acted == []
-        for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS"):
-            answer = await session.request(method, "/api/action")
-            assert answer.status in (404, 405)
-            assert "Access-Control-Allow-Origin" not in answer.headers
-        right = await session.post(
-            "/api/action", data=b"{}", headers={"X-Kubeherd-Csrf": dash.csrf}
-        )
-        assert right.status == 200
-    assert board.acted.pop() == b"{}"
 
 
 async def test_another_origin_gets_nothing(

@@ -58,6 +58,21 @@ async def chromium() -> AsyncIterator[Browser]:
             await browser.close()
 
 
+async def until(page: Page, condition: str, arg: object = None) -> None:
+    """Wait until a function holds on the page. Unlike the driver's own waiting this needs no eval,
+    which the dashboard's Content-Security-Policy forbids."""
+    await page.evaluate(
+        f"""async (arg) => {{
+          const holds = {condition}, end = performance.now() + {TIMEOUT_MS};
+          while (!await holds(arg)) {{
+            if (performance.now() > end) throw new Error("never came true: " + holds);
+            await new Promise((look) => setTimeout(look, 50));
+          }}
+        }}""",
+        arg,
+    )
+
+
 class Watchman:
     """Notes on a page what must not happen on any: errors and warnings on the console (a violation
     of the Content-Security-Policy is one), exceptions, dialogs, requests to another origin."""
@@ -79,7 +94,7 @@ class Watchman:
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning", "assert"):
             where = message.location.get("url", "")
-            self.noted.append(f"console {message.type}: {message.text} {where}".rstrip())
+            self.noted.append(f"console {message.type}: {message.text} {where}".rstrip()[:200])
 
     async def _dialog(self, dialog: Dialog) -> None:
         self.noted.append(f"dialog: {dialog.message}")

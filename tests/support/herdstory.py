@@ -9,6 +9,7 @@
 Times are those of the story; nothing waits.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,13 +42,19 @@ def stamp(at: float) -> str:
 class HerdStory:
     """`records` is what has happened; every method adds what it names and lets time pass."""
 
-    def __init__(self, nodes: int, *, zones: int = 3, budget: int | str = "10%") -> None:
+    def __init__(
+        self,
+        nodes: int | Sequence[str],
+        *,
+        zones: Sequence[str] = ("zone-a", "zone-b", "zone-c"),
+        budget: int | str = "10%",
+    ) -> None:
         self.at = BEGAN
         self.records: list[Record] = []
-        self.nodes = [f"node-{number}" for number in range(nodes)]
-        self._zones = {
-            name: f"zone-{'abc'[n * zones // nodes]}" for n, name in enumerate(self.nodes)
-        }
+        names = [f"node-{n}" for n in range(nodes)] if isinstance(nodes, int) else nodes
+        self.nodes = list(names)
+        each = len(names) / len(zones)
+        self._zones = {name: zones[int(n / each)] for n, name in enumerate(names)}
         self._budget = budget
         self._revision = 0
         self._images: list[str] = []
@@ -56,8 +63,7 @@ class HerdStory:
         self._updated: set[str] = set()
         self._available: set[str] = set()
         self._lost: set[str] = set()
-        names = tuple(self.nodes)
-        self._add(Began(at=self.at, source="cluster", seed=1, speed=1.0, nodes=names))
+        self._add(Began(at=self.at, source="cluster", seed=1, speed=1.0, nodes=tuple(names)))
 
     # --- what happens ---
 
@@ -115,7 +121,7 @@ class HerdStory:
     def kill(self, node: str) -> None:
         """Its power is cut; its Node says nothing of it yet."""
         killed = Process(at=self.at, name=node, running=False, why="killed", nodes=(node,))
-        self._add(FaultBegan(at=self.at, fault=self._fault(f"crash-{node}", node, effects.Crash())))
+        self._add(FaultBegan(at=self.at, fault=self._fault("crash", node, effects.Crash())))
         self._add(killed)
 
     def lose(self, node: str) -> None:
@@ -130,13 +136,11 @@ class HerdStory:
 
     def cut(self, node: str) -> None:
         """A partition."""
-        self._add(
-            FaultBegan(at=self.at, fault=self._fault(f"cut-{node}", node, effects.Partition()))
-        )
+        self._add(FaultBegan(at=self.at, fault=self._fault("cut", node, effects.Partition())))
 
     def heal(self, node: str) -> None:
         """The partition is over."""
-        self._add(FaultEnded(at=self.at, id=f"cut-{node}"))
+        self._add(FaultEnded(at=self.at, id=self._id("cut", node)))
 
     def leader(self, holder: str) -> None:
         """Another controller manager leads."""
@@ -291,8 +295,11 @@ class HerdStory:
         }
         self._write("daemonsets.apps", tree)
 
-    def _fault(self, id_: str, node: str, effect: effects.Effect) -> Fault:
-        return Fault(id=id_, target=Nodes((node,)), effect=effect, at=self.at)
+    def _fault(self, what: str, node: str, effect: effects.Effect) -> Fault:
+        return Fault(id=self._id(what, node), target=Nodes((node,)), effect=effect, at=self.at)
+
+    def _id(self, what: str, node: str) -> str:
+        return f"{what}-{self.nodes.index(node)}"
 
     def _write(self, resource: str, tree: Tree, verb: Verb = Verb.UPDATE) -> None:
         self._revision += 1
