@@ -103,14 +103,16 @@ class Actor:
         added = await self._ask(Request(op=Op.NODE_ADD, count=wanted.count))
         return f"added {', '.join(added)}"
 
-    async def _remove(self, wanted: Wanted) -> str:
-        if self._rundir is not None:
-            await self._ask(Request(op=Op.NODE_REMOVE, nodes=self._own_nodes(wanted)))
-        return await self._kubectl.delete_nodes(wanted.names)
-
     async def _speed(self, wanted: Wanted) -> str:
-        await self._ask(Request(op=Op.SPEED, speed=wanted.speed or 1.0))
-        return f"speed {wanted.speed:g}"
+        speed = wanted.speed or 1.0
+        await self._ask(Request(op=Op.SPEED, speed=speed))
+        return f"speed {speed:g}"
+
+    async def _remove(self, wanted: Wanted) -> str:
+        ours = self._rundir is not None
+        if ours:
+            await self._ask(Request(op=Op.NODE_REMOVE, nodes=self._own_nodes(wanted)))
+        return await self._kubectl.delete_nodes(wanted.names, gone=ours)
 
     async def _set_image(self, wanted: Wanted) -> str:
         of = wanted.target()

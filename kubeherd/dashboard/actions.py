@@ -90,8 +90,8 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Whose image is set; none: of all."""
     count: Annotated[int, Meta(ge=0, le=_MAX_ADDED)] = 0
     fault: _Name | None = None
-    speed: Annotated[float, Meta(gt=0, le=1e6)] | None = None
-    """How fast the cluster's time is to go."""
+    speed: Annotated[float, Meta(gt=0)] | None = None
+    """How many times faster than real time; its bounds are the supervisor's."""
     dry_run: bool = False
     """Only say the command."""
 

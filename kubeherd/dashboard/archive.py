@@ -14,7 +14,7 @@ import msgspec
 PART_BYTES: Final = 1024 * 1024
 """So many bytes of lines, before compression, are in a part: as much as is read for one moment."""
 _BLOCK_BYTES: Final = 256 * 1024
-_LEVEL: Final = 6
+_LEVEL: Final = 3
 
 
 class Part:

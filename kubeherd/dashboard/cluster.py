@@ -68,7 +68,9 @@ class Cluster:
         from kubeherd.cluster.cli.options import directory_given  # noqa: PLC0415 - memory
 
         directory = directory_given(self._rundir) if self._rundir is not None else ""
-        return Commands(directory, str(self._source.kubeconfig), self._rundir is not None)
+        return Commands(
+            directory, str(self._source.kubeconfig.absolute()), self._rundir is not None
+        )
 
     def routes(self) -> Mapping[str, Route]:
         """See `app.Board`."""
@@ -120,6 +122,8 @@ class Cluster:
         moments = self._showing.moments
         names = (key.resource, key.namespace, key.name)
         past = await self._showing.aside(moments.object(*names, at))
+        if past is not None and past.gone:
+            raise Refused(404, f"{key.resource} {key.name} was no more")
         if past is not None:
             return past.object
         if await self._showing.aside(moments.object(*names, float("inf"))) is not None:

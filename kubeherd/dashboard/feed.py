@@ -30,6 +30,7 @@ class Feed:
         self.herd = Herd()
         self.note = ""
         """Why the cluster does not answer; "" while it does."""
+        self._speed = 0.0
         self._generation = 0
         self._views: dict[str, tuple[RolloutView, int]] = {}
         self._viewed = -1
@@ -41,11 +42,19 @@ class Feed:
         self._generation += 1
         self._views, self._viewed = {}, -1
 
+    def goes_at(self, speed: float) -> None:
+        """The cluster's time goes at this speed from now on, whatever its records began with."""
+        if speed != self._speed:
+            self._speed = speed
+            self._generation += 1
+
     def state(self) -> State:
         """Everything, as of now."""
         self._refresh()
         shown = (view for view, _at in self._views.values())
-        return views.state(self.herd, at=self.now(), note=self.note, views=shown)
+        state = views.state(self.herd, at=self.now(), note=self.note, views=shown)
+        state.speed = self._speed or state.speed
+        return state
 
     def seen(self) -> Seen:
         """What one has seen who was sent the state."""

@@ -73,13 +73,14 @@ class Kubectl:
             await asyncio.sleep(_EVICT_AGAIN_S)
         return f"{len(evicted)} pods evicted from {', '.join(nodes)}"
 
-    async def delete_nodes(self, nodes: Sequence[str]) -> str:
-        """Delete Nodes; one that is gone already is no error."""
+    async def delete_nodes(self, nodes: Sequence[str], *, gone: bool = False) -> str:
+        """Delete Nodes; that they are `gone` already is no error then."""
         for node in nodes:
             try:
                 await self._client.delete(kinds.NODES, node)
             except NotFound:
-                continue
+                if not gone:
+                    raise
         return f"deleted {', '.join(nodes)}"
 
     async def set_image(self, of: Workload, container: str, image: str) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.dashboard.showing import Showing
 from kubeherd.following.live import Source, followed
 from kubeherd.following.session import SHOWN_WAIT_S, Following, Manner
@@ -35,7 +36,7 @@ class Live:
         self._source = source
         self._showing = showing
         self._feed = showing.feed
-        self._written = 0
+        self._speed = _Speed(source)
         self.seen = asyncio.Event()
         """Set when the cluster was seen for the first time."""
 
@@ -55,8 +56,7 @@ class Live:
                 attempt += 1
 
     async def _follow(self) -> None:
-        """Follow it once, until it has not answered for long, is another one, or has another
-        speed."""
+        """Follow it once, until it has not answered for long, or is another one."""
         herd = Herd(self._feed.herd.sequence + 1)
         self._showing.begin()
         tell = partial(self._tell, herd)
@@ -71,23 +71,11 @@ class Live:
     def _tell(self, herd: Herd, record: Record) -> None:
         self._showing.see(record, herd)
 
-    def _changed(self) -> bool:
-        """Whether the settings of a cluster of ours were written since this was asked last."""
-        rundir = self._source.rundir
-        if rundir is None:
-            return False
-        before = self._written
-        with suppress(OSError):  # it is being deleted
-            self._written = rundir.cluster_json.stat().st_mtime_ns
-        return before != self._written
-
     async def _until_lost(self, following: Following) -> None:
         loop = asyncio.get_running_loop()
         well_s = failed_s = loop.time()
-        speed = self._source.speed
         while failed_s - well_s < _ANEW_S and not following.began_anew:
-            if self._changed() and self._source.speed != speed:
-                return
+            self._feed.goes_at(self._speed.now())
             await asyncio.sleep(_LOOK_S)
             if failing := following.failing():
                 self._feed.note = " ".join(failing.split())
@@ -95,3 +83,21 @@ class Live:
             elif loop.time() - failed_s > _RECOVERED_S:
                 self._feed.note = ""
                 well_s = failed_s = loop.time()
+
+
+class _Speed:
+    """How fast a cluster's time goes, which `kubeherd speed` changes; 0 if it is none of ours."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._written_ns = 0
+        self._speed = 0.0
+
+    def now(self) -> float:
+        """The speed of now; its file is read when it is another one."""
+        if self._source.rundir is not None:
+            with suppress(OSError, LauncherError):
+                written_ns = self._source.rundir.cluster_json.stat().st_mtime_ns
+                if written_ns != self._written_ns:
+                    self._written_ns, self._speed = written_ns, self._source.speed
+        return self._speed

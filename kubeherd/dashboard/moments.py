@@ -16,7 +16,7 @@ from kubeherd.dashboard.slim import LEASES, kept, slim
 from kubeherd.dashboard.views import NEWS
 from kubeherd.herd.herd import Herd
 from kubeherd.herd.saving import restored, saved
-from kubeherd.history import Record, Verb, Write
+from kubeherd.history import Record, Request, Told, Verb, Write
 from kubeherd.history.records import Object
 from kubeherd.timeline.model import Painter, Picture
 
@@ -28,6 +28,8 @@ MAX_PAINTED_BYTES: Final = 8 * archive.PART_BYTES
 
 
 _decode: Final = msgspec.json.Decoder(Record).decode
+_NOT_SHOWN: Final = (Request, Told)
+"""What neither a herd nor a timeline takes an interest in, and of which there may be many."""
 _NO_OBJECTS: Final = frozenset({LEASES, "events"})
 
 
@@ -66,6 +68,8 @@ class Moments:
     def see(self, record: Record, before: Herd) -> None:
         """The next record, its object as `shape` made it, and the herd that has not seen it yet."""
         self._now = max(self._now, record.at)
+        if isinstance(record, _NOT_SHOWN):
+            return
         if self._anew or self._records.full:
             self._anew = False
             self._records.begin(self._now, saved(before, NEWS))

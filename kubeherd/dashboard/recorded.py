@@ -10,13 +10,12 @@ from kubeherd.dashboard import diff, objects
 from kubeherd.dashboard.answers import Answer, Refused, json
 from kubeherd.dashboard.app import Query, Route
 from kubeherd.dashboard.feed import Feed
-from kubeherd.dashboard.moments import HISTORY_BYTES, Moments
+from kubeherd.dashboard.moments import HISTORY_BYTES, Moments, Past
 from kubeherd.dashboard.objects import Key
 from kubeherd.dashboard.requests import Requests
 from kubeherd.dashboard.showing import Showing, moment
 from kubeherd.herd.herd import Herd
 from kubeherd.history import Write, files
-from kubeherd.history.records import Object
 
 
 class Recorded:
@@ -52,19 +51,21 @@ class Recorded:
 
     async def _object(self, query: Query) -> Answer:
         key, at = objects.asked(query), moment(query)
-        tree = await self._then(key, float("inf") if at is None else at)
-        return json(objects.shown(key, tree))
+        past = await self._then(key, float("inf") if at is None else at)
+        if past.gone and at is not None:
+            raise Refused(404, f"{key.resource} {key.name} was no more")
+        return json(objects.shown(key, past.object))
 
-    async def _then(self, key: Key, at: float) -> Object:
+    async def _then(self, key: Key, at: float) -> Past:
         found = self._showing.moments.object(key.resource, key.namespace, key.name, at)
         past = await self._showing.aside(found)
         if past is None:
             raise Refused(404, f"nothing is recorded of {key.resource} {key.name} by then")
-        return past.object
+        return past
 
     async def _diff(self, query: Query) -> Answer:
         keys = diff.asked(query, self.feed.herd)
-        before, after = [await self._then(key, float("inf")) for key in keys]
+        before, after = [(await self._then(key, float("inf"))).object for key in keys]
         return json({"lines": await self._showing.aside(lambda: diff.unified(before, after))})
 
     async def _log(self, _query: Query) -> Answer:
@@ -81,7 +82,7 @@ def read(path: Path) -> Showing:
     feed.become(herd)
     showing = Showing(feed, Moments(HISTORY_BYTES), path.name)
     try:
-        records = files.read(path)
+        records = files.whole(path)
         first = next(records, None)
         if first is None:
             raise KubeherdError(f"nothing is recorded in {path}")

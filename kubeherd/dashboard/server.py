@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from socket import socket
@@ -18,8 +19,11 @@ HOST: Final = "127.0.0.1"
 USUAL_PORT: Final = 8899
 MAX_CONNECTIONS: Final = 128
 _SHUTDOWN_S: Final = 2.0
+_silent = logging.getLogger(__name__)
+_silent.disabled = True
 _OPTIONS: Final[dict[str, Any]] = {
     "access_log": None,  # addresses are secrets
+    "logger": _silent,  # it quotes what is no HTTP; what fails in `App` is logged there
     "keepalive_timeout": 60.0,
     "auto_decompress": False,
 }

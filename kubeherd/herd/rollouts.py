@@ -189,7 +189,13 @@ def _reasons(
     ]
     if down:
         yield f"nodes that are not Ready: {_some(down)}"
-    mine = [one for tile in nodes.values() for one in tile.pods.values() if one.owner in owners]
+    # Most pods of a large herd are Ready: they are passed over first.
+    mine = [
+        one
+        for tile in nodes.values()
+        for one in tile.pods.values()
+        if one.look is not Look.READY and one.owner in owners
+    ]
     mine += [one for one in unbound.values() if one.owner in owners]
     for why, looks in (
         ("terminating", (Look.TERMINATING,)),

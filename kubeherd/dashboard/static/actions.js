@@ -1,7 +1,7 @@
 // What can be done to the cluster: buttons, and a dialog that shows the command before it runs.
 import { button, el, render, ask } from "./dom.js";
 
-/** What an action is called; `hurts`: what it breaks, which the dialog says and asks about. */
+/** What an action is called; `hurts`: what it breaks, which the dialog says and asks about; `says`: what else it says. */
 const ACTIONS = {
   kill: { label: "Kill",
     hurts: "The node's process gets SIGKILL, as if the power were cut. It stays dead until it is started." },
@@ -17,6 +17,8 @@ const ACTIONS = {
   heal: { label: "Heal" },
   "remove-node": { label: "Remove", hurts: "The node's process is stopped and its Node is deleted." },
   "add-nodes": { label: "Add nodes", fields: [["count", "How many", "number", "1"]] },
+  speed: { label: "Speed", fields: [["speed", "How many times faster than real time", "number", "10"]],
+    says: "The cluster's processes are started again, in order: nothing moves for a second or two. Pods live on." },
   "set-image": { label: "Set image", fields: [["container", "Container (none: all of them)", "text", ""],
     ["image", "Image", "text", ""]] },
   "roll-back": { label: "Roll back", hurts: "The workload's pods are replaced by pods of the earlier revision." },
@@ -85,12 +87,13 @@ export class Actions {
 
   open(request) {
     this.request = request;
-    const { label, hurts, fields = [] } = ACTIONS[request.action];
+    const { label, hurts, says, fields = [] } = ACTIONS[request.action];
     const several = request.nodes && `${request.nodes.length} nodes`;
     const about = request.node ?? several ?? request.workload ?? request.fault ?? "";
     render(this.dialog,
       el("h2", {}, `${label} ${about}`),
       hurts && el("p", { class: "hurt" }, hurts),
+      says && el("p", {}, says),
       fields.map(([name, title, type, start]) => el("label", { key: name }, title,
         el("input", { name, type, min: type === "number" ? 1 : false, value: request[name] ?? start,
           "data-testid": `field-${name}`, autocomplete: "off" }))),

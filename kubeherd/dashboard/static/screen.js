@@ -79,7 +79,7 @@ export class Screen {
     const live = this.app.session?.live ?? true;
     const cut = this.app.lost || this.app.live?.note, said = cut ? "CUT OFF" : live ? "LIVE" : "RECORDED";
     return [!live && this.play(), el("span", { class: `pill ${cut ? "cut" : live ? "live" : ""}`, "data-testid": "now" },
-      said, el("small", {}, ` ${clock(this.app.now())}${this.speed()}`))];
+      said, el("small", {}, ` ${clock(this.app.now())}`))];
   }
 
   /** To see what happened go by. */
@@ -91,15 +91,11 @@ export class Screen {
         title: "How fast it is played" }));
   }
 
-  /** How much faster than real time the cluster lives. */
-  speed() {
-    const speed = this.app.live?.speed ?? 1;
-    return speed === 1 ? "" : ` ×${speed}`;
-  }
-
   tools() {
     const dark = document.documentElement.dataset.theme;
+    const speed = this.app.live?.speed ?? 1;
     return [this.app.actions.button("add-nodes", {}, "+ nodes"),
+      this.app.actions.button("speed", { speed }, `speed ×${speed}`),
       el("span", { class: "views", role: "group", "aria-label": "View" }, VIEWS.map(([view, name, title]) =>
         button("view", view, name, { "aria-pressed": String(this.app.view.view === view),
           "data-testid": `view-${view}`, title }))),

@@ -12,7 +12,7 @@ from herdrecords import daemonset, node, pod, revision
 from kubeherd.dashboard.app import MAX_BODY_BYTES, MAX_STREAMS
 from kubeherd.dashboard.recorded import Recorded, read
 from kubeherd.dashboard.session import CSRF_HEADER
-from kubeherd.history import Began, Record, files
+from kubeherd.history import Began, Record, Verb, files
 
 HISTORY = (
     Began(at=1.0, speed=1.0),
@@ -21,6 +21,8 @@ HISTORY = (
     revision(1, "one", "agent:1"),
     revision(2, "two", "agent:2"),
     pod("p", "n-1", at=10.0),
+    pod("q", at=10.0),
+    pod("q", verb=Verb.DELETE, at=18.0),
     node("n-1", "Unknown", at=20.0, revision=7),
 )
 
@@ -171,6 +173,8 @@ async def test_objects_as_they_were(browser: Browser):
     ready = [one["status"]["conditions"][0]["status"] for one in (now, then)]
     assert ready == ["Unknown", "True"]
     assert (await browser.get("/api/object?resource=nodes&name=n-1&t=1.5"))[0] == 404
+    gone = "/api/object?resource=pods&namespace=x&name=q"
+    assert [(await browser.get(f"{gone}{t}"))[0] for t in ("", "&t=15", "&t=19")] == [200, 200, 404]
     for wrong in ("", "?resource=pods", "?resource=pods&name=..", "?resource=pods&name=a/b"):
         assert (await browser.get(f"/api/object{wrong}"))[0] == 400
 
@@ -186,6 +190,6 @@ async def test_what_differs_between_two_revisions(browser: Browser):
 async def test_the_timeline_and_the_lanes(browser: Browser):
     _, picture = await browser.get("/api/timeline")
     assert (picture["zero"], picture["duration"]) == (1.0, 19.0)
-    assert [row["name"] for row in picture["rows"]] == ["n-1"]
+    assert [row["name"] for row in picture["rows"]] == ["n-1", "no node"]
     _, lanes = await browser.get("/api/lanes")
     assert lanes["samples"][-1][:5] == [20.0, 1, 0, 1, 1]

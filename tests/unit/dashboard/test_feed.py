@@ -55,6 +55,18 @@ def test_a_change_is_what_changed():
     assert set(told) == {"nodes"}
 
 
+def test_another_speed_is_told_with_all_there_is():
+    shown = feed(node("n-1"))
+    shown.goes_at(1.0)
+    seen = shown.seen()
+    shown.goes_at(1.0)
+    assert not shown.differs(seen)
+    shown.goes_at(20.0)
+    assert shown.differs(seen)
+    assert shown.change(seen) is None
+    assert shown.state().speed == 20.0
+
+
 def test_a_heartbeat_is_not_a_changed_node():
     shown = feed(node("n-1"))
     seen = shown.seen()
