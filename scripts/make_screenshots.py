@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
 
 from PIL import Image
@@ -22,13 +23,15 @@ from playwright.async_api import Browser, Page
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from browsing import chromium, watched  # noqa: E402
+from boards import settled  # noqa: E402
+from browsing import chromium, until, watched  # noqa: E402
 from dashboardcommand import dashboard  # noqa: E402
 from terminalpicture import on_a_terminal  # noqa: E402
 
 import kubeherd  # noqa: E402
 from kubeherd.faults import effects  # noqa: E402
 from kubeherd.faults.targets import ZONE  # noqa: E402
+from kubeherd.history import FaultBegan, files  # noqa: E402
 
 Scheme = Literal["light", "dark"]
 JsonObject = dict[str, Any]
@@ -36,12 +39,14 @@ JsonObject = dict[str, Any]
 SPEED: Final = 5.0
 WIDE: Final = (1280, 800)
 PHONE: Final = (380, 800)
-FILM: Final = (960, 640)
+FILM: Final = (1160, 660)
 FRAME_S: Final = 0.25
-PATIENCE_S: Final = 300.0
+PATIENCE_S: Final = 120.0
 DRAWN_S: Final = 1.0
-"""The terminal is drawn twice a second."""
+"""So long after the API says something it is on every screen."""
 ZONES: Final = "abc"
+KUBEHERD: Final = (sys.executable, "-m", "kubeherd")
+INTO_S: Final = 70.0
 MAX_COLOURS: Final = 128
 
 
@@ -62,16 +67,19 @@ class Studio:
         )
         async with watched(context) as (page, _):
             await page.goto(url)
-            await page.wait_for_function("window.kubeherd?.sequence > 0")
+            await until(page, "() => kubeherd.sequence > 0")
             yield page
         await context.close()
 
     async def keep(self, page: Page, name: str) -> None:
         """The page as it is now, as NAME.png."""
+        await asyncio.sleep(DRAWN_S)
+        await settled(page)
         self._write(f"{name}.png", _small(await page.screenshot()))
 
     async def film(self, page: Page, name: str, acts: Callable[[], Awaitable[None]]) -> None:
         """The page while `acts` happens, as NAME.webp."""
+        await settled(page)
         frames: list[Image.Image] = []
         acting = asyncio.ensure_future(acts())
         clock = asyncio.get_running_loop()
@@ -210,16 +218,16 @@ async def hurt(started: kubeherd.AsyncCluster) -> None:
 
 
 async def three(studio: Studio) -> None:
-    """Three nodes, of which one dies while an image rolls."""
+    """Three nodes, of which one dies while an image rolls: that spends the budget."""
     async with (
         cluster(3) as started,
         dashboard("--dir", started.directory) as shown,
         studio.page(shown.url) as page,
     ):
-        await started.kill_node("node-1")
-        await started.wait_not_ready("node-1", timeout_s=PATIENCE_S)
         await started.apply(daemonset("agent:2", "log as JSON"))
         await rolled_to(started, 1)
+        await started.kill_node("node-0")
+        await started.wait_not_ready("node-0", timeout_s=PATIENCE_S)
         await studio.keep(page, "dashboard-3")
 
 
@@ -279,10 +287,9 @@ async def film(studio: Studio) -> None:
 
 async def watch(studio: Studio) -> None:
     """The same in a terminal."""
-    watched_by = [sys.executable, "-m", "kubeherd", "watch", "--dir"]
     async with (
         cluster(12) as started,
-        on_a_terminal([*watched_by, str(started.directory)]) as terminal,
+        on_a_terminal([*KUBEHERD, "watch", "--dir", str(started.directory)]) as terminal,
     ):
         await hurt(started)
         await started.apply(daemonset("agent:2", "log as JSON"))
@@ -291,7 +298,21 @@ async def watch(studio: Studio) -> None:
         studio.write_text("watch.svg", terminal.picture("kubeherd watch"))
 
 
-SCENES: Final = {one.__name__: one for one in (three, fifty, thousand, film, watch)}
+async def failure(studio: Studio) -> None:
+    """A recorded run: a zone goes dark while an image rolls; rewound to the middle of it."""
+    with TemporaryDirectory() as directory:
+        history = Path(directory) / "zone-outage.jsonl"
+        words = ("chaos", "run", "zone-outage", "--simulate", "--seed", "7", "--record")
+        process = await asyncio.create_subprocess_exec(*KUBEHERD, *words, str(history))
+        if await process.wait():
+            raise SystemExit("the run did not hold")
+        dark = next(one.at for one in files.read(history) if isinstance(one, FaultBegan))
+        async with dashboard("--history", history) as shown, studio.page(shown.url) as page:
+            await page.goto(f"{shown.origin}/#/timeline?t={dark + INTO_S}")
+            await studio.keep(page, "dashboard-timeline")
+
+
+SCENES: Final = {one.__name__: one for one in (three, fifty, thousand, failure, film, watch)}
 
 
 async def make(scenes: Sequence[str], output: Path) -> None:

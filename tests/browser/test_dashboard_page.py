@@ -146,6 +146,7 @@ STATES = [
     address(panel="log", of="process=node-2"),
     address(panel="requests"),
     address(t=BEGAN + 3),
+    address("timeline", t=BEGAN + 8),
 ]
 WITHOUT_TIMES = r"\d\d:\d\d:\d\d|\d+(\.\d+)? (s|min|h)\b"
 
@@ -154,7 +155,8 @@ async def seen(page: Page) -> list[Any]:
     """What the page says and where its tiles are, but for clocks."""
     text = re.sub(WITHOUT_TIMES, "", await page.inner_text("body"))
     fields = "[...document.querySelectorAll('input')].map((one) => one.value)"
-    places = """kubeherd.state.nodes.map(({name}) => {
+    places = """(document.querySelector("#canvas").checkVisibility() ? kubeherd.state.nodes : [])
+    .map(({name}) => {
       const {x, y, w, h, look} = kubeherd.tile(name);
       return [...[x, y, w, h].map((one) => Math.round(one * 100)), look];
     })"""
@@ -174,6 +176,7 @@ async def test_every_state_has_an_address(page: Page):
             await settled(page)
             before, at = await seen(page), await page.evaluate("location.hash")
             assert before not in known, state
+            assert "…" not in await page.inner_text("#chart, #details, #panel"), state
             known.append(before)
             await page.reload()
             await drawn(page, board)
