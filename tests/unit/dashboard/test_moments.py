@@ -20,6 +20,8 @@ RUN: tuple[Record, ...] = (
     revision(1, "one", "agent:1"),
     pod("p", "n-1", at=3.0),
     pod("q", at=4.0, containers=[{"state": {"waiting": {"reason": "ErrImagePull"}}}]),
+    pod("r", "n-1", at=4.5, deleted=True, containers=[{"restartCount": 3}]),
+    pod("s", "n-1", at=4.6, phase="Failed"),
     Process(at=5.0, name="agent-0", running=True, why="frozen", nodes=("n-1",)),
     Leads(at=6.0, lease="kube-system/x", holder="me"),
     FaultBegan(
@@ -61,7 +63,7 @@ def test_what_is_kept_of_an_object_shows_the_same_herd():
     for record in RUN:
         whole.see(record)
         see(moments, slim, record)
-    assert shown(whole) == shown(slim)
+        assert shown(whole) == shown(slim)
 
 
 def test_a_herd_is_the_same_when_it_is_read_back():

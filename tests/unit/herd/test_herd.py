@@ -162,3 +162,14 @@ def test_what_changed_says_when_it_did():
     before = seen.sequence
     seen.see(pod("p", "n-2"))
     assert [name for name, tile in seen.nodes.items() if tile.changed > before] == ["n-2"]
+
+
+def test_a_report_that_says_nothing_new_and_a_heartbeat_are_no_change():
+    seen = herd(node("n-1"))
+    moved, changed = seen.moved, seen.nodes["n-1"].changed
+    seen.see(node("n-1"))
+    seen.see(Heartbeat(at=70.0, node="n-1"))
+    assert (seen.moved, seen.nodes["n-1"].changed) == (moved, changed)
+    assert seen.nodes["n-1"].beaten == seen.sequence > moved
+    seen.see(node("n-1", spec={"unschedulable": True}))
+    assert seen.nodes["n-1"].changed == seen.moved > moved
