@@ -47,7 +47,7 @@ DRAWN_S: Final = 1.0
 ZONES: Final = "abc"
 KUBEHERD: Final = (sys.executable, "-m", "kubeherd")
 INTO_S: Final = 70.0
-MAX_COLOURS: Final = 128
+MAX_COLOURS: Final = 224
 
 
 class Studio:
@@ -291,9 +291,9 @@ async def watch(studio: Studio) -> None:
         cluster(12) as started,
         on_a_terminal([*KUBEHERD, "watch", "--dir", str(started.directory)]) as terminal,
     ):
-        await hurt(started)
         await started.apply(daemonset("agent:2", "log as JSON"))
         await rolled_to(started, 4)
+        await hurt(started)
         await asyncio.sleep(DRAWN_S)
         studio.write_text("watch.svg", terminal.picture("kubeherd watch"))
 
