@@ -1,4 +1,4 @@
-"""Pages in a real Chromium: one browser for the tests of a module, a new profile for each test."""
+"""Pages in a real Chromium: a browser with one profile for a module, a page for each test."""
 
 from collections.abc import AsyncIterator
 
@@ -16,7 +16,7 @@ async def browser() -> AsyncIterator[Browser]:
         yield started
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     made = await browser.new_context(viewport=VIEWPORT, reduced_motion="reduce")
     yield made

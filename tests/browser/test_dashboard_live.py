@@ -15,7 +15,7 @@ from boards import settled
 from browsing import Watchman, until
 from dashboardcommand import Dashboard, dashboard
 from patience import PATIENCE_S
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import Page
 
 import kubeherd
 from kubeherd.herd.herd import Herd
@@ -64,27 +64,11 @@ async def dash(cluster: kubeherd.Cluster) -> AsyncIterator[Dashboard]:
         yield running
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def known(browser: Browser, dash: Dashboard) -> Any:
-    """The cookies of a browser that has been let in."""
-    context = await browser.new_context()
-    await (await context.new_page()).goto(dash.url)
-    state = await context.storage_state()
-    await context.close()
-    return state
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def context(browser: Browser, known: Any) -> AsyncIterator[BrowserContext]:
-    made = await browser.new_context(storage_state=known, viewport={"width": 1280, "height": 800})
-    yield made
-    await made.close()
-
-
 @pytest_asyncio.fixture(loop_scope="module")
 async def herd(page: Page, dash: Dashboard) -> AsyncIterator[Page]:
     """The page, when it shows all nodes."""
-    await page.goto(dash.origin)
+    context = page.context
+    await page.goto(dash.origin if await context.cookies(dash.origin) else dash.url)
     await until(page, f"() => kubeherd.state?.nodes.length >= {NODES}")
     yield page
     await page.goto("about:blank")

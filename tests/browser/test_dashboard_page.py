@@ -136,17 +136,11 @@ async def test_what_must_not_happen_is_noticed(page: Page, watchman: Watchman, t
 # --- addresses ---
 
 STATES = [
-    address("table"),
-    address("timeline"),
-    address(node="node-2"),
-    address(filter="disk=ssd"),
-    address(filter="zone-a, !gpu", node="node-1", zoom=3, x=-200, y=-100),
-    address(workload=WORKLOAD, **{"from": "1"}),
-    address(panel="processes"),
-    address(panel="log", of="process=node-2"),
-    address(panel="requests"),
-    address(t=BEGAN + 3),
-    address("timeline", t=BEGAN + 8),
+    address("table", node="node-2", filter="disk=ssd", panel="log", of="process=node-2"),
+    address("timeline", workload=WORKLOAD, panel="processes", **{"from": "1"}),
+    address(filter="zone-a, !gpu", node="node-1", zoom=3, x=-200, y=-100, panel="requests"),
+    address(t=BEGAN + 3, workload=WORKLOAD, **{"from": "1"}),
+    address("timeline", t=BEGAN + 8, node="node-5"),
 ]
 WITHOUT_TIMES = r"\d\d:\d\d:\d\d|\d+(\.\d+)? (s|min|h)\b"
 
