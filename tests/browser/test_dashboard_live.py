@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from boards import settled
-from browsing import Watchman, until
+from browsing import Watchman, until, watched
 from dashboardcommand import Dashboard, dashboard
 from patience import PATIENCE_S
-from playwright.async_api import Page
+from playwright.async_api import BrowserContext, Page
 
 import kubeherd
 from kubeherd.herd.herd import Herd
@@ -64,14 +64,20 @@ async def dash(cluster: kubeherd.Cluster) -> AsyncIterator[Dashboard]:
         yield running
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def herd(page: Page, dash: Dashboard) -> AsyncIterator[Page]:
-    """The page, when it shows all nodes."""
-    context = page.context
-    await page.goto(dash.origin if await context.cookies(dash.origin) else dash.url)
-    await until(page, f"() => kubeherd.state?.nodes.length >= {NODES}")
-    yield page
-    await page.goto("about:blank")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def seen(context: BrowserContext, dash: Dashboard) -> AsyncIterator[tuple[Page, Watchman]]:
+    """One page for all tests: it lives for long, as that of a person does."""
+    async with watched(context) as (page, watchman):
+        await page.goto(dash.url)
+        await until(page, f"() => kubeherd.state?.nodes.length >= {NODES}")
+        yield page, watchman
+        await page.goto("about:blank")
+
+
+@pytest.fixture
+def herd(seen: tuple[Page, Watchman]) -> Page:
+    """The page, which shows all nodes."""
+    return seen[0]
 
 
 async def aside(work: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
@@ -88,9 +94,9 @@ NOTE = """(name) => {
     for (const sign of [kubeherd.tile(name)?.look, `is ${node?.health}`]) {
       noted[sign] ??= Date.now() / 1000;
     }
-    setTimeout(look, 50);
   };
-  look();
+  clearInterval(window.looking);
+  window.looking = setInterval(look, 50);
 }"""
 """Notes when a node's tile looks different."""
 
@@ -130,9 +136,9 @@ MATCH = """() => {
       const pods = kubeherd.state.nodes.flatMap((one) => kubeherd.cells(one.name));
       matched[kubeherd.revision] ??= [names.map(number), pods];
     }
-    setTimeout(look, 50);
   };
-  look();
+  clearInterval(window.looking);
+  window.looking = setInterval(look, 50);
 }"""
 """Keeps, by the API's revision, what the cards and the map show."""
 
@@ -151,6 +157,7 @@ async def test_a_rollout_matches_the_api_at_every_moment(herd: Page, cluster: ku
     await aside(cluster.wait_rolled_out, "agent", timeout_s=PATIENCE_S)
     await until(herd, "() => kubeherd.state.rollouts.find((one) => one.name === 'agent').done")
     await settled(herd)
+    await herd.evaluate("clearInterval(window.looking)")
     matched = await herd.evaluate("matched")
     colours = dict(await herd.evaluate(COLOURS))
     compared = 0
@@ -284,6 +291,8 @@ async def test_what_can_be_done_to_nodes(herd: Page, cluster: kubeherd.Cluster, 
     await act(herd, where, "remove-node")
     await until(herd, "(name) => kubeherd.tile(name) === null", added)
     assert added not in cluster.node_names
+    await herd.evaluate("location.hash = '#/herd'")
+    await settled(herd)
     watchman.expected(lambda noted: f"name={added}" in noted)  # it looked once more: a 404
 
 
