@@ -55,6 +55,8 @@ async def followed(
             tasks = [asyncio.create_task(_flush(following), name="flush")]
             if of.rundir is not None:
                 tasks.append(asyncio.create_task(own.follow(of.rundir, tell), name="own"))
+            for task in tasks:
+                following.look_after(task)
             try:
                 yield following
             finally:

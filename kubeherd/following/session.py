@@ -67,6 +67,7 @@ class Following:
         self._refused: list[tuple[str, str]] = []
         self._newest = 0
         """Of the first lists: what is older is state, and no news."""
+        self._broken = ""
         self.writes = 0
         """That were told, without those that were there before."""
 
@@ -127,7 +128,17 @@ class Following:
 
     def failing(self) -> str:
         """Why something is not seen at present; "" while all is well."""
-        return next((one.failing for one in self._followers.values() if one.failing), "")
+        return self._broken or next(
+            (one.failing for one in self._followers.values() if one.failing), ""
+        )
+
+    def look_after(self, task: asyncio.Task[None]) -> None:
+        """If this task ends by an error, something is not told any more: `failing` says so."""
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self._broken = f"{type(error).__name__}: {error}"
 
     def notes(self) -> Iterator[str]:
         """What was not seen, a line each."""
@@ -166,7 +177,9 @@ class Following:
         self._followers[name] = follower
 
     def _watch(self, name: str) -> None:
-        self._tasks[name] = asyncio.create_task(self._followers[name].run(), name=f"watch {name}")
+        task = asyncio.create_task(self._followers[name].run(), name=f"watch {name}")
+        self.look_after(task)
+        self._tasks[name] = task
 
     async def _meet(self, names: frozenset[str]) -> frozenset[str]:
         """As `definitions.Follow`."""

@@ -4,8 +4,11 @@ They are encoded as JSON as they are, so the names of their fields are what the 
 """
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
+
+_MAX_DIGITS: Final = 18
 
 
 class Health(StrEnum):
@@ -168,4 +171,4 @@ class Part(StrEnum):
 def natural(name: str) -> tuple[str, int, str]:
     """node-2 before node-10."""
     head = name.rstrip("0123456789")
-    return (head, int(name[len(head) :] or 0), name)
+    return (head, int(name[len(head) :][:_MAX_DIGITS] or 0), name)

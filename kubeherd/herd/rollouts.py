@@ -41,6 +41,7 @@ _KINDS: Final = {
 }
 _CAUSE: Final = "kubernetes.io/change-cause"
 _NUMBER: Final = "deployment.kubernetes.io/revision"
+_MAX_DIGITS: Final = 18
 _MAX_NAMED: Final = 3
 
 
@@ -112,7 +113,8 @@ def _revision(write: Write) -> Revision:
     template = part(tree, "data", "spec", "template") or part(tree, "spec", "template")
     images = tuple(text(one, "image") for one in items(template, "spec", "containers"))
     annotations = part(tree, "metadata", "annotations")
-    ordinal = number(tree, "revision") or int(text(annotations, _NUMBER) or 0)
+    said = text(annotations, _NUMBER)[:_MAX_DIGITS]  # anybody may write there what he likes
+    ordinal = number(tree, "revision") or (int(said) if said.isascii() and said.isdecimal() else 0)
     label = own.get("controller-revision-hash") or own.get("pod-template-hash") or ""
     return Revision(str(label), ordinal, images, text(annotations, _CAUSE), write.name)
 

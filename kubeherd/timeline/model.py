@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from kubeherd.checks.objects import items, labels, text
 from kubeherd.faults import Fault, Nodes
 from kubeherd.faults.targets import Component
 from kubeherd.herd.herd import HASHES, Herd, health_of, look_of
@@ -286,7 +287,7 @@ class Painter:
                 _Open(self._now, look, began=self._now), record.name, "", _revision(tree), ""
             )
             self._pods[record.uid] = pod
-        pod.node = tree["spec"].get("nodeName") or pod.node
+        pod.node = text(tree, "spec", "nodeName") or pod.node
         pod.about = f"{record.namespace}/{record.name}"
         if record.verb is Verb.DELETE:
             self._end(record.uid)
@@ -353,12 +354,13 @@ def _mark(at: float, record: Step | Violation) -> Mark:
 
 
 def _revision(pod: Mapping[str, Any]) -> str:
-    metadata = pod["metadata"]
-    owners = metadata.get("ownerReferences") or ()
-    owner = f"{owners[0]['kind']} {owners[0]['name']}" if owners else ""
-    labels = metadata.get("labels") or {}
-    found = next((str(labels[label]) for label in HASHES if label in labels), "")
-    return _revision_name(owner, found, pod["spec"]["containers"][0].get("image", ""))
+    owners, containers = (
+        items(pod, *path) for path in (("metadata", "ownerReferences"), ("spec", "containers"))
+    )
+    owner = f"{text(owners[0], 'kind')} {text(owners[0], 'name')}" if owners else ""
+    own = labels(pod)
+    found = next((str(own[label]) for label in HASHES if label in own), "")
+    return _revision_name(owner, found, text(containers[0], "image") if containers else "")
 
 
 def _revision_name(owner: str, revision: str, image: str) -> str:

@@ -5,7 +5,7 @@ from herdrecords import node, pod, write
 
 from kubeherd.faults import Component, Fault, Nodes, effects
 from kubeherd.herd.herd import Herd
-from kubeherd.herd.model import Health, Look, Taint
+from kubeherd.herd.model import Health, Look, Taint, natural
 from kubeherd.history import (
     FaultBegan,
     FaultEnded,
@@ -155,6 +155,11 @@ def test_what_is_told_of_a_node_that_is_not_there_waits_for_it():
     seen.see(node("n-1", verb=Verb.DELETE))
     seen.see(FaultEnded(at=2.0, id="f"))
     assert seen.nodes == {}
+
+
+def test_names_are_ordered_by_their_numbers_however_long():
+    names = ["node-10", "node-2", "node", "a-1", f"node-{'9' * 5000}"]
+    assert sorted(names, key=natural)[:4] == ["a-1", "node", "node-2", "node-10"]
 
 
 def test_what_changed_says_when_it_did():

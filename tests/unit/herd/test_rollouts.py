@@ -16,6 +16,22 @@ def herd(*records: Record) -> Herd:
     return seen
 
 
+def test_what_anybody_may_write_into_an_annotation_is_no_revision():
+    for said in ("x", "٣", "-1", ""):
+        metadata = {
+            "name": "web-1",
+            "namespace": "x",
+            "annotations": {"deployment.kubernetes.io/revision": said},
+            "ownerReferences": [{"kind": "Deployment", "name": "web", "controller": True}],
+        }
+        web = {"metadata": {"name": "web", "namespace": "x"}, "spec": {"replicas": 1}}
+        seen = Herd()
+        seen.see(write("deployments.apps", web))
+        seen.see(write("replicasets.apps", {"metadata": metadata}))
+        (rollout,) = seen.rollouts.values()
+        assert [one.number for one in rollout.revisions] == [0]
+
+
 def test_a_daemonset_has_the_numbers_of_its_status_and_its_revisions_in_order():
     seen = herd(daemonset(4, 1, 3, budget="50%"), revision(2, "b", "app:2"))
     seen.see(revision(1, "a", "app:1"))
