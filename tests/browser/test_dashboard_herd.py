@@ -1,12 +1,9 @@
 """The page shows the herd that it is told of: every node, every pod in the colour of its revision,
 every number of a rollout, at every moment; for a thousand nodes, too."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-
 import pytest
 from boards import StoryBoard, drawn, opened
+from browsing import FRAMES, weighed
 from herdstory import HerdStory, told
 from playwright.async_api import BrowserContext, Page
 
@@ -17,20 +14,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FIRST_VIEW_BYTES = 300_000
 FRAME_MS = 33.0
-
-FRAMES = """
-const ask = window.requestAnimationFrame.bind(window);
-window.framed = {count: 0, worst: 0, total: 0};
-window.requestAnimationFrame = (draw) => ask((at) => {
-  const began = performance.now();
-  draw(at);
-  const took = performance.now() - began;
-  framed.count += 1;
-  framed.total += took;
-  framed.worst = Math.max(framed.worst, took);
-});
-"""
-"""Counts what the page draws, and how long its script takes for it."""
 
 PIXELS = """
 const make = HTMLCanvasElement.prototype.getContext;
@@ -154,21 +137,6 @@ def moment(herd: Herd) -> tuple[list[int], list[dict[str, Look]]]:
     return numbers(rollout), pods
 
 
-@asynccontextmanager
-async def weighed(context: BrowserContext, page: Page) -> AsyncIterator[list[int]]:
-    """What a page takes over the wire meanwhile, in bytes."""
-    network, taken = await context.new_cdp_session(page), [0]
-
-    def count(event: dict[str, Any]) -> None:
-        taken[0] += event["encodedDataLength"]
-
-    network.on("Network.dataReceived", count)
-    network.on("Network.responseReceived", lambda event: count(event["response"]))
-    await network.send("Network.enable")
-    yield taken
-    await network.detach()
-
-
 async def test_a_thousand_nodes(context: BrowserContext, page: Page):
     """The first view is small and right, and a rollout moves at thirty frames a second: what a
     frame costs counts, not how busy this machine is."""
@@ -177,8 +145,9 @@ async def test_a_thousand_nodes(context: BrowserContext, page: Page):
     before = len(story.records)
     await page.add_init_script(PIXELS + FRAMES)
     async with weighed(context, page) as taken, opened(page, board):
-        assert 10_000 < taken[0] < FIRST_VIEW_BYTES
         await coloured(page, board)
+        assert taken[0] > 50_000  # the page's files
+        assert taken[0] + board.state_bytes() < FIRST_VIEW_BYTES
         for name in story.nodes[500:900]:
             story.replace(name, 0.01)
         rest = story.records[before:]

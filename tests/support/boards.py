@@ -1,6 +1,7 @@
 """A dashboard in the process of its test, which shows what the test tells it."""
 
 import secrets
+import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
@@ -39,6 +40,11 @@ class StoryBoard(Recorded):
         for record in records:
             is_write = isinstance(record, Write)
             self._shown.see(self._shown.moments.shape(record) if is_write else record, self.herd)
+
+    def state_bytes(self) -> int:
+        """How large the first event of a stream is on the wire: the browser tells of what it
+        receives of a stream only now and then."""
+        return len(zlib.compress(self.feed.encode(self.feed.state()), 5))
 
     def facts(self) -> Mapping[str, object]:
         return {**super().facts(), "read_only": False, "live": True, "ours": True}

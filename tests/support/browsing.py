@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -33,6 +34,21 @@ _OPTIONS = (
     "--no-first-run",
     "--host-resolver-rules=MAP evil.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
+
+
+FRAMES = """
+const ask = window.requestAnimationFrame.bind(window);
+window.framed = {count: 0, worst: 0, total: 0};
+window.requestAnimationFrame = (draw) => ask((at) => {
+  const began = performance.now();
+  draw(at);
+  const took = performance.now() - began;
+  framed.count += 1;
+  framed.total += took;
+  framed.worst = Math.max(framed.worst, took);
+});
+"""
+"""Counts what the page draws, and how long its script takes for it."""
 
 
 def chromium_path() -> Path:
@@ -118,3 +134,18 @@ async def watched(context: BrowserContext) -> AsyncIterator[tuple[Page, Watchman
     finally:
         await page.close()
     assert not watchman.noted, watchman.noted
+
+
+@asynccontextmanager
+async def weighed(context: BrowserContext, page: Page) -> AsyncIterator[list[int]]:
+    """What a page takes over the wire meanwhile, in bytes."""
+    network, taken = await context.new_cdp_session(page), [0]
+
+    def count(event: dict[str, Any]) -> None:
+        taken[0] += event["encodedDataLength"]
+
+    network.on("Network.dataReceived", count)
+    network.on("Network.responseReceived", lambda event: count(event["response"]))
+    await network.send("Network.enable")
+    yield taken
+    await network.detach()
