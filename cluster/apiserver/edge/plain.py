@@ -23,6 +23,8 @@ _HEADER_LINES: Final = re.compile(rb"(?:[A-Za-z0-9\-]+:[ -~]*\r\n)+")
 _END: Final = b"\r\n\r\n"
 _ROOTS: Final = (b"/api/", b"/apis/", b"/kubeherd/batch")
 _STREAMING: Final = re.compile(rb"/(?:watch|log|exec|attach|portforward|proxy)(?:/|$)")
+_HIDDEN: Final = re.compile(rb"(?:^|&)[^=&]*%")
+"""A parameter whose name is escaped, so that it may be any."""
 _FRAMING: Final = frozenset({"transfer-encoding", "trailer"})
 _UNUSUAL: Final = frozenset({"upgrade", "expect", "content-encoding"})
 _IMPERSONATE: Final = "impersonate-"
@@ -65,8 +67,8 @@ def read(data: bytes) -> Plain | Whole | None:
     if head is None or len(data) != end + len(_END) + head.length:
         return None
     method, path, query = line.groups()
-    streams = query is not None and (b"watch" in query or b"follow" in query)
-    if head.unusual or streams or not path.startswith(_ROOTS) or _STREAMING.search(path):
+    streams = _may_stream(path, query or b"")
+    if head.unusual or streams or not path.startswith(_ROOTS):
         return WHOLE
     return Plain(
         method.decode(),
@@ -75,6 +77,11 @@ def read(data: bytes) -> Plain | Whole | None:
         head.headers,
         data[end + len(_END) :],
     )
+
+
+def _may_stream(path: bytes, query: bytes) -> bool:
+    named = b"watch" in query or b"follow" in query
+    return bool(named or _HIDDEN.search(query) or _STREAMING.search(path))
 
 
 @lru_cache(maxsize=256)

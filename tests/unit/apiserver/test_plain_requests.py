@@ -71,6 +71,7 @@ def test_what_is_doubtful_is_for_aiohttp(before: bytes, after: bytes):
     [
         (b"limit=5", b"watch=1"),
         (b"limit=5", b"follow=true"),
+        (b"limit=5", b"limit=5&w%61tch=1"),
         (b"/api/v1/pods", b"/api/v1/namespaces/a/pods/b/log"),
         (b"/api/v1/pods", b"/api/v1/namespaces/a/services/b/proxy/api/v1/x"),
         (b"/api/v1/pods", b"/api/v1/watch/pods"),
