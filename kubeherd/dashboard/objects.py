@@ -49,5 +49,5 @@ def shown(key: Key, tree: Object) -> Object:
 
 def is_name(text: str) -> bool:
     """Whether it can stand in a path, as one part of it."""
-    bad = set("/%?#\\") & set(text) or text in (".", "..") or len(text) > _MAX_NAME
+    bad = set("/%?#\\") & set(text) or text in ("", ".", "..") or len(text) > _MAX_NAME
     return text.isprintable() and not bad
