@@ -56,7 +56,10 @@ def _conditions(patch: JsonObject, before: list[JsonObject], after: list[JsonObj
     known = {condition["type"]: condition for condition in before}
     changed: list[JsonObject] = []
     for condition in after:
-        old = _present(known.get(condition["type"], {}))
+        found = known.get(condition["type"], {})
+        if found == condition:
+            continue
+        old = _present(found)
         if old != _present(condition):
             lost = [key for key in {**old, **_OPTIONAL} if key not in condition]
             changed.append({**condition, **dict.fromkeys(lost)})

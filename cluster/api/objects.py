@@ -41,7 +41,10 @@ class ObjectMeta(Wire, frozen=True, kw_only=True):
 
     def controller(self) -> OwnerReference | None:
         """The owner reference with ``controller: true``, or None."""
-        return next((ref for ref in self.owner_references if ref.controller), None)
+        for reference in self.owner_references:  # no generator: asked many times of every pod
+            if reference.controller:
+                return reference
+        return None
 
 
 class LabelSelectorRequirement(Wire, frozen=True, kw_only=True):

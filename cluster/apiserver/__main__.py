@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import os
 import socket
 import sys
@@ -38,9 +37,6 @@ if TYPE_CHECKING:
 
 _LOOPBACK = "127.0.0.1"
 _NAME = "apiserver"
-_GC_THRESHOLDS = (20_000, 20, 20)
-"""A request leaves next to no reference cycles but makes hundreds of containers: with the
-interpreter's thresholds a seventh of a write was spent on looking at what lives."""
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
@@ -183,7 +179,6 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     write when it has to, and one whose last write has an unknown outcome: whoever starts this
     process again has it read back.
     """
-    gc.set_threshold(*_GC_THRESHOLDS)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     if options.replay is not None:
         await _replay(options, lifecycle)

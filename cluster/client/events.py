@@ -274,9 +274,10 @@ class EventRecorder:
                 series.reported_count = 0
                 series.namespace, series.name = self._new_name(series.last.regarding)
         if not series.reported_count:
-            tree = self._tree(series, message)
+            body, content_type = self.client.encode(self._tree(series, message))
+            path = self._resource.path(series.namespace)
             with suppress(AlreadyExists):  # an earlier try whose answer was lost
-                await self.client.create(self._resource, tree, series.namespace)
+                await self.client.send("POST", path, body=body, content_type=content_type)
         series.reported_count = series.count
         series.reported_s = self.clock.monotonic_s()
 

@@ -1,9 +1,9 @@
-"""The file of a history that one API server writes, over all of its lives.
+"""The file of a history that one process writes, an API server or a supervisor, over all its lives.
 
 Invariants: what was flushed survives the death of the process, and a whole line is never taken
 back, for somebody may have read it; a line that a dead process left half written goes; the file has
 a bound, at which it ends with a record that says so. What cannot be written ends the recording,
-never the server.
+never the process.
 """
 
 import os

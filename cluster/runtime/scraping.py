@@ -1,43 +1,24 @@
 """How others get to see what a process counts: a Unix socket that only its user can open.
 
-Who connects gets the text and then the end. Nothing is made before, and no port is taken: the API
-server asks for those who may (`apiserver.handlers.scrapes`).
+Nothing is made before somebody asks, and no port is taken: the API server asks for those who may
+(`apiserver.handlers.scrapes`).
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+from kubeherd.cluster.runtime.answering import answering
 from kubeherd.cluster.runtime.metrics import Family, exposition
-from kubeherd.cluster.runtime.unixsockets import bound_socket, forget, socket_address
-
-_WRITE_TIMEOUT_S = 10.0
+from kubeherd.cluster.runtime.unixsockets import socket_address
 
 
-@contextlib.asynccontextmanager
-async def scraped(
+def scraped(
     path: Path | None, families: Callable[[], Iterable[Family]]
-) -> AsyncIterator[None]:
+) -> AbstractAsyncContextManager[None]:
     """While the body runs, answer with the families on the socket at `path` (None: on none)."""
-    if path is None:
-        yield
-        return
-
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, TimeoutError):
-            try:
-                writer.write(exposition(families()))
-                await asyncio.wait_for(writer.drain(), _WRITE_TIMEOUT_S)
-            finally:
-                writer.close()
-
-    server = await asyncio.start_unix_server(answer, sock=bound_socket(path))
-    try:
-        yield
-    finally:
-        server.close()
-        forget(path)
+    return answering(path, lambda: exposition(families()))
 
 
 async def scrape(path: Path) -> bytes:

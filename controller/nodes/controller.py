@@ -26,7 +26,9 @@ from kubeherd.controller.workload.pods import podindex
 
 MONITOR_PERIOD_S = 5.0
 PARALLEL_WRITES = 30
-WORKERS = 8
+WORKERS = 16
+"""Twice those of Kubernetes: a worker writes a node and waits, and what several write at a time is
+one request. When a thousand nodes come up each gets its taint taken away."""
 LEASE_NAMESPACE = "kube-node-lease"
 
 _log = structlog.get_logger(__name__)

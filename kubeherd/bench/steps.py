@@ -69,6 +69,7 @@ FUNCTIONS: Final = (
     (Step.ANSWER, f"{_SERVER}.handlers.answers", "object_response"),
     (Step.ANSWER, f"{_SERVER}.handlers.answers", "list_response"),
     (Step.ANSWER, f"{_SERVER}.edge.http", "HttpServer._finished"),
+    (Step.ANSWER, f"{_SERVER}.edge.http", "_head"),
     (Step.ANSWER, "kubeherd.cluster.api.batch", "encode"),
 )
 """By module and name, as those who call them find them."""

@@ -6,7 +6,17 @@ from collections import deque
 from kubeherd.chaos.telling import words
 from kubeherd.checks.objects import about
 from kubeherd.checks.writes import NOISE
-from kubeherd.history import Began, Heartbeat, Record, Request, Told, Verb, Violation, Write
+from kubeherd.history import (
+    Began,
+    Heartbeat,
+    Record,
+    Request,
+    Speed,
+    Told,
+    Verb,
+    Violation,
+    Write,
+)
 
 STORY_RECORDS = 400
 """What is looked through for the story of a violation."""
@@ -29,7 +39,7 @@ class Seen:
 
     def see(self, record: Record) -> None:
         """The next record."""
-        if isinstance(record, Began):
+        if isinstance(record, Began | Speed):
             self.speed = record.speed or 1.0
         elif isinstance(record, Write):
             self._write(record)

@@ -10,6 +10,7 @@ from kubeherd.history import (
     Process,
     Record,
     Request,
+    Speed,
     Step,
     Told,
     Verb,
@@ -38,6 +39,8 @@ def words(record: Record) -> str:
         case Process():
             why = f" ({record.why})" if record.why else ""
             return f"{record.name} {'runs' if record.running else 'ended'}{why}"
+        case Speed():
+            return f"speed  {record.speed:g}"
         case Step():
             return f"step   {record.name} {record.text}".rstrip()
         case Violation():

@@ -7,7 +7,7 @@ from typing import Final
 from kubeherd.checks.checker import NOTHING, Checker
 from kubeherd.checks.live import LAG_S, MIN_LAG_S, Live
 from kubeherd.checks.objects import condition, going, number, ready, seconds, text
-from kubeherd.history import Actor, Began, Record, Violation, Write
+from kubeherd.history import Actor, Began, Record, Speed, Violation, Write
 from kubeherd.history.records import Object
 
 NOISE: Final = frozenset({"events", "events.events.k8s.io", "leases.coordination.k8s.io"})
@@ -37,7 +37,7 @@ class WriteChecker(Checker):
             self.note(record, before)
             if not record.restored:
                 return self.judge(record, before)
-        elif isinstance(record, Began):
+        elif isinstance(record, Began | Speed):
             self.speed = record.speed
             self.lag_s = max(LAG_S / (record.speed or 1.0), MIN_LAG_S)
         return NOTHING

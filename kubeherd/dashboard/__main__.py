@@ -1,7 +1,6 @@
 """``python -m kubeherd.dashboard``: the dashboard as a process of a cluster (`up --dashboard`)."""
 
 import argparse
-import asyncio
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.runtime import process
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
+from kubeherd.cluster.runtime.together import together
 from kubeherd.dashboard.running import show_cluster
 from kubeherd.dashboard.server import listening
 from kubeherd.following.live import source
@@ -29,18 +29,13 @@ def main(argv: list[str] | None = None) -> int:
 
     async def serve(lifecycle: Lifecycle) -> None:
         try:
-            of = source(None, RunDir(options.dir))
-            on = listening(None)
-            showing = asyncio.create_task(
-                show_cluster(of, on, lambda _address: lifecycle.ready(), read_only=False)
+            showing = show_cluster(
+                source(None, RunDir(options.dir)),
+                listening(None),
+                lambda _address: lifecycle.ready(),
+                read_only=False,
             )
-            stopping = asyncio.create_task(lifecycle.stop.wait())
-            await asyncio.wait({showing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            showing.cancel()
-            await showing
-        except asyncio.CancelledError:
-            return
+            await together(showing, lifecycle.stop.wait())
         except KubeherdError as error:
             raise ProcessError(str(error)) from error
 

@@ -11,6 +11,7 @@ from kubeherd.cluster.launcher import control
 from kubeherd.cluster.launcher.control import NoAnswer, NotListening, Op, Request
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.faults import asking
+from kubeherd.cluster.launcher.settings import MAX_SPEED, MIN_SPEED
 from kubeherd.dashboard.actions import ANYWHERE, Action, Wanted, Workload
 from kubeherd.dashboard.answers import Refused
 from kubeherd.dashboard.kubectl import Kubectl
@@ -105,6 +106,8 @@ class Actor:
 
     async def _speed(self, wanted: Wanted) -> str:
         speed = wanted.speed or 1.0
+        if not MIN_SPEED <= speed <= MAX_SPEED:
+            raise Refused(400, f"a speed is from {MIN_SPEED:g} to {MAX_SPEED:g}")
         await self._ask(Request(op=Op.SPEED, speed=speed))
         return f"speed {speed:g}"
 

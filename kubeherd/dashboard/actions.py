@@ -91,7 +91,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     count: Annotated[int, Meta(ge=0, le=_MAX_ADDED)] = 0
     fault: _Name | None = None
     speed: Annotated[float, Meta(gt=0)] | None = None
-    """How many times faster than real time; its bounds are the supervisor's."""
+    """How many times faster than real time; its bounds are the launcher's."""
     dry_run: bool = False
     """Only say the command."""
 

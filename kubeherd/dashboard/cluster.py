@@ -25,6 +25,7 @@ from kubeherd.dashboard.kubectl import Kubectl
 from kubeherd.dashboard.objects import Key
 from kubeherd.dashboard.showing import Showing, moment
 from kubeherd.following.live import Source
+from kubeherd.history import Verb
 from kubeherd.history.records import Object
 
 MAX_LINES: Final = 5000
@@ -126,9 +127,12 @@ class Cluster:
             raise Refused(404, f"{key.resource} {key.name} was no more")
         if past is not None:
             return past.object
-        if await self._showing.aside(moments.object(*names, float("inf"))) is not None:
-            raise self._showing.forgotten()
-        return await self._now(key)
+        later = await self._showing.aside(moments.next_write(*names, at))
+        if later is None:
+            return await self._now(key)
+        if later.verb is Verb.CREATE and not later.restored:
+            raise Refused(404, f"{key.resource} {key.name} was not there yet")
+        raise self._showing.forgotten()
 
     async def _resource(self, name: str) -> Resource:
         for resource in kinds.ALL:

@@ -1,11 +1,7 @@
 """The command `kubeherd dashboard`."""
 
-import asyncio
 import contextlib
-import signal
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
 
 import kubeherd.cluster.runtime.lean_aiohttp_server
 import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
@@ -15,8 +11,9 @@ import click
 
 from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.cli.eventloop import run
-from kubeherd.cluster.cli.options import directory_option, kubeconfig_option
-from kubeherd.cluster.cli.output import say
+from kubeherd.cluster.cli.interrupts import Interrupts
+from kubeherd.cluster.cli.options import directory_given, directory_option, kubeconfig_option
+from kubeherd.cluster.cli.output import say, steps
 from kubeherd.cluster.launcher import dashboard as running_one
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.settings import MAX_PORT
@@ -97,34 +94,29 @@ class _Window:
         read_only: bool,
     ) -> None:
         """Show it until a signal."""
-        with self._closing, contextlib.suppress(asyncio.CancelledError):
+        with self._closing, Interrupts(), contextlib.suppress(KeyboardInterrupt):
             if history is not None:
-                board = Recorded(read(history))
-                run(lambda: _until_told(running.show(board, listening(port), self._begun)))
+                with steps(f"reading {history.name}"):
+                    board = Recorded(read(history))
+                run(lambda: running.show(board, listening(port), self._begun))
                 return
             of = source(kubeconfig, rundir)
             if of.rundir is not None and (address := running_one.address(of.rundir)):
                 raise KubeherdError(
                     f"the cluster has a dashboard, at {address.partition('?')[0]}: "
-                    "`kubeherd dashboard --url` prints an address that lets you in"
+                    f"`kubeherd dashboard --url{directory_given(of.rundir)}` prints an address "
+                    "that lets you in"
                 )
             if of.rundir is not None and not of.rundir.locked():
                 raise KubeherdError(
-                    f"the cluster in {rundir.root} does not run: `kubeherd up` starts it"
+                    f"the cluster in {of.rundir.root} is not running: "
+                    f"`kubeherd up{directory_given(of.rundir)}` starts it"
                 )
             on = listening(port)
-            run(lambda: _until_told(running.show_cluster(of, on, self._begun, read_only=read_only)))
+            run(lambda: running.show_cluster(of, on, self._begun, read_only=read_only))
 
     def _begun(self, address: str) -> None:
         click.echo(address)
         say("lets one browser in, once; Ctrl-C ends the dashboard")
         if self._opens:
             self._closing.enter_context(opening.opened(address))
-
-
-async def _until_told(work: Coroutine[Any, Any, None]) -> None:
-    """Work until SIGTERM or SIGHUP; Ctrl-C is what it is in every command."""
-    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, task.cancel)
-    await task

@@ -19,6 +19,7 @@ class Seen(msgspec.Struct, frozen=True):
     known: Known
     generation: int
     note: str
+    speed: float
 
 
 class Feed:
@@ -30,7 +31,6 @@ class Feed:
         self.herd = Herd()
         self.note = ""
         """Why the cluster does not answer; "" while it does."""
-        self._speed = 0.0
         self._generation = 0
         self._views: dict[str, tuple[RolloutView, int]] = {}
         self._viewed = -1
@@ -42,29 +42,21 @@ class Feed:
         self._generation += 1
         self._views, self._viewed = {}, -1
 
-    def goes_at(self, speed: float) -> None:
-        """The cluster's time goes at this speed from now on, whatever its records began with."""
-        if speed != self._speed:
-            self._speed = speed
-            self._generation += 1
-
     def state(self) -> State:
         """Everything, as of now."""
         self._refresh()
         shown = (view for view, _at in self._views.values())
-        state = views.state(self.herd, at=self.now(), note=self.note, views=shown)
-        state.speed = self._speed or state.speed
-        return state
+        return views.state(self.herd, at=self.now(), note=self.note, views=shown)
 
     def seen(self) -> Seen:
         """What one has seen who was sent the state."""
-        return Seen(views.known(self.herd), self._generation, self.note)
+        return Seen(views.known(self.herd), self._generation, self.note, self.herd.began.speed)
 
     def differs(self, seen: Seen) -> bool:
         """Whether anything but heartbeats became different."""
         return (
             self.herd.moved > seen.known.sequence
-            or self._generation != seen.generation
+            or self._is_another(seen)
             or self.note != seen.note
         )
 
@@ -74,10 +66,14 @@ class Feed:
 
     def change(self, seen: Seen) -> Change | None:
         """What became different; None: send the state."""
-        if self._generation != seen.generation:
+        if self._is_another(seen):
             return None
         self._refresh()
         return views.change(self.herd, seen.known, self._views, at=self.now(), note=self.note)
+
+    def _is_another(self, seen: Seen) -> bool:
+        """Whether what differs is not a `Change`: the herd, or how fast its time goes."""
+        return (self._generation, self.herd.began.speed) != (seen.generation, seen.speed)
 
     def encode(self, value: Change | State) -> bytes:
         """A value as JSON."""

@@ -5,14 +5,12 @@ with a note that says why nothing moves, and when it does not answer for long it
 """
 
 import asyncio
-from contextlib import suppress
 from functools import partial
 from typing import Final
 
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.client.transport import TransportError
-from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.dashboard.showing import Showing
 from kubeherd.following.live import Source, followed
 from kubeherd.following.session import SHOWN_WAIT_S, Following, Manner
@@ -36,7 +34,6 @@ class Live:
         self._source = source
         self._showing = showing
         self._feed = showing.feed
-        self._speed = _Speed(source)
         self.seen = asyncio.Event()
         """Set when the cluster was seen for the first time."""
 
@@ -75,7 +72,6 @@ class Live:
         loop = asyncio.get_running_loop()
         well_s = failed_s = loop.time()
         while failed_s - well_s < _ANEW_S and not following.began_anew:
-            self._feed.goes_at(self._speed.now())
             await asyncio.sleep(_LOOK_S)
             if failing := following.failing():
                 self._feed.note = " ".join(failing.split())
@@ -83,21 +79,3 @@ class Live:
             elif loop.time() - failed_s > _RECOVERED_S:
                 self._feed.note = ""
                 well_s = failed_s = loop.time()
-
-
-class _Speed:
-    """How fast a cluster's time goes, which `kubeherd speed` changes; 0 if it is none of ours."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._written_ns = 0
-        self._speed = 0.0
-
-    def now(self) -> float:
-        """The speed of now; its file is read when it is another one."""
-        if self._source.rundir is not None:
-            with suppress(OSError, LauncherError):
-                written_ns = self._source.rundir.cluster_json.stat().st_mtime_ns
-                if written_ns != self._written_ns:
-                    self._written_ns, self._speed = written_ns, self._source.speed
-        return self._speed

@@ -107,6 +107,12 @@ class Moments:
         parts = [one for one in self._objects.parts() if one.since <= moment]
         return partial(_past, parts, (resource, namespace, name), moment)
 
+    def next_write(
+        self, resource: str, namespace: str, name: str, moment: float
+    ) -> Callable[[], Write | None]:
+        """Looks up what was written of an object first after a moment; None for nothing."""
+        return partial(_next, self._objects.parts(moment), (resource, namespace, name), moment)
+
 
 def _herd(part: Reading, moment: float) -> Herd:
     herd = restored(part.head())
@@ -130,20 +136,30 @@ def _drawn(parts: Sequence[Reading], until: float, title: str) -> Drawn:
 
 
 def _past(parts: Sequence[Reading], key: tuple[str, str, str], moment: float) -> Past | None:
-    wanted = msgspec.json.encode(key[2])
     for part in reversed(parts):
         found: Write | None = None
-        for line in part.lines():
-            if wanted not in line:  # most are of others: to decode them costs more than to look
-                continue
-            record = _decode(line)
-            if record.at > moment:
+        for write in _writes_of(key, part):
+            if write.at > moment:
                 break
-            if isinstance(record, Write) and _key(record) == key:
-                found = record
+            found = write
         if found is not None:
             return Past(found.object, found.verb is Verb.DELETE)
     return None
+
+
+def _next(parts: Sequence[Reading], key: tuple[str, str, str], moment: float) -> Write | None:
+    writes = (write for part in parts for write in _writes_of(key, part))
+    return next((write for write in writes if write.at > moment), None)
+
+
+def _writes_of(key: tuple[str, str, str], part: Reading) -> Iterator[Write]:
+    wanted = msgspec.json.encode(key[2])
+    for line in part.lines():
+        if wanted not in line:  # most are of others: to decode them costs more than to look
+            continue
+        record = _decode(line)
+        if isinstance(record, Write) and _key(record) == key:
+            yield record
 
 
 def _records(parts: Iterable[Reading]) -> Iterator[Record]:

@@ -2,19 +2,20 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from socket import socket
-from typing import Any, Final
+from typing import Final
 
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.runtime.answering import answering
 from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.together import together
 from kubeherd.dashboard.app import App, Board
 from kubeherd.dashboard.cluster import Cluster
-from kubeherd.dashboard.entrance import opened
 from kubeherd.dashboard.feed import Feed
 from kubeherd.dashboard.live import Live
 from kubeherd.dashboard.memory import one_heap
@@ -34,7 +35,11 @@ async def show(
     """Serve a board until cancelled; `begun` gets the first address, who connects to the socket
     `entrance` another one."""
     session = Session(on.getsockname()[1], lambda: secrets.token_urlsafe(_SECRET_BYTES))
-    async with serving(App(session, board), on), opened(entrance, session.url):
+
+    def another() -> bytes:
+        return f"{session.url()}\n".encode()
+
+    async with serving(App(session, board), on), answering(entrance, another):
         begun(session.url())
         await asyncio.Event().wait()
 
@@ -54,20 +59,7 @@ async def show_cluster(
             await live.seen.wait()
             await show(board, on, begun, entrance)
 
-        await _together(live.run(), shown())
-
-
-async def _together(*works: Coroutine[Any, Any, None]) -> None:
-    """Do all until one ends, and end the others; raises what that one does, and no group of it."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in ended:
-        task.result()
+        await together(live.run(), shown())
 
 
 @asynccontextmanager

@@ -44,17 +44,21 @@ async def followed(
     of: Source, needs: frozenset[str], tell: Callable[[Record], None], manner: Manner = AS_IT_IS
 ) -> AsyncIterator[Following]:
     """`tell` gets what there is, and while the body runs what happens: of these resources, and with
-    a directory of the processes and faults. TransportError, ApiError if it cannot be reached."""
+    a directory of the processes, faults and speed. TransportError, ApiError if it cannot be
+    reached."""
     transport = from_kubeconfig(of.kubeconfig)
     clock = LoopClock()
     client = ApiClient(transport, clock, private_features=False)
-    following = Following(client, clock, tell, speed=of.speed, manner=manner)
+    speed = of.speed
+    following = Following(client, clock, tell, speed=speed, manner=manner)
     try:
         await following.begin(needs)
         async with following.running():
             tasks = [asyncio.create_task(_flush(following), name="flush")]
             if of.rundir is not None:
                 tasks.append(asyncio.create_task(own.follow(of.rundir, tell), name="own"))
+                pace = own.follow_speed(of.rundir, speed, tell)
+                tasks.append(asyncio.create_task(pace, name="speed"))
             for task in tasks:
                 following.look_after(task)
             try:

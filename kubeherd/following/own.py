@@ -1,4 +1,5 @@
-"""What only a cluster of ours tells besides its API: its processes, and the faults in force."""
+"""What only a cluster of ours tells besides its API: its processes, the faults in force, and how
+fast its time goes."""
 
 import asyncio
 import time
@@ -12,7 +13,7 @@ from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.faults import asking
 from kubeherd.cluster.launcher.state import ClusterState, ProcessState
 from kubeherd.faults import Fault
-from kubeherd.history import Record
+from kubeherd.history import Record, Speed
 
 LOOK_S = 0.25
 """How often a cluster is looked at, in real seconds."""
@@ -33,6 +34,21 @@ class Own:
         """Records of faults that have begun or ended."""
         before, self._faults = self._faults, listed
         return fault_records(before, listed, at)
+
+
+async def follow_speed(rundir: RunDir, speed: float, tell: Callable[[Record], None]) -> None:
+    """Tell how fast the time of a cluster goes when that is changed, until cancelled; `speed` is
+    what it was to begin with."""
+    seen_ns = 0
+    while True:
+        with suppress(LauncherError, OSError):
+            written_ns = rundir.cluster_json.stat().st_mtime_ns
+            if written_ns != seen_ns:
+                before, speed = speed, rundir.load_settings().speed
+                seen_ns = written_ns
+                if speed != before:
+                    tell(Speed(at=time.time(), speed=speed))
+        await asyncio.sleep(LOOK_S)
 
 
 async def follow(rundir: RunDir, tell: Callable[[Record], None]) -> None:

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+import msgspec
+
 from kubeherd.checks.objects import (
     at,
     condition,
@@ -44,6 +46,7 @@ from kubeherd.history import (
     Leads,
     Process,
     Record,
+    Speed,
     Step,
     Verb,
     Violation,
@@ -125,6 +128,8 @@ class Herd:
                 self._beat(record.node, record.at)
             case Began():
                 self.began = record
+            case Speed():
+                self.began = msgspec.structs.replace(self.began, speed=record.speed)
             case FaultBegan() | FaultEnded():
                 self._fault(record)
             case Process():

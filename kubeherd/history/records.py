@@ -1,7 +1,8 @@
 """The records of a history. In a file each is a line of JSON whose key `is` names it.
 
 `at` are seconds since the epoch by the clock of whoever wrote the record: virtual ones in the
-simulation; durations of the cluster are nominal, `Began.speed` says how many pass in a second.
+simulation; durations of the cluster are nominal, `Began.speed`, then `Speed`, says how many pass in
+a second.
 Records of one writer are in order; writes of a store are in the order of their revisions.
 """
 
@@ -177,6 +178,12 @@ class Heartbeat(_Record, frozen=True, kw_only=True, tag="heartbeat"):
     """What the node's own clock says, seconds since the epoch."""
 
 
+class Speed(_Record, frozen=True, kw_only=True, tag="speed"):
+    """The time of the cluster goes so fast from now on, as `Began.speed` said it until now."""
+
+    speed: float
+
+
 class Step(_Record, frozen=True, kw_only=True, tag="step"):
     """What an experiment does, for people and for checks that hold from a step on.
 
@@ -212,6 +219,7 @@ Record: TypeAlias = (
     | Process
     | Leads
     | Heartbeat
+    | Speed
     | Step
     | Violation
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from kubeherd.checks.objects import at, key, number, seconds, text
-from kubeherd.history import Heartbeat, Leads, Record, Verb, Write
+from kubeherd.history import Heartbeat, Leads, Record, Speed, Verb, Write
 from kubeherd.history.records import HEARTBEAT_S
 
 _RESOURCE: Final = "leases.coordination.k8s.io"
@@ -16,7 +16,7 @@ _NODES: Final = "kube-node-lease"
 
 
 class Leases:
-    """`speed` is that of the cluster; 0 if it is not known."""
+    """`speed` is that of the cluster to begin with; 0 if it is not known."""
 
     def __init__(self, speed: float) -> None:
         self._speed = speed or 1.0
@@ -25,6 +25,8 @@ class Leases:
 
     def told(self, record: Record) -> Iterator[Record]:
         """What a history says of this; of what is no Lease the same."""
+        if isinstance(record, Speed):
+            self._speed = record.speed
         if not isinstance(record, Write) or record.resource != _RESOURCE:
             yield record
         elif record.namespace == _NODES:

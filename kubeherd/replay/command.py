@@ -9,6 +9,7 @@ import click
 
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.cli.eventloop import run
+from kubeherd.cluster.cli.interrupts import Interrupts
 from kubeherd.cluster.cli.output import out, say, steps
 from kubeherd.cluster.launcher.settings import MAX_PORT, MAX_SPEED, MIN_SPEED
 from kubeherd.history import Began
@@ -48,8 +49,8 @@ Examples:
     "moment",
     callback=_moment,
     metavar="MOMENT",
-    help="A revision (812), a time (2026-11-26T21:00:00Z), or since the beginning (+90s).  "
-    "[default: the end; with --speed the beginning]",
+    help="A revision (812), a time (2026-11-26T21:00:00Z), since the beginning (+90s), begin or "
+    "end.  [default: end; with --speed begin]",
 )
 @click.option(
     "--speed",
@@ -92,7 +93,7 @@ def replay(
             say(f"{goes_on}; Ctrl-C ends it")
             await server.ended(child, rundir)
 
-    with contextlib.suppress(KeyboardInterrupt):
+    with Interrupts(), contextlib.suppress(KeyboardInterrupt):  # its keys are not left behind
         run(serve)
 
 

@@ -21,6 +21,7 @@ from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.launcher.plan import ProcessSpec, Role
 from kubeherd.cluster.launcher.processes.children import Child, start_subprocess
 from kubeherd.cluster.launcher.processes.osproc import MARKER_VARIABLE
+from kubeherd.cluster.runtime.together import together
 
 _STOP_S: Final = 15.0
 _NAME: Final = "apiserver"
@@ -79,7 +80,7 @@ async def serving(
     spec = ProcessSpec(_NAME, Role.APISERVER, "kubeherd.cluster.apiserver", (*place, *options), log)
     child = start_subprocess(spec, {**os.environ, MARKER_VARIABLE: str(rundir.root)})
     try:
-        await _first(child.ready, child.ended)
+        await together(child.ready.wait(), child.ended.wait())
         if not child.ready.is_set():
             raise LauncherError(child.failure or last_words(log) or "the API server ended")
         yield child, msgspec.json.decode(child.line, type=Shown)
@@ -95,15 +96,6 @@ async def ended(child: Child, rundir: RunDir) -> None:
         return
     why = last_words(rundir.log(_NAME)) or f"exit code {child.returncode}"
     raise LauncherError(f"the API server ended: {why}")
-
-
-async def _first(*events: asyncio.Event) -> None:
-    tasks = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 async def _end(child: Child) -> None:

@@ -24,6 +24,7 @@ from kubeherd.history import (
     Leads,
     Process,
     Record,
+    Speed,
     Step,
     Verb,
     Violation,
@@ -211,6 +212,8 @@ class Painter:
                 self._began = record
                 for name in record.nodes:
                     self._row(name, Kind.NODE)
+            case Speed():
+                self._began = msgspec.structs.replace(self._began, speed=record.speed)
             case Write(resource="nodes"):
                 self._node(record)
             case Write(resource="pods"):

@@ -58,7 +58,7 @@ def test_stub_nodes_carry_a_daemonset_through_its_life():
     walls: dict[str, float] = {}
     found = {row.row: row for row in neutral.rows(4, budgets, walls, rounds=2, steady_s=0.1)}
     assert set(walls) == {"create", "update", "delete"}
-    assert all(0 < row.value < row.budget for name, row in found.items() if "steady" not in name)
+    assert all(row.value > 0 for name, row in found.items() if "steady" not in name)
     least, most = found["neutral-4-update"].detail["spread"]
     assert least <= walls["update"] <= most
 

@@ -46,6 +46,10 @@ class Page:
             assert answer.status == 200, await answer.text()
             return await answer.json()
 
+    async def refused(self, path: str) -> tuple[int, str]:
+        async with self._http.get(self._base + path, headers=self._headers) as answer:
+            return answer.status, (await answer.json())["error"]
+
     async def act(self, **wanted: object) -> tuple[int, dict[str, Any]]:
         async with self._http.post(
             f"{self._base}/api/action", headers=self._headers, json=wanted
@@ -96,7 +100,7 @@ def test_a_cluster_is_shown_and_acted_on(kubeherd_cluster: kubeherd.Cluster):
         async with entered(url) as page:
             await follows_a_kill(page, first)
             await rolls_out_and_back(page, cluster)
-            await hurts_and_heals(page, second)
+            await hurts_and_heals(page, second, f"node-{len(cluster.node_names)}")
 
     command = [*COMMAND, "dashboard", "--dir", str(cluster.directory), "--no-open", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -141,7 +145,7 @@ async def rolls_out_and_back(page: Page, cluster: kubeherd.Cluster) -> None:
     assert then["spec"]["template"]["spec"]["containers"][0]["image"] == "agent:1"
 
 
-async def hurts_and_heals(page: Page, name: str) -> None:
+async def hurts_and_heals(page: Page, name: str, added: str) -> None:
     await page.done(action="cordon", node=name)
     await page.until(lambda seen: tile(seen, name).get("cordoned") is True)
     await page.done(action="drain", node=name)
@@ -149,7 +153,14 @@ async def hurts_and_heals(page: Page, name: str) -> None:
     await page.done(action="partition", node=name)
     await page.until(lambda seen: tile(seen, name).get("faults") == ["partition"])
     assert (await page.done(action="heal", fault="partition")).startswith("kubeherd fault undo")
+    oldest = (await page.get("/api/range"))["oldest"]
     await page.done(action="add-nodes", count=1)
+    await page.until(lambda seen: bool(tile(seen, added)))
+    status, why = await page.refused(f"/api/object?resource=nodes&name={added}&t={oldest + 0.001}")
+    assert (status, why) == (404, f"nodes {added} was not there yet")
+    assert (await page.refused("/api/log?pod=x"))[0] == 400
+    status, answer = await page.act(action="speed", speed=99999)
+    assert (status, answer["error"]) == (400, "a speed is from 0.001 to 10000")
     assert (await page.done(action="speed", speed=5)).startswith("kubeherd speed 5 ")
     await page.until(lambda seen: seen["speed"] == 5)
 

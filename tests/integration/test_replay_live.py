@@ -63,8 +63,11 @@ async def shown_by(kubeconfig: Path) -> list[JsonObject]:
 
 
 @contextmanager
-def command(*arguments: str, says: str) -> Iterator["subprocess.Popen[str]"]:
-    """A command of ours that runs until the block is left, then Ctrl-C; it has said this before."""
+def command(
+    *arguments: str, says: str, until: signal.Signals = signal.SIGINT
+) -> Iterator["subprocess.Popen[str]"]:
+    """A command of ours that runs until the block is left, then the signal, Ctrl-C if nothing else
+    is said; it has said `says` before."""
     process = subprocess.Popen(
         [sys.executable, "-m", "kubeherd", *arguments],
         stdout=subprocess.PIPE,
@@ -80,7 +83,7 @@ def command(*arguments: str, says: str) -> Iterator["subprocess.Popen[str]"]:
             assert line, f"{arguments} ended: {said}"
             said += line
         yield process
-        process.send_signal(signal.SIGINT)
+        process.send_signal(until)
         rest, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, said + rest
     finally:
@@ -102,8 +105,11 @@ def has_widget(history: Path, name: str) -> bool:
 
 
 @contextmanager
-def replayed(history: Path, place: Path, *options: str) -> Iterator[Kubectl]:
-    with command("replay", str(history), "--dir", str(place), *options, says="Ctrl-C ends it"):
+def replayed(
+    history: Path, place: Path, *options: str, until: signal.Signals = signal.SIGINT
+) -> Iterator[Kubectl]:
+    arguments = ("replay", str(history), "--dir", str(place), *options)
+    with command(*arguments, says="Ctrl-C ends it", until=until):
         yield Kubectl(place / "kubeconfig")
     assert not place.exists()
 
@@ -142,10 +148,10 @@ async def test_a_run_is_shown_as_it_was(
         pod = kubectl.done("get pods -o name").split()[0]
         assert "nothing runs in its pods" in kubectl.ends(1, f"logs {pod}")
         assert "1         <none>" in kubectl.done("rollout history daemonset/web")
-    with replayed(outside, place, "--at", last) as kubectl:
+    with replayed(outside, place, "--at", last, until=signal.SIGHUP) as kubectl:
         assert await shown_by(place / "kubeconfig") == after
         assert "web-" in kubectl.done("describe node node-1")
-    with replayed(own, place, "--at", middle, "--speed", "20") as kubectl:
+    with replayed(own, place, "--at", middle, "--speed", "20", until=signal.SIGTERM) as kubectl:
         done = kubectl.done(
             "wait daemonset/web --for=jsonpath={.status.observedGeneration}=2 --timeout=60s"
         )

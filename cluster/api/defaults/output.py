@@ -9,7 +9,7 @@ visits only what can hold such fields.
 from collections.abc import Callable
 from functools import cache
 
-from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.schemas import definitions as schemas
 from kubeherd.cluster.api.schemas import zeros
@@ -59,11 +59,6 @@ def zero_status(resource: Resource) -> JsonObject:
     return status
 
 
-def _fresh(value: JsonValue) -> JsonValue:
-    """A copy of a template's value, so that no two objects share one."""
-    return {} if isinstance(value, dict) else value
-
-
 @cache
 def _filler(key: str) -> _Filler | None:
     """The compiled filler of a definition, or None where there is nothing to fill in."""
@@ -81,16 +76,18 @@ def _filler(key: str) -> _Filler | None:
         if value is None and properties[name].type is FieldType.LIST
     )
     inner: dict[str, tuple[bool, _Filler]] = {}
-    names: set[str] = set()
 
-    def fill_object(tree: JsonObject) -> None:
+    def fill_own(tree: JsonObject) -> None:
         for name, value in template:
             if name not in tree:
-                tree[name] = _fresh(value)
+                tree[name] = {} if value.__class__ is dict else value  # no two objects share one
         for name in lists:
             if not tree[name]:
                 tree[name] = None
-        for name in tree.keys() & names:
+
+    def fill_object(tree: JsonObject) -> None:
+        fill_own(tree)
+        for name in tree.keys() & inner.keys():
             value = tree[name]
             if value is None:
                 continue
@@ -106,8 +103,7 @@ def _filler(key: str) -> _Filler | None:
         filler = fill_object if target == key else _filler(target) if target else None
         if filler is not None:
             inner[name] = (field.type is FieldType.OBJECT, filler)
-    names.update(inner)
-    return fill_object
+    return fill_object if inner else fill_own
 
 
 def _target(field: Field) -> str:

@@ -20,13 +20,15 @@ def arrange(
     one only where the server had it there.
     """
     wanted = _positions(order, merge_key)
-    had = _positions(server, merge_key)
     named: list[tuple[object, JsonValue]] = []
     others: list[tuple[object, JsonValue]] = []
     for item in merged:
         key = identity(item, merge_key)
         (named if key in wanted else others).append((key, item))
     named.sort(key=lambda pair: wanted[pair[0]])
+    if not others:
+        return [item for _, item in named]
+    had = _positions(server, merge_key)
     others.sort(key=lambda pair: had.get(pair[0], len(had)))
     out: list[JsonValue] = []
     i = 0
@@ -69,6 +71,9 @@ def _positions(items: list[JsonValue], merge_key: str) -> dict[object, int]:
 def identity(item: JsonValue, merge_key: str) -> object:
     """A hashable identity: the merge key's value, or the item itself for primitive lists."""
     value = item.get(merge_key) if merge_key and isinstance(item, dict) else item
-    if isinstance(value, dict | list):
-        return json.dumps(value, sort_keys=True)
-    return (type(value) is bool, value)
+    kind = value.__class__
+    if kind is str:
+        return value
+    if kind is dict or kind is list:
+        return (kind, json.dumps(value, sort_keys=True))
+    return (kind is bool, value)

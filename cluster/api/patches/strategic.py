@@ -60,6 +60,12 @@ class _Directives(NamedTuple):
 
 
 def _take_apart(patch: JsonObject) -> _Directives:
+    """The members are the patch itself where it has no directives."""
+    for key in patch:
+        if key.startswith("$"):
+            break
+    else:
+        return _Directives(patch, {}, {}, None)
     members: JsonObject = {}
     deletions: dict[str, list[JsonValue]] = {}
     orders: dict[str, list[JsonValue]] = {}

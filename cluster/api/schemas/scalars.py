@@ -55,8 +55,14 @@ _TEXTUAL = frozenset(
 
 def canonical(type_: FieldType, value: JsonValue) -> JsonValue:
     """The form in which a value that `fits` is kept; ValueError with Kubernetes' text."""
-    make = _CANONICAL.get(type_)
+    make = canonical_form(type_)
     return value if make is None else make(value)
+
+
+def canonical_form(type_: FieldType) -> Callable[[JsonValue], JsonValue] | None:
+    """What makes the form in which values of a type are kept, as `canonical` does; None where they
+    are kept as they are."""
+    return _CANONICAL.get(type_)
 
 
 def _quantity(value: JsonValue) -> str:

@@ -181,19 +181,26 @@ _DECODERS: dict[str, Callable[[bytes, bool], Body]] = {
 def _as_json(tree: JsonValue, source: str) -> JsonValue:
     """The same tree, proven to be JSON: no byte strings, times, foreign keys, lone surrogates."""
     try:
-        orjson.dumps(_padded(tree), option=orjson.OPT_PASSTHROUGH_DATETIME)
+        encoded = orjson.dumps(tree, option=orjson.OPT_PASSTHROUGH_DATETIME)
+        if _may_be_too_deep(encoded):
+            orjson.dumps(_padded(tree), option=orjson.OPT_PASSTHROUGH_DATETIME)
     except (orjson.JSONEncodeError, RecursionError) as error:
         raise BadRequest(f"the {source} body cannot be represented as JSON: {error}") from None
     return tree
 
 
 def _check_depth(encoded: bytes, tree: JsonValue) -> None:
-    if encoded.count(b"{") + encoded.count(b"[") <= MAX_DEPTH:
-        return  # cannot be deeper than it has brackets
+    if not _may_be_too_deep(encoded):
+        return
     try:
         orjson.dumps(_padded(tree))
     except orjson.JSONEncodeError:
         raise BadRequest(f"json: exceeded max depth of {MAX_DEPTH}") from None
+
+
+def _may_be_too_deep(encoded: bytes) -> bool:
+    """Nothing is deeper than it has brackets."""
+    return encoded.count(b"{") + encoded.count(b"[") > MAX_DEPTH
 
 
 def _padded(tree: JsonValue) -> JsonValue:

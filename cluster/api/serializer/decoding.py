@@ -15,7 +15,7 @@ What is dropped (spec api-machinery, section 12; Go's ``omitempty``):
   ``automountServiceAccountToken: false``) carries a meaning and stays, as do empty structs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TypeVar
 
@@ -24,7 +24,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.schemas import definitions as schemas
 from kubeherd.cluster.api.schemas.definitions import Field, FieldType
-from kubeherd.cluster.api.schemas.scalars import canonical, fits
+from kubeherd.cluster.api.schemas.scalars import canonical_form, fits
 from kubeherd.cluster.api.serializer.decodingreport import Refused, Reporter
 from kubeherd.cluster.api.serializer.decodingrules import (
     CONTAINERS,
@@ -131,45 +131,55 @@ def cannot_be_handled(kind: str, version: str, problem: str) -> BadRequest:
     return BadRequest(f'{kind} in version "{version}" cannot be handled as a {kind}: {problem}')
 
 
+class _FieldDecoders(dict[str, _Decoder]):
+    """The decoders of a definition's fields by their names: made when first needed, because some
+    definitions contain themselves. An unknown field is irregular."""
+
+    def __init__(self, properties: Mapping[str, Field]) -> None:
+        self._properties = properties
+
+    def __missing__(self, name: str) -> _Decoder:
+        if name not in self._properties:
+            raise _Irregular
+        decoder = self[name] = _decoder(self._properties[name])
+        return decoder
+
+
 @cache
 def _object_decoder(key: str) -> _Decoder:
-    """The compiled decoder of a definition.
-
-    Decoders of its fields are made when first needed, because some definitions contain themselves.
-    """
+    """The compiled decoder of a definition."""
     definition = schemas.by_key(key)
     properties = definition.properties
     plain = {name: _PLAIN[f.type] for name, f in properties.items() if f.type in _PLAIN}
     droppable = {name for name, f in properties.items() if drops(definition, name, f)}
-    decoders: dict[str, _Decoder] = {}
-
-    def decode_field(value: JsonObject, name: str, dropped: Dropped) -> None:
-        decoder = decoders.get(name)
-        if decoder is None:
-            if name not in properties:
-                raise _Irregular
-            decoder = decoders[name] = _decoder(properties[name])
-        item = value[name]
-        if item is not None:
-            decoded = decoder(item, dropped)
-            if decoded is not item:
-                value[name] = decoded
-            if not decoded and properties[name].type in CONTAINERS:
-                dropped.append((value, name, decoded))
-            if decoded or name not in droppable:
-                return
-        del value[name]
+    containers = {name for name, f in properties.items() if f.type in CONTAINERS}
+    decoders = _FieldDecoders(properties)
 
     def decode_object(value: JsonValue, dropped: Dropped) -> JsonValue:
         if value.__class__ is not dict:
             raise _Irregular
-        rest = [
-            name
-            for name, item in value.items()
-            if item.__class__ is not plain.get(name) or (not item and name in droppable)
-        ]
-        for name in rest:
-            decode_field(value, name, dropped)
+        gone: list[str] = []
+        try:
+            for name, item in value.items():
+                if item.__class__ is plain.get(name):
+                    if item or name not in droppable:
+                        continue
+                elif item is None:
+                    _ = decoders[name]  # irregular if there is no such field
+                else:
+                    decoded = decoders[name](item, dropped)
+                    if decoded is not item:
+                        value[name] = decoded
+                    if decoded:
+                        continue
+                    if name in containers:
+                        dropped.append((value, name, decoded))
+                    if name not in droppable:
+                        continue
+                gone.append(name)
+        finally:
+            for name in gone:
+                del value[name]
         return value
 
     return decode_object
@@ -195,11 +205,16 @@ def _scalar_decoder(type_: FieldType) -> _Decoder:
     if type_ is FieldType.SCHEMA:
         return _decode_schema
 
+    make = canonical_form(type_)
+    takes_text = fits(type_, "")
+
     def decode_scalar(value: JsonValue, _: Dropped) -> JsonValue:
-        if not fits(type_, value):
+        if not (takes_text if value.__class__ is str else fits(type_, value)):
             raise _Irregular
+        if make is None:
+            return value
         try:
-            return canonical(type_, value)
+            return make(value)
         except ValueError:
             raise _Irregular from None
 

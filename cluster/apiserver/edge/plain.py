@@ -23,8 +23,8 @@ _HEADER_LINES: Final = re.compile(rb"(?:[A-Za-z0-9\-]+:[ -~]*\r\n)+")
 _END: Final = b"\r\n\r\n"
 _ROOTS: Final = (b"/api/", b"/apis/", b"/kubeherd/batch")
 _STREAMING: Final = re.compile(rb"/(?:watch|log|exec|attach|portforward|proxy)(?:/|$)")
-_HIDDEN: Final = re.compile(rb"(?:^|&)[^=&]*%")
-"""A parameter whose name is escaped, so that it may be any."""
+_ESCAPED_NAME: Final = re.compile(rb"(?:^|&)[^=&]*%")
+"""In a query: a parameter whose name can be any, ``watch`` too."""
 _FRAMING: Final = frozenset({"transfer-encoding", "trailer"})
 _UNUSUAL: Final = frozenset({"upgrade", "expect", "content-encoding"})
 _IMPERSONATE: Final = "impersonate-"
@@ -67,8 +67,7 @@ def read(data: bytes) -> Plain | Whole | None:
     if head is None or len(data) != end + len(_END) + head.length:
         return None
     method, path, query = line.groups()
-    streams = _may_stream(path, query or b"")
-    if head.unusual or streams or not path.startswith(_ROOTS):
+    if head.unusual or not path.startswith(_ROOTS) or _may_stream(path, query or b""):
         return WHOLE
     return Plain(
         method.decode(),
@@ -80,8 +79,13 @@ def read(data: bytes) -> Plain | Whole | None:
 
 
 def _may_stream(path: bytes, query: bytes) -> bool:
-    named = b"watch" in query or b"follow" in query
-    return bool(named or _HIDDEN.search(query) or _STREAMING.search(path))
+    """Whether the answer might come in more than one piece."""
+    return (
+        b"watch" in query
+        or b"follow" in query
+        or (b"%" in query and _ESCAPED_NAME.search(query) is not None)
+        or _STREAMING.search(path) is not None
+    )
 
 
 @lru_cache(maxsize=256)

@@ -46,9 +46,8 @@ def check(
 ) -> None:
     """Fill in the kind and apiVersion of a decoded body; BadRequest if it says another one, unless
     `any_kind` will do. `also` is an apiVersion of the kind with the same fields."""
-    for name in ("apiVersion", "kind"):
-        given = tree.get(name)
-        if given is not None and not isinstance(given, str):
+    for name, given in (("apiVersion", tree.get("apiVersion")), ("kind", tree.get("kind"))):
+        if given.__class__ is not str and given is not None:
             raise unrecognized(
                 kind,
                 body,

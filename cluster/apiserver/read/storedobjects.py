@@ -59,22 +59,25 @@ class StoredObjects:
         if record is None:
             return None
         key = (of, resource.group_resource, namespace, name)
-        return self._kept(key, record.revision, lambda: of(record.load()))
+        known = self._facts.get(key)
+        if known is not None and known[0] == record.revision:
+            self._facts.move_to_end(key)
+            return cast("_T", known[1])
+        return self._keep(key, record.revision, of(record.load()))
 
     def fact_of_all(self, resource: Resource, of: Callable[[Iterable[JsonObject]], _T]) -> _T:
         records = self.store.list(resource.group_resource)
         if not records:
             return of(())
         key = (of, resource.group_resource, "", "")
-        return self._kept(key, records, lambda: of(record.load() for record in records))
+        known = self._facts.get(key)
+        if known is not None and (known[0] is records or known[0] == records):
+            self._facts.move_to_end(key)
+            return cast("_T", known[1])
+        return self._keep(key, records, of(record.load() for record in records))
 
-    def _kept(self, key: _Key, version: _Version, make: Callable[[], _T]) -> _T:
+    def _keep(self, key: _Key, version: _Version, made: _T) -> _T:
         facts = self._facts
-        known = facts.get(key)
-        if known is not None and (known[0] is version or known[0] == version):
-            facts.move_to_end(key)
-            return cast(_T, known[1])
-        made = make()
         facts[key] = version, made
         facts.move_to_end(key)
         if len(facts) > MAX_FACTS:

@@ -12,7 +12,7 @@ from kubeherd.cluster.apiserver.recording.writes import Writes, uid_of
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.recordfile import RecordFile
 from kubeherd.cluster.store.store import Store
-from kubeherd.history import Began
+from kubeherd.history import Began, Speed
 from kubeherd.history.records import Object
 
 
@@ -50,6 +50,7 @@ class Recording:
                 self._file.begin_anew()
             else:
                 self.recorder.catch_up(missed)
+                self._file.tell(Speed(at=self._now, speed=self._began.speed))
                 return
         self._file.tell(replace(self._began, at=self._now, revision=store.revision))
         self.recorder.restore(store)

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import os
-from typing import Any
 
 from kubeherd.cluster.apiserver.edge.http import HttpServer
 from kubeherd.cluster.apiserver.edge.listener import connection_limit
@@ -15,12 +14,14 @@ from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.runtime.clock import LoopClock, OffsetClock
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.together import together
 from kubeherd.cluster.store.store import running
 
 
 async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     """Serve a history until asked to stop. ProcessError for a file that is none, a moment that it
     does not have, a taken port."""
+    _end_with_parent(lifecycle.stop)
     tls = tls_context(options.dir / "pki")
     clock, rng = OffsetClock(LoopClock()), Rng(options.seed).child("replay")
     what = f"this is a replay of {options.replay.name}"
@@ -45,11 +46,8 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
             objects=objects,
             bytes=size,
         )
-        playing = asyncio.create_task(_play(player, options.replay_speed), name="replay")
-        _end_with_parent(lifecycle.stop)
-        stopping = asyncio.create_task(lifecycle.stop.wait(), name="stop")
         try:
-            await _either(playing, stopping)
+            await together(_play(player, options.replay_speed), lifecycle.stop.wait())
         finally:
             await http.stop()
             api.close()
@@ -79,15 +77,3 @@ async def _play(player: Player, speed: float) -> None:
         except (OSError, ValueError) as error:
             raise ProcessError(f"cannot go on with the replay: {error}") from None
     await asyncio.Event().wait()
-
-
-async def _either(*tasks: "asyncio.Task[Any]") -> None:
-    """Until one of them is done, or failed; then none goes on."""
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -86,6 +86,23 @@ def write_context(
     subresource: str = "",
 ) -> RequestContext:
     """The context of a create, update or patch; 422 on `options_kind` for bad query parameters."""
+    manager, dry_run, validation = _options(query, options_kind) if query else _NO_OPTIONS
+    return RequestContext(
+        user=user,
+        now=now,
+        field_manager=manager or default_manager(headers),
+        dry_run=dry_run,
+        field_validation=validation,
+        subresource=subresource,
+        fence=fence_of(headers),
+    )
+
+
+_NO_OPTIONS = ("", False, FieldValidation.WARN)
+
+
+def _options(query: Mapping[str, str], options_kind: str) -> tuple[str, bool, FieldValidation]:
+    """The field manager, whether it is a dry run, and what becomes of unknown fields."""
     causes: list[Cause] = []
     manager = query.get("fieldManager", "")
     if len(manager.encode()) > _MAX_MANAGER_LENGTH:
@@ -117,15 +134,7 @@ def write_context(
             )
     if causes:
         raise errors.invalid("meta.k8s.io", options_kind, "", causes)
-    return RequestContext(
-        user=user,
-        now=now,
-        field_manager=manager or default_manager(headers),
-        dry_run=dry_run,
-        field_validation=validation,
-        subresource=subresource,
-        fence=fence_of(headers),
-    )
+    return manager, dry_run, validation
 
 
 def fence_of(headers: Mapping[str, str]) -> str:

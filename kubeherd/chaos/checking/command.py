@@ -165,10 +165,12 @@ def _watched(
     from kubeherd.cluster.client.http import from_kubeconfig  # noqa: PLC0415
     from kubeherd.cluster.runtime.clock import LoopClock  # noqa: PLC0415
 
-    speed = 0.0
+    of, speed = None, 0.0
     if kubeconfig is None:
-        kubeconfig, speed = rundir.kubeconfig, rundir.load_settings().speed
-    plan = live.Plan(checkers=checkers, speed=speed, for_s=for_s, settled=settled, record=record)
+        of, kubeconfig, speed = rundir, rundir.kubeconfig, rundir.load_settings().speed
+    plan = live.Plan(
+        checkers=checkers, speed=speed, rundir=of, for_s=for_s, settled=settled, record=record
+    )
     end = f"for {for_s:g} s" if for_s else "until Ctrl-C"
     transport = from_kubeconfig(kubeconfig)
     found = asyncio.run(

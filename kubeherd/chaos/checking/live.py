@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,7 @@ from kubeherd.chaos.checking.telling import Surroundings
 from kubeherd.checks.checker import Make, Verdict, Watcher
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.transport import Transport
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.following.session import Following
 from kubeherd.history import Ended, Record, Step
@@ -30,6 +31,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     checkers: Sequence[Make]
     speed: float = 0.0
     """Of the cluster; 0: not known."""
+    rundir: RunDir | None = None
+    """Of a cluster of ours: its speed may be changed."""
     for_s: float = 0.0
     """Seconds; 0: until it is interrupted."""
     settled: bool = False
@@ -81,13 +84,32 @@ async def watch(
         await following.begin(needs)
         ready(following.count)
         with _signals() as stopped:
-            async with following.running():
+            async with following.running(), _speed_followed(plan, session, following):
                 await _judge(plan, session, following, stopped)
     finally:
         session.close()
         await transport.close()
     notes = list(following.notes())
     return Found(session.watcher.verdict, session.surroundings, following.writes, notes)
+
+
+@contextlib.asynccontextmanager
+async def _speed_followed(
+    plan: Plan, session: _Session, following: Following
+) -> AsyncIterator[None]:
+    """While the body runs the session hears when a cluster of ours gets another speed."""
+    if plan.rundir is None:
+        yield
+        return
+    from kubeherd.following import own  # noqa: PLC0415 - of our clusters only
+
+    task = asyncio.create_task(own.follow_speed(plan.rundir, plan.speed, session.see), name="speed")
+    following.look_after(task)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _judge(

@@ -37,7 +37,7 @@ export class Chart {
   /** Draw what is known, in the strip's range. */
   draw(colours) {
     const { session, view } = this.app, goes = session?.live && view.t === null;
-    const again = !goes ? Infinity : this.app.shown().nodes.size > MOST_NODES ? LATER : AGAIN;
+    const again = !goes ? Number.MAX_VALUE : this.app.shown().nodes.size > MOST_NODES ? LATER : AGAIN;
     const found = this.app.load(`/api/timeline?nodes=${MOST_NODES}`, again);
     const picture = this.picture = found.value && this.filtered(found.value);
     const nodes = this.app.shown()?.nodes.size ?? 0;

@@ -31,6 +31,13 @@ def test_a_plain_request():
     assert (found.headers["content-length"], found.body) == ("2", b"{}")
 
 
+def test_values_of_a_plain_request_may_be_escaped():
+    query = b"fieldSelector=metadata.name%3Da&limit=5"
+    found = read(GET.replace(b"limit=5", query))
+    assert isinstance(found, Plain)
+    assert found.query == query.decode()
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -71,7 +78,8 @@ def test_what_is_doubtful_is_for_aiohttp(before: bytes, after: bytes):
     [
         (b"limit=5", b"watch=1"),
         (b"limit=5", b"follow=true"),
-        (b"limit=5", b"limit=5&w%61tch=1"),
+        (b"limit=5", b"w%61tch=1"),
+        (b"limit=5", b"limit=5&%77atch=1"),
         (b"/api/v1/pods", b"/api/v1/namespaces/a/pods/b/log"),
         (b"/api/v1/pods", b"/api/v1/namespaces/a/services/b/proxy/api/v1/x"),
         (b"/api/v1/pods", b"/api/v1/watch/pods"),

@@ -34,6 +34,7 @@ from kubeherd.history import (
     Leads,
     Record,
     Request,
+    Speed,
     Step,
     Verb,
     Write,
@@ -327,6 +328,7 @@ async def test_a_history_goes_on_over_all_lives_of_a_server(tmp_path: Path) -> N
     records = list(read(path))
     marks = [type(one) for one in records if isinstance(one, (Began, Ended))]
     assert marks == [Began, Ended, Ended]
+    assert [one.speed for one in records if isinstance(one, Speed)] == [SPEED]
     assert isinstance(records[0], Began)
     assert (records[0].seed, records[0].speed) == (7, SPEED)
     assert isinstance(records[-1], Ended)

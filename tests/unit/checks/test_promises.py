@@ -15,7 +15,7 @@ from stories import MANAGER, USER, Story
 from kubeherd.checks.checker import Verdict, Watcher, check
 from kubeherd.checks.registry import PROMISES, Kind, Unknown, named, of_kind
 from kubeherd.faults import Component, Fault, effects
-from kubeherd.history import Actor, FaultBegan, FaultEnded, Leads, Verb, Write
+from kubeherd.history import Actor, FaultBegan, FaultEnded, Leads, Speed, Verb, Write
 
 
 def judged(story: Story, *, settled: bool = False) -> Verdict:
@@ -746,6 +746,18 @@ def test_a_node_that_was_silent_for_long_may_be_called_so_just_after_it_was_hear
     later.wait(10)
     stories.says_ready(later, "n2", "Unknown")
     assert [one.promise for one in judged(later).violations] == ["silence-is-waited-for"]
+
+
+def test_silence_is_over_sooner_in_a_cluster_that_goes_faster_from_some_time_on():
+    story = stories.honest()
+    stories.says_ready(story, "n2", "True", Actor(user="system:node:n2"))
+    same = story.copy()
+    story.records.append(Speed(at=story.at, speed=20.0))
+    for one in (story, same):
+        one.wait(10)
+        stories.says_ready(one, "n2", "Unknown")
+    assert not judged(story).violations
+    assert [one.promise for one in judged(same).violations] == ["silence-is-waited-for"]
 
 
 def test_a_deployment_may_not_know_yet_of_a_replicaset_that_was_just_made():

@@ -10,6 +10,7 @@ from dashboards import Browser, served
 from herdrecords import daemonset, node, pod, revision
 
 from kubeherd.dashboard.app import MAX_BODY_BYTES, MAX_STREAMS
+from kubeherd.dashboard.objects import is_name
 from kubeherd.dashboard.recorded import Recorded, read
 from kubeherd.dashboard.session import CSRF_HEADER
 from kubeherd.history import Began, Record, Verb, files
@@ -178,6 +179,11 @@ async def test_objects_as_they_were(browser: Browser):
     assert [(await browser.get(f"{gone}{t}"))[0] for t in ("", "&t=15", "&t=19")] == [200, 200, 404]
     for wrong in ("", "?resource=pods", "?resource=pods&name=..", "?resource=pods&name=a/b"):
         assert (await browser.get(f"/api/object{wrong}"))[0] == 400
+
+
+def test_what_is_a_name_of_an_object():
+    assert all(map(is_name, ("pods", "daemonsets.apps", "system:node:a", "x y")))
+    assert not any(map(is_name, ("", ".", "..", "a/b", "a%2fb", "a\n", "a" * 254)))
 
 
 async def test_what_differs_between_two_revisions(browser: Browser):

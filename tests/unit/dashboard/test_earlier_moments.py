@@ -114,6 +114,18 @@ def test_objects_as_they_were_and_that_they_are_gone():
     assert past[1].object["metadata"]["ownerReferences"]
 
 
+def test_what_is_written_of_an_object_after_a_moment():
+    moments, herd = Moments(), Herd()
+    for record in RUN:
+        see(moments, herd, record)
+    found = [moments.next_write("pods", "x", "p", at)() for at in (2.0, 3.0, 11.0)]
+    assert [one and (one.at, one.verb) for one in found] == [
+        (3.0, Verb.UPDATE),
+        (11.0, Verb.DELETE),
+        None,
+    ]
+
+
 def test_a_timeline_begins_with_what_there_was(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(archive, "PART_BYTES", 1)  # each record begins a part
     moments, herd = Moments(), Herd()

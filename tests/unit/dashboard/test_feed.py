@@ -9,7 +9,7 @@ from kubeherd.dashboard.feed import Feed
 from kubeherd.faults import Fault, FaultKind, Nodes
 from kubeherd.faults.effects import Crash
 from kubeherd.herd.herd import MAX_GONE, Herd
-from kubeherd.history import FaultBegan, FaultEnded, Heartbeat, Process, Record, Verb
+from kubeherd.history import FaultBegan, FaultEnded, Heartbeat, Process, Record, Speed, Verb
 
 
 def feed(*records: Record) -> Feed:
@@ -57,11 +57,10 @@ def test_a_change_is_what_changed():
 
 def test_another_speed_is_told_with_all_there_is():
     shown = feed(node("n-1"))
-    shown.goes_at(1.0)
     seen = shown.seen()
-    shown.goes_at(1.0)
+    shown.herd.see(Speed(at=2.0, speed=1.0))
     assert not shown.differs(seen)
-    shown.goes_at(20.0)
+    shown.herd.see(Speed(at=3.0, speed=20.0))
     assert shown.differs(seen)
     assert shown.change(seen) is None
     assert shown.state().speed == 20.0

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kubeherd.history import Heartbeat, Leads, Record, Step, Verb, Write
+from kubeherd.history import Heartbeat, Leads, Record, Speed, Step, Verb, Write
 from kubeherd.history.records import HEARTBEAT_S
 from kubeherd.recording.leases import Leases
 
@@ -27,6 +27,8 @@ def test_heartbeats_are_sampled_in_nominal_seconds():
     assert found[1] == Heartbeat(at=0, node="l", revision=0, renewed=9.0)
     fast = told(Leases(speed=5.0), *beat)
     assert sum(isinstance(one, Heartbeat) for one in fast) == 12
+    faster = told(Leases(speed=1.0), *beat[:6], Speed(at=5.5, speed=5.0), *beat[6:])
+    assert [one.at for one in faster if isinstance(one, Heartbeat)] == [0, *range(5, 12)]
 
 
 def test_a_lease_that_goes_is_told_and_begins_anew():

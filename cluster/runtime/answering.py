@@ -1,19 +1,22 @@
-"""New addresses for whoever is the user that runs the dashboard: on a Unix socket of his."""
+"""A Unix socket on which a process says one thing: who connects gets it, and then the end.
+
+Only the user whose process it is can open it. Nothing is made before somebody asks.
+"""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final
 
 from kubeherd.cluster.runtime.unixsockets import bound_socket, forget
 
-_WRITE_TIMEOUT_S: Final = 10.0
+_WRITE_TIMEOUT_S = 10.0
 
 
 @contextlib.asynccontextmanager
-async def opened(path: Path | None, address: Callable[[], str]) -> AsyncIterator[None]:
-    """While the body runs, tell whoever connects to `path` an address (None: nobody)."""
+async def answering(path: Path | None, text: Callable[[], bytes]) -> AsyncIterator[None]:
+    """While the body runs, answer on a socket at `path` (None: on none). OSError if it cannot be
+    made."""
     if path is None:
         yield
         return
@@ -21,7 +24,7 @@ async def opened(path: Path | None, address: Callable[[], str]) -> AsyncIterator
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError):
             try:
-                writer.write(address().encode() + b"\n")
+                writer.write(text())
                 await asyncio.wait_for(writer.drain(), _WRITE_TIMEOUT_S)
             finally:
                 writer.close()
