@@ -270,9 +270,11 @@ class Supervisor:
             again = await speeding.stop(self._herd, specs)
             serve = [spec for spec in again if spec.role is Role.APISERVER]
             self._herd.start(serve)
-            async for reply in self._serving([spec.name for spec in serve]):
-                yield reply
-            self._herd.start(again)
+            try:
+                async for reply in self._serving([spec.name for spec in serve]):
+                    yield reply
+            finally:  # also when who asked has gone meanwhile, or the API server takes too long
+                self._herd.start(again)
         async for reply in self._serving([spec.name for spec in again]):
             yield reply
         yield Reply(state=self.snapshot())

@@ -132,7 +132,7 @@ class Scheduled(_Part, frozen=True, kw_only=True):
     """Begin so many writes after that moment, between this write and whatever follows from it. In
     the simulation exactly there; on real processes as soon as it is known of. Events and leases do
     not count. If so many do not come, it does not begin."""
-    id: Annotated[str, Meta(pattern="^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$", max_length=63)] = ""
+    id: Annotated[str, Meta(pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?\Z", max_length=63)] = ""
     """Of the fault; without one it is numbered."""
 
 
@@ -153,7 +153,7 @@ class Command(_Part, frozen=True, kw_only=True):
 class Experiment(_Part, frozen=True, kw_only=True):
     """A whole experiment."""
 
-    name: Annotated[str, Meta(pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z", max_length=63)]
     title: str
     teaches: str
     """What one learns from it, for `kubeherd chaos explain`."""

@@ -11,8 +11,8 @@ from msgspec import Meta
 from kubeherd.dashboard.answers import Refused
 from kubeherd.faults.targets import MAX_NODES
 
-_Name = Annotated[str, Meta(max_length=253, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$")]
-_Image = Annotated[str, Meta(min_length=1, max_length=1024, pattern=r"^[\x21-\x7e]+$")]
+_Name = Annotated[str, Meta(max_length=253, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?\Z")]
+_Image = Annotated[str, Meta(min_length=1, max_length=1024, pattern=r"^[\x21-\x7e]+\Z")]
 _MAX_ADDED: Final = 1000
 ALL_CONTAINERS: Final = "*"
 _DRAINING: Final = " --ignore-daemonsets --delete-emptydir-data"

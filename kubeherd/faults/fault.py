@@ -21,7 +21,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """One fault. `at` is when it began (seconds since the epoch, by the clock of whoever began it),
     `until` when it ends by itself (0: when it is undone)."""
 
-    id: Annotated[str, Meta(min_length=1, max_length=63, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+    id: Annotated[
+        str, Meta(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
+    ]
     target: Target
     effect: Effect
     at: float = 0.0

@@ -53,7 +53,7 @@ class Clients(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     user: Pattern = ""
     """The user name, ``system:serviceaccount:shop:operator``: that of a certificate or a token."""
     user_agent: Pattern = ""
-    certificate: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+    certificate: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
     """The SHA-256 of a client certificate, in hexadecimal."""
 
     def match(self, *, user: str, user_agent: str, certificate: str = "") -> bool:

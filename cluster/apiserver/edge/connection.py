@@ -123,7 +123,7 @@ class Connection(RequestHandler):
         request = plain.read(data) if self._clean and awaits else None
         manager = self._manager
         if isinstance(request, plain.Plain) and isinstance(manager, Connections):
-            if manager.takes_plain() and not self._ending:
+            if manager.takes_plain() and not self.ending:
                 self._plain = self._loop.create_task(self._answer(manager.plain, request))
                 return
         elif request is None:
@@ -133,7 +133,8 @@ class Connection(RequestHandler):
         super().data_received(data)
 
     @property
-    def _ending(self) -> bool:
+    def ending(self) -> bool:
+        """Whether it ends after the request that is answered."""
         return bool(self._force_close or self._close)
 
     def _hold(self, data: bytes) -> None:
@@ -147,13 +148,15 @@ class Connection(RequestHandler):
         goes_on = False
         try:
             goes_on = await handler(self, request)
-        except Exception as error:  # a bug, or a client that has gone: the connection ends
+        except ConnectionError:  # the client has gone
+            pass
+        except Exception as error:  # a bug: the connection ends
             self.log_exception(exc_info=error)
         finally:
             self._plain = None
-            if not goes_on or self._ending:
+            if not goes_on or self.ending:
                 self.force_close()
-        if self.transport is not None and not self._ending:
+        if self.transport is not None and not self.ending:
             self._rest()
 
     def _rest(self) -> None:
@@ -171,12 +174,14 @@ class Connection(RequestHandler):
             self.data_received(data)
 
     async def send(self, head: bytes, body: bytes) -> bool:
-        """Write a plain answer; False if the client has gone, ConnectionError if it goes."""
+        """Write a plain answer, and wait until what is unread is little; False if the client has
+        gone, ConnectionError if it goes."""
         transport = self.transport
         if transport is None or transport.is_closing():
             return False
         if len(body) <= _PIECE_BYTES:
             transport.write(head + body)
+            await self._drain_helper()
             return True
         transport.write(head)
         view = memoryview(body)
@@ -200,13 +205,16 @@ class Connection(RequestHandler):
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         """As in aiohttp: what is answered has this time to end."""
-        if self._plain is not None:
-            await asyncio.wait({self._plain}, timeout=timeout)
+        if (answering := self._plain) is not None:
+            await asyncio.wait({answering}, timeout=timeout)
+            answering.cancel()
         await super().shutdown(timeout)
 
     def _awaits_request(self) -> bool:
         waiter = getattr(self, "_waiter", None)
-        return not self.asked if waiter is None else not waiter.done()
+        if waiter is not None:
+            return not waiter.done()
+        return not (self._request_count or self.asked)  # aiohttp has not begun to wait
 
     @property
     def certificate(self) -> str:

@@ -137,7 +137,7 @@ class HttpServer:
             answer = await self._tied(connection, request, api_request)
         else:
             answer = await self._answer(request, api_request)
-        if connection.shared and not answer.prepared and self._rng.random() < MOVE_CHANCE:
+        if not answer.prepared and self._ends(connection):
             answer.force_close()
         return answer
 
@@ -162,9 +162,15 @@ class HttpServer:
         if not isinstance(answer, ApiResponse):  # a fault that has just begun breaks the connection
             connection.drop()
             return False
-        head = _head(answer, self._headers(answer.content_type, answer.headers))
-        goes_on = await connection.send(head, answer.body)
-        return goes_on and not (connection.shared and self._rng.random() < MOVE_CHANCE)
+        headers = self._headers(answer.content_type, answer.headers)
+        if ends := self._ends(connection):
+            headers["Connection"] = "close"
+        return await connection.send(_head(answer, headers), answer.body) and not ends
+
+    def _ends(self, connection: Connection) -> bool:
+        """Whether this answer is the last on its connection: the client must be told, or it sends
+        a request into the end of the connection, which it may not send again."""
+        return connection.ending or (connection.shared and self._rng.random() < MOVE_CHANCE)
 
     async def _tied(
         self, connection: Connection, request: BaseRequest, api_request: ApiRequest

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from kubeherd.dashboard import objects
 from kubeherd.dashboard.actions import ANYWHERE, Action, Commands, decode
 from kubeherd.dashboard.answers import Refused
 
@@ -110,3 +111,22 @@ def test_a_body_that_is_no_json_is_refused():
     for body in (b"", b"{", b"[]", b"\xff\xfe", b"null"):
         with pytest.raises(Refused):
             decode(body)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"action": "kill", "node": "a\n"},
+        {"action": "heal", "fault": "crash\n"},
+        {"action": "restart", "workload": "Deployment x/web\n"},
+        {"action": "set-image", "workload": "Deployment x/web", "image": "web:1\n"},
+    ],
+)
+def test_a_name_is_one_line(wanted: dict[str, Any]):
+    with pytest.raises(Refused):
+        command(**wanted)
+
+
+def test_nothing_is_no_name():
+    assert objects.is_name("a")
+    assert not objects.is_name("")

@@ -128,3 +128,9 @@ def test_a_message_takes_latency_jitter_and_its_size():
     assert slow.takes_s(500, lambda _low, high: high) == pytest.approx(0.8)
     wild = effects.ApiDelay(latency_s=0.1, jitter_s=5)
     assert wild.takes_s(lambda low, _high: low) == 0
+
+
+def test_an_id_is_one_line():
+    fault = Fault(id="f", target=NODES, effect=effects.Crash())
+    with pytest.raises(FaultError):
+        decode(encode(fault).replace(b'"f"', b'"f\\n"'))

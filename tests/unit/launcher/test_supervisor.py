@@ -129,6 +129,17 @@ async def test_another_speed_is_that_of_all_processes_and_of_those_that_start_la
         assert events[-1] == "node-1 2.5"
 
 
+async def test_a_change_of_speed_is_ended_without_who_asked_for_it(rundir, standins):
+    async with running(rundir, standins()) as herd:
+        before = (await herd.ask(Op.WAIT)).state.processes
+        steps = herd.supervisor._handle(Request(op=Op.SPEED, speed=2))
+        await anext(steps)
+        await steps.aclose()
+        for one in before:
+            again = await herd.until(one.name, lambda process: process.ready)
+            assert again.process != one.process
+
+
 async def test_a_frozen_process_keeps_the_speed_as_it_is(rundir, standins):
     async with running(rundir, standins()) as herd:
         before = (await herd.ask(Op.WAIT)).state.processes

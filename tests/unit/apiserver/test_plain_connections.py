@@ -1,0 +1,224 @@
+"""Connections on which plain requests are answered: order, memory, their end."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import structlog
+from aiohttp.web_response import Response
+from apicluster import config_map
+from patience import PATIENCE_S
+from wireserver import Served, request, serving
+
+from kubeherd.cluster.apiserver.edge import http
+from kubeherd.cluster.apiserver.edge.connection import Connection, Connections
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse
+
+CMS = "/api/v1/namespaces/default/configmaps"
+UNREAD_BYTES = 512 * 1024
+LARGE = 100_000
+HUGE = 20_000_000
+REQUESTS = 100
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not true():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0)
+
+
+def keeping(path: str = CMS) -> bytes:
+    return request(path=path, Connection="keep-alive")
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    async with serving(tmp_path) as server:
+        yield server
+
+
+async def connected(served: Served, read_bytes: int = 0):
+    """A reader, a writer, and the server's end; `read_bytes`: of the client's socket buffer."""
+    there = set(served.http._connections.connections)
+    client = socket.socket()
+    if read_bytes:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, read_bytes)
+    client.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", served.port))
+    context: ssl.SSLContext = served.tls(*served.authority.identity("admin", "system:masters"))
+    reader, writer = await asyncio.open_connection(
+        sock=client, ssl=context, server_hostname="127.0.0.1"
+    )
+    await until(lambda: set(served.http._connections.connections) - there)
+    (connection,) = set(served.http._connections.connections) - there
+    assert isinstance(connection, Connection)
+    return reader, writer, connection
+
+
+class Silent(asyncio.Transport):
+    """Takes what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+
+    def write(self, data) -> None:
+        self.written += bytes(data)
+
+    def writelines(self, pieces) -> None:
+        self.write(b"".join(pieces))
+
+    def set_write_buffer_limits(self, high=None, low=None) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_plain_request_waits_for_the_answer_to_the_one_before(turns: int):
+    """At whatever turn of the event loop it comes, also before aiohttp has begun."""
+    may_end = asyncio.Event()
+
+    async def slow(_request) -> Response:
+        await may_end.wait()
+        return Response(text="from aiohttp")
+
+    async def plainly(connection: Connection, _request) -> bool:
+        return await connection.send(b"plain", b"")
+
+    made = Connections(slow, plainly, lambda: True)
+    connection, transport = made(), Silent()
+    connection.connection_made(transport)
+    connection.data_received(keeping("/version"))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    connection.data_received(keeping())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert transport.written == b""
+    may_end.set()
+    await until(lambda: transport.written.count(b"from aiohttp") > 1)
+    connection.connection_lost(None)
+
+
+async def test_a_client_that_does_not_read_is_answered_no_more(served: Served):
+    async with (
+        served.admin() as session,
+        session.post(CMS, json=config_map("a", k="v" * LARGE)) as made,
+    ):
+        assert made.status == 201
+    reader, writer, connection = await connected(served, read_bytes=65536)
+    writer.transport.pause_reading()
+    handle, answered = served.api.handle, 0
+
+    async def counting(one):
+        nonlocal answered
+        answered += 1
+        return await handle(one)
+
+    served.api.handle = counting
+    asked = keeping(f"{CMS}/a")
+    async with asyncio.timeout(PATIENCE_S):
+        for number in range(REQUESTS):
+            writer.write(asked)
+            await until(lambda number=number: answered > number or connection._held)
+        assert connection.transport is not None
+        assert connection.transport.get_write_buffer_size() < UNREAD_BYTES
+        writer.transport.resume_reading()
+        writer.write(request())
+        received = await reader.read()
+    assert received.count(b"HTTP/1.1 200 OK") == REQUESTS + 1
+    writer.close()
+
+
+async def test_a_watch_is_one_however_its_parameter_is_escaped(served: Served):
+    reader, writer, _ = await connected(served)
+    writer.write(keeping(f"{CMS}?%77atch=1&timeoutSeconds=1"))
+    async with asyncio.timeout(PATIENCE_S):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        assert b"chunked" in await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+
+
+async def test_a_client_that_goes_away_is_no_error(served: Served):
+    async def large(_one) -> ApiResponse:
+        return ApiResponse(200, b"x" * HUGE)
+
+    served.api.handle = large
+    _, writer, connection = await connected(served, read_bytes=65536)
+    writer.transport.pause_reading()
+    writer.write(keeping())
+    with structlog.testing.capture_logs() as logs:
+        async with asyncio.timeout(PATIENCE_S):
+            await until(lambda: connection._paused)
+            answering = connection._plain
+            assert answering is not None
+            writer.transport.abort()
+            await answering
+    assert logs == []
+
+
+async def test_a_plain_answer_says_when_it_is_the_last(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(http, "MOVE_CHANCE", 1.0)
+    reader, writer, connection = await connected(served)
+    connection.shared = True
+    writer.write(keeping())
+    async with asyncio.timeout(PATIENCE_S):
+        received = await reader.read()
+    assert b"\r\nConnection: close\r\n" in received.partition(b"\r\n\r\n")[0]
+    writer.close()
+
+
+async def test_the_last_answer_of_a_server_that_stops_says_so(served: Served):
+    arrived, may_go_on = asyncio.Event(), asyncio.Event()
+    handle = served.api.handle
+
+    async def slow(one):
+        arrived.set()
+        await may_go_on.wait()
+        return await handle(one)
+
+    served.api.handle = slow
+    reader, writer, connection = await connected(served)
+    writer.write(keeping())
+    async with asyncio.timeout(PATIENCE_S):
+        await arrived.wait()
+        stopping = asyncio.create_task(served.http.stop())
+        await until(lambda: connection.ending)
+        may_go_on.set()
+        received = await reader.read()
+        await stopping
+    assert b"\r\nConnection: close\r\n" in received.partition(b"\r\n\r\n")[0]
+    writer.close()
+
+
+async def test_what_does_not_end_in_time_is_given_up_when_the_server_stops(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(http, "_SHUTDOWN_S", 0.05)
+    arrived, given_up = asyncio.Event(), asyncio.Event()
+
+    async def endless(_one):
+        arrived.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+
+    served.api.handle = endless
+    _, writer, _ = await connected(served)
+    writer.write(keeping())
+    async with asyncio.timeout(PATIENCE_S):
+        await arrived.wait()
+        await served.http.stop()
+        await given_up.wait()
+    writer.close()
