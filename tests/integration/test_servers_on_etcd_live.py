@@ -38,8 +38,7 @@ async def test_no_promise_is_broken_by_three_rounds(tmp_path: Path):
     ("lie", "kind"),
     [
         (lying_servers.STALE, ("stale: ", "back: ")),
-        # A deletion that is overwritten is lost, and one that overwrites was nobody's: whatever comes
-        # first.
+        # An overwritten deletion is lost, one that overwrites was nobody's: whatever comes first.
         (lying_servers.OVERWRITING, ("overwritten: ", "lost: ", "invented: ")),
     ],
 )
