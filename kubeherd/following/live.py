@@ -56,7 +56,9 @@ async def followed(
         async with following.running():
             tasks = [asyncio.create_task(_flush(following), name="flush")]
             if of.rundir is not None:
-                tasks.append(asyncio.create_task(own.follow(of.rundir, tell), name="own"))
+                tasks.append(
+                    asyncio.create_task(own.follow(of.rundir, tell, manner.look_s), name="own")
+                )
                 pace = own.follow_speed(of.rundir, speed, tell)
                 tasks.append(asyncio.create_task(pace, name="speed"))
             for task in tasks:

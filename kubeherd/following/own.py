@@ -16,7 +16,7 @@ from kubeherd.faults import Fault
 from kubeherd.history import Record, Speed
 
 LOOK_S = 0.25
-"""How often a cluster is looked at, in real seconds."""
+"""How often it is looked whether the speed is another one, in real seconds."""
 
 
 class Own:
@@ -51,9 +51,9 @@ async def follow_speed(rundir: RunDir, speed: float, tell: Callable[[Record], No
         await asyncio.sleep(LOOK_S)
 
 
-async def follow(rundir: RunDir, tell: Callable[[Record], None]) -> None:
-    """Tell what becomes of the processes and faults of a cluster, until cancelled; nothing while
-    its supervisor does not answer."""
+async def follow(rundir: RunDir, tell: Callable[[Record], None], look_s: float) -> None:
+    """Tell what becomes of the processes and faults of a cluster, asked every `look_s` real
+    seconds, until cancelled; nothing while its supervisor does not answer."""
     own = Own()
     while True:
         with suppress(LauncherError):
@@ -63,7 +63,7 @@ async def follow(rundir: RunDir, tell: Callable[[Record], None]) -> None:
             if listed is not None:
                 for record in own.faults(listed, time.time()):
                     tell(record)
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(look_s)
 
 
 def _look(rundir: RunDir) -> tuple[ClusterState, Sequence[Fault] | None]:

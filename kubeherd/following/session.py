@@ -34,6 +34,8 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
     wait_s: float = WAIT_S
     """How long a write waits for those that may have been before it: whoever shows it to a person
     waits less than one who judges."""
+    look_s: float = 0.25
+    """How often a cluster of ours is asked for its processes and faults, in real seconds."""
 
 
 AS_IT_IS: Final = Manner()

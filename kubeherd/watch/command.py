@@ -49,7 +49,7 @@ def watch(kubeconfig: Path | None, rundir: RunDir) -> None:
 
     async def following() -> None:
         herd = Herd()
-        manner = Manner(only_news=NEWS, wait_s=SHOWN_WAIT_S)
+        manner = Manner(only_news=NEWS, wait_s=SHOWN_WAIT_S, look_s=_DRAW_S)
         async with followed(of, NEEDS, herd.see, manner) as session:
             await show(herd, session)
 
