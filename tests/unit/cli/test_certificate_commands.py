@@ -50,8 +50,10 @@ def test_a_list_says_who_what_for_and_how_long(rundir: RunDir) -> None:
     assert answer.exit_code == 0, answer.output
     head, *rows = answer.stdout.splitlines()
     assert head.split() == ["NAME", "FOR", "WHO", "FROM", "UNTIL", "LEFT", "NAMES"]
-    today, in_a_year = f"{utc_now():%Y-%m-%d}", f"{utc_now() + YEAR:%Y-%m-%d}"
-    admin = ["admin", "client", "kubernetes-admin", "(system:masters)", today, in_a_year, "364d"]
+    own = x509.load_pem_x509_certificate(load_kubeconfig(rundir.kubeconfig).certificate_pem)
+    since, until = f"{own.not_valid_before_utc:%Y-%m-%d}", f"{own.not_valid_after_utc:%Y-%m-%d}"
+    assert timedelta(0) < utc_now() - own.not_valid_before_utc < timedelta(hours=1)
+    admin = ["admin", "client", "kubernetes-admin", "(system:masters)", since, until, "364d"]
     assert [row.split() for row in rows][2] == admin
     assert "127.0.0.1" in rows[1]
     assert answer.stderr == ""
