@@ -7,7 +7,7 @@ state.json.
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from kubeherd.cluster.launcher.plan import FAILED_STARTS_LIMIT, ProcessSpec, Role
 from kubeherd.cluster.launcher.processes.supervised import Starter, SupervisedProcess
@@ -85,11 +85,15 @@ class Herd:
         del self._processes[name]
         self._changed()
 
-    async def stop_all(self) -> None:
-        """Stop everything, in order: etcd last."""
+    async def stop(self, names: Collection[str]) -> None:
+        """Stop these processes, in order: etcd last."""
         for role, grace_s in _STOP_ORDER:
-            members = [p for p in self._processes.values() if p.spec.role is role]
+            members = [p for name in names if (p := self._processes[name]).spec.role is role]
             await asyncio.gather(*(process.stop(grace_s) for process in members))
+
+    async def stop_all(self) -> None:
+        """Stop everything, in order."""
+        await self.stop(tuple(self._processes))
 
     def end_supervision(self) -> None:
         """Cancel the supervising tasks; the processes must be down."""

@@ -6,17 +6,12 @@ so that no two of them ever count time differently; pods live on, as over any re
 stopped or killed stays so.
 """
 
-import asyncio
 from collections.abc import Sequence
-from typing import Final
 
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.herd import Herd
-from kubeherd.cluster.launcher.plan import Phase, ProcessSpec, Role
+from kubeherd.cluster.launcher.plan import Phase, ProcessSpec
 from kubeherd.cluster.launcher.settings import Settings, StoreKind
-
-STOPPED: Final = (Role.AGENT, Role.CONTROLLER_MANAGER, Role.APISERVER)
-"""What obeys the speed, in the order of stopping."""
 
 
 def check(herd: Herd, settings: Settings, specs: Sequence[ProcessSpec]) -> None:
@@ -34,9 +29,7 @@ def check(herd: Herd, settings: Settings, specs: Sequence[ProcessSpec]) -> None:
 async def stop(herd: Herd, specs: Sequence[ProcessSpec]) -> Sequence[ProcessSpec]:
     """End these processes, and give each its new spec; returns those that ran."""
     ran = [spec for spec in specs if herd[spec.name].wanted]
-    for role in STOPPED:
-        members = [spec.name for spec in ran if spec.role is role]
-        await asyncio.gather(*(herd[name].stop(herd.grace_s(name)) for name in members))
+    await herd.stop([spec.name for spec in ran])
     for spec in specs:
         herd[spec.name].spec = spec
     return ran
