@@ -37,7 +37,9 @@ WRITE_TIMEOUT_S = 60.0
 _WRITE_BUFFER_BYTES = 64 * 1024
 _LINE_BYTES = 64 * 1024
 _HELD_BYTES = 64 * 1024
-_PIECE_BYTES = 128 * 1024
+PIECE_BYTES = 128 * 1024
+"""So much is encrypted at a time of an answer to a client that may not be reading."""
+
 _WHY_CHARACTERS = 200
 _MAPPED = "::ffff:"
 """Before an IPv4 address on a socket that takes both kinds."""
@@ -179,14 +181,11 @@ class Connection(RequestHandler):
         transport = self.transport
         if transport is None or transport.is_closing():
             return False
-        if len(body) <= _PIECE_BYTES:
-            transport.write(head + body)
-            await self._drain_helper()
-            return True
-        transport.write(head)
+        transport.write(head + body[:PIECE_BYTES])
+        await self._drain_helper()
         view = memoryview(body)
-        for start in range(0, len(view), _PIECE_BYTES):
-            transport.write(view[start : start + _PIECE_BYTES])
+        for start in range(PIECE_BYTES, len(view), PIECE_BYTES):
+            transport.write(view[start : start + PIECE_BYTES])
             await self._drain_helper()
         return True
 

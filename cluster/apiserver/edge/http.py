@@ -23,7 +23,7 @@ from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.access import impersonation
 from kubeherd.cluster.apiserver.access.authn import Identity
 from kubeherd.cluster.apiserver.edge import bodies, plain
-from kubeherd.cluster.apiserver.edge.connection import Connection, Connections
+from kubeherd.cluster.apiserver.edge.connection import PIECE_BYTES, Connection, Connections
 from kubeherd.cluster.apiserver.edge.listener import MAX_CONNECTIONS, Listener
 from kubeherd.cluster.apiserver.edge.messages import (
     ANONYMOUS,
@@ -47,9 +47,6 @@ _SHUTDOWN_S = 5.0
 MOVE_CHANCE = 0.001
 """Of several servers each ends a connection after one of so many answers, and its client makes
 another: so they spread again after a restart (what kube-apiserver's --goaway-chance is for)."""
-_PIECE_BYTES = 128 * 1024
-"""So much is encrypted at a time of an answer to a client that may not be reading."""
-
 _CACHE_CONTROL = "no-cache, private"
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _WITHOUT_BODY = (204, 304)
@@ -198,7 +195,7 @@ class HttpServer:
     async def _answer(self, request: BaseRequest, api_request: ApiRequest) -> StreamResponse:
         response = await self._api.handle(api_request)
         if isinstance(response, ApiResponse):
-            if len(response.body) > _PIECE_BYTES and request.method != "HEAD":
+            if len(response.body) > PIECE_BYTES and request.method != "HEAD":
                 return await self._in_pieces(request, response)
             return self._finished(response)
         if isinstance(response, WatchResponse):
@@ -296,12 +293,12 @@ def _impersonate(request: BaseRequest) -> Sequence[tuple[str, str]]:
 async def _write(response: StreamResponse, data: bytes) -> None:
     """Write `data`, waiting between its pieces until the client has read; ConnectionError when it
     has gone, or did not read for long."""
-    if len(data) <= _PIECE_BYTES:
+    if len(data) <= PIECE_BYTES:
         await response.write(data)
         return
     view = memoryview(data)
-    for start in range(0, len(view), _PIECE_BYTES):
-        await response.write(view[start : start + _PIECE_BYTES])
+    for start in range(0, len(view), PIECE_BYTES):
+        await response.write(view[start : start + PIECE_BYTES])
 
 
 def _unsupported_encoding() -> Response:
