@@ -23,8 +23,7 @@ def bench(rows: tuple[str, ...], costs: bool) -> None:
 
     Prints one JSON line per measured row, with `row`, `value`, `unit`, `budget` and `ok`. The
     budgets are for two cores and an idle machine: numbers of a busy one say little. With --costs a
-    table in Markdown: microseconds of CPU by kind of request and step, which a busy machine hardly
-    changes.
+    table in Markdown: microseconds of CPU by kind of request and step.
     """
     logging.configure("bench", level="error")
     if costs:

@@ -1,9 +1,9 @@
 """What a request costs the API server, step by step: ``kubeherd bench --costs``.
 
 An API server with its SQLite store serves over TLS in the main thread of a process of its own; a
-second thread sends one kind of request after the other. Costs are CPU time, so a busy machine
-changes them little: of the server's thread by step (`steps`), the rest of it (HTTP, TLS, the event
-loop), and of the thread that commits.
+second thread sends one kind of request after the other. Costs are CPU time: of the server's thread
+by step (`steps`), the rest of it (HTTP, TLS, the event loop), and of the thread that commits. They
+change less than wall time does, but the two threads contend for the interpreter's lock.
 """
 
 import asyncio
@@ -23,13 +23,12 @@ import orjson
 from msgspec.structs import replace
 
 from kubeherd.bench.measure import cluster
-from kubeherd.bench.requests import JSON, LEASES, Kind, Request, Who, kinds, message
+from kubeherd.bench.requests import AGENT, LEASES, Kind, Request, Who, kinds
 from kubeherd.bench.steps import Meter, Step, metered
-from kubeherd.bench.wire import Answer, Connection
+from kubeherd.bench.wire import JSON, Answer, Connection, connected, message
 from kubeherd.cluster.api import batch
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.client.kubeconfig import ClusterAccess, load_kubeconfig
-from kubeherd.cluster.client.tls import tls_context
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 
 REQUESTS: Final = 400
@@ -137,15 +136,10 @@ class _Sender:
         return str(orjson.loads(answer.body)["status"]["token"])
 
     async def _connect(self, who: Who, access: ClusterAccess) -> None:
-        url, context = urlsplit(access.server), tls_context(access)
-        host, port = url.hostname or "", url.port or 443
-        await _listening(host, port)
+        url = urlsplit(access.server)
+        await _listening(url.hostname or "", url.port or 443)
         self._host = url.netloc
-        loop = asyncio.get_running_loop()
-        self._connections[who] = [
-            (await loop.create_connection(Connection, host, port, ssl=context))[1]
-            for _ in range(DEPTH)
-        ]
+        self._connections[who] = await connected(access, DEPTH)
 
     async def _round(self, numbers: range) -> list[Cost]:
         return [await self._measured(kind, numbers) for kind in kinds(self._versions)]
@@ -193,6 +187,7 @@ class _Sender:
                     ]
                 ),
                 "application/msgpack",
+                AGENT,
             )
             for start in range(0, len(made), BATCH)
         ]

@@ -93,8 +93,8 @@ def rows(
 
 
 def _row(name: str, values: list[float], unit: str, budget: float) -> Row:
-    spread = [round(min(values), 3), round(max(values), 3)]
-    return Row(name, statistics.median(values), unit, budget, detail={"spread": list(spread)})
+    spread: list[object] = [round(min(values), 3), round(max(values), 3)]
+    return Row(name, statistics.median(values), unit, budget, detail={"spread": spread})
 
 
 def _exponents(

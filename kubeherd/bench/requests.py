@@ -8,13 +8,14 @@ from typing import Final
 import msgspec
 import orjson
 
+from kubeherd.bench.wire import JSON, message
 from kubeherd.cluster.api.jsontypes import JsonObject
 
-JSON: Final = "application/json"
 LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _PODS: Final = "/api/v1/namespaces/default/pods"
 _EVENTS: Final = "/api/v1/namespaces/default/events"
-_STRATEGIC: Final = "application/strategic-merge-patch+json"
+AGENT: Final = "User-Agent: costs/1\r\n"
+STRATEGIC: Final = "application/strategic-merge-patch+json"
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -28,7 +29,7 @@ class Request(msgspec.Struct, frozen=True):
     def bytes_for(self, host: str, headers: str = "") -> bytes:
         """As it goes over the wire."""
         body = b"" if self.body is None else orjson.dumps(self.body)
-        return message(self.verb, self.path, host, body, self.content_type, headers)
+        return message(self.verb, self.path, host, body, self.content_type, AGENT + headers)
 
 
 class Who(Enum):
@@ -49,16 +50,6 @@ class Kind(msgspec.Struct, frozen=True):
     by: Who
     make: Callable[[int], Request]
     batched: bool = False
-
-
-def message(
-    verb: str, path: str, host: str, body: bytes, content_type: str, headers: str = ""
-) -> bytes:
-    """A request as it goes over the wire; `headers`: whole lines."""
-    head = f"{verb} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: costs/1\r\n{headers}"
-    if body:
-        head += f"Content-Type: {content_type}\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def _pod(number: int) -> JsonObject:
@@ -179,7 +170,7 @@ def kinds(versions: Mapping[str, str]) -> tuple[Kind, ...]:
     second = iter(range(sys.maxsize))
 
     def status(number: int) -> Request:
-        return Request("PATCH", f"{at(_PODS, number)}/status", _status(next(second)), _STRATEGIC)
+        return Request("PATCH", f"{at(_PODS, number)}/status", _status(next(second)), STRATEGIC)
 
     def renew(number: int) -> Request:
         tree = _lease(number, next(second))

@@ -26,11 +26,12 @@ import msgspec
 import orjson
 import uvloop
 
-from kubeherd.bench.wire import Answer, Connection
+from kubeherd.bench.requests import LEASES, STRATEGIC
+from kubeherd.bench.wire import JSON, Answer, Connection, connected, message
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.client.http import from_kubeconfig
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
-from kubeherd.cluster.client.tls import tls_context
+from kubeherd.cluster.runtime.together import together
 
 RENEW_S: Final = 10.0
 """How often a kubelet renews its Lease."""
@@ -38,8 +39,7 @@ CONNECTIONS: Final = 16
 WATCH_S: Final = 3600
 SILENCE_S: Final = 120.0
 REQUEST_TIMEOUT_S: Final = 60.0
-LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
-STATUS_PATCH: Final = "application/strategic-merge-patch+json"
+AGENT: Final = "User-Agent: stub-nodes/1\r\n"
 _NODE_INFO: Final = (
     "machineID",
     "systemUUID",
@@ -64,16 +64,13 @@ class _Metadata(msgspec.Struct, rename="camel"):
     deletion_timestamp: str | None = None
 
 
-class _Spec(msgspec.Struct, rename="camel"):
-    node_name: str = ""
-
-
 class _Container(msgspec.Struct):
     name: str
     image: str = ""
 
 
-class _PodSpec(_Spec, rename="camel"):
+class _PodSpec(msgspec.Struct, rename="camel"):
+    node_name: str = ""
     containers: list[_Container] = []
 
 
@@ -103,17 +100,13 @@ class Api:
         self._host = host
 
     async def send(
-        self, verb: str, path: str, body: JsonObject, content_type: str = "application/json"
+        self, verb: str, path: str, body: JsonObject, content_type: str = JSON
     ) -> Answer:
         """Send one; TimeoutError, ConnectionError without an answer."""
-        data = orjson.dumps(body)
-        head = (
-            f"{verb} {path} HTTP/1.1\r\nHost: {self._host}\r\nUser-Agent: stub-nodes/1\r\n"
-            f"Content-Type: {content_type}\r\nContent-Length: {len(data)}\r\n\r\n"
-        )
+        data = message(verb, path, self._host, orjson.dumps(body), content_type, AGENT)
         self.requests += 1
         async with asyncio.timeout(REQUEST_TIMEOUT_S):
-            answer = await next(self._next).send(head.encode() + data)
+            answer = await next(self._next).send(data)
         if answer.status >= 300 and answer.status not in _LATE:
             about = f"{verb} {answer.status}"
             self.failures[about] = self.failures.get(about, 0) + 1
@@ -188,7 +181,7 @@ class Fleet:
     async def _carry_out(self, step: str, pod: _Pod) -> None:
         path = f"/api/v1/namespaces/{pod.metadata.namespace}/pods/{pod.metadata.name}"
         if step == "running":
-            await self._api.send("PATCH", f"{path}/status", running(pod), STATUS_PATCH)
+            await self._api.send("PATCH", f"{path}/status", running(pod), STRATEGIC)
         else:
             options: JsonObject = {
                 "gracePeriodSeconds": 0,
@@ -307,30 +300,17 @@ def running(pod: _Pod) -> JsonObject:
 async def run(options: argparse.Namespace) -> int:
     """Be the fleet until standard input ends; how many requests failed."""
     access = load_kubeconfig(options.kubeconfig)
-    url = urlsplit(access.server)
-    loop, context = asyncio.get_running_loop(), tls_context(access)
-    connections = []
-    for _ in range(CONNECTIONS):
-        _, connection = await loop.create_connection(
-            Connection, url.hostname or "", url.port or 443, ssl=context
-        )
-        connections.append(connection)
-    api = Api(connections, url.netloc)
+    connections = await connected(access, CONNECTIONS)
+    api = Api(connections, urlsplit(access.server).netloc)
     fleet = Fleet(api, options.nodes)
     began_s = time.monotonic()
     await fleet.register()
     print(json.dumps({"nodes": options.nodes, "seconds": time.monotonic() - began_s}), flush=True)
-    work = [
-        asyncio.create_task(fleet.renew()),
-        asyncio.create_task(fleet.run_pods(pod_events(options.kubeconfig))),
-        asyncio.create_task(asyncio.to_thread(sys.stdin.read)),
-    ]
-    ended, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-    for task in work[:-1]:
-        task.cancel()
-    await asyncio.gather(*work[:-1], return_exceptions=True)
-    for task in ended:
-        task.result()
+    await together(
+        fleet.renew(),
+        fleet.run_pods(pod_events(options.kubeconfig)),
+        asyncio.to_thread(sys.stdin.read),
+    )
     for connection in connections:
         connection.close()
     print(

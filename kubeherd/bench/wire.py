@@ -3,9 +3,14 @@
 import asyncio
 from collections import deque
 from typing import Final, cast
+from urllib.parse import urlsplit
 
 import msgspec
 
+from kubeherd.cluster.client.kubeconfig import ClusterAccess
+from kubeherd.cluster.client.tls import tls_context
+
+JSON: Final = "application/json"
 _LENGTH: Final = b"content-length: "
 _END: Final = b"\r\n\r\n"
 
@@ -82,3 +87,28 @@ class Connection(asyncio.Protocol):
         if self._under_way is None and self._waiting:
             request, self._under_way = self._waiting.popleft()
             self._transport.write(request)
+
+
+def message(
+    verb: str,
+    path: str,
+    host: str,
+    body: bytes,
+    content_type: str = JSON,
+    headers: str = "",
+) -> bytes:
+    """A request as it goes over the wire; `headers`: whole lines besides those of the body."""
+    head = f"{verb} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}"
+    if body:
+        head += f"Content-Type: {content_type}\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def connected(access: ClusterAccess, count: int) -> list[Connection]:
+    """So many connections to a cluster's API server. OSError, ssl.SSLError."""
+    url, context = urlsplit(access.server), tls_context(access)
+    host, port = url.hostname or "", url.port or 443
+    loop = asyncio.get_running_loop()
+    return [
+        (await loop.create_connection(Connection, host, port, ssl=context))[1] for _ in range(count)
+    ]

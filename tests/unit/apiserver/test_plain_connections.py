@@ -11,7 +11,7 @@ import structlog
 from aiohttp.web_response import Response
 from apicluster import config_map
 from patience import PATIENCE_S
-from wireserver import Served, request, serving
+from wireserver import Served, holding, request, serving
 
 from kubeherd.cluster.apiserver.edge import http
 from kubeherd.cluster.apiserver.edge.connection import Connection, Connections
@@ -179,15 +179,7 @@ async def test_a_plain_answer_says_when_it_is_the_last(
 
 
 async def test_the_last_answer_of_a_server_that_stops_says_so(served: Served):
-    arrived, may_go_on = asyncio.Event(), asyncio.Event()
-    handle = served.api.handle
-
-    async def slow(one):
-        arrived.set()
-        await may_go_on.wait()
-        return await handle(one)
-
-    served.api.handle = slow
+    arrived, may_go_on = holding(served)
     reader, writer, connection = await connected(served)
     writer.write(keeping())
     async with asyncio.timeout(PATIENCE_S):

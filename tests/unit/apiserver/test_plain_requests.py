@@ -13,7 +13,7 @@ from apicluster import config_map
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENCE_S
-from wireserver import Served, request, serving, wire
+from wireserver import Served, holding, request, serving, wire
 
 from kubeherd.cluster.apiserver.edge import plain
 from kubeherd.cluster.apiserver.edge.plain import WHOLE, Plain, read
@@ -250,15 +250,7 @@ async def test_an_idle_connection_ends_after_its_time(
 
 
 async def test_what_is_answered_when_the_server_stops_is_answered_whole(served: Served):
-    arrived, may_go_on = asyncio.Event(), asyncio.Event()
-    handle = served.api.handle
-
-    async def slow(one):
-        arrived.set()
-        await may_go_on.wait()
-        return await handle(one)
-
-    served.api.handle = slow
+    arrived, may_go_on = holding(served)
     asked = asyncio.create_task(answers(served, keeping("GET", "/api/v1/namespaces/default")))
     await arrived.wait()
     stopping = asyncio.create_task(served.http.stop())

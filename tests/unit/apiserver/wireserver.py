@@ -15,6 +15,7 @@ from throwawaypki import Authority
 
 from kubeherd.cluster.apiserver.edge.http import HttpServer
 from kubeherd.cluster.apiserver.edge.listener import MAX_CONNECTIONS
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest, Response
 from kubeherd.cluster.apiserver.edge.tls import tls_context
 from kubeherd.cluster.apiserver.server import ApiServer
 from kubeherd.cluster.runtime.rng import Rng
@@ -58,6 +59,21 @@ async def serving(
         port = await http.start("127.0.0.1", 0, tls_context(directory / "pki", lenient=lenient))
         yield Served(http, port, authority, cluster.api)
         await http.stop()
+
+
+def holding(served: Served) -> tuple[asyncio.Event, asyncio.Event]:
+    """Requests wait from now on: the first event says that one has arrived, the second lets them
+    go on."""
+    arrived, may_go_on = asyncio.Event(), asyncio.Event()
+    handle = served.api.handle
+
+    async def slow(request: ApiRequest) -> Response:
+        arrived.set()
+        await may_go_on.wait()
+        return await handle(request)
+
+    served.api.handle = slow
+    return arrived, may_go_on
 
 
 async def wire(
