@@ -12,6 +12,7 @@ from kubeherd.cluster.apiserver.replaying.readonly import ReadOnly
 from kubeherd.cluster.apiserver.replaying.store import ReplayedStore
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.runtime.clock import LoopClock, OffsetClock
+from kubeherd.cluster.runtime.exits import when_ended
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.runtime.together import together
@@ -21,7 +22,9 @@ from kubeherd.cluster.store.store import running
 async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     """Serve a history until asked to stop. ProcessError for a file that is none, a moment that it
     does not have, a taken port."""
-    _end_with_parent(lifecycle.stop)
+    # Not supervised: it ends with the command that started it.
+    parent = os.getppid()
+    when_ended(parent, lambda: os.getppid() == parent, lifecycle.stop.set)
     tls = tls_context(options.dir / "pki")
     clock, rng = OffsetClock(LoopClock()), Rng(options.seed).child("replay")
     what = f"this is a replay of {options.replay.name}"
@@ -51,22 +54,6 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
         finally:
             await http.stop()
             api.close()
-
-
-def _end_with_parent(stop: asyncio.Event) -> None:
-    """Whoever shows a history is not supervised: it ends with the command that started it."""
-    loop = asyncio.get_running_loop()
-    try:
-        parent = os.pidfd_open(os.getppid())
-    except OSError:
-        return  # no kernel that has them: only who is killed leaves one behind
-
-    def on_end() -> None:
-        loop.remove_reader(parent)
-        os.close(parent)
-        stop.set()
-
-    loop.add_reader(parent, on_end)
 
 
 async def _play(player: Player, speed: float) -> None:
