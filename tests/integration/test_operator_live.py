@@ -70,6 +70,7 @@ def counters(kubeherd_factory: Clusters, tmp_path: Path) -> Iterator[client.Cust
     (tmp_path / "counting.py").write_text(OPERATOR)
     with kubeherd_factory(nodes=1, speed=1) as cluster:
         cluster.apply(DEFINITION)
+        cluster.wait_for("CustomResourceDefinition", "counters.example.com", established)
         command = [sys.executable, "-m", "kopf", "run", "--standalone", "--namespace=default"]
         environment = os.environ | {"KUBECONFIG": str(cluster.kubeconfig)}
         process = subprocess.Popen([*command, str(tmp_path / "counting.py")], env=environment)
@@ -77,6 +78,11 @@ def counters(kubeherd_factory: Clusters, tmp_path: Path) -> Iterator[client.Cust
         yield client.CustomObjectsApi()
         process.terminate()
         process.wait(PATIENCE_S)
+
+
+def established(definition: dict[str, Any]) -> bool:
+    conditions = definition.get("status", {}).get("conditions", ())
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 
 def until(
