@@ -13,8 +13,8 @@ from contextlib import (
 from pathlib import Path
 
 import kubeherd.cluster.runtime.descriptors
-import kubeherd.cluster.runtime.lean_aiohttp
-import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+import kubeherd.cluster.runtime.lean.aiohttp
+import kubeherd.cluster.runtime.lean.structlog  # noqa: F401 - before all that imports structlog
 
 # isort: split
 import msgspec
@@ -33,11 +33,11 @@ from kubeherd.cluster.client.transport import Transport
 from kubeherd.cluster.client.wire import decoder_for
 from kubeherd.cluster.runtime import process
 from kubeherd.cluster.runtime.clock import LoopClock
-from kubeherd.cluster.runtime.faultsocket import hurtable
 from kubeherd.cluster.runtime.metrics import Family
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.cluster.runtime.scraping import scraped
+from kubeherd.cluster.runtime.sockets.faultsocket import hurtable
+from kubeherd.cluster.runtime.sockets.scraping import scraped
 
 NODE_CONNECTIONS = 4
 """Per node identity: two for its watches, two for what it writes. TLS handshakes are what a

@@ -32,7 +32,7 @@ from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 import kubeherd.cluster.runtime.descriptors
-import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+import kubeherd.cluster.runtime.lean.structlog  # noqa: F401 - before all that imports structlog
 
 # isort: split
 import msgspec

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 
 import kubeherd.cluster.runtime.descriptors
-import kubeherd.cluster.runtime.lean_aiohttp
-import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+import kubeherd.cluster.runtime.lean.aiohttp
+import kubeherd.cluster.runtime.lean.structlog  # noqa: F401 - before all that imports structlog
 
 # isort: split
 from kubeherd.cluster.client.client import ApiClient
@@ -17,10 +17,10 @@ from kubeherd.cluster.client.kubeconfig import KubeconfigError
 from kubeherd.cluster.client.metrics import of_clients
 from kubeherd.cluster.runtime import identity, process
 from kubeherd.cluster.runtime.clock import LoopClock
-from kubeherd.cluster.runtime.faultsocket import hurtable
 from kubeherd.cluster.runtime.metrics import Family
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.cluster.runtime.scraping import scraped
+from kubeherd.cluster.runtime.sockets.faultsocket import hurtable
+from kubeherd.cluster.runtime.sockets.scraping import scraped
 from kubeherd.controller import registry
 from kubeherd.controller.clients import Clients
 from kubeherd.controller.leader import LeaderElector

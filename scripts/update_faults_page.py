@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from kubeherd.cluster.cli.effectoptions import EFFECTS, MEANINGS, option_name
+from kubeherd.cluster.cli.faults.effectoptions import EFFECTS, MEANINGS, option_name
 from kubeherd.faults import Clients, Nodes
 from kubeherd.faults.fault import components_of, targets_of
 

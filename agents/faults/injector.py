@@ -28,7 +28,7 @@ class Injector:
         self._casualties: dict[str, Casualty] = {}
 
     def begin(self, faults: Sequence[Fault]) -> None:
-        """Put these faults in force, and undo all others: see `cluster.runtime.faultsocket`."""
+        """Put these faults in force, and undo all others: see `runtime.sockets.faultsocket`."""
         nodefaults.check(faults)
         now_s = self._clock.monotonic_s()
         fresh = [fault for fault in faults if fault.id not in self._since_s]

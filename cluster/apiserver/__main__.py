@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kubeherd.cluster.runtime.descriptors
-import kubeherd.cluster.runtime.lean_aiohttp_server
-import kubeherd.cluster.runtime.lean_cryptography
-import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+import kubeherd.cluster.runtime.lean.aiohttp_server
+import kubeherd.cluster.runtime.lean.cryptography
+import kubeherd.cluster.runtime.lean.structlog  # noqa: F401 - before all that imports structlog
 
 # isort: split
 from kubeherd.cluster.api.errors import ApiError
@@ -23,11 +23,11 @@ from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.apiserver.write.heavywork import SWITCH_INTERVAL_S
 from kubeherd.cluster.runtime import process
 from kubeherd.cluster.runtime.clock import Clock, LoopClock
-from kubeherd.cluster.runtime.faultsocket import hurtable
-from kubeherd.cluster.runtime.listening import taken
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.cluster.runtime.scraping import scraped
+from kubeherd.cluster.runtime.sockets.faultsocket import hurtable
+from kubeherd.cluster.runtime.sockets.listening import taken
+from kubeherd.cluster.runtime.sockets.scraping import scraped
 from kubeherd.cluster.store.engine import Engine, MemoryEngine, StoreError
 from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.store import Store, running

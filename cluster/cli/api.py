@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
 
-import kubeherd.cluster.runtime.lean_aiohttp
-import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+import kubeherd.cluster.runtime.lean.aiohttp
+import kubeherd.cluster.runtime.lean.structlog  # noqa: F401 - before all that imports structlog
 
 # isort: split
 import msgspec

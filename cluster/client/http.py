@@ -34,7 +34,7 @@ from kubeherd.cluster.client.transport import (
     target,
 )
 from kubeherd.cluster.runtime.metrics import stopwatch_s
-from kubeherd.cluster.runtime.sockets import once_closed
+from kubeherd.cluster.runtime.sockets.aiohttpsockets import once_closed
 
 if TYPE_CHECKING:
     from aiohttp.tracing import Trace

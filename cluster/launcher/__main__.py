@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import kubeherd.cluster.runtime.descriptors
-import kubeherd.cluster.runtime.lean_cryptography
-import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+import kubeherd.cluster.runtime.lean.cryptography
+import kubeherd.cluster.runtime.lean.structlog  # noqa: F401 - before all that imports structlog
 
 # isort: split
 from kubeherd.cluster.launcher.directory.rundir import RunDir

@@ -18,7 +18,7 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.settings import MAX_NODES, MAX_SPEED, MIN_SPEED
 from kubeherd.cluster.launcher.state import ClusterState
-from kubeherd.cluster.runtime.unixsockets import socket_address
+from kubeherd.cluster.runtime.sockets.unixsockets import socket_address
 
 _NO_FAULTS = msgspec.Raw(b"[]")
 """Most commands are not about faults: what reads and writes them is imported by those that are."""

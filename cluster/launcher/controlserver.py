@@ -16,7 +16,7 @@ import structlog
 from kubeherd.cluster.launcher.control import Reply, Request
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.runtime.unixsockets import socket_address
+from kubeherd.cluster.runtime.sockets.unixsockets import socket_address
 
 _REQUEST_LIMIT_BYTES = 1 << 20  # MAX_NODES names of the length limit are 560 kB
 _CLIENTS_LIMIT = 64

@@ -9,7 +9,7 @@ from typing import Final
 
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.runtime.unixsockets import socket_address
+from kubeherd.cluster.runtime.sockets.unixsockets import socket_address
 
 _TIMEOUT_S: Final = 10.0
 _MAX_BYTES: Final = 4096

@@ -20,7 +20,7 @@ async def opened(settings: Settings, rundir: RunDir) -> AsyncIterator[None]:
     if settings.apiservers == 1 or settings.joined:
         yield
         return
-    from kubeherd.cluster.runtime.listening import given_away, listen  # noqa: PLC0415 - seldom
+    from kubeherd.cluster.runtime.sockets.listening import given_away, listen  # noqa: PLC0415 - seldom
 
     try:
         listener = listen(settings.listen, settings.port)

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import kubeherd.cluster.runtime.descriptors
-import kubeherd.cluster.runtime.lean_aiohttp_server
-import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+import kubeherd.cluster.runtime.lean.aiohttp_server
+import kubeherd.cluster.runtime.lean.structlog  # noqa: F401 - before all that imports structlog
 
 # isort: split
 from kubeherd.cluster.api.failure import KubeherdError
@@ -15,7 +15,7 @@ from kubeherd.cluster.runtime import process
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError
 from kubeherd.cluster.runtime.together import together
 from kubeherd.dashboard.running import show_cluster
-from kubeherd.dashboard.server import listening
+from kubeherd.dashboard.web.server import listening
 from kubeherd.following.live import source
 
 

@@ -16,14 +16,15 @@ from kubeherd.cluster.client.discovery import watchable
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.runtime.clock import Clock
-from kubeherd.dashboard import actions, diff, objects, requests, tails
-from kubeherd.dashboard.acting import Actor
-from kubeherd.dashboard.actions import Commands
-from kubeherd.dashboard.answers import Answer, Refused, json
-from kubeherd.dashboard.app import Query, Route
-from kubeherd.dashboard.kubectl import Kubectl
+from kubeherd.dashboard import diff, objects, requests, tails
+from kubeherd.dashboard.actions import asked as actions
+from kubeherd.dashboard.actions.asked import Commands
+from kubeherd.dashboard.actions.carryingout import Actor
+from kubeherd.dashboard.actions.kubectl import Kubectl
 from kubeherd.dashboard.objects import Key
 from kubeherd.dashboard.showing import Showing, moment
+from kubeherd.dashboard.web.answers import Answer, Refused, json
+from kubeherd.dashboard.web.app import Query, Route
 from kubeherd.following.live import Source
 from kubeherd.history import Verb
 from kubeherd.history.records import Object

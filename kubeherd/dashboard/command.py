@@ -3,8 +3,8 @@
 import contextlib
 from pathlib import Path
 
-import kubeherd.cluster.runtime.lean_aiohttp_server
-import kubeherd.cluster.runtime.lean_imports  # noqa: F401 - before all that imports structlog
+import kubeherd.cluster.runtime.lean.aiohttp_server
+import kubeherd.cluster.runtime.lean.structlog  # noqa: F401 - before all that imports structlog
 
 # isort: split
 import click
@@ -20,7 +20,7 @@ from kubeherd.cluster.launcher.settings import MAX_PORT
 from kubeherd.cluster.runtime import logging
 from kubeherd.dashboard import opening, running
 from kubeherd.dashboard.recorded import Recorded, read
-from kubeherd.dashboard.server import USUAL_PORT, listening
+from kubeherd.dashboard.web.server import USUAL_PORT, listening
 from kubeherd.following.live import source
 
 

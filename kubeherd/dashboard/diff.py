@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from kubeherd.checks.objects import part
-from kubeherd.dashboard.answers import Refused
 from kubeherd.dashboard.objects import Key
+from kubeherd.dashboard.web.answers import Refused
 from kubeherd.herd.herd import Herd
 from kubeherd.herd.model import Revision, Rollout
 from kubeherd.history.records import Object

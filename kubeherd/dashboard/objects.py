@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from kubeherd.dashboard.answers import Refused
+from kubeherd.dashboard.web.answers import Refused
 from kubeherd.history import Verb, Write
 from kubeherd.history.records import Object
 from kubeherd.history.redaction import redacted

@@ -7,13 +7,13 @@ from pathlib import Path
 from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.api.version import KUBEHERD_VERSION
 from kubeherd.dashboard import diff, objects
-from kubeherd.dashboard.answers import Answer, Refused, json
-from kubeherd.dashboard.app import Query, Route
 from kubeherd.dashboard.feed import Feed
-from kubeherd.dashboard.moments import HISTORY_BYTES, Moments, Past
 from kubeherd.dashboard.objects import Key
+from kubeherd.dashboard.past.moments import HISTORY_BYTES, Moments, Past
 from kubeherd.dashboard.requests import Requests
 from kubeherd.dashboard.showing import Showing, moment
+from kubeherd.dashboard.web.answers import Answer, Refused, json
+from kubeherd.dashboard.web.app import Query, Route
 from kubeherd.herd.herd import Herd
 from kubeherd.history import Write, files
 

@@ -11,18 +11,18 @@ from typing import Final
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import from_kubeconfig
-from kubeherd.cluster.runtime.answering import answering
 from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.sockets.answering import answering
 from kubeherd.cluster.runtime.together import together
-from kubeherd.dashboard.app import App, Board
 from kubeherd.dashboard.cluster import Cluster
 from kubeherd.dashboard.feed import Feed
 from kubeherd.dashboard.live import Live
 from kubeherd.dashboard.memory import one_heap
-from kubeherd.dashboard.moments import Moments
-from kubeherd.dashboard.server import serving
-from kubeherd.dashboard.session import Session
+from kubeherd.dashboard.past.moments import Moments
 from kubeherd.dashboard.showing import Showing
+from kubeherd.dashboard.web.app import App, Board
+from kubeherd.dashboard.web.server import serving
+from kubeherd.dashboard.web.session import Session
 from kubeherd.following.live import Source
 
 _SECRET_BYTES: Final = 32

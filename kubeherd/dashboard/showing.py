@@ -7,11 +7,11 @@ from math import isfinite
 from typing import TypeVar
 
 from kubeherd.dashboard import views
-from kubeherd.dashboard.answers import Answer, Refused, json
-from kubeherd.dashboard.app import Query, Route
 from kubeherd.dashboard.feed import Feed
-from kubeherd.dashboard.lanes import Recorder
-from kubeherd.dashboard.moments import Drawn, Forgotten, Moments
+from kubeherd.dashboard.past.lanes import Recorder
+from kubeherd.dashboard.past.moments import Drawn, Forgotten, Moments
+from kubeherd.dashboard.web.answers import Answer, Refused, json
+from kubeherd.dashboard.web.app import Query, Route
 from kubeherd.herd.herd import Herd
 from kubeherd.history import Record
 from kubeherd.timeline.model import Kind

@@ -19,7 +19,7 @@ from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import from_kubeconfig
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.clock import LoopClock
-from kubeherd.cluster.runtime.faultsocket import tell
+from kubeherd.cluster.runtime.sockets.faultsocket import tell
 from kubeherd.faults import Clients, Component, Effect, Fault, Nodes, Target, effects
 from kubeherd.faults.effects import Moment
 from kubeherd.pytest_plugin.clusters import Clusters

@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 from browsing import until
 from playwright.async_api import Page
 
-from kubeherd.dashboard.answers import Answer, json
-from kubeherd.dashboard.app import App, Query, Route
 from kubeherd.dashboard.feed import Feed
-from kubeherd.dashboard.moments import HISTORY_BYTES, Moments
+from kubeherd.dashboard.past.moments import HISTORY_BYTES, Moments
 from kubeherd.dashboard.recorded import Recorded
-from kubeherd.dashboard.server import listening, serving
-from kubeherd.dashboard.session import Session
 from kubeherd.dashboard.showing import Showing
+from kubeherd.dashboard.web.answers import Answer, json
+from kubeherd.dashboard.web.app import App, Query, Route
+from kubeherd.dashboard.web.server import listening, serving
+from kubeherd.dashboard.web.session import Session
 from kubeherd.herd.herd import Herd
 from kubeherd.history import Record, Write
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import aiohttp
 
-from kubeherd.dashboard.app import App, Board
-from kubeherd.dashboard.server import listening, serving
-from kubeherd.dashboard.session import CSRF_HEADER, Session
+from kubeherd.dashboard.web.app import App, Board
+from kubeherd.dashboard.web.server import listening, serving
+from kubeherd.dashboard.web.session import CSRF_HEADER, Session
 
 
 class Browser:

@@ -39,9 +39,9 @@ from kubeherd.cluster.apiserver.edge.routing import origin_form
 from kubeherd.cluster.apiserver.edge.tls import ServerContext
 from kubeherd.cluster.apiserver.server import ApiServer
 from kubeherd.cluster.runtime.clock import Clock
-from kubeherd.cluster.runtime.listening import listen
 from kubeherd.cluster.runtime.process import ProcessError
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.sockets.listening import listen
 
 _SHUTDOWN_S = 5.0
 MOVE_CHANCE = 0.001

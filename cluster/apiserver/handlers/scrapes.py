@@ -12,7 +12,7 @@ from kubeherd.cluster.api import errors
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 from kubeherd.cluster.apiserver.edge.routing import METHOD_TEXT
 from kubeherd.cluster.runtime.metrics import CONTENT_TYPE
-from kubeherd.cluster.runtime.scraping import scrape
+from kubeherd.cluster.runtime.sockets.scraping import scrape
 
 PREFIX = "/metrics/"
 TIMEOUT_S = 5.0

@@ -10,7 +10,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.memo import remembered
 from kubeherd.cluster.apiserver.admission.webhooks.matching import Hook
 from kubeherd.cluster.apiserver.admission.webhooks.review import CallFailed
-from kubeherd.cluster.runtime.sockets import once_closed
+from kubeherd.cluster.runtime.sockets.aiohttpsockets import once_closed
 
 _MAX_ANSWER_BYTES = 3 * 1024 * 1024
 """As large as an object may be: more would have to be a patch larger than that."""

@@ -10,7 +10,7 @@ from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.plan import Phase
 from kubeherd.cluster.launcher.processes.osproc import ProcessId
 from kubeherd.cluster.launcher.processes.supervised import SupervisedProcess
-from kubeherd.cluster.runtime import faultsocket
+from kubeherd.cluster.runtime.sockets import faultsocket
 from kubeherd.faults import Fault, FaultError
 
 TELL_TIMEOUT_S = 5.0

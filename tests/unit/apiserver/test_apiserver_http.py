@@ -19,9 +19,9 @@ from kubeherd.cluster.apiserver.edge import http
 from kubeherd.cluster.apiserver.edge.bodies import BODY_LIMIT_BYTES
 from kubeherd.cluster.apiserver.edge.http import HttpServer
 from kubeherd.cluster.apiserver.edge.tls import tls_context
-from kubeherd.cluster.runtime.listening import listen
 from kubeherd.cluster.runtime.process import ProcessError
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.sockets.listening import listen
 
 CMS = "/api/v1/namespaces/default/configmaps"
 

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from kubeherd.cluster.apiserver.server import ApiServer
 from kubeherd.cluster.runtime.metrics import Family, Kind
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.cluster.runtime.scraping import scraped
+from kubeherd.cluster.runtime.sockets.scraping import scraped
 
 CMS = "/api/v1/namespaces/default/configmaps"
 

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from kubeherd.cluster import cli
-from kubeherd.cluster.cli import effectoptions, faults
-from kubeherd.cluster.cli.faultlist import span
+from kubeherd.cluster.cli.faults import commands as faults
+from kubeherd.cluster.cli.faults import effectoptions
+from kubeherd.cluster.cli.faults.listing import span
 from kubeherd.cluster.cli.main import main
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.directory.rundir import RunDir
@@ -182,7 +183,7 @@ def test_nodes_by_label_and_zone(rundir: RunDir, asked: Asked, monkeypatch: pyte
         return {"node-1", "node-3"}
 
     # The module itself makes clients, and sets up the log of the whole process.
-    module = "kubeherd.cluster.cli.faultapi"
+    module = "kubeherd.cluster.cli.faults.api"
     replaced = SimpleNamespace(nodes_with=labelled)
     monkeypatch.setitem(sys.modules, module, replaced)
     monkeypatch.setattr(cli, "faultapi", replaced, raising=False)  # if it was loaded before

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from kubeherd.dashboard import objects
-from kubeherd.dashboard.actions import ANYWHERE, Action, Commands, decode
-from kubeherd.dashboard.answers import Refused
+from kubeherd.dashboard.actions.asked import ANYWHERE, Action, Commands, decode
+from kubeherd.dashboard.web.answers import Refused
 
 OURS = Commands(" --dir '/tmp/my herd'", "/tmp/my herd/kubeconfig", ours=True)
 FOREIGN = Commands("", "/home/me/.kube/config", ours=False)

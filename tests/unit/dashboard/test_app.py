@@ -9,10 +9,10 @@ import pytest
 from dashboards import Browser, served
 from herdrecords import daemonset, node, pod, revision
 
-from kubeherd.dashboard.app import MAX_BODY_BYTES, MAX_STREAMS
 from kubeherd.dashboard.objects import is_name
 from kubeherd.dashboard.recorded import Recorded, read
-from kubeherd.dashboard.session import CSRF_HEADER
+from kubeherd.dashboard.web.app import MAX_BODY_BYTES, MAX_STREAMS
+from kubeherd.dashboard.web.session import CSRF_HEADER
 from kubeherd.history import Began, Record, Verb, files
 
 HISTORY = (

@@ -4,9 +4,10 @@ import msgspec
 import pytest
 from herdrecords import daemonset, node, pod, revision, write
 
-from kubeherd.dashboard import archive, views
-from kubeherd.dashboard.lanes import MAX_SAMPLES, Recorder
-from kubeherd.dashboard.moments import Forgotten, Moments
+from kubeherd.dashboard import views
+from kubeherd.dashboard.past import archive
+from kubeherd.dashboard.past.lanes import MAX_SAMPLES, Recorder
+from kubeherd.dashboard.past.moments import Forgotten, Moments
 from kubeherd.faults import Fault, Nodes
 from kubeherd.faults.effects import Freeze
 from kubeherd.herd.herd import Herd

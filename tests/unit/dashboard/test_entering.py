@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from kubeherd.dashboard.session import CSRF_HEADER, Session
+from kubeherd.dashboard.web.session import CSRF_HEADER, Session
 
 HOST = {"Host": "127.0.0.1:8899"}
 

@@ -16,7 +16,7 @@ from kubeherd.cluster.launcher.control import Op, Reply, Request
 from kubeherd.cluster.launcher.controlserver import ControlServer
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.runtime.unixsockets import socket_address
+from kubeherd.cluster.runtime.sockets.unixsockets import socket_address
 
 
 async def handler(request: Request) -> AsyncIterator[Reply]:

@@ -20,8 +20,8 @@ from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.faults import commands, file, telling
 from kubeherd.cluster.launcher.plan import Phase
 from kubeherd.cluster.launcher.processes import osproc
-from kubeherd.cluster.runtime.faultsocket import hurtable
-from kubeherd.cluster.runtime.unixsockets import bound_socket
+from kubeherd.cluster.runtime.sockets.faultsocket import hurtable
+from kubeherd.cluster.runtime.sockets.unixsockets import bound_socket
 from kubeherd.faults import Component, Fault, FaultError, Nodes, effects
 from kubeherd.faults.fault import decode_all, encode_all
 

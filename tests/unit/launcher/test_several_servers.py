@@ -16,7 +16,7 @@ from kubeherd.cluster.launcher.faults.carriers import Carriers, carriers
 from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.processes import etcd
 from kubeherd.cluster.launcher.settings import Settings, StoreKind, add_nodes
-from kubeherd.cluster.runtime.listening import given_away, listen, taken
+from kubeherd.cluster.runtime.sockets.listening import given_away, listen, taken
 from kubeherd.faults import Clients, Component, Fault, effects
 
 ETCD = Settings(port=7001, store=StoreKind.ETCD, apiservers=3, etcd_port=7002, etcd_peer_port=7003)

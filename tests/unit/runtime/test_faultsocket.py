@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from patience import PATIENCE_S
 
-from kubeherd.cluster.runtime.faultsocket import hurtable, tell
-from kubeherd.cluster.runtime.unixsockets import bound_socket, socket_address
+from kubeherd.cluster.runtime.sockets.faultsocket import hurtable, tell
+from kubeherd.cluster.runtime.sockets.unixsockets import bound_socket, socket_address
 from kubeherd.faults import Fault, FaultError, Nodes, effects
 
 FAULT = Fault(id="f-1", target=Nodes(("node-1",)), effect=effects.HeartbeatLoss())

@@ -1,4 +1,4 @@
-"""What our processes import without what they do not need (cluster/runtime/lean_*.py)."""
+"""What our processes import without what they do not need (cluster/runtime/lean)."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from kubeherd.cluster.runtime import lean_attrs
+from kubeherd.cluster.runtime.lean import attrs as lean_attrs
 
 PROGRAM = """
 import ssl, sys
@@ -57,7 +57,7 @@ def test_a_process_loads_no_faults_before_the_first(module: str) -> None:
 VALUES = """
 import sys
 {before}
-import kubeherd.cluster.runtime.lean_aiohttp_server
+import kubeherd.cluster.runtime.lean.aiohttp_server
 import aiohttp, aiohttp.client_ws, aiohttp.web_request
 assert ("attr" in sys.modules) is {with_attrs}
 short = aiohttp.ClientTimeout(3)
@@ -83,8 +83,8 @@ assert attr.asdict(attr.make_class("Point", ["x"])(1)) == {{"x": 1}}, "others ge
     ("before", "with_attrs"),
     [
         ("", False),
-        ("from kubeherd.cluster.runtime import lean_attrs; del lean_attrs.ib", True),
-        ("from kubeherd.cluster.runtime import lean_attrs; lean_attrs.s = lambda: None", True),
+        ("from kubeherd.cluster.runtime.lean import attrs as lean_attrs; del lean_attrs.ib", True),
+        ("from kubeherd.cluster.runtime.lean import attrs as lean_attrs; lean_attrs.s = lambda: None", True),
         ("import attr", True),
     ],
     ids=["as it is", "asks for another name", "asks for another option", "attrs is there"],
@@ -106,7 +106,7 @@ def test_other_classes_are_left_to_attrs() -> None:
 
 SSH_KEY = """
 import sys
-import kubeherd.cluster.runtime.lean_cryptography
+import kubeherd.cluster.runtime.lean.cryptography
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -131,7 +131,7 @@ def test_who_wants_the_formats_of_openssh_gets_them() -> None:
 SUBJECT = """
 import re
 compiled = re.compile
-import kubeherd.cluster.runtime.lean_cryptography
+import kubeherd.cluster.runtime.lean.cryptography
 from cryptography import x509
 assert re.compile is compiled
 parser = x509.name._RFC4514NameParser
@@ -143,7 +143,7 @@ assert name.rfc4514_string() == r"CN=a\\,b,O=system:nodes", name
 
 SIGNATURE = """
 import sys
-import kubeherd.cluster.runtime.lean_cryptography
+import kubeherd.cluster.runtime.lean.cryptography
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -174,7 +174,7 @@ def test_who_reads_names_of_subjects_gets_the_parser() -> None:
 
 WITHOUT_TOOLS = """
 import sys
-import kubeherd.cluster.runtime.lean_imports
+import kubeherd.cluster.runtime.lean.structlog
 import structlog
 tools = {"structlog.dev", "structlog.testing", "dataclasses"}
 assert not tools & sys.modules.keys()
@@ -193,7 +193,7 @@ def test_who_wants_the_tools_of_structlog_gets_them() -> None:
 
 WITHOUT_UNUSED = """
 import sys
-import kubeherd.cluster.runtime.lean_aiohttp_server
+import kubeherd.cluster.runtime.lean.aiohttp_server
 from aiohttp import helpers
 from yarl import URL
 for name in ("email.policy", "html", "idna", "netrc", "tempfile", "urllib.request"):
@@ -215,7 +215,7 @@ def test_what_aiohttp_seldom_uses_is_loaded_when_it_does() -> None:
 MISUSE = """
 import sys
 sys.path.insert(0, {directory!r})
-from kubeherd.cluster.runtime import lean_standins
+from kubeherd.cluster.runtime.lean import standins as lean_standins
 lean_standins.load("demanding", ["graphlib", "sched"])
 import demanding, sched
 assert demanding.Sorter.__mro__[1].__module__ == "graphlib"

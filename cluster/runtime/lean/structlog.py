@@ -9,7 +9,7 @@ the rest. Invariant: who wants rich or one of the tools can still import it afte
 import sys
 
 if "structlog" not in sys.modules:
-    from kubeherd.cluster.runtime.lean_standins import load
+    from kubeherd.cluster.runtime.lean.standins import load
 
     _loaded = {name: sys.modules.get(name) for name in ("rich", "colorama")}
     sys.modules.update(dict.fromkeys(_loaded))  # type: ignore[arg-type]  # "not to be found"

@@ -2,9 +2,10 @@
 
 import sys
 
-import kubeherd.cluster.runtime.lean_aiohttp  # noqa: F401 - first
+import kubeherd.cluster.runtime.lean.aiohttp  # noqa: F401 - first
 
 if "aiohttp.web_server" not in sys.modules:
-    from kubeherd.cluster.runtime import lean_attrs, lean_standins
+    from kubeherd.cluster.runtime.lean import attrs as lean_attrs
+    from kubeherd.cluster.runtime.lean import standins as lean_standins
 
     lean_standins.load("aiohttp.web_server", ("html", "tempfile"), lean_attrs.load)

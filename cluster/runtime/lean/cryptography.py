@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Final
 
-from kubeherd.cluster.runtime.lean_standins import Later
+from kubeherd.cluster.runtime.lean.standins import Later
 
 SSH: Final = "cryptography.hazmat.primitives.serialization.ssh"
 BACKEND: Final = "cryptography.hazmat.backends.openssl.backend"

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from kubeherd.cluster.runtime.unixsockets import bound_socket, forget
+from kubeherd.cluster.runtime.sockets.unixsockets import bound_socket, forget
 
 _WRITE_TIMEOUT_S = 10.0
 

@@ -4,7 +4,7 @@ from hashlib import sha256
 from importlib import resources
 from typing import Final
 
-from kubeherd.dashboard.answers import HTML, Answer, Refused
+from kubeherd.dashboard.web.answers import HTML, Answer, Refused
 
 _TYPES: Final = {
     "html": HTML,
@@ -27,7 +27,7 @@ _STRANGER: Final = (
 
 def static(name: str, known: str) -> Answer:
     """A file of the page; `known` is the If-None-Match of the request. Refused: there is none."""
-    folder = resources.files(__package__) / "static"
+    folder = resources.files("kubeherd.dashboard") / "static"
     kind = _TYPES.get(name.rpartition(".")[2])
     if kind is None or name not in {one.name for one in folder.iterdir()}:
         raise Refused(404, f"there is no {name}")

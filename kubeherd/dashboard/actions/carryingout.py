@@ -12,9 +12,9 @@ from kubeherd.cluster.launcher.control import NoAnswer, NotListening, Op, Reques
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.faults import asking
 from kubeherd.cluster.launcher.settings import MAX_SPEED, MIN_SPEED
-from kubeherd.dashboard.actions import ANYWHERE, Action, Wanted, Workload
-from kubeherd.dashboard.answers import Refused
-from kubeherd.dashboard.kubectl import Kubectl
+from kubeherd.dashboard.actions.asked import ANYWHERE, Action, Wanted, Workload
+from kubeherd.dashboard.actions.kubectl import Kubectl
+from kubeherd.dashboard.web.answers import Refused
 from kubeherd.faults import Fault, Nodes
 from kubeherd.faults.effects import Partition
 from kubeherd.herd.herd import Herd

@@ -13,7 +13,7 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from kubeherd.cluster.runtime.unixsockets import bound_socket, forget, socket_address
+from kubeherd.cluster.runtime.sockets.unixsockets import bound_socket, forget, socket_address
 
 _BACKLOG = 1024
 _ASKING = 64

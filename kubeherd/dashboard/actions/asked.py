@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from kubeherd.dashboard.answers import Refused
+from kubeherd.dashboard.web.answers import Refused
 from kubeherd.faults.targets import MAX_NODES
 
 _Name = Annotated[str, Meta(max_length=253, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?\Z")]

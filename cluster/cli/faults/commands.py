@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kubeherd.cluster.cli import effectoptions, targetoptions
-from kubeherd.cluster.cli.effectoptions import EFFECTS, duration
+from kubeherd.cluster.cli.faults import effectoptions, targetoptions
+from kubeherd.cluster.cli.faults.effectoptions import EFFECTS, duration
 from kubeherd.cluster.cli.options import DEFAULT_DIRECTORY, directory_given, directory_option
 from kubeherd.cluster.cli.output import Steps, say, steps
 from kubeherd.cluster.launcher.directory.rundir import RunDir
@@ -98,7 +98,7 @@ def apply(rundir: RunDir, filename: Any, seed: int | None) -> None:
     It has faults as `kubeherd faults -o json` shows them, or PodChaos, NetworkChaos and TimeChaos
     of Chaos Mesh. What has no counterpart is refused by name.
     """
-    from kubeherd.cluster.cli import faultfiles  # noqa: PLC0415 - PyYAML is slow to import
+    from kubeherd.cluster.cli.faults import files as faultfiles  # noqa: PLC0415 - PyYAML is slow to import
 
     speed = rundir.load_settings().speed
     planned = faultfiles.planned(filename.read(), lambda: _seen(rundir), speed, Rng(seed))
@@ -107,14 +107,14 @@ def apply(rundir: RunDir, filename: Any, seed: int | None) -> None:
         for one in begun:
             _tell(one, rundir, progress)
         if planned.deletions:
-            from kubeherd.cluster.cli import faultapi  # noqa: PLC0415 - slow to import
+            from kubeherd.cluster.cli.faults import api as faultapi  # noqa: PLC0415 - slow to import
 
             faultapi.delete_pods(rundir, planned.deletions)
             progress.done(f"deleted {', '.join(str(one.pod) for one in planned.deletions)}")
 
 
 def _seen(rundir: RunDir) -> "Seen":
-    from kubeherd.cluster.cli import faultapi  # noqa: PLC0415 - slow to import
+    from kubeherd.cluster.cli.faults import api as faultapi  # noqa: PLC0415 - slow to import
 
     return faultapi.seen(rundir)
 

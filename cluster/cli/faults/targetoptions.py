@@ -131,7 +131,7 @@ def _nodes(said: Wanted, named: Sequence[str], rundir: RunDir) -> Sequence[str]:
     """The nodes that are meant, at random among those that are not hurt yet."""
     pool = list(named or node_names(rundir))
     if said.node_selector or said.zone:
-        from kubeherd.cluster.cli import faultapi  # noqa: PLC0415 - slow to import, most do without
+        from kubeherd.cluster.cli.faults import api as faultapi  # noqa: PLC0415 - slow to import, most do without
 
         zone = f"{ZONE}={said.zone}" if said.zone else ""
         selector = ",".join(part for part in (said.node_selector, zone) if part)

@@ -15,9 +15,9 @@ from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.client.client import ApiClient, PatchKind
 from kubeherd.cluster.client.transport import error_of
 from kubeherd.cluster.runtime.clock import Clock
-from kubeherd.dashboard.actions import Kind, Workload
-from kubeherd.dashboard.answers import Refused
+from kubeherd.dashboard.actions.asked import Kind, Workload
 from kubeherd.dashboard.diff import template
+from kubeherd.dashboard.web.answers import Refused
 from kubeherd.herd.model import Revision
 
 _RESOURCES: Final = {

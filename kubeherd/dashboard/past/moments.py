@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from kubeherd.dashboard import archive
-from kubeherd.dashboard.archive import Archive, Reading
-from kubeherd.dashboard.slim import LEASES, kept, slim
+from kubeherd.dashboard.past import archive
+from kubeherd.dashboard.past.archive import Archive, Reading
+from kubeherd.dashboard.past.slim import LEASES, kept, slim
 from kubeherd.dashboard.views import NEWS
 from kubeherd.herd.herd import Herd
 from kubeherd.herd.saving import restored, saved

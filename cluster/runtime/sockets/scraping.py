@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from kubeherd.cluster.runtime.answering import answering
 from kubeherd.cluster.runtime.metrics import Family, exposition
-from kubeherd.cluster.runtime.unixsockets import socket_address
+from kubeherd.cluster.runtime.sockets.answering import answering
+from kubeherd.cluster.runtime.sockets.unixsockets import socket_address
 
 
 def scraped(

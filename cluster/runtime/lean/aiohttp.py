@@ -12,7 +12,8 @@ import ssl
 import sys
 
 if "aiohttp.connector" not in sys.modules:
-    from kubeherd.cluster.runtime import lean_attrs, lean_standins
+    from kubeherd.cluster.runtime.lean import attrs as lean_attrs
+    from kubeherd.cluster.runtime.lean import standins as lean_standins
 
     _UNUSED = ("email.parser", "email.policy", "html", "idna", "netrc", "urllib.request")
     _whole = ssl.create_default_context

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kubeherd.cluster.runtime.unixsockets import bound_socket, forget, socket_address
+from kubeherd.cluster.runtime.sockets.unixsockets import bound_socket, forget, socket_address
 
 if TYPE_CHECKING:
     from kubeherd.faults import Fault

@@ -14,10 +14,10 @@ import structlog
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 
-from kubeherd.dashboard import pages, stream
-from kubeherd.dashboard.answers import HEADERS, Answer, Refused, json
 from kubeherd.dashboard.feed import Feed
-from kubeherd.dashboard.session import Session
+from kubeherd.dashboard.web import pages, stream
+from kubeherd.dashboard.web.answers import HEADERS, Answer, Refused, json
+from kubeherd.dashboard.web.session import Session
 
 MAX_BODY_BYTES: Final = 512 * 1024
 """Of an action: it may name every node of a cluster."""

@@ -12,8 +12,8 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
 from kubeherd.cluster.api.failure import KubeherdError
-from kubeherd.cluster.runtime.listening import listen
-from kubeherd.dashboard.app import App
+from kubeherd.cluster.runtime.sockets.listening import listen
+from kubeherd.dashboard.web.app import App
 
 HOST: Final = "127.0.0.1"
 USUAL_PORT: Final = 8899

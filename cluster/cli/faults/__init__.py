@@ -1,0 +1,1 @@
+"""The commands of faults, and the options that other commands share with them."""

@@ -1,0 +1,1 @@
+"""Libraries imported without what no process of kubeherd needs: start-up time and memory."""

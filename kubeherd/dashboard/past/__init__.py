@@ -1,0 +1,1 @@
+"""Earlier moments of a herd, bounded in bytes."""
