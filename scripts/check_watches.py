@@ -24,9 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
-from kill_apiserver import free_port
-from kill_server import Server, conclude
-from watch_clients import (
+from kills.server import Server, conclude, free_port
+from watches.clients import (
     NAMESPACES,
     RESOURCES,
     Plan,

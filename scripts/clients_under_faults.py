@@ -15,9 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
-from fault_trials import FAULTS, Hurting, World, trial
-from mirroring_clients import AsyncioWatch, Client, Kr8s, Kr8sSince, OfficialInformer, OfficialWatch
-from operator_trials import operator_trial
+from trials.faults import FAULTS, Hurting, World, trial
+from trials.mirroring import AsyncioWatch, Client, Kr8s, Kr8sSince, OfficialInformer, OfficialWatch
+from trials.operators import operator_trial
 
 from kubeherd.checks import checker, registry
 from kubeherd.cluster.launcher import lifecycle

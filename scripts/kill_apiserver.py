@@ -7,7 +7,7 @@
 Kills come while it serves, starts (reads its store back), makes a checkpoint, or stops in order.
 At every start and at the end both collections are listed. After every `--check-every` kills the
 writers rest, the watchers catch up, and everything that anybody was told is checked
-(`kill_history`): no acknowledged write lost, none invented or done twice, no revision that goes
+(`kills.history`): no acknowledged write lost, none invented or done twice, no revision that goes
 back or means two things, no watch with a gap or a duplicate, no list that contradicts the watches.
 The seed fixes the decisions of killer and writers, not how the operating system mixes them.
 
@@ -17,7 +17,6 @@ Exit code 1, with what was wrong, if the server broke a promise; 2 for wrong usa
 import asyncio
 import contextlib
 import signal
-import socket
 import tempfile
 import time
 from collections import Counter
@@ -27,10 +26,10 @@ from enum import StrEnum
 from pathlib import Path
 
 import click
-from kill_clients import RESOURCES, Recorder, Writer, until_over
-from kill_history import History, problems
-from kill_readers import Watcher, listing
-from kill_server import Server, conclude, pick
+from kills.clients import RESOURCES, Recorder, Writer, until_over
+from kills.history import History, problems
+from kills.readers import Watcher, listing
+from kills.server import Server, conclude, free_port, pick
 
 from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir
@@ -231,14 +230,6 @@ async def experiment(
         report.events = sum(watcher.events for watcher in running.watchers)
         report.expired = running.recorder.expired
         return report
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody has now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @click.command(help=__doc__ and __doc__.replace("\n    python", "\n\n\b\n    python", 1))

@@ -6,14 +6,14 @@
     python scripts/kill_servers_on_etcd.py --cut proxy            without network namespaces
 
 Three servers, each with a way of its own to etcd, which is on another host: in another network
-namespace, behind a router that loses packets (`cut_route`), where that can be had (iproute2, and
-root); else behind TCP proxies. In a round a server is killed and started
+namespace, behind a router that loses packets (`kills.cut_route`), where that can be had (iproute2,
+and root); else behind TCP proxies. In a round a server is killed and started
 again (perhaps killed once more as it starts), frozen, cut off from etcd in one direction or both,
 or etcd is killed or frozen; in a fourth of the rounds two of it at once. Writers stay with their
 server; readers and watchers go from server to server. After every `--check-every` rounds the
 writers rest, the watchers catch up, etcd is asked what really happened, and all of it is checked
-(`kill_history`): no acknowledged write lost, none invented or done twice, no update overwritten, no
-revision that goes back or means two things, no read that shows less than anybody knew, no watch
+(`kills.history`): no acknowledged write lost, none invented or done twice, no update overwritten,
+no revision that goes back or means two things, no read that shows less than anybody knew, no watch
 with a gap or a duplicate on its way over the servers, no list at one revision that differs.
 The seed fixes the decisions of killer and writers, not how the operating system mixes them.
 
@@ -30,13 +30,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
-import cut_route
-from cut_link import Cut
-from kill_clients import PAUSE_S, RESOURCES, Recorder, Writer, until_over
-from kill_history import History, Listing, Outcome, Watch, problems
-from kill_readers import Reader, Watcher, listing
-from kill_server import PARENT, conclude
-from servers_on_etcd import Harm, Member, ServersOnEtcd, running
+from kills import cut_route
+from kills.clients import PAUSE_S, RESOURCES, Recorder, Writer, until_over
+from kills.cut_link import Cut
+from kills.history import History, Listing, Outcome, Watch, problems
+from kills.readers import Reader, Watcher, listing
+from kills.server import PARENT, conclude
+from kills.servers_on_etcd import Harm, Member, ServersOnEtcd, running
 
 from kubeherd.cluster.client.http import HttpTransport
 from kubeherd.cluster.client.transport import Transport, TransportError, TransportResponse
@@ -235,7 +235,7 @@ async def experiment(
     progress: Callable[[str], None] = lambda _: None,
     parent: Sequence[str] = PARENT,
 ) -> Report:
-    """Run it; the report says what was wrong. `parent`: see `kill_server.Server`.
+    """Run it; the report says what was wrong. `parent`: see `kills.server.Server`.
 
     RuntimeError, TimeoutError if a server or etcd does not start again.
     """

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import click
 import msgspec
-from kill_server import conclude
+from kills.server import conclude
 
 from kubeherd.checks import checker, registry
 from kubeherd.cluster.api.errors import AlreadyExists, ApiError

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fault_trials import Hurting, World, trial
-from mirroring_clients import AsyncioWatch, Client, Kr8s, Kr8sSince, OfficialInformer, OfficialWatch
-from operator_trials import operator_trial
 from patience import PATIENCE_S
+from trials.faults import Hurting, World, trial
+from trials.mirroring import AsyncioWatch, Client, Kr8s, Kr8sSince, OfficialInformer, OfficialWatch
+from trials.operators import operator_trial
 
 import kubeherd
 from kubeherd.pytest_plugin.clusters import Clusters

@@ -5,11 +5,10 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
 
-import cut_route
-import netns
 import pytest
-from cut_link import BOTH, Cut, Direction, Link, Proxied
-from cut_route import routed
+from kills import cut_route, netns
+from kills.cut_link import BOTH, Cut, Direction, Link, Proxied
+from kills.cut_route import routed
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from kill_apiserver import free_port
+from kills.server import free_port
 from patience import PATIENCE_S
 
 from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig

@@ -5,8 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from kill_apiserver import free_port
-from kill_server import Server
+from kills.server import Server, free_port
 from patience import PATIENCE_S
 
 from kubeherd.cluster.api.kinds import CONFIGMAPS

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-import cut_route
 import kill_servers_on_etcd
 import lying_servers
 import pytest
-from cut_link import Cut
 from etcdserver import find_etcd
-from kill_history import Outcome
 from kill_servers_on_etcd import experiment
+from kills import cut_route
+from kills.cut_link import Cut
+from kills.history import Outcome
 
 from kubeherd.cluster.runtime.rng import Rng
 

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import netns
 import pytest
 import threehosts
+from kills import netns
 from patience import PATIENCE_S
 from threehosts import Host
 

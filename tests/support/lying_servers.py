@@ -1,4 +1,4 @@
-"""The parent of API servers (`kill_server.zygote`) that keep one promise of a shared store no more.
+"""The parent of API servers (`kills.server.zygote`) that break one promise of a shared store.
 
 python tests/support/lying_servers.py LIE
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-import kill_server
+from kills import server as kill_server
 
 from kubeherd.cluster.store.etcd import engine
 from kubeherd.cluster.store.shared import SharedStore

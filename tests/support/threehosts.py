@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from netns import enter, ip, namespaces
+from kills.netns import enter, ip, namespaces
 
 T = TypeVar("T")
 

@@ -83,8 +83,11 @@ assert attr.asdict(attr.make_class("Point", ["x"])(1)) == {{"x": 1}}, "others ge
     ("before", "with_attrs"),
     [
         ("", False),
-        ("from kubeherd.cluster.runtime.lean import attrs as lean_attrs; del lean_attrs.ib", True),
-        ("from kubeherd.cluster.runtime.lean import attrs as lean_attrs; lean_attrs.s = lambda: None", True),
+        ("from kubeherd.cluster.runtime.lean import attrs; del attrs.ib", True),
+        (
+            "from kubeherd.cluster.runtime.lean import attrs; attrs.s = lambda: None",
+            True,
+        ),
         ("import attr", True),
     ],
     ids=["as it is", "asks for another name", "asks for another option", "attrs is there"],

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Callable
 
 import pytest
-from kill_history import (
+from kills.history import (
     Change,
     Event,
     History,

@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,14 @@ END_TIMEOUT_S = 60.0
 HISTORY_VARIABLE = "KUBEHERD_SCRIPT_HISTORY_EVENTS"
 """In the environment of the servers' parent: they remember so few events, so that old ones are
 compacted soon, and a watcher that is half as many behind is ended."""
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody has now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
 
 
 def zygote() -> int:

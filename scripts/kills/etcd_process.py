@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-from kill_clients import token_of
-from kill_history import Change, Event, Key, State
 
+from kills.clients import token_of
+from kills.history import Change, Event, Key, State
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.launcher.processes.etcd import binary
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterable, Mapping
 
-from kill_clients import (
+from kills.clients import (
     KINDS,
     PAUSE_S,
     RESOURCES,
@@ -13,8 +13,7 @@ from kill_clients import (
     Recorder,
     state_of,
 )
-from kill_history import Change, Event, Listing, Read, Watch
-
+from kills.history import Change, Event, Listing, Read, Watch
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.client.transport import JSON, Transport, TransportError

@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from watch_decoding import PROTOBUF, Frames, Lines, Refused, event, shown
-
 from kubeherd.checks.watchhistory import Change, Event, History, Listing, Selection, Start, Watch
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.client.http import HttpTransport
 from kubeherd.cluster.client.transport import JSON, TransportError, TransportResponse
 from kubeherd.cluster.runtime.rng import Rng
+from watches.decoding import PROTOBUF, Frames, Lines, Refused, event, shown
 
 NAMESPACES = ("x", "x-y", "y")
 RESOURCES = ("configmaps", "pods")

@@ -10,8 +10,7 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from kill_history import History, Key, Outcome, State, Write
-
+from kills.history import History, Key, Outcome, State, Write
 from kubeherd.cluster.api import batch
 from kubeherd.cluster.api.batch import BatchedRequest
 from kubeherd.cluster.api.jsontypes import JsonObject

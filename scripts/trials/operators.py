@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import kubernetes
-from fault_trials import FAULTS, Hurting, Trial, World
 from kubernetes.client import ApiException
-from mirroring_clients import NAMESPACE
 
 from kubeherd.faults import Clients
+from trials.faults import FAULTS, Hurting, Trial, World
+from trials.mirroring import NAMESPACE
 
-OPERATOR = Path(__file__).parents[1] / "examples" / "operator-kopf" / "daemonset_reports.py"
+OPERATOR = Path(__file__).parents[2] / "examples" / "operator-kopf" / "daemonset_reports.py"
 AGENTS = ("kopf/*", "OpenAPI-Generator/*")
 """What watches and patches, and what the handlers write with."""
 FAULT_S = 3.0

@@ -2,7 +2,7 @@
 
 Two kinds of it (`Cut`): a proxy, which holds back what it was given and needs no rights, and a
 route between network namespaces, where packets are lost and the kernels at both ends notice it in
-their own time (`cut_route`).
+their own time (`kills.cut_route`).
 """
 
 import asyncio

@@ -8,12 +8,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from cut_link import BOTH, Cut, Direction, Link, Proxied
-from cut_route import routed
-from etcd_process import Etcd, EtcdHost
-from kill_apiserver import free_port
-from kill_server import PARENT, Server, pick
-
+from kills.cut_link import BOTH, Cut, Direction, Link, Proxied
+from kills.cut_route import routed
+from kills.etcd_process import Etcd, EtcdHost
+from kills.server import PARENT, Server, free_port, pick
 from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.pki import ClusterPki

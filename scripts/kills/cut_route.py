@@ -16,16 +16,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import netns
-from cut_link import Direction
-from netns import ip
+from kills import netns
+from kills.cut_link import Direction
+from kills.netns import ip
 
 _UNCUT = "10.77.1.100"
 _AT_ONCE_S = 1.0
 
 
 class Route:
-    """A `cut_link.Link` to one of etcd's addresses."""
+    """A `kills.cut_link.Link` to one of etcd's addresses."""
 
     def __init__(self, router: str, far: str, address: str, port: int) -> None:
         self.url = f"http://{address}:{port}"

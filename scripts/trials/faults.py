@@ -11,11 +11,11 @@ from typing import Any
 import kubernetes
 import msgspec
 from kubernetes.client import ApiException
-from mirroring_clients import NAMESPACE, Client, Mirror, said
 
 import kubeherd
 from kubeherd.faults import Clients, Effect, effects
 from kubeherd.faults.effects import Direction, Moment
+from trials.mirroring import NAMESPACE, Client, Mirror, said
 
 OBSERVER = "kubeherd-chaos/observer"
 """Nothing hurts this User-Agent."""

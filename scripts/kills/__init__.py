@@ -1,0 +1,1 @@
+"""API servers that are killed time and again: what is done to them, and what clients saw."""

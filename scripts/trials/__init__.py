@@ -1,0 +1,1 @@
+"""Clients under faults: whose, what hurts them, what they make of it."""

@@ -1,0 +1,1 @@
+"""Watchers of every kind that record what they were told."""
