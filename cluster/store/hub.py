@@ -1,22 +1,21 @@
 """The watch hub: brings committed events to those who watch, and to nobody else.
 
-Watchers are indexed by node, name, namespace or resource, whichever is narrowest, so an event
-costs what its interested watchers cost. Invariants: a subscription sees every matching event after
-its revision exactly once and in revision order, or ends with Expired; every queue is bounded; a
-waiter that was made in the same step as its look into the history misses nothing; watchers are told
-in the order in which they came.
+Watchers are looked up by what they want (`interests`), so an event costs what its interested
+watchers cost. Invariants: a subscription sees every matching event after its revision exactly once
+and in revision order, or ends with Expired; every queue is bounded; a waiter that was made in the
+same step as its look into the history misses nothing; those who want the same are told in the order
+in which they came.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
 
-import msgspec
-
-from kubeherd.cluster.api.errors import Expired
-from kubeherd.cluster.store.history import History, nodes_of
-from kubeherd.cluster.store.state import NODE_INDEXED, EventType, Record, WatchEvent
+from kubeherd.cluster.store.deliveries import Delivery, WatchFilter, deliver
+from kubeherd.cluster.store.history import History
+from kubeherd.cluster.store.interests import Interests
+from kubeherd.cluster.store.state import WatchEvent
+from kubeherd.cluster.store.subscription import Limits, Subscription
 
 MAX_QUEUED_EVENTS = 10_000
 """Per subscription: one that is further behind is ended with 410 and lists again."""
@@ -24,171 +23,13 @@ MAX_QUEUED_EVENTS = 10_000
 MAX_QUEUED_BYTES = 32 * 1024 * 1024
 """The same, in bytes of the objects in the events: as much as the history keeps."""
 
+SERVED_AT_ONCE = 128
+"""So many watchers are served in one turn of the event loop: a millisecond or two."""
+
 RECENT_EVENTS = 1000
 """So many of the newest events keep their encodings, ..."""
 RECENT_BYTES = 8 * 1024 * 1024
 """... and so many bytes of them, as JSON: a few large objects must not fill the memory."""
-
-Predicate = Callable[[Record], bool]
-
-
-class WatchFilter(msgspec.Struct, frozen=True):
-    """What a watcher wants: a resource, perhaps one namespace, perhaps the pods of one node or
-    objects of one name, and a predicate for the rest of its label and field selectors."""
-
-    resource_key: str
-    namespace: str = ""
-    node_name: str = ""
-    matches: Predicate | None = None
-    name: str = ""
-
-    def wants(self, record: Record | None) -> bool:
-        """Whether this state of an object is visible through the filter."""
-        if record is None or (self.namespace and record.namespace != self.namespace):
-            return False
-        if self.name and record.name != self.name:
-            return False
-        if self.node_name and record.node_name != self.node_name:
-            return False
-        return self.matches is None or self.matches(record)
-
-
-class Delivery(msgspec.Struct, frozen=True):
-    """An event as one watcher sees it: by its filter an update may be an ADDED or a DELETED
-    (spec api-machinery, section 3). For a DELETED of an object that only stopped matching the
-    state to show is `event.previous` with the revision of `event`."""
-
-    type: EventType
-    event: WatchEvent
-
-    @property
-    def left(self) -> bool:
-        """The object still exists, it only stopped matching."""
-        return self.type is EventType.DELETED and self.event.type is not EventType.DELETED
-
-
-def deliver(event: WatchEvent, wanted: WatchFilter) -> Delivery | None:
-    """The event through a filter, or None if its watcher sees nothing of it."""
-    if event.type is EventType.DELETED:
-        # what a watcher sees go is what it had seen: the state before the deletion
-        visible = wanted.wants(event.previous if event.previous is not None else event.record)
-        return Delivery(EventType.DELETED, event) if visible else None
-    before, after = wanted.wants(event.previous), wanted.wants(event.record)
-    if after:
-        return Delivery(EventType.MODIFIED if before else EventType.ADDED, event)
-    return Delivery(EventType.DELETED, event) if before else None
-
-
-class _Limits(msgspec.Struct, frozen=True):
-    """Of a queue."""
-
-    events: int
-    bytes: int
-
-
-class Subscription:
-    """A watcher's bounded queue; iterate with `next` until it raises.
-
-    It is for what is newer than `since`, which another server may have told before this one sees it
-    (apiserver/pkg/storage/cacher/cache_watcher.go, v1.36).
-    """
-
-    def __init__(
-        self,
-        wanted: WatchFilter,
-        since: int,
-        backlog: Iterable[Delivery],
-        limits: _Limits,
-    ) -> None:
-        self.filter = wanted
-        self.since = since
-        self._limits = limits
-        self._queue: deque[Delivery] = deque(backlog)
-        self._bytes = 0
-        self._wake = asyncio.Event()
-        self._error: Expired | None = None
-        self._closed = False
-        self._interrupted = False
-        if self._queue:
-            self._wake.set()
-
-    async def next(self) -> list[Delivery]:
-        """All deliveries there are, waiting for at least one; empty once the hub has closed.
-
-        Raises Expired when this watcher fell too far behind, TimeoutError when it is interrupted
-        and, in that step, nothing waits to be taken.
-        """
-        await self._wake.wait()
-        if self._error is not None:
-            raise self._error
-        interrupted, self._interrupted = self._interrupted, False
-        deliveries = self.take()
-        if interrupted and not deliveries and not self._closed:
-            raise TimeoutError
-        return deliveries
-
-    def interrupt(self) -> None:
-        """Let `next` wait no longer."""
-        self._interrupted = True
-        self._wake.set()
-
-    def take(self) -> list[Delivery]:
-        """What waits already; may be empty."""
-        deliveries = list(self._queue)
-        self._queue.clear()
-        self._bytes = 0
-        if not self._closed and self._error is None:
-            self._wake.clear()
-        return deliveries
-
-    def offer(self, delivery: Delivery) -> None:
-        """Queue a delivery; beyond the bound the subscription is ended instead."""
-        if self._error is not None or delivery.event.revision <= self.since:
-            return
-        self._bytes += len(delivery.event.record.json)
-        if len(self._queue) >= self._limits.events or self._bytes > self._limits.bytes:
-            behind = len(self._queue)
-            self._queue.clear()
-            self._error = Expired(f"too old resource version: fell behind {behind} events")
-        else:
-            self._queue.append(delivery)
-        self._wake.set()
-
-    def expire(self) -> None:
-        """What comes next is not known: list again."""
-        self._queue.clear()
-        self._error = Expired("too old resource version: the store was read anew")
-        self._wake.set()
-
-    def close(self) -> None:
-        """No more events will come."""
-        self._closed = True
-        self._wake.set()
-
-
-_IndexKey = tuple[str, ...]
-_M = TypeVar("_M")
-
-
-def _index_key(wanted: WatchFilter) -> _IndexKey:
-    if wanted.node_name:
-        return (wanted.resource_key, "node", wanted.node_name)
-    if wanted.name:
-        return (wanted.resource_key, "name", wanted.name)
-    if wanted.namespace:
-        return (wanted.resource_key, "namespace", wanted.namespace)
-    return (wanted.resource_key,)
-
-
-def _event_keys(event: WatchEvent) -> list[_IndexKey]:
-    record = event.record
-    key = record.resource_key
-    keys: list[_IndexKey] = [(key,), (key, "name", record.name)]
-    if record.namespace:
-        keys.append((key, "namespace", record.namespace))
-    if key == NODE_INDEXED:
-        keys.extend((key, "node", node_name) for node_name in nodes_of(event))
-    return keys
 
 
 class Hub:
@@ -202,9 +43,11 @@ class Hub:
         max_queued_bytes: int = MAX_QUEUED_BYTES,
     ) -> None:
         self._history = history
-        self._limits = _Limits(max_queued_events, max_queued_bytes)
-        self._subscriptions: dict[_IndexKey, dict[Subscription, None]] = {}
-        self._waiters: dict[_IndexKey, dict[_Waiter, None]] = {}
+        self._limits = Limits(max_queued_events, max_queued_bytes)
+        self._subscriptions = Interests[Subscription]()
+        self._waiters = Interests[_Waiter]()
+        self._due: deque[Subscription] = deque()
+        self._serving = False
         self._listeners: dict[str, list[Callable[[], None]]] = {}
         self._recent: deque[WatchEvent] = deque()
         self._recent_bytes = 0
@@ -237,12 +80,12 @@ class Hub:
         if self._closed:
             subscription.close()
         else:
-            self._subscriptions.setdefault(_index_key(wanted), {})[subscription] = None
+            self._subscriptions.add(wanted, subscription)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Forget a subscription; unknown ones are ignored."""
-        _discard(self._subscriptions, _index_key(subscription.filter), subscription)
+        self._subscriptions.discard(subscription.filter, subscription)
 
     def changed(self, resource_key: str, since_revision: int) -> bool:
         """Whether something may have happened to a resource since a revision: surely not if False,
@@ -265,16 +108,16 @@ class Hub:
         loop = asyncio.get_running_loop()
         if happened is None:
             happened = loop.create_future()
-        waiters = {_Waiter(one, happened): _index_key(one) for one in wanted}
-        for waiter, key in waiters.items():
-            self._waiters.setdefault(key, {})[waiter] = None
+        waiters = [_Waiter(one, happened) for one in wanted]
+        for waiter in waiters:
+            self._waiters.add(waiter.filter, waiter)
         timer = loop.call_later(timeout_s, end_wait, happened)
         try:
             await happened
         finally:
             timer.cancel()
-            for waiter, key in waiters.items():
-                _discard(self._waiters, key, waiter)
+            for waiter in waiters:
+                self._waiters.discard(waiter.filter, waiter)
         # Not what ended the wait: an event may have come after the time ran out or the hub closed,
         # and before this task went on; the caller would answer with a revision that is past it.
         return min((waiter.revision for waiter in waiters if waiter.revision), default=0)
@@ -285,13 +128,39 @@ class Hub:
             self._remember(event)
             for listener in self._listeners.get(event.record.resource_key, ()):
                 listener()
-            for key in _event_keys(event):
-                for subscription in tuple(self._subscriptions.get(key, ())):
-                    delivery = deliver(event, subscription.filter)
-                    if delivery is not None:
-                        subscription.offer(delivery)
-                for waiter in tuple(self._waiters.get(key, ())):
+            for subscriptions in self._subscriptions.of(event):
+                self._offer(event, subscriptions)
+            for waiters in self._waiters.of(event):
+                for waiter in waiters:
                     waiter.look_at(event)
+        self._serve_soon()
+
+    def _offer(self, event: WatchEvent, subscriptions: Iterable[Subscription]) -> None:
+        """Queue an event for those of one place; who has no predicate sees what the others see."""
+        common: Delivery | None = None
+        asked = False
+        for subscription in subscriptions:
+            wanted = subscription.filter
+            if wanted.matches is not None:
+                delivery = deliver(event, wanted)
+            else:
+                if not asked:
+                    asked, common = True, deliver(event, wanted)
+                delivery = common
+            if delivery is not None and subscription.offer(delivery):
+                self._due.append(subscription)
+
+    def _serve_soon(self) -> None:
+        if self._due and not self._serving:
+            self._serving = True
+            asyncio.get_running_loop().call_soon(self._serve)
+
+    def _serve(self) -> None:
+        """Serve some of those whose turn it is: others want to be answered in between."""
+        for _ in range(min(len(self._due), SERVED_AT_ONCE)):
+            self._due.popleft().serve()
+        self._serving = False
+        self._serve_soon()
 
     def _remember(self, event: WatchEvent) -> None:
         """Let a new event keep its encodings, and the oldest of the new ones no longer."""
@@ -307,12 +176,10 @@ class Hub:
     def close(self) -> None:
         """End all subscriptions and waits; later ones end at once."""
         self._closed = True
-        for subscriptions in self._subscriptions.values():
-            for subscription in subscriptions:
-                subscription.close()
-        for waiters in self._waiters.values():
-            for waiter in waiters:
-                waiter.give_up()
+        for subscription in self._subscriptions:
+            subscription.close()
+        for waiter in self._waiters:
+            waiter.give_up()
 
     def expire(self) -> None:
         """End all subscriptions and waits with 410: what happened is not known. Later ones are as
@@ -320,28 +187,22 @@ class Hub:
         for listeners in self._listeners.values():
             for listener in listeners:
                 listener()
-        for subscriptions in self._subscriptions.values():
-            for subscription in subscriptions:
-                subscription.expire()
-        for waiters in self._waiters.values():
-            for waiter in waiters:
-                waiter.give_up()
+        for subscription in self._subscriptions:
+            subscription.expire()
+        for waiter in self._waiters:
+            waiter.give_up()
 
     def end(self, resource_key: str) -> None:
         """End the subscriptions and waits for one resource: it is no longer what it was."""
-        for key, subscriptions in self._subscriptions.items():
-            if key[0] == resource_key:
-                for subscription in subscriptions:
-                    subscription.close()
-        for key, waiters in self._waiters.items():
-            if key[0] == resource_key:
-                for waiter in waiters:
-                    waiter.give_up()
+        for subscription in self._subscriptions.of_resource(resource_key):
+            subscription.close()
+        for waiter in self._waiters.of_resource(resource_key):
+            waiter.give_up()
 
     @property
     def watchers(self) -> int:
         """How many subscriptions and waiters there are."""
-        return sum(map(len, self._subscriptions.values())) + sum(map(len, self._waiters.values()))
+        return len(self._subscriptions) + len(self._waiters)
 
 
 class _Waiter:
@@ -366,11 +227,3 @@ def end_wait(happened: "asyncio.Future[None]") -> None:
     """End a wait that was given this future; harmless if it has ended."""
     if not happened.done():
         happened.set_result(None)
-
-
-def _discard(index: dict[_IndexKey, dict[_M, None]], key: _IndexKey, member: _M) -> None:
-    members = index.get(key)
-    if members is not None:
-        members.pop(member, None)
-        if not members:
-            del index[key]

@@ -116,6 +116,8 @@ class EventType(Enum):
     MODIFIED = "MODIFIED"
     DELETED = "DELETED"
 
+    __hash__ = object.__hash__  # there is one of each; an Enum's own is slow, and asked per watcher
+
 
 class WatchEvent:
     """One effective write. `record` is the new state (for DELETED the last one, with the

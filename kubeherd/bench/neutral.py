@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -75,7 +75,7 @@ def rows(
 ) -> Iterator[Row]:
     """One size; `walls` gets the seconds of each step."""
     with cluster(nodes=0) as handle, stubs(handle, nodes):
-        done = asyncio.run(_rounds(handle, nodes, rounds))
+        done = asyncio.run(in_rounds(handle, nodes, rounds, timed))
         for step, wall_budget, cpu_budget in zip(
             _STEPS, budgets.wall_s, budgets.cpu_s, strict=True
         ):
@@ -124,10 +124,19 @@ def stubs(handle: ClusterHandle, nodes: int) -> Iterator[None]:
         raise RuntimeError(f"requests of the stub nodes failed: {failures}")
 
 
-async def _rounds(
-    handle: ClusterHandle, nodes: int, rounds: int
-) -> list[dict[str, tuple[float, float]]]:
-    """Of each round, by step: wall and CPU seconds."""
+Act = Callable[[], Awaitable[object]]
+Done = Callable[[], Awaitable[bool]]
+_T = TypeVar("_T")
+
+
+async def in_rounds(
+    handle: ClusterHandle,
+    nodes: int,
+    rounds: int,
+    measure: Callable[[ClusterHandle, Act, Done], Awaitable[_T]],
+) -> list[dict[str, _T]]:
+    """Create, update and delete a DaemonSet on all stub nodes so many times: what `measure` says of
+    each step of each round. It does the act and waits until it is done."""
     transport = from_kubeconfig(handle.rundir.kubeconfig)
     client = ApiClient(transport, LoopClock())
     image = {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "b:2"}]}}}}
@@ -148,7 +157,7 @@ async def _rounds(
             return not pods["items"]
         return False
 
-    acts: dict[str, tuple[Callable[[], Awaitable[object]], Callable[[], Awaitable[bool]]]] = {
+    acts: dict[str, tuple[Act, Done]] = {
         "create": (lambda: client.create(DAEMONSETS, daemonset()), available),
         "update": (lambda: client.patch(DAEMONSETS, _NAME, image, "default"), available),
         "delete": (lambda: client.delete(DAEMONSETS, _NAME, "default"), gone),
@@ -160,16 +169,15 @@ async def _rounds(
 
     try:
         await _until(ready, "the nodes", 1.0)
-        return [{step: await _timed(handle, *acts[step]) for step in _STEPS} for _ in range(rounds)]
+        return [
+            {step: await measure(handle, *acts[step]) for step in _STEPS} for _ in range(rounds)
+        ]
     finally:
         await transport.close()
 
 
-async def _timed(
-    handle: ClusterHandle,
-    act: Callable[[], Awaitable[object]],
-    done: Callable[[], Awaitable[bool]],
-) -> tuple[float, float]:
+async def timed(handle: ClusterHandle, act: Act, done: Done) -> tuple[float, float]:
+    """Wall and CPU seconds of a step."""
     cpu_s, began_s = cpu_seconds(handle, *CONTROL_PLANE), time.monotonic()
     await act()
     await _until(done, "the DaemonSet", _LOOK_S)

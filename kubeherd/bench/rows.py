@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from kubeherd.bench.delivery import busy_get, watchers
 from kubeherd.bench.deployments import deployments
 from kubeherd.bench.measure import (
     CONTROL_PLANE,
@@ -213,5 +214,7 @@ ROWS: dict[str, Callable[[], Iterator[Row]]] = {
     "neutral-1000": lambda: neutral(1000),
     "neutral-growth": lambda: neutral(1000, 5000),
     "crud": crud,
+    "watchers": watchers,
+    "busy-get": busy_get,
     "deployments": deployments,
 }

@@ -27,6 +27,7 @@ from referencemodel import Key, Model, Object
 
 from kubeherd.cluster.apiserver.write import deletion
 from kubeherd.cluster.store import hub
+from kubeherd.cluster.store.deliveries import Delivery
 
 EXAMPLES = int(os.environ.get("KUBEHERD_MODEL_EXAMPLES", "0"))
 KIND = st.sampled_from(KINDS)
@@ -383,7 +384,7 @@ MUTANTS = {
 }  # fmt: skip
 
 
-def _only_matching(delivery: hub.Delivery | None) -> hub.Delivery | None:
+def _only_matching(delivery: Delivery | None) -> Delivery | None:
     return None if delivery is None or delivery.left else delivery
 
 

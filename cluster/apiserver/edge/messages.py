@@ -89,6 +89,14 @@ class ApiResponse(msgspec.Struct):
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
+class Outlet(msgspec.Struct, eq=False):
+    """A short way to the client of a stream, besides its chunks."""
+
+    write: Callable[[bytes], bool] | None = None
+    """Given by the adapter, if there is such a way: sends bytes at once, False if that cannot be.
+    It is for the times when the adapter waits for the next chunk."""
+
+
 class WatchResponse(msgspec.Struct):
     """A stream: `chunks` yields encoded watch events (or log text) until the stream ends. The
     adapter must call `chunks.aclose()` when the client goes away."""
@@ -96,6 +104,8 @@ class WatchResponse(msgspec.Struct):
     chunks: AsyncGenerator[bytes, None]
     content_type: str = "application/json"
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    outlet: Outlet | None = None
+    """None: the stream has no use for it."""
 
 
 class Upgrade(StrEnum):

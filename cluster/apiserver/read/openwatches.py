@@ -12,7 +12,8 @@ from typing import Protocol
 import msgspec
 
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest
-from kubeherd.cluster.store.hub import Hub, WatchFilter, end_wait
+from kubeherd.cluster.store.deliveries import WatchFilter
+from kubeherd.cluster.store.hub import Hub, end_wait
 
 
 class Valve(Protocol):

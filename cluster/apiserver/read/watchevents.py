@@ -4,7 +4,7 @@ Invariants: an event is encoded once per form, however many watchers get it; wha
 watcher is bounded in bytes, and made when it can be sent.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -15,7 +15,7 @@ from kubeherd.cluster.apiserver.edge.negotiation import Media, Shape
 from kubeherd.cluster.apiserver.edge.responses import partial
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.read import emptyobjects
-from kubeherd.cluster.store.hub import Delivery
+from kubeherd.cluster.store.deliveries import Delivery
 from kubeherd.cluster.store.state import Record
 
 _CHUNK_BYTES = 64 * 1024
@@ -134,3 +134,8 @@ def shown_tree(delivery: Delivery) -> JsonObject:
     tree = event.previous.load()
     tree["metadata"]["resourceVersion"] = str(event.revision)
     return tree
+
+
+async def prepare(call: Call, deliveries: Sequence[Delivery]) -> None:
+    """Ask for what only a conversion webhook can make of the events' objects."""
+    await call.kind.prepare(lambda: list(map(shown_tree, deliveries)), store=False)

@@ -1,17 +1,20 @@
-"""Watch: the standard stream and the private long-poll, both fed by the store's hub.
+"""Watch: the standard stream, fed by the store's hub; the private long-poll is in `polling`.
 
-Source: spec api-machinery, section 3; ARCHITECTURE.md, "The private long-poll". Invariants: a
-watcher sees every matching event after its start exactly once and in order, or its stream ends; the
-bytes of an event are made once per form, however many watchers get it; what is made for a watcher
-before he has read it is bounded in bytes; what the options have wrong is refused before a stream
-begins, and what fails later ends it with an ERROR event.
+Source: spec api-machinery, section 3. Invariants: a watcher sees every matching event after its
+start exactly once and in order, or its stream ends; the bytes of an event are made once per form,
+however many watchers get it; what is made for a watcher before he has read it is bounded in bytes;
+what the options have wrong is refused before a stream begins, and what fails later ends it with an
+ERROR event.
+
+A stream is a generator of bytes. While it waits for events, its watcher has read all it was sent:
+what comes then is written by the hub's turn itself if the connection takes it at once (`Outlet`),
+which costs a quarter of waking the stream's task.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import aclosing, closing
 
-import msgpack
 import msgspec
 import structlog
 
@@ -21,31 +24,24 @@ from kubeherd.cluster.api.fields import FieldSelector
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.labels import Selector
 from kubeherd.cluster.api.nodeset import NodeSet
-from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver import tables
 from kubeherd.cluster.apiserver.edge import parameters
-from kubeherd.cluster.apiserver.edge.messages import ApiResponse, WatchResponse
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse, Outlet, WatchResponse
 from kubeherd.cluster.apiserver.edge.negotiation import Media, Shape, clauses, not_acceptable
-from kubeherd.cluster.apiserver.edge.responses import finished
 from kubeherd.cluster.apiserver.handlers.reads import list_options, wait_for_revision
 from kubeherd.cluster.apiserver.handlers.services import Call
-from kubeherd.cluster.apiserver.read import listing
+from kubeherd.cluster.apiserver.read import listing, polling
 from kubeherd.cluster.apiserver.read.listing import ListOptions
 from kubeherd.cluster.apiserver.read.openwatches import OpenWatch
-from kubeherd.cluster.apiserver.read.watchevents import Encoder, chunks, shown_tree
+from kubeherd.cluster.apiserver.read.watchevents import Encoder, chunks, prepare
 from kubeherd.cluster.runtime.clock import Clock
-from kubeherd.cluster.store.hub import Delivery, Predicate, Subscription, WatchFilter
-from kubeherd.cluster.store.state import EventType, Record
+from kubeherd.cluster.store.deliveries import Delivery, Predicate, WatchFilter
+from kubeherd.cluster.store.state import Record
+from kubeherd.cluster.store.subscription import Subscription
 
-POLL_LIMIT = 500
-_POLL_DEFAULT_S = 30
-_POLL_MAX_S = 3600
 _BOOKMARK_EVERY_S = 60.0
 _BOOKMARK_BEFORE_END_S = 2.0
 _MIN_DURATION_S = 1800
-POLL_BYTES = 4 * 1024 * 1024
-"""An answer to a long-poll ends with the event that reaches this."""
-
 _NOT_OLDER = "NotOlderThan"
 _INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
@@ -57,7 +53,7 @@ async def watch(call: Call) -> ApiResponse | WatchResponse:
     opts = await list_options(call)
     wanted = _filter(call, opts)
     if call.request.query.get("poll") == "1":
-        return await _poll(call, opts, wanted)
+        return await polling.poll(call, opts, wanted)
     plan = _plan(opts, call.request.query)
     if call.negotiated.media is Media.YAML:
         raise not_acceptable(stream=True)
@@ -68,7 +64,8 @@ async def watch(call: Call) -> ApiResponse | WatchResponse:
     streams = (clause.parameter("stream") == "watch" for clause in clauses(accept))
     if call.negotiated.media is Media.PROTOBUF or any(streams):
         content_type += ";stream=watch"
-    return WatchResponse(_stream(call, opts, wanted, plan), content_type)
+    outlet = Outlet()
+    return WatchResponse(_stream(call, opts, wanted, plan, outlet), content_type, outlet=outlet)
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -153,16 +150,14 @@ def _predicate(
     return matches
 
 
-# --- the stream ---
-
-
 async def _stream(
-    call: Call, opts: ListOptions, wanted: WatchFilter, plan: _Plan
+    call: Call, opts: ListOptions, wanted: WatchFilter, plan: _Plan, outlet: Outlet
 ) -> AsyncGenerator[bytes, None]:
     encoder = Encoder(call)
     watch = OpenWatch(call.request, lambda: None)
+    way = _Way(call, encoder, watch, outlet)
     try:
-        async with aclosing(_events(call, encoder, opts, wanted, plan, watch)) as events:
+        async with aclosing(_events(way, opts, wanted, plan)) as events:
             async for chunk in events:
                 if watch.valve is not None and not await watch.valve.passes(len(chunk)):
                     return
@@ -175,14 +170,34 @@ async def _stream(
         yield encoder.error(errors.InternalError(text, details={}))
 
 
+class _Way(msgspec.Struct, frozen=True):
+    """From the events to one client."""
+
+    call: Call
+    encoder: Encoder
+    watch: OpenWatch
+    outlet: Outlet
+
+    def serve(self, deliveries: Collection[Delivery]) -> bool:
+        """As `subscription.Serve`: write them without the stream's task, if nothing stands in
+        between. What cannot be encoded is left to it as well: it knows how to say so."""
+        write, kind = self.outlet.write, self.call.kind
+        if write is None or self.watch.valve is not None or kind.to_served_all is not None:
+            return False
+        try:
+            data = b"".join([self.encoder.event(delivery) for delivery in deliveries])
+        except Exception:  # a bug: the task meets it again, and logs it
+            return False
+        if not write(data):
+            return False
+        self.call.services.metrics.events(kind.resource, len(deliveries))
+        return True
+
+
 async def _events(
-    call: Call,
-    encoder: Encoder,
-    opts: ListOptions,
-    wanted: WatchFilter,
-    plan: _Plan,
-    watch: OpenWatch,
+    way: _Way, opts: ListOptions, wanted: WatchFilter, plan: _Plan
 ) -> AsyncGenerator[bytes, None]:
+    call, encoder, watch = way.call, way.encoder, way.watch
     store, clock = call.services.store, call.services.clock
     duration_s = float(opts.timeout_s)
     if not duration_s:
@@ -208,7 +223,7 @@ async def _events(
                 yield chunk
             if plan.end_bookmark:
                 yield encoder.bookmark(since, _INITIAL_END)
-        async for chunk in _changes(subscription, encoder, clock, end_s, plan, call):
+        async for chunk in _changes(subscription, way, end_s, plan):
             yield chunk
     finally:
         call.services.watches.discard(watch)
@@ -216,14 +231,10 @@ async def _events(
 
 
 async def _changes(
-    subscription: Subscription,
-    encoder: Encoder,
-    clock: Clock,
-    end_s: float,
-    plan: _Plan,
-    call: Call,
+    subscription: Subscription, way: _Way, end_s: float, plan: _Plan
 ) -> AsyncGenerator[bytes, None]:
     """Events until the time is over, the client is too slow, or the server stops."""
+    call, encoder, clock = way.call, way.encoder, way.call.services.clock
     bookmark_s = min(clock.monotonic_s() + _BOOKMARK_EVERY_S, end_s - _BOOKMARK_BEFORE_END_S)
     alarm = _Alarm(clock, subscription.interrupt)
     with closing(alarm):
@@ -234,7 +245,7 @@ async def _changes(
             until_s = min(end_s, bookmark_s) if plan.bookmarks and bookmark_s > now_s else end_s
             alarm.set(until_s)
             try:
-                deliveries = await subscription.next()
+                deliveries = await subscription.next(way.serve)
             except TimeoutError:
                 if plan.bookmarks and until_s < end_s:
                     revision = call.services.store.revision
@@ -249,7 +260,7 @@ async def _changes(
             if not deliveries:
                 return
             if call.kind.to_served_all is not None:
-                await _prepare(call, deliveries)
+                await prepare(call, deliveries)
             call.services.metrics.events(call.kind.resource, len(deliveries))
             for chunk in chunks(map(encoder.event, deliveries)):
                 yield chunk
@@ -280,98 +291,3 @@ class _Alarm:
         """Do nothing any more."""
         if self._timer is not None:
             self._timer.cancel()
-
-
-async def _prepare(call: Call, deliveries: Sequence[Delivery]) -> None:
-    await call.kind.prepare(lambda: list(map(shown_tree, deliveries)), store=False)
-
-
-# --- the long-poll ---
-
-
-async def _poll(call: Call, opts: ListOptions, wanted: WatchFilter) -> ApiResponse:
-    if not opts.revision_given:
-        raise errors.BadRequest("resourceVersion is required for poll")
-    store, query = call.services.store, call.request.query
-    timeout_s = float(_POLL_DEFAULT_S)
-    if "timeoutSeconds" in query:
-        timeout_s = min(opts.timeout_s, _POLL_MAX_S)
-    if opts.revision > store.revision and not await store.reach(opts.revision):
-        # Known from a store that is gone (memory, a restored copy): the client must list again.
-        raise Expired(f"too new resource version: {opts.revision} ({store.revision})")
-    deliveries = store.hub.events_since(wanted, opts.revision, POLL_LIMIT)
-    if not deliveries and timeout_s > 0:
-        # Real seconds: a shortened wait would only make idle clients ask more often.
-        watches = call.services.watches
-        woken_at = await watches.woken(call.request, store.hub, wanted, timeout_s=timeout_s)
-        if woken_at:
-            deliveries = store.hub.events_since(wanted, woken_at - 1, POLL_LIMIT)
-    fitting = _fitting(deliveries)
-    revision = store.revision
-    if fitting < len(deliveries) or fitting >= POLL_LIMIT:
-        deliveries = deliveries[:fitting]
-        revision = deliveries[-1].event.revision
-    await _prepare(call, deliveries)
-    call.services.metrics.events(call.kind.resource, len(deliveries))
-    if call.negotiated.media is Media.MSGPACK:
-        body = _poll_msgpack(call, deliveries, revision)
-    else:
-        body = _poll_json(call, deliveries, revision)
-    media = Media.MSGPACK if call.negotiated.media is Media.MSGPACK else Media.JSON
-    return finished(call.request, body, media)
-
-
-def _fitting(deliveries: Sequence[Delivery]) -> int:
-    """How many of the deliveries make one answer: at least one, if there is one."""
-    size = 0
-    for count, delivery in enumerate(deliveries, 1):
-        size += len(delivery.event.record.json)
-        if size >= POLL_BYTES and _complete(deliveries, count):
-            return count
-    return len(deliveries)
-
-
-def _complete(deliveries: Sequence[Delivery], count: int) -> bool:
-    """Whether the first so many can be told by the revision of the last: what was written in one
-    transaction may have one revision."""
-    return (
-        count == len(deliveries)
-        or deliveries[count].event.revision != deliveries[count - 1].event.revision
-    )
-
-
-_PACKED = {
-    type_: b"\x82" + msgpack.packb("type") + msgpack.packb(type_.value) + msgpack.packb("object")
-    for type_ in EventType
-}
-_PACKED_HEAD = b"\x82" + msgpack.packb("resourceVersion")
-_PACKED_EVENTS = msgpack.packb("events")
-
-
-def _poll_msgpack(call: Call, deliveries: list[Delivery], revision: int) -> bytes:
-    packer = msgpack.Packer()
-    parts = [
-        _PACKED_HEAD,
-        packer.pack(str(revision)),
-        _PACKED_EVENTS,
-        packer.pack_array_header(len(deliveries)),
-    ]
-    for delivery in deliveries:
-        parts.append(_PACKED[delivery.type])
-        if delivery.left or call.kind.to_served is not None:
-            parts.append(packer.pack(call.kind.served(shown_tree(delivery))))
-        else:
-            parts.append(delivery.event.object_msgpack)
-    return b"".join(parts)
-
-
-def _poll_json(call: Call, deliveries: list[Delivery], revision: int) -> bytes:
-    parts = []
-    for delivery in deliveries:
-        if delivery.left or call.kind.to_served is not None:
-            encoded = codecs.dumps_json(call.kind.served(shown_tree(delivery)))
-        else:
-            encoded = delivery.event.record.json
-        parts.append(b'{"type":"' + delivery.type.value.encode() + b'","object":' + encoded + b"}")
-    head = f'{{"resourceVersion":"{revision}","events":['.encode()
-    return head + b",".join(parts) + b"]}\n"

@@ -11,7 +11,7 @@ from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.timestamps import parse_time
 from kubeherd.cluster.apiserver.admission import service_account
-from kubeherd.cluster.store.hub import WatchFilter
+from kubeherd.cluster.store.deliveries import WatchFilter
 from kubeherd.cluster.store.store import Store
 
 TIMEOUT_S = 5.0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from aiohttp.base_protocol import BaseProtocol
 from apicluster import config_map
 from patience import PATIENCE_S
 from wireserver import Served, request, serving, wire
@@ -124,6 +125,35 @@ async def test_watch_streams_and_ends_when_the_server_stops(served: Served) -> N
         stopping = asyncio.ensure_future(served.http.stop())
         assert await response.content.read() == b""
         await stopping
+
+
+async def test_whoever_reads_late_is_told_the_same_as_who_reads_at_once(served: Served) -> None:
+    """One is served on the spot most of the time, the other by its task once it reads."""
+    took_it = set()
+
+    def push(self: HttpServer, connection: BaseProtocol, data: bytes) -> bool:
+        done = HttpServer._push(self, connection, data)
+        took_it.add(done)
+        return done
+
+    class Watched(HttpServer):
+        _push = push
+
+    served.http.__class__ = Watched
+    async with served.admin() as session, served.admin() as late_session:
+        prompt = await session.get(f"{CMS}?watch=1", read_bufsize=2**16)
+        late = await late_session.get(f"{CMS}?watch=1", read_bufsize=2**16)
+        told: list[bytes] = []
+        for number in range(200):
+            made = await session.post(CMS, json=config_map(f"c{number}", text="x" * 60_000))
+            assert made.status == 201
+            told.append(await prompt.content.readline())
+        assert took_it == {True, False}
+        assert [await late.content.readline() for _ in told] == told
+        names = [json.loads(line)["object"]["metadata"]["name"] for line in told]
+        assert names == [f"c{number}" for number in range(200)]
+        prompt.close()
+        late.close()
 
 
 async def test_a_watch_is_dropped_with_its_client(served: Served, tmp_path: Path) -> None:

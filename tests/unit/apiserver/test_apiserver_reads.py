@@ -13,7 +13,7 @@ import structlog
 from apicluster import ADMIN, MERGE, Cluster, api_cluster, config_map, pod
 
 from kubeherd.cluster.apiserver.read.listing import Continue
-from kubeherd.cluster.apiserver.read.watching import POLL_BYTES
+from kubeherd.cluster.apiserver.read.polling import POLL_BYTES
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng

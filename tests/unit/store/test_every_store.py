@@ -16,8 +16,8 @@ from patience import PATIENCE_S
 
 from kubeherd.cluster.api.errors import Expired, ServiceUnavailable
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.deliveries import WatchFilter
 from kubeherd.cluster.store.engine import MemoryEngine
-from kubeherd.cluster.store.hub import WatchFilter
 from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.shared import SharedStore
 from kubeherd.cluster.store.sqlite import SqliteEngine

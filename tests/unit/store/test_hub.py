@@ -1,14 +1,17 @@
 """The hub: every interested watcher once and in order, nobody else at all."""
 
 import asyncio
+from collections.abc import Collection
 
 import orjson
 import pytest
 
 from kubeherd.cluster.api.errors import Expired
+from kubeherd.cluster.store.deliveries import Delivery, WatchFilter
 from kubeherd.cluster.store.history import History
-from kubeherd.cluster.store.hub import RECENT_BYTES, RECENT_EVENTS, Hub, WatchFilter
+from kubeherd.cluster.store.hub import RECENT_BYTES, RECENT_EVENTS, SERVED_AT_ONCE, Hub
 from kubeherd.cluster.store.state import Attrs, EventType, Record, WatchEvent
+from kubeherd.cluster.store.subscription import SERVED_BYTES
 
 
 def attrs_of(_resource_key: str, json: bytes) -> Attrs:
@@ -162,6 +165,81 @@ async def test_a_waiter_whose_hub_closed_still_learns_of_an_event_before_it_goes
     world.hub.close()
     event = world.write("pods", "a")
     assert await waiting == event.revision
+
+
+class Served:
+    """A watcher that can be served on the spot, while `takes`."""
+
+    def __init__(self, world: World) -> None:
+        self.watch = world.hub.subscribe(WatchFilter("pods"), 1)
+        self.takes = True
+        self.at_once: list[WatchEvent] = []
+        self.waiting = asyncio.ensure_future(self.watch.next(self._serve))
+
+    def _serve(self, deliveries: Collection[Delivery]) -> bool:
+        if self.takes:
+            self.at_once += [delivery.event for delivery in deliveries]
+        return self.takes
+
+    async def by_its_task(self) -> list[WatchEvent]:
+        """What the task gets, which waits again then."""
+        told = [delivery.event for delivery in await self.waiting]
+        self.waiting = asyncio.ensure_future(self.watch.next(self._serve))
+        await asyncio.sleep(0)
+        return told
+
+
+async def test_who_waits_is_served_on_the_spot(world: World) -> None:
+    watcher = Served(world)
+    await asyncio.sleep(0)
+    told = [world.write("pods", name) for name in "ab"]
+    assert not watcher.at_once  # not while events are published
+    await asyncio.sleep(0)
+    assert watcher.at_once == told
+    assert not watcher.waiting.done()
+    watcher.takes = False
+    more = [world.write("pods", name) for name in "cd"]
+    assert await watcher.by_its_task() == more
+    watcher.takes = True
+    last = world.write("pods", "e")
+    await asyncio.sleep(0)
+    assert watcher.at_once == [*told, last]
+    world.hub.close()
+    assert await watcher.by_its_task() == []
+
+
+async def test_who_is_about_to_be_served_is_interrupted_and_misses_nothing(world: World) -> None:
+    watcher = Served(world)
+    await asyncio.sleep(0)
+    event = world.write("pods", "a")
+    watcher.watch.interrupt()
+    assert await watcher.by_its_task() == [event]
+    assert not watcher.at_once
+    event = world.write("pods", "b")
+    await asyncio.sleep(0)
+    assert watcher.at_once == [event]
+    watcher.waiting.cancel()
+
+
+async def test_much_is_for_the_task_of_a_watcher_which_can_wait(world: World) -> None:
+    watcher = Served(world)
+    await asyncio.sleep(0)
+    events = [world.write("pods", name, text="x" * (SERVED_BYTES // 2)) for name in "ab"]
+    assert await watcher.by_its_task() == events
+    assert not watcher.at_once
+    watcher.waiting.cancel()
+
+
+async def test_many_watchers_are_served_in_several_turns(world: World) -> None:
+    watchers = [Served(world) for _ in range(SERVED_AT_ONCE + 1)]
+    await asyncio.sleep(0)
+    event = world.write("pods", "a")
+    await asyncio.sleep(0)
+    assert sum(len(watcher.at_once) for watcher in watchers) == SERVED_AT_ONCE
+    await asyncio.sleep(0)
+    assert all(watcher.at_once == [event] for watcher in watchers)
+    for watcher in watchers:
+        watcher.waiting.cancel()
 
 
 async def test_a_wait_is_interrupted_only_if_nothing_happened(world: World) -> None:

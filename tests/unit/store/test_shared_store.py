@@ -11,8 +11,8 @@ import pytest
 from kubeherd.cluster.api.errors import Expired, OutcomeUnknown, ServiceUnavailable
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store import shared
+from kubeherd.cluster.store.deliveries import WatchFilter
 from kubeherd.cluster.store.engine import StoreError
-from kubeherd.cluster.store.hub import WatchFilter
 from kubeherd.cluster.store.shared import SharedStore
 from kubeherd.cluster.store.sharedengine import Change, Progress
 from kubeherd.cluster.store.staged import Staged, Superseded

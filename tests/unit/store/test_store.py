@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from kubeherd.cluster.api.errors import ServiceUnavailable
 from kubeherd.cluster.store import state
 from kubeherd.cluster.store import store as store_module
+from kubeherd.cluster.store.deliveries import WatchFilter
 from kubeherd.cluster.store.engine import MemoryEngine, Row, StoreError
-from kubeherd.cluster.store.hub import WatchFilter
 from kubeherd.cluster.store.local import MAX_GROUP_BYTES, LocalStore
 from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.staged import Staged

@@ -28,8 +28,8 @@ from damagedstores import (
 
 from kubeherd.cluster.api.errors import Expired
 from kubeherd.cluster.store import mark
+from kubeherd.cluster.store.deliveries import WatchFilter
 from kubeherd.cluster.store.engine import StoreError
-from kubeherd.cluster.store.hub import WatchFilter
 from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.mark import Mark
 from kubeherd.cluster.store.schema import LOG_TABLE, META_TABLE

@@ -25,7 +25,7 @@ from kubeherd.cluster.apiserver.edge.responses import error_response
 from kubeherd.cluster.apiserver.edge.routing import UnknownPath
 from kubeherd.cluster.apiserver.handlers.private import privatepaths
 from kubeherd.cluster.apiserver.read.openwatches import OpenWatches
-from kubeherd.cluster.store.hub import WatchFilter
+from kubeherd.cluster.store.deliveries import WatchFilter
 from kubeherd.cluster.store.store import Store
 
 ANSWER_BYTES = 4 * 1024 * 1024

@@ -1,0 +1,56 @@
+"""What a watcher wants of the events, and how it sees one of them. Pure."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from kubeherd.cluster.store.state import EventType, Record, WatchEvent
+
+Predicate = Callable[[Record], bool]
+
+
+class WatchFilter(msgspec.Struct, frozen=True):
+    """What a watcher wants: a resource, perhaps one namespace, perhaps the pods of one node or
+    objects of one name, and a predicate for the rest of its label and field selectors."""
+
+    resource_key: str
+    namespace: str = ""
+    node_name: str = ""
+    matches: Predicate | None = None
+    name: str = ""
+
+    def wants(self, record: Record | None) -> bool:
+        """Whether this state of an object is visible through the filter."""
+        if record is None or (self.namespace and record.namespace != self.namespace):
+            return False
+        if self.name and record.name != self.name:
+            return False
+        if self.node_name and record.node_name != self.node_name:
+            return False
+        return self.matches is None or self.matches(record)
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """An event as one watcher sees it: by its filter an update may be an ADDED or a DELETED
+    (spec api-machinery, section 3). For a DELETED of an object that only stopped matching the
+    state to show is `event.previous` with the revision of `event`."""
+
+    type: EventType
+    event: WatchEvent
+
+    @property
+    def left(self) -> bool:
+        """The object still exists, it only stopped matching."""
+        return self.type is EventType.DELETED and self.event.type is not EventType.DELETED
+
+
+def deliver(event: WatchEvent, wanted: WatchFilter) -> Delivery | None:
+    """The event through a filter, or None if its watcher sees nothing of it."""
+    if event.type is EventType.DELETED:
+        # what a watcher sees go is what it had seen: the state before the deletion
+        visible = wanted.wants(event.previous if event.previous is not None else event.record)
+        return Delivery(EventType.DELETED, event) if visible else None
+    before, after = wanted.wants(event.previous), wanted.wants(event.record)
+    if after:
+        return Delivery(EventType.MODIFIED if before else EventType.ADDED, event)
+    return Delivery(EventType.DELETED, event) if before else None

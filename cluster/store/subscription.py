@@ -1,0 +1,134 @@
+"""A watcher's place at the hub: the events that wait for it.
+
+Invariants: it sees every matching event once and in the order of the revisions, or ends with
+Expired; what waits is bounded. Who waits in `next` may be served on the spot, without its task
+being woken: all that it was given before is with its client by then.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from typing import Final
+
+import msgspec
+
+from kubeherd.cluster.api.errors import Expired
+from kubeherd.cluster.store.deliveries import Delivery, WatchFilter
+
+SERVED_BYTES: Final = 64 * 1024
+"""As many bytes of objects may wait of who is served on the spot: more is for its task, which
+waits until its client has read."""
+
+Serve = Callable[[Collection[Delivery]], bool]
+"""Brings all these to the client at once; False: nothing was done, the watcher's task must."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Of a queue."""
+
+    events: int
+    bytes: int
+
+
+class Subscription:
+    """A watcher's bounded queue; iterate with `next` until it raises.
+
+    It is for what is newer than `since`, which another server may have told before this one sees it
+    (apiserver/pkg/storage/cacher/cache_watcher.go, v1.36).
+    """
+
+    def __init__(
+        self,
+        wanted: WatchFilter,
+        since: int,
+        backlog: Iterable[Delivery],
+        limits: Limits,
+    ) -> None:
+        self.filter = wanted
+        self.since = since
+        self._limits = limits
+        self._queue: deque[Delivery] = deque(backlog)
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self._serve: Serve | None = None
+        self._due = False
+        self._error: Expired | None = None
+        self._closed = False
+        self._interrupted = False
+        if self._queue:
+            self._wake.set()
+
+    async def next(self, serve: Serve | None = None) -> list[Delivery]:
+        """All deliveries there are, waiting for at least one; empty once the hub has closed.
+
+        Meanwhile `serve` may be given deliveries instead. Raises Expired when this watcher fell too
+        far behind, TimeoutError when it is interrupted and, in that step, nothing waits to be
+        taken.
+        """
+        self._serve = serve
+        try:
+            await self._wake.wait()
+        finally:
+            self._serve = None
+        if self._error is not None:
+            raise self._error
+        interrupted, self._interrupted = self._interrupted, False
+        deliveries = self.take()
+        if interrupted and not deliveries and not self._closed:
+            raise TimeoutError
+        return deliveries
+
+    def interrupt(self) -> None:
+        """Let `next` wait no longer."""
+        self._interrupted = True
+        self._wake.set()
+
+    def take(self) -> list[Delivery]:
+        """What waits already; may be empty."""
+        deliveries = list(self._queue)
+        self._queue.clear()
+        self._bytes = 0
+        if not self._closed and self._error is None:
+            self._wake.clear()
+        return deliveries
+
+    def offer(self, delivery: Delivery) -> bool:
+        """Queue a delivery; beyond the bound the subscription is ended instead. Whether `serve` is
+        to be called, soon: by then there may be more."""
+        if self._error is not None or delivery.event.revision <= self.since:
+            return False
+        self._bytes += len(delivery.event.record.json)
+        if len(self._queue) >= self._limits.events or self._bytes > self._limits.bytes:
+            behind = len(self._queue)
+            self._queue.clear()
+            self._error = Expired(f"too old resource version: fell behind {behind} events")
+        else:
+            self._queue.append(delivery)
+            if self._serve is not None:
+                due, self._due = self._due, True
+                return not due
+        self._wake.set()
+        return False
+
+    def serve(self) -> None:
+        """Give what waits to the client at once if that can be, else to the task."""
+        self._due = False
+        if not self._queue or self._wake.is_set():  # the task has taken it, or is about to
+            return
+        serve = self._serve
+        if serve is not None and self._bytes <= SERVED_BYTES and serve(self._queue):
+            self._queue.clear()
+            self._bytes = 0
+        else:
+            self._wake.set()
+
+    def expire(self) -> None:
+        """What comes next is not known: list again."""
+        self._queue.clear()
+        self._error = Expired("too old resource version: the store was read anew")
+        self._wake.set()
+
+    def close(self) -> None:
+        """No more events will come."""
+        self._closed = True
+        self._wake.set()
