@@ -13,7 +13,6 @@ from contextlib import (
 from pathlib import Path
 
 import kubeherd.cluster.runtime.descriptors
-import kubeherd.cluster.runtime.lean.aiohttp
 import kubeherd.cluster.runtime.lean.structlog  # noqa: F401 - before all that imports structlog
 
 # isort: split
@@ -97,6 +96,7 @@ def _kubelet_servers(
     clock: LoopClock,
 ) -> Callable[[NodeConfig], AbstractAsyncContextManager[NodeConfig]]:
     """What serves a node's kubelet API, and gives the node's configuration with the address."""
+    import kubeherd.cluster.runtime.lean.aiohttp_server  # noqa: PLC0415, F401 - first
     from kubeherd.agents.kubelet import server  # noqa: PLC0415 - slow, seldom wanted
 
     @asynccontextmanager

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 
 import kubeherd.cluster.runtime.descriptors
-import kubeherd.cluster.runtime.lean.aiohttp
 import kubeherd.cluster.runtime.lean.structlog  # noqa: F401 - before all that imports structlog
 
 # isort: split

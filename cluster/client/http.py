@@ -1,31 +1,27 @@
-"""The transport over real HTTP: aiohttp with a keep-alive pool, TLS and client certificates.
+"""The transport over real HTTP: kept connections, TLS and client certificates.
 
-Invariants: a write is sent once, whatever becomes of its connection; no cookies, no proxies or
-credentials from the environment, every wait has a timeout, one TLS context per identity (it is the
-expensive part); keys never touch the disk. When the identity is renewed (`rotation`) new requests
-go out under the new one, and the connections of the old one end with the requests on them.
+HTTP is read and written by modules of ours (`http1`, `connections`): a general library costs
+several times as much as all that is asked with it. Invariants: a write is sent once, whatever
+becomes of its connection; no redirects, cookies, proxies or credentials from the environment, every
+wait has a timeout, one TLS context per identity (it is the expensive part); keys never touch the
+disk. When the identity is renewed (`rotation`) new requests go out under the new one, and the
+connections of the old one end with the requests on them.
 """
 
 import asyncio
 import base64
-import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
-from weakref import WeakSet
-
-import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
-from yarl import URL
 
 from kubeherd.cluster.api import fence as fences
 from kubeherd.cluster.api.version import PRODUCT
+from kubeherd.cluster.client import http1
+from kubeherd.cluster.client.connections import Connection, Disconnected, Pool
+from kubeherd.cluster.client.http1 import Head
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
 from kubeherd.cluster.client.metrics import ClientMeasures
 from kubeherd.cluster.client.rotation import LOOK_INTERVAL_S, KubeconfigFile
-from kubeherd.cluster.client.tls import tls_context
 from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
     TransportError,
@@ -34,20 +30,14 @@ from kubeherd.cluster.client.transport import (
     target,
 )
 from kubeherd.cluster.runtime.metrics import stopwatch_s
-from kubeherd.cluster.runtime.sockets.aiohttpsockets import once_closed
 
-if TYPE_CHECKING:
-    from aiohttp.tracing import Trace
-
-CONNECT_TIMEOUT_S = 10.0
-KEEP_ALIVE_S = 60.0
 MAX_CONNECTIONS = 256
 
-_CLOSE_TIMEOUT_S = 1.0
 _INTRODUCTION_S = 0.25
 """Real seconds that other requests wait for the answer to the first one: their connections can then
 resume its TLS session."""
-_FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError)
+_FAILURES = (OSError, http1.Unfit)
+"""OSError is that of TLS, too, and of what takes too long."""
 
 
 def from_kubeconfig(
@@ -81,15 +71,13 @@ class HttpTransport:
         self._renewed = renewed
         self._look_at_s = 0.0
         self.measures = ClientMeasures()
-        self._headers = {
-            "User-Agent": user_agent,
-            "Accept-Encoding": "identity",  # the server is near: to compress costs more than bytes
-        }
+        self._user_agent = user_agent
         self._max_connections = max_connections
-        self._session: aiohttp.ClientSession | None = None
-        self._connector: _Connector
-        self._retired: list[aiohttp.ClientSession] = []
-        """Sessions of identities that were renewed, with requests under way."""
+        self._pool: Pool | None = None
+        self._headers: Mapping[str, str] = {}
+        """Those of every request under the identity of now."""
+        self._retired: list[Pool] = []
+        """Those of identities that were renewed, with requests under way."""
         self._introduced: asyncio.Event | None = None
         self._closed = False
 
@@ -119,14 +107,17 @@ class HttpTransport:
             headers[fences.HEADER] = fence
         started_s = stopwatch_s()
         try:
-            timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
-            async with await self._send(method, path, query, headers, timeout, body) as response:
-                answer = _answer(response, await response.read())
-                self.measures.answered(method, response.status, started_s)
-                return answer
+            async with asyncio.timeout(timeout_s):
+                pool, connection, head = await self._send(method, path, query, headers, body)
+                try:
+                    answer = _answer(head, await connection.whole())
+                finally:
+                    pool.give_back(connection)
         except _FAILURES as error:
             self.measures.failed(method, started_s)
             raise _no_answer(method, path, error) from error
+        self.measures.answered(method, head.status, started_s)
+        return answer
 
     async def stream(
         self,
@@ -140,27 +131,26 @@ class HttpTransport:
         """As `Transport.stream`; `token` as in `request`."""
         started_s = stopwatch_s()
         try:
-            headers = _headers(accept, token)
-            timeout = aiohttp.ClientTimeout(
-                total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=timeout_s
-            )
-            async with await self._send("GET", path, query, headers, timeout) as response:
-                self.measures.answered("GET", response.status, started_s)
-                if response.status != 200:
-                    raise error_of(_answer(response, await response.read()))
-                async for chunk in response.content.iter_any():
-                    yield chunk
+            async with asyncio.timeout(timeout_s):
+                sent = await self._send("GET", path, query, _headers(accept, token), None)
+            pool, connection, head = sent
+            try:
+                self.measures.answered("GET", head.status, started_s)
+                if head.status != 200:
+                    async with asyncio.timeout(timeout_s):
+                        raise error_of(_answer(head, await connection.whole()))
+                while piece := await _next(connection, timeout_s):
+                    yield piece
+            finally:
+                pool.give_back(connection)
         except _FAILURES as error:
             raise _no_answer("GET", path, error) from error
 
     async def close(self) -> None:
         """As `Transport.close`."""
         self._closed = True
-        for retired in self._retired:
-            await retired.close()
-        if self._session is not None:
-            await self._session.close()
-            await self._connector.until_closed()
+        for pool in (*self._retired, *((self._pool,) if self._pool else ())):
+            await pool.close()
 
     async def _send(
         self,
@@ -168,24 +158,24 @@ class HttpTransport:
         path: str,
         query: Mapping[str, str] | None,
         headers: Mapping[str, str],
-        timeout: aiohttp.ClientTimeout,
-        body: bytes | None = None,
-    ) -> aiohttp.ClientResponse:
-        """Send a request, after the first one is answered."""
+        body: bytes | None,
+    ) -> tuple[Pool, Connection, Head]:
+        """Send a request, after the first one is answered; where its answer comes, to be given
+        back, and how it begins."""
         if (now_s := asyncio.get_running_loop().time()) >= self._look_at_s:
             self._look_at_s = now_s + LOOK_INTERVAL_S
-            await self._look()
+            self._look()
         if self._introduced is None:
             self._introduced = asyncio.Event()
             try:
-                return await self._send_now(method, path, query, headers, timeout, body)
+                return await self._send_now(method, path, query, headers, body)
             finally:
                 self._introduced.set()
         if not self._introduced.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(_INTRODUCTION_S):
                     await self._introduced.wait()
-        return await self._send_now(method, path, query, headers, timeout, body)
+        return await self._send_now(method, path, query, headers, body)
 
     async def _send_now(
         self,
@@ -193,107 +183,58 @@ class HttpTransport:
         path: str,
         query: Mapping[str, str] | None,
         headers: Mapping[str, str],
-        timeout: aiohttp.ClientTimeout,
         body: bytes | None,
-    ) -> aiohttp.ClientResponse:
+    ) -> tuple[Pool, Connection, Head]:
         """Send a request; a read again if the connection that was kept for it turns out ended."""
         for may_repeat in (method == "GET", False):
+            pool = self._open()
+            wanted = pool.prefix + target(path, query)
+            request = http1.request(method, wanted, {**self._headers, **headers}, body)
+            connection = await pool.take()
             try:
-                return await self._open().request(
-                    method,
-                    self._url(path, query),
-                    data=body,
-                    headers=headers,
-                    timeout=timeout,
-                    allow_redirects=False,
-                    server_hostname=self.access.tls_server_name or None,
-                )
-            except aiohttp.ClientConnectorError:
-                raise
-            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-                if not may_repeat:
+                return pool, connection, await connection.ask(request)
+            except BaseException as error:
+                pool.give_back(connection)
+                if not (may_repeat and isinstance(error, Disconnected)):
                     raise
         raise AssertionError("the second try returns or raises")
 
-    async def _look(self) -> None:
-        """Take a newer identity, and end what idles of older ones."""
-        for retired in tuple(self._retired):
-            connector = retired.connector
-            if connector is None or not connector._acquired:
-                self._retired.remove(retired)
-                await retired.close()
+    def _look(self) -> None:
+        """Take a newer identity, and forget older ones that nobody waits for."""
+        self._retired = [pool for pool in self._retired if pool.busy]
         access = self._renewed()
         if access is not None:
-            if self._session is not None:
-                self._retired.append(self._session)
-            self.access, self._session = access, None
+            if self._pool is not None:
+                self._pool.retire()
+                self._retired.append(self._pool)
+            self.access, self._pool = access, None
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self) -> Pool:
         if self._closed:
             raise TransportError("the transport is closed")
-        if self._session is None:
-            self._connector = connector = _Connector(
-                limit=self._max_connections,
-                keepalive_timeout=KEEP_ALIVE_S,
-                ssl=tls_context(self.access) if self.access.server.startswith("https:") else True,
-            )
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={**self._headers, **_authorization(self.access)},
-            )
-            # aiohttp sends a PUT or DELETE again, too, when a kept connection ends before its
-            # answer; the first may have been carried out, and the answer to the second would lie.
-            self._session._retry_connection = False
-        return self._session
-
-    def _url(self, path: str, query: Mapping[str, str] | None) -> URL:
-        return URL(self.access.server + target(path, query), encoded=True)
+        if self._pool is None:
+            self._pool = Pool(self.access, self._max_connections)
+            self._headers = {
+                "Host": self._pool.host,
+                "User-Agent": self._user_agent,
+                "Accept": "*/*",
+                "Accept-Encoding": "identity",  # the server is near: to compress costs more
+                **_authorization(self.access),
+            }
+        return self._pool
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Closes every connection in its own time.
-
-    aiohttp forgets the connection of a request that was cancelled (every watch ends so) before its
-    TLS is shut down; a program whose event loop ends soon after would leave the socket open.
-    """
-
-    def __init__(self, *, limit: int, keepalive_timeout: float, ssl: ssl.SSLContext | bool) -> None:
-        super().__init__(
-            limit=limit, keepalive_timeout=keepalive_timeout, ssl=ssl, socket_factory=once_closed
-        )
-        self._opened: WeakSet[ResponseHandler] = WeakSet()
-
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: "list[Trace]", timeout: aiohttp.ClientTimeout
-    ) -> Connection:
-        connection = await super().connect(req, traces, timeout)
-        if connection.protocol is not None:
-            self._opened.add(connection.protocol)
-        return connection
-
-    async def until_closed(self) -> None:
-        """Wait for a moment at most until the last connection is closed, in order or not."""
-        ends = [end for protocol in self._opened if (end := protocol.closed) is not None]
-        for end in ends:
-            end.add_done_callback(_noticed)
-        if ends:
-            await asyncio.wait(ends, timeout=_CLOSE_TIMEOUT_S)
+async def _next(connection: Connection, timeout_s: float) -> bytes:
+    async with asyncio.timeout(timeout_s):
+        return await connection.piece()
 
 
-def _noticed(end: asyncio.Future[None]) -> None:
-    """Look at how a connection ended, or asyncio complains on standard error that nobody did."""
-    if not end.cancelled():
-        end.exception()
-
-
-def _answer(response: aiohttp.ClientResponse, body: bytes) -> TransportResponse:
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return TransportResponse(response.status, body, headers.get("content-type", ""), headers)
+def _answer(head: Head, body: bytes) -> TransportResponse:
+    return TransportResponse(head.status, body, head.headers.get("content-type", ""), head.headers)
 
 
 def _no_answer(method: str, path: str, error: BaseException) -> TransportError:
-    reason = "timed out" if isinstance(error, asyncio.TimeoutError) else str(error)
+    reason = "timed out" if isinstance(error, TimeoutError) else str(error)
     return TransportError(f"{method} {path}: {reason or type(error).__name__}")
 
 

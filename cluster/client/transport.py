@@ -4,9 +4,10 @@ Invariants: an answer of any status is a `TransportResponse`; `TransportError` m
 no (whole) answer, so the request may or may not have been carried out.
 """
 
+import re
 from collections.abc import AsyncGenerator, Mapping
 from typing import Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, quote_plus
 
 import msgspec
 import orjson
@@ -20,11 +21,21 @@ MSGPACK = "application/msgpack"
 
 DEFAULT_TIMEOUT_S = 30.0
 _NOT_ENCODED = "/:@!$&'()*+,;=~"
+_HARMLESS = re.compile(r"[A-Za-z0-9_.~-]*")
+"""What a query holds as it is: nearly all names and values."""
 
 
 def target(path: str, query: Mapping[str, str] | None) -> str:
     """The target of a request: a decoded path and its query, percent-encoded."""
-    return quote(path, safe=_NOT_ENCODED) + (f"?{urlencode(query)}" if query else "")
+    encoded = quote(path, safe=_NOT_ENCODED)
+    if not query:
+        return encoded
+    pairs = (f"{_escaped(name)}={_escaped(value)}" for name, value in query.items())
+    return f"{encoded}?{'&'.join(pairs)}"
+
+
+def _escaped(text: str) -> str:
+    return text if _HARMLESS.fullmatch(text) else quote_plus(text)
 
 
 class TransportError(KubeherdError):

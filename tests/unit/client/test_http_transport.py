@@ -260,6 +260,97 @@ async def test_a_stream_yields_what_comes_and_says_when_it_is_refused(
         _ = [chunk async for chunk in transport.stream("/gone")]
 
 
+@contextlib.asynccontextmanager
+async def answering(
+    answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    limit: int = 8,
+) -> AsyncIterator[HttpTransport]:
+    """A server that does with each connection what the test says, and a transport to it."""
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as served:
+        port = served.sockets[0].getsockname()[1]
+        transport = HttpTransport(ClusterAccess(f"http://127.0.0.1:{port}"), max_connections=limit)
+        yield transport
+        await transport.close()
+
+
+async def test_who_finds_no_connection_free_waits_in_line() -> None:
+    connections = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with answering(answer, limit=2) as transport:
+        answers = await asyncio.gather(*(transport.request("GET", "/x") for _ in range(9)))
+    assert [answer.status for answer in answers] == [200] * 9
+    assert connections <= 2
+
+
+async def test_an_answer_that_nobody_asked_for_ends_its_connection() -> None:
+    """Or it would be taken for the answer to the next request."""
+    answered = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal answered
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                answered += 1
+                twice = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % answered
+                writer.write(twice * 2)
+                await writer.drain()
+        writer.close()
+
+    async with answering(answer) as transport:
+        with pytest.raises(TransportError, match="more than the answer"):
+            await transport.request("POST", "/x")
+        with pytest.raises(TransportError, match="more than the answer"):
+            await transport.request("POST", "/x")
+    assert answered == 2
+
+
+async def test_a_slow_reader_of_a_stream_makes_the_server_wait() -> None:
+    size = 32 * 1024 * 1024
+    written = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        for _ in range(size // 65536):
+            writer.write(b"x" * 65536)
+            await writer.drain()
+        written.set()
+        writer.close()
+
+    async with answering(answer) as transport:
+        stream = transport.stream("/x")
+        total = len(await anext(stream))
+        assert not written.is_set()
+        async for piece in stream:
+            total += len(piece)
+    assert total == size
+    assert written.is_set()
+
+
+async def test_a_stream_that_breaks_off_or_falls_silent_is_no_answer() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
+        if b"/silent" in asked:
+            await reader.read()
+        writer.close()
+
+    async with answering(answer) as transport:
+        for path, why in (("/silent", "timed out"), ("/broken", "in the middle")):
+            stream = transport.stream(path, timeout_s=0.3)
+            assert await anext(stream) == b"one"
+            with pytest.raises(TransportError, match=why):
+                await anext(stream)
+
+
 async def test_a_connection_that_does_not_end_in_order_is_nobodys_news(tmp_path: Path) -> None:
     """A watch that is left has data under way: what comes after the end of TLS is an error."""
     pair = Authority.create().issue_server()
@@ -285,6 +376,14 @@ async def test_a_connection_that_does_not_end_in_order_is_nobodys_news(tmp_path:
         await transport.close()
     gc.collect()
     assert [told["message"] for told in complaints] == []
+
+
+async def test_a_server_below_a_path_is_asked_there(server: Server) -> None:
+    transport = HttpTransport(ClusterAccess(f"{server.url}/clusters/a/"))
+    assert (await transport.request("GET", "/api", query={"a": "b c", "d": "ä"})).status == 200
+    await transport.close()
+    assert server.requests[0][1] == "/clusters/a/api?a=b c&d=ä"
+    assert server.requests[0][2]["Host"] == server.url.removeprefix("http://")
 
 
 async def test_connections_resume_the_session_of_an_earlier_one(tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ PROGRAM = """
 import ssl, sys
 whole = ssl.create_default_context
 import kubeherd.{module}
-from aiohttp import connector
 assert ssl.create_default_context is whole, "others get the certificates of the system"
-unused = connector._SSL_CONTEXT_VERIFIED
-assert unused.verify_mode is ssl.CERT_REQUIRED and unused.check_hostname
-assert unused.cert_store_stats()["x509"] == 0 and not unused.get_ca_certs()
+assert ("aiohttp" in sys.modules) is ("kubeherd.cluster.apiserver" in sys.modules), "to serve"
+if "aiohttp" in sys.modules:
+    from aiohttp import connector
+    unused = connector._SSL_CONTEXT_VERIFIED
+    assert unused.verify_mode is ssl.CERT_REQUIRED and unused.check_hostname
+    assert unused.cert_store_stats()["x509"] == 0 and not unused.get_ca_certs()
 assert "rich.traceback" not in sys.modules
 assert ("rich" in sys.modules) is ("kubeherd.cluster.cli.main" in sys.modules), "to print"
 import rich
