@@ -29,6 +29,7 @@ QUEUE_LIMIT = 20_000
 """Room for the burst of a DaemonSet on 5,000 nodes, several times over; about 10 MB when full."""
 BATCH_SIZE = 64
 CONCURRENT_WRITES = 4
+"""To a server that takes many in one request (`cluster.client.batching`) all of a batch go out."""
 MAX_TRIES = 12
 RETRY_BASE_S = 1.0
 RETRY_CAP_S = 10.0
@@ -195,8 +196,9 @@ class EventRecorder:
                 for occurrence, message in occurrences:
                     await self._write(key, occurrence, message)
 
+        writers = BATCH_SIZE if self.client.private else CONCURRENT_WRITES
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(min(CONCURRENT_WRITES, len(todo))):
+            for _ in range(min(writers, len(todo))):
                 tasks.create_task(work(), name=f"events-{self._component}")
 
     def _correlate(self, occurrence: _Occurrence) -> tuple[tuple[object, ...], str]:
