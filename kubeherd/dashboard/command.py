@@ -62,6 +62,8 @@ def dashboard(
     The address that it prints lets one browser in, once; --url prints another one. Only this
     machine can reach it. Ctrl-C ends it.
     """
+    if history is not None and (kubeconfig is not None or url):
+        raise click.UsageError("give either --history or what names a cluster")
     logging.configure("dashboard", level="error")
     if url:
         _print_address(rundir)
