@@ -222,11 +222,11 @@ async def test_an_earlier_moment_is_shown_as_it_was(herd: Page, cluster: kubeher
 async def act(page: Page, where: str, action: str, **fields: str) -> str:
     """Do something as a person does; gives the command that the page showed.
 
-    The event goes to the button itself: what changes on the page meanwhile can move another one
-    under a pointer, and a person sees in the dialog which one it was.
+    The event goes to the button itself: what changes on the page meanwhile can move it from under
+    a pointer, and a person sees in the dialog which one was met.
     """
     await page.evaluate("(hash) => { location.hash = hash }", where)
-    await page.get_by_test_id(f"act-{action}").first.dispatch_event("click")
+    await page.locator(f"[data-testid=act-{action}]:enabled").first.dispatch_event("click")
     for name, value in fields.items():
         await page.get_by_test_id(f"field-{name}").fill(value)
     await settled(page)

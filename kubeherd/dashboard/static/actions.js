@@ -49,22 +49,24 @@ export class Actions {
     return "";
   }
 
-  /** A button for an action with its arguments; nothing where the cluster does not know it. */
-  button(action, given, label = ACTIONS[action].label) {
+  /** A button for an action with its arguments, which `unfit` (a reason) disables; nothing where the cluster does not
+   * know the action. */
+  button(action, given, { label = ACTIONS[action].label, unfit = "" } = {}) {
     if (this.app.session && !this.app.session.ours && !KUBECTL.has(action)) return null;
-    const why = this.forbidden();
+    const why = this.forbidden() || unfit;
     return button("act", JSON.stringify({ action, ...given }), label, { disabled: Boolean(why), title: why || false,
       class: ACTIONS[action].hurts ? "hurts" : "", "data-testid": `act-${action}` });
   }
 
+  /** Each in its place, whatever becomes of the node: a click meets what it was meant for. */
   ofNode(tile) {
     const node = tile.name, frozen = tile.process === "frozen", down = Boolean(tile.process) && !frozen;
-    const on = (action) => this.button(action, { node });
-    return [down ? on("start") : on("kill"), frozen ? on("thaw") : !down && on("freeze"),
-      !down && !frozen && on("stop"),
+    const on = (action, unfit) => this.button(action, { node }, { unfit });
+    const away = down && "its process is down", cutOff = tile.faults.includes("partition");
+    return [down ? on("start") : on("kill"), frozen ? on("thaw") : on("freeze", away),
+      on("stop", frozen ? "its process is frozen" : away),
       tile.cordoned ? on("uncordon") : on("cordon"), on("drain"),
-      !tile.faults.includes("partition") && on("partition"),
-      on("remove-node")].filter(Boolean);
+      on("partition", cutOff && "it is cut off already"), on("remove-node")].filter(Boolean);
   }
 
   /** The same for several nodes. */

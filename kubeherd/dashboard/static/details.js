@@ -55,7 +55,7 @@ function ofNode(app, herd, tile) {
   return [head("Node", tile.name),
     el("p", { class: `state ${tile.health === "ready" && !tile.process ? "good" : "bad"}`,
       "data-testid": "node-state" }, words.join(", ")),
-    el("p", { class: "buttons" }, app.actions.ofNode(tile),
+    el("p", { class: "buttons places" }, app.actions.ofNode(tile),
       button("of", `process=${tile.name}`, "Log", { "data-testid": "node-log" })),
     facts([["zone", tile.zone],
       ["heartbeat", tile.beat ? `${duration(app.now() - tile.beat)} ago (${clock(tile.beat)})` : "never"],

@@ -94,8 +94,8 @@ export class Screen {
   tools() {
     const dark = document.documentElement.dataset.theme;
     const speed = this.app.live?.speed ?? 1;
-    return [this.app.actions.button("add-nodes", {}, "+ nodes"),
-      this.app.actions.button("speed", { speed }, `speed ×${speed}`),
+    return [this.app.actions.button("add-nodes", {}, { label: "+ nodes" }),
+      this.app.actions.button("speed", { speed }, { label: `speed ×${speed}` }),
       el("span", { class: "views", role: "group", "aria-label": "View" }, VIEWS.map(([view, name, title]) =>
         button("view", view, name, { "aria-pressed": String(this.app.view.view === view),
           "data-testid": `view-${view}`, title }))),

@@ -88,7 +88,7 @@ function revisions(app, rollout, pods, open) {
         button("diff", String(one.number), "diff to wanted",
           { "aria-pressed": String(app.view.from === String(one.number)) }),
         ["DaemonSet", "Deployment", "StatefulSet"].includes(rollout.kind) &&
-          app.actions.button("roll-back", { workload: rollout.key, revision: one.number }, "roll back to this")));
+          app.actions.button("roll-back", { workload: rollout.key, revision: one.number }, { label: "roll back to this" })));
   }));
 }
 
