@@ -40,8 +40,9 @@ class History:
 
     def append(self, event: WatchEvent) -> None:
         """Add the newest event."""
+        event.becomes_past()
         self._events.append(event)
-        self._bytes += len(event.record.json)
+        self._bytes += event.record.size
         resource_key = event.record.resource_key
         self._by_resource.setdefault(resource_key, deque()).append(event)
         if self._by_node is not None and resource_key == NODE_INDEXED:
@@ -63,7 +64,7 @@ class History:
 
     def _drop_oldest(self) -> WatchEvent:
         event = self._events.popleft()
-        self._bytes -= len(event.record.json)
+        self._bytes -= event.record.size
         self.compacted = event.revision
         of_resource = self._by_resource[event.record.resource_key]
         of_resource.popleft()

@@ -167,10 +167,10 @@ class Hub:
         event.keep_encodings()
         recent = self._recent
         recent.append(event)
-        self._recent_bytes += len(event.record.json)
+        self._recent_bytes += event.record.size
         while len(recent) > RECENT_EVENTS or self._recent_bytes > RECENT_BYTES:
             oldest = recent.popleft()
-            self._recent_bytes -= len(oldest.record.json)
+            self._recent_bytes -= oldest.record.size
             oldest.forget_encodings()
 
     def close(self) -> None:

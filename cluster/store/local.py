@@ -173,7 +173,7 @@ class LocalStore(Store):
     def _next_group(self) -> Sequence[Staged]:
         size_bytes = 0
         for count, staged in enumerate(self._pending, 1):
-            size_bytes += len(staged.record.json)
+            size_bytes += staged.record.size
             if count == MAX_GROUP or size_bytes >= MAX_GROUP_BYTES:
                 break
         group, self._pending = self._pending[:count], self._pending[count:]

@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.store.likeness import WORTH_BYTES, Pieces, has, in_common, pieces
 
 
 class Attrs(msgspec.Struct, frozen=True):
@@ -19,6 +20,13 @@ class Attrs(msgspec.Struct, frozen=True):
 
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     fields: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+    def after(self, before: "Attrs") -> "Attrs":
+        """The same; what is equal in the version before is held once for both."""
+        labels = before.labels if before.labels == self.labels else self.labels
+        if before.fields == self.fields:
+            return before if labels is before.labels else Attrs(labels, before.fields)
+        return Attrs(labels, self.fields)
 
 
 AttrsOf = Callable[[str, bytes], Attrs]
@@ -38,13 +46,15 @@ def storage_key(namespace: str, name: str) -> str:
 class Record:
     """One version of one object: its key, its revision and its bytes.
 
-    `attrs` may be given, or is made from the bytes on first use.
+    `attrs` may be given, or is made from the bytes on first use. What a version that is no longer
+    the newest has in common with the next one is held once for both.
     """
 
     __slots__ = (
         "_attrs",
+        "_common",
+        "_json",
         "create_revision",
-        "json",
         "name",
         "namespace",
         "resource_key",
@@ -66,11 +76,46 @@ class Record:
         self.name = name
         self.revision = revision
         self.create_revision = create_revision
-        self.json = json
+        self._json: bytes | Pieces = json
+        self._common = b""
+        """The part of the bytes that a version before holds, too."""
         self._attrs = attrs
 
     def __repr__(self) -> str:
         return f"Record({self.resource_key} {self.key} @{self.revision})"
+
+    @property
+    def json(self) -> bytes:
+        """The object."""
+        json = self._json
+        return json if isinstance(json, bytes) else b"".join(json)
+
+    @property
+    def size(self) -> int:
+        """The length of its JSON in bytes."""
+        json = self._json
+        return len(json) if isinstance(json, bytes) else sum(map(len, json))
+
+    def superseded_by(self, newer: "Record") -> None:
+        """`newer` is the next version: few ask for this one any more."""
+        json = self._json
+        if not isinstance(json, bytes) or len(json) < WORTH_BYTES:
+            return
+        after, common = newer.json, self._common
+        if not common or not has(after, common):
+            common = in_common(json, after)
+        if common:
+            newer._common = common
+        self._divide(json, common or self._common)
+
+    def settled(self) -> None:
+        """There is no next version."""
+        if isinstance(self._json, bytes):
+            self._divide(self._json, self._common)
+
+    def _divide(self, json: bytes, common: bytes) -> None:
+        if common:
+            self._json = pieces(json, common)
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -134,6 +179,13 @@ class WatchEvent:
     @property
     def revision(self) -> int:
         return self.record.revision
+
+    def becomes_past(self) -> None:
+        """It has happened: what was before it is held as the past is."""
+        if self.previous is not None:
+            self.previous.superseded_by(self.record)
+        if self.type is EventType.DELETED:
+            self.record.settled()
 
     def encoded(self, type_: EventType, media: str, make: Callable[[], bytes]) -> bytes:
         """The bytes of this event in one form, made once however many watchers get them while it

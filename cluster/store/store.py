@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
+from sys import intern
 from typing import TYPE_CHECKING
 
 from kubeherd.cluster.api.errors import RETRY_AFTER_S, Expired, ServiceUnavailable
@@ -209,11 +210,13 @@ class Store(ABC):
         """
         previous = self.head(resource_key, namespace, name)
         revision = self._next_revision()
-        created = revision if previous is None else previous.create_revision
         json = json_for(revision)
-        record = Record(
-            resource_key, namespace, name, revision, created, json, attrs or self._attrs_of
-        )
+        if previous is None:
+            created, place = revision, (resource_key, intern(namespace), intern(name))
+        else:
+            created, place = previous.create_revision, previous.place
+            attrs = attrs and attrs.after(previous.attrs)
+        record = Record(*place, revision, created, json, attrs or self._attrs_of)
         type_ = EventType.ADDED if previous is None else EventType.MODIFIED
         return self._stage(WatchEvent(type_, record, previous), ttl_s)
 

@@ -97,7 +97,7 @@ class Subscription:
         to be called, soon: by then there may be more."""
         if self._error is not None or delivery.event.revision <= self.since:
             return False
-        self._bytes += len(delivery.event.record.json)
+        self._bytes += delivery.event.record.size
         if len(self._queue) >= self._limits.events or self._bytes > self._limits.bytes:
             behind = len(self._queue)
             self._queue.clear()

@@ -52,7 +52,7 @@ async def many(call: Call, records: Sequence[Record], meta: JsonObject) -> ApiRe
 
     if _is_joined(call):
         return make()
-    return await services.heavy.run(make, sum(len(record.json) for record in records))
+    return await services.heavy.run(make, sum(record.size for record in records))
 
 
 def _is_joined(call: Call) -> bool:

@@ -65,7 +65,7 @@ def _fitting(deliveries: Sequence[Delivery]) -> int:
     """How many of the deliveries make one answer: at least one, if there is one."""
     size = 0
     for count, delivery in enumerate(deliveries, 1):
-        size += len(delivery.event.record.json)
+        size += delivery.event.record.size
         if size >= POLL_BYTES and _complete(deliveries, count):
             return count
     return len(deliveries)

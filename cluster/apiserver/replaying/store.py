@@ -59,7 +59,7 @@ class ReplayedStore(Store):
     def weight(self) -> tuple[int, int]:
         """How many objects it holds, and the bytes of these."""
         records = [one for key in self.resource_keys() for one in self.list(key)]
-        return len(records), sum(len(one.json) for one in records)
+        return len(records), sum(one.size for one in records)
 
     def _event(
         self, place: tuple[str, str, str], revision: int, json: bytes, *, deleted: bool

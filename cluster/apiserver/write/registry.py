@@ -269,7 +269,7 @@ class Registry(StoredObjects):
                     superseded += 1  # by another create: so this is an update
                     continue
             steps = self._update_steps(kind, record, transform, ctx, prepare, conditional)
-            size_bytes = ctx.size_bytes + len(record.json)
+            size_bytes = ctx.size_bytes + record.size
             effort.begin(size_bytes)
             try:
                 pending = await self._heavy.carry_out(steps, size_bytes)
