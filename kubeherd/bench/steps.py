@@ -50,7 +50,7 @@ FUNCTIONS: Final = (
     (Step.DECODE, f"{_SERVER}.handlers.services", "Call.decode"),
     (Step.DECODE, f"{_SERVER}.handlers.patching", "_read"),
     (Step.DECODE, f"{_SERVER}.handlers.patching", "_decoded"),
-    (Step.DECODE, f"{_SERVER}.handlers.patching", "_copy_without"),
+    (Step.DECODE, f"{_SERVER}.handlers.patching", "_copied"),
     (Step.LOAD, "kubeherd.cluster.store.state", "Record.load"),
     (Step.PATCH, f"{_SERVER}.handlers.patching", "_patched"),
     (Step.DEFAULT, "kubeherd.cluster.api.defaults", "apply"),

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubeherd.cluster.api.patches import json_patch, merge_patch, strategic_merge
+from kubeherd.cluster.api.patches import json_patch, merge_patch, strategic, strategic_merge
 from kubeherd.cluster.api.schemas import definitions as schemas
 
 POD = schemas.definition("", "v1", "Pod")
@@ -92,3 +92,23 @@ def test_element_order_is_obeyed(pod: Any, order: list[str]) -> None:
     patch = {"spec": {"$setElementOrder/containers": [{"name": name} for name in order]}}
     names = [c["name"] for c in strategic_merge(pod, patch, POD)["spec"]["containers"]]
     assert names == [name for name in order if name in names]
+
+
+ELEMENTS = st.lists(
+    st.builds(
+        lambda name, more: {"name": name, **more},
+        st.sampled_from(["a", "b", "c", "d", "e"]),
+        st.dictionaries(st.sampled_from(["image", "args", "env"]), SCALARS | st.none(), max_size=2),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(ELEMENTS, ELEMENTS)
+def test_plain_lists_are_merged_as_any(original: Any, patch: Any) -> None:
+    spec = schemas.by_key("io.k8s.api.core.v1.PodSpec").properties["containers"]
+    before = copy.deepcopy((original, patch))
+    merged = strategic._merge_list(original, patch, spec)
+    assert merged == strategic._merge_any(original, patch, spec)
+    assert (original, patch) == before

@@ -19,10 +19,10 @@ from kubeherd.cluster.api.defaults import (
     workloads,
 )
 from kubeherd.cluster.api.defaults import resource as devices
-from kubeherd.cluster.api.defaults.output import fill
-from kubeherd.cluster.api.defaults.pod import default_pod
+from kubeherd.cluster.api.defaults.output import fill, fill_status
+from kubeherd.cluster.api.defaults.pod import default_pod, default_pod_status
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.kinds import PODS, Resource
 
 _DEFAULTERS: dict[str, Callable[[JsonObject], None]] = {
     "pods": default_pod,
@@ -95,3 +95,13 @@ def apply(resource: Resource, tree: JsonObject) -> None:
     elif resource.group == "autoscaling":
         autoscaling.horizontal_pod_autoscaler(resource, tree)
     fill(resource, tree)
+
+
+def apply_to_status(resource: Resource, tree: JsonObject) -> None:
+    """`apply` to an object that may lack what a write to its status does not change. What that is
+    worth is known of pods, whose spec is large: their status and metadata get all of it."""
+    if resource is not PODS or "spec" in tree:
+        apply(resource, tree)
+        return
+    default_pod_status(tree.get("status") or {})
+    fill_status(resource, tree)

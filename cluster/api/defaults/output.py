@@ -46,6 +46,18 @@ def fill(resource: Resource, tree: JsonObject) -> None:
         filler(tree)
 
 
+def fill_status(resource: Resource, tree: JsonObject) -> None:
+    """`fill` of the metadata and the status only; both are there afterwards."""
+    properties = schemas.definition(resource.group, resource.version, resource.kind).properties
+    for name in ("metadata", "status"):
+        part = tree.get(name)
+        if part is None:
+            part = tree[name] = {}
+        filler = _filler(properties[name].definition_key)
+        if filler is not None:
+            filler(part)
+
+
 def zero_status(resource: Resource) -> JsonObject:
     """The status of an object of which nothing has been observed yet, as Kubernetes prints it."""
     if resource.custom is not None:

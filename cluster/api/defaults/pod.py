@@ -24,7 +24,7 @@ def default_pod(pod: JsonObject) -> None:
     """Defaults of a Pod: those of its spec, and what holds for pods but not for templates."""
     spec = pod.setdefault("spec", {})
     default_pod_spec(spec)
-    _mirror_address(pod.get("status") or {})
+    default_pod_status(pod.get("status") or {})
     spec.setdefault("enableServiceLinks", True)
     if spec.get("hostNetwork"):
         _host_ports(spec)
@@ -116,7 +116,7 @@ def _http_get(action: JsonObject | None) -> None:
         action.setdefault("scheme", "HTTP")
 
 
-def _mirror_address(status: JsonObject) -> None:
+def default_pod_status(status: JsonObject) -> None:
     """``podIP`` is the first of ``podIPs``, and decides where both are given and differ."""
     first, several = status.get("podIP"), status.get("podIPs")
     if first and (not several or several[0].get("ip") != first):

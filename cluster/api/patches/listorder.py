@@ -1,9 +1,13 @@
 """The order of merged lists in strategic merge patches."""
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from kubeherd.cluster.api.errors import BadRequest
 from kubeherd.cluster.api.jsontypes import JsonValue
+
+Key = TypeVar("Key")
 
 
 def unique(items: list[JsonValue]) -> list[JsonValue]:
@@ -30,6 +34,16 @@ def arrange(
         return [item for _, item in named]
     had = _positions(server, merge_key)
     others.sort(key=lambda pair: had.get(pair[0], len(had)))
+    return interleaved(named, others, had)
+
+
+def interleaved(
+    named: Sequence[tuple[Key, JsonValue]],
+    others: Sequence[tuple[Key, JsonValue]],
+    had: Mapping[Key, int],
+) -> list[JsonValue]:
+    """Ordered items and those that only the server has (by identity), the latter in the order in
+    which it `had` them."""
     out: list[JsonValue] = []
     i = 0
     for key, item in named:

@@ -7,6 +7,7 @@ patch come before elements that only the server has, unless the server's order s
 that is why a container added by a patch shows up first, as it does in Kubernetes.
 """
 
+from functools import cache
 from typing import Any, NamedTuple
 
 from kubeherd.cluster.api.errors import BadRequest, PlainError
@@ -34,12 +35,13 @@ def strategic_merge(
     """
     if not isinstance(patch, dict):
         raise undecodable("a strategic merge patch must be an object")
-    root = None if definition is None else _root_field(definition)
+    root = None if definition is None else _root_field(definition.key)
     return _merge_map(tree, patch, root)
 
 
-def _root_field(definition: Definition) -> Field:
-    return Field(FieldType.OBJECT, definition_key=definition.key)
+@cache
+def _root_field(key: str) -> Field:
+    return Field(FieldType.OBJECT, definition_key=key)
 
 
 def _child(field: Field | None, name: str) -> Field | None:
@@ -60,12 +62,6 @@ class _Directives(NamedTuple):
 
 
 def _take_apart(patch: JsonObject) -> _Directives:
-    """The members are the patch itself where it has no directives."""
-    for key in patch:
-        if key.startswith("$"):
-            break
-    else:
-        return _Directives(patch, {}, {}, None)
     members: JsonObject = {}
     deletions: dict[str, list[JsonValue]] = {}
     orders: dict[str, list[JsonValue]] = {}
@@ -91,6 +87,21 @@ def _take_apart(patch: JsonObject) -> _Directives:
 
 
 def _merge_map(original: JsonObject, patch: JsonObject, field: Field | None) -> JsonObject:
+    for key in patch:
+        if key.startswith("$"):
+            return _merge_directed(original, patch, field)
+    out = dict(original)
+    for name, value in patch.items():
+        kind = value.__class__
+        if kind is dict or kind is list or value is None:
+            _merge_member(out, name, value, _child(field, name))
+        else:
+            out[name] = value
+    return out
+
+
+def _merge_directed(original: JsonObject, patch: JsonObject, field: Field | None) -> JsonObject:
+    """`_merge_map` for a patch that may have directives."""
     action = patch.get(PATCH)
     if action is not None and action != "merge":
         if action == "replace":
@@ -151,6 +162,43 @@ def _merge_list(
         return _plain_list(patch)
     if not original and not patch:
         return original
+    if field.merge_key:
+        named, had = _named(patch, field.merge_key), _named(original, field.merge_key)
+        if named is not None and had is not None:
+            return _merge_named(had, named, field)
+    return _merge_any(original, patch, field)
+
+
+def _named(elements: list[JsonValue], merge_key: str) -> dict[str, JsonObject] | None:
+    """The elements by their merge key; None unless all are plain: objects without directives, whose
+    keys are different texts."""
+    named = {}
+    for element in elements:
+        if element.__class__ is not dict or PATCH in element:
+            return None
+        name = element.get(merge_key)
+        if name.__class__ is not str:
+            return None
+        named[name] = element
+    return named if len(named) == len(elements) else None
+
+
+def _merge_named(
+    had: dict[str, JsonObject], named: dict[str, JsonObject], field: Field
+) -> list[JsonValue]:
+    """`_merge_any` of plain elements, as nearly all are."""
+    merged = [
+        (name, _merge_map(had[name], element, field.items) if name in had else _plain(element))
+        for name, element in named.items()
+    ]
+    if had.keys() <= named.keys():
+        return [item for _, item in merged]
+    others = [(name, item) for name, item in had.items() if name not in named]
+    positions = {name: index for index, name in enumerate(had)}
+    return listorder.interleaved(merged, others, positions)
+
+
+def _merge_any(original: list[JsonValue], patch: list[JsonValue], field: Field) -> list[JsonValue]:
     _check_types(original, patch)
     if not field.merge_key:
         merged = listorder.unique([*original, *patch])

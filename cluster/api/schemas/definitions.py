@@ -98,7 +98,7 @@ class Field(msgspec.Struct, frozen=True, eq=False, dict=True):
         """The definition of an object field, else None."""
         return by_key(self.definition_key) if self.definition_key else None
 
-    @property
+    @cached_property
     def properties(self) -> Mapping[str, "Field"]:
         """The fields of an object field; empty for every other type."""
         return self.definition.properties if self.definition is not None else {}

@@ -38,7 +38,7 @@ STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 _WITHOUT_STRATEGIC = (JSON_PATCH, MERGE_PATCH, APPLY)
 """What custom resources take: a strategic patch needs to know how the lists of a kind merge."""
-_ALWAYS_READ = frozenset({"apiVersion", "kind", "metadata"})
+_ALWAYS_READ = frozenset({"apiVersion", "kind"})
 _UNSUPPORTED = "the body of the request was in an unknown format - accepted media types include: "
 
 Transform: TypeAlias = Callable[[JsonObject], JsonObject]
@@ -73,7 +73,9 @@ async def patch(call: Call) -> ApiResponse:
         on_missing = applying.create
     else:
         resource = call.kind.resource
-        transform = patched_by(call, media_type, ctx, default=partial(defaults.apply, resource))
+        part = call.route.subresource_name == "status"
+        apply_defaults = defaults.apply_to_status if part else defaults.apply
+        transform = patched_by(call, media_type, ctx, default=partial(apply_defaults, resource))
     route = call.route
     if route.subresource is not None:
         on_missing = None
@@ -140,14 +142,17 @@ def patched_by(
     def transform(old: JsonObject) -> JsonObject:
         body, duplicates = _read(call, media_type, ctx)
         patched = _patched(target, media_type, old, body)
-        kept = _untouched(patched, body) if media_type == STRATEGIC else {}
-        shown = _Shown(target, media_type, old, body)
-        tree = _decoded(target, _copy_without(patched, kept), duplicates, ctx, shown)
+        if media_type == STRATEGIC:
+            kept = _untouched(patched, body)
+            own = {name: value for name, value in patched.items() if name not in kept}
+        else:
+            kept, own = {}, _copied(patched)
+        tree = _decoded(target, own, duplicates, ctx, _Shown(call, target, media_type, old))
         if first:
             default(tree)
         if kept:
             parts = {**tree, **kept}
-            tree = {name: parts[name] for name in (*patched, *tree) if name in parts}
+            tree = {name: parts[name] for name in patched if name in parts} | parts
         check_name(tree, call.route.name)
         if not first:
             default(tree)
@@ -198,15 +203,17 @@ def _untouched(patched: JsonObject, body: JsonObject) -> JsonObject:
     which is the larger part of a pod."""
     if any(name.startswith("$") for name in body):
         return {}  # a directive, about the members beside it
-    touched = body.keys() | _ALWAYS_READ
-    return {name: value for name, value in patched.items() if name not in touched}
+    return {
+        name: value
+        for name, value in patched.items()
+        if name not in body and name not in _ALWAYS_READ
+    }
 
 
-def _copy_without(patched: JsonValue, kept: JsonObject) -> JsonObject:
+def _copied(patched: JsonValue) -> JsonObject:
     """What is to be decoded: that changes trees in place, and the result of a patch may share parts
-    with the patch."""
-    if kept:
-        patched = {name: value for name, value in patched.items() if name not in kept}
+    with the patch, by which it is shown. Of a strategic patch the result is decoded itself: it is
+    shown as it was sent."""
     copied: JsonValue = codecs.loads_json(codecs.dumps_json(patched))
     if not isinstance(copied, dict):
         raise errors.Invalid(
@@ -244,13 +251,13 @@ def in_go_order(tree: JsonValue, touched: JsonValue) -> JsonValue:
 class _Shown:
     """How errors show a patch: Go's form of the patch itself, or the JSON that it led to."""
 
-    def __init__(self, target: Target, media_type: str, old: JsonObject, body: JsonValue) -> None:
+    def __init__(self, call: Call, target: Target, media_type: str, old: JsonObject) -> None:
         self.converting = media_type == STRATEGIC
-        self._target, self._media_type = target, media_type
-        self._old, self._body = old, body
+        self._sent = call.request.body
+        self._target, self._media_type, self._old = target, media_type, old
 
     def _text(self) -> str:
-        target, body = self._target, self._body
+        target, body = self._target, codecs.loads_patch(self._sent)
         if self.converting:
             return plain(body)
         struct = gostructs.struct_of(target.api_version, target.kind)

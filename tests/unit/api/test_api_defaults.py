@@ -250,3 +250,25 @@ def test_the_qos_class_follows_the_resources(
 ) -> None:
     containers = [{"name": str(i), "resources": item} for i, item in enumerate(resources)]
     assert qos.qos_class({"spec": {"containers": containers}}) == expected
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {},
+        {"podIP": "10.0.0.1"},
+        {"podIPs": [{"ip": "10.0.0.1"}]},
+        {"conditions": [{"type": "Ready", "status": "True"}]},
+        {"containerStatuses": [{"name": "c", "state": {"running": {}}}]},
+    ],
+)
+@pytest.mark.parametrize("resource", [kinds.PODS, kinds.NODES])
+def test_a_status_alone_gets_the_defaults_of_a_whole_object(
+    resource: kinds.Resource, status: dict[str, Any]
+) -> None:
+    for metadata in ({}, {"metadata": {"name": "x", "ownerReferences": [{"name": "o"}]}}):
+        tree = {**copy.deepcopy(metadata), "status": copy.deepcopy(status)}
+        whole = copy.deepcopy(tree)
+        defaults.apply_to_status(resource, tree)
+        defaults.apply(resource, whole)
+        assert (tree["metadata"], tree["status"]) == (whole["metadata"], whole["status"])
