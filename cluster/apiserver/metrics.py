@@ -99,7 +99,7 @@ class Series:
         counted when it has ended."""
         if isinstance(response, ApiResponse):
             if self.verb in _SIZED:
-                sizes, size = self.sizes, len(response.body)
+                sizes, size = self.sizes, len(response.content)
                 sizes.counts[bisect_left(_BYTES, size)] += 1
                 sizes.total += size
             self._end(request, started_s, response.status)

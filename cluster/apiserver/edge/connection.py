@@ -8,7 +8,7 @@ SecureServingInfo.Serve) and real seconds: clients do not obey ``--speed``.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from hashlib import sha256
 from typing import Any
 
@@ -24,6 +24,7 @@ from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.access.authn import NOBODY, REFUSED, Identity, identity_of
 from kubeherd.cluster.apiserver.edge import plain
+from kubeherd.cluster.apiserver.edge.joined import Body, pieces
 from kubeherd.cluster.apiserver.edge.messages import LOOPBACK
 from kubeherd.cluster.apiserver.edge.responses import error_response
 from kubeherd.cluster.apiserver.edge.routing import METHOD_TEXT, escaped_target
@@ -39,6 +40,8 @@ _LINE_BYTES = 64 * 1024
 _HELD_BYTES = 64 * 1024
 PIECE_BYTES = 128 * 1024
 """So much is encrypted at a time of an answer to a client that may not be reading."""
+_PIECES_AT_ONCE = 8
+"""About two milliseconds."""
 
 _WHY_CHARACTERS = 200
 _MAPPED = "::ffff:"
@@ -175,17 +178,19 @@ class Connection(RequestHandler):
                 self.transport.resume_reading()
             self.data_received(data)
 
-    async def send(self, head: bytes, body: bytes) -> bool:
+    async def send(self, head: bytes, body: Body) -> bool:
         """Write a plain answer, and wait until what is unread is little; False if the client has
         gone, ConnectionError if it goes."""
         transport = self.transport
         if transport is None or transport.is_closing():
             return False
-        transport.write(head + body[:PIECE_BYTES])
-        await self._drain_helper()
-        view = memoryview(body)
-        for start in range(PIECE_BYTES, len(view), PIECE_BYTES):
-            transport.write(view[start : start + PIECE_BYTES])
+        if len(body) <= PIECE_BYTES:
+            transport.write(head + bytes(body))
+            await self._drain_helper()
+            return True
+        transport.write(head)
+        async for piece in paced(body):
+            transport.write(piece)
             await self._drain_helper()
         return True
 
@@ -267,6 +272,15 @@ class Connection(RequestHandler):
 
     def log_exception(self, *args: object, **kw: object) -> None:
         _log.error("connection_failed", error=repr(kw.get("exc_info", args)))
+
+
+async def paced(body: Body) -> AsyncIterator[bytes | memoryview]:
+    """A body in pieces of `PIECE_BYTES`, with turns for others in between: who reads as fast as it
+    is written to would have all of them."""
+    for count, piece in enumerate(pieces(body, PIECE_BYTES), 1):
+        yield piece
+        if count % _PIECES_AT_ONCE == 0:
+            await asyncio.sleep(0)
 
 
 def _wire_error(exc: BaseException | None) -> errors.ApiError:

@@ -25,7 +25,8 @@ from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.access import impersonation
 from kubeherd.cluster.apiserver.access.authn import Identity
 from kubeherd.cluster.apiserver.edge import bodies, plain
-from kubeherd.cluster.apiserver.edge.connection import PIECE_BYTES, Connection, Connections
+from kubeherd.cluster.apiserver.edge.connection import PIECE_BYTES, Connection, Connections, paced
+from kubeherd.cluster.apiserver.edge.joined import Body
 from kubeherd.cluster.apiserver.edge.listener import MAX_CONNECTIONS, Listener
 from kubeherd.cluster.apiserver.edge.messages import (
     ANONYMOUS,
@@ -165,7 +166,7 @@ class HttpServer:
         headers = self._headers(answer.content_type, answer.headers)
         if ends := self._ends(connection):
             headers["Connection"] = "close"
-        return await connection.send(_head(answer, headers), answer.body) and not ends
+        return await connection.send(_head(answer, headers), answer.content) and not ends
 
     def _ends(self, connection: Connection) -> bool:
         """Whether this answer is the last on its connection: the client must be told, or it sends
@@ -198,7 +199,7 @@ class HttpServer:
     async def _answer(self, request: BaseRequest, api_request: ApiRequest) -> StreamResponse:
         response = await self._api.handle(api_request)
         if isinstance(response, ApiResponse):
-            if len(response.body) > PIECE_BYTES and request.method != "HEAD":
+            if len(response.content) > PIECE_BYTES and request.method != "HEAD":
                 return await self._in_pieces(request, response)
             return self._finished(response)
         if isinstance(response, WatchResponse):
@@ -247,9 +248,9 @@ class HttpServer:
     async def _in_pieces(self, request: BaseRequest, response: ApiResponse) -> StreamResponse:
         headers = self._headers(response.content_type, response.headers)
         answer = StreamResponse(status=response.status, headers=headers)
-        answer.content_length = len(response.body)
+        answer.content_length = len(response.content)
         await answer.prepare(request)
-        await _write(answer, response.body)
+        await _write(answer, response.content)
         await answer.write_eof()
         return answer
 
@@ -288,7 +289,7 @@ def _head(response: ApiResponse, headers: Mapping[str, str]) -> bytes:
         raise ValueError("a line ends within a header's value")
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     if response.status not in _WITHOUT_BODY:
-        lines += f"Content-Length: {len(response.body)}\r\n"
+        lines += f"Content-Length: {len(response.content)}\r\n"
     reason = _REASONS.get(response.status, "")
     head = f"HTTP/1.1 {response.status} {reason}\r\n{lines}Date: {rfc822_formatted_time()}\r\n\r\n"
     return head.encode("utf-8", "surrogateescape")
@@ -305,15 +306,14 @@ def _impersonate(request: BaseRequest) -> Sequence[tuple[str, str]]:
     return found
 
 
-async def _write(response: StreamResponse, data: bytes) -> None:
-    """Write `data`, waiting between its pieces until the client has read; ConnectionError when it
+async def _write(response: StreamResponse, body: Body) -> None:
+    """Write `body`, waiting between its pieces until the client has read; ConnectionError when it
     has gone, or did not read for long."""
-    if len(data) <= PIECE_BYTES:
-        await response.write(data)
+    if isinstance(body, bytes) and len(body) <= PIECE_BYTES:
+        await response.write(body)
         return
-    view = memoryview(data)
-    for start in range(0, len(view), PIECE_BYTES):
-        await response.write(view[start : start + PIECE_BYTES])
+    async for piece in paced(body):
+        await response.write(piece)
 
 
 def _unsupported_encoding() -> Response:

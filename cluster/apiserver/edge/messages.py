@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.apiserver.edge.joined import Body
 
 
 class User(msgspec.Struct, frozen=True):
@@ -81,12 +82,17 @@ class ApiRequest(msgspec.Struct):
 
 
 class ApiResponse(msgspec.Struct):
-    """A complete answer."""
+    """A complete answer. The `content` of a long list is joined when it is sent."""
 
     status: int
-    body: bytes
+    content: Body
     content_type: str = "application/json"
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def body(self) -> bytes:
+        """The content as bytes, all at once."""
+        return bytes(self.content)
 
 
 class Outlet(msgspec.Struct, eq=False):

@@ -1,8 +1,8 @@
 """Bytes of answers: objects, lists, Status, in the negotiated encoding and shape.
 
 Invariant: plain JSON and msgpack answers are joined from the stored bytes of the objects (encoded
-once per write), protobuf from messages that are made once and kept for a while; only views (Table,
-PartialObjectMetadata, YAML, pretty) decode them.
+once per write; a long list as it is sent), protobuf from messages that are made once and kept for a
+while; only views (Table, PartialObjectMetadata, YAML, pretty) decode them.
 """
 
 import json
@@ -17,6 +17,7 @@ from kubeherd.cluster.api.schemas.gotypes import internal_type
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver import tables
 from kubeherd.cluster.apiserver.edge import protobufs
+from kubeherd.cluster.apiserver.edge.joined import Body, Joined
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 from kubeherd.cluster.apiserver.edge.negotiation import (
     Media,
@@ -40,6 +41,8 @@ CREATED: JsonObject = {
 }
 """What POST to binding and eviction answers."""
 _NO_HEADERS: dict[str, str] = {}
+JOINED_BYTES = 64 * 1024
+"""A longer list is joined when it is sent."""
 _MAX_WARNINGS_BYTES = 4096
 _FIXMAP = 0x80
 
@@ -188,7 +191,10 @@ def list_response(
     pretty = wants_pretty(request.query, request.headers)
     plain = negotiated.shape is Shape.OBJECT and kind.to_served is None and not pretty
     if plain and negotiated.media is Media.JSON:
-        body = _joined_json(kind, records, meta)
+        joined = _joined_json(kind, records, meta)
+        if len(joined) > JOINED_BYTES and not wants_gzip(request.headers):
+            return ApiResponse(200, joined, Media.JSON.value)
+        body = bytes(joined)
     elif plain and negotiated.media is Media.MSGPACK:
         body = _joined_msgpack(kind, records, meta)
     else:
@@ -226,14 +232,14 @@ def success(kind: ServedKind, meta: Mapping[str, JsonValue]) -> JsonObject:
     }
 
 
-def _joined_json(kind: ServedKind, records: Sequence[Record], meta: JsonObject) -> bytes:
+def _joined_json(kind: ServedKind, records: Sequence[Record], meta: JsonObject) -> Body:
     head = codecs.dumps_json({
         "kind": kind.list_kind, "apiVersion": kind.resource.api_version, "metadata": meta,
     })  # fmt: skip
-    skip = len(kind.prefix)
-    items = b",{".join([record.json[skip:] for record in records])
-    opening = b',"items":[{' if records else b',"items":['
-    return b"".join((head[:-1], opening, items, b"]}\n"))
+    head, tail = head[:-1] + b',"items":[', b"]}\n"
+    if not records:
+        return head + tail
+    return Joined(head, [record.json for record in records], len(kind.prefix), tail)
 
 
 def _joined_msgpack(kind: ServedKind, records: Sequence[Record], meta: JsonObject) -> bytes:

@@ -51,4 +51,4 @@ def nothing(request: ApiRequest) -> ApiResponse:
 
 def size_of(response: object) -> int:
     """Bytes of an answer as far as they are known when it begins."""
-    return len(response.body) if isinstance(response, ApiResponse) else 0
+    return len(response.content) if isinstance(response, ApiResponse) else 0

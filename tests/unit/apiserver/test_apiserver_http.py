@@ -100,6 +100,27 @@ async def test_bodies_plain_compressed_and_too_large(served: Served) -> None:
             assert (await response.json())["data"] == {"k": "v"}
 
 
+async def test_a_long_list_is_the_same_plain_compressed_and_by_aiohttp(served: Served) -> None:
+    async with served.admin() as session:
+        for number in range(40):
+            made = config_map(f"c{number:02}", text="x" * 40_000)
+            assert (await session.post(CMS, json=made)).status == 201
+        read = []
+        for encoding, connection in (
+            ("identity", "keep-alive"),
+            ("gzip", "keep-alive"),
+            ("identity", "close"),
+        ):
+            headers = {"Accept-Encoding": encoding, "Connection": connection}
+            async with session.get(CMS, headers=headers) as response:
+                if encoding == "identity":
+                    assert int(response.headers["Content-Length"]) > 40 * 40_000
+                read.append(await response.read())
+        assert read[0] == read[1] == read[2]
+        names = [item["metadata"]["name"] for item in json.loads(read[0])["items"]]
+        assert names == [f"c{number:02}" for number in range(40)]
+
+
 async def test_head_and_options_are_refused(served: Served) -> None:
     async with served.admin() as session:
         async with session.head("/api/v1/namespaces/default") as response:
