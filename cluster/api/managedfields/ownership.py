@@ -249,6 +249,18 @@ def record_update(
     return cap(_updated(entries, who, changed, removed, time))
 
 
+def record_change(
+    resource: Resource, tree: JsonObject, changed: FieldSet, *, manager: str, time: str
+) -> list[JsonObject]:
+    """The same for who knows that nothing but the fields `changed` has another value in `tree` than
+    in the stored object, and that none of them is new or gone."""
+    entries = current(resource, tree, tree, "")
+    if entries is None:
+        return []
+    who = (manager, "Update", resource.api_version, "")
+    return cap(_updated(entries, who, changed, None, time))
+
+
 def _unset(resource: Resource) -> JsonObject:
     """What a new object is compared with: nobody owns what an empty one has as well."""
     # Not kept of custom resources: whose definition is gone must not be kept with it.

@@ -113,10 +113,10 @@ def _decode_json(body: bytes, find_duplicates: bool) -> Body:
 
 def duplicates_in(body: bytes, tree: JsonValue) -> list[str]:
     """The strict problems of repeated keys in `body`, from which `tree` was decoded."""
-    return [] if _keeps_every_field(body, tree) else duplicate_fields(body)
+    return [] if keeps_every_field(body, tree) else duplicate_fields(body)
 
 
-def _keeps_every_field(body: bytes, tree: JsonValue) -> bool:
+def keeps_every_field(body: bytes, tree: JsonValue) -> bool:
     """Whether `tree`, decoded from `body`, certainly lost no field to a duplicate.
 
     Each field is a colon and so is each colon in a string, unless it is written as an escape: if

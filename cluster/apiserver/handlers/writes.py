@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-from kubeherd.cluster.api import errors, warnings
+from kubeherd.cluster.api import errors, kinds, warnings
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
@@ -14,7 +14,7 @@ from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.read import listing
 from kubeherd.cluster.apiserver.strategies.namespace import NamespaceStrategy
 from kubeherd.cluster.apiserver.strategies.pod import PodStrategy
-from kubeherd.cluster.apiserver.write import deletion
+from kubeherd.cluster.apiserver.write import deletion, renewal
 from kubeherd.cluster.apiserver.write.context import RequestContext, fence_of
 from kubeherd.cluster.apiserver.write.deletion import DeleteOptions
 from kubeherd.cluster.apiserver.write.registry import Pending, Prepare, Written
@@ -68,6 +68,8 @@ async def update(call: Call) -> ApiResponse:
     """200 and the changed object, or 201 for kinds that a PUT may create."""
     ctx = call.context()
     route = call.route
+    if call.kind.resource is kinds.LEASES and (written := await _renewed(call, ctx)) is not None:
+        return await written_response(call, written, ctx)
     tree = await call.on_body(lambda: call.decode(ctx))
     check_name(tree, route.name)
     sent = _Sent(call, ctx, tree)
@@ -88,6 +90,18 @@ async def update(call: Call) -> ApiResponse:
         conditional=True,
     )
     return await written_response(call, written, ctx)
+
+
+async def _renewed(call: Call, ctx: RequestContext) -> Written | None:
+    """A Lease with a new renewTime and nothing else; None if the call may be about more."""
+    request = call.request
+    if request.query or request.audited is not None:
+        return None
+    sent = renewal.decoded(request.headers.get("content-type", ""), request.body)
+    if sent is None:
+        return None
+    route = call.route
+    return await call.services.registry.renew(call.kind, route.namespace, route.name, sent, ctx)
 
 
 def preparation(call: Call) -> Prepare:

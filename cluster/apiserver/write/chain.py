@@ -63,6 +63,12 @@ class AdmissionChain:
             )
         return self._others
 
+    @property
+    def is_own(self) -> bool:
+        """Whether there are the server's own plugins only: no policy, webhook or quota at all."""
+        others = self._others or self._asked()
+        return not (others.may_change or others.may_refuse or others.may_charge)
+
     def mutate(self, request: AdmissionRequest, ctx: RequestContext) -> "Steps[None]":
         """Let all who may change the object do so, in place."""
         self._own.mutate(request)

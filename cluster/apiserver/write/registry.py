@@ -44,6 +44,7 @@ from kubeherd.cluster.apiserver.write import (
     companions,
     deletion,
     fencing,
+    renewal,
     revisiondata,
     tracking,
     wording,
@@ -110,6 +111,8 @@ class Registry(StoredObjects):
         super().__init__(store)
         self._heavy = heavy or HeavyWork()
         self._clock = clock
+        self._began_at = store.revision
+        """What is newer was written here, so it was valid when it was."""
         self._rng = rng
         self.admission = Admission(self)
         self.authorizer = Authorizer(self)
@@ -287,6 +290,34 @@ class Registry(StoredObjects):
             except Superseded:
                 superseded += 1
         raise errors.conflict(kind.resource, name, errors.MODIFIED)
+
+    async def renew(
+        self, kind: ServedKind, namespace: str, name: str, sent: JsonObject, ctx: RequestContext
+    ) -> Written | None:
+        """What `update` would make of a Lease of which only the renewTime changes; None, and
+        nothing has happened, if that is not certain: then `update` decides."""
+        record = self.store.head(kind.key, namespace, name)
+        if (
+            record is None
+            or record.revision <= self._began_at
+            or self.store.is_shared
+            or ctx.fence
+            or ctx.dry_run
+            or not self.chain.is_own
+        ):
+            return None
+        made = renewal.renewed(kind, record.json, sent, ctx)
+        if made is None:
+            return None
+        request = AdmissionRequest(
+            Operation.UPDATE, kind.resource, namespace, name, ctx.user, new=made.new, old=made.old
+        )
+        try:
+            self.admission.mutate(request)
+            self.admission.validate(request)
+        except ApiError:
+            return None
+        return await self._commit(kind, self._put(kind, namespace, name, made.new, ctx))
 
     def _update_steps(
         self,

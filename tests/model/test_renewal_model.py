@@ -1,0 +1,233 @@
+"""The short way of a Lease's renewal against the general way of an update: whatever is sent, the
+same answer, the same stored bytes, the same revision."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import orjson
+from apicluster import ADMIN, MANAGER, MERGE, NODE, Cluster
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubeherd.cluster.api.kinds import LEASES
+from kubeherd.cluster.apiserver.access.authn import authenticated
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User
+from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
+from kubeherd.cluster.apiserver.write.registry import Registry
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.engine import MemoryEngine
+from kubeherd.cluster.store.local import LocalStore
+from kubeherd.cluster.store.store import running
+
+JSON = "application/json"
+MSGPACK = "application/msgpack"
+FLEET = authenticated("fleet-1", ["kubeherd:fleet-agents"])
+USERS = {"admin": ADMIN, "kubelet": NODE, "fleet": FLEET, "manager": MANAGER}
+PLACES = [("kube-node-lease", "n1"), ("kube-node-lease", "n2"), ("default", "n1")]
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+TIMES: list[Any] = [
+    "SAME", "2026-01-01T00:00:01Z", "2026-01-01T00:00:01.5Z",
+    "2026-13-01T00:00:01.000000Z", "2026-02-30T00:00:01.000000Z", "2026-01-01T24:00:00.000000Z",
+    "2026-01-01T00:00:60.000000Z", "0000-01-01T00:00:00.000000Z", "0001-01-01T00:00:00.000000Z",
+    "2026-01-01T02:00:01.000000+02:00", "2026-01-01t00:00:01.000000z", "", None, 5,
+]  # fmt: skip
+CHANGES = {
+    "nothing": lambda tree: None,
+    "holder": lambda tree: tree["spec"].update(holderIdentity="other"),
+    "duration": lambda tree: tree["spec"].update(leaseDurationSeconds=50),
+    "bad duration": lambda tree: tree["spec"].update(leaseDurationSeconds=0),
+    "float": lambda tree: tree["spec"].update(leaseDurationSeconds=40.0),
+    "true": lambda tree: tree["spec"].update(leaseDurationSeconds=True),
+    "transitions": lambda tree: tree["spec"].update(leaseTransitions=1),
+    "preferred": lambda tree: tree["spec"].update(preferredHolder="n1"),
+    "unknown": lambda tree: tree["spec"].update(unknown=1),
+    "null": lambda tree: tree["spec"].update(acquireTime=None),
+    "no spec": lambda tree: tree.pop("spec"),
+    "label": lambda tree: tree["metadata"].setdefault("labels", {}).update(a="b"),
+    "tricky": lambda tree: (
+        tree["metadata"]
+        .setdefault("annotations", {})
+        .update(renewTime="2026-01-01T00:00:00.000000Z", quoted='"renewTime":"2026')
+    ),
+    "bad label": lambda tree: tree["metadata"].setdefault("labels", {}).update({"a": "-"}),
+    "stale": lambda tree: tree["metadata"].update(resourceVersion="1"),
+    "no version": lambda tree: tree["metadata"].pop("resourceVersion", None),
+    "uid": lambda tree: tree["metadata"].update(uid="11111111-2222-3333-4444-555555555555"),
+    "no owners": lambda tree: tree["metadata"].pop("managedFields", None),
+    "reset owners": lambda tree: tree["metadata"].update(managedFields=[{}]),
+    "finalizer": lambda tree: tree["metadata"].update(finalizers=["a.b/c"]),
+    "name": lambda tree: tree["metadata"].update(name="other"),
+    "namespace": lambda tree: tree["metadata"].pop("namespace", None),
+    "kind": lambda tree: tree.update(kind="Leases"),
+    "no kind": lambda tree: tree.pop("kind"),
+    "order": lambda tree: tree.update(spec=dict(reversed(tree["spec"].items()))),
+    "order of members": lambda tree: tree.update(metadata=dict(reversed(tree["metadata"].items()))),
+}
+ODD: dict[str, list[Any]] = {
+    "time": TIMES,
+    "change": sorted(CHANGES),
+    "query": ["dryRun=All", "fieldManager=m", "fieldValidation=Strict", "pretty=true", "dryRun=x"],
+    "media": ["application/json; charset=utf-8", "text/x", "application/yaml"],
+    "accept": ["application/yaml", "text/html", "application/json;as=Table;v=v1;g=meta.k8s.io"],
+    "spelling": ["spaced", "repeated", "broken"],
+    "then": ["delete"],
+}
+"""What is odd about a request, by the part of it that is. Else it is a plain renewal."""
+ODDITIES = [(part, value) for part, values in ODD.items() for value in values]
+STEPS = st.fixed_dictionaries({
+    "place": st.sampled_from(PLACES),
+    "user": st.sampled_from(sorted(USERS)),
+    "agent": st.sampled_from(["stub/1", "kubelet/v1.36", ""]),
+    "media": st.sampled_from([JSON, JSON, MSGPACK]),
+    "accept": st.sampled_from(["", JSON, MSGPACK]),
+    "passes_s": st.sampled_from([0, 1, 61]),
+    "odd": st.one_of(st.just(None), st.sampled_from(ODDITIES)),
+})  # fmt: skip
+
+
+class _Clock(LoopClock):
+    """Stands still until it is told the time."""
+
+    moment = START
+
+    def now(self) -> datetime:
+        return self.moment
+
+
+@asynccontextmanager
+async def _cluster(clock: _Clock) -> AsyncIterator[Cluster]:
+    store = LocalStore(MemoryEngine(), attrs_of)
+    async with running(store):
+        api = ApiServer(store, clock, Rng(1))
+        await api.bootstrap()
+        yield Cluster(api, store, clock)
+
+
+async def _request(
+    cluster: Cluster, method: str, path: str, body: bytes, user: User, **headers: str
+) -> ApiResponse:
+    path, _, query = path.partition("?")
+    asked = dict(part.split("=", 1) for part in query.split("&") if part)
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    answer = await cluster.api.handle(ApiRequest(method, path, asked, sent, body, user))
+    assert isinstance(answer, ApiResponse)
+    return answer
+
+
+def _body(step: dict[str, Any], stored: bytes, micros: int) -> bytes:
+    """What the client sends who was last given the object `stored`."""
+    tree = orjson.loads(stored)
+    time = step.get("time", f"2026-01-01T00:00:00.{micros:06}Z")
+    if time != "SAME":
+        tree["spec"]["renewTime"] = time
+    CHANGES[step.get("change", "nothing")](tree)
+    if step["media"] == MSGPACK:
+        return msgspec.msgpack.encode(tree)
+    spelling = step.get("spelling")
+    body = json.dumps(tree, separators=(", ", ": ") if spelling == "spaced" else (",", ":"))
+    if spelling == "repeated":
+        body = body.replace('"holderIdentity"', '"holderIdentity":"x","holderIdentity"')
+    return body.encode()[: -1 if spelling == "broken" else None]
+
+
+async def _create(cluster: Cluster, namespace: str, name: str) -> None:
+    tree = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "holderIdentity": name,
+            "leaseDurationSeconds": 40,
+            "renewTime": "2026-01-01T00:00:00.000000Z",
+        },
+    }
+    made = await _request(
+        cluster, "POST", LEASES.path(namespace), orjson.dumps(tree), ADMIN, content_type=JSON
+    )
+    assert made.status == 201
+
+
+async def _put(cluster: Cluster, step: dict[str, Any], body: bytes) -> ApiResponse:
+    return await _request(
+        cluster,
+        "PUT",
+        f"{LEASES.path(*step['place'])}?{step.get('query', '')}",
+        body,
+        USERS[step["user"]],
+        content_type=step["media"],
+        accept=step["accept"],
+        user_agent=step["agent"],
+    )
+
+
+async def _same(steps: list[dict[str, Any]]) -> None:
+    clock = _Clock()
+    async with _cluster(clock) as short, _cluster(clock) as general:
+        general.api.services.registry.__class__ = _General
+        for number, step in enumerate(steps, 1):
+            clock.moment += timedelta(seconds=step["passes_s"])
+            namespace, name = step["place"]
+            record = short.store.get(LEASES.group_resource, namespace, name)
+            if record is None:
+                for cluster in (short, general):
+                    await _create(cluster, namespace, name)
+                continue
+            if step["odd"] is not None:
+                step |= dict([step["odd"]])
+            body = _body(step, record.json, number)
+            assert await _put(short, step, body) == await _put(general, step, body)
+            assert _kept(short) == _kept(general)
+            if "then" in step:
+                assert await _renewed_while_deleted(short, *step["place"]) == (
+                    await _renewed_while_deleted(general, *step["place"])
+                )
+
+
+async def _renewed_while_deleted(cluster: Cluster, namespace: str, name: str) -> ApiResponse | None:
+    """Delete a Lease; the answer to a renewal meanwhile, if something keeps it."""
+    path = LEASES.path(namespace, name)
+    await _request(cluster, "DELETE", path, b"", ADMIN)
+    record = cluster.store.get(LEASES.group_resource, namespace, name)
+    if record is None:
+        return None
+    body = record.json.replace(b'"renewTime":"2026', b'"renewTime":"2027')
+    answer = await _request(cluster, "PUT", path, body, ADMIN)
+    free = b'{"metadata":{"finalizers":null}}'
+    await _request(cluster, "PATCH", path, free, ADMIN, content_type=MERGE)
+    return answer
+
+
+def _kept(cluster: Cluster) -> list[tuple[int, bytes]]:
+    return [(one.revision, one.json) for one in cluster.store.list(LEASES.group_resource)]
+
+
+class _General(Registry):
+    """Knows no short way."""
+
+    async def renew(self, *_: object) -> None:
+        return None
+
+
+@settings(max_examples=25, deadline=None)
+@given(steps=st.lists(STEPS, min_size=10, max_size=40))
+def test_a_renewal_is_what_an_update_is(steps: list[dict[str, Any]]) -> None:
+    asyncio.run(_same(steps))
+
+
+def test_whatever_is_odd_about_one() -> None:
+    steps: list[dict[str, Any]] = []
+    for user in sorted(USERS):
+        for media in (JSON, MSGPACK):
+            plain = {"place": PLACES[0], "user": user, "agent": "stub/1", "media": media}
+            plain |= {"accept": "", "passes_s": 1, "odd": None}
+            for odd in ODDITIES:
+                gone = {**plain, "odd": ("then", "delete")}
+                steps += [{**plain}, {**plain}, {**plain, "odd": odd}, {**plain}, gone]
+    asyncio.run(_same(steps))
