@@ -140,7 +140,7 @@ def judged(
     watcher, surroundings = Watcher(checkers), Surroundings()
     at = 0.0
     try:
-        for record in files.read(history):
+        for record in files.whole(history):
             at = record.at
             surroundings.see(record, watcher.see(record))
     except (files.HistoryError, OSError) as error:

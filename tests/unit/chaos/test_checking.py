@@ -264,6 +264,17 @@ def test_a_promise_of_the_users_own_is_judged_too(history: Path, module: Path):
     assert "writes" in output
 
 
+def test_the_history_of_a_cluster_is_judged_with_what_its_supervisor_wrote(tmp_path: Path):
+    module, history = tmp_path / "mine.py", tmp_path / "history.jsonl"
+    module.write_text(
+        "def check(history):\n    return ','.join(type(one).__name__ for one in history)"
+    )
+    files.write(history, [Step(at=2.0, name="rolled out")])
+    files.write(tmp_path / files.SUPERVISOR, [Process(at=1.0, name="node-1", running=False)])
+    _, output = run("--history", str(history), "--python", f"{module}:check")
+    assert "is broken: Process,Step" in output
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
