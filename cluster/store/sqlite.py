@@ -33,13 +33,13 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import structlog
 
+from kubeherd.cluster.runtime.workthread import WorkThread
 from kubeherd.cluster.store import inspection, mark, schema
 from kubeherd.cluster.store.engine import OutcomeUnknown, Row, StoreError
 from kubeherd.cluster.store.files import StoreFiles, in_use
@@ -72,7 +72,7 @@ class SqliteEngine:
         self._files = StoreFiles(path)
         self._accept_loss_after = accept_loss_after
         self._connection: sqlite3.Connection | None = None
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread: WorkThread | None = None
         self._mark: MarkFile | None = None
         self._mark_synced_s = 0.0
         self._rows: Sequence[Row] = ()
@@ -157,7 +157,7 @@ class SqliteEngine:
         connection.execute("COMMIT")
         if lost:  # not before: a mark of the old end would hide the loss from the next start
             self._mark = MarkFile(self._files.mark, Mark(self._store_id, contents.revision))
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+        self._thread = WorkThread("sqlite")
 
     def _give_up_the_rest(self, connection: sqlite3.Connection, contents: Contents) -> Contents:
         marked = mark.decode(self._files.read_mark() or b"")
@@ -269,7 +269,7 @@ class SqliteEngine:
         """As `Engine.close`."""
         if self._thread is not None:
             await self._in_thread(self._abandon)
-            self._thread.shutdown(wait=True)
+            self._thread.close()
             self._thread = None
 
     def _abandon(self) -> None:
@@ -285,7 +285,7 @@ class SqliteEngine:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         if self._thread is None:
             raise StoreError(f"the store {self.path} is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await self._thread.run(work)
 
     def _require(self) -> sqlite3.Connection:
         if self._connection is None:
