@@ -79,9 +79,14 @@ class _Series(msgspec.Struct):
 
     namespace: str
     name: str
-    count: int
-    last: _Occurrence
+    count: int = 0
+    last_s: float = 0.0
+    """When the last one was."""
+    untold: _Occurrence | None = None
+    """The last one, if the cluster was not told of it: thousands of series are remembered, and of
+    nearly all of them there was one occurrence."""
     message: str = ""
+    """Of what is untold."""
     reported_count: int = 0
     reported_s: float = 0.0
 
@@ -173,13 +178,13 @@ class EventRecorder:
         now_s = self.clock.monotonic_s()
         self._uncounted = False
         for key, series in self._series.items():
-            if series.count == series.reported_count:
+            if series.untold is None:
                 continue
-            over = now_s - series.last.at_s >= SERIES_IDLE_S
+            over = now_s - series.last_s >= SERIES_IDLE_S
             if not over and now_s - series.reported_s < SERIES_REFRESH_S:
                 self._uncounted = True
                 continue
-            if not await self._try_hard(series, series.message) or over:
+            if not await self._try_hard(series, series.untold) or over:
                 self._series.drop(key)
 
     async def _write_batch(self, batch: list[_Occurrence]) -> None:
@@ -217,19 +222,19 @@ class EventRecorder:
     async def _write(self, key: tuple[object, ...], occurrence: _Occurrence, message: str) -> None:
         series = self._series.get(key)
         if self._api is EventApi.EVENTS_V1 and series is not None:
-            idle_s = occurrence.at_s - series.last.at_s
-            if idle_s > SERIES_IDLE_S:
+            if occurrence.at_s - series.last_s > SERIES_IDLE_S:
                 series = None
         if series is None:
-            series = _Series(*self._new_name(occurrence.regarding), count=0, last=occurrence)
+            series = _Series(*self._new_name(occurrence.regarding))
             self._series.put(key, series)
         series.count += 1
-        series.last = occurrence
+        series.last_s = occurrence.at_s
+        series.untold = occurrence
         series.message = message
         if not self._worth_writing(series, occurrence):
             self._uncounted = self._uncounted or self._api is EventApi.EVENTS_V1
             return
-        if not await self._try_hard(series, message):
+        if not await self._try_hard(series, occurrence):
             self._series.drop(key)
 
     def _worth_writing(self, series: _Series, occurrence: _Occurrence) -> bool:
@@ -247,36 +252,37 @@ class EventRecorder:
         self._last_stamp = max(self._last_stamp + 1, nanos)
         return regarding.namespace or "default", f"{regarding.name}.{self._last_stamp:016x}"
 
-    async def _try_hard(self, series: _Series, message: str) -> bool:
+    async def _try_hard(self, series: _Series, last: _Occurrence) -> bool:
         """Write; again with back-off while there is no answer. False: given up or refused."""
         backoff = Backoff(self._rng, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S)
         for _ in range(MAX_TRIES):
             try:
-                await self._send(series, message)
+                await self._send(series, last)
             except TransportError:
                 await self.clock.sleep(backoff.next_s())
             except ApiError as error:
                 _log.info("event_refused", name=series.name, error=error.message)
                 return False
             else:
+                series.untold, series.message = None, ""
                 return True
         _log.warning("event_dropped", name=series.name, tries=MAX_TRIES)
         return False
 
-    async def _send(self, series: _Series, message: str) -> None:
+    async def _send(self, series: _Series, last: _Occurrence) -> None:
         if series.reported_count:
             try:
                 await self.client.patch(
                     self._resource,
                     series.name,
-                    self._count_patch(series, message),
+                    self._count_patch(series, last),
                     series.namespace,
                 )
             except NotFound:  # its hour is over: begin again
                 series.reported_count = 0
-                series.namespace, series.name = self._new_name(series.last.regarding)
+                series.namespace, series.name = self._new_name(last.regarding)
         if not series.reported_count:
-            body, content_type = self.client.encode(self._tree(series, message))
+            body, content_type = self.client.encode(self._tree(series, last))
             path = self._resource.path(series.namespace)
             with suppress(AlreadyExists):  # an earlier try whose answer was lost
                 await self.client.send("POST", path, body=body, content_type=content_type)
@@ -287,14 +293,12 @@ class EventRecorder:
     def _resource(self) -> Resource:
         return EVENTS if self._api is EventApi.CORE_V1 else EVENTS_V1
 
-    def _count_patch(self, series: _Series, message: str) -> JsonObject:
+    def _count_patch(self, series: _Series, last: _Occurrence) -> JsonObject:
         if self._api is EventApi.EVENTS_V1:
-            last = series.last.micro_time
-            return {"series": {"count": series.count, "lastObservedTime": last}}
-        return {"count": series.count, "lastTimestamp": series.last.time, "message": message}
+            return {"series": {"count": series.count, "lastObservedTime": last.micro_time}}
+        return {"count": series.count, "lastTimestamp": last.time, "message": series.message}
 
-    def _tree(self, series: _Series, message: str) -> JsonObject:
-        last = series.last
+    def _tree(self, series: _Series, last: _Occurrence) -> JsonObject:
         regarding: JsonObject = msgspec.to_builtins(last.regarding)
         tree: JsonObject = {
             "apiVersion": self._resource.api_version,
@@ -310,13 +314,13 @@ class EventRecorder:
                 "reportingInstance": f"{self._component}-{self._host}",
                 "action": last.action or last.reason,
                 "regarding": regarding,
-                "note": message,
+                "note": series.message,
             }
         else:
             tree |= {
                 "eventTime": None,
                 "involvedObject": regarding,
-                "message": message,
+                "message": series.message,
                 "source": {"component": self._component, "host": self._host},
                 "firstTimestamp": last.time,
                 "lastTimestamp": last.time,

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 import structlog
 
-from kubeherd.cluster.runtime import logging
+from kubeherd.cluster.runtime import heap, logging
 from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE
 
 STOP_GRACE_PERIOD_S = 10.0
@@ -124,6 +124,7 @@ async def supervised(main: Main, name: str, *, grace_period_s: float = STOP_GRAC
     lifecycle = Lifecycle(name)
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(main(lifecycle))
+    trimming = asyncio.ensure_future(heap.kept_small())
 
     def on_signal(number: signal.Signals) -> None:
         if lifecycle.stop.is_set():
@@ -139,6 +140,7 @@ async def supervised(main: Main, name: str, *, grace_period_s: float = STOP_GRAC
         await _until_stopped(task, lifecycle.stop, grace_period_s)
         return _exit_code(task, lifecycle)
     finally:
+        trimming.cancel()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
 
