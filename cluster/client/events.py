@@ -221,10 +221,8 @@ class EventRecorder:
 
     async def _write(self, key: tuple[object, ...], occurrence: _Occurrence, message: str) -> None:
         series = self._series.get(key)
-        if self._api is EventApi.EVENTS_V1 and series is not None:
-            if occurrence.at_s - series.last_s > SERIES_IDLE_S:
-                series = None
-        if series is None:
+        idle_s = 0.0 if series is None else occurrence.at_s - series.last_s
+        if series is None or (self._api is EventApi.EVENTS_V1 and idle_s > SERIES_IDLE_S):
             series = _Series(*self._new_name(occurrence.regarding))
             self._series.put(key, series)
         series.count += 1

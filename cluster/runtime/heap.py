@@ -1,6 +1,6 @@
-"""What a burst of work left behind, given back to the operating system, where the C library is glibc.
+"""What a burst of work left behind, given back to the operating system.
 
-It keeps what was freed between things that live, for the next burst: after a rollout on a thousand
+glibc, where it is the C library, keeps what was freed between things that live, for the next burst: after a rollout on a thousand
 nodes 8 MB of an API server's. Invariant: a process that never works hard is left alone.
 """
 
