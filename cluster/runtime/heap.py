@@ -1,7 +1,8 @@
 """What a burst of work left behind, given back to the operating system.
 
-glibc, where it is the C library, keeps what was freed between things that live, for the next burst: after a rollout on a thousand
-nodes 8 MB of an API server's. Invariant: a process that never works hard is left alone.
+glibc, where it is the C library, keeps what was freed between things that live, for the next burst:
+after a rollout on a thousand nodes 8 MB of an API server's. Invariant: a process that never works
+hard is left alone.
 """
 
 import asyncio
