@@ -4,20 +4,23 @@ from collections.abc import Callable
 
 import msgspec
 
-from kubeherd.cluster.store.state import EventType, Record, WatchEvent
+from kubeherd.cluster.api.nodeset import NodeSet
+from kubeherd.cluster.store.state import NODES, EventType, Record, WatchEvent
 
 Predicate = Callable[[Record], bool]
 
 
 class WatchFilter(msgspec.Struct, frozen=True):
     """What a watcher wants: a resource, perhaps one namespace, perhaps the pods of one node or
-    objects of one name, and a predicate for the rest of its label and field selectors."""
+    objects of one name, perhaps the pods of a set of nodes or these Nodes, and a predicate for the
+    rest of its label and field selectors."""
 
     resource_key: str
     namespace: str = ""
     node_name: str = ""
     matches: Predicate | None = None
     name: str = ""
+    nodes: NodeSet | None = None
 
     def wants(self, record: Record | None) -> bool:
         """Whether this state of an object is visible through the filter."""
@@ -26,6 +29,8 @@ class WatchFilter(msgspec.Struct, frozen=True):
         if self.name and record.name != self.name:
             return False
         if self.node_name and record.node_name != self.node_name:
+            return False
+        if self.nodes is not None and node_about(record) not in self.nodes:
             return False
         return self.matches is None or self.matches(record)
 
@@ -54,3 +59,15 @@ def deliver(event: WatchEvent, wanted: WatchFilter) -> Delivery | None:
     if after:
         return Delivery(EventType.MODIFIED if before else EventType.ADDED, event)
     return Delivery(EventType.DELETED, event) if before else None
+
+
+def node_about(record: Record) -> str:
+    """The node that a pod is bound to, or that a Node is; "" for all else."""
+    return record.name if record.resource_key == NODES else record.node_name
+
+
+def nodes_of(event: WatchEvent) -> list[str]:
+    """The nodes that an event concerns: that of the object now, and that of before."""
+    now = node_about(event.record)
+    before = node_about(event.previous) if event.previous is not None else ""
+    return [name for name in dict.fromkeys((now, before)) if name]

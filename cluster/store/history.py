@@ -6,9 +6,12 @@ resource (for a kubelet: to the pods of its node) since then, no more; starting 
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from kubeherd.cluster.api.errors import Expired
+from kubeherd.cluster.api.nodeset import NodeSet
+from kubeherd.cluster.store.deliveries import nodes_of
+from kubeherd.cluster.store.nodesets import MAX_SETS, NodeSets
 from kubeherd.cluster.store.state import NODE_INDEXED, Record, WatchEvent
 
 _TRIM_SHARE = 16
@@ -26,6 +29,9 @@ class History:
         self._bytes = 0
         self._by_resource: dict[str, deque[WatchEvent]] = {}
         self._by_node: dict[str, deque[WatchEvent]] | None = None
+        self._by_nodes: dict[tuple[str, NodeSet], deque[WatchEvent]] = {}
+        """Of the sets that were asked for, by resource."""
+        self._node_sets = NodeSets()
 
     def __len__(self) -> int:
         return len(self._events)
@@ -37,6 +43,7 @@ class History:
         self._bytes = 0
         self._by_resource.clear()
         self._by_node = None
+        self._forget_node_sets()
 
     def append(self, event: WatchEvent) -> None:
         """Add the newest event."""
@@ -47,6 +54,8 @@ class History:
         self._by_resource.setdefault(resource_key, deque()).append(event)
         if self._by_node is not None and resource_key == NODE_INDEXED:
             _add_to_nodes(self._by_node, event)
+        for index in self._of_node_sets(event):
+            index.append(event)
 
     def compact(self, revision: int = 0) -> list[WatchEvent]:
         """Drop the events up to `revision`, and the oldest if a bound is passed; returns what was
@@ -76,17 +85,22 @@ class History:
                 index.popleft()
                 if not index:
                     del self._by_node[node_name]
+        for index in self._of_node_sets(event):
+            index.popleft()
         return event
 
-    def since(self, resource_key: str, node_name: str, revision: int) -> list[WatchEvent]:
+    def since(
+        self, resource_key: str, node_name: str, revision: int, nodes: NodeSet | None = None
+    ) -> list[WatchEvent]:
         """Events newer than `revision`, oldest first; Expired (410) when it is too old.
 
-        `node_name` narrows them to the pods that are or were bound to that node.
+        `node_name` narrows them to the pods that are or were bound to that node, `nodes` to these
+        Nodes or to the pods of theirs.
         """
         if revision < self.compacted:
             raise Expired(f"too old resource version: {revision} ({self.compacted})")
         newer: list[WatchEvent] = []
-        for event in reversed(self._candidates(resource_key, node_name)):
+        for event in reversed(self._candidates(resource_key, node_name, nodes)):
             if event.revision <= revision:
                 break
             newer.append(event)
@@ -115,8 +129,12 @@ class History:
         events = self._by_resource.get(resource_key, _NONE)
         return revision < self.compacted or bool(events and events[-1].revision > revision)
 
-    def _candidates(self, resource_key: str, node_name: str) -> deque[WatchEvent]:
+    def _candidates(
+        self, resource_key: str, node_name: str, nodes: NodeSet | None
+    ) -> deque[WatchEvent]:
         events = self._by_resource.get(resource_key, _NONE)
+        if nodes is not None:
+            return self._on_nodes(resource_key, nodes, events)
         if not node_name or resource_key != NODE_INDEXED:
             return events
         if self._by_node is None:
@@ -125,15 +143,33 @@ class History:
                 _add_to_nodes(self._by_node, event)
         return self._by_node.get(node_name, _NONE)
 
+    def _on_nodes(
+        self, resource_key: str, nodes: NodeSet, events: deque[WatchEvent]
+    ) -> deque[WatchEvent]:
+        index = self._by_nodes.get((resource_key, nodes))
+        if index is None:
+            if len(self._by_nodes) >= MAX_SETS:
+                self._forget_node_sets()  # those that are still in use come again
+            self._node_sets.add(nodes)
+            index = deque([one for one in events if any(name in nodes for name in nodes_of(one))])
+            self._by_nodes[resource_key, nodes] = index
+        return index
+
+    def _of_node_sets(self, event: WatchEvent) -> Iterator[deque[WatchEvent]]:
+        """What is kept of an event's nodes by sets."""
+        if not self._by_nodes:
+            return
+        for nodes in self._node_sets.of_any(nodes_of(event)):
+            index = self._by_nodes.get((event.record.resource_key, nodes))
+            if index is not None:
+                yield index
+
+    def _forget_node_sets(self) -> None:
+        self._by_nodes.clear()
+        self._node_sets = NodeSets()
+
 
 _NONE: deque[WatchEvent] = deque()
-
-
-def nodes_of(event: WatchEvent) -> list[str]:
-    """The nodes that a pod's event concerns: the one it is bound to, and the one it was."""
-    node_name = event.record.node_name
-    before = event.previous.node_name if event.previous is not None else ""
-    return [name for name in dict.fromkeys((node_name, before)) if name]
 
 
 def _add_to_nodes(index: dict[str, deque[WatchEvent]], event: WatchEvent) -> None:

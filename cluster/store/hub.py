@@ -60,7 +60,8 @@ class Hub:
         Raises Expired when the history does not reach back that far.
         """
         deliveries: list[Delivery] = []
-        for event in self._history.since(wanted.resource_key, wanted.node_name, revision):
+        newer = self._history.since(wanted.resource_key, wanted.node_name, revision, wanted.nodes)
+        for event in newer:
             if 0 < limit <= len(deliveries) and event.revision > deliveries[-1].event.revision:
                 break
             delivery = deliver(event, wanted)

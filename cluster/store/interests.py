@@ -1,25 +1,27 @@
 """Who wants which events, looked up by what an event is about. Pure.
 
-A watcher's place is what it narrows its resource to: a namespace, a node, a name, any of them
-together. Invariants: an event is brought to every place that it may concern and to no other, so it
-costs what its interested watchers cost, however many there are; in one place all want the same, but
-for a predicate of their own.
+A watcher's place is what it narrows its resource to: a namespace, a node or a set of them, a name,
+any of these together. Invariants: an event is brought to every place that it may concern and to no
+other, so it costs what its interested watchers cost, however many there are; in one place all want
+the same, but for a predicate of their own.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
-from kubeherd.cluster.store.deliveries import WatchFilter
-from kubeherd.cluster.store.history import nodes_of
+from kubeherd.cluster.api.nodeset import NodeSet
+from kubeherd.cluster.store.deliveries import WatchFilter, nodes_of
+from kubeherd.cluster.store.nodesets import NodeSets
 from kubeherd.cluster.store.state import WatchEvent
 
-_Place: TypeAlias = tuple[str, str, str, str]
-"""(resource key, namespace, node, name), empty where it is not narrowed."""
-_Shape: TypeAlias = tuple[bool, bool, bool]
-"""Whether a place is narrowed to a namespace, a node, a name."""
+_Place: TypeAlias = tuple[str, str, str, NodeSet | None, str]
+"""(resource key, namespace, node, nodes, name), empty where it is not narrowed."""
+_Shape: TypeAlias = tuple[bool, bool, bool, bool]
+"""Whether a place is narrowed to a namespace, a node, nodes, a name."""
 
 _M = TypeVar("_M")
-_ANY: Sequence[str] = ("",)
+_ANY_NODE: Sequence[str] = ("",)
+_ANY_NODES: Sequence[NodeSet | None] = (None,)
 
 
 class Interests(Generic[_M]):
@@ -29,6 +31,7 @@ class Interests(Generic[_M]):
         self._members: dict[_Place, dict[_M, None]] = {}
         self._shapes: dict[str, dict[_Shape, int]] = {}
         """By resource: the shapes there are, and the places of each."""
+        self._node_sets = NodeSets()
 
     def add(self, wanted: WatchFilter, member: _M) -> None:
         """From now on `of` has it."""
@@ -39,6 +42,8 @@ class Interests(Generic[_M]):
             shapes = self._shapes.setdefault(wanted.resource_key, {})
             shape = _shape(wanted)
             shapes[shape] = shapes.get(shape, 0) + 1
+            if wanted.nodes is not None:
+                self._node_sets.add(wanted.nodes)
         members[member] = None
 
     def discard(self, wanted: WatchFilter, member: _M) -> None:
@@ -50,6 +55,8 @@ class Interests(Generic[_M]):
         members.pop(member, None)
         if not members:
             del self._members[place]
+            if wanted.nodes is not None:
+                self._node_sets.discard(wanted.nodes)
             shapes, shape = self._shapes[wanted.resource_key], _shape(wanted)
             shapes[shape] -= 1
             if not shapes[shape]:
@@ -61,13 +68,14 @@ class Interests(Generic[_M]):
         """The members of each place that the event may concern."""
         record = event.record
         key = record.resource_key
-        for by_namespace, by_node, by_name in self._shapes.get(key, ()):
+        for by_namespace, by_node, by_nodes, by_name in self._shapes.get(key, ()):
             namespace = record.namespace if by_namespace else ""
             name = record.name if by_name else ""
-            for node_name in nodes_of(event) if by_node else _ANY:
-                members = self._members.get((key, namespace, node_name, name))
-                if members is not None:
-                    yield members
+            for node_name in nodes_of(event) if by_node else _ANY_NODE:
+                for nodes in self._node_sets.of_any(nodes_of(event)) if by_nodes else _ANY_NODES:
+                    members = self._members.get((key, namespace, node_name, nodes, name))
+                    if members is not None:
+                        yield members
 
     def of_resource(self, resource_key: str) -> Iterator[_M]:
         """All that want something of a resource."""
@@ -84,8 +92,9 @@ class Interests(Generic[_M]):
 
 
 def _place(wanted: WatchFilter) -> _Place:
-    return wanted.resource_key, wanted.namespace, wanted.node_name, wanted.name
+    return wanted.resource_key, wanted.namespace, wanted.node_name, wanted.nodes, wanted.name
 
 
 def _shape(wanted: WatchFilter) -> _Shape:
-    return bool(wanted.namespace), bool(wanted.node_name), bool(wanted.name)
+    by_nodes = wanted.nodes is not None
+    return bool(wanted.namespace), bool(wanted.node_name), by_nodes, bool(wanted.name)

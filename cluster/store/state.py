@@ -37,6 +37,8 @@ NODE_INDEXED = "pods"
 NODE_NAME_FIELD = "spec.nodeName"
 """The resource and its selectable field that have an index of their own: kubelets watch by it."""
 
+NODES = "nodes"
+
 
 def storage_key(namespace: str, name: str) -> str:
     """``namespace/name``, or ``name`` for a cluster-scoped object."""

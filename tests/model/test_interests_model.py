@@ -1,15 +1,19 @@
 """Looking up who wants an event against asking everybody in turn."""
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubeherd.cluster.store.deliveries import WatchFilter, deliver
+from kubeherd.cluster.api import nodeset
+from kubeherd.cluster.store import nodesets
+from kubeherd.cluster.store.deliveries import WatchFilter, deliver, nodes_of
 from kubeherd.cluster.store.history import History
 from kubeherd.cluster.store.hub import Hub
 from kubeherd.cluster.store.interests import Interests
 from kubeherd.cluster.store.state import Attrs, EventType, Record, WatchEvent
 
+SETS = [nodeset.parse(text) for text in ("n1", "n:1-2", "a", "n2,b,")]
 NAMES = st.sampled_from(["a", "b"])
 WANTED = st.builds(
     WatchFilter,
@@ -18,7 +22,9 @@ WANTED = st.builds(
     node_name=st.sampled_from(["", "n1", "n2"]),
     matches=st.sampled_from([None, lambda record: record.revision % 2 == 0]),
     name=st.sampled_from(["", "a", "b"]),
+    nodes=st.sampled_from([None, *SETS]),
 )
+SETS_ASKED = st.sampled_from(SETS)
 WRITES = st.tuples(
     st.sampled_from(["pods", "nodes"]),
     st.sampled_from(["n", "m"]),
@@ -68,6 +74,36 @@ def test_everybody_is_told_what_he_would_be_told_if_he_was_asked(
         expected = [] if watch in leaving else [deliver(event, one) for event in about]
         told = watch.take()
         assert told == [delivery for delivery in expected if delivery is not None]
+
+
+@given(st.lists(WRITES, max_size=20), st.data())
+def test_what_is_new_for_a_set_of_nodes_is_found_as_by_looking_at_all(
+    writes: list[tuple[str, str, str, str, bool]], data: st.DataObject
+) -> None:
+    history = History(8, 1 << 20)
+    for event in events(writes):
+        history.append(event)
+        history.compact()
+        resource, nodes = data.draw(st.sampled_from(["pods", "nodes"])), data.draw(SETS_ASKED)
+        since = data.draw(st.integers(history.compacted, event.revision))
+        newer = history.since(resource, "", since)
+        expected = [one for one in newer if any(name in nodes for name in nodes_of(one))]
+        assert history.since(resource, "", since, nodes) == expected
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_sets_in_use_are_found_however_many_there_were(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodesets, "MAX_SETS", limit)
+    monkeypatch.setattr(nodesets, "MAX_NAMES", limit)
+    found = nodesets.NodeSets()
+    for nodes in SETS:
+        found.add(nodes)
+    found.discard(SETS[0])
+    found.add(nodeset.parse("c"))
+    assert found.of_any(["n1", "n2"]) == (SETS[1], SETS[3])
+    assert found.of("a") == (SETS[2],)
 
 
 @given(st.lists(WANTED))

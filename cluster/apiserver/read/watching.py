@@ -18,12 +18,10 @@ from contextlib import aclosing, closing
 import msgspec
 import structlog
 
-from kubeherd.cluster.api import errors, kinds, nodeset
+from kubeherd.cluster.api import errors, nodeset
 from kubeherd.cluster.api.errors import Cause, Expired
 from kubeherd.cluster.api.fields import FieldSelector
-from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.labels import Selector
-from kubeherd.cluster.api.nodeset import NodeSet
 from kubeherd.cluster.apiserver import tables
 from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse, Outlet, WatchResponse
@@ -35,7 +33,7 @@ from kubeherd.cluster.apiserver.read.listing import ListOptions
 from kubeherd.cluster.apiserver.read.openwatches import OpenWatch
 from kubeherd.cluster.apiserver.read.watchevents import Encoder, chunks, prepare
 from kubeherd.cluster.runtime.clock import Clock
-from kubeherd.cluster.store.deliveries import Delivery, Predicate, WatchFilter
+from kubeherd.cluster.store.deliveries import Delivery, WatchFilter
 from kubeherd.cluster.store.state import Record
 from kubeherd.cluster.store.subscription import Subscription
 
@@ -107,7 +105,7 @@ def _plan(opts: ListOptions, query: Mapping[str, str]) -> _Plan:
 
 
 def _filter(call: Call, opts: ListOptions) -> WatchFilter:
-    """The hub's filter: node and namespace by index, the rest by a predicate."""
+    """The hub's filter: node, namespace and name by index, the rest by a predicate."""
     name = call.route.name
     selected = opts.field_selector.exact("metadata.name")
     if name and not opts.field_selector.empty and selected != name:
@@ -122,16 +120,14 @@ def _filter(call: Call, opts: ListOptions) -> WatchFilter:
     )
     matches = _predicate(opts.label_selector, fields, name)
     nodes = call.request.query.get("nodes", "")
-    if nodes:
-        matches = _on_nodes(nodeset.parse(nodes), call.kind.resource, matches)
-    return WatchFilter(call.kind.key, call.route.namespace, node, matches, name or selected or "")
-
-
-def _on_nodes(nodes: NodeSet, resource: Resource, others: Predicate | None) -> Predicate:
-    """Private, for fleets: only these Nodes, or the pods bound to them."""
-    if resource is kinds.NODES:
-        return lambda record: record.name in nodes and (others is None or others(record))
-    return lambda record: record.node_name in nodes and (others is None or others(record))
+    return WatchFilter(
+        call.kind.key,
+        call.route.namespace,
+        node,
+        matches,
+        name or selected or "",
+        nodeset.parse(nodes) if nodes else None,
+    )
 
 
 def _predicate(
