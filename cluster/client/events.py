@@ -252,11 +252,12 @@ class EventRecorder:
 
     async def _try_hard(self, series: _Series, last: _Occurrence) -> bool:
         """Write; again with back-off while there is no answer. False: given up or refused."""
-        backoff = Backoff(self._rng, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S)
+        backoff: Backoff | None = None
         for _ in range(MAX_TRIES):
             try:
                 await self._send(series, last)
             except TransportError:
+                backoff = backoff or Backoff(self._rng, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S)
                 await self.clock.sleep(backoff.next_s())
             except ApiError as error:
                 _log.info("event_refused", name=series.name, error=error.message)

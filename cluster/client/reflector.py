@@ -28,6 +28,7 @@ from kubeherd.cluster.client.wire import (
     BOOKMARK,
     DELETED,
     ERROR,
+    Deleted,
     LineSplitter,
     StreamEvent,
     Undecodable,
@@ -38,6 +39,7 @@ from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
 T = TypeVar("T", bound=HasMetadata)
+S = TypeVar("S", bound=HasMetadata)
 Handler = Callable[[T | None, T | None], None]
 
 POLL_TIMEOUT_S = 25
@@ -291,7 +293,10 @@ class Reflector(Generic[T]):
         for bad in skipped:
             self._report_undecodable(bad)
         for event in answer.events:
-            self._apply(event.type, event.object)
+            if isinstance(event, Deleted):
+                self._gone(event.object)
+            else:
+                self._there(event.object)
         self._advance(int(answer.resource_version))
         return bool(answer.events)
 
@@ -321,11 +326,16 @@ class Reflector(Generic[T]):
             mark: PartialObject = decoder_for(PartialObject, msgpack=False).decode(event.object)
             self._advance(int(mark.metadata.resource_version))
             return
-        obj = event.decode(self._source.into)
+        if event.type == DELETED:
+            self._take_one(event.decode(PartialObject), self._gone)
+        else:
+            self._take_one(event.decode(self._source.into), self._there)
+
+    def _take_one(self, obj: S | Undecodable, act: Callable[[S], None]) -> None:
         if isinstance(obj, Undecodable):
             self._report_undecodable(obj)
             return
-        self._apply(event.type, obj)
+        act(obj)
         self._advance(int(obj.metadata.resource_version))
 
     def _report_undecodable(self, bad: Undecodable) -> None:
@@ -338,16 +348,16 @@ class Reflector(Generic[T]):
 
     # --- changes ---
 
-    def _apply(self, type_: str, obj: T) -> None:
-        if not self._source.wants(obj):
-            return
-        key = key_of(obj)
-        if type_ == DELETED:
-            old = self.cache.remove(key)
-            if old is not None:
-                self._tell(old, None)
-            return
-        self._tell(self.cache.put(key, obj), obj)
+    def _there(self, obj: T) -> None:
+        """An object is new or changed."""
+        if self._source.wants(obj):
+            self._tell(self.cache.put(key_of(obj), obj), obj)
+
+    def _gone(self, obj: HasMetadata) -> None:
+        """An object is no more, of which its name will do."""
+        old = self.cache.remove(key_of(obj))
+        if old is not None:
+            self._tell(old, None)
 
     def _tell(self, old: T | None, new: T | None) -> None:
         for handler in self._handlers:

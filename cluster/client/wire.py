@@ -25,18 +25,29 @@ class Page(msgspec.Struct, Generic[T]):
     items: list[T] | None = None
 
 
-class Event(msgspec.Struct, Generic[T]):
-    """One watch event whose object is of the watched kind."""
+class Added(msgspec.Struct, Generic[T], tag_field="type", tag=ADDED):
+    """An object is there."""
 
-    type: str
     object: T
+
+
+class Modified(msgspec.Struct, Generic[T], tag_field="type", tag=MODIFIED):
+    """An object changed; also what is told of one that the reader did not know."""
+
+    object: T
+
+
+class Deleted(msgspec.Struct, tag_field="type", tag=DELETED):
+    """An object is gone. Readers have its last state themselves: only its name is decoded."""
+
+    object: PartialObject
 
 
 class PollAnswer(msgspec.Struct, Generic[T], rename="camel"):
     """The answer to a long-poll (ARCHITECTURE.md, "The private long-poll")."""
 
     resource_version: str
-    events: list[Event[T]] = msgspec.field(default_factory=list)
+    events: list[Added[T] | Modified[T] | Deleted] = msgspec.field(default_factory=list)
 
 
 class Undecodable(msgspec.Struct, frozen=True):
@@ -63,8 +74,9 @@ def decode_page(body: bytes, into: type[T], *, msgpack: bool) -> tuple[Page[T], 
     except msgspec.ValidationError:
         raw: Page[msgspec.Raw] = decoder_for(Page[msgspec.Raw], msgpack=msgpack).decode(body)
     skipped: list[Undecodable] = []
-    items = _each(raw.items or [], into, skipped, msgpack=msgpack)
-    return Page(raw.metadata, [item for _, item in items]), skipped
+    decoder = decoder_for(into, msgpack=msgpack)
+    items = [_decoded(one, decoder, skipped, msgpack=msgpack) for one in raw.items or []]
+    return Page(raw.metadata, [item for item in items if item is not None]), skipped
 
 
 def decode_poll(
@@ -79,22 +91,25 @@ def decode_poll(
             body
         )
     skipped: list[Undecodable] = []
-    objects = _each([event.object for event in raw.events], into, skipped, msgpack=msgpack)
-    events = [Event(raw.events[index].type, obj) for index, obj in objects]
+    decoder = decoder_for(into, msgpack=msgpack)
+    events: list[Added[T] | Modified[T] | Deleted] = []
+    for event in raw.events:
+        if isinstance(event, Deleted):
+            events.append(event)
+            continue
+        obj = _decoded(event.object, decoder, skipped, msgpack=msgpack)
+        if obj is not None:
+            events.append(Added(obj) if isinstance(event, Added) else Modified(obj))
     return PollAnswer(raw.resource_version, events), skipped
 
 
-def _each(
-    raws: list[msgspec.Raw], into: type[T], skipped: list[Undecodable], *, msgpack: bool
-) -> list[tuple[int, T]]:
-    decoder = decoder_for(into, msgpack=msgpack)
-    decoded: list[tuple[int, T]] = []
-    for index, raw in enumerate(raws):
-        try:
-            decoded.append((index, decoder.decode(raw)))
-        except msgspec.ValidationError as error:
-            skipped.append(Undecodable(_name(raw, msgpack=msgpack), str(error)))
-    return decoded
+def _decoded(raw: msgspec.Raw, decoder: Any, skipped: list[Undecodable], *, msgpack: bool) -> Any:
+    """One object; None if it does not fit, which is noted."""
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        skipped.append(Undecodable(_name(raw, msgpack=msgpack), str(error)))
+        return None
 
 
 def _name(raw: msgspec.Raw, *, msgpack: bool) -> str:

@@ -50,7 +50,9 @@ from kubeherd.controller.garbage.writer import GarbageWriter
 from kubeherd.controller.manager import Context
 from kubeherd.controller.worker import run_workers
 
-WORKERS = 20
+WORKERS = 64
+"""Three times those of Kubernetes: a worker writes and waits, and what several write at a time is
+one request."""
 ABSENT_LIMIT = 500
 DISCOVERY_PERIOD_S = 30.0
 DISCOVERY_GATHER_S = 0.5

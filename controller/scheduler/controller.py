@@ -126,24 +126,23 @@ class Scheduler:
             self._changed.set()
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
-        pod = new or old
-        if pod is None:
-            return
-        meta = pod.metadata
+        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+            self._gone(old)
+            old = None
         if new is None:
-            self._gone(pod)
-        elif new.spec.node_name:
-            self._queue.discard((meta.namespace, meta.name))
-            if old is None or not old.spec.node_name or old.metadata.labels != meta.labels:
+            return
+        meta = new.metadata
+        if new.spec.node_name:
+            if old is None or not old.spec.node_name:
+                self._queue.discard((meta.namespace, meta.name))
+                self._cache.drop_nomination(meta.uid)
                 self._neighbours_changed()
-            self._cache.drop_nomination(meta.uid)
+            elif old.metadata.labels != meta.labels:
+                self._neighbours_changed()
             if self._cache.set_pod(new):
                 self._room_on(new.spec.node_name)
                 self._neighbours_changed()
         elif is_waiting(new):
-            if old is not None and old.metadata.uid != meta.uid:
-                self._gone(old)
-                old = None
             nominated = new.status.nominated_node_name
             if nominated != (old.status.nominated_node_name if old else ""):
                 self._cache.nominate(pod_info(new), nominated)

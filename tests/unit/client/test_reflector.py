@@ -175,6 +175,20 @@ def test_an_object_that_does_not_decode_is_skipped_with_one_line() -> None:
     assert [entry["name"] for entry in logs if entry["event"] == "object_undecodable"] == ["bad"]
 
 
+@pytest.mark.parametrize("msgpack", [True, False])
+def test_of_what_is_gone_nothing_but_its_name_is_decoded(msgpack: bool) -> None:
+    odd = {"metadata": {"name": "a", "resourceVersion": "7"}, "spec": {"taints": "none"}}
+    answers = [polled(7, ("DELETED", odd))] if msgpack else [[line("DELETED", odd)]]
+    with structlog.testing.capture_logs() as logs:
+        labels, changes, reflector = follow(
+            Script([listed(5, node("a", 5))], answers, msgpack=msgpack)
+        )
+    assert labels == {}
+    assert changes == [(None, "a@5"), ("a@5", None)]
+    assert reflector.revision == 7
+    assert not [entry for entry in logs if entry["event"] == "object_undecodable"]
+
+
 def line(type_: str, obj: Tree) -> bytes:
     return msgspec.json.encode({"type": type_, "object": obj}) + b"\n"
 

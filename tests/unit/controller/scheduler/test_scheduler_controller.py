@@ -300,3 +300,22 @@ def test_a_pod_of_the_same_name_is_not_forgotten_with_the_one_before(lost: bool)
         assert node_of(api, "p") == "a"
 
     play(Scheduler, scenario=scenario)
+
+
+def test_a_bound_pod_that_replaced_one_of_its_name_unseen_does_not_count_twice() -> None:
+    """As a list tells it, after the watch between them was lost."""
+
+    async def scenario(api: FakeApi) -> None:
+        for name in ("a", "b"):
+            api.put(NODES, node(name))
+        api.put(PODS, pod("web-0", "a", containers=asking("4")))
+        await api.clock.sleep(1)
+        again = pod("web-0", "b", containers=asking("4"))
+        again["metadata"]["uid"] = "another"
+        api.put(PODS, again)
+        await api.clock.sleep(1)
+        api.put(PODS, pod("p", containers=asking("4")))
+        await api.clock.sleep(1)
+        assert node_of(api, "p") == "a"
+
+    play(Scheduler, scenario=scenario)
