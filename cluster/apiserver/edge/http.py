@@ -146,6 +146,8 @@ class HttpServer:
         """Answer a plain request; whether the connection goes on."""
         try:
             user = self._user(connection.identity, request.headers.get("authorization"))
+            if request.waits:
+                connection.watching = asyncio.current_task()
             answer = await self._api.handle(
                 ApiRequest(
                     method=request.method,
@@ -160,6 +162,8 @@ class HttpServer:
             )
         except errors.ApiError as error:
             answer = error_response(error)
+        finally:
+            connection.watching = None
         if not isinstance(answer, ApiResponse):  # a fault that has just begun breaks the connection
             connection.drop()
             return False

@@ -2,8 +2,8 @@
 
 A plain request is one that came whole and alone in one piece, in the strictest form of HTTP/1.1: a
 known method, an origin-form target without escapes, a line for each header and no header twice, a
-body with Content-Length or none. It is for an object, a collection or a private batch, and is
-answered in one piece. All else, and all that is doubtful, is aiohttp's; so two readers never
+body with Content-Length or none. It is for an object, a collection, a private batch or long-poll,
+and is answered in one piece. All else, and all that is doubtful, is aiohttp's; so two readers never
 disagree about where a request ends.
 """
 
@@ -23,6 +23,7 @@ _HEADER_LINES: Final = re.compile(rb"(?:[A-Za-z0-9\-]+:[ -~]*\r\n)+")
 _END: Final = b"\r\n\r\n"
 _ROOTS: Final = (b"/api/", b"/apis/", b"/kubeherd/batch")
 _STREAMING: Final = re.compile(rb"/(?:watch|log|exec|attach|portforward|proxy)(?:/|$)")
+_POLL: Final = re.compile(rb"(?:^|&)poll=1(?:&|$)")
 _ESCAPED_NAME: Final = re.compile(rb"(?:^|&)[^=&]*%")
 """In a query: a parameter whose name can be any, ``watch`` too."""
 _FRAMING: Final = frozenset({"transfer-encoding", "trailer"})
@@ -38,6 +39,8 @@ class Plain(msgspec.Struct, frozen=True):
     query: str
     headers: Mapping[str, str]
     body: bytes
+    waits: bool
+    """Whether it is a long-poll: then it is given up when its client goes away."""
 
 
 class Whole(msgspec.Struct, frozen=True):
@@ -67,7 +70,10 @@ def read(data: bytes) -> Plain | Whole | None:
     if head is None or len(data) != end + len(_END) + head.length:
         return None
     method, path, query = line.groups()
-    if head.unusual or not path.startswith(_ROOTS) or _may_stream(path, query or b""):
+    if head.unusual or not path.startswith(_ROOTS):
+        return WHOLE
+    polls = query is not None and b"poll" in query and _polls(query)
+    if _may_stream(path, query or b"", polls):
         return WHOLE
     return Plain(
         method.decode(),
@@ -75,13 +81,19 @@ def read(data: bytes) -> Plain | Whole | None:
         "" if query is None else query.decode(),
         head.headers,
         data[end + len(_END) :],
+        polls,
     )
 
 
-def _may_stream(path: bytes, query: bytes) -> bool:
+def _polls(query: bytes) -> bool:
+    """Whether it is certain that a watch is asked for as a long-poll: nothing else can be meant."""
+    return query.count(b"poll") == 1 and _POLL.search(query) is not None
+
+
+def _may_stream(path: bytes, query: bytes, polls: bool) -> bool:
     """Whether the answer might come in more than one piece."""
     return (
-        b"watch" in query
+        (b"watch" in query and not polls)
         or b"follow" in query
         or (b"%" in query and _ESCAPED_NAME.search(query) is not None)
         or _STREAMING.search(path) is not None

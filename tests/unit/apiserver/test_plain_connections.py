@@ -165,6 +165,20 @@ async def test_a_client_that_goes_away_is_no_error(served: Served):
     assert logs == []
 
 
+async def test_a_long_poll_is_given_up_when_its_client_goes_away(served: Served):
+    _, writer, connection = await connected(served)
+    writer.write(keeping(f"{CMS}?watch=1&poll=1&timeoutSeconds=3600&resourceVersion=1"))
+    hub = served.api.services.store.hub
+    with structlog.testing.capture_logs() as logs:
+        async with asyncio.timeout(PATIENCE_S):
+            await until(lambda: hub.watchers)
+            assert connection._plain is not None
+            writer.transport.abort()
+            await until(lambda: not hub.watchers)
+            await until(lambda: connection._plain is None)
+    assert logs == []
+
+
 async def test_a_plain_answer_says_when_it_is_the_last(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ):

@@ -25,10 +25,16 @@ POST = b"POST /apis/apps/v1/x HTTP/1.1\r\nhost: x\r\nCONTENT-LENGTH: 2\r\n\r\n{}
 
 def test_a_plain_request():
     headers = {"host": "x", "accept": "application/json"}
-    assert read(GET) == Plain("GET", "/api/v1/pods", "limit=5", headers, b"")
+    assert read(GET) == Plain("GET", "/api/v1/pods", "limit=5", headers, b"", waits=False)
     found = read(POST)
     assert isinstance(found, Plain)
     assert (found.headers["content-length"], found.body) == ("2", b"{}")
+
+
+def test_a_long_poll_is_plain_and_waits():
+    found = read(GET.replace(b"limit=5", b"watch=1&resourceVersion=7&poll=1&nodes=a%2Cb"))
+    assert isinstance(found, Plain)
+    assert found.waits
 
 
 def test_values_of_a_plain_request_may_be_escaped():
@@ -80,6 +86,12 @@ def test_what_is_doubtful_is_for_aiohttp(before: bytes, after: bytes):
         (b"limit=5", b"follow=true"),
         (b"limit=5", b"w%61tch=1"),
         (b"limit=5", b"limit=5&%77atch=1"),
+        (b"limit=5", b"watch=1&poll=true"),
+        (b"limit=5", b"watch=1&poll=0&poll=1"),
+        (b"limit=5", b"watch=1&poll=1&poll=0"),
+        (b"limit=5", b"watch=1&apoll=1"),
+        (b"limit=5", b"watch=1&poll=1&p%6fll=0"),
+        (b"/api/v1/pods?limit=5", b"/api/v1/watch/pods?poll=1"),
         (b"/api/v1/pods", b"/api/v1/namespaces/a/pods/b/log"),
         (b"/api/v1/pods", b"/api/v1/namespaces/a/services/b/proxy/api/v1/x"),
         (b"/api/v1/pods", b"/api/v1/watch/pods"),
