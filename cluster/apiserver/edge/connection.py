@@ -23,7 +23,7 @@ from aiohttp.web_server import Server
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.access.authn import NOBODY, REFUSED, Identity, identity_of
-from kubeherd.cluster.apiserver.edge import plain
+from kubeherd.cluster.apiserver.edge import gathering, plain
 from kubeherd.cluster.apiserver.edge.joined import Body, pieces
 from kubeherd.cluster.apiserver.edge.messages import LOOPBACK
 from kubeherd.cluster.apiserver.edge.responses import error_response
@@ -57,6 +57,7 @@ class Connection(RequestHandler):
         "_clean",
         "_held",
         "_plain",
+        "_rested_at_s",
         "_silence",
         "_stall",
         "asked",
@@ -83,6 +84,8 @@ class Connection(RequestHandler):
         """Answers a plain request."""
         self._held = bytearray()
         """What came meanwhile."""
+        self._rested_at_s = 0.0
+        """When the last plain answer was given, in the event loop's time; 0: there was none."""
         self._clean = True
         """Whether aiohttp has read whole requests only, so that what comes next begins one."""
         self._silence: asyncio.TimerHandle | None = None
@@ -129,7 +132,7 @@ class Connection(RequestHandler):
         manager = self._manager
         if isinstance(request, plain.Plain) and isinstance(manager, Connections):
             if manager.takes_plain() and not self.ending:
-                self._plain = self._loop.create_task(self._answer(manager.plain, request))
+                self._plain = self._loop.create_task(self._answer(manager, request))
                 return
         elif request is None:
             self._clean = False
@@ -148,11 +151,15 @@ class Connection(RequestHandler):
         if len(self._held) > _HELD_BYTES and self.transport is not None:
             self.transport.pause_reading()
 
-    async def _answer(self, handler: "PlainHandler", request: plain.Plain) -> None:
+    async def _answer(self, manager: "Connections", request: plain.Plain) -> None:
         self.asked = True
         goes_on = False
         try:
-            goes_on = await handler(self, request)
+            if gathering.is_heartbeat(request.method, request.path) and self._rested_at_s:
+                wait_s = gathering.patience_s(self._loop.time() - self._rested_at_s)
+                if wait_s:
+                    await manager.gathering.turn(wait_s)
+            goes_on = await manager.plain(self, request)
         except ConnectionError:  # the client has gone
             pass
         except Exception as error:  # a bug: the connection ends
@@ -167,7 +174,8 @@ class Connection(RequestHandler):
     def _rest(self) -> None:
         """After a plain answer: wait for the next request, for as long as aiohttp would."""
         self._keepalive = True
-        self._next_keepalive_close_time = self._loop.time() + IDLE_TIMEOUT_S
+        self._rested_at_s = self._loop.time()
+        self._next_keepalive_close_time = self._rested_at_s + IDLE_TIMEOUT_S
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(
                 self._next_keepalive_close_time, self._process_keepalive
@@ -316,6 +324,7 @@ class Connections(Server):
         self.open = 0
         self.plain = plain
         self.takes_plain = takes_plain
+        self.gathering = gathering.Gathering()
 
     def __call__(self) -> Connection:
         return Connection(self, loop=self._loop, **self._kwargs)

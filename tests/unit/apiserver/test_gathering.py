@@ -1,0 +1,117 @@
+"""Heartbeats of several clients wait for each other, and only those that can."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from patience import PATIENCE_S
+from wireserver import Served, serving
+
+from kubeherd.cluster.api.kinds import LEASES
+from kubeherd.cluster.apiserver.edge import gathering
+from kubeherd.cluster.apiserver.edge.gathering import Gathering, is_heartbeat, patience_s
+
+LONG_S = 3600.0
+NAMESPACE = "kube-node-lease"
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "wait_s"), [(10.0, 0.1), (0.1, 0.05), (0.004, 0.002), (0.003, 0.0), (0.0, 0.0)]
+)
+def test_who_hurries_does_not_wait(silent_s: float, wait_s: float) -> None:
+    assert patience_s(silent_s) == pytest.approx(wait_s)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "is_one"),
+    [
+        ("PUT", LEASES.path(NAMESPACE, "n1"), True),
+        ("GET", LEASES.path(NAMESPACE, "n1"), False),
+        ("POST", LEASES.path(NAMESPACE), False),
+        ("PUT", LEASES.path("kube-system", "kube-scheduler"), False),
+    ],
+)
+def test_only_renewals_of_node_leases_are_heartbeats(method: str, path: str, is_one: bool) -> None:
+    assert is_heartbeat(method, path) is is_one
+
+
+async def test_the_least_patient_decides() -> None:
+    together = Gathering()
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        tasks.create_task(together.turn(LONG_S))
+        tasks.create_task(together.turn(LONG_S)).cancel()
+        tasks.create_task(together.turn(0.0))
+        tasks.create_task(together.turn(LONG_S))
+
+
+async def test_many_do_not_wait_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "MAX_WAITING", 3)
+    together = Gathering()
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        for _ in range(6):
+            tasks.create_task(together.turn(LONG_S))
+
+
+def _lease(name: str) -> dict[str, object]:
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"holderIdentity": name, "renewTime": "2026-01-01T00:00:00.000000Z"},
+    }
+
+
+async def _registered(
+    served: Served, name: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+    """A connection on which a Lease was made, and the request that renews it."""
+    context = served.tls(*served.authority.identity("admin", "system:masters"))
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=context)
+    writer.write(_message("POST", LEASES.path(NAMESPACE), _lease(name)))
+    made = json.loads(await _body(reader))
+    made["spec"]["renewTime"] = "2026-01-01T00:00:10.000000Z"
+    return reader, writer, _message("PUT", LEASES.path(NAMESPACE, name), made)
+
+
+def _message(method: str, path: str, tree: dict[str, object]) -> bytes:
+    body = json.dumps(tree).encode()
+    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+async def _body(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+    return await reader.readexactly(int(length))
+
+
+async def test_renewals_of_two_connections_are_answered_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "patience_s", lambda silent_s: LONG_S)
+    monkeypatch.setattr(gathering, "MAX_WAITING", 2)
+    async with asyncio.timeout(PATIENCE_S), serving(tmp_path) as served:
+        first, second = [await _registered(served, name) for name in ("n1", "n2")]
+        there = served.api.services.store.revision
+        for _, writer, renewal in (first, second):
+            assert served.api.services.store.revision == there
+            writer.write(renewal)
+        answers = [json.loads(await _body(reader)) for reader, _, _ in (first, second)]
+        assert [one["spec"]["renewTime"] for one in answers] == ["2026-01-01T00:00:10.000000Z"] * 2
+        for _, writer, _ in (first, second):
+            writer.close()
+
+
+async def test_the_first_request_of_a_connection_does_not_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "patience_s", lambda silent_s: LONG_S)
+    async with asyncio.timeout(PATIENCE_S), serving(tmp_path) as served:
+        _, registered, renewal = await _registered(served, "n1")
+        context = served.tls(*served.authority.identity("admin", "system:masters"))
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=context)
+        writer.write(renewal)
+        assert json.loads(await _body(reader))["kind"] == "Lease"
+        registered.close()
+        writer.close()
