@@ -22,8 +22,9 @@ from kubeherd.controller.daemonset import rollout, status, wakeups
 from kubeherd.controller.daemonset.backoff import FailedPodBackoff
 from kubeherd.controller.daemonset.execute import Caches, Execution
 from kubeherd.controller.daemonset.memory import Memory
-from kubeherd.controller.daemonset.model import Now, Observed, Plan
+from kubeherd.controller.daemonset.model import Known, Now, Plan
 from kubeherd.controller.daemonset.owner import owner
+from kubeherd.controller.daemonset.placements import Placements
 from kubeherd.controller.daemonset.plan import count_status, plan
 from kubeherd.controller.daemonset.recall import reported_hold
 from kubeherd.controller.daemonset.store_status import store_status
@@ -61,6 +62,7 @@ class DaemonSetController:
         self._wakeups = Wakeups(self, self._selector_of)
         self._backoff = FailedPodBackoff()
         self._memories = Memories(lambda: Memory(self._clock, self._rng))
+        self._placements = Placements(self._daemonsets.cache, self._pods.cache, self._nodes.cache)
         self._stale: Counter[tuple[str, str]] = Counter()
         context.families.append(self._families)
         self._index()
@@ -69,12 +71,12 @@ class DaemonSetController:
     def _index(self) -> None:
         podindex.add_index(self._pods.cache)
         podindex.add_node_index(self._pods.cache)
-        podindex.add_namespace_index(self._revisions.cache)
+        podindex.add_index(self._revisions.cache)
         podindex.add_namespace_index(self._daemonsets.cache)
 
     def _subscribe(self) -> None:
         self._daemonsets.on_change(self._daemonset_changed)
-        self._pods.on_change(lambda old, new: self._wake(self._wakeups.pod_changed(old, new)))
+        self._pods.on_change(self._pod_changed)
         self._revisions.on_change(
             lambda old, new: self._wake(self._wakeups.revision_changed(old, new))
         )
@@ -127,10 +129,19 @@ class DaemonSetController:
         key = key_of(changed)
         if new is None:
             self._memories.forget(key)
+        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+            self._placements.forget(old)
         self._wake([Wake(key)])
 
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        self._placements.pod_changed(old, new)
+        self._wake(self._wakeups.pod_changed(old, new))
+
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
-        if new is not None and wakeups.node_matters(old, new):
+        if new is None and old is not None:
+            self._placements.node_changed(old.metadata.name)
+        elif new is not None and wakeups.node_matters(old, new):
+            self._placements.node_changed(new.metadata.name)
             self._node_queue.add(new.metadata.name)
 
     def _wake(self, wakes: Iterable[Wake]) -> None:
@@ -193,24 +204,22 @@ class DaemonSetController:
     def _plan(self, daemonset: DaemonSet, memory: Memory, template: Template) -> Plan:
         """Make the plan, and keep what has to be known next time."""
         now = self._now()
-        observed = self._observe(daemonset, memory.hold)
+        known = self._known(daemonset, memory.hold)
         memory.names.observed(daemonset.metadata.namespace, self._pods.cache.get)
-        chosen = plan(observed, now, template)
+        chosen = plan(known, self._placements.current(daemonset, template), now)
         memory.hold = chosen.hold
         if chosen.backoff:
             uid, generation = daemonset.metadata.uid, daemonset.status.observed_generation
             self._backoff.record(uid, generation, chosen.backoff, now.monotonic_s)
-        template.rule.forget_all_but(observed.nodes)
         memory.pacing.planned(now.monotonic_s)
         return chosen
 
-    def _observe(self, daemonset: DaemonSet, hold: str = "") -> Observed:
+    def _known(self, daemonset: DaemonSet, hold: str) -> Known:
         metadata = daemonset.metadata
-        return Observed(
+        return Known(
             daemonset=daemonset,
-            nodes=list(self._nodes.cache.values()),
-            pods=podindex.candidates(self._pods.cache, metadata),
-            revisions=podindex.in_namespace(self._revisions.cache, metadata.namespace),
+            node_of=lambda name: self._nodes.cache.get("", name),
+            revisions=podindex.candidates(self._revisions.cache, metadata),
             backoff=self._backoff.of(metadata.uid, daemonset.status.observed_generation),
             hold=hold,
         )
@@ -248,7 +257,8 @@ class DaemonSetController:
         numbers = chosen.status
         if chosen.writes:
             await written.settled(SETTLE_TIMEOUT_S)
-            numbers = count_status(self._observe(daemonset), chosen.hash, self._now(), template)
+            placement = self._placements.current(daemonset, template)
+            numbers = count_status(daemonset, placement, chosen.hash, self._now())
             if not status.differs(daemonset.status, daemonset.metadata.generation, numbers):
                 return
         if numbers is not None:

@@ -4,7 +4,7 @@ Invariants: exactly one revision is current after a sync; its number is above th
 revision whose hash some pod carries is never deleted; an earlier template re-uses its revision.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -38,7 +38,7 @@ def build(
     daemonset: DaemonSet,
     data: JsonObject,
     revisions: Sequence[ControllerRevision],
-    pods: Sequence[Pod],
+    pods: Iterable[Pod],
 ) -> History:
     """Find or prepare the current revision among the claimed ones.
 
@@ -60,11 +60,15 @@ def build(
     duplicates = [revision for revision in current if revision is not kept]
     relabels = [
         Relabel(pod, hash_)
-        for pod in (pods if duplicates else ())
+        for pod in (sorted(pods, key=_name) if duplicates else ())
         if pod.metadata.labels.get(HASH_LABEL) != hash_
     ]
     patches = _patches(revisions, kept, number)
     return History(hash_, old, patches=patches, duplicates=duplicates, relabels=relabels)
+
+
+def _name(pod: Pod) -> str:
+    return pod.metadata.name
 
 
 def _patches(
@@ -87,13 +91,13 @@ def new_revision(daemonset: DaemonSet, data: JsonObject, number: int) -> JsonObj
 
 
 def surplus(
-    old: Sequence[ControllerRevision], pods: Iterable[Pod], limit: int | None
+    old: Sequence[ControllerRevision], live: Collection[str], limit: int | None
 ) -> list[ControllerRevision]:
-    """Old revisions to delete: the lowest ones beyond the limit that no pod carries (9.5)."""
+    """Old revisions to delete: the lowest ones beyond the limit; not one whose hash is `live`,
+    which some pod carries (9.5)."""
     excess = len(old) - (DEFAULT_HISTORY_LIMIT if limit is None else limit)
     if excess <= 0:
         return []
-    live = {pod.metadata.labels.get(HASH_LABEL) for pod in pods}
     unused = [
         revision
         for revision in sorted(old, key=lambda revision: revision.revision)

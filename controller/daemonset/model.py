@@ -4,7 +4,7 @@ Invariants: all values are immutable; a `Plan` names every write that the sync m
 nothing is written which no test of the pure code has seen.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -45,17 +45,33 @@ class BackoffEntry(msgspec.Struct, frozen=True):
     bumped_at_s: float
 
 
-class Observed(msgspec.Struct, frozen=True):
-    """What one sync of one DaemonSet sees.
+class Terms(msgspec.Struct, frozen=True):
+    """By what a DaemonSet's nodes are judged, besides what is on them.
 
-    `pods`: those controlled by this DaemonSet's UID and all of its namespace without controller.
-    `revisions`: all ControllerRevisions of the namespace. `backoff`: by node name, for this
-    DaemonSet's UID and observed generation. `hold`: what `Plan.hold` of the last sync was.
+    `hash` and `generation`: of the current template, the latter None without a number in the
+    annotation. `surge`: whether two pods may be on a node while it is updated.
+    """
+
+    hash: str = ""
+    generation: int | None = None
+    min_ready_s: int = 0
+    surge: bool = False
+
+
+NodeOf = Callable[[str], Node | None]
+"""Looks a node up by its name."""
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What one sync of one DaemonSet knows besides its nodes and pods.
+
+    `revisions`: those controlled by its UID and all of its namespace without controller. `backoff`:
+    by node name, for its UID and observed generation. `hold`: what `Plan.hold` of the last sync
+    was.
     """
 
     daemonset: DaemonSet
-    nodes: Sequence[Node]
-    pods: Sequence[Pod]
+    node_of: NodeOf
     revisions: Sequence[ControllerRevision] = ()
     backoff: Mapping[str, BackoffEntry] = msgspec.field(default_factory=dict)
     hold: str = ""

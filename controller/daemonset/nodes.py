@@ -1,8 +1,8 @@
 """On which nodes a DaemonSet's pods should run, and where they may stay (spec section 4).
 
 Invariant: the answer depends on the template and on the node's name, labels and taints alone; not
-on conditions, resources, ports or `spec.unschedulable`. A `NodeRule` is compiled once per template
-and remembers its answer per node revision, so asking again about an unchanged node is a lookup.
+on conditions, resources, ports or `spec.unschedulable`. A `NodeRule` is compiled once per template;
+what it decided of a node is kept by whoever asked (`placement`).
 """
 
 from collections.abc import Sequence
@@ -74,26 +74,9 @@ class NodeRule:
         self._node_name = spec.node_name
         self._match = required_node_match(spec.node_selector, spec.affinity)
         self._tolerations = spec.tolerations
-        self._remembered: dict[str, tuple[str, Decision]] = {}
 
     def decide(self, node: Node) -> Decision:
         """The decision for this node."""
-        name, revision = node.metadata.name, node.metadata.resource_version
-        known = self._remembered.get(name)
-        if known is not None and known[0] == revision:
-            return known[1]
-        decision = self._decide(node)
-        if revision:
-            self._remembered[name] = (revision, decision)
-        return decision
-
-    def forget_all_but(self, nodes: Sequence[Node]) -> None:
-        """Drop what is remembered of nodes that are gone, once that is most of it."""
-        if len(self._remembered) > 2 * len(nodes) + 16:
-            names = {node.metadata.name for node in nodes}
-            self._remembered = {k: v for k, v in self._remembered.items() if k in names}
-
-    def _decide(self, node: Node) -> Decision:
         name = node.metadata.name
         if self._node_name and self._node_name != name:
             return NEVER

@@ -1,91 +1,250 @@
-"""Which pods are on, or on their way to, which node (spec sections 5.1, 5.3, 8.1).
+"""The pods of a DaemonSet by node, kept up to date: a change of one pod or node costs what that
+pod or node costs (spec sections 5.1, 5.3, 7, 8.1, 10).
 
-Invariant: a pod is at exactly one node or at none; pods are compared in one order everywhere.
+Whoever keeps a placement says what became of pods and nodes; `refresh` judges anew the nodes that
+this concerns (`site`), and those on which a pod has become available meanwhile. Invariants: a pod
+is at exactly one node or at none; the sums and rows are those of the nodes as last judged; a
+placement that was kept and one that was made anew from the same pods and nodes say the same.
 """
 
-from collections.abc import Iterable, Sequence
-from copy import copy
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from heapq import merge
 
-from kubeherd.cluster.api.helpers.podutil import is_terminal, is_terminating
+from kubeherd.cluster.api.helpers.podutil import AgeOf, is_terminal, is_terminating
 from kubeherd.cluster.api.helpers.scheduling import target_node_name
 from kubeherd.cluster.api.objects import Node, Pod
-from kubeherd.controller.daemonset.model import GENERATION_LABEL, HASH_LABEL
-from kubeherd.controller.daemonset.nodes import Decision, NodeRule
+from kubeherd.controller.daemonset import site as sites
+from kubeherd.controller.daemonset.model import HASH_LABEL, StatusNumbers, Terms
+from kubeherd.controller.daemonset.nodes import NEVER
+from kubeherd.controller.daemonset.ordered import Ordered
+from kubeherd.controller.daemonset.site import Care, Found, PodKey, Rolling, Row, Site, key_of
+from kubeherd.controller.daemonset.template import Template
+from kubeherd.controller.workload.claim import Owner, Standing, standing
+from kubeherd.controller.workload.pods.activepods import until_available_s
 
-NodePods = dict[str, list[Pod]]
+_LONG_AGO = "2000-01-01T00:00:00Z"
+"""Whether the clock was set back shows in the age of this moment."""
 
 
 class Placement:
-    """The nodes with their decisions, and the pods of each node name.
+    """Nodes with their pods, of one DaemonSet with one template."""
 
-    `pods` may have keys of nodes that do not exist. Pods that are both terminal and terminating are
-    not in it (5.1).
-    """
+    def __init__(self, owner: Owner, template: Template) -> None:
+        self.template = template
+        self.terms = Terms()
+        self.pods: dict[PodKey, Pod] = {}
+        """All claimed pods."""
+        self.adopt: dict[PodKey, Pod] = {}
+        self.release: dict[PodKey, Pod] = {}
+        self.hashes: Counter[str] = Counter()
+        """How many of the claimed pods with a node carry which hash."""
+        self._owner = owner
+        self._sites: dict[str, Site] = {}
+        self._stale: set[str] = set()
+        self._numbers: Counter[sites.Numbers] = Counter()
+        self._rolling: Counter[Rolling] = Counter()
+        self._rows: dict[Row, Ordered[str]] = {row: Ordered() for row in Row}
+        self._cares: dict[Care, Ordered[str]] = {care: Ordered() for care in Care}
+        self._waiting: Ordered[tuple[float, str]] = Ordered()
+        """Nodes with a pod that becomes available with time alone, and since when it is ready."""
+        self._age_of: AgeOf = _ageless
+        self._age_s = 0.0
+        self._leaving: Collection[PodKey] = ()
 
-    def __init__(self, rule: NodeRule, nodes: Sequence[Node], pods: Iterable[Pod]) -> None:
-        self.decisions: dict[str, Decision] = {
-            node.metadata.name: rule.decide(node) for node in nodes
-        }
-        self.nodes: dict[str, Node] = {node.metadata.name: node for node in nodes}
-        self.pods = by_node(pods)
-        self.desired = sum(decision.should_run for decision in self.decisions.values())
+    # --- what became of pods and nodes ---
 
-    def after(self, creates: Sequence[str], deletes: Sequence[Pod]) -> "Placement":
-        """The placement once these pods are terminating, and others are on their way to nodes.
+    def put_node(self, name: str, node: Node | None) -> None:
+        """A node is there, or was changed; None: it is gone."""
+        site = self._site(name)
+        site.exists = node is not None
+        site.decision = NEVER if node is None else self.template.rule.decide(node)
+
+    def put_pod(self, key: PodKey, pod: Pod | None) -> None:
+        """A pod that could be of this DaemonSet is there, or was changed; None: it is gone."""
+        self._take_out(key)
+        if pod is None:
+            return
+        claimed = standing(self._owner, self.template.selector, pod)
+        if claimed is Standing.RELEASED:
+            self.release[key] = pod
+        elif claimed is not Standing.FOREIGN:
+            if claimed is Standing.ADOPTED:
+                self.adopt[key] = pod
+            self._put_in(key, pod)
+
+    def _put_in(self, key: PodKey, pod: Pod) -> None:
+        self.pods[key] = pod
+        name = target_node_name(pod)
+        if not name:
+            return
+        self.hashes[pod.metadata.labels.get(HASH_LABEL, "")] += 1
+        if not _is_over(pod):
+            site = self._site(name)
+            site.pods.append(pod)
+            if len(site.pods) > 1:
+                site.pods.sort(key=sites.order)
+
+    def _take_out(self, key: PodKey) -> None:
+        self.adopt.pop(key, None)
+        self.release.pop(key, None)
+        old = self.pods.pop(key, None)
+        name = "" if old is None else target_node_name(old)
+        if old is None or not name:
+            return
+        hash_ = old.metadata.labels.get(HASH_LABEL, "")
+        self.hashes[hash_] -= 1
+        if not self.hashes[hash_]:
+            del self.hashes[hash_]
+        if not _is_over(old):
+            site = self._site(name)
+            site.pods = [pod for pod in site.pods if pod is not old]
+
+    def _site(self, name: str) -> Site:
+        """The site of this name, which is about to change."""
+        self._stale.add(name)
+        site = self._sites.get(name)
+        if site is None:
+            site = self._sites[name] = Site(name)
+            self._count(site)
+        return site
+
+    # --- judging ---
+
+    def refresh(self, terms: Terms, age_s: AgeOf) -> None:
+        """Judge anew what has changed since the last time."""
+        age = age_s(_LONG_AGO)
+        set_back = terms.min_ready_s > 0 and age < self._age_s
+        if terms != self.terms or set_back:
+            self._stale.update(self._sites)
+        self.terms, self._age_of, self._age_s = terms, age_s, age
+        for name in self._stale:
+            self._judge(self._sites[name], age_s)
+        self._stale.clear()
+        self._judge_waiting(age_s)
+
+    def _judge(self, site: Site, age_s: AgeOf) -> None:
+        self._discount(site)
+        if site.empty:
+            del self._sites[site.name]
+            return
+        terms = self.terms
+        site.numbers = sites.count(site, terms, age_s)
+        site.rolling = sites.rolling(site, terms, age_s)
+        site.care = sites.care(site, terms, age_s)
+        site.ready_since_s = sites.ready_since_s(site, terms, age_s)
+        self._count(site)
+
+    def _judge_waiting(self, age_s: AgeOf) -> None:
+        """Those on which a pod was ready for long enough; the others are ready for less long."""
+        while self._waiting:
+            since_s, name = next(iter(self._waiting))
+            site = self._sites[name]
+            self._judge(site, age_s)
+            if site.ready_since_s == since_s:
+                return
+
+    def _count(self, site: Site) -> None:
+        self._numbers[site.numbers] += 1
+        self._count_rolling(site)
+        if site.care is not Care.NONE:
+            self._cares[site.care].add(site.name)
+        if site.ready_since_s:
+            self._waiting.add((site.ready_since_s, site.name))
+
+    def _discount(self, site: Site) -> None:
+        self._numbers[site.numbers] -= 1
+        self._discount_rolling(site)
+        if site.care is not Care.NONE:
+            self._cares[site.care].remove(site.name)
+        if site.ready_since_s:
+            self._waiting.remove((site.ready_since_s, site.name))
+
+    def _count_rolling(self, site: Site) -> None:
+        self._rolling[site.rolling] += 1
+        if site.rolling.row is not Row.NOTHING:
+            self._rows[site.rolling.row].add(site.name)
+
+    def _discount_rolling(self, site: Site) -> None:
+        self._rolling[site.rolling] -= 1
+        if site.rolling.row is not Row.NOTHING:
+            self._rows[site.rolling.row].remove(site.name)
+
+    # --- what is said of all nodes, as they were judged last ---
+
+    def site(self, name: str) -> Site:
+        """A node that there is, or on which there is a pod."""
+        return self._sites[name]
+
+    def cared(self, care: Care) -> Ordered[str]:
+        """The names of the nodes that need this; not for NONE."""
+        return self._cares[care]
+
+    def rows(self, *rows: Row) -> Iterator[str]:
+        """The names of the nodes in these rows; not for NOTHING."""
+        return merge(*(self._rows[row] for row in rows))
+
+    def numbers(self) -> StatusNumbers:
+        """The counters of the status."""
+        totals = [0] * len(sites.Numbers._fields)
+        for numbers, count in self._numbers.items():
+            for index, one in enumerate(numbers):
+                totals[index] += count * one
+        return StatusNumbers(**dict(zip(sites.Numbers._fields, totals, strict=True)))
+
+    def how_many(self, wanted: Callable[[Rolling], bool]) -> int:
+        """On how many nodes the rolling step finds this."""
+        return sum(count for rolling, count in self._rolling.items() if wanted(rolling))
+
+    def found(self) -> Iterator[Found]:
+        """Every node as the rolling step sees it: only for what no sum tells."""
+        return map(self.look, self._sites)
+
+    def look(self, name: str) -> Found:
+        """One node as the rolling step sees it."""
+        return sites.look(self._sites[name], self.terms, self._age_of, self._leaving)
+
+    def next_available_s(self) -> float | None:
+        """Nominal seconds until the next pod becomes available with time alone; None without."""
+        for _, name in self._waiting:
+            site, min_ready_s = self._sites[name], self.terms.min_ready_s
+            waiting = sites.waiting_pods(site, self.terms, self._age_of)
+            lefts_s = (until_available_s(pod, min_ready_s, self._age_of) for pod in waiting)
+            return min((left_s for left_s in lefts_s if left_s), default=None)
+        return None
+
+    @contextmanager
+    def after(self, creates: Iterable[str], deletes: Iterable[Pod]) -> Iterator[None]:
+        """Meanwhile the rolling step finds these pods terminating, and others on their way.
 
         A node that a pod is on its way to counts as empty: there is nothing to update on it.
         """
-        if not creates and not deletes:
-            return self
-        gone = {(pod.metadata.namespace, pod.metadata.name) for pod in deletes}
-        pods = {
-            name: [p for p in found if (p.metadata.namespace, p.metadata.name) not in gone]
-            for name, found in self.pods.items()
-        }
-        pods.update((name, []) for name in creates)
-        later = copy(self)
-        later.pods = pods
-        return later
+        there = [pod for name in creates for pod in self._sites[name].pods]
+        leaving = {key_of(pod): pod for pod in (*there, *deletes)}
+        names = sorted({target_node_name(pod) for pod in leaving.values()})
+        before = [(self._sites[name], self._sites[name].rolling) for name in names]
+        self._leaving = leaving.keys()
+        try:
+            for site, _ in before:
+                found = sites.rolling(site, self.terms, self._age_of, self._leaving)
+                self._roll(site, found)
+            yield
+        finally:
+            self._leaving = ()
+            for site, rolling in before:
+                self._roll(site, rolling)
 
-    def with_empty_entries(self) -> NodePods:
-        """The pods by node, with an empty entry for each node that should run but has none (8.1).
-
-        Nodes come in the order of the node list, node names that do not exist last.
-        """
-        out: NodePods = {}
-        for name, decision in self.decisions.items():
-            pods = self.pods.get(name)
-            if pods is not None:
-                out[name] = pods
-            elif decision.should_run:
-                out[name] = []
-        for name, pods in self.pods.items():
-            if name not in out:
-                out[name] = pods
-        return out
+    def _roll(self, site: Site, rolling: Rolling) -> None:
+        self._discount_rolling(site)
+        site.rolling = rolling
+        self._count_rolling(site)
 
 
-def by_node(pods: Iterable[Pod], *, keep_finished: bool = False) -> NodePods:
-    """Group pods by target node; `keep_finished` keeps those that are terminal and terminating."""
-    out: NodePods = {}
-    for pod in pods:
-        if not keep_finished and is_terminating(pod) and is_terminal(pod):
-            continue
-        node = pod.spec.node_name or target_node_name(pod)
-        if node:
-            out.setdefault(node, []).append(pod)
-    return out
+def _is_over(pod: Pod) -> bool:
+    """Whether a pod counts as none: it has ended and is terminating (5.1)."""
+    return is_terminating(pod) and is_terminal(pod)
 
 
-def order(pod: Pod) -> tuple[bool, str, str]:
-    """Sort key: bound pods before unbound, older before younger, then by name (5.3)."""
-    metadata = pod.metadata
-    return (not pod.spec.node_name, metadata.creation_timestamp, metadata.name)
-
-
-def is_updated(pod: Pod, hash_: str, generation: int | None) -> bool:
-    """Whether the pod is of the current template (8.1): by hash, or by template generation."""
-    labels = pod.metadata.labels
-    if hash_ and labels.get(HASH_LABEL) == hash_:
-        return True
-    return generation is not None and labels.get(GENERATION_LABEL) == str(generation)
+def _ageless(_timestamp: str) -> float:
+    return 0.0

@@ -14,10 +14,10 @@ from kubeherd.cluster.api import labels
 from kubeherd.cluster.api.errors import BadRequest
 from kubeherd.cluster.api.helpers.podutil import AgeOf, ready_condition
 from kubeherd.cluster.api.intstr import InvalidNumber, scaled
-from kubeherd.cluster.api.objects import DaemonSet, Node
-from kubeherd.controller.daemonset.model import Reason
+from kubeherd.cluster.api.objects import DaemonSet
+from kubeherd.controller.daemonset.model import Known, NodeOf, Reason
 from kubeherd.controller.daemonset.placement import Placement
-from kubeherd.controller.daemonset.strategy import OPEN, Found, Gate, NodeState
+from kubeherd.controller.daemonset.strategy import OLD_AVAILABLE, OLD_UNAVAILABLE, OPEN, Gate
 from kubeherd.controller.workload.events import Event, EventType
 
 PREFIX = "kubeherd.io/rollout-"
@@ -49,30 +49,30 @@ class _Settings(msgspec.Struct, frozen=True):
     hold_s: float
 
 
-def control(
-    daemonset: DaemonSet, found: Sequence[Found], placement: Placement, age_s: AgeOf
-) -> Control:
+def control(known: Known, placement: Placement, desired: int, age_s: AgeOf) -> Control:
     """Apply the annotations of a DaemonSet whose nodes were looked at."""
+    daemonset = known.daemonset
     annotations = daemonset.metadata.annotations
     if not any(key.startswith(PREFIX) for key in annotations):
         return Control()
-    old = [node for node in found if node.state is NodeState.OLD]
+    old = list(placement.rows(*OLD_AVAILABLE, *OLD_UNAVAILABLE))
     if not old:
         return Control()
     try:
-        settings = _settings(annotations, placement.desired)
+        settings = _settings(annotations, desired)
     except _BadValue as problem:
         return Control(_CLOSED, f"{problem}; the rollout is held", invalid=True)
     if settings.paused:
         return Control(_CLOSED, f"the rollout is paused ({PAUSED})")
-    wait_s = _remaining_hold_s(found, daemonset.spec.min_ready_seconds, settings.hold_s, age_s)
+    min_ready_s = daemonset.spec.min_ready_seconds
+    wait_s = _remaining_hold_s(placement, min_ready_s, settings.hold_s, age_s)
     if wait_s is not None:
         hold = (
             f"updated pods must have been available for {settings.hold_s:g} s before the rollout"
             f" goes on ({PROGRESS_HOLD})"
         )
         return Control(_CLOSED, hold, requeue_after_s=wait_s or None)
-    return _narrow(settings, old, placement)
+    return _narrow(settings, old, known.node_of)
 
 
 def selects_nodes(daemonset: DaemonSet) -> bool:
@@ -124,14 +124,14 @@ def _bad(key: str, text: str, wanted: str) -> _BadValue:
 
 
 def _remaining_hold_s(
-    found: Sequence[Found], min_ready_s: int, hold_s: float, age_s: AgeOf
+    placement: Placement, min_ready_s: int, hold_s: float, age_s: AgeOf
 ) -> float | None:
     """None if progress may go on; 0 if an event will tell; else how long it takes at least."""
     if hold_s <= 0:
         return None
     waiting = False
     longest_s = 0.0
-    for node in found:
+    for node in placement.found():
         if node.new is None:
             continue
         ready = ready_condition(node.new)
@@ -145,17 +145,21 @@ def _remaining_hold_s(
     return longest_s if waiting else None
 
 
-def _narrow(settings: _Settings, old: Sequence[Found], placement: Placement) -> Control:
-    """Partition and node selector: the old pods that may go, and why no more do when none may."""
+def _narrow(settings: _Settings, old: Sequence[str], node_of: NodeOf) -> Control:
+    """Partition and node selector: the old pods (by node) that may go, and why no more do when none
+    may."""
     selector = settings.selector
 
-    def allows(node: Node | None) -> bool:
-        return selector is None or (node is not None and selector.matches(node.metadata.labels))
+    def allows(name: str) -> bool:
+        if selector is None:
+            return True
+        node = node_of(name)
+        return node is not None and selector.matches(node.metadata.labels)
 
     limit = max(0, len(old) - settings.partition)
     hold = ""
     if limit == 0:
         hold = f"{settings.partition} pods are kept at an old revision ({PARTITION})"
-    elif not any(allows(placement.nodes.get(node.node_name)) for node in old):
+    elif not any(map(allows, old)):
         hold = f"the remaining nodes do not match the node selector ({SELECTOR})"
-    return Control(Gate(limit, allows), hold)
+    return Control(Gate(limit, None if selector is None else allows), hold)

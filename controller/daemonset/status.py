@@ -4,41 +4,10 @@ Invariants: desired = available + unavailable; current, ready and updated never 
 available never exceeds ready. Conditions and collisionCount are left as they are.
 """
 
-from kubeherd.cluster.api.helpers.podutil import is_available, is_terminating, ready_condition
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.api.objects import DaemonSet, DaemonSetStatus
-from kubeherd.controller.daemonset.model import Now, StatusNumbers
-from kubeherd.controller.daemonset.placement import Placement, is_updated, order
-from kubeherd.controller.daemonset.template import template_generation
-from kubeherd.controller.workload.pods.activepods import until_available_s
-
-
-def count(daemonset: DaemonSet, placement: Placement, hash_: str, now: Now) -> StatusNumbers:
-    """Count over the listed nodes."""
-    generation = template_generation(daemonset)
-    min_ready_s = daemonset.spec.min_ready_seconds
-    current = misscheduled = ready = available = updated = 0
-    for name, decision in placement.decisions.items():
-        pods = placement.pods.get(name)
-        if pods is None:
-            continue
-        if not decision.should_run:
-            misscheduled += 1
-            continue
-        current += 1
-        first = pods[0] if len(pods) == 1 else min(pods, key=order)
-        if ready_condition(first) is not None:
-            ready += 1
-            available += is_available(first, min_ready_s, now.age_s)
-        updated += is_updated(first, hash_, generation)
-    return StatusNumbers(
-        desired=placement.desired,
-        current=current,
-        misscheduled=misscheduled,
-        ready=ready,
-        available=available,
-        updated=updated,
-    )
+from kubeherd.cluster.api.objects import DaemonSetStatus
+from kubeherd.controller.daemonset.model import StatusNumbers
+from kubeherd.controller.daemonset.placement import Placement
 
 
 def differs(status: DaemonSetStatus, generation: int, numbers: StatusNumbers) -> bool:
@@ -58,9 +27,7 @@ def differs(status: DaemonSetStatus, generation: int, numbers: StatusNumbers) ->
     )
 
 
-def requeue_after_s(
-    daemonset: DaemonSet, placement: Placement, numbers: StatusNumbers, now: Now
-) -> float | None:
+def requeue_after_s(placement: Placement, numbers: StatusNumbers) -> float | None:
     """When to look again because ready pods become available with time alone.
 
     Besides what Kubernetes asks for (minReadySeconds, if ready and available differ) this is the
@@ -68,16 +35,12 @@ def requeue_after_s(
     node, and a queue that keeps the earliest of several delays forgets the later ones, so that a
     surging rollout could stop for good.
     """
-    min_ready_s = daemonset.spec.min_ready_seconds
+    min_ready_s = placement.terms.min_ready_s
     if min_ready_s <= 0:
         return None
     waits_s = [float(min_ready_s)] if numbers.ready != numbers.available else []
-    for pods in placement.pods.values():
-        for pod in pods:
-            left_s = until_available_s(pod, min_ready_s, now.age_s)
-            if left_s and not is_terminating(pod):
-                waits_s.append(left_s)
-    return min(waits_s, default=None)
+    next_s = placement.next_available_s()
+    return min([*waits_s, next_s] if next_s is not None else waits_s, default=None)
 
 
 def status_tree(

@@ -5,6 +5,7 @@ an object that is being deleted; only objects of the same namespace are adopted.
 """
 
 from collections.abc import Iterable, Sequence
+from enum import Enum, auto
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -38,30 +39,49 @@ class Owner(msgspec.Struct, frozen=True):
     metadata: ObjectMeta
 
 
-def claim(owner: Owner, selector: Selector, candidates: Iterable[T]) -> Claim[T]:
-    """Sort candidates by the table of section 7."""
-    uid, namespace = owner.metadata.uid, owner.metadata.namespace
+class Standing(Enum):
+    """What an object is to a workload (the rows of the table of section 7)."""
+
+    FOREIGN = auto()
+    OWNED = auto()
+    ADOPTED = auto()
+    """It has no owner yet, and gets this one."""
+    RELEASED = auto()
+    """It is owned, and is so no longer."""
+
+
+def standing(owner: Owner, selector: Selector, candidate: _HasMetadata) -> Standing:
+    """What an object is to the workload, by the table of section 7."""
+    metadata = candidate.metadata
     deleting = owner.metadata.deletion_timestamp is not None
+    controller = metadata.controller()
+    if controller is not None:
+        if controller.uid != owner.metadata.uid:
+            return Standing.FOREIGN
+        if selector.matches(metadata.labels):
+            return Standing.OWNED
+        return Standing.FOREIGN if deleting else Standing.RELEASED
+    if (
+        deleting
+        or metadata.deletion_timestamp is not None
+        or metadata.namespace != owner.metadata.namespace
+        or not selector.matches(metadata.labels)
+    ):
+        return Standing.FOREIGN
+    return Standing.ADOPTED
+
+
+def claim(owner: Owner, selector: Selector, candidates: Iterable[T]) -> Claim[T]:
+    """Sort candidates by what they are to the workload."""
     result: Claim[T] = Claim([], [], [])
     for candidate in candidates:
-        metadata = candidate.metadata
-        controller = metadata.controller()
-        if controller is not None and controller.uid != uid:
-            continue
-        matches = selector.matches(metadata.labels)
-        if controller is not None:
-            if matches:
-                result.claimed.append(candidate)
-            elif not deleting:
-                result.release.append(candidate)
-        elif (
-            matches
-            and not deleting
-            and metadata.deletion_timestamp is None
-            and metadata.namespace == namespace
-        ):
-            result.adopt.append(candidate)
+        found = standing(owner, selector, candidate)
+        if found is Standing.RELEASED:
+            result.release.append(candidate)
+        elif found is not Standing.FOREIGN:
             result.claimed.append(candidate)
+            if found is Standing.ADOPTED:
+                result.adopt.append(candidate)
     return result
 
 

@@ -10,6 +10,7 @@ import msgspec
 from daemonset_world import (
     ON_DELETE,
     World,
+    by_node,
     created,
     daemonset,
     deleted,
@@ -28,7 +29,6 @@ from kubeherd.cluster.api.helpers.podutil import is_available, is_terminating
 from kubeherd.cluster.api.objects import DaemonSet, DaemonSetUpdateStrategy, Node, Pod
 from kubeherd.controller.daemonset import limits
 from kubeherd.controller.daemonset.nodes import NodeRule
-from kubeherd.controller.daemonset.placement import by_node
 
 IMAGES = ("img:1", "img:2", "img:3")
 NAMES = [f"n{i}" for i in range(6)]

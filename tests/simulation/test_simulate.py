@@ -1,7 +1,6 @@
 """`kubeherd simulate`: seeds in several processes, failures that are told, kept and made small."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,8 @@ from kubeherd.chaos.experiment import Experiment, dump, load, parse
 from kubeherd.chaos.simulate import made_small, simulate
 from kubeherd.chaos.workers import Task, outcomes, simulated
 from kubeherd.controller.daemonset import strategy
-from kubeherd.controller.daemonset.strategy import Found, NodeState, Step
+from kubeherd.controller.daemonset.placement import Placement
+from kubeherd.controller.daemonset.strategy import Step
 from kubeherd.history import Violation
 from kubeherd.history.files import read
 
@@ -52,13 +52,14 @@ HOPELESS = (
 """What it promises cannot be: pods take longer to be ready again."""
 
 
-def blind(found: Sequence[Found], *rest: object) -> Step:
+REAL = strategy.unavailable
+
+
+def blind(placement: Placement) -> int:
     """A mutant of the DaemonSet controller: old pods that do not work are not counted."""
-    seen = [one for one in found if one.state is not NodeState.OLD or one.old_available]
-    return REAL(seen, *rest)  # type: ignore[arg-type]
-
-
-REAL = strategy.without_surge
+    return placement.how_many(
+        lambda rolling: rolling.unavailable and rolling.row not in strategy.OLD_UNAVAILABLE
+    )
 
 
 def invoke(*arguments: str) -> tuple[int, str]:
@@ -135,7 +136,7 @@ def test_seeds_that_fail_are_told_and_kept(tmp_path: Path):
 def test_what_fails_is_made_small_and_fails_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(strategy, "without_surge", blind)
+    monkeypatch.setattr(strategy, "unavailable", blind)
     task = Task(parse(TEXT), 1)
     outcome = simulated(task)
     assert [one.promise for one in outcome.verdict.violations][:1] == ["daemonset-budget"]
@@ -145,7 +146,7 @@ def test_what_fails_is_made_small_and_fails_by_itself(
     assert [one.fault.kind for one in small.faults] == ["pod-pull-failure"]
     assert 1 <= len(small.steps) <= 2
     assert _runs_alone(small, tmp_path) == 1
-    monkeypatch.setattr(strategy, "without_surge", REAL)
+    monkeypatch.setattr(strategy, "unavailable", REAL)
     assert _runs_alone(small, tmp_path) == 0
 
 

@@ -4,11 +4,14 @@ The cluster is instant and forgetful: created pods are bound and Pending, delete
 terminating, when asked for). What plan() decides is not repeated here.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from kubeherd.cluster.api.helpers.podutil import is_terminal, is_terminating
+from kubeherd.cluster.api.helpers.scheduling import target_node_name
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import (
     Condition,
@@ -29,8 +32,11 @@ from kubeherd.cluster.api.objects import (
     Taint,
 )
 from kubeherd.cluster.api.timestamps import format_time, parse_time
-from kubeherd.controller.daemonset.model import HASH_LABEL, BackoffEntry, Now, Observed, Plan
+from kubeherd.controller.daemonset.model import HASH_LABEL, BackoffEntry, Known, Now, Plan
+from kubeherd.controller.daemonset.owner import owner as owner_of
+from kubeherd.controller.daemonset.placement import Placement
 from kubeherd.controller.daemonset.plan import plan
+from kubeherd.controller.daemonset.site import key_of
 from kubeherd.controller.daemonset.template import Template
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -215,6 +221,25 @@ def deleted(chosen: Plan) -> list[str]:
     return [p.metadata.name for p in (*chosen.deletes, *chosen.update_deletes)]
 
 
+def placement(ds: DaemonSet, nodes: Iterable[Node], pods: Iterable[Pod]) -> Placement:
+    """What a DaemonSet's placement is if it was made from nothing."""
+    made = Placement(owner_of(ds), Template(ds))
+    for found in nodes:
+        made.put_node(found.metadata.name, found)
+    for one in pods:
+        made.put_pod(key_of(one), one)
+    return made
+
+
+def by_node(pods: Iterable[Pod]) -> dict[str, list[Pod]]:
+    """Pods by the node that they are on or on the way to, without those that are over."""
+    out: dict[str, list[Pod]] = {}
+    for one in pods:
+        if target_node_name(one) and not (is_terminating(one) and is_terminal(one)):
+            out.setdefault(target_node_name(one), []).append(one)
+    return out
+
+
 @dataclass
 class World:
     """A DaemonSet, its nodes and pods, and a clock; `sync` makes one plan and carries it out."""
@@ -230,15 +255,18 @@ class World:
     _made: int = 0
 
     def plan(self) -> Plan:
-        observed = Observed(
+        return self.plan_on(placement(self.ds, self.nodes, self.pods.values()))
+
+    def plan_on(self, kept: Placement) -> Plan:
+        """The plan on a placement that is already there."""
+        known = Known(
             daemonset=self.ds,
-            nodes=self.nodes,
-            pods=list(self.pods.values()),
+            node_of=lambda name: next((n for n in self.nodes if n.metadata.name == name), None),
             revisions=self.revisions,
             backoff=self.backoff,
             hold=self.hold,
         )
-        return plan(observed, now(self.time_s))
+        return plan(known, kept, now(self.time_s))
 
     def sync(self) -> tuple[int, int]:
         """One sync; (pods created, pods deleted)."""

@@ -11,6 +11,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from kubeherd.chaos.experiment import Experiment, load
+from kubeherd.cluster.api.helpers.podutil import is_terminating
+from kubeherd.cluster.api.helpers.scheduling import target_node_name
+from kubeherd.controller.daemonset.site import NodeState
 from kubeherd.controller.garbage.graph import Todo
 from kubeherd.controller.nodes.taints import TaintChange
 from kubeherd.history import Violation
@@ -57,24 +60,23 @@ def caught(mutant: Mutant, seed: int, name: str = "") -> Violation | None:
 
 
 def _one_more_unavailable(old: Any) -> Any:
-    return lambda found, placement, most, gate: old(found, placement, most + 1, gate)
+    return lambda placement, most, gate: old(placement, most + 1, gate)
 
 
-def _without_empty_nodes(old: Any) -> Any:
-    def without(found: Any, placement: Any, most: int, gate: Any) -> Any:
-        return old([one for one in found if one.new or one.old], placement, most, gate)
-
-    return without
+def _without_empty_nodes(_old: Any) -> Any:
+    without = (NodeState.EMPTY, NodeState.NOT_OK)
+    return lambda placement: placement.how_many(
+        lambda rolling: rolling.unavailable and rolling.state not in without
+    )
 
 
 def _beside_terminating(old: Any) -> Any:
-    def manage(observed: Any, placement: Any, *args: Any, **named: Any) -> Any:
-        pods = {
-            node: [pod for pod in of if pod.metadata.deletion_timestamp is None]
-            for node, of in placement.pods.items()
-        }
-        managed = old(observed, placement, *args, **named)
-        managed.creates += [name for name, of in pods.items() if not of]
+    def manage(placement: Any, *args: Any) -> Any:
+        managed = old(placement, *args)
+        pods = placement.pods.values()
+        nodes = {target_node_name(pod) for pod in pods} - set(managed.creates)
+        living = {target_node_name(pod) for pod in pods if not is_terminating(pod)}
+        managed.creates += sorted(nodes - living)
         return managed
 
     return manage
@@ -133,7 +135,7 @@ MUTANTS = (
     Mutant("daemons-budget", "controller.daemonset.strategy:without_surge",
            "one node more than maxUnavailable", _one_more_unavailable,
            "daemons", "daemonset-budget"),
-    Mutant("daemons-empty-nodes", "controller.daemonset.strategy:without_surge",
+    Mutant("daemons-empty-nodes", "controller.daemonset.strategy:unavailable",
            "a node without a pod does not count as unavailable", _without_empty_nodes,
            "daemons", "daemonset-budget"),
     Mutant("daemons-beside-terminating", "controller.daemonset.manage:manage",

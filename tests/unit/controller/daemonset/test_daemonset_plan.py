@@ -9,7 +9,6 @@ from daemonset_world import (
     deleted,
     node,
     nodes,
-    now,
     owner,
     pod,
     rolling,
@@ -24,8 +23,7 @@ from kubeherd.cluster.api.objects import (
     Node,
     NodeStatus,
 )
-from kubeherd.controller.daemonset.model import BURST_REPLICAS, Observed, Plan, Reason
-from kubeherd.controller.daemonset.plan import plan
+from kubeherd.controller.daemonset.model import BURST_REPLICAS, Plan, Reason
 
 BOTH = pytest.mark.parametrize("strategy", [ON_DELETE, rolling()], ids=["OnDelete", "Rolling"])
 SELECT = {"nodeSelector": {"zone": "a"}}
@@ -318,7 +316,7 @@ def test_status_counts_the_first_pod_of_a_node_only() -> None:
     ds = daemonset(strategy=ON_DELETE, status=DaemonSetStatus())
     unready_first = pod("a", "n0", created_s=1)
     ready_later = pod("b", "n0", created_s=2, ready=True)
-    chosen = plan(Observed(ds, nodes(1), [ready_later, unready_first]), now())
+    chosen = World(ds, nodes(1), {"b": ready_later, "a": unready_first}).plan()
     assert chosen.status is not None
     assert chosen.status.ready == 0
 

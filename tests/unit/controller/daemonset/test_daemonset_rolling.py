@@ -1,11 +1,24 @@
 """RollingUpdate without surge, and OnDelete (spec 8; update_test.go)."""
 
 import pytest
-from daemonset_world import ON_DELETE, World, daemonset, deleted, nodes, pod, rolling
+from daemonset_world import (
+    ON_DELETE,
+    World,
+    daemonset,
+    deleted,
+    node,
+    nodes,
+    now,
+    placement,
+    pod,
+    rolling,
+    taint,
+)
 
 from kubeherd.controller.daemonset import limits
-from kubeherd.controller.daemonset.placement import Placement
-from kubeherd.controller.daemonset.template import Template
+from kubeherd.controller.daemonset.model import Terms
+from kubeherd.controller.daemonset.site import NodeState, Row
+from kubeherd.controller.daemonset.strategy import unavailable
 
 
 def running(count: int, max_unavailable: int | str, **kwargs: object) -> World:
@@ -160,16 +173,38 @@ def test_an_unreadable_number_fails_the_sync_but_not_the_status() -> None:
     assert chosen.status is not None
 
 
-def test_nodes_that_should_run_get_empty_entries() -> None:
-    found = nodes(3)
-    placement = Placement(Template(daemonset()).rule, found, [pod("a", "n1"), pod("b", "missing")])
-    entries = placement.with_empty_entries()
-    assert {name: len(pods) for name, pods in entries.items()} == {
-        "n0": 0,
-        "n1": 1,
-        "n2": 0,
-        "missing": 1,
+def test_nodes_that_should_run_count_even_without_a_pod() -> None:
+    found = [*nodes(3), node("n3", taints=[taint("x")])]
+    made = placement(daemonset(), found, [pod("a", "n1"), pod("b", "missing", ready=True)])
+    made.refresh(Terms(hash="h"), now().age_s)
+    states = {name: made.site(name).rolling.state for name in ("n0", "n1", "n2", "n3", "missing")}
+    assert states == {
+        "n0": NodeState.EMPTY,
+        "n1": NodeState.OLD,
+        "n2": NodeState.EMPTY,
+        "n3": None,
+        "missing": NodeState.OLD,
     }
+    assert unavailable(made) == 3
+
+
+def test_what_is_about_to_happen_is_seen_only_meanwhile() -> None:
+    pods = [pod("a", "n1", ready=True), pod("b", "n2", ready=True, hash_="h")]
+    made = placement(daemonset(), nodes(4), pods)
+    made.refresh(Terms(hash="h"), now().age_s)
+    for _ in range(2):
+        assert (unavailable(made), list(made.rows(Row.AVAILABLE))) == (2, ["n1"])
+        with made.after(["n0"], [pods[0]]):
+            assert (unavailable(made), list(made.rows(Row.AVAILABLE))) == (3, [])
+            assert made.look("n1").state is NodeState.EMPTY
+
+
+def test_a_clock_that_is_set_back_makes_pods_unavailable_again() -> None:
+    made = placement(daemonset(), nodes(1), [pod("a", "n0", ready=True, ready_at_s=10)])
+    terms = Terms(min_ready_s=5)
+    for seconds, available, left_s in ((12, 0, 3), (15, 1, None), (11, 0, 4), (16, 1, None)):
+        made.refresh(terms, now(seconds).age_s)
+        assert (made.numbers().available, made.next_available_s()) == (available, left_s)
 
 
 def test_no_nodes_no_budget() -> None:

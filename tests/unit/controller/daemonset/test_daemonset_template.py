@@ -3,13 +3,13 @@
 import copy
 
 import pytest
-from daemonset_world import World, daemonset, nodes, pod
+from daemonset_world import World, daemonset, nodes, placement, pod
 
 from kubeherd.cluster.api.helpers.scheduling import target_node_name
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.controller.daemonset.model import HASH_LABEL
+from kubeherd.controller.daemonset.model import HASH_LABEL, Terms
 from kubeherd.controller.daemonset.nodes import with_default_tolerations
-from kubeherd.controller.daemonset.placement import by_node, is_updated
+from kubeherd.controller.daemonset.site import is_updated
 from kubeherd.controller.daemonset.template import Template, pod_labels, with_target_node
 
 GENERATION = {"deprecated.daemonset.template.generation": "3"}
@@ -143,7 +143,8 @@ def test_another_effect_is_another_toleration() -> None:
 def test_updated_by_hash_or_by_generation(
     labels: dict[str, str], hash_: str, generation: int | None, expected: bool
 ) -> None:
-    assert is_updated(pod("p", "n0", labels=labels), hash_, generation) is expected
+    terms = Terms(hash=hash_, generation=generation)
+    assert is_updated(pod("p", "n0", labels=labels), terms) is expected
 
 
 def test_target_node_of_a_daemon_pod() -> None:
@@ -152,7 +153,7 @@ def test_target_node_of_a_daemon_pod() -> None:
 
 
 def test_pods_by_node() -> None:
-    """TestGetNodesToDaemonPods: claimed pods only; ended and terminating ones on request."""
+    """TestGetNodesToDaemonPods: claimed pods only; without those that have ended and terminate."""
     world = World(daemonset(), nodes(2))
     world.pods = {
         "own": pod("own", "n0"),
@@ -163,6 +164,7 @@ def test_pods_by_node() -> None:
     chosen = world.plan()
     assert [p.metadata.name for p in chosen.adopt_pods] == ["orphan"]
     assert not chosen.creates
-    pods = list(world.pods.values())
-    assert "done" not in {p.metadata.name for p in by_node(pods).get("n1", [])}
-    assert "done" in {p.metadata.name for p in by_node(pods, keep_finished=True)["n1"]}
+    made = placement(world.ds, world.nodes, world.pods.values())
+    on = {name: [p.metadata.name for p in made.site(name).pods] for name in ("n0", "n1")}
+    assert on == {"n0": ["own"], "n1": ["orphan"]}
+    assert "done" in {p.metadata.name for p in made.pods.values()}

@@ -1,0 +1,101 @@
+"""The placements of all DaemonSets, kept up to date by what the caches tell.
+
+An event only notes which pod or node it was about; the next sync of a DaemonSet reads those from
+the caches. Invariants: a placement that is handed out shows what the caches show; only DaemonSets
+that are in the cache have one; what is noted for a DaemonSet that nobody looks at is bounded, past
+that its placement is made anew.
+"""
+
+from kubeherd.cluster.api.objects import DaemonSet, Node, Pod
+from kubeherd.cluster.client.cache import Cache
+from kubeherd.controller.daemonset.owner import owner
+from kubeherd.controller.daemonset.placement import Placement
+from kubeherd.controller.daemonset.site import PodKey, key_of
+from kubeherd.controller.daemonset.template import Template
+from kubeherd.controller.workload.pods import podindex
+
+NOTED_LIMIT = 1000
+"""So many pods or nodes may be noted, and two for each that there is."""
+
+
+class _Kept:
+    """A placement, and which pods and nodes changed since it was looked at."""
+
+    __slots__ = ("namespace", "nodes", "placement", "pods")
+
+    def __init__(self, placement: Placement, namespace: str) -> None:
+        self.placement = placement
+        self.namespace = namespace
+        self.pods: set[PodKey] = set()
+        self.nodes: set[str] = set()
+
+
+class Placements:
+    """A placement for each DaemonSet that was looked at."""
+
+    def __init__(self, daemonsets: Cache[DaemonSet], pods: Cache[Pod], nodes: Cache[Node]) -> None:
+        """`pods` has the indices of `podindex.add_index`."""
+        self._daemonsets = daemonsets
+        self._pods = pods
+        self._nodes = nodes
+        self._kept: dict[str, _Kept] = {}
+
+    def current(self, daemonset: DaemonSet, template: Template) -> Placement:
+        """The placement of a DaemonSet, by this template, as the caches are now."""
+        metadata = daemonset.metadata
+        kept = self._kept.get(metadata.uid)
+        if kept is None or kept.placement.template is not template:
+            placement = self._make(daemonset, template)
+            cached = self._daemonsets.get(metadata.namespace, metadata.name)
+            if cached is not None and cached.metadata.uid == metadata.uid:
+                self._kept[metadata.uid] = _Kept(placement, metadata.namespace)
+            return placement
+        for name in kept.nodes:
+            kept.placement.put_node(name, self._nodes.get("", name))
+        for key in kept.pods:
+            kept.placement.put_pod(key, self._pods.get(*key))
+        kept.nodes.clear()
+        kept.pods.clear()
+        return kept.placement
+
+    def forget(self, daemonset: DaemonSet) -> None:
+        """The DaemonSet is gone."""
+        self._kept.pop(daemonset.metadata.uid, None)
+
+    def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        """A pod was added (`old` None), deleted (`new` None) or updated."""
+        for pod in (old, new):
+            if pod is None:
+                continue
+            controller = pod.metadata.controller()
+            if controller is None:
+                self._note_orphan(pod)
+            elif controller.uid in self._kept:
+                self._note(controller.uid, key_of(pod))
+
+    def node_changed(self, name: str) -> None:
+        """A node was added or deleted, or what decides about its pods was changed."""
+        for uid, kept in list(self._kept.items()):
+            kept.nodes.add(name)
+            if len(kept.nodes) > NOTED_LIMIT + 2 * len(self._nodes):
+                del self._kept[uid]
+
+    def _make(self, daemonset: DaemonSet, template: Template) -> Placement:
+        placement = Placement(owner(daemonset), template)
+        for node in self._nodes.values():
+            placement.put_node(node.metadata.name, node)
+        for pod in podindex.candidates(self._pods, daemonset.metadata):
+            placement.put_pod(key_of(pod), pod)
+        return placement
+
+    def _note_orphan(self, pod: Pod) -> None:
+        """Anyone of its namespace could adopt it."""
+        namespace = pod.metadata.namespace
+        for uid in [uid for uid, kept in self._kept.items() if kept.namespace == namespace]:
+            self._note(uid, key_of(pod))
+
+    def _note(self, uid: str, key: PodKey) -> None:
+        kept = self._kept[uid]
+        kept.pods.add(key)
+        if len(kept.pods) > NOTED_LIMIT + 2 * len(kept.placement.pods):
+            del self._kept[uid]

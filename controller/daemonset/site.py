@@ -1,0 +1,327 @@
+"""What is on one node, and what follows of it: numbers, upkeep and rolling step (spec sections 5, 8
+and 10), each node judged by itself.
+
+Pure. Invariants: what is said of a node depends on its decision, its pods, the terms and the time
+alone; with time alone it changes only when one of its pods becomes available.
+"""
+
+from collections.abc import Collection, Sequence
+from enum import Enum, auto
+from typing import NamedTuple
+
+import msgspec
+
+from kubeherd.cluster.api.helpers.podutil import (
+    AgeOf,
+    is_available,
+    is_ready,
+    is_terminal,
+    is_terminating,
+    ready_condition,
+)
+from kubeherd.cluster.api.objects import Pod
+from kubeherd.cluster.api.timestamps import parse_time
+from kubeherd.controller.daemonset.model import GENERATION_LABEL, HASH_LABEL, Terms
+from kubeherd.controller.daemonset.nodes import NEVER, Decision
+from kubeherd.controller.workload.pods.activepods import until_available_s
+
+PodKey = tuple[str, str]
+"""(namespace, name)."""
+
+
+class NodeState(Enum):
+    """What is on a node, terminating pods apart (the rows of the tables in 8.3 and 8.4)."""
+
+    NOT_OK = auto()
+    EMPTY = auto()
+    BOTH = auto()
+    NEW = auto()
+    OLD = auto()
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A node with its updated and its old pod."""
+
+    state: NodeState
+    new: Pod | None = None
+    old: Pod | None = None
+    new_available: bool = False
+    old_available: bool = False
+
+
+class Care(Enum):
+    """What a node needs so that it has the pods that it should have (5.2 to 5.4)."""
+
+    NONE = auto()
+    CREATE = auto()
+    DELETE = auto()
+    ENDED = auto()
+    """Some of its pods have ended: the back-off decides, and with it the time."""
+
+
+class Numbers(NamedTuple):
+    """What a node adds to the counters of the status (10)."""
+
+    desired: bool
+    misscheduled: bool
+    current: bool
+    ready: bool
+    available: bool
+    updated: bool
+
+
+class Row(Enum):
+    """What a rolling step could do on a node."""
+
+    NOTHING = auto()
+    REPLACED = auto()
+    """Beside the old pod there is a new one that is available."""
+    AVAILABLE = auto()
+    UNAVAILABLE = auto()
+    """There is the old pod alone, and one should run."""
+    UNWANTED_AVAILABLE = auto()
+    UNWANTED_UNAVAILABLE = auto()
+    """There is the old pod alone, and none should run."""
+    NO_NODE_AVAILABLE = auto()
+    NO_NODE_UNAVAILABLE = auto()
+    """The same, and the node is not there any more."""
+
+
+class Rolling(NamedTuple):
+    """What a node adds to the sums of a rolling step.
+
+    `unavailable`: it uses up maxUnavailable (8.3). `surging`: it uses up maxSurge; `serving`: the
+    pod of it that counts is available (8.4).
+    """
+
+    state: NodeState | None
+    """None: it has no pod and should have none."""
+    row: Row
+    unavailable: bool
+    surging: bool
+    serving: bool
+
+
+class Site:
+    """A node name with its pods in their order (`order`), and what was last said of it.
+
+    `exists`: whether there is such a node. `ready_since_s`: of the pods that become available with
+    time alone, since when the first of them is ready (seconds of the epoch); 0 without one.
+    """
+
+    __slots__ = (
+        "care",
+        "decision",
+        "exists",
+        "name",
+        "numbers",
+        "pods",
+        "ready_since_s",
+        "rolling",
+    )
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.exists = False
+        self.decision: Decision = NEVER
+        self.pods: list[Pod] = []
+        self.numbers = NO_NUMBERS
+        self.rolling = NOT_ROLLING
+        self.care = Care.NONE
+        self.ready_since_s = 0.0
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is known of this name any more."""
+        return not self.exists and not self.pods
+
+
+NO_NUMBERS = Numbers(*[False] * 6)
+NOT_ROLLING = Rolling(None, Row.NOTHING, unavailable=False, surging=False, serving=False)
+
+
+def key_of(pod: Pod) -> PodKey:
+    """What a pod is told apart by."""
+    return pod.metadata.namespace, pod.metadata.name
+
+
+def order(pod: Pod) -> tuple[bool, str, str]:
+    """Sort key: bound pods before unbound, older before younger, then by name (5.3)."""
+    metadata = pod.metadata
+    return (not pod.spec.node_name, metadata.creation_timestamp, metadata.name)
+
+
+def is_updated(pod: Pod, terms: Terms) -> bool:
+    """Whether the pod is of the current template (8.1): by hash, or by template generation."""
+    labels = pod.metadata.labels
+    if terms.hash and labels.get(HASH_LABEL) == terms.hash:
+        return True
+    generation = terms.generation
+    return generation is not None and labels.get(GENERATION_LABEL) == str(generation)
+
+
+# --- the status ---
+
+
+def count(site: Site, terms: Terms, age_s: AgeOf) -> Numbers:
+    """What a node adds to the counters; names of which there is no node add nothing."""
+    desired = site.decision.should_run
+    if not site.pods or not desired:
+        misscheduled = bool(site.pods) and site.exists
+        return NO_NUMBERS._replace(desired=desired, misscheduled=misscheduled)
+    first = site.pods[0]
+    return Numbers(
+        desired=True,
+        misscheduled=False,
+        current=True,
+        ready=is_ready(first),
+        available=is_available(first, terms.min_ready_s, age_s),
+        updated=is_updated(first, terms),
+    )
+
+
+def ready_since_s(site: Site, terms: Terms, age_s: AgeOf) -> float:
+    """See `Site`."""
+    waiting = waiting_pods(site, terms, age_s)
+    return min((_since_s(pod) for pod in waiting), default=0.0)
+
+
+def waiting_pods(site: Site, terms: Terms, age_s: AgeOf) -> list[Pod]:
+    """The pods that become available with time alone."""
+    if terms.min_ready_s <= 0:
+        return []
+    return [
+        pod
+        for pod in site.pods
+        if not is_terminating(pod) and until_available_s(pod, terms.min_ready_s, age_s)
+    ]
+
+
+def _since_s(pod: Pod) -> float:
+    ready = ready_condition(pod)
+    since = None if ready is None else ready.last_transition_time
+    return parse_time(since).timestamp() if since else 0.0
+
+
+# --- one pod per node ---
+
+
+def care(site: Site, terms: Terms, age_s: AgeOf) -> Care:
+    """What a node needs."""
+    if any(map(has_ended, site.pods)) and site.decision.should_continue:
+        return Care.ENDED
+    create, deletes = upkeep(site, terms, age_s)
+    if create:
+        return Care.CREATE
+    return Care.DELETE if deletes else Care.NONE
+
+
+def has_ended(pod: Pod) -> bool:
+    """Whether the pod has ended and nobody has asked for its deletion yet."""
+    return is_terminal(pod) and not is_terminating(pod)
+
+
+def upkeep(site: Site, terms: Terms, age_s: AgeOf) -> tuple[bool, Sequence[Pod]]:
+    """Whether to create a pod on a node, and which to delete, those that have ended apart."""
+    decision, pods = site.decision, site.pods
+    if not site.exists:
+        return False, [pod for pod in pods if not pod.spec.node_name]
+    if not pods:
+        return decision.should_run, ()
+    if not decision.should_continue:
+        return False, [pod for pod in pods if not is_terminating(pod)]
+    if len(pods) == 1 and not terms.surge:
+        return False, ()
+    running = [pod for pod in pods if not is_terminating(pod) and not is_terminal(pod)]
+    if not terms.surge:
+        return False, running[1:]
+    if not running:
+        return decision.should_run, ()
+    return False, _surplus(running, terms, age_s)
+
+
+def _surplus(running: Sequence[Pod], terms: Terms, age_s: AgeOf) -> Sequence[Pod]:
+    """With surge: all but the first new and the first old pod, and the old one once it may go."""
+    if len(running) == 1:
+        return ()
+    deletes: list[Pod] = []
+    new: Pod | None = None
+    old: Pod | None = None
+    for pod in running:
+        if pod.metadata.labels.get(HASH_LABEL) == terms.hash:
+            if new is None:
+                new = pod
+                continue
+        elif old is None:
+            old = pod
+            continue
+        deletes.append(pod)
+    if (
+        new is not None
+        and old is not None
+        and (not is_ready(old) or is_available(new, terms.min_ready_s, age_s))
+    ):
+        deletes.append(old)
+    return deletes
+
+
+# --- the rolling step ---
+
+
+def look(site: Site, terms: Terms, age_s: AgeOf, gone: Collection[PodKey] = ()) -> Found:
+    """The new and the old pod of a node; pods in `gone` count as terminating."""
+    new: Pod | None = None
+    old: Pod | None = None
+    for pod in site.pods:
+        if is_terminating(pod) or (gone and key_of(pod) in gone):
+            continue
+        if is_updated(pod, terms):
+            if new is not None:
+                return Found(NodeState.NOT_OK)
+            new = pod
+        else:
+            if old is not None:
+                return Found(NodeState.NOT_OK)
+            old = pod
+    if new is not None:
+        state = NodeState.NEW if old is None else NodeState.BOTH
+    else:
+        state = NodeState.EMPTY if old is None else NodeState.OLD
+    return Found(
+        state,
+        new,
+        old,
+        new is not None and is_available(new, terms.min_ready_s, age_s),
+        old is not None and is_available(old, terms.min_ready_s, age_s),
+    )
+
+
+def rolling(site: Site, terms: Terms, age_s: AgeOf, gone: Collection[PodKey] = ()) -> Rolling:
+    """What a node adds to the rolling step."""
+    if not site.pods and not site.decision.should_run:
+        return NOT_ROLLING
+    found = look(site, terms, age_s, gone)
+    state = found.state
+    alone_available = (state is NodeState.NEW and found.new_available) or (
+        state is NodeState.OLD and found.old_available
+    )
+    serving = found.new_available if found.old is None else found.old_available
+    return Rolling(
+        state=state,
+        row=_row(site, found),
+        unavailable=not alone_available,
+        surging=state is NodeState.NOT_OK or (state is NodeState.BOTH and not found.new_available),
+        serving=serving,
+    )
+
+
+def _row(site: Site, found: Found) -> Row:
+    if found.state is NodeState.BOTH:
+        return Row.REPLACED if found.new_available else Row.NOTHING
+    if found.state is not NodeState.OLD:
+        return Row.NOTHING
+    if not site.exists:
+        return Row.NO_NODE_AVAILABLE if found.old_available else Row.NO_NODE_UNAVAILABLE
+    if not site.decision.should_run:
+        return Row.UNWANTED_AVAILABLE if found.old_available else Row.UNWANTED_UNAVAILABLE
+    return Row.AVAILABLE if found.old_available else Row.UNAVAILABLE
