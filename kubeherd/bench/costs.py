@@ -1,25 +1,27 @@
 """What a request costs the API server, step by step: ``kubeherd bench --costs``.
 
-An API server with its SQLite store serves over TLS in the main thread of a process of its own; a
-second thread sends one kind of request after the other. Costs are CPU time: of the server's thread
-by step (`steps`), the rest of it (HTTP, TLS, the event loop), and of the thread that commits. They
-change less than wall time does, but the two threads contend for the interpreter's lock.
+An API server with its SQLite store serves over TLS in a process of its own; this one sends it one
+kind of request after the other. Costs are CPU time of the server's process: of the thread that
+serves by step (`steps`), the rest of it (HTTP, TLS, the event loop), and of the one that commits.
+They change less than wall time does. What was spent is asked over the server's standard input: a
+line is answered with a line, when the server has nothing left to do.
 """
 
 import asyncio
 import contextlib
 import statistics
-import subprocess
 import sys
-import threading
 import time
+from asyncio.subprocess import PIPE
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import msgspec
 import orjson
+import uvloop
 from msgspec.structs import replace
 
 from kubeherd.bench.measure import cluster
@@ -31,6 +33,9 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.client.kubeconfig import ClusterAccess, load_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 
+if TYPE_CHECKING:
+    from kubeherd.cluster.runtime.process import Lifecycle
+
 REQUESTS: Final = 400
 """Of each kind in a round, `DEPTH` at a time."""
 DEPTH: Final = 8
@@ -38,6 +43,9 @@ ROUNDS: Final = 3
 BATCH: Final = 100
 _FLEET: Final = "agent-0"
 TIMEOUT_S: Final = 300.0
+STOP_GRACE_PERIOD_S: Final = 20.0
+IDLE_S: Final = 0.05
+"""What is left to do after the last answer takes less."""
 
 
 class Cost(msgspec.Struct):
@@ -58,14 +66,36 @@ def costs(requests: int = REQUESTS, rounds: int = ROUNDS) -> Iterator[Cost]:
     could not be measured."""
     with cluster(nodes=2, nodes_per_agent=2) as handle:
         handle.down()
-        command = [sys.executable, "-P", "-m", "kubeherd.bench.costs"]
-        command += [str(handle.rundir.root), str(requests), str(rounds)]
-        done = subprocess.run(  # noqa: S603 - this module
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-        )
-    if done.returncode:
-        raise RuntimeError(f"costs could not be measured: {done.stderr.strip()[-500:]}")
-    yield from msgspec.json.decode(done.stdout, type=list[Cost])
+        yield from uvloop.run(_measure(handle.rundir, requests, rounds))
+
+
+async def _measure(rundir: RunDir, requests: int, rounds: int) -> list[Cost]:
+    with TemporaryFile() as said:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "kubeherd.bench.costs", str(rundir.root),
+            stdin=PIPE, stdout=PIPE, stderr=said,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                return await _Sender(rundir, process).run(requests, rounds)
+        except (OSError, RuntimeError, TimeoutError, msgspec.DecodeError) as error:
+            said.seek(0)
+            text = said.read().decode(errors="replace").strip()[-500:]
+            raise RuntimeError(f"costs could not be measured: {error!r} {text}") from error
+        finally:
+            if process.stdin is not None:
+                process.stdin.close()
+            await _ended(process)
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """The server ends when nobody asks it any more; if it does not, it is killed."""
+    try:
+        async with asyncio.timeout(STOP_GRACE_PERIOD_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 def markdown(found: Sequence[Cost]) -> Iterator[str]:
@@ -79,16 +109,21 @@ def markdown(found: Sequence[Cost]) -> Iterator[str]:
         yield f"| {one.request} | {' | '.join(f'{cell:.0f}' for cell in cells)} |"
 
 
-# --- the process that is measured ---
+class _Spent(msgspec.Struct, frozen=True):
+    """CPU seconds: of the thread that serves, of the whole process, of each step since the question
+    before."""
+
+    thread_s: float
+    process_s: float
+    steps_s: dict[Step, float]
 
 
 class _Sender:
-    """Sends requests from a thread of its own, and asks the server's thread what it spent."""
+    """Sends requests to a server, and asks it what it spent."""
 
-    def __init__(self, rundir: RunDir, serving: asyncio.AbstractEventLoop, meter: Meter) -> None:
+    def __init__(self, rundir: RunDir, server: asyncio.subprocess.Process) -> None:
         self._rundir = rundir
-        self._serving = serving
-        self._meter = meter
+        self._server = server
         self._host = ""
         self._connections: dict[Who, list[Connection]] = {}
         self._tokens: dict[Who, str] = {}
@@ -148,14 +183,12 @@ class _Sender:
         send = self._batches if kind.batched else self._singly
         await self._look()
         messages = send(kind, numbers)
-        before = await self._spent(reset=True)
-        own_s = time.thread_time()
+        before = await self._spent()
         await self._sent(kind, messages)
-        own_s = time.thread_time() - own_s
-        after = await self._spent(reset=False)
+        after = await self._spent()
         served_s = after.thread_s - before.thread_s
-        total_s = after.process_s - before.process_s - own_s
-        steps = self._meter.spent_s()
+        total_s = after.process_s - before.process_s
+        steps = after.steps_s
         each_us = 1e6 / len(numbers)
         return Cost(
             kind.name,
@@ -207,16 +240,13 @@ class _Sender:
             if any(status >= 300 for status in statuses):
                 raise RuntimeError(f"{kind.name}: {max(statuses)} {answer.body[:300]!r}")
 
-    async def _spent(self, *, reset: bool) -> "_Spent":
-        """What process and thread have spent, asked in the thread that serves when it is idle."""
-
-        async def ask() -> _Spent:
-            await asyncio.sleep(0.05)  # what is left to do after the last answer
-            if reset:
-                self._meter.reset()
-            return _Spent(time.thread_time(), time.process_time())
-
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(ask(), self._serving))
+    async def _spent(self) -> _Spent:
+        """What the server has spent, now that it has answered."""
+        server = self._server
+        if server.stdin is None or server.stdout is None:
+            raise RuntimeError("the server cannot be asked")
+        server.stdin.write(b"\n")
+        return msgspec.json.decode(await server.stdout.readline(), type=_Spent)
 
 
 async def _listening(host: str, port: int) -> None:
@@ -228,11 +258,6 @@ async def _listening(host: str, port: int) -> None:
                 writer.close()
                 return
             await asyncio.sleep(0.05)
-
-
-class _Spent(msgspec.Struct, frozen=True):
-    thread_s: float
-    process_s: float
 
 
 def _median(same: Sequence[Cost]) -> Cost:
@@ -248,39 +273,40 @@ def _median(same: Sequence[Cost]) -> Cost:
     )
 
 
-def main(root: Path, requests: int, rounds: int) -> int:
-    """Serve the cluster in this directory, and print what requests cost it."""
+# --- the process that is measured ---
+
+
+async def _answer(meter: Meter, lifecycle: "Lifecycle") -> None:
+    """Tell what was spent, as often as asked; stop the server when nobody asks any more."""
+    loop, questions = asyncio.get_running_loop(), asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(questions), sys.stdin)
+    while await questions.readline():
+        await asyncio.sleep(IDLE_S)
+        spent = _Spent(time.thread_time(), time.process_time(), meter.spent_s())
+        meter.reset()
+        print(msgspec.json.encode(spent).decode(), flush=True)
+    lifecycle.stop.set()
+
+
+def main(root: Path) -> int:
+    """Serve the cluster in this directory, and tell what requests cost."""
     from kubeherd.cluster.apiserver.__main__ import arguments, serve  # noqa: PLC0415 - not for all
     from kubeherd.cluster.runtime import process  # noqa: PLC0415
 
-    rundir = RunDir(root)
-    port = urlsplit(load_kubeconfig(rundir.kubeconfig).server).port
+    port = urlsplit(load_kubeconfig(RunDir(root).kubeconfig).server).port
     options = arguments(["--dir", str(root), "--port", str(port)])
-    found: list[Cost] = []
-    failed: list[BaseException] = []
 
     async def measured(lifecycle: process.Lifecycle) -> None:
-        loop, meter = asyncio.get_running_loop(), Meter()
-
-        def send() -> None:
-            try:
-                found.extend(asyncio.run(_Sender(rundir, loop, meter).run(requests, rounds)))
-            except BaseException as error:
-                failed.append(error)
-            loop.call_soon_threadsafe(lifecycle.stop.set)
-
-        sender = threading.Thread(target=send, name="sender")
-        sender.start()
+        meter = Meter()
+        meter.reset()
         with metered(meter):
-            await serve(options, lifecycle)
-        sender.join()
+            async with asyncio.TaskGroup() as tasks:
+                answering = tasks.create_task(_answer(meter, lifecycle))
+                await serve(options, lifecycle)
+                answering.cancel()
 
-    code = process.run(measured, "costs", log_level="error")
-    if failed:
-        raise failed[0]
-    print(msgspec.json.encode(found).decode())
-    return code
+    return process.run(measured, "costs", log_level="error")
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    sys.exit(main(Path(sys.argv[1])))

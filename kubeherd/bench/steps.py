@@ -54,6 +54,7 @@ FUNCTIONS: Final = (
     (Step.LOAD, "kubeherd.cluster.store.state", "Record.load"),
     (Step.PATCH, f"{_SERVER}.handlers.patching", "_patched"),
     (Step.DEFAULT, "kubeherd.cluster.api.defaults", "apply"),
+    (Step.DEFAULT, "kubeherd.cluster.api.defaults", "apply_to_status"),
     (Step.OWN, f"{_SERVER}.write.tracking", "record"),
     (Step.ADMIT, f"{_SERVER}.admission", "Admission.mutate"),
     (Step.ADMIT, f"{_SERVER}.admission", "Admission.allocate"),
