@@ -72,7 +72,7 @@ class Shell:
 
 def change(reflector: Reflector[object], obj: object) -> None:  # type: ignore[type-var]
     """An object arrives by watch."""
-    reflector._apply("ADDED", obj)
+    reflector._there(obj)
     revision = obj.metadata.resource_version  # type: ignore[attr-defined]
     reflector._advance(int(revision or 0))
 
@@ -127,7 +127,7 @@ async def test_errors_of_sync_and_status(shell: Shell) -> None:
 
 async def test_a_deleted_daemonset_is_looked_at_once_more(shell: Shell) -> None:
     await shell.sync()
-    shell.daemonsets._apply("DELETED", daemonset())
+    shell.daemonsets._gone(daemonset())
     assert await shell.sync() is None
     assert await shell.controller._queue.get() == KEY
 
