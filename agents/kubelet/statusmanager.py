@@ -62,11 +62,12 @@ class StatusManager:
         self._writes = writes
 
     def flush(self, worker: PodWorker) -> None:
-        """Have a task write what differs, unless one does already."""
+        """Have a task write what differs, unless one does already. It finds out whether anything
+        does that is the kubelet's to write."""
         if worker.task is not None or worker.removed:
             return
         due = worker.delete and not worker.deleted
-        if not due and status_patch(worker.known, worker.wanted) is None:
+        if not due and worker.known == worker.wanted:
             return
         name = f"pod-{worker.pod.metadata.name}"
         worker.task = self._tasks.create_task(self._write_all(worker), name=name)

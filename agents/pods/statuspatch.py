@@ -24,6 +24,8 @@ before each patch, needs no such thing."""
 
 def status_patch(known: JsonObject, wanted: JsonObject) -> JsonObject | None:
     """The value for `status` in the patch, or None if nothing differs."""
+    if known == wanted:  # as after every write
+        return None
     patch: JsonObject = {}
     for key, value in wanted.items():
         before = known.get(key)

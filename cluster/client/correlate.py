@@ -8,7 +8,7 @@ the least recently used knowledge is forgotten first.
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -19,14 +19,25 @@ BURST = 25
 REFILL_PER_S = 1.0 / 300.0
 MAX_KNOWN = 4096
 
+_OUTWORN = 2
+"""So many that are past their time make room for a new one, if there are: each leaves soon."""
+
+
+class _Dated(Protocol):
+    last_s: float
+    """When it was put last, of the clock's monotonic seconds."""
+
+
 K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
+V = TypeVar("V", bound=_Dated)
 
 
 class Lru(Generic[K, V]):
-    """A bounded mapping that forgets what was used longest ago."""
+    """A bounded mapping that forgets what was used longest ago, and what lay idle for `idle_s`
+    nominal seconds: whoever has thousands of recorders in a process has few entries in each."""
 
-    def __init__(self, size: int = MAX_KNOWN) -> None:
+    def __init__(self, idle_s: float, size: int = MAX_KNOWN) -> None:
+        self._idle_s = idle_s
         self._size = size
         self._entries: OrderedDict[K, V] = OrderedDict()
 
@@ -38,11 +49,15 @@ class Lru(Generic[K, V]):
         return value
 
     def put(self, key: K, value: V) -> None:
-        """Remember a value."""
-        self._entries[key] = value
-        self._entries.move_to_end(key)
-        if len(self._entries) > self._size:
-            self._entries.popitem(last=False)
+        """Remember a value, which has its new date."""
+        entries = self._entries
+        entries[key] = value
+        entries.move_to_end(key)
+        for _ in range(_OUTWORN):
+            oldest = next(iter(entries.values()))
+            if len(entries) <= self._size and value.last_s - oldest.last_s <= self._idle_s:
+                break
+            entries.popitem(last=False)
 
     def items(self) -> list[tuple[K, V]]:
         """A copy of what is remembered, the least recently used first."""
@@ -59,14 +74,16 @@ class _Similar(msgspec.Struct):
 
 
 class _Bucket(msgspec.Struct):
-    updated_s: float
+    last_s: float
     tokens: float = float(BURST)
 
 
 class Combiner(msgspec.Struct):
     """Turns too many similar messages into one; `combine` gives the message to count under."""
 
-    _seen: Lru[Hashable, _Similar] = msgspec.field(default_factory=Lru)
+    _seen: Lru[Hashable, _Similar] = msgspec.field(
+        default_factory=lambda: Lru(idle_s=SIMILAR_INTERVAL_S)
+    )
 
     def combine(self, similar: Hashable, message: str, now_s: float) -> tuple[str, bool]:
         """(message to show, whether it stands for several); `similar`: all but the message."""
@@ -85,14 +102,16 @@ class Combiner(msgspec.Struct):
 class SpamFilter(msgspec.Struct):
     """A token bucket per source and object."""
 
-    _buckets: Lru[Hashable, _Bucket] = msgspec.field(default_factory=Lru)
+    _buckets: Lru[Hashable, _Bucket] = msgspec.field(
+        default_factory=lambda: Lru(idle_s=BURST / REFILL_PER_S)
+    )
 
     def admits(self, source_and_object: Hashable, now_s: float) -> bool:
         """Whether one more write is within the limit; if so it counts."""
         bucket = self._buckets.get(source_and_object) or _Bucket(now_s)
-        gained = (now_s - bucket.updated_s) * REFILL_PER_S
+        gained = (now_s - bucket.last_s) * REFILL_PER_S
         bucket.tokens = min(float(BURST), bucket.tokens + gained)
-        bucket.updated_s = now_s
+        bucket.last_s = now_s
         self._buckets.put(source_and_object, bucket)
         if bucket.tokens < 1.0:
             return False

@@ -37,6 +37,8 @@ SERIES_IDLE_S = 360.0
 """A series without a new occurrence for so long is over: its last count is written."""
 SERIES_REFRESH_S = 1800.0
 """How old the count in the cluster may get while a series goes on."""
+EVENT_LIFE_S = 3600.0
+"""After so long the event of a series is gone from the cluster: there is nothing to count on."""
 MAX_NOTE_LENGTH = 1024
 
 _log = structlog.get_logger(__name__)
@@ -114,7 +116,7 @@ class EventRecorder:
         self._arrived = asyncio.Event()
         self._combiner = Combiner()
         self._spam = SpamFilter()
-        self._series: Lru[tuple[object, ...], _Series] = Lru()
+        self._series: Lru[tuple[object, ...], _Series] = Lru(idle_s=EVENT_LIFE_S)
         self._last_stamp = 0
         self._dropped = 0
         self._uncounted = False
@@ -223,7 +225,7 @@ class EventRecorder:
         series = self._series.get(key)
         idle_s = 0.0 if series is None else occurrence.at_s - series.last_s
         if series is None or (self._api is EventApi.EVENTS_V1 and idle_s > SERIES_IDLE_S):
-            series = _Series(*self._new_name(occurrence.regarding))
+            series = _Series(*self._new_name(occurrence.regarding), last_s=occurrence.at_s)
             self._series.put(key, series)
         series.count += 1
         series.last_s = occurrence.at_s
