@@ -9,6 +9,7 @@ dropped, one that it could not answer is tried again a few times.
 import asyncio
 from collections import deque
 from contextlib import suppress
+from datetime import datetime
 from enum import Enum, auto
 
 import msgspec
@@ -72,8 +73,7 @@ class _Occurrence(msgspec.Struct, frozen=True):
     message: str
     action: str
     at_s: float
-    time: str
-    micro_time: str
+    at: datetime
 
 
 class _Series(msgspec.Struct):
@@ -135,17 +135,8 @@ class EventRecorder:
 
         `action` is only written by the API events.k8s.io/v1, which requires it.
         """
-        now = self.clock.now()
-        occurrence = _Occurrence(
-            regarding,
-            type_,
-            reason,
-            message,
-            action,
-            self.clock.monotonic_s(),
-            format_time(now),
-            format_micro_time(now),
-        )
+        at_s, at = self.clock.monotonic_s(), self.clock.now()
+        occurrence = _Occurrence(regarding, type_, reason, message, action, at_s, at)
         if len(self._queue) == QUEUE_LIMIT:
             self._dropped += 1
         self._queue.append(occurrence)
@@ -296,8 +287,10 @@ class EventRecorder:
 
     def _count_patch(self, series: _Series, last: _Occurrence) -> JsonObject:
         if self._api is EventApi.EVENTS_V1:
-            return {"series": {"count": series.count, "lastObservedTime": last.micro_time}}
-        return {"count": series.count, "lastTimestamp": last.time, "message": series.message}
+            observed = format_micro_time(last.at)
+            return {"series": {"count": series.count, "lastObservedTime": observed}}
+        time = format_time(last.at)
+        return {"count": series.count, "lastTimestamp": time, "message": series.message}
 
     def _tree(self, series: _Series, last: _Occurrence) -> JsonObject:
         regarding: JsonObject = msgspec.to_builtins(last.regarding)
@@ -310,7 +303,7 @@ class EventRecorder:
         }
         if self._api is EventApi.EVENTS_V1:
             tree |= {
-                "eventTime": last.micro_time,
+                "eventTime": format_micro_time(last.at),
                 "reportingController": self._component,
                 "reportingInstance": f"{self._component}-{self._host}",
                 "action": last.action or last.reason,
@@ -318,13 +311,14 @@ class EventRecorder:
                 "note": series.message,
             }
         else:
+            time = format_time(last.at)
             tree |= {
                 "eventTime": None,
                 "involvedObject": regarding,
                 "message": series.message,
                 "source": {"component": self._component, "host": self._host},
-                "firstTimestamp": last.time,
-                "lastTimestamp": last.time,
+                "firstTimestamp": time,
+                "lastTimestamp": time,
                 "count": series.count,
                 "reportingComponent": self._component,
                 "reportingInstance": self._host,

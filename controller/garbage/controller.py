@@ -75,6 +75,9 @@ SHARED: Mapping[Resource, type[Any]] = {
 }
 """Kinds that other controllers watch anyway, and as what: their informers are shared."""
 
+_Coordinates = tuple[str, str, str, str, str]
+"""Of an owner: uid, apiVersion, kind, namespace, name."""
+
 Handler = Callable[[HasMetadata | None, HasMetadata | None], None]
 
 _log = structlog.get_logger(__name__)
@@ -92,7 +95,9 @@ class GarbageCollector:
         self._graph = Graph()
         self._reflectors: dict[Resource, Reflector[Any]] = {}
         self._kinds_moved = asyncio.Event()
-        self._absent: OrderedDict[tuple[str, str, str, str, str], None] = OrderedDict()
+        self._absent: OrderedDict[_Coordinates, None] = OrderedDict()
+        self._looks: dict[_Coordinates, asyncio.Lock] = {}
+        """Owners that are being asked for: at most one for each worker."""
         self._delete_queue: WorkQueue[str] = context.queue("garbage_collector_attempt_to_delete")
         self._orphan_queue: WorkQueue[str] = context.queue("garbage_collector_attempt_to_orphan")
 
@@ -212,9 +217,7 @@ class GarbageCollector:
         known = self._known(item)
         if known is None:
             return
-        if await self._writer.delete(item, known, action.propagation):
-            _log.debug("collected", kind=item.resource.plural, name=item.name)
-        else:
+        if not await self._writer.delete(item, known, action.propagation):
             self._delete_queue.add(item.uid)
 
     def _known(self, item: Item) -> ObjectMeta | None:
@@ -240,16 +243,28 @@ class GarbageCollector:
             return None, True
         namespace = item.namespace if resource.namespaced else ""
         key = (ref.uid, ref.api_version, ref.kind, namespace, ref.name)
-        if key in self._absent:
-            return Owner.DANGLING, True
-        meta = await self._writer.look(resource, namespace, ref.name)
-        if meta is None or meta.uid != ref.uid:
-            self._absent[key] = None
-            if len(self._absent) > ABSENT_LIMIT:
-                self._absent.popitem(last=False)
+        meta = await self._live(key, resource)
+        if meta is None:
             return Owner.DANGLING, True
         waiting = meta.deletion_timestamp is not None and FOREGROUND in meta.finalizers
         return (Owner.WAITING if waiting else Owner.SOLID), False
+
+    async def _live(self, key: _Coordinates, resource: Resource) -> ObjectMeta | None:
+        """What the server says of an owner; None: it is not there. Of all who want to know at the
+        same time one asks."""
+        async with self._looks.setdefault(key, asyncio.Lock()):
+            try:
+                if key in self._absent:
+                    return None
+                uid, *_, namespace, name = key
+                meta = await self._writer.look(resource, namespace, name)
+                if meta is None or meta.uid != uid:
+                    self._absent[key] = meta = None
+                    if len(self._absent) > ABSENT_LIMIT:
+                        self._absent.popitem(last=False)
+                return meta
+            finally:
+                self._looks.pop(key, None)
 
     async def _finish_foreground(self, item: Item) -> None:
         blocking = plan.blocking(item, self._graph.dependents(item.uid))

@@ -128,13 +128,16 @@ class NodeInfo(msgspec.Struct):
         self.weight = (self.weight[0] + info.weight[0], self.weight[1] + info.weight[1])
 
     def refresh(self, pod: Pod) -> bool:
-        """Take over the newest object of a pod whose spec did not change; False if unsure.
+        """Take over the newest object of a pod whose spec did not change; False if it did.
 
-        Status updates are by far the most frequent change, and do not touch what is requested.
+        Status updates are by far the most frequent change, and do not touch what is requested;
+        nor does the beginning of a deletion, which counts as another generation.
         """
         info = self.pods.get(pod.metadata.uid)
-        generation = pod.metadata.generation
-        if info is None or not generation or info.pod.metadata.generation != generation:
+        if info is None:
+            return False
+        before, after = info.pod.metadata.generation, pod.metadata.generation
+        if not (before and before == after) and info.pod.spec != pod.spec:
             return False
         fresh = PodInfo(pod, info.requests, info.ports, info.priority, info.weight, info.terms)
         self.pods[info.uid] = fresh

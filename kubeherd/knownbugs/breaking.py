@@ -88,7 +88,11 @@ def keeps_what_is_gone(old: Any) -> Any:
 
 def as_if_kept(old: Any) -> Any:
     """A watch begins where the history does, whatever it asked for."""
-    return lambda self, key, node, revision: old(self, key, node, max(revision, self.compacted))
+
+    def since(self: Any, key: str, node: str, revision: int, *nodes: Any) -> Any:
+        return old(self, key, node, max(revision, self.compacted), *nodes)
+
+    return since
 
 
 def of_silent_nodes(_old: Any) -> Any:

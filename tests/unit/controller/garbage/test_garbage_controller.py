@@ -57,6 +57,19 @@ def test_background_deletion_takes_the_dependents() -> None:
     play(GarbageCollector, scenario=scenario)
 
 
+def test_for_an_owner_that_is_gone_the_server_is_asked_once() -> None:
+    """Not by every worker that has a dependent of it."""
+
+    async def scenario(api: FakeApi) -> None:
+        for number in range(50):
+            api.put(PODS, owned(pod(f"p{number}", "a"), ref("DaemonSet", "ds")))
+        await api.clock.sleep(1)
+        assert all(p["metadata"]["deletionTimestamp"] for p in api.all(PODS))
+        assert api.count("GET", DAEMONSETS.path("ns", "ds")) == 1
+
+    play(GarbageCollector, scenario=scenario)
+
+
 def test_foreground_deletion_waits_for_blocking_dependents() -> None:
     async def scenario(api: FakeApi) -> None:
         daemonset_with_pods(api)

@@ -1,6 +1,8 @@
 """The rules of the scheduler: filters, messages, scores, the cache and conditions."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import (
@@ -283,6 +285,29 @@ def test_a_shrunk_pod_gives_room_back_and_a_status_change_does_not() -> None:
     assert not cache.set_pod(a_pod(cpu="1", node_name="a", phase="Running"))
     assert cache.set_pod(a_pod(cpu="500m", node_name="a", generation=2))
     assert cache.nodes["a"].requested == {"cpu": 500}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(("1", "500m")), st.booleans(), st.booleans()), min_size=1),
+    st.booleans(),
+)
+def test_what_a_pod_takes_is_that_of_its_newest_spec(
+    changes: list[tuple[str, bool, bool]], counted: bool
+) -> None:
+    """Also on servers that count no generations of pods (`counted` False), or count one more
+    though the spec is the same, as when a deletion begins."""
+    cache = Cache()
+    cache.set_node(a_node())
+    generation, before = 1, ""
+    for cpu, runs, ports in changes:
+        generation += 1
+        port = ContainerPort(host_port=80) if ports else None
+        phase = "Running" if runs else "Pending"
+        newest = a_pod("p", cpu, port, "a", phase, generation if counted else 0)
+        assert cache.set_pod(newest) == (before == "1" and cpu == "500m")
+        before = cpu
+        assert cache.nodes["a"] == info_of(a_node(), newest)
+        assert cache.nodes["a"].pods[newest.metadata.uid].pod is newest
 
 
 def test_pods_of_an_unknown_node_wait_for_it() -> None:
