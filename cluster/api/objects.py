@@ -6,7 +6,10 @@ instants uses `cluster.api.timestamps`. Where a tree must survive unchanged (a p
 data of a ControllerRevision, a pod's affinity) it is kept as a `JsonObject`.
 """
 
+from functools import lru_cache
+
 import msgspec
+from msgspec.structs import force_setattr
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 
@@ -36,8 +39,8 @@ class ObjectMeta(Wire, frozen=True, kw_only=True):
     deletion_grace_period_seconds: int | None = None
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     annotations: dict[str, str] = msgspec.field(default_factory=dict)
-    owner_references: list[OwnerReference] = msgspec.field(default_factory=list)
-    finalizers: list[str] = msgspec.field(default_factory=list)
+    owner_references: tuple[OwnerReference, ...] = ()
+    finalizers: tuple[str, ...] = ()
 
     def controller(self) -> OwnerReference | None:
         """The owner reference with ``controller: true``, or None."""
@@ -186,15 +189,21 @@ class Container(Wire, frozen=True, kw_only=True):
     args: list[str] = msgspec.field(default_factory=list)
     image_pull_policy: str = ""
     restart_policy: str = ""
-    restart_policy_rules: list[JsonObject] = msgspec.field(default_factory=list)
-    ports: list[ContainerPort] = msgspec.field(default_factory=list)
+    restart_policy_rules: tuple[JsonObject, ...] = ()
+    ports: tuple[ContainerPort, ...] = ()
     resources: ResourceRequirements = msgspec.field(default_factory=ResourceRequirements)
-    volume_mounts: list[VolumeMount] = msgspec.field(default_factory=list)
-    env: list[EnvVar] = msgspec.field(default_factory=list)
+    volume_mounts: tuple[VolumeMount, ...] = ()
+    env: tuple[EnvVar, ...] = ()
     lifecycle: JsonObject | None = None
     liveness_probe: JsonObject | None = None
     readiness_probe: JsonObject | None = None
     startup_probe: JsonObject | None = None
+
+
+@lru_cache(maxsize=256)
+def _shared(tolerations: tuple[Toleration, ...]) -> tuple[Toleration, ...]:
+    """The first of all that are equal: a quarter of what there is to know of a DaemonSet's pod."""
+    return tolerations
 
 
 class PodReadinessGate(Wire, frozen=True, kw_only=True):
@@ -202,9 +211,9 @@ class PodReadinessGate(Wire, frozen=True, kw_only=True):
 
 
 class PodSpec(Wire, frozen=True, kw_only=True):
-    containers: list[Container] = msgspec.field(default_factory=list)
-    init_containers: list[Container] = msgspec.field(default_factory=list)
-    ephemeral_containers: list[Container] = msgspec.field(default_factory=list)
+    containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
+    ephemeral_containers: tuple[Container, ...] = ()
     restart_policy: str = "Always"
     os: JsonObject | None = None
     termination_grace_period_seconds: int | None = None
@@ -212,22 +221,26 @@ class PodSpec(Wire, frozen=True, kw_only=True):
     node_name: str = ""
     node_selector: dict[str, str] = msgspec.field(default_factory=dict)
     affinity: JsonObject | None = None
-    tolerations: list[Toleration] = msgspec.field(default_factory=list)
+    tolerations: tuple[Toleration, ...] = ()
     host_network: bool = False
     hostname: str = ""
     subdomain: str = ""
     set_hostname_as_fqdn: bool = msgspec.field(default=False, name="setHostnameAsFQDN")
     hostname_override: str = ""
-    volumes: list[Volume] = msgspec.field(default_factory=list)
+    volumes: tuple[Volume, ...] = ()
     scheduler_name: str = ""
     priority_class_name: str = ""
     priority: int | None = None
     preemption_policy: str = ""
     overhead: dict[str, str | int | float] = msgspec.field(default_factory=dict)
     resources: ResourceRequirements | None = None
-    readiness_gates: list[PodReadinessGate] = msgspec.field(default_factory=list)
-    scheduling_gates: list[JsonObject] = msgspec.field(default_factory=list)
-    topology_spread_constraints: list[JsonObject] = msgspec.field(default_factory=list)
+    readiness_gates: tuple[PodReadinessGate, ...] = ()
+    scheduling_gates: tuple[JsonObject, ...] = ()
+    topology_spread_constraints: tuple[JsonObject, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.tolerations:
+            force_setattr(self, "tolerations", _shared(self.tolerations))
 
 
 class PodIP(Wire, frozen=True, kw_only=True):

@@ -174,7 +174,7 @@ def _blank(endpoints: Endpoints, family: AddressType, ports: list[EndpointPort])
             generate_name=name_prefix(meta.name),
             labels={**meta.labels, SERVICE_NAME: meta.name, SLICE_MANAGED_BY: MANAGER},
             annotations=annotations,
-            owner_references=owners(ENDPOINTS, meta),
+            owner_references=tuple(owners(ENDPOINTS, meta)),
         ),
         address_type=family,
         ports=ports,

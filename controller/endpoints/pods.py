@@ -3,6 +3,7 @@
 Source: spec endpoints-controllers 2; upstream k8s.io/endpointslice (utils.go, util).
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
@@ -70,7 +71,7 @@ def find_port(pod: Pod, port: ServicePort) -> int | None:
     return _named(pod.spec.containers, port) or _named(sidecars, port)
 
 
-def _named(containers: list[Container], port: ServicePort) -> int | None:
+def _named(containers: Sequence[Container], port: ServicePort) -> int | None:
     for container in containers:
         for one in container.ports:
             if one.name == port.target_port and one.protocol == port.protocol:

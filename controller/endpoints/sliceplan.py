@@ -125,7 +125,7 @@ def blank(service: Service, family: AddressType, ports: list[EndpointPort]) -> E
             namespace=meta.namespace,
             generate_name=name_prefix(meta.name),
             labels=labels_of(service)[0],
-            owner_references=owners(SERVICES, meta),
+            owner_references=tuple(owners(SERVICES, meta)),
         ),
         address_type=family,
         ports=ports,

@@ -90,7 +90,7 @@ ANYTHING = Toleration(operator="Exists")
 def test_cordoned_nodes_need_the_toleration() -> None:
     info = info_of(a_node(unschedulable=True))
     assert reasons(a_pod(), info) == ("node(s) were unschedulable",)
-    assert reasons(a_pod(tolerations=[ANYTHING]), info) == ()
+    assert reasons(a_pod(tolerations=(ANYTHING,)), info) == ()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_untolerated_taints_reject_a_node(effect: str, rejected: bool) -> None:
     wanted = ("node(s) had untolerated taint(s)",) if rejected else ()
     assert reasons(a_pod(), info) == wanted
     equal = Toleration(key="k", operator="Equal", value="v")
-    assert reasons(a_pod(tolerations=[equal]), info) == ()
+    assert reasons(a_pod(tolerations=(equal,)), info) == ()
 
 
 def test_node_selector_and_affinity() -> None:

@@ -41,7 +41,7 @@ def test_how_long_taints_are_tolerated(
 def a_pod(*tolerations: Toleration) -> Pod:
     return Pod(
         metadata=ObjectMeta(name="p", namespace="ns", uid="u"),
-        spec=PodSpec(node_name="n", tolerations=list(tolerations)),
+        spec=PodSpec(node_name="n", tolerations=tolerations),
     )
 
 
