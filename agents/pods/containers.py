@@ -16,7 +16,7 @@ from kubeherd.agents.faking import annotations
 from kubeherd.agents.pods import probing, stopping
 from kubeherd.agents.pods.durations import go_duration
 from kubeherd.agents.pods.facts import ContainerFacts, ContainerPhase, Probe, Waiting, WaitingReason
-from kubeherd.agents.pods.plans import ContainerPlan, Script
+from kubeherd.agents.pods.plans import ContainerPlan, Role, Script
 from kubeherd.agents.pods.sync import LogKind, Pass
 from kubeherd.cluster.api.helpers import commands
 from kubeherd.cluster.api.helpers.commands import Program
@@ -194,6 +194,7 @@ def _create(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> Container
         started=False,
         ready=False,
         stop=None,
+        replaced=False,
         readiness=None,
         liveness=None,
         startup=None,
@@ -254,11 +255,9 @@ def _running(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> Containe
             _note(plan, f"exited with code {code} ({reason})", sync)
             return stopping.exited(facts, code, reason, sync)
         sync.wake(exits_s)
-    if facts.stop is None and facts.image != plan.image:
-        message = f"Container {plan.name} definition changed, will be restarted"
-        return stopping.begin_stop(
-            replace(facts, backoff_s=0.0), plan, sync, stopping.pod_grace_s(sync.pod), message
-        )
+    if facts.stop is None and facts.image != plan.image and plan.role is not Role.INIT:
+        unpunished, grace_s = replace(facts, backoff_s=0.0), stopping.pod_grace_s(sync.pod)
+        return stopping.begin_restart(unpunished, plan, sync, grace_s, "definition changed")
     return probing.probe(facts, plan, sync)
 
 
@@ -323,14 +322,15 @@ def _stopping(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> Contain
 
 def _restart(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> ContainerFacts:
     noticed_s = facts.finished_s + RELIST_S
-    if sync.now.s < noticed_s:
+    if sync.now.s < noticed_s and not facts.replaced:
         sync.wake(noticed_s)
         return facts
-    expired = facts.finished_s - facts.backoff_bumped_s > RESTART_BACKOFF_RESET_S
+    known_s = facts.finished_before_s if facts.replaced else facts.finished_s
+    expired = known_s - facts.backoff_bumped_s > RESTART_BACKOFF_RESET_S
     backoff_s = 0.0 if expired else facts.backoff_s
     if facts.image != plan.image:
         backoff_s = 0.0
-    due_s = facts.finished_s + backoff_s
+    due_s = known_s + backoff_s
     if sync.now.s >= due_s:
         bumped = replace(
             facts,
@@ -339,6 +339,8 @@ def _restart(facts: ContainerFacts, plan: ContainerPlan, sync: Pass) -> Containe
             backoff_bumped_s=sync.now.s,
         )
         return _pull(bumped, plan, sync)
+    if facts.replaced:  # not at once, but as if it had ended by itself
+        return replace(facts, replaced=False)
     sync.wake(due_s)
     if facts.waiting is not None:
         return facts

@@ -88,6 +88,8 @@ class Stop(msgspec.Struct, frozen=True, gc=False):
     exit_code: int
     killed: bool
     signalled: bool = False
+    restarts: bool = False
+    """Whether the kubelet runs the container anew once it has stopped it."""
 
 
 class Probe(msgspec.Struct, frozen=True, gc=False):
@@ -113,6 +115,10 @@ class ContainerFacts(msgspec.Struct, frozen=True, gc=False):
     started: bool = False
     ready: bool = False
     finished_s: float = 0.0
+    replaced: bool = False
+    """Stopped by the kubelet itself, to be run anew at once: it need not look whether it ended."""
+    finished_before_s: float = 0.0
+    """`finished_s` of the process before: the newest end that is known to who replaces."""
     waiting: Waiting | None = None
     terminated: Terminated | None = None
     last: Terminated | None = None

@@ -74,6 +74,8 @@ class ContainerPlan(msgspec.Struct, frozen=True, gc=False):
         """Whether the kubelet runs an ended container again (spec node-lifecycle 12.3, 12.5)."""
         if self.role is Role.EPHEMERAL:
             return False
+        if facts.replaced:
+            return True
         failed = facts.terminated is None or facts.terminated.exit_code != 0
         if facts.terminated is not None:
             code = facts.terminated.exit_code

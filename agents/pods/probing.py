@@ -110,5 +110,7 @@ def _kill(
     grace_s = spec.grace_period_s
     if grace_s is None:
         grace_s = stopping.pod_grace_s(sync.pod)
-    message = f"Container {plan.name} failed {kind} probe, will be restarted"
-    return stopping.begin_stop(facts, plan, sync, grace_s, message)
+    why = f"failed {kind} probe"
+    if plan.restart_policy == "Never":
+        return stopping.begin_stop(facts, plan, sync, grace_s, f"Container {plan.name} {why}")
+    return stopping.begin_restart(facts, plan, sync, grace_s, why)

@@ -17,7 +17,7 @@ from kubeherd.agents.pods.facts import (
     Stop,
     Terminated,
 )
-from kubeherd.agents.pods.plans import ContainerPlan
+from kubeherd.agents.pods.plans import ContainerPlan, Role
 from kubeherd.agents.pods.sync import Pass
 from kubeherd.cluster.api.objects import Pod
 
@@ -60,6 +60,21 @@ def begin_stop(
         killed=killed,
     )
     return replace(facts, stop=stop)
+
+
+def begin_restart(
+    facts: ContainerFacts, plan: ContainerPlan, sync: Pass, grace_s: float, why: str
+) -> ContainerFacts:
+    """The same for a container that is to run anew in the same sync of the kubelet, in its words
+    (v1.36, computePodActions)."""
+    if plan.role is Role.SIDECAR:
+        message = f"Init container {plan.name} {why}"
+    else:
+        message = f"Container {plan.name} {why}, will be restarted"
+    stopped = begin_stop(facts, plan, sync, grace_s, message)
+    if stopped.stop is None:
+        return stopped
+    return replace(stopped, stop=replace(stopped.stop, restarts=True))
 
 
 def _on_term(facts: ContainerFacts, plan: ContainerPlan) -> tuple[float, int]:
@@ -137,6 +152,8 @@ def exited(facts: ContainerFacts, code: int, reason: str, sync: Pass) -> Contain
         stop=None,
         waiting=None,
         finished_s=sync.now.s,
+        replaced=facts.stop is not None and facts.stop.restarts,
+        finished_before_s=facts.finished_s,
         terminated=Terminated(
             exit_code=code,
             reason=reason,

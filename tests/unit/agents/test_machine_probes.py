@@ -59,9 +59,10 @@ def test_a_failing_liveness_probe_restarts_the_container() -> None:
     assert (20, "Normal", "Killing", "Container web failed liveness probe, will be restarted") in (
         driver.events
     )
-    assert "terminated" in driver.state()
-    driver.until(21)
+    # The kubelet stops and starts it in one sync: nobody sees it ended.
+    assert driver.state()["running"]["startedAt"] == "T+20"
     assert driver.status["containerStatuses"][0]["restartCount"] == 1
+    assert driver.condition("Ready")["lastTransitionTime"] == "T+0"
 
 
 def test_the_probes_own_grace_period() -> None:
@@ -74,8 +75,39 @@ def test_the_probes_own_grace_period() -> None:
     annotations = {"fail-liveness-after-seconds": "10", "stop-delay-seconds": "99"}
     driver = Driver(pod(container(livenessProbe=probe), annotations=annotations))
     driver.until(14)
-    assert driver.state()["terminated"]["exitCode"] == 137
-    assert driver.state()["terminated"]["finishedAt"] == "T+14"
+    (status,) = driver.status["containerStatuses"]
+    assert status["lastState"]["terminated"]["exitCode"] == 137
+    assert status["lastState"]["terminated"]["finishedAt"] == "T+14"
+
+
+def test_a_container_that_keeps_failing_its_probe_waits_as_one_that_crashes() -> None:
+    """What it waits for is counted from the end that was known when it was stopped."""
+    probe = {**PROBE, "periodSeconds": 1, "failureThreshold": 1}
+    annotations = {"fail-liveness-after-seconds": "12"}
+    driver = Driver(pod(container(livenessProbe=probe), annotations=annotations))
+    driver.until(12)
+    driver.until(24)  # 10 s of back-off are over
+    assert driver.state()["running"]["startedAt"] == "T+24"
+    driver.until(36)  # of 20 s: 12
+    assert driver.state()["terminated"]["finishedAt"] == "T+36"
+    driver.until(37)
+    assert driver.state()["waiting"]["reason"] == "CrashLoopBackOff"
+    driver.until(55)
+    assert "waiting" in driver.state()
+    driver.until(56)
+    assert driver.state()["running"]["startedAt"] == "T+56"
+
+
+def test_what_is_never_restarted_is_not_after_a_failed_probe_either() -> None:
+    probe = {**PROBE, "periodSeconds": 1, "failureThreshold": 1}
+    annotations = {"fail-liveness-after-seconds": "10", "stop-exit-code": "3"}
+    driver = Driver(
+        pod(container(livenessProbe=probe), annotations=annotations, restartPolicy="Never")
+    )
+    driver.until(30)
+    assert (10, "Normal", "Killing", "Container web failed liveness probe") in driver.events
+    assert driver.status["phase"] == "Failed"
+    assert driver.status["containerStatuses"][0]["restartCount"] == 0
 
 
 def test_a_startup_probe_holds_back_readiness_and_liveness() -> None:

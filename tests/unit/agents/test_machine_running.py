@@ -285,9 +285,32 @@ def test_a_changed_image_restarts_the_container() -> None:
     assert (0.0, "Normal", "Killing", "Container web definition changed, will be restarted") in (
         driver.events
     )
-    driver.until(1)
     (status,) = driver.status["containerStatuses"]
     assert (status["image"], status["restartCount"]) == ("nginx:1.28", 1)
+    assert driver.condition("Ready")["status"] == "True"  # the kubelet saw it run only
+
+
+def test_a_changed_image_restarts_what_is_never_restarted() -> None:
+    annotations = {"pull-delay-seconds": "3"}
+    driver = Driver(pod(annotations=annotations, restartPolicy="Never"))
+    driver.until(3)
+    driver.change(
+        pod(container(image="nginx:1.28"), annotations=annotations, restartPolicy="Never")
+    )
+    assert driver.status["phase"] == "Running"
+    driver.until(6)
+    (status,) = driver.status["containerStatuses"]
+    assert (status["image"], status["restartCount"]) == ("nginx:1.28", 1)
+    assert driver.status["phase"] == "Running"
+
+
+def test_a_changed_image_of_an_init_container_that_runs_changes_nothing() -> None:
+    annotations = {"init.run-for-seconds": "5"}
+    driver = Driver(pod(init=[container("init")], annotations=annotations))
+    driver.change(pod(init=[container("init", image="nginx:1.28")], annotations=annotations))
+    assert "Killing" not in [reason for _, reason in driver.reasons()]
+    driver.until(5)
+    assert driver.status["phase"] == "Running"
 
 
 @pytest.mark.parametrize(
