@@ -34,7 +34,9 @@ V = TypeVar("V", bound=_Dated)
 
 class Lru(Generic[K, V]):
     """A bounded mapping that forgets what was used longest ago, and what lay idle for `idle_s`
-    nominal seconds: whoever has thousands of recorders in a process has few entries in each."""
+    nominal seconds: there are thousands of them in an agent of many nodes."""
+
+    __slots__ = ("_entries", "_idle_s", "_size")
 
     def __init__(self, idle_s: float, size: int = MAX_KNOWN) -> None:
         self._idle_s = idle_s
@@ -69,7 +71,8 @@ class Lru(Generic[K, V]):
 
 
 class _Similar(msgspec.Struct):
-    messages: set[str]
+    messages: list[str]
+    """Different ones, few."""
     last_s: float
 
 
@@ -89,8 +92,9 @@ class Combiner(msgspec.Struct):
         """(message to show, whether it stands for several); `similar`: all but the message."""
         record = self._seen.get(similar)
         if record is None or now_s - record.last_s > SIMILAR_INTERVAL_S:
-            record = _Similar(set(), now_s)
-        record.messages.add(message)
+            record = _Similar([], now_s)
+        if message not in record.messages:
+            record.messages.append(message)
         record.last_s = now_s
         self._seen.put(similar, record)
         if len(record.messages) < MAX_SIMILAR:
