@@ -1,6 +1,7 @@
 """A write on its way from the event loop to the disk, and those who wait for it."""
 
 import asyncio
+from collections import deque
 
 import msgspec
 
@@ -57,22 +58,44 @@ class Staged(msgspec.Struct):
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def finished(self, timeout_s: float) -> Record:
-        """Wait for `finish`. Raises its error; TimeoutError after `timeout_s` real seconds."""
-        if not self.done:
-            loop = asyncio.get_running_loop()
-            waiter: asyncio.Future[None] = loop.create_future()
-            self.waiters.append(waiter)
-            giving_up = loop.call_later(timeout_s, _give_up, waiter)
-            try:
-                await waiter
-            finally:
-                giving_up.cancel()
+    def outcome(self) -> Record:
+        """What became of it, once it is done. Raises its error."""
         if self.error is not None:
             raise self.error.with_traceback(None)
         return self.record
 
 
-def _give_up(waiter: "asyncio.Future[None]") -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError("the commit takes too long"))
+class Waits:
+    """Waits that end after `timeout_s` real seconds at the latest, all by one timer: those that
+    began first end first."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._begun: deque[tuple[float, asyncio.Future[None]]] = deque()
+        """With their ends in the event loop's time; without those at the front that are over."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> asyncio.Future[None]:
+        """To be awaited; whoever ends it sets a result. TimeoutError if nobody does."""
+        loop, begun = asyncio.get_running_loop(), self._begun
+        while begun and begun[0][1].done():
+            begun.popleft()
+        waiter: asyncio.Future[None] = loop.create_future()
+        begun.append((loop.time() + self._timeout_s, waiter))
+        if self._timer is None:
+            self._timer = loop.call_later(self._timeout_s, self._end)
+        return waiter
+
+    def _end(self) -> None:
+        loop, begun = asyncio.get_running_loop(), self._begun
+        while begun and (begun[0][1].done() or begun[0][0] <= loop.time()):
+            waiter = begun.popleft()[1]
+            if not waiter.done():
+                waiter.set_exception(TimeoutError("the commit takes too long"))
+        self._timer = loop.call_at(begun[0][0], self._end) if begun else None
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

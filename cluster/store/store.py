@@ -23,7 +23,7 @@ from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import FIRST_REVISION
 from kubeherd.cluster.store.history import History, undo
 from kubeherd.cluster.store.hub import Hub
-from kubeherd.cluster.store.staged import Staged
+from kubeherd.cluster.store.staged import Staged, Waits
 from kubeherd.cluster.store.state import Attrs, AttrsOf, EventType, Keyspace, Record, WatchEvent
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ class Store(ABC):
         self._history = History(max_history_events, max_history_bytes)
         self.hub = Hub(self._history)
         self.revision = FIRST_REVISION
+        self.waits = Waits(COMMIT_TIMEOUT_S)
+        """Of writers for their commits."""
         self._head: dict[HeadKey, Staged] = {}
         self._old_lists: OrderedDict[tuple[str, str, int], Sequence[Record]] = OrderedDict()
         self.commit_seconds: dict[tuple[EventType, str], Histogram] = {}
@@ -248,14 +250,18 @@ class Store(ABC):
     def _stage(self, event: WatchEvent, ttl_s: int) -> Staged:
         """Let a write begin its way."""
 
-    async def committed(self, staged: Staged, timeout_s: float = COMMIT_TIMEOUT_S) -> Record:
+    async def committed(self, staged: Staged) -> Record:
         """Return when the write is durable and visible.
 
         ServiceUnavailable if it was not kept, Superseded if it was not because somebody else wrote
         before it, OutcomeUnknown if that cannot be said; TimeoutError if it takes more than
-        `timeout_s` real seconds, which says nothing either.
+        `COMMIT_TIMEOUT_S`, which says nothing either.
         """
-        return await staged.finished(timeout_s)
+        if not staged.done:
+            waiter = self.waits.begin()
+            staged.waiters.append(waiter)
+            await waiter
+        return staged.outcome()
 
     # --- life ---
 
@@ -332,4 +338,5 @@ async def running(store: Store) -> AsyncIterator[Store]:
             finally:
                 store.stop()
     finally:
+        store.waits.close()
         await store.close()

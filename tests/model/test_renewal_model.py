@@ -3,27 +3,19 @@ same answer, the same stored bytes, the same revision."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import orjson
-from apicluster import ADMIN, MANAGER, MERGE, NODE, Cluster
+from apicluster import ADMIN, MANAGER, MERGE, NODE, Cluster, StillClock, api_cluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubeherd.cluster.api.kinds import LEASES
 from kubeherd.cluster.apiserver.access.authn import authenticated
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User
-from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.apiserver.write.registry import Registry
-from kubeherd.cluster.runtime.clock import LoopClock
-from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.cluster.store.engine import MemoryEngine
-from kubeherd.cluster.store.local import LocalStore
-from kubeherd.cluster.store.store import running
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
@@ -92,24 +84,6 @@ STEPS = st.fixed_dictionaries({
 })  # fmt: skip
 
 
-class _Clock(LoopClock):
-    """Stands still until it is told the time."""
-
-    moment = START
-
-    def now(self) -> datetime:
-        return self.moment
-
-
-@asynccontextmanager
-async def _cluster(clock: _Clock) -> AsyncIterator[Cluster]:
-    store = LocalStore(MemoryEngine(), attrs_of)
-    async with running(store):
-        api = ApiServer(store, clock, Rng(1))
-        await api.bootstrap()
-        yield Cluster(api, store, clock)
-
-
 async def _request(
     cluster: Cluster, method: str, path: str, body: bytes, user: User, **headers: str
 ) -> ApiResponse:
@@ -168,8 +142,8 @@ async def _put(cluster: Cluster, step: dict[str, Any], body: bytes) -> ApiRespon
 
 
 async def _same(steps: list[dict[str, Any]]) -> None:
-    clock = _Clock()
-    async with _cluster(clock) as short, _cluster(clock) as general:
+    clock = StillClock()
+    async with api_cluster(clock=clock) as short, api_cluster(clock=clock) as general:
         general.api.services.registry.__class__ = _General
         for number, step in enumerate(steps, 1):
             clock.moment += timedelta(seconds=step["passes_s"])

@@ -15,7 +15,7 @@ from kubeherd.cluster.api import defaults, errors, patches
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.goformat import cut, plain, quoted
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
-from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.kinds import PODS, Resource
 from kubeherd.cluster.api.managedfields import apply, typed
 from kubeherd.cluster.api.schemas import definitions as schemas
 from kubeherd.cluster.api.schemas import gostructs
@@ -27,6 +27,7 @@ from kubeherd.cluster.apiserver.handlers import objectkinds
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.handlers.writes import check_name, preparation, written_response
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext
+from kubeherd.cluster.apiserver.write.registry import Given
 from kubeherd.cluster.apiserver.write.tracking import is_component
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ async def patch(call: Call) -> ApiResponse:
     """200 and the patched object; an apply may create it (201)."""
     media_type = patch_type(call)
     ctx = call.context()
+    part = call.route.subresource_name == "status"
     on_missing = None
     if media_type == APPLY:
         applying = await call.on_body(lambda: Applying(call, ctx))
@@ -73,10 +75,11 @@ async def patch(call: Call) -> ApiResponse:
         on_missing = applying.create
     else:
         resource = call.kind.resource
-        part = call.route.subresource_name == "status"
         apply_defaults = defaults.apply_to_status if part else defaults.apply
         transform = patched_by(call, media_type, ctx, default=partial(apply_defaults, resource))
     route = call.route
+    # A strategic merge changes no tree, and decoding none that was decoded.
+    is_pure = media_type == STRATEGIC and part and call.kind.resource is PODS
     if route.subresource is not None:
         on_missing = None
     written = await call.services.registry.update(
@@ -87,6 +90,7 @@ async def patch(call: Call) -> ApiResponse:
         ctx,
         prepare=preparation(call),
         on_missing=on_missing,
+        given=Given.OUTLINE if is_pure else Given.WHOLE,
     )
     return await written_response(call, written, ctx)
 

@@ -17,7 +17,7 @@ from kubeherd.cluster.apiserver.strategies.pod import PodStrategy
 from kubeherd.cluster.apiserver.write import deletion, renewal
 from kubeherd.cluster.apiserver.write.context import RequestContext, fence_of
 from kubeherd.cluster.apiserver.write.deletion import DeleteOptions
-from kubeherd.cluster.apiserver.write.registry import Pending, Prepare, Written
+from kubeherd.cluster.apiserver.write.registry import Given, Pending, Prepare, Written
 from kubeherd.cluster.apiserver.write.tracking import is_component
 from kubeherd.cluster.store.state import Record
 
@@ -88,6 +88,7 @@ async def update(call: Call) -> ApiResponse:
         prepare=preparation(call),
         on_missing=create_missing if creates else None,
         conditional=True,
+        given=Given.NOTHING,
     )
     return await written_response(call, written, ctx)
 

@@ -64,10 +64,14 @@ class PodStrategy(Strategy):
             condition.get("type"): condition.get("observedGeneration")
             for condition in old_status.get("conditions") or ()
         }
-        for condition in status.get("conditions") or ():
-            known = observed.get(condition.get("type"))
-            if not condition.get("observedGeneration") and known:
-                condition["observedGeneration"] = known
+        conditions = status.get("conditions")
+        if conditions and any(observed.values()):
+            status["conditions"] = [
+                {**one, "observedGeneration": observed[one["type"]]}
+                if not one.get("observedGeneration") and observed.get(one.get("type"))
+                else one
+                for one in conditions
+            ]
 
     def prepare_ephemeral_containers(
         self, new: JsonObject, old: JsonObject, ctx: RequestContext

@@ -13,6 +13,7 @@ free meanwhile; if the object changes in that time the write begins again with t
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from enum import Enum, auto
 from functools import partial
 from typing import Protocol
 
@@ -89,6 +90,18 @@ class Prepare(Protocol):
     """How a write to one (sub)resource combines the sent object with the stored one, in place."""
 
     def __call__(self, new: JsonObject, old: JsonObject, ctx: RequestContext) -> None: ...
+
+
+class Given(Enum):
+    """What of the stored object the function gets that makes the wanted one of it."""
+
+    NOTHING = auto()
+    """An empty tree: it does not look."""
+    OUTLINE = auto()
+    """A tree that is its own down to the members of members, such as ``metadata.labels``; what is
+    within those it leaves as it is, and so does the kind's strategy."""
+    WHOLE = auto()
+    """A tree of its own."""
 
 
 class Written(msgspec.Struct):
@@ -243,8 +256,9 @@ class Registry(StoredObjects):
         prepare: Prepare | None = None,
         on_missing: Callable[[], JsonObject] | None = None,
         conditional: bool = False,
+        given: Given = Given.WHOLE,
     ) -> Written:
-        """Change an object. `transform` gets a fresh tree of it (served version) and returns the
+        """Change an object. `transform` is `given` it (served version) and returns the
         wanted one, decoded and defaulted; `prepare` is the strategy's for this subresource
         (default: the main resource's). An absent object is created from `on_missing`, else 404.
         `conditional`: an object without resourceVersion is refused for kinds that demand one.
@@ -271,7 +285,8 @@ class Registry(StoredObjects):
                         raise
                     superseded += 1  # by another create: so this is an update
                     continue
-            steps = self._update_steps(kind, record, transform, ctx, prepare, conditional)
+            look = partial(self._look, kind, record, transform, given)
+            steps = self._update_steps(kind, record, look, ctx, prepare, conditional)
             size_bytes = ctx.size_bytes + record.size
             effort.begin(size_bytes)
             try:
@@ -319,19 +334,37 @@ class Registry(StoredObjects):
             return None
         return await self._commit(kind, self._put(kind, namespace, name, made.new, ctx))
 
-    def _update_steps(
+    def _look(
         self,
         kind: ServedKind,
         record: Record,
         transform: Callable[[JsonObject], JsonObject],
+        given: Given,
+    ) -> tuple[JsonObject, JsonObject]:
+        """The stored object and the wanted one. Others may change the latter all through, and what
+        another server has stored may lack what decoding adds."""
+        old = kind.served(record.load())
+        if given is Given.NOTHING:
+            return old, transform({})
+        if given is Given.OUTLINE and self.chain.is_own and record.revision > self._began_at:
+            outline = {
+                name: dict(value) if value.__class__ is dict else value
+                for name, value in old.items()
+            }
+            return old, transform(outline)
+        return old, transform(kind.served(record.load()))
+
+    def _update_steps(
+        self,
+        kind: ServedKind,
+        record: Record,
+        look: Callable[[], tuple[JsonObject, JsonObject]],
         ctx: RequestContext,
         prepare: Prepare,
         conditional: bool,
     ) -> "Steps[Pending]":
         resource, namespace, name = kind.resource, record.namespace, record.name
-        old, new = yield from pure(
-            lambda: (kind.served(record.load()), transform(kind.served(record.load())))
-        )
+        old, new = yield from pure(look)
         meta, old_meta = new.setdefault("metadata", {}), old["metadata"]
         check_namespace(resource, meta, namespace)
         yield from pure(lambda: _record_owners(kind, new, old, ctx))

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -139,12 +140,23 @@ class Watcher:
         await self._chunks.aclose()  # type: ignore[attr-defined]
 
 
+class StillClock(LoopClock):
+    """Stands still until it is told the time."""
+
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.moment
+
+
 @asynccontextmanager
-async def api_cluster(*, speed: float = 1.0, **store_options: int) -> AsyncIterator[Cluster]:
+async def api_cluster(
+    *, speed: float = 1.0, clock: LoopClock | None = None, **store_options: int
+) -> AsyncIterator[Cluster]:
     """A bootstrapped server; gone when the block is left."""
     store = LocalStore(MemoryEngine(), attrs_of, **store_options)
     async with running(store):
-        clock = LoopClock(speed)
+        clock = clock or LoopClock(speed)
         api = ApiServer(store, clock, Rng(1))
         await api.bootstrap()
         yield Cluster(api, store, clock)

@@ -17,7 +17,7 @@ from kubeherd.cluster.store.deliveries import WatchFilter
 from kubeherd.cluster.store.engine import MemoryEngine, Row, StoreError
 from kubeherd.cluster.store.local import MAX_GROUP_BYTES, LocalStore
 from kubeherd.cluster.store.sqlite import SqliteEngine
-from kubeherd.cluster.store.staged import Staged
+from kubeherd.cluster.store.staged import Staged, Waits
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store, running
 
@@ -119,12 +119,28 @@ async def test_large_writes_are_committed_in_smaller_groups() -> None:
 async def test_a_writer_does_not_wait_for_ever_and_its_write_is_not_lost() -> None:
     engine = HangingEngine()
     async with running(LocalStore(engine, attrs_of)) as store:
+        store.waits = Waits(0.001)
         staged = put(store, "a")
-        with pytest.raises(TimeoutError):
-            await store.committed(staged, timeout_s=0.001)
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                await store.committed(staged)
         assert store.get("pods", "ns", "a") is None
         engine.free.set()
+        store.waits = Waits(PATIENCE_S)
         assert await store.committed(staged) is store.get("pods", "ns", "a")
+
+
+async def test_waits_end_in_turn_and_those_that_are_over_are_left_out() -> None:
+    waits = Waits(0.01)
+    first, second = waits.begin(), waits.begin()
+    first.set_result(None)
+    with pytest.raises(TimeoutError):
+        await second
+    third = waits.begin()
+    with pytest.raises(TimeoutError):
+        await third
+    assert await first is None
+    waits.close()
 
 
 async def test_compaction_deletes_superseded_rows_and_keeps_the_state(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.edge.responses import CREATED, tree_response
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.registry import Given
 
 _PODS = served.of(kinds.PODS)
 
@@ -37,6 +38,7 @@ async def bind(call: Call) -> ApiResponse:
         lambda pod: _bound(pod, binding, ctx),
         ctx,
         prepare=lambda new, old, ctx: None,
+        given=Given.OUTLINE,
     )
     return tree_response(call.request, CREATED, call.negotiated, 201)
 
