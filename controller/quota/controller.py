@@ -13,6 +13,7 @@ from kubeherd.controller.discovery import Kinds
 from kubeherd.controller.manager import Context
 from kubeherd.controller.quota import plan
 from kubeherd.controller.worker import run_workers
+from kubeherd.controller.workload.pods import podindex
 
 _CHANGE_COSTS = frozenset({"services", "persistentvolumeclaims"})
 """Kinds whose objects may cost less after an update."""
@@ -31,6 +32,7 @@ class QuotaController:
         self._queue: WorkQueue[_Key] = context.queue("resourcequota_primary")
         self._watched: set[Resource] = {PODS}
         self._quotas = context.informers.get(RESOURCEQUOTAS, ResourceQuota)
+        podindex.add_namespace_index(self._quotas.cache)
         self._quotas.on_change(self._quota_changed)
         context.informers.get(PODS, Pod).on_change(self._pod_changed)
 
@@ -63,9 +65,8 @@ class QuotaController:
         self._informers.get(resource, PartialObject).on_change(changed)
 
     def _replenish(self, namespace: str) -> None:
-        for one in self._quotas.cache.values():
-            if one.metadata.namespace == namespace:
-                self._queue.add((namespace, one.metadata.name))
+        for one in podindex.in_namespace(self._quotas.cache, namespace):
+            self._queue.add((namespace, one.metadata.name))
 
     # --- counting ---
 

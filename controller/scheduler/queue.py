@@ -57,6 +57,9 @@ class SchedulingQueue(msgspec.Struct):
     _active: list[tuple[int, float, int, Key]] = msgspec.field(default_factory=list)
     _backing_off: list[tuple[float, int, Key]] = msgspec.field(default_factory=list)
     _unschedulable: dict[Key, None] = msgspec.field(default_factory=dict)
+    _by_node: dict[str, dict[Key, None]] = msgspec.field(default_factory=dict)
+    """The unschedulable by the nodes that matter to them, "" for those to which every node does: of
+    thousands of daemon pods that wait, each for its own node, a change of one node concerns one."""
     _neighbourly: dict[Key, None] = msgspec.field(default_factory=dict)
     """Unschedulable for the sake of other pods, wherever these are; may hold some that are not."""
     _serial: int = 0
@@ -79,10 +82,11 @@ class SchedulingQueue(msgspec.Struct):
 
     def discard(self, key: Key) -> None:
         """The pod is bound or gone: forget it and its attempts."""
-        self._entries.pop(key, None)
+        entry = self._entries.pop(key, None)
         self._taken.pop(key, None)
-        self._unschedulable.pop(key, None)
         self._neighbourly.pop(key, None)
+        if entry is not None:
+            self._no_longer_unschedulable(entry)
 
     def pop(self, now_s: float) -> Key | None:
         """The next pod to try, by priority and then by time; None if none is due."""
@@ -123,6 +127,8 @@ class SchedulingQueue(msgspec.Struct):
             entry.part = Part.UNSCHEDULABLE
             self._entries[key] = entry
             self._unschedulable[key] = None
+            for node in _concerning(entry):
+                self._by_node.setdefault(node, {})[key] = None
             if entry.plugins & ABOUT_OTHER_PODS:
                 self._neighbourly[key] = None
 
@@ -131,10 +137,8 @@ class SchedulingQueue(msgspec.Struct):
 
         ``plugins``: only pods rejected by one of these (a freed port does not lift a taint).
         """
-        for key in list(self._unschedulable):
+        for key in (*self._by_node.get("", ()), *self._by_node.get(node, ())):
             entry = self._entries[key]
-            if entry.nodes is not None and node not in entry.nodes:
-                continue
             if plugins is None or not entry.plugins or entry.plugins & plugins:
                 self._wake(entry, now_s)
 
@@ -174,11 +178,21 @@ class SchedulingQueue(msgspec.Struct):
             self._wake(entry, now_s)
 
     def _wake(self, entry: _Entry, now_s: float) -> None:
-        self._unschedulable.pop(entry.key, None)
+        self._no_longer_unschedulable(entry)
         if now_s < entry.failed_s + backoff_s(entry.attempts):
             self._back_off(entry)
         else:
             self._activate(entry)
+
+    def _no_longer_unschedulable(self, entry: _Entry) -> None:
+        if entry.key not in self._unschedulable:
+            return
+        del self._unschedulable[entry.key]
+        for node in _concerning(entry):
+            keys = self._by_node[node]
+            del keys[entry.key]
+            if not keys:
+                del self._by_node[node]
 
     def _activate(self, entry: _Entry) -> None:
         self._place(entry, Part.ACTIVE)
@@ -195,3 +209,7 @@ class SchedulingQueue(msgspec.Struct):
         entry.token = self._serial
         entry.part = part
         self._entries[entry.key] = entry
+
+
+def _concerning(entry: _Entry) -> Iterable[str]:
+    return ("",) if entry.nodes is None else entry.nodes

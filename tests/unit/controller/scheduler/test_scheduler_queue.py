@@ -1,6 +1,10 @@
 """The queue of pods that wait for a node: order, back-off, and which events wake which pods."""
 
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kubeherd.controller.scheduler.queue import Part, SchedulingQueue, backoff_s
 
@@ -83,3 +87,50 @@ def test_a_discarded_pod_does_not_come_back() -> None:
     assert len(queue) == 0
     assert queue.pop(1000.0) is None
     assert queue.next_s() is None
+
+
+NODES = st.none() | st.frozensets(st.sampled_from("ab"))
+PLUGINS = st.frozensets(st.sampled_from(("NodePorts", "TaintToleration")))
+STEPS = st.one_of(
+    st.tuples(st.just("fail"), st.sampled_from("pqrs"), NODES, PLUGINS),
+    st.tuples(st.just("discard"), st.sampled_from("pqrs")),
+    st.tuples(st.just("node"), st.sampled_from("ab"), st.none() | PLUGINS),
+    st.tuples(st.just("wait"), st.sampled_from((0.5, 20.0, 400.0))),
+)
+
+
+@given(st.lists(STEPS))
+def test_a_change_of_a_node_wakes_those_that_a_look_at_all_would(
+    steps: list[tuple[Any, ...]],
+) -> None:
+    """Who waits is looked up by node; here everybody is asked in turn."""
+    queue, now_s = SchedulingQueue(), 0.0
+    waiting: dict[str, tuple[frozenset[str] | None, frozenset[str]]] = {}
+    for step in steps:
+        match step:
+            case ("fail", name, nodes, plugins):
+                queue.discard(("ns", name))
+                queue.add(("ns", name), 1000, now_s)
+                taken = None
+                while taken != ("ns", name):  # others that are due go before
+                    taken = queue.pop(now_s)
+                    assert taken is not None
+                queue.failed(taken, now_s, plugins, nodes)
+                waiting[name] = (nodes, plugins)
+            case ("discard", name):
+                queue.discard(("ns", name))
+            case ("node", node, plugins):
+                queue.wake_for_node(node, now_s, plugins)
+                for name, (nodes, by) in tuple(waiting.items()):
+                    concerned = nodes is None or node in nodes
+                    if concerned and (plugins is None or not by or by & plugins):
+                        del waiting[name]
+            case ("wait", seconds):
+                now_s += seconds
+                while queue.pop(now_s) is not None:
+                    pass
+        for name in tuple(waiting):  # gone, or tried for the time that it has waited
+            if queue.part(("ns", name)) is None:
+                del waiting[name]
+        unschedulable = {name for name in "pqrs" if queue.part(("ns", name)) is Part.UNSCHEDULABLE}
+        assert unschedulable == set(waiting)
