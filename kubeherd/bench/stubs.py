@@ -37,7 +37,8 @@ RENEW_S: Final = 10.0
 """How often a kubelet renews its Lease."""
 CONNECTIONS: Final = 16
 WATCH_S: Final = 3600
-SILENCE_S: Final = 120.0
+SILENCE_S: Final = WATCH_S + 60.0
+"""Nothing comes while no pod changes."""
 REQUEST_TIMEOUT_S: Final = 60.0
 AGENT: Final = "User-Agent: stub-nodes/1\r\n"
 _NODE_INFO: Final = (

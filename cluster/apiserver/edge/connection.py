@@ -8,6 +8,7 @@ SecureServingInfo.Serve) and real seconds: clients do not obey ``--speed``.
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from hashlib import sha256
 from typing import Any
@@ -23,7 +24,7 @@ from aiohttp.web_server import Server
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.access.authn import NOBODY, REFUSED, Identity, identity_of
-from kubeherd.cluster.apiserver.edge import gathering, plain
+from kubeherd.cluster.apiserver.edge import gathering, plain, resting
 from kubeherd.cluster.apiserver.edge.joined import Body, pieces
 from kubeherd.cluster.apiserver.edge.messages import LOOPBACK
 from kubeherd.cluster.apiserver.edge.responses import error_response
@@ -55,6 +56,7 @@ class Connection(RequestHandler):
 
     __slots__ = (
         "_clean",
+        "_heartbeats",
         "_held",
         "_plain",
         "_rested_at_s",
@@ -63,6 +65,7 @@ class Connection(RequestHandler):
         "asked",
         "identity",
         "peer",
+        "raw",
         "shared",
         "taken_over",
         "watching",
@@ -77,6 +80,8 @@ class Connection(RequestHandler):
         """The address of the client."""
         self.shared = False
         """Whether another server could have got it."""
+        self.raw: socket.socket | None = None
+        """The socket below TLS, where the connection may rest between heartbeats."""
         self.watching: asyncio.Task[object] | None = None
         self.taken_over: Callable[[bytes], None] | None = None
         """Gets what comes from now on, which is no HTTP any more; b"" when the client has gone."""
@@ -86,6 +91,8 @@ class Connection(RequestHandler):
         """What came meanwhile."""
         self._rested_at_s = 0.0
         """When the last plain answer was given, in the event loop's time; 0: there was none."""
+        self._heartbeats = 0
+        """So many in a row."""
         self._clean = True
         """Whether aiohttp has read whole requests only, so that what comes next begins one."""
         self._silence: asyncio.TimerHandle | None = None
@@ -109,6 +116,8 @@ class Connection(RequestHandler):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        if self._heartbeats:
+            self._wakes()
         if watching is not None:
             watching.cancel()
         if self.taken_over is not None:
@@ -130,9 +139,11 @@ class Connection(RequestHandler):
         awaits = self._awaits_request()
         request = plain.read(data) if self._clean and awaits else None
         manager = self._manager
+        looked_at = self._wakes() if self._heartbeats else False
         if isinstance(request, plain.Plain) and isinstance(manager, Connections):
             if manager.takes_plain() and not self.ending:
-                self._plain = self._loop.create_task(self._answer(manager, request))
+                answer = self._answer(manager, request, looked_at=looked_at)
+                self._plain = self._loop.create_task(answer)
                 return
         elif request is None:
             self._clean = False
@@ -151,14 +162,24 @@ class Connection(RequestHandler):
         if len(self._held) > _HELD_BYTES and self.transport is not None:
             self.transport.pause_reading()
 
-    async def _answer(self, manager: "Connections", request: plain.Plain) -> None:
+    def _wakes(self) -> bool:
+        """Rest no more; whether it was looked at, together with others."""
+        manager = self._manager
+        if self.raw is None or not isinstance(manager, Connections):
+            return False
+        return manager.resting.leave(self.raw)
+
+    async def _answer(
+        self, manager: "Connections", request: plain.Plain, *, looked_at: bool
+    ) -> None:
         self.asked = True
         goes_on = False
+        silent_s = self._loop.time() - self._rested_at_s if self._rested_at_s else 0.0
+        beats = gathering.is_heartbeat(request.method, request.path)
+        self._heartbeats = self._heartbeats + 1 if beats else 0
         try:
-            if gathering.is_heartbeat(request.method, request.path) and self._rested_at_s:
-                wait_s = gathering.patience_s(self._loop.time() - self._rested_at_s)
-                if wait_s:
-                    await manager.gathering.turn(wait_s)
+            if beats and not looked_at and (wait_s := gathering.patience_s(silent_s)):
+                await manager.gathering.turn(wait_s)
             goes_on = await manager.plain(self, request)
         except ConnectionError:  # the client has gone
             pass
@@ -169,6 +190,9 @@ class Connection(RequestHandler):
             if not goes_on or self.ending:
                 self.force_close()
         if self.transport is not None and not self.ending:
+            within_s = resting.look_s(silent_s, self._heartbeats)
+            if within_s and self.raw is not None and not self._held:
+                manager.resting.rest(self.raw, within_s)
             self._rest()
 
     def _rest(self) -> None:
@@ -325,6 +349,7 @@ class Connections(Server):
         self.plain = plain
         self.takes_plain = takes_plain
         self.gathering = gathering.Gathering()
+        self.resting = resting.Resting()
 
     def __call__(self) -> Connection:
         return Connection(self, loop=self._loop, **self._kwargs)

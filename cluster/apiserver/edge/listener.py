@@ -170,15 +170,18 @@ class Listener:
         asyncio.get_running_loop().remove_reader(client)
         client.close()
 
-    def _made(self) -> Connection:
+    def _made(self, client: socket.socket) -> Connection:
         connection = self._connections()
-        connection.shared = self._shared
+        connection.shared, connection.raw = self._shared, client
         return connection
 
     async def _handshake(self, client: socket.socket) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                self._made, client, ssl=self._tls, ssl_handshake_timeout=HEADER_TIMEOUT_S
+                partial(self._made, client),
+                client,
+                ssl=self._tls,
+                ssl_handshake_timeout=HEADER_TIMEOUT_S,
             )
         except OSError:  # an ssl.SSLError is one too: reported where it happened
             client.close()

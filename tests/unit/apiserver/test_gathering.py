@@ -9,7 +9,7 @@ from patience import PATIENCE_S
 from wireserver import Served, serving
 
 from kubeherd.cluster.api.kinds import LEASES
-from kubeherd.cluster.apiserver.edge import gathering
+from kubeherd.cluster.apiserver.edge import gathering, resting
 from kubeherd.cluster.apiserver.edge.gathering import Gathering, is_heartbeat, patience_s
 
 LONG_S = 3600.0
@@ -106,7 +106,7 @@ async def test_renewals_of_two_connections_are_answered_together(
 async def test_the_first_request_of_a_connection_does_not_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering, "patience_s", lambda silent_s: LONG_S)
+    monkeypatch.setattr(gathering, "patience_s", lambda silent_s: LONG_S if silent_s else 0.0)
     async with asyncio.timeout(PATIENCE_S), serving(tmp_path) as served:
         _, registered, renewal = await _registered(served, "n1")
         context = served.tls(*served.authority.identity("admin", "system:masters"))
@@ -114,4 +114,19 @@ async def test_the_first_request_of_a_connection_does_not_wait(
         writer.write(renewal)
         assert json.loads(await _body(reader))["kind"] == "Lease"
         registered.close()
+        writer.close()
+
+
+async def test_a_connection_that_rests_is_answered_whatever_comes_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resting, "look_s", lambda silent_s, streak: 0.01 if streak else 0.0)
+    monkeypatch.setattr(resting, "MIN_RESTING", 1)
+    async with asyncio.timeout(PATIENCE_S), serving(tmp_path) as served:
+        reader, writer, renewal = await _registered(served, "n1")
+        writer.write(renewal)
+        assert json.loads(await _body(reader))["kind"] == "Lease"
+        for _ in range(2):
+            writer.write(_message("GET", LEASES.path(NAMESPACE, "n1"), {}))
+            assert json.loads(await _body(reader))["kind"] == "Lease"
         writer.close()
