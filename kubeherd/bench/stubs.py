@@ -298,6 +298,15 @@ def running(pod: _Pod) -> JsonObject:
     }
 
 
+async def until_stdin_ends() -> None:
+    """Return when nobody needs this program any more. No thread: one that reads would keep a
+    program that has failed from ending."""
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
+    await reader.read()
+
+
 async def run(options: argparse.Namespace) -> int:
     """Be the fleet until standard input ends; how many requests failed."""
     access = load_kubeconfig(options.kubeconfig)
@@ -310,7 +319,7 @@ async def run(options: argparse.Namespace) -> int:
     await together(
         fleet.renew(),
         fleet.run_pods(pod_events(options.kubeconfig)),
-        asyncio.to_thread(sys.stdin.read),
+        until_stdin_ends(),
     )
     for connection in connections:
         connection.close()

@@ -176,15 +176,14 @@ class _Way(msgspec.Struct, frozen=True):
 
     def serve(self, deliveries: Collection[Delivery]) -> bool:
         """As `subscription.Serve`: write them without the stream's task, if nothing stands in
-        between. What cannot be encoded is left to it as well: it knows how to say so."""
+        between. What goes wrong is left to it as well: it knows how to say so."""
         write, kind = self.outlet.write, self.call.kind
         if write is None or self.watch.valve is not None or kind.to_served_all is not None:
             return False
         try:
-            data = b"".join([self.encoder.event(delivery) for delivery in deliveries])
-        except Exception:  # a bug: the task meets it again, and logs it
-            return False
-        if not write(data):
+            if not write(b"".join([self.encoder.event(delivery) for delivery in deliveries])):
+                return False
+        except Exception:  # a bug, or a connection that breaks: the task meets it again
             return False
         self.call.services.metrics.events(kind.resource, len(deliveries))
         return True
