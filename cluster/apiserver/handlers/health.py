@@ -38,17 +38,20 @@ _HOOKS = (
     "priority-and-fairness-config-consumer", "priority-and-fairness-filter",
     "storage-object-count-tracker-hook", "start-apiextensions-informers",
     "start-apiextensions-controllers", "crd-informer-synced",
-    "start-system-namespaces-controller", "start-cluster-authentication-info-controller",
+    "start-system-namespaces-controller", "peer-endpoint-reconciler-controller",
+    "start-cluster-authentication-info-controller",
     "start-kube-apiserver-identity-lease-controller",
-    "start-kube-apiserver-identity-lease-garbage-collector",
+    "start-kube-apiserver-identity-lease-garbage-collector", "storage-readiness",
     "start-legacy-token-tracking-controller", "start-service-ip-repair-controllers",
     "rbac/bootstrap-roles", "scheduling/bootstrap-system-priority-classes",
     "priority-and-fairness-config-producer", "bootstrap-controller",
     "start-kubernetes-service-cidr-controller", "aggregator-reload-proxy-client-cert",
     "start-kube-aggregator-informers", "apiservice-status-local-available-controller",
     "apiservice-status-remote-available-controller", "apiservice-registration-controller",
-    "apiservice-discovery-controller", "kube-apiserver-autoregistration",
+    "apiservice-wait-for-first-sync", "apiservice-discovery-controller",
+    "kube-apiserver-autoregistration",
 )  # fmt: skip
+"""Those of v1.36 with its default features (AddPostStartHook), in the order of a start."""
 _LAST_HOOKS = ("apiservice-openapi-controller", "apiservice-openapiv3-controller")
 _READY_ONLY = frozenset({"etcd-readiness", "informer-sync", "shutdown"})
 

@@ -16,6 +16,7 @@ async def test_readiness_has_checks_that_liveness_has_not(cluster: Cluster) -> N
     ]  # fmt: skip
     assert ready[-3:] == ["[+]shutdown ok", "readyz check passed", ""]
     assert "[+]poststarthook/rbac/bootstrap-roles ok" in ready
+    assert "[+]poststarthook/storage-readiness ok" in ready  # a default feature since v1.36
     _, alive = await lines(cluster, "/livez?verbose")
     assert {*ready} - {*alive} == {
         "[+]etcd-readiness ok", "[+]informer-sync ok", "[+]shutdown ok", "readyz check passed",
