@@ -2,10 +2,11 @@
 
 All decisions are in `plan.py` and `wakeups.py`. Invariants: one sync of a DaemonSet at a time (the
 queue sees to that), and none before the caches show what the last one wrote; the status is written
-even when pods could not be created.
+even when pods could not be created; one that may wait (`status.wait_s`) is looked at again.
 """
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Iterable
 
@@ -25,7 +26,7 @@ from kubeherd.controller.daemonset.memory import Memory
 from kubeherd.controller.daemonset.model import Known, Now, Plan
 from kubeherd.controller.daemonset.owner import owner
 from kubeherd.controller.daemonset.placements import Placements
-from kubeherd.controller.daemonset.plan import count_status, plan
+from kubeherd.controller.daemonset.plan import count_status, earliest, plan
 from kubeherd.controller.daemonset.recall import reported_hold
 from kubeherd.controller.daemonset.store_status import store_status
 from kubeherd.controller.daemonset.template import Template
@@ -37,7 +38,6 @@ from kubeherd.controller.workload.memories import Memories
 from kubeherd.controller.workload.pods import podindex
 from kubeherd.controller.workload.recording import recorder_on
 from kubeherd.controller.workload.wakeups import Key, key_of
-from kubeherd.controller.workload.written import Written
 
 NAME = "daemonset-controller"
 SETTLE_TIMEOUT_S = 5.0
@@ -193,13 +193,15 @@ class DaemonSetController:
         )
         await execution.history(chosen)
         errors = await self._carry_out(execution, chosen, template, record)
+        status_after_s = None
         try:
-            await self._store_status(daemonset, chosen, template, memory.written)
+            hurry = bool(errors)
+            status_after_s = await self._store_status(daemonset, chosen, memory, hurry=hurry)
         except ReconcileError as error:
             errors.append(error)
         if errors:
             raise ReconcileError("; ".join(dict.fromkeys(str(error) for error in errors)))
-        return chosen.requeue_after_s
+        return earliest(chosen.requeue_after_s, status_after_s)
 
     def _plan(self, daemonset: DaemonSet, memory: Memory, template: Template) -> Plan:
         """Make the plan, and keep what has to be known next time."""
@@ -250,19 +252,24 @@ class DaemonSetController:
         return errors
 
     async def _store_status(
-        self, daemonset: DaemonSet, chosen: Plan, template: Template, written: Written
-    ) -> None:
-        if not chosen.hash:
-            return
-        numbers = chosen.status
+        self, daemonset: DaemonSet, chosen: Plan, memory: Memory, *, hurry: bool
+    ) -> float | None:
+        """Write the status if it differs and is due; seconds until it is, if it may wait."""
+        numbers, generation = chosen.status, daemonset.metadata.generation
+        if not chosen.hash or not (chosen.writes or numbers):
+            return None
+        since_s = math.inf if hurry else self._clock.monotonic_s() - memory.status_at_s
+        if left_s := status.wait_s(daemonset.status, generation, numbers, since_s):
+            return left_s
         if chosen.writes:
-            await written.settled(SETTLE_TIMEOUT_S)
-            placement = self._placements.current(daemonset, template)
+            await memory.written.settled(SETTLE_TIMEOUT_S)
+            placement = self._placements.current(daemonset, memory.template(daemonset))
             numbers = count_status(daemonset, placement, chosen.hash, self._now())
-            if not status.differs(daemonset.status, daemonset.metadata.generation, numbers):
-                return
-        if numbers is not None:
-            revision = await store_status(
-                self._client, daemonset, numbers, daemonset.metadata.generation
-            )
-            written.note(self._daemonsets, revision)
+            if not status.differs(daemonset.status, generation, numbers):
+                return None
+        if numbers is None:
+            return None
+        revision = await store_status(self._client, daemonset, numbers, generation)
+        memory.written.note(self._daemonsets, revision)
+        memory.status_at_s = self._clock.monotonic_s()
+        return None

@@ -1,5 +1,7 @@
 """What the controller remembers of one DaemonSet: see `workload.memories`."""
 
+import math
+
 from kubeherd.cluster.api.objects import DaemonSet
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
@@ -10,8 +12,8 @@ from kubeherd.controller.workload.written import Written
 
 
 class Memory:
-    """Compiled template, own writes, names of new pods, the reported hold, and when to plan
-    again at the earliest."""
+    """Compiled template, own writes, names of new pods, the reported hold, when to plan
+    again at the earliest, and when the status was written."""
 
     def __init__(self, clock: Clock, rng: Rng) -> None:
         self.names = PodNames(rng.choice)
@@ -20,6 +22,8 @@ class Memory:
         self.recalled = False
         """Whether it was asked what an earlier life has reported."""
         self.pacing = Pacing(clock)
+        self.status_at_s = -math.inf
+        """When the status was written last (monotonic)."""
         self._compiled: tuple[int, Template] | None = None
 
     def template(self, daemonset: DaemonSet) -> Template:

@@ -107,6 +107,11 @@ class StatusNumbers(msgspec.Struct, frozen=True):
         """Desired pods that are not available, missing ones included."""
         return self.desired - self.available
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do: a rollout is over."""
+        return self.desired == self.updated == self.available and not self.misscheduled
+
 
 class Plan(msgspec.Struct, frozen=True):
     """What one sync does, in the order of its fields.

@@ -128,7 +128,7 @@ def _with_pods(
         backoff=managed.backoff,
         hold=rolled.hold,
         failure=rolled.failure,
-        requeue_after_s=_earliest(
+        requeue_after_s=earliest(
             base.requeue_after_s, managed.requeue_after_s, rolled.requeue_after_s
         ),
     )
@@ -158,5 +158,6 @@ def _in_order(pods: Mapping[PodKey, Pod]) -> list[Pod]:
     return [pods[key] for key in sorted(pods)]
 
 
-def _earliest(*times_s: float | None) -> float | None:
+def earliest(*times_s: float | None) -> float | None:
+    """The first of some times, None without one."""
     return min((time_s for time_s in times_s if time_s is not None), default=None)

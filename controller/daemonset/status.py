@@ -9,6 +9,11 @@ from kubeherd.cluster.api.objects import DaemonSetStatus
 from kubeherd.controller.daemonset.model import StatusNumbers
 from kubeherd.controller.daemonset.placement import Placement
 
+WRITE_INTERVAL_S = 0.2
+"""How often the status is written while nothing but numbers change."""
+_SOON_S = 0.01
+"""Queues hand out what is due a little early; nobody waits again for such a rest."""
+
 
 def differs(status: DaemonSetStatus, generation: int, numbers: StatusNumbers) -> bool:
     """Whether the status has to be written: a number differs, or the generation is newer."""
@@ -41,6 +46,20 @@ def requeue_after_s(placement: Placement, numbers: StatusNumbers) -> float | Non
     waits_s = [float(min_ready_s)] if numbers.ready != numbers.available else []
     next_s = placement.next_available_s()
     return min([*waits_s, next_s] if next_s is not None else waits_s, default=None)
+
+
+def wait_s(
+    status: DaemonSetStatus, generation: int, numbers: StatusNumbers | None, since_s: float
+) -> float:
+    """Nominal seconds for which a status that differs may wait, `since_s` after the last write.
+
+    In a rollout each pod changes it. A new generation and the end of a rollout are told at once.
+    `numbers`: None if they are those that are written already.
+    """
+    if status.observed_generation < generation or (numbers is not None and numbers.complete):
+        return 0.0
+    left_s = WRITE_INTERVAL_S - since_s
+    return left_s if left_s > _SOON_S else 0.0
 
 
 def status_tree(

@@ -1,5 +1,6 @@
 """The shell: one sync against a scripted server, caches filled by hand (spec sections 1 to 3)."""
 
+import msgspec
 import pytest
 from daemonset_world import EPOCH, daemonset, nodes, pod
 from scripted_transport import Answer, ScriptedTransport
@@ -7,11 +8,12 @@ from scripted_transport import Answer, ScriptedTransport
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS
-from kubeherd.cluster.api.objects import DaemonSet, Node, Pod
+from kubeherd.cluster.api.objects import DaemonSet, DaemonSetStatus, Node, Pod
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.reflector import Reflector
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.daemonset.controller import DaemonSetController
+from kubeherd.controller.daemonset.status import WRITE_INTERVAL_S
 from kubeherd.controller.informers import Informers
 from kubeherd.controller.manager import Context
 from kubeherd.controller.worker import ReconcileError
@@ -69,6 +71,18 @@ class Shell:
     async def sync(self) -> float | None:
         return await self.controller.sync(KEY)
 
+    @property
+    def status(self) -> DaemonSetStatus:
+        """What was written last."""
+        return msgspec.convert(self.statuses[-1], DaemonSetStatus)
+
+
+def ready(found: Pod) -> Pod:
+    """The pod, ready."""
+    name, where, labels = found.metadata.name, found.spec.node_name, found.metadata.labels
+    version = found.metadata.resource_version
+    return pod(name, where, ready=True, labels=labels, resource_version=version)
+
 
 def change(reflector: Reflector[object], obj: object) -> None:  # type: ignore[type-var]
     """An object arrives by watch."""
@@ -101,6 +115,37 @@ async def test_the_status_is_written_even_when_pods_cannot_be_created(shell: She
     status = shell.statuses[-1]
     assert (status["desiredNumberScheduled"], status["currentNumberScheduled"]) == (20, 10)
     assert status["updatedNumberScheduled"] == 10
+
+
+async def test_numbers_alone_may_wait_but_the_end_of_a_rollout_is_told_at_once(
+    shell: Shell,
+) -> None:
+    await shell.sync()
+    change(shell.daemonsets, msgspec.structs.replace(daemonset(), status=shell.status))
+    pods = list(shell.pods.cache.values())
+    change(shell.pods, ready(pods[0]))
+    written = len(shell.statuses)
+    again_s = await shell.sync()
+    assert again_s is not None
+    assert 0 < again_s <= WRITE_INTERVAL_S
+    assert len(shell.statuses) == written
+    for one in pods[1:]:
+        change(shell.pods, ready(one))
+    assert await shell.sync() is None
+    assert len(shell.statuses) == written + 1
+    assert shell.statuses[-1]["numberAvailable"] == 20
+
+
+async def test_what_could_not_be_done_is_told_at_once(shell: Shell) -> None:
+    await shell.sync()
+    change(shell.daemonsets, msgspec.structs.replace(daemonset(), status=shell.status))
+    shell.create_error = errors.forbidden(PODS, "p", "exceeded quota")
+    shell.creates_allowed = 20
+    for found in nodes(22)[20:]:
+        change(shell.nodes, found)
+    with pytest.raises(ReconcileError, match="exceeded quota"):
+        await shell.sync()
+    assert shell.statuses[-1]["desiredNumberScheduled"] == 22
 
 
 async def test_failed_creates_are_not_waited_for(shell: Shell) -> None:

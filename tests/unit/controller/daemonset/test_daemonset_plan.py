@@ -23,7 +23,8 @@ from kubeherd.cluster.api.objects import (
     Node,
     NodeStatus,
 )
-from kubeherd.controller.daemonset.model import BURST_REPLICAS, Plan, Reason
+from kubeherd.controller.daemonset import status
+from kubeherd.controller.daemonset.model import BURST_REPLICAS, Plan, Reason, StatusNumbers
 
 BOTH = pytest.mark.parametrize("strategy", [ON_DELETE, rolling()], ids=["OnDelete", "Rolling"])
 SELECT = {"nodeSelector": {"zone": "a"}}
@@ -327,3 +328,25 @@ def test_pods_of_another_namespace_are_no_candidates_for_adoption() -> None:
     chosen = world.plan()
     assert not chosen.adopt_pods
     assert list(chosen.creates) == ["n0"]
+
+
+@pytest.mark.parametrize(
+    ("observed_generation", "numbers", "since_s", "expected_s"),
+    [
+        (1, StatusNumbers(desired=2, current=2), 0.05, 0.15),
+        (1, StatusNumbers(desired=2, current=2), 0.3, 0.0),
+        (1, StatusNumbers(desired=2, current=2), 0.2 - 1e-9, 0.0),
+        (1, None, 0.05, 0.15),
+        (0, StatusNumbers(desired=2, current=2), 0.0, 0.0),
+        (0, None, 0.0, 0.0),
+        (1, StatusNumbers(desired=2, current=2, ready=2, available=2, updated=2), 0.0, 0.0),
+        (1, StatusNumbers(desired=2, current=2, ready=2, available=2, updated=1), 0.0, 0.2),
+        (1, StatusNumbers(misscheduled=1), 0.0, 0.2),
+        (1, StatusNumbers(), 0.0, 0.0),
+    ],
+)
+def test_a_status_may_wait_while_a_rollout_goes_on(
+    observed_generation: int, numbers: StatusNumbers | None, since_s: float, expected_s: float
+) -> None:
+    kept = DaemonSetStatus(observed_generation=observed_generation)
+    assert status.wait_s(kept, 1, numbers, since_s) == pytest.approx(expected_s)
