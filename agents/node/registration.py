@@ -50,7 +50,10 @@ class Registrar:
     def __init__(self, clock: Clock, rng: Rng) -> None:
         self._clock = clock
         self._rng = rng
-        self._taken: dict[int, str] = {}
+        self._taken: dict[str, int] = {}
+        """The index of each node, ..."""
+        self._indexes: set[int] = set()
+        """... and all of them."""
 
     async def register(
         self, client: ApiClient, config: NodeConfig, *, reboot: bool, status_of: StatusOf
@@ -90,14 +93,12 @@ class Registrar:
 
     async def _claim(self, client: ApiClient, config: NodeConfig) -> int:
         name = config.name
-        for index, owner in self._taken.items():
-            if owner == name:
-                return index
-        taken = set(self._taken)
-        if not addresses.is_numbered(name):
-            taken |= await self._others(client, name)
-        index = addresses.index_for(name, taken)
-        self._taken[index] = name
+        if name in self._taken:
+            return self._taken[name]
+        others = set() if addresses.is_numbered(name) else await self._others(client, name)
+        index = addresses.index_for(name, self._indexes | others if others else self._indexes)
+        self._taken[name] = index
+        self._indexes.add(index)
         return index
 
     async def _others(self, client: ApiClient, name: str) -> set[int]:
