@@ -12,6 +12,7 @@ from kubeherd.agents.node.nodestatus import NodeConfig
 from kubeherd.agents.nodeagent import NodeAgent, Shared
 from kubeherd.agents.watches import Tap, Watches
 from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.runtime.bell import Bell
 
 Watching = Callable[[asyncio.TaskGroup], Watches]
 """The watches for one life: those that all nodes share, or new ones as tasks of this group."""
@@ -55,7 +56,7 @@ class Host:
         kubelet = self._agent.kubelet if self._agent is not None else None
         return frozenset(kubelet.runtime.images) if kubelet is not None else frozenset()
 
-    def switch_on(self) -> asyncio.Event:
+    def switch_on(self) -> Bell:
         """Begin a life; sets the event when the node's status is reported, or it is off again."""
         self.powered = True
         self._lives += 1
@@ -81,14 +82,14 @@ class Host:
             agent.stop()
             self._task.cancel()
 
-    def restart(self, *, reboot: bool = False) -> asyncio.Event:
+    def restart(self, *, reboot: bool = False) -> Bell:
         """Off and on, as `switch_on`; what is off stays so. After a reboot it has another boot id
         when it comes on."""
         self._rebooted = self._rebooted or reboot
         if self._agent is not None:
             self.switch_off()
             return self.switch_on()
-        off = asyncio.Event()
+        off = Bell()
         off.set()
         return off
 

@@ -25,6 +25,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import Node, Pod
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.client.events import EventRecorder, ObjectReference
+from kubeherd.cluster.runtime.bell import Bell
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
@@ -66,7 +67,7 @@ class NodeAgent:
     ) -> None:
         """`watches`: makes them, or has them; `rng`: of this life alone; `reboot`: the machine was
         rebooted since the last one."""
-        self.started = asyncio.Event()
+        self.started = Bell()
         """The node's status is reported, or the life is over."""
         self._config = config
         self._equipment = equipment
@@ -79,7 +80,7 @@ class NodeAgent:
         self._node: Node | None = None
         """What it has last heard of its Node, once it listens."""
         self._recorder = EventRecorder(
-            equipment.client, "kubelet", config.name, equipment.clock, rng.child("events")
+            equipment.client, "kubelet", config.name, equipment.clock, rng
         )
         self._lease: LeaseKeeper | None = None
         self._reporter: StatusReporter | None = None
@@ -188,7 +189,7 @@ class NodeAgent:
             self._equipment.client,
             self._config.name,
             self._equipment.clock,
-            self._rng.child("lease"),
+            self._rng,
             node_uid=lambda: self._node_uid(registered),
             interval_s=self._interval_s,
             tick_s=self._shared.lease_tick_s,
@@ -202,7 +203,7 @@ class NodeAgent:
             self._config,
             registered.identity,
             self._equipment.clock,
-            self._rng.child("status"),
+            self._rng,
             observed=self._observed,
             images=lambda: kubelet.runtime.images,
             events=self._node_event,
@@ -221,7 +222,7 @@ class NodeAgent:
             tasks=tasks,
             writes=self._equipment.writes,
             clock=shared.clock,
-            rng=self._rng.child("pods"),
+            rng=self._rng,
         )
         return Kubelet(
             node,
@@ -246,7 +247,7 @@ class NodeAgent:
             node_uid=lambda: self._node_uid(registered),
             seen=watches.pods.cache.get,
             clock=self._shared.clock,
-            rng=self._rng.child("static pods"),
+            rng=self._rng,
         )
         tasks.create_task(mirrors.run(), name=f"static-pods-{name}")
 

@@ -4,7 +4,6 @@ Source: spec node-lifecycle 2.3. "Changed" is decided against the Node in the AP
 status set to Unknown by the node lifecycle controller is put right at the next computation.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -24,6 +23,7 @@ from kubeherd.cluster.api.objects import Condition, Node, PartialObject
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.client.client import ApiClient, PatchKind
 from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.runtime.bell import Bell
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
@@ -82,8 +82,8 @@ class StatusReporter:
         self._shown_images: Sequence[str] = ()
         self.hindrance: Hindrance | None = None
         self._failing = False
-        self._again = asyncio.Event()
-        self.reported = asyncio.Event()
+        self._again = Bell()
+        self.reported = Bell()
 
     def look_again(self) -> None:
         """Compute now instead of at the next tick: the Node's annotations changed."""

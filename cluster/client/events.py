@@ -23,6 +23,7 @@ from kubeherd.cluster.client.backoff import Backoff
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.correlate import Combiner, Lru, SpamFilter
 from kubeherd.cluster.client.transport import TransportError
+from kubeherd.cluster.runtime.bell import Bell
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
@@ -113,7 +114,7 @@ class EventRecorder:
         self._rng = rng
         self._api = api
         self._queue: deque[_Occurrence] = deque(maxlen=QUEUE_LIMIT)
-        self._arrived = asyncio.Event()
+        self._arrived = Bell()
         self._combiner = Combiner()
         self._spam = SpamFilter()
         self._series: Lru[tuple[object, ...], _Series] = Lru(idle_s=EVENT_LIFE_S)
