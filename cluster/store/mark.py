@@ -30,8 +30,20 @@ class Mark(msgspec.Struct, frozen=True):
 
 def encode(mark: Mark) -> bytes:
     """One line of fixed length with a checksum at its end."""
-    text = f"{_TITLE} {mark.store_id & (1 << 64) - 1:016x} {mark.revision:020d}"
-    return f"{text} {crc32(text.encode()):08x}\n".encode()
+    return _Line(mark.store_id).of(mark.revision)
+
+
+class _Line:
+    """The line of a store, of which only the revision changes."""
+
+    def __init__(self, store_id: int) -> None:
+        self._begin = f"{_TITLE} {store_id & (1 << 64) - 1:016x} ".encode()
+        self._begin_sum = crc32(self._begin)
+
+    def of(self, revision: int) -> bytes:
+        """The line with this revision."""
+        digits = b"%020d" % revision
+        return b"%b%b %08x\n" % (self._begin, digits, crc32(digits, self._begin_sum))
 
 
 def decode(data: bytes) -> Mark | None:
@@ -51,7 +63,7 @@ class MarkFile:
     def __init__(self, path: Path, mark: Mark) -> None:
         """Write this mark, into the file of this store if it is there, else durably into a new one
         in its place. Raises OSError."""
-        self._store_id = mark.store_id
+        self._line = _Line(mark.store_id)
         old = decode(path.read_bytes()) if path.exists() else None
         if old is not None and old.store_id == mark.store_id:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
@@ -75,7 +87,7 @@ class MarkFile:
 
     def write(self, revision: int) -> None:
         """Say that the store has acknowledged `revision`. Raises OSError."""
-        os.pwrite(self._descriptor, encode(Mark(self._store_id, revision)), 0)
+        os.pwrite(self._descriptor, self._line.of(revision), 0)
 
     def sync(self) -> None:
         """Put what was written on the disk. Raises OSError."""
