@@ -127,7 +127,7 @@ class _Sender:
         self._host = ""
         self._connections: dict[Who, list[Connection]] = {}
         self._tokens: dict[Who, str] = {}
-        self._versions: dict[str, str] = {}
+        self._leases: dict[str, JsonObject] = {}
 
     async def run(self, requests: int, rounds: int) -> list[Cost]:
         """Measure everything so often, after a round that warms up; of each the median."""
@@ -148,11 +148,11 @@ class _Sender:
         return [_median(list(same)) for same in zip(*found[1:], strict=True)]
 
     async def _look(self) -> None:
-        """See the newest versions of the Leases, as those who renew them know them."""
+        """See the Leases as they are now, as those who renew them know them."""
         asked = Request("GET", LEASES).bytes_for(self._host)
         answer = await self._connections[Who.PERSON][0].send(asked)
         for one in orjson.loads(answer.body)["items"]:
-            self._versions[one["metadata"]["name"]] = one["metadata"]["resourceVersion"]
+            self._leases[one["metadata"]["name"]] = one
 
     async def _token(self, account: str) -> str:
         """A token of a controller's account, which may not be there yet."""
@@ -177,7 +177,7 @@ class _Sender:
         self._connections[who] = await connected(access, DEPTH)
 
     async def _round(self, numbers: range) -> list[Cost]:
-        return [await self._measured(kind, numbers) for kind in kinds(self._versions)]
+        return [await self._measured(kind, numbers) for kind in kinds(self._leases)]
 
     async def _measured(self, kind: Kind, numbers: range) -> Cost:
         send = self._batches if kind.batched else self._singly

@@ -165,16 +165,19 @@ def _event(number: int) -> JsonObject:
     }
 
 
-def kinds(versions: Mapping[str, str]) -> tuple[Kind, ...]:
-    """In an order in which each finds what it needs; `versions`: of each Lease, the newest."""
+def kinds(leases: Mapping[str, JsonObject]) -> tuple[Kind, ...]:
+    """In an order in which each finds what it needs; `leases`: the newest version of each, which
+    who renews it sends back, as a kubelet does."""
     second = iter(range(sys.maxsize))
 
     def status(number: int) -> Request:
         return Request("PATCH", f"{at(_PODS, number)}/status", _status(next(second)), STRATEGIC)
 
     def renew(number: int) -> Request:
-        tree = _lease(number, next(second))
-        tree["metadata"]["resourceVersion"] = versions[f"costs-{number}"]
+        sent = _lease(number, next(second))
+        held = leases[f"costs-{number}"]
+        renewed = {**held["spec"], "renewTime": sent["spec"]["renewTime"]}
+        tree = {**sent, "metadata": held["metadata"], "spec": renewed}
         return Request("PUT", at(LEASES, number), tree)
 
     def at(path: str, number: int) -> str:
