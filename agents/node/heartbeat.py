@@ -73,6 +73,8 @@ class StatusReporter:
         self._images = images
         self._events = events
         self._sent_content: JsonObject = {}
+        self._sent_made_of: tuple[Mapping[str, str], Sequence[str]] | None = None
+        """What of that can change in a life of the node: its annotations, the images there."""
         self._sent_conditions: list[JsonObject] = list(
             (existing.get("status") or {}).get("conditions") or ()
         )
@@ -137,9 +139,13 @@ class StatusReporter:
             self._images_due_s = now_s + IMAGES_INTERVAL_S
             self._shown_images = tuple(self._images())
         noted = seen.metadata.annotations if seen else self._config.annotations
-        content = nodestandin.shown(
-            node.status_content(self._config, self._identity, self._shown_images), noted
-        )
+        made_of = noted, self._shown_images
+        if made_of == self._sent_made_of:
+            content = self._sent_content
+        else:
+            content = nodestandin.shown(
+                node.status_content(self._config, self._identity, self._shown_images), noted
+            )
         before = self._known_conditions(seen)
         wanted = node.conditions(noted)
         trees, _, changed = node.condition_trees(
@@ -149,6 +155,7 @@ class StatusReporter:
         if not differs and now_s < self._due_s:
             return
         await self._send(content, trees)
+        self._sent_made_of = made_of
         shift = self._rng.uniform(-0.5, 0.5) if differs else 0.0
         self._due_s = now_s + REPORT_INTERVAL_S * (1 + shift)
         for condition in changed:
