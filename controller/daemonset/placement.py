@@ -107,7 +107,8 @@ class Placement:
         site = self._sites.get(name)
         if site is None:
             site = self._sites[name] = Site(name)
-            self._count(site)
+            self._numbers[site.numbers] += 1
+            self._rolling[site.rolling] += 1
         return site
 
     # --- judging ---
@@ -125,16 +126,15 @@ class Placement:
         self._judge_waiting(age_s)
 
     def _judge(self, site: Site, age_s: AgeOf) -> None:
-        self._discount(site)
-        if site.empty:
-            del self._sites[site.name]
-            return
         terms = self.terms
-        site.numbers = sites.count(site, terms, age_s)
-        site.rolling = sites.rolling(site, terms, age_s)
-        site.care = sites.care(site, terms, age_s)
-        site.ready_since_s = sites.ready_since_s(site, terms, age_s)
-        self._count(site)
+        self._set_numbers(site, sites.count(site, terms, age_s))
+        self._set_rolling(site, sites.rolling(site, terms, age_s))
+        self._set_care(site, sites.care(site, terms, age_s))
+        self._set_ready_since(site, sites.ready_since_s(site, terms, age_s))
+        if site.empty:
+            self._numbers[site.numbers] -= 1
+            self._rolling[site.rolling] -= 1
+            del self._sites[site.name]
 
     def _judge_waiting(self, age_s: AgeOf) -> None:
         """Those on which a pod was ready for long enough; the others are ready for less long."""
@@ -145,31 +145,42 @@ class Placement:
             if site.ready_since_s == since_s:
                 return
 
-    def _count(self, site: Site) -> None:
-        self._numbers[site.numbers] += 1
-        self._count_rolling(site)
-        if site.care is not Care.NONE:
-            self._cares[site.care].add(site.name)
-        if site.ready_since_s:
-            self._waiting.add((site.ready_since_s, site.name))
+    def _set_numbers(self, site: Site, numbers: sites.Numbers) -> None:
+        if numbers != site.numbers:
+            self._numbers[site.numbers] -= 1
+            self._numbers[numbers] += 1
+            site.numbers = numbers
 
-    def _discount(self, site: Site) -> None:
-        self._numbers[site.numbers] -= 1
-        self._discount_rolling(site)
+    def _set_rolling(self, site: Site, rolling: Rolling) -> None:
+        if rolling == site.rolling:
+            return
+        before, row = site.rolling.row, rolling.row
+        if before is not row:
+            if before is not Row.NOTHING:
+                self._rows[before].remove(site.name)
+            if row is not Row.NOTHING:
+                self._rows[row].add(site.name)
+        self._rolling[site.rolling] -= 1
+        self._rolling[rolling] += 1
+        site.rolling = rolling
+
+    def _set_care(self, site: Site, care: Care) -> None:
+        if care is site.care:
+            return
         if site.care is not Care.NONE:
             self._cares[site.care].remove(site.name)
+        if care is not Care.NONE:
+            self._cares[care].add(site.name)
+        site.care = care
+
+    def _set_ready_since(self, site: Site, since_s: float) -> None:
+        if since_s == site.ready_since_s:
+            return
         if site.ready_since_s:
             self._waiting.remove((site.ready_since_s, site.name))
-
-    def _count_rolling(self, site: Site) -> None:
-        self._rolling[site.rolling] += 1
-        if site.rolling.row is not Row.NOTHING:
-            self._rows[site.rolling.row].add(site.name)
-
-    def _discount_rolling(self, site: Site) -> None:
-        self._rolling[site.rolling] -= 1
-        if site.rolling.row is not Row.NOTHING:
-            self._rows[site.rolling.row].remove(site.name)
+        if since_s:
+            self._waiting.add((since_s, site.name))
+        site.ready_since_s = since_s
 
     # --- what is said of all nodes, as they were judged last ---
 
@@ -228,17 +239,12 @@ class Placement:
         try:
             for site, _ in before:
                 found = sites.rolling(site, self.terms, self._age_of, self._leaving)
-                self._roll(site, found)
+                self._set_rolling(site, found)
             yield
         finally:
             self._leaving = ()
             for site, rolling in before:
-                self._roll(site, rolling)
-
-    def _roll(self, site: Site, rolling: Rolling) -> None:
-        self._discount_rolling(site)
-        site.rolling = rolling
-        self._count_rolling(site)
+                self._set_rolling(site, rolling)
 
 
 def _is_over(pod: Pod) -> bool:

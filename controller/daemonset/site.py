@@ -137,6 +137,8 @@ class Site:
 
 
 NO_NUMBERS = Numbers(*[False] * 6)
+_MISSING = NO_NUMBERS._replace(desired=True)
+_MISSCHEDULED = NO_NUMBERS._replace(misscheduled=True)
 NOT_ROLLING = Rolling(None, Row.NOTHING, unavailable=False, surging=False, serving=False)
 
 
@@ -167,8 +169,9 @@ def count(site: Site, terms: Terms, age_s: AgeOf) -> Numbers:
     """What a node adds to the counters; names of which there is no node add nothing."""
     desired = site.decision.should_run
     if not site.pods or not desired:
-        misscheduled = bool(site.pods) and site.exists
-        return NO_NUMBERS._replace(desired=desired, misscheduled=misscheduled)
+        if desired:
+            return _MISSING
+        return _MISSCHEDULED if site.pods and site.exists else NO_NUMBERS
     first = site.pods[0]
     return Numbers(
         desired=True,
