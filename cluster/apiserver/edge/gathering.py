@@ -38,7 +38,9 @@ class Gathering:
 
     def __init__(self) -> None:
         self._waiting: list[asyncio.Future[None]] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        """uvloop's has no time if it is due at once."""
+        self._due_s = 0.0
 
     async def turn(self, wait_s: float) -> None:
         """Wait for others, `wait_s` real seconds at most."""
@@ -48,10 +50,10 @@ class Gathering:
         due_s = loop.time() + wait_s
         if len(self._waiting) >= MAX_WAITING:
             self._go_on()
-        elif self._timer is None or due_s < self._timer.when():
+        elif self._timer is None or due_s < self._due_s:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = loop.call_at(due_s, self._go_on)
+            self._timer, self._due_s = loop.call_at(due_s, self._go_on), due_s
         await waiter
 
     def _go_on(self) -> None:

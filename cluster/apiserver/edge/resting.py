@@ -61,7 +61,9 @@ class Resting:
 
     def __init__(self) -> None:
         self._rests: dict[socket.socket, _Rest] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        """uvloop's has no time if it is due at once."""
+        self._due_s = 0.0
         self._size = array("i", [0])
 
     def rest(self, sock: socket.socket, within_s: float) -> None:
@@ -77,7 +79,7 @@ class Resting:
         for one, its in rests.items():
             if not its.quiet and not its.looked_at:
                 its.quiet = _set_low_water(one, LOW_WATER_BYTES)
-        if self._timer is None or now_s + within_s < self._timer.when():
+        if self._timer is None or now_s + within_s < self._due_s:
             self._look_within(within_s)
 
     def leave(self, sock: socket.socket) -> bool:
@@ -92,7 +94,9 @@ class Resting:
     def _look_within(self, within_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(within_s, self._look)
+        loop = asyncio.get_running_loop()
+        self._due_s = loop.time() + within_s
+        self._timer = loop.call_later(within_s, self._look)
 
     def _look(self) -> None:
         """Let go on those on which something has come."""

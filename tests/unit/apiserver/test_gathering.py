@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import uvloop
 from patience import PATIENCE_S
 from wireserver import Served, serving
 
@@ -34,6 +35,15 @@ def test_who_hurries_does_not_wait(silent_s: float, wait_s: float) -> None:
 )
 def test_only_renewals_of_node_leases_are_heartbeats(method: str, path: str, is_one: bool) -> None:
     assert is_heartbeat(method, path) is is_one
+
+
+def test_who_hardly_waits_is_waited_for_on_uvloop_too() -> None:
+    async def main() -> None:
+        together = Gathering()
+        await asyncio.gather(*(together.turn(wait_s) for wait_s in (0.0001, 0.0002, 0.0001)))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
 
 
 async def test_the_least_patient_decides() -> None:
