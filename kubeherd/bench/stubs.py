@@ -12,10 +12,13 @@ prints how many requests it made, how many of them failed, and its own `cpu_s`.
 import argparse
 import asyncio
 import json
+import os
 import random
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
@@ -299,12 +302,18 @@ def running(pod: _Pod) -> JsonObject:
 
 
 async def until_stdin_ends() -> None:
-    """Return when nobody needs this program any more. No thread: one that reads would keep a
-    program that has failed from ending."""
-    reader = asyncio.StreamReader()
-    protocol = asyncio.StreamReaderProtocol(reader)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
-    await reader.read()
+    """Return when nobody needs this program any more. The thread that reads does not keep a program
+    that has failed from ending."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def read() -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        with suppress(RuntimeError):  # it has ended by itself
+            loop.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=read, daemon=True, name="stdin").start()
+    await ended.wait()
 
 
 async def run(options: argparse.Namespace) -> int:
