@@ -45,6 +45,9 @@ class Placement:
         self._stale: set[str] = set()
         self._numbers: Counter[sites.Numbers] = Counter()
         self._rolling: Counter[Rolling] = Counter()
+        self._shared_numbers: dict[sites.Numbers, sites.Numbers] = {}
+        self._shared_rolling: dict[Rolling, Rolling] = {}
+        """There are few different ones; thousands of sites refer to the same."""
         self._rows: dict[Row, Ordered[str]] = {row: Ordered() for row in Row}
         self._cares: dict[Care, Ordered[str]] = {care: Ordered() for care in Care}
         self._waiting: Ordered[tuple[float, str]] = Ordered()
@@ -149,7 +152,7 @@ class Placement:
         if numbers != site.numbers:
             self._numbers[site.numbers] -= 1
             self._numbers[numbers] += 1
-            site.numbers = numbers
+            site.numbers = self._shared_numbers.setdefault(numbers, numbers)
 
     def _set_rolling(self, site: Site, rolling: Rolling) -> None:
         if rolling == site.rolling:
@@ -162,7 +165,7 @@ class Placement:
                 self._rows[row].add(site.name)
         self._rolling[site.rolling] -= 1
         self._rolling[rolling] += 1
-        site.rolling = rolling
+        site.rolling = self._shared_rolling.setdefault(rolling, rolling)
 
     def _set_care(self, site: Site, care: Care) -> None:
         if care is site.care:
