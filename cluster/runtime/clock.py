@@ -90,6 +90,11 @@ class OffsetClock:
         self._drift = drift
         self._since = self._clock.now()
 
+    def show(self, now: datetime, speed: float) -> None:
+        """It is `now`, and from here on time passes at this speed; 0: it stands."""
+        self._since = self._clock.now()
+        self._skew, self._drift = now - self._since, speed - 1.0
+
     def offset(self) -> timedelta:
         """How far ahead of the true time it is now."""
         if not self._drift:

@@ -119,8 +119,7 @@ class Player:
 
     def _show_time(self, speed: float) -> None:
         """The clock shows the moment, and from there on passes at this speed."""
-        true_now = self._clock.now() - self._clock.offset()
-        self._clock.set(self.now - true_now.timestamp(), speed - 1.0)
+        self._clock.show(datetime.fromtimestamp(self.now, UTC), speed)
 
 
 def _is_past(record: Record, began: Began) -> bool:

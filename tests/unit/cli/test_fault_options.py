@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from kubeherd.cluster import cli
+from kubeherd.cluster.cli import faults as room
 from kubeherd.cluster.cli.faults import commands as faults
 from kubeherd.cluster.cli.faults import effectoptions
 from kubeherd.cluster.cli.faults.listing import span
@@ -186,7 +186,7 @@ def test_nodes_by_label_and_zone(rundir: RunDir, asked: Asked, monkeypatch: pyte
     module = "kubeherd.cluster.cli.faults.api"
     replaced = SimpleNamespace(nodes_with=labelled)
     monkeypatch.setitem(sys.modules, module, replaced)
-    monkeypatch.setattr(cli, "faultapi", replaced, raising=False)  # if it was loaded before
+    monkeypatch.setattr(room, "api", replaced, raising=False)  # if it was loaded before
     fault = one(rundir, asked, "crash", "--zone", "a", "-l", "disk in (ssd)")
     assert fault.target == Nodes(("node-1", "node-3"))
     assert selectors == ["disk in (ssd),topology.kubernetes.io/zone=a"]

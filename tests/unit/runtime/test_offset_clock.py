@@ -1,6 +1,6 @@
 """A wrong wall clock: timestamps and ages are off, waits and monotonic time are not."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from kubeherd.cluster.runtime.clock import LoopClock, OffsetClock
 from kubeherd.simulation import virtualtime
@@ -28,6 +28,20 @@ def test_it_drifts_from_the_moment_at_which_it_is_set() -> None:
         wrong.set(5, drift=0.1)
         await true.sleep(100)
         assert wrong.offset() == timedelta(seconds=15)
+
+    virtualtime.run_with_clock(main)
+
+
+def test_a_moment_is_shown_and_time_passes_from_there_or_stands() -> None:
+    then = datetime(2020, 1, 2, tzinfo=UTC)
+
+    async def main(true: VirtualClock) -> None:
+        wrong = OffsetClock(true)
+        await true.sleep(1000)
+        for speed in (0.0, 1.0, 5.0):
+            wrong.show(then, speed)
+            await true.sleep(100)
+            assert wrong.now() == then + timedelta(seconds=100 * speed)
 
     virtualtime.run_with_clock(main)
 
