@@ -3,9 +3,9 @@
 aiohttp makes a TLS context when it is imported, and reads all CAs of the system for it: 20 to 30 ms
 of processor time for a context that nothing here uses, for each of our connections has one of its
 own. Invariant: a connection that should come without one trusts nobody. Its value classes take as
-long to be made by attrs (`lean_attrs`). And it loads what it needs for proxies and passwords from
+long to be made by attrs (`lean.attrs`). And it loads what it needs for proxies and passwords from
 the environment, cookies that are kept, names that are not ASCII, and forms: all of that together is
-another tenth (`lean_standins`).
+another tenth (`lean.standins`).
 """
 
 import ssl

@@ -1,4 +1,4 @@
-"""Imports aiohttp's server, as lean as `lean_aiohttp` the rest: for the process that serves."""
+"""Imports aiohttp's server, as lean as `lean.aiohttp` the rest: for the process that serves."""
 
 import sys
 
