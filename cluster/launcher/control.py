@@ -92,7 +92,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotListening(LauncherError):
-    """Nobody serves the control socket."""
+    """Nobody serves the control socket, or no longer: the supervisor starts, leaves or is gone."""
 
 
 class NoAnswer(LauncherError):
@@ -102,8 +102,8 @@ class NoAnswer(LauncherError):
 def ask(rundir: RunDir, request: Request, timeout_s: float) -> Iterator[Reply]:
     """Send a request; yields the progress and then the final reply.
 
-    `timeout_s` bounds the wait for each reply: NoAnswer. LauncherError when no supervisor answers
-    or the final reply is an error.
+    `timeout_s` bounds the wait for each reply: NoAnswer. NotListening when no supervisor answers,
+    LauncherError when the final reply is an error.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
@@ -123,6 +123,8 @@ def ask(rundir: RunDir, request: Request, timeout_s: float) -> Iterator[Reply]:
             raise NoAnswer(f"the supervisor did not answer within {timeout_s:g} s") from None
         except (FileNotFoundError, ConnectionRefusedError):
             raise NotListening(f"the cluster in {rundir.root} is not running") from None
+        except (ConnectionResetError, BrokenPipeError):  # it closed the socket with us waiting
+            raise NotListening("the supervisor went away") from None
         except OSError as error:
             raise LauncherError(f"cannot talk to the supervisor: {error.strerror}") from error
-    raise LauncherError("the supervisor went away")
+    raise NotListening("the supervisor went away")

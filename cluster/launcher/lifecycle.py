@@ -306,7 +306,7 @@ def _supervisor_stops(rundir: RunDir, progress: Progress) -> ProcessId | None:
                 supervisor = reply.state.supervisor or supervisor
                 progress(reply.state)
             break
-        except NotListening:  # it is just starting, or just leaving
+        except NotListening:  # it is just starting, or leaving: then the lock goes, too
             if time.monotonic() < deadline_s:
                 time.sleep(_LOOK_INTERVAL_S)
                 continue

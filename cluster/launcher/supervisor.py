@@ -131,6 +131,7 @@ class Supervisor:
                 self._herd.end_supervision()
                 self._empty.set()
                 self._changed()
+                self._save_state()  # first: whose question the end cuts off reads there why
                 await control.close()
                 for task in self._helpers:
                     task.cancel()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import select
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -83,8 +84,22 @@ async def test_an_answer_that_the_end_cuts_off_is_no_error_of_the_supervisor(
     assert errors == []
 
 
+async def test_who_waits_for_a_supervisor_that_leaves_is_told_so(rundir: RunDir) -> None:
+    """It closed its socket before it took the connection: the system resets that."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with socket_address(rundir.socket) as address:
+        listener.bind(address)
+    listener.listen()
+    async with asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(_refusal(rundir, Request(op=Op.WAIT)))
+        ready, _, _ = await asyncio.to_thread(select.select, [listener], [], [], PATIENCE_S)
+        assert ready
+        listener.close()
+    assert asking.result() == "the supervisor went away"
+
+
 async def _refusal(rundir: RunDir, request: Request) -> str:
-    with pytest.raises(LauncherError) as refused:
+    with pytest.raises(control.NotListening) as refused:
         await replies(rundir, request)
     return str(refused.value)
 

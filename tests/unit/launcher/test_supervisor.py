@@ -12,6 +12,7 @@ from kubeherd.cluster.launcher import control, lifecycle, state
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher import supervisor as supervisor_module
 from kubeherd.cluster.launcher.control import Op, Request
+from kubeherd.cluster.launcher.controlserver import ControlServer
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.plan import Phase, Role
 from kubeherd.cluster.launcher.processes import osproc
@@ -192,6 +193,24 @@ async def test_start_is_given_up_with_the_words_of_the_process(rundir, standins)
         with pytest.raises(LauncherError, match="apiserver could not start: the port is on fire"):
             await herd.ask(Op.WAIT)
     assert state.read(rundir).failure == "apiserver could not start: the port is on fire"
+
+
+async def test_why_a_start_is_given_up_is_written_before_the_socket_closes(
+    rundir, standins, monkeypatch
+):
+    """Who is just connecting then is reset, and reads it there."""
+    written: list[str] = []
+
+    class Closing(ControlServer):
+        async def close(self) -> None:
+            written.append(state.read(rundir).failure)
+            await super().close()
+
+    monkeypatch.setattr(supervisor_module, "ControlServer", Closing)
+    async with running(rundir, standins({"apiserver": "crash"})) as herd:
+        with pytest.raises(LauncherError):
+            await herd.ask(Op.WAIT)
+    assert written == ["apiserver could not start: the port is on fire"]
 
 
 async def test_agent_that_never_starts_fails_the_start(rundir, standins):
