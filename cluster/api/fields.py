@@ -192,6 +192,10 @@ _READERS: dict[str, dict[str, _Reader]] = {
 }
 _READERS["events.events.k8s.io"] = _READERS["events"]
 """Both event APIs share one storage, so both have the values of core/v1."""
+_OF_STATUS: dict[str, dict[str, _Reader]] = {
+    name: {key: read for key, read in readers.items() if key.startswith("status.")}
+    for name, readers in _READERS.items()
+}
 
 _ALIASES: dict[str, dict[str, str]] = {
     "pods": {"spec.host": "spec.nodeName", "status.podIPs": "status.podIPs"},
@@ -268,3 +272,15 @@ def selectable(resource: Resource, tree: JsonObject) -> dict[str, str]:
             if value:
                 values[key] = value
     return values
+
+
+def with_status(
+    resource: Resource, values: Mapping[str, str], tree: JsonObject
+) -> Mapping[str, str]:
+    """The selectable fields of an object that had these `values` before its status became that of
+    `tree`, of which nothing else is looked at."""
+    status = _OF_STATUS.get(resource.group_resource, {})
+    if all(read(tree) == values.get(key, "") for key, read in status.items()):
+        return values
+    read_anew = {key: read(tree) for key, read in status.items()}
+    return {key: value for key, value in {**values, **read_anew}.items() if value}

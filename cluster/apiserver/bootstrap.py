@@ -29,7 +29,8 @@ from kubeherd.cluster.apiserver.apiservices import APISERVICES, local_services
 from kubeherd.cluster.apiserver.write import ipaddresses
 from kubeherd.cluster.apiserver.write.context import housekeeping
 from kubeherd.cluster.apiserver.write.deletion import DeleteOptions
-from kubeherd.cluster.apiserver.write.registry import Pending, Registry
+from kubeherd.cluster.apiserver.write.pending import Pending
+from kubeherd.cluster.apiserver.write.registry import Registry
 from kubeherd.cluster.runtime.clock import Clock
 
 SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")

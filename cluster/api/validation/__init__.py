@@ -106,10 +106,25 @@ def _update_causes(
     causes = metadata.update(
         resource, new.get("metadata") or {}, old.get("metadata") or {}, subresource
     )
-    rules = _rules(resource)
     if subresource:
-        rule = rules.subresources.get(subresource) if rules is not None else None
-        return causes + (rule(new, old) if rule is not None else [])
+        return causes + _part_causes(resource, new, old, subresource)
+    rules = _rules(resource)
     if rules is None:
         return causes + required_fields.check(resource, new)
     return causes + (rules.update(new, old) if rules.update else rules.create(new))
+
+
+def update_of_part(
+    resource: Resource, new: JsonObject, old: JsonObject, subresource: str
+) -> list[Cause]:
+    """The causes of `update` through a subresource for an object whose metadata are what they were,
+    and so valid."""
+    return collected(lambda: _part_causes(resource, new, old, subresource))
+
+
+def _part_causes(
+    resource: Resource, new: JsonObject, old: JsonObject, subresource: str
+) -> list[Cause]:
+    rules = _rules(resource)
+    rule = rules.subresources.get(subresource) if rules is not None else None
+    return rule(new, old) if rule is not None else []

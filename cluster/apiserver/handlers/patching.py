@@ -27,6 +27,8 @@ from kubeherd.cluster.apiserver.handlers import objectkinds
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.handlers.writes import check_name, preparation, written_response
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext
+from kubeherd.cluster.apiserver.write.pending import Written
+from kubeherd.cluster.apiserver.write.podstatus import Patch
 from kubeherd.cluster.apiserver.write.registry import Given
 from kubeherd.cluster.apiserver.write.tracking import is_component
 
@@ -69,6 +71,10 @@ async def patch(call: Call) -> ApiResponse:
     ctx = call.context()
     part = call.route.subresource_name == "status"
     on_missing = None
+    if part and call.kind.resource is PODS:
+        written = await _short(call, media_type, ctx)
+        if written is not None:
+            return await written_response(call, written, ctx)
     if media_type == APPLY:
         applying = await call.on_body(lambda: Applying(call, ctx))
         transform: Transform = applying.update
@@ -93,6 +99,23 @@ async def patch(call: Call) -> ApiResponse:
         given=Given.OUTLINE if is_pure else Given.WHOLE,
     )
     return await written_response(call, written, ctx)
+
+
+async def _short(call: Call, media_type: str, ctx: RequestContext) -> Written | None:
+    """A patch of a pod's status and nothing else; None if the call may be about more."""
+    request, route, registry = call.request, call.route, call.services.registry
+    if media_type not in (STRATEGIC, MERGE_PATCH) or request.query or request.audited is not None:
+        return None
+    try:
+        body, duplicates = _read(call, media_type, ctx)
+    except errors.ApiError:
+        return None
+    if duplicates or not isinstance(body, dict):
+        return None
+    merge = partial(_patched, of_resource(call.kind.resource), media_type)
+    sent = Patch(body, merge, converting=media_type == STRATEGIC)
+    pending = registry.short.pod_status(call.kind, route.namespace, route.name, sent, ctx)
+    return None if pending is None else await registry.commit(call.kind, pending)
 
 
 def patch_type(call: Call) -> str:

@@ -17,7 +17,8 @@ from kubeherd.cluster.apiserver.strategies.pod import PodStrategy
 from kubeherd.cluster.apiserver.write import deletion, renewal
 from kubeherd.cluster.apiserver.write.context import RequestContext, fence_of
 from kubeherd.cluster.apiserver.write.deletion import DeleteOptions
-from kubeherd.cluster.apiserver.write.registry import Given, Pending, Prepare, Written
+from kubeherd.cluster.apiserver.write.pending import Pending, Written
+from kubeherd.cluster.apiserver.write.registry import Given, Prepare
 from kubeherd.cluster.apiserver.write.tracking import is_component
 from kubeherd.cluster.store.state import Record
 
@@ -102,7 +103,9 @@ async def _renewed(call: Call, ctx: RequestContext) -> Written | None:
     if sent is None:
         return None
     route = call.route
-    return await call.services.registry.renew(call.kind, route.namespace, route.name, sent, ctx)
+    registry = call.services.registry
+    pending = registry.short.renewal(call.kind, route.namespace, route.name, sent, ctx)
+    return None if pending is None else await registry.commit(call.kind, pending)
 
 
 def preparation(call: Call) -> Prepare:

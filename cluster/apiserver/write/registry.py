@@ -17,8 +17,6 @@ from enum import Enum, auto
 from functools import partial
 from typing import Protocol
 
-import msgspec
-
 from kubeherd.cluster.api import errors, kinds, names
 from kubeherd.cluster.api.cel import effort
 from kubeherd.cluster.api.errors import ApiError
@@ -45,7 +43,6 @@ from kubeherd.cluster.apiserver.write import (
     companions,
     deletion,
     fencing,
-    renewal,
     revisiondata,
     tracking,
     wording,
@@ -54,6 +51,7 @@ from kubeherd.cluster.apiserver.write.chain import AdmissionChain
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import Action, DeleteOptions
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork, Steps, at_once, pure
+from kubeherd.cluster.apiserver.write.pending import Pending, Written
 from kubeherd.cluster.apiserver.write.policies import Policies
 from kubeherd.cluster.apiserver.write.preconditions import (
     check_namespace,
@@ -63,6 +61,7 @@ from kubeherd.cluster.apiserver.write.preconditions import (
     keep_system_fields,
     refuse_invalid,
 )
+from kubeherd.cluster.apiserver.write.shortwrites import ShortWrites
 from kubeherd.cluster.apiserver.write.storedform import attrs, encoder, ttl_s, with_version_slot
 from kubeherd.cluster.apiserver.write.webhooks import Webhooks
 from kubeherd.cluster.runtime.clock import Clock
@@ -104,16 +103,6 @@ class Given(Enum):
     """A tree of its own."""
 
 
-class Written(msgspec.Struct):
-    """The result of a write: the object in its stored form, as JSON and, where it is at hand, as a
-    tree of the receiver's own."""
-
-    json: bytes
-    tree: JsonObject | None = None
-    created: bool = False
-    removed: bool = False
-
-
 class Registry(StoredObjects):
     """The write side of the API server; one per process. For admission and authorisation it is the
     look-up of what is stored."""
@@ -124,8 +113,6 @@ class Registry(StoredObjects):
         super().__init__(store)
         self._heavy = heavy or HeavyWork()
         self._clock = clock
-        self._began_at = store.revision
-        """What is newer was written here, so it was valid when it was."""
         self._rng = rng
         self.admission = Admission(self)
         self.authorizer = Authorizer(self)
@@ -136,6 +123,7 @@ class Registry(StoredObjects):
         self.chain = AdmissionChain(
             store, self.admission, self.policies, self.webhooks, self._heavy
         )
+        self.short = ShortWrites(store, self.admission, self.chain)
 
     # --- create ---
 
@@ -161,19 +149,19 @@ class Registry(StoredObjects):
                 since = None
             else:
                 with suppress(Superseded):
-                    return await self._commit(kind, pending)
+                    return await self.commit(kind, pending)
             tree, ctx.dropped = copied(again), []
         raise errors.conflict(kind.resource, name, errors.MODIFIED)
 
     def stage_create(
         self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext
-    ) -> "Pending":
+    ) -> Pending:
         """The synchronous part of `create`."""
         return at_once(self._create_steps(kind, namespace, tree, ctx))
 
     def _create_steps(
         self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext
-    ) -> "Steps[Pending]":
+    ) -> Steps[Pending]:
         resource = kind.resource
         meta = tree.setdefault("metadata", {})
         check_namespace(resource, meta, namespace)
@@ -301,38 +289,10 @@ class Registry(StoredObjects):
                 changed += 1
                 continue
             try:
-                return await self._commit(kind, pending)
+                return await self.commit(kind, pending)
             except Superseded:
                 superseded += 1
         raise errors.conflict(kind.resource, name, errors.MODIFIED)
-
-    async def renew(
-        self, kind: ServedKind, namespace: str, name: str, sent: JsonObject, ctx: RequestContext
-    ) -> Written | None:
-        """What `update` would make of a Lease of which only the renewTime changes; None, and
-        nothing has happened, if that is not certain: then `update` decides."""
-        record = self.store.head(kind.key, namespace, name)
-        if (
-            record is None
-            or record.revision <= self._began_at
-            or self.store.is_shared
-            or ctx.fence
-            or ctx.dry_run
-            or not self.chain.is_own
-        ):
-            return None
-        made = renewal.renewed(kind, record.json, sent, ctx)
-        if made is None:
-            return None
-        request = AdmissionRequest(
-            Operation.UPDATE, kind.resource, namespace, name, ctx.user, new=made.new, old=made.old
-        )
-        try:
-            self.admission.mutate(request)
-            self.admission.validate(request)
-        except ApiError:
-            return None
-        return await self._commit(kind, self._put(kind, namespace, name, made.new, ctx))
 
     def _look(
         self,
@@ -346,7 +306,7 @@ class Registry(StoredObjects):
         old = kind.served(record.load())
         if given is Given.NOTHING:
             return old, transform({})
-        if given is Given.OUTLINE and self.chain.is_own and record.revision > self._began_at:
+        if given is Given.OUTLINE and self.chain.is_own and record.revision > self.short.began_at:
             outline = {
                 name: dict(value) if value.__class__ is dict else value
                 for name, value in old.items()
@@ -362,7 +322,7 @@ class Registry(StoredObjects):
         ctx: RequestContext,
         prepare: Prepare,
         conditional: bool,
-    ) -> "Steps[Pending]":
+    ) -> Steps[Pending]:
         resource, namespace, name = kind.resource, record.namespace, record.name
         old, new = yield from pure(look)
         meta, old_meta = new.setdefault("metadata", {}), old["metadata"]
@@ -434,7 +394,7 @@ class Registry(StoredObjects):
                 since = None
                 continue
             with suppress(Superseded):
-                return await self._commit(kind, pending)
+                return await self.commit(kind, pending)
         raise errors.conflict(kind.resource, name, errors.MODIFIED)
 
     def stage_delete(
@@ -444,7 +404,7 @@ class Registry(StoredObjects):
         name: str,
         options: DeleteOptions,
         ctx: RequestContext,
-    ) -> "Pending":
+    ) -> Pending:
         """The synchronous part of `delete`."""
         record = self.store.head(kind.key, namespace, name)
         if record is None:
@@ -472,7 +432,7 @@ class Registry(StoredObjects):
 
     # --- the store ---
 
-    def _unchanged(self, kind: ServedKind, record: Record) -> "Pending":
+    def _unchanged(self, kind: ServedKind, record: Record) -> Pending:
         """Nothing to write; but what is answered must be durable before it is told."""
         staged = self.store.staged(kind.key, record.namespace, record.name)
         return Pending(Written(record.json), staged)
@@ -486,7 +446,7 @@ class Registry(StoredObjects):
         ctx: RequestContext,
         *,
         created: bool = False,
-    ) -> "Pending":
+    ) -> Pending:
         stored = revisiondata.to_store(kind.stored(tree), ctx.data_text)
         # A text that is kept is no tree.
         answered = None if ctx.data_text else stored
@@ -507,7 +467,7 @@ class Registry(StoredObjects):
 
     def _remove(
         self, kind: ServedKind, namespace: str, name: str, tree: JsonObject, ctx: RequestContext
-    ) -> "Pending":
+    ) -> Pending:
         stored = kind.stored(tree)
         if ctx.dry_run:
             return Pending(Written(codecs.dumps_json(stored), stored, removed=True), None)
@@ -570,7 +530,8 @@ class Registry(StoredObjects):
                 "request did not complete within requested timeout"
             ) from None
 
-    async def _commit(self, kind: ServedKind, pending: "Pending") -> Written:
+    async def commit(self, kind: ServedKind, pending: Pending) -> Written:
+        """The result of a write when it is durable. Superseded: decide again; as `_durable`."""
         if pending.staged is None:
             return pending.written
         if kind.resource.group == RBAC_GROUP:
@@ -582,22 +543,15 @@ class Registry(StoredObjects):
             written.tree["metadata"]["resourceVersion"] = str(record.revision)
         return written
 
-    async def commit_all(self, kind: ServedKind, pending: Iterable["Pending"]) -> list["Pending"]:
+    async def commit_all(self, kind: ServedKind, pending: Iterable[Pending]) -> list[Pending]:
         """Wait for several staged writes; returns those that were superseded."""
         superseded = []
         for one in pending:
             try:
-                await self._commit(kind, one)
+                await self.commit(kind, one)
             except Superseded:
                 superseded.append(one)
         return superseded
-
-
-class Pending(msgspec.Struct, eq=False):
-    """A write that is staged but perhaps not durable; `staged` is None if nothing was written."""
-
-    written: Written
-    staged: Staged | None
 
 
 def _record_owners(
