@@ -75,6 +75,7 @@ from kubeherd.cluster.apiserver.policystatus import PolicyStatus
 from kubeherd.cluster.apiserver.read import watching
 from kubeherd.cluster.apiserver.read.conversion import ASKS, Unconverted
 from kubeherd.cluster.apiserver.served import ServedKind
+from kubeherd.cluster.apiserver.write.alikecreates import AlikeCreates
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.write.registry import Registry
 from kubeherd.cluster.runtime.clock import Clock
@@ -184,6 +185,7 @@ class ApiServer:
             self._heavy,
             self._tokens,
             self._metrics,
+            AlikeCreates(registry, rng),
             pod_log_dir,
             local,
         )

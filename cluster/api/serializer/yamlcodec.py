@@ -243,7 +243,11 @@ def _integer(text: str) -> int:
 
 
 class _Dumper(yaml.CSafeDumper):
-    """Quotes every string that `load` would not read back as that string."""
+    """Quotes every string that `load` would not read back as that string; what stands in two places
+    of a tree is written twice."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
 
 
 def _represented(dumper: _Dumper, text: str) -> yaml.ScalarNode:

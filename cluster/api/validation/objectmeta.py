@@ -99,10 +99,13 @@ def _names(resource: Resource, metadata: JsonObject, path: str) -> list[Cause]:
     if generate_name := metadata.get("generateName", ""):
         problems = names.problems_of(resource, generate_name, prefix=True)
         causes += invalid_each(f"{path}.generateName", generate_name, problems)
-    if name := metadata.get("name", ""):
-        problems = names.problems_of(resource, name) or names.path_segment(name)
-        causes += invalid_each(f"{path}.name", name, problems)
-    return causes
+    return causes + name(resource, metadata.get("name", ""), path)
+
+
+def name(resource: Resource, own: str, path: str) -> list[Cause]:
+    """The causes for which an object may not have this name; none against an empty one."""
+    problems = own and (names.problems_of(resource, own) or names.path_segment(own))
+    return invalid_each(f"{path}.name", own, problems) if problems else []
 
 
 def _namespace(resource: Resource, metadata: JsonObject, path: str) -> list[Cause]:

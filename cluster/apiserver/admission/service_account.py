@@ -55,7 +55,7 @@ def admit(request: AdmissionRequest, lookup: Lookup) -> None:
     account = _fact(request, lookup, name)
     wish = spec.get("automountServiceAccountToken")  # the pod's counts first, then the account's
     if (account.automounts if wish is None else wish) is not False:
-        _mount_token(spec, _volume_name(pod["metadata"]["uid"]))
+        _mount_token(spec, volume_name(pod["metadata"]["uid"]))
     if account.gives_secrets and not spec.get("imagePullSecrets"):
         spec["imagePullSecrets"] = [
             {"name": secret["name"]} if secret.get("name") else {}
@@ -154,8 +154,9 @@ def _account(tree: JsonObject) -> _Account:
     )
 
 
-def _volume_name(uid: str) -> str:
-    """With a suffix like that of a generated name, from what is random in the pod already."""
+def volume_name(uid: str) -> str:
+    """What a volume with a token is called in the pod with this UID: with a suffix like that of a
+    generated name, from what is random in the pod already."""
     number, suffix = int(uid.replace("-", "")[:12], 16), ""
     for _ in range(5):
         number, digit = divmod(number, len(GENERATED_ALPHABET))

@@ -34,6 +34,7 @@ from kubeherd.cluster.apiserver.metrics import Metrics
 from kubeherd.cluster.apiserver.read.openwatches import OpenWatches
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write import revisiondata
+from kubeherd.cluster.apiserver.write.alikecreates import AlikeCreates
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext, write_context
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.write.registry import Registry
@@ -62,6 +63,7 @@ class Services(msgspec.Struct, frozen=True):
     heavy: HeavyWork
     tokens: TokenIssuer
     metrics: Metrics
+    alike: AlikeCreates
     pod_log_dir: Path | None = None
     local_commands: "LocalCommands | None" = None
     """Runs what `exec` asks for; None: nothing runs."""

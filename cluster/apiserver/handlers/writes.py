@@ -8,7 +8,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.edge.responses import success, tree_response
-from kubeherd.cluster.apiserver.handlers import answers
+from kubeherd.cluster.apiserver.handlers import alikes, answers
 from kubeherd.cluster.apiserver.handlers.reads import list_options, page
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.read import listing
@@ -33,8 +33,13 @@ _BATCH = 500
 async def create(call: Call) -> ApiResponse:
     """201 and the new object."""
     ctx = call.context()
+    form = alikes.form(call)
+    if form is not None and (response := await alikes.created(call, form, ctx)) is not None:
+        return response
     tree = await call.on_body(lambda: call.decode(ctx))
     written = await call.services.registry.create(call.kind, call.route.namespace, tree, ctx)
+    if form is not None:
+        alikes.look_at(call, form, written, ctx)
     return await written_response(call, written, ctx)
 
 

@@ -6,8 +6,11 @@ store holds the same version of it, so that it is decoded once and not for every
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypeVar, cast
+
+import msgspec
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
@@ -23,39 +26,90 @@ _Version = int | Sequence[Record]
 """The revision of an object, which no other version of it has; or the collection as it was."""
 
 
+class Looks(msgspec.Struct):
+    """What was looked at to decide something: the same would be decided while it `holds`."""
+
+    heads: list[tuple[str, str, str, Record | None]] = msgspec.field(default_factory=list)
+    lists: list[tuple[str, str, Sequence[Record]]] = msgspec.field(default_factory=list)
+    everywhere: bool = False
+    """So much was looked at that nobody can tell."""
+
+    def once(self) -> "Looks":
+        """The same, without what was looked at again."""
+        heads = {one[:3]: one for one in self.heads}
+        lists = {one[:2]: one for one in self.lists}
+        return Looks(list(heads.values()), list(lists.values()), self.everywhere)
+
+    def holds(self, store: Store) -> bool:
+        """Whether all that was looked at is what it was."""
+        return (
+            not self.everywhere
+            and all(store.head(key, space, name) is one for key, space, name, one in self.heads)
+            and all(store.list(key, space) is records for key, space, records in self.lists)
+        )
+
+
 class StoredObjects:
     """A `read.lookup.Lookup` over a store."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._looks: Looks | None = None
         self._facts: OrderedDict[_Key, tuple[_Version, object]] = OrderedDict()
 
+    @contextmanager
+    def noted(self) -> Iterator[Looks]:
+        """What is looked at within, where nothing is awaited."""
+        looks = self._looks = Looks()
+        try:
+            yield looks
+        finally:
+            self._looks = None
+
+    def _head(self, resource: Resource, namespace: str, name: str) -> Record | None:
+        key = resource.group_resource
+        record = self.store.head(key, namespace, name)
+        if self._looks is not None:
+            self._looks.heads.append((key, namespace, name, record))
+        return record
+
+    def _records(self, resource: Resource, namespace: str = "") -> Sequence[Record]:
+        key = resource.group_resource
+        records = self.store.list(key, namespace)
+        if self._looks is not None:
+            self._looks.lists.append((key, namespace, records))
+        return records
+
     def get(self, resource: Resource, namespace: str, name: str) -> JsonObject | None:
-        record = self.store.head(resource.group_resource, namespace, name)
+        record = self._head(resource, namespace, name)
         return None if record is None else record.load()
 
     def list(self, resource: Resource, namespace: str = "") -> Iterable[JsonObject]:
-        for record in self.store.list(resource.group_resource, namespace):
+        for record in self._records(resource, namespace):
             yield record.load()
 
     def stored(self, resource: Resource) -> Iterable[bytes]:
-        return (record.json for record in self.store.list(resource.group_resource))
+        return (record.json for record in self._records(resource))
 
     def newest(
         self, resource: Resource, where: Callable[[Mapping[str, str]], bool]
     ) -> Iterable[JsonObject]:
+        if self._looks is not None:
+            self._looks.everywhere = True
         for record in self.store.heads(resource.group_resource):
             if where(record.attrs.fields):
                 yield record.load()
 
     def pods_on(self, node_name: str) -> Iterable[JsonObject]:
+        if self._looks is not None:
+            self._looks.everywhere = True
         for record in self.store.list_on_node(NODE_INDEXED, node_name):
             yield record.load()
 
     def fact(
         self, resource: Resource, namespace: str, name: str, of: Callable[[JsonObject], _T]
     ) -> _T | None:
-        record = self.store.head(resource.group_resource, namespace, name)
+        record = self._head(resource, namespace, name)
         if record is None:
             return None
         key = (of, resource.group_resource, namespace, name)
@@ -66,7 +120,7 @@ class StoredObjects:
         return self._keep(key, record.revision, of(record.load()))
 
     def fact_of_all(self, resource: Resource, of: Callable[[Iterable[JsonObject]], _T]) -> _T:
-        records = self.store.list(resource.group_resource)
+        records = self._records(resource)
         if not records:
             return of(())
         key = (of, resource.group_resource, "", "")

@@ -162,6 +162,30 @@ class Registry(StoredObjects):
     def _create_steps(
         self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext
     ) -> Steps[Pending]:
+        request = yield from self._new_steps(kind, namespace, tree, ctx, self._rng.uuid4())
+        charged = self.chain.charge(request)
+        with self.store.together():
+            fencing.hold(self.store, ctx.fence)
+            if namespace and not ctx.asked:  # nothing comes into one that is deleted meanwhile
+                self.store.rest_on(kinds.NAMESPACES.group_resource, "", namespace)
+            companions.take(self, kind, tree, {}, ctx)
+            pending = self._put(kind, namespace, request.name, tree, ctx, created=True)
+            self._put_quotas(charged, ctx)
+        return pending
+
+    def make(
+        self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext, uid: str
+    ) -> JsonObject:
+        """What would be stored if `tree` was created with this UID, still without a version."""
+        at_once(self._new_steps(kind, namespace, tree, ctx, uid))
+        stored = kind.stored(tree)
+        stored["metadata"] = with_version_slot(stored["metadata"])
+        return stored
+
+    def _new_steps(
+        self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext, uid: str
+    ) -> Steps[AdmissionRequest]:
+        """Make of a sent tree, in place, what is to be stored."""
         resource = kind.resource
         meta = tree.setdefault("metadata", {})
         check_namespace(resource, meta, namespace)
@@ -170,7 +194,7 @@ class Registry(StoredObjects):
             meta.pop(key, None)
         yield from pure(lambda: _record_owners(kind, tree, None, ctx))
         meta["creationTimestamp"] = ctx.timestamp
-        meta["uid"] = self._rng.uuid4()
+        meta["uid"] = uid
         request = AdmissionRequest(
             Operation.CREATE,
             resource,
@@ -205,15 +229,7 @@ class Registry(StoredObjects):
         if existing is not None:
             raise exists_already(resource, name, existing)
         fencing.check(self, resource, name, ctx.fence)
-        charged = self.chain.charge(request)
-        with self.store.together():
-            fencing.hold(self.store, ctx.fence)
-            if namespace and not ctx.asked:  # nothing comes into one that is deleted meanwhile
-                self.store.rest_on(kinds.NAMESPACES.group_resource, "", namespace)
-            companions.take(self, kind, tree, {}, ctx)
-            pending = self._put(kind, namespace, name, tree, ctx, created=True)
-            self._put_quotas(charged, ctx)
-        return pending
+        return request
 
     def _name(self, kind: ServedKind, namespace: str, meta: JsonObject) -> None:
         """Fill in a generated name; 409 if eight of them are taken."""

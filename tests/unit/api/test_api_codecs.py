@@ -74,6 +74,11 @@ def test_yaml_output_is_sorted_and_quotes_what_would_be_read_otherwise() -> None
     )
 
 
+def test_yaml_output_has_no_aliases() -> None:
+    shared: dict[str, Any] = {}
+    assert codecs.dumps_yaml({"a": shared, "b": [shared]}) == b"a: {}\nb:\n- {}\n"
+
+
 ALIAS_BOMB = b"a: &a [1,1,1,1,1,1,1,1,1,1]\n" + b"".join(
     b"%c: &%c [%s]\n" % (letter, letter, b",".join([b"*%c" % (letter - 1)] * 10))
     for letter in range(ord("b"), ord("l"))

@@ -1,0 +1,291 @@
+"""Creates of objects that are alike, the short way (`write.alike`).
+
+Invariants: what is stored and answered is, to the byte, what the general way would store and
+answer; where that is not certain nothing is staged, and the general way decides and words every
+refusal. A template holds for one kind, namespace, user and form of request, and only while all that
+was looked at to admit its object is what it was. How many templates there are, and what they take,
+is bounded; bodies that are alike to no others are not looked at closely again and again.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from sys import intern
+from typing import Final
+
+import msgspec
+import orjson
+
+from kubeherd.cluster.api import warnings
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.serializer import codecs
+from kubeherd.cluster.api.timestamps import format_micro_time, format_time
+from kubeherd.cluster.apiserver.admission import service_account
+from kubeherd.cluster.apiserver.edge.messages import User
+from kubeherd.cluster.apiserver.edge.negotiation import Media
+from kubeherd.cluster.apiserver.read.storedobjects import Looks
+from kubeherd.cluster.apiserver.served import ServedKind
+from kubeherd.cluster.apiserver.write import alike, fencing
+from kubeherd.cluster.apiserver.write.alike import Pattern, Slot, Splice, Wire
+from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.pending import Pending, Written
+from kubeherd.cluster.apiserver.write.registry import Registry
+from kubeherd.cluster.apiserver.write.storedform import attrs, ttl_s
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.state import Attrs
+
+MAX_TEMPLATES: Final = 64
+MAX_TEMPLATES_BYTES: Final = 2 * 1024 * 1024
+MAX_FORMS: Final = 256
+"""Of so many forms of requests it is known how long the last body was."""
+NEAR_BYTES: Final = 64
+"""By no more than that do bodies that are alike differ in length."""
+MAX_PAUSE: Final = 64
+"""So many creates at most before a body is looked at closely again."""
+
+
+class Form(msgspec.Struct, frozen=True):
+    """What requests that are alike have in common besides their bodies."""
+
+    api_version: str
+    plural: str
+    namespace: str
+    user: User
+    content_type: str
+    agent: str
+
+
+class Template(msgspec.Struct, eq=False):
+    """What is the same for objects that are alike. In the splices these strings are put: those of
+    the body, then the UID, the time of creation, the name of a volume with a token, the revision.
+    """
+
+    pattern: Pattern
+    stored: Splice
+    packed: Splice
+    """As it is served, in msgpack."""
+    served: Splice | None
+    """As it is served, in JSON, if that is not what is stored."""
+    selected: Attrs | None
+    looks: Looks
+    used: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in memory."""
+        splices = (self.stored, self.packed, self.served)
+        return sum(map(len, self.pattern.fixed)) + sum(one.size_bytes for one in splices if one)
+
+    def attrs(self, name: str) -> Attrs | None:
+        """What selectors read of the object of this name, if that is kept with it."""
+        if self.selected is None:
+            return None
+        return Attrs(self.selected.labels, {**self.selected.fields, _NAME: intern(name)})
+
+
+_NAME: Final = "metadata.name"
+
+
+class Alike(msgspec.Struct, frozen=True, eq=False):
+    """An object that is staged the short way, and what makes its answer."""
+
+    pending: Pending
+    template: Template
+    strings: Sequence[bytes]
+    revision: int
+
+    def answer(self, media: Media, stored: bytes) -> bytes | None:
+        """The object as it is answered; None for an encoding in which it has to be made."""
+        template = self.template
+        if media is Media.MSGPACK:
+            return _made(template.packed, self.strings, self.revision, alike.MSGPACK)
+        if media is not Media.JSON:
+            return None
+        if template.served is None:
+            return stored + b"\n"
+        return _made(template.served, self.strings, self.revision, alike.JSON) + b"\n"
+
+
+def _made(splice: Splice, strings: Sequence[bytes], revision: int, wire: Wire) -> bytes:
+    """The bytes of an object with these strings and this revision."""
+    token = wire.token
+    return splice.made([*map(token, strings), token(b"%d" % revision)])
+
+
+class AlikeCreates:
+    """Knows templates, and stages by them; one per process."""
+
+    def __init__(self, registry: Registry, rng: Rng) -> None:
+        self._registry = registry
+        self._store = registry.store
+        self._rng = rng
+        self._marks = rng.child("alike")
+        self._templates: OrderedDict[Form, list[Template]] = OrderedDict()
+        self._count = self._bytes = 0
+        self._lengths: OrderedDict[Form, int] = OrderedDict()
+        self._pause, self._left = 1, 0
+        """How many creates pass between two close looks, and how many still do."""
+
+    def stage(self, kind: ServedKind, form: Form, body: bytes, ctx: RequestContext) -> Alike | None:
+        """Stage the object in a body; None, and nothing is staged, if it is alike to none or if
+        that is not certain. LeaseLost as any create."""
+        found = self._found(kind, form, body)
+        if found is None or self._store.is_shared or not self._registry.chain.is_own:
+            return None
+        template, name, strings = found
+        if not template.looks.holds(self._store):
+            self._forget(form, template)
+            return None
+        if self._store.head(kind.key, form.namespace, name) is not None:
+            return None
+        strings += _given(self._rng.uuid4(), ctx.timestamp)
+        fencing.check(self._registry, kind.resource, name, ctx.fence)
+        staged = self._store.put(
+            kind.key, form.namespace, name,
+            lambda revision: _made(template.stored, strings, revision, alike.JSON),
+            template.attrs(name), ttl_s=ttl_s(kind.storage),
+        )  # fmt: skip
+        if not template.used:
+            template.used = True
+            self._pause, self._left = 1, 0
+        pending = Pending(Written(b"", created=True), staged)
+        return Alike(pending, template, strings, staged.revision)
+
+    def _found(
+        self, kind: ServedKind, form: Form, body: bytes
+    ) -> tuple[Template, str, list[bytes]] | None:
+        """The template that a body fits, the object's name, and the body's strings."""
+        templates = self._templates.get(form)
+        if templates is None:
+            return None
+        for at, template in enumerate(templates):
+            strings = template.pattern.strings(body)
+            if strings is None:
+                continue
+            for slot, string in zip(template.pattern.slots, strings, strict=True):
+                if not alike.fits(kind.resource, slot, string):
+                    return None
+            if at:
+                templates.insert(0, templates.pop(at))
+            self._templates.move_to_end(form)
+            return template, strings[template.pattern.name].decode(), strings
+        return None
+
+    def is_worth_a_look(self, form: Form, body: bytes) -> bool:
+        """Whether a body that fits no template may be the second one of many that are alike."""
+        size = len(body)
+        last = self._lengths.pop(form, None)
+        self._lengths[form] = size
+        if len(self._lengths) > MAX_FORMS:
+            self._lengths.popitem(last=False)
+        if size > alike.MAX_BYTES or last is None or abs(last - size) > NEAR_BYTES:
+            return False
+        if self._left:
+            self._left -= 1
+            return False
+        self._left, self._pause = self._pause, min(2 * self._pause, MAX_PAUSE)
+        return True
+
+    def learn(
+        self,
+        kind: ServedKind,
+        form: Form,
+        wire: Wire,
+        body: bytes,
+        decode: Callable[[bytes, datetime], tuple[JsonObject, RequestContext]],
+        stored: bytes,
+    ) -> None:
+        """Keep a template, if there can be one, of a body that was just `stored`. `decode` makes of
+        a body what a create at that time gets."""
+        marked = alike.marked(wire, body, alike.places(kind.resource), self._mark)
+        if marked is None or not self._registry.chain.is_own:
+            return
+        uid, moment = self._marks.uuid4(), self._moment()
+        try:
+            tree, ctx = decode(marked.body, moment)
+            with self._registry.noted() as looks:
+                made = self._registry.make(kind, form.namespace, tree, ctx, uid)
+        except ApiError:
+            return
+        warned = warnings.of_created(kind.resource.group_resource)
+        if ctx.warnings or looks.everywhere or (warned is not None and warned(made)):
+            return
+        marks = [*marked.marks, *_given(uid, ctx.timestamp), self._mark(Slot.TEXT)]
+        made["metadata"]["resourceVersion"] = marks[-1].decode()
+        template = _template(kind, marked.pattern, made, marks, looks)
+        if template is not None and _is_right(kind, template, body, stored):
+            self._keep(form, template)
+
+    def _mark(self, slot: Slot) -> bytes:
+        """A string that may stand in a place and of which there is no other."""
+        if slot is Slot.TIME:
+            return format_time(self._moment()).encode()
+        if slot is Slot.MICRO_TIME:
+            return format_micro_time(self._moment()).encode()
+        return f"m{self._marks.uuid4()}".encode()
+
+    def _moment(self) -> datetime:
+        return _FAR + timedelta(microseconds=self._marks.randrange(_SPAN_US))
+
+    def _keep(self, form: Form, template: Template) -> None:
+        self._templates.setdefault(form, []).insert(0, template)
+        self._templates.move_to_end(form)
+        self._count += 1
+        self._bytes += template.size_bytes
+        while self._count > MAX_TEMPLATES or self._bytes > MAX_TEMPLATES_BYTES:
+            oldest, templates = next(iter(self._templates.items()))
+            self._forget(oldest, templates[-1])
+
+    def _forget(self, form: Form, template: Template) -> None:
+        templates = self._templates[form]
+        templates.remove(template)
+        if not templates:
+            del self._templates[form]
+        self._count -= 1
+        self._bytes -= template.size_bytes
+
+
+_FAR: Final = datetime(4000, 1, 1, tzinfo=UTC)
+_SPAN_US: Final = 1_000 * 365 * 86_400 * 1_000_000
+
+
+def _given(uid: str, created: str) -> list[bytes]:
+    """What the server gives to an object."""
+    return [uid.encode(), created.encode(), service_account.volume_name(uid).encode()]
+
+
+def _template(
+    kind: ServedKind, pattern: Pattern, made: JsonObject, marks: list[bytes], looks: Looks
+) -> Template | None:
+    """A template of what became of an object with marks."""
+    stored = codecs.dumps_json(made)
+    served = kind.served(codecs.loads_json(stored))
+    as_json = alike.splice(stored, marks, alike.json_token)
+    packed = alike.splice(codecs.dumps_msgpack(served), marks, alike.msgpack_token)
+    own = None
+    if kind.to_served is not None:
+        own = alike.splice(codecs.dumps_json(served), marks, alike.json_token)
+        if own is None:
+            return None
+    selected = attrs(kind.storage, made)
+    if as_json is None or packed is None:
+        return None
+    return Template(pattern, as_json, packed, own, selected, looks.once())
+
+
+def _is_right(kind: ServedKind, template: Template, body: bytes, stored: bytes) -> bool:
+    """Whether a template makes of a body what the general way has made of it."""
+    tree: JsonObject = orjson.loads(stored)
+    meta, strings = tree["metadata"], template.pattern.strings(body)
+    if strings is None:
+        return False
+    strings += _given(meta["uid"], meta["creationTimestamp"])
+    revision, served = int(meta["resourceVersion"]), kind.served(orjson.loads(stored))
+    one = Alike(Pending(Written(stored), None), template, strings, revision)
+    shown = one.answer(Media.JSON, stored), one.answer(Media.MSGPACK, stored)
+    return (
+        _made(template.stored, strings, revision, alike.JSON) == stored
+        and shown == (codecs.dumps_json(served) + b"\n", codecs.dumps_msgpack(served))
+        and template.attrs(meta["name"]) == attrs(kind.storage, tree)
+    )
