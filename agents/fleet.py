@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 MAX_WRITES: Final = 32
 MAX_STARTING: Final = 32
-LEASE_TICK_S: Final = 0.5
-"""Leases of a fleet are renewed at these steps: renewals of the same moment share a request."""
+TICK_S: Final = 0.5
+"""The nodes of a fleet have their heartbeats at these steps: renewals of the same moment share a
+request, and the process sleeps in between."""
 
 
 class Fleet:
@@ -104,7 +105,7 @@ class Fleet:
             tasks=tasks,
             writes=asyncio.Semaphore(MAX_WRITES),
             registrar=Registrar(clock, rng.child("registrar")),
-            lease_tick_s=LEASE_TICK_S if self._one_identity else 0.0,
+            tick_s=TICK_S if self._one_identity else 0.0,
             pod_log=self._pod_log,
         )
 

@@ -15,6 +15,7 @@ from kubeherd.agents.kubelet.mounts import Mounts
 from kubeherd.agents.kubelet.statusmanager import StatusManager
 from kubeherd.agents.kubelet.timers import Timers
 from kubeherd.agents.node import heartbeat, nodestatus
+from kubeherd.agents.node.beat import Beat, Heart
 from kubeherd.agents.node.heartbeat import StatusReporter
 from kubeherd.agents.node.lease import LeaseKeeper
 from kubeherd.agents.node.localnode import LocalNode
@@ -48,7 +49,8 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     """Owns the nodes; each node owns its own."""
     writes: asyncio.Semaphore
     registrar: Registrar
-    lease_tick_s: float = 0.0
+    tick_s: float = 0.0
+    """See `agents.node.beat`."""
     pod_log: PodLog | None = None
 
 
@@ -84,6 +86,8 @@ class NodeAgent:
         )
         self._lease: LeaseKeeper | None = None
         self._reporter: StatusReporter | None = None
+        self._beats: Sequence[Beat] = ()
+        """Of the Lease and of the status, once it is registered."""
         self._mirrors: MirrorPods | None = None
         self.kubelet: Kubelet | None = None
 
@@ -98,6 +102,8 @@ class NodeAgent:
         Node, Lease and pods stay in the API as they are."""
         if self._watches is not None:
             self._watches.detach(self._config.name)
+        for beat in self._beats:
+            beat.stop()
         if self.kubelet is not None:
             self.kubelet.close()
         self.started.set()
@@ -147,10 +153,9 @@ class NodeAgent:
             reason = "NodeNotSchedulable" if new.spec.unschedulable else "NodeSchedulable"
             message = f"Node {self._config.name} status is now: {reason}"
             self._node_event("Normal", reason, message)
-        if old.metadata.annotations != new.metadata.annotations and self._reporter is not None:
-            self._reporter.look_again()
-            if self.kubelet is not None:
-                self.kubelet.node_changed()
+        if old.metadata.annotations != new.metadata.annotations and self.kubelet is not None:
+            self._beats[-1].now()
+            self.kubelet.node_changed()
 
     # --- the start ---
 
@@ -171,11 +176,10 @@ class NodeAgent:
             self._node_event("Warning", "Rebooted", message)
         _log.info("node_registered", node=config.name, created=registered.created)
         self._lease = lease = self._new_lease(registered)
-        tasks.create_task(lease.run(new_node=registered.created), name=f"lease-{config.name}")
-        self.kubelet = kubelet = self._new_kubelet(registered, tree, tasks)
+        self.kubelet = kubelet = self._new_kubelet(registered, tasks)
         self._reporter = reporter = self._new_reporter(registered, tree, kubelet)
         self.equip(self._equipment)
-        tasks.create_task(reporter.run(), name=f"status-{config.name}")
+        self._beats = self._beat("lease", lease, tasks), self._beat("status", reporter, tasks)
         await clock.wait_for(watches.nodes.synced.wait(), SYNC_TIMEOUT_S)
         await clock.wait_for(watches.pods.synced.wait(), SYNC_TIMEOUT_S)
         watches.attach(config.name, self)
@@ -184,6 +188,20 @@ class NodeAgent:
         if config.pod_manifest_path:
             self._keep_static_pods(registered, watches, tasks)
 
+    def _beat(self, name: str, heart: Heart, tasks: asyncio.TaskGroup) -> Beat:
+        """Let it beat from now on."""
+        shared = self._shared
+        beat = Beat(
+            f"{name}-{self._config.name}",
+            heart,
+            timers=shared.timers,
+            tasks=tasks,
+            clock=shared.clock,
+            tick_s=shared.tick_s,
+        )
+        beat.now()
+        return beat
+
     def _new_lease(self, registered: Registered) -> LeaseKeeper:
         return LeaseKeeper(
             self._equipment.client,
@@ -191,8 +209,8 @@ class NodeAgent:
             self._equipment.clock,
             self._rng,
             node_uid=lambda: self._node_uid(registered),
-            interval_s=self._interval_s,
-            tick_s=self._shared.lease_tick_s,
+            every_s=self._interval_s,
+            new_node=registered.created,
         )
 
     def _new_reporter(
@@ -210,11 +228,9 @@ class NodeAgent:
             existing=tree,
         )
 
-    def _new_kubelet(
-        self, registered: Registered, tree: JsonObject, tasks: asyncio.TaskGroup
-    ) -> Kubelet:
+    def _new_kubelet(self, registered: Registered, tasks: asyncio.TaskGroup) -> Kubelet:
         shared, client = self._shared, self._equipment.client
-        node = LocalNode(self._config, registered, tree, self._observed)
+        node = LocalNode(self._config, registered, self._observed)
         statuses = StatusManager(
             client,
             node.name,

@@ -5,7 +5,7 @@ status set to Unknown by the node lifecycle controller is put right at the next 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import orjson
 import structlog
@@ -36,6 +36,13 @@ TRIES: Final = 5
 _log = structlog.get_logger(__name__)
 
 
+class _MadeOf(NamedTuple):
+    """What of a node's status, but for the conditions, can change in a life of the node."""
+
+    annotations: Mapping[str, str]
+    images: Sequence[str]
+
+
 class NodeEvents(Protocol):
     """Where events on the Node go."""
 
@@ -48,7 +55,12 @@ def interval_s(node_annotations: Mapping[str, str]) -> float:
 
 
 class StatusReporter:
-    """Reports one node's status. `run` is a task of its owner."""
+    """Reports one node's status, beat by beat (`agents.node.beat`)."""
+
+    __slots__ = ("_config", "_due_s", "_events", "_failing", "_identity", "_images",
+                 "_images_due_s", "_observed", "_rng", "_sent_conditions", "_sent_of",
+                 "_sent_revision", "_settled", "_shown_images", "client", "clock", "hindrance",
+                 "reported")  # fmt: skip
 
     def __init__(
         self,
@@ -72,38 +84,41 @@ class StatusReporter:
         self._observed = observed
         self._images = images
         self._events = events
-        self._sent_content: JsonObject = {}
-        self._sent_made_of: tuple[Mapping[str, str], Sequence[str]] | None = None
-        """What of that can change in a life of the node: its annotations, the images there."""
-        self._sent_conditions: list[JsonObject] = list(
+        self._sent_of: _MadeOf | None = None
+        """What the content that was sent is made of: a few words instead of two kilobytes."""
+        self._sent_conditions: Sequence[JsonObject] = tuple(
             (existing.get("status") or {}).get("conditions") or ()
         )
+        """Until the watch shows them."""
         self._sent_revision = int(existing["metadata"].get("resourceVersion") or 0)
+        self._settled: Node | None = None
+        """The Node as it was seen when it was last found to be as it ought to be."""
         self._due_s = 0.0
         self._images_due_s = 0.0
         self._shown_images: Sequence[str] = ()
         self.hindrance: Hindrance | None = None
         self._failing = False
-        self._again = Bell()
         self.reported = Bell()
 
-    def look_again(self) -> None:
-        """Compute now instead of at the next tick: the Node's annotations changed."""
-        self._again.set()
+    async def beat(self) -> None:
+        """Compute the status, and send it if it differs or is due."""
+        if self.hindrance is None or not await self.hindrance():
+            await self._attempt()
 
-    async def run(self) -> None:
-        """Compute and send for ever."""
-        while True:
-            self._again.clear()
-            if self.hindrance is None or not await self.hindrance():
-                await self._attempt()
-            seen = self._observed()
-            every_s = interval_s(seen.metadata.annotations if seen else self._config.annotations)
-            try:
-                wait_s = self._rng.jittered(every_s, JITTER)
-                await self.clock.wait_for(self._again.wait(), wait_s)
-            except TimeoutError:
-                continue
+    def rests(self) -> bool:
+        """Whether the status would be computed from the same as when it was last found to be as it
+        ought to be."""
+        seen = self._observed()
+        if seen is None or seen is not self._settled or self.hindrance is not None:
+            return False
+        now_s = self.clock.monotonic_s()
+        return now_s < self._due_s and self._made_of(seen, now_s) == self._sent_of
+
+    def interval_s(self) -> float:
+        """How long until the status is computed again."""
+        seen = self._observed()
+        every_s = interval_s(seen.metadata.annotations if seen else self._config.annotations)
+        return self._rng.jittered(every_s, JITTER)
 
     async def _attempt(self) -> None:
         for _ in range(TRIES):
@@ -135,27 +150,17 @@ class StatusReporter:
         if seen is None and self.reported.is_set():
             raise NotFound(f'error getting node "{self._config.name}"')
         now_s = self.clock.monotonic_s()
-        if now_s >= self._images_due_s:
-            self._images_due_s = now_s + IMAGES_INTERVAL_S
-            self._shown_images = tuple(self._images())
-        noted = seen.metadata.annotations if seen else self._config.annotations
-        made_of = noted, self._shown_images
-        if made_of == self._sent_made_of:
-            content = self._sent_content
-        else:
-            content = nodestandin.shown(
-                node.status_content(self._config, self._identity, self._shown_images), noted
-            )
+        made_of = self._made_of(seen, now_s)
         before = self._known_conditions(seen)
-        wanted = node.conditions(noted)
+        wanted = node.conditions(made_of.annotations)
         trees, _, changed = node.condition_trees(
             wanted, transitions(before), format_time(self.clock.now())
         )
-        differs = content != self._sent_content or conditions_differ(before, trees)
+        differs = made_of != self._sent_of or conditions_differ(before, trees)
         if not differs and now_s < self._due_s:
+            self._settled = seen
             return
-        await self._send(content, trees)
-        self._sent_made_of = made_of
+        await self._send(made_of, trees)
         shift = self._rng.uniform(-0.5, 0.5) if differs else 0.0
         self._due_s = now_s + REPORT_INTERVAL_S * (1 + shift)
         for condition in changed:
@@ -166,9 +171,25 @@ class StatusReporter:
             )
         self.reported.set()
 
-    async def _send(self, content: JsonObject, trees: list[JsonObject]) -> None:
-        status = {k: v for k, v in content.items() if self._sent_content.get(k) != v}
-        for key in self._sent_content:
+    def _made_of(self, seen: Node | None, now_s: float) -> _MadeOf:
+        """What the content is made of now; images are looked for every half minute only."""
+        if now_s >= self._images_due_s:
+            self._images_due_s = now_s + IMAGES_INTERVAL_S
+            self._shown_images = tuple(self._images())
+        noted = seen.metadata.annotations if seen else self._config.annotations
+        return _MadeOf(noted, self._shown_images)
+
+    def _content(self, made_of: _MadeOf | None) -> JsonObject:
+        """All of the status but the conditions; nothing if nothing was sent."""
+        if made_of is None:
+            return {}
+        content = node.status_content(self._config, self._identity, made_of.images)
+        return nodestandin.shown(content, made_of.annotations)
+
+    async def _send(self, made_of: _MadeOf, trees: list[JsonObject]) -> None:
+        content, sent = self._content(made_of), self._content(self._sent_of)
+        status = {k: v for k, v in content.items() if sent.get(k) != v}
+        for key in sent:
             if key not in content:
                 status[key] = None
         status["conditions"] = trees
@@ -180,11 +201,13 @@ class StatusReporter:
         )
         stored = self.client.decode(answer, PartialObject)
         self._sent_revision = int(stored.metadata.resource_version or 0)
-        self._sent_content, self._sent_conditions = content, trees
+        self._sent_of, self._sent_conditions = made_of, trees
 
-    def _known_conditions(self, seen: Node | None) -> list[JsonObject]:
-        """The conditions in the API: our last write, or what the watch showed if it is newer."""
-        if seen is not None and int(seen.metadata.resource_version or 0) > self._sent_revision:
+    def _known_conditions(self, seen: Node | None) -> Sequence[JsonObject]:
+        """The conditions in the API: what the watch shows, unless our last write is newer."""
+        if seen is not None and int(seen.metadata.resource_version or 0) >= self._sent_revision:
+            self._sent_conditions = ()
+        if seen is not None and not self._sent_conditions:
             return [_tree(condition) for condition in seen.status.conditions]
         return self._sent_conditions
 

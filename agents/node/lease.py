@@ -7,6 +7,7 @@ created only while the Node exists, and owned by it.
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import msgspec
 import structlog
 
 from kubeherd.agents.equipment import Hindrance
@@ -56,11 +57,6 @@ def renewed(lease: JsonObject, name: str, node_uid: str, renew_time: str) -> Jso
     }
 
 
-def on_tick(now_s: float, wait_s: float, tick_s: float) -> float:
-    """`wait_s`, lengthened so that it ends at a multiple of `tick_s` on the clock of `now_s`."""
-    return wait_s + (-(now_s + wait_s) % tick_s if tick_s else 0.0)
-
-
 def _owner(name: str, node_uid: str) -> JsonObject:
     return {"apiVersion": "v1", "kind": "Node", "name": name, "uid": node_uid}
 
@@ -74,7 +70,10 @@ def _spec(name: str, renew_time: str) -> JsonObject:
 
 
 class LeaseKeeper:
-    """Keeps one node's Lease fresh. `run` is a task of its owner."""
+    """Keeps one node's Lease fresh, beat by beat (`agents.node.beat`)."""
+
+    __slots__ = ("_every_s", "_failing", "_lease", "_name", "_new_node", "_node_uid", "_rng",
+                 "client", "clock", "hindrance")  # fmt: skip
 
     def __init__(
         self,
@@ -84,33 +83,39 @@ class LeaseKeeper:
         rng: Rng,
         *,
         node_uid: Callable[[], str],
-        interval_s: Callable[[], float],
-        tick_s: float = 0.0,
+        every_s: Callable[[], float],
+        new_node: bool,
     ) -> None:
-        """`tick_s`: renew only at multiples of it, together with others who do (0: at any time)."""
+        """`every_s`: how long between two renewals; `new_node`: the Lease cannot exist yet, so no
+        GET for it."""
         self.client = client
         self._name = name
         self.clock = clock
         self._rng = rng
         self._node_uid = node_uid
-        self._interval_s = interval_s
-        self._tick_s = tick_s
+        self._every_s = every_s
+        self._new_node = new_node
         self.hindrance: Hindrance | None = None
-        self._lease: JsonObject | None = None
+        self._lease: bytes | None = None
+        """As it was last seen, in msgpack: a quarter of the tree, of which there are thousands."""
         self._failing = False
 
-    async def run(self, *, new_node: bool) -> None:
-        """Create and renew for ever. `new_node`: the Lease cannot exist yet, so no GET for it.
+    async def beat(self) -> None:
+        """Renew the Lease; at first create it. One that was just created is not renewed at once, as
+        upstream."""
+        new_node, self._new_node = self._new_node, False
+        if new_node and await self._attempt(self._create):
+            return
+        if self.hindrance is None or not await self.hindrance():
+            await self._keep()
 
-        One that was just created is not renewed at once, as upstream.
-        """
-        created = new_node and await self._attempt(self._create)
-        while True:
-            if not created and (self.hindrance is None or not await self.hindrance()):
-                await self._keep()
-            created = False
-            wait_s = self._rng.jittered(self._interval_s(), JITTER)
-            await self.clock.sleep(on_tick(self.clock.monotonic_s(), wait_s, self._tick_s))
+    def rests(self) -> bool:
+        """Never: a heartbeat is a write."""
+        return False
+
+    def interval_s(self) -> float:
+        """How long until the next renewal."""
+        return self._rng.jittered(self._every_s(), JITTER)
 
     async def _keep(self) -> None:
         if self._lease is None or not await self._renew():
@@ -150,11 +155,10 @@ class LeaseKeeper:
         if lease is None:
             return False
         try:
-            self._lease = await self.client.update(
-                LEASES, renewed(lease, self._name, self._node_uid(), self._now())
-            )
+            tree = renewed(msgspec.msgpack.decode(lease), self._name, self._node_uid(), self._now())
+            self._saw(await self.client.update(LEASES, tree))
         except Conflict:
-            self._lease = await self.client.request("GET", LEASES.path(NAMESPACE, self._name))
+            self._saw(await self.client.request("GET", LEASES.path(NAMESPACE, self._name)))
             return False
         except NotFound:
             self._lease = None
@@ -165,7 +169,7 @@ class LeaseKeeper:
         if not self._node_uid():
             return False
         try:
-            self._lease = await self.client.request("GET", LEASES.path(NAMESPACE, self._name))
+            self._saw(await self.client.request("GET", LEASES.path(NAMESPACE, self._name)))
         except NotFound:
             return await self._create()
         return await self._put()
@@ -175,8 +179,11 @@ class LeaseKeeper:
         if not uid:
             return False
         lease = lease_object(self._name, uid, self._now())
-        self._lease = await self.client.create(LEASES, lease)
+        self._saw(await self.client.create(LEASES, lease))
         return True
+
+    def _saw(self, lease: JsonObject) -> None:
+        self._lease = msgspec.msgpack.encode(lease)
 
     def _now(self) -> str:
         return format_micro_time(self.clock.now())
