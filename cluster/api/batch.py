@@ -4,6 +4,7 @@ Shared by the server, which answers it, and the client, which sends it. In msgpa
 answer has the place of its request.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -41,7 +42,7 @@ _answers = msgspec.msgpack.Decoder(list[BatchedAnswer])
 _encoder = msgspec.msgpack.Encoder()
 
 
-def encode(batch: list[BatchedRequest] | list[BatchedAnswer]) -> bytes:
+def encode(batch: Sequence[BatchedRequest] | Sequence[BatchedAnswer]) -> bytes:
     """The body of a batch or of its answer."""
     return _encoder.encode(batch)
 

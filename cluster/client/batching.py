@@ -10,9 +10,10 @@ here is answered by whoever sends, or becomes the one who sends.
 """
 
 import asyncio
+import itertools
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from enum import Enum, auto
 
 import msgspec
@@ -46,13 +47,20 @@ class _Turn(Enum):
     """The server knows no batches: nothing was carried out."""
 
 
-_Outcome = TransportResponse | _Turn
+_Answers = Sequence[TransportResponse] | _Turn
 
 
 class _Write(msgspec.Struct, eq=False):
-    request: BatchedRequest
+    """What one caller writes at one moment: never more than fits one request."""
+
+    requests: Sequence[BatchedRequest]
     timeout_s: float
-    outcome: "asyncio.Future[_Outcome]"
+    outcome: "asyncio.Future[_Answers]"
+
+    @property
+    def size(self) -> int:
+        """Of all bodies, in bytes."""
+        return sum(len(request.body) for request in self.requests)
 
 
 class Turns:
@@ -90,7 +98,9 @@ class _Lane:
     """Writes of one identity, each request sent by one who waits and has a turn."""
 
     def __init__(
-        self, turns: Turns, send: Callable[[Sequence[_Write]], Awaitable[Sequence[_Outcome]]]
+        self,
+        turns: Turns,
+        send: Callable[[Sequence[BatchedRequest], float], Awaitable[_Answers]],
     ) -> None:
         self._turns = turns
         turns.join(self)
@@ -99,8 +109,9 @@ class _Lane:
         """Somebody is about to send: come along."""
         self._waiting: deque[_Write] = deque()
 
-    async def write(self, write: _Write) -> _Outcome:
-        """The answer to a write, or ALONE if it has to be sent alone."""
+    async def write(self, requests: Sequence[BatchedRequest], timeout_s: float) -> _Answers:
+        """The answers to writes that fit one request; ALONE if each has to be sent alone."""
+        write = _Write(requests, timeout_s, asyncio.get_running_loop().create_future())
         if self._turns.free and not self._gathering:
             self._turns.free -= 1
         else:
@@ -113,7 +124,7 @@ class _Lane:
             self._turns.free += 1
             self._turns.pass_on()
 
-    async def _told(self, write: _Write) -> _Outcome:
+    async def _told(self, write: _Write) -> _Answers:
         """Wait for the answer that another's request brings, or for the turn to send."""
         self._waiting.append(write)
         outcome = write.outcome
@@ -136,34 +147,44 @@ class _Lane:
                 return True
         return False
 
-    async def _lead(self, write: _Write) -> _Outcome:
+    async def _lead(self, write: _Write) -> _Answers:
         """Send a write together with those that wait."""
         self._gathering = True
         try:
             await asyncio.sleep(0)  # what others write in this very step comes along
         finally:
             self._gathering = False
-        others = self._take(len(write.request.body))
+        others = self._take(write)
         self._turns.pass_on()  # there may be more than fit
+        together = [write, *others]
+        requests = [request for one in together for request in one.requests]
         try:
-            answers = await self._send([write, *others])
+            answers = await self._send(requests, max(one.timeout_s for one in together))
         except BaseException as error:
             why = str(error) if isinstance(error, TransportError) else "given up by its sender"
             for other in others:
                 if not other.outcome.done():
                     other.outcome.set_exception(TransportError(why))
             raise
-        for other, answer in zip(others, answers[1:], strict=True):
+        if isinstance(answers, _Turn):
+            shares: list[_Answers] = [answers] * len(together)
+        else:
+            ends = list(itertools.accumulate(len(one.requests) for one in together))
+            shares = [answers[a:b] for a, b in itertools.pairwise([0, *ends])]
+        for other, share in zip(others, shares[1:], strict=True):
             if not other.outcome.done():
-                other.outcome.set_result(answer)
-        return answers[0]
+                other.outcome.set_result(share)
+        return shares[0]
 
-    def _take(self, size: int) -> list[_Write]:
+    def _take(self, first: _Write) -> list[_Write]:
+        """Those of who waits that fit into one request with the first."""
         taken: list[_Write] = []
-        while self._waiting and len(taken) < MAX_BATCH - 1:
+        count, size = len(first.requests), first.size
+        while self._waiting:
             write = self._waiting[0]
-            size += len(write.request.body)
-            if size > MAX_BATCH_BYTES:
+            count += len(write.requests)
+            size += write.size
+            if count > MAX_BATCH or size > MAX_BATCH_BYTES:
                 break
             self._waiting.popleft()
             if not write.outcome.done():  # else it was cancelled
@@ -200,16 +221,45 @@ class BatchingTransport:
         asked = dict(query) if query else {}
         item = BatchedRequest(method, path, asked, content_type, accept, body or b"", fence)
         waits = method == "GET" or path == grouppoll.PATH
-        if waits or not self._known or self._renounced:
+        if waits or not self._gathers:
             return await self._alone(item, timeout_s)
-        lane = self._events if _EVENT.search(path) else self._writes
-        write = _Write(item, timeout_s, asyncio.get_running_loop().create_future())
-        answer = await lane.write(write)
-        if not isinstance(answer, TransportResponse):
+        answers = await self._lane(item).write((item,), timeout_s)
+        if isinstance(answers, _Turn):
             return await self._alone(item, timeout_s)
-        if answer.status == batch.NO_ANSWER:
-            raise TransportError(f"{method} {path}: no answer")
-        return answer
+        return _given(item, answers[0])
+
+    async def request_all(
+        self, writes: Sequence[BatchedRequest], timeout_s: float, parallel: int
+    ) -> list[TransportResponse | TransportError]:
+        """What becomes of each of several writes of one moment, of events or all of other objects.
+
+        `parallel`: so many at a time may be under way to a server that does not know batches.
+        """
+        if not self._gathers:
+            return await one_by_one(self._alone, writes, timeout_s, parallel)
+
+        async def share(part: Sequence[BatchedRequest]) -> list[TransportResponse | TransportError]:
+            try:
+                answers = await self._lane(part[0]).write(part, timeout_s)
+            except TransportError as lost:
+                return [lost] * len(part)
+            if isinstance(answers, _Turn):
+                return await one_by_one(self._alone, part, timeout_s, parallel)
+            return list(map(_outcome, part, answers))
+
+        parts = list(_parts(writes))
+        if len(parts) == 1:
+            return await share(parts[0])
+        async with asyncio.TaskGroup() as tasks:
+            shares = [tasks.create_task(share(part)) for part in parts]
+        return [outcome for done in shares for outcome in done.result()]
+
+    @property
+    def _gathers(self) -> bool:
+        return self._known and not self._renounced
+
+    def _lane(self, write: BatchedRequest) -> _Lane:
+        return self._events if _EVENT.search(write.path) else self._writes
 
     def stream(
         self,
@@ -226,21 +276,21 @@ class BatchingTransport:
         """As `Transport.close`."""
         await self._inner.close()
 
-    async def _send(self, writes: Sequence[_Write]) -> Sequence[_Outcome]:
+    async def _send(self, writes: Sequence[BatchedRequest], timeout_s: float) -> _Answers:
         """Send writes in one request; their answers in order."""
         if len(writes) == 1:
-            return [await self._alone(writes[0].request, writes[0].timeout_s)]
+            return [await self._alone(writes[0], timeout_s)]
         response = await self._inner.request(
             "POST",
             batch.PATH,
-            body=batch.encode([write.request for write in writes]),
+            body=batch.encode(writes),
             content_type=MSGPACK,
             accept=MSGPACK,
-            timeout_s=max(write.timeout_s for write in writes),
+            timeout_s=timeout_s,
         )
         if response.status in _UNKNOWN:
             self._renounced = True
-            return [_Turn.ALONE] * len(writes)
+            return _Turn.ALONE
         if response.status != 200:
             return [response] * len(writes)  # refused as a whole: nothing was carried out
         try:
@@ -265,3 +315,53 @@ class BatchingTransport:
         if response.content_type.startswith(MSGPACK):
             self._known = True
         return response
+
+
+async def one_by_one(
+    send: Callable[[BatchedRequest, float], Awaitable[TransportResponse]],
+    writes: Sequence[BatchedRequest],
+    timeout_s: float,
+    parallel: int,
+) -> list[TransportResponse | TransportError]:
+    """What becomes of each write, `parallel` of them under way at a time."""
+    slots = asyncio.Semaphore(parallel)
+
+    async def one(write: BatchedRequest) -> TransportResponse | TransportError:
+        async with slots:
+            try:
+                return await send(write, timeout_s)
+            except TransportError as lost:
+                return lost
+
+    if len(writes) == 1:
+        return [await one(writes[0])]
+    async with asyncio.TaskGroup() as tasks:
+        sent = [tasks.create_task(one(write)) for write in writes]
+    return [done.result() for done in sent]
+
+
+def _parts(writes: Sequence[BatchedRequest]) -> Iterator[Sequence[BatchedRequest]]:
+    """The writes in their order, as many together as one request holds; each part holds one."""
+    start = size = 0
+    for index, write in enumerate(writes):
+        size += len(write.body)
+        if index > start and (index - start == MAX_BATCH or size > MAX_BATCH_BYTES):
+            yield writes[start:index]
+            start, size = index, len(write.body)
+    yield writes[start:]
+
+
+def _outcome(
+    write: BatchedRequest, answer: TransportResponse
+) -> TransportResponse | TransportError:
+    """What an answer within a batch says of its write."""
+    if answer.status != batch.NO_ANSWER:
+        return answer
+    return TransportError(f"{write.method} {write.path}: no answer")
+
+
+def _given(write: BatchedRequest, answer: TransportResponse) -> TransportResponse:
+    outcome = _outcome(write, answer)
+    if isinstance(outcome, TransportError):
+        raise outcome
+    return outcome

@@ -8,7 +8,7 @@ dropped, one that it could not answer is tried again a few times.
 
 import asyncio
 from collections import deque
-from contextlib import suppress
+from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum, auto
 
@@ -20,8 +20,9 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import EVENTS, EVENTS_V1, Resource
 from kubeherd.cluster.api.timestamps import format_micro_time, format_time
 from kubeherd.cluster.client.backoff import Backoff
-from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.client import ApiClient, PatchKind
 from kubeherd.cluster.client.correlate import Combiner, Lru, SpamFilter
+from kubeherd.cluster.client.sending import Outcome, Write
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.bell import Bell
 from kubeherd.cluster.runtime.clock import Clock
@@ -92,6 +93,20 @@ class _Series(msgspec.Struct):
     """Of what is untold."""
     reported_count: int = 0
     reported_s: float = 0.0
+
+
+_Key = tuple[object, ...]
+"""What the occurrences of one series have in common."""
+
+
+class _Told(Enum):
+    """What became of a try to tell the cluster how a series stands."""
+
+    TAKEN = auto()
+    REFUSED = auto()
+    OVER = auto()
+    """The event is gone, as its hour is over: the series begins anew."""
+    UNANSWERED = auto()
 
 
 class EventRecorder:
@@ -178,29 +193,26 @@ class EventRecorder:
             if not over and now_s - series.reported_s < SERIES_REFRESH_S:
                 self._uncounted = True
                 continue
-            if not await self._try_hard(series, series.untold) or over:
+            await self._tell({key: series})
+            if over:
                 self._series.drop(key)
 
     async def _write_batch(self, batch: list[_Occurrence]) -> None:
         """Occurrences of one series in order, different series at the same time."""
-        by_series: dict[tuple[object, ...], list[tuple[_Occurrence, str]]] = {}
+        by_series: dict[_Key, list[tuple[_Occurrence, str]]] = {}
         for occurrence in batch:
             key, message = self._correlate(occurrence)
             by_series.setdefault(key, []).append((occurrence, message))
-        todo = deque(by_series.items())
+        for turn in range(max(map(len, by_series.values()))):
+            counted: dict[_Key, _Series] = {}
+            for key, occurrences in by_series.items():
+                if turn < len(occurrences):
+                    series = self._count(key, *occurrences[turn])
+                    if series is not None:
+                        counted[key] = series
+            await self._tell(counted)
 
-        async def work() -> None:
-            while todo:
-                key, occurrences = todo.popleft()
-                for occurrence, message in occurrences:
-                    await self._write(key, occurrence, message)
-
-        writers = BATCH_SIZE if self.client.private else CONCURRENT_WRITES
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(min(writers, len(todo))):
-                tasks.create_task(work(), name=f"events-{self._component}")
-
-    def _correlate(self, occurrence: _Occurrence) -> tuple[tuple[object, ...], str]:
+    def _correlate(self, occurrence: _Occurrence) -> tuple[_Key, str]:
         """The series that an occurrence belongs to, and the message to show."""
         similar = (
             _identity(occurrence.regarding),
@@ -213,7 +225,8 @@ class EventRecorder:
         message, combined = self._combiner.combine(similar, occurrence.message, occurrence.at_s)
         return (similar if combined else (*similar, message)), message
 
-    async def _write(self, key: tuple[object, ...], occurrence: _Occurrence, message: str) -> None:
+    def _count(self, key: _Key, occurrence: _Occurrence, message: str) -> _Series | None:
+        """Count an occurrence; returns its series if the cluster is to be told of it now."""
         series = self._series.get(key)
         idle_s = 0.0 if series is None else occurrence.at_s - series.last_s
         if series is None or (self._api is EventApi.EVENTS_V1 and idle_s > SERIES_IDLE_S):
@@ -223,11 +236,10 @@ class EventRecorder:
         series.last_s = occurrence.at_s
         series.untold = occurrence
         series.message = message
-        if not self._worth_writing(series, occurrence):
-            self._uncounted = self._uncounted or self._api is EventApi.EVENTS_V1
-            return
-        if not await self._try_hard(series, occurrence):
-            self._series.drop(key)
+        if self._worth_writing(series, occurrence):
+            return series
+        self._uncounted = self._uncounted or self._api is EventApi.EVENTS_V1
+        return None
 
     def _worth_writing(self, series: _Series, occurrence: _Occurrence) -> bool:
         if self._api is EventApi.EVENTS_V1:
@@ -244,43 +256,66 @@ class EventRecorder:
         self._last_stamp = max(self._last_stamp + 1, nanos)
         return regarding.namespace or "default", f"{regarding.name}.{self._last_stamp:016x}"
 
-    async def _try_hard(self, series: _Series, last: _Occurrence) -> bool:
-        """Write; again with back-off while there is no answer. False: given up or refused."""
-        backoff: Backoff | None = None
-        for _ in range(MAX_TRIES):
-            try:
-                await self._send(series, last)
-            except TransportError:
-                backoff = backoff or Backoff(self._rng, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S)
-                await self.clock.sleep(backoff.next_s())
-            except ApiError as error:
-                _log.info("event_refused", name=series.name, error=error.message)
-                return False
-            else:
-                series.untold, series.message = None, ""
-                return True
-        _log.warning("event_dropped", name=series.name, tries=MAX_TRIES)
-        return False
+    async def _tell(self, counted: Mapping[_Key, _Series]) -> None:
+        """Tell the cluster how these series stand; those that it does not take are forgotten."""
+        writes = [self._next_write(series) for series in counted.values()]
+        outcomes = await self.client.send_all(writes, parallel=CONCURRENT_WRITES)
+        open_: list[tuple[_Key, _Series, _Told]] = []
+        for (key, series), outcome in zip(counted.items(), outcomes, strict=True):
+            told = self._take(series, outcome)
+            if told is _Told.REFUSED:
+                self._series.drop(key)
+            elif told is not _Told.TAKEN:
+                open_.append((key, series, told))
+        if open_:
+            async with asyncio.TaskGroup() as tasks:
+                for key, series, told in open_:
+                    tasks.create_task(self._try_hard(key, series, told))
 
-    async def _send(self, series: _Series, last: _Occurrence) -> None:
+    async def _try_hard(self, key: _Key, series: _Series, told: _Told) -> None:
+        """Again, with back-off while there is no answer, after a try that settled nothing."""
+        backoff = Backoff(self._rng, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S)
+        for _ in range(MAX_TRIES - 1):
+            if told is _Told.UNANSWERED:
+                await self.clock.sleep(backoff.next_s())
+            (outcome,) = await self.client.send_all([self._next_write(series)])
+            told = self._take(series, outcome)
+            if told is _Told.TAKEN:
+                return
+            if told is _Told.REFUSED:
+                break
+        else:
+            _log.warning("event_dropped", name=series.name, tries=MAX_TRIES)
+        self._series.drop(key)
+
+    def _next_write(self, series: _Series) -> Write:
+        """What tells the cluster how a series stands: an event, or its count."""
+        last = series.untold
+        if last is None:
+            raise ValueError(f"all is told of the series {series.name}")
         if series.reported_count:
-            try:
-                await self.client.patch(
-                    self._resource,
-                    series.name,
-                    self._count_patch(series, last),
-                    series.namespace,
-                )
-            except NotFound:  # its hour is over: begin again
-                series.reported_count = 0
-                series.namespace, series.name = self._new_name(last.regarding)
-        if not series.reported_count:
-            body, content_type = self.client.encode(self._tree(series, last))
-            path = self._resource.path(series.namespace)
-            with suppress(AlreadyExists):  # an earlier try whose answer was lost
-                await self.client.send("POST", path, body=body, content_type=content_type)
+            path = self._resource.path(series.namespace, series.name)
+            body = msgspec.json.encode(self._count_patch(series, last))
+            return Write("PATCH", path, body, PatchKind.STRATEGIC.value)
+        path = self._resource.path(series.namespace)
+        return Write("POST", path, *self.client.encode(self._tree(series, last)))
+
+    def _take(self, series: _Series, outcome: Outcome) -> _Told:
+        """What became of a write, after which the series is as the cluster shows it."""
+        if isinstance(outcome, TransportError):
+            return _Told.UNANSWERED
+        if isinstance(outcome, NotFound) and series.reported_count and series.untold is not None:
+            series.reported_count = 0
+            series.namespace, series.name = self._new_name(series.untold.regarding)
+            return _Told.OVER
+        lost_before = isinstance(outcome, AlreadyExists) and not series.reported_count
+        if isinstance(outcome, ApiError) and not lost_before:
+            _log.info("event_refused", name=series.name, error=outcome.message)
+            return _Told.REFUSED
         series.reported_count = series.count
         series.reported_s = self.clock.monotonic_s()
+        series.untold, series.message = None, ""
+        return _Told.TAKEN
 
     @property
     def _resource(self) -> Resource:

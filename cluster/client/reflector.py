@@ -22,7 +22,8 @@ from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.objects import PartialObject, Pod
 from kubeherd.cluster.client.backoff import Backoff
 from kubeherd.cluster.client.cache import Cache, HasMetadata, key_of
-from kubeherd.cluster.client.client import FIRST_PAGE, ApiClient, is_msgpack, selectors
+from kubeherd.cluster.client.client import FIRST_PAGE, ApiClient, selectors
+from kubeherd.cluster.client.sending import is_msgpack
 from kubeherd.cluster.client.transport import JSON, TransportError, TransportResponse, error_of
 from kubeherd.cluster.client.wire import (
     BOOKMARK,

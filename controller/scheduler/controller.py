@@ -1,15 +1,16 @@
 """The scheduling loop: pods without a node in, bindings or reasons out (spec 1, 4, 5, 6).
 
 Decisions are synchronous, on a cache fed by the shared informers, so nothing can change between
-looking and assuming; writes run beside the loop, bounded in number. Invariants: a pod is in the
-queue, being written, or done, never two of these; a failed write gives its room back and puts the
-pod back into the queue with back-off.
+looking and assuming; writes run beside the loop, bounded in number, the bindings of one moment
+together. Invariants: a pod is in the queue, being written, or done, never two of these; a failed
+write gives its room back and puts the pod back into the queue with back-off.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
+import msgspec
 import structlog
 
 from kubeherd.cluster.api import labels
@@ -31,13 +32,25 @@ from kubeherd.controller.scheduler.volumebinder import VolumeBinder
 from kubeherd.controller.scheduler.volumes import BindingFailed, Decision
 from kubeherd.controller.scheduler.writer import COMPONENT, SchedulerWriter
 
-PARALLEL_WRITES = 64
+PARALLEL_WRITES = 128
 FREED_BY_PODS = frozenset({"NodePorts", "NodeResourcesFit"})
 """What a pod that leaves a node can lift."""
 UNSCHEDULABLE = "Unschedulable"
 SCHEDULER_ERROR = "SchedulerError"
 
 _log = structlog.get_logger(__name__)
+
+
+class Binding(msgspec.Struct, frozen=True):
+    """A pod and the node that was decided on, on which it is assumed."""
+
+    key: Key
+    info: PodInfo
+    node: str
+
+
+Writes = Binding | Coroutine[Any, Any, None]
+"""What follows from a decision: bindings of one moment are written together."""
 
 
 class Scheduler:
@@ -69,9 +82,13 @@ class Scheduler:
         for pod in self._pods.cache.values():
             if is_waiting(pod):
                 self._enqueue(pod)
+        gathered: list[Binding] = []
         async with asyncio.TaskGroup() as tasks:
             while True:
                 key = self._queue.pop(self._clock.monotonic_s())
+                if gathered and (key is None or self._slots.locked()):
+                    tasks.create_task(self._bind_all(gathered))
+                    gathered = []
                 if key is None:
                     await self._until_due()
                     continue
@@ -79,6 +96,8 @@ class Scheduler:
                 write = self._turn(key)
                 if write is None:
                     self._slots.release()
+                elif isinstance(write, Binding):
+                    gathered.append(write)
                 else:
                     tasks.create_task(self._carry_out(key, write))
 
@@ -183,7 +202,7 @@ class Scheduler:
 
     # --- one pod's turn ---
 
-    def _turn(self, key: Key) -> Coroutine[Any, Any, None] | None:
+    def _turn(self, key: Key) -> Writes | None:
         """`_schedule`, after which a surprise has cost this pod its turn and no other pod."""
         try:
             return self._schedule(key)
@@ -192,7 +211,7 @@ class Scheduler:
             self._give_back(key)
             return None
 
-    def _schedule(self, key: Key) -> Coroutine[Any, Any, None] | None:
+    def _schedule(self, key: Key) -> Writes | None:
         """Decide about one pod; returns the writes that follow, None if there are none."""
         pod = self._pods.cache.get(*key)
         if pod is None or not is_waiting(pod) or self._cache.is_assumed(pod.metadata.uid):
@@ -219,7 +238,9 @@ class Scheduler:
             return self._no_node(key, info, where, result)
         node = self._best(info, result)
         self._cache.assume(info, node)
-        return self._bind(key, info, node, self._volumes.assume(where.volumes, nodes[node].node))
+        binding = Binding(key, info, node)
+        first = self._volumes.assume(where.volumes, nodes[node].node)
+        return binding if first is None else self._bind_with_volumes(binding, first)
 
     async def _when_volumes_are_known(self, key: Key) -> None:
         await self._volumes.wait_synced()
@@ -233,12 +254,31 @@ class Scheduler:
             return result.feasible[0].name
         return plan.choose(scores.score(info, result.feasible), self._rng.choice)
 
-    async def _bind(self, key: Key, info: PodInfo, node: str, first: Decision | None) -> None:
+    async def _bind_all(self, bindings: Sequence[Binding]) -> None:
+        """Write the bindings of one moment, and give their slots back."""
+        errors: Sequence[Exception | None]
         try:
-            if first is not None:
-                await self._volumes.bind(info.pod, first, self._slots)
-            await self._writer.bind(info.pod, node)
-        except (ApiError, TransportError, TimeoutError, BindingFailed) as error:
+            errors = await self._writer.bind_all([(one.info.pod, one.node) for one in bindings])
+        except Exception as surprise:  # each pod's turn says so
+            errors = [surprise] * len(bindings)
+        for binding, error in zip(bindings, errors, strict=True):
+            await self._carry_out(binding.key, self._bound(binding, error))
+
+    async def _bind_with_volumes(self, binding: Binding, first: Decision) -> None:
+        """Write what has been decided of the volumes first."""
+        pod = binding.info.pod
+        error: Exception | None
+        try:
+            await self._volumes.bind(pod, first, self._slots)
+            (error,) = await self._writer.bind_all([(pod, binding.node)])
+        except (ApiError, TransportError, TimeoutError, BindingFailed) as failed:
+            error = failed
+        await self._bound(binding, error)
+
+    async def _bound(self, binding: Binding, error: Exception | None) -> None:
+        """A binding was written, or ended with this error."""
+        key, info = binding.key, binding.info
+        if isinstance(error, (ApiError, TransportError, TimeoutError, BindingFailed)):
             freed = self._cache.forget(info.uid)
             if freed is not None:
                 self._room_on(freed)
@@ -252,6 +292,8 @@ class Scheduler:
             why = str(error) if of_volumes else f'running Bind plugin "DefaultBinder": {error}'
             await self._error(key, info.pod, why)
             return
+        if error is not None:
+            raise error
         if not self._replaced(key, info):
             self._queue.discard(key)
         self._cache.drop_nomination(info.uid)
@@ -261,7 +303,7 @@ class Scheduler:
             "Normal",
             "Scheduled",
             "Binding",
-            f"Successfully assigned {namespace}/{name} to {node}",
+            f"Successfully assigned {namespace}/{name} to {binding.node}",
         )
 
     def _replaced(self, key: Key, info: PodInfo) -> bool:

@@ -4,12 +4,16 @@ Invariant: a pod's status is written only where something differs, with the pod'
 pod of the same name that came later is never touched.
 """
 
-from kubeherd.cluster.api.errors import NotFound
+from collections.abc import Sequence
+
+from kubeherd.cluster.api.errors import ApiError, NotFound
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import PODS
 from kubeherd.cluster.api.objects import Condition, Pod
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.client.client import ApiClient
+from kubeherd.cluster.client.sending import Write
+from kubeherd.cluster.client.transport import TransportError, TransportResponse
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.controller.scheduler.preemption import PREEMPTED
 from kubeherd.controller.scheduler.relevance import SCHEDULER
@@ -49,10 +53,23 @@ class SchedulerWriter:
         self._client = client
         self._clock = clock
 
-    async def bind(self, pod: Pod, node: str) -> None:
-        """POST the Binding; raises what the server answers."""
+    async def bind_all(
+        self, bindings: Sequence[tuple[Pod, str]]
+    ) -> list[ApiError | TransportError | None]:
+        """POST the Bindings of pods to nodes; what went wrong with each."""
+        outcomes = await self._client.send_all([self._binding(*one) for one in bindings])
+        return [None if isinstance(one, TransportResponse) else one for one in outcomes]
+
+    def _binding(self, pod: Pod, node: str) -> Write:
         meta = pod.metadata
-        await self._client.bind(meta.namespace, meta.name, meta.uid, node)
+        tree: JsonObject = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"namespace": meta.namespace, "name": meta.name, "uid": meta.uid},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        }
+        path = PODS.path(meta.namespace, meta.name, "binding")
+        return Write("POST", path, *self._client.encode(tree))
 
     async def set_unschedulable(
         self, pod: Pod, reason: str, message: str, nominated: str | None

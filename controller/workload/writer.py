@@ -5,14 +5,17 @@ answers are decoded no further than their metadata; at most `CONCURRENCY` writes
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.objects import PartialObject
 from kubeherd.cluster.client.client import ApiClient, PatchKind
 from kubeherd.cluster.client.reflector import Reflector
+from kubeherd.cluster.client.sending import Outcome, Write
+from kubeherd.cluster.client.transport import TransportError, TransportResponse
 from kubeherd.controller.workload.written import Written
 
 CONCURRENCY = 64
@@ -41,25 +44,66 @@ class ObjectWriter:
 
     async def create(self, resource: Resource, tree: JsonObject) -> PartialObject:
         """Create an object; ApiError or TransportError."""
-        body, content_type = self.client.encode(tree)
+        (created,) = await self.create_all(resource, [tree])
+        if isinstance(created, PartialObject):
+            return created
+        raise created
+
+    async def create_all(
+        self, resource: Resource, trees: Iterable[JsonObject]
+    ) -> list[PartialObject | ApiError | TransportError]:
+        """Create objects, and what became of each."""
         path = resource.path(self.namespace)
-        answer = await self.client.send("POST", path, body=body, content_type=content_type)
-        created = self.client.decode(answer, PartialObject)
-        self.note(resource, created.metadata.resource_version)
+        writes = [Write("POST", path, *self.client.encode(tree)) for tree in trees]
+        created = await self._sent(writes)
+        for one in created:
+            if isinstance(one, PartialObject):
+                self.note(resource, one.metadata.resource_version)
         return created
 
     async def delete(self, resource: Resource, name: str, *, uid: str = "") -> None:
         """Delete an object, `uid`: only this one; ApiError (NotFound too) or TransportError."""
-        path = resource.path(self.namespace, name)
+        options: JsonObject | None = None
         if uid:
             options = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
-            body, content_type = self.client.encode(options)
-            answer = await self.client.send("DELETE", path, body=body, content_type=content_type)
-        else:
-            answer = await self.client.send("DELETE", path)
-        deleted = self.client.decode(answer, PartialObject)
-        if deleted.kind == resource.kind:
-            self.note(resource, deleted.metadata.resource_version)
+        (deleted,) = await self._delete_all(resource, [name], options)
+        if isinstance(deleted, Exception):
+            raise deleted
+
+    async def delete_all(
+        self, resource: Resource, names: Sequence[str]
+    ) -> list[ApiError | TransportError | None]:
+        """Delete objects; what went wrong with each."""
+        return await self._delete_all(resource, names, None)
+
+    async def _delete_all(
+        self, resource: Resource, names: Sequence[str], options: JsonObject | None
+    ) -> list[ApiError | TransportError | None]:
+        body, content_type = (None, "") if options is None else self.client.encode(options)
+        writes = [
+            Write("DELETE", resource.path(self.namespace, name), body, content_type)
+            for name in names
+        ]
+        deleted = await self._sent(writes)
+        for one in deleted:
+            if isinstance(one, PartialObject) and one.kind == resource.kind:
+                self.note(resource, one.metadata.resource_version)
+        return [None if isinstance(one, PartialObject) else one for one in deleted]
+
+    async def _sent(
+        self, writes: Sequence[Write]
+    ) -> list[PartialObject | ApiError | TransportError]:
+        """What was answered to each, an object or a Status, as far as its metadata goes."""
+        outcomes = await self.client.send_all(writes, parallel=CONCURRENCY)
+        return [self._decoded(one) for one in outcomes]
+
+    def _decoded(self, outcome: Outcome) -> PartialObject | ApiError | TransportError:
+        if not isinstance(outcome, TransportResponse):
+            return outcome
+        try:
+            return self.client.decode(outcome, PartialObject)
+        except (ApiError, TransportError) as error:
+            return error
 
     async def patch(
         self,

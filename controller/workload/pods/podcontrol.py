@@ -4,6 +4,7 @@ Invariants: creates go in batches of 1, 2, 4, ... and stop after the first batch
 create that is tried again makes no second pod; a namespace that is being deleted is no error.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import msgspec
@@ -28,6 +29,8 @@ from kubeherd.controller.workload.pods.podnames import PodNames
 from kubeherd.controller.workload.pods.slowstart import batches
 from kubeherd.controller.workload.writer import ObjectWriter
 
+TOGETHER = 256
+"""So many creates or deletes are sent at once: some requests full (`cluster.client.batching`)."""
 _NAME_TRIES = 8
 
 
@@ -67,20 +70,34 @@ class PodControl:
         """Create in slow-start batches; none of the batches after one that had an error."""
         start = count = 0
         for size in batches(len(pods)):
-            batch = pods[start : start + size]
-            start += size
-            results = await self._writer.together(batch, self.create)
-            errors = [result for result in results if isinstance(result, Exception)]
-            count += sum(isinstance(result, str) for result in results)
+            errors: list[Exception] = []
+            for first in range(start, start + size, TOGETHER):
+                part = pods[first : min(first + TOGETHER, start + size)]
+                results = await self._create_all(part)
+                errors += [result for result in results if isinstance(result, Exception)]
+                count += sum(isinstance(result, str) for result in results)
             if errors:
                 return Created(count, errors)
+            start += size
         return Created(count, [])
 
-    async def create(self, pod: NewPod) -> str | Exception | None:
-        """The name of the pod that was made, or what went wrong; None if its namespace is being
+    async def _create_all(self, pods: Sequence[NewPod]) -> list[str | Exception | None]:
+        """The name of each pod that was made, or what went wrong; None if its namespace is being
         deleted. Either is recorded as an event."""
+        names = [self._name(pod) for pod in pods]
+        trees = map(_named, pods, names)
+        outcomes = await self._writer.create_all(PODS, trees)
+        return [
+            await self._create(pod, name, outcome)
+            for pod, name, outcome in zip(pods, names, outcomes, strict=True)
+        ]
+
+    async def _create(
+        self, pod: NewPod, name: str, outcome: PartialObject | Exception
+    ) -> str | Exception | None:
+        """`_create_all` of one pod, whose first try had this outcome."""
         try:
-            name = await self._make(pod)
+            name = await self._make(pod, name, outcome)
         except (ReconcileError, ApiError, TransportError) as error:
             if namespace_is_terminating(error):
                 return None
@@ -91,43 +108,53 @@ class PodControl:
 
     async def delete_many(self, pods: Sequence[Pod]) -> list[Exception]:
         """Delete all at once; what went wrong. One that is gone already is no error."""
-        results = await self._writer.together(pods, self.delete)
-        return [error for error in results if error is not None]
+        errors: list[Exception] = []
+        for start in range(0, len(pods), TOGETHER):
+            part = pods[start : start + TOGETHER]
+            names = [pod.metadata.name for pod in part]
+            outcomes = await self._writer.delete_all(PODS, names)
+            results = map(self._deleted, names, outcomes)
+            errors += [error for error in results if error is not None]
+        return errors
 
     async def delete(self, pod: Pod) -> Exception | None:
         """Delete one pod; what went wrong. Recorded as an event."""
-        try:
-            await self._writer.delete(PODS, pod.metadata.name)
-        except NotFound:
+        errors = await self.delete_many([pod])
+        return errors[0] if errors else None
+
+    def _deleted(self, name: str, error: Exception | None) -> Exception | None:
+        """What went wrong with a delete, and says what became of it."""
+        if isinstance(error, NotFound):
             return None
-        except (ApiError, TransportError) as error:
+        if error is not None:
             self._warn(PodReason.FAILED_DELETE, f"Error deleting: {error}")
             return error
-        self._say(PodReason.SUCCESSFUL_DELETE, f"Deleted pod: {pod.metadata.name}")
+        self._say(PodReason.SUCCESSFUL_DELETE, f"Deleted pod: {name}")
         return None
 
-    async def _make(self, pod: NewPod) -> str:
-        """Create a pod, or find the one that an earlier try made; returns its name."""
-        tree, identity = pod.tree, pod.identity
-        generate_name = tree["metadata"]["generateName"]
-        name = self._names.open_name(identity)
-        for _ in range(_NAME_TRIES):
-            name = name or self._names.fresh(generate_name)
-            try:
-                named = {**tree, "metadata": {**tree["metadata"], "name": name}}
-                await self._writer.create(PODS, named)
-            except AlreadyExists:
-                if name == self._names.open_name(identity) and await self._is_own(name):
-                    break
-                self._names.answered(identity)
-                name = ""
-            except (TransportError, InternalError, Timeout, ServiceUnavailable):
+    def _name(self, pod: NewPod) -> str:
+        open_name = self._names.open_name(pod.identity)
+        return open_name or self._names.fresh(pod.tree["metadata"]["generateName"])
+
+    async def _make(self, pod: NewPod, name: str, outcome: PartialObject | Exception) -> str:
+        """See that a pod is made, or find the one that an earlier try made; returns its name."""
+        identity = pod.identity
+        for tries in itertools.count(1):
+            if isinstance(outcome, (TransportError, InternalError, Timeout, ServiceUnavailable)):
                 self._names.unanswered(identity, name)
-                raise
-            else:
+                raise outcome
+            if not isinstance(outcome, Exception):
                 break
-        else:
-            raise ReconcileError(f"no free name for a pod found ({generate_name})")
+            if not isinstance(outcome, AlreadyExists):
+                raise outcome
+            if name == self._names.open_name(identity) and await self._is_own(name):
+                break
+            self._names.answered(identity)
+            if tries == _NAME_TRIES:
+                generate_name = pod.tree["metadata"]["generateName"]
+                raise ReconcileError(f"no free name for a pod found ({generate_name})")
+            name = self._name(pod)
+            (outcome,) = await self._writer.create_all(PODS, [_named(pod, name)])
         self._names.answered(identity)
         return name
 
@@ -152,3 +179,7 @@ class PodControl:
 
     def _warn(self, reason: PodReason, message: str) -> None:
         self._record(Event(EventType.WARNING, reason, message))
+
+
+def _named(pod: NewPod, name: str) -> JsonObject:
+    return {**pod.tree, "metadata": {**pod.tree["metadata"], "name": name}}

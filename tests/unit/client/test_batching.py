@@ -7,9 +7,10 @@ import pytest
 from patience import PATIENCE_S
 
 from kubeherd.cluster.api import batch
-from kubeherd.cluster.api.batch import BatchedAnswer
+from kubeherd.cluster.api.batch import BatchedAnswer, BatchedRequest
 from kubeherd.cluster.client.batching import (
     MAX_BATCH,
+    MAX_BATCH_BYTES,
     PARALLEL_SENDS,
     BatchingTransport,
     ProcessTurns,
@@ -237,8 +238,13 @@ async def test_any_mix_of_writes_and_cancellations_leaves_the_lanes_open(shared:
             "PATCH", chance.choice(paths), body=b"x" * chance.randrange(100_000)
         )
 
+    async def write_many() -> None:
+        paths_ = [chance.choice(paths[:1])] * chance.randrange(1, 200)
+        await transport.request_all(asked(paths_, chance.randrange(20_000)), 1.0, 4)
+
     for _ in range(50):
         tasks = [asyncio.create_task(write()) for _ in range(chance.randrange(1, 40))]
+        tasks += [asyncio.create_task(write_many()) for _ in range(chance.randrange(3))]
         for _ in range(chance.randrange(6)):
             await asyncio.sleep(0)
             chance.choice(tasks).cancel()
@@ -246,3 +252,57 @@ async def test_any_mix_of_writes_and_cancellations_leaves_the_lanes_open(shared:
     async with asyncio.timeout(PATIENCE_S):
         await write_all(transport, 300)
         await asyncio.gather(*(transport.request("POST", paths[1]) for _ in range(300)))
+
+
+def asked(paths: list[str], size: int = 1) -> list[BatchedRequest]:
+    return [BatchedRequest("POST", path, {}, "", MSGPACK, b"x" * size) for path in paths]
+
+
+async def test_writes_of_one_moment_fill_requests_and_each_gets_its_own_outcome():
+    server = Server()
+    transport = await opened(server)
+    paths = [f"/{n}" for n in range(150)]
+    paths[3], paths[100] = "/bad", "/lost"
+    outcomes = await transport.request_all(asked(paths), 1.0, 4)
+    assert sorted(map(len, server.sent)) == [22, MAX_BATCH, MAX_BATCH]
+    for path, outcome in zip(paths, outcomes, strict=True):
+        if path == "/lost":
+            assert isinstance(outcome, TransportError)
+        else:
+            assert isinstance(outcome, TransportResponse)
+            assert (outcome.status, outcome.body) == (_status(path), path.encode())
+
+
+async def test_one_request_holds_no_more_bytes_than_it_may():
+    server = Server()
+    transport = await opened(server)
+    outcomes = await transport.request_all(asked(list("/abcd"), MAX_BATCH_BYTES // 2), 1.0, 4)
+    assert [isinstance(one, TransportResponse) for one in outcomes] == [True] * 5
+    assert sorted(map(len, server.sent)) == [1, 2, 2]
+
+
+async def test_single_writes_come_along_with_those_of_one_moment():
+    server = Server()
+    transport = await opened(server)
+    many = asyncio.create_task(transport.request_all(asked([f"/{n}" for n in range(10)]), 1.0, 4))
+    alone = [asyncio.create_task(transport.request("POST", f"/alone{n}")) for n in range(5)]
+    await asyncio.gather(many, *alone)
+    assert server.sent == [[*(f"/{n}" for n in range(10)), *(f"/alone{n}" for n in range(5))]]
+
+
+@pytest.mark.parametrize("media", [MSGPACK, "application/json"])
+async def test_a_server_without_batches_gets_those_of_one_moment_alone_too(media: str):
+    server = Server(batches=False, media=media)
+    transport = await opened(server)
+    outcomes = await transport.request_all(asked([f"/{n}" for n in range(80)]), 1.0, 4)
+    assert [one.body for one in outcomes if isinstance(one, TransportResponse)] == [
+        f"/{n}".encode() for n in range(80)
+    ]
+
+
+async def test_no_answer_to_one_request_says_nothing_of_the_others():
+    server = Server()
+    transport = await opened(server)
+    server.failure = TransportError("connection reset")
+    outcomes = await transport.request_all(asked([f"/{n}" for n in range(70)]), 1.0, 4)
+    assert [str(one) for one in outcomes] == ["connection reset"] * 70

@@ -55,6 +55,34 @@ def test_daemon_pods_are_bound_to_the_nodes_they_name() -> None:
     assert len(api.events()) == 50
 
 
+def test_of_bindings_written_together_one_that_fails_is_alone_in_that() -> None:
+    """Its room is given back, it is told why, and tried again; the others are bound at once."""
+    failed: list[str] = []
+
+    def refuse_once(request: Request) -> Exception | None:
+        if not request.path.endswith("/p7/binding") or failed:
+            return None
+        failed.append(request.path)
+        return Conflict("not now")
+
+    async def scenario(api: FakeApi) -> None:
+        api.disturbance = refuse_once
+        for number in range(200):
+            api.put(NODES, node(f"n{number}"))
+            api.put(PODS, pod(f"p{number}", affinity=pinned(f"n{number}")))
+        await api.clock.sleep(0.5)
+        unbound = [number for number in range(200) if not node_of(api, f"p{number}")]
+        assert unbound == [7]
+        assert scheduled_condition(api, "p7")["reason"] == "SchedulerError"
+        await api.clock.sleep(2)
+        assert node_of(api, "p7") == "n7"
+
+    api = play(Scheduler, scenario=scenario)
+    message = 'running Bind plugin "DefaultBinder": not now'
+    assert ("p7", "FailedScheduling", message) in api.events()
+    assert len([event for event in api.events() if event[1] == "Scheduled"]) == 200
+
+
 def test_full_node_the_message_the_condition_and_the_wake_up() -> None:
     message = (
         "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) didn't satisfy plugin(s)"

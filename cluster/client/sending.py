@@ -1,0 +1,254 @@
+"""How a client's requests are sent: one, or several writes of one moment.
+
+Invariants: an `ApiError` subclass for every refusal, `TransportError` when there was no answer; a
+write is never repeated unless the server said that it did not carry it out; the absence of the
+server is logged once until it is over, for all who use this client; what becomes of one of several
+writes is what would have become of it alone.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import structlog
+
+from kubeherd.cluster.api.batch import BatchedRequest
+from kubeherd.cluster.api.errors import ApiError, LeaseLost, UnsupportedMediaType
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.client.batching import BatchingTransport, one_by_one
+from kubeherd.cluster.client.fence import Fence
+from kubeherd.cluster.client.transport import (
+    DEFAULT_TIMEOUT_S,
+    JSON,
+    MSGPACK,
+    Transport,
+    TransportError,
+    TransportResponse,
+    error_of,
+)
+from kubeherd.cluster.runtime.clock import Clock
+
+MAX_RETRIES = 10
+MAX_RETRY_AFTER_S = 30
+PARALLEL_WRITES = 64
+
+_BOTH = f"{MSGPACK}, {JSON};q=0.9"
+_RETRIED = (429, 500, 503, 504)
+
+_log = structlog.get_logger(__name__)
+
+Outcome = TransportResponse | ApiError | TransportError
+"""What becomes of one of several writes."""
+
+
+class Write(msgspec.Struct, frozen=True, gc=False):
+    """One of several writes, its body encoded."""
+
+    method: str
+    path: str
+    body: bytes | None = None
+    content_type: str = ""
+    query: Mapping[str, str] | None = None
+
+
+class Sender:
+    """Requests of one identity; without `private_features` as any Kubernetes knows them."""
+
+    def __init__(
+        self, transport: Transport, clock: Clock, *, private_features: bool = True
+    ) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._private_features = private_features
+        self._server_speaks_msgpack = False
+        self.unreachable = False
+        """The last request got no answer. It has been logged: nobody else need say so."""
+        self.fence: Fence | None = None
+        """The term under which this client writes, if it acts for a leader: its manager puts it."""
+
+    @property
+    def transport(self) -> Transport:
+        """The way to the server; its owner closes it."""
+        return self._transport
+
+    @property
+    def private(self) -> bool:
+        """Whether msgpack bodies and long-polls may be used with this server, as far as known."""
+        return self._private_features and self._server_speaks_msgpack
+
+    def renounce_private_features(self) -> None:
+        """The server turned out not to know them: JSON and streams from now on."""
+        self._private_features = False
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> TransportResponse:
+        """One request with encoded body; ApiError for an error status.
+
+        As client-go, waits and repeats up to 10 times when the answer says Retry-After.
+        """
+        write = self._request(Write(method, path, body, content_type, query))
+        response = await self._ask(write, timeout_s)
+        if response.status < 300:
+            self._learn(response)
+            return response
+        return await self._insist(write, response, timeout_s)
+
+    async def send_all(
+        self,
+        writes: Sequence[Write],
+        *,
+        parallel: int = PARALLEL_WRITES,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> list[Outcome]:
+        """What `send` would give or raise for each of several writes of one moment, of events or
+        all of other objects.
+
+        `parallel`: so many of them may be under way at a time where one request holds one write.
+        """
+        if not writes:
+            return []
+        requests = list(map(self._request, writes))
+        if isinstance(self._transport, BatchingTransport):
+            answers = await self._transport.request_all(requests, timeout_s, parallel)
+        else:
+            answers = await one_by_one(self._send_alone, requests, timeout_s, parallel)
+        outcomes: list[Outcome] = []
+        refused: list[int] = []
+        for index, answer in enumerate(answers):
+            outcomes.append(answer)
+            if isinstance(answer, TransportError):
+                self._lost(answer)
+                continue
+            self._found()
+            if answer.status < 300:
+                self._learn(answer)
+            else:
+                refused.append(index)
+        if refused:
+            await self._insist_all(requests, outcomes, refused, timeout_s)
+        return outcomes
+
+    async def _insist_all(
+        self,
+        requests: Sequence[BatchedRequest],
+        outcomes: list[Outcome],
+        refused: Sequence[int],
+        timeout_s: float,
+    ) -> None:
+        """Put what becomes of those that were refused in the place of the first answers."""
+
+        async def one(index: int) -> None:
+            first = outcomes[index]
+            if isinstance(first, TransportResponse):
+                try:
+                    outcomes[index] = await self._insist(requests[index], first, timeout_s)
+                except (ApiError, TransportError) as error:
+                    outcomes[index] = error
+
+        async with asyncio.TaskGroup() as tasks:
+            for index in refused:
+                tasks.create_task(one(index))
+
+    def _request(self, write: Write) -> BatchedRequest:
+        return BatchedRequest(
+            write.method,
+            write.path,
+            dict(write.query) if write.query else {},
+            write.content_type,
+            _BOTH if self._private_features else JSON,
+            write.body or b"",
+            self._fence_header(write.method),
+        )
+
+    async def _ask(self, request: BatchedRequest, timeout_s: float) -> TransportResponse:
+        """One answer of any status."""
+        try:
+            response = await self._send_alone(request, timeout_s)
+        except TransportError as lost:
+            self._lost(lost)
+            raise
+        self._found()
+        return response
+
+    async def _send_alone(self, request: BatchedRequest, timeout_s: float) -> TransportResponse:
+        return await self._transport.request(
+            request.method,
+            request.path,
+            query=request.query or None,
+            body=request.body or None,
+            content_type=request.content_type,
+            accept=request.accept,
+            fence=request.fence,
+            timeout_s=timeout_s,
+        )
+
+    async def _insist(
+        self, request: BatchedRequest, response: TransportResponse, timeout_s: float
+    ) -> TransportResponse:
+        """After a first answer that refused: wait and repeat as it says, or raise what it says."""
+        for _ in range(MAX_RETRIES):
+            retry_after = response.headers.get("retry-after", "")
+            if response.status not in _RETRIED or not retry_after.isdigit():
+                break
+            await self._clock.sleep(min(int(retry_after), MAX_RETRY_AFTER_S))
+            response = await self._ask(request, timeout_s)
+            if response.status < 300:
+                self._learn(response)
+                return response
+        error = error_of(response)
+        if self.fence is not None and isinstance(error, LeaseLost):
+            self.fence.refuse(request.fence)
+        if isinstance(error, UnsupportedMediaType) and request.content_type == MSGPACK:
+            return await self._send_as_json(request, timeout_s)
+        raise error
+
+    def _fence_header(self, method: str) -> str:
+        if self.fence is None or method == "GET" or not self._private_features:
+            return ""
+        return self.fence.header
+
+    def _lost(self, error: TransportError) -> None:
+        if not self.unreachable:
+            self.unreachable = True
+            _log.warning("server_unreachable", error=str(error))
+
+    def _found(self) -> None:
+        if self.unreachable:
+            self.unreachable = False
+            _log.info("server_reachable")
+
+    async def _send_as_json(self, request: BatchedRequest, timeout_s: float) -> TransportResponse:
+        """The server that took msgpack was replaced by one that does not (415: nothing done)."""
+        self.renounce_private_features()
+        data = msgspec.json.encode(msgspec.msgpack.decode(request.body))
+        return await self.send(
+            request.method,
+            request.path,
+            query=request.query,
+            body=data,
+            content_type=JSON,
+            timeout_s=timeout_s,
+        )
+
+    def _learn(self, response: TransportResponse) -> None:
+        if is_msgpack(response):
+            self._server_speaks_msgpack = True
+
+    def encode(self, tree: JsonObject) -> tuple[bytes, str]:
+        """A request body and its content type, msgpack if the server knows it."""
+        if self.private:
+            return msgspec.msgpack.encode(tree), MSGPACK
+        return msgspec.json.encode(tree), JSON
+
+
+def is_msgpack(response: TransportResponse) -> bool:
+    """Whether a body is msgpack (otherwise it is JSON)."""
+    return response.content_type.startswith(MSGPACK)
