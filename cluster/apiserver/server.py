@@ -6,10 +6,10 @@ logged and answered as InternalError, never raised; after `stop` new requests ge
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import orjson
 import structlog
@@ -41,39 +41,19 @@ from kubeherd.cluster.apiserver.edge.messages import (
 )
 from kubeherd.cluster.apiserver.edge.responses import error_response, refused, warning_header
 from kubeherd.cluster.apiserver.edge.routing import Route, UnknownPath
-from kubeherd.cluster.apiserver.handlers import (
-    documents,
-    patching,
-    reads,
-    resourcemetrics,
-    reviews,
-    scale,
-    scrapes,
-    tokens,
-    writes,
-)
+from kubeherd.cluster.apiserver.handlers import dispatch, documents, scrapes
 from kubeherd.cluster.apiserver.handlers.documents import Documents
 from kubeherd.cluster.apiserver.handlers.health import (
     ENDPOINTS,
     Health,
     upstream_checks,
 )
-from kubeherd.cluster.apiserver.handlers.pods import (
-    binding,
-    eviction,
-    execing,
-    forwarding,
-    podlogs,
-    proxying,
-)
 from kubeherd.cluster.apiserver.handlers.private import batch
 from kubeherd.cluster.apiserver.handlers.private.grouppoll import GroupPolls
-from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
+from kubeherd.cluster.apiserver.handlers.services import Services, call
 from kubeherd.cluster.apiserver.maintenance import Maintenance
 from kubeherd.cluster.apiserver.metrics import Metrics
 from kubeherd.cluster.apiserver.policystatus import PolicyStatus
-from kubeherd.cluster.apiserver.read import watching
-from kubeherd.cluster.apiserver.read.conversion import ASKS, Unconverted
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write.alikecreates import AlikeCreates
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
@@ -92,52 +72,8 @@ if TYPE_CHECKING:
     from kubeherd.cluster.runtime.metrics import Family
     from kubeherd.faults import Fault
 
-_Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
-
 _log = structlog.get_logger(__name__)
 
-_BY_VERB: dict[str, _Handler] = {
-    "get": reads.get,
-    "list": reads.list_objects,
-    "watch": watching.watch,
-    "create": writes.create,
-    "update": writes.update,
-    "patch": patching.patch,
-    "delete": writes.delete,
-    "deletecollection": writes.delete_collection,
-}
-_BY_RESOURCE: dict[str, _Handler] = {
-    **reviews.HANDLERS,
-    "bindings": binding.bind,
-    **dict.fromkeys((one.group_resource for one in kinds.COMPUTED), resourcemetrics.answer),
-}
-_ON_WHAT_IS: dict[str, _Handler] = {
-    "pods/eviction": eviction.evict,
-    "pods/attach": execing.attach,
-    "pods/exec": execing.execute,
-    "pods/log": podlogs.log,
-    "pods/portforward": forwarding.forward,
-    "serviceaccounts/token": tokens.request_token,
-    "pods/proxy": proxying.pod,
-    "nodes/proxy": proxying.node,
-    "services/proxy": proxying.service,
-}
-
-
-def _fresh(handler: _Handler) -> _Handler:
-    """One that acts on an object which another server may just have made."""
-
-    async def handle(call: Call) -> Response:
-        await call.services.store.fresh()
-        return await handler(call)
-
-    return handle
-
-
-_BY_SUBRESOURCE: dict[str, _Handler] = {
-    "pods/binding": binding.bind,
-    **{name: _fresh(handler) for name, handler in _ON_WHAT_IS.items()},
-}
 _RESOURCES = ("/api/", "/apis/")
 
 
@@ -378,7 +314,7 @@ class ApiServer:
     async def _handled(self, request: ApiRequest, route: Route, kind: ServedKind) -> Response:
         one = call(self.services, request, route, kind)
         try:
-            response = await _converted(_handler(route), one)
+            response = await dispatch.answer(route, one)
         except ApiError as error:
             response = refused(request, error)
         if one.warnings and isinstance(response, ApiResponse):
@@ -454,18 +390,6 @@ class ApiServer:
             self._require(request, questions.of_path(request))
 
 
-async def _converted(handler: _Handler, one: Call) -> Response:
-    """The handler's answer; it begins again when a conversion webhook had to be asked first."""
-    for _ in range(ASKS):
-        given = len(one.warnings)
-        try:
-            return await handler(one)
-        except Unconverted as missing:
-            del one.warnings[given:]
-            await missing.ask()
-    raise errors.InternalError("Internal error occurred: too much must be converted at once")
-
-
 def _existing(directory: Path | None, name: str) -> Path | None:
     path = directory / name if directory is not None else None
     return path if path is not None and path.exists() else None
@@ -480,13 +404,3 @@ def _local_commands(registry: Registry) -> "LocalCommands":
         return "" if pod is None else str(pod["metadata"]["uid"])
 
     return LocalCommands(Scratch(uid_of))
-
-
-def _handler(route: Route) -> _Handler:
-    if route.subresource is None:
-        own = _BY_RESOURCE.get(route.resource.group_resource)
-        return own if own is not None else _BY_VERB[route.verb]
-    name = route.subresource.name
-    if name == "scale":
-        return scale.scale
-    return _BY_SUBRESOURCE.get(f"{route.resource.plural}/{name}", _BY_VERB[route.verb])

@@ -17,9 +17,8 @@ from hostile.requests import Hostile, Stream
 from hostile.targets import Answer, InProcess, in_process
 
 from kubeherd.cluster.api.serializer.protobuf import bodies
-from kubeherd.cluster.apiserver import server
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
-from kubeherd.cluster.apiserver.handlers import writes
+from kubeherd.cluster.apiserver.handlers import dispatch, writes
 from kubeherd.cluster.store import hub
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -98,7 +97,7 @@ _REFUSED = Hostile("configmaps", "POST", CMS, {}, {}, b'{"metadata":{"name":"A"}
 
 
 def _replace_create(monkeypatch: pytest.MonkeyPatch, handler: Any) -> None:
-    monkeypatch.setitem(server._BY_VERB, "create", handler)
+    monkeypatch.setitem(dispatch._BY_VERB, "create", handler)
 
 
 async def test_a_handler_that_raises_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
