@@ -10,7 +10,7 @@ import pytest
 
 from kubeherd.cluster.api.errors import Expired, OutcomeUnknown, ServiceUnavailable
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.cluster.store import shared
+from kubeherd.cluster.store import following
 from kubeherd.cluster.store.deliveries import WatchFilter
 from kubeherd.cluster.store.engine import StoreError
 from kubeherd.cluster.store.shared import SharedStore
@@ -112,8 +112,8 @@ async def test_a_write_that_rests_on_an_old_state_is_decided_again(pair: Pair) -
 async def test_nothing_is_kept_of_readers_that_gave_up(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared, "FRESH_S", 0.0)
-    monkeypatch.setattr(shared, "_ASK_AGAIN_S", 0.001)
+    monkeypatch.setattr(following, "FRESH_S", 0.0)
+    monkeypatch.setattr(following, "_ASK_AGAIN_S", 0.001)
     pair.engines[1].stalled.clear()
     await pair.a.committed(put(pair.a, "p"))
     for _ in range(3):
@@ -142,7 +142,7 @@ async def test_an_object_that_cannot_be_read_any_more_is_gone(
 async def test_a_start_that_is_shown_nothing_ends_in_a_line(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared, "NOTHING_SHOWN_S", 0.01)
+    monkeypatch.setattr(following, "NOTHING_SHOWN_S", 0.01)
     await pair.a.committed(put(pair.a, "p"))
     engine = pair.shared.engine()
     engine.stalled.clear()
@@ -160,7 +160,7 @@ def test_a_start_goes_on_as_long_as_more_is_shown(monkeypatch: pytest.MonkeyPatc
     async def slowly(after: int) -> AsyncIterator[Progress]:
         async for progress in quick(after):
             for row in progress.rows:
-                await asyncio.sleep(0.8 * shared.NOTHING_SHOWN_S)
+                await asyncio.sleep(0.8 * following.NOTHING_SHOWN_S)
                 yield Progress(row.revision, [row])
 
     async def started() -> int:
