@@ -20,6 +20,7 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 LONG = 60_000
 LONG_ROUNDS = 20
 SHORT_ROUNDS = 1200
+ROUNDS = 4
 MAX_LONG_GROWTH_BYTES = LONG_ROUNDS * LONG // 4
 MAX_SHORT_GROWTH_BLOCKS = SHORT_ROUNDS // 4
 """What is kept of a text is a small object at least, and that is a block of Python's allocator:
@@ -168,8 +169,8 @@ async def test_long_texts_are_forgotten(
 
 @pytest.mark.parametrize("attack", [one for one in ATTACKS if one not in KEPT_BY_THE_AUTHORIZER])
 async def test_many_texts_are_forgotten(cluster: Cluster, attack: Attack) -> None:
-    """In the second round no cache grows any more, for what is kept in entries is full."""
-    assert await grown_in_second_round(cluster, attack) < MAX_SHORT_GROWTH_BLOCKS
+    """After the first round no cache grows any more, for what is kept in entries is full."""
+    assert await grown_each_round(cluster, attack) < MAX_SHORT_GROWTH_BLOCKS
 
 
 async def test_what_keeps_some_texts_is_found(cluster: Cluster) -> None:
@@ -180,16 +181,25 @@ async def test_what_keeps_some_texts_is_found(cluster: Cluster) -> None:
             kept[text] = True
         return await version(cluster, text)
 
-    assert await grown_in_second_round(cluster, keeps) > MAX_SHORT_GROWTH_BLOCKS
+    assert await grown_each_round(cluster, keeps) > MAX_SHORT_GROWTH_BLOCKS
 
 
-async def grown_in_second_round(cluster: Cluster, attack: Attack) -> int:
-    for number in range(SHORT_ROUNDS):
-        await attack(cluster, f"first{number}")
-    before = blocks()
-    for number in range(SHORT_ROUNDS):
-        await attack(cluster, f"second{number}")
-    return blocks() - before
+async def grown_each_round(cluster: Cluster, attack: Attack) -> int:
+    """By how many blocks memory grows in the best of some rounds after the first: what is kept
+    grows in each of them, and what other tests have left to do happens once."""
+
+    async def attacked(round_: int) -> int:
+        for number in range(SHORT_ROUNDS):
+            await attack(cluster, f"round{round_}-{number}")
+        return blocks()
+
+    before, least = await attacked(0), sys.maxsize
+    for round_ in range(1, ROUNDS):
+        after = await attacked(round_)
+        least, before = min(least, after - before), after
+        if least < MAX_SHORT_GROWTH_BLOCKS:
+            break
+    return least
 
 
 async def test_the_authorizer_keeps_a_few_megabytes(
