@@ -41,7 +41,7 @@ from kubeherd.cluster.apiserver.edge.messages import (
 )
 from kubeherd.cluster.apiserver.edge.responses import error_response, refused, warning_header
 from kubeherd.cluster.apiserver.edge.routing import Route, UnknownPath
-from kubeherd.cluster.apiserver.handlers import dispatch, documents, scrapes
+from kubeherd.cluster.apiserver.handlers import begun, dispatch, documents, scrapes
 from kubeherd.cluster.apiserver.handlers.documents import Documents
 from kubeherd.cluster.apiserver.handlers.health import (
     ENDPOINTS,
@@ -140,6 +140,8 @@ class ApiServer:
         self.hurt_now = False
         """Whether there are faults of connections or requests."""
         self.handle: Answer = self._answered
+        self._direct = True
+        """Requests pass nothing on their way."""
         """Answer one request. Never raises but for cancellation."""
         self._group_polls = GroupPolls(store, self._watched, self.services.watches)
         self._closing: list[Callable[[], None]] = [self._heavy.close]
@@ -198,6 +200,7 @@ class ApiServer:
             if layer is not None:
                 answer = partial(layer.handle, answer=answer)
         self.handle = answer
+        self._direct = answer == self._answered
 
     async def bootstrap(self) -> None:
         """Create the objects that every cluster has, and serve the custom resources there are."""
@@ -249,6 +252,17 @@ class ApiServer:
             return self._tokens.user_of_header(authorization)
         except Invalid:
             raise errors.Unauthorized("Unauthorized") from None
+
+    def begin(self, request: ApiRequest) -> begun.Begun | None:
+        """The first step of a short write that nobody but its client is to know of; None, and
+        nothing has happened, if it may be anything else: then `handle` decides."""
+        if not self._direct or self._stopping or request.impersonate or request.query:
+            return None
+        try:
+            route = self.route_of(request)
+        except (ApiError, UnknownPath):
+            return None
+        return begun.begin(self.services, request, route, lambda: self._allowed(request, route))
 
     async def _answered(self, request: ApiRequest) -> Response:
         try:

@@ -257,11 +257,15 @@ class Store(ABC):
         before it, OutcomeUnknown if that cannot be said; TimeoutError if it takes more than
         `COMMIT_TIMEOUT_S`, which says nothing either.
         """
+        await self.settled(staged)
+        return staged.outcome()
+
+    async def settled(self, staged: Staged) -> None:
+        """Return when the outcome of a write is known. TimeoutError as `committed`."""
         if not staged.done:
             waiter = self.waits.begin()
             staged.waiters.append(waiter)
             await waiter
-        return staged.outcome()
 
     # --- life ---
 

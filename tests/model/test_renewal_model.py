@@ -1,13 +1,15 @@
-"""The short way of a Lease's renewal against the general way of an update: whatever is sent, the
-same answer, the same stored bytes, the same revision."""
+"""The short ways of a Lease's renewal against the general way of an update: whatever is sent, the
+same answer, the same stored bytes, the same revision, the same counts."""
 
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 from typing import Any
 
 import msgspec
 import orjson
+import pytest
 from apicluster import ADMIN, MANAGER, MERGE, NODE, Cluster, StillClock, api_cluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,15 +85,28 @@ STEPS = st.fixed_dictionaries({
 })  # fmt: skip
 
 
+class Way(Enum):
+    """How a renewal goes its short way."""
+
+    HANDLED = auto()
+    """As every request: in a task."""
+    BEGUN = auto()
+    """In two steps, if it can."""
+
+
 async def _request(
     cluster: Cluster, method: str, path: str, body: bytes, user: User, **headers: str
 ) -> ApiResponse:
+    answer = await cluster.api.handle(_asked(method, path, body, user, **headers))
+    assert isinstance(answer, ApiResponse)
+    return answer
+
+
+def _asked(method: str, path: str, body: bytes, user: User, **headers: str) -> ApiRequest:
     path, _, query = path.partition("?")
     asked = dict(part.split("=", 1) for part in query.split("&") if part)
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    answer = await cluster.api.handle(ApiRequest(method, path, asked, sent, body, user))
-    assert isinstance(answer, ApiResponse)
-    return answer
+    return ApiRequest(method, path, asked, sent, body, user)
 
 
 def _body(step: dict[str, Any], stored: bytes, micros: int) -> bytes:
@@ -127,9 +142,8 @@ async def _create(cluster: Cluster, namespace: str, name: str) -> None:
     assert made.status == 201
 
 
-async def _put(cluster: Cluster, step: dict[str, Any], body: bytes) -> ApiResponse:
-    return await _request(
-        cluster,
+async def _put(cluster: Cluster, step: dict[str, Any], body: bytes, way: Way) -> ApiResponse:
+    request = _asked(
         "PUT",
         f"{LEASES.path(*step['place'])}?{step.get('query', '')}",
         body,
@@ -138,9 +152,16 @@ async def _put(cluster: Cluster, step: dict[str, Any], body: bytes) -> ApiRespon
         accept=step["accept"],
         user_agent=step["agent"],
     )
+    begun = cluster.api.begin(request) if way is Way.BEGUN else None
+    if begun is None:
+        answer = await cluster.api.handle(request)
+        assert isinstance(answer, ApiResponse)
+        return answer
+    await cluster.store.settled(begun.staged)
+    return begun.answer()
 
 
-async def _same(steps: list[dict[str, Any]]) -> None:
+async def _same(steps: list[dict[str, Any]], way: Way) -> None:
     clock = StillClock()
     async with api_cluster(clock=clock) as short, api_cluster(clock=clock) as general:
         general.api.services.registry.short.renewal = lambda *_: None
@@ -155,12 +176,14 @@ async def _same(steps: list[dict[str, Any]]) -> None:
             if step["odd"] is not None:
                 step |= dict([step["odd"]])
             body = _body(step, record.json, number)
-            assert await _put(short, step, body) == await _put(general, step, body)
+            answer = await _put(short, step, body, way)
+            assert answer == await _put(general, step, body, Way.HANDLED)
             assert _kept(short) == _kept(general)
             if "then" in step:
                 assert await _renewed_while_deleted(short, *step["place"]) == (
                     await _renewed_while_deleted(general, *step["place"])
                 )
+        assert await _counted(short) == await _counted(general)
 
 
 async def _renewed_while_deleted(cluster: Cluster, namespace: str, name: str) -> ApiResponse | None:
@@ -181,13 +204,39 @@ def _kept(cluster: Cluster) -> list[tuple[int, bytes]]:
     return [(one.revision, one.json) for one in cluster.store.list(LEASES.group_resource)]
 
 
+async def _counted(cluster: Cluster) -> list[str]:
+    """How many requests there were, by what they were and what was answered."""
+    text = (await _request(cluster, "GET", "/metrics", b"", ADMIN)).body.decode()
+    counts = ("apiserver_request_total", "apiserver_current_inflight_requests")
+    return [line for line in text.splitlines() if line.startswith(counts)]
+
+
 @settings(max_examples=25, deadline=None)
-@given(steps=st.lists(STEPS, min_size=10, max_size=40))
-def test_a_renewal_is_what_an_update_is(steps: list[dict[str, Any]]) -> None:
-    asyncio.run(_same(steps))
+@given(steps=st.lists(STEPS, min_size=10, max_size=40), way=st.sampled_from(Way))
+def test_a_renewal_is_what_an_update_is(steps: list[dict[str, Any]], way: Way) -> None:
+    asyncio.run(_same(steps, way))
 
 
-def test_whatever_is_odd_about_one() -> None:
+async def test_what_is_certainly_a_renewal_begins_at_once() -> None:
+    place = PLACES[0]
+    async with api_cluster() as cluster:
+        await _create(cluster, *place)
+        record = cluster.store.get(LEASES.group_resource, *place)
+        assert record is not None
+        body = record.json.replace(b'"renewTime":"2026', b'"renewTime":"2027')
+        for user in (ADMIN, NODE):
+            begun = cluster.api.begin(
+                _asked("PUT", LEASES.path(*place), body, user, content_type=JSON)
+            )
+            assert begun is not None
+            await cluster.store.settled(begun.staged)
+            assert begun.answer().status == 200
+            record = begun.staged.record
+            body = record.json.replace(b'"renewTime":"2027', b'"renewTime":"2028')
+
+
+@pytest.mark.parametrize("way", Way)
+def test_whatever_is_odd_about_one(way: Way) -> None:
     steps: list[dict[str, Any]] = []
     for user in sorted(USERS):
         for media in (JSON, MSGPACK):
@@ -196,4 +245,4 @@ def test_whatever_is_odd_about_one() -> None:
             for odd in ODDITIES:
                 gone = {**plain, "odd": ("then", "delete")}
                 steps += [{**plain}, {**plain}, {**plain, "odd": odd}, {**plain}, gone]
-    asyncio.run(_same(steps))
+    asyncio.run(_same(steps, way))

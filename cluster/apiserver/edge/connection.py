@@ -9,7 +9,7 @@ SecureServingInfo.Serve) and real seconds: clients do not obey ``--speed``.
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -61,6 +61,7 @@ class Connection(RequestHandler):
         "_plain",
         "_rested_at_s",
         "_silence",
+        "_silent_s",
         "_stall",
         "asked",
         "identity",
@@ -91,6 +92,8 @@ class Connection(RequestHandler):
         """What came meanwhile."""
         self._rested_at_s = 0.0
         """When the last plain answer was given, in the event loop's time; 0: there was none."""
+        self._silent_s = 0.0
+        """How long it is silent between heartbeats, as the last few tell."""
         self._heartbeats = 0
         """So many in a row."""
         self._clean = True
@@ -142,8 +145,7 @@ class Connection(RequestHandler):
         looked_at = self._wakes() if self._heartbeats else False
         if isinstance(request, plain.Plain) and isinstance(manager, Connections):
             if manager.takes_plain() and not self.ending:
-                answer = self._answer(manager, request, looked_at=looked_at)
-                self._plain = self._loop.create_task(answer)
+                self._take(manager, request, looked_at=looked_at)
                 return
         elif request is None:
             self._clean = False
@@ -169,34 +171,55 @@ class Connection(RequestHandler):
             return False
         return manager.resting.leave(self.raw)
 
-    async def _answer(
-        self, manager: "Connections", request: plain.Plain, *, looked_at: bool
-    ) -> None:
+    def _take(self, manager: "Connections", request: plain.Plain, *, looked_at: bool) -> None:
+        """Let a plain request go its way."""
         self.asked = True
+        if gathering.is_heartbeat(request.method, request.path):
+            silent_s = self._loop.time() - self._rested_at_s if self._rested_at_s else 0.0
+            self._silent_s = resting.smoothed(self._silent_s, silent_s, self._heartbeats)
+            self._heartbeats += 1
+            wait_s = 0.0 if looked_at else gathering.patience_s(silent_s)
+            self._plain = manager.gathering.join((self, request), wait_s)
+        else:
+            self._heartbeats = 0
+            self.answer_alone(manager, request)
+
+    def answer_alone(self, manager: "Connections", request: plain.Plain) -> None:
+        """Answer a plain request in a task of its own."""
+        self._plain = self._loop.create_task(self._answer(manager, request))
+
+    async def _answer(self, manager: "Connections", request: plain.Plain) -> None:
         goes_on = False
-        silent_s = self._loop.time() - self._rested_at_s if self._rested_at_s else 0.0
-        beats = gathering.is_heartbeat(request.method, request.path)
-        self._heartbeats = self._heartbeats + 1 if beats else 0
         try:
-            if beats and not looked_at and (wait_s := gathering.patience_s(silent_s)):
-                await manager.gathering.turn(wait_s)
             goes_on = await manager.plain(self, request)
         except ConnectionError:  # the client has gone
             pass
         except Exception as error:  # a bug: the connection ends
             self.log_exception(exc_info=error)
         finally:
-            self._plain = None
-            if not goes_on or self.ending:
-                self.force_close()
-        if self.transport is not None and not self.ending:
-            within_s = resting.look_s(silent_s, self._heartbeats)
+            self.answered(manager, goes_on=goes_on)
+
+    def answered(self, manager: "Connections", *, goes_on: bool) -> None:
+        """After a plain answer: the connection ends, or waits for the next request."""
+        self._plain = None
+        if not goes_on or self.ending:
+            self.force_close()
+        elif self.transport is not None:
+            within_s = resting.look_s(self._silent_s, self._heartbeats)
             if within_s and self.raw is not None and not self._held:
                 manager.resting.rest(self.raw, within_s)
             self._rest()
 
+    def write(self, head: bytes, body: Body) -> bool:
+        """Write a small answer and wait for nothing; False if the client has gone."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        transport.write(head + bytes(body))
+        return True
+
     def _rest(self) -> None:
-        """After a plain answer: wait for the next request, for as long as aiohttp would."""
+        """Wait for the next request, for as long as aiohttp would."""
         self._keepalive = True
         self._rested_at_s = self._loop.time()
         self._next_keepalive_close_time = self._rested_at_s + IDLE_TIMEOUT_S
@@ -330,13 +353,23 @@ def _wire_error(exc: BaseException | None) -> errors.ApiError:
 
 PlainHandler = Callable[[Connection, plain.Plain], Awaitable[bool]]
 """Answers a plain request; whether the connection goes on."""
+Heartbeat = tuple[Connection, plain.Plain]
+HeartbeatHandler = Callable[[Sequence[Heartbeat]], Coroutine[Any, Any, None]]
+"""Answers some heartbeats together, or lets their connections `answer_alone`."""
 
 
 class Connections(Server):
     """Makes connections, and counts those that are open."""
 
-    def __init__(self, handler: Any, plain: PlainHandler, takes_plain: Callable[[], bool]) -> None:
-        """`plain` answers plain requests at times when `takes_plain`, `handler` all others."""
+    def __init__(
+        self,
+        handler: Any,
+        plain: PlainHandler,
+        beats: HeartbeatHandler,
+        takes_plain: Callable[[], bool],
+    ) -> None:
+        """`plain` and `beats` answer plain requests at times when `takes_plain`, `handler` all
+        others."""
         super().__init__(
             handler,
             access_log=None,
@@ -348,7 +381,7 @@ class Connections(Server):
         self.open = 0
         self.plain = plain
         self.takes_plain = takes_plain
-        self.gathering = gathering.Gathering()
+        self.gathering = gathering.Gathering(beats)
         self.resting = resting.Resting()
 
     def __call__(self) -> Connection:

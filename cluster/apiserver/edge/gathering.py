@@ -8,7 +8,10 @@ by that share at most, and one that hurries not at all.
 """
 
 import asyncio
-from typing import Final
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+T = TypeVar("T")
 
 MAX_WAIT_S: Final = 0.1
 """Nobody waits longer, in real seconds: a kubelet renews every ten, and gives up after ten."""
@@ -33,34 +36,60 @@ def patience_s(silent_s: float) -> float:
     return wait_s if wait_s >= WORTH_S else 0.0
 
 
-class Gathering:
-    """Those that wait, and when they go on: as soon as the least patient of them must."""
+class _Turn(Generic[T]):
+    """Some that go on together, when they must."""
 
     def __init__(self) -> None:
-        self._waiting: list[asyncio.Future[None]] = []
-        self._timer: asyncio.Handle | None = None
-        """uvloop's has no time if it is due at once."""
-        self._due_s = 0.0
-
-    async def turn(self, wait_s: float) -> None:
-        """Wait for others, `wait_s` real seconds at most."""
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(waiter)
-        due_s = loop.time() + wait_s
-        if len(self._waiting) >= MAX_WAITING:
-            self._go_on()
-        elif self._timer is None or due_s < self._due_s:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer, self._due_s = loop.call_at(due_s, self._go_on), due_s
-        await waiter
+        self.members: list[T] = []
+        self.due: asyncio.Future[None] = loop.create_future()
+        self.due_s = 0.0
+        """In the event loop's time; it has a timer."""
+        self.timer: asyncio.Handle | None = None
+        """uvloop's has no time if it is due at once."""
+        self.task: asyncio.Task[None]
 
-    def _go_on(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        for waiter in waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+    def go_on(self) -> None:
+        """It is time."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if not self.due.done():
+            self.due.set_result(None)
+
+
+class Gathering(Generic[T]):
+    """Those that wait, and when they go on: as soon as the least patient of them must."""
+
+    def __init__(self, carry_out: Callable[[Sequence[T]], Coroutine[Any, Any, None]]) -> None:
+        """`carry_out` is what they go on with, in one task for all."""
+        self._carry_out = carry_out
+        self._turn: _Turn[T] | None = None
+
+    def join(self, one: T, wait_s: float) -> asyncio.Task[None]:
+        """`one` waits for others, `wait_s` real seconds at most; who does not want to wait goes on
+        with those that come in the same step of the event loop. The task ends with its turn."""
+        loop, turn = asyncio.get_running_loop(), self._turn
+        if turn is None:
+            turn = self._turn = _Turn()
+            turn.task = loop.create_task(self._run(turn))
+        turn.members.append(one)
+        due_s = loop.time() + wait_s
+        if len(turn.members) >= MAX_WAITING:
+            self._turn = None
+            turn.go_on()
+        elif not wait_s:
+            turn.go_on()
+        elif not turn.due.done() and (turn.timer is None or due_s < turn.due_s):
+            if turn.timer is not None:
+                turn.timer.cancel()
+            turn.timer, turn.due_s = loop.call_at(due_s, turn.go_on), due_s
+        return turn.task
+
+    async def _run(self, turn: _Turn[T]) -> None:
+        try:
+            await turn.due
+        finally:
+            if self._turn is turn:
+                self._turn = None
+        await self._carry_out(turn.members)

@@ -10,6 +10,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote
@@ -25,7 +26,13 @@ from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.access import impersonation
 from kubeherd.cluster.apiserver.access.authn import Identity
 from kubeherd.cluster.apiserver.edge import bodies, plain
-from kubeherd.cluster.apiserver.edge.connection import PIECE_BYTES, Connection, Connections, paced
+from kubeherd.cluster.apiserver.edge.connection import (
+    PIECE_BYTES,
+    Connection,
+    Connections,
+    Heartbeat,
+    paced,
+)
 from kubeherd.cluster.apiserver.edge.joined import Body
 from kubeherd.cluster.apiserver.edge.listener import MAX_CONNECTIONS, Listener
 from kubeherd.cluster.apiserver.edge.messages import (
@@ -40,6 +47,7 @@ from kubeherd.cluster.apiserver.edge.messages import (
 from kubeherd.cluster.apiserver.edge.responses import error_response
 from kubeherd.cluster.apiserver.edge.routing import origin_form
 from kubeherd.cluster.apiserver.edge.tls import ServerContext
+from kubeherd.cluster.apiserver.handlers.begun import Begun
 from kubeherd.cluster.apiserver.server import ApiServer
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.process import ProcessError
@@ -50,6 +58,8 @@ _SHUTDOWN_S = 5.0
 MOVE_CHANCE = 0.001
 """Of several servers each ends a connection after one of so many answers, and its client makes
 another: so they spread again after a restart (what kube-apiserver's --goaway-chance is for)."""
+_BEATS_AT_ONCE = 32
+"""So many heartbeats are begun or answered in one step of the event loop: two milliseconds."""
 _CACHE_CONTROL = "no-cache, private"
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _WITHOUT_BODY = (204, 304)
@@ -66,7 +76,9 @@ class HttpServer:
     ) -> None:
         self._api = api
         self._clock = clock
-        self._connections = Connections(self._handle, self._handle_plain, lambda: not api.hurt_now)
+        self._connections = Connections(
+            self._handle, self._handle_plain, self._handle_beats, lambda: not api.hurt_now
+        )
         self._listeners = [Listener(self._connections, clock, max_connections)]
         self._max_connections = max_connections
         self._rng = rng
@@ -145,21 +157,9 @@ class HttpServer:
     async def _handle_plain(self, connection: Connection, request: plain.Plain) -> bool:
         """Answer a plain request; whether the connection goes on."""
         try:
-            user = self._user(connection.identity, request.headers.get("authorization"))
             if request.waits:
                 connection.watching = asyncio.current_task()
-            answer = await self._api.handle(
-                ApiRequest(
-                    method=request.method,
-                    path=request.path,
-                    query=_parse_query(request.query),
-                    headers=request.headers,
-                    body=request.body,
-                    user=user,
-                    raw_query=request.query,
-                    peer=connection.peer,
-                )
-            )
+            answer = await self._api.handle(self._api_request(connection, request))
         except errors.ApiError as error:
             answer = error_response(error)
         finally:
@@ -167,10 +167,70 @@ class HttpServer:
         if not isinstance(answer, ApiResponse):  # a fault that has just begun breaks the connection
             connection.drop()
             return False
+        head, ends = self._plain_head(connection, answer)
+        return await connection.send(head, answer.content) and not ends
+
+    def _api_request(self, connection: Connection, request: plain.Plain) -> ApiRequest:
+        """A plain request; Unauthorized."""
+        return ApiRequest(
+            method=request.method,
+            path=request.path,
+            query=_parse_query(request.query),
+            headers=request.headers,
+            body=request.body,
+            user=self._user(connection.identity, request.headers.get("authorization")),
+            raw_query=request.query,
+            peer=connection.peer,
+        )
+
+    def _plain_head(self, connection: Connection, answer: ApiResponse) -> tuple[bytes, bool]:
+        """The head of a plain answer, and whether it is the last on its connection."""
         headers = self._headers(answer.content_type, answer.headers)
         if ends := self._ends(connection):
             headers["Connection"] = "close"
-        return await connection.send(_head(answer, headers), answer.content) and not ends
+        return _head(answer, headers), ends
+
+    async def _handle_beats(self, beats: Sequence[Heartbeat]) -> None:
+        """Answer heartbeats that came together; those that are more than that go their own way."""
+        begun: list[tuple[Connection, Begun]] = []
+        for count, (connection, request) in enumerate(beats, 1):
+            one = self._begin(connection, request)
+            if one is None:
+                connection.answer_alone(self._connections, request)
+            else:
+                begun.append((connection, one))
+            if count % _BEATS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        if begun:  # all are done when the last one is
+            with suppress(TimeoutError):
+                await self._api.services.store.settled(begun[-1][1].staged)
+        for count, (connection, one) in enumerate(begun, 1):
+            self._answer_beat(connection, one)
+            if count % _BEATS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    def _begin(self, connection: Connection, request: plain.Plain) -> Begun | None:
+        """Let a heartbeat begin; None if it must go its own way."""
+        if connection.writing_paused:
+            return None  # there its answer waits until the client has read
+        try:
+            return self._api.begin(self._api_request(connection, request))
+        except errors.ApiError:
+            return None
+        except Exception as error:  # a bug, which is met there again, and told
+            connection.log_exception(exc_info=error)
+            return None
+
+    def _answer_beat(self, connection: Connection, begun: Begun) -> None:
+        goes_on = False
+        try:
+            answer = begun.answer()
+            head, ends = self._plain_head(connection, answer)
+            goes_on = connection.write(head, answer.content) and not ends
+        except Exception as error:  # a bug: the connection ends
+            connection.log_exception(exc_info=error)
+        finally:
+            connection.answered(self._connections, goes_on=goes_on)
 
     def _ends(self, connection: Connection) -> bool:
         """Whether this answer is the last on its connection: the client must be told, or it sends

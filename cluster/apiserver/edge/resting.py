@@ -5,7 +5,7 @@ milliseconds. Each that comes alone wakes this process, which costs more than th
 kernel is told not to report such a connection before much has come on it (SO_RCVLOWAT), and those
 on which something has come go on at one time.
 
-Invariants: a client waits for the look no longer than it was silent by itself, nor than
+Invariants: a client waits for the look no longer than it is silent by itself, nor than
 `MAX_LOOK_S`; one that brings anything but a heartbeat does not rest again before several heartbeats
 in a row; more than `LOW_WATER_BYTES`, or the end of a connection, are reported at once. Where there
 is no such option (it is Linux's), nobody rests.
@@ -26,6 +26,8 @@ if sys.platform == "linux":
 MAX_LOOK_S: Final = 0.1
 SHARE: Final = 0.5
 """Of the time between two of its requests, which includes what it is kept waiting."""
+REMEMBERED: Final = 4
+"""So many silences make the one that counts: a look is for all, so the shortest would decide."""
 MIN_SILENT_S: Final = 0.01
 MAX_SILENT_S: Final = 1.0
 """Who is silent for longer is not worth looking at; who is for less is in a hurry."""
@@ -43,6 +45,11 @@ def look_s(silent_s: float, streak: int) -> float:
     if streak < STREAK or not MIN_SILENT_S <= silent_s <= MAX_SILENT_S:
         return 0.0
     return min(MAX_LOOK_S, SHARE * silent_s)
+
+
+def smoothed(before_s: float, silent_s: float, streak: int) -> float:
+    """The silence that counts after one of `silent_s`; before it were so many heartbeats."""
+    return before_s + (silent_s - before_s) / min(streak + 1, REMEMBERED)
 
 
 class _Rest(msgspec.Struct):

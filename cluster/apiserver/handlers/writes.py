@@ -74,7 +74,9 @@ async def update(call: Call) -> ApiResponse:
     """200 and the changed object, or 201 for kinds that a PUT may create."""
     ctx = call.context()
     route = call.route
-    if call.kind.resource is kinds.LEASES and (written := await _renewed(call, ctx)) is not None:
+    pending = stage_renewal(call, ctx) if call.kind.resource is kinds.LEASES else None
+    if pending is not None:
+        written = await call.services.registry.commit(call.kind, pending)
         return await written_response(call, written, ctx)
     tree = await call.on_body(lambda: call.decode(ctx))
     check_name(tree, route.name)
@@ -99,8 +101,8 @@ async def update(call: Call) -> ApiResponse:
     return await written_response(call, written, ctx)
 
 
-async def _renewed(call: Call, ctx: RequestContext) -> Written | None:
-    """A Lease with a new renewTime and nothing else; None if the call may be about more."""
+def stage_renewal(call: Call, ctx: RequestContext) -> Pending | None:
+    """The update of a Lease with a new renewTime and nothing else; None if it may be about more."""
     request = call.request
     if request.query or request.audited is not None:
         return None
@@ -109,8 +111,7 @@ async def _renewed(call: Call, ctx: RequestContext) -> Written | None:
         return None
     route = call.route
     registry = call.services.registry
-    pending = registry.short.renewal(call.kind, route.namespace, route.name, sent, ctx)
-    return None if pending is None else await registry.commit(call.kind, pending)
+    return registry.short.renewal(call.kind, route.namespace, route.name, sent, ctx)
 
 
 def preparation(call: Call) -> Prepare:

@@ -73,6 +73,8 @@ from kubeherd.cluster.store.store import Store
 _WIPED = (
     "creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink",
 )  # fmt: skip
+LATE = "request did not complete within requested timeout"
+"""What a writer is told whose commit takes too long."""
 _GENERATE_TRIES = 8
 _CHANGED_TRIES = 5
 """So often a large write begins again because the object has changed, like Kubernetes' patches."""
@@ -542,9 +544,7 @@ class Registry(StoredObjects):
         try:
             await self.store.committed(staged)
         except TimeoutError:
-            raise errors.OutcomeUnknown(
-                "request did not complete within requested timeout"
-            ) from None
+            raise errors.OutcomeUnknown(LATE) from None
 
     async def commit(self, kind: ServedKind, pending: Pending) -> Written:
         """The result of a write when it is durable. Superseded: decide again; as `_durable`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -37,30 +38,62 @@ def test_only_renewals_of_node_leases_are_heartbeats(method: str, path: str, is_
     assert is_heartbeat(method, path) is is_one
 
 
+class _Together(Gathering[int]):
+    """Notes who went on with whom."""
+
+    def __init__(self) -> None:
+        super().__init__(self._note)
+        self.turns: list[list[int]] = []
+
+    async def _note(self, members: Sequence[int]) -> None:
+        self.turns.append(list(members))
+
+
 def test_who_hardly_waits_is_waited_for_on_uvloop_too() -> None:
     async def main() -> None:
-        together = Gathering()
-        await asyncio.gather(*(together.turn(wait_s) for wait_s in (0.0001, 0.0002, 0.0001)))
+        together = _Together()
+        waits = (0.0001, 0.0002, 0.0001)
+        await asyncio.gather(*(together.join(one, wait_s) for one, wait_s in enumerate(waits)))
+        assert together.turns == [[0, 1, 2]]
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
 
 
 async def test_the_least_patient_decides() -> None:
-    together = Gathering()
-    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-        tasks.create_task(together.turn(LONG_S))
-        tasks.create_task(together.turn(LONG_S)).cancel()
-        tasks.create_task(together.turn(0.0))
-        tasks.create_task(together.turn(LONG_S))
+    together = _Together()
+    async with asyncio.timeout(PATIENCE_S):
+        tasks = [together.join(one, wait_s) for one, wait_s in enumerate((LONG_S, 0.001, LONG_S))]
+        await asyncio.gather(*tasks)
+    assert together.turns == [[0, 1, 2]]
+
+
+async def test_who_does_not_wait_takes_along_who_comes_in_the_same_step() -> None:
+    together = _Together()
+    async with asyncio.timeout(PATIENCE_S):
+        tasks = [together.join(one, wait_s) for one, wait_s in enumerate((LONG_S, 0.0, LONG_S))]
+        await asyncio.gather(*tasks)
+        await together.join(3, 0.0)
+    assert together.turns == [[0, 1, 2], [3]]
 
 
 async def test_many_do_not_wait_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering, "MAX_WAITING", 3)
-    together = Gathering()
-    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-        for _ in range(6):
-            tasks.create_task(together.turn(LONG_S))
+    together = _Together()
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.gather(*(together.join(one, LONG_S) for one in range(6)))
+    assert together.turns == [[0, 1, 2], [3, 4, 5]]
+
+
+async def test_a_turn_that_is_given_up_takes_nobody_else_along() -> None:
+    together = _Together()
+    given_up = together.join(0, LONG_S)
+    await asyncio.sleep(0)
+    given_up.cancel()
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.wait({given_up})
+        await together.join(1, 0.0)
+    assert together.turns == [[1]]
 
 
 def _lease(name: str) -> dict[str, object]:
@@ -110,6 +143,24 @@ async def test_renewals_of_two_connections_are_answered_together(
         answers = [json.loads(await _body(reader)) for reader, _, _ in (first, second)]
         assert [one["spec"]["renewTime"] for one in answers] == ["2026-01-01T00:00:10.000000Z"] * 2
         for _, writer, _ in (first, second):
+            writer.close()
+
+
+async def test_who_comes_together_with_others_is_refused_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "patience_s", lambda silent_s: LONG_S)
+    monkeypatch.setattr(gathering, "MAX_WAITING", 3)
+    async with asyncio.timeout(PATIENCE_S), serving(tmp_path) as served:
+        clients = [await _registered(served, name) for name in ("n1", "n2", "n3")]
+        renewals = [renewal for _, _, renewal in clients]
+        renewals[1] = renewals[0]  # whichever comes first: the other one rests on the past
+        for (_, writer, _), renewal in zip(clients, renewals, strict=True):
+            writer.write(renewal)
+        kinds = [json.loads(await _body(reader))["kind"] for reader, _, _ in clients]
+        assert sorted(kinds[:2]) == ["Lease", "Status"]
+        assert kinds[2] == "Lease"
+        for _, writer, _ in clients:
             writer.close()
 
 

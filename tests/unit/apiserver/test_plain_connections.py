@@ -93,7 +93,10 @@ async def test_a_plain_request_waits_for_the_answer_to_the_one_before(turns: int
     async def plainly(connection: Connection, _request) -> bool:
         return await connection.send(b"plain", b"")
 
-    made = Connections(slow, plainly, lambda: True)
+    async def beats(_) -> None:
+        raise AssertionError("none of them is a heartbeat")
+
+    made = Connections(slow, plainly, beats, lambda: True)
     connection, transport = made(), Silent()
     connection.connection_made(transport)
     connection.data_received(keeping("/version"))

@@ -9,7 +9,7 @@ import pytest
 from patience import PATIENCE_S
 
 from kubeherd.cluster.apiserver.edge import resting
-from kubeherd.cluster.apiserver.edge.resting import LOW_WATER_BYTES, Resting, look_s
+from kubeherd.cluster.apiserver.edge.resting import LOW_WATER_BYTES, Resting, look_s, smoothed
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="an option of Linux's sockets")
 LONG_S = 3600.0
@@ -53,6 +53,14 @@ def test_who_comes_often_with_nothing_else_may_rest(
     silent_s: float, streak: int, within_s: float
 ) -> None:
     assert look_s(silent_s, streak) == pytest.approx(within_s)
+
+
+def test_one_short_silence_counts_a_quarter() -> None:
+    silent_s = 0.0
+    for streak in range(9):
+        silent_s = smoothed(silent_s, 0.1, streak)
+    assert silent_s == pytest.approx(0.1)
+    assert smoothed(silent_s, 0.02, 9) == pytest.approx(0.08)
 
 
 async def test_what_comes_is_reported_at_the_next_look(pair: Pair) -> None:

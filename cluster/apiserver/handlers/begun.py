@@ -1,0 +1,71 @@
+"""Writes that are begun and answered in single steps of the event loop: no task waits for each.
+
+Of what a short write costs when it comes alone (`write.renewal`), half is the task that carries it
+from layer to layer and waits for its commit. Many that came together are staged one after the other
+in one step, wait together, and are answered in one step. Invariants: what begins here is what
+`ApiServer.handle` would have done, with the same rights, counts and answers; where that is not
+certain, nothing begins, and `handle` decides.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from kubeherd.cluster.api import errors, kinds
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
+from kubeherd.cluster.apiserver.edge.responses import object_response, refused
+from kubeherd.cluster.apiserver.edge.routing import Route
+from kubeherd.cluster.apiserver.handlers import writes
+from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
+from kubeherd.cluster.apiserver.metrics import Series
+from kubeherd.cluster.apiserver.served import ServedKind
+from kubeherd.cluster.apiserver.write.registry import LATE
+from kubeherd.cluster.runtime.metrics import stopwatch_s
+from kubeherd.cluster.store.staged import Staged
+
+
+class Begun(msgspec.Struct, eq=False, frozen=True):
+    """A write that is staged, and what is needed to answer it."""
+
+    call: Call
+    staged: Staged
+    series: Series
+    started_s: float
+
+    def answer(self) -> ApiResponse:
+        """What its client is told, once its wait is over; to be called once."""
+        request = self.call.request
+        try:
+            if not self.staged.done:
+                raise errors.OutcomeUnknown(LATE)
+            one = self.call
+            response = object_response(
+                request, one.kind, self.staged.outcome().json, one.negotiated, one.services.clock
+            )
+        except ApiError as error:
+            response = refused(request, error)
+        except BaseException as error:
+            self.series.failed(request, self.started_s, error)
+            raise
+        self.series.answered(request, self.started_s, response)
+        return response
+
+
+def begin(
+    services: Services, request: ApiRequest, route: Route, allowed: Callable[[], ServedKind]
+) -> Begun | None:
+    """Stage the write that a request is, if it is a short one that `allowed` lets pass; it returns
+    the kind, or raises an ApiError. None, and nothing has happened, if that is not certain."""
+    started_s = stopwatch_s()
+    if route.resource is not kinds.LEASES or route.verb != "update":
+        return None
+    try:
+        kind = allowed()
+        one = call(services, request, route, kind)
+        pending = writes.stage_renewal(one, one.context())
+    except ApiError:
+        return None
+    if pending is None or pending.staged is None:
+        return None
+    return Begun(one, pending.staged, services.metrics.begin(request, route, kind), started_s)
