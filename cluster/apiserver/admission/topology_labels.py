@@ -3,6 +3,8 @@
 Source: spec api-machinery, section 20.
 """
 
+import orjson
+
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.apiserver.admission.request import AdmissionRequest
 from kubeherd.cluster.apiserver.read.lookup import Lookup
@@ -14,10 +16,10 @@ def copy_node_labels(request: AdmissionRequest, lookup: Lookup) -> None:
     """Copy the topology labels of the target node onto the Binding, if the node exists."""
     binding = request.new or {}
     name = (binding.get("target") or {}).get("name", "")
-    node = lookup.get(kinds.NODES, "", name) if name else None
-    if node is None:
+    stored = lookup.json(kinds.NODES, "", name) if name else None
+    if stored is None or not any(key.encode() in stored for key in _KEYS):
         return
-    labels = node["metadata"].get("labels") or {}
+    labels = orjson.loads(stored)["metadata"].get("labels") or {}
     copied = {key: labels[key] for key in _KEYS if key in labels}
     if copied:
         meta = binding.setdefault("metadata", {})

@@ -15,6 +15,9 @@ class Lookup(Protocol):
     def get(self, resource: Resource, namespace: str, name: str) -> JsonObject | None:
         """A fresh tree of the object, or None."""
 
+    def json(self, resource: Resource, namespace: str, name: str) -> bytes | None:
+        """The object as it is stored, or None: for who seldom needs more than a look."""
+
     def list(self, resource: Resource, namespace: str = "") -> Iterable[JsonObject]:
         """Fresh trees of all objects of the resource, in one namespace or in all."""
 

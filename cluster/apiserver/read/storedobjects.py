@@ -84,6 +84,10 @@ class StoredObjects:
         record = self._head(resource, namespace, name)
         return None if record is None else record.load()
 
+    def json(self, resource: Resource, namespace: str, name: str) -> bytes | None:
+        record = self._head(resource, namespace, name)
+        return None if record is None else record.json
+
     def list(self, resource: Resource, namespace: str = "") -> Iterable[JsonObject]:
         for record in self._records(resource, namespace):
             yield record.load()

@@ -18,6 +18,7 @@ from kubeherd.cluster.api import defaults
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.serializer import decoding
 from kubeherd.cluster.apiserver.served import ServedKind
+from kubeherd.cluster.apiserver.write import podparts
 
 MAX_BYTES: Final = 16 * 1024
 """A patch or a pod that is larger goes the general way."""
@@ -27,16 +28,6 @@ _PARTS: Final = frozenset({"metadata", "status"})
 _NAMING: Final = frozenset({"uid", "name", "namespace", "resourceVersion"})
 """What a patch may say of the pod's metadata: which pod it means."""
 _RESTARTED: Final = "Always"
-
-
-class _Parts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """The members of a stored pod, as they are written."""
-
-    kind: msgspec.Raw
-    api_version: msgspec.Raw
-    metadata: msgspec.Raw
-    spec: msgspec.Raw
-    status: msgspec.Raw
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -66,22 +57,21 @@ def patched(
     sent = patch.body.get("status")
     if sent.__class__ is not dict or not _PARTS.issuperset(patch.body):
         return None
-    try:
-        parts = msgspec.json.decode(stored, type=_Parts)
-    except msgspec.DecodeError:
+    parts = podparts.parts(kind, stored)
+    if parts is None:
         return None
-    metadata, spec, status = map(bytes, (parts.metadata, parts.spec, parts.status))
-    ordered = b'%b"metadata":%b,"spec":%b,"status":%b}' % (kind.prefix, metadata, spec, status)
-    meta: JsonObject = orjson.loads(metadata)
-    if ordered != stored or not _names(meta, patch.body.get("metadata", {})):
+    meta: JsonObject = orjson.loads(parts.metadata)
+    if not _names(meta, patch.body.get("metadata", {})):
         return None
-    before: JsonObject = orjson.loads(status)
+    before: JsonObject = orjson.loads(parts.status)
     after = _status(before, sent, patch)
     if not after:
         return None
     new: JsonObject = {"metadata": {**meta}, "status": after}
     defaults.apply_to_status(kind.resource, new)
-    return Change({"metadata": meta, "spec": _outline(spec, fields), "status": before}, new, spec)
+    return Change(
+        {"metadata": meta, "spec": _outline(parts.spec, fields), "status": before}, new, parts.spec
+    )
 
 
 def _status(before: JsonObject, sent: JsonObject, patch: Patch) -> JsonObject | None:

@@ -125,7 +125,7 @@ class Registry(StoredObjects):
         self.chain = AdmissionChain(
             store, self.admission, self.policies, self.webhooks, self._heavy
         )
-        self.short = ShortWrites(store, self.admission, self.chain)
+        self.short = ShortWrites(self, self.admission, self.chain)
 
     # --- create ---
 

@@ -12,22 +12,31 @@ from kubeherd.cluster.api import fields, validation
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest, Operation
+from kubeherd.cluster.apiserver.read.storedobjects import StoredObjects
 from kubeherd.cluster.apiserver.served import ServedKind
-from kubeherd.cluster.apiserver.write import deletion, podstatus, renewal, tracking
+from kubeherd.cluster.apiserver.write import (
+    binding,
+    deletion,
+    fencing,
+    podparts,
+    podstatus,
+    renewal,
+    tracking,
+)
 from kubeherd.cluster.apiserver.write.chain import AdmissionChain
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.pending import Pending, Written
 from kubeherd.cluster.apiserver.write.podstatus import Patch
 from kubeherd.cluster.apiserver.write.storedform import attrs, encoder, with_version_slot
-from kubeherd.cluster.store.state import Attrs, Record
-from kubeherd.cluster.store.store import Store
+from kubeherd.cluster.store.state import NODE_NAME_FIELD, Attrs, Record
 
 
 class ShortWrites:
     """Stages them; one per process. None is returned where the general way is to decide."""
 
-    def __init__(self, store: Store, admission: Admission, chain: AdmissionChain) -> None:
-        self._store = store
+    def __init__(self, objects: StoredObjects, admission: Admission, chain: AdmissionChain) -> None:
+        self._objects = objects
+        self._store = store = objects.store
         self._admission = admission
         self._chain = chain
         self.began_at = store.revision
@@ -37,7 +46,7 @@ class ShortWrites:
         self, kind: ServedKind, namespace: str, name: str, sent: JsonObject, ctx: RequestContext
     ) -> Pending | None:
         """A Lease of which only the renewTime changes."""
-        record = self._known(kind, namespace, name, ctx)
+        record = None if ctx.fence else self._known(kind, namespace, name, ctx)
         made = None if record is None else renewal.renewed(kind, record.json, sent, ctx)
         if record is None or made is None:
             return None
@@ -55,7 +64,7 @@ class ShortWrites:
         self, kind: ServedKind, namespace: str, name: str, patch: Patch, ctx: RequestContext
     ) -> Pending | None:
         """A patch of a pod's status and nothing else."""
-        record = self._known(kind, namespace, name, ctx)
+        record = None if ctx.fence else self._known(kind, namespace, name, ctx)
         if record is None or max(record.size, ctx.size_bytes) > podstatus.MAX_BYTES:
             return None
         try:
@@ -70,6 +79,41 @@ class ShortWrites:
         selectable = fields.with_status(kind.storage, record.attrs.fields, new)
         tree = {**new, "spec": orjson.Fragment(change.spec)}
         return self._put(kind, record, tree, Attrs(record.attrs.labels, selectable))
+
+    def binding(
+        self, kind: ServedKind, namespace: str, name: str, sent: JsonObject, ctx: RequestContext
+    ) -> Pending | None:
+        """A pod that a part of the cluster binds to a node. LeaseLost as any write."""
+        record = self._known(kind, namespace, name, ctx)
+        if record is None or not tracking.is_component(ctx.user):
+            return None
+        parts = podparts.parts(kind, record.json)
+        old = None if parts is None else binding.outline(parts)
+        if parts is None or old is None:
+            return None
+        new: JsonObject = {**old, "status": {**old["status"]}}
+        try:
+            asked = AdmissionRequest(
+                Operation.CREATE, kind.resource, namespace, name, ctx.user, "binding", sent,
+                kind=("", "v1", "Binding"),
+            )  # fmt: skip
+            self._admission.mutate(asked)
+            if "labels" in sent["metadata"]:
+                return None
+            new = binding.bound(new, sent, ctx.timestamp)
+            changed = AdmissionRequest(
+                Operation.UPDATE, kind.resource, namespace, name, ctx.user, "binding", new, old
+            )
+            self._admission.mutate(changed)
+            self._admission.validate(changed)
+        except ApiError:
+            return None
+        fencing.check(self._objects, kind.resource, name, ctx.fence)
+        node = new["spec"]["nodeName"]
+        on_node = {**record.attrs.fields, NODE_NAME_FIELD: node}
+        selected = fields.with_status(kind.storage, on_node, new)
+        tree = {**new, "spec": orjson.Fragment(binding.spec_on(node, parts.spec))}
+        return self._put(kind, record, tree, Attrs(record.attrs.labels, selected))
 
     def _is_good(
         self, kind: ServedKind, record: Record, change: podstatus.Change, ctx: RequestContext
@@ -94,7 +138,7 @@ class ShortWrites:
         self, kind: ServedKind, namespace: str, name: str, ctx: RequestContext
     ) -> Record | None:
         """The object, if it was valid when it was stored and nobody is to be asked about it."""
-        if self._store.is_shared or ctx.fence or ctx.dry_run or not self._chain.is_own:
+        if self._store.is_shared or ctx.dry_run or not self._chain.is_own:
             return None
         record = self._store.head(kind.key, namespace, name)
         return record if record is not None and record.revision > self.began_at else None

@@ -15,8 +15,8 @@ from kubeherd.cluster.apiserver.admission import AdmissionRequest, Operation
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.edge.responses import CREATED, tree_response
 from kubeherd.cluster.apiserver.handlers.pods import budgets
-from kubeherd.cluster.apiserver.handlers.pods.binding import set_condition
 from kubeherd.cluster.apiserver.handlers.services import Call
+from kubeherd.cluster.apiserver.write.binding import set_condition
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import (
     DeleteOptions,

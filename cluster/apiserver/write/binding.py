@@ -1,0 +1,149 @@
+"""What a Binding makes of its pod (spec api-machinery, section 9), and the short way of that. Pure.
+
+A scheduler says of each pod where it goes, and little else: its metadata gain nothing, its status a
+condition, its spec a member. The rest of the spec stays the bytes that it is.
+
+Invariant: what is made of `sent` and `Parts` is what the general way (`bound`, on the whole pod)
+would store, to the byte; where that is not certain it makes nothing. `tests/model` compares both.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+import orjson
+
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.errors import Cause
+from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.serializer import codecs
+from kubeherd.cluster.apiserver.write.podparts import Parts
+
+
+class _Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+
+
+class _Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    name: str
+    kind: Literal["Node"]
+    api_version: str = ""
+
+
+class _Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    api_version: Literal["v1"]
+    kind: Literal["Binding"]
+    target: _Target
+    metadata: _Meta = _Meta()
+
+
+_DECODERS: Final = {
+    "": msgspec.json.Decoder(_Sent).decode,
+    codecs.JSON: msgspec.json.Decoder(_Sent).decode,
+    codecs.MSGPACK: msgspec.msgpack.Decoder(_Sent).decode,
+}
+
+
+def sent(content_type: str, body: bytes, name: str) -> JsonObject | None:
+    """A Binding of the pod of this name to a node, that says no more than that; None for all that
+    has to be looked at closely, and where a member may be there twice."""
+    decode = _DECODERS.get(content_type)
+    if decode is None:
+        return None
+    try:
+        found = decode(body)
+    except msgspec.DecodeError:
+        return None
+    meta, node = found.metadata, found.target.name
+    if not node or meta.name not in ("", name):
+        return None
+    return {"metadata": {"name": name, "uid": meta.uid}, "target": {"name": node}}
+
+
+def outline(parts: Parts) -> JsonObject | None:
+    """As much of a stored pod as `bound` asks for; None if it asks for more of its spec."""
+    if b'"nodeName"' in parts.spec or b'"schedulingGates"' in parts.spec:
+        return None
+    metadata, status = orjson.loads(parts.metadata), orjson.loads(parts.status)
+    return {"metadata": metadata, "spec": {}, "status": status}
+
+
+def spec_on(node_name: str, spec: bytes) -> bytes:
+    """The JSON of the spec of a pod, which has some members but no node, on a node."""
+    return b'%b,"nodeName":%b}' % (spec[:-1], orjson.dumps(node_name))
+
+
+def check(name: str, binding: JsonObject) -> None:
+    """Invalid if a Binding to the pod of this name has no node as its target."""
+    target = binding.get("target") or {}
+    causes = []
+    kind = target.get("kind", "")
+    if kind not in ("", "Node"):
+        causes.append(
+            Cause(
+                "FieldValueNotSupported",
+                f'Unsupported value: "{kind}": supported values: "Node", ""',
+                "target.kind",
+            )
+        )
+    if not target.get("name"):
+        causes.append(Cause("FieldValueRequired", "Required value", "target.name"))
+    if causes:
+        raise errors.invalid("", "Binding", name, causes)
+
+
+def _binding_conflict(name: str, why: str) -> errors.Conflict:
+    return errors.Conflict(
+        f'Operation cannot be fulfilled on pods/binding "{name}": {why}',
+        details={"name": name, "kind": "pods/binding"},
+    )
+
+
+def bound(pod: JsonObject, binding: JsonObject, timestamp: str) -> JsonObject:
+    """The pod, in place but for its spec, assigned to the binding's target at this time; Conflict
+    where that is no longer possible."""
+    meta, spec, given = pod["metadata"], dict(pod["spec"]), binding["metadata"]
+    name = meta["name"]
+    for key, label in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        if given.get(key) and given[key] != meta[key]:
+            raise _binding_conflict(
+                name,
+                f"Precondition failed: {label} in precondition: {given[key]}, "
+                f"{label} in object meta: {meta[key]}",
+            )
+    if meta.get("deletionTimestamp"):
+        raise _binding_conflict(name, f"pod {name} is being deleted, cannot be assigned to a host")
+    if spec.get("nodeName"):
+        raise _binding_conflict(
+            name, f'pod {name} is already assigned to node "{spec["nodeName"]}"'
+        )
+    if spec.get("schedulingGates"):
+        raise _binding_conflict(name, f"pod {name} has non-empty .spec.schedulingGates")
+    spec["nodeName"] = binding["target"]["name"]
+    for key in ("annotations", "labels"):
+        if given.get(key):
+            meta[key] = {**(meta.get(key) or {}), **given[key]}
+    status = pod.setdefault("status", {})
+    status.pop("nominatedNodeName", None)
+    set_condition(
+        status,
+        {"type": "PodScheduled", "status": "True", "lastProbeTime": None},
+        timestamp,
+    )
+    pod["spec"] = spec
+    return pod
+
+
+def set_condition(status: JsonObject, condition: JsonObject, timestamp: str) -> None:
+    """Add or replace a condition by its type; the transition time changes with the status."""
+    conditions = list(status.get("conditions") or ())
+    for index, existing in enumerate(conditions):
+        if existing.get("type") == condition["type"]:
+            same = existing.get("status") == condition["status"]
+            moment = existing.get("lastTransitionTime") if same else timestamp
+            conditions[index] = {**condition, "lastTransitionTime": moment}
+            break
+    else:
+        conditions.append({**condition, "lastTransitionTime": timestamp})
+    status["conditions"] = conditions
