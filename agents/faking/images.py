@@ -9,6 +9,7 @@ and agnhost with most of its subcommands (v1.36, test/images/agnhost).
 import posixpath
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 _ABSENT: Final = ("nonexist", "notexist", "nosuch", "madeup", "madethisup")
@@ -29,6 +30,7 @@ _AGNHOST_ENDS: Final = frozenset(
 """Its subcommands that do something and end; without one it pauses."""
 
 
+@lru_cache(maxsize=1024)
 def exists(image: str) -> bool:
     """Whether an image of this name can be pulled."""
     letters = re.sub(r"[-._]", "", image.lower())

@@ -14,7 +14,14 @@ from kubeherd.agents.equipment import Equipment
 from kubeherd.agents.faking.podlog import PodLog
 from kubeherd.agents.faking.runtime import FakeRuntime
 from kubeherd.agents.kubelet.mounts import Mounts, are_doubtful
-from kubeherd.agents.kubelet.podworker import PodWorker, api_status, asks_anew, ends, revision_of
+from kubeherd.agents.kubelet.podworker import (
+    PodWorker,
+    api_status,
+    asks_anew,
+    ends,
+    heeds_status,
+    revision_of,
+)
 from kubeherd.agents.kubelet.statusmanager import StatusManager
 from kubeherd.agents.kubelet.timers import Timers
 from kubeherd.agents.kubelet.troubles import Troubles
@@ -222,6 +229,7 @@ class Kubelet:
     def _update(self, worker: PodWorker, pod: Pod) -> None:
         before = worker.pod
         worker.pod = pod
+        anew = asks_anew(before, pod)
         revision = revision_of(pod)
         if revision > worker.revision:
             worker.revision = revision
@@ -229,18 +237,24 @@ class Kubelet:
                 worker.known = api_status(pod)
             else:
                 worker.unread = True
-        elif not asks_anew(before, pod):
+        elif not anew:
             if revision == worker.revision:
                 self._statuses.read_back(worker)
             return
-        self._advance(worker, own_change=asks_anew(before, pod))
+        if anew or heeds_status(before, pod):
+            self._advance(worker, own_change=anew)
+        else:
+            self._statuses.reconcile(worker)
 
     def _remove(self, pod: Pod) -> None:
         worker = self._workers.get(pod.metadata.uid)
         if worker is None:
             return
         worker.removed = True
-        self._advance(worker)
+        if worker.facts.final:
+            self._forget(worker)
+        else:
+            self._advance(worker)
 
     # --- the machine ---
 

@@ -8,7 +8,7 @@ import asyncio
 
 import msgspec
 
-from kubeherd.agents.pods.facts import PodFacts
+from kubeherd.agents.pods.facts import TERMINAL, PodFacts
 from kubeherd.cluster.api.helpers import podutil
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import Pod
@@ -61,6 +61,18 @@ def asks_anew(before: Pod, after: Pod) -> bool:
         or old.annotations != new.annotations
         or (not new.generation and before.spec != after.spec)
     )
+
+
+def heeds_status(before: Pod, after: Pod) -> bool:
+    """Whether the pod machine reads what changed in the API's status: conditions of readiness
+    gates, a phase that says that the pod is over, addresses that a command is told of."""
+    old, new, spec = before.status, after.status, after.spec
+    if new.phase in TERMINAL or spec.readiness_gates:
+        return True
+    if old.pod_ip == new.pod_ip and old.host_ip == new.host_ip:
+        return False
+    containers = (*spec.init_containers, *spec.containers, *spec.ephemeral_containers)
+    return any(container.command or container.args for container in containers)
 
 
 def revision_of(pod: Pod) -> int:

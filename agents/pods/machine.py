@@ -222,22 +222,18 @@ def _with_phase(
 ) -> PodFacts:
     """The phase; and when nothing runs any more, the final marking of step 7."""
     ending = facts.terminating
-    phase = phases.pod_phase(plans, facts.containers, previous=facts.phase, terminating=ending)
+    by_rules = phases.computed(plans, facts.containers, terminating=ending)
+    phase = phases.pod_phase(by_rules, facts.containers, previous=facts.phase)
     running = any(container.running for container in facts.containers.values())
     if facts.rejection is not None and not running and facts.phase not in TERMINAL:
         phase = PodPhase.FAILED
     if ending and not running and not any(plan.behaviour.unkillable for plan in plans):
         return _finish(plans, facts, phase)
-    if not ending and not deleted and _over(plans, facts.containers):
+    if not ending and not deleted and by_rules in TERMINAL:
         # The regular containers are done for good, only sidecars run: end them too.
         ended = _terminate(plans, replace(facts, grace_s=stopping.pod_grace_s(pod)), sync)
         return _with_phase(pod, plans, ended, sync, deleted=False)
     return facts if phase is facts.phase else replace(facts, phase=phase)
-
-
-def _over(plans: list[ContainerPlan], containers: phases.Containers) -> bool:
-    """Whether the pod has come to its end by itself."""
-    return phases.computed(plans, containers, terminating=False) in TERMINAL
 
 
 def _finish(plans: list[ContainerPlan], facts: PodFacts, phase: PodPhase) -> PodFacts:

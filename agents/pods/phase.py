@@ -1,6 +1,6 @@
 """A pod's phase from its containers (spec node-lifecycle 12.3)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from kubeherd.agents.pods.facts import TERMINAL, ContainerFacts, ContainerPhase, PodPhase
 from kubeherd.agents.pods.plans import ContainerPlan, Role
@@ -8,29 +8,25 @@ from kubeherd.agents.pods.plans import ContainerPlan, Role
 Containers = Mapping[str, ContainerFacts]
 
 
-def pod_phase(
-    plans: Iterable[ContainerPlan],
-    containers: Containers,
-    *,
-    previous: PodPhase,
-    terminating: bool,
-) -> PodPhase:
-    """The phase now; once terminal it stays, and it is not terminal while something runs."""
+def pod_phase(phase: PodPhase, containers: Containers, *, previous: PodPhase) -> PodPhase:
+    """The phase now, which is `phase` by the rules alone; once terminal it stays, and it is not
+    terminal while something runs."""
     if previous in TERMINAL:
         return previous
-    plans = list(plans)
-    phase = computed(plans, containers, terminating=terminating)
     if phase in TERMINAL and any(c.running for c in containers.values()):
         return previous
     return phase
 
 
-def initialized(plans: Iterable[ContainerPlan], containers: Containers) -> bool:
+def initialized(plans: Sequence[ContainerPlan], containers: Containers) -> bool:
     """Whether init containers are done and sidecars started, or a regular container ever ran."""
-    plans = list(plans)
-    if any(ever_started(containers[plan.name]) for plan in plans if plan.role is Role.REGULAR):
-        return True
-    return all(not pending_init(plan, containers[plan.name]) for plan in plans)
+    pending = False
+    for plan in plans:  # here and below no generators: asked several times for each step of a pod
+        container = containers[plan.name]
+        if plan.role is Role.REGULAR and ever_started(container):
+            return True
+        pending = pending or pending_init(plan, container)
+    return not pending
 
 
 def pending_init(plan: ContainerPlan, container: ContainerFacts) -> bool:
@@ -51,13 +47,18 @@ def completed(container: ContainerFacts) -> bool:
 
 def ever_started(container: ContainerFacts) -> bool:
     """Whether the container's process has run at least once."""
-    return container.running or container.terminated is not None or container.last is not None
+    return (
+        container.phase is ContainerPhase.RUNNING
+        or container.terminated is not None
+        or container.last is not None
+    )
 
 
 def computed(plans: list[ContainerPlan], containers: Containers, *, terminating: bool) -> PodPhase:
     """The phase by the rules alone, whatever it was before; sidecars that still run are ignored."""
     regular = [(plan, containers[plan.name]) for plan in plans if plan.role is Role.REGULAR]
-    if not any(ever_started(container) for _, container in regular):
+    started = [ever_started(container) for _, container in regular]
+    if True not in started:
         for plan in plans:
             container = containers[plan.name]
             if not pending_init(plan, container):
@@ -65,10 +66,11 @@ def computed(plans: list[ContainerPlan], containers: Containers, *, terminating:
             if plan.role is Role.INIT and container.phase is ContainerPhase.EXITED:
                 return PodPhase.PENDING if plan.may_restart(container) else PodPhase.FAILED
             return PodPhase.PENDING
-    if any(not ever_started(container) for _, container in regular):
+    if False in started:
         return PodPhase.PENDING
-    if any(container.running for _, container in regular):
-        return PodPhase.RUNNING
+    for _, container in regular:
+        if container.phase is ContainerPhase.RUNNING:
+            return PodPhase.RUNNING
     if not terminating and any(plan.may_restart(container) for plan, container in regular):
         return PodPhase.RUNNING
     if all(_last_exit_code(container) == 0 for _, container in regular):
