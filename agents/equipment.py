@@ -5,7 +5,6 @@ exchanged as a whole, while the node runs, and put back when it is healed; so th
 the way of a node to which nothing is done.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -23,8 +22,6 @@ class Equipment(msgspec.Struct, frozen=True, kw_only=True):
 
     client: ApiClient
     clock: Clock
-    writes: asyncio.Semaphore
-    """How many pod statuses may be written at the same time."""
     hindrance: Hindrance | None = None
     hurt_pods: HurtPods | None = None
     frozen: bool = False

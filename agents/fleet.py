@@ -1,6 +1,6 @@
 """Many nodes in one process: each with its own identity, heartbeats and pods.
 
-What nodes share is what costs: timers, the bound on writes under way, and, with one credential
+What nodes share is what costs: timers, requests for what their pods write, and, with one credential
 for all (`fleet_kubeconfig`), one connection pool and one watch for the pods of all of them.
 Invariants: a node's failure to register does not hold up the others; a stop ends the tasks and
 leaves Node, Lease and pods in the API as they are.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from kubeherd.agents.faking.podlog import PodLog
 from kubeherd.agents.host import Host, Watching
+from kubeherd.agents.kubelet.podwrites import PodWrites
 from kubeherd.agents.kubelet.timers import Timers
 from kubeherd.agents.node.nodestatus import NodeConfig
 from kubeherd.agents.node.registration import Registrar
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from kubeherd.agents.faults.injector import Injector
     from kubeherd.faults import Fault
 
-MAX_WRITES: Final = 32
 MAX_STARTING: Final = 32
 TICK_S: Final = 0.5
 """The nodes of a fleet have their heartbeats at these steps: renewals of the same moment share a
@@ -103,7 +103,7 @@ class Fleet:
             rng=rng,
             timers=Timers(clock),
             tasks=tasks,
-            writes=asyncio.Semaphore(MAX_WRITES),
+            writes=PodWrites(tasks),
             registrar=Registrar(clock, rng.child("registrar")),
             tick_s=TICK_S if self._one_identity else 0.0,
             pod_log=self._pod_log,

@@ -28,7 +28,7 @@ class Host:
         self.shared = shared
         self.powered = True
         """Whether it is to be on."""
-        self.equipment = Equipment(client=client, clock=shared.clock, writes=shared.writes)
+        self.equipment = Equipment(client=client, clock=shared.clock)
         self._config = config
         self._watching = watching
         self._agent: NodeAgent | None = None

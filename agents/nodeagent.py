@@ -12,6 +12,7 @@ from kubeherd.agents.equipment import Equipment
 from kubeherd.agents.faking.podlog import PodLog
 from kubeherd.agents.kubelet.kubelet import Kubelet
 from kubeherd.agents.kubelet.mounts import Mounts
+from kubeherd.agents.kubelet.podwrites import PodWrites
 from kubeherd.agents.kubelet.statusmanager import StatusManager
 from kubeherd.agents.kubelet.timers import Timers
 from kubeherd.agents.node import heartbeat, nodestatus
@@ -47,7 +48,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     timers: Timers
     tasks: asyncio.TaskGroup
     """Owns the nodes; each node owns its own."""
-    writes: asyncio.Semaphore
+    writes: PodWrites
     registrar: Registrar
     tick_s: float = 0.0
     """See `agents.node.beat`."""
@@ -236,7 +237,7 @@ class NodeAgent:
             node.name,
             timers=shared.timers,
             tasks=tasks,
-            writes=self._equipment.writes,
+            writes=shared.writes,
             clock=shared.clock,
             rng=self._rng,
         )

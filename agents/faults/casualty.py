@@ -26,8 +26,6 @@ from kubeherd.cluster.runtime.clock import Clock, OffsetClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults.effects import Direction, SlowNetwork
 
-MAX_WRITES: Final = 8
-"""Of pod statuses, under way at the same time while the node's network is hurt."""
 CHANGE_BYTES: Final = 2000
 """How large a change that a watch tells is taken to be: about that of a pod."""
 _PROBE_S: Final = 1000.0
@@ -49,7 +47,6 @@ class Casualty:
         self._network = HurtTransport(self._whole.client.transport, clock, rng)
         private = self._whole.client.private
         self._client = ApiClient(self._network, clock, private_features=private)
-        self._writes = asyncio.Semaphore(MAX_WRITES)
         self._wrong = OffsetClock(clock)
         self._tapped: tuple[bool, Sequence[SlowNetwork]] = (False, ())
         self._key = f"{host.name}/faults"
@@ -94,7 +91,6 @@ class Casualty:
         return Equipment(
             client=self._client if hangs else whole.client,
             clock=self._wrong if faults.skews else whole.clock,
-            writes=self._writes if hangs else whole.writes,
             hindrance=self._heartbeats,
             hurt_pods=self._hurt_pods,
             frozen=faults.frozen,

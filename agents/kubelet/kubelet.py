@@ -16,6 +16,7 @@ from kubeherd.agents.faking.runtime import FakeRuntime
 from kubeherd.agents.kubelet.mounts import Mounts, are_doubtful
 from kubeherd.agents.kubelet.podworker import (
     PodWorker,
+    Progress,
     api_status,
     asks_anew,
     ends,
@@ -119,7 +120,7 @@ class Kubelet:
         """From now on work with these; pods that they concern are looked at again."""
         self._clock = equipment.clock
         self._mounts.client = equipment.client
-        self._statuses.equip(equipment.client, equipment.writes)
+        self._statuses.client = equipment.client
         again = equipment.hurt_pods is not self._view.hurt or self._frozen
         self._frozen = equipment.frozen
         self._view = replace(self._view, hurt=equipment.hurt_pods)
@@ -137,9 +138,9 @@ class Kubelet:
         self._stop_timers()
 
     def _stop_timers(self) -> None:
-        for uid in self._workers:
+        for uid, worker in self._workers.items():
             self._timers.cancel(uid)
-            self._statuses.forget(uid)
+            self._statuses.forget(worker)
         self._troubles.stop_timers()
 
     def _add(self, pod: Pod) -> None:
@@ -233,7 +234,7 @@ class Kubelet:
         revision = revision_of(pod)
         if revision > worker.revision:
             worker.revision = revision
-            if worker.task is None:
+            if worker.progress is Progress.RESTS:
                 worker.known = api_status(pod)
             else:
                 worker.unread = True
@@ -291,7 +292,7 @@ class Kubelet:
     def _forget(self, worker: PodWorker) -> None:
         uid = worker.pod.metadata.uid
         self._timers.cancel(uid)
-        self._statuses.forget(uid)
+        self._statuses.forget(worker)
         self._mounts.forget(uid)
         self.runtime.release(worker.pod, worker.facts)
         if self._pod_log is not None:

@@ -4,7 +4,7 @@ Invariant: `known` is what the API has, as far as this kubelet knows, and `wante
 have; whoever writes compares the two.
 """
 
-import asyncio
+from enum import Enum, auto
 
 import msgspec
 
@@ -12,14 +12,25 @@ from kubeherd.agents.pods.facts import TERMINAL, PodFacts
 from kubeherd.cluster.api.helpers import podutil
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import Pod
+from kubeherd.cluster.client.backoff import Backoff
+
+
+class Progress(Enum):
+    """How far the writing of a pod's status is."""
+
+    RESTS = auto()
+    WRITES = auto()
+    """A write is under way, or about to be sent."""
+    RETRIES = auto()
+    """One that failed is sent again when its timer is due."""
 
 
 class PodWorker:
     """What the kubelet knows of one pod."""
 
     __slots__ = (
-        "delete", "deleted", "facts", "known", "pod", "removed", "revision", "task", "unread",
-        "wanted",
+        "backoff", "delete", "deleted", "facts", "known", "pod", "progress", "removed", "revision",
+        "sent", "unread", "wanted",
     )  # fmt: skip
 
     def __init__(self, pod: Pod, facts: PodFacts) -> None:
@@ -31,7 +42,11 @@ class PodWorker:
         self.delete = False
         self.deleted = False
         self.removed = False
-        self.task: asyncio.Task[None] | None = None
+        self.progress = Progress.RESTS
+        self.sent: JsonObject | None = None
+        """The status that the write under way is to bring about; None: it is the delete."""
+        self.backoff: Backoff | None = None
+        """Of a write that is tried again."""
         self.unread = False
         """The watch showed a status while a write was under way: `known` may lag behind it."""
 

@@ -15,7 +15,7 @@ import structlog
 from kubeherd.cluster.api.errors import InternalError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
-from kubeherd.cluster.client.sending import Sender, is_msgpack
+from kubeherd.cluster.client.sending import Sender, Write, is_msgpack
 from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
     TransportError,
@@ -131,6 +131,29 @@ class ApiClient(Sender):
 
         `propagation`: Background, Foreground or Orphan; empty: the server's default.
         """
+        write = self.deletion(
+            resource,
+            name,
+            namespace,
+            grace_period_s=grace_period_s,
+            uid=uid,
+            resource_version=resource_version,
+            propagation=propagation,
+        )
+        await self.send(write.method, write.path, body=write.body, content_type=write.content_type)
+
+    def deletion(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str = "",
+        *,
+        grace_period_s: int | None = None,
+        uid: str = "",
+        resource_version: str = "",
+        propagation: str = "",
+    ) -> Write:
+        """What `delete` sends, for `send_all`."""
         options: JsonObject = {}
         if grace_period_s is not None:
             options["gracePeriodSeconds"] = grace_period_s
@@ -143,7 +166,7 @@ class ApiClient(Sender):
             options = {"apiVersion": "v1", "kind": "DeleteOptions", **options}
         path = resource.path(namespace, name)
         body, content_type = self.encode(options) if options else (None, "")
-        await self.send("DELETE", path, body=body, content_type=content_type)
+        return Write("DELETE", path, body, content_type)
 
     async def request(
         self,
