@@ -226,6 +226,7 @@ class Reflector(Generic[T]):
             self._source.namespace,
             label_selector=self._source.label_selector,
             field_selector=self._source.field_selector,
+            nodes=self._node_set,
         )
         self._fill(listed.items, listed.resource_version)
 

@@ -58,10 +58,9 @@ async def page(call: Call, opts: ListOptions) -> tuple[list[Record], JsonObject]
     services, namespace = call.services, call.route.namespace
     now_s = int(services.clock.now().timestamp()) if opts.limit or opts.token else 0
     found = listing.find(services.store, call.kind, namespace, opts, now_s)
-    selects = not (opts.label_selector.empty and opts.field_selector.empty)
     return await services.heavy.run(
         lambda: listing.page(found, namespace, opts, now_s),
-        len(found.records) * _SELECTING_BYTES if selects else 0,
+        len(found.records) * _SELECTING_BYTES if opts.selects else 0,
     )
 
 

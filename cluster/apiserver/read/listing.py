@@ -11,17 +11,19 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import orjson
 
-from kubeherd.cluster.api import errors, fields, labels
+from kubeherd.cluster.api import errors, fields, labels, nodeset
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.fields import FieldSelector
 from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.labels import Selector
+from kubeherd.cluster.api.nodeset import NodeSet
 from kubeherd.cluster.api.schemas.gotypes import json_type_of
 from kubeherd.cluster.api.serializer.gojson import syntax_error
 from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.served import ServedKind
-from kubeherd.cluster.store.state import NODE_INDEXED, Record
+from kubeherd.cluster.store.deliveries import node_about
+from kubeherd.cluster.store.state import NODE_INDEXED, NODES, Record
 from kubeherd.cluster.store.store import Store
 
 _CONTINUE_EXPIRED = (
@@ -33,6 +35,7 @@ _CONTINUE_EXPIRED = (
 )
 _TOO_OLD = "The resourceVersion for the provided list is too old."
 _LATEST = -1
+_OF_NODES = (NODES, NODE_INDEXED)
 CONTINUE_S = 300
 """How long the past, and so the pages of a list, can be asked for at least: kube-apiserver's
 --etcd-compaction-interval."""
@@ -51,6 +54,13 @@ class ListOptions(msgspec.Struct, frozen=True):
     token: "Continue | None"
     label_selector: Selector
     field_selector: FieldSelector
+    nodes: NodeSet | None = None
+    """Of a list: the Nodes of these names, or the pods bound to them (`cluster.api.nodeset`)."""
+
+    @property
+    def selects(self) -> bool:
+        """Whether there may be objects that are left out."""
+        return not (self.label_selector.empty and self.field_selector.empty and self.nodes is None)
 
 
 class Continue(msgspec.Struct, frozen=True):
@@ -81,6 +91,7 @@ def options(kind: ServedKind, query: Mapping[str, str], *, watching: bool = Fals
     limit = parameters.integer(query, "limit") or 0
     revision_text = query.get("resourceVersion", "")
     token_text = "" if watching else query.get("continue", "")
+    nodes = query.get("nodes", "") if kind.key in _OF_NODES and not watching else ""
     token = _decode_continue(token_text) if token_text else None
     if token_text and revision_text not in ("", "0"):
         raise errors.BadRequest("specifying resource version is not allowed when using continue")
@@ -93,6 +104,7 @@ def options(kind: ServedKind, query: Mapping[str, str], *, watching: bool = Fals
         token=token,
         label_selector=labels.parse(query.get("labelSelector", "")),
         field_selector=fields.parse(query.get("fieldSelector", ""), kind.resource),
+        nodes=nodeset.parse(nodes) if nodes else None,
     )
 
 
@@ -192,6 +204,8 @@ def page(
     revision, records = found.revision, found.records
     if opts.token is not None:
         records = records[_position(records, namespace, opts.token.start) :]
+    if opts.nodes is not None:
+        records = [record for record in records if node_about(record) in opts.nodes]
     chosen = select(records, opts.label_selector, opts.field_selector)
     meta: JsonObject = {"resourceVersion": str(revision)}
     unlimited = opts.limit == 0 or (opts.revision_given and opts.revision == 0 and not opts.token)
@@ -202,7 +216,7 @@ def page(
         start = _relative_key(last, namespace) + "\0"
         begun_s = opts.token.begun_s if opts.token is not None else 0
         meta["continue"] = Continue(revision, start, begun_s or now_s).encoded()
-        if opts.label_selector.empty and opts.field_selector.empty:
+        if not opts.selects:
             meta["remainingItemCount"] = remaining
     return chosen, meta
 

@@ -520,6 +520,24 @@ async def test_poll_for_the_nodes_of_a_fleet(cluster: Cluster) -> None:
     assert [event["object"]["metadata"]["name"] for event in seen] == ["node-1"]
 
 
+async def test_list_of_the_nodes_of_a_fleet_page_by_page(cluster: Cluster) -> None:
+    for name, node in (("a", "node-1"), ("b", "node-7"), ("c", "other"), ("d", ""), ("e", "other")):
+        await cluster.post("/api/v1/namespaces/default/pods", pod(name, nodeName=node))
+    for name in ("node-1", "node-7"):
+        await cluster.post("/api/v1/nodes", {"metadata": {"name": name}})
+    query = "?nodes=node-:0-5,other&limit=2"
+    first = (await cluster.get(f"/api/v1/pods{query}")).tree
+    assert [item["metadata"]["name"] for item in first["items"]] == ["a", "c"]
+    assert "remainingItemCount" not in first["metadata"]
+    rest = await cluster.get(f"/api/v1/pods{query}&continue={first['metadata']['continue']}")
+    assert [item["metadata"]["name"] for item in rest.tree["items"]] == ["e"]
+    assert "continue" not in rest.tree["metadata"]
+    nodes = (await cluster.get(f"/api/v1/nodes{query}")).tree
+    assert [item["metadata"]["name"] for item in nodes["items"]] == ["node-1"]
+    others = (await cluster.get("/api/v1/namespaces?nodes=other")).tree
+    assert others["items"]  # of nothing else is it a parameter, as of any that is not known
+
+
 async def test_poll_without_events_advances_the_revision(cluster: Cluster) -> None:
     revision = cluster.store.revision
     await cluster.post("/api/v1/namespaces", {"metadata": {"name": "x"}})
