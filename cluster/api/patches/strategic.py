@@ -21,6 +21,8 @@ PATCH = "$patch"
 RETAIN_KEYS = "$retainKeys"
 DELETE_PRIMITIVES = "$deleteFromPrimitiveList/"
 SET_ORDER = "$setElementOrder/"
+_AFTER_DOLLAR = "%"
+"""No directive comes after it, and nearly all names of members do: that is seen at a glance."""
 _NAMING = (None, "delete")
 """The directives of list elements that have to say which element they are about."""
 
@@ -87,11 +89,10 @@ def _take_apart(patch: JsonObject) -> _Directives:
 
 
 def _merge_map(original: JsonObject, patch: JsonObject, field: Field | None) -> JsonObject:
-    for key in patch:
-        if key.startswith("$"):
-            return _merge_directed(original, patch, field)
     out = dict(original)
     for name, value in patch.items():
+        if name < _AFTER_DOLLAR and name.startswith("$"):
+            return _merge_directed(original, patch, field)
         kind = value.__class__
         if kind is dict or kind is list or value is None:
             _merge_member(out, name, value, _child(field, name))
