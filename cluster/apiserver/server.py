@@ -262,7 +262,11 @@ class ApiServer:
             route = self.route_of(request)
         except (ApiError, UnknownPath):
             return None
-        return begun.begin(self.services, request, route, lambda: self._allowed(request, route))
+        try:
+            return begun.begin(self.services, request, route, lambda: self._allowed(request, route))
+        except Exception:  # a bug, which is met there again, and told to its client
+            _log.exception("request_failed", method=request.method, path=request.path)
+            return None
 
     async def _answered(self, request: ApiRequest) -> Response:
         try:
@@ -305,7 +309,7 @@ class ApiServer:
             self._authorize_path(request)
             return await scrapes.answer(request, self._run_dir)
         if path == BATCH_PATH:
-            return await batch.answer(request, self.handle)
+            return await batch.answer(request, self.handle, self.begin, self.services.store)
         if path == GROUP_POLL_PATH:
             if self._stopping:
                 raise errors.ServiceUnavailable("the server is shutting down")

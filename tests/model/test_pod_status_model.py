@@ -1,16 +1,20 @@
-"""The short way of a patch of a pod's status against the general way: whatever is sent, the same
-answer, the same stored bytes, the same selectable fields, the same revision."""
+"""The short ways of a patch of a pod's status against the general way: whatever is sent, the same
+answer, the same stored bytes, the same selectable fields, the same revision, the same counts."""
 
 import asyncio
 import json
 from datetime import timedelta
+from enum import Enum, auto
 from typing import Any
 
 import orjson
+import pytest
 from apicluster import ADMIN, MANAGER, MERGE, NODE, STRATEGIC, Cluster, StillClock, api_cluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kubeherd.cluster.api import batch
+from kubeherd.cluster.api.batch import BatchedAnswer, BatchedRequest
 from kubeherd.cluster.apiserver.access.authn import authenticated
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User
 
@@ -122,6 +126,16 @@ PODS_MADE = st.fixed_dictionaries({
 })  # fmt: skip
 
 
+class Way(Enum):
+    """How a patch is sent."""
+
+    ALONE = auto()
+    BEGUN = auto()
+    """In two steps, if it can."""
+    BATCHED = auto()
+    """In a private batch, together with what is no short write."""
+
+
 def _pod(made: dict[str, Any]) -> dict[str, Any]:
     metadata = {"name": "p", "labels": {"a": "b", "status": "x"}}
     metadata |= {key: made[key] for key in ("finalizers", "annotations")}
@@ -159,7 +173,9 @@ def _body(step: dict[str, Any], stored: dict[str, Any]) -> bytes:
     return text.encode()[: -1 if step["spelling"] == "broken" else None]
 
 
-async def _take(cluster: Cluster, step: dict[str, Any]) -> ApiResponse | None:
+async def _take(
+    cluster: Cluster, step: dict[str, Any], way: Way
+) -> ApiResponse | BatchedAnswer | None:
     record = cluster.store.get("pods", "default", "p")
     if record is None:
         return None
@@ -171,17 +187,38 @@ async def _take(cluster: Cluster, step: dict[str, Any]) -> ApiResponse | None:
     if step["do"] == "label":
         label = b'{"metadata":{"labels":{"new":"label"}}}'
         return await _send(cluster, "PATCH", f"{PODS}/p", label, ADMIN, content_type=MERGE)
-    headers = {
-        "content-type": step["media"],
-        "accept": step["accept"],
-        "user-agent": step["agent"],
-    }
-    body = _body(step, record.load())
-    user = USERS[step["user"]]
-    request = ApiRequest("PATCH", f"{PODS}/p/status", step["query"], headers, body, user)
+    return await _patched(cluster, step, _body(step, record.load()), way)
+
+
+async def _patched(
+    cluster: Cluster, step: dict[str, Any], body: bytes, way: Way
+) -> ApiResponse | BatchedAnswer:
+    path, user = f"{PODS}/p/status", USERS[step["user"]]
+    headers = {"content-type": step["media"], "accept": step["accept"]}
+    headers["user-agent"] = step["agent"]
+    if way is Way.BATCHED:
+        one = BatchedRequest("PATCH", path, step["query"], step["media"], step["accept"], body)
+        other = BatchedRequest("POST", f"{PODS}/p/nothing", {}, "", "", b"")
+        sent = batch.encode([other, one, other])
+        headers |= {"content-type": "application/msgpack", "accept": "application/msgpack"}
+        answer = await cluster.api.handle(ApiRequest("POST", batch.PATH, {}, headers, sent, user))
+        assert isinstance(answer, ApiResponse)
+        return batch.decode_answers(answer.body)[1]
+    request = ApiRequest("PATCH", path, step["query"], headers, body, user)
+    begun = cluster.api.begin(request) if way is Way.BEGUN else None
+    if begun is not None:
+        await cluster.store.settled(begun.staged)
+        return begun.answer()
     answer = await cluster.api.handle(request)
     assert isinstance(answer, ApiResponse)
     return answer
+
+
+async def _counted(cluster: Cluster) -> list[str]:
+    """How many requests there were, by what they were and what was answered."""
+    text = (await _send(cluster, "GET", "/metrics", b"", ADMIN)).body.decode()
+    counts = ("apiserver_request_total", "apiserver_current_inflight_requests")
+    return [line for line in text.splitlines() if line.startswith(counts)]
 
 
 def _kept(cluster: Cluster) -> list[tuple[int, bytes, Any, Any]]:
@@ -191,7 +228,7 @@ def _kept(cluster: Cluster) -> list[tuple[int, bytes, Any, Any]]:
     ]
 
 
-async def _same(made: dict[str, Any], steps: list[dict[str, Any]]) -> int:
+async def _same(made: dict[str, Any], steps: list[dict[str, Any]], way: Way) -> int:
     """Take the steps both ways; how often the short one was taken."""
     clock = StillClock()
     short_writes = 0
@@ -212,18 +249,21 @@ async def _same(made: dict[str, Any], steps: list[dict[str, Any]]) -> int:
             assert answer.status == 201, answer.body
         for step in steps:
             clock.moment += timedelta(seconds=step["passes_s"])
-            assert await _take(short, step) == await _take(general, step)
+            general_way = Way.ALONE if way is Way.BEGUN else way
+            assert await _take(short, step, way) == await _take(general, step, general_way)
             assert _kept(short) == _kept(general)
+        assert await _counted(short) == await _counted(general)
     return short_writes
 
 
 @settings(max_examples=40, deadline=None)
-@given(made=PODS_MADE, steps=st.lists(STEPS, min_size=3, max_size=15))
-def test_a_short_patch_is_what_a_patch_is(made: dict[str, Any], steps: list[Any]) -> None:
-    asyncio.run(_same(made, steps))
+@given(made=PODS_MADE, steps=st.lists(STEPS, min_size=3, max_size=15), way=st.sampled_from(Way))
+def test_a_short_patch_is_what_a_patch_is(made: Any, steps: list[Any], way: Way) -> None:
+    asyncio.run(_same(made, steps, way))
 
 
-def test_what_kubelets_send_goes_the_short_way() -> None:
+@pytest.mark.parametrize("way", Way)
+def test_what_kubelets_send_goes_the_short_way(way: Way) -> None:
     made = {"by": "manager", "policy": "Always", "finalizers": [], "annotations": {}}
     plain = {"do": "patch", "accept": "", "agent": "kubelet/v1.36", "query": {}, "spelling": ""}
     plain |= {"passes_s": 1, "media": STRATEGIC}
@@ -233,10 +273,11 @@ def test_what_kubelets_send_goes_the_short_way() -> None:
     status["containerStatuses"] = [{"name": "c", "state": {"running": {}}}]
     ended = {**status, "containerStatuses": [{"name": "c", "state": {"terminated": {}}}]}
     steps = [{**plain, "do": "bind"}]
-    for user in ("admin", "kubelet", "fleet"):
+    for user in ("admin", "fleet") if way is Way.BATCHED else ("admin", "fleet", "kubelet"):
         for sent in (status, ended):
             body = {"metadata": {"uid": "UID"}, "status": sent}
             steps += [{**plain, "user": user, "body": body}]
-    assert asyncio.run(_same(made, steps)) == 6
-    refused = 2  # what has ended does not run again
-    assert asyncio.run(_same({**made, "policy": "Never"}, steps)) == 6 - refused
+    sent_patches = len(steps) - 1
+    assert asyncio.run(_same(made, steps, way)) == sent_patches
+    refused = sent_patches // 2 - 1  # what has ended does not run again
+    assert asyncio.run(_same({**made, "policy": "Never"}, steps, way)) == sent_patches - refused

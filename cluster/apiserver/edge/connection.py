@@ -180,8 +180,11 @@ class Connection(RequestHandler):
             self._heartbeats += 1
             wait_s = 0.0 if looked_at else gathering.patience_s(silent_s)
             self._plain = manager.gathering.join((self, request), wait_s)
+            return
+        self._heartbeats = 0
+        if gathering.is_status_patch(request.method, request.path):
+            self._plain = manager.gathering.join((self, request), 0.0)
         else:
-            self._heartbeats = 0
             self.answer_alone(manager, request)
 
     def answer_alone(self, manager: "Connections", request: plain.Plain) -> None:

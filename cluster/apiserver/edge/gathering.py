@@ -4,7 +4,8 @@ A thousand kubelets renew a hundred Leases a second, each on a connection of its
 wakes the thread that commits and waits for the disk; together they cost one such turn, and run
 while the processor's caches are warm. Invariant: who gathers loses no more than a share of the time
 that it let pass by itself, so a client that waits for one answer before it asks the next is slowed
-by that share at most, and one that hurries not at all.
+by that share at most, and one that hurries not at all. Other short writes wait for nobody; they go
+on with those that come in the same step.
 """
 
 import asyncio
@@ -28,6 +29,16 @@ _PATH: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/"
 def is_heartbeat(method: str, path: str) -> bool:
     """Whether a request looks like the renewal of a node's Lease."""
     return method == "PUT" and path.startswith(_PATH)
+
+
+def is_status_patch(method: str, path: str) -> bool:
+    """Whether a request looks like the patch of a pod's status."""
+    return (
+        method == "PATCH"
+        and path.endswith("/status")
+        and path.startswith("/api/v1/namespaces/")
+        and "/pods/" in path
+    )
 
 
 def patience_s(silent_s: float) -> float:

@@ -1,8 +1,8 @@
 """Writes that are begun and answered in single steps of the event loop: no task waits for each.
 
-Of what a short write costs when it comes alone (`write.renewal`), half is the task that carries it
-from layer to layer and waits for its commit. Many that came together are staged one after the other
-in one step, wait together, and are answered in one step. Invariants: what begins here is what
+Of what a short write costs when it comes alone (`write.shortwrites`), half is the task that carries
+it from layer to layer and waits for its commit. Many that came together are staged one after the
+other in one step, wait together, and are answered in one step. Invariants: what begins here is what
 `ApiServer.handle` would have done, with the same rights, counts and answers; where that is not
 certain, nothing begins, and `handle` decides.
 """
@@ -16,10 +16,12 @@ from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 from kubeherd.cluster.apiserver.edge.responses import object_response, refused
 from kubeherd.cluster.apiserver.edge.routing import Route
-from kubeherd.cluster.apiserver.handlers import writes
+from kubeherd.cluster.apiserver.handlers import patching, writes
 from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
 from kubeherd.cluster.apiserver.metrics import Series
 from kubeherd.cluster.apiserver.served import ServedKind
+from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.pending import Pending
 from kubeherd.cluster.apiserver.write.registry import LATE
 from kubeherd.cluster.runtime.metrics import stopwatch_s
 from kubeherd.cluster.store.staged import Staged
@@ -58,14 +60,29 @@ def begin(
     """Stage the write that a request is, if it is a short one that `allowed` lets pass; it returns
     the kind, or raises an ApiError. None, and nothing has happened, if that is not certain."""
     started_s = stopwatch_s()
-    if route.resource is not kinds.LEASES or route.verb != "update":
+    stage = _stage_of(route)
+    if stage is None:
         return None
     try:
         kind = allowed()
         one = call(services, request, route, kind)
-        pending = writes.stage_renewal(one, one.context())
+        pending = stage(one, one.context())
     except ApiError:
         return None
     if pending is None or pending.staged is None:
         return None
     return Begun(one, pending.staged, services.metrics.begin(request, route, kind), started_s)
+
+
+def _stage_of(route: Route) -> Callable[[Call, RequestContext], Pending | None] | None:
+    """What stages the short writes among those with this route, if there are any."""
+    resource, verb, part = route.resource, route.verb, route.subresource_name
+    if resource is kinds.LEASES and verb == "update":
+        return writes.stage_renewal
+    if resource is kinds.PODS and verb == "patch" and part == "status":
+        return _stage_status
+    return None
+
+
+def _stage_status(one: Call, ctx: RequestContext) -> Pending | None:
+    return patching.stage_status(one, patching.patch_type(one), ctx)

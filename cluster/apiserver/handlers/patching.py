@@ -27,7 +27,7 @@ from kubeherd.cluster.apiserver.handlers import objectkinds
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.handlers.writes import check_name, preparation, written_response
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext
-from kubeherd.cluster.apiserver.write.pending import Written
+from kubeherd.cluster.apiserver.write.pending import Pending
 from kubeherd.cluster.apiserver.write.podstatus import Patch
 from kubeherd.cluster.apiserver.write.registry import Given
 from kubeherd.cluster.apiserver.write.tracking import is_component
@@ -72,8 +72,9 @@ async def patch(call: Call) -> ApiResponse:
     part = call.route.subresource_name == "status"
     on_missing = None
     if part and call.kind.resource is PODS:
-        written = await _short(call, media_type, ctx)
-        if written is not None:
+        pending = stage_status(call, media_type, ctx)
+        if pending is not None:
+            written = await call.services.registry.commit(call.kind, pending)
             return await written_response(call, written, ctx)
     if media_type == APPLY:
         applying = await call.on_body(lambda: Applying(call, ctx))
@@ -101,9 +102,9 @@ async def patch(call: Call) -> ApiResponse:
     return await written_response(call, written, ctx)
 
 
-async def _short(call: Call, media_type: str, ctx: RequestContext) -> Written | None:
+def stage_status(call: Call, media_type: str, ctx: RequestContext) -> Pending | None:
     """A patch of a pod's status and nothing else; None if the call may be about more."""
-    request, route, registry = call.request, call.route, call.services.registry
+    request, route = call.request, call.route
     if media_type not in (STRATEGIC, MERGE_PATCH) or request.query or request.audited is not None:
         return None
     try:
@@ -114,8 +115,8 @@ async def _short(call: Call, media_type: str, ctx: RequestContext) -> Written | 
         return None
     merge = partial(_patched, of_resource(call.kind.resource), media_type)
     sent = Patch(body, merge, converting=media_type == STRATEGIC)
-    pending = registry.short.pod_status(call.kind, route.namespace, route.name, sent, ctx)
-    return None if pending is None else await registry.commit(call.kind, pending)
+    short = call.services.registry.short
+    return short.pod_status(call.kind, route.namespace, route.name, sent, ctx)
 
 
 def patch_type(call: Call) -> str:

@@ -10,9 +10,14 @@ import uvloop
 from patience import PATIENCE_S
 from wireserver import Served, serving
 
-from kubeherd.cluster.api.kinds import LEASES
+from kubeherd.cluster.api.kinds import LEASES, NODES, PODS
 from kubeherd.cluster.apiserver.edge import gathering, resting
-from kubeherd.cluster.apiserver.edge.gathering import Gathering, is_heartbeat, patience_s
+from kubeherd.cluster.apiserver.edge.gathering import (
+    Gathering,
+    is_heartbeat,
+    is_status_patch,
+    patience_s,
+)
 
 LONG_S = 3600.0
 NAMESPACE = "kube-node-lease"
@@ -36,6 +41,19 @@ def test_who_hurries_does_not_wait(silent_s: float, wait_s: float) -> None:
 )
 def test_only_renewals_of_node_leases_are_heartbeats(method: str, path: str, is_one: bool) -> None:
     assert is_heartbeat(method, path) is is_one
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "is_one"),
+    [
+        ("PATCH", PODS.path("default", "p", "status"), True),
+        ("PUT", PODS.path("default", "p", "status"), False),
+        ("PATCH", PODS.path("default", "p"), False),
+        ("PATCH", NODES.path(name="n", subresource="status"), False),
+    ],
+)
+def test_only_patches_of_their_status_are_of_pods(method: str, path: str, is_one: bool) -> None:
+    assert is_status_patch(method, path) is is_one
 
 
 class _Together(Gathering[int]):
@@ -144,6 +162,27 @@ async def test_renewals_of_two_connections_are_answered_together(
         assert [one["spec"]["renewTime"] for one in answers] == ["2026-01-01T00:00:10.000000Z"] * 2
         for _, writer, _ in (first, second):
             writer.close()
+
+
+async def test_a_patch_of_a_status_does_not_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "patience_s", lambda silent_s: LONG_S)
+    async with asyncio.timeout(PATIENCE_S), serving(tmp_path) as served:
+        reader, writer, _ = await _registered(served, "n1")
+        pod: dict[str, object] = {
+            "metadata": {"name": "p"},
+            "spec": {"containers": [{"name": "c", "image": "i:1"}]},
+        }
+        writer.write(_message("POST", PODS.path("default"), pod))
+        assert json.loads(await _body(reader))["kind"] == "Pod"
+        path = PODS.path("default", "p", "status")
+        for phase, answered in (("Running", "Pod"), (1, "Status")):
+            patch = _message("PATCH", path, {"status": {"phase": phase}})
+            head = b"Content-Type: application/merge-patch+json\r\nContent-Length"
+            writer.write(patch.replace(b"Content-Length", head))
+            assert json.loads(await _body(reader))["kind"] == answered
+        writer.close()
 
 
 async def test_who_comes_together_with_others_is_refused_alone(

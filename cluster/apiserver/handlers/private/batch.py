@@ -6,6 +6,9 @@ at the same time: each is authorized, admitted, counted and refused for itself.
 """
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeAlias
 
 import msgspec
 
@@ -20,7 +23,12 @@ from kubeherd.cluster.apiserver.edge.messages import (
 )
 from kubeherd.cluster.apiserver.edge.negotiation import Media
 from kubeherd.cluster.apiserver.edge.responses import error_response
+from kubeherd.cluster.apiserver.handlers.begun import Begun
 from kubeherd.cluster.apiserver.handlers.private import privatepaths
+from kubeherd.cluster.store.store import Store
+
+Begin: TypeAlias = Callable[[ApiRequest], Begun | None]
+"""As `ApiServer.begin`."""
 
 TURN_BYTES = 64 * 1024
 """How much of a batch is worked on before other clients get their turn: some milliseconds."""
@@ -31,8 +39,9 @@ WRITE_BYTES = 4 * 1024
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
-async def answer(request: ApiRequest, handle: Answer) -> ApiResponse:
-    """Answer all requests in the body; BadRequest if it is no batch or too large a one."""
+async def answer(request: ApiRequest, handle: Answer, begin: Begin, store: Store) -> ApiResponse:
+    """Answer all requests in the body; BadRequest if it is no batch or too large a one. Those that
+    `begin` wait together, the others in a task each."""
     privatepaths.check(request)
     try:
         requests = batch.decode_requests(request.body)
@@ -40,7 +49,8 @@ async def answer(request: ApiRequest, handle: Answer) -> ApiResponse:
         raise errors.BadRequest(f"not a batch: {error}") from None
     if len(requests) > batch.MAX_REQUESTS:
         raise errors.BadRequest(f"a batch has at most {batch.MAX_REQUESTS} requests")
-    started = []
+    started: list[Begun | asyncio.Task[Response]] = []
+    last: Begun | None = None
     size_bytes = 0
     async with asyncio.TaskGroup() as tasks:
         for item in requests:
@@ -49,12 +59,24 @@ async def answer(request: ApiRequest, handle: Answer) -> ApiResponse:
             if size_bytes > TURN_BYTES:
                 size_bytes = work_bytes
                 await asyncio.sleep(0)  # what has been started runs now, and others get their turn
-            started.append(tasks.create_task(_one(item, request, handle)))
-    body = batch.encode([task.result() for task in started])
+            one = _request(item, request)
+            begun = begin(one)
+            if begun is None:
+                started.append(tasks.create_task(_handled(one, handle)))
+            else:
+                last = begun
+                started.append(begun)
+        if last is not None:  # all are done when it is
+            with suppress(TimeoutError):
+                await store.settled(last.staged)
+    body = batch.encode([
+        _answer(one.answer() if isinstance(one, Begun) else one.result()) for one in started
+    ])  # fmt: skip
     return ApiResponse(200, body, Media.MSGPACK.value)
 
 
-async def _one(item: BatchedRequest, outer: ApiRequest, handle: Answer) -> BatchedAnswer:
+def _request(item: BatchedRequest, outer: ApiRequest) -> ApiRequest:
+    """A request of a batch as if it had come alone."""
     headers = {
         "accept": item.accept,
         "content-type": item.content_type,
@@ -62,7 +84,7 @@ async def _one(item: BatchedRequest, outer: ApiRequest, handle: Answer) -> Batch
     }
     if item.fence:
         headers[fence.KEY] = item.fence
-    request = ApiRequest(
+    return ApiRequest(
         method=item.method,
         path=item.path,
         query=item.query,
@@ -73,14 +95,20 @@ async def _one(item: BatchedRequest, outer: ApiRequest, handle: Answer) -> Batch
         peer=outer.peer,
         certificate=outer.certificate,
     )
-    response: Response
-    if item.method not in _WRITES or item.path == batch.PATH:
-        response = error_response(errors.BadRequest("only writes can be batched"), request)
-    else:
-        response = await handle(request)
-    if isinstance(response, Dropped):
+
+
+async def _handled(request: ApiRequest, handle: Answer) -> Response:
+    if request.method not in _WRITES or request.path == batch.PATH:
+        return error_response(errors.BadRequest("only writes can be batched"), request)
+    response = await handle(request)
+    if isinstance(response, ApiResponse | Dropped):
+        return response
+    # no write streams; nothing to close before its start
+    return error_response(errors.BadRequest("a batch cannot stream"), request)
+
+
+def _answer(response: Response) -> BatchedAnswer:
+    if not isinstance(response, ApiResponse):
         return BatchedAnswer(batch.NO_ANSWER, "", {}, b"")
-    if not isinstance(response, ApiResponse):  # no write streams; nothing to close before its start
-        response = error_response(errors.BadRequest("a batch cannot stream"), request)
     answered = {name.lower(): value for name, value in response.headers.items()}
     return BatchedAnswer(response.status, response.content_type, answered, bytes(response.body))
