@@ -17,11 +17,11 @@ from kubeherd.agents.kubelet.mounts import Mounts, are_doubtful
 from kubeherd.agents.kubelet.podworker import (
     PodWorker,
     Progress,
-    api_status,
     asks_anew,
     ends,
     heeds_status,
     revision_of,
+    shown_status,
 )
 from kubeherd.agents.kubelet.statusmanager import StatusManager
 from kubeherd.agents.kubelet.timers import Timers
@@ -235,7 +235,7 @@ class Kubelet:
         if revision > worker.revision:
             worker.revision = revision
             if worker.progress is Progress.RESTS:
-                worker.known = api_status(pod)
+                worker.known = shown_status(worker)
             else:
                 worker.unread = True
         elif not anew:

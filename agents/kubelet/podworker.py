@@ -54,11 +54,26 @@ class PodWorker:
 def api_status(pod: Pod) -> JsonObject:
     """The status that the API has, as far as the typed pod tells."""
     tree: JsonObject = msgspec.to_builtins(pod.status)
+    for condition in tree.get("conditions", ()):
+        condition.setdefault("lastProbeTime", None)  # as a kubelet writes it
     if pod.status.host_ip:
         tree["hostIPs"] = [{"ip": pod.status.host_ip}]
     if pod.status.pod_ip:
         tree["podIPs"] = [{"ip": pod.status.pod_ip}]
     return tree
+
+
+def shown_status(worker: PodWorker) -> JsonObject:
+    """The status that the API has, as the watch shows it in the worker's pod. What a typed pod does
+    not tell is as it was known before. The wanted one itself if they are the same: it is large."""
+    known = api_status(worker.pod)
+    for key in _UNTOLD:
+        if key in worker.known:
+            known[key] = worker.known[key]
+    return worker.wanted if known == worker.wanted else known
+
+
+_UNTOLD = ("allocatedResources", "resources")
 
 
 def ends(worker: PodWorker) -> bool:

@@ -12,7 +12,13 @@ from typing import Final
 import orjson
 import structlog
 
-from kubeherd.agents.kubelet.podworker import PodWorker, Progress, api_status, revision_of
+from kubeherd.agents.kubelet.podworker import (
+    PodWorker,
+    Progress,
+    api_status,
+    revision_of,
+    shown_status,
+)
 from kubeherd.agents.kubelet.podwrites import PodWrites
 from kubeherd.agents.kubelet.timers import Timers
 from kubeherd.agents.pods.statuspatch import patched, status_patch
@@ -82,7 +88,7 @@ class StatusManager:
         if worker.removed or revision_of(worker.pod) < worker.revision:
             return  # the watch is still to show what was written
         worker.unread = False
-        worker.known = api_status(worker.pod)
+        worker.known = shown_status(worker)
         self.reconcile(worker)
 
     def forget(self, worker: PodWorker) -> None:

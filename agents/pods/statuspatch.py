@@ -62,9 +62,10 @@ def _conditions(patch: JsonObject, before: list[JsonObject], after: list[JsonObj
         if found == condition:
             continue
         old = _present(found)
-        if old != _present(condition):
-            lost = [key for key in {**old, **_OPTIONAL} if key not in condition]
-            changed.append({**condition, **dict.fromkeys(lost)})
+        if old == _present(condition):
+            continue
+        lost = [key for key in {**old, **_OPTIONAL} if key not in condition]
+        changed.append({**condition, **dict.fromkeys(lost)} if lost else condition)
     if not changed:
         return
     patch["conditions"] = changed
