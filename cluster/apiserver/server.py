@@ -258,9 +258,8 @@ class ApiServer:
         nothing has happened, if it may be anything else: then `handle` decides."""
         if not self._direct or self._stopping or request.impersonate or request.query:
             return None
-        try:
-            route = self.route_of(request)
-        except (ApiError, UnknownPath):
+        route = routing.node_lease_update(request.method, request.path)
+        if route is None:
             return None
         try:
             return begun.begin(self.services, request, route, lambda: self._allowed(request, route))

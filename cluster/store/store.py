@@ -312,14 +312,17 @@ class Store(ABC):
             del self._head[key]
 
     def _measure(self, group: Sequence[Staged], took_s: float) -> None:
+        kinds: dict[tuple[EventType, str], int] = {}
         for staged in group:
-            key = (staged.event.type, staged.event.record.resource_key)
+            key = staged.event.type, staged.event.record.resource_key
+            kinds[key] = kinds.get(key, 0) + 1
+        for key, count in kinds.items():
             seconds = self.commit_seconds.get(key)
             if seconds is None:
                 if len(self.commit_seconds) >= MAX_MEASURED:
                     del self.commit_seconds[next(iter(self.commit_seconds))]
                 seconds = self.commit_seconds[key] = Histogram(REQUEST_BOUNDS_S)
-            seconds.observe(took_s)
+            seconds.observe(took_s, count)
 
 
 def refused(why: str) -> ServiceUnavailable:

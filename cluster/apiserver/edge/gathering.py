@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Generic, TypeVar
 
+from kubeherd.cluster.apiserver.edge.routing import NODE_LEASES
+
 T = TypeVar("T")
 
 MAX_WAIT_S: Final = 0.1
@@ -23,12 +25,10 @@ MAX_WAITING: Final = 64
 WORTH_S: Final = 0.002
 """Less is not worth a timer."""
 
-_PATH: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/"
-
 
 def is_heartbeat(method: str, path: str) -> bool:
     """Whether a request looks like the renewal of a node's Lease."""
-    return method == "PUT" and path.startswith(_PATH)
+    return method == "PUT" and path.startswith(NODE_LEASES)
 
 
 def is_status_patch(method: str, path: str) -> bool:

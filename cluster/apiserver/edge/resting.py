@@ -5,10 +5,10 @@ milliseconds. Each that comes alone wakes this process, which costs more than th
 kernel is told not to report such a connection before much has come on it (SO_RCVLOWAT), and those
 on which something has come go on at one time.
 
-Invariants: a client waits for the look no longer than it is silent by itself, nor than
-`MAX_LOOK_S`; one that brings anything but a heartbeat does not rest again before several heartbeats
-in a row; more than `LOW_WATER_BYTES`, or the end of a connection, are reported at once. Where there
-is no such option (it is Linux's), nobody rests.
+Invariants: a client waits for the look no longer than three times as long as it is silent by
+itself, nor than `MAX_LOOK_S`; one that brings anything but a heartbeat does not rest again before
+several heartbeats in a row; more than `LOW_WATER_BYTES`, or the end of a connection, are reported
+at once. Where there is no such option (it is Linux's), nobody rests.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ if sys.platform == "linux":
     from termios import FIONREAD
 
 MAX_LOOK_S: Final = 0.1
-SHARE: Final = 0.5
+SHARE: Final = 0.75
 """Of the time between two of its requests, which includes what it is kept waiting."""
-REMEMBERED: Final = 4
+REMEMBERED: Final = 8
 """So many silences make the one that counts: a look is for all, so the shortest would decide."""
 MIN_SILENT_S: Final = 0.01
 MAX_SILENT_S: Final = 1.0
@@ -80,12 +80,15 @@ class Resting:
             return
         loop = asyncio.get_running_loop()
         now_s = loop.time()
-        rests[sock] = _Rest(within_s, now_s + MAX_SILENT_S)
-        if len(rests) < MIN_RESTING:
+        rests[sock] = rest = _Rest(within_s, now_s + MAX_SILENT_S)
+        if len(rests) > MIN_RESTING:
+            rest.quiet = _set_low_water(sock, LOW_WATER_BYTES)
+        elif len(rests) == MIN_RESTING:
+            for one, its in rests.items():
+                if not its.quiet and not its.looked_at:
+                    its.quiet = _set_low_water(one, LOW_WATER_BYTES)
+        else:
             return
-        for one, its in rests.items():
-            if not its.quiet and not its.looked_at:
-                its.quiet = _set_low_water(one, LOW_WATER_BYTES)
         if self._timer is None or now_s + within_s < self._due_s:
             self._look_within(within_s)
 

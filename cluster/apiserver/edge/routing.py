@@ -13,6 +13,7 @@ import msgspec
 
 from kubeherd.cluster.api import errors, kinds
 from kubeherd.cluster.api.kinds import Resource, Subresource
+from kubeherd.cluster.apiserver.access.kubelets import LEASE_NAMESPACE
 from kubeherd.cluster.apiserver.edge import parameters
 
 NOT_FOUND_TEXT = "the server could not find the requested resource"
@@ -60,6 +61,8 @@ _SUBRESOURCES: dict[tuple[str, str, str, str], Subresource] = {
 }
 
 
+NODE_LEASES = f"{kinds.LEASES.path(LEASE_NAMESPACE)}/"
+"""How the path of a node's Lease begins."""
 _NONE: Mapping[tuple[str, str], Mapping[str, Resource]] = {}
 _LONGEST_KEPT = 200
 """Characters of a path of which the route is remembered."""
@@ -114,6 +117,17 @@ def parse(
     if custom or len(path) > _LONGEST_KEPT:
         return _parsed(method, path, watching, custom)
     return _kept(method, path, watching)
+
+
+def node_lease_update(method: str, path: str) -> Route | None:
+    """What `parse` says of the update of a node's Lease: so many different paths would drive all
+    others from its memory."""
+    if method != "PUT" or not path.startswith(NODE_LEASES):
+        return None
+    name = path[len(NODE_LEASES) :]
+    if not name or "/" in name:
+        return None
+    return Route(kinds.LEASES, "update", LEASE_NAMESPACE, name)
 
 
 @lru_cache(maxsize=1024)

@@ -52,7 +52,8 @@ def decoded(content_type: str, body: bytes) -> JsonObject | None:
 
 
 class Renewal(msgspec.Struct, frozen=True, gc=False):
-    """A Lease as it is stored, and as it is to be stored instead; they share what they can."""
+    """A Lease as it is stored, and as it is to be stored instead, both in the stored form; they
+    share what they can."""
 
     old: JsonObject
     new: JsonObject
@@ -73,10 +74,10 @@ def renewed(
     resource = kind.resource
     if (sent.get("apiVersion"), sent.get("kind")) != (resource.api_version, resource.kind):
         return None  # below, every object becomes one of its kind
-    old = {**sent, "spec": {**spec, "renewTime": before}}
-    if _json(kind.stored(old)) != stored:
+    old = kind.stored({**sent, "spec": {**spec, "renewTime": before}})
+    if _json(old) != stored:
         return None
-    new = {**sent, "metadata": {**meta}}
+    new = {**old, "metadata": {**old["metadata"]}, "spec": spec}
     tracking.record_change(kind, new, _RENEWED, ctx)
     return Renewal(old, new)
 

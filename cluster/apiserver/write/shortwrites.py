@@ -58,7 +58,7 @@ class ShortWrites:
             self._admission.validate(request)
         except ApiError:
             return None
-        return self._put(kind, record, made.new, attrs(kind.storage, made.new))
+        return self._put(record, made.new, attrs(kind.storage, made.new))
 
     def pod_status(
         self, kind: ServedKind, namespace: str, name: str, patch: Patch, ctx: RequestContext
@@ -78,7 +78,7 @@ class ShortWrites:
             return Pending(Written(record.json), self._store.staged(*record.place))
         selectable = fields.with_status(kind.storage, record.attrs.fields, new)
         tree = {**new, "spec": orjson.Fragment(change.spec)}
-        return self._put(kind, record, tree, Attrs(record.attrs.labels, selectable))
+        return self._put(record, kind.stored(tree), Attrs(record.attrs.labels, selectable))
 
     def binding(
         self, kind: ServedKind, namespace: str, name: str, sent: JsonObject, ctx: RequestContext
@@ -113,7 +113,7 @@ class ShortWrites:
         on_node = {**record.attrs.fields, NODE_NAME_FIELD: node}
         selected = fields.with_status(kind.storage, on_node, new)
         tree = {**new, "spec": orjson.Fragment(binding.spec_on(node, parts.spec))}
-        return self._put(kind, record, tree, Attrs(record.attrs.labels, selected))
+        return self._put(record, kind.stored(tree), Attrs(record.attrs.labels, selected))
 
     def _is_good(
         self, kind: ServedKind, record: Record, change: podstatus.Change, ctx: RequestContext
@@ -143,10 +143,7 @@ class ShortWrites:
         record = self._store.head(kind.key, namespace, name)
         return record if record is not None and record.revision > self.began_at else None
 
-    def _put(
-        self, kind: ServedKind, record: Record, tree: JsonObject, selected: Attrs | None
-    ) -> Pending:
-        stored = kind.stored(tree)
+    def _put(self, record: Record, stored: JsonObject, selected: Attrs | None) -> Pending:
         stored["metadata"] = with_version_slot(stored["metadata"])
         staged = self._store.put(*record.place, encoder(stored), selected)
         return Pending(Written(b""), staged)

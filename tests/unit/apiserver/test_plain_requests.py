@@ -228,17 +228,22 @@ async def test_requests_that_come_together_or_in_pieces_are_answered_in_order(se
     assert await answers(served, keeping(), *pieces) == [200, 404, 200, 200]
 
 
-async def test_an_answer_has_the_head_that_aiohttp_gives_it(served: Served):
+@pytest.mark.parametrize("name", ["none", "a"])
+async def test_an_answer_has_the_head_that_aiohttp_gives_it(served: Served, name: str):
+    body = json.dumps(config_map("a", k="v")).encode()
+    await answers(served, request("POST", CMS, body))
+
     def head(answer: bytes) -> dict[str, str]:
         lines = answer.partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
         found = dict(line.split(": ", 1) for line in lines)
         return {name: "" if name in ("Date", "Audit-Id") else found[name] for name in found}
 
-    plainly = await wire(served, keeping("GET", f"{CMS}/none"), patience_s=0.2)
-    by_aiohttp = await wire(served, request("GET", f"{CMS}/none"))
+    plainly = await wire(served, keeping("GET", f"{CMS}/{name}"), patience_s=0.2)
+    by_aiohttp = await wire(served, request("GET", f"{CMS}/{name}"))
     expected = head(by_aiohttp)
     del expected["Connection"]
     assert head(plainly) == expected
+    assert list(head(plainly)) == list(expected)
     assert plainly.split(b"\r\n")[0] == by_aiohttp.split(b"\r\n")[0]
 
 

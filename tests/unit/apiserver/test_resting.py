@@ -47,7 +47,7 @@ def low_water(sock: socket.socket) -> int:
 
 @pytest.mark.parametrize(
     ("silent_s", "streak", "within_s"),
-    [(0.1, 3, 0.05), (0.9, 3, 0.1), (0.1, 2, 0.0), (0.001, 9, 0.0), (10.0, 9, 0.0)],
+    [(0.1, 3, 0.075), (0.9, 3, 0.1), (0.1, 2, 0.0), (0.001, 9, 0.0), (10.0, 9, 0.0)],
 )
 def test_who_comes_often_with_nothing_else_may_rest(
     silent_s: float, streak: int, within_s: float
@@ -55,12 +55,12 @@ def test_who_comes_often_with_nothing_else_may_rest(
     assert look_s(silent_s, streak) == pytest.approx(within_s)
 
 
-def test_one_short_silence_counts_a_quarter() -> None:
+def test_one_short_silence_counts_an_eighth() -> None:
     silent_s = 0.0
     for streak in range(9):
         silent_s = smoothed(silent_s, 0.1, streak)
     assert silent_s == pytest.approx(0.1)
-    assert smoothed(silent_s, 0.02, 9) == pytest.approx(0.08)
+    assert smoothed(silent_s, 0.02, 9) == pytest.approx(0.09)
 
 
 async def test_what_comes_is_reported_at_the_next_look(pair: Pair) -> None:
