@@ -9,7 +9,7 @@ import msgspec
 
 from kubeherd.cluster.api.helpers import bootstraptoken
 from kubeherd.cluster.api.helpers.bootstraptoken import BadToken
-from kubeherd.cluster.cli.options import directory_given, directory_option, timeout_option
+from kubeherd.cluster.cli.options import directory_given, directory_option, start_timeout_option
 from kubeherd.cluster.cli.output import say, warn
 from kubeherd.cluster.cli.starting import Wish, bring_up, count
 from kubeherd.cluster.launcher import addresses
@@ -68,7 +68,7 @@ After that `kubeherd status`, `node kill`, `logs` and `down` do here what they d
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Seed of every random decision.")
 @click.option("--foreground", is_flag=True, help="Stay, and stop the nodes on Ctrl-C.")
-@timeout_option(120)
+@start_timeout_option()
 def join(
     rundir: RunDir,
     url: str,
@@ -80,7 +80,7 @@ def join(
     speed: float,
     seed: int | None,
     foreground: bool,
-    timeout_s: float,
+    timeout_s: float | None,
 ) -> None:
     """Run nodes on this machine that belong to the cluster at URL.
 

@@ -6,7 +6,7 @@ import click
 
 from kubeherd.cluster.cli.clusteroptions import Wanted, cluster_options
 from kubeherd.cluster.cli.interrupts import Interrupts
-from kubeherd.cluster.cli.options import directory_given, directory_option, timeout_option
+from kubeherd.cluster.cli.options import directory_given, directory_option, start_timeout_option
 from kubeherd.cluster.cli.output import err, interrupted, out, say, warn
 from kubeherd.cluster.cli.starting import Wish, bring_up, command_line, count, names, stop
 from kubeherd.cluster.launcher import lifecycle
@@ -38,7 +38,7 @@ Examples:
     help="Go on with a damaged store that can be read up to this revision; its files are kept.",
 )
 @click.option("--foreground", is_flag=True, help="Stay, and stop the cluster on Ctrl-C.")
-@timeout_option(120)
+@start_timeout_option()
 @click.pass_context
 def up(
     ctx: click.Context,
@@ -46,7 +46,7 @@ def up(
     rundir: RunDir,
     accept_loss_after: int | None,
     foreground: bool,
-    timeout_s: float,
+    timeout_s: float | None,
     **cluster: object,
 ) -> None:
     """Start a cluster, or bring a stopped one back with its nodes and objects.

@@ -11,6 +11,7 @@ import click
 from kubeherd.cluster.api.goduration import nanoseconds
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.settings import NODE_START_TIMEOUT_S, START_TIMEOUT_S
 
 DEFAULT_DIRECTORY = ".kubeherd"
 
@@ -82,6 +83,17 @@ def timeout_option(default_s: float) -> Callable[[F], F]:
         default=default_s,
         show_default=True,
         help="Give up after so many seconds.",
+    )
+
+
+def start_timeout_option() -> Callable[[F], F]:
+    """`--timeout SECONDS` of a start, handed on as `timeout_s`; None if it is not given."""
+    return click.option(
+        "--timeout",
+        "timeout_s",
+        type=click.FloatRange(min=0, min_open=True),
+        help=f"Give up after so many seconds.  [default: {START_TIMEOUT_S:g}, and "
+        f"{NODE_START_TIMEOUT_S:g} for each node]",
     )
 
 

@@ -13,7 +13,7 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.processes import osproc
-from kubeherd.cluster.launcher.settings import Profile, Settings
+from kubeherd.cluster.launcher.settings import Profile, Settings, start_timeout_s
 from kubeherd.cluster.launcher.state import ClusterState
 
 
@@ -27,7 +27,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of the settings of what was."""
     found: Callable[[Settings], None] = lambda _settings: None
     """Called once with the settings that it gets, before anything is started."""
-    timeout_s: float
+    timeout_s: float | None
+    """None: as long as so many nodes may take."""
     foreground: bool
     accept_loss_after: int | None = None
 
@@ -71,7 +72,7 @@ class _Start:
             with deferred():
                 from kubeherd.cluster.cli import api  # noqa: PLC0415 - loads while the processes start
 
-            timeout_s = self._wish.timeout_s
+            timeout_s = self._wish.timeout_s or start_timeout_s(len(settings.nodes))
             shown = _UpProgress(progress, settings, self._check)
             lifecycle.wait_until_up(self._rundir, timeout_s, shown.show)
             if settings.profile is not Profile.BARE:

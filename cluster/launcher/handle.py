@@ -18,14 +18,13 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.processes import osproc, warm
-from kubeherd.cluster.launcher.settings import Settings
+from kubeherd.cluster.launcher.settings import Settings, start_timeout_s
 from kubeherd.cluster.launcher.state import ClusterState, ProcessState
 
 if TYPE_CHECKING:
     from kubeherd.cluster.launcher.view import ClusterView
     from kubeherd.faults import Fault
 
-UP_TIMEOUT_S = 120.0
 COMMAND_TIMEOUT_S = 90.0
 
 
@@ -64,7 +63,8 @@ class ClusterHandle:
             follow_pid=self._follow_pid,
             warm_parent=warm.of_this_process(),
         )
-        return lifecycle.wait_until_up(self.rundir, UP_TIMEOUT_S, lambda _state: None)
+        timeout_s = start_timeout_s(len(self.settings.nodes))
+        return lifecycle.wait_until_up(self.rundir, timeout_s, lambda _state: None)
 
     def down(self) -> bool:
         """Stop the cluster; False if it did not run."""

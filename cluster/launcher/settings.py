@@ -20,6 +20,10 @@ from kubeherd.cluster.launcher.errors import LauncherError
 
 FORMAT_VERSION = 1
 MAX_NODES: Final = 10_000
+START_TIMEOUT_S: Final = 120.0
+NODE_START_TIMEOUT_S: Final = 0.05
+"""Real seconds that a start may take at most, without nodes and for each node: several times what
+it takes on two cores, for they may be busy."""
 MAX_PORT: Final = 65_535
 MIN_SPEED: Final = 0.001
 MAX_SPEED: Final = 10_000.0
@@ -52,6 +56,11 @@ _RESERVED_NAMES = frozenset(
 _ENDPOINT = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}/?")
 _MAX_ENDPOINTS = 64
 _MAX_PATH = 4096
+
+
+def start_timeout_s(nodes: int) -> float:
+    """How long so many nodes may take to start, with their control plane, in real seconds."""
+    return START_TIMEOUT_S + NODE_START_TIMEOUT_S * nodes
 
 
 class StoreKind(enum.StrEnum):

@@ -30,7 +30,13 @@ from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.processes.starters import ProcessStarter
 from kubeherd.cluster.launcher.renewal import Renewal
-from kubeherd.cluster.launcher.settings import ETCD, Profile, Recorded, Settings
+from kubeherd.cluster.launcher.settings import (
+    ETCD,
+    NODE_START_TIMEOUT_S,
+    Profile,
+    Recorded,
+    Settings,
+)
 from kubeherd.cluster.launcher.state import ClusterState
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
@@ -46,7 +52,7 @@ STATE_INTERVAL_S = 0.2
 LOOK_INTERVAL_S = 1.0
 """How often it is looked whether the directory is still there."""
 READY_TIMEOUT_S = 60.0
-"""For processes that a command starts, or starts again."""
+"""For processes that a command starts, or starts again; more for each of their nodes."""
 PROFILE_INTERVAL_S = 0.1
 """How often it is looked whether what the profile brings is available."""
 
@@ -349,14 +355,14 @@ class Supervisor:
             return [one.spec.name for one in there if one.wanted and not one.ready]
 
         # No timeout around a yield: it would cancel whoever reads the replies.
-        deadline_s = self._clock.monotonic_s() + READY_TIMEOUT_S
+        nodes = sum(len(herd[name].spec.nodes) for name in processes if name in herd)
+        timeout_s = READY_TIMEOUT_S + NODE_START_TIMEOUT_S * nodes
+        deadline_s = self._clock.monotonic_s() + timeout_s
         while names := late():
             change, left_s = self._tick, deadline_s - self._clock.monotonic_s()
             if left_s <= 0:
                 if needed:
-                    raise LauncherError(
-                        f"not ready after {READY_TIMEOUT_S:g} s: {', '.join(names)}"
-                    )
+                    raise LauncherError(f"not ready after {timeout_s:g} s: {', '.join(names)}")
                 return
             yield Reply(final=False, state=self.snapshot())
             await self._clock.sleep(PROGRESS_INTERVAL_S)
