@@ -182,7 +182,8 @@ class Connection(RequestHandler):
             self._plain = manager.gathering.join((self, request), wait_s)
             return
         self._heartbeats = 0
-        if gathering.is_status_patch(request.method, request.path):
+        method, path = request.method, request.path
+        if gathering.is_status_patch(method, path) or gathering.is_create(method, path):
             self._plain = manager.gathering.join((self, request), 0.0)
         else:
             self.answer_alone(manager, request)

@@ -41,6 +41,14 @@ def is_status_patch(method: str, path: str) -> bool:
     )
 
 
+def is_create(method: str, path: str) -> bool:
+    """Whether a request looks like one of the creates that come in numbers."""
+    return method == "POST" and path.endswith(_CREATED)
+
+
+_CREATED: Final = ("/pods", "/binding", "/events", "/configmaps")
+
+
 def patience_s(silent_s: float) -> float:
     """How long a request may wait for others, whose client had been silent for so long."""
     wait_s = min(MAX_WAIT_S, SHARE * silent_s)

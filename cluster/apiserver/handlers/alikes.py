@@ -9,11 +9,10 @@ from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver.access import kubelets
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.edge.negotiation import Shape, wants_pretty
-from kubeherd.cluster.apiserver.edge.responses import finished
-from kubeherd.cluster.apiserver.handlers import answers
+from kubeherd.cluster.apiserver.edge.responses import finished, object_response
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.write import alike
-from kubeherd.cluster.apiserver.write.alikecreates import Form
+from kubeherd.cluster.apiserver.write.alikecreates import Alike, Form
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.pending import Written
 
@@ -36,25 +35,29 @@ def form(call: Call) -> Form | None:
     return Form(resource.api_version, resource.plural, namespace, user, content_type, agent)
 
 
-async def created(call: Call, form: Form, ctx: RequestContext) -> ApiResponse | None:
-    """201 and the new object, if it is alike to others; None, and nothing has happened, if not."""
-    request, services, kind = call.request, call.services, call.kind
-    staged = services.alike.stage(kind, form, request.body, ctx)
-    if staged is None:
+def stage(call: Call, ctx: RequestContext) -> Alike | None:
+    """The object that is to be created, staged if it is alike to others; None, and nothing has
+    happened, if not."""
+    wanted = form(call)
+    if wanted is None:
         return None
-    written = await services.registry.commit(kind, staged.pending)
-    media = call.negotiated.media
-    if call.negotiated.shape is Shape.OBJECT and not wants_pretty({}, request.headers):
-        body = staged.answer(media, written.json)
+    return call.services.alike.stage(call.kind, wanted, call.request.body, ctx)
+
+
+def answer(call: Call, made: Alike, stored: bytes) -> ApiResponse:
+    """201 and the new object, which is durable; it is no large one."""
+    request, negotiated = call.request, call.negotiated
+    if negotiated.shape is Shape.OBJECT and not wants_pretty({}, request.headers):
+        body = made.answer(negotiated.media, stored)
         if body is not None:
-            return finished(request, body, media, 201)
-    return await answers.one(call, written.json, status=201)
+            return finished(request, body, negotiated.media, 201)
+    return object_response(request, call.kind, stored, negotiated, call.services.clock, status=201)
 
 
-def look_at(call: Call, form: Form, written: Written, ctx: RequestContext) -> None:
+def look_at(call: Call, written: Written, ctx: RequestContext) -> None:
     """An object was created the general way: others that are alike may follow."""
-    creates, body = call.services.alike, call.request.body
-    if not creates.is_worth_a_look(form, body) or ctx.warnings:
+    creates, body, like = call.services.alike, call.request.body, form(call)
+    if like is None or not creates.is_worth_a_look(like, body) or ctx.warnings:
         return
 
     def decoded(marked: bytes, now: datetime) -> tuple[JsonObject, RequestContext]:
@@ -64,5 +67,5 @@ def look_at(call: Call, form: Form, written: Written, ctx: RequestContext) -> No
         own.now, own.fence = now, ""
         return again.decode(own), own
 
-    wire = _WIRES[form.content_type]
-    creates.learn(call.kind, form, wire, body, decoded, written.json)
+    wire = _WIRES[like.content_type]
+    creates.learn(call.kind, like, wire, body, decoded, written.json)

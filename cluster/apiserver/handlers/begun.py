@@ -8,6 +8,8 @@ certain, nothing begins, and `handle` decides.
 """
 
 from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
 
 import msgspec
 
@@ -16,10 +18,12 @@ from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 from kubeherd.cluster.apiserver.edge.responses import object_response, refused
 from kubeherd.cluster.apiserver.edge.routing import Route
-from kubeherd.cluster.apiserver.handlers import patching, writes
+from kubeherd.cluster.apiserver.handlers import alikes, patching, writes
+from kubeherd.cluster.apiserver.handlers.pods import binding
 from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
 from kubeherd.cluster.apiserver.metrics import Series
 from kubeherd.cluster.apiserver.served import ServedKind
+from kubeherd.cluster.apiserver.write import alike
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.pending import Pending
 from kubeherd.cluster.apiserver.write.registry import LATE
@@ -32,6 +36,8 @@ class Begun(msgspec.Struct, eq=False, frozen=True):
 
     call: Call
     staged: Staged
+    show: Callable[[bytes], ApiResponse]
+    """What is answered of the stored object."""
     series: Series
     started_s: float
 
@@ -41,10 +47,7 @@ class Begun(msgspec.Struct, eq=False, frozen=True):
         try:
             if not self.staged.done:
                 raise errors.OutcomeUnknown(LATE)
-            one = self.call
-            response = object_response(
-                request, one.kind, self.staged.outcome().json, one.negotiated, one.services.clock
-            )
+            response = self.show(self.staged.outcome().json)
         except ApiError as error:
             response = refused(request, error)
         except BaseException as error:
@@ -66,23 +69,61 @@ def begin(
     try:
         kind = allowed()
         one = call(services, request, route, kind)
-        pending = stage(one, one.context())
+        first = stage(one, one.context())
     except ApiError:
         return None
-    if pending is None or pending.staged is None:
+    if first is None or first.pending.staged is None:
         return None
-    return Begun(one, pending.staged, services.metrics.begin(request, route, kind), started_s)
+    series = services.metrics.begin(request, route, kind)
+    return Begun(one, first.pending.staged, first.show, series, started_s)
 
 
-def _stage_of(route: Route) -> Callable[[Call, RequestContext], Pending | None] | None:
+class _First(msgspec.Struct, eq=False, frozen=True):
+    """What was staged, and how it will be answered."""
+
+    pending: Pending
+    show: Callable[[bytes], ApiResponse]
+
+
+_Stage: TypeAlias = Callable[[Call, RequestContext], _First | None]
+
+
+def _stage_of(route: Route) -> _Stage | None:
     """What stages the short writes among those with this route, if there are any."""
     resource, verb, part = route.resource, route.verb, route.subresource_name
-    if resource is kinds.LEASES and verb == "update":
-        return writes.stage_renewal
-    if resource is kinds.PODS and verb == "patch" and part == "status":
-        return _stage_status
-    return None
+    if verb == "create" and not part and alike.places(resource):
+        return _stage_create
+    if resource is kinds.PODS and part:
+        return _OF_PODS.get((verb, part))
+    return _stage_renewal if resource is kinds.LEASES and verb == "update" else None
 
 
-def _stage_status(one: Call, ctx: RequestContext) -> Pending | None:
-    return patching.stage_status(one, patching.patch_type(one), ctx)
+def _stage_create(one: Call, ctx: RequestContext) -> _First | None:
+    made = alikes.stage(one, ctx)
+    return None if made is None else _First(made.pending, partial(alikes.answer, one, made))
+
+
+def _stage_binding(one: Call, ctx: RequestContext) -> _First | None:
+    pending = binding.stage(one, ctx)
+    return None if pending is None else _First(pending, lambda _: binding.answer(one))
+
+
+def _stage_status(one: Call, ctx: RequestContext) -> _First | None:
+    pending = patching.stage_status(one, patching.patch_type(one), ctx)
+    return None if pending is None else _First(pending, partial(_changed, one))
+
+
+def _stage_renewal(one: Call, ctx: RequestContext) -> _First | None:
+    pending = writes.stage_renewal(one, ctx)
+    return None if pending is None else _First(pending, partial(_changed, one))
+
+
+def _changed(one: Call, stored: bytes) -> ApiResponse:
+    """The object as it is now."""
+    return object_response(one.request, one.kind, stored, one.negotiated, one.services.clock)
+
+
+_OF_PODS: dict[tuple[str, str], _Stage] = {
+    ("create", "binding"): _stage_binding,
+    ("patch", "status"): _stage_status,
+}

@@ -33,13 +33,13 @@ _BATCH = 500
 async def create(call: Call) -> ApiResponse:
     """201 and the new object."""
     ctx = call.context()
-    form = alikes.form(call)
-    if form is not None and (response := await alikes.created(call, form, ctx)) is not None:
-        return response
+    registry = call.services.registry
+    if (made := alikes.stage(call, ctx)) is not None:
+        written = await registry.commit(call.kind, made.pending)
+        return alikes.answer(call, made, written.json)
     tree = await call.on_body(lambda: call.decode(ctx))
-    written = await call.services.registry.create(call.kind, call.route.namespace, tree, ctx)
-    if form is not None:
-        alikes.look_at(call, form, written, ctx)
+    written = await registry.create(call.kind, call.route.namespace, tree, ctx)
+    alikes.look_at(call, written, ctx)
     return await written_response(call, written, ctx)
 
 

@@ -129,7 +129,7 @@ class AlikeCreates:
 
     def stage(self, kind: ServedKind, form: Form, body: bytes, ctx: RequestContext) -> Alike | None:
         """Stage the object in a body; None, and nothing is staged, if it is alike to none or if
-        that is not certain. LeaseLost as any create."""
+        that is not certain."""
         found = self._found(kind, form, body)
         if found is None or self._store.is_shared or not self._registry.chain.is_own:
             return None
@@ -139,8 +139,11 @@ class AlikeCreates:
             return None
         if self._store.head(kind.key, form.namespace, name) is not None:
             return None
+        try:
+            fencing.check(self._registry, kind.resource, name, ctx.fence)
+        except ApiError:
+            return None
         strings += _given(self._rng.uuid4(), ctx.timestamp)
-        fencing.check(self._registry, kind.resource, name, ctx.fence)
         staged = self._store.put(
             kind.key, form.namespace, name,
             lambda revision: _made(template.stored, strings, revision, alike.JSON),

@@ -83,7 +83,7 @@ class ShortWrites:
     def binding(
         self, kind: ServedKind, namespace: str, name: str, sent: JsonObject, ctx: RequestContext
     ) -> Pending | None:
-        """A pod that a part of the cluster binds to a node. LeaseLost as any write."""
+        """A pod that a part of the cluster binds to a node."""
         record = self._known(kind, namespace, name, ctx)
         if record is None or not tracking.is_component(ctx.user):
             return None
@@ -106,9 +106,9 @@ class ShortWrites:
             )
             self._admission.mutate(changed)
             self._admission.validate(changed)
+            fencing.check(self._objects, kind.resource, name, ctx.fence)
         except ApiError:
             return None
-        fencing.check(self._objects, kind.resource, name, ctx.fence)
         node = new["spec"]["nodeName"]
         on_node = {**record.attrs.fields, NODE_NAME_FIELD: node}
         selected = fields.with_status(kind.storage, on_node, new)

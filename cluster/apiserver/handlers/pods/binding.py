@@ -8,6 +8,7 @@ from kubeherd.cluster.apiserver.edge.responses import CREATED, tree_response
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.write import binding as rules
 from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.pending import Pending
 from kubeherd.cluster.apiserver.write.registry import Given
 
 _PODS = served.of(kinds.PODS)
@@ -16,8 +17,9 @@ _PODS = served.of(kinds.PODS)
 async def bind(call: Call) -> ApiResponse:
     """POST pods/<n>/binding, or POST bindings: assign a pod to a node, once."""
     ctx = call.context()
-    if await _bound_shortly(call, ctx):
-        return tree_response(call.request, CREATED, call.negotiated, 201)
+    if (pending := stage(call, ctx)) is not None:
+        await call.services.registry.commit(_PODS, pending)
+        return answer(call)
     binding = await call.on_body(lambda: call.decode_as("", "v1", "Binding", ctx))
     meta, route = binding["metadata"], call.route
     name = route.name or meta.get("name", "")
@@ -41,20 +43,22 @@ async def bind(call: Call) -> ApiResponse:
         prepare=lambda new, old, ctx: None,
         given=Given.OUTLINE,
     )
-    return tree_response(call.request, CREATED, call.negotiated, 201)
+    return answer(call)
 
 
-async def _bound_shortly(call: Call, ctx: RequestContext) -> bool:
-    """Whether the call was of the plain sort, and the pod is bound."""
-    request, route, registry = call.request, call.route, call.services.registry
+def stage(call: Call, ctx: RequestContext) -> Pending | None:
+    """A binding of the plain sort, staged; None, and nothing has happened, if it may be another."""
+    request, route = call.request, call.route
     if not route.name or request.query or request.audited is not None:
-        return False
+        return None
     content_type = request.headers.get("content-type", "")
     binding = rules.sent(content_type, request.body, route.name)
     if binding is None:
-        return False
-    pending = registry.short.binding(_PODS, route.namespace, route.name, binding, ctx)
-    if pending is None:
-        return False
-    await registry.commit(_PODS, pending)
-    return True
+        return None
+    short = call.services.registry.short
+    return short.binding(_PODS, route.namespace, route.name, binding, ctx)
+
+
+def answer(call: Call) -> ApiResponse:
+    """The pod is bound."""
+    return tree_response(call.request, CREATED, call.negotiated, 201)
