@@ -12,8 +12,8 @@ import pytest
 from patience import PATIENCE_S
 from runningsupervisor import Running, running
 
+from kubeherd.cluster.launcher import running as running_module
 from kubeherd.cluster.launcher import state
-from kubeherd.cluster.launcher import supervisor as supervisor_module
 from kubeherd.cluster.launcher.control import Op, Request
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
@@ -299,7 +299,7 @@ async def test_faults_end_with_their_supervisor(rundir: RunDir, standins, monkey
 
 
 async def test_who_does_not_come_back_is_named(rundir: RunDir, standins, monkeypatch):
-    monkeypatch.setattr(supervisor_module, "READY_TIMEOUT_S", 0.3)  # and 0.05 for each node
+    monkeypatch.setattr(running_module, "READY_TIMEOUT_S", 0.3)  # and 0.05 for each node
     good, bad, starts = standins(), standins({"node-1": "crash"}), []
 
     async def start(spec):

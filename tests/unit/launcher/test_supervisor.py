@@ -11,6 +11,7 @@ from runningsupervisor import OWN, NoWarmUp, running
 from kubeherd.cluster.launcher import control, lifecycle, state
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher import supervisor as supervisor_module
+from kubeherd.cluster.launcher.commands import Commands
 from kubeherd.cluster.launcher.control import Op, Request
 from kubeherd.cluster.launcher.controlserver import ControlServer
 from kubeherd.cluster.launcher.errors import LauncherError
@@ -133,7 +134,7 @@ async def test_another_speed_is_that_of_all_processes_and_of_those_that_start_la
 async def test_a_change_of_speed_is_ended_without_who_asked_for_it(rundir, standins):
     async with running(rundir, standins()) as herd:
         before = (await herd.ask(Op.WAIT)).state.processes
-        steps = herd.supervisor._handle(Request(op=Op.SPEED, speed=2))
+        steps = Commands(herd.supervisor._cluster).answer(Request(op=Op.SPEED, speed=2))
         await anext(steps)
         await steps.aclose()
         for one in before:
