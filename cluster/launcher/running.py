@@ -125,7 +125,7 @@ class RunningCluster:
             await self.change.wait()
 
     def is_up(self) -> bool:
-        """Whether all serves and what its profile brings is there; LauncherError if it never will."""
+        """Whether all serves and its profile is there; LauncherError if it never will be."""
         if self.failure:
             raise LauncherError(self.failure)
         if self.leaving.is_set():
