@@ -49,6 +49,9 @@ STREAM_TIMEOUT_S = 300
 ANSWER_MARGIN_S = 15
 """Real seconds: how long the server may hold a watch, and how much later we give up on it."""
 
+FULL_POLL_EVENTS = 500
+"""An answer with so many may have left out others."""
+
 MAX_NODE_SET_LENGTH = 16_000
 """It is part of the URL; thousands of names without numbers are filtered on this side only."""
 
@@ -94,7 +97,7 @@ class Reflector(Generic[T]):
     """The cache of one collection and its changes.
 
     `gather_s`: nominal seconds to let changes gather between two polls, for collections in which
-    something changes all the time and nothing is urgent (leases).
+    something changes all the time and nothing is urgent (leases). Who is behind does not wait.
     """
 
     def __init__(
@@ -187,7 +190,7 @@ class Reflector(Generic[T]):
             if response.status != 200:
                 raise error_of(response)
             if self._listed:
-                return self._take_poll(response)
+                return self._take_poll(response) > 0
         except Expired:
             self._listed = False
             return False
@@ -283,11 +286,12 @@ class Reflector(Generic[T]):
         if "stream=watch" in response.content_type or not is_msgpack(response):
             self._client.renounce_private_features()
             return
-        if self._take_poll(response) and self._gather_s:
+        events = self._take_poll(response)
+        if self._gather_s and 0 < events < FULL_POLL_EVENTS:
             await self._clock.sleep(self._gather_s)
 
-    def _take_poll(self, response: TransportResponse) -> bool:
-        """Apply the answer to a poll; whether there were events in it."""
+    def _take_poll(self, response: TransportResponse) -> int:
+        """Apply the answer to a poll; how many events were in it."""
         answer, skipped = decode_poll(response.body, self._source.into, msgpack=True)
         if int(answer.resource_version) < self.revision:
             raise Expired(f"the server went back to revision {answer.resource_version}")
@@ -300,7 +304,7 @@ class Reflector(Generic[T]):
             else:
                 self._there(event.object)
         self._advance(int(answer.resource_version))
-        return bool(answer.events)
+        return len(answer.events) + len(skipped)
 
     async def _stream(self) -> None:
         held_s = round(self._rng.jittered(STREAM_TIMEOUT_S, POLL_JITTER))

@@ -268,9 +268,10 @@ class Connection(RequestHandler):
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         """As in aiohttp: what is answered has this time to end."""
-        if (answering := self._plain) is not None:
-            await asyncio.wait({answering}, timeout=timeout)
-            answering.cancel()
+        for _ in range(2):  # what came with heartbeats may go its own way from there
+            if (answering := self._plain) is not None:
+                await asyncio.wait({answering}, timeout=timeout)
+                answering.cancel()
         await super().shutdown(timeout)
 
     def _awaits_request(self) -> bool:

@@ -11,8 +11,9 @@ import structlog
 from kubeherd.cluster.api.errors import Expired, ServiceUnavailable
 from kubeherd.cluster.api.kinds import NODES
 from kubeherd.cluster.api.objects import Node
+from kubeherd.cluster.apiserver.read.polling import POLL_LIMIT
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.reflector import ListWatch, Reflector
+from kubeherd.cluster.client.reflector import FULL_POLL_EVENTS, ListWatch, Reflector
 from kubeherd.cluster.client.transport import JSON, MSGPACK, TransportError, TransportResponse
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.simulation import virtualtime
@@ -73,6 +74,7 @@ def follow(
     script: Script,
     then: Callable[[Reflector[Node]], Awaitable[None]] | None = None,
     nodes: Sequence[str] = (),
+    gather_s: float = 0.0,
 ) -> tuple[dict[str, dict[str, str]], list[Change], Reflector[Node]]:
     """Run a reflector on virtual time: (labels by name, changes, reflector)."""
 
@@ -81,7 +83,11 @@ def follow(
     ) -> tuple[dict[str, dict[str, str]], list[Change], Reflector[Node]]:
         client = ApiClient(script, clock)
         reflector = Reflector(
-            client, ListWatch(NODES, Node, nodes=frozenset(nodes)), clock=clock, rng=Rng(1)
+            client,
+            ListWatch(NODES, Node, nodes=frozenset(nodes)),
+            clock=clock,
+            rng=Rng(1),
+            gather_s=gather_s,
         )
         changes: list[Change] = []
         reflector.on_change(lambda old, new: changes.append((shown(old), shown(new))))
@@ -122,6 +128,26 @@ def test_a_list_and_then_changes_by_long_poll() -> None:
     assert script.queries[1]["poll"] == "1"
     assert 25 <= int(script.queries[1]["timeoutSeconds"]) <= 35
     assert reflector.synced.is_set()
+
+
+def test_an_answer_is_full_with_as_many_events_as_the_server_gives() -> None:
+    assert FULL_POLL_EVENTS == POLL_LIMIT
+
+
+@pytest.mark.parametrize("events", [0, 1, FULL_POLL_EVENTS - 1, FULL_POLL_EVENTS])
+def test_who_lets_changes_gather_waits_unless_there_are_more(events: int) -> None:
+    changed = [("MODIFIED", node("a", 6 + number)) for number in range(events)]
+    script = Script([listed(5, node("a", 5))], [polled(2000, *changed)])
+    asked: list[int] = []
+
+    async def look(_: Reflector[Node]) -> None:
+        for _ in range(2):
+            await asyncio.sleep(1.0)
+            asked.append(len(script.queries))
+
+    follow(script, look, gather_s=1.5)
+    waits = 0 < events < FULL_POLL_EVENTS
+    assert asked == ([2, 3] if waits else [3, 3])
 
 
 def test_of_other_nodes_nothing_is_asked_for_and_nothing_is_kept() -> None:
