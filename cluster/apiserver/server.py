@@ -259,7 +259,9 @@ class ApiServer:
         if not self._direct or self._stopping or request.impersonate or request.query:
             return None
         route = routing.node_lease_update(request.method, request.path)
-        if route is None:
+        try:
+            route = route or self.route_of(request)
+        except (ApiError, UnknownPath):
             return None
         try:
             return begun.begin(self.services, request, route, lambda: self._allowed(request, route))

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import Any
 
 import msgspec
-from apicluster import ADMIN, BOB, MANAGER, MERGE, Cluster, StillClock, api_cluster
+from apicluster import ADMIN, BOB, MANAGER, MERGE, Cluster, StillClock, answered, api_cluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -214,13 +214,7 @@ async def _request(
     asked = dict(part.split("=", 1) for part in query.split("&") if part)
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     request = ApiRequest("POST", path, asked, sent, body, USERS[user])
-    begun = cluster.api.begin(request) if way is Way.BEGUN else None
-    if begun is None:
-        answer = await cluster.api.handle(request)
-        assert isinstance(answer, ApiResponse)
-        return answer
-    await cluster.store.settled(begun.staged)
-    return begun.answer()
+    return await answered(cluster, request, begins=way is Way.BEGUN)
 
 
 def _put(tree: Any, value: Any, *path: Any) -> None:
@@ -360,3 +354,16 @@ def test_whatever_is_odd_about_one_and_whatever_happens() -> None:
                 steps += [{"happens": happens}, {**plain, "count": 4}]
             made = asyncio.run(_same(steps, way))
             assert made > len(ODDITIES), (kind, user, media)
+
+
+async def test_what_is_alike_begins() -> None:
+    async with api_cluster() as cluster:
+        for kind, (path, make) in KINDS.items():
+            begun = []
+            for number in range(4):
+                body = json.dumps(make(number)).encode()
+                request = ApiRequest("POST", path, {}, {"content-type": JSON}, body, ADMIN)
+                begun.append(cluster.api.begin(request))
+                if begun[-1] is None:
+                    await cluster.api.handle(request)
+            assert begun[-1] is not None, kind

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import orjson
-from apicluster import ADMIN, MANAGER, NODE, STRATEGIC, Cluster, StillClock, api_cluster
+from apicluster import ADMIN, MANAGER, NODE, STRATEGIC, Cluster, StillClock, answered, api_cluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,13 +111,7 @@ async def _send(
     headers |= {fence.KEY: sent["term"]} if sent["term"] else {}
     user = USERS[sent["user"]]
     request = ApiRequest("POST", f"{PODS}/p/binding", sent["query"], headers, body, user)
-    begun = cluster.api.begin(request) if sent["begins"] else None
-    if begun is None:
-        answer = await cluster.api.handle(request)
-        assert isinstance(answer, ApiResponse)
-        return answer
-    await cluster.store.settled(begun.staged)
-    return begun.answer()
+    return await answered(cluster, request, begins=sent["begins"])
 
 
 async def _prepare(cluster: Cluster, made: dict[str, Any]) -> None:
@@ -189,6 +183,15 @@ def test_what_a_scheduler_sends_goes_the_short_way() -> None:
                 step = {**GOOD, "media": media, "term": term, "begins": begins}
                 steps = [step] * 2  # the second is a conflict
                 assert asyncio.run(_same({**plain, "status": status}, steps)) == 1
+
+
+async def test_a_binding_begins() -> None:
+    async with api_cluster() as cluster:
+        await _prepare(cluster, {"metadata": {}, "spec": {}, "status": {}, "is_deleted": False})
+        body = {"apiVersion": "v1", "kind": "Binding", "target": {"kind": "Node", "name": "n1"}}
+        sent = orjson.dumps(body)
+        request = ApiRequest("POST", f"{PODS}/p/binding", {}, {}, sent, SCHEDULER)
+        assert cluster.api.begin(request) is not None
 
 
 def test_a_zone_goes_the_general_way() -> None:

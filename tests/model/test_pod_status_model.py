@@ -9,7 +9,17 @@ from typing import Any
 
 import orjson
 import pytest
-from apicluster import ADMIN, MANAGER, MERGE, NODE, STRATEGIC, Cluster, StillClock, api_cluster
+from apicluster import (
+    ADMIN,
+    MANAGER,
+    MERGE,
+    NODE,
+    STRATEGIC,
+    Cluster,
+    StillClock,
+    answered,
+    api_cluster,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -205,13 +215,7 @@ async def _patched(
         assert isinstance(answer, ApiResponse)
         return batch.decode_answers(answer.body)[1]
     request = ApiRequest("PATCH", path, step["query"], headers, body, user)
-    begun = cluster.api.begin(request) if way is Way.BEGUN else None
-    if begun is not None:
-        await cluster.store.settled(begun.staged)
-        return begun.answer()
-    answer = await cluster.api.handle(request)
-    assert isinstance(answer, ApiResponse)
-    return answer
+    return await answered(cluster, request, begins=way is Way.BEGUN)
 
 
 async def _counted(cluster: Cluster) -> list[str]:
@@ -281,3 +285,14 @@ def test_what_kubelets_send_goes_the_short_way(way: Way) -> None:
     assert asyncio.run(_same(made, steps, way)) == sent_patches
     refused = sent_patches // 2 - 1  # what has ended does not run again
     assert asyncio.run(_same({**made, "policy": "Never"}, steps, way)) == sent_patches - refused
+
+
+async def test_a_patch_of_a_status_begins() -> None:
+    async with api_cluster() as cluster:
+        made = {"by": "manager", "policy": "Always", "finalizers": [], "annotations": {}}
+        body = orjson.dumps(_pod(made))
+        assert (await _send(cluster, "POST", PODS, body, USERS["manager"])).status == 201
+        headers = {"content-type": STRATEGIC}
+        sent = b'{"status":{"phase":"Running"}}'
+        request = ApiRequest("PATCH", f"{PODS}/p/status", {}, headers, sent, ADMIN)
+        assert cluster.api.begin(request) is not None

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
-from apicluster import ADMIN, MANAGER, MERGE, NODE, Cluster, StillClock, api_cluster
+from apicluster import ADMIN, MANAGER, MERGE, NODE, Cluster, StillClock, answered, api_cluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -152,13 +152,7 @@ async def _put(cluster: Cluster, step: dict[str, Any], body: bytes, way: Way) ->
         accept=step["accept"],
         user_agent=step["agent"],
     )
-    begun = cluster.api.begin(request) if way is Way.BEGUN else None
-    if begun is None:
-        answer = await cluster.api.handle(request)
-        assert isinstance(answer, ApiResponse)
-        return answer
-    await cluster.store.settled(begun.staged)
-    return begun.answer()
+    return await answered(cluster, request, begins=way is Way.BEGUN)
 
 
 async def _same(steps: list[dict[str, Any]], way: Way) -> None:

@@ -110,6 +110,17 @@ class Cluster:
         return Watcher(response)
 
 
+async def answered(cluster: Cluster, request: ApiRequest, *, begins: bool) -> ApiResponse:
+    """The answer to a write: `begins`, in single steps if it can be, else in one piece."""
+    begun = cluster.api.begin(request) if begins else None
+    if begun is None:
+        answer = await cluster.api.handle(request)
+        assert isinstance(answer, ApiResponse)
+        return answer
+    await cluster.store.settled(begun.staged)
+    return begun.answer()
+
+
 class Watcher:
     """Reads a watch stream event by event."""
 
