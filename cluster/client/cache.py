@@ -64,9 +64,11 @@ class Cache(Generic[T]):
         if self._functions.get(name) is function:
             return
         self._functions[name] = function
-        self._indices[name] = {}
+        index: dict[str, dict[Key, T]] = {}
+        self._indices[name] = index
         for key, obj in self._objects.items():
-            self._index(name, function, key, obj)
+            for value in _values(function(obj)):
+                index.setdefault(value, {})[key] = obj
 
     def by_index(self, name: str, value: str) -> list[T]:
         """The objects with this value in the index; KeyError if there is no such index."""
@@ -78,9 +80,13 @@ class Cache(Generic[T]):
         old = self._objects.get(key)
         self._objects[key] = obj
         for name, function in self._functions.items():
-            if old is not None:
-                self._unindex(name, function, key, old)
-            self._index(name, function, key, obj)
+            after = _values(function(obj))
+            before = () if old is None else _values(function(old))
+            index = self._indices[name]
+            if before != after:
+                _take_out(index, before, key)
+            for value in after:
+                index.setdefault(value, {})[key] = obj
         return old
 
     def remove(self, key: Key) -> T | None:
@@ -88,23 +94,18 @@ class Cache(Generic[T]):
         old = self._objects.pop(key, None)
         if old is not None:
             for name, function in self._functions.items():
-                self._unindex(name, function, key, old)
+                _take_out(self._indices[name], _values(function(old)), key)
         return old
 
-    def _index(self, name: str, function: IndexFunction[T], key: Key, obj: T) -> None:
-        index = self._indices[name]
-        for value in _values(function(obj)):
-            index.setdefault(value, {})[key] = obj
 
-    def _unindex(self, name: str, function: IndexFunction[T], key: Key, obj: T) -> None:
-        index = self._indices[name]
-        for value in _values(function(obj)):
-            bucket = index.get(value)
-            if bucket is not None:
-                bucket.pop(key, None)
-                if not bucket:
-                    del index[value]
+def _take_out(index: dict[str, dict[Key, T]], values: Iterable[str], key: Key) -> None:
+    for value in values:
+        bucket = index.get(value)
+        if bucket is not None:
+            bucket.pop(key, None)
+            if not bucket:
+                del index[value]
 
 
-def _values(result: str | Iterable[str]) -> Iterable[str]:
-    return (result,) if isinstance(result, str) else result
+def _values(result: str | Iterable[str]) -> tuple[str, ...]:
+    return (result,) if isinstance(result, str) else tuple(result)

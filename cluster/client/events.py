@@ -210,7 +210,8 @@ class EventRecorder:
                     series = self._count(key, *occurrences[turn])
                     if series is not None:
                         counted[key] = series
-            await self._tell(counted)
+            if counted:
+                await self._tell(counted)
 
     def _correlate(self, occurrence: _Occurrence) -> tuple[_Key, str]:
         """The series that an occurrence belongs to, and the message to show."""
@@ -329,7 +330,6 @@ class EventRecorder:
         return {"count": series.count, "lastTimestamp": time, "message": series.message}
 
     def _tree(self, series: _Series, last: _Occurrence) -> JsonObject:
-        regarding: JsonObject = msgspec.to_builtins(last.regarding)
         tree: JsonObject = {
             "apiVersion": self._resource.api_version,
             "kind": "Event",
@@ -343,14 +343,14 @@ class EventRecorder:
                 "reportingController": self._component,
                 "reportingInstance": f"{self._component}-{self._host}",
                 "action": last.action or last.reason,
-                "regarding": regarding,
+                "regarding": last.regarding,
                 "note": series.message,
             }
         else:
             time = format_time(last.at)
             tree |= {
                 "eventTime": None,
-                "involvedObject": regarding,
+                "involvedObject": last.regarding,
                 "message": series.message,
                 "source": {"component": self._component, "host": self._host},
                 "firstTimestamp": time,

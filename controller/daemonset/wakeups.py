@@ -35,14 +35,13 @@ class Wakeups:
     def pod_changed(self, old: Pod | None, new: Pod | None) -> list[Wake]:
         """A pod was added (`old` None), deleted (`new` None) or updated."""
         wakes = _now(self._owners.changed(old, new))
-        if old is None or new is None or is_terminating(new):
+        if old is None or new is None or is_terminating(new) or is_ready(old) or not is_ready(new):
             return wakes
         owner = self._owners.owner(new)
-        if owner is not None and not is_ready(old) and is_ready(new):
-            min_ready_s = owner.spec.min_ready_seconds
-            if min_ready_s > 0:
-                # One second more, for the whole seconds of the Ready condition's time.
-                wakes.append(Wake(key_of(owner), min_ready_s + 1.0))
+        min_ready_s = 0 if owner is None else owner.spec.min_ready_seconds
+        if owner is not None and min_ready_s > 0:
+            # One second more, for the whole seconds of the Ready condition's time.
+            wakes.append(Wake(key_of(owner), min_ready_s + 1.0))
         return wakes
 
     def revision_changed(
