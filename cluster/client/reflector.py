@@ -19,6 +19,7 @@ from kubeherd.cluster.api import nodeset
 from kubeherd.cluster.api.errors import ApiError, Expired, from_status
 from kubeherd.cluster.api.grouppoll import Part
 from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.longpoll import POLLED
 from kubeherd.cluster.api.objects import PartialObject, Pod
 from kubeherd.cluster.client.backoff import Backoff
 from kubeherd.cluster.client.cache import Cache, HasMetadata, key_of
@@ -283,7 +284,7 @@ class Reflector(Generic[T]):
             query=query,
             timeout_s=held_s + ANSWER_MARGIN_S,
         )
-        if "stream=watch" in response.content_type or not is_msgpack(response):
+        if not is_msgpack(response) and response.content_type != POLLED:
             self._client.renounce_private_features()
             return
         events = self._take_poll(response)
@@ -292,7 +293,8 @@ class Reflector(Generic[T]):
 
     def _take_poll(self, response: TransportResponse) -> int:
         """Apply the answer to a poll; how many events were in it."""
-        answer, skipped = decode_poll(response.body, self._source.into, msgpack=True)
+        packed = is_msgpack(response)
+        answer, skipped = decode_poll(response.body, self._source.into, msgpack=packed)
         if int(answer.resource_version) < self.revision:
             raise Expired(f"the server went back to revision {answer.resource_version}")
         self._recovered()

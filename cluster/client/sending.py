@@ -33,6 +33,8 @@ MAX_RETRY_AFTER_S = 30
 PARALLEL_WRITES = 64
 
 _BOTH = f"{MSGPACK}, {JSON};q=0.9"
+"""Asks a server that is not known yet what it is. One that is known need not translate objects,
+which are stored as JSON."""
 _RETRIED = (429, 500, 503, 504)
 
 _log = structlog.get_logger(__name__)
@@ -163,7 +165,7 @@ class Sender:
             write.path,
             dict(write.query) if write.query else {},
             write.content_type,
-            _BOTH if self._private_features else JSON,
+            _BOTH if self._private_features and not self._server_speaks_msgpack else JSON,
             write.body or b"",
             self._fence_header(write.method),
         )

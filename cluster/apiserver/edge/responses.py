@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 
 import msgpack
+import msgspec
 
-from kubeherd.cluster.api import errors
+from kubeherd.cluster.api import errors, longpoll
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.schemas.gotypes import internal_type
@@ -85,6 +86,13 @@ def finished(
         headers = {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
         body = smaller
     return ApiResponse(status, body, media.value, headers)
+
+
+def polled(request: ApiRequest, body: bytes) -> ApiResponse:
+    """An answer in JSON to a long-poll, which is known by its content type."""
+    return msgspec.structs.replace(
+        finished(request, body, Media.JSON), content_type=longpoll.POLLED
+    )
 
 
 def warning_header(warnings: Sequence[str]) -> str:

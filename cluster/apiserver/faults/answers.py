@@ -4,7 +4,7 @@ from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 from kubeherd.cluster.apiserver.edge.negotiation import Media, negotiate
-from kubeherd.cluster.apiserver.edge.responses import encode, finished
+from kubeherd.cluster.apiserver.edge.responses import encode, finished, polled
 from kubeherd.faults import Fault, effects
 
 _BY_CODE: dict[int, type[ApiError]] = {
@@ -43,10 +43,10 @@ def too_old(revision: int, fault: Fault) -> errors.Expired:
 
 def nothing(request: ApiRequest) -> ApiResponse:
     """The answer to a long-poll that nothing has happened since the revision that it knows."""
-    msgpack = negotiate(request.headers.get("accept", "")).media is Media.MSGPACK
-    media = Media.MSGPACK if msgpack else Media.JSON
     tree = {"resourceVersion": request.query.get("resourceVersion", "0"), "events": []}
-    return finished(request, encode(tree, media), media)
+    if negotiate(request.headers.get("accept", "")).media is Media.MSGPACK:
+        return finished(request, encode(tree, Media.MSGPACK), Media.MSGPACK)
+    return polled(request, encode(tree, Media.JSON))
 
 
 def size_of(response: object) -> int:

@@ -13,7 +13,7 @@ from kubeherd.cluster.api.errors import Expired
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.edge.negotiation import Media
-from kubeherd.cluster.apiserver.edge.responses import finished
+from kubeherd.cluster.apiserver.edge.responses import finished, polled
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.read.listing import ListOptions
 from kubeherd.cluster.apiserver.read.watchevents import prepare, shown_tree
@@ -55,10 +55,8 @@ async def poll(call: Call, opts: ListOptions, wanted: WatchFilter) -> ApiRespons
     call.services.metrics.events(call.kind.resource, len(deliveries))
     if call.negotiated.media is Media.MSGPACK:
         body = _poll_msgpack(call, deliveries, revision)
-    else:
-        body = _poll_json(call, deliveries, revision)
-    media = Media.MSGPACK if call.negotiated.media is Media.MSGPACK else Media.JSON
-    return finished(call.request, body, media)
+        return finished(call.request, body, Media.MSGPACK)
+    return polled(call.request, _poll_json(call, deliveries, revision))
 
 
 def _fitting(deliveries: Sequence[Delivery]) -> int:

@@ -12,6 +12,7 @@ import pytest
 import structlog
 from apicluster import ADMIN, MERGE, Cluster, api_cluster, config_map, pod
 
+from kubeherd.cluster.api import longpoll
 from kubeherd.cluster.apiserver.read.listing import Continue
 from kubeherd.cluster.apiserver.read.polling import POLL_BYTES
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
@@ -505,6 +506,19 @@ async def test_poll_answers_at_once_and_waits_otherwise(cluster: Cluster) -> Non
     packed = msgpack.unpackb((await waiting).raw)
     assert [event["type"] for event in packed["events"]] == ["DELETED"]
     assert packed["resourceVersion"] == str(cluster.store.revision)
+
+
+async def test_an_answer_to_a_poll_is_known_as_one_and_says_the_same_in_both_forms(
+    cluster: Cluster,
+) -> None:
+    """A watch stream is JSON, too: who asks a server that knows no polls must not mix them up."""
+    path = f"{CMS}?watch=1&poll=1&timeoutSeconds=0&resourceVersion={cluster.store.revision}"
+    await _fill(cluster, 3)
+    told = await cluster.get(path)
+    packed = await cluster.get(path, accept="application/msgpack")
+    assert (told.content_type, packed.content_type) == (longpoll.POLLED, "application/msgpack")
+    assert told.tree == msgpack.unpackb(packed.raw)
+    assert len(told.tree["events"]) == 3
 
 
 async def test_poll_for_the_nodes_of_a_fleet(cluster: Cluster) -> None:

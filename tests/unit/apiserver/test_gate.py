@@ -9,7 +9,7 @@ import pytest
 from apicluster import BOB, NODE, Cluster, Watcher, api_cluster, config_map
 from patience import PATIENCE_S
 
-from kubeherd.cluster.api import batch
+from kubeherd.cluster.api import batch, longpoll
 from kubeherd.cluster.api.batch import BatchedRequest
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse, Dropped, WatchResponse
 from kubeherd.faults import Clients, Component, Effect, Fault, FaultError, Nodes, Target, effects
@@ -413,7 +413,9 @@ async def test_a_stalled_poll_knows_of_nothing(cluster: Cluster) -> None:
     assert await is_silent(asked)
     assert (await soon(polling(cluster, since, 0))).tree["events"] == []
     cluster.api.hurt([])
-    assert (await soon(asked)).tree == {"resourceVersion": str(since), "events": []}
+    nothing = await soon(asked)
+    assert nothing.tree == {"resourceVersion": str(since), "events": []}
+    assert nothing.content_type == longpoll.POLLED
     assert len((await soon(polling(cluster, since))).tree["events"]) == 1
 
 

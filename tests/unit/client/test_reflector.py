@@ -10,6 +10,7 @@ import structlog
 
 from kubeherd.cluster.api.errors import Expired, ServiceUnavailable
 from kubeherd.cluster.api.kinds import NODES
+from kubeherd.cluster.api.longpoll import POLLED
 from kubeherd.cluster.api.objects import Node
 from kubeherd.cluster.apiserver.read.polling import POLL_LIMIT
 from kubeherd.cluster.client.client import ApiClient
@@ -52,7 +53,8 @@ class Script(StubTransport):
         answer = await self._next(self.watches if "watch" in request.query else self.lists)
         if self.msgpack and MSGPACK in request.accept:
             return TransportResponse(200, msgspec.msgpack.encode(answer), MSGPACK)
-        return TransportResponse(200, msgspec.json.encode(answer), JSON)
+        told = POLLED if self.msgpack and "poll" in request.query else JSON
+        return TransportResponse(200, msgspec.json.encode(answer), told)
 
     async def answer_stream(self, request: Request) -> AsyncGenerator[bytes, None]:
         self.queries.append(request.query)
@@ -237,6 +239,23 @@ def test_a_plain_server_is_followed_by_stream_with_bookmarks() -> None:
     assert script.queries[1]["allowWatchBookmarks"] == "true"
     assert "poll" not in script.queries[1]
     assert reflector.revision == 31
+
+
+def test_a_server_that_turns_out_to_know_no_polls_is_followed_by_stream() -> None:
+    """The one that listed was kubeherd's; behind the same address there is another one now."""
+
+    class Replaced(Script):
+        async def answer(self, request: Request) -> TransportResponse:
+            if "poll" in request.query:
+                self.queries.append(request.query)
+                return TransportResponse(200, line("ADDED", node("never told", 6)), JSON)
+            return await super().answer(request)
+
+    script = Replaced([listed(5)], [[line("ADDED", node("a", 7))]])
+    _, changes, reflector = follow(script)
+    assert changes == [(None, "a@7")]
+    assert [query.get("poll") for query in script.queries[:3]] == [None, "1", None]
+    assert reflector.revision == 7
 
 
 def test_a_stream_that_says_expired_leads_to_a_new_list() -> None:
