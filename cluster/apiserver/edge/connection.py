@@ -182,8 +182,7 @@ class Connection(RequestHandler):
             self._plain = manager.gathering.join((self, request), wait_s)
             return
         self._heartbeats = 0
-        method, path = request.method, request.path
-        if gathering.is_status_patch(method, path) or gathering.is_create(method, path):
+        if gathering.goes_together(request.method, request.path):
             self._plain = manager.gathering.join((self, request), 0.0)
         else:
             self.answer_alone(manager, request)

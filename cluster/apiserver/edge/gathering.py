@@ -31,19 +31,14 @@ def is_heartbeat(method: str, path: str) -> bool:
     return method == "PUT" and path.startswith(NODE_LEASES)
 
 
-def is_status_patch(method: str, path: str) -> bool:
-    """Whether a request looks like the patch of a pod's status."""
-    return (
-        method == "PATCH"
-        and path.endswith("/status")
-        and path.startswith("/api/v1/namespaces/")
-        and "/pods/" in path
-    )
-
-
-def is_create(method: str, path: str) -> bool:
-    """Whether a request looks like one of the creates that come in numbers."""
-    return method == "POST" and path.endswith(_CREATED)
+def goes_together(method: str, path: str) -> bool:
+    """Whether a request looks like one of the other writes that come in numbers: it goes on with
+    those that come in the same step of the event loop, and waits for nobody."""
+    if method == "POST":
+        return path.endswith(_CREATED)
+    if "/pods/" not in path:
+        return False
+    return method == "DELETE" or (method == "PATCH" and path.endswith("/status"))
 
 
 _CREATED: Final = ("/pods", "/binding", "/events", "/configmaps")

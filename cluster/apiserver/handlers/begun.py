@@ -15,6 +15,7 @@ import msgspec
 
 from kubeherd.cluster.api import errors, kinds
 from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 from kubeherd.cluster.apiserver.edge.responses import object_response, refused
 from kubeherd.cluster.apiserver.edge.routing import Route
@@ -93,7 +94,7 @@ def _stage_of(route: Route) -> _Stage | None:
     resource, verb, part = route.resource, route.verb, route.subresource_name
     if verb == "create" and not part and alike.places(resource):
         return _stage_create
-    if resource is kinds.PODS and part:
+    if resource is kinds.PODS:
         return _OF_PODS.get((verb, part))
     return _stage_renewal if resource is kinds.LEASES and verb == "update" else None
 
@@ -118,12 +119,25 @@ def _stage_renewal(one: Call, ctx: RequestContext) -> _First | None:
     return None if pending is None else _First(pending, partial(_changed, one))
 
 
-def _changed(one: Call, stored: bytes) -> ApiResponse:
-    """The object as it is now."""
-    return object_response(one.request, one.kind, stored, one.negotiated, one.services.clock)
+def _stage_delete(one: Call, ctx: RequestContext) -> _First | None:
+    staged = writes.stage_delete(one)
+    if staged is None:
+        return None
+    pending, status = staged
+    return _First(pending, partial(_changed, one, tree=pending.written.tree, status=status))
+
+
+def _changed(
+    one: Call, stored: bytes, *, tree: JsonObject | None = None, status: int = 200
+) -> ApiResponse:
+    """The object as it is now; `tree`: the same, if it need not be decoded."""
+    return object_response(
+        one.request, one.kind, stored, one.negotiated, one.services.clock, tree=tree, status=status
+    )
 
 
 _OF_PODS: dict[tuple[str, str], _Stage] = {
     ("create", "binding"): _stage_binding,
+    ("delete", ""): _stage_delete,
     ("patch", "status"): _stage_status,
 }

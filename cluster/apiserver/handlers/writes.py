@@ -137,9 +137,27 @@ async def delete(call: Call) -> ApiResponse:
     if written.removed and not kind.strategy.returns_deleted_object:
         meta = _tree(written)["metadata"]
         return tree_response(call.request, success(kind, meta), call.negotiated)
-    pending = options.orphan_dependents is False and not written.removed
-    status = 202 if pending else 200
+    status = _status_of(options, written)
     return await answers.one(call, written.json, tree=written.tree, status=status)
+
+
+def _status_of(options: DeleteOptions, written: Written) -> int:
+    """200, or 202 where the object is still there and its dependents are to go."""
+    return 202 if options.orphan_dependents is False and not written.removed else 200
+
+
+def stage_delete(call: Call) -> tuple[Pending, int] | None:
+    """The deletion of an object that is answered with it, staged, and the status of the answer;
+    None, and nothing has happened, if somebody is to be asked or if it is large."""
+    request, kind, route, registry = call.request, call.kind, call.route, call.services.registry
+    if registry.store.is_shared or request.audited is not None or not registry.chain.is_own:
+        return None
+    record = registry.store.head(kind.key, route.namespace, route.name)
+    if record is None or not call.services.heavy.is_light(len(request.body) + record.size):
+        return None
+    options, ctx = _delete_options(call)
+    pending = registry.stage_delete(kind, route.namespace, route.name, options, ctx)
+    return pending, _status_of(options, pending.written)
 
 
 async def delete_collection(call: Call) -> ApiResponse:

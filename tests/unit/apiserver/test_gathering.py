@@ -14,8 +14,8 @@ from kubeherd.cluster.api.kinds import LEASES, NODES, PODS
 from kubeherd.cluster.apiserver.edge import gathering, resting
 from kubeherd.cluster.apiserver.edge.gathering import (
     Gathering,
+    goes_together,
     is_heartbeat,
-    is_status_patch,
     patience_s,
 )
 
@@ -50,10 +50,15 @@ def test_only_renewals_of_node_leases_are_heartbeats(method: str, path: str, is_
         ("PUT", PODS.path("default", "p", "status"), False),
         ("PATCH", PODS.path("default", "p"), False),
         ("PATCH", NODES.path(name="n", subresource="status"), False),
+        ("DELETE", PODS.path("default", "p"), True),
+        ("DELETE", PODS.path("default"), False),
+        ("POST", PODS.path("default", "p", "binding"), True),
+        ("POST", PODS.path("default"), True),
+        ("GET", PODS.path("default"), False),
     ],
 )
-def test_only_patches_of_their_status_are_of_pods(method: str, path: str, is_one: bool) -> None:
-    assert is_status_patch(method, path) is is_one
+def test_writes_that_come_in_numbers_go_together(method: str, path: str, is_one: bool) -> None:
+    assert goes_together(method, path) is is_one
 
 
 class _Together(Gathering[int]):

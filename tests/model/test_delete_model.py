@@ -1,0 +1,103 @@
+"""The deletion of a pod in single steps against the same in one piece: whatever is asked of
+whatever pod, the same answers, the same stored bytes, the same revision."""
+
+import asyncio
+import json
+from typing import Any
+
+from apicluster import (
+    ADMIN,
+    MANAGER,
+    MERGE,
+    NODE,
+    Cluster,
+    StillClock,
+    answered,
+    api_cluster,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
+
+PODS = "/api/v1/namespaces/default/pods"
+USERS = {"admin": ADMIN, "kubelet": NODE, "manager": MANAGER}
+MADE = st.fixed_dictionaries({
+    "metadata": st.sampled_from([{}, {"finalizers": ["a.b/c"]}]),
+    "spec": st.sampled_from(
+        [{}, {"nodeName": "n1"}, {"nodeName": "n1", "terminationGracePeriodSeconds": 0}]
+    ),
+})  # fmt: skip
+SENT = st.fixed_dictionaries({
+    "user": st.sampled_from(sorted(USERS)),
+    "accept": st.sampled_from(["", "application/msgpack", "application/yaml"]),
+    "name": st.sampled_from(["p", "p", "p", "other"]),
+    "query": st.sampled_from([{}, {}, {"gracePeriodSeconds": "0"}, {"dryRun": "All"}]),
+    "body": st.one_of(
+        st.none(),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "kind": st.sampled_from(["DeleteOptions", "Pod"]),
+                "gracePeriodSeconds": st.sampled_from([0, 5, -1, "x"]),
+                "preconditions": st.sampled_from([{"uid": "UID"}, {"uid": "x"}]),
+                "propagationPolicy": st.sampled_from(["Orphan", "Foreground", "Background", "x"]),
+                "orphanDependents": st.booleans(),
+                "dryRun": st.sampled_from([["All"], []]),
+            },
+        ),
+    ),
+    "frees": st.booleans(),
+})  # fmt: skip
+FREE = {"metadata": {"finalizers": None}}
+
+
+async def _delete(cluster: Cluster, sent: dict[str, Any], uid: str, *, begins: bool) -> ApiResponse:
+    body = b"" if sent["body"] is None else json.dumps(sent["body"]).replace("UID", uid).encode()
+    headers = {"content-type": "application/json", "accept": sent["accept"]}
+    path, user = f"{PODS}/{sent['name']}", USERS[sent["user"]]
+    request = ApiRequest("DELETE", path, sent["query"], headers, body, user)
+    answer = await answered(cluster, request, begins=begins)
+    if sent["frees"]:
+        await cluster.patch(f"{PODS}/p", FREE, MERGE)
+    return answer
+
+
+def _kept(cluster: Cluster) -> list[tuple[int, bytes]]:
+    return [(one.revision, one.json) for one in cluster.store.list("pods")]
+
+
+async def _same(made: dict[str, Any], steps: list[dict[str, Any]]) -> None:
+    clock = StillClock()
+    async with api_cluster(clock=clock) as short, api_cluster(clock=clock) as whole:
+        spec = {"containers": [{"name": "c", "image": "i"}], **made["spec"]}
+        pod = {"metadata": {"name": "p", **made["metadata"]}, "spec": spec}
+        for cluster in (short, whole):
+            assert (await cluster.post(PODS, pod, user=MANAGER)).status == 201
+        uid = (await short.get(f"{PODS}/p")).tree["metadata"]["uid"]
+        for sent in steps:
+            one = await _delete(short, sent, uid, begins=True)
+            assert one == await _delete(whole, sent, uid, begins=False)
+            assert _kept(short) == _kept(whole)
+            assert short.store.revision == whole.store.revision
+
+
+@settings(max_examples=60, deadline=None)
+@given(made=MADE, steps=st.lists(SENT, min_size=1, max_size=5))
+def test_a_deletion_in_steps_is_a_deletion(
+    made: dict[str, Any], steps: list[dict[str, Any]]
+) -> None:
+    asyncio.run(_same(made, steps))
+
+
+async def test_a_deletion_begins() -> None:
+    async with api_cluster() as cluster:
+        spec = {"nodeName": "n1", "containers": [{"name": "c", "image": "i"}]}
+        await cluster.post(PODS, {"metadata": {"name": "p"}, "spec": spec})
+        for body in (b"", b'{"gracePeriodSeconds":0}'):
+            request = ApiRequest("DELETE", f"{PODS}/p", body=body, user=ADMIN)
+            begun = cluster.api.begin(request)
+            assert begun is not None
+            await cluster.store.settled(begun.staged)
+            assert begun.answer().status == 200
+        assert cluster.store.get("pods", "default", "p") is None
