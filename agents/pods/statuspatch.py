@@ -16,7 +16,7 @@ _REMOVABLE = (
     "initContainerStatuses",
     "ephemeralContainerStatuses",
 )
-_OPTIONAL: JsonObject = {"reason": None, "message": None}
+_OPTIONAL = ("reason", "message")
 """Of a condition; written even where nothing was known of them: what `known` is made of may be out
 of date, and the scheduler may have given its reason meanwhile. A kubelet, which reads the pod
 before each patch, needs no such thing."""
@@ -61,11 +61,11 @@ def _conditions(patch: JsonObject, before: list[JsonObject], after: list[JsonObj
         found = known.get(condition["type"], {})
         if found == condition:
             continue
-        old = _present(found)
-        if old == _present(condition):
+        if not _differ(found, condition):
             continue
-        lost = [key for key in {**old, **_OPTIONAL} if key not in condition]
-        changed.append({**condition, **dict.fromkeys(lost)} if lost else condition)
+        lost = [key for key, value in found.items() if value is not None and key not in condition]
+        lost += [key for key in _OPTIONAL if key not in condition and key not in lost]
+        changed.append({**condition, **dict.fromkeys(lost)})
     if not changed:
         return
     patch["conditions"] = changed
@@ -75,5 +75,9 @@ def _conditions(patch: JsonObject, before: list[JsonObject], after: list[JsonObj
     patch["$setElementOrder/conditions"] = [{"type": type_} for type_ in order]
 
 
-def _present(condition: JsonObject) -> JsonObject:
-    return {key: value for key, value in condition.items() if value is not None}
+def _differ(before: JsonObject, after: JsonObject) -> bool:
+    """Whether two conditions differ; null is nothing."""
+    for key, value in after.items():
+        if value is not None and before.get(key) != value:
+            return True
+    return any(value is not None and after.get(key) is None for key, value in before.items())
