@@ -57,7 +57,7 @@ def interval_s(node_annotations: Mapping[str, str]) -> float:
 class StatusReporter:
     """Reports one node's status, beat by beat (`agents.node.beat`)."""
 
-    __slots__ = ("_config", "_due_s", "_events", "_failing", "_identity", "_images",
+    __slots__ = ("_config", "_due_s", "_events", "_failing", "_found", "_identity", "_images",
                  "_images_due_s", "_observed", "_rng", "_sent_conditions", "_sent_of",
                  "_sent_revision", "_settled", "_shown_images", "client", "clock", "hindrance",
                  "reported")  # fmt: skip
@@ -86,9 +86,10 @@ class StatusReporter:
         self._events = events
         self._sent_of: _MadeOf | None = None
         """What the content that was sent is made of: a few words instead of two kilobytes."""
-        self._sent_conditions: Sequence[JsonObject] = tuple(
-            (existing.get("status") or {}).get("conditions") or ()
-        )
+        self._found: JsonObject = existing.get("status") or {}
+        """The status as registration found or made it, until the first one is sent: of it only what
+        differs is. As a kubelet, whose registration has its status, too."""
+        self._sent_conditions: Sequence[JsonObject] = tuple(self._found.get("conditions") or ())
         """Until the watch shows them."""
         self._sent_revision = int(existing["metadata"].get("resourceVersion") or 0)
         self._settled: Node | None = None
@@ -188,7 +189,8 @@ class StatusReporter:
 
     async def _send(self, made_of: _MadeOf, trees: list[JsonObject]) -> None:
         content, sent = self._content(made_of), self._content(self._sent_of)
-        status = {k: v for k, v in content.items() if sent.get(k) != v}
+        known = sent or self._found
+        status = {k: v for k, v in content.items() if known.get(k) != v}
         for key in sent:
             if key not in content:
                 status[key] = None
@@ -201,7 +203,7 @@ class StatusReporter:
         )
         stored = self.client.decode(answer, PartialObject)
         self._sent_revision = int(stored.metadata.resource_version or 0)
-        self._sent_of, self._sent_conditions = made_of, trees
+        self._sent_of, self._sent_conditions, self._found = made_of, trees, {}
 
     def _known_conditions(self, seen: Node | None) -> Sequence[JsonObject]:
         """The conditions in the API: what the watch shows, unless our last write is newer."""

@@ -19,6 +19,8 @@ def test_a_new_node_registers_reports_and_leases() -> None:
         }
         posted = next(sent.tree for sent in api.requests if sent.method == "POST")
         assert posted["status"]["conditions"][3]["status"] == "False"
+        reported = next(sent.tree for sent in api.requests if sent.method == "PATCH")
+        assert set(reported["status"]) == {"conditions"}, "all else was posted"
         assert [(c["type"], c["status"]) for c in node["status"]["conditions"]] == [
             ("MemoryPressure", "False"),
             ("DiskPressure", "False"),
