@@ -80,7 +80,7 @@ def wait_for_nodes(
     late = wanted
 
     async def wait() -> None:
-        async with ClusterView(rundir.kubeconfig) as view:
+        async with ClusterView(rundir.kubeconfig, sync_timeout_s=timeout_s) as view:
 
             def complete() -> bool:
                 nonlocal late

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar, cast
 import msgspec
 import structlog
 
-from kubeherd.cluster.api.errors import InternalError
+from kubeherd.cluster.api.errors import Expired, InternalError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.client.sending import Sender, Write, is_msgpack
@@ -65,23 +65,29 @@ class ApiClient(Sender):
         field_selector: str = "",
         nodes: str = "",
     ) -> Listed[T]:
-        """All objects of a collection, read in pages of 500 that belong to one revision.
+        """All objects of a collection, read in pages of 500 that belong to one revision; at once,
+        as client-go does it, if that is compacted before the last page was read.
 
         `nodes`: only of these (`cluster.api.nodeset`); a server that is not kubeherd's sends all.
-        Expired (410) when the revision of the first page was compacted before the last was read.
         """
         query = selectors(label_selector, field_selector)
-        query |= FIRST_PAGE
         if nodes and self._private_features:
             query["nodes"] = nodes
+        path, paging = resource.path(namespace), dict(FIRST_PAGE)
         items: list[T] = []
         while True:
-            answer = await self.send("GET", resource.path(namespace), query=query)
+            try:
+                answer = await self.send("GET", path, query={**query, **paging})
+            except Expired:
+                if "continue" not in paging:
+                    raise
+                items, paging = [], {}
+                continue
             page = self.page(resource, answer, into)
             items += page.items or ()
             if not page.metadata.continue_:
                 return Listed(items, page.metadata.resource_version)
-            query["continue"] = page.metadata.continue_
+            paging["continue"] = page.metadata.continue_
 
     async def create(self, resource: Resource, obj: JsonObject, namespace: str = "") -> JsonObject:
         """Create; `namespace` empty: the object's own. Returns the object as stored."""

@@ -26,7 +26,9 @@ WAIT_TIMEOUT_S = 30.0
 class ClusterView:
     """An async context manager around a client and three caches of a cluster."""
 
-    def __init__(self, kubeconfig: Path) -> None:
+    def __init__(self, kubeconfig: Path, *, sync_timeout_s: float = WAIT_TIMEOUT_S) -> None:
+        """`sync_timeout_s`: how long it may take to list everything."""
+        self._sync_timeout_s = sync_timeout_s
         self._transport = from_kubeconfig(kubeconfig)
         clock, rng = LoopClock(), Rng()
         self.client = ApiClient(self._transport, clock)
@@ -50,7 +52,7 @@ class ClusterView:
         reflectors = (self._nodes, self._pods, self._daemonsets)
         self._tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
         try:
-            async with asyncio.timeout(WAIT_TIMEOUT_S):
+            async with asyncio.timeout(self._sync_timeout_s):
                 for reflector in reflectors:
                     await reflector.synced.wait()
         except BaseException:

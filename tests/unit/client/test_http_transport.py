@@ -201,6 +201,24 @@ async def test_a_list_reads_all_pages_and_leaves_out_what_it_cannot_read(
     assert "continue=c" in server.requests[1][1]
 
 
+async def test_a_list_whose_pages_are_compacted_meanwhile_is_read_at_once(
+    server: Server, client: ApiClient
+) -> None:
+    first, second = {"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}
+    gone = {"kind": "Status", "status": "Failure", "reason": "Expired", "code": 410}
+    server.answers(
+        web.json_response(
+            {"metadata": {"resourceVersion": "7", "continue": "c"}, "items": [first]}
+        ),
+        web.json_response(gone, status=410),
+        web.json_response({"metadata": {"resourceVersion": "9"}, "items": [first, second]}),
+    )
+    listed = await client.list(NODES, Node, label_selector="a=b")
+    assert [item.metadata.name for item in listed.items] == ["a", "b"]
+    assert listed.resource_version == "9"
+    assert server.requests[2][1].endswith("/nodes?labelSelector=a=b"), "without a page"
+
+
 async def test_an_answer_of_another_kind_is_an_error(server: Server, client: ApiClient) -> None:
     server.answers(web.json_response([1, 2]), web.Response(body=b"{", content_type=MSGPACK))
     with pytest.raises(InternalError, match="unexpected answer"):
