@@ -25,7 +25,8 @@ CONTROLLER = authenticated(
     "system:serviceaccount:kube-system:daemon-set-controller",
     ["system:serviceaccounts", "system:serviceaccounts:kube-system"],
 )
-USERS = {"admin": ADMIN, "manager": MANAGER, "controller": CONTROLLER, "bob": BOB}
+FLEET = authenticated("fleet-1", ["kubeherd:fleet-agents"])
+USERS = {"fleet": FLEET, "admin": ADMIN, "manager": MANAGER, "controller": CONTROLLER, "bob": BOB}
 TERM = "default/leader/me/0"
 
 
@@ -354,6 +355,13 @@ def test_whatever_is_odd_about_one_and_whatever_happens() -> None:
                 steps += [{"happens": happens}, {**plain, "count": 4}]
             made = asyncio.run(_same(steps, way))
             assert made > len(ODDITIES), (kind, user, media)
+
+
+def test_events_of_kubelets_are_alike_and_their_pods_are_not() -> None:
+    plain = {"user": "fleet", "media": MSGPACK, "accept": "", "passes_s": 1, "count": 6}
+    for kind in ("events", "events.v1", "pods"):
+        made = asyncio.run(_same([{**plain, "kind": kind, "odd": None}], Way.BEGUN))
+        assert bool(made) is (kind != "pods")
 
 
 async def test_what_is_alike_begins() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from kubeherd.cluster.api.helpers import signingrequest
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver.access import kubelets
 from kubeherd.cluster.apiserver.access.kubelets import LEASE_NAMESPACE, NODE_USER_PREFIX, Kubelet
 from kubeherd.cluster.apiserver.admission import own_node, own_pods
@@ -30,6 +31,11 @@ def check(request: AdmissionRequest, lookup: Lookup) -> None:
     rule = _RULES.get(request.resource.group_resource)
     if rule is not None:
         rule(request, kubelet, lookup)
+
+
+def concerns(resource: Resource) -> bool:
+    """Whether there are objects of a resource that some kubelets may not write."""
+    return resource.group_resource in _RULES
 
 
 def _check_claim(request: AdmissionRequest, kubelet: Kubelet, lookup: Lookup) -> None:

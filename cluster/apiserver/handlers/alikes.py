@@ -7,6 +7,7 @@ import msgspec
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver.access import kubelets
+from kubeherd.cluster.apiserver.admission import node_restriction
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.edge.negotiation import Shape, wants_pretty
 from kubeherd.cluster.apiserver.edge.responses import finished, object_response
@@ -22,13 +23,16 @@ _WIRES = {"": alike.JSON, codecs.JSON: alike.JSON, codecs.MSGPACK: alike.MSGPACK
 
 def form(call: Call) -> Form | None:
     """What requests have in common that are alike to this; None for one that is alike to none: what
-    a kubelet may depends on the object, and options change what is done."""
+    a kubelet may depends on the object where NodeRestriction has a rule, and options change what is
+    done."""
     request, resource = call.request, call.kind.resource
     if request.query or request.audited is not None or not alike.places(resource):
         return None
     content_type = request.headers.get("content-type", "")
     user = request.user
-    if content_type not in _WIRES or kubelets.acting(user) is not None:
+    if content_type not in _WIRES:
+        return None
+    if kubelets.acting(user) is not None and node_restriction.concerns(resource):
         return None
     agent = request.headers.get("user-agent", "")
     namespace = call.route.namespace
