@@ -38,6 +38,8 @@ class NodeState(Enum):
     NEW = auto()
     OLD = auto()
 
+    __hash__ = object.__hash__  # an Enum's own is slow, and asked many times for every pod
+
 
 class Found(msgspec.Struct, frozen=True):
     """A node with its updated and its old pod."""
@@ -57,6 +59,8 @@ class Care(Enum):
     DELETE = auto()
     ENDED = auto()
     """Some of its pods have ended: the back-off decides, and with it the time."""
+
+    __hash__ = object.__hash__
 
 
 class Numbers(NamedTuple):
@@ -85,6 +89,8 @@ class Row(Enum):
     NO_NODE_AVAILABLE = auto()
     NO_NODE_UNAVAILABLE = auto()
     """The same, and the node is not there any more."""
+
+    __hash__ = object.__hash__
 
 
 class Rolling(NamedTuple):
