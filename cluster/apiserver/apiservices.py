@@ -165,7 +165,7 @@ class ApiServices:
                         )
                     )
         if staged:
-            await self._registry.commit_all(kind, staged)
+            await self._registry.outcomes.commit_all(kind, staged)
 
     def _wanted(self, tree: JsonObject) -> JsonObject:
         service = _service(tree)

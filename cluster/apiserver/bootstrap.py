@@ -97,7 +97,7 @@ async def _ensure_addresses(registry: Registry, clock: Clock) -> None:
     left_over = ipaddresses.left_over(registry.store)
     options = DeleteOptions()
     gone = [registry.stage_delete(kind, "", name, options, ctx) for name in left_over]
-    await registry.commit_all(kind, gone)
+    await registry.outcomes.commit_all(kind, gone)
 
 
 async def _ensure(
@@ -122,7 +122,7 @@ async def _ensure(
         pending = registry.stage_create(kind, namespace, whole(resource, tree), ctx)
         staged.append((resource, pending))
     for resource, pending in staged:
-        await registry.commit_all(served.of(resource), [pending])
+        await registry.outcomes.commit_all(served.of(resource), [pending])
     return there
 
 

@@ -72,4 +72,4 @@ class Maintenance:
                 for r in due[start : start + _BATCH]
                 if self._registry.store.head(kind.key, r.namespace, r.name) is r
             ]
-            await self._registry.commit_all(kind, pending)
+            await self._registry.outcomes.commit_all(kind, pending)

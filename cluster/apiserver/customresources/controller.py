@@ -143,7 +143,7 @@ class Controller:
                             kind, record.namespace, record.name, DeleteOptions(), self._context()
                         )
                     )
-            await self._registry.commit_all(kind, staged)
+            await self._registry.outcomes.commit_all(kind, staged)
         return len(self._registry.store.list(kind.key))
 
     async def _change(self, name: str, change: Change) -> None:

@@ -26,8 +26,8 @@ from kubeherd.cluster.apiserver.metrics import Series
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write import alike
 from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.outcomes import LATE
 from kubeherd.cluster.apiserver.write.pending import Pending
-from kubeherd.cluster.apiserver.write.registry import LATE
 from kubeherd.cluster.runtime.metrics import stopwatch_s
 from kubeherd.cluster.store.staged import Staged
 

@@ -74,7 +74,7 @@ async def patch(call: Call) -> ApiResponse:
     if part and call.kind.resource is PODS:
         pending = stage_status(call, media_type, ctx)
         if pending is not None:
-            written = await call.services.registry.commit(call.kind, pending)
+            written = await call.services.registry.outcomes.commit(call.kind, pending)
             return await written_response(call, written, ctx)
     if media_type == APPLY:
         applying = await call.on_body(lambda: Applying(call, ctx))

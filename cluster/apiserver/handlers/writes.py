@@ -35,7 +35,7 @@ async def create(call: Call) -> ApiResponse:
     ctx = call.context()
     registry = call.services.registry
     if (made := alikes.stage(call, ctx)) is not None:
-        written = await registry.commit(call.kind, made.pending)
+        written = await registry.outcomes.commit(call.kind, made.pending)
         return alikes.answer(call, made, written.json)
     tree = await call.on_body(lambda: call.decode(ctx))
     written = await registry.create(call.kind, call.route.namespace, tree, ctx)
@@ -76,7 +76,7 @@ async def update(call: Call) -> ApiResponse:
     route = call.route
     pending = stage_renewal(call, ctx) if call.kind.resource is kinds.LEASES else None
     if pending is not None:
-        written = await call.services.registry.commit(call.kind, pending)
+        written = await call.services.registry.outcomes.commit(call.kind, pending)
         return await written_response(call, written, ctx)
     tree = await call.on_body(lambda: call.decode(ctx))
     check_name(tree, route.name)
@@ -185,7 +185,8 @@ async def _delete_batch(
                 pending = registry.stage_delete(call.kind, one.namespace, one.name, options, ctx)
                 staged.append((one, pending))
     finally:
-        superseded = await registry.commit_all(call.kind, [pending for _, pending in staged])
+        outcomes = registry.outcomes
+        superseded = await outcomes.commit_all(call.kind, [pending for _, pending in staged])
     for one, pending in staged:
         if pending in superseded:
             with suppress(errors.NotFound):

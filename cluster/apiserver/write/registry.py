@@ -51,6 +51,7 @@ from kubeherd.cluster.apiserver.write.chain import AdmissionChain
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import Action, DeleteOptions
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork, Steps, at_once, pure
+from kubeherd.cluster.apiserver.write.outcomes import SUPERSEDED_TRIES, Outcomes
 from kubeherd.cluster.apiserver.write.pending import Pending, Written
 from kubeherd.cluster.apiserver.write.policies import Policies
 from kubeherd.cluster.apiserver.write.preconditions import (
@@ -66,21 +67,16 @@ from kubeherd.cluster.apiserver.write.storedform import attrs, encoder, ttl_s, w
 from kubeherd.cluster.apiserver.write.webhooks import Webhooks
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.cluster.store.staged import Staged, Superseded
+from kubeherd.cluster.store.staged import Superseded
 from kubeherd.cluster.store.state import Record
 from kubeherd.cluster.store.store import Store
 
 _WIPED = (
     "creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink",
 )  # fmt: skip
-LATE = "request did not complete within requested timeout"
-"""What a writer is told whose commit takes too long."""
 _GENERATE_TRIES = 8
 _CHANGED_TRIES = 5
 """So often a large write begins again because the object has changed, like Kubernetes' patches."""
-_SUPERSEDED_TRIES = 100
-"""So often a write begins again because another server was first: of those that race for one object
-one wins each time, and Kubernetes ends only with the request's time."""
 
 
 class _ChangedMeanwhile(Exception):
@@ -125,6 +121,7 @@ class Registry(StoredObjects):
         self.chain = AdmissionChain(
             store, self.admission, self.policies, self.webhooks, self._heavy
         )
+        self.outcomes = Outcomes(store, self.webhooks, self.authorizer)
         self.short = ShortWrites(self, self.admission, self.chain)
 
     # --- create ---
@@ -139,19 +136,19 @@ class Registry(StoredObjects):
         # What a try has made of the tree must not be seen by the next one.
         again = copied(tree) if self.store.is_shared else {}
         since: int | None = self.store.revision
-        for _ in range(_SUPERSEDED_TRIES):
+        for _ in range(SUPERSEDED_TRIES):
             name = (tree.get("metadata") or {}).get("name", "")
             seen = self.store.head(kind.key, namespace, name)
             steps = self._create_steps(kind, namespace, tree, ctx)
             try:
                 pending = await self._heavy.carry_out(steps, ctx.size_bytes)
             except ApiError:
-                if await self._was_new(kind, namespace, name, seen, since):
+                if await self.outcomes.was_new(kind, namespace, name, seen, since):
                     raise
                 since = None
             else:
                 with suppress(Superseded):
-                    return await self.commit(kind, pending)
+                    return await self.outcomes.commit(kind, pending)
             tree, ctx.dropped = copied(again), []
         raise errors.conflict(kind.resource, name, errors.MODIFIED)
 
@@ -272,13 +269,12 @@ class Registry(StoredObjects):
         prepare = prepare or kind.strategy.prepare_update
         changed = superseded = 0
         since: int | None = self.store.revision
-        while changed < _CHANGED_TRIES and superseded < _SUPERSEDED_TRIES:
-            if self._tells_others(ctx):
-                await self._shown(kind, namespace, name)
+        while changed < _CHANGED_TRIES and superseded < SUPERSEDED_TRIES:
+            await self.outcomes.told(kind, namespace, name, ctx)
             record = self.store.head(kind.key, namespace, name)
             if record is None:
                 if on_missing is None:
-                    if await self._was_new(kind, namespace, name, None):
+                    if await self.outcomes.was_new(kind, namespace, name, None):
                         raise errors.not_found(kind.resource, name)
                     superseded += 1
                     continue
@@ -298,7 +294,7 @@ class Registry(StoredObjects):
             try:
                 pending = await self._heavy.carry_out(steps, size_bytes)
             except ApiError:
-                if await self._was_new(kind, namespace, name, record, since):
+                if await self.outcomes.was_new(kind, namespace, name, record, since):
                     raise
                 since = None
                 superseded += 1
@@ -307,7 +303,7 @@ class Registry(StoredObjects):
                 changed += 1
                 continue
             try:
-                return await self.commit(kind, pending)
+                return await self.outcomes.commit(kind, pending)
             except Superseded:
                 superseded += 1
         raise errors.conflict(kind.resource, name, errors.MODIFIED)
@@ -399,20 +395,19 @@ class Registry(StoredObjects):
     ) -> Written:
         """Delete an object as far as its finalizers and grace period let it."""
         since: int | None = self.store.revision
-        for _ in range(_SUPERSEDED_TRIES):
-            if self._tells_others(ctx):
-                await self._shown(kind, namespace, name)
+        for _ in range(SUPERSEDED_TRIES):
+            await self.outcomes.told(kind, namespace, name, ctx)
             await self.webhooks.before_delete(kind, namespace, name, ctx)
             seen = self.store.head(kind.key, namespace, name)
             try:
                 pending = self.stage_delete(kind, namespace, name, options, ctx)
             except ApiError:
-                if await self._was_new(kind, namespace, name, seen, since):
+                if await self.outcomes.was_new(kind, namespace, name, seen, since):
                     raise
                 since = None
                 continue
             with suppress(Superseded):
-                return await self.commit(kind, pending)
+                return await self.outcomes.commit(kind, pending)
         raise errors.conflict(kind.resource, name, errors.MODIFIED)
 
     def stage_delete(
@@ -494,80 +489,6 @@ class Registry(StoredObjects):
             staged = self.store.delete(kind.key, namespace, name, encoder(stored))
             companions.gone(self, kind, tree, ctx)
         return Pending(Written(b"", stored, removed=True), staged)
-
-    async def _was_new(
-        self,
-        kind: ServedKind,
-        namespace: str,
-        name: str,
-        seen: Record | None,
-        since: int | None = None,
-    ) -> bool:
-        """Whether what was refused was refused for what is true: `seen`, which was looked at, is
-        durable (a refusal tells what there is, too), and nobody has written anything newer.
-
-        A refusal may be for another object, too (a namespace, an account, a class, a quota): with
-        `since`, the revision when the request came, it is true only if this server was not behind
-        then. Who decides again has seen all that anybody was told of before, and gives None.
-        """
-        staged = self.store.staged(kind.key, namespace, name)
-        if staged is not None:
-            try:
-                await self._durable(staged)
-            except Superseded:
-                return False
-        await self.store.fresh()
-        if not self.store.is_shared:
-            return True
-        is_newest = self.store.get(kind.key, namespace, name) is seen
-        return is_newest and since in (None, self.store.revision)
-
-    def _tells_others(self, ctx: RequestContext) -> bool:
-        """Whether somebody is told of an object's newest state who does not wait for the write: the
-        client of a dry run, and webhooks. It might vanish, and in a store that is shared its
-        version is not known before it is durable (`_shown`)."""
-        return ctx.dry_run or (
-            self.store.is_shared and (self.webhooks.may_change or self.webhooks.may_refuse)
-        )
-
-    async def _shown(self, kind: ServedKind, namespace: str, name: str) -> None:
-        """Return when the newest state of an object is durable."""
-        for _ in range(_SUPERSEDED_TRIES):
-            staged = self.store.staged(kind.key, namespace, name)
-            if staged is None:
-                return
-            with suppress(Superseded):
-                await self._durable(staged)
-        raise errors.conflict(kind.resource, name, errors.MODIFIED)
-
-    async def _durable(self, staged: Staged) -> None:
-        try:
-            await self.store.committed(staged)
-        except TimeoutError:
-            raise errors.OutcomeUnknown(LATE) from None
-
-    async def commit(self, kind: ServedKind, pending: Pending) -> Written:
-        """The result of a write when it is durable. Superseded: decide again; as `_durable`."""
-        if pending.staged is None:
-            return pending.written
-        if kind.resource.group == RBAC_GROUP:
-            self.authorizer.invalidate()
-        await self._durable(pending.staged)
-        record, written = pending.staged.record, pending.written
-        written.json = record.json
-        if written.tree is not None and self.store.is_shared:
-            written.tree["metadata"]["resourceVersion"] = str(record.revision)
-        return written
-
-    async def commit_all(self, kind: ServedKind, pending: Iterable[Pending]) -> list[Pending]:
-        """Wait for several staged writes; returns those that were superseded."""
-        superseded = []
-        for one in pending:
-            try:
-                await self.commit(kind, one)
-            except Superseded:
-                superseded.append(one)
-        return superseded
 
 
 def _record_owners(

@@ -18,7 +18,7 @@ async def bind(call: Call) -> ApiResponse:
     """POST pods/<n>/binding, or POST bindings: assign a pod to a node, once."""
     ctx = call.context()
     if (pending := stage(call, ctx)) is not None:
-        await call.services.registry.commit(_PODS, pending)
+        await call.services.registry.outcomes.commit(_PODS, pending)
         return answer(call)
     binding = await call.on_body(lambda: call.decode_as("", "v1", "Binding", ctx))
     meta, route = binding["metadata"], call.route
