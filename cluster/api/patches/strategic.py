@@ -89,10 +89,12 @@ def _take_apart(patch: JsonObject) -> _Directives:
 
 
 def _merge_map(original: JsonObject, patch: JsonObject, field: Field | None) -> JsonObject:
+    if min(patch, default=_AFTER_DOLLAR) < _AFTER_DOLLAR and any(
+        name.startswith("$") for name in patch
+    ):  # before anything else is looked at, wherever it stands
+        return _merge_directed(original, patch, field)
     out = dict(original)
     for name, value in patch.items():
-        if name < _AFTER_DOLLAR and name.startswith("$"):
-            return _merge_directed(original, patch, field)
         kind = value.__class__
         if kind is dict or kind is list or value is None:
             _merge_member(out, name, value, _child(field, name))

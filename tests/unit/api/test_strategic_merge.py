@@ -62,6 +62,7 @@ def test_null_deletes_a_field() -> None:
         (containers({"name": "c"}, {"$patch": "replace"}), containers({"name": "c"})),
         (containers({"$patch": "replace"}), containers()),
         ({"spec": {"$patch": "replace", "nodeName": "n"}}, {"spec": {"nodeName": "n"}}),
+        ({"spec": {"containers": [{"x": 1}], "$patch": "replace"}}, containers({"x": 1})),
         ({"spec": {"$patch": "delete"}}, {"spec": {}}),
         (
             {"spec": {"$patch": "merge", "nodeName": "n"}},
