@@ -258,6 +258,8 @@ class ApiServer:
         nothing has happened, if it may be anything else: then `handle` decides."""
         if not self._direct or self._stopping or request.impersonate or request.query:
             return None
+        if not request.path.startswith(_RESOURCES):  # in a batch it may be anything
+            return None
         route = routing.node_lease_update(request.method, request.path)
         try:
             route = route or self.route_of(request)

@@ -10,7 +10,6 @@ import asyncio
 import errno
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote
@@ -47,7 +46,7 @@ from kubeherd.cluster.apiserver.edge.messages import (
 from kubeherd.cluster.apiserver.edge.responses import error_response
 from kubeherd.cluster.apiserver.edge.routing import origin_form
 from kubeherd.cluster.apiserver.edge.tls import ServerContext
-from kubeherd.cluster.apiserver.handlers.begun import Begun
+from kubeherd.cluster.apiserver.handlers.begun import Begun, settled
 from kubeherd.cluster.apiserver.server import ApiServer
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.process import ProcessError
@@ -205,9 +204,7 @@ class HttpServer:
                 begun.append((connection, one))
             if count % _BEATS_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        if begun:  # all are done when the last one is
-            with suppress(TimeoutError):
-                await self._api.services.store.settled(begun[-1][1].staged)
+        await settled(self._api.services.store, [one for _, one in begun])
         for count, (connection, one) in enumerate(begun, 1):
             self._answer_beat(connection, one)
             if count % _BEATS_AT_ONCE == 0:

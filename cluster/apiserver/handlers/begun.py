@@ -7,7 +7,8 @@ other in one step, wait together, and are answered in one step. Invariants: what
 certain, nothing begins, and `handle` decides.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import TypeAlias
 
@@ -30,6 +31,7 @@ from kubeherd.cluster.apiserver.write.outcomes import LATE
 from kubeherd.cluster.apiserver.write.pending import Pending
 from kubeherd.cluster.runtime.metrics import stopwatch_s
 from kubeherd.cluster.store.staged import Staged
+from kubeherd.cluster.store.store import Store
 
 
 class Begun(msgspec.Struct, eq=False, frozen=True):
@@ -77,6 +79,15 @@ def begin(
         return None
     series = services.metrics.begin(request, route, kind)
     return Begun(one, first.pending.staged, first.show, series, started_s)
+
+
+async def settled(store: Store, begun: Iterable[Begun]) -> None:
+    """Return when all of these can be answered. All are done when what was staged last is, and that
+    need not be what began last: who changes nothing waits for what others have staged before."""
+    last = max((one.staged for one in begun), key=lambda staged: staged.revision, default=None)
+    if last is not None:
+        with suppress(TimeoutError):
+            await store.settled(last)
 
 
 class _First(msgspec.Struct, eq=False, frozen=True):

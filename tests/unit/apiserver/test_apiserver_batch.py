@@ -2,13 +2,15 @@
 
 import orjson
 import pytest
-from apicluster import ADMIN, BOB, Cluster, config_map
+from apicluster import ADMIN, BOB, Cluster, config_map, pod
 
 from kubeherd.cluster.api import batch
 from kubeherd.cluster.api.batch import BatchedAnswer, BatchedRequest
 from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS, User
 
 CMS = "/api/v1/namespaces/default/configmaps"
+PODS = "/api/v1/namespaces/default/pods"
+ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 JSON = "application/json"
 
 
@@ -77,6 +79,18 @@ async def test_each_request_is_authorized(cluster: Cluster) -> None:
 )
 async def test_only_writes_are_batched(cluster: Cluster, request_: BatchedRequest) -> None:
     assert reasons(await send(cluster, request_)) == [(400, "BadRequest")]
+
+
+@pytest.mark.parametrize("path", ["", "x", f"x{PODS}/there", PODS.removeprefix("/")])
+async def test_what_is_no_path_is_not_found_and_nobody_else_suffers(
+    cluster: Cluster, path: str
+) -> None:
+    await cluster.post(ACCOUNTS, {"metadata": {"name": "default"}})
+    await cluster.post(PODS, pod("there"))
+    wrong = write("DELETE", path)
+    answers = await send(cluster, write("POST", CMS, config_map("a")), wrong)
+    assert [a.status for a in answers] == [201, 404]
+    assert (await cluster.get(f"{PODS}/there")).status == 200
 
 
 @pytest.mark.parametrize(

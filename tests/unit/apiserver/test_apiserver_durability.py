@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from apicluster import MERGE, Cluster, config_map
+from apicluster import MERGE, Cluster, config_map, pod
 
+from kubeherd.cluster.api import batch
+from kubeherd.cluster.api.batch import BatchedRequest
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
@@ -14,18 +16,24 @@ from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.store import running
 
 CMS = "/api/v1/namespaces/default/configmaps"
+PODS = "/api/v1/namespaces/default/pods"
+ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
+ORDER = ("new", "old")
 
 
 class SlowDisk(MemoryEngine):
-    """Commits only while `open_gate` is set; with `broken` set it then refuses."""
+    """Commits only while `open_gate` is set; with `broken` set it then refuses, with `closes` the
+    gate closes behind each."""
 
     def __init__(self) -> None:
         self.open_gate = asyncio.Event()
         self.open_gate.set()
-        self.broken = False
+        self.broken = self.closes = False
 
     async def commit(self, rows: Sequence[Row], drop: Sequence[int], compacted: int) -> None:
         await self.open_gate.wait()
+        if self.closes:
+            self.open_gate.clear()
         if self.broken:
             raise StoreError("disk full")
 
@@ -100,3 +108,35 @@ async def test_a_request_that_changes_nothing_waits_for_the_write_that_it_shows(
         assert first.result().status == again.result().status == wanted
         assert store.revision == (before if broken else before + 1)
         disk.broken = False
+
+
+async def _some_turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_of_a_batch_nobody_is_answered_before_its_own_commit() -> None:
+    """Who deletes what is being deleted changes nothing, and waits for an older write than those
+    that began before it."""
+    disk, clock = SlowDisk(), LoopClock()
+    async with running(LocalStore(disk, attrs_of)) as store:
+        api = ApiServer(store, clock, Rng(1))
+        await api.bootstrap()
+        cluster = Cluster(api, store, clock)
+        await cluster.post(ACCOUNTS, {"metadata": {"name": "default"}})
+        for name in ("new", "old"):
+            assert (await cluster.post(PODS, pod(name, nodeName="n"))).status == 201
+        disk.closes = True
+        disk.open_gate.clear()
+        deletes = [BatchedRequest("DELETE", f"{PODS}/{name}", {}, "", "", b"") for name in ORDER]
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(cluster.delete(f"{PODS}/old"))
+            await _some_turns()
+            both = tasks.create_task(cluster.post(batch.PATH, batch.encode(deletes)))
+            await _some_turns()
+            disk.open_gate.set()  # to the first deletion of what is old
+            await _some_turns()
+            assert not both.done()
+            disk.open_gate.set()
+        answers = batch.decode_answers(both.result().raw)
+        assert [one.status for one in answers] == [200, 200]

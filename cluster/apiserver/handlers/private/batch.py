@@ -7,7 +7,6 @@ at the same time: each is authorized, admitted, counted and refused for itself.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TypeAlias
 
 import msgspec
@@ -23,7 +22,7 @@ from kubeherd.cluster.apiserver.edge.messages import (
 )
 from kubeherd.cluster.apiserver.edge.negotiation import Media
 from kubeherd.cluster.apiserver.edge.responses import error_response
-from kubeherd.cluster.apiserver.handlers.begun import Begun
+from kubeherd.cluster.apiserver.handlers.begun import Begun, settled
 from kubeherd.cluster.apiserver.handlers.private import privatepaths
 from kubeherd.cluster.store.store import Store
 
@@ -50,7 +49,6 @@ async def answer(request: ApiRequest, handle: Answer, begin: Begin, store: Store
     if len(requests) > batch.MAX_REQUESTS:
         raise errors.BadRequest(f"a batch has at most {batch.MAX_REQUESTS} requests")
     started: list[Begun | asyncio.Task[Response]] = []
-    last: Begun | None = None
     size_bytes = 0
     async with asyncio.TaskGroup() as tasks:
         for item in requests:
@@ -64,11 +62,8 @@ async def answer(request: ApiRequest, handle: Answer, begin: Begin, store: Store
             if begun is None:
                 started.append(tasks.create_task(_handled(one, handle)))
             else:
-                last = begun
                 started.append(begun)
-        if last is not None:  # all are done when it is
-            with suppress(TimeoutError):
-                await store.settled(last.staged)
+        await settled(store, [one for one in started if isinstance(one, Begun)])
     body = batch.encode([
         _answer(one.answer() if isinstance(one, Begun) else one.result()) for one in started
     ])  # fmt: skip
