@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import Any
 
 import msgspec
+import pytest
 from apicluster import ADMIN, BOB, MANAGER, MERGE, Cluster, StillClock, answered, api_cluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 from kubeherd.cluster.api import fence
 from kubeherd.cluster.apiserver.access.authn import authenticated
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
+from kubeherd.cluster.apiserver.handlers.alikes import MAX_AGENT
+from kubeherd.cluster.apiserver.write import alike
 from kubeherd.cluster.apiserver.write.alikecreates import AlikeCreates
 
 JSON = "application/json"
@@ -375,3 +378,42 @@ async def test_what_is_alike_begins() -> None:
                 if begun[-1] is None:
                     await cluster.api.handle(request)
             assert begun[-1] is not None, kind
+
+
+async def _began(cluster: Cluster, body: bytes, agent: str) -> bool:
+    path = KINDS["configmaps"][0]
+    headers = {"content-type": JSON, "user-agent": agent}
+    request = ApiRequest("POST", path, {}, headers, body, ADMIN)
+    begun = cluster.api.begin(request)
+    if begun is None:
+        await cluster.api.handle(request)
+    return begun is not None
+
+
+async def test_what_a_stranger_may_make_long_is_not_kept() -> None:
+    async with api_cluster() as cluster:
+        for first, length, begins in ((10, MAX_AGENT, True), (20, MAX_AGENT + 1, False)):
+            agent = "a" * length
+            bodies = [json.dumps(_config_map(first + number)).encode() for number in range(8)]
+            began = [await _began(cluster, body, agent) for body in bodies]
+            assert any(began) is begins
+
+
+async def test_a_body_that_is_too_large_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with api_cluster() as cluster:
+        compared: list[int] = []
+        strings = alike.Pattern.strings
+
+        def noted(pattern: alike.Pattern, body: bytes) -> list[bytes] | None:
+            compared.append(len(body))
+            return strings(pattern, body)
+
+        monkeypatch.setattr(alike.Pattern, "strings", noted)
+        for number in range(8):
+            await _began(cluster, json.dumps(_config_map(number)).encode(), "a")
+        assert compared
+        compared.clear()
+        large = _config_map(9)
+        large["metadata"]["name"] = "x" * alike.MAX_BYTES
+        assert not await _began(cluster, json.dumps(large).encode(), "a")
+        assert not compared

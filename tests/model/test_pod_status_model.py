@@ -25,8 +25,10 @@ from hypothesis import strategies as st
 
 from kubeherd.cluster.api import batch
 from kubeherd.cluster.api.batch import BatchedAnswer, BatchedRequest
+from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver.access.authn import authenticated
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User
+from kubeherd.cluster.apiserver.write import podstatus
 
 PODS = "/api/v1/namespaces/default/pods"
 SCHEDULER = authenticated("system:kube-scheduler")
@@ -296,3 +298,25 @@ async def test_a_patch_of_a_status_begins() -> None:
         sent = b'{"status":{"phase":"Running"}}'
         request = ApiRequest("PATCH", f"{PODS}/p/status", {}, headers, sent, ADMIN)
         assert cluster.api.begin(request) is not None
+
+
+async def test_a_patch_that_is_too_large_is_not_read_before_it_is_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[bytes] = []
+    loads = codecs.loads_patch
+
+    def noted(body: bytes) -> object:
+        read.append(body)
+        return loads(body)
+
+    monkeypatch.setattr(codecs, "loads_patch", noted)
+    async with api_cluster() as cluster:
+        made = {"by": "manager", "policy": "Always", "finalizers": [], "annotations": {}}
+        await _send(cluster, "POST", PODS, orjson.dumps(_pod(made)), USERS["manager"])
+        sent = b'{"status":{"message":"%b"}}' % (b"x" * podstatus.MAX_BYTES)
+        headers = {"content-type": STRATEGIC}
+        request = ApiRequest("PATCH", f"{PODS}/p/status", {}, headers, sent, ADMIN)
+        read.clear()
+        assert cluster.api.begin(request) is None
+        assert not read

@@ -1,6 +1,7 @@
 """Creates of objects that are alike, between requests and `write.alikecreates`."""
 
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -19,6 +20,8 @@ from kubeherd.cluster.apiserver.write.pending import Written
 
 _WIRES = {"": alike.JSON, codecs.JSON: alike.JSON, codecs.MSGPACK: alike.MSGPACK}
 """By content type; with parameters it is another one, and goes the general way."""
+MAX_AGENT: Final = 256
+"""Characters. What forms take is kept for longer than the request: no more than a client needs."""
 
 
 def form(call: Call) -> Form | None:
@@ -35,6 +38,8 @@ def form(call: Call) -> Form | None:
     if kubelets.acting(user) is not None and node_restriction.concerns(resource):
         return None
     agent = request.headers.get("user-agent", "")
+    if len(agent) > MAX_AGENT or user.extra:
+        return None
     namespace = call.route.namespace
     return Form(resource.api_version, resource.plural, namespace, user, content_type, agent)
 

@@ -26,6 +26,7 @@ from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.handlers import objectkinds
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.handlers.writes import check_name, preparation, written_response
+from kubeherd.cluster.apiserver.write import podstatus
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext
 from kubeherd.cluster.apiserver.write.pending import Pending
 from kubeherd.cluster.apiserver.write.podstatus import Patch
@@ -106,6 +107,8 @@ def stage_status(call: Call, media_type: str, ctx: RequestContext) -> Pending | 
     """A patch of a pod's status and nothing else; None if the call may be about more."""
     request, route = call.request, call.route
     if media_type not in (STRATEGIC, MERGE_PATCH) or request.query or request.audited is not None:
+        return None
+    if ctx.size_bytes > podstatus.MAX_BYTES:  # to read it would keep others from their turns
         return None
     try:
         body, duplicates = _read(call, media_type, ctx)

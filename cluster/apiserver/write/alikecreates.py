@@ -160,7 +160,7 @@ class AlikeCreates:
     ) -> tuple[Template, str, list[bytes]] | None:
         """The template that a body fits, the object's name, and the body's strings."""
         templates = self._templates.get(form)
-        if templates is None:
+        if templates is None or len(body) > alike.MAX_BYTES:
             return None
         for at, template in enumerate(templates):
             strings = template.pattern.strings(body)

@@ -63,9 +63,9 @@ class ShortWrites:
     def pod_status(
         self, kind: ServedKind, namespace: str, name: str, patch: Patch, ctx: RequestContext
     ) -> Pending | None:
-        """A patch of a pod's status and nothing else."""
+        """A patch of a pod's status and nothing else, of no more than `podstatus.MAX_BYTES`."""
         record = None if ctx.fence else self._known(kind, namespace, name, ctx)
-        if record is None or max(record.size, ctx.size_bytes) > podstatus.MAX_BYTES:
+        if record is None or record.size > podstatus.MAX_BYTES:
             return None
         try:
             change = podstatus.patched(kind, record.json, record.attrs.fields, patch)
