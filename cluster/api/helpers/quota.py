@@ -35,6 +35,10 @@ _HUGE_PAGES = ("hugepages-", "requests.hugepages-")
 _DEVICE_CLASS = "requests.deviceclass.resource.kubernetes.io/"
 _OF_STORAGE_CLASS = ".storageclass.storage.k8s.io/"
 _CLAIM_NAMES = ("persistentvolumeclaims", "requests.storage")
+_DEVICE_CLAIMS = "resourceclaims.resource.k8s.io"
+_OF_DEVICE_CLASS = ".deviceclass.resource.k8s.io/devices"
+_ALL_DEVICES = 32
+"""What a claim of all devices that there are may get at most."""
 _CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 _COMPUTE = ("cpu", "memory", "ephemeral-storage")
 
@@ -55,7 +59,7 @@ def _concerns(kind: str, name: str) -> bool:
         return name in _CLAIM_NAMES or name.endswith(
             tuple(_OF_STORAGE_CLASS + one for one in _CLAIM_NAMES)
         )
-    return False
+    return kind == _DEVICE_CLAIMS and name.endswith(_OF_DEVICE_CLASS)
 
 
 def _is_extended(name: str) -> bool:
@@ -176,6 +180,8 @@ def usage(kind: str, tree: JsonObject, now: datetime | None = None) -> ResourceL
         cost |= _of_service(tree.get("spec") or {})
     elif kind == "persistentvolumeclaims":
         cost |= _of_claim(tree)
+    elif kind == _DEVICE_CLAIMS:
+        cost |= _of_devices(tree)
     return cost
 
 
@@ -233,6 +239,31 @@ def _of_claim(claim: JsonObject) -> ResourceList:
     name = annotations.get(_CLASS_ANNOTATION) or spec.get("storageClassName")
     of_class = {f"{name}{_OF_STORAGE_CLASS}{key}": cost[key] for key in cost} if name else {}
     return cost | of_class
+
+
+def _of_devices(claim: JsonObject) -> ResourceList:
+    """Devices by class; of requests that one of several may fulfil, the most of each class."""
+    total: dict[str, int] = {}
+    for request in ((claim.get("spec") or {}).get("devices") or {}).get("requests") or ():
+        exactly = request.get("exactly")
+        most: dict[str, int] = {}
+        for one in request.get("firstAvailable") or ([exactly] if exactly else ()):
+            name = one.get("deviceClassName", "")
+            most[name] = max(most.get(name, 0), _devices(one))
+        for name, count in most.items():
+            total[name] = total.get(name, 0) + count
+    return {f"{name}{_OF_DEVICE_CLASS}": _whole(count) for name, count in total.items()}
+
+
+def _devices(request: JsonObject) -> int:
+    """How many devices are asked for; of modes that are not known, none."""
+    match request.get("allocationMode"):
+        case "ExactCount":
+            return int(request.get("count") or 0)
+        case "All":
+            return _ALL_DEVICES
+        case _:
+            return 0
 
 
 def counted(

@@ -90,6 +90,29 @@ def test_claims_cost_of_their_class_too() -> None:
     }
 
 
+def test_claims_of_devices_cost_the_most_that_each_request_may_get() -> None:
+    def asked(name: str, mode: str = "ExactCount", count: int = 1) -> dict[str, Any]:
+        own = {"count": count} if mode == "ExactCount" else {}
+        return {"deviceClassName": name, "allocationMode": mode, **own}
+
+    requests = [
+        {"name": "a", "exactly": asked("gold", count=2)},
+        {"name": "b", "exactly": asked("silver", "All")},
+        {"name": "c", "firstAvailable": [asked("gold"), asked("gold", count=3), asked("tin")]},
+        {"name": "d", "exactly": asked("lead", "Later")},
+    ]
+    tree = {"metadata": {}, "spec": {"devices": {"requests": requests}}}
+    assert cost("resourceclaims.resource.k8s.io", tree) == {
+        "count/resourceclaims.resource.k8s.io": "1",
+        "gold.deviceclass.resource.k8s.io/devices": "5",
+        "lead.deviceclass.resource.k8s.io/devices": "0",
+        "silver.deviceclass.resource.k8s.io/devices": "32",
+        "tin.deviceclass.resource.k8s.io/devices": "1",
+    }
+    empty = {"count/resourceclaims.resource.k8s.io": "1"}
+    assert cost("resourceclaims.resource.k8s.io", {"metadata": {}, "spec": {}}) == empty
+
+
 def test_other_kinds_are_counted() -> None:
     assert cost("configmaps", {"metadata": {}}) == {"configmaps": "1", "count/configmaps": "1"}
     assert cost("widgets.a.b", {"metadata": {}}) == {"count/widgets.a.b": "1"}
@@ -104,6 +127,8 @@ def test_other_kinds_are_counted() -> None:
         ("pods", "requests.storage", False),
         ("services", "services.nodeports", True),
         ("persistentvolumeclaims", "x.storageclass.storage.k8s.io/requests.storage", True),
+        ("resourceclaims.resource.k8s.io", "x.deviceclass.resource.k8s.io/devices", True),
+        ("pods", "x.deviceclass.resource.k8s.io/devices", False),
         ("secrets", "secrets", True),
         ("deployments.apps", "deployments.apps", False),
         ("deployments.apps", "count/deployments.apps", True),
