@@ -15,7 +15,7 @@ from apicluster import ADMIN, BOB, MANAGER, MERGE, Cluster, StillClock, answered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubeherd.cluster.api import fence
+from kubeherd.cluster.api import fence, kinds
 from kubeherd.cluster.apiserver.access.authn import authenticated
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 from kubeherd.cluster.apiserver.handlers.alikes import MAX_AGENT
@@ -417,3 +417,20 @@ async def test_a_body_that_is_too_large_is_not_compared(monkeypatch: pytest.Monk
         large["metadata"]["name"] = "x" * alike.MAX_BYTES
         assert not await _began(cluster, json.dumps(large).encode(), "a")
         assert not compared
+
+
+def test_a_name_that_stands_everywhere_is_not_looked_for_everywhere() -> None:
+    decoded: list[bytes] = []
+
+    def decode(body: bytes) -> Any:
+        decoded.append(body)
+        return json.loads(body)
+
+    wire = alike.Wire(alike.JSON.token, alike.JSON.read, decode)
+    places = alike.places(kinds.EVENTS)
+    data = {str(number): "a" for number in range(1000)}
+    for first, found in (({}, True), (data, False)):
+        body = json.dumps({"labels": first, "message": "a", "metadata": {"name": "a"}}).encode()
+        made = alike.marked(wire, body, places, lambda slot: b"mark-" + slot.name.encode())
+        assert (made is not None) is found
+    assert len(decoded) < 100

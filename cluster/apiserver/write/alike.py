@@ -26,6 +26,8 @@ from kubeherd.cluster.api.validation import objectmeta
 
 MAX_BYTES: Final = 16 * 1024
 """A body that is larger goes the general way."""
+MAX_TRIES: Final = 16
+"""In so many places a string is looked for: each takes as long as to decode the body."""
 MAX_TEXT_BYTES: Final = 1024
 """What an event's note may have; other texts are shorter."""
 
@@ -217,21 +219,23 @@ def marked(
 def _replaced(
     wire: Wire, body: bytes, path: Sequence[str | int], text: bytes, made: bytes
 ) -> bytes | None:
-    """A body with another string in one place: of all places where the string stands, the one that
-    makes this difference to what is decoded, and no other."""
+    """A body with another string in one place: of the first places where the string stands, the one
+    that makes this difference to what is decoded, and no other."""
     wanted = wire.decode(body)
     parent = _at(wanted, path[:-1])
     parent[path[-1]] = made.decode()
     token, instead = wire.token(text), wire.token(made)
-    at = body.find(token)
-    while at >= 0:
+    at = -1
+    for _ in range(MAX_TRIES):
+        at = body.find(token, at + 1)
+        if at < 0:
+            break
         tried = body[:at] + instead + body[at + len(token) :]
         try:
             if wire.decode(tried) == wanted:
                 return tried
         except ValueError:  # what was replaced was no string
             pass
-        at = body.find(token, at + 1)
     return None
 
 

@@ -176,7 +176,10 @@ class AlikeCreates:
         return None
 
     def is_worth_a_look(self, form: Form, body: bytes) -> bool:
-        """Whether a body that fits no template may be the second one of many that are alike."""
+        """Whether a body that fits no template may be the second one of many that are alike, and
+        there is a short way at all."""
+        if self._store.is_shared or not self._registry.chain.is_own:
+            return False
         size = len(body)
         last = self._lengths.pop(form, None)
         self._lengths[form] = size
@@ -199,10 +202,10 @@ class AlikeCreates:
         decode: Callable[[bytes, datetime], tuple[JsonObject, RequestContext]],
         stored: bytes,
     ) -> None:
-        """Keep a template, if there can be one, of a body that was just `stored`. `decode` makes of
-        a body what a create at that time gets."""
+        """Keep a template, if there can be one, of a body that was just `stored` and is worth a
+        look. `decode` makes of a body what a create at that time gets."""
         marked = alike.marked(wire, body, alike.places(kind.resource), self._mark)
-        if marked is None or not self._registry.chain.is_own:
+        if marked is None:
             return
         uid, moment = self._marks.uuid4(), self._moment()
         try:
