@@ -7,6 +7,7 @@ other in one step, wait together, and are answered in one step. Invariants: what
 certain, nothing begins, and `handle` decides.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -58,6 +59,10 @@ class Begun(msgspec.Struct, eq=False, frozen=True):
             raise
         self.series.answered(request, self.started_s, response)
         return response
+
+    def give_up(self) -> None:
+        """Instead of `answer`: its client has gone."""
+        self.series.failed(self.call.request, self.started_s, asyncio.CancelledError())
 
 
 def begin(

@@ -140,3 +140,25 @@ async def test_of_a_batch_nobody_is_answered_before_its_own_commit() -> None:
             disk.open_gate.set()
         answers = batch.decode_answers(both.result().raw)
         assert [one.status for one in answers] == [200, 200]
+
+
+async def test_a_batch_that_is_given_up_is_not_under_way_any_more() -> None:
+    disk, clock = SlowDisk(), LoopClock()
+    async with running(LocalStore(disk, attrs_of)) as store:
+        api = ApiServer(store, clock, Rng(1))
+        await api.bootstrap()
+        cluster = Cluster(api, store, clock)
+        await cluster.post(ACCOUNTS, {"metadata": {"name": "default"}})
+        assert (await cluster.post(PODS, pod("new", nodeName="n"))).status == 201
+        disk.open_gate.clear()
+        delete = BatchedRequest("DELETE", f"{PODS}/new", {}, "", "", b"")
+        sent = asyncio.create_task(cluster.post(batch.PATH, batch.encode([delete])))
+        await _some_turns()
+        under_way = 'apiserver_current_inflight_requests{request_kind="mutating"} '
+        sent.cancel()
+        await asyncio.wait({sent})
+        disk.open_gate.set()
+        await _some_turns()
+        for _ in range(2):  # the first scrape tells of the peak
+            told = (await cluster.get("/metrics")).raw.decode()
+        assert f"{under_way}0.0\n" in told

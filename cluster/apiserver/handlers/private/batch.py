@@ -6,7 +6,7 @@ at the same time: each is authorized, admitted, counted and refused for itself.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -49,25 +49,42 @@ async def answer(request: ApiRequest, handle: Answer, begin: Begin, store: Store
     if len(requests) > batch.MAX_REQUESTS:
         raise errors.BadRequest(f"a batch has at most {batch.MAX_REQUESTS} requests")
     started: list[Begun | asyncio.Task[Response]] = []
-    size_bytes = 0
-    async with asyncio.TaskGroup() as tasks:
-        for item in requests:
-            work_bytes = WRITE_BYTES + len(item.body)
-            size_bytes += work_bytes
-            if size_bytes > TURN_BYTES:
-                size_bytes = work_bytes
-                await asyncio.sleep(0)  # what has been started runs now, and others get their turn
-            one = _request(item, request)
-            begun = begin(one)
-            if begun is None:
-                started.append(tasks.create_task(_handled(one, handle)))
-            else:
-                started.append(begun)
-        await settled(store, [one for one in started if isinstance(one, Begun)])
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            await _start(requests, request, (handle, begin), tasks, started)
+            await settled(store, _begun(started))
+    except BaseException:  # the client has gone
+        for one in _begun(started):
+            one.give_up()
+        raise
     body = batch.encode([
         _answer(one.answer() if isinstance(one, Begun) else one.result()) for one in started
     ])  # fmt: skip
     return ApiResponse(200, body, Media.MSGPACK.value)
+
+
+async def _start(
+    requests: Sequence[BatchedRequest],
+    outer: ApiRequest,
+    ways: tuple[Answer, Begin],
+    tasks: asyncio.TaskGroup,
+    started: list[Begun | asyncio.Task[Response]],
+) -> None:
+    """Let all requests begin, one after the other; they are added to `started` in their order."""
+    handle, begin = ways
+    size_bytes = 0
+    for item in requests:
+        work_bytes = WRITE_BYTES + len(item.body)
+        size_bytes += work_bytes
+        if size_bytes > TURN_BYTES:
+            size_bytes = work_bytes
+            await asyncio.sleep(0)  # what has been started runs now, and others get their turn
+        one = _request(item, outer)
+        started.append(begin(one) or tasks.create_task(_handled(one, handle)))
+
+
+def _begun(started: Sequence[Begun | asyncio.Task[Response]]) -> list[Begun]:
+    return [one for one in started if isinstance(one, Begun)]
 
 
 def _request(item: BatchedRequest, outer: ApiRequest) -> ApiRequest:
