@@ -1,7 +1,8 @@
 """What is answered is durable: no answer shows a write that a crash could still take back."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 from apicluster import MERGE, Cluster, config_map, pod
@@ -115,17 +116,23 @@ async def _some_turns() -> None:
         await asyncio.sleep(0)
 
 
-async def test_of_a_batch_nobody_is_answered_before_its_own_commit() -> None:
-    """Who deletes what is being deleted changes nothing, and waits for an older write than those
-    that began before it."""
+@asynccontextmanager
+async def _with_pods(*names: str) -> AsyncIterator[tuple[SlowDisk, Cluster]]:
     disk, clock = SlowDisk(), LoopClock()
     async with running(LocalStore(disk, attrs_of)) as store:
         api = ApiServer(store, clock, Rng(1))
         await api.bootstrap()
         cluster = Cluster(api, store, clock)
         await cluster.post(ACCOUNTS, {"metadata": {"name": "default"}})
-        for name in ("new", "old"):
+        for name in names:
             assert (await cluster.post(PODS, pod(name, nodeName="n"))).status == 201
+        yield disk, cluster
+
+
+async def test_of_a_batch_nobody_is_answered_before_its_own_commit() -> None:
+    """Who deletes what is being deleted changes nothing, and waits for an older write than those
+    that began before it."""
+    async with _with_pods(*ORDER) as (disk, cluster):
         disk.closes = True
         disk.open_gate.clear()
         deletes = [BatchedRequest("DELETE", f"{PODS}/{name}", {}, "", "", b"") for name in ORDER]
@@ -143,13 +150,7 @@ async def test_of_a_batch_nobody_is_answered_before_its_own_commit() -> None:
 
 
 async def test_a_batch_that_is_given_up_is_not_under_way_any_more() -> None:
-    disk, clock = SlowDisk(), LoopClock()
-    async with running(LocalStore(disk, attrs_of)) as store:
-        api = ApiServer(store, clock, Rng(1))
-        await api.bootstrap()
-        cluster = Cluster(api, store, clock)
-        await cluster.post(ACCOUNTS, {"metadata": {"name": "default"}})
-        assert (await cluster.post(PODS, pod("new", nodeName="n"))).status == 201
+    async with _with_pods("new") as (disk, cluster):
         disk.open_gate.clear()
         delete = BatchedRequest("DELETE", f"{PODS}/new", {}, "", "", b"")
         sent = asyncio.create_task(cluster.post(batch.PATH, batch.encode([delete])))
