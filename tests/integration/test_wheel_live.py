@@ -165,6 +165,7 @@ def installed(
     environment.install(
         tiny_wheel(directory, "agents", "WHO = 'another project'\n"),
         *{name for one in PROGRAMS.values() if one.python in held for name in one.packages},
+        compiled=False,
     )
     yield Installed(environment, size_mb, install_cpu_s, held)
     shutil.rmtree(directory)

@@ -153,14 +153,15 @@ class Environment:
         self._wheelhouse = wheelhouse
         self._home = directory
 
-    def install(self, *requirements: str | Path) -> float:
-        """Install from the wheelhouse, which is filled first if need be.
+    def install(self, *requirements: str | Path, compiled: bool = True) -> float:
+        """Install from the wheelhouse, which is filled first if need be. Not `compiled`: modules
+        become bytecode when they are imported, which few of them are.
 
         Returns the processor seconds of the installation without the download: what it takes on an
         idle machine, however busy this one is.
         """
         try:
-            return self._install(*requirements)
+            return self._install(*requirements, compiled=compiled)
         except AssertionError:
             for earlier in self._wheelhouse.glob("kubeherd-*.whl"):
                 earlier.unlink()  # pip would take what it needs for what this one needs
@@ -168,10 +169,11 @@ class Environment:
                 "download", "--quiet", "--only-binary=:all:", "--dest", self._wheelhouse,
                 *requirements, timeout_s=DOWNLOAD_TIMEOUT_S,
             )  # fmt: skip
-            return self._install(*requirements)
+            return self._install(*requirements, compiled=compiled)
 
-    def _install(self, *requirements: str | Path) -> float:
-        offline = ("--quiet", "--no-index", "--find-links", self._wheelhouse)
+    def _install(self, *requirements: str | Path, compiled: bool) -> float:
+        compiling = "--compile" if compiled else "--no-compile"
+        offline = ("--quiet", compiling, "--no-index", "--find-links", self._wheelhouse)
         before_s = _children_cpu_s()
         self._pip("install", *offline, *requirements, timeout_s=INSTALL_TIMEOUT_S)
         return _children_cpu_s() - before_s

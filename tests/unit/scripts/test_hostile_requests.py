@@ -53,7 +53,7 @@ async def _confirmed(problems: Sequence[Problem]) -> list[Problem]:
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_the_server_stays_well(seed: int) -> None:
-    report = await _run(Stream(seed, bombs=False), 5000)
+    report = await _run(Stream(seed, bombs=False), 3000)
     assert await _confirmed(report.problems) == []
     codes = {code for _, code in report.answers}
     assert {200, 201, 400, 404, 409, 415, 422} <= codes  # it is reached, not only refused
