@@ -154,9 +154,9 @@ def crud() -> Iterator[Row]:
     """
     with cluster(nodes=0) as handle:
         load(handle, "post", requests=LISTED_OBJECTS)
-        yield load(handle, "get").row("get-1kb", 12_000)
-        yield load(handle, "list", connections=2).row("list-10000", 30)
-        yield load(handle, "post", first=LISTED_OBJECTS).row("post-1kb", 5_000)
+        yield load(handle, "get").row("get-1kb", 20_000)
+        yield load(handle, "list", connections=2).row("list-10000", 45)
+        yield load(handle, "post", first=LISTED_OBJECTS).row("post-1kb", 6_000)
 
 
 @dataclass(frozen=True)
