@@ -4,7 +4,7 @@ happens in between, the same answer, the same stored bytes, the same revision.""
 import asyncio
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from enum import Enum, auto
 from typing import Any
@@ -17,16 +17,21 @@ from hypothesis import strategies as st
 
 from kubeherd.cluster.api import fence, kinds
 from kubeherd.cluster.apiserver.access.authn import authenticated
-from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
-from kubeherd.cluster.apiserver.handlers.alikes import MAX_AGENT
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User
+from kubeherd.cluster.apiserver.handlers.alikes import MAX_AGENT, MAX_USER
 from kubeherd.cluster.apiserver.write import alike
 from kubeherd.cluster.apiserver.write.alikecreates import AlikeCreates
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
-CONTROLLER = authenticated(
-    "system:serviceaccount:kube-system:daemon-set-controller",
-    ["system:serviceaccounts", "system:serviceaccounts:kube-system"],
+TOKEN = ("authentication.kubernetes.io/credential-id", (f"JTI={'0' * 36}",))
+"""What is known of who shows an account's token."""
+CONTROLLER = msgspec.structs.replace(
+    authenticated(
+        "system:serviceaccount:kube-system:daemon-set-controller",
+        ["system:serviceaccounts", "system:serviceaccounts:kube-system"],
+    ),
+    extra=(TOKEN,),
 )
 FLEET = authenticated("fleet-1", ["kubeherd:fleet-agents"])
 USERS = {"fleet": FLEET, "admin": ADMIN, "manager": MANAGER, "controller": CONTROLLER, "bob": BOB}
@@ -380,10 +385,10 @@ async def test_what_is_alike_begins() -> None:
             assert begun[-1] is not None, kind
 
 
-async def _began(cluster: Cluster, body: bytes, agent: str) -> bool:
+async def _began(cluster: Cluster, body: bytes, agent: str, user: User = ADMIN) -> bool:
     path = KINDS["configmaps"][0]
     headers = {"content-type": JSON, "user-agent": agent}
-    request = ApiRequest("POST", path, {}, headers, body, ADMIN)
+    request = ApiRequest("POST", path, {}, headers, body, user)
     begun = cluster.api.begin(request)
     if begun is None:
         await cluster.api.handle(request)
@@ -397,6 +402,30 @@ async def test_what_a_stranger_may_make_long_is_not_kept() -> None:
             bodies = [json.dumps(_config_map(first + number)).encode() for number in range(8)]
             began = [await _began(cluster, body, agent) for body in bodies]
             assert any(began) is begins
+
+
+def _with(groups: Sequence[str], extra: Sequence[tuple[str, tuple[str, ...]]]) -> User:
+    return User(ADMIN.name, (*ADMIN.groups, *groups), ADMIN.uid, tuple(extra))
+
+
+KNOWN = {
+    "an account by its token": (_with([], [TOKEN]), True),
+    "many groups": (_with(["g" * 32] * (MAX_USER // 32), []), False),
+    "a long fact": (_with([], [("k", ("v" * MAX_USER,))]), False),
+    "many empty groups": (_with([""] * MAX_USER, []), False),
+    "many facts": (_with([], [(f"k{'x' * 16}{n}", ()) for n in range(MAX_USER // 16)]), False),
+}
+
+
+@pytest.mark.parametrize("who", KNOWN)
+async def test_the_way_is_short_for_users_of_whom_no_more_is_known_than_of_accounts(
+    who: str,
+) -> None:
+    user, begins = KNOWN[who]
+    async with api_cluster() as cluster:
+        bodies = [json.dumps(_config_map(number)).encode() for number in range(8)]
+        began = [await _began(cluster, body, "a", user) for body in bodies]
+        assert any(began) is begins
 
 
 async def test_a_body_that_is_too_large_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver.access import kubelets
 from kubeherd.cluster.apiserver.admission import node_restriction
-from kubeherd.cluster.apiserver.edge.messages import ApiResponse
+from kubeherd.cluster.apiserver.edge.messages import ApiResponse, User
 from kubeherd.cluster.apiserver.edge.negotiation import Shape, wants_pretty
 from kubeherd.cluster.apiserver.edge.responses import finished, object_response
 from kubeherd.cluster.apiserver.handlers.services import Call
@@ -22,6 +22,8 @@ _WIRES = {"": alike.JSON, codecs.JSON: alike.JSON, codecs.MSGPACK: alike.MSGPACK
 """By content type; with parameters it is another one, and goes the general way."""
 MAX_AGENT: Final = 256
 """Characters. What forms take is kept for longer than the request: no more than a client needs."""
+MAX_USER: Final = 1024
+"""Characters of all that is known of a user: of an account's token its pod and node, too."""
 
 
 def form(call: Call) -> Form | None:
@@ -38,10 +40,18 @@ def form(call: Call) -> Form | None:
     if kubelets.acting(user) is not None and node_restriction.concerns(resource):
         return None
     agent = request.headers.get("user-agent", "")
-    if len(agent) > MAX_AGENT or user.extra:
+    if len(agent) > MAX_AGENT or _length(user) > MAX_USER:
         return None
     namespace = call.route.namespace
     return Form(resource.api_version, resource.plural, namespace, user, content_type, agent)
+
+
+def _length(user: User) -> int:
+    """Characters of all that is known of a user, each text with its end."""
+    texts = [user.name, user.uid, *user.groups]
+    for key, values in user.extra:
+        texts += (key, *values)
+    return sum(map(len, texts)) + len(texts)
 
 
 def stage(call: Call, ctx: RequestContext) -> Alike | None:
