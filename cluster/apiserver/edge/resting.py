@@ -5,7 +5,7 @@ milliseconds. Each that comes alone wakes this process, which costs more than th
 kernel is told not to report such a connection before much has come on it (SO_RCVLOWAT), and those
 on which something has come go on at one time.
 
-Invariants: a client waits for the look no longer than three times as long as it is silent by
+Invariants: a client waits for the look no longer than nine times as long as it is silent by
 itself, nor than `MAX_LOOK_S`; one that brings anything but a heartbeat does not rest again before
 several heartbeats in a row; more than `LOW_WATER_BYTES`, or the end of a connection, are reported
 at once. Where there is no such option (it is Linux's), nobody rests.
@@ -23,8 +23,8 @@ if sys.platform == "linux":
     from fcntl import ioctl
     from termios import FIONREAD
 
-MAX_LOOK_S: Final = 0.1
-SHARE: Final = 0.75
+MAX_LOOK_S: Final = 0.15
+SHARE: Final = 0.9
 """Of the time between two of its requests, which includes what it is kept waiting."""
 REMEMBERED: Final = 8
 """So many silences make the one that counts: a look is for all, so the shortest would decide."""
