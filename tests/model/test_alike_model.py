@@ -11,7 +11,17 @@ from typing import Any
 
 import msgspec
 import pytest
-from apicluster import ADMIN, BOB, MANAGER, MERGE, Cluster, StillClock, answered, api_cluster
+from apicluster import (
+    ADMIN,
+    BOB,
+    MANAGER,
+    MERGE,
+    Cluster,
+    StillClock,
+    answered,
+    api_cluster,
+    kept,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -107,6 +117,7 @@ KINDS: dict[str, tuple[str, Callable[[int], dict[str, Any]]]] = {
     "events.v1": ("/apis/events.k8s.io/v1/namespaces/default/events", _event_v1),
     "configmaps": ("/api/v1/namespaces/default/configmaps", _config_map),
 }
+STORED = ("pods", "events", "configmaps")
 TEXTS = ["", 'a "quoted" \\ text', "zwölf\n\u2028", "\x7f", "x" * 1025, "\ud800", 5, None]
 TIMES = [
     "2026-01-01T00:00:00.5Z", "0001-01-01T00:00:00Z", "2026-02-30T00:00:00Z", None, "",
@@ -282,12 +293,6 @@ async def _create(cluster: Cluster, way: Way, step: dict[str, Any], body: bytes)
     )  # fmt: skip
 
 
-def _kept(cluster: Cluster) -> list[tuple[int, bytes, Any, Any]]:
-    store = cluster.store
-    records = [one for key in ("pods", "events", "configmaps") for one in store.list(key)]
-    return [(one.revision, one.json, one.attrs.labels, one.attrs.fields) for one in records]
-
-
 async def _same(steps: list[dict[str, Any]], way: Way) -> int:
     """Take the steps in two clusters; how many objects were made the short way."""
     clock = StillClock()
@@ -320,7 +325,7 @@ async def _same(steps: list[dict[str, Any]], way: Way) -> int:
                     await _create(cluster, way, step, body) for cluster in (short, general)
                 ]
                 assert one == other
-            assert _kept(short) == _kept(general)
+            assert kept(short, *STORED) == kept(general, *STORED)
         return creates.made
 
 

@@ -7,7 +7,18 @@ from typing import Any
 
 import msgspec
 import orjson
-from apicluster import ADMIN, MANAGER, NODE, STRATEGIC, Cluster, StillClock, answered, api_cluster
+from apicluster import (
+    ADMIN,
+    MANAGER,
+    NODE,
+    STRATEGIC,
+    Cluster,
+    StillClock,
+    Taken,
+    answered,
+    api_cluster,
+    kept,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -133,28 +144,12 @@ async def _prepare(cluster: Cluster, made: dict[str, Any]) -> None:
         await cluster.delete(f"{PODS}/p")
 
 
-def _kept(cluster: Cluster) -> list[tuple[int, bytes, Any, Any]]:
-    return [
-        (one.revision, one.json, dict(one.attrs.labels), dict(one.attrs.fields))
-        for one in cluster.store.list("pods")
-    ]
-
-
 async def _same(made: dict[str, Any], steps: list[dict[str, Any]]) -> int:
     """Make a pod and bind it both ways; how often the short one was taken."""
     clock = StillClock()
-    bound = 0
     async with api_cluster(clock=clock) as short, api_cluster(clock=clock) as general:
         general.api.services.registry.short.binding = lambda *_: None
-        way = short.api.services.registry.short.binding
-
-        def counted(*args: Any) -> Any:
-            nonlocal bound
-            pending = way(*args)
-            bound += pending is not None
-            return pending
-
-        short.api.services.registry.short.binding = counted
+        taken = Taken(short, "binding")
         for cluster in (short, general):
             await _prepare(cluster, made)
         for sent in steps:
@@ -162,8 +157,8 @@ async def _same(made: dict[str, Any], steps: list[dict[str, Any]]) -> int:
             stored = None if record is None else record.load()
             one, other = [await _send(cluster, sent, stored) for cluster in (short, general)]
             assert one == other
-            assert _kept(short) == _kept(general)
-    return bound
+            assert kept(short, "pods") == kept(general, "pods")
+    return taken.times
 
 
 @settings(max_examples=40, deadline=None)

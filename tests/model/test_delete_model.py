@@ -14,11 +14,13 @@ from apicluster import (
     StillClock,
     answered,
     api_cluster,
+    kept,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
+from kubeherd.cluster.apiserver.handlers.begun import settled
 
 PODS = "/api/v1/namespaces/default/pods"
 USERS = {"admin": ADMIN, "kubelet": NODE, "manager": MANAGER}
@@ -63,10 +65,6 @@ async def _delete(cluster: Cluster, sent: dict[str, Any], uid: str, *, begins: b
     return answer
 
 
-def _kept(cluster: Cluster) -> list[tuple[int, bytes]]:
-    return [(one.revision, one.json) for one in cluster.store.list("pods")]
-
-
 async def _same(made: dict[str, Any], steps: list[dict[str, Any]]) -> None:
     clock = StillClock()
     async with api_cluster(clock=clock) as short, api_cluster(clock=clock) as whole:
@@ -78,7 +76,7 @@ async def _same(made: dict[str, Any], steps: list[dict[str, Any]]) -> None:
         for sent in steps:
             one = await _delete(short, sent, uid, begins=True)
             assert one == await _delete(whole, sent, uid, begins=False)
-            assert _kept(short) == _kept(whole)
+            assert kept(short, "pods") == kept(whole, "pods")
             assert short.store.revision == whole.store.revision
 
 
@@ -98,6 +96,6 @@ async def test_a_deletion_begins() -> None:
             request = ApiRequest("DELETE", f"{PODS}/p", body=body, user=ADMIN)
             begun = cluster.api.begin(request)
             assert begun is not None
-            await cluster.store.settled(begun.staged)
+            await settled(cluster.store, [begun])
             assert begun.answer().status == 200
         assert cluster.store.get("pods", "default", "p") is None

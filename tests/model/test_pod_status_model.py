@@ -17,8 +17,11 @@ from apicluster import (
     STRATEGIC,
     Cluster,
     StillClock,
+    Taken,
     answered,
     api_cluster,
+    kept,
+    request_counts,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -220,35 +223,12 @@ async def _patched(
     return await answered(cluster, request, begins=way is Way.BEGUN)
 
 
-async def _counted(cluster: Cluster) -> list[str]:
-    """How many requests there were, by what they were and what was answered."""
-    text = (await _send(cluster, "GET", "/metrics", b"", ADMIN)).body.decode()
-    counts = ("apiserver_request_total", "apiserver_current_inflight_requests")
-    return [line for line in text.splitlines() if line.startswith(counts)]
-
-
-def _kept(cluster: Cluster) -> list[tuple[int, bytes, Any, Any]]:
-    return [
-        (one.revision, one.json, dict(one.attrs.labels), dict(one.attrs.fields))
-        for one in cluster.store.list("pods")
-    ]
-
-
 async def _same(made: dict[str, Any], steps: list[dict[str, Any]], way: Way) -> int:
     """Take the steps both ways; how often the short one was taken."""
     clock = StillClock()
-    short_writes = 0
     async with api_cluster(clock=clock) as short, api_cluster(clock=clock) as general:
         general.api.services.registry.short.pod_status = lambda *_: None
-        way = short.api.services.registry.short.pod_status
-
-        def counted(*args: Any) -> Any:
-            nonlocal short_writes
-            pending = way(*args)
-            short_writes += pending is not None
-            return pending
-
-        short.api.services.registry.short.pod_status = counted
+        taken = Taken(short, "pod_status")
         body = orjson.dumps(_pod(made))
         for cluster in (short, general):
             answer = await _send(cluster, "POST", PODS, body, USERS[made["by"]])
@@ -257,9 +237,9 @@ async def _same(made: dict[str, Any], steps: list[dict[str, Any]], way: Way) -> 
             clock.moment += timedelta(seconds=step["passes_s"])
             general_way = Way.ALONE if way is Way.BEGUN else way
             assert await _take(short, step, way) == await _take(general, step, general_way)
-            assert _kept(short) == _kept(general)
-        assert await _counted(short) == await _counted(general)
-    return short_writes
+            assert kept(short, "pods") == kept(general, "pods")
+        assert await request_counts(short) == await request_counts(general)
+    return taken.times
 
 
 @settings(max_examples=40, deadline=None)

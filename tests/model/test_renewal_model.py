@@ -10,13 +10,25 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
-from apicluster import ADMIN, MANAGER, MERGE, NODE, Cluster, StillClock, answered, api_cluster
+from apicluster import (
+    ADMIN,
+    MANAGER,
+    MERGE,
+    NODE,
+    Cluster,
+    StillClock,
+    answered,
+    api_cluster,
+    kept,
+    request_counts,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubeherd.cluster.api.kinds import LEASES
 from kubeherd.cluster.apiserver.access.authn import authenticated
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User
+from kubeherd.cluster.apiserver.handlers.begun import settled
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
@@ -172,12 +184,13 @@ async def _same(steps: list[dict[str, Any]], way: Way) -> None:
             body = _body(step, record.json, number)
             answer = await _put(short, step, body, way)
             assert answer == await _put(general, step, body, Way.HANDLED)
-            assert _kept(short) == _kept(general)
+            leases = LEASES.group_resource
+            assert kept(short, leases) == kept(general, leases)
             if "then" in step:
                 assert await _renewed_while_deleted(short, *step["place"]) == (
                     await _renewed_while_deleted(general, *step["place"])
                 )
-        assert await _counted(short) == await _counted(general)
+        assert await request_counts(short) == await request_counts(general)
 
 
 async def _renewed_while_deleted(cluster: Cluster, namespace: str, name: str) -> ApiResponse | None:
@@ -192,17 +205,6 @@ async def _renewed_while_deleted(cluster: Cluster, namespace: str, name: str) ->
     free = b'{"metadata":{"finalizers":null}}'
     await _request(cluster, "PATCH", path, free, ADMIN, content_type=MERGE)
     return answer
-
-
-def _kept(cluster: Cluster) -> list[tuple[int, bytes]]:
-    return [(one.revision, one.json) for one in cluster.store.list(LEASES.group_resource)]
-
-
-async def _counted(cluster: Cluster) -> list[str]:
-    """How many requests there were, by what they were and what was answered."""
-    text = (await _request(cluster, "GET", "/metrics", b"", ADMIN)).body.decode()
-    counts = ("apiserver_request_total", "apiserver_current_inflight_requests")
-    return [line for line in text.splitlines() if line.startswith(counts)]
 
 
 @settings(max_examples=25, deadline=None)
@@ -223,9 +225,10 @@ async def test_what_is_certainly_a_renewal_begins_at_once() -> None:
                 _asked("PUT", LEASES.path(*place), body, user, content_type=JSON)
             )
             assert begun is not None
-            await cluster.store.settled(begun.staged)
+            await settled(cluster.store, [begun])
             assert begun.answer().status == 200
-            record = begun.staged.record
+            record = cluster.store.get(LEASES.group_resource, *place)
+            assert record is not None
             body = record.json.replace(b'"renewTime":"2027', b'"renewTime":"2028')
 
 

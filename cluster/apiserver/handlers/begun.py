@@ -31,7 +31,6 @@ from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.outcomes import LATE
 from kubeherd.cluster.apiserver.write.pending import Pending
 from kubeherd.cluster.runtime.metrics import stopwatch_s
-from kubeherd.cluster.store.staged import Staged
 from kubeherd.cluster.store.store import Store
 
 
@@ -39,7 +38,7 @@ class Begun(msgspec.Struct, eq=False, frozen=True):
     """A write that is staged, and what is needed to answer it."""
 
     call: Call
-    staged: Staged
+    pending: Pending
     show: Callable[[bytes], ApiResponse]
     """What is answered of the stored object."""
     series: Series
@@ -47,11 +46,14 @@ class Begun(msgspec.Struct, eq=False, frozen=True):
 
     def answer(self) -> ApiResponse:
         """What its client is told, once its wait is over; to be called once."""
-        request = self.call.request
+        request, staged = self.call.request, self.pending.staged
         try:
-            if not self.staged.done:
+            if staged is None:  # it changes nothing, and what is there is durable
+                response = self.show(self.pending.written.json)
+            elif staged.done:
+                response = self.show(staged.outcome().json)
+            else:
                 raise errors.OutcomeUnknown(LATE)
-            response = self.show(self.staged.outcome().json)
         except ApiError as error:
             response = refused(request, error)
         except BaseException as error:
@@ -80,16 +82,17 @@ def begin(
         first = stage(one, one.context())
     except ApiError:
         return None
-    if first is None or first.pending.staged is None:
+    if first is None:
         return None
     series = services.metrics.begin(request, route, kind)
-    return Begun(one, first.pending.staged, first.show, series, started_s)
+    return Begun(one, first.pending, first.show, series, started_s)
 
 
 async def settled(store: Store, begun: Iterable[Begun]) -> None:
     """Return when all of these can be answered. All are done when what was staged last is, and that
     need not be what began last: who changes nothing waits for what others have staged before."""
-    last = max((one.staged for one in begun), key=lambda staged: staged.revision, default=None)
+    staged = [one.pending.staged for one in begun if one.pending.staged is not None]
+    last = max(staged, key=lambda one: one.revision, default=None)
     if last is not None:
         with suppress(TimeoutError):
             await store.settled(last)

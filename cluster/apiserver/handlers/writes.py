@@ -156,6 +156,8 @@ def stage_delete(call: Call) -> tuple[Pending, int] | None:
     if record is None or not call.services.heavy.is_light(len(request.body) + record.size):
         return None
     options, ctx = _delete_options(call)
+    if ctx.dry_run:  # its client is told of a state that might vanish
+        return None
     pending = registry.stage_delete(kind, route.namespace, route.name, options, ctx)
     return pending, _status_of(options, pending.written)
 

@@ -12,6 +12,7 @@ import orjson
 
 from kubeherd.cluster.apiserver.access.authn import authenticated
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User, WatchResponse
+from kubeherd.cluster.apiserver.handlers.begun import settled
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
@@ -117,8 +118,39 @@ async def answered(cluster: Cluster, request: ApiRequest, *, begins: bool) -> Ap
         answer = await cluster.api.handle(request)
         assert isinstance(answer, ApiResponse)
         return answer
-    await cluster.store.settled(begun.staged)
+    await settled(cluster.store, [begun])
     return begun.answer()
+
+
+def kept(cluster: Cluster, *resource_keys: str) -> list[tuple[int, bytes, Any, Any]]:
+    """What is stored of these resources, and what selectors read of it."""
+    records = [one for key in resource_keys for one in cluster.store.list(key)]
+    return [
+        (one.revision, one.json, dict(one.attrs.labels), dict(one.attrs.fields)) for one in records
+    ]
+
+
+async def request_counts(cluster: Cluster) -> list[str]:
+    """How many requests there were, by what they were and what was answered."""
+    answer = await cluster.api.handle(ApiRequest("GET", "/metrics", user=ADMIN))
+    assert isinstance(answer, ApiResponse)
+    counts = ("apiserver_request_total", "apiserver_current_inflight_requests")
+    return [line for line in answer.body.decode().splitlines() if line.startswith(counts)]
+
+
+class Taken:
+    """Counts how often a cluster takes one of its short ways (`write.shortwrites`)."""
+
+    def __init__(self, cluster: Cluster, way: str) -> None:
+        self.times = 0
+        short = cluster.api.services.registry.short
+        self._stage = getattr(short, way)
+        setattr(short, way, self._counted)
+
+    def _counted(self, *args: Any) -> Any:
+        pending = self._stage(*args)
+        self.times += pending is not None
+        return pending
 
 
 class Watcher:
