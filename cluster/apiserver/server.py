@@ -140,9 +140,9 @@ class ApiServer:
         self.hurt_now = False
         """Whether there are faults of connections or requests."""
         self.handle: Answer = self._answered
+        """Answer one request. Never raises but for cancellation."""
         self._direct = True
         """Requests pass nothing on their way."""
-        """Answer one request. Never raises but for cancellation."""
         self._group_polls = GroupPolls(store, self._watched, self.services.watches)
         self._closing: list[Callable[[], None]] = [self._heavy.close]
         if local is not None:

@@ -302,19 +302,26 @@ class BatchingTransport:
         return [TransportResponse(a.status, a.body, a.content_type, a.headers) for a in answers]
 
     async def _alone(self, request: BatchedRequest, timeout_s: float) -> TransportResponse:
-        response = await self._inner.request(
-            request.method,
-            request.path,
-            query=request.query or None,
-            body=request.body or None,
-            content_type=request.content_type,
-            accept=request.accept,
-            fence=request.fence,
-            timeout_s=timeout_s,
-        )
+        response = await alone(self._inner, request, timeout_s)
         if response.content_type.startswith(MSGPACK):
             self._known = True
         return response
+
+
+async def alone(
+    transport: Transport, request: BatchedRequest, timeout_s: float
+) -> TransportResponse:
+    """Send what could be a part of a batch as a request of its own."""
+    return await transport.request(
+        request.method,
+        request.path,
+        query=request.query or None,
+        body=request.body or None,
+        content_type=request.content_type,
+        accept=request.accept,
+        fence=request.fence,
+        timeout_s=timeout_s,
+    )
 
 
 async def one_by_one(

@@ -8,6 +8,7 @@ writes is what would have become of it alone.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 import structlog
@@ -15,7 +16,7 @@ import structlog
 from kubeherd.cluster.api.batch import BatchedRequest
 from kubeherd.cluster.api.errors import ApiError, LeaseLost, UnsupportedMediaType
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.client.batching import BatchingTransport, one_by_one
+from kubeherd.cluster.client.batching import BatchingTransport, alone, one_by_one
 from kubeherd.cluster.client.fence import Fence
 from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
@@ -121,7 +122,9 @@ class Sender:
         if isinstance(self._transport, BatchingTransport):
             answers = await self._transport.request_all(requests, timeout_s, parallel)
         else:
-            answers = await one_by_one(self._send_alone, requests, timeout_s, parallel)
+            answers = await one_by_one(
+                partial(alone, self._transport), requests, timeout_s, parallel
+            )
         outcomes: list[Outcome] = []
         refused: list[int] = []
         for index, answer in enumerate(answers):
@@ -173,24 +176,12 @@ class Sender:
     async def _ask(self, request: BatchedRequest, timeout_s: float) -> TransportResponse:
         """One answer of any status."""
         try:
-            response = await self._send_alone(request, timeout_s)
+            response = await alone(self._transport, request, timeout_s)
         except TransportError as lost:
             self._lost(lost)
             raise
         self._found()
         return response
-
-    async def _send_alone(self, request: BatchedRequest, timeout_s: float) -> TransportResponse:
-        return await self._transport.request(
-            request.method,
-            request.path,
-            query=request.query or None,
-            body=request.body or None,
-            content_type=request.content_type,
-            accept=request.accept,
-            fence=request.fence,
-            timeout_s=timeout_s,
-        )
 
     async def _insist(
         self, request: BatchedRequest, response: TransportResponse, timeout_s: float

@@ -118,7 +118,6 @@ class Supervisor:
                 await control.close()
                 for task in cluster.helpers:
                     task.cancel()
-                self._save_state()
                 self._forget_faults(commands)
 
     async def _bring_up(self, tasks: asyncio.TaskGroup) -> None:

@@ -63,27 +63,15 @@ class ObjectWriter:
 
     async def delete(self, resource: Resource, name: str, *, uid: str = "") -> None:
         """Delete an object, `uid`: only this one; ApiError (NotFound too) or TransportError."""
-        options: JsonObject | None = None
-        if uid:
-            options = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
-        (deleted,) = await self._delete_all(resource, [name], options)
-        if isinstance(deleted, Exception):
-            raise deleted
+        (failed,) = await self.delete_all(resource, [name], uid=uid)
+        if failed is not None:
+            raise failed
 
     async def delete_all(
-        self, resource: Resource, names: Sequence[str]
+        self, resource: Resource, names: Sequence[str], *, uid: str = ""
     ) -> list[ApiError | TransportError | None]:
-        """Delete objects; what went wrong with each."""
-        return await self._delete_all(resource, names, None)
-
-    async def _delete_all(
-        self, resource: Resource, names: Sequence[str], options: JsonObject | None
-    ) -> list[ApiError | TransportError | None]:
-        body, content_type = (None, "") if options is None else self.client.encode(options)
-        writes = [
-            Write("DELETE", resource.path(self.namespace, name), body, content_type)
-            for name in names
-        ]
+        """Delete objects, `uid`: only one that has it; what went wrong with each."""
+        writes = [self.client.deletion(resource, name, self.namespace, uid=uid) for name in names]
         deleted = await self._sent(writes)
         for one in deleted:
             if isinstance(one, PartialObject) and one.kind == resource.kind:

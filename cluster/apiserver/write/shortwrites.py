@@ -6,6 +6,8 @@ short way stages what the general way would, to the byte, with the same admissio
 certain it stages nothing, and the general way decides, and words every refusal.
 """
 
+from collections.abc import Mapping
+
 import orjson
 
 from kubeherd.cluster.api import fields, validation
@@ -76,9 +78,7 @@ class ShortWrites:
         old, new = change.old, change.new
         if new == old:
             return Pending(Written(record.json), self._store.staged(*record.place))
-        selectable = fields.with_status(kind.storage, record.attrs.fields, new)
-        tree = {**new, "spec": orjson.Fragment(change.spec)}
-        return self._put(record, kind.stored(tree), Attrs(record.attrs.labels, selectable))
+        return self._put_pod(kind, record, new, change.spec, record.attrs.fields)
 
     def binding(
         self, kind: ServedKind, namespace: str, name: str, sent: JsonObject, ctx: RequestContext
@@ -111,9 +111,7 @@ class ShortWrites:
             return None
         node = new["spec"]["nodeName"]
         on_node = {**record.attrs.fields, NODE_NAME_FIELD: node}
-        selected = fields.with_status(kind.storage, on_node, new)
-        tree = {**new, "spec": orjson.Fragment(binding.spec_on(node, parts.spec))}
-        return self._put(record, kind.stored(tree), Attrs(record.attrs.labels, selected))
+        return self._put_pod(kind, record, new, binding.spec_on(node, parts.spec), on_node)
 
     def _is_good(
         self, kind: ServedKind, record: Record, change: podstatus.Change, ctx: RequestContext
@@ -142,6 +140,20 @@ class ShortWrites:
             return None
         record = self._store.head(kind.key, namespace, name)
         return record if record is not None and record.revision > self.began_at else None
+
+    def _put_pod(
+        self,
+        kind: ServedKind,
+        record: Record,
+        new: JsonObject,
+        spec: bytes,
+        selectable: Mapping[str, str],
+    ) -> Pending:
+        """A pod with the metadata and the status of `new` and the JSON of its spec; `selectable`:
+        its fields with the status of before."""
+        tree = {**new, "spec": orjson.Fragment(spec)}
+        selected = fields.with_status(kind.storage, selectable, new)
+        return self._put(record, kind.stored(tree), Attrs(record.attrs.labels, selected))
 
     def _put(self, record: Record, stored: JsonObject, selected: Attrs | None) -> Pending:
         stored["metadata"] = with_version_slot(stored["metadata"])
