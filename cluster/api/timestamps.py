@@ -1,9 +1,13 @@
 """RFC 3339 times as Kubernetes writes them (spec api-machinery, section 5)."""
 
+import re
 from datetime import UTC, datetime
 
 _WHOLE_SECONDS = len("2006-01-02T15:04:05")
 _MICROSECONDS = len("2006-01-02T15:04:05.000000")
+_SECOND = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
+_TIME = re.compile(f"{_SECOND}Z")
+_MICRO_TIME = re.compile(rf"{_SECOND}\.[0-9]{{6}}Z")
 
 
 def format_time(moment: datetime) -> str:
@@ -32,3 +36,20 @@ def parse_time(text: str) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"time out of range: {text!r}") from None
+
+
+def is_time(text: str) -> bool:
+    """Whether a text is a metav1.Time in the form in which it is stored."""
+    return _TIME.fullmatch(text) is not None and _is_moment(text)
+
+
+def is_micro_time(text: str) -> bool:
+    """Whether a text is a metav1.MicroTime in the form in which it is stored."""
+    return _MICRO_TIME.fullmatch(text) is not None and _is_moment(text)
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return parse_time(text).year > 1  # Go's zero time is none
+    except ValueError:
+        return False

@@ -357,9 +357,9 @@ def _wire_error(exc: BaseException | None) -> errors.ApiError:
 
 PlainHandler = Callable[[Connection, plain.Plain], Awaitable[bool]]
 """Answers a plain request; whether the connection goes on."""
-Heartbeat = tuple[Connection, plain.Plain]
-HeartbeatHandler = Callable[[Sequence[Heartbeat]], Coroutine[Any, Any, None]]
-"""Answers some heartbeats together, or lets their connections `answer_alone`."""
+Gathered = tuple[Connection, plain.Plain]
+GatheredHandler = Callable[[Sequence[Gathered]], Coroutine[Any, Any, None]]
+"""Answers some writes that came together, or lets their connections `answer_alone`."""
 
 
 class Connections(Server):
@@ -369,10 +369,10 @@ class Connections(Server):
         self,
         handler: Any,
         plain: PlainHandler,
-        beats: HeartbeatHandler,
+        together: GatheredHandler,
         takes_plain: Callable[[], bool],
     ) -> None:
-        """`plain` and `beats` answer plain requests at times when `takes_plain`, `handler` all
+        """`plain` and `together` answer plain requests at times when `takes_plain`, `handler` all
         others."""
         super().__init__(
             handler,
@@ -385,7 +385,7 @@ class Connections(Server):
         self.open = 0
         self.plain = plain
         self.takes_plain = takes_plain
-        self.gathering = gathering.Gathering(beats)
+        self.gathering = gathering.Gathering(together)
         self.resting = resting.Resting()
 
     def __call__(self) -> Connection:

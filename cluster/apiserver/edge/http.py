@@ -29,7 +29,7 @@ from kubeherd.cluster.apiserver.edge.connection import (
     PIECE_BYTES,
     Connection,
     Connections,
-    Heartbeat,
+    Gathered,
     paced,
 )
 from kubeherd.cluster.apiserver.edge.joined import Body
@@ -58,8 +58,8 @@ MOVE_CHANCE = 0.001
 """Of several servers each ends a connection after one of so many answers, and its client makes
 another: so they spread again after a restart (what kube-apiserver's --goaway-chance is for)."""
 _OK = HTTPStatus.OK.value
-_BEATS_AT_ONCE = 32
-"""So many heartbeats are begun or answered in one step of the event loop: two milliseconds."""
+_AT_ONCE = 32
+"""So many writes are begun or answered in one step of the event loop: two milliseconds."""
 _CACHE_CONTROL = "no-cache, private"
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _WITHOUT_BODY = (204, 304)
@@ -77,7 +77,7 @@ class HttpServer:
         self._api = api
         self._clock = clock
         self._connections = Connections(
-            self._handle, self._handle_plain, self._handle_beats, lambda: not api.hurt_now
+            self._handle, self._handle_plain, self._handle_gathered, lambda: not api.hurt_now
         )
         self._listeners = [Listener(self._connections, clock, max_connections)]
         self._max_connections = max_connections
@@ -193,25 +193,25 @@ class HttpServer:
             headers["Connection"] = "close"
         return _head(answer, headers), ends
 
-    async def _handle_beats(self, beats: Sequence[Heartbeat]) -> None:
-        """Answer heartbeats that came together; those that are more than that go their own way."""
+    async def _handle_gathered(self, gathered: Sequence[Gathered]) -> None:
+        """Answer writes that came together; those that are no short ones go their own way."""
         begun: list[tuple[Connection, Begun]] = []
-        for count, (connection, request) in enumerate(beats, 1):
+        for count, (connection, request) in enumerate(gathered, 1):
             one = self._begin(connection, request)
             if one is None:
                 connection.answer_alone(self._connections, request)
             else:
                 begun.append((connection, one))
-            if count % _BEATS_AT_ONCE == 0:
+            if count % _AT_ONCE == 0:
                 await asyncio.sleep(0)
         await settled(self._api.services.store, [one for _, one in begun])
         for count, (connection, one) in enumerate(begun, 1):
-            self._answer_beat(connection, one)
-            if count % _BEATS_AT_ONCE == 0:
+            self._answer_begun(connection, one)
+            if count % _AT_ONCE == 0:
                 await asyncio.sleep(0)
 
     def _begin(self, connection: Connection, request: plain.Plain) -> Begun | None:
-        """Let a heartbeat begin; None if it must go its own way."""
+        """Let a write begin; None if it must go its own way."""
         if connection.writing_paused:
             return None  # there its answer waits until the client has read
         try:
@@ -222,7 +222,7 @@ class HttpServer:
             connection.log_exception(exc_info=error)
             return None
 
-    def _answer_beat(self, connection: Connection, begun: Begun) -> None:
+    def _answer_begun(self, connection: Connection, begun: Begun) -> None:
         goes_on = False
         try:
             answer = begun.answer()

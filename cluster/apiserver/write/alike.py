@@ -21,7 +21,7 @@ import orjson
 from kubeherd.cluster.api import kinds, names
 from kubeherd.cluster.api.jsontypes import JsonValue
 from kubeherd.cluster.api.kinds import Resource
-from kubeherd.cluster.api.timestamps import parse_time
+from kubeherd.cluster.api.timestamps import is_micro_time, is_time
 from kubeherd.cluster.api.validation import objectmeta
 
 MAX_BYTES: Final = 16 * 1024
@@ -266,15 +266,9 @@ def fits(resource: Resource, slot: Slot, text: bytes) -> bool:
             return not names.dns_label(string)
         if slot is Slot.SUBDOMAIN:
             return not names.dns_subdomain(string)
-        if (_TIME if slot is Slot.TIME else _MICRO_TIME).fullmatch(string) is None:
-            return False
-        return parse_time(string).year > 1  # Go's zero time is none
+        return is_time(string) if slot is Slot.TIME else is_micro_time(string)
     except ValueError:
         return False
-
-
-_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-_MICRO_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
 
 # --- objects ---

@@ -8,7 +8,6 @@ Invariant: what `renewed` makes is what the general way of an update (`registry`
 the byte; where that is not certain it makes nothing. `tests/model` compares the two.
 """
 
-import re
 from typing import Final
 
 import msgspec
@@ -16,7 +15,7 @@ import orjson
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.serializer import codecs
-from kubeherd.cluster.api.timestamps import parse_time
+from kubeherd.cluster.api.timestamps import is_micro_time
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write import tracking
 from kubeherd.cluster.apiserver.write.context import RequestContext
@@ -25,8 +24,6 @@ MAX_BYTES: Final = 16 * 1024
 """A Lease that is larger goes the general way."""
 
 _KEY: Final = b'"renewTime":"'
-_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
-"""The form in which times of Leases are stored."""
 _BYTES: Final = len("2006-01-02T15:04:05.000000Z")
 _RENEWED: Final[JsonObject] = {"f:spec": {"f:renewTime": {}}}
 
@@ -69,7 +66,12 @@ def renewed(
     if at < len(_KEY) or not isinstance(spec, dict) or not isinstance(meta, dict):
         return None
     time, before = spec.get("renewTime"), stored[at : at + _BYTES].decode("ascii", "replace")
-    if time == before or not _is_time(time) or "deletionTimestamp" in meta:
+    if (
+        time == before
+        or not isinstance(time, str)
+        or not is_micro_time(time)
+        or "deletionTimestamp" in meta
+    ):
         return None
     resource = kind.resource
     if (sent.get("apiVersion"), sent.get("kind")) != (resource.api_version, resource.kind):
@@ -80,17 +82,6 @@ def renewed(
     new = {**old, "metadata": {**old["metadata"]}, "spec": spec}
     tracking.record_change(kind, new, _RENEWED, ctx)
     return Renewal(old, new)
-
-
-def _is_time(value: object) -> bool:
-    """Whether a value is a moment in the form in which it is stored."""
-    if not isinstance(value, str) or _TIME.fullmatch(value) is None:
-        return False
-    try:
-        parse_time(value)
-    except ValueError:
-        return False
-    return True
 
 
 def _json(tree: JsonObject) -> bytes:
