@@ -39,6 +39,8 @@ WRITE_TIMEOUT_S = 60.0
 _WRITE_BUFFER_BYTES = 64 * 1024
 _LINE_BYTES = 64 * 1024
 _HELD_BYTES = 64 * 1024
+PARTIAL_S = 1.0
+"""How long the rest of a plain request may take: who is slower is aiohttp's."""
 PIECE_BYTES = 128 * 1024
 """So much is encrypted at a time of an answer to a client that may not be reading."""
 _PIECES_AT_ONCE = 8
@@ -55,6 +57,8 @@ class Connection(RequestHandler):
     """One client connection: knows its user, and stops the watch that outlives its client."""
 
     __slots__ = (
+        "_begun",
+        "_begun_timer",
         "_clean",
         "_heartbeats",
         "_held",
@@ -62,6 +66,7 @@ class Connection(RequestHandler):
         "_rested_at_s",
         "_silence",
         "_silent_s",
+        "_size",
         "_stall",
         "asked",
         "identity",
@@ -90,6 +95,11 @@ class Connection(RequestHandler):
         """Answers a plain request."""
         self._held = bytearray()
         """What came meanwhile."""
+        self._begun = bytearray()
+        """What has come of a plain request, ..."""
+        self._size = 0
+        """... which will have so many bytes."""
+        self._begun_timer: asyncio.TimerHandle | None = None
         self._rested_at_s = 0.0
         """When the last plain answer was given, in the event loop's time; 0: there was none."""
         self._silent_s = 0.0
@@ -115,7 +125,7 @@ class Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         watching, self.watching = self.watching, None
-        for timer in (self._silence, self._stall):
+        for timer in (self._silence, self._stall, self._begun_timer):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
@@ -139,19 +149,50 @@ class Connection(RequestHandler):
         if self._plain is not None:
             self._hold(data)
             return
+        if self._begun:
+            self._begun += data
+            if len(self._begun) < self._size:
+                return
+            data = self._all_begun()
         awaits = self._awaits_request()
         request = plain.read(data) if self._clean and awaits else None
         manager = self._manager
         looked_at = self._wakes() if self._heartbeats else False
-        if isinstance(request, plain.Plain) and isinstance(manager, Connections):
-            if manager.takes_plain() and not self.ending:
+        if isinstance(manager, Connections) and manager.takes_plain() and not self.ending:
+            if isinstance(request, plain.Plain):
                 self._take(manager, request, looked_at=looked_at)
                 return
-        elif request is None:
+            if isinstance(request, plain.Partial):
+                self._begin(data, request)
+                return
+        self._leave_to_aiohttp(data, whole=isinstance(request, plain.Plain | plain.Whole))
+
+    def _leave_to_aiohttp(self, data: bytes, *, whole: bool) -> None:
+        """`whole`: exactly one request, after others."""
+        awaits = self._awaits_request()
+        if not whole:
             self._clean = False
         if awaits and not data.isascii():
             data = escaped_target(data)
         super().data_received(data)
+
+    def _begin(self, data: bytes, partial: plain.Partial) -> None:
+        """Wait a moment for the rest of a plain request."""
+        self._begun += data
+        self._size = partial.size
+        self._begun_timer = self._loop.call_later(PARTIAL_S, self._leave_begun)
+
+    def _all_begun(self) -> bytes:
+        """What has come of a request, and wait for it no more."""
+        if self._begun_timer is not None:
+            self._begun_timer.cancel()
+            self._begun_timer = None
+        data, self._begun = bytes(self._begun), bytearray()
+        return data
+
+    def _leave_begun(self) -> None:
+        """The rest of a plain request has not come in time."""
+        self._leave_to_aiohttp(self._all_begun(), whole=False)
 
     @property
     def ending(self) -> bool:
@@ -253,7 +294,7 @@ class Connection(RequestHandler):
         return True
 
     def _process_keepalive(self) -> None:
-        if self._plain is None:
+        if self._plain is None and not self._begun:
             super()._process_keepalive()
         else:  # it looks idle to aiohttp, which knows nothing of plain requests
             self._keepalive_handle = self._loop.call_later(IDLE_TIMEOUT_S, self._process_keepalive)
@@ -297,7 +338,7 @@ class Connection(RequestHandler):
             self.transport.abort()
 
     def _end_of_silence(self) -> None:
-        if not self.asked:
+        if not (self.asked or self._begun):
             self.drop()
 
     def pause_writing(self) -> None:

@@ -1,10 +1,11 @@
 """Plain requests: most of what clients send, read without an HTTP library. Pure.
 
-A plain request is one that came whole and alone in one piece, in the strictest form of HTTP/1.1: a
+A plain request is one that came whole and alone, in the strictest form of HTTP/1.1: a
 known method, an origin-form target without escapes, a line for each header and no header twice, a
 body with Content-Length or none. It is for an object, a collection, a private batch or long-poll,
 and is answered in one piece. All else, and all that is doubtful, is aiohttp's; so two readers never
-disagree about where a request ends.
+disagree about where a request ends. Clients that send head and body apart (as Python's http.client
+does) have such requests, too, once the rest has come.
 """
 
 import re
@@ -16,6 +17,8 @@ import msgspec
 
 MAX_HEAD_BYTES: Final = 4096
 MAX_HEADERS: Final = 64
+MAX_PARTIAL_BYTES: Final = 64 * 1024
+"""The rest of a request that is larger is not worth waiting for."""
 _REQUEST_LINE: Final = re.compile(
     rb"(GET|PUT|POST|PATCH|DELETE) (/[A-Za-z0-9\-._~/:]*)(?:\?([!\x22$-~]*))? HTTP/1\.1\r\n"
 )
@@ -50,6 +53,12 @@ class Whole(msgspec.Struct, frozen=True):
 WHOLE: Final = Whole()
 
 
+class Partial(msgspec.Struct, frozen=True):
+    """The head and a part of the body of what may become a plain request of so many bytes."""
+
+    size: int
+
+
 class _Head(msgspec.Struct, frozen=True):
     """What header lines say: `length` of the body in bytes, and whether nothing is `unusual`."""
 
@@ -58,8 +67,9 @@ class _Head(msgspec.Struct, frozen=True):
     unusual: bool
 
 
-def read(data: bytes) -> Plain | Whole | None:
-    """What came while a request was awaited; None: it is not known to be one whole request."""
+def read(data: bytes) -> Plain | Whole | Partial | None:
+    """What came while a request was awaited; None: it is not known to be one whole request, nor
+    the beginning of a plain one."""
     line = _REQUEST_LINE.match(data)
     if line is None:
         return None
@@ -67,10 +77,15 @@ def read(data: bytes) -> Plain | Whole | None:
     if end < 0:
         return None
     head = _head(data[line.end() : end + 2])
-    if head is None or len(data) != end + len(_END) + head.length:
+    if head is None:
         return None
     method, path, query = line.groups()
-    if head.unusual or not path.startswith(_ROOTS):
+    unusual = head.unusual or not path.startswith(_ROOTS)
+    size = end + len(_END) + head.length
+    if len(data) != size:
+        begun = not unusual and len(data) < size <= MAX_PARTIAL_BYTES
+        return Partial(size) if begun else None
+    if unusual:
         return WHOLE
     polls = query is not None and b"poll" in query and _polls(query)
     if _may_stream(path, query or b"", polls):

@@ -1,6 +1,7 @@
 """Connections on which plain requests are answered: order, memory, their end."""
 
 import asyncio
+import json
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +14,7 @@ from apicluster import config_map
 from patience import PATIENCE_S
 from wireserver import Served, holding, request, serving
 
+from kubeherd.cluster.apiserver.edge import connection as edge_connection
 from kubeherd.cluster.apiserver.edge import http
 from kubeherd.cluster.apiserver.edge.connection import Connection, Connections
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
@@ -79,6 +81,80 @@ class Silent(asyncio.Transport):
 
     def close(self) -> None:
         pass
+
+
+def posted(name: str, **headers: str) -> bytes:
+    body = json.dumps(config_map(name)).encode()
+    length = str(len(body))
+    return request("POST", CMS, body, Connection="keep-alive", Content_Length=length, **headers)
+
+
+HEAD_BYTES = posted("a").index(b"\r\n\r\n") + 4
+
+
+async def answer_to(reader: asyncio.StreamReader) -> bytes:
+    """The head of the next answer; its body is read, too."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+    await reader.readexactly(int(length))
+    return head
+
+
+async def apart(served: Served, connection: Connection, writer, *pieces: bytes) -> None:
+    """Send pieces that come one by one."""
+    for piece in pieces[:-1]:
+        before = len(connection._begun)
+        writer.write(piece)
+        await until(lambda before=before: len(connection._begun) > before)
+    writer.write(pieces[-1])
+
+
+@pytest.mark.parametrize("at", [HEAD_BYTES, HEAD_BYTES + 1, len(posted("a")) - 1])
+async def test_a_plain_request_may_come_in_pieces(served: Served, at: int):
+    """And the one after it, too: a client that sends head and body apart does so always."""
+    reader, writer, connection = await connected(served)
+    async with asyncio.timeout(PATIENCE_S):
+        for name in ("a", "b"):
+            sent = posted(name)
+            await apart(served, connection, writer, sent[:at], sent[at:])
+            assert (await answer_to(reader)).startswith(b"HTTP/1.1 201 ")
+    assert connection._clean
+    assert connection._begun_timer is None
+    writer.close()
+
+
+async def test_what_comes_with_the_rest_is_answered_in_order(served: Served):
+    reader, writer, connection = await connected(served)
+    sent, missing = posted("a"), keeping(f"{CMS}/nowhere")
+    async with asyncio.timeout(PATIENCE_S):
+        await apart(served, connection, writer, sent[:HEAD_BYTES], sent[HEAD_BYTES:] + missing)
+        assert (await answer_to(reader)).startswith(b"HTTP/1.1 201 ")
+        assert (await answer_to(reader)).startswith(b"HTTP/1.1 404 ")
+    writer.close()
+
+
+async def test_who_is_slow_with_the_rest_is_answered(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(edge_connection, "PARTIAL_S", 0.01)
+    reader, writer, connection = await connected(served)
+    sent = posted("a")
+    async with asyncio.timeout(PATIENCE_S):
+        writer.write(sent[:HEAD_BYTES])
+        await until(lambda: not connection._clean)
+        writer.write(sent[HEAD_BYTES:])
+        assert (await answer_to(reader)).startswith(b"HTTP/1.1 201 ")
+    writer.close()
+
+
+async def test_a_client_that_goes_away_in_the_midst_of_a_request_leaves_no_timer(served: Served):
+    _, writer, connection = await connected(served)
+    async with asyncio.timeout(PATIENCE_S):
+        writer.write(posted("a")[:HEAD_BYTES])
+        await until(lambda: connection._begun)
+        timer = connection._begun_timer
+        writer.transport.abort()
+        await until(lambda: timer is not None and timer.cancelled())
 
 
 @pytest.mark.parametrize("turns", range(5))

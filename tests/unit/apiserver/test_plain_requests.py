@@ -16,7 +16,7 @@ from patience import PATIENCE_S
 from wireserver import Served, holding, request, serving, wire
 
 from kubeherd.cluster.apiserver.edge import plain
-from kubeherd.cluster.apiserver.edge.plain import WHOLE, Plain, read
+from kubeherd.cluster.apiserver.edge.plain import WHOLE, Partial, Plain, read
 
 CMS = "/api/v1/namespaces/default/configmaps"
 GET = b"GET /api/v1/pods?limit=5 HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n\r\n"
@@ -65,7 +65,9 @@ def test_values_of_a_plain_request_may_be_escaped():
         (b"Host: x", b"Content-Length: 0\r\nContent-Length: 0"),
         (b"Host: x", b"Content-Length: +0"),
         (b"Host: x", b"Content-Length: 0x0"),
-        (b"Host: x", b"Content-Length: 5"),
+        (b"Host: x", b"Content-Length: 5\r\nExpect: 100-continue"),
+        (b"Host: x\r\n", b"Content-Length: 5\r\n"),
+        (b"Host: x", b"Host: x\r\nContent-Length: %d" % plain.MAX_PARTIAL_BYTES),
         (b"Host: x", b"Transfer-Encoding: chunked"),
         (b"Host: x", b"Transfer-Encoding: identity"),
         (b"Host: x", b"Host: " + b"x" * plain.MAX_HEAD_BYTES),
@@ -105,6 +107,14 @@ def test_what_is_doubtful_is_for_aiohttp(before: bytes, after: bytes):
 )
 def test_a_whole_request_may_be_none_of_the_plain_ones(before: bytes, after: bytes):
     assert read(GET.replace(before, after)) is WHOLE
+
+
+def test_the_beginning_of_a_plain_request():
+    head = POST.index(b"{}")
+    for length in range(head, len(POST)):
+        assert read(POST[:length]) == Partial(len(POST))
+    assert all(read(POST[:length]) is None for length in range(head))
+    assert read(POST.replace(b"/apis/", b"/version/")[:-1]) is None
 
 
 class Refused(Exception):
