@@ -99,3 +99,28 @@ async def test_a_deletion_begins() -> None:
             await settled(cluster.store, [begun])
             assert begun.answer().status == 200
         assert cluster.store.get("pods", "default", "p") is None
+
+
+async def test_a_refused_deletion_begins_and_tells_what_is_durable() -> None:
+    async with api_cluster() as cluster:
+        spec = {"nodeName": "n1", "containers": [{"name": "c", "image": "i"}]}
+        await cluster.post(PODS, {"metadata": {"name": "p"}, "spec": spec})
+        bodies = {
+            b'{"preconditions":{"uid":"x"}}': 409,
+            b'{"gracePeriodSeconds":0}': 200,
+            b"": 404,
+        }
+        all_begun = []
+        for body in bodies:
+            begun = cluster.api.begin(ApiRequest("DELETE", f"{PODS}/p", body=body, user=ADMIN))
+            assert begun is not None
+            all_begun.append(begun)
+        last = all_begun[-1].pending.staged
+        assert last is not None  # it is gone only when that it goes is committed
+        assert not last.done
+        await settled(cluster.store, all_begun)
+        assert [one.answer().status for one in all_begun] == list(bodies.values())
+        again = cluster.api.begin(ApiRequest("DELETE", f"{PODS}/p", user=ADMIN))
+        assert again is not None
+        assert again.pending.staged is None
+        assert again.answer().status == 404

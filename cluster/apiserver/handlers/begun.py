@@ -4,7 +4,8 @@ Of what a short write costs when it comes alone (`write.shortwrites`), half is t
 it from layer to layer and waits for its commit. Many that came together are staged one after the
 other in one step, wait together, and are answered in one step. Invariants: what begins here is what
 `ApiServer.handle` would have done, with the same rights, counts and answers; where that is not
-certain, nothing begins, and `handle` decides.
+certain, nothing begins, and `handle` decides. A deletion may be refused here, too: of all writes it
+is the one that is sent again and again for what is gone.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write import alike
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.outcomes import LATE
-from kubeherd.cluster.apiserver.write.pending import Pending
+from kubeherd.cluster.apiserver.write.pending import Pending, Written
 from kubeherd.cluster.runtime.metrics import stopwatch_s
 from kubeherd.cluster.store.store import Store
 
@@ -139,11 +140,24 @@ def _stage_renewal(one: Call, ctx: RequestContext) -> _First | None:
 
 
 def _stage_delete(one: Call, ctx: RequestContext) -> _First | None:
-    staged = writes.stage_delete(one)
+    try:
+        staged = writes.stage_delete(one)
+    except ApiError as error:
+        return _refusal(one, error)
     if staged is None:
         return None
     pending, status = staged
     return _First(pending, partial(_changed, one, tree=pending.written.tree, status=status))
+
+
+def _refusal(one: Call, error: ApiError) -> _First:
+    """Nothing is staged; but a refusal tells what there is, which must be durable before."""
+    staged = one.services.store.staged(one.kind.key, one.route.namespace, one.route.name)
+
+    def refuse(_: bytes) -> ApiResponse:
+        raise error.with_traceback(None)
+
+    return _First(Pending(Written(b""), staged), refuse)
 
 
 def _changed(

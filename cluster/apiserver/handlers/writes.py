@@ -148,12 +148,14 @@ def _status_of(options: DeleteOptions, written: Written) -> int:
 
 def stage_delete(call: Call) -> tuple[Pending, int] | None:
     """The deletion of an object that is answered with it, staged, and the status of the answer;
-    None, and nothing has happened, if somebody is to be asked or if it is large."""
+    None, and nothing has happened, if somebody is to be asked or if it is large. ApiError: that is
+    what `delete` would refuse it with."""
     request, kind, route, registry = call.request, call.kind, call.route, call.services.registry
     if registry.store.is_shared or request.audited is not None or not registry.chain.is_own:
         return None
     record = registry.store.head(kind.key, route.namespace, route.name)
-    if record is None or not call.services.heavy.is_light(len(request.body) + record.size):
+    size_bytes = len(request.body) + (0 if record is None else record.size)
+    if not call.services.heavy.is_light(size_bytes):
         return None
     options, ctx = _delete_options(call)
     if ctx.dry_run:  # its client is told of a state that might vanish
