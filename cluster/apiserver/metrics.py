@@ -78,7 +78,7 @@ class Series:
     """
 
     __slots__ = (
-        "codes", "dry_run", "labels", "latency", "sizes", "under_way", "verb",
+        "codes", "dry_run", "labels", "latency", "short", "sizes", "under_way", "verb",
     )  # fmt: skip
 
     def __init__(
@@ -90,6 +90,8 @@ class Series:
         self.labels = labels
         self.codes: dict[str, dict[int, int]] = {"": {}}
         """How often which status was answered, by the component that asked ("": any other)."""
+        self.short = 0
+        """So many of them were begun and answered the short way (`handlers.begun`)."""
         self.latency = Histogram(REQUEST_BOUNDS_S)
         self.sizes = Histogram(_BYTES)
         self.under_way = under_way
@@ -251,6 +253,13 @@ class Metrics:
                 for client, codes in one.codes.items()
                 for status, number in codes.items()
             ),
+        )
+        yield Family(
+            "kubeherd_apiserver_short_writes_total",
+            Kind.COUNTER,
+            "Of apiserver_request_total: writes that went the short way.",
+            ("verb", *_REQUEST_LABELS),
+            (((one.verb, *one.labels), one.short) for one in every if one.short),
         )
         yield Family(
             "apiserver_request_duration_seconds",

@@ -1,6 +1,10 @@
 """DaemonSets on a cluster of real processes: one pod per node, nodes come and go, rollouts."""
 
+import asyncio
+
 import pytest
+from patience import PATIENCE_S
+from prometheus_client.parser import text_string_to_metric_families
 
 from kubeherd.cluster.api.errors import NotFound
 from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, NODES
@@ -106,3 +110,37 @@ async def test_several_nodes_in_one_process(herd, daemonset):
     await herd.until(lambda: herd.view.ready_nodes() == {"node-2", "node-3"}, "both NotReady")
     await herd.node(Op.NODE_START, "node-1")
     await herd.until_running("web", "node-0", "node-1", "node-2", "node-3")
+
+
+SHORT = {
+    ("POST", "pods", ""),
+    ("POST", "pods", "binding"),
+    ("PATCH", "pods", "status"),
+    ("DELETE", "pods", ""),
+    ("POST", "events", ""),
+    ("PUT", "leases", ""),
+}
+
+
+async def short_writes(herd) -> set[tuple[str, str, str]]:
+    """Verb, resource and subresource of the writes that went the short way at least once."""
+    text = (await herd.client.send("GET", "/metrics")).body.decode()
+    return {
+        (sample.labels["verb"], sample.labels["resource"], sample.labels["subresource"])
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "kubeherd_apiserver_short_writes_total"
+    }
+
+
+@pytest.mark.kubeherd(nodes=6, nodes_per_agent=3)
+async def test_what_a_rollout_writes_goes_the_short_way(herd, daemonset):
+    nodes = [f"node-{number}" for number in range(6)]
+    await herd.apply(daemonset("web", "app:1"))
+    await herd.until_running("web", *nodes)
+    await herd.set_image("web", "app:2")
+    await herd.until(lambda: images(herd, "web") == {"app:2"}, "the new image everywhere")
+    await herd.until_running("web", *nodes)
+    async with asyncio.timeout(PATIENCE_S):  # the first renewals come a while after the nodes
+        while not await short_writes(herd) >= SHORT:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)

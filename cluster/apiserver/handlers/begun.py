@@ -86,6 +86,7 @@ def begin(
     if first is None:
         return None
     series = services.metrics.begin(request, route, kind)
+    series.short += 1
     return Begun(one, first.pending, first.show, series, started_s)
 
 

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from apicluster import APPLY, BOB, Cluster
+from apicluster import ADMIN, APPLY, BOB, Cluster, answered
 from prometheus_client.parser import text_string_to_metric_families
 
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest
 from kubeherd.cluster.apiserver.server import ApiServer
 from kubeherd.cluster.runtime.metrics import Family, Kind
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.runtime.sockets.scraping import scraped
 
 CMS = "/api/v1/namespaces/default/configmaps"
+PODS = "/api/v1/namespaces/default/pods"
 
 
 async def scrape(cluster: Cluster) -> list[tuple[str, dict[str, str], float]]:
@@ -75,6 +77,22 @@ async def test_every_request_has_the_labels_of_kubernetes(cluster: Cluster) -> N
     assert value(samples, "apiserver_resource_objects", {"resource": "clusterroles"}) > 50
     assert value(samples, "kubernetes_build_info", {"git_version": "v1.36.1", "minor": "36"}) == 1
     assert value(samples, "process_resident_memory_bytes", {}) > 0
+
+
+async def test_writes_that_go_the_short_way_are_counted_twice(cluster: Cluster) -> None:
+    pod = f"{PODS}/p"
+    spec = {"containers": [{"name": "c", "image": "i"}], "nodeName": "n1"}
+    await cluster.post(PODS, {"metadata": {"name": "p"}, "spec": spec})
+    for dry_run in ("", "All"):
+        query = {"dryRun": dry_run} if dry_run else {}
+        request = ApiRequest("DELETE", pod, query, user=ADMIN)
+        await answered(cluster, request, begins=True)
+    samples = await scrape(cluster)
+    deletes = {"verb": "DELETE", "resource": "pods", "subresource": "", "scope": "resource"}
+    assert value(samples, "kubeherd_apiserver_short_writes_total", deletes) == 1
+    for dry_run in ("", "All"):
+        wanted = {**deletes, "dry_run": dry_run}
+        assert value(samples, "apiserver_request_total", wanted) == 1
 
 
 async def test_what_is_refused_before_its_handler_is_not_counted(cluster: Cluster) -> None:
