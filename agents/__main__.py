@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
             await closing.enter_async_context(hurtable(options.faults_socket, fleet.hurt))
             await until_stopped(fleet, lifecycle.stop, lambda: lifecycle.ready(nodes=len(nodes)))
 
-    return process.run(serve, name)
+    return process.run(serve, name, young_objects=process.YOUNG_OBJECTS_OF_CLIENTS)
 
 
 def _kubelet_servers(

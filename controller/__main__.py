@@ -53,7 +53,8 @@ def main(argv: list[str] | None = None) -> int:
             await closing.enter_async_context(hurtable(options.faults_socket, manager.hurt))
             await manager.run(lifecycle.stop, lifecycle.ready)
 
-    return process.run(manage, "controller-manager")
+    young_objects = process.YOUNG_OBJECTS_OF_CLIENTS
+    return process.run(manage, "controller-manager", young_objects=young_objects)
 
 
 def _manager(options: Options, clients: Clients, clock: LoopClock) -> Manager:
