@@ -43,6 +43,7 @@ from kubeherd.cluster.apiserver.write import (
     companions,
     deletion,
     fencing,
+    podparts,
     revisiondata,
     tracking,
     wording,
@@ -423,7 +424,8 @@ class Registry(StoredObjects):
         if record is None:
             raise errors.not_found(kind.resource, name)
         fencing.check(self, kind.resource, name, ctx.fence)
-        tree = kind.served(record.load())
+        parts = self.short.parts_to_delete(kind, record, ctx)
+        tree = kind.served(record.load()) if parts is None else podparts.outline(parts)
         self.admission.mutate(request := AdmissionRequest(
             Operation.DELETE, kind.resource, namespace, name, ctx.user, ctx.subresource, old=tree,
             warnings=ctx.warnings,
@@ -435,6 +437,8 @@ class Registry(StoredObjects):
         plan = kind.strategy.plan_delete(kind.storage, tree, options, ctx.now)
         if plan.action is Action.NOTHING:
             return self._unchanged(kind, record)
+        if parts is not None:
+            return self.short.delete(kind, record, plan, parts.spec)
         with self.store.together():
             fencing.hold(self.store, ctx.fence)
             if plan.action is Action.MARK:

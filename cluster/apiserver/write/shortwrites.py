@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from kubeherd.cluster.api import fields, validation
+from kubeherd.cluster.api import fields, kinds, validation
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest, Operation
@@ -27,7 +27,9 @@ from kubeherd.cluster.apiserver.write import (
 )
 from kubeherd.cluster.apiserver.write.chain import AdmissionChain
 from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.deletion import Action, DeletePlan
 from kubeherd.cluster.apiserver.write.pending import Pending, Written
+from kubeherd.cluster.apiserver.write.podparts import Parts
 from kubeherd.cluster.apiserver.write.podstatus import Patch
 from kubeherd.cluster.apiserver.write.storedform import attrs, encoder, with_version_slot
 from kubeherd.cluster.store.state import NODE_NAME_FIELD, Attrs, Record
@@ -113,6 +115,29 @@ class ShortWrites:
         on_node = {**record.attrs.fields, NODE_NAME_FIELD: node}
         return self._put_pod(kind, record, new, binding.spec_on(node, parts.spec), on_node)
 
+    def parts_to_delete(
+        self, kind: ServedKind, record: Record, ctx: RequestContext
+    ) -> Parts | None:
+        """A pod that is to be deleted, of which not all is looked at."""
+        if kind.resource is not kinds.PODS or not self._may(record, ctx):
+            return None
+        return podparts.parts(kind, record.json)
+
+    def delete(self, kind: ServedKind, record: Record, plan: DeletePlan, spec: bytes) -> Pending:
+        """Carry out what is planned for a pod with this JSON of its spec: to mark it, or to let it
+        go."""
+        stored = kind.stored({**plan.tree, "spec": orjson.Fragment(spec)})
+        stored["metadata"] = with_version_slot(stored["metadata"])
+        encode = encoder(stored)
+        if plan.action is Action.MARK:
+            staged = self._store.put(*record.place, encode, record.attrs)
+            return Pending(Written(b""), staged)
+        with self._store.together():
+            if plan.action is Action.MARK_AND_REMOVE:
+                self._store.put(*record.place, encode, record.attrs)
+            staged = self._store.delete(*record.place, encode)
+        return Pending(Written(b"", removed=True), staged)
+
     def _is_good(
         self, kind: ServedKind, record: Record, change: podstatus.Change, ctx: RequestContext
     ) -> bool:
@@ -135,11 +160,15 @@ class ShortWrites:
     def _known(
         self, kind: ServedKind, namespace: str, name: str, ctx: RequestContext
     ) -> Record | None:
-        """The object, if it was valid when it was stored and nobody is to be asked about it."""
-        if self._store.is_shared or ctx.dry_run or not self._chain.is_own:
-            return None
+        """The object, if there is a short way for it."""
         record = self._store.head(kind.key, namespace, name)
-        return record if record is not None and record.revision > self.began_at else None
+        return record if record is not None and self._may(record, ctx) else None
+
+    def _may(self, record: Record, ctx: RequestContext) -> bool:
+        """Whether an object was valid when it was stored, and nobody is to be asked about it."""
+        if self._store.is_shared or ctx.dry_run or not self._chain.is_own:
+            return False
+        return record.revision > self.began_at
 
     def _put_pod(
         self,
