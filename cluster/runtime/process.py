@@ -24,15 +24,16 @@ STOP_GRACE_PERIOD_S = 10.0
 PRIVATE_UMASK = 0o077
 """What a process of a cluster makes is for its user alone, whatever umask `up` was called with."""
 
-YOUNG_OBJECTS = 20_000
+YOUNG_OBJECTS = 5_000
 """So many new containers make the garbage collector look at them. A request or a pod leaves next to
 no reference cycles but makes hundreds of containers: with the interpreter's 700 a seventh of a
 write, and a tenth of what agents and controllers did, was spent on looking at what lives. Each
-connection that ends leaves a cycle with tens of kilobytes of TLS: a server must look this often."""
+connection that ends leaves a cycle with tens of kilobytes of TLS, so a server must look this often;
+and everybody waits meanwhile, which is two milliseconds for so many."""
 YOUNG_OBJECTS_OF_CLIENTS = 100_000
 """The same for those to whom no stranger connects: what a rollout makes them keep was 15 % of what
 agents did, and 5 % of what controllers did."""
-_OLDER_GENERATIONS = (20, 20)
+_OLDER_GENERATIONS = (80, 20)
 
 _log = structlog.get_logger(__name__)
 

@@ -35,7 +35,7 @@ class WatchFilter(msgspec.Struct, frozen=True):
         return self.matches is None or self.matches(record)
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """An event as one watcher sees it: by its filter an update may be an ADDED or a DELETED
     (spec api-machinery, section 3). For a DELETED of an object that only stopped matching the
     state to show is `event.previous` with the revision of `event`."""

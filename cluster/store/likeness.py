@@ -4,8 +4,7 @@ Of most writes the spec is the same before and after: a pod's is written once an
 times. Invariant: the pieces of an object, joined, are its bytes, whatever was taken as common.
 """
 
-Pieces = tuple[bytes, bytes, bytes]
-"""An object's bytes: before what is common, what is common, after it."""
+import msgspec
 
 _BEGIN = b',"spec":'
 _END = b',"status":'
@@ -13,6 +12,21 @@ _MIN_BYTES = 512
 """Less than this in common is not worth three pieces with their own overhead."""
 WORTH_BYTES = 2 * _MIN_BYTES
 """Nor is a look at objects that are smaller: leases above all."""
+
+
+class Pieces(msgspec.Struct, frozen=True, gc=False):
+    """An object's bytes: before what is common, what is common, after it."""
+
+    before: bytes
+    common: bytes
+    after: bytes
+
+    def joined(self) -> bytes:
+        """All of them."""
+        return self.before + self.common + self.after
+
+    def __len__(self) -> int:
+        return len(self.before) + len(self.common) + len(self.after)
 
 
 def in_common(old: bytes, new: bytes) -> bytes:
@@ -45,4 +59,4 @@ def has(json: bytes, common: bytes) -> bool:
 def pieces(json: bytes, common: bytes) -> Pieces:
     """The bytes around what is common, which this version `has`."""
     at = json.find(_BEGIN)
-    return json[:at], common, json[at + len(common) :]
+    return Pieces(json[:at], common, json[at + len(common) :])

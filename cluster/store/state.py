@@ -2,6 +2,8 @@
 
 Invariants: an object is kept as its JSON bytes only; a `Record` never changes once made; the
 keyspace holds exactly the effect of all committed events; a list that was handed out never changes.
+Versions and events are part of no reference cycle, and out of the garbage collector's sight: it was
+looking at hundreds of thousands of them at a time, for up to 40 ms, to free none.
 """
 
 from bisect import bisect_left, insort
@@ -15,7 +17,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.store.likeness import WORTH_BYTES, Pieces, has, in_common, pieces
 
 
-class Attrs(msgspec.Struct, frozen=True):
+class Attrs(msgspec.Struct, frozen=True, gc=False):
     """What selectors read of an object: its labels and the values of its selectable fields."""
 
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
@@ -45,43 +47,22 @@ def storage_key(namespace: str, name: str) -> str:
     return f"{namespace}/{name}" if namespace else name
 
 
-class Record:
+class Record(msgspec.Struct, eq=False, gc=False):
     """One version of one object: its key, its revision and its bytes.
 
     `attrs` may be given, or is made from the bytes on first use. What a version that is no longer
     the newest has in common with the next one is held once for both.
     """
 
-    __slots__ = (
-        "_attrs",
-        "_common",
-        "_json",
-        "create_revision",
-        "name",
-        "namespace",
-        "resource_key",
-        "revision",
-    )
-
-    def __init__(
-        self,
-        resource_key: str,
-        namespace: str,
-        name: str,
-        revision: int,
-        create_revision: int,
-        json: bytes,
-        attrs: Attrs | AttrsOf,
-    ) -> None:
-        self.resource_key = resource_key
-        self.namespace = namespace
-        self.name = name
-        self.revision = revision
-        self.create_revision = create_revision
-        self._json: bytes | Pieces = json
-        self._common = b""
-        """The part of the bytes that a version before holds, too."""
-        self._attrs = attrs
+    resource_key: str
+    namespace: str
+    name: str
+    revision: int
+    create_revision: int
+    _json: bytes | Pieces
+    _attrs: Attrs | AttrsOf
+    _common: bytes = b""
+    """The part of the bytes that a version before holds, too."""
 
     def __repr__(self) -> str:
         return f"Record({self.resource_key} {self.key} @{self.revision})"
@@ -90,13 +71,12 @@ class Record:
     def json(self) -> bytes:
         """The object."""
         json = self._json
-        return json if isinstance(json, bytes) else b"".join(json)
+        return json if isinstance(json, bytes) else json.joined()
 
     @property
     def size(self) -> int:
         """The length of its JSON in bytes."""
-        json = self._json
-        return len(json) if isinstance(json, bytes) else sum(map(len, json))
+        return len(self._json)
 
     def superseded_by(self, newer: "Record") -> None:
         """`newer` is the next version: few ask for this one any more."""
@@ -166,17 +146,15 @@ class EventType(Enum):
     __hash__ = object.__hash__  # there is one of each; an Enum's own is slow, and asked per watcher
 
 
-class WatchEvent:
+class WatchEvent(msgspec.Struct, eq=False, gc=False):
     """One effective write. `record` is the new state (for DELETED the last one, with the
     revision of the deletion); `previous` the state before, None for ADDED."""
 
-    __slots__ = ("_bodies", "previous", "record", "type")
-
-    def __init__(self, type_: EventType, record: Record, previous: Record | None) -> None:
-        self.type = type_
-        self.record = record
-        self.previous = previous
-        self._bodies: dict[tuple[EventType, str], bytes] | None = None  # None: not kept
+    type: EventType
+    record: Record
+    previous: Record | None
+    _bodies: dict[tuple[EventType, str], bytes] | None = None
+    """Its encodings; None: they are not kept."""
 
     @property
     def revision(self) -> int:

@@ -30,7 +30,7 @@ _ITEM_VERBS = {
 _CONNECT = frozenset({"exec", "attach", "portforward", "proxy"})
 
 
-class Route(msgspec.Struct, frozen=True):
+class Route(msgspec.Struct, frozen=True, gc=False):
     """One request for a resource. `verb` is the verb of Kubernetes: get, list, watch, create,
     update, patch, delete or deletecollection. `namespace` is empty for cluster scope and for a
     collection over all namespaces; `remainder` is the path below a subresource like ``proxy``."""
