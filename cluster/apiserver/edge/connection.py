@@ -60,12 +60,11 @@ class Connection(RequestHandler):
         "_begun",
         "_begun_timer",
         "_clean",
-        "_heartbeats",
         "_held",
         "_plain",
         "_rested_at_s",
+        "_rhythm",
         "_silence",
-        "_silent_s",
         "_size",
         "_stall",
         "asked",
@@ -102,10 +101,8 @@ class Connection(RequestHandler):
         self._begun_timer: asyncio.TimerHandle | None = None
         self._rested_at_s = 0.0
         """When the last plain answer was given, in the event loop's time; 0: there was none."""
-        self._silent_s = 0.0
-        """How long it is silent between heartbeats, as the last few tell."""
-        self._heartbeats = 0
-        """So many in a row."""
+        self._rhythm: resting.Rhythm | None = None
+        """None: it has brought no heartbeat."""
         self._clean = True
         """Whether aiohttp has read whole requests only, so that what comes next begins one."""
         self._silence: asyncio.TimerHandle | None = None
@@ -129,8 +126,7 @@ class Connection(RequestHandler):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
-        if self._heartbeats:
-            self._wakes()
+        self._wakes()
         if watching is not None:
             watching.cancel()
         if self.taken_over is not None:
@@ -157,10 +153,10 @@ class Connection(RequestHandler):
         awaits = self._awaits_request()
         request = plain.read(data) if self._clean and awaits else None
         manager = self._manager
-        looked_at = self._wakes() if self._heartbeats else False
+        look_s = None if self._rhythm is None else self._wakes()
         if isinstance(manager, Connections) and manager.takes_plain() and not self.ending:
             if isinstance(request, plain.Plain):
-                self._take(manager, request, looked_at=looked_at)
+                self._take(manager, request, look_s)
                 return
             if isinstance(request, plain.Partial):
                 self._begin(data, request)
@@ -205,24 +201,28 @@ class Connection(RequestHandler):
         if len(self._held) > _HELD_BYTES and self.transport is not None:
             self.transport.pause_reading()
 
-    def _wakes(self) -> bool:
-        """Rest no more; whether it was looked at, together with others."""
+    def _wakes(self) -> float | None:
+        """Rest no more; as `Resting.leave`."""
         manager = self._manager
         if self.raw is None or not isinstance(manager, Connections):
-            return False
+            return None
         return manager.resting.leave(self.raw)
 
-    def _take(self, manager: "Connections", request: plain.Plain, *, looked_at: bool) -> None:
-        """Let a plain request go its way."""
+    def _take(self, manager: "Connections", request: plain.Plain, look_s: float | None) -> None:
+        """Let a plain request go its way; `look_s`: as of `Resting.leave`."""
         self.asked = True
+        rhythm = self._rhythm
         if gathering.is_heartbeat(request.method, request.path):
             silent_s = self._loop.time() - self._rested_at_s if self._rested_at_s else 0.0
-            self._silent_s = resting.smoothed(self._silent_s, silent_s, self._heartbeats)
-            self._heartbeats += 1
-            wait_s = 0.0 if looked_at else gathering.patience_s(silent_s)
+            if rhythm is None:
+                rhythm = self._rhythm = resting.Rhythm()
+            rhythm.beat(silent_s, look_s)
+            # Those that were looked at with it are there already.
+            wait_s = gathering.patience_s(silent_s) if look_s is None else 0.0
             self._plain = manager.gathering.join((self, request), wait_s)
             return
-        self._heartbeats = 0
+        if rhythm is not None:
+            rhythm.breaks()
         if gathering.goes_together(request.method, request.path):
             self._plain = manager.gathering.join((self, request), 0.0)
         else:
@@ -249,9 +249,9 @@ class Connection(RequestHandler):
         if not goes_on or self.ending:
             self.force_close()
         elif self.transport is not None:
-            within_s = resting.look_s(self._silent_s, self._heartbeats)
-            if within_s and self.raw is not None and not self._held:
-                manager.resting.rest(self.raw, within_s)
+            rhythm = self._rhythm
+            if rhythm is not None and rhythm.look_s and self.raw is not None and not self._held:
+                manager.resting.rest(self.raw, rhythm.look_s)
             self._rest()
 
     def write(self, head: bytes, body: Body) -> bool:

@@ -5,10 +5,16 @@ milliseconds. Each that comes alone wakes this process, which costs more than th
 kernel is told not to report such a connection before much has come on it (SO_RCVLOWAT), and those
 on which something has come go on at one time.
 
-Invariants: a client waits for the look no longer than nine times as long as it is silent by
-itself, nor than `MAX_LOOK_S`; one that brings anything but a heartbeat does not rest again before
-several heartbeats in a row; more than `LOW_WATER_BYTES`, or the end of a connection, are reported
-at once. Where there is no such option (it is Linux's), nobody rests.
+How often, looking itself tells: on a connection that is looked at a little more often than it
+brings something there is nothing now and then, so with each look that finds something the time to
+the next one becomes a little shorter, and with each that finds nothing longer. So a client that
+sends its heartbeats at times of its own loses none, and one that waits for each answer first is
+soon kept waiting little longer than it is silent by itself.
+
+Invariants: nobody waits for a look longer than `MAX_LOOK_S`; one that brings anything but a
+heartbeat does not rest again before several heartbeats in a row; more than `LOW_WATER_BYTES`, or
+the end of a connection, are reported at once. Where there is no such option (it is Linux's), nobody
+rests.
 """
 
 import asyncio
@@ -25,9 +31,14 @@ if sys.platform == "linux":
 
 MAX_LOOK_S: Final = 0.15
 SHARE: Final = 0.9
-"""Of the time between two of its requests, which includes what it is kept waiting."""
+"""How soon the first look is, of the time for which it is silent while it does not rest."""
+SHORTER: Final = 0.99
+LONGER: Final = 1.15
+"""After a look with something, with nothing: they are even when one in fifteen finds nothing."""
+APART: Final = 2.0
+"""Who is slower than the quickest is not let go further: it must not wait when that one ends."""
 REMEMBERED: Final = 8
-"""So many silences make the one that counts: a look is for all, so the shortest would decide."""
+"""So many silences make the one that counts."""
 MIN_SILENT_S: Final = 0.01
 MAX_SILENT_S: Final = 1.0
 """Who is silent for longer is not worth looking at; who is for less is in a hurry."""
@@ -39,7 +50,7 @@ MAX_RESTING: Final = 256
 LOW_WATER_BYTES: Final = 16 * 1024
 
 
-def look_s(silent_s: float, streak: int) -> float:
+def look_s_of(silent_s: float, streak: int) -> float:
     """How soon a connection must be looked at that had been silent for so long before the last of
     so many heartbeats in a row; 0: it cannot rest."""
     if streak < STREAK or not MIN_SILENT_S <= silent_s <= MAX_SILENT_S:
@@ -50,6 +61,40 @@ def look_s(silent_s: float, streak: int) -> float:
 def smoothed(before_s: float, silent_s: float, streak: int) -> float:
     """The silence that counts after one of `silent_s`; before it were so many heartbeats."""
     return before_s + (silent_s - before_s) / min(streak + 1, REMEMBERED)
+
+
+class Rhythm(msgspec.Struct, gc=False):
+    """What the heartbeats of a connection tell of how it may rest."""
+
+    look_s: float = 0.0
+    """How soon it must be looked at; 0: it cannot rest."""
+    _silent_s: float = 0.0
+    """For how long it is silent while it does not rest."""
+    _count: int = 0
+    """So many heartbeats in a row."""
+
+    def beat(self, silent_s: float, look_s: float | None) -> None:
+        """A heartbeat after such a silence; `look_s`: as of `Resting.leave`."""
+        if look_s is not None:
+            self.look_s = look_s
+            self._count = self._count + 1 if look_s else 0
+            return
+        self._silent_s = smoothed(self._silent_s, silent_s, self._count)
+        self._count += 1
+        self.look_s = look_s_of(self._silent_s, self._count)
+
+    def breaks(self) -> None:
+        """It brings something else."""
+        self.look_s, self._count = 0.0, 0
+
+
+def next_look_s(within_s: float, passed_s: float, *, found: bool) -> float:
+    """How soon the next look must be at a connection that was to be looked at within `within_s`,
+    after one that came `passed_s` after the one before; 0: it cannot rest any more."""
+    if not found:
+        return min(LONGER * within_s, APART * passed_s, MAX_LOOK_S)
+    shorter_s = SHORTER * within_s
+    return shorter_s if shorter_s >= SHARE * MIN_SILENT_S else 0.0
 
 
 class _Rest(msgspec.Struct):
@@ -71,6 +116,8 @@ class Resting:
         self._timer: asyncio.Handle | None = None
         """uvloop's has no time if it is due at once."""
         self._due_s = 0.0
+        self._looked_s = 0.0
+        """When the last look was; event loop's time."""
         self._size = array("i", [0])
 
     def rest(self, sock: socket.socket, within_s: float) -> None:
@@ -78,8 +125,7 @@ class Resting:
         rests = self._rests
         if sys.platform != "linux" or len(rests) >= MAX_RESTING:
             return
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
+        now_s = asyncio.get_running_loop().time()
         rests[sock] = rest = _Rest(within_s, now_s + MAX_SILENT_S)
         if len(rests) > MIN_RESTING:
             rest.quiet = _set_low_water(sock, LOW_WATER_BYTES)
@@ -89,36 +135,48 @@ class Resting:
                     its.quiet = _set_low_water(one, LOW_WATER_BYTES)
         else:
             return
-        if self._timer is None or now_s + within_s < self._due_s:
-            self._look_within(within_s)
+        due_s = self._looked_s + within_s
+        if due_s < now_s:
+            due_s = now_s + within_s
+        if self._timer is None or due_s < self._due_s:
+            self._look_at(due_s)
 
-    def leave(self, sock: socket.socket) -> bool:
-        """A socket rests no more; whether it was looked at, rather than reported."""
+    def leave(self, sock: socket.socket) -> float | None:
+        """A socket rests no more. If it was looked at, rather than reported, how soon it must be
+        next time; 0: it cannot rest any more."""
         its = self._rests.pop(sock, None)
         if its is None:
-            return False
+            return None
         if its.quiet:
             _set_low_water(sock, 1)
-        return its.quiet or its.looked_at
+        return its.within_s if its.looked_at else None
 
-    def _look_within(self, within_s: float) -> None:
+    def _look_at(self, due_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        loop = asyncio.get_running_loop()
-        self._due_s = loop.time() + within_s
-        self._timer = loop.call_later(within_s, self._look)
+        self._due_s = due_s
+        self._timer = asyncio.get_running_loop().call_at(due_s, self._look)
 
     def _look(self) -> None:
         """Let go on those on which something has come."""
         self._timer = None
         now_s = asyncio.get_running_loop().time()
-        quiet = [(sock, its) for sock, its in self._rests.items() if its.quiet]
-        for sock, its in quiet:
-            if now_s > its.until_s or self._has_data(sock):
+        passed_s, self._looked_s = now_s - self._looked_s, now_s
+        soonest_s = 0.0
+        for sock, its in self._rests.items():
+            if not its.quiet:
+                continue
+            found = self._has_data(sock)
+            its.within_s = next_look_s(its.within_s, passed_s, found=found)
+            if not found and now_s > its.until_s:
+                its.within_s = 0.0
+            if found or not its.within_s:
                 its.quiet, its.looked_at = False, True
                 _set_low_water(sock, 1)
-        if quiet:
-            self._look_within(min(its.within_s for _, its in quiet))
+            if its.within_s and not 0.0 < soonest_s < its.within_s:
+                soonest_s = its.within_s  # also of those that go on: they are soon back
+        if soonest_s:
+            self._look_at(now_s + soonest_s)
 
     def _has_data(self, sock: socket.socket) -> bool:
         """Whether something can be read, or it is closed."""

@@ -225,7 +225,7 @@ async def test_the_first_request_of_a_connection_does_not_wait(
 async def test_a_connection_that_rests_is_answered_whatever_comes_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resting, "look_s", lambda silent_s, streak: 0.01 if streak else 0.0)
+    monkeypatch.setattr(resting, "look_s_of", lambda silent_s, streak: 0.01 if streak else 0.0)
     monkeypatch.setattr(resting, "MIN_RESTING", 1)
     async with asyncio.timeout(PATIENCE_S), serving(tmp_path) as served:
         reader, writer, renewal = await _registered(served, "n1")
