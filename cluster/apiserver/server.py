@@ -58,6 +58,7 @@ from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write.alikecreates import AlikeCreates
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.write.registry import Registry
+from kubeherd.cluster.runtime.atonce import WouldWait, at_once
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.metrics import stopwatch_s
 from kubeherd.cluster.runtime.rng import Rng
@@ -269,6 +270,28 @@ class ApiServer:
             return begun.begin(self.services, request, route, lambda: self._allowed(request, route))
         except Exception:  # a bug, which is met there again, and told to its client
             _log.exception("request_failed", method=request.method, path=request.path)
+            return None
+
+    def read(self, request: ApiRequest) -> Response | None:
+        """The answer to a GET of an object, where it can be given in this step; None: `handle`
+        gives it. It is the same handler, run without a task."""
+        if not self._direct or request.method != "GET" or request.query or request.impersonate:
+            return None
+        if self.services.store.is_shared or not request.path.startswith(_RESOURCES):
+            return None
+        try:
+            route = self.route_of(request)
+        except (ApiError, UnknownPath):
+            return None
+        if route.verb != "get" or route.subresource is not None or route.resource.custom:
+            return None
+        key = served.of(route.resource).key
+        record = self.services.store.get(key, route.namespace, route.name)
+        if record is None or not self._heavy.is_light(record.size):
+            return None
+        try:
+            return at_once(self._answered(request))
+        except WouldWait:
             return None
 
     async def _answered(self, request: ApiRequest) -> Response:

@@ -225,7 +225,7 @@ class Connection(RequestHandler):
             rhythm.breaks()
         if gathering.goes_together(request.method, request.path):
             self._plain = manager.gathering.join((self, request), 0.0)
-        else:
+        elif request.method != "GET" or not manager.read(self, request):
             self.answer_alone(manager, request)
 
     def answer_alone(self, manager: "Connections", request: plain.Plain) -> None:
@@ -398,6 +398,9 @@ def _wire_error(exc: BaseException | None) -> errors.ApiError:
 
 PlainHandler = Callable[[Connection, plain.Plain], Awaitable[bool]]
 """Answers a plain request; whether the connection goes on."""
+Reader = Callable[[Connection, plain.Plain], bool]
+"""Answers a GET in the step in which it came: nothing that is due stands in front of it. Whether it
+did."""
 Gathered = tuple[Connection, plain.Plain]
 GatheredHandler = Callable[[Sequence[Gathered]], Coroutine[Any, Any, None]]
 """Answers some writes that came together, or lets their connections `answer_alone`."""
@@ -410,11 +413,12 @@ class Connections(Server):
         self,
         handler: Any,
         plain: PlainHandler,
+        read: Reader,
         together: GatheredHandler,
         takes_plain: Callable[[], bool],
     ) -> None:
-        """`plain` and `together` answer plain requests at times when `takes_plain`, `handler` all
-        others."""
+        """`plain`, `read` and `together` answer plain requests at times when `takes_plain`,
+        `handler` all others."""
         super().__init__(
             handler,
             access_log=None,
@@ -425,6 +429,7 @@ class Connections(Server):
         )
         self.open = 0
         self.plain = plain
+        self.read = read
         self.takes_plain = takes_plain
         self.gathering = gathering.Gathering(together)
         self.resting = resting.Resting()

@@ -9,7 +9,7 @@ memory a second time, encrypted; a watch ends when its client goes away or stops
 import asyncio
 import errno
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote
@@ -77,7 +77,11 @@ class HttpServer:
         self._api = api
         self._clock = clock
         self._connections = Connections(
-            self._handle, self._handle_plain, self._handle_gathered, lambda: not api.hurt_now
+            self._handle,
+            self._handle_plain,
+            self._read,
+            self._handle_gathered,
+            lambda: not api.hurt_now,
         )
         self._listeners = [Listener(self._connections, clock, max_connections)]
         self._max_connections = max_connections
@@ -206,7 +210,7 @@ class HttpServer:
                 await asyncio.sleep(0)
         await settled(self._api.services.store, [one for _, one in begun])
         for count, (connection, one) in enumerate(begun, 1):
-            self._answer_begun(connection, one)
+            self._write(connection, one.answer)
             if count % _AT_ONCE == 0:
                 await asyncio.sleep(0)
 
@@ -222,12 +226,26 @@ class HttpServer:
             connection.log_exception(exc_info=error)
             return None
 
-    def _answer_begun(self, connection: Connection, begun: Begun) -> None:
+    def _read(self, connection: Connection, request: plain.Plain) -> bool:
+        """As `Reader`."""
+        if request.query or connection.writing_paused:
+            return False
+        try:
+            answer = self._api.read(self._api_request(connection, request))
+        except errors.ApiError:
+            return False
+        if not isinstance(answer, ApiResponse):
+            return False
+        self._write(connection, lambda: answer)
+        return True
+
+    def _write(self, connection: Connection, answer: Callable[[], ApiResponse]) -> None:
+        """Write a small answer, and wait for nothing."""
         goes_on = False
         try:
-            answer = begun.answer()
-            head, ends = self._plain_head(connection, answer)
-            goes_on = connection.write(head, answer.content) and not ends
+            told = answer()
+            head, ends = self._plain_head(connection, told)
+            goes_on = connection.write(head, told.content) and not ends
         except Exception as error:  # a bug: the connection ends
             connection.log_exception(exc_info=error)
         finally:

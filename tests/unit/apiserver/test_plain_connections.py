@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import structlog
 from aiohttp.web_response import Response
-from apicluster import config_map
+from apicluster import ADMIN, config_map
 from patience import PATIENCE_S
 from wireserver import Served, holding, request, serving
 
+from kubeherd.cluster.apiserver.access.authn import Identity
 from kubeherd.cluster.apiserver.edge import connection as edge_connection
 from kubeherd.cluster.apiserver.edge import http
 from kubeherd.cluster.apiserver.edge.connection import Connection, Connections
@@ -157,6 +158,17 @@ async def test_a_client_that_goes_away_in_the_midst_of_a_request_leaves_no_timer
         await until(lambda: timer is not None and timer.cancelled())
 
 
+async def test_a_get_of_an_object_is_answered_in_the_step_in_which_it_comes(served: Served):
+    connection, transport = served.http._connections(), Silent()
+    connection.connection_made(transport)
+    connection.identity = Identity(ADMIN)
+    for count, name in enumerate(("default", "kube-system"), 1):
+        await until(connection._awaits_request)
+        connection.data_received(keeping(f"/api/v1/namespaces/{name}"))
+        assert transport.written.count(b"HTTP/1.1 200 OK") == count
+    connection.connection_lost(None)
+
+
 @pytest.mark.parametrize("turns", range(5))
 async def test_a_plain_request_waits_for_the_answer_to_the_one_before(turns: int):
     """At whatever turn of the event loop it comes, also before aiohttp has begun."""
@@ -172,7 +184,7 @@ async def test_a_plain_request_waits_for_the_answer_to_the_one_before(turns: int
     async def beats(_) -> None:
         raise AssertionError("none of them is a heartbeat")
 
-    made = Connections(slow, plainly, beats, lambda: True)
+    made = Connections(slow, plainly, lambda *_: False, beats, lambda: True)
     connection, transport = made(), Silent()
     connection.connection_made(transport)
     connection.data_received(keeping("/version"))
