@@ -6,7 +6,7 @@ them causes of a field. `generate` is pure: it takes the random choice as a func
 
 import re
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import cache, wraps
 
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.memo import remembered
@@ -80,14 +80,29 @@ def _regex_error(text: str, pattern: str, *examples: str) -> str:
     return f"{text} (e.g. {shown}, regex used for validation is '{pattern}')"
 
 
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.ASCII)
+
+
 def _matches(pattern: str, value: str) -> bool:
-    return re.fullmatch(pattern, value, re.ASCII) is not None
+    return _compiled(pattern).fullmatch(value) is not None
 
 
 def _is_subdomain(value: str) -> bool:
     """Only the beginning of a value that is refused for its length anyway is looked at: the pattern
     takes a second for a megabyte."""
     return _matches(_SUBDOMAIN, value[:_MAX_LOOKED_AT])
+
+
+def is_subdomain(value: str) -> bool:
+    """Whether `dns_subdomain` has nothing against a name, of which there may be many."""
+    return len(value) <= MAX_SUBDOMAIN and _is_subdomain(value)
+
+
+def is_label(value: str) -> bool:
+    """The same for `dns_label`."""
+    return len(value) <= MAX_LABEL and _matches(_LABEL, value)
 
 
 _NameRule = Callable[[str], Sequence[str]]

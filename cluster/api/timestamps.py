@@ -3,7 +3,9 @@
 import re
 from datetime import UTC, datetime
 
-_WHOLE_SECONDS = len("2006-01-02T15:04:05")
+import orjson
+
+_WHOLE_SECONDS = orjson.OPT_OMIT_MICROSECONDS | orjson.OPT_UTC_Z
 _MICROSECONDS = len("2006-01-02T15:04:05.000000")
 _SECOND = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
 _TIME = re.compile(f"{_SECOND}Z")
@@ -12,7 +14,7 @@ _MICRO_TIME = re.compile(rf"{_SECOND}\.[0-9]{{6}}Z")
 
 def format_time(moment: datetime) -> str:
     """metav1.Time: ``2006-01-02T15:04:05Z``, whole seconds, UTC."""
-    return _in_utc(moment).isoformat()[:_WHOLE_SECONDS] + "Z"
+    return orjson.dumps(_in_utc(moment), option=_WHOLE_SECONDS)[1:-1].decode()
 
 
 def format_micro_time(moment: datetime) -> str:

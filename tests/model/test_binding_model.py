@@ -38,7 +38,9 @@ ENV = {"name": "E", "value": '"nodeName"'}
 MADE = st.fixed_dictionaries({
     "metadata": st.sampled_from([
         {}, {"labels": {"a": "b"}}, {"finalizers": ["a.b/c"]},
-        {"annotations": {"uid": '"uid":"x"'}}, {"labels": {"topology.kubernetes.io/zone": "old"}},
+        {"annotations": {"uid": '"uid":"x"'}},
+        {"annotations": {"a": "b", "spec": "c", "status": "d"}},
+        {"labels": {"topology.kubernetes.io/zone": "old"}},
     ]),
     "spec": st.sampled_from([
         {}, {"nodeName": "n1"}, {"schedulingGates": [{"name": "g"}]},

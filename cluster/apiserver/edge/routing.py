@@ -66,6 +66,10 @@ NODE_LEASES = f"{kinds.LEASES.path(LEASE_NAMESPACE)}/"
 _NONE: Mapping[tuple[str, str], Mapping[str, Resource]] = {}
 _LONGEST_KEPT = 200
 """Characters of a path of which the route is remembered."""
+_NAME_AT = {"api": 6, "apis": 7}
+"""Where the name of an object in a namespace stands in a path."""
+_ANY = "-"
+"""Stands for a name: no route depends on which it is."""
 
 
 def origin_form(target: str) -> str:
@@ -116,12 +120,19 @@ def parse(
     watching = method == "GET" and is_watch(query)
     if custom or len(path) > _LONGEST_KEPT:
         return _parsed(method, path, watching, custom)
+    parts = path.split("/")
+    at = _NAME_AT.get(parts[1], len(parts))
+    if at < len(parts) and parts[at - 3] == "namespaces" and (name := parts[at]):
+        parts[at] = _ANY
+        kept = _kept(method, "/".join(parts), watching)
+        return Route(
+            kept.resource, kept.verb, kept.namespace, name, kept.subresource, kept.remainder
+        )
     return _kept(method, path, watching)
 
 
 def node_lease_update(method: str, path: str) -> Route | None:
-    """What `parse` says of the update of a node's Lease: so many different paths would drive all
-    others from its memory."""
+    """What `parse` says of the update of a node's Lease, which is the most frequent of all."""
     if method != "PUT" or not path.startswith(NODE_LEASES):
         return None
     name = path[len(NODE_LEASES) :]
@@ -132,7 +143,7 @@ def node_lease_update(method: str, path: str) -> Route | None:
 
 @lru_cache(maxsize=1024)
 def _kept(method: str, path: str, watching: bool) -> Route:
-    """Clients ask again and again for the same."""
+    """Clients ask again and again for the same, but for the names of objects in namespaces."""
     return _parsed(method, path, watching, _NONE)
 
 

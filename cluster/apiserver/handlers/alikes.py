@@ -39,11 +39,13 @@ def form(call: Call) -> Form | None:
         return None
     if kubelets.acting(user) is not None and node_restriction.concerns(resource):
         return None
-    agent = request.headers.get("user-agent", "")
-    if len(agent) > MAX_AGENT or _length(user) > MAX_USER:
-        return None
-    namespace = call.route.namespace
+    agent, namespace = request.headers.get("user-agent", ""), call.route.namespace
     return Form(resource.api_version, resource.plural, namespace, user, content_type, agent)
+
+
+def _may_be_kept(form: Form) -> bool:
+    """Whether a form takes no more than it needs."""
+    return len(form.agent) <= MAX_AGENT and _length(form.user) <= MAX_USER
 
 
 def _length(user: User) -> int:
@@ -76,7 +78,9 @@ def answer(call: Call, made: Alike, stored: bytes) -> ApiResponse:
 def look_at(call: Call, written: Written, ctx: RequestContext) -> None:
     """An object was created the general way: others that are alike may follow."""
     creates, body, like = call.services.alike, call.request.body, form(call)
-    if like is None or not creates.is_worth_a_look(like, body) or ctx.warnings:
+    if like is None or not _may_be_kept(like):
+        return
+    if not creates.is_worth_a_look(like, body) or ctx.warnings:
         return
 
     def decoded(marked: bytes, now: datetime) -> tuple[JsonObject, RequestContext]:

@@ -42,11 +42,15 @@ class Looks(msgspec.Struct):
 
     def holds(self, store: Store) -> bool:
         """Whether all that was looked at is what it was."""
-        return (
-            not self.everywhere
-            and all(store.head(key, space, name) is one for key, space, name, one in self.heads)
-            and all(store.list(key, space) is records for key, space, records in self.lists)
-        )
+        if self.everywhere:
+            return False
+        for key, space, name, one in self.heads:
+            if store.head(key, space, name) is not one:
+                return False
+        for key, space, records in self.lists:  # noqa: SIM110 - asked for each create
+            if store.list(key, space) is not records:
+                return False
+        return True
 
 
 class StoredObjects:

@@ -263,9 +263,9 @@ def fits(resource: Resource, slot: Slot, text: bytes) -> bool:
         if slot is Slot.NAME:
             return not objectmeta.name(resource, string, "")
         if slot is Slot.LABEL:
-            return not names.dns_label(string)
+            return names.is_label(string)
         if slot is Slot.SUBDOMAIN:
-            return not names.dns_subdomain(string)
+            return names.is_subdomain(string)
         return is_time(string) if slot is Slot.TIME else is_micro_time(string)
     except ValueError:
         return False

@@ -69,6 +69,8 @@ class Template(msgspec.Struct, eq=False):
     """As it is served, in JSON, if that is not what is stored."""
     selected: Attrs | None
     looks: Looks
+    mounts: bool
+    """Whether it has a volume with a token."""
     used: bool = False
 
     @property
@@ -93,24 +95,26 @@ class Alike(msgspec.Struct, frozen=True, eq=False):
     pending: Pending
     template: Template
     strings: Sequence[bytes]
+    tokens: Sequence[bytes]
+    """The strings in JSON."""
     revision: int
 
     def answer(self, media: Media, stored: bytes) -> bytes | None:
         """The object as it is answered; None for an encoding in which it has to be made."""
         template = self.template
         if media is Media.MSGPACK:
-            return _made(template.packed, self.strings, self.revision, alike.MSGPACK)
+            packed = [*map(alike.msgpack_token, self.strings)]
+            return _made(template.packed, packed, self.revision, alike.MSGPACK)
         if media is not Media.JSON:
             return None
         if template.served is None:
             return stored + b"\n"
-        return _made(template.served, self.strings, self.revision, alike.JSON) + b"\n"
+        return _made(template.served, self.tokens, self.revision, alike.JSON) + b"\n"
 
 
-def _made(splice: Splice, strings: Sequence[bytes], revision: int, wire: Wire) -> bytes:
-    """The bytes of an object with these strings and this revision."""
-    token = wire.token
-    return splice.made([*map(token, strings), token(b"%d" % revision)])
+def _made(splice: Splice, tokens: Sequence[bytes], revision: int, wire: Wire) -> bytes:
+    """The bytes of an object with these strings, as they are written in them, and this revision."""
+    return splice.made([*tokens, wire.token(b"%d" % revision)])
 
 
 class AlikeCreates:
@@ -122,6 +126,8 @@ class AlikeCreates:
         self._rng = rng
         self._marks = rng.child("alike")
         self._templates: OrderedDict[Form, list[Template]] = OrderedDict()
+        self._newest: list[Template] | None = None
+        """Those of the form that was used last."""
         self._count = self._bytes = 0
         self._lengths: OrderedDict[Form, int] = OrderedDict()
         self._pause, self._left = 1, 0
@@ -143,17 +149,18 @@ class AlikeCreates:
             fencing.check(self._registry, kind.resource, name, ctx.fence)
         except ApiError:
             return None
-        strings += _given(self._rng.uuid4(), ctx.timestamp)
+        strings += _given(self._rng.uuid4(), ctx.timestamp, mounts=template.mounts)
+        tokens = [*map(alike.json_token, strings)]
         staged = self._store.put(
             kind.key, form.namespace, name,
-            lambda revision: _made(template.stored, strings, revision, alike.JSON),
+            lambda revision: _made(template.stored, tokens, revision, alike.JSON),
             template.attrs(name), ttl_s=ttl_s(kind.storage),
         )  # fmt: skip
         if not template.used:
             template.used = True
             self._pause, self._left = 1, 0
         pending = Pending(Written(b"", created=True), staged)
-        return Alike(pending, template, strings, staged.revision)
+        return Alike(pending, template, strings, tokens, staged.revision)
 
     def _found(
         self, kind: ServedKind, form: Form, body: bytes
@@ -171,7 +178,9 @@ class AlikeCreates:
                     return None
             if at:
                 templates.insert(0, templates.pop(at))
-            self._templates.move_to_end(form)
+            if templates is not self._newest:
+                self._newest = templates
+                self._templates.move_to_end(form)
             return template, strings[template.pattern.name].decode(), strings
         return None
 
@@ -217,7 +226,8 @@ class AlikeCreates:
         warned = warnings.of_created(kind.resource.group_resource)
         if ctx.warnings or looks.everywhere or (warned is not None and warned(made)):
             return
-        marks = [*marked.marks, *_given(uid, ctx.timestamp), self._mark(Slot.TEXT)]
+        given = _given(uid, ctx.timestamp, mounts=True)
+        marks = [*marked.marks, *given, self._mark(Slot.TEXT)]
         made["metadata"]["resourceVersion"] = marks[-1].decode()
         template = _template(kind, marked.pattern, made, marks, looks)
         if template is not None and _is_right(kind, template, body, stored):
@@ -237,6 +247,7 @@ class AlikeCreates:
     def _keep(self, form: Form, template: Template) -> None:
         self._templates.setdefault(form, []).insert(0, template)
         self._templates.move_to_end(form)
+        self._newest = self._templates[form]
         self._count += 1
         self._bytes += template.size_bytes
         while self._count > MAX_TEMPLATES or self._bytes > MAX_TEMPLATES_BYTES:
@@ -253,12 +264,15 @@ class AlikeCreates:
 
 
 _FAR: Final = datetime(4000, 1, 1, tzinfo=UTC)
+_VOLUME: Final = -2
+"""Which of all marks is that of the volume."""
 _SPAN_US: Final = 1_000 * 365 * 86_400 * 1_000_000
 
 
-def _given(uid: str, created: str) -> list[bytes]:
-    """What the server gives to an object."""
-    return [uid.encode(), created.encode(), service_account.volume_name(uid).encode()]
+def _given(uid: str, created: str, *, mounts: bool) -> list[bytes]:
+    """What the server gives to an object; the name of a volume if that is asked for."""
+    volume = service_account.volume_name(uid) if mounts else ""
+    return [uid.encode(), created.encode(), volume.encode()]
 
 
 def _template(
@@ -277,7 +291,8 @@ def _template(
     selected = attrs(kind.storage, made)
     if as_json is None or packed is None:
         return None
-    return Template(pattern, as_json, packed, own, selected, looks.once())
+    mounts = any(marks[number] == marks[_VOLUME] for _, number in as_json.holes)
+    return Template(pattern, as_json, packed, own, selected, looks.once(), mounts)
 
 
 def _is_right(kind: ServedKind, template: Template, body: bytes, stored: bytes) -> bool:
@@ -286,12 +301,13 @@ def _is_right(kind: ServedKind, template: Template, body: bytes, stored: bytes) 
     meta, strings = tree["metadata"], template.pattern.strings(body)
     if strings is None:
         return False
-    strings += _given(meta["uid"], meta["creationTimestamp"])
+    strings += _given(meta["uid"], meta["creationTimestamp"], mounts=template.mounts)
+    tokens = [*map(alike.json_token, strings)]
     revision, served = int(meta["resourceVersion"]), kind.served(orjson.loads(stored))
-    one = Alike(Pending(Written(stored), None), template, strings, revision)
+    one = Alike(Pending(Written(stored), None), template, strings, tokens, revision)
     shown = one.answer(Media.JSON, stored), one.answer(Media.MSGPACK, stored)
     return (
-        _made(template.stored, strings, revision, alike.JSON) == stored
+        _made(template.stored, tokens, revision, alike.JSON) == stored
         and shown == (codecs.dumps_json(served) + b"\n", codecs.dumps_msgpack(served))
         and template.attrs(meta["name"]) == attrs(kind.storage, tree)
     )

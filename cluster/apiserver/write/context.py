@@ -12,6 +12,7 @@ import msgspec
 from kubeherd.cluster.api import errors, fence
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.goformat import quoted
+from kubeherd.cluster.api.memo import remembered
 from kubeherd.cluster.api.serializer.decodingrules import Dropped
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.apiserver.access.authn import SERVER
@@ -159,7 +160,12 @@ def unsupported_dry_run(values: list[str]) -> Cause:
 
 def default_manager(headers: Mapping[str, str]) -> str:
     """The User-Agent up to its first slash, as in Kubernetes; at most 128 characters."""
-    agent = headers.get("user-agent", "").split("/", 1)[0]
+    return _manager(headers.get("user-agent", ""))
+
+
+@remembered(entries=64, longest=256)
+def _manager(user_agent: str) -> str:
+    agent = user_agent.split("/", 1)[0]
     if agent.isprintable():
         return agent[:_MAX_MANAGER_LENGTH] or "unknown"
     return "".join(char for char in agent if char.isprintable())[:_MAX_MANAGER_LENGTH] or "unknown"

@@ -1,39 +1,43 @@
 """A stored pod in parts: who changes its status or its node, or deletes it, need not decode all of
 it. Pure."""
 
+from typing import Final
+
 import msgspec
 import orjson
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.served import ServedKind
 
+_METADATA: Final = b'"metadata":'
+_SPEC: Final = b',"spec":'
+_STATUS: Final = b',"status":'
+
 
 class Parts(msgspec.Struct, frozen=True, gc=False):
-    """The members of a pod, as the JSON that is stored."""
+    """The members of a pod: metadata and status as trees of the receiver's own, and the JSON of the
+    spec as it is stored."""
 
-    metadata: bytes
+    metadata: JsonObject
     spec: bytes
-    status: bytes
-
-
-class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    kind: msgspec.Raw
-    api_version: msgspec.Raw
-    metadata: msgspec.Raw
-    spec: msgspec.Raw
-    status: msgspec.Raw
+    status: JsonObject
 
 
 def parts(kind: ServedKind, stored: bytes) -> Parts | None:
-    """The parts of a stored pod; None if put together they are not what is stored."""
-    try:
-        found = msgspec.json.decode(stored, type=_Stored)
-    except msgspec.DecodeError:
+    """The parts of a pod that this server stored; None if it is not seen at a glance where they
+    are. Before the spec there is one complete object and behind it another, so what is between is
+    all of it."""
+    begin = kind.prefix + _METADATA
+    spec_at = stored.find(_SPEC + b"{")
+    status_at = stored.rfind(_STATUS + b"{")
+    if not stored.startswith(begin) or not 0 < spec_at < status_at:
         return None
-    one = Parts(bytes(found.metadata), bytes(found.spec), bytes(found.status))
-    ordered = b'%b"metadata":%b,"spec":%b,"status":%b}'
-    same = ordered % (kind.prefix, one.metadata, one.spec, one.status) == stored
-    return one if same else None
+    try:
+        metadata = orjson.loads(stored[len(begin) : spec_at])
+        status = orjson.loads(stored[status_at + len(_STATUS) : -1])
+    except orjson.JSONDecodeError:  # these words stand for something else, too
+        return None
+    return Parts(metadata, stored[spec_at + len(_SPEC) : status_at], status)
 
 
 class _Spec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -41,13 +45,15 @@ class _Spec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     termination_grace_period_seconds: int | None = None
 
 
+_decode: Final = msgspec.json.Decoder(_Spec).decode
+
+
 def outline(parts: Parts) -> JsonObject:
     """A stored pod with as much of its spec as the rules for a deletion ask for."""
-    found = msgspec.json.decode(parts.spec, type=_Spec)
+    found = _decode(parts.spec)
     spec: JsonObject = {}
     if found.node_name:
         spec["nodeName"] = found.node_name
     if found.termination_grace_period_seconds is not None:
         spec["terminationGracePeriodSeconds"] = found.termination_grace_period_seconds
-    metadata, status = orjson.loads(parts.metadata), orjson.loads(parts.status)
-    return {"metadata": metadata, "spec": spec, "status": status}
+    return {"metadata": parts.metadata, "spec": spec, "status": parts.status}

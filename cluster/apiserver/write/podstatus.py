@@ -60,10 +60,9 @@ def patched(
     parts = podparts.parts(kind, stored)
     if parts is None:
         return None
-    meta: JsonObject = orjson.loads(parts.metadata)
+    meta, before = parts.metadata, parts.status
     if not _names(meta, patch.body.get("metadata", {})):
         return None
-    before: JsonObject = orjson.loads(parts.status)
     after = _status(before, sent, patch)
     if not after:
         return None
