@@ -9,7 +9,7 @@ is over; `run` ends only by cancellation or a handler's exception, and may be ca
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Generic, TypeVar
 
 import msgspec
@@ -37,6 +37,7 @@ from kubeherd.cluster.client.wire import (
     decode_poll,
     decoder_for,
 )
+from kubeherd.cluster.runtime.bell import Bell
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
@@ -94,12 +95,22 @@ class ListWatch(msgspec.Struct, Generic[T], frozen=True):
         return name in self.nodes
 
 
-class Reflector(Generic[T]):
-    """The cache of one collection and its changes.
+class Gathering(msgspec.Struct, frozen=True):
+    """For how long changes may gather between two polls: those that come together cost a part of
+    what each would cost alone. Who is behind does not wait, nor who waits for a revision."""
 
-    `gather_s`: nominal seconds to let changes gather between two polls, for collections in which
-    something changes all the time and nothing is urgent (leases). Who is behind does not wait.
-    """
+    for_s: float
+    """Nominal seconds."""
+    from_events: int = 1
+    """After an answer with so many events: the next ones will be many, too."""
+
+
+AT_ONCE = Gathering(0.0, FULL_POLL_EVENTS)
+"""There is no pause."""
+
+
+class Reflector(Generic[T]):
+    """The cache of one collection and its changes. `gathering`: when the next poll waits."""
 
     def __init__(
         self,
@@ -108,7 +119,7 @@ class Reflector(Generic[T]):
         *,
         clock: Clock,
         rng: Rng,
-        gather_s: float = 0.0,
+        gathering: Gathering = AT_ONCE,
     ) -> None:
         self.cache: Cache[T] = Cache()
         self.synced = asyncio.Event()
@@ -120,7 +131,8 @@ class Reflector(Generic[T]):
         self._selectors = source.selectors()
         node_set = nodeset.encode(source.nodes)
         self._node_set = node_set if len(node_set) <= MAX_NODE_SET_LENGTH else ""
-        self._gather_s = gather_s
+        self._gathering = gathering
+        self._hurry = Bell()
         self._clock = clock
         self._rng = rng
         self._backoff = Backoff(rng, base_s=BACKOFF_BASE_S, cap_s=BACKOFF_CAP_S)
@@ -149,6 +161,7 @@ class Reflector(Generic[T]):
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters[waiter] = revision
+        self._hurry.set()
         try:
             await self._clock.wait_for(waiter, timeout_s)
         finally:
@@ -288,8 +301,14 @@ class Reflector(Generic[T]):
             self._client.renounce_private_features()
             return
         events = self._take_poll(response)
-        if self._gather_s and 0 < events < FULL_POLL_EVENTS:
-            await self._clock.sleep(self._gather_s)
+        if self._gathering.from_events <= events < FULL_POLL_EVENTS and not self._waiters:
+            await self._gather()
+
+    async def _gather(self) -> None:
+        """Let changes gather until somebody waits for one (`seen`)."""
+        self._hurry.clear()
+        with suppress(TimeoutError):
+            await self._clock.wait_for(self._hurry.wait(), self._gathering.for_s)
 
     def _take_poll(self, response: TransportResponse) -> int:
         """Apply the answer to a poll; how many events were in it."""

@@ -208,12 +208,14 @@ class DaemonSetController:
         now = self._now()
         known = self._known(daemonset, memory.hold)
         memory.names.observed(daemonset.metadata.namespace, self._pods.cache.get)
-        chosen = plan(known, self._placements.current(daemonset, template), now)
+        placement = self._placements.current(daemonset, template)
+        chosen = plan(known, placement, now)
         memory.hold = chosen.hold
         if chosen.backoff:
             uid, generation = daemonset.metadata.uid, daemonset.status.observed_generation
             self._backoff.record(uid, generation, chosen.backoff, now.monotonic_s)
-        memory.pacing.planned(now.monotonic_s)
+        awaited = 0 if chosen.writes else placement.numbers().awaited
+        memory.pacing.planned(now.monotonic_s, awaited=awaited)
         return chosen
 
     def _known(self, daemonset: DaemonSet, hold: str) -> Known:

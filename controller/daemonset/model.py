@@ -108,6 +108,11 @@ class StatusNumbers(msgspec.Struct, frozen=True):
         return self.desired - self.available
 
     @property
+    def awaited(self) -> int:
+        """How many pods there is to wait for and nothing else, 0 if there may be more to do."""
+        return self.unavailable if self.desired == self.updated and not self.misscheduled else 0
+
+    @property
     def complete(self) -> bool:
         """Whether nothing is left to do: a rollout is over."""
         return self.desired == self.updated == self.available and not self.misscheduled

@@ -14,7 +14,13 @@ from kubeherd.cluster.api.longpoll import POLLED
 from kubeherd.cluster.api.objects import Node
 from kubeherd.cluster.apiserver.read.polling import POLL_LIMIT
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.reflector import FULL_POLL_EVENTS, ListWatch, Reflector
+from kubeherd.cluster.client.reflector import (
+    AT_ONCE,
+    FULL_POLL_EVENTS,
+    Gathering,
+    ListWatch,
+    Reflector,
+)
 from kubeherd.cluster.client.transport import JSON, MSGPACK, TransportError, TransportResponse
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.simulation import virtualtime
@@ -76,7 +82,7 @@ def follow(
     script: Script,
     then: Callable[[Reflector[Node]], Awaitable[None]] | None = None,
     nodes: Sequence[str] = (),
-    gather_s: float = 0.0,
+    gathering: Gathering = AT_ONCE,
 ) -> tuple[dict[str, dict[str, str]], list[Change], Reflector[Node]]:
     """Run a reflector on virtual time: (labels by name, changes, reflector)."""
 
@@ -89,7 +95,7 @@ def follow(
             ListWatch(NODES, Node, nodes=frozenset(nodes)),
             clock=clock,
             rng=Rng(1),
-            gather_s=gather_s,
+            gathering=gathering,
         )
         changes: list[Change] = []
         reflector.on_change(lambda old, new: changes.append((shown(old), shown(new))))
@@ -136,10 +142,12 @@ def test_an_answer_is_full_with_as_many_events_as_the_server_gives() -> None:
     assert FULL_POLL_EVENTS == POLL_LIMIT
 
 
-@pytest.mark.parametrize("events", [0, 1, FULL_POLL_EVENTS - 1, FULL_POLL_EVENTS])
-def test_who_lets_changes_gather_waits_unless_there_are_more(events: int) -> None:
-    changed = [("MODIFIED", node("a", 6 + number)) for number in range(events)]
-    script = Script([listed(5, node("a", 5))], [polled(2000, *changed)])
+@pytest.mark.parametrize("from_events", [1, 8])
+@pytest.mark.parametrize("events", [0, 1, 7, 8, FULL_POLL_EVENTS - 1, FULL_POLL_EVENTS])
+def test_who_lets_changes_gather_waits_unless_there_are_few_or_more(
+    events: int, from_events: int
+) -> None:
+    script = Script([listed(5, node("a", 5))], [polled(2000, *changed(events))])
     asked: list[int] = []
 
     async def look(_: Reflector[Node]) -> None:
@@ -147,9 +155,29 @@ def test_who_lets_changes_gather_waits_unless_there_are_more(events: int) -> Non
             await asyncio.sleep(1.0)
             asked.append(len(script.queries))
 
-    follow(script, look, gather_s=1.5)
-    waits = 0 < events < FULL_POLL_EVENTS
+    follow(script, look, gathering=Gathering(1.5, from_events))
+    waits = from_events <= events < FULL_POLL_EVENTS
     assert asked == ([2, 3] if waits else [3, 3])
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_nothing_gathers_while_somebody_waits_for_a_revision(before: bool) -> None:
+    script = Script(
+        [listed(5, node("a", 5))], [polled(9, *changed(2)), polled(10, ("ADDED", node("b", 10)))]
+    )
+    seen_s: list[float] = []
+
+    async def look(reflector: Reflector[Node]) -> None:
+        await reflector.synced.wait() if before else await reflector.seen(9, 1.0)
+        await reflector.seen(10, 1.0)
+        seen_s.append(asyncio.get_running_loop().time())
+
+    follow(script, look, gathering=Gathering(100.0))
+    assert seen_s[0] < 1.0
+
+
+def changed(count: int) -> list[tuple[str, Tree]]:
+    return [("MODIFIED", node("a", 6 + number)) for number in range(count)]
 
 
 def test_of_other_nodes_nothing_is_asked_for_and_nothing_is_kept() -> None:

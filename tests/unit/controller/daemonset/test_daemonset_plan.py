@@ -350,3 +350,19 @@ def test_a_status_may_wait_while_a_rollout_goes_on(
 ) -> None:
     kept = DaemonSetStatus(observed_generation=observed_generation)
     assert status.wait_s(kept, 1, numbers, since_s) == pytest.approx(expected_s)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        (StatusNumbers(desired=9, current=9, updated=9, ready=3, available=2), 7),
+        (StatusNumbers(desired=9, current=9, updated=9, ready=9, available=9), 0),
+        (StatusNumbers(desired=9, current=9, updated=8, available=2), 0),
+        (StatusNumbers(desired=9, current=8, updated=8, available=2), 0),
+        (StatusNumbers(desired=9, current=9, updated=9, available=2, misscheduled=1), 0),
+    ],
+)
+def test_pods_are_awaited_where_there_is_nothing_else_to_do(
+    numbers: StatusNumbers, expected: int
+) -> None:
+    assert numbers.awaited == expected
