@@ -61,6 +61,13 @@ CHANGES = {
         .setdefault("annotations", {})
         .update(renewTime="2026-01-01T00:00:00.000000Z", quoted='"renewTime":"2026')
     ),
+    "strange holder": lambda tree: tree["spec"].update(holderIdentity='{"renewTime":"'),
+    "strange end": lambda tree: tree["spec"].update(preferredHolder='a"}},"spec":{'),
+    "names of members": lambda tree: (
+        tree["metadata"]
+        .setdefault("annotations", {})
+        .update(resourceVersion="1", spec="2", managedFields="3", deletionTimestamp="4")
+    ),
     "bad label": lambda tree: tree["metadata"].setdefault("labels", {}).update({"a": "-"}),
     "stale": lambda tree: tree["metadata"].update(resourceVersion="1"),
     "no version": lambda tree: tree["metadata"].pop("resourceVersion", None),
@@ -81,7 +88,7 @@ ODD: dict[str, list[Any]] = {
     "query": ["dryRun=All", "fieldManager=m", "fieldValidation=Strict", "pretty=true", "dryRun=x"],
     "media": ["application/json; charset=utf-8", "text/x", "application/yaml"],
     "accept": ["application/yaml", "text/html", "application/json;as=Table;v=v1;g=meta.k8s.io"],
-    "spelling": ["spaced", "repeated", "broken"],
+    "spelling": ["spaced", "repeated", "broken", "line"],
     "then": ["delete"],
 }
 """What is odd about a request, by the part of it that is. Else it is a plain renewal."""
@@ -134,6 +141,8 @@ def _body(step: dict[str, Any], stored: bytes, micros: int) -> bytes:
     body = json.dumps(tree, separators=(", ", ": ") if spelling == "spaced" else (",", ":"))
     if spelling == "repeated":
         body = body.replace('"holderIdentity"', '"holderIdentity":"x","holderIdentity"')
+    if spelling == "line":
+        body += "\n"
     return body.encode()[: -1 if spelling == "broken" else None]
 
 
@@ -213,23 +222,32 @@ def test_a_renewal_is_what_an_update_is(steps: list[dict[str, Any]], way: Way) -
     asyncio.run(_same(steps, way))
 
 
-async def test_what_is_certainly_a_renewal_begins_at_once() -> None:
+@pytest.mark.parametrize("step", [
+    {"media": JSON},
+    {"media": JSON, "spelling": "spaced"},
+    {"media": JSON, "spelling": "line"},
+    {"media": JSON, "change": "order of members"},
+    {"media": MSGPACK},
+])  # fmt: skip
+@pytest.mark.parametrize("end", [{}, {"leaseTransitions": 1, "preferredHolder": "n2"}])
+async def test_what_is_certainly_a_renewal_begins_at_once(
+    step: dict[str, Any], end: dict[str, Any]
+) -> None:
     place = PLACES[0]
     async with api_cluster() as cluster:
         await _create(cluster, *place)
-        record = cluster.store.get(LEASES.group_resource, *place)
-        assert record is not None
-        body = record.json.replace(b'"renewTime":"2026', b'"renewTime":"2027')
-        for user in (ADMIN, NODE):
+        patch = orjson.dumps({"spec": end})
+        await _request(cluster, "PATCH", LEASES.path(*place), patch, MANAGER, content_type=MERGE)
+        for count, user in enumerate((ADMIN, NODE, FLEET, ADMIN)):
+            record = cluster.store.get(LEASES.group_resource, *place)
+            assert record is not None
+            body = _body(step, record.json, count + 1)
             begun = cluster.api.begin(
-                _asked("PUT", LEASES.path(*place), body, user, content_type=JSON)
+                _asked("PUT", LEASES.path(*place), body, user, content_type=step["media"])
             )
             assert begun is not None
             await settled(cluster.store, [begun])
             assert begun.answer().status == 200
-            record = cluster.store.get(LEASES.group_resource, *place)
-            assert record is not None
-            body = record.json.replace(b'"renewTime":"2027', b'"renewTime":"2028')
 
 
 @pytest.mark.parametrize("way", Way)

@@ -14,7 +14,7 @@ from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.read import listing
 from kubeherd.cluster.apiserver.strategies.namespace import NamespaceStrategy
 from kubeherd.cluster.apiserver.strategies.pod import PodStrategy
-from kubeherd.cluster.apiserver.write import deletion, renewal
+from kubeherd.cluster.apiserver.write import deletion
 from kubeherd.cluster.apiserver.write.context import RequestContext, fence_of
 from kubeherd.cluster.apiserver.write.deletion import DeleteOptions
 from kubeherd.cluster.apiserver.write.pending import Pending, Written
@@ -106,12 +106,9 @@ def stage_renewal(call: Call, ctx: RequestContext) -> Pending | None:
     request = call.request
     if request.query or request.audited is not None:
         return None
-    sent = renewal.decoded(request.headers.get("content-type", ""), request.body)
-    if sent is None:
-        return None
-    route = call.route
-    registry = call.services.registry
-    return registry.short.renewal(call.kind, route.namespace, route.name, sent, ctx)
+    route, short = call.route, call.services.registry.short
+    content_type = request.headers.get("content-type", "")
+    return short.renewal(call.kind, route.namespace, route.name, content_type, request.body, ctx)
 
 
 def preparation(call: Call) -> Prepare:

@@ -31,7 +31,7 @@ from kubeherd.cluster.apiserver.write.deletion import Action, DeletePlan
 from kubeherd.cluster.apiserver.write.pending import Pending, Written
 from kubeherd.cluster.apiserver.write.podparts import Parts
 from kubeherd.cluster.apiserver.write.podstatus import Patch
-from kubeherd.cluster.apiserver.write.storedform import attrs, encoder, with_version_slot
+from kubeherd.cluster.apiserver.write.storedform import encoder, with_version_slot
 from kubeherd.cluster.store.state import NODE_NAME_FIELD, Attrs, Record
 
 
@@ -47,22 +47,29 @@ class ShortWrites:
         """What is newer was written here, so it was valid when it was."""
 
     def renewal(
-        self, kind: ServedKind, namespace: str, name: str, sent: JsonObject, ctx: RequestContext
+        self,
+        kind: ServedKind,
+        namespace: str,
+        name: str,
+        content_type: str,
+        body: bytes,
+        ctx: RequestContext,
     ) -> Pending | None:
         """A Lease of which only the renewTime changes."""
         record = None if ctx.fence else self._known(kind, namespace, name, ctx)
-        made = None if record is None else renewal.renewed(kind, record.json, sent, ctx)
-        if record is None or made is None:
+        if record is None:
             return None
-        request = AdmissionRequest(
-            Operation.UPDATE, kind.resource, namespace, name, ctx.user, new=made.new, old=made.old
-        )
+        encode = renewal.renewed(kind, record.json, content_type, body, ctx)
+        if encode is None:
+            return None
+        # No trees: no plugin looks into a Lease.
+        request = AdmissionRequest(Operation.UPDATE, kind.resource, namespace, name, ctx.user)
         try:
             self._admission.mutate(request)
             self._admission.validate(request)
         except ApiError:
             return None
-        return self._put(record, made.new, attrs(kind.storage, made.new))
+        return Pending(Written(b""), self._store.put(*record.place, encode))
 
     def pod_status(
         self, kind: ServedKind, namespace: str, name: str, patch: Patch, ctx: RequestContext

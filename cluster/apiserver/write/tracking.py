@@ -9,7 +9,6 @@ from functools import cache
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.managedfields import ownership as managedfields
-from kubeherd.cluster.api.managedfields.fieldsets import FieldSet
 from kubeherd.cluster.apiserver.access.authz import policy
 from kubeherd.cluster.apiserver.access.kubelets import FLEET_AGENTS, NODES_GROUP
 from kubeherd.cluster.apiserver.edge.messages import User
@@ -48,18 +47,6 @@ def record(kind: ServedKind, new: JsonObject, old: JsonObject | None, ctx: Reque
         subresource=ctx.subresource,
     )
     _set(meta, entries)
-
-
-def record_change(
-    kind: ServedKind, tree: JsonObject, changed: FieldSet, ctx: RequestContext
-) -> None:
-    """The same where `tree` is the stored object but for the values of the fields `changed`."""
-    if not is_component(ctx.user):
-        manager, time = ctx.field_manager, ctx.timestamp
-        entries = managedfields.record_change(
-            kind.resource, tree, changed, manager=manager, time=time
-        )
-        _set(tree["metadata"], entries)
 
 
 def _set(meta: JsonObject, entries: list[JsonObject]) -> None:
