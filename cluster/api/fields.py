@@ -279,8 +279,12 @@ def with_status(
 ) -> Mapping[str, str]:
     """The selectable fields of an object that had these `values` before its status became that of
     `tree`, of which nothing else is looked at."""
-    status = _OF_STATUS.get(resource.group_resource, {})
-    if all(read(tree) == values.get(key, "") for key, read in status.items()):
+    changed: dict[str, str] | None = None
+    for key, read in _OF_STATUS.get(resource.group_resource, {}).items():
+        value = read(tree)
+        if value != values.get(key, ""):
+            changed = {**values} if changed is None else changed
+            changed[key] = value
+    if changed is None:
         return values
-    read_anew = {key: read(tree) for key, read in status.items()}
-    return {key: value for key, value in {**values, **read_anew}.items() if value}
+    return {key: value for key, value in changed.items() if value}

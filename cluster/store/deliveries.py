@@ -5,7 +5,15 @@ from collections.abc import Callable
 import msgspec
 
 from kubeherd.cluster.api.nodeset import NodeSet
-from kubeherd.cluster.store.state import NODES, EventType, Record, WatchEvent
+from kubeherd.cluster.store.state import (
+    ADDED,
+    DELETED,
+    MODIFIED,
+    NODES,
+    EventType,
+    Record,
+    WatchEvent,
+)
 
 Predicate = Callable[[Record], bool]
 
@@ -46,19 +54,19 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     @property
     def left(self) -> bool:
         """The object still exists, it only stopped matching."""
-        return self.type is EventType.DELETED and self.event.type is not EventType.DELETED
+        return self.type is DELETED and self.event.type is not DELETED
 
 
 def deliver(event: WatchEvent, wanted: WatchFilter) -> Delivery | None:
     """The event through a filter, or None if its watcher sees nothing of it."""
-    if event.type is EventType.DELETED:
+    if event.type is DELETED:
         # what a watcher sees go is what it had seen: the state before the deletion
         visible = wanted.wants(event.previous if event.previous is not None else event.record)
-        return Delivery(EventType.DELETED, event) if visible else None
+        return Delivery(DELETED, event) if visible else None
     before, after = wanted.wants(event.previous), wanted.wants(event.record)
     if after:
-        return Delivery(EventType.MODIFIED if before else EventType.ADDED, event)
-    return Delivery(EventType.DELETED, event) if before else None
+        return Delivery(MODIFIED if before else ADDED, event)
+    return Delivery(DELETED, event) if before else None
 
 
 def node_about(record: Record) -> str:

@@ -7,7 +7,7 @@ import msgspec
 
 from kubeherd.cluster.api.errors import ApiError, Conflict
 from kubeherd.cluster.store.engine import Row
-from kubeherd.cluster.store.state import EventType, Record, WatchEvent
+from kubeherd.cluster.store.state import DELETED, Record, WatchEvent
 
 
 class Superseded(Conflict):
@@ -43,7 +43,7 @@ class Staged(msgspec.Struct):
         return Row(
             record.revision,
             record.create_revision,
-            self.event.type is EventType.DELETED,
+            self.event.type is DELETED,
             record.resource_key,
             record.namespace,
             record.name,

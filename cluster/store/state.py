@@ -146,6 +146,9 @@ class EventType(Enum):
     __hash__ = object.__hash__  # there is one of each; an Enum's own is slow, and asked per watcher
 
 
+ADDED, MODIFIED, DELETED = EventType  # to ask the Enum for one is slow, too
+
+
 class WatchEvent(msgspec.Struct, eq=False, gc=False):
     """One effective write. `record` is the new state (for DELETED the last one, with the
     revision of the deletion); `previous` the state before, None for ADDED."""
@@ -164,7 +167,7 @@ class WatchEvent(msgspec.Struct, eq=False, gc=False):
         """It has happened: what was before it is held as the past is."""
         if self.previous is not None:
             self.previous.superseded_by(self.record)
-        if self.type is EventType.DELETED:
+        if self.type is DELETED:
             self.record.settled()
 
     def encoded(self, type_: EventType, media: str, make: Callable[[], bytes]) -> bytes:
@@ -292,7 +295,7 @@ class Keyspace:
     def apply(self, event: WatchEvent) -> None:
         """Carry out a committed write."""
         collection = self._own(event.record.resource_key)
-        if event.type is EventType.DELETED:
+        if event.type is DELETED:
             collection.remove(event.record.key)
         else:
             collection.set(event.record)

@@ -24,7 +24,17 @@ from kubeherd.cluster.store.engine import FIRST_REVISION
 from kubeherd.cluster.store.history import History, undo
 from kubeherd.cluster.store.hub import Hub
 from kubeherd.cluster.store.staged import Staged, Waits
-from kubeherd.cluster.store.state import Attrs, AttrsOf, EventType, Keyspace, Record, WatchEvent
+from kubeherd.cluster.store.state import (
+    ADDED,
+    DELETED,
+    MODIFIED,
+    Attrs,
+    AttrsOf,
+    EventType,
+    Keyspace,
+    Record,
+    WatchEvent,
+)
 
 if TYPE_CHECKING:
     from kubeherd.faults import Fault
@@ -167,7 +177,7 @@ class Store(ABC):
         staged = self._head.get((resource_key, namespace, name))
         if staged is None:
             return self._keyspace.get(resource_key, namespace, name)
-        return None if staged.event.type is EventType.DELETED else staged.record
+        return None if staged.event.type is DELETED else staged.record
 
     def heads(self, resource_key: str) -> Iterator[Record]:
         """`head` of every object of a resource, in no particular order."""
@@ -176,7 +186,7 @@ class Store(ABC):
             if (record.namespace, record.name) not in staged:
                 yield record
         for one in staged.values():
-            if one.event.type is not EventType.DELETED:
+            if one.event.type is not DELETED:
                 yield one.record
 
     def staged(self, resource_key: str, namespace: str, name: str) -> Staged | None:
@@ -219,7 +229,7 @@ class Store(ABC):
             created, place = previous.create_revision, previous.place
             attrs = attrs and attrs.after(previous.attrs)
         record = Record(*place, revision, created, json, attrs or self._attrs_of)
-        type_ = EventType.ADDED if previous is None else EventType.MODIFIED
+        type_ = ADDED if previous is None else MODIFIED
         return self._stage(WatchEvent(type_, record, previous), ttl_s)
 
     def delete(
@@ -240,7 +250,7 @@ class Store(ABC):
             json_for(revision),
             previous.attrs,
         )
-        return self._stage(WatchEvent(EventType.DELETED, record, previous), 0)
+        return self._stage(WatchEvent(DELETED, record, previous), 0)
 
     @abstractmethod
     def _next_revision(self) -> int:

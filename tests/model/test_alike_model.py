@@ -461,10 +461,9 @@ def test_a_name_that_stands_everywhere_is_not_looked_for_everywhere() -> None:
         return json.loads(body)
 
     wire = alike.Wire(alike.JSON.token, alike.JSON.read, decode)
-    places = alike.places(kinds.EVENTS)
     data = {str(number): "a" for number in range(1000)}
     for first, found in (({}, True), (data, False)):
         body = json.dumps({"labels": first, "message": "a", "metadata": {"name": "a"}}).encode()
-        made = alike.marked(wire, body, places, lambda slot: b"mark-" + slot.name.encode())
+        made = alike.marked(wire, body, kinds.EVENTS, lambda slot: b"mark-" + slot.name.encode())
         assert (made is not None) is found
     assert len(decoded) < 100

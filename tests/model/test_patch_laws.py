@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kubeherd.cluster.api.errors import ApiError, PlainError
 from kubeherd.cluster.api.patches import json_patch, merge_patch, strategic, strategic_merge
 from kubeherd.cluster.api.schemas import definitions as schemas
 
@@ -109,6 +110,38 @@ ELEMENTS = st.lists(
 def test_plain_lists_are_merged_as_any(original: Any, patch: Any) -> None:
     spec = schemas.by_key("io.k8s.api.core.v1.PodSpec").properties["containers"]
     before = copy.deepcopy((original, patch))
-    merged = strategic._merge_list(original, patch, spec)
+    merged = strategic._merge_list(original, patch, spec, False)
     assert merged == strategic._merge_any(original, patch, spec)
     assert (original, patch) == before
+
+
+PLAIN = st.fixed_dictionaries(
+    {},
+    optional={
+        "metadata": TREES,
+        "spec": st.fixed_dictionaries(
+            {},
+            optional={
+                "containers": st.lists(st.dictionaries(st.just("name") | NAMES, SCALARS)),
+                "tolerations": st.lists(TREES, max_size=2),
+                "imagePullSecrets": st.just([]) | st.just([{"name": "a"}]) | SCALARS,
+                "volumes": st.lists(
+                    st.builds(lambda name: {"name": name, "emptyDir": {"a": "b"}}, NAMES)
+                ),
+            },
+        ),
+    },
+)
+
+
+@given(PLAIN, PLAIN)
+def test_a_patch_that_is_known_to_be_plain_is_merged_as_any(tree: Any, patch: Any) -> None:
+    def merged(*, is_plain: bool) -> Any:
+        try:
+            return strategic_merge(tree, patch, POD, is_plain=is_plain)
+        except (ApiError, PlainError) as error:
+            return str(error)
+
+    before = copy.deepcopy((tree, patch))
+    assert merged(is_plain=True) == merged(is_plain=False)
+    assert (tree, patch) == before

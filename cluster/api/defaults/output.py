@@ -99,11 +99,10 @@ def _filler(key: str) -> _Filler | None:
 
     def fill_object(tree: JsonObject) -> None:
         fill_own(tree)
-        for name in tree.keys() & inner.keys():
-            value = tree[name]
+        for name, (single, filler) in inner.items():
+            value = tree.get(name)
             if value is None:
                 continue
-            single, filler = inner[name]
             if single:
                 filler(value)
                 continue

@@ -28,9 +28,10 @@ _NAMING = (None, "delete")
 
 
 def strategic_merge(
-    tree: JsonObject, patch: JsonValue, definition: Definition | None
+    tree: JsonObject, patch: JsonValue, definition: Definition | None, *, is_plain: bool = False
 ) -> JsonObject:
-    """`tree` with `patch` merged in by the schema `definition`.
+    """`tree` with `patch` merged in by the schema `definition`. `is_plain`: the patch has neither
+    nulls nor directives at any depth, and the result may share its parts.
 
     BadRequest for malformed directives, PlainError for missing merge keys, unknown directives and
     lists of different types, Invalid (422) for directives that contradict the patch.
@@ -38,7 +39,7 @@ def strategic_merge(
     if not isinstance(patch, dict):
         raise undecodable("a strategic merge patch must be an object")
     root = None if definition is None else _root_field(definition.key)
-    return _merge_map(tree, patch, root)
+    return _merge_map(tree, patch, root, is_plain)
 
 
 @cache
@@ -88,16 +89,20 @@ def _take_apart(patch: JsonObject) -> _Directives:
     return _Directives(members, deletions, orders, retain)
 
 
-def _merge_map(original: JsonObject, patch: JsonObject, field: Field | None) -> JsonObject:
-    if min(patch, default=_AFTER_DOLLAR) < _AFTER_DOLLAR and any(
-        name.startswith("$") for name in patch
+def _merge_map(
+    original: JsonObject, patch: JsonObject, field: Field | None, is_plain: bool
+) -> JsonObject:
+    if (
+        not is_plain
+        and min(patch, default=_AFTER_DOLLAR) < _AFTER_DOLLAR
+        and any(name.startswith("$") for name in patch)
     ):  # before anything else is looked at, wherever it stands
         return _merge_directed(original, patch, field)
     out = dict(original)
     for name, value in patch.items():
         kind = value.__class__
         if kind is dict or kind is list or value is None:
-            _merge_member(out, name, value, _child(field, name))
+            _merge_member(out, name, value, _child(field, name), is_plain)
         else:
             out[name] = value
     return out
@@ -127,11 +132,13 @@ def _merge_directed(original: JsonObject, patch: JsonObject, field: Field | None
     for name, order in orders.items():
         _merge_ordered(out, members, name, order, _child(field, name))
     for name, value in members.items():
-        _merge_member(out, name, value, _child(field, name))
+        _merge_member(out, name, value, _child(field, name), False)
     return out
 
 
-def _merge_member(out: JsonObject, name: str, value: JsonValue, field: Field | None) -> None:
+def _merge_member(
+    out: JsonObject, name: str, value: JsonValue, field: Field | None, is_plain: bool
+) -> None:
     if value is None:
         out.pop(name, None)
         return
@@ -139,13 +146,14 @@ def _merge_member(out: JsonObject, name: str, value: JsonValue, field: Field | N
     if isinstance(value, dict):
         if not isinstance(current, dict):
             if value.get(PATCH) != "delete":
-                out[name] = _plain(value)
+                out[name] = value if is_plain else _plain(value)
         elif field is not None and "replace" in field.patch_strategies:
-            out[name] = _plain(value)
+            out[name] = value if is_plain else _plain(value)
         else:
-            out[name] = _merge_map(current, value, field)
+            out[name] = _merge_map(current, value, field, is_plain)
     elif isinstance(value, list):
-        out[name] = _merge_list(current if isinstance(current, list) else None, value, field)
+        had = current if isinstance(current, list) else None
+        out[name] = _merge_list(had, value, field, is_plain)
     else:
         out[name] = value
 
@@ -155,20 +163,23 @@ def _merges(field: Field | None) -> bool:
 
 
 def _merge_list(
-    original: list[JsonValue] | None, patch: list[JsonValue], field: Field | None
+    original: list[JsonValue] | None,
+    patch: list[JsonValue],
+    field: Field | None,
+    is_plain: bool,
 ) -> list[JsonValue]:
     if original is None:
         if _merges(field) and field is not None and field.merge_key:
             _check_elements(patch, field.merge_key)
-        return _plain_list(patch)
+        return patch if is_plain else _plain_list(patch)
     if not _merges(field) or field is None:
-        return _plain_list(patch)
+        return patch if is_plain else _plain_list(patch)
     if not original and not patch:
         return original
     if field.merge_key:
         named, had = _named(patch, field.merge_key), _named(original, field.merge_key)
         if named is not None and had is not None:
-            return _merge_named(had, named, field)
+            return _merge_named(had, named, field, is_plain)
     return _merge_any(original, patch, field)
 
 
@@ -187,13 +198,15 @@ def _named(elements: list[JsonValue], merge_key: str) -> dict[str, JsonObject] |
 
 
 def _merge_named(
-    had: dict[str, JsonObject], named: dict[str, JsonObject], field: Field
+    had: dict[str, JsonObject], named: dict[str, JsonObject], field: Field, is_plain: bool
 ) -> list[JsonValue]:
-    """`_merge_any` of plain elements, as nearly all are."""
-    merged = [
-        (name, _merge_map(had[name], element, field.items) if name in had else _plain(element))
-        for name, element in named.items()
-    ]
+    """`_merge_any` of elements without directives of their own, as nearly all are."""
+    merged: list[tuple[str, JsonObject]] = []
+    for name, element in named.items():
+        if name in had:
+            merged.append((name, _merge_map(had[name], element, field.items, is_plain)))
+        else:
+            merged.append((name, element if is_plain else _plain(element)))
     if had.keys() <= named.keys():
         return [item for _, item in merged]
     others = [(name, item) for name, item in had.items() if name not in named]
@@ -275,7 +288,7 @@ def _merge_elements(
     for element in patch:
         index = where.setdefault(listorder.identity(element, field.merge_key), len(merged))
         if index < len(merged):
-            merged[index] = _merge_map(merged[index], element, field.items)
+            merged[index] = _merge_map(merged[index], element, field.items, False)
         else:
             merged.append(_plain(element))
     return merged
@@ -298,7 +311,7 @@ def _merge_ordered(
     members.pop(name, None)
     if patch is not None:
         listorder.check_contains(order, patch, merge_key)
-        merged = _merge_list(original, patch, field)
+        merged = _merge_list(original, patch, field, False)
     elif original is not None:
         merged = original
     else:

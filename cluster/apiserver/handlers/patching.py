@@ -45,6 +45,9 @@ _WITHOUT_STRATEGIC = (JSON_PATCH, MERGE_PATCH, APPLY)
 _ALWAYS_READ = frozenset({"apiVersion", "kind"})
 _UNSUPPORTED = "the body of the request was in an unknown format - accepted media types include: "
 
+_DIRECTED = (b"null", b"$", b"\\")
+"""One of them is in each JSON text with a null or with the name of a directive, escaped or not."""
+
 Transform: TypeAlias = Callable[[JsonObject], JsonObject]
 
 
@@ -116,7 +119,8 @@ def stage_status(call: Call, media_type: str, ctx: RequestContext) -> Pending | 
         return None
     if duplicates or not isinstance(body, dict):
         return None
-    merge = partial(_patched, of_resource(call.kind.resource), media_type)
+    is_plain = not any(text in request.body for text in _DIRECTED)
+    merge = partial(_patched, of_resource(call.kind.resource), media_type, is_plain=is_plain)
     sent = Patch(body, merge, converting=media_type == STRATEGIC)
     short = call.services.registry.short
     return short.pod_status(call.kind, route.namespace, route.name, sent, ctx)
@@ -218,14 +222,16 @@ def _read(call: Call, media_type: str, ctx: RequestContext) -> tuple[JsonValue, 
     return {} if body is None else body, duplicates
 
 
-def _patched(target: Target, media_type: str, old: JsonObject, body: JsonValue) -> JsonValue:
+def _patched(
+    target: Target, media_type: str, old: JsonObject, body: JsonValue, *, is_plain: bool = False
+) -> JsonValue:
+    """What a patch makes of an object; `is_plain` as `strategic_merge` takes it."""
     if media_type == JSON_PATCH:
         return patches.json_patch(old, body)
     if media_type == MERGE_PATCH:
         return patches.merge_patch(old, body)
-    return patches.strategic_merge(
-        old, body, schemas.definition(target.group, target.version, target.kind)
-    )
+    definition = schemas.definition(target.group, target.version, target.kind)
+    return patches.strategic_merge(old, body, definition, is_plain=is_plain)
 
 
 def _untouched(patched: JsonObject, body: JsonObject) -> JsonObject:

@@ -162,7 +162,8 @@ class Pattern(msgspec.Struct, frozen=True, eq=False):
 
     read: _Read
     fixed: tuple[bytes, ...]
-    slots: tuple[Slot, ...]
+    rules: tuple[Callable[[bytes], bool], ...]
+    """What each of the strings has to follow."""
     name: int
     """Which of the strings is the object's own name."""
 
@@ -191,12 +192,12 @@ class Marked(msgspec.Struct, frozen=True, eq=False):
 
 
 def marked(
-    wire: Wire, body: bytes, where: Sequence[Place], mark: Callable[[Slot], bytes]
+    wire: Wire, body: bytes, resource: Resource, mark: Callable[[Slot], bytes]
 ) -> Marked | None:
-    """A body with marks in those of these places in which it has strings that `fit`. `mark` makes
-    one. None if the object's name is not among them."""
+    """A body with marks in those places of a resource in which it has strings. `mark` makes one.
+    None if the object's name is not among them."""
     put: dict[bytes, Slot] = {}
-    for place in where:
+    for place in places(resource):
         text = _at(wire.decode(body), place.path)
         if not isinstance(text, str) or not text:
             continue
@@ -213,7 +214,8 @@ def marked(
     names_at = [at for at, slot in enumerate(slots) if slot in (Slot.NAME, Slot.LABEL)]
     if not names_at:
         return None
-    return Marked(Pattern(wire.read, tuple(cuts[::2]), slots, names_at[0]), body, marks)
+    rules = tuple(rule(resource, slot) for slot in slots)
+    return Marked(Pattern(wire.read, tuple(cuts[::2]), rules, names_at[0]), body, marks)
 
 
 def _replaced(
@@ -252,23 +254,30 @@ def _at(tree: JsonValue, path: Sequence[str | int]) -> JsonValue:
     return tree
 
 
-def fits(resource: Resource, slot: Slot, text: bytes) -> bool:
-    """Whether a string may stand in a place: it follows its rules, and is stored as it is."""
-    if not text or len(text) > MAX_TEXT_BYTES:
-        return False
-    try:
-        string = text.decode()
-        if slot is Slot.TEXT:
-            return True
-        if slot is Slot.NAME:
-            return not objectmeta.name(resource, string, "")
-        if slot is Slot.LABEL:
-            return names.is_label(string)
-        if slot is Slot.SUBDOMAIN:
-            return names.is_subdomain(string)
-        return is_time(string) if slot is Slot.TIME else is_micro_time(string)
-    except ValueError:
-        return False
+def rule(resource: Resource, slot: Slot) -> Callable[[bytes], bool]:
+    """What tells whether a string may stand in a place: it follows its rules, and is stored as it
+    is."""
+    may = _RULES.get(slot) or (lambda text: not objectmeta.name(resource, text, ""))
+
+    def fits(text: bytes) -> bool:
+        if not text or len(text) > MAX_TEXT_BYTES:
+            return False
+        try:
+            return may(text.decode())
+        except ValueError:
+            return False
+
+    return fits
+
+
+_RULES: Final[dict[Slot, Callable[[str], bool]]] = {
+    Slot.LABEL: names.is_label,
+    Slot.SUBDOMAIN: names.is_subdomain,
+    Slot.TEXT: lambda _: True,
+    Slot.TIME: is_time,
+    Slot.MICRO_TIME: is_micro_time,
+}
+"""Of all but the object's own name, which has those of its resource."""
 
 
 # --- objects ---

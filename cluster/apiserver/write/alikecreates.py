@@ -136,7 +136,7 @@ class AlikeCreates:
     def stage(self, kind: ServedKind, form: Form, body: bytes, ctx: RequestContext) -> Alike | None:
         """Stage the object in a body; None, and nothing is staged, if it is alike to none or if
         that is not certain."""
-        found = self._found(kind, form, body)
+        found = self._found(form, body)
         if found is None or self._store.is_shared or not self._registry.chain.is_own:
             return None
         template, name, strings = found
@@ -162,9 +162,7 @@ class AlikeCreates:
         pending = Pending(Written(b"", created=True), staged)
         return Alike(pending, template, strings, tokens, staged.revision)
 
-    def _found(
-        self, kind: ServedKind, form: Form, body: bytes
-    ) -> tuple[Template, str, list[bytes]] | None:
+    def _found(self, form: Form, body: bytes) -> tuple[Template, str, list[bytes]] | None:
         """The template that a body fits, the object's name, and the body's strings."""
         templates = self._templates.get(form)
         if templates is None or len(body) > alike.MAX_BYTES:
@@ -173,8 +171,8 @@ class AlikeCreates:
             strings = template.pattern.strings(body)
             if strings is None:
                 continue
-            for slot, string in zip(template.pattern.slots, strings, strict=True):
-                if not alike.fits(kind.resource, slot, string):
+            for fits, string in zip(template.pattern.rules, strings, strict=True):
+                if not fits(string):
                     return None
             if at:
                 templates.insert(0, templates.pop(at))
@@ -213,7 +211,7 @@ class AlikeCreates:
     ) -> None:
         """Keep a template, if there can be one, of a body that was just `stored` and is worth a
         look. `decode` makes of a body what a create at that time gets."""
-        marked = alike.marked(wire, body, alike.places(kind.resource), self._mark)
+        marked = alike.marked(wire, body, kind.resource, self._mark)
         if marked is None:
             return
         uid, moment = self._marks.uuid4(), self._moment()
