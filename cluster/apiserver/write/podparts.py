@@ -1,6 +1,7 @@
 """A stored pod in parts: who changes its status or its node, or deletes it, need not decode all of
 it. Pure."""
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -12,12 +13,14 @@ from kubeherd.cluster.apiserver.served import ServedKind
 _METADATA: Final = b'"metadata":'
 _SPEC: Final = b',"spec":'
 _STATUS: Final = b',"status":'
+_VERSION: Final = b'"resourceVersion":"'
 
 
 class Parts(msgspec.Struct, frozen=True, gc=False):
-    """The members of a pod: metadata and status as trees of the receiver's own, and the JSON of the
-    spec as it is stored."""
+    """The members of a pod: metadata and status as trees of the receiver's own, the JSON of the
+    spec as it is stored, and that of all before it."""
 
+    head: bytes
     metadata: JsonObject
     spec: bytes
     status: JsonObject
@@ -30,14 +33,22 @@ def parts(kind: ServedKind, stored: bytes) -> Parts | None:
     begin = kind.prefix + _METADATA
     spec_at = stored.find(_SPEC + b"{")
     status_at = stored.rfind(_STATUS + b"{")
-    if not stored.startswith(begin) or not 0 < spec_at < status_at:
+    version_at = stored.find(_VERSION, 0, max(spec_at, 0))
+    if not stored.startswith(begin) or not 0 < version_at < spec_at < status_at:
         return None
     try:
         metadata = orjson.loads(stored[len(begin) : spec_at])
         status = orjson.loads(stored[status_at + len(_STATUS) : -1])
     except orjson.JSONDecodeError:  # these words stand for something else, too
         return None
-    return Parts(metadata, stored[spec_at + len(_SPEC) : status_at], status)
+    return Parts(stored[:spec_at], metadata, stored[spec_at + len(_SPEC) : status_at], status)
+
+
+def spliced(head: bytes, spec: bytes, status: JsonObject) -> Callable[[int], bytes]:
+    """What writes a pod with its revision, from the JSON of what is not changed."""
+    begin, key, end = head.partition(_VERSION)
+    rest = b"%b%b%b%b%b}" % (end[end.index(b'"') :], _SPEC, spec, _STATUS, orjson.dumps(status))
+    return lambda revision: b"%b%b%d%b" % (begin, key, revision, rest)
 
 
 class _Spec(msgspec.Struct, frozen=True, gc=False, rename="camel"):

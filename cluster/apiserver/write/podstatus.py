@@ -19,6 +19,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.serializer import decoding
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write import podparts
+from kubeherd.cluster.apiserver.write.podparts import Parts
 
 MAX_BYTES: Final = 16 * 1024
 """A patch or a pod that is larger goes the general way."""
@@ -33,11 +34,11 @@ _RESTARTED: Final = "Always"
 class Change(msgspec.Struct, frozen=True, gc=False):
     """A pod as it is stored, and the metadata and the status that are asked for, decoded and
     defaulted. They share what they can. The old one has as much of the spec as the rules for a
-    status ask for; `spec` is the JSON of all of it."""
+    status ask for; `parts` are all of it."""
 
     old: JsonObject
     new: JsonObject
-    spec: bytes
+    parts: Parts
 
 
 class Patch(msgspec.Struct, frozen=True, gc=False):
@@ -69,7 +70,7 @@ def patched(
     new: JsonObject = {"metadata": {**meta}, "status": after}
     defaults.apply_to_status(kind.resource, new)
     return Change(
-        {"metadata": meta, "spec": _outline(parts.spec, fields), "status": before}, new, parts.spec
+        {"metadata": meta, "spec": _outline(parts.spec, fields), "status": before}, new, parts
     )
 
 

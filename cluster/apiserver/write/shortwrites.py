@@ -87,7 +87,8 @@ class ShortWrites:
         old, new = change.old, change.new
         if new == old:
             return Pending(Written(record.json), self._store.staged(*record.place))
-        return self._put_pod(kind, record, new, change.spec, record.attrs.fields)
+        parts = change.parts
+        return self._put_pod(kind, record, parts, new, parts.spec, record.attrs.fields)
 
     def binding(
         self, kind: ServedKind, namespace: str, name: str, sent: JsonObject, ctx: RequestContext
@@ -100,7 +101,7 @@ class ShortWrites:
         old = None if parts is None else binding.outline(parts)
         if parts is None or old is None:
             return None
-        new: JsonObject = {**old, "status": {**old["status"]}}
+        new: JsonObject = {key: {**value} for key, value in old.items()}
         try:
             asked = AdmissionRequest(
                 Operation.CREATE, kind.resource, namespace, name, ctx.user, "binding", sent,
@@ -120,7 +121,8 @@ class ShortWrites:
             return None
         node = new["spec"]["nodeName"]
         on_node = {**record.attrs.fields, NODE_NAME_FIELD: node}
-        return self._put_pod(kind, record, new, binding.spec_on(node, parts.spec), on_node)
+        spec = binding.spec_on(node, parts.spec)
+        return self._put_pod(kind, record, parts, new, spec, on_node)
 
     def parts_to_delete(
         self, kind: ServedKind, record: Record, ctx: RequestContext
@@ -181,17 +183,19 @@ class ShortWrites:
         self,
         kind: ServedKind,
         record: Record,
+        parts: Parts,
         new: JsonObject,
         spec: bytes,
         selectable: Mapping[str, str],
     ) -> Pending:
-        """A pod with the metadata and the status of `new` and the JSON of its spec; `selectable`:
-        its fields with the status of before."""
-        tree = {**new, "spec": orjson.Fragment(spec)}
+        """A pod with the metadata and the status of `new` and the JSON of its spec, instead of one
+        with these parts; `selectable`: its fields with the status of before."""
+        if new["metadata"] == parts.metadata and record.size <= podstatus.MAX_BYTES:
+            encode = podparts.spliced(parts.head, spec, new["status"])
+        else:
+            stored = kind.stored({**new, "spec": orjson.Fragment(spec)})
+            stored["metadata"] = with_version_slot(stored["metadata"])
+            encode = encoder(stored)
         selected = fields.with_status(kind.storage, selectable, new)
-        return self._put(record, kind.stored(tree), Attrs(record.attrs.labels, selected))
-
-    def _put(self, record: Record, stored: JsonObject, selected: Attrs | None) -> Pending:
-        stored["metadata"] = with_version_slot(stored["metadata"])
-        staged = self._store.put(*record.place, encoder(stored), selected)
-        return Pending(Written(b""), staged)
+        attrs = Attrs(record.attrs.labels, selected)
+        return Pending(Written(b""), self._store.put(*record.place, encode, attrs))
