@@ -4,8 +4,10 @@ whatever is asked of whatever pod, the same answers, the same stored bytes, the 
 import asyncio
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from apicluster import (
     ADMIN,
     MANAGER,
@@ -20,8 +22,12 @@ from apicluster import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 from kubeherd.cluster.apiserver.handlers.begun import settled
+from kubeherd.cluster.apiserver.write import deletion
+from kubeherd.cluster.apiserver.write.deletion import DeleteOptions
 
 PODS = "/api/v1/namespaces/default/pods"
 USERS = {"admin": ADMIN, "kubelet": NODE, "manager": MANAGER}
@@ -142,3 +148,36 @@ async def test_a_refused_deletion_begins_and_tells_what_is_durable() -> None:
         assert again is not None
         assert again.pending.staged is None
         assert again.answer().status == 404
+
+
+TEXTS = st.sampled_from(["", "x", "ä", "Background", "Orphan", "DeleteOptions", "v1"])
+ANY = st.one_of(TEXTS, st.none(), st.booleans(), st.sampled_from([0, 5, -1, 2**31, -(2**40), 1.0]))
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "apiVersion": st.sampled_from(["v1", "v2", "", None]),
+        "kind": st.sampled_from(["DeleteOptions", "Pod", "", None]),
+        "gracePeriodSeconds": ANY,
+        "preconditions": ANY | st.dictionaries(st.sampled_from(["uid", "resourceVersion"]), ANY),
+        "propagationPolicy": ANY,
+        "orphanDependents": ANY,
+        "dryRun": st.just(["All"]),
+        "unknown": ANY,
+    },
+)
+
+
+@given(OPTIONS, st.sampled_from(["", codecs.JSON, codecs.MSGPACK]))
+def test_options_that_are_read_at_a_glance_are_the_options(sent: Any, media: str) -> None:
+    body = msgspec.msgpack.encode(sent) if media == codecs.MSGPACK else json.dumps(sent).encode()
+
+    def outcome(read: Callable[[], DeleteOptions | None]) -> object:
+        try:
+            return read()
+        except ApiError as error:
+            return error.status()
+
+    plain = outcome(lambda: deletion.plain_options(media, body))
+    if plain is not None:
+        tree = codecs.decode_body(media, body).tree
+        assert plain == outcome(lambda: deletion.options_from_body(tree))

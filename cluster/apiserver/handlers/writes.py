@@ -196,13 +196,7 @@ async def _delete_batch(
 
 def _delete_options(call: Call) -> tuple[DeleteOptions, RequestContext]:
     request = call.request
-    if request.body:
-        content_type = request.headers.get("content-type", "")
-        expected = (call.kind.resource.api_version, "DeleteOptions")
-        body: JsonObject = codecs.decode_body(content_type, request.body, expected=expected).tree
-        options = deletion.options_from_body(body)
-    else:
-        options = deletion.options_from_query(request.query)
+    options = _sent_options(call)
     ctx = RequestContext(
         user=request.user,
         now=call.services.clock.now(),
@@ -213,6 +207,19 @@ def _delete_options(call: Call) -> tuple[DeleteOptions, RequestContext]:
     if call.kind.resource.group_resource == "jobs.batch" and not options.says_what_follows:
         ctx.warnings.append(_PODS_STAY)
     return options, ctx
+
+
+def _sent_options(call: Call) -> DeleteOptions:
+    """The options in the call's body; without one those of its query."""
+    sent, content_type = call.request.body, call.request.headers.get("content-type", "")
+    if not sent:
+        return deletion.options_from_query(call.request.query)
+    plain = deletion.plain_options(content_type, sent)
+    if plain is not None:
+        return plain
+    expected = (call.kind.resource.api_version, "DeleteOptions")
+    body: JsonObject = codecs.decode_body(content_type, sent, expected=expected).tree
+    return deletion.options_from_body(body)
 
 
 async def written_response(call: Call, written: Written, ctx: RequestContext) -> ApiResponse:

@@ -53,7 +53,7 @@ def sent(content_type: str, body: bytes, name: str) -> JsonObject | None:
         return None
     try:
         found = decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     meta, node = found.metadata, found.target.name
     if not node or meta.name not in ("", name):

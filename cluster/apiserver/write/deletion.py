@@ -8,6 +8,7 @@ from.
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Final, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -17,7 +18,7 @@ from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
-from kubeherd.cluster.api.serializer import decoding
+from kubeherd.cluster.api.serializer import codecs, decoding
 from kubeherd.cluster.api.timestamps import format_time, parse_time
 from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.write.context import unsupported_dry_run
@@ -61,6 +62,54 @@ class DeletePlan(msgspec.Struct, frozen=True):
 
     action: Action
     tree: JsonObject
+
+
+class _Preconditions(
+    msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, rename="camel"
+):
+    uid: str = ""
+    resource_version: str = ""
+
+
+class _Sent(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, rename="camel"):
+    api_version: Literal["v1"] = "v1"
+    kind: Literal["DeleteOptions"] = "DeleteOptions"
+    grace_period_seconds: int | None = None
+    preconditions: _Preconditions = _Preconditions()
+    propagation_policy: str = ""
+    orphan_dependents: bool | None = None
+
+
+_DECODERS: Final = {
+    "": msgspec.json.Decoder(_Sent).decode,
+    codecs.JSON: msgspec.json.Decoder(_Sent).decode,
+    codecs.MSGPACK: msgspec.msgpack.Decoder(_Sent).decode,
+}
+
+
+def plain_options(content_type: str, body: bytes) -> DeleteOptions | None:
+    """The options in a body that says what nearly all say; None for all others, and for those that
+    are refused because they cannot be read."""
+    decode = _DECODERS.get(content_type)
+    if decode is None:
+        return None
+    try:
+        sent = decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    grace_s = sent.grace_period_seconds
+    if grace_s is not None and not -_MAX_GRACE_S <= grace_s <= _MAX_GRACE_S:
+        return None
+    return _checked(
+        DeleteOptions(
+            grace_period_s=grace_s,
+            uid=sent.preconditions.uid,
+            resource_version=sent.preconditions.resource_version,
+            propagation=sent.propagation_policy,
+            orphan_dependents=sent.orphan_dependents,
+        ),
+        [],
+    )
 
 
 def options_from_body(tree: JsonObject) -> DeleteOptions:

@@ -78,7 +78,7 @@ def _in_json(kind: ServedKind, body: bytes, decode: Callable[[bytes], JsonValue]
         if (tree.get("apiVersion"), tree.get("kind")) != (resource.api_version, resource.kind):
             return b""  # below, every object becomes one of its kind
         return orjson.dumps(kind.stored(tree), option=orjson.OPT_PASSTHROUGH_DATETIME)
-    except (orjson.JSONDecodeError, msgspec.DecodeError, TypeError):
+    except (orjson.JSONDecodeError, msgspec.DecodeError, TypeError, UnicodeDecodeError):
         return b""
 
 

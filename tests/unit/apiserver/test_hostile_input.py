@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from apicluster import (
     APPLY,
@@ -267,3 +268,28 @@ async def test_a_batch_lets_others_in_between(cluster: Cluster) -> None:
     answer = await cluster.call("POST", batch.PATH, batch.encode(items), user=cluster.user)
     assert [one.status for one in batch.decode_answers(answer.raw)] == [201] * 20
     assert (await cluster.get(f"{CMS}/x19", user=NODE)).status in (200, 403)
+
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", f"{PODS}/p/binding"), ("DELETE", f"{PODS}/p"), ("PUT", f"{LEASES}/l")],
+)
+@pytest.mark.parametrize("media", ["application/json", "application/msgpack"])
+async def test_what_is_no_text_is_a_bad_request(
+    cluster: Cluster, method: str, path: str, media: str
+) -> None:
+    await cluster.post(PODS, pod("p"))
+    await cluster.post(LEASES, {"metadata": {"name": "l"}, "spec": {"renewTime": TIME}})
+    for name in ("kind", "spec", "preconditions", "target"):
+        body = msgspec.msgpack.encode({name: {"uid": "TEXT"}, "metadata": {"name": "TEXT"}})
+        if media == "application/json":
+            body = json.dumps(msgspec.msgpack.decode(body)).encode()
+        broken = body.replace(b"TEXT", b"a\xff\xfe!")
+        answer = await cluster.call(method, path, broken, content_type=media)
+        assert answer.status == 400, answer.raw
+
+
+TIME = "2026-01-01T00:00:00.000000Z"
