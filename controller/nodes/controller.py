@@ -1,12 +1,13 @@
 """The node lifecycle controller: caches in, pure decisions, writes out (spec 3 to 6).
 
-Invariants: a pass over all nodes costs no I/O unless a node fell silent; every write of a pass is
+Invariants: a pass over all nodes costs no I/O unless a node fell silent, and looks at those only
+that are not well (`settled`), or whose Lease was not renewed for too long; every write of a pass is
 bounded in number and retried in the next pass; NoSchedule taints follow the node's object within
 one reconcile, NoExecute taints only at the rate of their zone.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 
 import structlog
 
@@ -20,6 +21,7 @@ from kubeherd.cluster.runtime.metrics import Family, stopwatch_s
 from kubeherd.controller.manager import Context
 from kubeherd.controller.nodes import health, measures, taints, zones
 from kubeherd.controller.nodes.health import Health, Status
+from kubeherd.controller.nodes.settled import Settled
 from kubeherd.controller.nodes.writer import NodeWriter
 from kubeherd.controller.worker import run_workers
 from kubeherd.controller.workload.pods import podindex
@@ -52,6 +54,7 @@ class NodeLifecycleController:
         self._health: dict[str, Health] = {}
         self._known: dict[str, Node] = {}
         self._retry: set[str] = set()
+        self._settled = Settled()
         self._zone_states: dict[str, zones.ZoneState] = {}
         self._zone_queues: dict[str, zones.ZoneQueue] = {}
         self._waiting = asyncio.Event()
@@ -67,6 +70,7 @@ class NodeLifecycleController:
         self._health.clear()
         self._known.clear()
         self._retry.clear()
+        self._settled.clear()
         self._zone_states.clear()
         self._zone_queues.clear()
         for node in self._nodes.cache.values():
@@ -146,23 +150,47 @@ class NodeLifecycleController:
 
     async def _pass(self) -> None:
         started_s = stopwatch_s()
-        nodes = {node.metadata.name: node for node in self._nodes.cache.values()}
-        await self._meet(nodes)
+        nodes = list(self._nodes.cache.values())
+        fresh = self._settled.others(nodes)
+        await self._meet(fresh, len(nodes))
         now_s = self._clock.monotonic_s()
+        looks_s = stopwatch_s()
+        due = self._due(now_s)
+        unsettled = self._settled.others(nodes) if due else fresh
         silent: list[Node] = []
-        for name, node in nodes.items():
-            looked_s = stopwatch_s()
+        for name, node in unsettled.items():
             known = self._observe(node, now_s)
-            self._measures.nodes.observe(stopwatch_s() - looked_s)
             if known.ready == Status.UNKNOWN and name not in self._retry:
                 continue
             if health.is_silent(known, now_s) or name in self._retry:
                 silent.append(node)
+        if nodes:
+            self._measures.nodes.observe((stopwatch_s() - looks_s) / len(nodes), len(nodes))
         skipped: set[str] = set()
         await self._all(self._handle_silent(node, skipped) for node in silent)
-        await self._decide_taints([n for n in nodes.values() if n.metadata.name not in skipped])
-        await self._update_zones(nodes, skipped)
+        looked = {name: node for name, node in unsettled.items() if name not in skipped}
+        await self._decide_taints(looked.values())
+        await self._update_zones(nodes, looked)
+        handled = {node.metadata.name for node in silent}
+        for name, node in looked.items():
+            if name not in handled:
+                self._settled.settle(node, self._health[name].ready)
         self._measures.passes.observe(stopwatch_s() - started_s)
+
+    def _due(self, now_s: float) -> bool:
+        """Whether settled nodes were silent for too long; they are settled no more."""
+        due: list[str] = []
+        leases = self._leases.cache
+        for name, node in self._settled.nodes.items():
+            known = self._health[name]
+            lease = leases.get(LEASE_NAMESPACE, name)
+            if lease is not None and lease.spec.renew_time != known.renew_time:
+                known = self._observe(node, now_s)
+            if health.is_silent(known, now_s):
+                due.append(name)
+        for name in due:
+            self._settled.drop(name)
+        return bool(due)
 
     def _observe(self, node: Node, now_s: float) -> Health:
         name = node.metadata.name
@@ -177,8 +205,9 @@ class NodeLifecycleController:
             self._health[name] = seen
         return seen
 
-    async def _meet(self, nodes: dict[str, Node]) -> None:
-        """Greet nodes seen for the first time, take leave of those that are gone."""
+    async def _meet(self, nodes: dict[str, Node], count: int) -> None:
+        """Greet nodes seen for the first time, take leave of those that are gone. `nodes`: those
+        whose objects have changed, and maybe others; there are so many in all."""
         fresh: list[Node] = []
         for name, node in nodes.items():
             old = self._known.get(name)
@@ -196,8 +225,12 @@ class NodeLifecycleController:
                 condition = nodeutil.ready_condition(node)
                 if condition is not None and condition.status == Status.UNKNOWN:
                     self._retry.add(name)  # a predecessor may have died before it marked the pods
-        for name in [name for name in self._known if name not in nodes]:
+        gone: list[str] = []
+        if len(self._known) > count:
+            gone = [name for name in self._known if self._nodes.cache.get("", name) is None]
+        for name in gone:
             node = self._known.pop(name)
+            self._settled.drop(name)
             self._writer.node_event(
                 node, "RemovingNode", f"Node {name} event: Removing Node {name} from Controller"
             )
@@ -266,10 +299,11 @@ class NodeLifecycleController:
 
     # --- zones and the rate-limited taints ---
 
-    async def _update_zones(self, nodes: dict[str, Node], skipped: set[str]) -> None:
-        ready_by_zone: dict[str, list[str | None]] = {}
-        for name, node in nodes.items():
-            if name not in skipped and zones.EXCLUDE_LABEL not in node.metadata.labels:
+    async def _update_zones(self, nodes: Iterable[Node], looked: Mapping[str, Node]) -> None:
+        """`nodes`: all; `looked`: those that are not settled, but for those that were skipped."""
+        ready_by_zone = self._settled.ready_by_zone()
+        for name, node in looked.items():
+            if zones.is_counted(node):
                 zone = zones.zone_key(node.metadata.labels)
                 ready_by_zone.setdefault(zone, []).append(self._health[name].ready)
         change = zones.disruption(self._zone_states, ready_by_zone)
@@ -288,7 +322,7 @@ class NodeLifecycleController:
         if change.clear_all:
             await self._all(
                 self._writer.change_taints(node, clear)
-                for node in nodes.values()
+                for node in nodes
                 if (clear := taints.clear_change(node.spec.taints))
             )
         if any(queue.waiting for queue in self._zone_queues.values()):
@@ -347,6 +381,7 @@ class NodeLifecycleController:
         except (ApiError, TransportError, TimeoutError) as error:
             _log.warning("node_not_tainted", node=name, error=str(error))
             queue.waiting.setdefault(name)
+            self._settled.drop(name)
         else:
             self._measures.evictions[zones.zone_key(node.metadata.labels)] += 1
 

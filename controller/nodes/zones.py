@@ -9,6 +9,7 @@ from enum import Enum
 
 import msgspec
 
+from kubeherd.cluster.api.objects import Node
 from kubeherd.controller.nodes.health import Status
 
 EVICTION_RATE = 0.1
@@ -37,6 +38,11 @@ def zone_key(labels: Mapping[str, str]) -> str:
         "failure-domain.beta.kubernetes.io/zone", labels.get("topology.kubernetes.io/zone", "")
     )
     return f"{region}:\x00:{zone}" if region or zone else ""
+
+
+def is_counted(node: Node) -> bool:
+    """Whether a node counts for the state of its zone."""
+    return EXCLUDE_LABEL not in node.metadata.labels
 
 
 def zone_state(ready: Sequence[str | None]) -> ZoneState:
