@@ -47,6 +47,11 @@ MAX_GROUP = 1_000
 MAX_GROUP_BYTES = 4 * 1024 * 1024
 """Writes in one transaction at most, and about so many bytes: the event loop adds them to it."""
 
+SHOWN_AT_ONCE = 64
+"""So many writes of a group are shown in one turn of the event loop."""
+SHOW_US = 40
+"""What it takes to show one of them."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -207,11 +212,20 @@ class LocalStore(Store):
             self._failing = False
             _log.info("commit_recovered")
         self._measure(group, stopwatch_s() - started_s)
-        self._publish(group)
+        await self._publish_all(group)
         self._obsolete = self._obsolete[len(drop) :] + _superseded(self._history.compact())
 
+    async def _publish_all(self, group: Sequence[Staged]) -> None:
+        """Show a committed group, some of it in each turn of the event loop."""
+        for start in range(0, len(group), SHOWN_AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            some = group[start : start + SHOWN_AT_ONCE]
+            self.turns.spend(SHOW_US * len(some))
+            self._publish(some)
+
     def _publish(self, group: Sequence[Staged]) -> None:
-        """Show a committed group to readers, watchers and its writers."""
+        """Show committed writes to readers, watchers and their writers."""
         events = [staged.event for staged in group]
         for staged in group:
             self._show(staged.event)

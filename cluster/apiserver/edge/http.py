@@ -46,7 +46,7 @@ from kubeherd.cluster.apiserver.edge.messages import (
 from kubeherd.cluster.apiserver.edge.responses import error_response
 from kubeherd.cluster.apiserver.edge.routing import origin_form
 from kubeherd.cluster.apiserver.edge.tls import ServerContext
-from kubeherd.cluster.apiserver.handlers.begun import Begun, settled
+from kubeherd.cluster.apiserver.handlers.begun import ANSWER_US, BEGIN_US, Begun, settled
 from kubeherd.cluster.apiserver.server import ApiServer
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.process import ProcessError
@@ -58,8 +58,6 @@ MOVE_CHANCE = 0.001
 """Of several servers each ends a connection after one of so many answers, and its client makes
 another: so they spread again after a restart (what kube-apiserver's --goaway-chance is for)."""
 _OK = HTTPStatus.OK.value
-_AT_ONCE = 32
-"""So many writes are begun or answered in one step of the event loop: two milliseconds."""
 _CACHE_CONTROL = "no-cache, private"
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _WITHOUT_BODY = (204, 304)
@@ -199,20 +197,21 @@ class HttpServer:
 
     async def _handle_gathered(self, gathered: Sequence[Gathered]) -> None:
         """Answer writes that came together; those that are no short ones go their own way."""
+        turns = self._api.services.store.turns
         begun: list[tuple[Connection, Begun]] = []
-        for count, (connection, request) in enumerate(gathered, 1):
+        for connection, request in gathered:
+            if not turns.take(BEGIN_US):
+                await turns.room(BEGIN_US)
             one = self._begin(connection, request)
             if one is None:
                 connection.answer_alone(self._connections, request)
             else:
                 begun.append((connection, one))
-            if count % _AT_ONCE == 0:
-                await asyncio.sleep(0)
         await settled(self._api.services.store, [one for _, one in begun])
-        for count, (connection, one) in enumerate(begun, 1):
+        for connection, one in begun:
+            if not turns.take(ANSWER_US):
+                await turns.room(ANSWER_US)
             self._write(connection, one.answer)
-            if count % _AT_ONCE == 0:
-                await asyncio.sleep(0)
 
     def _begin(self, connection: Connection, request: plain.Plain) -> Begun | None:
         """Let a write begin; None if it must go its own way."""

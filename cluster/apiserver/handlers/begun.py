@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -33,6 +33,11 @@ from kubeherd.cluster.apiserver.write.outcomes import LATE
 from kubeherd.cluster.apiserver.write.pending import Pending, Written
 from kubeherd.cluster.runtime.metrics import stopwatch_s
 from kubeherd.cluster.store.store import Store
+
+BEGIN_US: Final = 100
+"""About what it takes to begin a write, ..."""
+ANSWER_US: Final = 20
+"""... and to answer it: a turn of the event loop has room for so many."""
 
 
 class Begun(msgspec.Struct, eq=False, frozen=True):

@@ -15,7 +15,7 @@ from kubeherd.cluster.store import state
 from kubeherd.cluster.store import store as store_module
 from kubeherd.cluster.store.deliveries import WatchFilter
 from kubeherd.cluster.store.engine import MemoryEngine, Row, StoreError
-from kubeherd.cluster.store.local import MAX_GROUP_BYTES, LocalStore
+from kubeherd.cluster.store.local import MAX_GROUP_BYTES, SHOWN_AT_ONCE, LocalStore
 from kubeherd.cluster.store.sqlite import SqliteEngine
 from kubeherd.cluster.store.staged import Staged, Waits
 from kubeherd.cluster.store.state import Attrs
@@ -114,6 +114,23 @@ async def test_large_writes_are_committed_in_smaller_groups() -> None:
         ]
         await store.committed(staged[-1])
     assert groups == [2, 2]
+
+
+async def test_a_large_group_is_shown_in_several_turns_and_in_order() -> None:
+    async with running(LocalStore(MemoryEngine(), attrs_of)) as store:
+        staged = [put(store, f"pod-{number}") for number in range(3 * SHOWN_AT_ONCE)]
+        watcher = store.hub.subscribe(WatchFilter("pods", "ns"), store.revision)
+        seen, revisions = list[int](), set[int]()
+        async with asyncio.timeout(PATIENCE_S):
+            while not staged[-1].done:
+                await asyncio.sleep(0)
+                seen += [one.event.revision for one in watcher.take()]
+                revisions.add(store.revision)
+                for one in staged:
+                    assert one.done == (one.revision <= store.revision)
+                    assert (store.get("pods", "ns", one.record.name) is not None) == one.done
+        assert seen == [one.revision for one in staged]
+        assert len(revisions) >= 3
 
 
 async def test_a_writer_does_not_wait_for_ever_and_its_write_is_not_lost() -> None:

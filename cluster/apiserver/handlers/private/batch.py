@@ -22,18 +22,19 @@ from kubeherd.cluster.apiserver.edge.messages import (
 )
 from kubeherd.cluster.apiserver.edge.negotiation import Media
 from kubeherd.cluster.apiserver.edge.responses import error_response
-from kubeherd.cluster.apiserver.handlers.begun import Begun, settled
+from kubeherd.cluster.apiserver.handlers.begun import ANSWER_US, BEGIN_US, Begun, settled
 from kubeherd.cluster.apiserver.handlers.private import privatepaths
+from kubeherd.cluster.runtime.turns import Turns
 from kubeherd.cluster.store.store import Store
 
 Begin: TypeAlias = Callable[[ApiRequest], Begun | None]
 """As `ApiServer.begin`."""
 
-TURN_BYTES = 64 * 1024
-"""How much of a batch is worked on before other clients get their turn: some milliseconds."""
+_BYTES_PER_US = 40
+"""So much of a body takes a microsecond."""
 
-WRITE_BYTES = 4 * 1024
-"""A write is as much work as so many bytes, besides those of its body."""
+_ALONE_US = 300
+"""What a write takes, besides, that is no short one: in the next turn of the event loop."""
 
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -51,12 +52,13 @@ async def answer(request: ApiRequest, handle: Answer, begin: Begin, store: Store
     started: list[Begun | asyncio.Task[Response]] = []
     try:
         async with asyncio.TaskGroup() as tasks:
-            await _start(requests, request, (handle, begin), tasks, started)
+            await _start(requests, request, (handle, begin), store.turns, tasks, started)
             await settled(store, _begun(started))
     except BaseException:  # the client has gone
         for one in _begun(started):
             one.give_up()
         raise
+    store.turns.spend(ANSWER_US * len(started))
     body = batch.encode([
         _answer(one.answer() if isinstance(one, Begun) else one.result()) for one in started
     ])  # fmt: skip
@@ -67,20 +69,23 @@ async def _start(
     requests: Sequence[BatchedRequest],
     outer: ApiRequest,
     ways: tuple[Answer, Begin],
+    turns: Turns,
     tasks: asyncio.TaskGroup,
     started: list[Begun | asyncio.Task[Response]],
 ) -> None:
     """Let all requests begin, one after the other; they are added to `started` in their order."""
     handle, begin = ways
-    size_bytes = 0
     for item in requests:
-        work_bytes = WRITE_BYTES + len(item.body)
-        size_bytes += work_bytes
-        if size_bytes > TURN_BYTES:
-            size_bytes = work_bytes
-            await asyncio.sleep(0)  # what has been started runs now, and others get their turn
+        work_us = BEGIN_US + len(item.body) // _BYTES_PER_US
+        if not turns.take(work_us):
+            await turns.room(work_us)  # what has been started runs now, and others get their turn
         one = _request(item, outer)
-        started.append(begin(one) or tasks.create_task(_handled(one, handle)))
+        begun = begin(one)
+        if begun is None:
+            turns.spend(_ALONE_US)
+            started.append(tasks.create_task(_handled(one, handle)))
+        else:
+            started.append(begun)
 
 
 def _begun(started: Sequence[Begun | asyncio.Task[Response]]) -> list[Begun]:
