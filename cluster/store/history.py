@@ -51,11 +51,15 @@ class History:
         self._events.append(event)
         self._bytes += event.record.size
         resource_key = event.record.resource_key
-        self._by_resource.setdefault(resource_key, deque()).append(event)
+        of_resource = self._by_resource.get(resource_key)
+        if of_resource is None:
+            of_resource = self._by_resource[resource_key] = deque()
+        of_resource.append(event)
         if self._by_node is not None and resource_key == NODE_INDEXED:
             _add_to_nodes(self._by_node, event)
-        for index in self._of_node_sets(event):
-            index.append(event)
+        if self._by_nodes:
+            for index in self._of_node_sets(event):
+                index.append(event)
 
     def compact(self, revision: int = 0) -> list[WatchEvent]:
         """Drop the events up to `revision`, and the oldest if a bound is passed; returns what was

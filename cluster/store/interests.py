@@ -6,7 +6,7 @@ other, so it costs what its interested watchers cost, however many there are; in
 the same, but for a predicate of their own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
 from kubeherd.cluster.api.nodeset import NodeSet
@@ -64,11 +64,15 @@ class Interests(Generic[_M]):
                 if not shapes:
                     del self._shapes[wanted.resource_key]
 
-    def of(self, event: WatchEvent) -> Iterator[dict[_M, None]]:
+    def of(self, event: WatchEvent) -> Iterable[dict[_M, None]]:
         """The members of each place that the event may concern."""
+        shapes = self._shapes.get(event.record.resource_key)
+        return () if shapes is None else self._of_shapes(event, shapes)
+
+    def _of_shapes(self, event: WatchEvent, shapes: Iterable[_Shape]) -> Iterator[dict[_M, None]]:
         record = event.record
         key = record.resource_key
-        for by_namespace, by_node, by_nodes, by_name in self._shapes.get(key, ()):
+        for by_namespace, by_node, by_nodes, by_name in shapes:
             namespace = record.namespace if by_namespace else ""
             name = record.name if by_name else ""
             for node_name in nodes_of(event) if by_node else _ANY_NODE:

@@ -19,6 +19,8 @@ class Operation(Enum):
     DELETE = "DELETE"
     CONNECT = "CONNECT"
 
+    __hash__ = object.__hash__  # there is one of each; an Enum's own is slow, and asked per write
+
 
 class AdmissionRequest(msgspec.Struct):
     """One write. `new` is None for a delete, `old` for a create; mutating plugins change `new` in

@@ -45,6 +45,8 @@ _NO_HEADERS: dict[str, str] = {}
 JOINED_BYTES = 64 * 1024
 """A longer list is joined when it is sent."""
 _MAX_WARNINGS_BYTES = 4096
+_PLAIN = Negotiated()
+"""An object, in JSON."""
 _FIXMAP = 0x80
 
 
@@ -160,13 +162,8 @@ def object_response(
 ) -> ApiResponse:
     """One object, given its stored JSON; `tree`: the same, if it need not be decoded."""
     pretty = wants_pretty(request.query, request.headers)
-    if (
-        negotiated.media is Media.JSON
-        and negotiated.shape is Shape.OBJECT
-        and kind.to_served is None
-        and not pretty
-    ):
-        return finished(request, stored + b"\n", Media.JSON, status, warnings)
+    if negotiated == _PLAIN and kind.to_served is None and not pretty:
+        return finished(request, stored + b"\n", negotiated.media, status, warnings)
     if negotiated.media is Media.PROTOBUF and negotiated.shape is Shape.OBJECT:
         body = protobufs.of_object(kind, stored)
         return finished(request, body, Media.PROTOBUF, status, warnings)

@@ -100,6 +100,13 @@ def json_token(text: bytes) -> bytes:
     return orjson.dumps(text.decode())
 
 
+def json_tokens(texts: Sequence[bytes]) -> list[bytes]:
+    """`json_token` of each of some strings."""
+    if _PLAIN.fullmatch(b"".join(texts)) is not None:
+        return [b'"%b"' % text for text in texts]
+    return [*map(json_token, texts)]
+
+
 def msgpack_token(text: bytes) -> bytes:
     """A string, in UTF-8, as msgpack; of at most 64 KiB."""
     size = len(text)

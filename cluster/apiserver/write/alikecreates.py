@@ -150,7 +150,7 @@ class AlikeCreates:
         except ApiError:
             return None
         strings += _given(self._rng.uuid4(), ctx.timestamp, mounts=template.mounts)
-        tokens = [*map(alike.json_token, strings)]
+        tokens = alike.json_tokens(strings)
         staged = self._store.put(
             kind.key, form.namespace, name,
             lambda revision: _made(template.stored, tokens, revision, alike.JSON),
@@ -300,7 +300,7 @@ def _is_right(kind: ServedKind, template: Template, body: bytes, stored: bytes) 
     if strings is None:
         return False
     strings += _given(meta["uid"], meta["creationTimestamp"], mounts=template.mounts)
-    tokens = [*map(alike.json_token, strings)]
+    tokens = alike.json_tokens(strings)
     revision, served = int(meta["resourceVersion"]), kind.served(orjson.loads(stored))
     one = Alike(Pending(Written(stored), None), template, strings, tokens, revision)
     shown = one.answer(Media.JSON, stored), one.answer(Media.MSGPACK, stored)
