@@ -19,7 +19,17 @@ from kubeherd.controller.daemonset import site as sites
 from kubeherd.controller.daemonset.model import HASH_LABEL, StatusNumbers, Terms
 from kubeherd.controller.daemonset.nodes import NEVER
 from kubeherd.controller.daemonset.ordered import Ordered
-from kubeherd.controller.daemonset.site import Care, Found, PodKey, Rolling, Row, Site, key_of
+from kubeherd.controller.daemonset.site import (
+    Care,
+    Facts,
+    Found,
+    Judgement,
+    PodKey,
+    Rolling,
+    Row,
+    Site,
+    key_of,
+)
 from kubeherd.controller.daemonset.template import Template
 from kubeherd.controller.workload.claim import Owner, Standing, standing
 from kubeherd.controller.workload.pods.activepods import until_available_s
@@ -48,6 +58,8 @@ class Placement:
         self._shared_numbers: dict[sites.Numbers, sites.Numbers] = {}
         self._shared_rolling: dict[Rolling, Rolling] = {}
         """There are few different ones; thousands of sites refer to the same."""
+        self._judged: dict[Facts, Judgement] = {}
+        """Under these terms."""
         self._rows: dict[Row, Ordered[str]] = {row: Ordered() for row in Row}
         self._cares: dict[Care, Ordered[str]] = {care: Ordered() for care in Care}
         self._waiting: Ordered[tuple[float, str]] = Ordered()
@@ -66,6 +78,9 @@ class Placement:
 
     def put_pod(self, key: PodKey, pod: Pod | None) -> None:
         """A pod that could be of this DaemonSet is there, or was changed; None: it is gone."""
+        old = self.pods.get(key)
+        if old is not None and pod is not None and self._replaced(key, old, pod):
+            return
         self._take_out(key)
         if pod is None:
             return
@@ -76,6 +91,28 @@ class Placement:
             if claimed is Standing.ADOPTED:
                 self.adopt[key] = pod
             self._put_in(key, pod)
+
+    def _replaced(self, key: PodKey, old: Pod, pod: Pod) -> bool:
+        """Put a pod in the place of its last state, if it stays there, alone; False if that is not
+        certain."""
+        before, after = old.metadata, pod.metadata
+        site = self._sites.get(target_node_name(pod))
+        if (
+            before.deletion_timestamp is not None
+            or after.deletion_timestamp is not None
+            or site is None
+            or not site.exists
+            or len(site.pods) != 1
+            or site.pods[0] is not old
+            or before.labels != after.labels
+            or before.owner_references != after.owner_references
+            or key in self.adopt
+        ):
+            return False
+        self.pods[key] = site.pods[0] = pod
+        if not sites.alike(old, pod):
+            self._stale.add(site.name)
+        return True
 
     def _put_in(self, key: PodKey, pod: Pod) -> None:
         self.pods[key] = pod
@@ -122,6 +159,7 @@ class Placement:
         set_back = terms.min_ready_s > 0 and age < self._age_s
         if terms != self.terms or set_back:
             self._stale.update(self._sites)
+            self._judged.clear()
         self.terms, self._age_of, self._age_s = terms, age_s, age
         for name in self._stale:
             self._judge(self._sites[name], age_s)
@@ -129,11 +167,17 @@ class Placement:
         self._judge_waiting(age_s)
 
     def _judge(self, site: Site, age_s: AgeOf) -> None:
-        terms = self.terms
-        self._set_numbers(site, sites.count(site, terms, age_s))
-        self._set_rolling(site, sites.rolling(site, terms, age_s))
-        self._set_care(site, sites.care(site, terms, age_s))
-        self._set_ready_since(site, sites.ready_since_s(site, terms, age_s))
+        facts = sites.facts(site, self.terms)
+        judgement = None if facts is None else self._judged.get(facts)
+        if judgement is None:
+            judgement = sites.judge(site, self.terms, age_s)
+            if facts is not None:
+                self._judged[facts] = judgement
+        self._set_numbers(site, judgement.numbers)
+        self._set_rolling(site, judgement.rolling)
+        self._set_care(site, judgement.care)
+        if self.terms.min_ready_s > 0 or site.ready_since_s:
+            self._set_ready_since(site, sites.ready_since_s(site, self.terms, age_s))
         if site.empty:
             self._numbers[site.numbers] -= 1
             self._rolling[site.rolling] -= 1

@@ -64,14 +64,11 @@ class Placements:
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         """A pod was added (`old` None), deleted (`new` None) or updated."""
-        for pod in (old, new):
-            if pod is None:
-                continue
-            controller = pod.metadata.controller()
-            if controller is None:
-                self._note_orphan(pod)
-            elif controller.uid in self._kept:
-                self._note(controller.uid, key_of(pod))
+        before = None if old is None else old.metadata.owner_references
+        if old is not None and (new is None or before != new.metadata.owner_references):
+            self._note_of(old)
+        if new is not None:
+            self._note_of(new)
 
     def node_changed(self, name: str) -> None:
         """A node was added or deleted, or what decides about its pods was changed."""
@@ -87,6 +84,13 @@ class Placements:
         for pod in podindex.candidates(self._pods, daemonset.metadata):
             placement.put_pod(key_of(pod), pod)
         return placement
+
+    def _note_of(self, pod: Pod) -> None:
+        controller = pod.metadata.controller()
+        if controller is None:
+            self._note_orphan(pod)
+        elif controller.uid in self._kept:
+            self._note(controller.uid, key_of(pod))
 
     def _note_orphan(self, pod: Pod) -> None:
         """Anyone of its namespace could adopt it."""

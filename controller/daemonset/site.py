@@ -168,6 +168,52 @@ def is_updated(pod: Pod, terms: Terms) -> bool:
     return generation is not None and labels.get(GENERATION_LABEL) == str(generation)
 
 
+# --- all at once ---
+
+Facts = tuple[bool, ...]
+"""All that is asked of a node on which is no pod or one."""
+
+
+class Judgement(NamedTuple):
+    """What is said of a node."""
+
+    numbers: Numbers
+    rolling: Rolling
+    care: Care
+
+
+def judge(site: Site, terms: Terms, age_s: AgeOf) -> Judgement:
+    """What a node adds to all sums, and what it needs."""
+    return Judgement(
+        count(site, terms, age_s), rolling(site, terms, age_s), care(site, terms, age_s)
+    )
+
+
+def facts(site: Site, terms: Terms) -> Facts | None:
+    """Nodes of the same facts are judged alike under the same terms; None if the time matters, or
+    there are several pods."""
+    pods = site.pods
+    if terms.min_ready_s > 0 or len(pods) > 1:
+        return None
+    if not pods:
+        return (site.exists, *site.decision)
+    pod = pods[0]
+    return (
+        site.exists,
+        *site.decision,
+        bool(pod.spec.node_name),
+        is_terminating(pod),
+        is_terminal(pod),
+        is_ready(pod),
+        is_updated(pod, terms),
+    )
+
+
+def alike(old: Pod, new: Pod) -> bool:
+    """Whether two states of a pod that stays on its node, unasked to go, are judged alike."""
+    return ready_condition(old) == ready_condition(new) and is_terminal(old) is is_terminal(new)
+
+
 # --- the status ---
 
 
@@ -196,14 +242,10 @@ def ready_since_s(site: Site, terms: Terms, age_s: AgeOf) -> float:
 
 
 def waiting_pods(site: Site, terms: Terms, age_s: AgeOf) -> list[Pod]:
-    """The pods that become available with time alone."""
+    """The pods that become available with time alone; those that are to go count, too (10)."""
     if terms.min_ready_s <= 0:
         return []
-    return [
-        pod
-        for pod in site.pods
-        if not is_terminating(pod) and until_available_s(pod, terms.min_ready_s, age_s)
-    ]
+    return [pod for pod in site.pods if until_available_s(pod, terms.min_ready_s, age_s)]
 
 
 def _since_s(pod: Pod) -> float:

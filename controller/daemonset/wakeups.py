@@ -34,14 +34,16 @@ class Wakeups:
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> list[Wake]:
         """A pod was added (`old` None), deleted (`new` None) or updated."""
-        wakes = _now(self._owners.changed(old, new))
-        if old is None or new is None or is_terminating(new) or is_ready(old) or not is_ready(new):
+        woken = self._owners.changed(old, new)
+        wakes = _now(woken)
+        if old is None or new is None or not any(one.spec.min_ready_seconds > 0 for one in woken):
             return wakes
         owner = self._owners.owner(new)
-        min_ready_s = 0 if owner is None else owner.spec.min_ready_seconds
-        if owner is not None and min_ready_s > 0:
+        if owner is None or is_terminating(new) or is_ready(old) or not is_ready(new):
+            return wakes
+        if owner.spec.min_ready_seconds > 0:
             # One second more, for the whole seconds of the Ready condition's time.
-            wakes.append(Wake(key_of(owner), min_ready_s + 1.0))
+            wakes.append(Wake(key_of(owner), owner.spec.min_ready_seconds + 1.0))
         return wakes
 
     def revision_changed(

@@ -6,6 +6,7 @@ be is tested elsewhere: here both are computed by the same rules.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 from daemonset_world import (
@@ -25,13 +26,17 @@ from daemonset_world import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubeherd.cluster.api.objects import DaemonSet, Node, Pod
+from kubeherd.cluster.api.helpers.scheduling import target_node_name
+from kubeherd.cluster.api.objects import DaemonSet, Node, OwnerReference, Pod
 from kubeherd.cluster.client.cache import Cache
+from kubeherd.controller.daemonset.model import HASH_LABEL
 from kubeherd.controller.daemonset.placement import Placement
 from kubeherd.controller.daemonset.placements import NOTED_LIMIT, Placements
 from kubeherd.controller.daemonset.template import Template
 from kubeherd.controller.daemonset.wakeups import node_matters
 from kubeherd.controller.workload.pods import podindex
+
+replace = msgspec.structs.replace
 
 NODES = [f"n{i}" for i in range(4)]
 PODS = [f"p{i}" for i in range(9)]
@@ -132,6 +137,56 @@ def pod_events(draw: st.DrawFn) -> Event:
 
 
 @st.composite
+def pod_moves(draw: st.DrawFn) -> Event:
+    """The next thing in the life of a pod, which leaves most of it as it was."""
+    name = draw(st.sampled_from([*PODS, *PODS[: len(NODES)]]))
+    change = draw(st.sampled_from(list(_LATER)))
+
+    def move(kept: Kept) -> None:
+        old = kept.pods.get("ns", name)
+        if old is not None:
+            kept.put_pod(name, _LATER[change](old))
+
+    return move
+
+
+def _bound(old: Pod) -> Pod:
+    return replace(old, spec=replace(old.spec, node_name=target_node_name(old)))
+
+
+def _with_status(old: Pod, **status: Any) -> Pod:
+    return replace(old, status=replace(old.status, **status))
+
+
+def _deleting(old: Pod) -> Pod:
+    moment = old.metadata.creation_timestamp
+    return replace(old, metadata=replace(old.metadata, deletion_timestamp=moment))
+
+
+def _labelled(old: Pod, hash_: str) -> Pod:
+    labels = {**old.metadata.labels, HASH_LABEL: hash_}
+    return replace(old, metadata=replace(old.metadata, labels=labels))
+
+
+def _owned(old: Pod, *by: OwnerReference) -> Pod:
+    return replace(old, metadata=replace(old.metadata, owner_references=by))
+
+
+_READY = pod("ready", "", ready=True).status.conditions
+_LATER: dict[str, Callable[[Pod], Pod]] = {
+    "bound": _bound,
+    "ready": lambda old: _with_status(old, conditions=_READY),
+    "not ready": lambda old: _with_status(old, conditions=[]),
+    "another hash": lambda old: _labelled(old, "h3"),
+    "an owner": lambda old: _owned(old, owner()),
+    "another owner": lambda old: _owned(old, owner("someone")),
+    "no owner": _owned,
+    "failed": lambda old: _with_status(old, phase="Failed"),
+    "deleting": _deleting,
+}
+
+
+@st.composite
 def daemonset_events(draw: st.DrawFn) -> Event:
     spec = {
         "update_strategy": draw(st.sampled_from(STRATEGIES)),
@@ -143,8 +198,8 @@ def daemonset_events(draw: st.DrawFn) -> Event:
 
     def change(kept: Kept) -> None:
         ds = replaced(kept.world.ds, image=image, **spec)
-        metadata = msgspec.structs.replace(ds.metadata, annotations=annotations)
-        kept.changed(msgspec.structs.replace(ds, metadata=metadata))
+        metadata = replace(ds.metadata, annotations=annotations)
+        kept.changed(replace(ds, metadata=metadata))
 
     return change
 
@@ -175,6 +230,8 @@ events = st.one_of(
     pod_events(),
     pod_events(),
     pod_events(),
+    pod_moves(),
+    pod_moves(),
     daemonset_events(),
     revision_events(),
     st.sampled_from([1.0, 6.0, 25.0, -20.0]).map(_moved),
@@ -194,15 +251,17 @@ def test_what_is_kept_says_what_is_made_anew(happened: list[Event]) -> None:
 
 @st.composite
 def rollouts(draw: st.DrawFn) -> Iterator[Event]:
-    """All nodes there, most pods as a rollout makes them: the old and the new one of a node."""
+    """All nodes there, most pods as a rollout makes them: one of a node, or an old and a new one,
+    which then go their ways."""
     life: list[Event] = [draw(revision_events()), draw(daemonset_events())]
     life += [_node_event(name, node(name)) for name in NODES]
-    for index, name in enumerate(NODES * 2):
-        ready = draw(st.booleans())
+    for index, name in enumerate(NODES * draw(st.sampled_from([1, 1, 2]))):
+        ready, bound = draw(st.booleans()), draw(st.booleans())
         hash_ = draw(st.sampled_from(["h1", "h2"]))
-        made = pod(f"p{index}", name, hash_=hash_, ready=ready, ready_at_s=95.0)
+        made = pod(f"p{index}", name, hash_=hash_, ready=ready, ready_at_s=95.0, bound=bound)
         life.append(_pod_event(f"p{index}", made))
-    return iter([*life, Kept.check, *draw(st.lists(events, max_size=20)), Kept.check])
+    later = st.one_of(pod_moves(), pod_moves(), st.just(Kept.check), events)
+    return iter([*life, Kept.check, *draw(st.lists(later, max_size=40)), Kept.check])
 
 
 @given(rollouts())
