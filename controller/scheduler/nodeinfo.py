@@ -98,6 +98,14 @@ def counts_on_node(pod: Pod) -> bool:
     return bool(pod.spec.node_name) and not pod.terminal
 
 
+def _spec_generation(pod: Pod) -> int:
+    """How often the spec was set; 0 if that was not counted."""
+    metadata = pod.metadata
+    return metadata.generation - (
+        metadata.generation > 0 and metadata.deletion_timestamp is not None
+    )
+
+
 class NodeInfo(msgspec.Struct):
     """One node and the pods counted on it; ``node`` is None while only pods name it."""
 
@@ -131,12 +139,12 @@ class NodeInfo(msgspec.Struct):
         """Take over the newest object of a pod whose spec did not change; False if it did.
 
         Status updates are by far the most frequent change, and do not touch what is requested;
-        nor does the beginning of a deletion, which counts as another generation.
+        nor does the beginning of a deletion, which counts as one generation more.
         """
         info = self.pods.get(pod.metadata.uid)
         if info is None:
             return False
-        before, after = info.pod.metadata.generation, pod.metadata.generation
+        before, after = _spec_generation(info.pod), _spec_generation(pod)
         if not (before and before == after) and info.pod.spec != pod.spec:
             return False
         fresh = PodInfo(pod, info.requests, info.ports, info.priority, info.weight, info.terms)

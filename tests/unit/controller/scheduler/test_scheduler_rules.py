@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import (
@@ -308,6 +309,22 @@ def test_what_a_pod_takes_is_that_of_its_newest_spec(
         before = cpu
         assert cache.nodes["a"] == info_of(a_node(), newest)
         assert cache.nodes["a"].pods[newest.metadata.uid].pod is newest
+
+
+@pytest.mark.parametrize("generation", [0, 3])
+@pytest.mark.parametrize("resized", [False, True])
+def test_a_deletion_that_begins_hides_no_change_of_the_spec(generation: int, resized: bool) -> None:
+    """It counts as one generation; who lists again may see both at once."""
+    cache = Cache()
+    cache.set_node(a_node())
+    cache.set_pod(a_pod("p", "1", node_name="a", generation=generation))
+    last = generation and generation + 1 + resized
+    newest = a_pod("p", "500m" if resized else "1", node_name="a", generation=last)
+    metadata = replace(newest.metadata, deletion_timestamp="2026-01-01T00:00:00Z")
+    newest = replace(newest, metadata=metadata)
+    assert cache.set_pod(newest) == resized
+    assert cache.nodes["a"] == info_of(a_node(), newest)
+    assert not cache.set_pod(replace(newest, status=PodStatus(phase="Running")))
 
 
 def test_pods_of_an_unknown_node_wait_for_it() -> None:
