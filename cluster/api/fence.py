@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from kubeherd.cluster.api.memo import remembered
+
 HEADER: Final = "Kubeherd-Fence"
 KEY: Final = HEADER.lower()
 """The header as servers look it up."""
@@ -28,8 +30,10 @@ class Term(msgspec.Struct, frozen=True):
         return f"{self.namespace}/{self.lease}/{self.holder}/{self.transitions}"
 
 
+@remembered(entries=16, longest=256)
 def parse(header: str) -> Term:
-    """The reverse of `Term.header`; ValueError if it is none. A holder's name may have slashes."""
+    """The reverse of `Term.header`; ValueError if it is none. A holder's name may have slashes. All
+    that a leader writes has the same one."""
     place, _, transitions = header.rpartition("/")
     namespace, lease, holder = place.split("/", 2)
     if not (namespace and lease and holder and transitions.isascii() and transitions.isdigit()):

@@ -40,6 +40,8 @@ def in_common(old: bytes, new: bytes) -> bytes:
     whole = old[here:end]
     if new.startswith(whole, there):
         return whole
+    if new.startswith(whole[:-1], there):
+        return whole[:-1]  # a member more at its end: a binding
     same, differs = 0, len(whole)  # as long as the first is, and no longer than the second
     while differs - same > 1:
         middle = (same + differs) // 2
