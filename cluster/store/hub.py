@@ -139,7 +139,7 @@ class Hub:
     def _offer(self, event: WatchEvent, subscriptions: Iterable[Subscription]) -> None:
         """Queue an event for those of one place; who has no predicate sees what the others see."""
         common: Delivery | None = None
-        asked = False
+        asked, size = False, event.record.size
         for subscription in subscriptions:
             wanted = subscription.filter
             if wanted.matches is not None:
@@ -148,7 +148,7 @@ class Hub:
                 if not asked:
                     asked, common = True, deliver(event, wanted)
                 delivery = common
-            if delivery is not None and subscription.offer(delivery):
+            if delivery is not None and subscription.offer(delivery, size):
                 self._due.append(subscription)
 
     def _serve_soon(self) -> None:

@@ -81,6 +81,11 @@ class Subscription:
     def interrupt(self) -> None:
         """Let `next` wait no longer."""
         self._interrupted = True
+        self._rouse()
+
+    def _rouse(self) -> None:
+        """Let the task go on; what waits is its to take, and nobody serves it."""
+        self._serve = None
         self._wake.set()
 
     def take(self) -> list[Delivery]:
@@ -92,43 +97,45 @@ class Subscription:
             self._wake.clear()
         return deliveries
 
-    def offer(self, delivery: Delivery) -> bool:
-        """Queue a delivery; beyond the bound the subscription is ended instead. Whether `serve` is
-        to be called, soon: by then there may be more."""
-        if self._error is not None or delivery.event.revision <= self.since:
+    def offer(self, delivery: Delivery, size: int) -> bool:
+        """Queue a delivery of an object of so many bytes; beyond the bound the subscription is
+        ended instead. Whether `serve` is to be called, soon: by then there may be more."""
+        if self._error is not None or delivery.event.record.revision <= self.since:
             return False
-        self._bytes += delivery.event.record.size
-        if len(self._queue) >= self._limits.events or self._bytes > self._limits.bytes:
-            behind = len(self._queue)
-            self._queue.clear()
+        queue = self._queue
+        self._bytes += size
+        if len(queue) >= self._limits.events or self._bytes > self._limits.bytes:
+            behind = len(queue)
+            queue.clear()
             self._error = Expired(f"too old resource version: fell behind {behind} events")
-        else:
-            self._queue.append(delivery)
-            if self._serve is not None:
-                due, self._due = self._due, True
-                return not due
-        self._wake.set()
-        return False
+            self._rouse()
+            return False
+        queue.append(delivery)
+        if self._serve is None:
+            self._wake.set()
+            return False
+        due, self._due = self._due, True
+        return not due
 
     def serve(self) -> None:
         """Give what waits to the client at once if that can be, else to the task."""
         self._due = False
-        if not self._queue or self._wake.is_set():  # the task has taken it, or is about to
+        serve, queue = self._serve, self._queue
+        if serve is None or not queue:  # the task has taken it, or is about to
             return
-        serve = self._serve
-        if serve is not None and self._bytes <= SERVED_BYTES and serve(self._queue):
-            self._queue.clear()
+        if self._bytes <= SERVED_BYTES and serve(queue):
+            queue.clear()
             self._bytes = 0
         else:
-            self._wake.set()
+            self._rouse()
 
     def expire(self) -> None:
         """What comes next is not known: list again."""
         self._queue.clear()
         self._error = Expired("too old resource version: the store was read anew")
-        self._wake.set()
+        self._rouse()
 
     def close(self) -> None:
         """No more events will come."""
         self._closed = True
-        self._wake.set()
+        self._rouse()

@@ -180,8 +180,14 @@ class _Way(msgspec.Struct, frozen=True):
         write, kind = self.outlet.write, self.call.kind
         if write is None or self.watch.valve is not None or kind.to_served_all is not None:
             return False
+        event = self.encoder.event
         try:
-            if not write(b"".join([self.encoder.event(delivery) for delivery in deliveries])):
+            if len(deliveries) == 1:  # as nearly always: all who want it are sent the same bytes
+                (delivery,) = deliveries
+                data = event(delivery)
+            else:
+                data = b"".join([event(delivery) for delivery in deliveries])
+            if not write(data):
                 return False
         except Exception:  # a bug, or a connection that breaks: the task meets it again
             return False
