@@ -6,7 +6,7 @@ short way stages what the general way would, to the byte, with the same admissio
 certain it stages nothing, and the general way decides, and words every refusal.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import orjson
 
@@ -135,9 +135,7 @@ class ShortWrites:
     def delete(self, kind: ServedKind, record: Record, plan: DeletePlan, spec: bytes) -> Pending:
         """Carry out what is planned for a pod with this JSON of its spec: to mark it, or to let it
         go."""
-        stored = kind.stored({**plan.tree, "spec": orjson.Fragment(spec)})
-        stored["metadata"] = with_version_slot(stored["metadata"])
-        encode = encoder(stored)
+        encode = self._encoder(kind, record, plan.tree, spec)
         if plan.action is Action.MARK:
             staged = self._store.put(*record.place, encode, record.attrs)
             return Pending(Written(b""), staged)
@@ -193,9 +191,20 @@ class ShortWrites:
         if new["metadata"] == parts.metadata and record.size <= podstatus.MAX_BYTES:
             encode = podparts.spliced(parts.head, spec, new["status"])
         else:
-            stored = kind.stored({**new, "spec": orjson.Fragment(spec)})
-            stored["metadata"] = with_version_slot(stored["metadata"])
-            encode = encoder(stored)
+            encode = self._encoder(kind, record, new, spec)
         selected = fields.with_status(kind.storage, selectable, new)
         attrs = Attrs(record.attrs.labels, selected)
         return Pending(Written(b""), self._store.put(*record.place, encode, attrs))
+
+    @staticmethod
+    def _encoder(
+        kind: ServedKind, record: Record, new: JsonObject, spec: bytes
+    ) -> Callable[[int], bytes]:
+        """What writes a pod with the metadata and the status of `new`, and the JSON of its spec,
+        instead of `record`; once for all revisions unless it may be too large."""
+        stored = kind.stored({**new, "spec": orjson.Fragment(spec)})
+        stored["metadata"] = with_version_slot(stored["metadata"])
+        if record.size > podstatus.MAX_BYTES:
+            return encoder(stored)
+        del stored["spec"], stored["status"]
+        return podparts.spliced(orjson.dumps(stored)[:-1], spec, new["status"])
