@@ -1,6 +1,7 @@
 """DaemonSets on a cluster of real processes: one pod per node, nodes come and go, rollouts."""
 
-import asyncio
+import itertools
+import time
 
 import pytest
 from patience import PATIENCE_S
@@ -138,9 +139,13 @@ async def test_what_a_rollout_writes_goes_the_short_way(herd, daemonset):
     nodes = [f"node-{number}" for number in range(6)]
     await herd.apply(daemonset("web", "app:1"))
     await herd.until_running("web", *nodes)
-    await herd.set_image("web", "app:2")
-    await herd.until(lambda: images(herd, "web") == {"app:2"}, "the new image everywhere")
-    await herd.until_running("web", *nodes)
-    async with asyncio.timeout(PATIENCE_S):  # the first renewals come a while after the nodes
-        while not await short_writes(herd) >= SHORT:  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
+    missing, end_s = SHORT, time.monotonic() + PATIENCE_S
+    for version in itertools.count(2):  # the first of what is alike goes the general way
+        if not missing or time.monotonic() > end_s:
+            break
+        image = f"app:{version}"
+        await herd.set_image("web", image)
+        await herd.until(lambda wanted=image: images(herd, "web") == {wanted}, "the new image")
+        await herd.until_running("web", *nodes)
+        missing = SHORT - await short_writes(herd)
+    assert not missing
