@@ -278,7 +278,7 @@ async def test_an_idle_connection_ends_after_its_time(
 
 async def test_what_is_answered_when_the_server_stops_is_answered_whole(served: Served):
     arrived, may_go_on = holding(served)
-    asked = asyncio.create_task(answers(served, keeping("GET", "/api/v1/namespaces/default")))
+    asked = asyncio.create_task(answers(served, keeping("GET", "/api/v1/namespaces")))
     await arrived.wait()
     stopping = asyncio.create_task(served.http.stop())
     await asyncio.sleep(0)
