@@ -32,13 +32,15 @@ if sys.platform == "linux":
 MAX_LOOK_S: Final = 0.15
 SHARE: Final = 0.9
 """How soon the first look is, of the time for which it is silent while it does not rest."""
-SHORTER: Final = 0.99
-LONGER: Final = 1.15
+SHORTER: Final = 0.98
+LONGER: Final = 1.3
 """After a look with something, with nothing: they are even when one in fifteen finds nothing."""
+LONGER_FOR_ALL: Final = 1.1
+"""After one with nothing from anybody: maybe something holds up all clients, or this process."""
 APART: Final = 2.0
 """Who is slower than the quickest is not let go further: it must not wait when that one ends."""
-REMEMBERED: Final = 8
-"""So many silences make the one that counts."""
+RESOLUTION_S: Final = 0.001
+"""Of the event loop's timers."""
 MIN_SILENT_S: Final = 0.01
 MAX_SILENT_S: Final = 1.0
 """Who is silent for longer is not worth looking at; who is for less is in a hurry."""
@@ -58,9 +60,10 @@ def look_s_of(silent_s: float, streak: int) -> float:
     return min(MAX_LOOK_S, SHARE * silent_s)
 
 
-def smoothed(before_s: float, silent_s: float, streak: int) -> float:
-    """The silence that counts after one of `silent_s`; before it were so many heartbeats."""
-    return before_s + (silent_s - before_s) / min(streak + 1, REMEMBERED)
+def silence_s(before_s: float, silent_s: float, streak: int) -> float:
+    """The silence that counts after one of `silent_s`; before it were so many heartbeats. A long
+    one among short ones counts for little: somebody was held up."""
+    return min(silent_s, APART * max(before_s, RESOLUTION_S)) if streak else silent_s
 
 
 class Rhythm(msgspec.Struct, gc=False):
@@ -79,7 +82,7 @@ class Rhythm(msgspec.Struct, gc=False):
             self.look_s = look_s
             self._count = self._count + 1 if look_s else 0
             return
-        self._silent_s = smoothed(self._silent_s, silent_s, self._count)
+        self._silent_s = silence_s(self._silent_s, silent_s, self._count)
         self._count += 1
         self.look_s = look_s_of(self._silent_s, self._count)
 
@@ -88,11 +91,13 @@ class Rhythm(msgspec.Struct, gc=False):
         self.look_s, self._count = 0.0, 0
 
 
-def next_look_s(within_s: float, passed_s: float, *, found: bool) -> float:
+def next_look_s(within_s: float, passed_s: float, *, found: bool, anything: bool) -> float:
     """How soon the next look must be at a connection that was to be looked at within `within_s`,
-    after one that came `passed_s` after the one before; 0: it cannot rest any more."""
+    after one that came `passed_s` after the one before; 0: it cannot rest any more. `anything`:
+    whether something was found on any."""
     if not found:
-        return min(LONGER * within_s, APART * passed_s, MAX_LOOK_S)
+        longer = LONGER if anything else LONGER_FOR_ALL
+        return min(longer * within_s, APART * passed_s, MAX_LOOK_S)
     shorter_s = SHORTER * within_s
     return shorter_s if shorter_s >= SHARE * MIN_SILENT_S else 0.0
 
@@ -106,6 +111,8 @@ class _Rest(msgspec.Struct):
     quiet: bool = False
     looked_at: bool = False
     """It was quiet, and has been let go on."""
+    passed_over: bool = False
+    """It had nothing at a look; that it has nothing at the next one either tells nothing more."""
 
 
 class Resting:
@@ -163,11 +170,15 @@ class Resting:
         now_s = asyncio.get_running_loop().time()
         passed_s, self._looked_s = now_s - self._looked_s, now_s
         soonest_s = 0.0
-        for sock, its in self._rests.items():
-            if not its.quiet:
-                continue
-            found = self._has_data(sock)
-            its.within_s = next_look_s(its.within_s, passed_s, found=found)
+        looks = [
+            (sock, its, self._has_data(sock)) for sock, its in self._rests.items() if its.quiet
+        ]
+        anything = any(found for _, _, found in looks)
+        for sock, its, found in looks:
+            if not its.passed_over:
+                within_s = its.within_s
+                its.within_s = next_look_s(within_s, passed_s, found=found, anything=anything)
+                its.passed_over = not found
             if not found and now_s > its.until_s:
                 its.within_s = 0.0
             if found or not its.within_s:

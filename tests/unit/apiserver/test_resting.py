@@ -20,7 +20,7 @@ from kubeherd.cluster.apiserver.edge.resting import (
     Rhythm,
     look_s_of,
     next_look_s,
-    smoothed,
+    silence_s,
 )
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="an option of Linux's sockets")
@@ -67,12 +67,14 @@ def test_who_comes_often_with_nothing_else_may_rest(
     assert look_s_of(silent_s, streak) == pytest.approx(within_s)
 
 
-def test_one_short_silence_counts_an_eighth() -> None:
+def test_the_silence_that_counts_is_a_short_one() -> None:
+    assert silence_s(0.0, 0.1, 0) == 0.1
+    assert silence_s(0.1, 0.02, 1) == 0.02
+    assert silence_s(0.02, 0.5, 2) == 0.04
     silent_s = 0.0
-    for streak in range(9):
-        silent_s = smoothed(silent_s, 0.1, streak)
-    assert silent_s == pytest.approx(0.1)
-    assert smoothed(silent_s, 0.02, 9) == pytest.approx(0.09)
+    for streak in range(1, 9):
+        silent_s = silence_s(silent_s, 0.1, streak)
+    assert silent_s == 0.1
 
 
 class Clients:
@@ -90,6 +92,7 @@ class Clients:
         self.due_s = [period_s * n / count for n, period_s in enumerate(periods_s)] + silences_s
         self._silences_s = silences_s
         self._free_s = [0.0] * count
+        self._passed_over = [False] * count
         self.now_s = 0.0
         self.waited_s = [0.0] * count
         """The last wait for a look."""
@@ -98,15 +101,17 @@ class Clients:
     def look(self) -> None:
         passed_s = min(look_s for look_s in self.looks_s if look_s)
         self.now_s += passed_s
-        self.found = 0
+        sent_s = [max(pair) for pair in zip(self.due_s, self._free_s, strict=True)]
+        self.found = sum(moment_s <= self.now_s for moment_s in sent_s)
         for n, look_s in enumerate(self.looks_s):
-            sent_s = max(self.due_s[n], self._free_s[n])
-            found = sent_s <= self.now_s
-            self.looks_s[n] = next_look_s(look_s, passed_s, found=found)
+            found = sent_s[n] <= self.now_s
+            if not self._passed_over[n]:
+                anything = self.found > 0
+                self.looks_s[n] = next_look_s(look_s, passed_s, found=found, anything=anything)
+            self._passed_over[n] = not found
             if not found:
                 continue
-            self.found += 1
-            self.waited_s[n] = self.now_s - sent_s
+            self.waited_s[n] = self.now_s - sent_s[n]
             self._free_s[n] = self.now_s + self._turn_s
             if n < len(self._periods_s):
                 self.due_s[n] += self._periods_s[n]
@@ -151,7 +156,7 @@ def test_who_waits_for_answers_soon_waits_for_looks_as_long_as_it_is_silent(
 
 def test_who_is_too_quick_rests_no_more() -> None:
     look_s, looks = MAX_LOOK_S, 0
-    while look_s := next_look_s(look_s, look_s, found=True):
+    while look_s := next_look_s(look_s, look_s, found=True, anything=True):
         looks += 1
     assert looks < 300
     rhythm = Rhythm()
@@ -183,7 +188,7 @@ async def test_what_comes_is_reported_at_the_next_look(pair: Pair) -> None:
     assert low_water(server) == LOW_WATER_BYTES
     client.send(b"x")
     await until(lambda: low_water(server) == 1)
-    assert rests.leave(server) == pytest.approx(0.99 * SOON_S)
+    assert rests.leave(server) == pytest.approx(0.98 * SOON_S)
     assert server.recv(9) == b"x"
 
 
