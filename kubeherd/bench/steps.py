@@ -42,13 +42,13 @@ class Step(StrEnum):
 
 _SERVER: Final = "kubeherd.cluster.apiserver"
 FUNCTIONS: Final = (
-    (Step.PARSE, f"{_SERVER}.edge.connection", "Connection.data_received"),
+    (Step.PARSE, f"{_SERVER}.edge.plain", "read"),
     (Step.PARSE, f"{_SERVER}.edge.routing", "parse"),
     (Step.PARSE, "kubeherd.cluster.api.batch", "decode_requests"),
     (Step.AUTHENTICATE, f"{_SERVER}.edge.http", "HttpServer._user"),
     (Step.AUTHORIZE, f"{_SERVER}.server", "ApiServer._allowed"),
     (Step.DECODE, f"{_SERVER}.handlers.services", "Call.decode"),
-    (Step.DECODE, f"{_SERVER}.write.renewal", "decoded"),
+    (Step.DECODE, f"{_SERVER}.write.renewal", "_in_json"),
     (Step.DECODE, f"{_SERVER}.handlers.patching", "_read"),
     (Step.DECODE, f"{_SERVER}.handlers.patching", "_decoded"),
     (Step.DECODE, f"{_SERVER}.handlers.patching", "_copied"),
@@ -56,10 +56,11 @@ FUNCTIONS: Final = (
     (Step.LOAD, "kubeherd.cluster.store.state", "Record.load"),
     (Step.LOAD, f"{_SERVER}.write.podparts", "parts"),
     (Step.PATCH, f"{_SERVER}.handlers.patching", "_patched"),
+    (Step.PATCH, f"{_SERVER}.write.renewal", "renewed"),
     (Step.DEFAULT, "kubeherd.cluster.api.defaults", "apply"),
     (Step.DEFAULT, "kubeherd.cluster.api.defaults", "apply_to_status"),
     (Step.OWN, f"{_SERVER}.write.tracking", "record"),
-    (Step.OWN, f"{_SERVER}.write.tracking", "record_change"),
+    (Step.OWN, f"{_SERVER}.write.renewal", "_owned"),
     (Step.ADMIT, f"{_SERVER}.admission", "Admission.mutate"),
     (Step.ADMIT, f"{_SERVER}.admission", "Admission.allocate"),
     (Step.ADMIT, f"{_SERVER}.admission", "Admission.validate"),
