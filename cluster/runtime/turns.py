@@ -19,6 +19,11 @@ class Turns:
         self._turn_us = self._left_us = turn_us
         self._begins = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything of this turn, or of the one that has just ended, was taken."""
+        return self._begins
+
     def spend(self, work_us: int) -> None:
         """So much is done in this turn, whatever was done before."""
         self._left_us -= work_us

@@ -30,6 +30,8 @@ from kubeherd.cluster.runtime.clock import LoopClock
 
 ROUNDS: Final = 3
 STEADY_S: Final = 30.0
+SETTLING_S: Final = 10.0
+"""What a rollout leaves to be done, events and compaction, is over then: the rest is heartbeats."""
 TIMEOUT_S: Final = 600.0
 _LOOK_S: Final = 0.05
 _NAME: Final = "bench"
@@ -84,6 +86,7 @@ def rows(
             yield _row(f"neutral-{nodes}-{step}", wall, "s", wall_budget)
             cpu = [one[step][1] for one in done]
             yield _row(f"neutral-{nodes}-{step}-cpu", cpu, "CPU-s", cpu_budget)
+        time.sleep(min(SETTLING_S, steady_s))
         cpu_s = cpu_seconds(handle, *CONTROL_PLANE)
         time.sleep(steady_s)
         steady = (cpu_seconds(handle, *CONTROL_PLANE) - cpu_s) / steady_s

@@ -226,8 +226,9 @@ class HttpServer:
             return None
 
     def _read(self, connection: Connection, request: plain.Plain) -> bool:
-        """As `Reader`."""
-        if request.query or connection.writing_paused:
+        """As `Reader`, while there are writes: where nothing but reads is due, those that come
+        together cost less in turn, step by step."""
+        if request.query or connection.writing_paused or not self._api.services.store.turns.busy:
             return False
         try:
             answer = self._api.read(self._api_request(connection, request))

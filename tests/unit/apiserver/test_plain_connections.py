@@ -158,14 +158,21 @@ async def test_a_client_that_goes_away_in_the_midst_of_a_request_leaves_no_timer
         await until(lambda: timer is not None and timer.cancelled())
 
 
-async def test_a_get_of_an_object_is_answered_in_the_step_in_which_it_comes(served: Served):
+async def test_a_get_among_writes_is_answered_in_the_step_in_which_it_comes(served: Served):
+    """Where there are only reads, those that come together go on together."""
     connection, transport = served.http._connections(), Silent()
     connection.connection_made(transport)
     connection.identity = Identity(ADMIN)
+    turns = served.api.services.store.turns
     for count, name in enumerate(("default", "kube-system"), 1):
-        await until(connection._awaits_request)
+        await until(lambda: connection._awaits_request() and not turns.busy)
+        turns.spend(1)
         connection.data_received(keeping(f"/api/v1/namespaces/{name}"))
         assert transport.written.count(b"HTTP/1.1 200 OK") == count
+    await until(lambda: connection._awaits_request() and not turns.busy)
+    connection.data_received(keeping("/api/v1/namespaces/default"))
+    assert transport.written.count(b"HTTP/1.1 200 OK") == count
+    await until(lambda: transport.written.count(b"HTTP/1.1 200 OK") == count + 1)
     connection.connection_lost(None)
 
 

@@ -48,3 +48,12 @@ async def test_what_is_spent_regardless_leaves_no_room_for_others() -> None:
     assert not turns.take(1)
     await asyncio.sleep(0)
     assert turns.take(1)
+
+
+async def test_a_turn_is_busy_once_something_is_done_in_it() -> None:
+    turns = Turns()
+    assert not turns.busy
+    turns.spend(1)
+    assert turns.busy
+    await asyncio.sleep(0)
+    assert not turns.busy
