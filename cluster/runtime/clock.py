@@ -97,12 +97,14 @@ class OffsetClock:
 
     def offset(self) -> timedelta:
         """How far ahead of the true time it is now."""
-        if not self._drift:
-            return self._skew
-        return self._skew + (self._clock.now() - self._since) * self._drift
+        return self._offset_at(self._clock.now())
+
+    def _offset_at(self, true: datetime) -> timedelta:
+        return self._skew + (true - self._since) * self._drift if self._drift else self._skew
 
     def now(self) -> datetime:
-        return self._clock.now() + self.offset()
+        true = self._clock.now()  # read once: a clock that stands does so to the microsecond
+        return true + self._offset_at(true)
 
     def monotonic_s(self) -> float:
         return self._clock.monotonic_s()

@@ -62,3 +62,20 @@ def test_ages_are_nominal_as_those_of_the_clock_it_wraps() -> None:
     wrong = OffsetClock(true)
     wrong.set(3600)
     assert 36_000 <= wrong.age_s(true.now()) < 36_010
+
+
+class Slow(LoopClock):
+    """Time passes between any two readings."""
+
+    readings = 0
+
+    def now(self) -> datetime:
+        self.readings += 1
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.readings)
+
+
+async def test_it_stands_however_long_its_reading_takes() -> None:
+    then = datetime(2020, 1, 2, tzinfo=UTC)
+    wrong = OffsetClock(Slow())
+    wrong.show(then, 0.0)
+    assert [wrong.now() for _ in range(3)] == [then] * 3
