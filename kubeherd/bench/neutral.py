@@ -30,8 +30,9 @@ from kubeherd.cluster.runtime.clock import LoopClock
 
 ROUNDS: Final = 3
 STEADY_S: Final = 30.0
-SETTLING_S: Final = 10.0
-"""What a rollout leaves to be done, events and compaction, is over then: the rest is heartbeats."""
+SETTLING_S: Final = 60.0
+"""What a rollout leaves to be done is over then, events and the compaction of most that was written
+in it: the rest is heartbeats."""
 TIMEOUT_S: Final = 600.0
 _LOOK_S: Final = 0.05
 _NAME: Final = "bench"
