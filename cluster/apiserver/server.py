@@ -290,12 +290,15 @@ class ApiServer:
         if record is None or not self._heavy.is_light(record.size):
             return None
         try:
-            return at_once(self._answered(request))
+            return at_once(self._answered(request, route))
         except WouldWait:
             return None
 
-    async def _answered(self, request: ApiRequest) -> Response:
+    async def _answered(self, request: ApiRequest, route: Route | None = None) -> Response:
+        """`route`: that of the request, if it is known and nobody is impersonated."""
         try:
+            if route is not None:
+                return await self._resource(request, route)
             return await self._answer(request)
         except ApiError as error:
             return refused(request, error)

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import TypeVar
 
 import msgpack
 import msgspec
@@ -40,6 +41,9 @@ MAX_PROBLEMS = 100
 """How many strict problems are reported, as in Kubernetes (sigs.k8s.io/json)."""
 
 
+T = TypeVar("T")
+
+
 class Body(msgspec.Struct, frozen=True):
     """A decoded body; `strict_problems` are duplicate fields, if they were asked for."""
 
@@ -50,6 +54,24 @@ class Body(msgspec.Struct, frozen=True):
 def media_type(content_type: str) -> str:
     """The bare, lower-case media type of a Content-Type header."""
     return content_type.partition(";")[0].strip().lower()
+
+
+def struct_decoder(into: type[T]) -> Callable[[str, bytes], T | None]:
+    """What makes a struct of a body and its Content-Type, in JSON or msgpack without parameters;
+    None for any other, and for a body that is no such struct."""
+    from_json = msgspec.json.Decoder(into).decode
+    decoders = {"": from_json, JSON: from_json, MSGPACK: msgspec.msgpack.Decoder(into).decode}
+
+    def decode(content_type: str, body: bytes) -> T | None:
+        decoder = decoders.get(content_type)
+        if decoder is None:
+            return None
+        try:
+            return decoder(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+    return decode
 
 
 def decode_body(

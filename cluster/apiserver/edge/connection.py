@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from hashlib import sha256
 from typing import Any
 
+import msgspec
 import structlog
 from aiohttp import ClientError
 from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError
@@ -53,19 +54,25 @@ _MAPPED = "::ffff:"
 _log = structlog.get_logger(__name__)
 
 
+class _Partial(msgspec.Struct, eq=False):
+    """A plain request of `size` bytes of which these have come; the timer ends the wait."""
+
+    size: int
+    timer: asyncio.TimerHandle
+    come: bytearray
+
+
 class Connection(RequestHandler):
     """One client connection: knows its user, and stops the watch that outlives its client."""
 
     __slots__ = (
-        "_begun",
-        "_begun_timer",
         "_clean",
         "_held",
+        "_partial",
         "_plain",
         "_rested_at_s",
         "_rhythm",
         "_silence",
-        "_size",
         "_stall",
         "asked",
         "identity",
@@ -94,11 +101,8 @@ class Connection(RequestHandler):
         """Answers a plain request."""
         self._held = bytearray()
         """What came meanwhile."""
-        self._begun = bytearray()
-        """What has come of a plain request, ..."""
-        self._size = 0
-        """... which will have so many bytes."""
-        self._begun_timer: asyncio.TimerHandle | None = None
+        self._partial: _Partial | None = None
+        """A plain request of which a part has come."""
         self._rested_at_s = 0.0
         """When the last plain answer was given, in the event loop's time; 0: there was none."""
         self._rhythm: resting.Rhythm | None = None
@@ -122,9 +126,11 @@ class Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         watching, self.watching = self.watching, None
-        for timer in (self._silence, self._stall, self._begun_timer):
+        for timer in (self._silence, self._stall):
             if timer is not None:
                 timer.cancel()
+        if self._partial is not None:
+            self._partial.timer.cancel()
         super().connection_lost(exc)
         self._wakes()
         if watching is not None:
@@ -145,11 +151,11 @@ class Connection(RequestHandler):
         if self._plain is not None:
             self._hold(data)
             return
-        if self._begun:
-            self._begun += data
-            if len(self._begun) < self._size:
+        if (partial := self._partial) is not None:
+            partial.come += data
+            if len(partial.come) < partial.size:
                 return
-            data = self._all_begun()
+            data = self._all_of(partial)
         awaits = self._awaits_request()
         request = plain.read(data) if self._clean and awaits else None
         manager = self._manager
@@ -159,7 +165,7 @@ class Connection(RequestHandler):
                 self._take(manager, request, look_s)
                 return
             if isinstance(request, plain.Partial):
-                self._begin(data, request)
+                self._await_rest(data, request.size)
                 return
         self._leave_to_aiohttp(data, whole=isinstance(request, plain.Plain | plain.Whole))
 
@@ -172,23 +178,21 @@ class Connection(RequestHandler):
             data = escaped_target(data)
         super().data_received(data)
 
-    def _begin(self, data: bytes, partial: plain.Partial) -> None:
-        """Wait a moment for the rest of a plain request."""
-        self._begun += data
-        self._size = partial.size
-        self._begun_timer = self._loop.call_later(PARTIAL_S, self._leave_begun)
+    def _await_rest(self, data: bytes, size: int) -> None:
+        """Wait a moment for the rest of a plain request of so many bytes."""
+        timer = self._loop.call_later(PARTIAL_S, self._leave_partial)
+        self._partial = _Partial(size, timer, bytearray(data))
 
-    def _all_begun(self) -> bytes:
-        """What has come of a request, and wait for it no more."""
-        if self._begun_timer is not None:
-            self._begun_timer.cancel()
-            self._begun_timer = None
-        data, self._begun = bytes(self._begun), bytearray()
-        return data
+    def _all_of(self, partial: _Partial) -> bytes:
+        """What has come of a request, which is waited for no more."""
+        partial.timer.cancel()
+        self._partial = None
+        return bytes(partial.come)
 
-    def _leave_begun(self) -> None:
+    def _leave_partial(self) -> None:
         """The rest of a plain request has not come in time."""
-        self._leave_to_aiohttp(self._all_begun(), whole=False)
+        if self._partial is not None:
+            self._leave_to_aiohttp(self._all_of(self._partial), whole=False)
 
     @property
     def ending(self) -> bool:
@@ -294,7 +298,7 @@ class Connection(RequestHandler):
         return True
 
     def _process_keepalive(self) -> None:
-        if self._plain is None and not self._begun:
+        if self._plain is None and self._partial is None:
             super()._process_keepalive()
         else:  # it looks idle to aiohttp, which knows nothing of plain requests
             self._keepalive_handle = self._loop.call_later(IDLE_TIMEOUT_S, self._process_keepalive)
@@ -338,7 +342,7 @@ class Connection(RequestHandler):
             self.transport.abort()
 
     def _end_of_silence(self) -> None:
-        if not (self.asked or self._begun):
+        if not self.asked and self._partial is None:
             self.drop()
 
     def pause_writing(self) -> None:

@@ -38,22 +38,14 @@ class _Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
     metadata: _Meta = _Meta()
 
 
-_DECODERS: Final = {
-    "": msgspec.json.Decoder(_Sent).decode,
-    codecs.JSON: msgspec.json.Decoder(_Sent).decode,
-    codecs.MSGPACK: msgspec.msgpack.Decoder(_Sent).decode,
-}
+_decoded: Final = codecs.struct_decoder(_Sent)
 
 
 def sent(content_type: str, body: bytes, name: str) -> JsonObject | None:
     """A Binding of the pod of this name to a node, that says no more than that; None for all that
     has to be looked at closely, and where a member may be there twice."""
-    decode = _DECODERS.get(content_type)
-    if decode is None:
-        return None
-    try:
-        found = decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    found = _decoded(content_type, body)
+    if found is None:
         return None
     meta, node = found.metadata, found.target.name
     if not node or meta.name not in ("", name):

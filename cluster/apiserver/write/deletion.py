@@ -80,22 +80,14 @@ class _Sent(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, r
     orphan_dependents: bool | None = None
 
 
-_DECODERS: Final = {
-    "": msgspec.json.Decoder(_Sent).decode,
-    codecs.JSON: msgspec.json.Decoder(_Sent).decode,
-    codecs.MSGPACK: msgspec.msgpack.Decoder(_Sent).decode,
-}
+_decoded: Final = codecs.struct_decoder(_Sent)
 
 
 def plain_options(content_type: str, body: bytes) -> DeleteOptions | None:
     """The options in a body that says what nearly all say; None for all others, and for those that
     are refused because they cannot be read."""
-    decode = _DECODERS.get(content_type)
-    if decode is None:
-        return None
-    try:
-        sent = decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    sent = _decoded(content_type, body)
+    if sent is None:
         return None
     grace_s = sent.grace_period_seconds
     if grace_s is not None and not -_MAX_GRACE_S <= grace_s <= _MAX_GRACE_S:

@@ -9,11 +9,11 @@ import orjson
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.served import ServedKind
+from kubeherd.cluster.apiserver.write.storedform import VERSION_KEY, around_version
 
 _METADATA: Final = b'"metadata":'
 _SPEC: Final = b',"spec":'
 _STATUS: Final = b',"status":'
-_VERSION: Final = b'"resourceVersion":"'
 
 
 class Parts(msgspec.Struct, frozen=True, gc=False):
@@ -33,7 +33,7 @@ def parts(kind: ServedKind, stored: bytes) -> Parts | None:
     begin = kind.prefix + _METADATA
     spec_at = stored.find(_SPEC + b"{")
     status_at = stored.rfind(_STATUS + b"{")
-    version_at = stored.find(_VERSION, 0, max(spec_at, 0))
+    version_at = stored.find(VERSION_KEY, 0, max(spec_at, 0))
     if not stored.startswith(begin) or not 0 < version_at < spec_at < status_at:
         return None
     try:
@@ -46,9 +46,9 @@ def parts(kind: ServedKind, stored: bytes) -> Parts | None:
 
 def spliced(head: bytes, spec: bytes, status: JsonObject) -> Callable[[int], bytes]:
     """What writes a pod with its revision, from the JSON of what is not changed."""
-    begin, key, end = head.partition(_VERSION)
-    rest = b"%b%b%b%b%b}" % (end[end.index(b'"') :], _SPEC, spec, _STATUS, orjson.dumps(status))
-    return lambda revision: b"%b%b%d%b" % (begin, key, revision, rest)
+    begin, end = around_version(head)
+    rest = b"%b%b%b%b%b}" % (end, _SPEC, spec, _STATUS, orjson.dumps(status))
+    return lambda revision: b"%b%d%b" % (begin, revision, rest)
 
 
 class _Spec(msgspec.Struct, frozen=True, gc=False, rename="camel"):

@@ -25,6 +25,7 @@ from kubeherd.cluster.api.timestamps import is_micro_time
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write import tracking
 from kubeherd.cluster.apiserver.write.context import RequestContext
+from kubeherd.cluster.apiserver.write.storedform import around_version
 
 MAX_BYTES: Final = 16 * 1024
 """A Lease that is larger goes the general way."""
@@ -33,7 +34,6 @@ _KEY: Final = b'"renewTime":"'
 _BYTES: Final = len("2006-01-02T15:04:05.000000Z")
 _REST: Final = re.compile(rb'"(?:,"[A-Za-z]+":(?:[0-9]+|"[^"\\{}]*"))*\}\}')
 """What follows on the time in the last member of an object, if that member is not deeper."""
-_VERSION: Final = b'"resourceVersion":"'
 _OWNERS: Final = b'"managedFields":'
 _OWNERS_END: Final = b']},"spec":{'
 _RENEWED: Final[JsonObject] = {"f:spec": {"f:renewTime": {}}}
@@ -92,9 +92,8 @@ def _spliced(
     resource: Resource, stored: bytes, at: int, time: bytes, ctx: RequestContext
 ) -> Callable[[int], bytes] | None:
     """What writes `stored` with `time` at `at`, and with what follows from that."""
-    begin, key, _ = stored.partition(_VERSION)
-    head = begin + key
-    tail = stored.index(b'"', len(head))
+    head, behind = around_version(stored)
+    tail = len(stored) - len(behind)
     owners = stored.find(_OWNERS, tail, at) + len(_OWNERS)
     end = stored.find(_OWNERS_END, tail, at)
     middle = stored[tail:at]

@@ -1,6 +1,7 @@
 """From the tree of an object to the bytes that are stored, and what they may weigh."""
 
 from collections.abc import Callable
+from typing import Final
 
 from kubeherd.cluster.api import errors, fields
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -10,6 +11,9 @@ from kubeherd.cluster.store.state import NODE_INDEXED, Attrs
 
 MAX_STORED_BYTES = 1536 * 1024
 """The largest object: etcd's --max-request-bytes."""
+
+VERSION_KEY: Final = b'"resourceVersion":"'
+"""Before the revision in the JSON of an object, which has it once, before what clients name."""
 
 
 def encoder(stored: JsonObject) -> Callable[[int], bytes]:
@@ -39,6 +43,13 @@ def with_version_slot(meta: JsonObject) -> JsonObject:
         if key == "uid":
             out["resourceVersion"] = ""
     return out
+
+
+def around_version(stored: bytes) -> tuple[bytes, bytes]:
+    """What stands before the revision in the JSON of an object, or in the beginning of it, and what
+    stands behind it."""
+    begin, key, end = stored.partition(VERSION_KEY)
+    return begin + key, end[end.index(b'"') :]
 
 
 def attrs(resource: Resource, stored: JsonObject) -> Attrs | None:

@@ -101,12 +101,17 @@ async def answer_to(reader: asyncio.StreamReader) -> bytes:
     return head
 
 
+def come(connection: Connection) -> int:
+    """Bytes of a request of which there is a part."""
+    return 0 if connection._partial is None else len(connection._partial.come)
+
+
 async def apart(served: Served, connection: Connection, writer, *pieces: bytes) -> None:
     """Send pieces that come one by one."""
     for piece in pieces[:-1]:
-        before = len(connection._begun)
+        before = come(connection)
         writer.write(piece)
-        await until(lambda before=before: len(connection._begun) > before)
+        await until(lambda before=before: come(connection) > before)
     writer.write(pieces[-1])
 
 
@@ -120,7 +125,7 @@ async def test_a_plain_request_may_come_in_pieces(served: Served, at: int):
             await apart(served, connection, writer, sent[:at], sent[at:])
             assert (await answer_to(reader)).startswith(b"HTTP/1.1 201 ")
     assert connection._clean
-    assert connection._begun_timer is None
+    assert connection._partial is None
     writer.close()
 
 
@@ -152,10 +157,10 @@ async def test_a_client_that_goes_away_in_the_midst_of_a_request_leaves_no_timer
     _, writer, connection = await connected(served)
     async with asyncio.timeout(PATIENCE_S):
         writer.write(posted("a")[:HEAD_BYTES])
-        await until(lambda: connection._begun)
-        timer = connection._begun_timer
+        await until(lambda: connection._partial)
+        partial = connection._partial
         writer.transport.abort()
-        await until(lambda: timer is not None and timer.cancelled())
+        await until(lambda: partial is not None and partial.timer.cancelled())
 
 
 async def test_a_get_among_writes_is_answered_in_the_step_in_which_it_comes(served: Served):
