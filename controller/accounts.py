@@ -16,14 +16,19 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from kubeherd.cluster.api.errors import AlreadyExists, NotFound
+from kubeherd.cluster.api.errors import AlreadyExists, ApiError, NotFound
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import SERVICEACCOUNTS
 from kubeherd.cluster.client.batching import BatchingTransport, ProcessTurns
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import HttpTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
-from kubeherd.cluster.client.transport import DEFAULT_TIMEOUT_S, Transport, TransportResponse
+from kubeherd.cluster.client.transport import (
+    DEFAULT_TIMEOUT_S,
+    Transport,
+    TransportResponse,
+    answer_of,
+)
 from kubeherd.cluster.runtime.clock import Clock
 
 NAMESPACE = "kube-system"
@@ -174,7 +179,7 @@ class AccountTransport:
         fence: str = "",
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> TransportResponse:
-        """As `Transport.request`; ApiError or TransportError also if there was no token."""
+        """As `Transport.request`; if there is no token, what the server said instead of one."""
 
         async def send(token: str) -> TransportResponse:
             return await self._http.request(
@@ -189,10 +194,13 @@ class AccountTransport:
                 token=token,
             )
 
-        token = await self._tokens.token()
-        response = await send(token)
-        if response.status == _UNAUTHENTICATED:
-            response = await send(await self._tokens.token(refused=token))
+        try:
+            token = await self._tokens.token()
+            response = await send(token)
+            if response.status == _UNAUTHENTICATED:
+                response = await send(await self._tokens.token(refused=token))
+        except ApiError as error:
+            return answer_of(error)
         return response
 
     async def stream(

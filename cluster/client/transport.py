@@ -101,6 +101,11 @@ def _status_tree(response: TransportResponse) -> JsonValue:
         return None
 
 
+def answer_of(error: ApiError) -> TransportResponse:
+    """The reverse of `error_of`: an answer that says what an exception says."""
+    return TransportResponse(error.status_code, orjson.dumps(error.status()))
+
+
 def error_of(response: TransportResponse) -> ApiError:
     """The exception for an answer with an error status, whatever its body is."""
     tree = _status_tree(response)

@@ -7,7 +7,7 @@ import orjson
 
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.client.transport import TransportResponse
+from kubeherd.cluster.client.transport import TransportResponse, answer_of
 from kubeherd.simulation.transport import Request, StubTransport
 
 Answer = JsonObject | Exception
@@ -26,7 +26,7 @@ class ScriptedTransport(StubTransport):
         self.requests.append((request.method, request.path, tree))
         answer = self.script(request.method, request.path, tree)
         if isinstance(answer, ApiError):
-            return TransportResponse(answer.status_code, orjson.dumps(answer.status()))
+            return answer_of(answer)
         if isinstance(answer, Exception):
             raise answer
         return TransportResponse(200, orjson.dumps(answer))

@@ -18,6 +18,7 @@ from kubeherd.cluster.client.batching import ProcessTurns
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import HttpTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
+from kubeherd.cluster.client.sending import Write
 from kubeherd.controller import registry
 from kubeherd.controller.accounts import (
     ACCOUNTS,
@@ -39,12 +40,15 @@ class Server:
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
         self.account_exists = True
+        self.stops = False
         self.given = 0
         self.revoked: set[str] = set()
         self.bearer = ""
 
     def process(self, method: str, path: str, body: JsonObject) -> Answer:
         """What the process' own identity is answered."""
+        if self.stops:
+            return errors.ServiceUnavailable("the server is shutting down")
         if path == f"{ACCOUNT}/token":
             if not self.account_exists:
                 return errors.not_found(SERVICEACCOUNTS, "daemon-set-controller")
@@ -126,6 +130,16 @@ async def test_a_refusal_of_the_new_token_too_is_an_answer() -> None:
     with pytest.raises(errors.Unauthorized):
         await who(client)
     assert server.given == 2
+
+
+async def test_what_is_said_instead_of_a_token_is_what_becomes_of_each_write() -> None:
+    server, _, client = world()
+    server.stops = True
+    with pytest.raises(errors.ServiceUnavailable, match="the server is shutting down"):
+        await who(client)
+    writes = [Write("POST", "/api/v1/namespaces/default/events", b"{}", "application/json")] * 2
+    outcomes = await client.send_all(writes)
+    assert [type(outcome) for outcome in outcomes] == [errors.ServiceUnavailable] * 2
 
 
 async def test_who_has_no_account_acts_as_the_process_does() -> None:
