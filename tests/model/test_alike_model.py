@@ -29,8 +29,8 @@ from kubeherd.cluster.api import fence, kinds
 from kubeherd.cluster.apiserver.access.authn import authenticated
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User
 from kubeherd.cluster.apiserver.handlers.alikes import MAX_AGENT, MAX_USER
-from kubeherd.cluster.apiserver.write import alike
-from kubeherd.cluster.apiserver.write.alikecreates import AlikeCreates
+from kubeherd.cluster.apiserver.write.short import alike
+from kubeherd.cluster.apiserver.write.short.creates import AlikeCreates
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"

@@ -31,7 +31,7 @@ from kubeherd.cluster.api.batch import BatchedAnswer, BatchedRequest
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver.access.authn import authenticated
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User
-from kubeherd.cluster.apiserver.write import podstatus
+from kubeherd.cluster.apiserver.write.short import podstatus
 
 PODS = "/api/v1/namespaces/default/pods"
 SCHEDULER = authenticated("system:kube-scheduler")

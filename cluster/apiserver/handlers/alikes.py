@@ -1,4 +1,4 @@
-"""Creates of objects that are alike, between requests and `write.alikecreates`."""
+"""Creates of objects that are alike, between requests and `write.short.creates`."""
 
 from datetime import datetime
 from typing import Final
@@ -13,10 +13,10 @@ from kubeherd.cluster.apiserver.edge.messages import ApiResponse, User
 from kubeherd.cluster.apiserver.edge.negotiation import Shape, wants_pretty
 from kubeherd.cluster.apiserver.edge.responses import finished, object_response
 from kubeherd.cluster.apiserver.handlers.services import Call
-from kubeherd.cluster.apiserver.write import alike
-from kubeherd.cluster.apiserver.write.alikecreates import Alike, Form
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.pending import Written
+from kubeherd.cluster.apiserver.write.short import alike
+from kubeherd.cluster.apiserver.write.short.creates import Alike, Form
 
 _WIRES = {"": alike.JSON, codecs.JSON: alike.JSON, codecs.MSGPACK: alike.MSGPACK}
 """By content type; with parameters it is another one, and goes the general way."""

@@ -1,8 +1,8 @@
 """Writes that are begun and answered in single steps of the event loop: no task waits for each.
 
-Of what a short write costs when it comes alone (`write.shortwrites`), half is the task that carries
-it from layer to layer and waits for its commit. Many that came together are staged one after the
-other in one step, wait together, and are answered in one step. Invariants: what begins here is what
+Of what a short write (`write.short`) costs when it comes alone, half is the task that carries it
+from layer to layer and waits for its commit. Many that came together are staged one after the other
+in one step, wait together, and are answered in one step. Invariants: what begins here is what
 `ApiServer.handle` would have done, with the same rights, counts and answers; where that is not
 certain, nothing begins, and `handle` decides. A deletion may be refused here, too: of all writes it
 is the one that is sent again and again for what is gone.
@@ -27,10 +27,10 @@ from kubeherd.cluster.apiserver.handlers.pods import binding
 from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
 from kubeherd.cluster.apiserver.metrics import Series
 from kubeherd.cluster.apiserver.served import ServedKind
-from kubeherd.cluster.apiserver.write import alike
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.outcomes import LATE
 from kubeherd.cluster.apiserver.write.pending import Pending, Written
+from kubeherd.cluster.apiserver.write.short import alike
 from kubeherd.cluster.runtime.metrics import stopwatch_s
 from kubeherd.cluster.store.store import Store
 

@@ -34,10 +34,10 @@ from kubeherd.cluster.apiserver.metrics import Metrics
 from kubeherd.cluster.apiserver.read.openwatches import OpenWatches
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write import revisiondata
-from kubeherd.cluster.apiserver.write.alikecreates import AlikeCreates
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext, write_context
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.write.registry import Registry
+from kubeherd.cluster.apiserver.write.short.creates import AlikeCreates
 from kubeherd.cluster.apiserver.write.tracking import is_component
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng

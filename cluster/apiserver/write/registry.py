@@ -43,7 +43,6 @@ from kubeherd.cluster.apiserver.write import (
     companions,
     deletion,
     fencing,
-    podparts,
     revisiondata,
     tracking,
     wording,
@@ -63,7 +62,8 @@ from kubeherd.cluster.apiserver.write.preconditions import (
     keep_system_fields,
     refuse_invalid,
 )
-from kubeherd.cluster.apiserver.write.shortwrites import ShortWrites
+from kubeherd.cluster.apiserver.write.short import podparts
+from kubeherd.cluster.apiserver.write.short.writes import ShortWrites
 from kubeherd.cluster.apiserver.write.storedform import attrs, encoder, ttl_s, with_version_slot
 from kubeherd.cluster.apiserver.write.webhooks import Webhooks
 from kubeherd.cluster.runtime.clock import Clock

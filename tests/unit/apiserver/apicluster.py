@@ -139,7 +139,7 @@ async def request_counts(cluster: Cluster) -> list[str]:
 
 
 class Taken:
-    """Counts how often a cluster takes one of its short ways (`write.shortwrites`)."""
+    """Counts how often a cluster takes one of its short ways (`write.short.writes`)."""
 
     def __init__(self, cluster: Cluster, way: str) -> None:
         self.times = 0

@@ -10,6 +10,7 @@ from kubeherd.cluster.apiserver.write import binding as rules
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.pending import Pending
 from kubeherd.cluster.apiserver.write.registry import Given
+from kubeherd.cluster.apiserver.write.short.binding import sent
 
 _PODS = served.of(kinds.PODS)
 
@@ -52,7 +53,7 @@ def stage(call: Call, ctx: RequestContext) -> Pending | None:
     if not route.name or request.query or request.audited is not None:
         return None
     content_type = request.headers.get("content-type", "")
-    binding = rules.sent(content_type, request.body, route.name)
+    binding = sent(content_type, request.body, route.name)
     if binding is None:
         return None
     short = call.services.registry.short

@@ -1,4 +1,4 @@
-"""Creates of objects that are alike, the short way (`write.alike`).
+"""Creates of objects that are alike, the short way (`write.short.alike`).
 
 Invariants: what is stored and answered is, to the byte, what the general way would store and
 answer; where that is not certain nothing is staged, and the general way decides and words every
@@ -26,11 +26,12 @@ from kubeherd.cluster.apiserver.edge.messages import User
 from kubeherd.cluster.apiserver.edge.negotiation import Media
 from kubeherd.cluster.apiserver.read.storedobjects import Looks
 from kubeherd.cluster.apiserver.served import ServedKind
-from kubeherd.cluster.apiserver.write import alike, fencing
-from kubeherd.cluster.apiserver.write.alike import Pattern, Slot, Splice, Wire
+from kubeherd.cluster.apiserver.write import fencing
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.pending import Pending, Written
 from kubeherd.cluster.apiserver.write.registry import Registry
+from kubeherd.cluster.apiserver.write.short import alike
+from kubeherd.cluster.apiserver.write.short.alike import Pattern, Slot, Splice, Wire
 from kubeherd.cluster.apiserver.write.storedform import attrs, ttl_s
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.state import Attrs

@@ -16,21 +16,15 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest, Operation
 from kubeherd.cluster.apiserver.read.storedobjects import StoredObjects
 from kubeherd.cluster.apiserver.served import ServedKind
-from kubeherd.cluster.apiserver.write import (
-    binding,
-    deletion,
-    fencing,
-    podparts,
-    podstatus,
-    renewal,
-    tracking,
-)
+from kubeherd.cluster.apiserver.write import deletion, fencing, tracking
+from kubeherd.cluster.apiserver.write.binding import bound
 from kubeherd.cluster.apiserver.write.chain import AdmissionChain
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import Action, DeletePlan
 from kubeherd.cluster.apiserver.write.pending import Pending, Written
-from kubeherd.cluster.apiserver.write.podparts import Parts
-from kubeherd.cluster.apiserver.write.podstatus import Patch
+from kubeherd.cluster.apiserver.write.short import binding, podparts, podstatus, renewal
+from kubeherd.cluster.apiserver.write.short.podparts import Parts
+from kubeherd.cluster.apiserver.write.short.podstatus import Patch
 from kubeherd.cluster.apiserver.write.storedform import encoder, with_version_slot
 from kubeherd.cluster.store.state import NODE_NAME_FIELD, Attrs, Record
 
@@ -110,7 +104,7 @@ class ShortWrites:
             self._admission.mutate(asked)
             if "labels" in sent["metadata"]:
                 return None
-            new = binding.bound(new, sent, ctx.timestamp)
+            new = bound(new, sent, ctx.timestamp)
             changed = AdmissionRequest(
                 Operation.UPDATE, kind.resource, namespace, name, ctx.user, "binding", new, old
             )

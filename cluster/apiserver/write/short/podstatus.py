@@ -18,8 +18,8 @@ from kubeherd.cluster.api import defaults
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.serializer import decoding
 from kubeherd.cluster.apiserver.served import ServedKind
-from kubeherd.cluster.apiserver.write import podparts
-from kubeherd.cluster.apiserver.write.podparts import Parts
+from kubeherd.cluster.apiserver.write.short import podparts
+from kubeherd.cluster.apiserver.write.short.podparts import Parts
 
 MAX_BYTES: Final = 16 * 1024
 """A patch or a pod that is larger goes the general way."""
