@@ -25,24 +25,33 @@ BUSY_NODES: Final = 5000
 HEARTBEATS_S: Final = 30.0
 
 
-def watchers() -> Iterator[Row]:
-    """From a write to the last of 1,000 watchers; what an event to one of them costs the server."""
-    with (
-        cluster(nodes=0) as handle,
-        _program(handle, "watchers", "--watchers", str(WATCHERS), "--events", str(EVENTS)) as it,
-    ):
-        _told_by(it)
-        _told_by(it)
-        cpu_s = cpu_seconds(handle, Role.APISERVER)
-        measured = _told_by(it)
-        cpu_s = cpu_seconds(handle, Role.APISERVER) - cpu_s
+def watchers(count: int = WATCHERS, events: int = EVENTS) -> Iterator[Row]:
+    """From a write to the last of the watchers; what an event to one of them costs the server.
+    `bare_ms`: how long a server takes that does nothing but send."""
+    numbers = ("--watchers", str(count), "--events", str(events))
+    with cluster(nodes=0) as handle:
+        cpu_s, measured = _watched(handle, *numbers)
+        with _program("bareserver", "--pki", str(handle.rundir.pki)) as bare:
+            port = str(_told_by(bare)["port"])
+            _, bare_measured = _watched(handle, *numbers, "--port", port)
         took_ms = measured["delivered_ms"]
         detail: JsonObject = {
             "spread": [min(took_ms), max(took_ms)],
             "one_watcher_ms": statistics.median(measured["alone_ms"]),
-            "server_cpu_us": round(1e6 * cpu_s / EVENTS / WATCHERS, 1),
+            "bare_ms": statistics.median(bare_measured["delivered_ms"]),
+            "server_cpu_us": round(1e6 * cpu_s / events / count, 1),
         }
-        yield Row(f"watch-{WATCHERS}", statistics.median(took_ms), "ms", 15, detail=detail)
+        yield Row(f"watch-{count}", statistics.median(took_ms), "ms", 15, detail=detail)
+
+
+def _watched(handle: ClusterHandle, *options: str) -> tuple[float, JsonObject]:
+    """CPU seconds of the API server while watchers are told, and what they measured."""
+    with _program("watchers", *_kubeconfig(handle), *options) as it:
+        _told_by(it)
+        _told_by(it)
+        cpu_s = cpu_seconds(handle, Role.APISERVER)
+        measured = _told_by(it)
+        return cpu_seconds(handle, Role.APISERVER) - cpu_s, measured
 
 
 def busy_get(nodes: int = BUSY_NODES) -> Iterator[Row]:
@@ -67,7 +76,7 @@ async def _probed(handle: ClusterHandle, act: Act, done: Done) -> JsonObject:
 def _prober(handle: ClusterHandle) -> Iterator[JsonObject]:
     """Something asks meanwhile: what it says is in the yielded tree afterwards."""
     waited: JsonObject = {}
-    with _program(handle, "prober") as prober:
+    with _program("prober", *_kubeconfig(handle)) as prober:
         _told_by(prober)
         yield waited
         if prober.stdin is not None:
@@ -75,13 +84,14 @@ def _prober(handle: ClusterHandle) -> Iterator[JsonObject]:
         waited |= _told_by(prober)
 
 
+def _kubeconfig(handle: ClusterHandle) -> tuple[str, str]:
+    return "--kubeconfig", str(handle.rundir.kubeconfig)
+
+
 @contextmanager
-def _program(
-    handle: ClusterHandle, module: str, *options: str
-) -> Iterator["subprocess.Popen[str]"]:
+def _program(module: str, *options: str) -> Iterator["subprocess.Popen[str]"]:
     """One of this package's programs, which prints JSON lines."""
     command = [sys.executable, "-P", "-m", f"kubeherd.bench.{module}", *options]
-    command += ["--kubeconfig", str(handle.rundir.kubeconfig)]
     with subprocess.Popen(  # noqa: S603 - a module of ours
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -5,7 +5,8 @@
 Opens standard watch streams of the ConfigMaps of one namespace, one connection each, then writes
 one of them again and again. The line has, for each write, the milliseconds until the last watcher
 had the event (`delivered_ms`), and the same with one watcher (`alone_ms`): what the write takes. A
-line before each says that its watchers are there.
+line before each says that its watchers are there. `--port`: another server of the same cluster's
+certificate.
 No event loop: what comes is decrypted and looked at, no more, so that it is the server that takes
 the time.
 """
@@ -41,10 +42,11 @@ _READ_BYTES: Final = 65536
 class Watchers:
     """Many watch streams on connections of their own, and one connection that writes."""
 
-    def __init__(self, access: ClusterAccess) -> None:
+    def __init__(self, access: ClusterAccess, port: int) -> None:
+        """`port`: where the server listens; 0: where the kubeconfig says."""
         url = urlsplit(access.server)
         self._context = tls_context(access)
-        self._host, self._address = url.netloc, (url.hostname or "", url.port or 443)
+        self._host, self._address = url.netloc, (url.hostname or "", port or url.port or 443)
         self._poll = select.epoll()
         self._streams: dict[int, ssl.SSLSocket] = {}
         self._writes = 0
@@ -125,8 +127,9 @@ def main() -> int:
     parser.add_argument("--kubeconfig", type=Path, required=True)
     parser.add_argument("--watchers", type=int, required=True)
     parser.add_argument("--events", type=int, default=30)
+    parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
-    watchers = Watchers(load_kubeconfig(options.kubeconfig))
+    watchers = Watchers(load_kubeconfig(options.kubeconfig), options.port)
     measured: dict[str, list[float]] = {}
     for name, count in (("alone_ms", 1), ("delivered_ms", options.watchers - 1)):
         watchers.watch(count)

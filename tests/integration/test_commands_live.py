@@ -13,7 +13,7 @@ import pytest
 from patience import PATIENCE_S
 
 import kubeherd
-from kubeherd.bench import costs, neutral
+from kubeherd.bench import costs, delivery, neutral
 from kubeherd.bench.steps import Step
 
 pytestmark = pytest.mark.integration
@@ -84,6 +84,13 @@ def test_bench_prints_one_json_line_per_row():
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert [row["row"] for row in rows] == ["start", "idle-memory"]
     assert all(row["value"] > 0 and row["unit"] and row["budget"] for row in rows)
+
+
+def test_bench_compares_watchers_with_a_server_that_only_sends():
+    (row,) = delivery.watchers(count=5, events=2)
+    assert row.row == "watch-5"
+    assert row.value > 0
+    assert row.detail["bare_ms"] > 0
 
 
 def test_check_watches_until_it_is_interrupted(kubeherd_cluster: kubeherd.Cluster, tmp_path: Path):
