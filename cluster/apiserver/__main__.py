@@ -28,6 +28,7 @@ from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.runtime.sockets.faultsocket import hurtable
 from kubeherd.cluster.runtime.sockets.listening import taken
 from kubeherd.cluster.runtime.sockets.scraping import scraped
+from kubeherd.cluster.runtime.turns import Turns
 from kubeherd.cluster.store.engine import Engine, MemoryEngine, StoreError
 from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.store import Store, running
@@ -188,9 +189,10 @@ async def serve(options: argparse.Namespace, lifecycle: Lifecycle) -> None:
     rng = chance(options.seed, clock, options.name)
     try:
         recording = None if options.record is None else _recording(options, clock)
-        store = _store(options, rng.child("store"), recording)
+        turns = Turns()
+        store = _store(options, rng.child("store"), recording, turns)
         async with running(store):
-            api = _api(options, store, clock, rng.child("apiserver"))
+            api = _api(options, store, clock, rng.child("apiserver"), turns)
             if recording is not None:
                 _record(api, store, recording, requests=options.record_requests)
             await _answer(api, clock, rng.child("audit"), (options, lifecycle, tls))
@@ -228,15 +230,17 @@ def _record(api: ApiServer, store: Store, recording: "Recording", *, requests: b
     api.record(recording.recorder, requests=requests)
 
 
-def _store(options: argparse.Namespace, rng: Rng, recording: "Recording | None") -> Store:
+def _store(
+    options: argparse.Namespace, rng: Rng, recording: "Recording | None", turns: Turns
+) -> Store:
     if options.store == "etcd":
         return _shared_store(options, rng, recording)
     engine = _engine(options)
     if recording is None:
-        return LocalStore(engine, attrs_of, rng=rng)
+        return LocalStore(engine, attrs_of, rng=rng, turns=turns)
     from kubeherd.cluster.store.followed import FollowedStore  # noqa: PLC0415 - off mostly
 
-    return FollowedStore(engine, attrs_of, recording.recorder, rng=rng)
+    return FollowedStore(engine, attrs_of, recording.recorder, rng=rng, turns=turns)
 
 
 def _shared_store(options: argparse.Namespace, rng: Rng, recording: "Recording | None") -> Store:
@@ -266,7 +270,9 @@ def _shared_store(options: argparse.Namespace, rng: Rng, recording: "Recording |
     return FollowedSharedStore(engine, attrs_of, recording.recorder, rng=rng)
 
 
-def _api(options: argparse.Namespace, store: Store, clock: Clock, rng: Rng) -> ApiServer:
+def _api(
+    options: argparse.Namespace, store: Store, clock: Clock, rng: Rng, turns: Turns
+) -> ApiServer:
     api = ApiServer(
         store,
         clock,
@@ -275,6 +281,7 @@ def _api(options: argparse.Namespace, store: Store, clock: Clock, rng: Rng) -> A
         pki=options.dir / "pki",
         run_dir=options.dir / "run",
         exec_local=options.exec_local,
+        turns=turns,
     )
     if options.audit_policy is not None:
         log = "audit.log" if options.name == _NAME else f"audit-{options.name}.log"

@@ -62,6 +62,7 @@ from kubeherd.cluster.runtime.atonce import WouldWait, at_once
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.metrics import stopwatch_s
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.turns import Turns
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store
 
@@ -103,9 +104,11 @@ class ApiServer:
         pki: Path | None = None,
         run_dir: Path | None = None,
         exec_local: bool = False,
+        turns: Turns | None = None,
     ) -> None:
         """`run_dir`: where other processes answer with their metrics; `exec_local`: commands of
-        `exec` run as processes of this process's user."""
+        `exec` run as processes of this process's user; `turns`: those of the process, which the
+        store has, too."""
         self._heavy = heavy or HeavyWork()
         registry = Registry(store, clock, rng, self._heavy)
         self._authorizer = registry.authorizer
@@ -123,6 +126,7 @@ class ApiServer:
             self._tokens,
             self._metrics,
             AlikeCreates(registry, rng),
+            turns or Turns(),
             pod_log_dir,
             local,
         )
@@ -338,7 +342,7 @@ class ApiServer:
             self._authorize_path(request)
             return await scrapes.answer(request, self._run_dir)
         if path == BATCH_PATH:
-            return await batch.answer(request, self.handle, self.begin, self.services.store)
+            return await batch.answer(request, self.handle, self.begin, self.services)
         if path == GROUP_POLL_PATH:
             if self._stopping:
                 raise errors.ServiceUnavailable("the server is shutting down")

@@ -13,7 +13,8 @@ TURN_US: Final = 4000
 
 
 class Turns:
-    """The turns of the event loop in which it is used."""
+    """The turns of the event loop in which it is used; one per process, given to all who divide
+    their work."""
 
     def __init__(self, turn_us: int = TURN_US) -> None:
         self._turn_us = self._left_us = turn_us

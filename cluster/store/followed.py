@@ -10,6 +10,7 @@ from typing import Protocol
 
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.turns import Turns
 from kubeherd.cluster.store.engine import Engine
 from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.shared import SharedStore
@@ -47,8 +48,11 @@ class FollowedStore(LocalStore):
         *,
         max_history_events: int = MAX_HISTORY_EVENTS,
         rng: Rng | None = None,
+        turns: Turns | None = None,
     ) -> None:
-        super().__init__(engine, attrs_of, max_history_events=max_history_events, rng=rng)
+        super().__init__(
+            engine, attrs_of, max_history_events=max_history_events, rng=rng, turns=turns
+        )
         self._follower = follower
 
     def _stage(self, event: WatchEvent, ttl_s: int) -> Staged:

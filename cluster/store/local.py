@@ -23,6 +23,7 @@ import structlog
 from kubeherd.cluster.api.errors import ApiError, OutcomeUnknown, ServiceUnavailable
 from kubeherd.cluster.runtime.metrics import stopwatch_s
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.turns import Turns
 from kubeherd.cluster.store import engine as engines
 from kubeherd.cluster.store.engine import FIRST_REVISION, Engine, Row, StoreError
 from kubeherd.cluster.store.staged import Staged
@@ -66,10 +67,13 @@ class LocalStore(Store):
         max_history_events: int = MAX_HISTORY_EVENTS,
         max_history_bytes: int = MAX_HISTORY_BYTES,
         rng: Rng | None = None,
+        turns: Turns | None = None,
     ) -> None:
+        """`turns`: those of the process, which shows commits in them and answers requests."""
         super().__init__(
             attrs_of, max_history_events=max_history_events, max_history_bytes=max_history_bytes
         )
+        self._turns = turns or Turns()
         self._engine = engine
         self._faulty: FaultyEngine | None = None
         self._staged_revision = FIRST_REVISION
@@ -221,7 +225,7 @@ class LocalStore(Store):
             if start:
                 await asyncio.sleep(0)
             some = group[start : start + SHOWN_AT_ONCE]
-            self.turns.spend(SHOW_US * len(some))
+            self._turns.spend(SHOW_US * len(some))
             self._publish(some)
 
     def _publish(self, group: Sequence[Staged]) -> None:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 from kubeherd.cluster.api.errors import RETRY_AFTER_S, Expired, ServiceUnavailable
 from kubeherd.cluster.runtime.metrics import REQUEST_BOUNDS_S, Histogram
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.cluster.runtime.turns import Turns
 from kubeherd.cluster.store.engine import FIRST_REVISION
 from kubeherd.cluster.store.history import History, undo
 from kubeherd.cluster.store.hub import Hub
@@ -94,8 +93,6 @@ class Store(ABC):
         self.revision = FIRST_REVISION
         self.waits = Waits(COMMIT_TIMEOUT_S)
         """Of writers for their commits."""
-        self.turns = Turns()
-        """What is left of this turn of the event loop for those who write and who publish."""
         self._head: dict[HeadKey, Staged] = {}
         self._old_lists: OrderedDict[tuple[str, str, int], Sequence[Record]] = OrderedDict()
         self.commit_seconds: dict[tuple[EventType, str], Histogram] = {}

@@ -30,6 +30,7 @@ from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.transport import Transport, TransportError
 from kubeherd.cluster.runtime.clock import OffsetClock
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.turns import Turns
 from kubeherd.cluster.store.followed import FollowedStore
 from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.store import MAX_HISTORY_EVENTS, Store
@@ -135,12 +136,14 @@ class SimulatedCluster:
         self.processes["apiserver"] = Process("apiserver", self._serve())
 
     async def _serve(self) -> None:
-        store = self.store = self._store()
+        turns = Turns()
+        store = self.store = self._store(turns)
         await store.start()
         if self._recorder is not None:
             self._recorder.opened(store)
         # A thread's time is not virtual: everything at once.
-        api = ApiServer(store, self.clock, self._life("apiserver"), heavy=HeavyWork(sys.maxsize))
+        heavy = HeavyWork(sys.maxsize)
+        api = ApiServer(store, self.clock, self._life("apiserver"), heavy=heavy, turns=turns)
         if self._recorder is not None:
             api.record(self._recorder, requests=self._record_requests)
         async with asyncio.TaskGroup() as tasks:
@@ -150,11 +153,12 @@ class SimulatedCluster:
             self.network.api, self.apiserver = Serving(api), api
             self.on_start("apiserver")
 
-    def _store(self) -> Store:
+    def _store(self, turns: Turns) -> Store:
+        events = self._history_events
         if self._recorder is None:
-            return LocalStore(self.disk, attrs_of, max_history_events=self._history_events)
+            return LocalStore(self.disk, attrs_of, max_history_events=events, turns=turns)
         return FollowedStore(
-            self.disk, attrs_of, self._recorder, max_history_events=self._history_events
+            self.disk, attrs_of, self._recorder, max_history_events=events, turns=turns
         )
 
     async def crash_apiserver(self) -> None:

@@ -13,6 +13,7 @@ from functools import cache
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.turns import Turns
 from kubeherd.cluster.store.engine import Row
 from kubeherd.cluster.store.local import LocalStore
 from kubeherd.simulation import virtualtime
@@ -34,10 +35,12 @@ def founded() -> tuple[Row, ...]:
 
 async def _found() -> tuple[Row, ...]:
     disk = _TimelessDisk()
-    store = LocalStore(disk, attrs_of)
+    turns = Turns()
+    store = LocalStore(disk, attrs_of, turns=turns)
     store.open()
     clock = VirtualClock(virtualtime.EPOCH)
-    api = ApiServer(store, clock, Rng(0).child("founding"), heavy=HeavyWork(sys.maxsize))
+    rng, heavy = Rng(0).child("founding"), HeavyWork(sys.maxsize)
+    api = ApiServer(store, clock, rng, heavy=heavy, turns=turns)
     writing = asyncio.create_task(store.run())
     await api.bootstrap()
     writing.cancel()

@@ -36,6 +36,7 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.turns import Turns
 from kubeherd.cluster.store.engine import MemoryEngine
 from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.store import Store, running
@@ -130,14 +131,16 @@ class InProcess:
 @asynccontextmanager
 async def in_process() -> AsyncIterator[InProcess]:
     """A server in this process, with a short history so that what grows is a leak."""
+    turns = Turns()
     store = LocalStore(
         MemoryEngine(),
         attrs_of,
         max_history_events=_HISTORY_EVENTS,
         max_history_bytes=_HISTORY_BYTES,
+        turns=turns,
     )
     async with running(store):
-        api = ApiServer(store, LoopClock(_SPEED), Rng(1))
+        api = ApiServer(store, LoopClock(_SPEED), Rng(1), turns=turns)
         await api.bootstrap()
         try:
             yield InProcess(api, store)

@@ -197,7 +197,7 @@ class HttpServer:
 
     async def _handle_gathered(self, gathered: Sequence[Gathered]) -> None:
         """Answer writes that came together; those that are no short ones go their own way."""
-        turns = self._api.services.store.turns
+        turns = self._api.services.turns
         begun: list[tuple[Connection, Begun]] = []
         for connection, request in gathered:
             if not turns.take(BEGIN_US):
@@ -228,7 +228,7 @@ class HttpServer:
     def _read(self, connection: Connection, request: plain.Plain) -> bool:
         """As `Reader`, while there are writes: where nothing but reads is due, those that come
         together cost less in turn, step by step."""
-        if request.query or connection.writing_paused or not self._api.services.store.turns.busy:
+        if request.query or connection.writing_paused or not self._api.services.turns.busy:
             return False
         try:
             answer = self._api.read(self._api_request(connection, request))

@@ -41,6 +41,7 @@ from kubeherd.cluster.apiserver.write.short.creates import AlikeCreates
 from kubeherd.cluster.apiserver.write.tracking import is_component
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.turns import Turns
 from kubeherd.cluster.store.store import Store
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Services(msgspec.Struct, frozen=True):
     tokens: TokenIssuer
     metrics: Metrics
     alike: AlikeCreates
+    turns: Turns
+    """Of the process: those who begin writes, answer them, and show commits share each."""
     pod_log_dir: Path | None = None
     local_commands: "LocalCommands | None" = None
     """Runs what `exec` asks for; None: nothing runs."""

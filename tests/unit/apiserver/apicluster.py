@@ -16,6 +16,7 @@ from kubeherd.cluster.apiserver.handlers.begun import settled
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.runtime.turns import Turns
 from kubeherd.cluster.store.engine import MemoryEngine
 from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.store import Store, running
@@ -197,10 +198,11 @@ async def api_cluster(
     *, speed: float = 1.0, clock: LoopClock | None = None, **store_options: int
 ) -> AsyncIterator[Cluster]:
     """A bootstrapped server; gone when the block is left."""
-    store = LocalStore(MemoryEngine(), attrs_of, **store_options)
+    turns = Turns()
+    store = LocalStore(MemoryEngine(), attrs_of, turns=turns, **store_options)
     async with running(store):
         clock = clock or LoopClock(speed)
-        api = ApiServer(store, clock, Rng(1))
+        api = ApiServer(store, clock, Rng(1), turns=turns)
         await api.bootstrap()
         yield Cluster(api, store, clock)
 

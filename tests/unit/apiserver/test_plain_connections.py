@@ -168,7 +168,7 @@ async def test_a_get_among_writes_is_answered_in_the_step_in_which_it_comes(serv
     connection, transport = served.http._connections(), Silent()
     connection.connection_made(transport)
     connection.identity = Identity(ADMIN)
-    turns = served.api.services.store.turns
+    turns = served.api.services.turns
     for count, name in enumerate(("default", "kube-system"), 1):
         await until(lambda: connection._awaits_request() and not turns.busy)
         turns.spend(1)

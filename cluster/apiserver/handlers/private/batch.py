@@ -24,8 +24,8 @@ from kubeherd.cluster.apiserver.edge.negotiation import Media
 from kubeherd.cluster.apiserver.edge.responses import error_response
 from kubeherd.cluster.apiserver.handlers.begun import ANSWER_US, BEGIN_US, Begun, settled
 from kubeherd.cluster.apiserver.handlers.private import privatepaths
+from kubeherd.cluster.apiserver.handlers.services import Services
 from kubeherd.cluster.runtime.turns import Turns
-from kubeherd.cluster.store.store import Store
 
 Begin: TypeAlias = Callable[[ApiRequest], Begun | None]
 """As `ApiServer.begin`."""
@@ -39,7 +39,9 @@ _ALONE_US = 300
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
-async def answer(request: ApiRequest, handle: Answer, begin: Begin, store: Store) -> ApiResponse:
+async def answer(
+    request: ApiRequest, handle: Answer, begin: Begin, services: Services
+) -> ApiResponse:
     """Answer all requests in the body; BadRequest if it is no batch or too large a one. Those that
     `begin` wait together, the others in a task each."""
     privatepaths.check(request)
@@ -52,13 +54,13 @@ async def answer(request: ApiRequest, handle: Answer, begin: Begin, store: Store
     started: list[Begun | asyncio.Task[Response]] = []
     try:
         async with asyncio.TaskGroup() as tasks:
-            await _start(requests, request, (handle, begin), store.turns, tasks, started)
-            await settled(store, _begun(started))
+            await _start(requests, request, (handle, begin), services.turns, tasks, started)
+            await settled(services.store, _begun(started))
     except BaseException:  # the client has gone
         for one in _begun(started):
             one.give_up()
         raise
-    store.turns.spend(ANSWER_US * len(started))
+    services.turns.spend(ANSWER_US * len(started))
     body = batch.encode([
         _answer(one.answer() if isinstance(one, Begun) else one.result()) for one in started
     ])  # fmt: skip
