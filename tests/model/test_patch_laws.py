@@ -110,8 +110,8 @@ ELEMENTS = st.lists(
 def test_plain_lists_are_merged_as_any(original: Any, patch: Any) -> None:
     spec = schemas.by_key("io.k8s.api.core.v1.PodSpec").properties["containers"]
     before = copy.deepcopy((original, patch))
-    merged = strategic._merge_list(original, patch, spec, False)
-    assert merged == strategic._merge_any(original, patch, spec)
+    merged = strategic._MERGE._merge_list(original, patch, spec)
+    assert merged == strategic._MERGE._merge_any(original, patch, spec)
     assert (original, patch) == before
 
 

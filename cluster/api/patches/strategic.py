@@ -7,8 +7,9 @@ patch come before elements that only the server has, unless the server's order s
 that is why a container added by a patch shows up first, as it does in Kubernetes.
 """
 
+from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from kubeherd.cluster.api.errors import BadRequest, PlainError
 from kubeherd.cluster.api.goformat import plain
@@ -39,7 +40,7 @@ def strategic_merge(
     if not isinstance(patch, dict):
         raise undecodable("a strategic merge patch must be an object")
     root = None if definition is None else _root_field(definition.key)
-    return _merge_map(tree, patch, root, is_plain)
+    return (_MERGE_PLAIN if is_plain else _MERGE).merge_map(tree, patch, root)
 
 
 @cache
@@ -89,98 +90,177 @@ def _take_apart(patch: JsonObject) -> _Directives:
     return _Directives(members, deletions, orders, retain)
 
 
-def _merge_map(
-    original: JsonObject, patch: JsonObject, field: Field | None, is_plain: bool
-) -> JsonObject:
-    if (
-        not is_plain
-        and min(patch, default=_AFTER_DOLLAR) < _AFTER_DOLLAR
-        and any(name.startswith("$") for name in patch)
-    ):  # before anything else is looked at, wherever it stands
-        return _merge_directed(original, patch, field)
-    out = dict(original)
-    for name, value in patch.items():
-        kind = value.__class__
-        if kind is dict or kind is list or value is None:
-            _merge_member(out, name, value, _child(field, name), is_plain)
+class _Merge:
+    """Merges patches; `is_plain`: they have neither nulls nor directives at any depth."""
+
+    def __init__(self, *, is_plain: bool) -> None:
+        self._is_plain = is_plain
+        self._new: Callable[[JsonValue], Any] = _as_it_is if is_plain else _plain
+        """What becomes of a value of the patch where nothing was before."""
+
+    def merge_map(self, original: JsonObject, patch: JsonObject, field: Field | None) -> JsonObject:
+        """What a patch makes of an object."""
+        if (
+            not self._is_plain
+            and min(patch, default=_AFTER_DOLLAR) < _AFTER_DOLLAR
+            and any(name.startswith("$") for name in patch)
+        ):  # before anything else is looked at, wherever it stands
+            return self._merge_directed(original, patch, field)
+        out = dict(original)
+        for name, value in patch.items():
+            kind = value.__class__
+            if kind is dict or kind is list or value is None:
+                self._merge_member(out, name, value, _child(field, name))
+            else:
+                out[name] = value
+        return out
+
+    def _merge_directed(
+        self, original: JsonObject, patch: JsonObject, field: Field | None
+    ) -> JsonObject:
+        """`merge_map` for a patch that may have directives."""
+        action = patch.get(PATCH)
+        if action is not None and action != "merge":
+            if action == "replace":
+                return {k: _plain(v) for k, v in patch.items() if k != PATCH and v is not None}
+            if action == "delete":
+                return {}
+            raise _unknown_type(patch)
+        members, deletions, orders, retain = _take_apart(patch)
+        out = dict(original)
+        if retain is not None:
+            kept = set(retain)
+            if any(key not in kept for key, value in members.items() if value is not None):
+                raise not_applicable()
+            out = {key: value for key, value in out.items() if key in kept}
+        for name, values in deletions.items():
+            current = out.get(name)
+            if isinstance(current, list):
+                unwanted = {listorder.identity(value, "") for value in values}
+                out[name] = [
+                    item for item in current if listorder.identity(item, "") not in unwanted
+                ]
+        for name, order in orders.items():
+            self._merge_ordered(out, members, name, order, _child(field, name))
+        for name, value in members.items():
+            self._merge_member(out, name, value, _child(field, name))
+        return out
+
+    def _merge_member(
+        self, out: JsonObject, name: str, value: JsonValue, field: Field | None
+    ) -> None:
+        if value is None:
+            out.pop(name, None)
+            return
+        current = out.get(name)
+        if isinstance(value, dict):
+            if not isinstance(current, dict):
+                if value.get(PATCH) != "delete":
+                    out[name] = self._new(value)
+            elif field is not None and "replace" in field.patch_strategies:
+                out[name] = self._new(value)
+            else:
+                out[name] = self.merge_map(current, value, field)
+        elif isinstance(value, list):
+            had = current if isinstance(current, list) else None
+            out[name] = self._merge_list(had, value, field)
         else:
             out[name] = value
-    return out
 
-
-def _merge_directed(original: JsonObject, patch: JsonObject, field: Field | None) -> JsonObject:
-    """`_merge_map` for a patch that may have directives."""
-    action = patch.get(PATCH)
-    if action is not None and action != "merge":
-        if action == "replace":
-            return {k: _plain(v) for k, v in patch.items() if k != PATCH and v is not None}
-        if action == "delete":
-            return {}
-        raise _unknown_type(patch)
-    members, deletions, orders, retain = _take_apart(patch)
-    out = dict(original)
-    if retain is not None:
-        kept = set(retain)
-        if any(key not in kept for key, value in members.items() if value is not None):
-            raise not_applicable()
-        out = {key: value for key, value in out.items() if key in kept}
-    for name, values in deletions.items():
-        current = out.get(name)
-        if isinstance(current, list):
-            unwanted = {listorder.identity(value, "") for value in values}
-            out[name] = [item for item in current if listorder.identity(item, "") not in unwanted]
-    for name, order in orders.items():
-        _merge_ordered(out, members, name, order, _child(field, name))
-    for name, value in members.items():
-        _merge_member(out, name, value, _child(field, name), False)
-    return out
-
-
-def _merge_member(
-    out: JsonObject, name: str, value: JsonValue, field: Field | None, is_plain: bool
-) -> None:
-    if value is None:
-        out.pop(name, None)
-        return
-    current = out.get(name)
-    if isinstance(value, dict):
-        if not isinstance(current, dict):
-            if value.get(PATCH) != "delete":
-                out[name] = value if is_plain else _plain(value)
-        elif field is not None and "replace" in field.patch_strategies:
-            out[name] = value if is_plain else _plain(value)
-        else:
-            out[name] = _merge_map(current, value, field, is_plain)
-    elif isinstance(value, list):
-        had = current if isinstance(current, list) else None
-        out[name] = _merge_list(had, value, field, is_plain)
-    else:
-        out[name] = value
-
-
-def _merges(field: Field | None) -> bool:
-    return field is not None and "merge" in field.patch_strategies
-
-
-def _merge_list(
-    original: list[JsonValue] | None,
-    patch: list[JsonValue],
-    field: Field | None,
-    is_plain: bool,
-) -> list[JsonValue]:
-    if original is None:
-        if _merges(field) and field is not None and field.merge_key:
+    def _merge_list(
+        self,
+        original: list[JsonValue] | None,
+        patch: list[JsonValue],
+        field: Field | None,
+    ) -> list[JsonValue]:
+        if original is None and field is not None and _merges(field) and field.merge_key:
             _check_elements(patch, field.merge_key)
-        return patch if is_plain else _plain_list(patch)
-    if not _merges(field) or field is None:
-        return patch if is_plain else _plain_list(patch)
-    if not original and not patch:
-        return original
-    if field.merge_key:
-        named, had = _named(patch, field.merge_key), _named(original, field.merge_key)
-        if named is not None and had is not None:
-            return _merge_named(had, named, field, is_plain)
-    return _merge_any(original, patch, field)
+        if original is None or field is None or not _merges(field):
+            added: list[JsonValue] = self._new(patch)
+            return added
+        if not original and not patch:
+            return original
+        if field.merge_key:
+            named, had = _named(patch, field.merge_key), _named(original, field.merge_key)
+            if named is not None and had is not None:
+                return self._merge_named(had, named, field)
+        return self._merge_any(original, patch, field)
+
+    def _merge_named(
+        self, had: dict[str, JsonObject], named: dict[str, JsonObject], field: Field
+    ) -> list[JsonValue]:
+        """`_merge_any` of elements without directives of their own, as nearly all are."""
+        merged: list[tuple[str, JsonObject]] = []
+        for name, element in named.items():
+            if name in had:
+                merged.append((name, self.merge_map(had[name], element, field.items)))
+            else:
+                merged.append((name, self._new(element)))
+        if had.keys() <= named.keys():
+            return [item for _, item in merged]
+        others = [(name, item) for name, item in had.items() if name not in named]
+        positions = {name: index for index, name in enumerate(had)}
+        return listorder.interleaved(merged, others, positions)
+
+    def _merge_any(
+        self, original: list[JsonValue], patch: list[JsonValue], field: Field
+    ) -> list[JsonValue]:
+        _check_types(original, patch)
+        if not field.merge_key:
+            merged = listorder.unique([*original, *patch])
+            return listorder.arrange(merged, patch, original, "")
+        _check_elements(patch, field.merge_key)
+        kept, elements = _special_elements(original, patch, field.merge_key)
+        merged = self._merge_elements(kept, elements, field)
+        return listorder.arrange(merged, elements, kept, field.merge_key)
+
+    def _merge_elements(
+        self, original: list[JsonValue], patch: list[JsonValue], field: Field
+    ) -> list[JsonValue]:
+        merged = list(original)
+        where: dict[object, int] = {}
+        for index, item in enumerate(merged):
+            where.setdefault(listorder.identity(item, field.merge_key), index)
+        for element in patch:
+            index = where.setdefault(listorder.identity(element, field.merge_key), len(merged))
+            if index < len(merged):
+                merged[index] = self.merge_map(merged[index], element, field.items)
+            else:
+                merged.append(self._new(element))
+        return merged
+
+    def _merge_ordered(
+        self,
+        out: JsonObject,
+        members: JsonObject,
+        name: str,
+        order: list[JsonValue],
+        field: Field | None,
+    ) -> None:
+        """Merges list `name` and puts it into `order`; takes it out of the patch's members."""
+        merge_key = field.merge_key if field is not None else ""
+        if merge_key and not all(isinstance(o, dict) and merge_key in o for o in order):
+            raise BadRequest("invalid patch format of setElementOrder list")
+        original, patch = out.get(name), members.get(name)
+        if (original is not None and not isinstance(original, list)) or (
+            patch is not None and not isinstance(patch, list)
+        ):
+            raise BadRequest("invalid patch format of setElementOrder list")
+        if name in members and patch is None:
+            return  # null: the member is deleted, there is nothing to order
+        members.pop(name, None)
+        if patch is not None:
+            listorder.check_contains(order, patch, merge_key)
+            merged = self._merge_list(original, patch, field)
+        elif original is not None:
+            merged = original
+        else:
+            return
+        out[name] = listorder.arrange(merged, order, original or [], merge_key)
+
+
+def _merges(field: Field) -> bool:
+    return "merge" in field.patch_strategies
 
 
 def _named(elements: list[JsonValue], merge_key: str) -> dict[str, JsonObject] | None:
@@ -195,34 +275,6 @@ def _named(elements: list[JsonValue], merge_key: str) -> dict[str, JsonObject] |
             return None
         named[name] = element
     return named if len(named) == len(elements) else None
-
-
-def _merge_named(
-    had: dict[str, JsonObject], named: dict[str, JsonObject], field: Field, is_plain: bool
-) -> list[JsonValue]:
-    """`_merge_any` of elements without directives of their own, as nearly all are."""
-    merged: list[tuple[str, JsonObject]] = []
-    for name, element in named.items():
-        if name in had:
-            merged.append((name, _merge_map(had[name], element, field.items, is_plain)))
-        else:
-            merged.append((name, element if is_plain else _plain(element)))
-    if had.keys() <= named.keys():
-        return [item for _, item in merged]
-    others = [(name, item) for name, item in had.items() if name not in named]
-    positions = {name: index for index, name in enumerate(had)}
-    return listorder.interleaved(merged, others, positions)
-
-
-def _merge_any(original: list[JsonValue], patch: list[JsonValue], field: Field) -> list[JsonValue]:
-    _check_types(original, patch)
-    if not field.merge_key:
-        merged = listorder.unique([*original, *patch])
-        return listorder.arrange(merged, patch, original, "")
-    _check_elements(patch, field.merge_key)
-    kept, elements = _special_elements(original, patch, field.merge_key)
-    merged = _merge_elements(kept, elements, field)
-    return listorder.arrange(merged, elements, kept, field.merge_key)
 
 
 def _unknown_type(patch: JsonObject) -> PlainError:
@@ -278,47 +330,6 @@ def _special_elements(
     return original, rest
 
 
-def _merge_elements(
-    original: list[JsonValue], patch: list[JsonValue], field: Field
-) -> list[JsonValue]:
-    merged = list(original)
-    where: dict[object, int] = {}
-    for index, item in enumerate(merged):
-        where.setdefault(listorder.identity(item, field.merge_key), index)
-    for element in patch:
-        index = where.setdefault(listorder.identity(element, field.merge_key), len(merged))
-        if index < len(merged):
-            merged[index] = _merge_map(merged[index], element, field.items, False)
-        else:
-            merged.append(_plain(element))
-    return merged
-
-
-def _merge_ordered(
-    out: JsonObject, members: JsonObject, name: str, order: list[JsonValue], field: Field | None
-) -> None:
-    """Merges list `name` and puts it into `order`; takes it out of the patch's members."""
-    merge_key = field.merge_key if field is not None else ""
-    if merge_key and not all(isinstance(o, dict) and merge_key in o for o in order):
-        raise BadRequest("invalid patch format of setElementOrder list")
-    original, patch = out.get(name), members.get(name)
-    if (original is not None and not isinstance(original, list)) or (
-        patch is not None and not isinstance(patch, list)
-    ):
-        raise BadRequest("invalid patch format of setElementOrder list")
-    if name in members and patch is None:
-        return  # null: the member is deleted, there is nothing to order
-    members.pop(name, None)
-    if patch is not None:
-        listorder.check_contains(order, patch, merge_key)
-        merged = _merge_list(original, patch, field, False)
-    elif original is not None:
-        merged = original
-    else:
-        return
-    out[name] = listorder.arrange(merged, order, original or [], merge_key)
-
-
 def _plain_list(patch: list[JsonValue]) -> list[JsonValue]:
     return [
         _plain(item)
@@ -352,3 +363,12 @@ def _plain(value: JsonValue) -> Any:
 
 def _is_directive(key: str) -> bool:
     return key in (PATCH, RETAIN_KEYS) or key.startswith((DELETE_PRIMITIVES, SET_ORDER))
+
+
+def _as_it_is(value: JsonValue) -> Any:
+    """`_plain` of a value that has neither nulls nor directives."""
+    return value
+
+
+_MERGE_PLAIN: Final = _Merge(is_plain=True)
+_MERGE: Final = _Merge(is_plain=False)
