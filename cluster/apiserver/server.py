@@ -110,7 +110,7 @@ class ApiServer:
         `exec` run as processes of this process's user; `turns`: those of the process, which the
         store has, too."""
         self._heavy = heavy or HeavyWork()
-        registry = Registry(store, clock, rng, self._heavy)
+        registry = Registry(store, rng, self._heavy)
         self._authorizer = registry.authorizer
         local = _local_commands(registry) if exec_local else None
         self._pki = pki

@@ -28,7 +28,7 @@ from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.handlers.writes import check_name, preparation, written_response
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext
 from kubeherd.cluster.apiserver.write.pending import Pending
-from kubeherd.cluster.apiserver.write.registry import Given
+from kubeherd.cluster.apiserver.write.pipeline import Given
 from kubeherd.cluster.apiserver.write.short import podstatus
 from kubeherd.cluster.apiserver.write.short.podstatus import Patch
 from kubeherd.cluster.apiserver.write.tracking import is_component

@@ -18,7 +18,7 @@ from kubeherd.cluster.apiserver.write import deletion
 from kubeherd.cluster.apiserver.write.context import RequestContext, fence_of
 from kubeherd.cluster.apiserver.write.deletion import DeleteOptions
 from kubeherd.cluster.apiserver.write.pending import Pending, Written
-from kubeherd.cluster.apiserver.write.registry import Given, Prepare
+from kubeherd.cluster.apiserver.write.pipeline import Given, Prepare
 from kubeherd.cluster.apiserver.write.tracking import is_component
 from kubeherd.cluster.store.state import Record
 

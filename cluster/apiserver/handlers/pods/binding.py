@@ -9,7 +9,7 @@ from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.write import binding as rules
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.pending import Pending
-from kubeherd.cluster.apiserver.write.registry import Given
+from kubeherd.cluster.apiserver.write.pipeline import Given
 from kubeherd.cluster.apiserver.write.short.binding import sent
 
 _PODS = served.of(kinds.PODS)

@@ -4,7 +4,7 @@ A kubelet sends what has changed of the status, and the uid of the pod that it m
 of the stored pod is looked at: its spec, the larger part, stays the bytes that it is. Pure.
 
 Invariant: what is made of `patched` is what the general way of a patch (`handlers.patching`,
-`registry`) would store, to the byte; where that is not certain it makes nothing. `tests/model`
+`pipeline`) would store, to the byte; where that is not certain it makes nothing. `tests/model`
 compares the two.
 """
 

@@ -5,7 +5,7 @@ all else needs none of the questions that were asked when it was stored: it has 
 defaults, and it is valid. So it need not even become a tree: its JSON is the stored one with other
 characters in three places, those of the version, of the time and of the owners of fields. Pure.
 
-Invariant: what `renewed` makes is what the general way of an update (`registry`) would store, to
+Invariant: what `renewed` makes is what the general way of an update (`pipeline`) would store, to
 the byte; where that is not certain it makes nothing. `tests/model` compares the two.
 """
 

@@ -1,6 +1,6 @@
 """Short writes: the most frequent ones, told from all others and done with less.
 
-The general way of an update (`registry`) asks everything of every object. Where it is known what
+The general way of an update (`pipeline`) asks everything of every object. Where it is known what
 kind of write came and that the stored object was valid, most answers are known, too. Invariant: a
 short way stages what the general way would, to the byte, with the same admission; where that is not
 certain it stages nothing, and the general way decides, and words every refusal.
