@@ -25,13 +25,7 @@ from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.apiserver.access import impersonation
 from kubeherd.cluster.apiserver.access.authn import Identity
 from kubeherd.cluster.apiserver.edge import bodies, plain
-from kubeherd.cluster.apiserver.edge.connection import (
-    PIECE_BYTES,
-    Connection,
-    Connections,
-    Gathered,
-    paced,
-)
+from kubeherd.cluster.apiserver.edge.connection import PIECE_BYTES, paced
 from kubeherd.cluster.apiserver.edge.joined import Body
 from kubeherd.cluster.apiserver.edge.listener import MAX_CONNECTIONS, Listener
 from kubeherd.cluster.apiserver.edge.messages import (
@@ -43,6 +37,7 @@ from kubeherd.cluster.apiserver.edge.messages import (
     User,
     WatchResponse,
 )
+from kubeherd.cluster.apiserver.edge.plainconnection import Connections, Gathered, PlainConnection
 from kubeherd.cluster.apiserver.edge.responses import error_response
 from kubeherd.cluster.apiserver.edge.routing import origin_form
 from kubeherd.cluster.apiserver.edge.tls import ServerContext
@@ -121,7 +116,7 @@ class HttpServer:
 
     async def _handle(self, request: BaseRequest) -> StreamResponse:
         connection = request.protocol
-        if not isinstance(connection, Connection):
+        if not isinstance(connection, PlainConnection):
             raise TypeError("not a connection of this server")
         connection.asked = True
         encoding = request.headers.get("Transfer-Encoding")
@@ -156,7 +151,7 @@ class HttpServer:
             answer.force_close()
         return answer
 
-    async def _handle_plain(self, connection: Connection, request: plain.Plain) -> bool:
+    async def _handle_plain(self, connection: PlainConnection, request: plain.Plain) -> bool:
         """Answer a plain request; whether the connection goes on."""
         try:
             if request.waits:
@@ -172,7 +167,7 @@ class HttpServer:
         head, ends = self._plain_head(connection, answer)
         return await connection.send(head, answer.content) and not ends
 
-    def _api_request(self, connection: Connection, request: plain.Plain) -> ApiRequest:
+    def _api_request(self, connection: PlainConnection, request: plain.Plain) -> ApiRequest:
         """A plain request; Unauthorized."""
         return ApiRequest(
             method=request.method,
@@ -185,7 +180,7 @@ class HttpServer:
             peer=connection.peer,
         )
 
-    def _plain_head(self, connection: Connection, answer: ApiResponse) -> tuple[bytes, bool]:
+    def _plain_head(self, connection: PlainConnection, answer: ApiResponse) -> tuple[bytes, bool]:
         """The head of a plain answer, and whether it is the last on its connection."""
         ends = self._ends(connection)
         if answer.status == _OK and answer.content_type and not answer.headers and not ends:
@@ -198,7 +193,7 @@ class HttpServer:
     async def _handle_gathered(self, gathered: Sequence[Gathered]) -> None:
         """Answer writes that came together; those that are no short ones go their own way."""
         turns = self._api.services.turns
-        begun: list[tuple[Connection, Begun]] = []
+        begun: list[tuple[PlainConnection, Begun]] = []
         for connection, request in gathered:
             if not turns.take(BEGIN_US):
                 await turns.room(BEGIN_US)
@@ -213,7 +208,7 @@ class HttpServer:
                 await turns.room(ANSWER_US)
             self._write(connection, one.answer)
 
-    def _begin(self, connection: Connection, request: plain.Plain) -> Begun | None:
+    def _begin(self, connection: PlainConnection, request: plain.Plain) -> Begun | None:
         """Let a write begin; None if it must go its own way."""
         if connection.writing_paused:
             return None  # there its answer waits until the client has read
@@ -225,7 +220,7 @@ class HttpServer:
             connection.log_exception(exc_info=error)
             return None
 
-    def _read(self, connection: Connection, request: plain.Plain) -> bool:
+    def _read(self, connection: PlainConnection, request: plain.Plain) -> bool:
         """As `Reader`, while there are writes: where nothing but reads is due, those that come
         together cost less in turn, step by step."""
         if request.query or connection.writing_paused or not self._api.services.turns.busy:
@@ -239,7 +234,7 @@ class HttpServer:
         self._write(connection, lambda: answer)
         return True
 
-    def _write(self, connection: Connection, answer: Callable[[], ApiResponse]) -> None:
+    def _write(self, connection: PlainConnection, answer: Callable[[], ApiResponse]) -> None:
         """Write a small answer, and wait for nothing."""
         goes_on = False
         try:
@@ -251,13 +246,13 @@ class HttpServer:
         finally:
             connection.answered(self._connections, goes_on=goes_on)
 
-    def _ends(self, connection: Connection) -> bool:
+    def _ends(self, connection: PlainConnection) -> bool:
         """Whether this answer is the last on its connection: the client must be told, or it sends
         a request into the end of the connection, which it may not send again."""
         return connection.ending or (connection.shared and self._rng.random() < MOVE_CHANCE)
 
     async def _tied(
-        self, connection: Connection, request: BaseRequest, api_request: ApiRequest
+        self, connection: PlainConnection, request: BaseRequest, api_request: ApiRequest
     ) -> StreamResponse:
         """Answer a request that may take long: it is given up when its client goes away."""
         if self._api.hurt_now:
@@ -289,7 +284,7 @@ class HttpServer:
             return await self._stream(request, response)
         if isinstance(response, UpgradeResponse):
             return await self._upgraded(request, response)
-        if isinstance(request.protocol, Connection):
+        if isinstance(request.protocol, PlainConnection):
             request.protocol.drop()
         raise asyncio.CancelledError  # to aiohttp: nobody waits for an answer
 

@@ -16,7 +16,8 @@ from contextlib import suppress
 from functools import partial
 from operator import itemgetter
 
-from kubeherd.cluster.apiserver.edge.connection import HEADER_TIMEOUT_S, Connection, Connections
+from kubeherd.cluster.apiserver.edge.connection import HEADER_TIMEOUT_S
+from kubeherd.cluster.apiserver.edge.plainconnection import Connections, PlainConnection
 from kubeherd.cluster.apiserver.edge.tls import ServerContext
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.seldom import Seldom
@@ -170,7 +171,7 @@ class Listener:
         asyncio.get_running_loop().remove_reader(client)
         client.close()
 
-    def _made(self, client: socket.socket) -> Connection:
+    def _made(self, client: socket.socket) -> PlainConnection:
         connection = self._connections()
         connection.shared, connection.raw = self._shared, client
         return connection

@@ -15,10 +15,9 @@ from patience import PATIENCE_S
 from wireserver import Served, holding, request, serving
 
 from kubeherd.cluster.apiserver.access.authn import Identity
-from kubeherd.cluster.apiserver.edge import connection as edge_connection
-from kubeherd.cluster.apiserver.edge import http
-from kubeherd.cluster.apiserver.edge.connection import Connection, Connections
+from kubeherd.cluster.apiserver.edge import http, plainconnection
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
+from kubeherd.cluster.apiserver.edge.plainconnection import Connections, PlainConnection
 
 CMS = "/api/v1/namespaces/default/configmaps"
 UNREAD_BYTES = 512 * 1024
@@ -57,7 +56,7 @@ async def connected(served: Served, read_bytes: int = 0):
     )
     await until(lambda: set(served.http._connections.connections) - there)
     (connection,) = set(served.http._connections.connections) - there
-    assert isinstance(connection, Connection)
+    assert isinstance(connection, PlainConnection)
     return reader, writer, connection
 
 
@@ -101,12 +100,12 @@ async def answer_to(reader: asyncio.StreamReader) -> bytes:
     return head
 
 
-def come(connection: Connection) -> int:
+def come(connection: PlainConnection) -> int:
     """Bytes of a request of which there is a part."""
     return 0 if connection._partial is None else len(connection._partial.come)
 
 
-async def apart(served: Served, connection: Connection, writer, *pieces: bytes) -> None:
+async def apart(served: Served, connection: PlainConnection, writer, *pieces: bytes) -> None:
     """Send pieces that come one by one."""
     for piece in pieces[:-1]:
         before = come(connection)
@@ -142,7 +141,7 @@ async def test_what_comes_with_the_rest_is_answered_in_order(served: Served):
 async def test_who_is_slow_with_the_rest_is_answered(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(edge_connection, "PARTIAL_S", 0.01)
+    monkeypatch.setattr(plainconnection, "PARTIAL_S", 0.01)
     reader, writer, connection = await connected(served)
     sent = posted("a")
     async with asyncio.timeout(PATIENCE_S):
@@ -190,7 +189,7 @@ async def test_a_plain_request_waits_for_the_answer_to_the_one_before(turns: int
         await may_end.wait()
         return Response(text="from aiohttp")
 
-    async def plainly(connection: Connection, _request) -> bool:
+    async def plainly(connection: PlainConnection, _request) -> bool:
         return await connection.send(b"plain", b"")
 
     async def beats(_) -> None:
