@@ -22,10 +22,10 @@ from kubeherd.cluster.api.grouppoll import PATH as GROUP_POLL_PATH
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver import bootstrap, served
 from kubeherd.cluster.apiserver.access import impersonation
+from kubeherd.cluster.apiserver.access.authenticator import Authenticator
 from kubeherd.cluster.apiserver.access.authz import Attributes, questions
 from kubeherd.cluster.apiserver.access.authz.attributes import refusal
 from kubeherd.cluster.apiserver.access.authz.authorizer import SUPERUSERS
-from kubeherd.cluster.apiserver.access.tokens.claims import Invalid
 from kubeherd.cluster.apiserver.access.tokens.issuer import TokenIssuer
 from kubeherd.cluster.apiserver.apiservices import ApiServices
 from kubeherd.cluster.apiserver.customresources.watching import DEFINITIONS, CustomResources
@@ -36,7 +36,6 @@ from kubeherd.cluster.apiserver.edge.messages import (
     ApiResponse,
     Layer,
     Response,
-    User,
     WatchResponse,
 )
 from kubeherd.cluster.apiserver.edge.responses import error_response, refused, warning_header
@@ -116,6 +115,7 @@ class ApiServer:
         self._pki = pki
         self._run_dir = run_dir
         self._tokens = TokenIssuer(registry, clock, _existing(pki, "sa.key"))
+        self.authenticator = Authenticator(self._tokens, clock)
         self._metrics = Metrics(store)
         self.services = Services(
             store,
@@ -250,13 +250,6 @@ class ApiServer:
         """After the last request: let the thread of large ones go."""
         for close in self._closing:
             close()
-
-    def user_of_header(self, authorization: str) -> User:
-        """Who shows the token in an Authorization header; Unauthorized if it is not good."""
-        try:
-            return self._tokens.user_of_header(authorization)
-        except Invalid:
-            raise errors.Unauthorized("Unauthorized") from None
 
     def begin(self, request: ApiRequest) -> begun.Begun | None:
         """The first step of a short write that nobody but its client is to know of; None, and

@@ -45,7 +45,7 @@ FUNCTIONS: Final = (
     (Step.PARSE, f"{_SERVER}.edge.plain", "read"),
     (Step.PARSE, f"{_SERVER}.edge.routing", "parse"),
     (Step.PARSE, "kubeherd.cluster.api.batch", "decode_requests"),
-    (Step.AUTHENTICATE, f"{_SERVER}.edge.http", "HttpServer._user"),
+    (Step.AUTHENTICATE, f"{_SERVER}.access.authenticator", "Authenticator.user"),
     (Step.AUTHORIZE, f"{_SERVER}.server", "ApiServer._allowed"),
     (Step.DECODE, f"{_SERVER}.handlers.services", "Call.decode"),
     (Step.DECODE, f"{_SERVER}.write.short.renewal", "_in_json"),
@@ -77,7 +77,7 @@ FUNCTIONS: Final = (
     (Step.ANSWER, f"{_SERVER}.handlers.answers", "list_response"),
     (Step.ANSWER, f"{_SERVER}.handlers.begun", "object_response"),
     (Step.ANSWER, f"{_SERVER}.edge.http", "HttpServer._finished"),
-    (Step.ANSWER, f"{_SERVER}.edge.http", "_head"),
+    (Step.ANSWER, f"{_SERVER}.edge.heads", "Heads.plain"),
     (Step.ANSWER, "kubeherd.cluster.api.batch", "encode"),
 )
 """By module and name, as those who call them find them."""

@@ -7,6 +7,7 @@ value that cannot be read is a 400. Pure; every function takes what the client w
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from urllib.parse import parse_qsl
 
 from multidict import MultiMapping
 
@@ -18,6 +19,7 @@ _MAX_INT64 = 2**63 - 1
 _MAX_UINT64 = 2**64 - 1
 _MAX_DIGITS = 30
 _INTEGER = re.compile(r"[+-]?[0-9]+")
+_NONE: dict[str, str] = {}
 _FALSE = frozenset({"0", "false"})
 
 
@@ -69,3 +71,13 @@ def all_values(headers: Mapping[str, str], name: str) -> list[str]:
     if isinstance(headers, MultiMapping):
         return list(headers.getall(name, ()))
     return [headers[name]] if name in headers else []
+
+
+def first_values(text: str) -> dict[str, str]:
+    """The first value of each parameter, as Go's url.Values.Get sees them."""
+    if not text:
+        return _NONE
+    query: dict[str, str] = {}
+    for key, value in parse_qsl(text, keep_blank_values=True):
+        query.setdefault(key, value)
+    return query

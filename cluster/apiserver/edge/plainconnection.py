@@ -41,10 +41,20 @@ class _Partial(msgspec.Struct, eq=False):
 class PlainConnection(Connection):
     """One client connection: takes plain requests out of what comes, and leaves the rest."""
 
-    __slots__ = ("_clean", "_held", "_partial", "_plain", "_rested_at_s", "_rhythm", "raw")
+    __slots__ = (
+        "_clean",
+        "_connections",
+        "_held",
+        "_partial",
+        "_plain",
+        "_rested_at_s",
+        "_rhythm",
+        "raw",
+    )
 
-    def __init__(self, manager: Server, **kwargs: Any) -> None:
-        super().__init__(manager, **kwargs)
+    def __init__(self, connections: "Connections", **kwargs: Any) -> None:
+        super().__init__(connections, **kwargs)
+        self._connections = connections
         self.raw: socket.socket | None = None
         """The socket below TLS, where the connection may rest between heartbeats."""
         self._plain: asyncio.Task[None] | None = None
@@ -81,11 +91,10 @@ class PlainConnection(Connection):
             data = self._all_of(partial)
         awaits = self._awaits_request()
         request = plain.read(data) if self._clean and awaits else None
-        manager = self._manager
         look_s = None if self._rhythm is None else self._wakes()
-        if isinstance(manager, Connections) and manager.takes_plain() and not self.ending:
+        if self._connections.takes_plain() and not self.ending:
             if isinstance(request, plain.Plain):
-                self._take(manager, request, look_s)
+                self._take(request, look_s)
                 return
             if isinstance(request, plain.Partial):
                 self._await_rest(data, request.size)
@@ -122,12 +131,9 @@ class PlainConnection(Connection):
 
     def _wakes(self) -> float | None:
         """Rest no more; as `Resting.leave`."""
-        manager = self._manager
-        if self.raw is None or not isinstance(manager, Connections):
-            return None
-        return manager.resting.leave(self.raw)
+        return None if self.raw is None else self._connections.resting.leave(self.raw)
 
-    def _take(self, manager: "Connections", request: plain.Plain, look_s: float | None) -> None:
+    def _take(self, request: plain.Plain, look_s: float | None) -> None:
         """Let a plain request go its way; `look_s`: as of `Resting.leave`."""
         self.asked = True
         rhythm = self._rhythm
@@ -138,31 +144,31 @@ class PlainConnection(Connection):
             rhythm.beat(silent_s, look_s)
             # Those that were looked at with it are there already.
             wait_s = gathering.patience_s(silent_s) if look_s is None else 0.0
-            self._plain = manager.gathering.join((self, request), wait_s)
+            self._plain = self._connections.gathering.join((self, request), wait_s)
             return
         if rhythm is not None:
             rhythm.breaks()
         if gathering.goes_together(request.method, request.path):
-            self._plain = manager.gathering.join((self, request), 0.0)
-        elif request.method != "GET" or not manager.read(self, request):
-            self.answer_alone(manager, request)
+            self._plain = self._connections.gathering.join((self, request), 0.0)
+        elif request.method != "GET" or not self._connections.read(self, request):
+            self.answer_alone(request)
 
-    def answer_alone(self, manager: "Connections", request: plain.Plain) -> None:
+    def answer_alone(self, request: plain.Plain) -> None:
         """Answer a plain request in a task of its own."""
-        self._plain = self._loop.create_task(self._answer(manager, request))
+        self._plain = self._loop.create_task(self._answer(request))
 
-    async def _answer(self, manager: "Connections", request: plain.Plain) -> None:
+    async def _answer(self, request: plain.Plain) -> None:
         goes_on = False
         try:
-            goes_on = await manager.plain(self, request)
+            goes_on = await self._connections.plain(self, request)
         except ConnectionError:  # the client has gone
             pass
         except Exception as error:  # a bug: the connection ends
             self.log_exception(exc_info=error)
         finally:
-            self.answered(manager, goes_on=goes_on)
+            self.answered(goes_on=goes_on)
 
-    def answered(self, manager: "Connections", *, goes_on: bool) -> None:
+    def answered(self, *, goes_on: bool) -> None:
         """After a plain answer: the connection ends, or waits for the next request."""
         self._plain = None
         if not goes_on or self.ending:
@@ -170,7 +176,7 @@ class PlainConnection(Connection):
         elif self.transport is not None:
             rhythm = self._rhythm
             if rhythm is not None and rhythm.look_s and self.raw is not None and not self._held:
-                manager.resting.rest(self.raw, rhythm.look_s)
+                self._connections.resting.rest(self.raw, rhythm.look_s)
             self._rest()
 
     def write(self, head: bytes, body: Body) -> bool:

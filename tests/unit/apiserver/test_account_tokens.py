@@ -149,7 +149,7 @@ async def test_asking_needs_the_right(cluster: Cluster) -> None:
 
 async def test_a_token_makes_a_user(cluster: Cluster) -> None:
     uid = await _uid(cluster, ACCOUNT)
-    user = cluster.api.user_of_header(f"Bearer {await _token(cluster)}")
+    user = cluster.api.authenticator.of_header(f"Bearer {await _token(cluster)}")
     assert user.name == "system:serviceaccount:default:robot"
     assert user.groups == (
         "system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated",
@@ -162,7 +162,7 @@ async def test_a_token_makes_a_user(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("header", ["Basic eA==", "Bearer", "Bearer ", "bearer  x", "x"])
 def test_headers_without_a_token_are_anonymous(cluster: Cluster, header: str) -> None:
-    assert cluster.api.user_of_header(header) == ANONYMOUS
+    assert cluster.api.authenticator.of_header(header) == ANONYMOUS
 
 
 async def test_bad_tokens_are_unauthorized(cluster: Cluster) -> None:
@@ -170,7 +170,7 @@ async def test_bad_tokens_are_unauthorized(cluster: Cluster) -> None:
     meant_for_others = await _token(cluster, audiences=["vault"])
     for bad in ("nonsense", f"{token}x", token[:-4], "x" * 20_000, meant_for_others):
         with pytest.raises(Unauthorized, match="Unauthorized"):
-            cluster.api.user_of_header(f"Bearer {bad}")
+            cluster.api.authenticator.of_header(f"Bearer {bad}")
 
 
 async def test_a_review_tells_whose_token_it_is(cluster: Cluster) -> None:

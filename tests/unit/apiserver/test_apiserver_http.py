@@ -16,7 +16,7 @@ from patience import PATIENCE_S
 from wireserver import Served, request, serving, wire
 
 from kubeherd.cluster.api.version import PRODUCT
-from kubeherd.cluster.apiserver.edge import http
+from kubeherd.cluster.apiserver.edge import heads
 from kubeherd.cluster.apiserver.edge.bodies import BODY_LIMIT_BYTES
 from kubeherd.cluster.apiserver.edge.http import HttpServer
 from kubeherd.cluster.apiserver.edge.tls import tls_context
@@ -191,7 +191,7 @@ async def test_a_watch_is_dropped_with_its_client(served: Served, tmp_path: Path
 async def test_a_shared_socket_is_served_and_some_of_its_connections_end(
     served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "MOVE_CHANCE", 1.0)
+    monkeypatch.setattr(heads, "MOVE_CHANCE", 1.0)
     front = listen("127.0.0.1", 0)
     url = f"https://127.0.0.1:{front.getsockname()[1]}/version"
     served.http.share(front, tls_context(tmp_path / "pki"))

@@ -25,7 +25,7 @@ async def cluster(cluster: Cluster) -> Cluster:
 
 
 async def test_who_shows_a_token(cluster: Cluster) -> None:
-    user = cluster.api.user_of_header(f"Bearer {TOKEN.text}")
+    user = cluster.api.authenticator.of_header(f"Bearer {TOKEN.text}")
     assert (user.name, user.groups) == (
         "system:bootstrap:abcdef",
         ("system:bootstrappers", "system:bootstrappers:kubeadm:default-node-token",
@@ -40,7 +40,7 @@ async def test_who_shows_a_token(cluster: Cluster) -> None:
 @pytest.mark.parametrize("text", ["abcdef.0123456789abcdeg", "abcdeg.0123456789abcdef", "x"])
 async def test_another_token_is_nobodys(cluster: Cluster, text: str) -> None:
     with pytest.raises(Unauthorized):
-        cluster.api.user_of_header(f"Bearer {text}")
+        cluster.api.authenticator.of_header(f"Bearer {text}")
 
 
 async def test_a_token_ends_with_its_time_and_with_its_secret(cluster: Cluster) -> None:
@@ -48,13 +48,13 @@ async def test_a_token_ends_with_its_time_and_with_its_secret(cluster: Cluster) 
     past = {"stringData": {"expiration": "2020-01-01T00:00:00Z"}}
     assert (await cluster.patch(SECRET, past, MERGE)).status == 200
     with pytest.raises(Unauthorized):
-        cluster.api.user_of_header(shown)
+        cluster.api.authenticator.of_header(shown)
     later = {"data": {"expiration": None}}
     assert (await cluster.patch(SECRET, later, MERGE)).status == 200
-    assert cluster.api.user_of_header(shown).name == "system:bootstrap:abcdef"
+    assert cluster.api.authenticator.of_header(shown).name == "system:bootstrap:abcdef"
     assert (await cluster.delete(SECRET)).status == 200
     with pytest.raises(Unauthorized):
-        cluster.api.user_of_header(shown)
+        cluster.api.authenticator.of_header(shown)
 
 
 async def test_a_review_of_a_token(cluster: Cluster) -> None:

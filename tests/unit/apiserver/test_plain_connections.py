@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from patience import PATIENCE_S
 from wireserver import Served, holding, request, serving
 
 from kubeherd.cluster.apiserver.access.authn import Identity
-from kubeherd.cluster.apiserver.edge import http, plainconnection
+from kubeherd.cluster.apiserver.edge import heads, http, plainconnection
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.edge.plainconnection import Connections, PlainConnection
 
 CMS = "/api/v1/namespaces/default/configmaps"
 UNREAD_BYTES = 512 * 1024
 LARGE = 100_000
+LONG_S = 3600.0
 HUGE = 20_000_000
 REQUESTS = 100
 
@@ -284,7 +286,7 @@ async def test_a_long_poll_is_given_up_when_its_client_goes_away(served: Served)
 async def test_a_plain_answer_says_when_it_is_the_last(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(http, "MOVE_CHANCE", 1.0)
+    monkeypatch.setattr(heads, "MOVE_CHANCE", 1.0)
     reader, writer, connection = await connected(served)
     connection.shared = True
     writer.write(keeping())
@@ -330,3 +332,18 @@ async def test_what_does_not_end_in_time_is_given_up_when_the_server_stops(
         await served.http.stop()
         await given_up.wait()
     writer.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="an option of Linux's sockets")
+async def test_a_connection_that_ends_while_it_rests_leaves_its_place(served: Served):
+    """There is room for so many; and its socket is kept no longer."""
+    connections = served.http._connections
+    connection = connections()
+    connection.connection_made(Silent())
+    raw, other = socket.socketpair()
+    with raw, other:
+        connection.raw = raw
+        connections.resting.rest(raw, LONG_S)
+        assert raw in connections.resting._rests
+        connection.connection_lost(None)
+        assert raw not in connections.resting._rests
