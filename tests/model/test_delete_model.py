@@ -38,10 +38,17 @@ CONTAINER = {
     "livenessProbe": {"tcpSocket": {"port": 1}, "terminationGracePeriodSeconds": 7},
 }
 GRACE = {"nodeName": "n1", "terminationGracePeriodSeconds": 5}
+BEYOND_ALL_TIME = {"nodeName": "n1", "terminationGracePeriodSeconds": 2**62}
 MADE = st.fixed_dictionaries({
     "metadata": st.sampled_from([{}, {"finalizers": ["a.b/c"]}]),
     "spec": st.sampled_from(
-        [{}, {"nodeName": "n1"}, {"nodeName": "n1", "terminationGracePeriodSeconds": 0}, GRACE]
+        [
+            {},
+            {"nodeName": "n1"},
+            {"nodeName": "n1", "terminationGracePeriodSeconds": 0},
+            GRACE,
+            BEYOND_ALL_TIME,
+        ]
     ),
 })  # fmt: skip
 SENT = st.fixed_dictionaries({
@@ -56,7 +63,7 @@ SENT = st.fixed_dictionaries({
             optional={
                 "kind": st.sampled_from(["DeleteOptions", "Pod"]),
                 "gracePeriodSeconds": st.sampled_from([0, 5, -1, "x"]),
-                "preconditions": st.sampled_from([{"uid": "UID"}, {"uid": "x"}]),
+                "preconditions": st.sampled_from([{"uid": "UID"}, {"uid": "x"}, {"uid": ""}]),
                 "propagationPolicy": st.sampled_from(["Orphan", "Foreground", "Background", "x"]),
                 "orphanDependents": st.booleans(),
                 "dryRun": st.sampled_from([["All"], []]),
@@ -99,6 +106,7 @@ async def _same(made: dict[str, Any], steps: list[dict[str, Any]]) -> None:
         uid = (await short.get(f"{PODS}/p")).tree["metadata"]["uid"]
         for sent in steps:
             one = await _delete(short, sent, uid, begins=True)
+            assert one.status < 500
             assert one == await _delete(whole, sent, uid, begins=False)
             assert kept(short, "pods") == kept(whole, "pods")
             assert _told(short) == _told(whole)

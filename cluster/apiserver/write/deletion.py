@@ -35,11 +35,12 @@ _OPTIONS_SCHEME = "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/regi
 
 
 class DeleteOptions(msgspec.Struct, frozen=True):
-    """The options of a delete; `propagation` is empty where none was given."""
+    """The options of a delete; `propagation` is empty where none was given, and a precondition is
+    None: one that was given is met by no object where it is empty."""
 
     grace_period_s: int | None = None
-    uid: str = ""
-    resource_version: str = ""
+    uid: str | None = None
+    resource_version: str | None = None
     propagation: str = ""
     orphan_dependents: bool | None = None
     dry_run: bool = False
@@ -67,8 +68,8 @@ class DeletePlan(msgspec.Struct, frozen=True):
 class _Preconditions(
     msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, rename="camel"
 ):
-    uid: str = ""
-    resource_version: str = ""
+    uid: str | None = None
+    resource_version: str | None = None
 
 
 class _Sent(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, rename="camel"):
@@ -123,8 +124,8 @@ def options_from_body(tree: JsonObject) -> DeleteOptions:
     return _checked(
         DeleteOptions(
             grace_period_s=tree.get("gracePeriodSeconds"),
-            uid=preconditions.get("uid", ""),
-            resource_version=preconditions.get("resourceVersion", ""),
+            uid=preconditions.get("uid"),
+            resource_version=preconditions.get("resourceVersion"),
             propagation=tree.get("propagationPolicy", ""),
             orphan_dependents=tree.get("orphanDependents"),
             dry_run=bool(dry_run),
@@ -185,14 +186,14 @@ def check_preconditions(resource: Resource, tree: JsonObject, options: DeleteOpt
     uid, version = meta.get("uid", ""), meta.get("resourceVersion", "")
     if resource is kinds.NAMESPACES:
         _check_namespace(meta, options)
-    if options.uid and options.uid != uid:
+    if options.uid is not None and options.uid != uid:
         raise errors.precondition_failed(
             resource,
             meta["name"],
             f"the UID in the precondition ({options.uid}) does not match the UID in record "
             f"({uid}). The object might have been deleted and then recreated",
         )
-    if options.resource_version and options.resource_version != version:
+    if options.resource_version is not None and options.resource_version != version:
         raise errors.precondition_failed(
             resource,
             meta["name"],
@@ -207,7 +208,7 @@ def _check_namespace(meta: JsonObject, options: DeleteOptions) -> None:
         (options.uid, "uid", "UID"),
         (options.resource_version, "resourceVersion", "ResourceVersion"),
     ):
-        if wanted and wanted != meta[key]:
+        if wanted is not None and wanted != meta[key]:
             why = (
                 f"Precondition failed: {label} in precondition: {wanted}, "
                 f"{label} in object meta: {meta[key]}"
@@ -303,7 +304,8 @@ def _plan_pod(tree: JsonObject, options: DeleteOptions, now: datetime) -> Delete
 
 
 def _pod_grace_s(tree: JsonObject, asked_s: int | None) -> int:
-    """Seconds a pod gets: none where no kubelet runs anything of it."""
+    """Seconds a pod gets: none where no kubelet runs anything of it; no more than a moment has
+    room for, whatever its spec says."""
     spec, phase = tree.get("spec") or {}, (tree.get("status") or {}).get("phase")
     if not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
         return 0
@@ -311,7 +313,7 @@ def _pod_grace_s(tree: JsonObject, asked_s: int | None) -> int:
     if grace_s is None:
         given = spec.get("terminationGracePeriodSeconds")
         grace_s = 30 if given is None else int(given)
-    return 1 if grace_s < 0 else grace_s
+    return 1 if grace_s < 0 else min(grace_s, _MAX_GRACE_S)
 
 
 def _plan_terminating_pod(tree: JsonObject, options: DeleteOptions, now: datetime) -> DeletePlan:

@@ -3,7 +3,9 @@
 import re
 
 import pytest
-from apicluster import ADMIN, MANAGER, Cluster, config_map, daemon_set, pod
+from apicluster import ADMIN, MANAGER, Cluster, answered, config_map, daemon_set, pod
+
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 
 CMS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
@@ -384,6 +386,12 @@ async def test_no_new_finalizer_on_a_terminating_object(cluster: Cluster) -> Non
             "the ResourceVersion in the precondition (1) does not match the ResourceVersion in",
         ),
         (
+            {"preconditions": {"uid": ""}},
+            409,
+            "the UID in the precondition () does not match the UID in record (",
+        ),
+        ({"preconditions": {"resourceVersion": ""}}, 409, "in the precondition () does not"),
+        (
             {"kind": "Pod"},
             400,
             'no kind "Pod" is registered for version "v1" in scheme "k8s.io/apimachinery/pkg/apis/'
@@ -419,6 +427,22 @@ async def _bound_pod(cluster: Cluster, **spec: object) -> None:
     await cluster.post(PODS, pod("p", **spec))
     binding = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}}
     assert (await cluster.post(f"{PODS}/p/binding", binding)).status == 201
+
+
+@pytest.mark.parametrize("how", ["alone", "as one of all", "begun"])
+async def test_a_grace_period_longer_than_time_ends_some_day(cluster: Cluster, how: str) -> None:
+    """Of a spec it is valid; a moment has no room for it."""
+    await _bound_pod(cluster, terminationGracePeriodSeconds=2**62)
+    if how == "begun":
+        answer = await answered(cluster, ApiRequest("DELETE", f"{PODS}/p", user=ADMIN), begins=True)
+    else:
+        answer = await cluster.raw("DELETE", PODS if how == "as one of all" else f"{PODS}/p")
+    assert isinstance(answer, ApiResponse)
+    assert answer.status == 200
+    meta = (await cluster.get(f"{PODS}/p")).tree["metadata"]
+    assert meta["deletionGracePeriodSeconds"] == 2**31 - 1
+    assert (await cluster.delete(f"{PODS}/p", {"gracePeriodSeconds": 5})).status == 200
+    assert (await cluster.get(f"{PODS}/p")).tree["metadata"]["deletionGracePeriodSeconds"] == 5
 
 
 async def test_graceful_pod_deletion(cluster: Cluster) -> None:

@@ -76,12 +76,12 @@ async def _evict_unguarded(call: Call, options: DeleteOptions, ctx: RequestConte
         if not ended and phase != "Pending":
             return False
         chosen = options
-        if not ended and not options.resource_version:  # it may become ready this very moment
+        if not ended and options.resource_version is None:  # it may become ready this very moment
             chosen = replace(options, resource_version=pod["metadata"]["resourceVersion"])
         try:
             await _delete(call, chosen, ctx)
         except errors.Conflict as error:
-            if options.resource_version:
+            if options.resource_version is not None:
                 raise
             refusal = error  # another version, or the uid of another pod
             continue
@@ -113,7 +113,7 @@ async def _evict_guarded(call: Call, options: DeleteOptions, ctx: RequestContext
     try:
         await _delete(call, judged, ctx)
     except errors.Conflict:
-        if options.resource_version:
+        if options.resource_version is not None:
             raise
         raise budgets.in_progress(name) from None
 
@@ -122,7 +122,7 @@ async def _delete(call: Call, options: DeleteOptions, ctx: RequestContext) -> No
     """Mark the pod as disrupted and delete it; Conflict by the preconditions."""
     if not ctx.dry_run:
         version = await _mark_disrupted(call, options, ctx)
-        if options.resource_version:  # the mark has made another version
+        if options.resource_version is not None:  # the mark has made another version
             options = replace(options, resource_version=version)
     await call.services.registry.delete(
         _PODS, call.route.namespace, call.route.name, options, _internal(ctx)
