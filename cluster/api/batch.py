@@ -5,14 +5,18 @@ answer has the place of its request.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
 PATH: Final = "/kubeherd/batch"
 MAX_REQUESTS: Final = 256
+MAX_PARAMETERS: Final = 64
 NO_ANSWER: Final = 0
 """The status of a request that would have been left without an answer, had it come alone."""
+
+
+Query: TypeAlias = Annotated[dict[str, str], msgspec.Meta(max_length=MAX_PARAMETERS)]
 
 
 class BatchedRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -20,7 +24,7 @@ class BatchedRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     method: str
     path: str
-    query: dict[str, str]
+    query: Query
     content_type: str
     accept: str
     body: bytes
@@ -37,7 +41,9 @@ class BatchedAnswer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     body: bytes
 
 
-_requests = msgspec.msgpack.Decoder(list[BatchedRequest])
+_requests: msgspec.msgpack.Decoder[list[BatchedRequest]] = msgspec.msgpack.Decoder(
+    Annotated[list[BatchedRequest], msgspec.Meta(max_length=MAX_REQUESTS)]
+)
 _answers = msgspec.msgpack.Decoder(list[BatchedAnswer])
 _encoder = msgspec.msgpack.Encoder()
 
@@ -48,7 +54,8 @@ def encode(batch: Sequence[BatchedRequest] | Sequence[BatchedAnswer]) -> bytes:
 
 
 def decode_requests(body: bytes) -> list[BatchedRequest]:
-    """The reverse; msgspec.DecodeError if it is no batch."""
+    """The reverse; msgspec.DecodeError if it is no batch, or too large a one: of that nothing is
+    made."""
     return _requests.decode(body)
 
 

@@ -3,9 +3,11 @@
 Shared by the server, which answers it, and the client, which sends it. In msgpack, as arrays.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+
+from kubeherd.cluster.api.batch import Query
 
 PATH: Final = "/kubeherd/poll"
 MAX_PARTS: Final = 256
@@ -16,14 +18,14 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     changes are wanted, or what a list takes (`limit`)."""
 
     path: str
-    query: dict[str, str]
+    query: Query
 
 
 class GroupPoll(msgspec.Struct, frozen=True, array_like=True):
     """`timeout_s` is in real seconds."""
 
     timeout_s: int
-    parts: list[Part]
+    parts: Annotated[list[Part], msgspec.Meta(max_length=MAX_PARTS)]
 
 
 class PartAnswer(msgspec.Struct, frozen=True, array_like=True):
@@ -54,7 +56,8 @@ def encode(message: GroupPoll | GroupAnswer) -> bytes:
 
 
 def decode_poll(body: bytes) -> GroupPoll:
-    """The reverse; msgspec.DecodeError if it is none."""
+    """The reverse; msgspec.DecodeError if it is none, or too large a one: of that nothing is
+    made."""
     return _polls.decode(body)
 
 

@@ -57,7 +57,7 @@ class Groups:
             poll = grouppoll.decode_poll(request.body)
         except (msgspec.DecodeError, ValueError):
             return await answer(request)  # it is refused
-        if not own or len(poll.parts) > grouppoll.MAX_PARTS:
+        if not own:
             return await answer(request)
         parts = self._sort(request, poll, own)
         await self._faults.delay(parts.delays)

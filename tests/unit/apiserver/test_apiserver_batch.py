@@ -1,10 +1,13 @@
 """The private batch: each of its requests is answered as if it had come alone."""
 
+import tracemalloc
+
+import msgspec
 import orjson
 import pytest
 from apicluster import ADMIN, BOB, Cluster, config_map, pod
 
-from kubeherd.cluster.api import batch
+from kubeherd.cluster.api import batch, grouppoll
 from kubeherd.cluster.api.batch import BatchedAnswer, BatchedRequest
 from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS, User
 
@@ -12,6 +15,7 @@ CMS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 JSON = "application/json"
+MANY = {f"k{number}": "" for number in range(batch.MAX_PARAMETERS + 1)}
 
 
 def write(method: str, path: str, tree: object = None, **query: str) -> BatchedRequest:
@@ -101,10 +105,28 @@ async def test_what_is_no_path_is_not_found_and_nobody_else_suffers(
         b"{}",
         b"\x91\x91\xa3GET",
         batch.encode([write("DELETE", f"{CMS}/x")] * (batch.MAX_REQUESTS + 1)),
+        batch.encode([BatchedRequest("DELETE", CMS, MANY, "", "", b"")]),
     ],
 )
 async def test_what_is_no_batch_is_a_bad_request(cluster: Cluster, body: bytes) -> None:
     assert (await cluster.call("POST", batch.PATH, body)).status == 400
+
+
+def _long(item: object) -> bytes:
+    """A list that is larger than it looks: 3 MiB of these."""
+    encoded = msgspec.msgpack.encode(item)
+    length = 3 * 1024 * 1024 // len(encoded)
+    return b"\xdd" + length.to_bytes(4, "big") + encoded * length
+
+
+def test_of_what_is_too_large_nothing_is_made() -> None:
+    tracemalloc.start()
+    with pytest.raises(msgspec.ValidationError):
+        batch.decode_requests(_long(["", "", {}, "", "", b""]))
+    with pytest.raises(msgspec.ValidationError):
+        grouppoll.decode_poll(b"\x92\x01" + _long(["", {}]))
+    assert tracemalloc.get_traced_memory()[1] < 16 * 1024 * 1024
+    tracemalloc.stop()
 
 
 async def test_a_batch_is_posted(cluster: Cluster) -> None:

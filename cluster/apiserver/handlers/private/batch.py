@@ -49,8 +49,6 @@ async def answer(
         requests = batch.decode_requests(request.body)
     except (msgspec.DecodeError, ValueError) as error:
         raise errors.BadRequest(f"not a batch: {error}") from None
-    if len(requests) > batch.MAX_REQUESTS:
-        raise errors.BadRequest(f"a batch has at most {batch.MAX_REQUESTS} requests")
     started: list[Begun | asyncio.Task[Response]] = []
     try:
         async with asyncio.TaskGroup() as tasks:

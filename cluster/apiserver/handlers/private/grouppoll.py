@@ -65,8 +65,6 @@ class GroupPolls:
             poll = grouppoll.decode_poll(request.body)
         except (msgspec.DecodeError, ValueError) as error:
             raise errors.BadRequest(f"not a group poll: {error}") from None
-        if len(poll.parts) > grouppoll.MAX_PARTS:
-            raise errors.BadRequest(f"a group poll has at most {grouppoll.MAX_PARTS} parts")
         headers = {
             "accept": Media.MSGPACK.value,
             "user-agent": request.headers.get("user-agent", ""),
