@@ -78,7 +78,7 @@ class PlainConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         """A plain request goes its way here, all else aiohttp's."""
-        if self.taken_over is not None:
+        if self.taken_over is not None or not data:  # aiohttp tells itself to go on so
             super().data_received(data)
             return
         if self._plain is not None:
@@ -89,8 +89,11 @@ class PlainConnection(Connection):
             if len(partial.come) < partial.size:
                 return
             data = self._all_of(partial)
-        awaits = self._awaits_request()
-        request = plain.read(data) if self._clean and awaits else None
+        request = plain.read(data) if self._clean else None
+        whole = isinstance(request, plain.Plain | plain.Whole)
+        if not self._awaits_request():  # a quick client: aiohttp has answered, and is not done
+            self._leave_to_aiohttp(data, whole=whole)
+            return
         look_s = None if self._rhythm is None else self._wakes()
         if self._connections.takes_plain() and not self.ending:
             if isinstance(request, plain.Plain):
@@ -99,7 +102,7 @@ class PlainConnection(Connection):
             if isinstance(request, plain.Partial):
                 self._await_rest(data, request.size)
                 return
-        self._leave_to_aiohttp(data, whole=isinstance(request, plain.Plain | plain.Whole))
+        self._leave_to_aiohttp(data, whole=whole)
 
     def _leave_to_aiohttp(self, data: bytes, *, whole: bool) -> None:
         """`whole`: exactly one request, after others."""

@@ -130,6 +130,18 @@ async def test_a_plain_request_may_come_in_pieces(served: Served, at: int):
     writer.close()
 
 
+async def test_after_a_whole_request_that_is_not_plain_others_are_plain(served: Served):
+    reader, writer, connection = await connected(served)
+    async with asyncio.timeout(PATIENCE_S):
+        writer.write(posted("a", Impersonate_User="root", Impersonate_Group="system:masters"))
+        assert (await answer_to(reader)).startswith(b"HTTP/1.1 201 ")
+        handled = connection._request_count
+        writer.write(posted("b"))
+        assert (await answer_to(reader)).startswith(b"HTTP/1.1 201 ")
+    assert handled == connection._request_count == 1
+    writer.close()
+
+
 async def test_what_comes_with_the_rest_is_answered_in_order(served: Served):
     reader, writer, connection = await connected(served)
     sent, missing = posted("a"), keeping(f"{CMS}/nowhere")
@@ -184,7 +196,8 @@ async def test_a_get_among_writes_is_answered_in_the_step_in_which_it_comes(serv
 
 @pytest.mark.parametrize("turns", range(5))
 async def test_a_plain_request_waits_for_the_answer_to_the_one_before(turns: int):
-    """At whatever turn of the event loop it comes, also before aiohttp has begun."""
+    """At whatever turn of the event loop it comes, also before aiohttp has begun; and the one after
+    it waits for nobody."""
     may_end = asyncio.Event()
 
     async def slow(_request) -> Response:
@@ -209,6 +222,9 @@ async def test_a_plain_request_waits_for_the_answer_to_the_one_before(turns: int
     assert transport.written == b""
     may_end.set()
     await until(lambda: transport.written.count(b"from aiohttp") > 1)
+    await until(connection._awaits_request)
+    connection.data_received(keeping())
+    await until(lambda: b"plain" in transport.written)
     connection.connection_lost(None)
 
 
