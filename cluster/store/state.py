@@ -200,30 +200,80 @@ MAX_COLLECTIONS = 1_000
 _AFTER_SLASH = "0"  # the character after "/": keys that begin with "ns/" end before "ns0"
 
 
+class _Order:
+    """The keys of a collection, sorted when they are asked for: to keep each write in order would
+    cost more, the more objects there are. Who asks pays for what came and went since."""
+
+    __slots__ = ("_gone", "_keys", "_new")
+
+    def __init__(self) -> None:
+        self._keys: list[str] = []
+        self._new: set[str] = set()
+        self._gone: set[str] = set()
+
+    def add(self, key: str) -> None:
+        """A key that is not there comes."""
+        self._new.add(key)
+
+    def remove(self, key: str) -> None:
+        """A key that is there goes."""
+        if key in self._new:
+            self._new.remove(key)
+        else:
+            self._gone.add(key)
+
+    def keys(self) -> list[str]:
+        """All of them, in order; not to be changed."""
+        if self._gone:  # first: what went may have come again
+            self._remove(self._gone)
+            self._gone = set()
+        if self._new:
+            self._insert(self._new)
+            self._new = set()
+        return self._keys
+
+    def _remove(self, gone: set[str]) -> None:
+        keys = self._keys
+        if self._are_few(gone):
+            for key in gone:
+                del keys[bisect_left(keys, key)]
+        else:
+            self._keys = [key for key in keys if key not in gone]
+
+    def _insert(self, new: set[str]) -> None:
+        keys = self._keys
+        if self._are_few(new):
+            for key in new:
+                insort(keys, key)
+        else:
+            keys += sorted(new)
+            keys.sort()  # which merges two sorted parts
+
+    def _are_few(self, changed: set[str]) -> bool:
+        """Whether to move the keys behind each costs less than to look at all keys once."""
+        return len(changed) * _MOVES_PER_LOOK < len(self._keys)
+
+
+_MOVES_PER_LOOK = 256
+"""So many pointers are moved in the time in which one key is looked at."""
+
+
 class _Collection:
     """All objects of one resource, in the order of their storage keys."""
 
-    __slots__ = ("_by_node", "_keys", "_listed", "records")
+    __slots__ = ("_by_node", "_listed", "_order", "records")
 
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
-        self._keys: list[str] | None = []  # None: to be sorted when first asked for
+        self._order = _Order()
         self._listed: dict[str, Sequence[Record]] = {}
         self._by_node: dict[str, dict[str, Record]] | None = None
-
-    def load(self, record: Record, *, deleted: bool) -> None:
-        """Replay a write at start: order and index are made when first asked for."""
-        self._keys = None
-        if deleted:
-            self.records.pop(record.key, None)
-        else:
-            self.records[record.key] = record
 
     def set(self, record: Record) -> None:
         key = record.key
         old = self.records.get(key)
-        if old is None and self._keys is not None:
-            insort(self._keys, key)
+        if old is None:
+            self._order.add(key)
         self.records[key] = record
         self._listed.clear()
         if self._by_node is not None:
@@ -235,8 +285,7 @@ class _Collection:
         old = self.records.pop(key, None)
         if old is None:
             return
-        if self._keys is not None:
-            del self._keys[bisect_left(self._keys, key)]
+        self._order.remove(key)
         self._listed.clear()
         if self._by_node is not None:
             self._unindex(self._by_node, key, old)
@@ -244,9 +293,7 @@ class _Collection:
     def list(self, namespace: str) -> Sequence[Record]:
         listed = self._listed.get(namespace)
         if listed is None:
-            if self._keys is None:
-                self._keys = sorted(self.records)
-            keys = self._keys
+            keys = self._order.keys()
             if namespace:
                 low = bisect_left(keys, f"{namespace}/")
                 keys = keys[low : bisect_left(keys, namespace + _AFTER_SLASH, low)]
@@ -294,15 +341,15 @@ class Keyspace:
 
     def apply(self, event: WatchEvent) -> None:
         """Carry out a committed write."""
-        collection = self._own(event.record.resource_key)
-        if event.type is DELETED:
-            collection.remove(event.record.key)
-        else:
-            collection.set(event.record)
+        self.load(event.record, deleted=event.type is DELETED)
 
     def load(self, record: Record, *, deleted: bool) -> None:
-        """Carry out a write while starting."""
-        self._own(record.resource_key).load(record, deleted=deleted)
+        """Carry out a write, of which there is no event while starting."""
+        collection = self._own(record.resource_key)
+        if deleted:
+            collection.remove(record.key)
+        else:
+            collection.set(record)
 
     def _own(self, resource_key: str) -> _Collection:
         collection = self._collections.get(resource_key)
