@@ -6,10 +6,10 @@ logged and answered as InternalError, never raised; after `stop` new requests ge
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
@@ -20,46 +20,37 @@ from kubeherd.cluster.api.batch import PATH as BATCH_PATH
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.grouppoll import PATH as GROUP_POLL_PATH
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.apiserver import bootstrap, served
+from kubeherd.cluster.apiserver import bootstrap
 from kubeherd.cluster.apiserver.access import impersonation
 from kubeherd.cluster.apiserver.access.authenticator import Authenticator
-from kubeherd.cluster.apiserver.access.authz import Attributes, questions
-from kubeherd.cluster.apiserver.access.authz.attributes import refusal
-from kubeherd.cluster.apiserver.access.authz.authorizer import SUPERUSERS
+from kubeherd.cluster.apiserver.access.authz import questions, required
 from kubeherd.cluster.apiserver.access.tokens.issuer import TokenIssuer
 from kubeherd.cluster.apiserver.apiservices import ApiServices
 from kubeherd.cluster.apiserver.customresources.watching import DEFINITIONS, CustomResources
-from kubeherd.cluster.apiserver.edge import discovery, routing
 from kubeherd.cluster.apiserver.edge.messages import (
     Answer,
     ApiRequest,
-    ApiResponse,
     Layer,
     Response,
-    WatchResponse,
 )
-from kubeherd.cluster.apiserver.edge.responses import error_response, refused, warning_header
+from kubeherd.cluster.apiserver.edge.responses import error_response, refused
 from kubeherd.cluster.apiserver.edge.routing import Route, UnknownPath
-from kubeherd.cluster.apiserver.handlers import begun, dispatch, documents, scrapes
+from kubeherd.cluster.apiserver.handlers import begun, documents, resources, scrapes
 from kubeherd.cluster.apiserver.handlers.documents import Documents
-from kubeherd.cluster.apiserver.handlers.health import (
-    ENDPOINTS,
-    Health,
-    upstream_checks,
-)
+from kubeherd.cluster.apiserver.handlers.health import Phase
+from kubeherd.cluster.apiserver.handlers.paths import Paths
 from kubeherd.cluster.apiserver.handlers.private import batch
 from kubeherd.cluster.apiserver.handlers.private.grouppoll import GroupPolls
-from kubeherd.cluster.apiserver.handlers.services import Services, call
+from kubeherd.cluster.apiserver.handlers.resources import Resources
+from kubeherd.cluster.apiserver.handlers.services import Services
 from kubeherd.cluster.apiserver.maintenance import Maintenance
 from kubeherd.cluster.apiserver.metrics import Metrics
 from kubeherd.cluster.apiserver.policystatus import PolicyStatus
-from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.write.registry import Registry
 from kubeherd.cluster.apiserver.write.short.creates import AlikeCreates
 from kubeherd.cluster.runtime.atonce import WouldWait, at_once
 from kubeherd.cluster.runtime.clock import Clock
-from kubeherd.cluster.runtime.metrics import stopwatch_s
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.runtime.turns import Turns
 from kubeherd.cluster.store.state import Attrs
@@ -74,8 +65,6 @@ if TYPE_CHECKING:
     from kubeherd.faults import Fault
 
 _log = structlog.get_logger(__name__)
-
-_RESOURCES = ("/api/", "/apis/")
 
 
 def attrs_of(resource_key: str, json: bytes) -> Attrs:
@@ -108,36 +97,43 @@ class ApiServer:
         """`run_dir`: where other processes answer with their metrics; `exec_local`: commands of
         `exec` run as processes of this process's user; `turns`: those of the process, which the
         store has, too."""
-        self._heavy = heavy or HeavyWork()
-        registry = Registry(store, rng, self._heavy)
-        self._authorizer = registry.authorizer
+        heavy = heavy or HeavyWork()
+        registry = Registry(store, rng, heavy)
+        tokens = TokenIssuer(registry, clock, _existing(pki, "sa.key"))
         local = _local_commands(registry) if exec_local else None
-        self._pki = pki
-        self._run_dir = run_dir
-        self._tokens = TokenIssuer(registry, clock, _existing(pki, "sa.key"))
-        self.authenticator = Authenticator(self._tokens, clock)
-        self._metrics = Metrics(store)
+        self.server_address = server_address
+        self.authenticator = Authenticator(tokens, clock)
         self.services = Services(
             store,
             clock,
             rng,
             registry,
-            self._heavy,
-            self._tokens,
-            self._metrics,
+            heavy,
+            tokens,
+            Metrics(store),
             AlikeCreates(registry, rng),
             turns or Turns(),
             pod_log_dir,
             local,
         )
-        self.server_address = server_address
-        self._maintenance = Maintenance(registry, clock)
+        self._pki = pki
+        self._run_dir = run_dir
+        self._phase = Phase()
         self._custom = custom = CustomResources(registry, clock, rng)
-        self._documents = Documents(self._tokens, lambda: custom.resources)
-        self._api_services = ApiServices(registry, clock, lambda: custom.served)
         registry.policies.custom = lambda: custom.kinds
-        self._policy_status = PolicyStatus(registry, clock, lambda: custom.resources)
-        self._stopping = False
+        api_services = ApiServices(registry, clock, lambda: custom.served)
+        self._background = (
+            Maintenance(registry, clock),
+            custom,
+            api_services,
+            PolicyStatus(registry, clock, lambda: custom.resources),
+        )
+        self._resources = Resources(self.services, custom, api_services, self._phase)
+        self._paths = Paths(self.services, Documents(tokens, lambda: custom.resources), self._phase)
+        self._group_polls = GroupPolls(store, self._resources.watched, self.services.watches)
+        self._closing: list[Callable[[], None]] = [heavy.close]
+        if local is not None:
+            self._closing.append(local.close)
         self._shield: Layer | None = None
         self._auditor: Layer | None = None
         self._recorder: Layer | None = None
@@ -148,22 +144,10 @@ class ApiServer:
         """Answer one request. Never raises but for cancellation."""
         self._direct = True
         """Requests pass nothing on their way."""
-        self._group_polls = GroupPolls(store, self._watched, self.services.watches)
-        self._closing: list[Callable[[], None]] = [self._heavy.close]
-        if local is not None:
-            self._closing.append(local.close)
-        self._started = False
-        self._health = Health(
-            upstream_checks(
-                etcd=lambda: "" if store.writable else "the store takes no writes",
-                started=lambda: "" if self._started else "not finished",
-                shutdown=lambda: "process is shutting down" if self._stopping else "",
-            )
-        )
 
     def families(self) -> "Iterable[Family]":
         """What the server counts."""
-        return self._metrics.families()
+        return self.services.metrics.families()
 
     def audit(self, policy: "Policy", log: Path) -> None:
         """From now on write what `policy` wants into the file `log`. OSError if it cannot be."""
@@ -216,7 +200,7 @@ class ApiServer:
             authority.read_text() if authority is not None else "",
         )
         self._custom.refresh()
-        self._started = True
+        self._phase.started = True
 
     def replay(self, shield: Layer) -> None:
         """Instead of `bootstrap` and `run`, over a store that a history fills: serve what is in it,
@@ -225,23 +209,21 @@ class ApiServer:
         self._connect()
         self._custom.refresh()
         self.services.store.hub.listen(DEFINITIONS.group_resource, self._custom.refresh)
-        self._started = True
+        self._phase.started = True
 
     def route_of(self, request: ApiRequest) -> Route:
         """What a request is for; as `routing.parse`."""
-        return routing.parse(request.method, request.path, request.query, self._custom.served)
+        return self._resources.route_of(request)
 
     async def run(self) -> None:
         """Background work, forever; the owner cancels it."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._maintenance.run())
-            tasks.create_task(self._custom.run())
-            tasks.create_task(self._api_services.run())
-            tasks.create_task(self._policy_status.run())
+            for part in self._background:
+                tasks.create_task(part.run())
 
     def stop(self) -> None:
         """Refuse new requests with 503 and end all watches; requests under way finish."""
-        self._stopping = True
+        self._phase.stopping = True
         if self._hurts is not None:
             self.hurt(())
         self.services.store.hub.close()
@@ -254,184 +236,61 @@ class ApiServer:
     def begin(self, request: ApiRequest) -> begun.Begun | None:
         """The first step of a short write that nobody but its client is to know of; None, and
         nothing has happened, if it may be anything else: then `handle` decides."""
-        if not self._direct or self._stopping or request.impersonate or request.query:
-            return None
-        if not request.path.startswith(_RESOURCES):  # in a batch it may be anything
-            return None
-        route = routing.node_lease_update(request.method, request.path)
-        try:
-            route = route or self.route_of(request)
-        except (ApiError, UnknownPath):
-            return None
-        try:
-            return begun.begin(self.services, request, route, lambda: self._allowed(request, route))
-        except Exception:  # a bug, which is met there again, and told to its client
-            _log.exception("request_failed", method=request.method, path=request.path)
-            return None
+        return self._resources.begin(request) if self._direct else None
 
     def read(self, request: ApiRequest) -> Response | None:
         """The answer to a GET of an object, where it can be given in this step; None: `handle`
         gives it. It is the same handler, run without a task."""
-        if not self._direct or request.method != "GET" or request.query or request.impersonate:
-            return None
-        if self.services.store.is_shared or not request.path.startswith(_RESOURCES):
-            return None
-        try:
-            route = self.route_of(request)
-        except (ApiError, UnknownPath):
-            return None
-        if route.verb != "get" or route.subresource is not None or route.resource.custom:
-            return None
-        key = served.of(route.resource).key
-        record = self.services.store.get(key, route.namespace, route.name)
-        if record is None or not self._heavy.is_light(record.size):
+        route = self._resources.readable_at_once(request) if self._direct else None
+        if route is None:
             return None
         try:
-            return at_once(self._answered(request, route))
+            return at_once(_told(request, self._resources.answer(request, route)))
         except WouldWait:
             return None
 
-    async def _answered(self, request: ApiRequest, route: Route | None = None) -> Response:
-        """`route`: that of the request, if it is known and nobody is impersonated."""
-        try:
-            if route is not None:
-                return await self._resource(request, route)
-            return await self._answer(request)
-        except ApiError as error:
-            return refused(request, error)
-        except UnknownPath:
-            return documents.NOT_FOUND
-        except Exception as error:  # the last resort: a bug must not take the connection down
-            _log.exception("request_failed", method=request.method, path=request.path)
-            if request.audited is not None:
-                request.audited.panic = True
-            text = f"Internal error occurred: {type(error).__name__}"
-            details = {"causes": [{"message": type(error).__name__}]}
-            return error_response(errors.InternalError(text, details=details), request)
+    def _answered(self, request: ApiRequest) -> Coroutine[Any, Any, Response]:
+        return _told(request, self._answer(request))
 
     async def _answer(self, request: ApiRequest) -> Response:
         path = request.path
+        authorizer = self.services.registry.authorizer
         if request.impersonate and (wanted := impersonation.parse(request.impersonate)):
-            user = impersonation.effective_user(
-                wanted, questions.of_request(request), self._authorizer
-            )
+            user = impersonation.effective_user(wanted, questions.of_request(request), authorizer)
             request = replace(request, user=user, impersonate=())
             if request.audited is not None:
                 request.audited.impersonated = user
-        if path.startswith(_RESOURCES):
-            try:
-                route = self.route_of(request)
-            except UnknownPath:
-                if SUPERUSERS not in request.user.groups:
-                    self._require(request, questions.of_unknown(request))
-                self._check_proxied(path)
-                return self._document(request)
-            except ApiError:
-                if SUPERUSERS not in request.user.groups:
-                    self._require(request, questions.of_unknown(request))
-                raise
-            return await self._resource(request, route)
-        if path.startswith(scrapes.PREFIX):
-            self._authorize_path(request)
+        if resources.is_below(path):
+            route = self._resources.authorized_route(request)
+            if route is not None:
+                return await self._resources.answer(request, route)
+        elif path.startswith(scrapes.PREFIX):
+            required.for_path(authorizer, request)
             return await scrapes.answer(request, self._run_dir)
-        if path == BATCH_PATH:
+        elif path == BATCH_PATH:
             return await batch.answer(request, self.handle, self.begin, self.services)
-        if path == GROUP_POLL_PATH:
-            if self._stopping:
+        elif path == GROUP_POLL_PATH:
+            if self._phase.stopping:
                 raise errors.ServiceUnavailable("the server is shutting down")
             return await self._group_polls.answer(request, self.handle)
-        return self._document(request)
+        return self._paths.answer(request, self.server_address)
 
-    async def _resource(self, request: ApiRequest, route: Route) -> Response:
-        if self._stopping:
-            raise errors.ServiceUnavailable("the server is shutting down")
-        kind = self._allowed(request, route)
-        started_s, series = stopwatch_s(), self._metrics.begin(request, route, kind)
-        try:
-            response = await self._handled(request, route, kind)
-        except BaseException as error:
-            series.failed(request, started_s, error)
-            raise
-        series.answered(request, started_s, response)
-        return response
 
-    async def _handled(self, request: ApiRequest, route: Route, kind: ServedKind) -> Response:
-        one = call(self.services, request, route, kind)
-        try:
-            response = await dispatch.answer(route, one)
-        except ApiError as error:
-            response = refused(request, error)
-        if one.warnings and isinstance(response, ApiResponse):
-            response.headers = {**response.headers, "Warning": warning_header(one.warnings)}
-        if kind.deprecation and isinstance(response, (ApiResponse, WatchResponse)):
-            own = warning_header([kind.deprecation])
-            given = response.headers.get("Warning")
-            warning = f"{own}, {given}" if given else own
-            response.headers = {**response.headers, "Warning": warning}
-        return response
-
-    def _allowed(self, request: ApiRequest, route: Route) -> ServedKind:
-        """The kind that a request is for, if its user may do what it asks."""
-        if SUPERUSERS not in request.user.groups:
-            self._require(request, questions.of_route(request, route))
-        if route.resource.custom is not None:
-            return self._custom.kind(route)
-        return served.of(route.resource)
-
-    def _watched(self, request: ApiRequest) -> str:
-        """The store's key of the resource that a request watches; UnknownPath, or an ApiError if it
-        is no watch or is refused."""
-        if not request.path.startswith(_RESOURCES):
-            raise UnknownPath(request.path)
-        route = self.route_of(request)
-        if route.verb != "watch":
-            raise errors.BadRequest("only watches can be polled together")
-        return self._allowed(request, route).key
-
-    def _require(self, request: ApiRequest, attributes: Attributes) -> None:
-        decision = self._authorizer.authorize(attributes)
+async def _told(request: ApiRequest, answering: Coroutine[Any, Any, Response]) -> Response:
+    """What is answered; a refusal or a bug as a Status."""
+    try:
+        return await answering
+    except ApiError as error:
+        return refused(request, error)
+    except UnknownPath:
+        return documents.NOT_FOUND
+    except Exception as error:  # the last resort: a bug must not take the connection down
+        _log.exception("request_failed", method=request.method, path=request.path)
         if request.audited is not None:
-            request.audited.annotations |= {
-                "authorization.k8s.io/decision": "allow" if decision.allowed else "forbid",
-                "authorization.k8s.io/reason": decision.reason,
-            }
-        if not decision.allowed:
-            raise refusal(attributes, decision.reason)
-
-    def _check_proxied(self, path: str) -> None:
-        """503 for a group that is not served here, but was registered as that of a Service."""
-        root, *parts = path.strip("/").split("/")
-        if root == "apis" and len(parts) > 1 and parts[0] not in discovery.groups():
-            self._api_services.check_reachable(parts[0], parts[1])
-
-    # --- paths that are no resources ---
-
-    def _document(self, request: ApiRequest) -> ApiResponse:
-        """Health, version, discovery, OpenAPI."""
-        path = request.path
-        first = path.split("/", 2)[1] if path.startswith("/") else ""
-        self._authorize_path(request)
-        if first in ENDPOINTS:
-            if path != f"/{first}":
-                return self._health.answer(request)
-            started_s, series = stopwatch_s(), self._metrics.begin_path(path)
-            healthy = self._health.answer(request)
-            series.answered(request, started_s, healthy)
-            return healthy
-        if path == "/metrics":
-            return self._metrics.answer()
-        if self._stopping and first != "version":
-            raise errors.ServiceUnavailable("the server is shutting down")
-        found = self._documents.found(request, self.server_address)
-        if found is None:
-            return documents.missing(path)
-        if request.method != "GET":
-            raise errors.MethodNotAllowed(routing.METHOD_TEXT, details={})
-        return found
-
-    def _authorize_path(self, request: ApiRequest) -> None:
-        if SUPERUSERS not in request.user.groups:
-            self._require(request, questions.of_path(request))
+            request.audited.panic = True
+        text = f"Internal error occurred: {type(error).__name__}"
+        details = {"causes": [{"message": type(error).__name__}]}
+        return error_response(errors.InternalError(text, details=details), request)
 
 
 def _existing(directory: Path | None, name: str) -> Path | None:

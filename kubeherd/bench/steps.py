@@ -46,7 +46,7 @@ FUNCTIONS: Final = (
     (Step.PARSE, f"{_SERVER}.edge.routing", "parse"),
     (Step.PARSE, "kubeherd.cluster.api.batch", "decode_requests"),
     (Step.AUTHENTICATE, f"{_SERVER}.access.authenticator", "Authenticator.user"),
-    (Step.AUTHORIZE, f"{_SERVER}.server", "ApiServer._allowed"),
+    (Step.AUTHORIZE, f"{_SERVER}.handlers.resources", "Resources._allowed"),
     (Step.DECODE, f"{_SERVER}.handlers.services", "Call.decode"),
     (Step.DECODE, f"{_SERVER}.write.short.renewal", "_in_json"),
     (Step.DECODE, f"{_SERVER}.handlers.patching", "_read"),

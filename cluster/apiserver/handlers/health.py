@@ -30,6 +30,15 @@ VERSION = {
 }
 
 
+class Phase(msgspec.Struct):
+    """How far a server is in its life."""
+
+    started: bool = False
+    """What every cluster has is there."""
+    stopping: bool = False
+    """It takes no new requests."""
+
+
 Check = Callable[[], str]
 """What is wrong, or ""."""
 

@@ -158,7 +158,7 @@ async def test_a_bug_is_a_panic(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = Log(cluster, tmp_path / "audit.log", "rules: [{level: Metadata}]")
-    monkeypatch.setattr(cluster.api, "_document", lambda _request: 1 / 0)
+    monkeypatch.setattr(cluster.api._paths, "answer", lambda *_: 1 / 0)
     assert (await cluster.get("/version")).status == 500
     assert [e["stage"] for e in log.events()] == ["RequestReceived", "Panic"]
 
