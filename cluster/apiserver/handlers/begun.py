@@ -23,6 +23,7 @@ from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 from kubeherd.cluster.apiserver.edge.responses import object_response, refused
 from kubeherd.cluster.apiserver.edge.routing import Route
 from kubeherd.cluster.apiserver.handlers import alikes, patching, writes
+from kubeherd.cluster.apiserver.handlers.patchtypes import patch_type
 from kubeherd.cluster.apiserver.handlers.pods import binding
 from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
 from kubeherd.cluster.apiserver.metrics import Series
@@ -136,7 +137,7 @@ def _stage_binding(one: Call, ctx: RequestContext) -> _First | None:
 
 
 def _stage_status(one: Call, ctx: RequestContext) -> _First | None:
-    pending = patching.stage_status(one, patching.patch_type(one), ctx)
+    pending = patching.stage_status(one, patch_type(one), ctx)
     return None if pending is None else _First(pending, partial(_changed, one))
 
 

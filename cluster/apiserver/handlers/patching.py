@@ -1,29 +1,35 @@
-"""PATCH: JSON, merge and strategic merge patches, and server-side apply.
+"""PATCH: JSON, merge and strategic merge patches; server-side apply is `applying`'s.
 
-Source: spec api-machinery, sections 10 and 11. A patch is applied to the stored object in the
-served version; the result goes the way of an update. Because nothing awaits between reading and
-staging, concurrent writers cannot make a patch conflict.
+Source: spec api-machinery, section 10. A patch is applied to the stored object in the served
+version; the result goes the way of an update. Because nothing awaits between reading and staging,
+concurrent writers cannot make a patch conflict.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
-
-import msgspec
+from typing import TypeAlias
 
 from kubeherd.cluster.api import defaults, errors, patches
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.goformat import cut, plain, quoted
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
-from kubeherd.cluster.api.kinds import PODS, Resource
-from kubeherd.cluster.api.managedfields import apply, typed
+from kubeherd.cluster.api.kinds import PODS
 from kubeherd.cluster.api.schemas import definitions as schemas
 from kubeherd.cluster.api.schemas import gostructs
 from kubeherd.cluster.api.schemas.gotypes import json_type_of
 from kubeherd.cluster.api.serializer import codecs, decoding, gojson
-from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.handlers import objectkinds
+from kubeherd.cluster.apiserver.handlers.applying import Applying
+from kubeherd.cluster.apiserver.handlers.patchtypes import (
+    APPLY,
+    JSON_PATCH,
+    MERGE_PATCH,
+    STRATEGIC,
+    Target,
+    of_resource,
+    patch_type,
+)
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.handlers.writes import check_name, preparation, written_response
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext
@@ -33,40 +39,11 @@ from kubeherd.cluster.apiserver.write.short import podstatus
 from kubeherd.cluster.apiserver.write.short.podstatus import Patch
 from kubeherd.cluster.apiserver.write.tracking import is_component
 
-if TYPE_CHECKING:
-    from kubeherd.cluster.api.customresources.kind import CustomKind
-
-JSON_PATCH = "application/json-patch+json"
-MERGE_PATCH = "application/merge-patch+json"
-STRATEGIC = "application/strategic-merge-patch+json"
-APPLY = "application/apply-patch+yaml"
-_WITHOUT_STRATEGIC = (JSON_PATCH, MERGE_PATCH, APPLY)
-"""What custom resources take: a strategic patch needs to know how the lists of a kind merge."""
 _ALWAYS_READ = frozenset({"apiVersion", "kind"})
-_UNSUPPORTED = "the body of the request was in an unknown format - accepted media types include: "
-
 _DIRECTED = (b"null", b"$", b"\\")
 """One of them is in each JSON text with a null or with the name of a directive, escaped or not."""
 
 Transform: TypeAlias = Callable[[JsonObject], JsonObject]
-
-
-class Target(msgspec.Struct, frozen=True):
-    """The kind that a patch is for: the resource's, or that of a subresource such as Scale."""
-
-    group: str
-    version: str
-    kind: str
-    custom: "CustomKind | None" = None
-
-    @property
-    def api_version(self) -> str:
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-
-def of_resource(resource: Resource) -> Target:
-    """The target of a patch of the object itself."""
-    return Target(resource.group, resource.version, resource.kind, resource.custom)
 
 
 async def patch(call: Call) -> ApiResponse:
@@ -124,35 +101,6 @@ def stage_status(call: Call, media_type: str, ctx: RequestContext) -> Pending | 
     sent = Patch(body, merge, converting=media_type == STRATEGIC)
     short = call.services.registry.short
     return short.pod_status(call.kind, route.namespace, route.name, sent, ctx)
-
-
-def patch_type(call: Call) -> str:
-    """The media type of the call's patch; UnsupportedMediaType as Kubernetes' router says it, 422
-    for options that this kind of patch does not take."""
-    media_type = codecs.media_type(call.request.headers.get("content-type", ""))
-    if call.kind.resource.custom is not None and media_type not in _WITHOUT_STRATEGIC:
-        raise errors.UnsupportedMediaType(_UNSUPPORTED + ", ".join(_WITHOUT_STRATEGIC))
-    if media_type not in (*_WITHOUT_STRATEGIC, STRATEGIC):
-        raise errors.UnsupportedMediaType("415: Unsupported Media Type", details={})
-    _check_options(call.request.query, media_type == APPLY)
-    return media_type
-
-
-def _check_options(query: Mapping[str, str], applying: bool) -> None:
-    if applying and not query.get("fieldManager"):
-        cause = Cause(
-            "FieldValueRequired",
-            "Required value: is required for apply patch",
-            "fieldManager",
-        )
-        raise errors.invalid("meta.k8s.io", "PatchOptions", "", [cause])
-    if not applying and "force" in query:
-        cause = Cause(
-            "FieldValueForbidden",
-            "Forbidden: may not be specified for non-apply patch",
-            "force",
-        )
-        raise errors.invalid("meta.k8s.io", "PatchOptions", "", [cause])
 
 
 def patched_by(
@@ -351,85 +299,3 @@ def _decoded(
     if not isinstance(tree.get("metadata"), dict):
         tree["metadata"] = {}
     return tree
-
-
-class Applying:
-    """Server-side apply of the call's body, an object of `target` (default: the call's kind)."""
-
-    def __init__(self, call: Call, ctx: RequestContext, target: Target | None = None) -> None:
-        self._call = call
-        self._ctx = ctx
-        self._force = parameters.boolean(call.request.query, "force")
-        ctx.applied = True
-        find = ctx.field_validation is not FieldValidation.IGNORE
-        try:
-            body = codecs.decode_body(codecs.YAML, call.request.body, find_duplicates=find)
-        except errors.BadRequest as error:
-            why = f"error converting YAML to JSON: {error.message}"
-            raise errors.BadRequest(f"error decoding YAML: {why}") from None
-        resource = call.kind.resource
-        target = target or of_resource(resource)
-        tree = body.tree
-        kind = tree.get("kind", "")
-        if kind != target.kind:
-            raise errors.BadRequest(
-                f"failed to create typed patch object: kind {plain(kind)} does not match "
-                f"{target.kind}"
-            )
-        if tree.get("apiVersion") == target.api_version:
-            tree["apiVersion"], tree["kind"] = resource.api_version, resource.kind
-        meta = tree.setdefault("metadata", {})
-        if isinstance(meta, dict) and isinstance(meta.setdefault("name", call.route.name), str):
-            check_name(tree, call.route.name)
-        self._applied = tree
-        self._duplicates = body.strict_problems
-
-    def update(self, old: JsonObject) -> JsonObject:
-        return self._merge(old)
-
-    def create(self) -> JsonObject:
-        self._call.check_create()
-        made = self._merge(None)
-        if uid := made["metadata"].get("uid"):
-            # who names a uid means an object that he has seen; upstream's words
-            why = f"the provided object specified uid {uid}, and no existing object was found"
-            resource, name = self._call.kind.resource, self._call.route.name
-            raise errors.conflict(resource, name, f"uid mismatch: {why}")
-        return made
-
-    def _merge(self, old: JsonObject | None) -> JsonObject:
-        resource = self._call.kind.resource
-        result = apply.apply(
-            resource,
-            old,
-            self._applied,
-            manager=self._ctx.field_manager,
-            time=self._ctx.timestamp,
-            force=self._force,
-            subresource=self._ctx.subresource,
-        )
-        copied: JsonObject = codecs.loads_json(codecs.dumps_json(result.tree))
-        try:
-            decoding.decode(resource, copied, converting=True, dropped=self._ctx.dropped)
-        except errors.BadRequest as error:
-            raise self._unconvertible(error) from None
-        if self._duplicates:
-            self._tell_duplicates()
-        defaults.apply(resource, copied)
-        return copied
-
-    def _unconvertible(self, error: errors.BadRequest) -> errors.PlainError:
-        """What fits the schema but cannot be read into the type: base64, quantities, times."""
-        resource = self._call.kind.resource
-        gvk = f"{resource.group}/{resource.version}, Kind={resource.kind}"
-        why = error.message.partition(" cannot be handled as a ")[2].partition(": ")[2]
-        return errors.PlainError(
-            f"failed to convert new object ({typed.named(resource, self._applied)}) to proper "
-            f"version: unable to convert unstructured object to {gvk}: {why}"
-        )
-
-    def _tell_duplicates(self) -> None:
-        problem = f"error converting YAML to JSON: {self._duplicates[0]}"
-        if self._ctx.field_validation is FieldValidation.STRICT:
-            raise errors.BadRequest(f"error strict decoding YAML: {problem}")
-        self._ctx.strict_problems([problem], "")

@@ -12,11 +12,13 @@ from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.edge.negotiation import Shape
 from kubeherd.cluster.apiserver.edge.responses import tree_response
 from kubeherd.cluster.apiserver.handlers import patching
+from kubeherd.cluster.apiserver.handlers.applying import Applying
+from kubeherd.cluster.apiserver.handlers.patchtypes import APPLY, Target, patch_type
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.handlers.writes import check_name
 from kubeherd.cluster.apiserver.write.context import RequestContext
 
-_SCALE = patching.Target("autoscaling", "v1", "Scale")
+_SCALE = Target("autoscaling", "v1", "Scale")
 
 
 async def scale(call: Call) -> ApiResponse:
@@ -30,15 +32,15 @@ async def scale(call: Call) -> ApiResponse:
         )
         check_name(body, call.route.name)
         return await _write(call, lambda _: body, ctx)
-    media_type = patching.patch_type(call)
-    if media_type == patching.APPLY:
+    media_type = patch_type(call)
+    if media_type == APPLY:
         return await _apply(call, ctx)
     return await _write(call, patching.patched_by(call, media_type, ctx, _SCALE), ctx)
 
 
 async def _apply(call: Call, ctx: RequestContext) -> ApiResponse:
     """Server-side apply of a Scale: of ``spec.replicas`` of its workload, owned as that."""
-    applying = patching.Applying(call, ctx, _SCALE)
+    applying = Applying(call, ctx, _SCALE)
 
     def transform(tree: JsonObject) -> JsonObject:
         try:
