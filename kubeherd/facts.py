@@ -20,6 +20,7 @@ from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.settings import (
     MAX_APISERVERS,
     MAX_CONTROLLERS,
+    ClusterOptions,
     ExecKind,
     Profile,
     Recorded,
@@ -109,17 +110,19 @@ class ClusterFacts:
         self._directory = None if directory is None else RunDir(Path(directory))
         self._port_is_ours_to_choose = port is None
         self._settings = lifecycle.new_settings(
+            ClusterOptions(
+                nodes_per_agent=nodes_per_agent,
+                controllers=controllers,
+                apiservers=apiservers,
+                profile=shape,
+                store=kind,
+                etcd_endpoints=tuple(etcd_endpoints),
+                exec=answers,
+                record=recorded,
+                speed=speed,
+            ),
             nodes=nodes,
-            nodes_per_agent=nodes_per_agent,
-            controllers=controllers,
-            apiservers=apiservers,
-            profile=shape,
-            store=kind,
-            etcd_endpoints=tuple(etcd_endpoints),
-            exec_kind=answers,
-            record=recorded,
             port=port,
-            speed=speed,
             seed=seed,
         )
         self._detached = detached

@@ -22,7 +22,7 @@ from trials.operators import operator_trial
 from kubeherd.checks import checker, registry
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.handle import ClusterHandle
-from kubeherd.cluster.launcher.settings import Recorded
+from kubeherd.cluster.launcher.settings import ClusterOptions, Recorded
 from kubeherd.faults import Clients, Effect, Fault
 from kubeherd.history.files import read
 
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--fault", choices=FAULTS, action="append")
     given = parser.parse_args()
     with TemporaryDirectory(prefix="kubeherd-clients-") as directory:
-        settings = lifecycle.new_settings(nodes=1, speed=SPEED)
+        settings = lifecycle.new_settings(ClusterOptions(speed=SPEED), nodes=1)
         settings = msgspec.structs.replace(settings, record=Recorded.REQUESTS)
         with ClusterHandle(Path(directory) / "herd", settings) as handle:
             clients = given.client or [*CLIENTS, OPERATOR]

@@ -40,6 +40,7 @@ from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.settings import (
     APISERVERS,
     CONTROLLER_MANAGERS,
+    ClusterOptions,
     Recorded,
     Settings,
     StoreKind,
@@ -96,12 +97,14 @@ class Report(msgspec.Struct):
 def settings(nodes: int, seed: int | None) -> Settings:
     """Of the cluster."""
     return lifecycle.new_settings(
+        ClusterOptions(
+            nodes_per_agent=NODES_PER_AGENT,
+            controllers=EACH,
+            apiservers=EACH,
+            store=StoreKind.ETCD,
+            record=Recorded.WRITES,
+        ),
         nodes=nodes,
-        nodes_per_agent=NODES_PER_AGENT,
-        controllers=EACH,
-        apiservers=EACH,
-        store=StoreKind.ETCD,
-        record=Recorded.WRITES,
         seed=seed,
     )
 

@@ -33,7 +33,7 @@ from kubeherd.cluster.client.tls import tls_context
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.plan import Role
-from kubeherd.cluster.launcher.settings import StoreKind
+from kubeherd.cluster.launcher.settings import ClusterOptions, StoreKind
 from kubeherd.cluster.launcher.view import ClusterView
 
 TIMEOUT_S = 600.0
@@ -291,10 +291,8 @@ def measure(
 ) -> None:
     """Measure one cluster; JSON lines."""
     settings = lifecycle.new_settings(
+        ClusterOptions(nodes_per_agent=100, store=StoreKind(store), apiservers=apiservers),
         nodes=nodes,
-        nodes_per_agent=100,
-        store=StoreKind(store),
-        apiservers=apiservers,
         seed=1,
     )
     seed: Row = {"store": store, "apiservers": apiservers, "nodes": nodes, "watchers": watchers}

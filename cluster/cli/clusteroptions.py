@@ -26,6 +26,7 @@ from kubeherd.cluster.launcher.settings import (
     MAX_SEED,
     MAX_SPEED,
     MIN_SPEED,
+    ClusterOptions,
     ExecKind,
     Profile,
     Recorded,
@@ -144,7 +145,6 @@ _OPTIONS = (
     ),
     click.option(
         "--exec",
-        "exec_kind",
         type=click.Choice([kind.value for kind in ExecKind]),
         default="script",
         show_default=True,
@@ -181,15 +181,9 @@ _OPTIONS = (
         help="A process that shows the cluster in a browser; its address is printed.",
     ),
 )
-_CHANGEABLE = {
-    "nodes_per_agent": "nodes_per_agent", "controllers": "controllers", "listen": "listen",
-    "apiservers": "apiservers", "etcd_endpoints": "etcd_endpoints", "etcd_cafile": "etcd_cafile",
-    "etcd_certfile": "etcd_certfile", "etcd_keyfile": "etcd_keyfile",
-    "advertise_address": "advertise_address", "cert_sans": "cert_sans", "port": "port",
-    "speed": "speed", "seed": "seed", "exec_kind": "exec", "audit_policy": "audit_policy",
-    "record": "record", "dashboard": "dashboard",
-}  # fmt: skip
-"""What a stopped cluster takes over, and how its settings call it."""
+_FOR_LIFE = frozenset({"profile", "store"})
+_CHANGEABLE = frozenset({*ClusterOptions.__struct_fields__, "port", "seed"}) - _FOR_LIFE
+"""What a stopped cluster takes over."""
 
 
 def cluster_options(function: F) -> F:
@@ -199,28 +193,11 @@ def cluster_options(function: F) -> F:
     return function
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class Wanted(ClusterOptions, frozen=True, kw_only=True):
     """The cluster that was asked for; `given`: the fields that do not just have their defaults."""
 
     nodes: int
-    nodes_per_agent: int
-    controllers: int
-    profile: Profile
-    store: StoreKind
-    apiservers: int
-    etcd_endpoints: tuple[str, ...]
-    etcd_cafile: str
-    etcd_certfile: str
-    etcd_keyfile: str
-    exec_kind: ExecKind
-    audit_policy: str
-    record: Recorded
-    dashboard: bool
-    listen: str
-    advertise_address: str
-    cert_sans: tuple[str, ...]
     port: int | None
-    speed: float
     seed: int | None
     given: frozenset[str]
 
@@ -240,36 +217,13 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     def new(self) -> Settings:
         """The settings of a new cluster."""
-        return lifecycle.new_settings(
-            nodes=self.nodes,
-            nodes_per_agent=self.nodes_per_agent,
-            controllers=self.controllers,
-            profile=self.profile,
-            store=self.store,
-            apiservers=self.apiservers,
-            etcd_endpoints=self.etcd_endpoints,
-            etcd_cafile=self.etcd_cafile,
-            etcd_certfile=self.etcd_certfile,
-            etcd_keyfile=self.etcd_keyfile,
-            exec_kind=self.exec_kind,
-            audit_policy=self.audit_policy,
-            record=self.record,
-            dashboard=self.dashboard,
-            listen=self.listen,
-            advertise_address=self.advertise_address,
-            cert_sans=self.cert_sans,
-            port=self.port,
-            speed=self.speed,
-            seed=self.seed,
-        )
+        return lifecycle.new_settings(self, nodes=self.nodes, port=self.port, seed=self.seed)
 
     def changed(self, rundir: RunDir, stored: Settings) -> Settings:
         """The settings of a stopped cluster with what was given now; LauncherError for what cannot
         be changed."""
         self._check(rundir, stored)
-        changes = {
-            name: getattr(self, field) for field, name in _CHANGEABLE.items() if field in self.given
-        }
+        changes = {name: getattr(self, name) for name in _CHANGEABLE & self.given}
         return msgspec.structs.replace(stored, **changes)
 
     def _check(self, rundir: RunDir, stored: Settings) -> None:

@@ -19,7 +19,14 @@ from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.joining import authorities, discovery, nodes
 from kubeherd.cluster.launcher.joining.discovery import Invitation
 from kubeherd.cluster.launcher.lifecycle import new_settings
-from kubeherd.cluster.launcher.settings import MAX_NODES, MAX_SEED, MAX_SPEED, MIN_SPEED, Settings
+from kubeherd.cluster.launcher.settings import (
+    MAX_NODES,
+    MAX_SEED,
+    MAX_SPEED,
+    MIN_SPEED,
+    ClusterOptions,
+    Settings,
+)
 
 _EPILOG = """\b
 Examples:
@@ -90,10 +97,9 @@ def join(
     invitation = _invitation(url, token, ca_hash)
     prefix = _prefix() if name_prefix is None else name_prefix
     base = new_settings(
+        ClusterOptions(nodes_per_agent=nodes_per_agent, speed=speed),
         nodes=0,
-        nodes_per_agent=nodes_per_agent,
         port=urlsplit(invitation.server).port or 443,
-        speed=speed,
         seed=seed,
     )
     settings = settings_module.add_nodes(

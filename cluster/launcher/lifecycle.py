@@ -25,7 +25,7 @@ from kubeherd.cluster.launcher.processes import executed, osproc
 from kubeherd.cluster.launcher.processes.orphans import stop_orphans, stop_strays
 from kubeherd.cluster.launcher.processes.osproc import ProcessId
 from kubeherd.cluster.launcher.processes.warm import WarmParent
-from kubeherd.cluster.launcher.settings import ExecKind, Profile, Recorded, Settings, StoreKind
+from kubeherd.cluster.launcher.settings import ClusterOptions, Profile, Settings
 from kubeherd.cluster.launcher.state import ClusterState
 from kubeherd.cluster.runtime.handshake import LOCK_FD
 
@@ -40,27 +40,14 @@ _NO_SUCH_ADDRESS = os.strerror(errno.EADDRNOTAVAIL)
 Progress = Callable[[ClusterState], None]
 
 
+_USUAL = ClusterOptions()
+
+
 def new_settings(
+    options: ClusterOptions = _USUAL,
     *,
     nodes: int = 3,
-    nodes_per_agent: int = 1,
-    controllers: int = 1,
-    profile: Profile = Profile.BARE,
-    store: StoreKind = StoreKind.SQLITE,
-    apiservers: int = 1,
-    etcd_endpoints: tuple[str, ...] = (),
-    etcd_cafile: str = "",
-    etcd_certfile: str = "",
-    etcd_keyfile: str = "",
-    exec_kind: ExecKind = ExecKind.SCRIPT,
-    audit_policy: str = "",
-    record: Recorded = Recorded.NOTHING,
-    dashboard: bool = False,
-    listen: str = LOOPBACK,
-    advertise_address: str = "",
-    cert_sans: tuple[str, ...] = (),
     port: int | None = None,
-    speed: float = 1.0,
     seed: int | None = None,
 ) -> Settings:
     """The settings of a new cluster; a free port and a random seed where none is given.
@@ -69,27 +56,11 @@ def new_settings(
     """
     chance = random.SystemRandom()
     settings = Settings(
-        nodes_per_agent=nodes_per_agent,
-        controllers=controllers,
-        profile=profile,
-        store=store,
-        apiservers=apiservers,
-        etcd_endpoints=etcd_endpoints,
-        etcd_cafile=etcd_cafile,
-        etcd_certfile=etcd_certfile,
-        etcd_keyfile=etcd_keyfile,
-        exec=exec_kind,
-        audit_policy=audit_policy,
-        record=record,
-        dashboard=dashboard,
-        listen=listen,
-        advertise_address=advertise_address,
-        cert_sans=cert_sans,
-        port=choose_port(chance, listen) if port is None else port,
-        speed=speed,
+        **{name: getattr(options, name) for name in ClusterOptions.__struct_fields__},
+        port=choose_port(chance, options.listen) if port is None else port,
         seed=chance.getrandbits(32) if seed is None else seed,
     )
-    if profile is Profile.KIND:
+    if options.profile is Profile.KIND:
         settings = settings_module.add_control_plane(settings)
     return settings_module.add_nodes(settings, settings_module.next_names([], nodes))
 

@@ -104,16 +104,10 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     agent: str
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that `up` needs to bring a cluster back; times are nominal seconds.
+class ClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be chosen of a cluster besides its nodes, its port and its seed; times are nominal
+    seconds."""
 
-    `former` names nodes and agent processes that are no more, but whose logs may still be there:
-    the newest `_MAX_FORMER` of them.
-    """
-
-    format_version: Annotated[int, Meta(ge=1)] = FORMAT_VERSION
-    nodes: Annotated[tuple[NodeSettings, ...], Meta(max_length=MAX_NODES)] = ()
-    former: Annotated[tuple[str, ...], Meta(max_length=_MAX_FORMER)] = ()
     nodes_per_agent: Annotated[int, Meta(ge=1, le=MAX_NODES)] = 1
     controllers: Annotated[int, Meta(ge=1, le=MAX_CONTROLLERS)] = 1
     """How many controller managers there are; one of them acts."""
@@ -128,10 +122,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     etcd_certfile: Annotated[str, Meta(max_length=_MAX_PATH)] = ""
     """The certificate that the API servers show to it, and its key."""
     etcd_keyfile: Annotated[str, Meta(max_length=_MAX_PATH)] = ""
-    etcd_port: Annotated[int, Meta(ge=0, le=MAX_PORT)] = 0
-    """The port of the cluster's own etcd, on loopback, and that for other members, which it has
-    not; chosen with the first start."""
-    etcd_peer_port: Annotated[int, Meta(ge=0, le=MAX_PORT)] = 0
     exec: ExecKind = ExecKind.SCRIPT
     audit_policy: Annotated[str, Meta(max_length=4096)] = ""
     """The file of the audit policy, which is read when the API server starts; "" for no log."""
@@ -143,15 +133,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The address on which the API server listens."""
     advertise_address: str = ""
     """By which others find it, an address or a DNS name; "": the address on which it listens."""
-    found_address: str = ""
-    """What stands in for that where it listens on all: the machine's own, at the last start."""
     cert_sans: Annotated[tuple[str, ...], Meta(max_length=_MAX_CERT_SANS)] = ()
     """More addresses and names for which its certificate is good."""
+    speed: Annotated[float, Meta(ge=MIN_SPEED, le=MAX_SPEED)] = 1.0
+
+
+class Settings(ClusterOptions, frozen=True, kw_only=True):
+    """Everything that `up` needs to bring a cluster back.
+
+    `former` names nodes and agent processes that are no more, but whose logs may still be there:
+    the newest `_MAX_FORMER` of them.
+    """
+
+    format_version: Annotated[int, Meta(ge=1)] = FORMAT_VERSION
+    nodes: Annotated[tuple[NodeSettings, ...], Meta(max_length=MAX_NODES)] = ()
+    former: Annotated[tuple[str, ...], Meta(max_length=_MAX_FORMER)] = ()
+    etcd_port: Annotated[int, Meta(ge=0, le=MAX_PORT)] = 0
+    """The port of the cluster's own etcd, on loopback, and that for other members, which it has
+    not; chosen with the first start."""
+    etcd_peer_port: Annotated[int, Meta(ge=0, le=MAX_PORT)] = 0
+    found_address: str = ""
+    """What stands in for `advertise_address` where it listens on all: the machine's own, at the
+    last start."""
     joined: Annotated[str, Meta(max_length=4096)] = ""
     """The URL of the API server of a cluster that is elsewhere, if the nodes are that one's: then
     there are agents here, and nothing else."""
     port: Annotated[int, Meta(ge=1, le=MAX_PORT)]
-    speed: Annotated[float, Meta(ge=MIN_SPEED, le=MAX_SPEED)] = 1.0
     seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] = 0
 
     @property

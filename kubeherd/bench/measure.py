@@ -13,6 +13,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.settings import ClusterOptions
 
 CONTROL_PLANE: Final = (Role.APISERVER, Role.CONTROLLER_MANAGER)
 
@@ -47,7 +48,9 @@ class Row:
 def cluster(*, nodes: int, nodes_per_agent: int = 1, up: bool = True) -> Iterator[ClusterHandle]:
     """A cluster in a temporary directory."""
     with tempfile.TemporaryDirectory(prefix="kubeherd-bench-") as temporary:
-        settings = lifecycle.new_settings(nodes=nodes, nodes_per_agent=nodes_per_agent, seed=1)
+        settings = lifecycle.new_settings(
+            ClusterOptions(nodes_per_agent=nodes_per_agent), nodes=nodes, seed=1
+        )
         handle = ClusterHandle(Path(temporary) / "herd", settings)
         try:
             if up:

@@ -25,7 +25,7 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.pki import ClusterPki
-from kubeherd.cluster.launcher.settings import Recorded
+from kubeherd.cluster.launcher.settings import ClusterOptions, Recorded
 from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.faults import Component, Fault, FaultError, effects
@@ -184,12 +184,14 @@ def cluster_for(wanted: ClusterSpec, seed: int, root: Path) -> Iterator[tuple[Cl
     if RunDir(root).exists():
         raise LauncherError(f"{root} has a cluster already: an experiment makes one of its own")
     settings = lifecycle.new_settings(
+        ClusterOptions(
+            nodes_per_agent=wanted.nodes_per_agent,
+            controllers=wanted.controllers,
+            speed=wanted.speed,
+            record=Recorded.REQUESTS if wanted.requests else Recorded.WRITES,
+        ),
         nodes=wanted.nodes,
-        nodes_per_agent=wanted.nodes_per_agent,
-        controllers=wanted.controllers,
-        speed=wanted.speed,
         seed=seed,
-        record=Recorded.REQUESTS if wanted.requests else Recorded.WRITES,
     )
     with ClusterHandle(root, settings) as handle:
         yield handle, handle.rundir.history

@@ -28,6 +28,7 @@ from kubeherd.cluster.launcher.control import Op
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.processes import osproc
+from kubeherd.cluster.launcher.settings import ClusterOptions
 from kubeherd.cluster.launcher.view import ClusterView
 from kubeherd.cluster.runtime import logging
 
@@ -253,7 +254,9 @@ def show(speed: float) -> bool:
     logging.configure("demo", level="error")
     with tempfile.TemporaryDirectory(prefix="kubeherd-demo-") as temporary:
         directory = Path(temporary) / "herd"
-        handle = ClusterHandle(directory, lifecycle.new_settings(nodes=5, speed=speed, seed=1))
+        handle = ClusterHandle(
+            directory, lifecycle.new_settings(ClusterOptions(speed=speed), nodes=5, seed=1)
+        )
         console.print(Rule(f"$ kubeherd up --nodes 5 --speed {speed:g}", align="left", style="dim"))
         try:
             with handle:

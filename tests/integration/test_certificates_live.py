@@ -22,6 +22,7 @@ from kubeherd.cluster.launcher.pki import ClusterPki, Identity
 from kubeherd.cluster.launcher.pki.authority import utc_now
 from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.processes import osproc
+from kubeherd.cluster.launcher.settings import ClusterOptions
 
 pytestmark = [pytest.mark.integration, pytest.mark.kubeherd(nodes=2, speed=5)]
 
@@ -61,7 +62,7 @@ def restarted(handle: ClusterHandle) -> bool:
 
 
 async def test_a_cluster_that_slept_for_years_starts(tmp_path: Path) -> None:
-    settings = lifecycle.new_settings(nodes=2, speed=5)
+    settings = lifecycle.new_settings(ClusterOptions(speed=5), nodes=2)
     handle = ClusterHandle(tmp_path / "herd", settings)
     handle.rundir.prepare()
     for years in (12, 2):  # even the authority has ended, and was renewed once

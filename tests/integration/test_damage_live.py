@@ -19,6 +19,7 @@ from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.processes import osproc
+from kubeherd.cluster.launcher.settings import ClusterOptions
 from kubeherd.cluster.store.sqlite import SKIPPED_AFTER_LOSS
 
 pytestmark = pytest.mark.integration
@@ -28,7 +29,9 @@ CONFIGMAP_COUNT = 60
 
 @pytest.fixture
 def handle(tmp_path: Path) -> Iterator[ClusterHandle]:
-    handle = ClusterHandle(tmp_path / "herd", lifecycle.new_settings(nodes=0, speed=20.0, seed=1))
+    handle = ClusterHandle(
+        tmp_path / "herd", lifecycle.new_settings(ClusterOptions(speed=20.0), nodes=0, seed=1)
+    )
     yield handle
     handle.down()
     assert osproc.marked(handle.rundir.root) == []

@@ -21,6 +21,7 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.launcher.plan import Role
+from kubeherd.cluster.launcher.settings import ClusterOptions
 from kubeherd.cluster.launcher.state import ProcessState
 from kubeherd.cluster.runtime.handshake import READY_FD_VARIABLE
 
@@ -92,7 +93,7 @@ def fill(place: Path) -> Path:
 
 
 async def test_a_full_disk_refuses_writes_and_recovers_by_itself(small_disk: Path):
-    settings = lifecycle.new_settings(nodes=2, speed=20.0, seed=1)
+    settings = lifecycle.new_settings(ClusterOptions(speed=20.0), nodes=2, seed=1)
     handle = ClusterHandle(small_disk / "herd", settings)
     kept = set()
     await asyncio.to_thread(handle.up)

@@ -21,7 +21,7 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.processes import etcd, osproc
-from kubeherd.cluster.launcher.settings import Settings, StoreKind
+from kubeherd.cluster.launcher.settings import ClusterOptions, Settings, StoreKind
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.history.files import merged, read
 
@@ -163,7 +163,7 @@ def started(root: Path, settings: Settings) -> str:
 
 
 def test_starts_that_fail_say_why_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    settings = lifecycle.new_settings(nodes=0, store=StoreKind.ETCD, apiservers=2)
+    settings = lifecycle.new_settings(ClusterOptions(store=StoreKind.ETCD, apiservers=2), nodes=0)
     program = tmp_path / "etcd"
     program.write_text(
         '#!/bin/sh\necho \'{"level": "fatal", "msg": "no", "error": "broken"}\'; exit 1\n'

@@ -15,13 +15,16 @@ from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.processes import osproc, warm
+from kubeherd.cluster.launcher.settings import ClusterOptions, StoreKind
 from kubeherd.cluster.runtime.handshake import LOCK_FD
 
 pytestmark = pytest.mark.integration
 
 
 def handle(directory: Path) -> ClusterHandle:
-    return ClusterHandle(directory, lifecycle.new_settings(nodes=1, store="memory", seed=1))
+    return ClusterHandle(
+        directory, lifecycle.new_settings(ClusterOptions(store=StoreKind.MEMORY), nodes=1, seed=1)
+    )
 
 
 def test_clusters_share_a_parent_and_nothing_else(tmp_path: Path) -> None:

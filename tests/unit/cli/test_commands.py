@@ -22,6 +22,7 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.plan import Phase, Role
 from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.processes.osproc import ProcessId
+from kubeherd.cluster.launcher.settings import ClusterOptions
 from kubeherd.cluster.launcher.state import ClusterState, ProcessState
 
 
@@ -124,7 +125,7 @@ def test_status_as_text(stopped: RunDir):
 
 def test_status_shows_who_leads(stopped: RunDir, monkeypatch: pytest.MonkeyPatch):
     other, own = osproc.identify(os.getppid()), osproc.identify(os.getpid())
-    settings = lifecycle.new_settings(nodes=0, controllers=2, port=7001)
+    settings = lifecycle.new_settings(ClusterOptions(controllers=2), nodes=0, port=7001)
     stopped.save_settings(settings)
     found = [
         ProcessState(name=name, role=role, phase=Phase.RUNNING, process=process)
@@ -229,7 +230,9 @@ def test_down_and_purge_of_a_stopped_cluster(stopped: RunDir):
 def test_logs_of_a_node_in_a_shared_agent(tmp_path: Path):
     rundir = RunDir(tmp_path / "herd")
     rundir.prepare()
-    rundir.save_settings(lifecycle.new_settings(nodes=4, nodes_per_agent=2, port=7001))
+    rundir.save_settings(
+        lifecycle.new_settings(ClusterOptions(nodes_per_agent=2), nodes=4, port=7001)
+    )
     rundir.log("agent-1").write_text('{"event": "hello"}\n')
     assert invoke(rundir.root, "logs", "node-3").output == '{"event": "hello"}\n'
     assert (

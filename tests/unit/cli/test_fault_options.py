@@ -24,6 +24,7 @@ from kubeherd.cluster.cli.main import main
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.faults import asking, file
+from kubeherd.cluster.launcher.settings import ClusterOptions
 from kubeherd.faults import Clients, Component, Fault, FaultKind, Nodes, effects
 
 
@@ -54,7 +55,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 def rundir(tmp_path: Path) -> RunDir:
     made = RunDir(tmp_path / "herd")
     made.prepare()
-    made.save_settings(lifecycle.new_settings(nodes=4, port=7001, speed=10))
+    made.save_settings(lifecycle.new_settings(ClusterOptions(speed=10), nodes=4, port=7001))
     return made
 
 

@@ -10,11 +10,11 @@ from kubeherd.cluster.launcher import addresses, lifecycle, plan
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.settings import Settings
+from kubeherd.cluster.launcher.settings import ClusterOptions, Settings
 
 
 def made(**given: object) -> Settings:
-    return lifecycle.new_settings(nodes=0, port=7001, seed=1, **given)  # type: ignore[arg-type]
+    return lifecycle.new_settings(ClusterOptions(**given), nodes=0, port=7001, seed=1)  # type: ignore[arg-type]
 
 
 def test_nobody_beyond_this_machine_reaches_a_cluster_that_does_not_ask_for_it() -> None:

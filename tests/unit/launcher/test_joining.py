@@ -16,7 +16,7 @@ from kubeherd.cluster.launcher.faults.carriers import Carriers, carriers
 from kubeherd.cluster.launcher.joining import authorities, nodes, rotation
 from kubeherd.cluster.launcher.joining.rotation import RETRY_CAP_S, Rotation
 from kubeherd.cluster.launcher.pki import ClusterPki
-from kubeherd.cluster.launcher.settings import Settings
+from kubeherd.cluster.launcher.settings import ClusterOptions, Settings
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.faults import Component, Fault, Nodes, effects
@@ -26,7 +26,9 @@ URL = "https://10.0.0.5:7001"
 
 
 def settings(nodes_per_agent: int = 1) -> Settings:
-    base = lifecycle.new_settings(nodes=0, nodes_per_agent=nodes_per_agent, port=7001, seed=1)
+    base = lifecycle.new_settings(
+        ClusterOptions(nodes_per_agent=nodes_per_agent), nodes=0, port=7001, seed=1
+    )
     joined = msgspec.structs.replace(base, joined=URL)
     return settings_module.add_nodes(joined, ["x-0", "x-1"])
 

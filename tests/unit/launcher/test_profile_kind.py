@@ -20,7 +20,7 @@ from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.launcher.profiles import applying, kind
 from kubeherd.cluster.launcher.profiles.applying import KindProfile
 from kubeherd.cluster.launcher.profiles.availability import is_available
-from kubeherd.cluster.launcher.settings import Profile, Settings, remove_node
+from kubeherd.cluster.launcher.settings import ClusterOptions, Profile, Settings, remove_node
 
 SERVER = kind.Server("https://127.0.0.1:7001", b"PEM")
 OBJECTS = kind.objects(SERVER)
@@ -28,7 +28,9 @@ MANIFESTS = {name: yaml.safe_load(data) for name, data in kind.static_pods(SERVE
 
 
 def settings(nodes: int, **others: Any) -> Settings:
-    return lifecycle.new_settings(nodes=nodes, profile=Profile.KIND, port=7001, seed=1, **others)
+    return lifecycle.new_settings(
+        ClusterOptions(profile=Profile.KIND, **others), nodes=nodes, port=7001, seed=1
+    )
 
 
 def identity(tree: dict[str, Any]) -> tuple[str, str, str]:

@@ -9,6 +9,7 @@ from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher.directory import contents
 from kubeherd.cluster.launcher.directory.rundir import RunDir
+from kubeherd.cluster.launcher.settings import ClusterOptions
 
 POD = "logs/pods/0a1b2c3d-1111-4222-8333-0123456789ab"
 OURS = [
@@ -77,7 +78,7 @@ THEIR_FOLDERS = ["src/", "pki/old/", "logs/pods/not-a-uid/", f"{POD}/deeper/"]
 
 
 def settings() -> settings_module.Settings:
-    made = lifecycle.new_settings(nodes=0, nodes_per_agent=2, port=7001)
+    made = lifecycle.new_settings(ClusterOptions(nodes_per_agent=2), nodes=0, port=7001)
     made = settings_module.add_nodes(made, ["node-0", "gone"])
     return settings_module.remove_node(made, "gone")
 

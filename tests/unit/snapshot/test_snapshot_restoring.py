@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kubeherd.cluster.api.errors import Expired
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.directory.rundir import RunDir
-from kubeherd.cluster.launcher.settings import Settings, StoreKind
+from kubeherd.cluster.launcher.settings import ClusterOptions, Settings, StoreKind
 from kubeherd.cluster.store.engine import Engine, StoreError
 from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.seeded import SeededEngine
@@ -199,7 +199,7 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
 def test_other_stores_can_be_read_only_while_they_run(store, tmp_path):
     rundir = a_directory(tmp_path / "c")
     with pytest.raises(SnapshotError, match=f"{store} store can be read only while it runs: `kube"):
-        stopped.take(rundir, lifecycle.new_settings(store=store, port=7001))
+        stopped.take(rundir, lifecycle.new_settings(ClusterOptions(store=store), port=7001))
 
 
 def test_a_cluster_that_was_never_up_has_no_objects(tmp_path):
