@@ -144,7 +144,7 @@ def _engine(options: argparse.Namespace) -> Engine:
     path = options.dir / "store.db"
     if options.store == "memory":
         return _memory(path)
-    from kubeherd.cluster.store.sqlite import SqliteEngine  # noqa: PLC0415 - tests need none
+    from kubeherd.cluster.store.sqlite.engine import SqliteEngine  # noqa: PLC0415 - tests need none
 
     return SqliteEngine(path, options.accept_loss_after)
 
@@ -153,7 +153,7 @@ def _memory(start: Path) -> Engine:
     """Of a restored cluster, one that begins with what was restored."""
     if not start.exists():
         return MemoryEngine()
-    from kubeherd.cluster.store.seeded import SeededEngine  # noqa: PLC0415 - seldom
+    from kubeherd.cluster.store.sqlite.seeded import SeededEngine  # noqa: PLC0415 - seldom
 
     return SeededEngine(start)
 

@@ -22,7 +22,7 @@ from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import DeleteOptions
 from kubeherd.cluster.apiserver.write.registry import Registry
 from kubeherd.cluster.runtime.clock import Clock
-from kubeherd.cluster.store.deliveries import WatchFilter
+from kubeherd.cluster.store.watch.deliveries import WatchFilter
 
 APISERVICES = kinds.resource("apiregistration.k8s.io", "v1", "apiservices")
 AUTOMANAGED = "kube-aggregator.kubernetes.io/automanaged"

@@ -23,7 +23,7 @@ from kubeherd.cluster.apiserver.access.authn import SERVER
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.registry import Registry
 from kubeherd.cluster.runtime.clock import Clock
-from kubeherd.cluster.store.deliveries import WatchFilter
+from kubeherd.cluster.store.watch.deliveries import WatchFilter
 
 MANAGER: Final = "validatingadmissionpolicy-status"
 _RETRY_S = 1.0

@@ -21,8 +21,6 @@ from kubeherd.cluster.api.errors import RETRY_AFTER_S, Expired, ServiceUnavailab
 from kubeherd.cluster.runtime.metrics import REQUEST_BOUNDS_S, Histogram
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import FIRST_REVISION
-from kubeherd.cluster.store.history import History, undo
-from kubeherd.cluster.store.hub import Hub
 from kubeherd.cluster.store.staged import Staged, Waits
 from kubeherd.cluster.store.state import (
     ADDED,
@@ -35,6 +33,8 @@ from kubeherd.cluster.store.state import (
     Record,
     WatchEvent,
 )
+from kubeherd.cluster.store.watch.history import History, undo
+from kubeherd.cluster.store.watch.hub import Hub
 
 if TYPE_CHECKING:
     from kubeherd.faults import Fault

@@ -72,7 +72,7 @@ FUNCTIONS: Final = (
     (Step.STAGE, "kubeherd.cluster.store.store", "Store.put"),
     (Step.STAGE, "kubeherd.cluster.store.store", "Store.delete"),
     (Step.PUBLISH, "kubeherd.cluster.store.local", "LocalStore._publish"),
-    (Step.DELIVER, "kubeherd.cluster.store.hub", "Hub.publish"),
+    (Step.DELIVER, "kubeherd.cluster.store.watch.hub", "Hub.publish"),
     (Step.ANSWER, f"{_SERVER}.handlers.answers", "object_response"),
     (Step.ANSWER, f"{_SERVER}.handlers.answers", "list_response"),
     (Step.ANSWER, f"{_SERVER}.handlers.begun", "object_response"),

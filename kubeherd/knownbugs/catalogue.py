@@ -118,7 +118,7 @@ _ALL = (
          "statefulsets-settle"),
     _bug("watch-with-a-gap", "123072 49956",
          "A watch left events out, and its reader was never told to list again.",
-         "cluster.store.history:History.since", as_if_kept, "statefulsets-settle"),
+         "cluster.store.watch.history:History.since", as_if_kept, "statefulsets-settle"),
     _bug("pod-killed-by-hearsay", "35145",
          "Pods on a node that was cut off were removed while they ran: split brain.",
          "controller.podgc.controller:PodGarbageCollector._collect_orphans", of_silent_nodes,

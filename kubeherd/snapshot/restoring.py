@@ -25,7 +25,7 @@ from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.settings import Settings, StoreKind
 from kubeherd.cluster.runtime.files import sync_directory
 from kubeherd.cluster.store.engine import FIRST_REVISION, Engine, Row, StoreError
-from kubeherd.cluster.store.sqlite import SKIPPED_AFTER_LOSS, SqliteEngine
+from kubeherd.cluster.store.sqlite.engine import SKIPPED_AFTER_LOSS, SqliteEngine
 from kubeherd.snapshot.model import Entry, Snapshot, SnapshotError
 
 SKIPPED: Final = SKIPPED_AFTER_LOSS

@@ -4,8 +4,8 @@ import msgspec
 
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.settings import Settings, StoreKind
-from kubeherd.cluster.store import seeded
 from kubeherd.cluster.store.engine import Row, StoreError
+from kubeherd.cluster.store.sqlite import seeded
 from kubeherd.snapshot.model import Entry, Origin, Snapshot, SnapshotError, entry_of
 
 

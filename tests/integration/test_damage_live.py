@@ -20,7 +20,7 @@ from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.settings import ClusterOptions
-from kubeherd.cluster.store.sqlite import SKIPPED_AFTER_LOSS
+from kubeherd.cluster.store.sqlite.engine import SKIPPED_AFTER_LOSS
 
 pytestmark = pytest.mark.integration
 

@@ -26,8 +26,8 @@ from hypothesis.stateful import (
 from referencemodel import Key, Model, Object
 
 from kubeherd.cluster.apiserver.write import deletion
-from kubeherd.cluster.store import hub
-from kubeherd.cluster.store.deliveries import Delivery
+from kubeherd.cluster.store.watch import hub
+from kubeherd.cluster.store.watch.deliveries import Delivery
 
 EXAMPLES = int(os.environ.get("KUBEHERD_MODEL_EXAMPLES", "0"))
 KIND = st.sampled_from(KINDS)

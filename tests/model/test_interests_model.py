@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubeherd.cluster.api import nodeset
-from kubeherd.cluster.store import nodesets
-from kubeherd.cluster.store.deliveries import WatchFilter, deliver, nodes_of
-from kubeherd.cluster.store.history import History
-from kubeherd.cluster.store.hub import Hub
-from kubeherd.cluster.store.interests import Interests
 from kubeherd.cluster.store.state import Attrs, EventType, Record, WatchEvent
+from kubeherd.cluster.store.watch import nodesets
+from kubeherd.cluster.store.watch.deliveries import WatchFilter, deliver, nodes_of
+from kubeherd.cluster.store.watch.history import History
+from kubeherd.cluster.store.watch.hub import Hub
+from kubeherd.cluster.store.watch.interests import Interests
 
 SETS = [nodeset.parse(text) for text in ("n1", "n:1-2", "a", "n2,b,")]
 NAMES = st.sampled_from(["a", "b"])

@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.cluster.store.deliveries import WatchFilter
 from kubeherd.cluster.store.engine import Row
 from kubeherd.cluster.store.shared import SharedStore
 from kubeherd.cluster.store.sharedengine import SharedEngine
 from kubeherd.cluster.store.staged import Staged, Superseded
 from kubeherd.cluster.store.state import Attrs, Record
 from kubeherd.cluster.store.store import running
-from kubeherd.cluster.store.subscription import Subscription
+from kubeherd.cluster.store.watch.deliveries import WatchFilter
+from kubeherd.cluster.store.watch.subscription import Subscription
 from tests.support.memoryengine import Shared
 
 RESOURCES = ["pods", "configmaps"]

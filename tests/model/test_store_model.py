@@ -19,13 +19,13 @@ from hypothesis.stateful import (
 )
 
 from kubeherd.cluster.api.errors import Expired
-from kubeherd.cluster.store.deliveries import WatchFilter
 from kubeherd.cluster.store.engine import Engine, MemoryEngine
 from kubeherd.cluster.store.local import LocalStore
-from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.sqlite.engine import SqliteEngine
 from kubeherd.cluster.store.staged import Staged
 from kubeherd.cluster.store.state import Attrs, Record
-from kubeherd.cluster.store.subscription import Subscription
+from kubeherd.cluster.store.watch.deliveries import WatchFilter
+from kubeherd.cluster.store.watch.subscription import Subscription
 
 NAMES = st.sampled_from(["a", "b", "c-d", "c"])
 NAMESPACES = st.sampled_from(["x", "x-y", "y"])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubeherd.cluster.store.local import LocalStore
-from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.sqlite.engine import SqliteEngine
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store, running
 

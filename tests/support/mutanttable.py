@@ -204,7 +204,7 @@ MUTANTS = (
     Mutant("informer-misses-deletes", "cluster.client.reflector:Reflector._replace",
            "a new list takes nothing out of the cache", keeps_what_is_gone,
            "forgotten", "daemonsets-settle", 3),
-    Mutant("compaction-untold", "cluster.store.history:History.since",
+    Mutant("compaction-untold", "cluster.store.watch.history:History.since",
            "a watch from before the compaction begins after it", as_if_kept,
            "forgotten", "replicasets-settle"),
     Mutant("rolled-back-and-shown", "cluster.store.local:LocalStore._roll_back",

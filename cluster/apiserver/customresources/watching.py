@@ -18,7 +18,7 @@ from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write.registry import Registry
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.cluster.store.deliveries import WatchFilter
+from kubeherd.cluster.store.watch.deliveries import WatchFilter
 
 if TYPE_CHECKING:
     from kubeherd.cluster.apiserver.customresources.controller import Controller

@@ -22,9 +22,9 @@ from kubeherd.cluster.api.schemas.gotypes import json_type_of
 from kubeherd.cluster.api.serializer.gojson import syntax_error
 from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.served import ServedKind
-from kubeherd.cluster.store.deliveries import node_about
 from kubeherd.cluster.store.state import NODE_INDEXED, NODES, Record
 from kubeherd.cluster.store.store import Store
+from kubeherd.cluster.store.watch.deliveries import node_about
 
 _CONTINUE_EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You can "

@@ -12,8 +12,8 @@ from typing import Protocol
 import msgspec
 
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest
-from kubeherd.cluster.store.deliveries import WatchFilter
-from kubeherd.cluster.store.hub import Hub, end_wait
+from kubeherd.cluster.store.watch.deliveries import WatchFilter
+from kubeherd.cluster.store.watch.hub import Hub, end_wait
 
 
 class Valve(Protocol):

@@ -17,8 +17,8 @@ from kubeherd.cluster.apiserver.edge.responses import finished, polled
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.read.listing import ListOptions
 from kubeherd.cluster.apiserver.read.watchevents import prepare, shown_tree
-from kubeherd.cluster.store.deliveries import Delivery, WatchFilter
 from kubeherd.cluster.store.state import EventType
+from kubeherd.cluster.store.watch.deliveries import Delivery, WatchFilter
 
 POLL_LIMIT = 500
 POLL_BYTES = 4 * 1024 * 1024

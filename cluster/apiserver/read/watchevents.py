@@ -15,8 +15,8 @@ from kubeherd.cluster.apiserver.edge.negotiation import Media, Shape
 from kubeherd.cluster.apiserver.edge.responses import partial
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.read import emptyobjects
-from kubeherd.cluster.store.deliveries import Delivery
 from kubeherd.cluster.store.state import Record
+from kubeherd.cluster.store.watch.deliveries import Delivery
 
 _CHUNK_BYTES = 64 * 1024
 """Events are joined until they are this long."""

@@ -33,9 +33,9 @@ from kubeherd.cluster.apiserver.read.listing import ListOptions
 from kubeherd.cluster.apiserver.read.openwatches import OpenWatch
 from kubeherd.cluster.apiserver.read.watchevents import Encoder, chunks, prepare
 from kubeherd.cluster.runtime.clock import Clock
-from kubeherd.cluster.store.deliveries import Delivery, WatchFilter
 from kubeherd.cluster.store.state import Record
-from kubeherd.cluster.store.subscription import Subscription
+from kubeherd.cluster.store.watch.deliveries import Delivery, WatchFilter
+from kubeherd.cluster.store.watch.subscription import Subscription
 
 _BOOKMARK_EVERY_S = 60.0
 _BOOKMARK_BEFORE_END_S = 2.0

@@ -11,8 +11,8 @@ from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.timestamps import parse_time
 from kubeherd.cluster.apiserver.admission import service_account
-from kubeherd.cluster.store.deliveries import WatchFilter
 from kubeherd.cluster.store.store import Store
+from kubeherd.cluster.store.watch.deliveries import WatchFilter
 
 TIMEOUT_S = 5.0
 """How long after a namespace its account is waited for: real seconds, for it is another process

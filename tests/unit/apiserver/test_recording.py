@@ -23,7 +23,7 @@ from kubeherd.cluster.runtime.recordfile import STOPPED, RecordFile
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Engine, MemoryEngine
 from kubeherd.cluster.store.followed import FollowedSharedStore, FollowedStore
-from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.sqlite.engine import SqliteEngine
 from kubeherd.cluster.store.store import Store, running
 from kubeherd.faults import Clients, Component, Effect, Fault, effects
 from kubeherd.faults.effects import Moment

@@ -19,7 +19,7 @@ from hostile.targets import Answer, InProcess, in_process
 from kubeherd.cluster.api.serializer.protobuf import bodies
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.handlers import dispatch, writes
-from kubeherd.cluster.store import hub
+from kubeherd.cluster.store.watch import hub
 
 CMS = "/api/v1/namespaces/default/configmaps"
 

@@ -18,7 +18,7 @@ from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.settings import ExecKind, StoreKind
 from kubeherd.cluster.store.local import LocalStore
-from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.sqlite.engine import SqliteEngine
 from kubeherd.cluster.store.store import running
 from kubeherd.snapshot import fileformat, planning
 from kubeherd.snapshot.adapting import Adapted

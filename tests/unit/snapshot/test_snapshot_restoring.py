@@ -15,8 +15,8 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.settings import ClusterOptions, Settings, StoreKind
 from kubeherd.cluster.store.engine import Engine, StoreError
 from kubeherd.cluster.store.local import LocalStore
-from kubeherd.cluster.store.seeded import SeededEngine
-from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.sqlite.engine import SqliteEngine
+from kubeherd.cluster.store.sqlite.seeded import SeededEngine
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import running
 from kubeherd.snapshot import fileformat, restoring, stopped

@@ -16,14 +16,14 @@ from patience import PATIENCE_S
 
 from kubeherd.cluster.api.errors import Expired, ServiceUnavailable
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.cluster.store.deliveries import WatchFilter
 from kubeherd.cluster.store.engine import MemoryEngine
 from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.shared import SharedStore
-from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.sqlite.engine import SqliteEngine
 from kubeherd.cluster.store.staged import Staged
 from kubeherd.cluster.store.state import Attrs, EventType, Record
 from kubeherd.cluster.store.store import Store, running
+from kubeherd.cluster.store.watch.deliveries import WatchFilter
 from tests.support.memoryengine import Shared
 
 HISTORY_EVENTS = 50

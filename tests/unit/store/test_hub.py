@@ -7,11 +7,11 @@ import orjson
 import pytest
 
 from kubeherd.cluster.api.errors import Expired
-from kubeherd.cluster.store.deliveries import Delivery, WatchFilter
-from kubeherd.cluster.store.history import History
-from kubeherd.cluster.store.hub import RECENT_BYTES, RECENT_EVENTS, SERVED_AT_ONCE, Hub
 from kubeherd.cluster.store.state import Attrs, EventType, Record, WatchEvent
-from kubeherd.cluster.store.subscription import SERVED_BYTES
+from kubeherd.cluster.store.watch.deliveries import Delivery, WatchFilter
+from kubeherd.cluster.store.watch.history import History
+from kubeherd.cluster.store.watch.hub import RECENT_BYTES, RECENT_EVENTS, SERVED_AT_ONCE, Hub
+from kubeherd.cluster.store.watch.subscription import SERVED_BYTES
 
 
 def attrs_of(_resource_key: str, json: bytes) -> Attrs:

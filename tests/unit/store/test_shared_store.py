@@ -11,13 +11,13 @@ import pytest
 from kubeherd.cluster.api.errors import Expired, OutcomeUnknown, ServiceUnavailable
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store import following
-from kubeherd.cluster.store.deliveries import WatchFilter
 from kubeherd.cluster.store.engine import StoreError
 from kubeherd.cluster.store.shared import SharedStore
 from kubeherd.cluster.store.sharedengine import Change, Progress
 from kubeherd.cluster.store.staged import Staged, Superseded
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store, running
+from kubeherd.cluster.store.watch.deliveries import WatchFilter
 from kubeherd.simulation import virtualtime
 from tests.support.memoryengine import Shared
 

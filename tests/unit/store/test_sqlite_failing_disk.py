@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kubeherd.cluster.store.local import LocalStore
-from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.sqlite.engine import SqliteEngine
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import running
 
@@ -23,7 +23,7 @@ import asyncio, os, resource, signal, sys
 from contextlib import suppress
 from pathlib import Path
 from kubeherd.cluster.api.errors import OutcomeUnknown, ServiceUnavailable
-from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.sqlite.engine import SqliteEngine
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.store import running
@@ -165,7 +165,7 @@ async def test_what_a_kill_left_in_the_log_is_written_again_before_it_is_shown(
 READER = """
 import sys
 from pathlib import Path
-from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.sqlite.engine import SqliteEngine
 engine = SqliteEngine(Path(sys.argv[1]))
 engine.open()
 print(len(list(engine.replay())))

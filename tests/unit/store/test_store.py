@@ -13,13 +13,13 @@ from structlog.testing import capture_logs
 from kubeherd.cluster.api.errors import ServiceUnavailable
 from kubeherd.cluster.store import state
 from kubeherd.cluster.store import store as store_module
-from kubeherd.cluster.store.deliveries import WatchFilter
 from kubeherd.cluster.store.engine import MemoryEngine, Row, StoreError
 from kubeherd.cluster.store.local import MAX_GROUP_BYTES, SHOWN_AT_ONCE, LocalStore
-from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.sqlite.engine import SqliteEngine
 from kubeherd.cluster.store.staged import Staged, Waits
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store, running
+from kubeherd.cluster.store.watch.deliveries import WatchFilter
 
 
 def attrs_of(resource_key: str, json: bytes) -> Attrs:

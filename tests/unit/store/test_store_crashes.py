@@ -27,14 +27,14 @@ from damagedstores import (
 )
 
 from kubeherd.cluster.api.errors import Expired
-from kubeherd.cluster.store import mark
-from kubeherd.cluster.store.deliveries import WatchFilter
 from kubeherd.cluster.store.engine import StoreError
 from kubeherd.cluster.store.local import LocalStore
-from kubeherd.cluster.store.mark import Mark
-from kubeherd.cluster.store.schema import LOG_TABLE, META_TABLE
-from kubeherd.cluster.store.sqlite import SKIPPED_AFTER_LOSS, SqliteEngine
+from kubeherd.cluster.store.sqlite import mark
+from kubeherd.cluster.store.sqlite.engine import SKIPPED_AFTER_LOSS, SqliteEngine
+from kubeherd.cluster.store.sqlite.mark import Mark
+from kubeherd.cluster.store.sqlite.schema import LOG_TABLE, META_TABLE
 from kubeherd.cluster.store.store import Store, running
+from kubeherd.cluster.store.watch.deliveries import WatchFilter
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from damagedstores import (
 
 from kubeherd.cluster.store.engine import StoreError
 from kubeherd.cluster.store.local import LocalStore
-from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.sqlite.engine import SqliteEngine
 from kubeherd.cluster.store.store import Store, running
 
 SCENES = ("young", "killed", "settled", "restarted", "stopped")

@@ -14,15 +14,15 @@ import pytest
 from kubeherd.cluster.api.errors import ServiceUnavailable
 from kubeherd.cluster.store.engine import Row, StoreError
 from kubeherd.cluster.store.local import LocalStore
-from kubeherd.cluster.store.schema import APPLICATION_ID, SCHEMA_VERSION
-from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.sqlite.engine import SqliteEngine
+from kubeherd.cluster.store.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import running
 
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from kubeherd.cluster.store.sqlite import SqliteEngine
+from kubeherd.cluster.store.sqlite.engine import SqliteEngine
 from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.local import LocalStore
 from kubeherd.cluster.store.store import running

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from kubeherd.cluster.store import wal
+from kubeherd.cluster.store.sqlite import wal
 
 PAGE = 512
 SALTS = (7, 0xFFFFFFFF)

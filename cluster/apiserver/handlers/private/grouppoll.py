@@ -25,8 +25,8 @@ from kubeherd.cluster.apiserver.edge.responses import error_response
 from kubeherd.cluster.apiserver.edge.routing import UnknownPath
 from kubeherd.cluster.apiserver.handlers.private import privatepaths
 from kubeherd.cluster.apiserver.read.openwatches import OpenWatches
-from kubeherd.cluster.store.deliveries import WatchFilter
 from kubeherd.cluster.store.store import Store
+from kubeherd.cluster.store.watch.deliveries import WatchFilter
 
 ANSWER_BYTES = 4 * 1024 * 1024
 """The answer ends with the part that reaches this; the others are answered by the next one."""

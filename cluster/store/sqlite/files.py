@@ -14,10 +14,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from kubeherd.cluster.runtime.files import sync_directory
-from kubeherd.cluster.store import mark, schema
 from kubeherd.cluster.store.engine import FIRST_REVISION, StoreError
-from kubeherd.cluster.store.mark import Mark, MarkFile
-from kubeherd.cluster.store.wal import Buffer
+from kubeherd.cluster.store.sqlite import mark, schema
+from kubeherd.cluster.store.sqlite.mark import Mark, MarkFile
+from kubeherd.cluster.store.sqlite.wal import Buffer
 
 _LOCK_AT, _LOCK_BYTES = 0x40000002, 510
 """Where whoever has a database of SQLite open holds a lock (its file os.h, SHARED_FIRST)."""

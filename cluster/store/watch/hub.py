@@ -11,11 +11,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from kubeherd.cluster.store.deliveries import Delivery, WatchFilter, deliver
-from kubeherd.cluster.store.history import History
-from kubeherd.cluster.store.interests import Interests
 from kubeherd.cluster.store.state import WatchEvent
-from kubeherd.cluster.store.subscription import Limits, Subscription
+from kubeherd.cluster.store.watch.deliveries import Delivery, WatchFilter, deliver
+from kubeherd.cluster.store.watch.history import History
+from kubeherd.cluster.store.watch.interests import Interests
+from kubeherd.cluster.store.watch.subscription import Limits, Subscription
 
 MAX_QUEUED_EVENTS = 10_000
 """Per subscription: one that is further behind is ended with 410 and lists again."""

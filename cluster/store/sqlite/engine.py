@@ -3,7 +3,7 @@
 Invariants: a group of writes is one transaction, whose full sync happens in a thread, off the event
 loop; a write counts as acknowledged once its COMMIT returned, and the mark beside the store says so
 before its writer hears it; the file is locked for as long as it is open, so two API servers never
-share it. SQLite opens the files only after they were found whole (`cluster.store.inspection`): a
+share it. SQLite opens the files only after they were found whole (`inspection`): a
 store that is not ours, newer than this code, or damaged is refused and every file of it left as it
 is. Rows that are superseded and no longer in the history are deleted as the history moves on; the
 revision up to which that happened is kept with them, so the counter never goes back even if the
@@ -40,15 +40,15 @@ from typing import TypeVar
 import structlog
 
 from kubeherd.cluster.runtime.workthread import WorkThread
-from kubeherd.cluster.store import inspection, mark, schema
 from kubeherd.cluster.store.engine import OutcomeUnknown, Row, StoreError
-from kubeherd.cluster.store.files import StoreFiles, in_use
-from kubeherd.cluster.store.inspection import Contents, Finding
-from kubeherd.cluster.store.mark import Mark, MarkFile
+from kubeherd.cluster.store.sqlite import inspection, mark, schema
+from kubeherd.cluster.store.sqlite.files import StoreFiles, in_use
+from kubeherd.cluster.store.sqlite.inspection import Contents, Finding
+from kubeherd.cluster.store.sqlite.mark import Mark, MarkFile
 
 SKIPPED_AFTER_LOSS = 1_000_000_000
 MARK_SYNC_INTERVAL_S = 1.0
-"""Real seconds; see `cluster.store.mark`."""
+"""Real seconds; see `mark`."""
 
 _NOT_WRITTEN = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})
 """Errors of a COMMIT that could not write all its frames (SQLite's os_unix.c, unixWrite)."""

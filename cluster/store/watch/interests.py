@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
 from kubeherd.cluster.api.nodeset import NodeSet
-from kubeherd.cluster.store.deliveries import WatchFilter, nodes_of
-from kubeherd.cluster.store.nodesets import NodeSets
 from kubeherd.cluster.store.state import WatchEvent
+from kubeherd.cluster.store.watch.deliveries import WatchFilter, nodes_of
+from kubeherd.cluster.store.watch.nodesets import NodeSets
 
 _Place: TypeAlias = tuple[str, str, str, NodeSet | None, str]
 """(resource key, namespace, node, nodes, name), empty where it is not narrowed."""

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 
 from kubeherd.cluster.api.errors import Expired
 from kubeherd.cluster.api.nodeset import NodeSet
-from kubeherd.cluster.store.deliveries import nodes_of
-from kubeherd.cluster.store.nodesets import MAX_SETS, NodeSets
 from kubeherd.cluster.store.state import NODE_INDEXED, Record, WatchEvent
+from kubeherd.cluster.store.watch.deliveries import nodes_of
+from kubeherd.cluster.store.watch.nodesets import MAX_SETS, NodeSets
 
 _TRIM_SHARE = 16
 """Compaction drops a sixteenth of the bound at once, so that it is rare."""

@@ -16,7 +16,7 @@ transaction with a later one behind it: each is synced before the next is begun.
 goes on from the checksum of a commit frame which does not count itself is proof of damage. (That
 it goes on from it matters: a commit that failed at its sync leaves frames too, but what is written
 over them next does not link to their rest.) Whether the *last* transactions are missing cannot be
-told from here; see `cluster.store.mark`.
+told from here; see `mark`.
 """
 
 import mmap

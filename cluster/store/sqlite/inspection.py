@@ -2,12 +2,12 @@
 
 SQLite repairs what it opens: it forgets a log from its first broken frame on, copies the rest into
 the database and removes it, even when it is closed because of an error. So the files are read as
-bytes, the log is applied to the database in memory (`cluster.store.wal`), and only that image is
+bytes, the log is applied to the database in memory (`wal`), and only that image is
 given to SQLite. Nothing here writes anything.
 
 An image counts if SQLite finds its pages in order, every row has its checksum and the seal fits
-(`cluster.store.schema`); a store is whole if that is so, its log has no hole and it reaches its
-mark (`cluster.store.mark`). What a crash can leave is whole: an unfinished last transaction, pages
+(`schema`); a store is whole if that is so, its log has no hole and it reaches its
+mark (`mark`). What a crash can leave is whole: an unfinished last transaction, pages
 of the log half copied into the database (all of them are still in the log), a mark that is behind.
 """
 
@@ -19,10 +19,10 @@ from zlib import crc32
 
 import msgspec
 
-from kubeherd.cluster.store import mark, schema, wal
 from kubeherd.cluster.store.engine import FIRST_REVISION, Row, StoreError
-from kubeherd.cluster.store.mark import Mark
-from kubeherd.cluster.store.wal import Buffer
+from kubeherd.cluster.store.sqlite import mark, schema, wal
+from kubeherd.cluster.store.sqlite.mark import Mark
+from kubeherd.cluster.store.sqlite.wal import Buffer
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100

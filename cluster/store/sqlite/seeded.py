@@ -7,10 +7,10 @@ here changes it.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kubeherd.cluster.store import inspection
 from kubeherd.cluster.store.engine import MemoryEngine, Row, StoreError
-from kubeherd.cluster.store.files import StoreFiles
-from kubeherd.cluster.store.inspection import Contents
+from kubeherd.cluster.store.sqlite import inspection
+from kubeherd.cluster.store.sqlite.files import StoreFiles
+from kubeherd.cluster.store.sqlite.inspection import Contents
 
 
 def contents(path: Path) -> Contents:

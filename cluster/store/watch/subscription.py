@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from kubeherd.cluster.api.errors import Expired
-from kubeherd.cluster.store.deliveries import Delivery, WatchFilter
+from kubeherd.cluster.store.watch.deliveries import Delivery, WatchFilter
 
 SERVED_BYTES: Final = 64 * 1024
 """As many bytes of objects may wait of who is served on the spot: more is for its task, which

@@ -1,0 +1,1 @@
+"""How events come to those who watch: the newest of them, who wants which, and who is told."""
