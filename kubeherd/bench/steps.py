@@ -42,7 +42,7 @@ class Step(StrEnum):
 
 _SERVER: Final = "kubeherd.cluster.apiserver"
 FUNCTIONS: Final = (
-    (Step.PARSE, f"{_SERVER}.edge.plain", "read"),
+    (Step.PARSE, f"{_SERVER}.edge.plain.requests", "read"),
     (Step.PARSE, f"{_SERVER}.edge.routing", "parse"),
     (Step.PARSE, "kubeherd.cluster.api.batch", "decode_requests"),
     (Step.AUTHENTICATE, f"{_SERVER}.access.authenticator", "Authenticator.user"),

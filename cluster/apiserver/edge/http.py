@@ -33,8 +33,8 @@ from kubeherd.cluster.apiserver.edge.messages import (
     WatchResponse,
 )
 from kubeherd.cluster.apiserver.edge.parameters import first_values
-from kubeherd.cluster.apiserver.edge.plainconnection import Connections, PlainConnection
-from kubeherd.cluster.apiserver.edge.plainserver import PlainServer
+from kubeherd.cluster.apiserver.edge.plain.connection import Connections, PlainConnection
+from kubeherd.cluster.apiserver.edge.plain.server import PlainServer
 from kubeherd.cluster.apiserver.edge.responses import error_response
 from kubeherd.cluster.apiserver.edge.routing import origin_form
 from kubeherd.cluster.apiserver.edge.tls import ServerContext

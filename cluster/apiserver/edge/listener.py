@@ -17,7 +17,7 @@ from functools import partial
 from operator import itemgetter
 
 from kubeherd.cluster.apiserver.edge.connection import HEADER_TIMEOUT_S
-from kubeherd.cluster.apiserver.edge.plainconnection import Connections, PlainConnection
+from kubeherd.cluster.apiserver.edge.plain.connection import Connections, PlainConnection
 from kubeherd.cluster.apiserver.edge.tls import ServerContext
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.seldom import Seldom

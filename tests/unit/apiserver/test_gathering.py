@@ -11,8 +11,8 @@ from patience import PATIENCE_S
 from wireserver import Served, serving
 
 from kubeherd.cluster.api.kinds import LEASES, NODES, PODS
-from kubeherd.cluster.apiserver.edge import gathering, resting
-from kubeherd.cluster.apiserver.edge.gathering import (
+from kubeherd.cluster.apiserver.edge.plain import gathering, resting
+from kubeherd.cluster.apiserver.edge.plain.gathering import (
     Gathering,
     goes_together,
     is_heartbeat,

@@ -16,9 +16,10 @@ from patience import PATIENCE_S
 from wireserver import Served, holding, request, serving
 
 from kubeherd.cluster.apiserver.access.authn import Identity
-from kubeherd.cluster.apiserver.edge import heads, http, plainconnection
+from kubeherd.cluster.apiserver.edge import heads, http
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
-from kubeherd.cluster.apiserver.edge.plainconnection import Connections, PlainConnection
+from kubeherd.cluster.apiserver.edge.plain import connection as plainconnection
+from kubeherd.cluster.apiserver.edge.plain.connection import Connections, PlainConnection
 
 CMS = "/api/v1/namespaces/default/configmaps"
 UNREAD_BYTES = 512 * 1024

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from patience import PATIENCE_S
 from wireserver import Served, holding, request, serving, wire
 
-from kubeherd.cluster.apiserver.edge import plain
-from kubeherd.cluster.apiserver.edge.plain import WHOLE, Partial, Plain, read
+from kubeherd.cluster.apiserver.edge.plain import requests
+from kubeherd.cluster.apiserver.edge.plain.requests import WHOLE, Partial, Plain, read
 
 CMS = "/api/v1/namespaces/default/configmaps"
 GET = b"GET /api/v1/pods?limit=5 HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n\r\n"
@@ -67,11 +67,11 @@ def test_values_of_a_plain_request_may_be_escaped():
         (b"Host: x", b"Content-Length: 0x0"),
         (b"Host: x", b"Content-Length: 5\r\nExpect: 100-continue"),
         (b"Host: x\r\n", b"Content-Length: 5\r\n"),
-        (b"Host: x", b"Host: x\r\nContent-Length: %d" % plain.MAX_PARTIAL_BYTES),
+        (b"Host: x", b"Host: x\r\nContent-Length: %d" % requests.MAX_PARTIAL_BYTES),
         (b"Host: x", b"Transfer-Encoding: chunked"),
         (b"Host: x", b"Transfer-Encoding: identity"),
-        (b"Host: x", b"Host: " + b"x" * plain.MAX_HEAD_BYTES),
-        (b"Host: x", b"\r\n".join(b"h%d: x" % n for n in range(plain.MAX_HEADERS))),
+        (b"Host: x", b"Host: " + b"x" * requests.MAX_HEAD_BYTES),
+        (b"Host: x", b"\r\n".join(b"h%d: x" % n for n in range(requests.MAX_HEADERS))),
         (b"\r\n\r\n", b"\r\n\r\nG"),
         (b"\r\n\r\n", b"\r\n"),
     ],

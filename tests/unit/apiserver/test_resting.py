@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from patience import PATIENCE_S
 
-from kubeherd.cluster.apiserver.edge import resting
-from kubeherd.cluster.apiserver.edge.resting import (
+from kubeherd.cluster.apiserver.edge.plain import resting
+from kubeherd.cluster.apiserver.edge.plain.resting import (
     LONGER,
     LOW_WATER_BYTES,
     MAX_LOOK_S,

@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from kubeherd.cluster.api import errors
-from kubeherd.cluster.apiserver.edge import plain
 from kubeherd.cluster.apiserver.edge.heads import Heads
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 from kubeherd.cluster.apiserver.edge.parameters import first_values
-from kubeherd.cluster.apiserver.edge.plainconnection import Gathered, PlainConnection
+from kubeherd.cluster.apiserver.edge.plain import requests
+from kubeherd.cluster.apiserver.edge.plain.connection import Gathered, PlainConnection
 from kubeherd.cluster.apiserver.edge.responses import error_response
 from kubeherd.cluster.apiserver.handlers.begun import ANSWER_US, BEGIN_US, Begun, settled
 from kubeherd.cluster.apiserver.server import ApiServer
@@ -25,7 +25,7 @@ class PlainServer:
         self._api = api
         self._heads = heads
 
-    async def answer(self, connection: PlainConnection, request: plain.Plain) -> bool:
+    async def answer(self, connection: PlainConnection, request: requests.Plain) -> bool:
         """Answer a plain request; whether the connection goes on."""
         try:
             if request.waits:
@@ -41,7 +41,7 @@ class PlainServer:
         head, ends = self._heads.plain(connection, answer)
         return await connection.send(head, answer.content) and not ends
 
-    def _api_request(self, connection: PlainConnection, request: plain.Plain) -> ApiRequest:
+    def _api_request(self, connection: PlainConnection, request: requests.Plain) -> ApiRequest:
         """The request that a plain one is; Unauthorized if what its client shows is not good."""
         shown = request.headers.get("authorization")
         return ApiRequest(
@@ -73,7 +73,7 @@ class PlainServer:
                 await turns.room(ANSWER_US)
             self._write(connection, one.answer)
 
-    def _begin(self, connection: PlainConnection, request: plain.Plain) -> Begun | None:
+    def _begin(self, connection: PlainConnection, request: requests.Plain) -> Begun | None:
         """Let a write begin; None if it must go its own way."""
         if connection.writing_paused:
             return None  # there its answer waits until the client has read
@@ -85,7 +85,7 @@ class PlainServer:
             connection.log_exception(exc_info=error)
             return None
 
-    def read(self, connection: PlainConnection, request: plain.Plain) -> bool:
+    def read(self, connection: PlainConnection, request: requests.Plain) -> bool:
         """As `Reader`, while there are writes: where nothing but reads is due, those that come
         together cost less in turn, step by step."""
         if request.query or connection.writing_paused or not self._api.services.turns.busy:

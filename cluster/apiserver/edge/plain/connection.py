@@ -1,6 +1,6 @@
 """A connection whose plain requests go past aiohttp, and all connections of a server.
 
-A plain request (`edge.plain`) is answered in one of three ways: at once; together with others that
+A plain request (`requests`) is answered in one of three ways: at once; together with others that
 come on other connections; or in a task of its own. All else is left to aiohttp, byte for byte.
 Invariants: a connection answers one request after the other, whichever way each of them goes; of
 what comes meanwhile at most `_HELD_BYTES` are kept, and what was read last.
@@ -15,7 +15,6 @@ import msgspec
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
-from kubeherd.cluster.apiserver.edge import gathering, plain, resting
 from kubeherd.cluster.apiserver.edge.connection import (
     IDLE_TIMEOUT_S,
     PIECE_BYTES,
@@ -23,6 +22,7 @@ from kubeherd.cluster.apiserver.edge.connection import (
     paced,
 )
 from kubeherd.cluster.apiserver.edge.joined import Body
+from kubeherd.cluster.apiserver.edge.plain import gathering, requests, resting
 
 _LINE_BYTES = 64 * 1024
 _HELD_BYTES = 64 * 1024
@@ -89,17 +89,17 @@ class PlainConnection(Connection):
             if len(partial.come) < partial.size:
                 return
             data = self._all_of(partial)
-        request = plain.read(data) if self._clean else None
-        whole = isinstance(request, plain.Plain | plain.Whole)
+        request = requests.read(data) if self._clean else None
+        whole = isinstance(request, requests.Plain | requests.Whole)
         if not self._awaits_request():  # a quick client: aiohttp has answered, and is not done
             self._leave_to_aiohttp(data, whole=whole)
             return
         look_s = None if self._rhythm is None else self._wakes()
         if self._connections.takes_plain() and not self.ending:
-            if isinstance(request, plain.Plain):
+            if isinstance(request, requests.Plain):
                 self._take(request, look_s)
                 return
-            if isinstance(request, plain.Partial):
+            if isinstance(request, requests.Partial):
                 self._await_rest(data, request.size)
                 return
         self._leave_to_aiohttp(data, whole=whole)
@@ -136,7 +136,7 @@ class PlainConnection(Connection):
         """Rest no more; as `Resting.leave`."""
         return None if self.raw is None else self._connections.resting.leave(self.raw)
 
-    def _take(self, request: plain.Plain, look_s: float | None) -> None:
+    def _take(self, request: requests.Plain, look_s: float | None) -> None:
         """Let a plain request go its way; `look_s`: as of `Resting.leave`."""
         self.asked = True
         rhythm = self._rhythm
@@ -156,11 +156,11 @@ class PlainConnection(Connection):
         elif request.method != "GET" or not self._connections.read(self, request):
             self.answer_alone(request)
 
-    def answer_alone(self, request: plain.Plain) -> None:
+    def answer_alone(self, request: requests.Plain) -> None:
         """Answer a plain request in a task of its own."""
         self._plain = self._loop.create_task(self._answer(request))
 
-    async def _answer(self, request: plain.Plain) -> None:
+    async def _answer(self, request: requests.Plain) -> None:
         goes_on = False
         try:
             goes_on = await self._connections.plain(self, request)
@@ -247,12 +247,12 @@ class PlainConnection(Connection):
             super()._end_of_silence()
 
 
-PlainHandler = Callable[[PlainConnection, plain.Plain], Awaitable[bool]]
+PlainHandler = Callable[[PlainConnection, requests.Plain], Awaitable[bool]]
 """Answers a plain request; whether the connection goes on."""
-Reader = Callable[[PlainConnection, plain.Plain], bool]
+Reader = Callable[[PlainConnection, requests.Plain], bool]
 """Answers a GET in the step in which it came: nothing that is due stands in front of it. Whether it
 did."""
-Gathered = tuple[PlainConnection, plain.Plain]
+Gathered = tuple[PlainConnection, requests.Plain]
 GatheredHandler = Callable[[Sequence[Gathered]], Coroutine[Any, Any, None]]
 """Answers some writes that came together, or lets their connections `answer_alone`."""
 
