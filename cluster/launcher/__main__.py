@@ -24,7 +24,7 @@ from kubeherd.cluster.launcher.processes.exits import watch_exit
 from kubeherd.cluster.launcher.processes.orphans import stop_orphans
 from kubeherd.cluster.launcher.processes.osproc import ProcessId
 from kubeherd.cluster.launcher.processes.starters import ProcessStarter
-from kubeherd.cluster.launcher.supervisor import Supervisor
+from kubeherd.cluster.launcher.supervisor.supervisor import Supervisor
 from kubeherd.cluster.runtime import process
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.process import Lifecycle, ProcessError

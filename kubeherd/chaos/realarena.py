@@ -19,7 +19,6 @@ from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import HttpTransport
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.launcher import lifecycle
-from kubeherd.cluster.launcher.changes import Processes
 from kubeherd.cluster.launcher.control import Op
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
@@ -27,6 +26,7 @@ from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.launcher.settings import ClusterOptions, Recorded
 from kubeherd.cluster.launcher.state import ProcessState
+from kubeherd.cluster.launcher.supervisor.changes import Processes
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.faults import Component, Fault, FaultError, effects
 from kubeherd.faults.targets import CHAOS_AGENT, COMMAND

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from kubeherd.cluster.launcher import lifecycle
-from kubeherd.cluster.launcher.changes import Processes, fault_records
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.faults import asking
 from kubeherd.cluster.launcher.state import ClusterState, ProcessState
+from kubeherd.cluster.launcher.supervisor.changes import Processes, fault_records
 from kubeherd.faults import Fault
 from kubeherd.history import Record, Speed
 

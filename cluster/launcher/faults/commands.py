@@ -21,14 +21,14 @@ from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.faults import file
 from kubeherd.cluster.launcher.faults.carriers import Orders, carriers, hurts, lifted, orders
 from kubeherd.cluster.launcher.faults.telling import Teller
-from kubeherd.cluster.launcher.herd import Herd
-from kubeherd.cluster.launcher.nodes import NodeCommands
 from kubeherd.cluster.launcher.plan import Phase
+from kubeherd.cluster.launcher.supervisor.herd import Herd
+from kubeherd.cluster.launcher.supervisor.nodes import NodeCommands
 from kubeherd.faults import Fault, FaultKind, Nodes, effects
 from kubeherd.faults.fault import encode_all
 
 if TYPE_CHECKING:
-    from kubeherd.cluster.launcher.recording import Recording
+    from kubeherd.cluster.launcher.supervisor.recording import Recording
 
 MAX_BYTES = 8 * 1024 * 1024
 """Of all faults at once, as JSON: half of what fits a line to a process."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from kubeherd.cluster.launcher.control import Op
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.faults.commands import FaultCommands
-from kubeherd.cluster.launcher.herd import Herd
-from kubeherd.cluster.launcher.nodes import NodeCommands
+from kubeherd.cluster.launcher.supervisor.herd import Herd
+from kubeherd.cluster.launcher.supervisor.nodes import NodeCommands
 from kubeherd.faults import Effect, Fault, FaultKind, Nodes, effects
 
 _BEGUN: dict[Op, Effect] = {

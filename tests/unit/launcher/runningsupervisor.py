@@ -15,7 +15,7 @@ from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.processes.supervised import Starter
 from kubeherd.cluster.launcher.settings import Recorded, Settings
 from kubeherd.cluster.launcher.state import ClusterState, ProcessState
-from kubeherd.cluster.launcher.supervisor import Supervisor
+from kubeherd.cluster.launcher.supervisor.supervisor import Supervisor
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 

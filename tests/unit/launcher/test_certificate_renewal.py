@@ -19,8 +19,8 @@ from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.pki import Authority, ClusterPki, Identity, KeyPair, inventory
 from kubeherd.cluster.launcher.pki.inventory import Item, State
-from kubeherd.cluster.launcher.renewal import Renewal
 from kubeherd.cluster.launcher.settings import Settings, add_nodes
+from kubeherd.cluster.launcher.supervisor.renewal import Renewal
 
 SETTINGS = add_nodes(Settings(port=6443), ["node-0", "node-1"])
 NAMES = ["ca", "apiserver", "admin", "controller-manager", "scheduler", "node-0", "node-1"]

@@ -12,11 +12,12 @@ import msgspec
 import pytest
 from patience import PATIENCE_S
 
-from kubeherd.cluster.launcher import control, controlserver
+from kubeherd.cluster.launcher import control
 from kubeherd.cluster.launcher.control import Op, Reply, Request
-from kubeherd.cluster.launcher.controlserver import ControlServer
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
+from kubeherd.cluster.launcher.supervisor import controlserver
+from kubeherd.cluster.launcher.supervisor.controlserver import ControlServer
 from kubeherd.cluster.runtime.sockets.unixsockets import socket_address
 
 

@@ -12,7 +12,6 @@ import pytest
 from patience import PATIENCE_S
 from runningsupervisor import Running, running
 
-from kubeherd.cluster.launcher import running as running_module
 from kubeherd.cluster.launcher import state
 from kubeherd.cluster.launcher.control import Op, Request
 from kubeherd.cluster.launcher.directory.rundir import RunDir
@@ -20,6 +19,7 @@ from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.faults import commands, file, telling
 from kubeherd.cluster.launcher.plan import Phase
 from kubeherd.cluster.launcher.processes import osproc
+from kubeherd.cluster.launcher.supervisor import running as running_module
 from kubeherd.cluster.runtime.sockets.faultsocket import hurtable
 from kubeherd.cluster.runtime.sockets.unixsockets import bound_socket
 from kubeherd.faults import Component, Fault, FaultError, Nodes, effects

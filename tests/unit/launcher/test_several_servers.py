@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from kubeherd.cluster.launcher import front, lifecycle, plan
+from kubeherd.cluster.launcher import lifecycle, plan
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
@@ -16,6 +16,7 @@ from kubeherd.cluster.launcher.faults.carriers import Carriers, carriers
 from kubeherd.cluster.launcher.plan import Role
 from kubeherd.cluster.launcher.processes import etcd
 from kubeherd.cluster.launcher.settings import Settings, StoreKind, add_nodes
+from kubeherd.cluster.launcher.supervisor import front
 from kubeherd.cluster.runtime.sockets.listening import given_away, listen, taken
 from kubeherd.faults import Clients, Component, Fault, effects
 

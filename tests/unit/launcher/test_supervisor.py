@@ -10,16 +10,16 @@ from runningsupervisor import OWN, NoWarmUp, running
 
 from kubeherd.cluster.launcher import control, lifecycle, state
 from kubeherd.cluster.launcher import settings as settings_module
-from kubeherd.cluster.launcher import supervisor as supervisor_module
-from kubeherd.cluster.launcher.commands import Commands
 from kubeherd.cluster.launcher.control import Op, Request
-from kubeherd.cluster.launcher.controlserver import ControlServer
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.plan import Phase, Role
 from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.settings import Settings
 from kubeherd.cluster.launcher.state import ClusterState
-from kubeherd.cluster.launcher.supervisor import Supervisor
+from kubeherd.cluster.launcher.supervisor import supervisor as supervisor_module
+from kubeherd.cluster.launcher.supervisor.commands import Commands
+from kubeherd.cluster.launcher.supervisor.controlserver import ControlServer
+from kubeherd.cluster.launcher.supervisor.supervisor import Supervisor
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 

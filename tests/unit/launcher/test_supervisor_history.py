@@ -15,9 +15,9 @@ from kubeherd.cluster.launcher.faults import file
 from kubeherd.cluster.launcher.plan import Phase, Role
 from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.processes.osproc import ProcessId
-from kubeherd.cluster.launcher.recording import Recording
 from kubeherd.cluster.launcher.settings import Recorded, Settings, StoreKind
 from kubeherd.cluster.launcher.state import ProcessState
+from kubeherd.cluster.launcher.supervisor.recording import Recording
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.process import ProcessError
 from kubeherd.faults import Fault, Nodes, effects

@@ -13,24 +13,25 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kubeherd.cluster.launcher import front, plan, state
-from kubeherd.cluster.launcher.commands import Commands
-from kubeherd.cluster.launcher.controlserver import ControlServer
+from kubeherd.cluster.launcher import plan, state
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.nodes import NodeCommands
 from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.processes.starters import ProcessStarter
-from kubeherd.cluster.launcher.renewal import Renewal
-from kubeherd.cluster.launcher.running import RunningCluster
 from kubeherd.cluster.launcher.settings import ETCD, Profile, Recorded, Settings
+from kubeherd.cluster.launcher.supervisor import front
+from kubeherd.cluster.launcher.supervisor.commands import Commands
+from kubeherd.cluster.launcher.supervisor.controlserver import ControlServer
+from kubeherd.cluster.launcher.supervisor.nodes import NodeCommands
+from kubeherd.cluster.launcher.supervisor.renewal import Renewal
+from kubeherd.cluster.launcher.supervisor.running import RunningCluster
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
 if TYPE_CHECKING:
     from kubeherd.cluster.launcher.profiles.applying import KindProfile
-    from kubeherd.cluster.launcher.recording import Recording
+    from kubeherd.cluster.launcher.supervisor.recording import Recording
 
 STATE_INTERVAL_S = 0.2
 """How often the file of the state is written at most: it counts when the supervisor was killed."""
@@ -221,7 +222,7 @@ def _recording(rundir: RunDir, settings: Settings, clock: Clock) -> "Recording |
     """What writes down processes and faults, if the cluster records. ProcessError."""
     if settings.record is Recorded.NOTHING:
         return None
-    from kubeherd.cluster.launcher.recording import Recording  # noqa: PLC0415 - off mostly
+    from kubeherd.cluster.launcher.supervisor.recording import Recording  # noqa: PLC0415 - off mostly
 
     return Recording(rundir, settings, clock)
 

@@ -13,9 +13,9 @@ from kubeherd.cluster.launcher import plan
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.herd import AGENT_GRACE_S, Herd
 from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.launcher.settings import Settings
+from kubeherd.cluster.launcher.supervisor.herd import AGENT_GRACE_S, Herd
 
 
 class NodeCommands:

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 from kubeherd.cluster.launcher.control import Reply
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.herd import Herd
 from kubeherd.cluster.launcher.logs import last_words
-from kubeherd.cluster.launcher.nodes import NodeCommands
 from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.processes.starters import ProcessStarter
 from kubeherd.cluster.launcher.settings import NODE_START_TIMEOUT_S
 from kubeherd.cluster.launcher.state import ClusterState
+from kubeherd.cluster.launcher.supervisor.herd import Herd
+from kubeherd.cluster.launcher.supervisor.nodes import NodeCommands
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
 if TYPE_CHECKING:
-    from kubeherd.cluster.launcher.recording import Recording
+    from kubeherd.cluster.launcher.supervisor.recording import Recording
 
 PROGRESS_INTERVAL_S = 0.05
 READY_TIMEOUT_S = 60.0

@@ -7,11 +7,11 @@ has no supervisor; a file that cannot be written ends the recording, never the c
 
 from collections.abc import Sequence
 
-from kubeherd.cluster.launcher.changes import Processes, fault_records
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.faults import file as faultfile
 from kubeherd.cluster.launcher.settings import Settings, StoreKind
 from kubeherd.cluster.launcher.state import ProcessState
+from kubeherd.cluster.launcher.supervisor.changes import Processes, fault_records
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.process import ProcessError
 from kubeherd.cluster.runtime.recordfile import RecordFile

@@ -9,9 +9,9 @@ stopped or killed stays so.
 from collections.abc import Sequence
 
 from kubeherd.cluster.launcher.errors import LauncherError
-from kubeherd.cluster.launcher.herd import Herd
 from kubeherd.cluster.launcher.plan import Phase, ProcessSpec
 from kubeherd.cluster.launcher.settings import Settings, StoreKind
+from kubeherd.cluster.launcher.supervisor.herd import Herd
 
 
 def check(herd: Herd, settings: Settings, specs: Sequence[ProcessSpec]) -> None:

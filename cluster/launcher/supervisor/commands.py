@@ -14,7 +14,7 @@ import structlog
 from kubeherd.cluster.launcher import plan
 from kubeherd.cluster.launcher.control import Op, Reply, Request
 from kubeherd.cluster.launcher.plan import Role
-from kubeherd.cluster.launcher.running import RunningCluster
+from kubeherd.cluster.launcher.supervisor.running import RunningCluster
 
 if TYPE_CHECKING:
     from kubeherd.cluster.launcher.faults.commands import FaultCommands
@@ -62,7 +62,7 @@ class Commands:
 
     async def _change_speed(self, speed: float) -> AsyncIterator[Reply]:
         """Start everything that obeys the speed again, with another one."""
-        from kubeherd.cluster.launcher import speeding  # noqa: PLC0415 - seldom
+        from kubeherd.cluster.launcher.supervisor import speeding  # noqa: PLC0415 - seldom
 
         cluster, herd, nodes = self._cluster, self._cluster.herd, self._cluster.nodes
         async with cluster.altered():
