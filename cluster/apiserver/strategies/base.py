@@ -61,7 +61,10 @@ _NO_UNCONDITIONAL_UPDATE = frozenset({
     "customresourcedefinitions.apiextensions.k8s.io",
 })  # fmt: skip
 
-_KEPT_BY_STATUS_WRITE = ("labels", "annotations", "finalizers", "managedFields", "resourceVersion")
+_KEPT_BY_STATUS_WRITE = (
+    "labels", "annotations", "finalizers", "managedFields", "resourceVersion", "uid",
+)  # fmt: skip
+"""A uid only to be refused, if it is that of another object."""
 
 
 def returns_deleted_object(resource: Resource) -> bool:

@@ -6,6 +6,7 @@ import pytest
 from apicluster import APPLY, JSON_PATCH, MERGE, STRATEGIC, Cluster, config_map, daemon_set, pod
 
 CMS = "/api/v1/namespaces/default/configmaps"
+PODS = "/api/v1/namespaces/default/pods"
 DSS = "/apis/apps/v1/namespaces/default/daemonsets"
 
 
@@ -76,6 +77,20 @@ async def test_patches_that_are_refused_change_nothing(
     assert answer.status == code
     assert message in answer.message
     assert cluster.store.revision == before
+
+
+@pytest.mark.parametrize("content_type", [STRATEGIC, MERGE])
+async def test_a_status_for_another_object_of_the_name_is_refused(
+    cluster: Cluster, content_type: str
+) -> None:
+    made = (await cluster.post(PODS, pod("a"))).tree
+    before = cluster.store.revision
+    sent = {"metadata": {"uid": "x"}, "status": {"phase": "Failed"}}
+    answer = await cluster.patch(f"{PODS}/a/status", sent, content_type)
+    assert (answer.status, cluster.store.revision) == (422, before)
+    assert 'metadata.uid: Invalid value: "x": field is immutable' in answer.message
+    sent["metadata"]["uid"] = made["metadata"]["uid"]
+    assert (await cluster.patch(f"{PODS}/a/status", sent, content_type)).status == 200
 
 
 async def test_patch_of_an_absent_object_is_404(cluster: Cluster) -> None:
