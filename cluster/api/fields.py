@@ -274,17 +274,15 @@ def selectable(resource: Resource, tree: JsonObject) -> dict[str, str]:
     return values
 
 
-def with_status(
-    resource: Resource, values: Mapping[str, str], tree: JsonObject
-) -> Mapping[str, str]:
-    """The selectable fields of an object that had these `values` before its status became that of
-    `tree`, of which nothing else is looked at."""
-    changed: dict[str, str] | None = None
-    for key, read in _OF_STATUS.get(resource.group_resource, {}).items():
-        value = read(tree)
-        if value != values.get(key, ""):
-            changed = {**values} if changed is None else changed
-            changed[key] = value
-    if changed is None:
+def of_status(resource: Resource, tree: JsonObject) -> dict[str, str]:
+    """The selectable fields that the status of an object has, "" for those without a value."""
+    readers = _OF_STATUS.get(resource.group_resource, {})
+    return {key: read(tree) for key, read in readers.items()}
+
+
+def replaced(values: Mapping[str, str], some: Mapping[str, str]) -> Mapping[str, str]:
+    """The selectable fields of an object that had these `values` before `some` of them changed,
+    as `of_status` has them; the same mapping if none did."""
+    if all(values.get(key, "") == value for key, value in some.items()):
         return values
-    return {key: value for key, value in changed.items() if value}
+    return {key: value for key, value in {**values, **some}.items() if value}

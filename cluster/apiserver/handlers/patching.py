@@ -13,7 +13,7 @@ from kubeherd.cluster.api import defaults, errors, patches
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.goformat import cut, plain, quoted
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
-from kubeherd.cluster.api.kinds import PODS
+from kubeherd.cluster.api.kinds import PODS, Resource
 from kubeherd.cluster.api.schemas import definitions as schemas
 from kubeherd.cluster.api.schemas import gostructs
 from kubeherd.cluster.api.schemas.gotypes import json_type_of
@@ -36,7 +36,7 @@ from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestCon
 from kubeherd.cluster.apiserver.write.pending import Pending
 from kubeherd.cluster.apiserver.write.pipeline import Given
 from kubeherd.cluster.apiserver.write.short import podstatus
-from kubeherd.cluster.apiserver.write.short.podstatus import Patch
+from kubeherd.cluster.apiserver.write.short.podstatus import Patch, Sent
 from kubeherd.cluster.apiserver.write.tracking import is_component
 
 _ALWAYS_READ = frozenset({"apiVersion", "kind"})
@@ -90,17 +90,24 @@ def stage_status(call: Call, media_type: str, ctx: RequestContext) -> Pending | 
         return None
     if ctx.size_bytes > podstatus.MAX_BYTES:  # to read it would keep others from their turns
         return None
+    sent = Sent(request.body, media_type, partial(_patch_in, call.kind.resource, media_type, ctx))
+    short = call.services.registry.short
+    return short.pod_status(call.kind, route.namespace, route.name, sent, ctx)
+
+
+def _patch_in(
+    resource: Resource, media_type: str, ctx: RequestContext, sent: bytes
+) -> Patch | None:
+    """The patch in a body, as `Sent` reads it."""
     try:
-        body, duplicates = _read(call, media_type, ctx)
+        body, duplicates = _read(sent, media_type, ctx)
     except errors.ApiError:
         return None
     if duplicates or not isinstance(body, dict):
         return None
-    is_plain = not any(text in request.body for text in _DIRECTED)
-    merge = partial(_patched, of_resource(call.kind.resource), media_type, is_plain=is_plain)
-    sent = Patch(body, merge, converting=media_type == STRATEGIC)
-    short = call.services.registry.short
-    return short.pod_status(call.kind, route.namespace, route.name, sent, ctx)
+    is_plain = not any(text in sent for text in _DIRECTED)
+    merge = partial(_patched, of_resource(resource), media_type, is_plain=is_plain)
+    return Patch(body, merge, converting=media_type == STRATEGIC)
 
 
 def patched_by(
@@ -123,7 +130,7 @@ def patched_by(
     first = call.route.subresource_name == "status"
 
     def transform(old: JsonObject) -> JsonObject:
-        body, duplicates = _read(call, media_type, ctx)
+        body, duplicates = _read(call.request.body, media_type, ctx)
         patched = _patched(target, media_type, old, body)
         if media_type == STRATEGIC:
             kept = _untouched(patched, body)
@@ -148,9 +155,8 @@ def _unchanged(_: JsonObject) -> None:
     """No defaults."""
 
 
-def _read(call: Call, media_type: str, ctx: RequestContext) -> tuple[JsonValue, list[str]]:
-    """The patch in the call's body and its duplicate fields, if the client wants to know them."""
-    sent = call.request.body
+def _read(sent: bytes, media_type: str, ctx: RequestContext) -> tuple[JsonValue, list[str]]:
+    """The patch in a body and its duplicate fields, if the client wants to know them."""
     prefix = "" if media_type == STRATEGIC else "error decoding patch: "
     try:
         body = codecs.loads_patch(sent)
@@ -162,7 +168,7 @@ def _read(call: Call, media_type: str, ctx: RequestContext) -> tuple[JsonValue, 
             f"{prefix}json: cannot unmarshal {json_type_of(body)} into Go value of "
             "type map[string]interface {}"
         )
-    if ctx.field_validation is FieldValidation.IGNORE or is_component(call.request.user):
+    if ctx.field_validation is FieldValidation.IGNORE or is_component(ctx.user):
         return body, []
     duplicates = codecs.duplicates_in(sent, body)
     if media_type == JSON_PATCH:

@@ -42,12 +42,21 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
 
 class Patch(msgspec.Struct, frozen=True, gc=False):
-    """What a client sent: a patch, and `merge`, which makes of an object and a patch of it the
-    patched one, sharing what it likes; `converting` as `decoding.decode_kind` takes it."""
+    """A patch, and `merge`, which makes of an object and a patch of it the patched one, sharing
+    what it likes; `converting` as `decoding.decode_kind` takes it."""
 
     body: JsonObject
     merge: Callable[[JsonObject, JsonValue], JsonValue]
     converting: bool
+
+
+class Sent(msgspec.Struct, frozen=True, gc=False):
+    """What a client sent: a patch of this media type, and what reads it, or another body instead;
+    None if it is not certainly a good one."""
+
+    body: bytes
+    media_type: str
+    read: Callable[[bytes], Patch | None]
 
 
 def patched(
@@ -70,7 +79,7 @@ def patched(
     new: JsonObject = {"metadata": {**meta}, "status": after}
     defaults.apply_to_status(kind.resource, new)
     return Change(
-        {"metadata": meta, "spec": _outline(parts.spec, fields), "status": before}, new, parts
+        {"metadata": meta, "spec": outline(parts.spec, fields), "status": before}, new, parts
     )
 
 
@@ -94,10 +103,15 @@ def _names(meta: JsonObject, naming: JsonObject) -> bool:
     )
 
 
-def _outline(spec: bytes, fields: Mapping[str, str]) -> JsonObject:
+def restarts(fields: Mapping[str, str]) -> bool:
+    """Whether all containers of a pod with these selectable fields are restarted, always."""
+    return fields.get("spec.restartPolicy") == _RESTARTED
+
+
+def outline(spec: bytes, fields: Mapping[str, str]) -> JsonObject:
     """As much of a spec as the rules for a status ask for: they ask what becomes of containers
     where some may not be restarted."""
-    if fields.get("spec.restartPolicy") != _RESTARTED:
+    if not restarts(fields):
         decoded: JsonObject = orjson.loads(spec)
         return decoded
     outline: JsonObject = {"restartPolicy": _RESTARTED}

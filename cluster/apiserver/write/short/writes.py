@@ -22,9 +22,16 @@ from kubeherd.cluster.apiserver.write.chain import AdmissionChain
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import Action, DeletePlan
 from kubeherd.cluster.apiserver.write.pending import Pending, Written
-from kubeherd.cluster.apiserver.write.short import binding, podparts, podstatus, renewal
+from kubeherd.cluster.apiserver.write.short import (
+    alikestatuses,
+    binding,
+    podparts,
+    podstatus,
+    renewal,
+)
+from kubeherd.cluster.apiserver.write.short.alikestatuses import Seen, Template
 from kubeherd.cluster.apiserver.write.short.podparts import Parts
-from kubeherd.cluster.apiserver.write.short.podstatus import Patch
+from kubeherd.cluster.apiserver.write.short.podstatus import Change, Patch, Sent
 from kubeherd.cluster.apiserver.write.storedform import encoder, with_version_slot
 from kubeherd.cluster.store.state import NODE_NAME_FIELD, Attrs, Record
 
@@ -37,6 +44,7 @@ class ShortWrites:
         self._store = store = objects.store
         self._admission = admission
         self._chain = chain
+        self._alike = alikestatuses.Templates()
         self.began_at = store.revision
         """What is newer was written here, so it was valid when it was."""
 
@@ -66,23 +74,75 @@ class ShortWrites:
         return Pending(Written(b""), self._store.put(*record.place, encode))
 
     def pod_status(
-        self, kind: ServedKind, namespace: str, name: str, patch: Patch, ctx: RequestContext
+        self, kind: ServedKind, namespace: str, name: str, sent: Sent, ctx: RequestContext
     ) -> Pending | None:
         """A patch of a pod's status and nothing else, of no more than `podstatus.MAX_BYTES`."""
         record = None if ctx.fence else self._known(kind, namespace, name, ctx)
         if record is None or record.size > podstatus.MAX_BYTES:
             return None
-        try:
-            change = podstatus.patched(kind, record.json, record.attrs.fields, patch)
-            if change is None or not self._is_good(kind, record, change, ctx):
-                return None
-        except ApiError:
+        seen = None
+        if podstatus.restarts(record.attrs.fields):  # then the spec has no say
+            seen = alikestatuses.seen(record.json, sent.body, sent.media_type)
+        template = None if seen is None else self._alike.of(seen.key)
+        if seen is not None and template is not None:
+            return self._put_alike(kind, record, seen, template, ctx)
+        change = self._change(kind, record, record.json, sent.read(sent.body), ctx)
+        if change is None:
             return None
+        if seen is not None and self._alike.is_second(seen.key):
+            self._learn(kind, record, seen, sent, change, ctx)
         old, new = change.old, change.new
         if new == old:
             return Pending(Written(record.json), self._store.staged(*record.place))
         parts = change.parts
         return self._put_pod(kind, record, parts, new, parts.spec, record.attrs.fields)
+
+    def _put_alike(
+        self,
+        kind: ServedKind,
+        record: Record,
+        seen: Seen,
+        template: Template,
+        ctx: RequestContext,
+    ) -> Pending | None:
+        """A pod that is alike to others."""
+        spec = podstatus.outline(b"", record.attrs.fields)
+        request = AdmissionRequest(
+            Operation.UPDATE, kind.resource, record.namespace, record.name, ctx.user,
+            ctx.subresource, {**template.new, "spec": spec}, {**template.old, "spec": spec},
+        )  # fmt: skip
+        try:
+            self._admission.mutate(request)
+            self._admission.validate(request)
+        except ApiError:
+            return None
+        if template.status is None:
+            return Pending(Written(record.json), self._store.staged(*record.place))
+        attrs, texts = record.attrs, seen.texts
+        selected = fields.replaced(attrs.fields, template.selected(texts))
+        encode = seen.writer(template.status.made(texts))
+        staged = self._store.put(*record.place, encode, Attrs(attrs.labels, selected))
+        return Pending(Written(b""), staged)
+
+    def _learn(
+        self,
+        kind: ServedKind,
+        record: Record,
+        seen: Seen,
+        sent: Sent,
+        change: Change,
+        ctx: RequestContext,
+    ) -> None:
+        """Keep a template, if there can be one, of what was done."""
+        marked = alikestatuses.marked(seen)
+        if marked is None:
+            return
+        again = self._change(kind, record, marked.stored, sent.read(marked.body), ctx)
+        if again is None:
+            return
+        template = alikestatuses.template(kind, seen, change, again)
+        if template is not None:
+            self._alike.keep(seen.key, template)
 
     def binding(
         self, kind: ServedKind, namespace: str, name: str, sent: JsonObject, ctx: RequestContext
@@ -139,8 +199,27 @@ class ShortWrites:
             staged = self._store.delete(*record.place, encode)
         return Pending(Written(b"", removed=True), staged)
 
+    def _change(
+        self,
+        kind: ServedKind,
+        record: Record,
+        stored: bytes,
+        patch: Patch | None,
+        ctx: RequestContext,
+    ) -> Change | None:
+        """What a patch makes of a pod with the JSON `stored`, in the place of a record."""
+        if patch is None:
+            return None
+        try:
+            change = podstatus.patched(kind, stored, record.attrs.fields, patch)
+            if change is None or not self._is_good(kind, record, change, ctx):
+                return None
+        except ApiError:
+            return None
+        return change
+
     def _is_good(
-        self, kind: ServedKind, record: Record, change: podstatus.Change, ctx: RequestContext
+        self, kind: ServedKind, record: Record, change: Change, ctx: RequestContext
     ) -> bool:
         """Do to a changed pod what every update does, but for what concerns its metadata: they are
         what was valid before. ApiError, or False, if it is not to be stored."""
@@ -186,7 +265,7 @@ class ShortWrites:
             encode = podparts.spliced(parts.head, spec, new["status"])
         else:
             encode = self._encoder(kind, record, new, spec)
-        selected = fields.with_status(kind.storage, selectable, new)
+        selected = fields.replaced(selectable, fields.of_status(kind.storage, new))
         attrs = Attrs(record.attrs.labels, selected)
         return Pending(Written(b""), self._store.put(*record.place, encode, attrs))
 
