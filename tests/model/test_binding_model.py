@@ -185,8 +185,7 @@ def test_what_a_scheduler_sends_goes_the_short_way() -> None:
 async def test_a_binding_begins() -> None:
     async with api_cluster() as cluster:
         await _prepare(cluster, {"metadata": {}, "spec": {}, "status": {}, "is_deleted": False})
-        body = {"apiVersion": "v1", "kind": "Binding", "target": {"kind": "Node", "name": "n1"}}
-        sent = orjson.dumps(body)
+        sent = orjson.dumps(GOOD["body"] | {"metadata": {"name": "p"}})
         request = ApiRequest("POST", f"{PODS}/p/binding", {}, {}, sent, SCHEDULER)
         assert cluster.api.begin(request) is not None
 
@@ -203,7 +202,7 @@ def test_bound_pods_are_selected_by_their_node() -> None:
         clock = StillClock()
         async with api_cluster(clock=clock) as cluster:
             await _prepare(cluster, {"metadata": {}, "spec": {}, "status": {}, "is_deleted": False})
-            body = {"apiVersion": "v1", "kind": "Binding", "target": {"kind": "Node", "name": "n1"}}
+            body = GOOD["body"] | {"metadata": {"name": "p"}}
             path = f"{PODS}/p/binding"
             await cluster.call("POST", path, orjson.dumps(body), user=SCHEDULER)
             found = await cluster.get(f"{PODS}?fieldSelector=spec.nodeName=n1")

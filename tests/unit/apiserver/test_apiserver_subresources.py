@@ -49,6 +49,7 @@ async def test_binding_through_the_bindings_resource(cluster: Cluster) -> None:
     ("spec", "binding", "code", "text"),
     [
         ({}, {"metadata": {"name": "q"}}, 400, "name in URL does not match name in Binding object"),
+        ({}, {"metadata": {}}, 400, "name in URL does not match name in Binding object"),
         ({}, {"target": {"kind": "Pod", "name": "x"}}, 422, "target.kind: Unsupported value"),
         ({}, {"target": {"kind": "Node"}}, 422, "target.name: Required value"),
         ({}, {"metadata": {"name": "p", "uid": "x"}}, 409, "Precondition failed: UID"),

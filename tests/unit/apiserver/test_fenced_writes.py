@@ -46,7 +46,9 @@ WRITES: dict[str, tuple[str, str, Any]] = {
     "status": ("PATCH", f"{SETS}/d/status", {"status": {"numberReady": 7}}),
     "delete": ("DELETE", f"{CMS}/there", None),
     "delete collection": ("DELETE", CMS, None),
-    "binding": ("POST", f"{PODS}/p/binding", {"target": {"kind": "Node", "name": "n"}}),
+    "binding": ("POST", f"{PODS}/p/binding", {
+        "metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"},
+    }),
     "eviction": ("POST", f"{PODS}/p/eviction", {"metadata": {"name": "p"}}),
     "scale": ("PATCH", f"{DEPLOYMENT}/web/scale", {"spec": {"replicas": 9}}),
 }  # fmt: skip

@@ -24,7 +24,7 @@ async def bind(call: Call) -> ApiResponse:
     binding = await call.on_body(lambda: call.decode_as("", "v1", "Binding", ctx))
     meta, route = binding["metadata"], call.route
     name = route.name or meta.get("name", "")
-    if meta.get("name", name) != name:
+    if meta.get("name", "") != name:
         raise errors.BadRequest("name in URL does not match name in Binding object")
     rules.check(name, binding)
     request = AdmissionRequest(

@@ -19,7 +19,7 @@ from kubeherd.cluster.apiserver.write.short.podparts import Parts
 
 
 class _Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str = ""
+    name: str
     namespace: str = ""
     uid: str = ""
 
@@ -34,7 +34,7 @@ class _Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
     api_version: Literal["v1"]
     kind: Literal["Binding"]
     target: _Target
-    metadata: _Meta = _Meta()
+    metadata: _Meta
 
 
 _decoded: Final = codecs.struct_decoder(_Sent)
@@ -47,7 +47,7 @@ def sent(content_type: str, body: bytes, name: str) -> JsonObject | None:
     if found is None:
         return None
     meta, node = found.metadata, found.target.name
-    if not node or meta.name not in ("", name):
+    if not node or meta.name != name:
         return None
     return {"metadata": {"name": name, "uid": meta.uid}, "target": {"name": node}}
 
