@@ -5,7 +5,7 @@ As client-go does it, by default as kube-controller-manager without flags: Lease
 (nominal). A lease counts as expired when its record has not changed for its duration by the
 observer's own clock. Beyond Kubernetes: the identity names the holder's process, so a manager
 killed on the same machine is succeeded at once instead of after 15 s; and there is a fence around
-what a leader writes (`cluster.api.fence`). Invariants: `hold` returns before another could take
+what a leader writes (`api.private.fence`). Invariants: `hold` returns before another could take
 over, unless the process or its machine hung; what it writes then is refused, because the term for
 which it is sent stays in force here until everything of it has ended.
 """
@@ -18,11 +18,11 @@ from enum import Enum, auto
 import msgspec
 import structlog
 
-from kubeherd.cluster.api import fence
 from kubeherd.cluster.api.errors import AlreadyExists, ApiError, Conflict, LeaseLost, NotFound
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import LEASES
 from kubeherd.cluster.api.objects import Lease
+from kubeherd.cluster.api.private import fence
 from kubeherd.cluster.api.timestamps import format_micro_time
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.events import EventRecorder, ObjectReference

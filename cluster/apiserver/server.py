@@ -16,10 +16,10 @@ import structlog
 from msgspec.structs import replace
 
 from kubeherd.cluster.api import errors, fields, kinds
-from kubeherd.cluster.api.batch import PATH as BATCH_PATH
 from kubeherd.cluster.api.errors import ApiError
-from kubeherd.cluster.api.grouppoll import PATH as GROUP_POLL_PATH
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.private.batch import PATH as BATCH_PATH
+from kubeherd.cluster.api.private.grouppoll import PATH as GROUP_POLL_PATH
 from kubeherd.cluster.apiserver import bootstrap
 from kubeherd.cluster.apiserver.access import impersonation
 from kubeherd.cluster.apiserver.access.authenticator import Authenticator

@@ -18,8 +18,8 @@ from enum import Enum, auto
 
 import msgspec
 
-from kubeherd.cluster.api import batch, grouppoll
-from kubeherd.cluster.api.batch import BatchedRequest
+from kubeherd.cluster.api.private import batch, grouppoll
+from kubeherd.cluster.api.private.batch import BatchedRequest
 from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
     MSGPACK,

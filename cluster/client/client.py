@@ -68,7 +68,7 @@ class ApiClient(Sender):
         """All objects of a collection, read in pages of 500 that belong to one revision; at once,
         as client-go does it, if that is compacted before the last page was read.
 
-        `nodes`: only of these (`cluster.api.nodeset`); a server that is not kubeherd's sends all.
+        `nodes`: only of these (`api.private.nodeset`); a server that is not kubeherd's sends all.
         """
         query = selectors(label_selector, field_selector)
         if nodes and self._private_features:

@@ -9,7 +9,7 @@ class Fence:
 
     def __init__(self) -> None:
         self.header = ""
-        """What goes with every write (`cluster.api.fence`); "" for nothing."""
+        """What goes with every write (`cluster.api.private.fence`); "" for nothing."""
         self.refused = asyncio.Event()
         """The server has refused a write of the term in force."""
 

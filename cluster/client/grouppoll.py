@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 import structlog
 
-from kubeherd.cluster.api import grouppoll
 from kubeherd.cluster.api.errors import (
     ApiError,
     MethodNotAllowed,
     NotFound,
     UnsupportedMediaType,
 )
-from kubeherd.cluster.api.grouppoll import GroupAnswer
+from kubeherd.cluster.api.private import grouppoll
+from kubeherd.cluster.api.private.grouppoll import GroupAnswer
 from kubeherd.cluster.client.backoff import Backoff
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.reflector import (

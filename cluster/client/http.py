@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from kubeherd.cluster.api import fence as fences
+from kubeherd.cluster.api.private import fence as fences
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.client import http1
 from kubeherd.cluster.client.connections import Connection, Disconnected, Pool

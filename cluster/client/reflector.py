@@ -15,12 +15,12 @@ from typing import Generic, TypeVar
 import msgspec
 import structlog
 
-from kubeherd.cluster.api import nodeset
 from kubeherd.cluster.api.errors import ApiError, Expired, from_status
-from kubeherd.cluster.api.grouppoll import Part
 from kubeherd.cluster.api.kinds import Resource
-from kubeherd.cluster.api.longpoll import POLLED
 from kubeherd.cluster.api.objects import PartialObject, Pod
+from kubeherd.cluster.api.private import nodeset
+from kubeherd.cluster.api.private.grouppoll import Part
+from kubeherd.cluster.api.private.longpoll import POLLED
 from kubeherd.cluster.client.backoff import Backoff
 from kubeherd.cluster.client.cache import Cache, HasMetadata, key_of
 from kubeherd.cluster.client.client import FIRST_PAGE, ApiClient, selectors

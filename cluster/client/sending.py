@@ -13,9 +13,9 @@ from functools import partial
 import msgspec
 import structlog
 
-from kubeherd.cluster.api.batch import BatchedRequest
 from kubeherd.cluster.api.errors import ApiError, LeaseLost, UnsupportedMediaType
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.private.batch import BatchedRequest
 from kubeherd.cluster.client.batching import BatchingTransport, alone, one_by_one
 from kubeherd.cluster.client.fence import Fence
 from kubeherd.cluster.client.transport import (

@@ -70,7 +70,7 @@ class Transport(Protocol):
         """Send a request and read the whole answer; TransportError without one.
 
         `path` is decoded (not percent-encoded) and without a query; `fence` is the value of the
-        header with a leader's term (`cluster.api.fence`), "" for none.
+        header with a leader's term (`cluster.api.private.fence`), "" for none.
         """
 
     def stream(

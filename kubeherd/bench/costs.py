@@ -28,8 +28,8 @@ from kubeherd.bench.measure import cluster
 from kubeherd.bench.requests import AGENT, LEASES, Kind, Request, Who, kinds
 from kubeherd.bench.steps import Meter, Step, metered
 from kubeherd.bench.wire import JSON, Answer, Connection, connected, message
-from kubeherd.cluster.api import batch
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.private import batch
 from kubeherd.cluster.client.kubeconfig import ClusterAccess, load_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 

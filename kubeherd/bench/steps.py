@@ -44,7 +44,7 @@ _SERVER: Final = "kubeherd.cluster.apiserver"
 FUNCTIONS: Final = (
     (Step.PARSE, f"{_SERVER}.edge.plain.requests", "read"),
     (Step.PARSE, f"{_SERVER}.edge.routing", "parse"),
-    (Step.PARSE, "kubeherd.cluster.api.batch", "decode_requests"),
+    (Step.PARSE, "kubeherd.cluster.api.private.batch", "decode_requests"),
     (Step.AUTHENTICATE, f"{_SERVER}.access.authenticator", "Authenticator.user"),
     (Step.AUTHORIZE, f"{_SERVER}.handlers.resources", "Resources._allowed"),
     (Step.DECODE, f"{_SERVER}.handlers.services", "Call.decode"),
@@ -78,7 +78,7 @@ FUNCTIONS: Final = (
     (Step.ANSWER, f"{_SERVER}.handlers.begun", "object_response"),
     (Step.ANSWER, f"{_SERVER}.edge.http", "HttpServer._finished"),
     (Step.ANSWER, f"{_SERVER}.edge.heads", "Heads.plain"),
-    (Step.ANSWER, "kubeherd.cluster.api.batch", "encode"),
+    (Step.ANSWER, "kubeherd.cluster.api.private.batch", "encode"),
 )
 """By module and name, as those who call them find them."""
 

@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 from contextvars import copy_context
 from typing import Any, TypeVar
 
-from kubeherd.cluster.api.fence import KEY as FENCE
+from kubeherd.cluster.api.private.fence import KEY as FENCE
 from kubeherd.cluster.apiserver.edge.messages import (
     ApiRequest,
     ApiResponse,

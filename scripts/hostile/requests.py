@@ -15,8 +15,9 @@ from hostile.bombs import BOMBS, Bomb
 from hostile.encodings import JSON, MSGPACK, PROTOBUF, YAML, as_json, encoded, is_json
 from hostile.objects import NAMES, ODD, Objects
 from hostile.recorded import Recorded
-from kubeherd.cluster.api import batch, kinds
+from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.private import batch
 
 PATCHES = (
     "application/json-patch+json", "application/merge-patch+json",

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from kills.history import History, Key, Outcome, State, Write
-from kubeherd.cluster.api import batch
-from kubeherd.cluster.api.batch import BatchedRequest
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.private import batch
+from kubeherd.cluster.api.private.batch import BatchedRequest
 from kubeherd.cluster.client.transport import (
     JSON,
     MSGPACK,

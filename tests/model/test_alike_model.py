@@ -25,7 +25,8 @@ from apicluster import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubeherd.cluster.api import fence, kinds
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.api.private import fence
 from kubeherd.cluster.apiserver.access.authn import authenticated
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User
 from kubeherd.cluster.apiserver.handlers.alikes import MAX_AGENT, MAX_USER

@@ -28,8 +28,8 @@ from apicluster import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubeherd.cluster.api import batch
-from kubeherd.cluster.api.batch import BatchedAnswer, BatchedRequest
+from kubeherd.cluster.api.private import batch
+from kubeherd.cluster.api.private.batch import BatchedAnswer, BatchedRequest
 from kubeherd.cluster.apiserver.access.authn import authenticated
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 

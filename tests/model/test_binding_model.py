@@ -22,7 +22,7 @@ from apicluster import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubeherd.cluster.api import fence
+from kubeherd.cluster.api.private import fence
 from kubeherd.cluster.apiserver.access.authn import authenticated
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubeherd.cluster.api import nodeset
+from kubeherd.cluster.api.private import nodeset
 from kubeherd.cluster.store.state import Attrs, EventType, Record, WatchEvent
 from kubeherd.cluster.store.watch import nodesets
 from kubeherd.cluster.store.watch.deliveries import WatchFilter, deliver, nodes_of

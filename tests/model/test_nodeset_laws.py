@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubeherd.cluster.api import nodeset
+from kubeherd.cluster.api.private import nodeset
 
 numbered = st.builds(
     "{}{}{}".format,

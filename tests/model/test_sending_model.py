@@ -9,9 +9,9 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubeherd.cluster.api import batch
-from kubeherd.cluster.api.batch import BatchedAnswer
 from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.private import batch
+from kubeherd.cluster.api.private.batch import BatchedAnswer
 from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.sending import Outcome, Sender, Write
 from kubeherd.cluster.client.transport import JSON, MSGPACK, TransportError, TransportResponse

@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from kubeherd.cluster.api import batch
 from kubeherd.cluster.api.kinds import DAEMONSETS, LEASES, PODS
 from kubeherd.cluster.api.objects import Lease
+from kubeherd.cluster.api.private import batch
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User, WatchResponse
 from kubeherd.cluster.apiserver.write import fencing
 from kubeherd.cluster.client.transport import TransportError

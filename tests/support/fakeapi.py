@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from kubeherd.cluster.api import fields, grouppoll, kinds, patches
+from kubeherd.cluster.api import fields, kinds, patches
 from kubeherd.cluster.api.errors import (
     MODIFIED,
     ApiError,
@@ -27,6 +27,7 @@ from kubeherd.cluster.api.errors import (
 )
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.api.private import grouppoll
 from kubeherd.cluster.api.schemas import definitions as schemas
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.client.transport import JSON, MSGPACK, TransportError, TransportResponse

@@ -9,10 +9,10 @@ from contextlib import suppress
 from urllib.parse import quote, urlencode
 
 from kubeherd.cluster.api.auditpolicy import Asked, Level, Policy, Stage, Verdict
-from kubeherd.cluster.api.batch import PATH as BATCH_PATH
 from kubeherd.cluster.api.errors import ApiError
-from kubeherd.cluster.api.grouppoll import PATH as GROUP_POLL_PATH
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.private.batch import PATH as BATCH_PATH
+from kubeherd.cluster.api.private.grouppoll import PATH as GROUP_POLL_PATH
 from kubeherd.cluster.api.timestamps import format_micro_time
 from kubeherd.cluster.apiserver.access.authz import Attributes, questions
 from kubeherd.cluster.apiserver.audit import events

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 import msgpack
 import msgspec
 
-from kubeherd.cluster.api import errors, longpoll
+from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
+from kubeherd.cluster.api.private import longpoll
 from kubeherd.cluster.api.schemas.gotypes import internal_type
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver import tables

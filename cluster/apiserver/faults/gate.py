@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Callable
 
 from kubeherd.cluster.api import errors
-from kubeherd.cluster.api.batch import PATH as BATCH_PATH
-from kubeherd.cluster.api.grouppoll import PATH as GROUP_POLL_PATH
+from kubeherd.cluster.api.private.batch import PATH as BATCH_PATH
+from kubeherd.cluster.api.private.grouppoll import PATH as GROUP_POLL_PATH
 from kubeherd.cluster.apiserver.edge.messages import (
     Answer,
     ApiRequest,

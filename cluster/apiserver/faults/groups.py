@@ -11,8 +11,8 @@ from contextlib import suppress
 import msgspec
 from msgspec.structs import replace
 
-from kubeherd.cluster.api import grouppoll
-from kubeherd.cluster.api.grouppoll import GroupAnswer, GroupPoll, Part, PartAnswer
+from kubeherd.cluster.api.private import grouppoll
+from kubeherd.cluster.api.private.grouppoll import GroupAnswer, GroupPoll, Part, PartAnswer
 from kubeherd.cluster.apiserver.edge.messages import Answer, ApiRequest, ApiResponse, Response
 from kubeherd.cluster.apiserver.edge.negotiation import Media
 from kubeherd.cluster.apiserver.edge.responses import encode

@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import orjson
 
-from kubeherd.cluster.api import errors, fields, labels, nodeset
+from kubeherd.cluster.api import errors, fields, labels
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.fields import FieldSelector
 from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.labels import Selector
-from kubeherd.cluster.api.nodeset import NodeSet
+from kubeherd.cluster.api.private import nodeset
+from kubeherd.cluster.api.private.nodeset import NodeSet
 from kubeherd.cluster.api.schemas.gotypes import json_type_of
 from kubeherd.cluster.api.serializer.gojson import syntax_error
 from kubeherd.cluster.apiserver.edge import parameters
@@ -55,7 +56,7 @@ class ListOptions(msgspec.Struct, frozen=True):
     label_selector: Selector
     field_selector: FieldSelector
     nodes: NodeSet | None = None
-    """Of a list: the Nodes of these names, or the pods bound to them (`cluster.api.nodeset`)."""
+    """Of a list: the Nodes of these names, or the pods bound to them (`api.private.nodeset`)."""
 
     @property
     def selects(self) -> bool:

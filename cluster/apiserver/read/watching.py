@@ -18,10 +18,11 @@ from contextlib import aclosing, closing
 import msgspec
 import structlog
 
-from kubeherd.cluster.api import errors, nodeset
+from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import Cause, Expired
 from kubeherd.cluster.api.fields import FieldSelector
 from kubeherd.cluster.api.labels import Selector
+from kubeherd.cluster.api.private import nodeset
 from kubeherd.cluster.apiserver import tables
 from kubeherd.cluster.apiserver.edge import parameters
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse, Outlet, WatchResponse

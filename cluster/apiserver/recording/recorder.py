@@ -8,9 +8,10 @@ what the server writes by itself is its own.
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 
-from kubeherd.cluster.api import errors, fence
-from kubeherd.cluster.api.batch import PATH as BATCH_PATH
-from kubeherd.cluster.api.grouppoll import PATH as GROUP_POLL_PATH
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.private import fence
+from kubeherd.cluster.api.private.batch import PATH as BATCH_PATH
+from kubeherd.cluster.api.private.grouppoll import PATH as GROUP_POLL_PATH
 from kubeherd.cluster.apiserver.access.authn import SERVER
 from kubeherd.cluster.apiserver.edge.messages import Answer, ApiRequest, Response
 from kubeherd.cluster.apiserver.edge.routing import Route, UnknownPath

@@ -9,10 +9,11 @@ from enum import Enum
 
 import msgspec
 
-from kubeherd.cluster.api import errors, fence
+from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import Cause
 from kubeherd.cluster.api.goformat import quoted
 from kubeherd.cluster.api.memo import remembered
+from kubeherd.cluster.api.private import fence
 from kubeherd.cluster.api.serializer.decodingrules import Dropped
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.apiserver.access.authn import SERVER

@@ -1,13 +1,14 @@
-"""Whether a write that belongs to a leader's term may still be stored (`cluster.api.fence`).
+"""Whether a write that belongs to a leader's term may still be stored (`api.private.fence`).
 
 Asked in the step of the event loop in which the write is staged, of the newest staged state of the
 Lease: a takeover comes before the write or after it, never in between, however long the request
 was on its way or waited for webhooks.
 """
 
-from kubeherd.cluster.api import errors, fence
+from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import LEASES, Resource
+from kubeherd.cluster.api.private import fence
 from kubeherd.cluster.apiserver.read.storedobjects import StoredObjects
 from kubeherd.cluster.store.store import Store
 

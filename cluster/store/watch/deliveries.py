@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from kubeherd.cluster.api.nodeset import NodeSet
+from kubeherd.cluster.api.private.nodeset import NodeSet
 from kubeherd.cluster.store.state import (
     ADDED,
     DELETED,

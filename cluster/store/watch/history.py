@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from kubeherd.cluster.api.errors import Expired
-from kubeherd.cluster.api.nodeset import NodeSet
+from kubeherd.cluster.api.private.nodeset import NodeSet
 from kubeherd.cluster.store.state import NODE_INDEXED, Record, WatchEvent
 from kubeherd.cluster.store.watch.deliveries import nodes_of
 from kubeherd.cluster.store.watch.nodesets import MAX_SETS, NodeSets

@@ -9,7 +9,7 @@ the same, but for a predicate of their own.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
-from kubeherd.cluster.api.nodeset import NodeSet
+from kubeherd.cluster.api.private.nodeset import NodeSet
 from kubeherd.cluster.store.state import WatchEvent
 from kubeherd.cluster.store.watch.deliveries import WatchFilter, nodes_of
 from kubeherd.cluster.store.watch.nodesets import NodeSets

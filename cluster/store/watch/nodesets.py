@@ -6,7 +6,7 @@ fleets there are. Invariant: `of` tells of all sets that are in use, and perhaps
 
 from typing import Final
 
-from kubeherd.cluster.api.nodeset import NodeSet, numbered
+from kubeherd.cluster.api.private.nodeset import NodeSet, numbered
 
 MAX_SETS: Final = 1024
 """Sets that are remembered although nobody uses them now: a poller comes again with the same."""

@@ -7,8 +7,8 @@ import orjson
 import pytest
 from apicluster import ADMIN, BOB, Cluster, config_map, pod
 
-from kubeherd.cluster.api import batch, grouppoll
-from kubeherd.cluster.api.batch import BatchedAnswer, BatchedRequest
+from kubeherd.cluster.api.private import batch, grouppoll
+from kubeherd.cluster.api.private.batch import BatchedAnswer, BatchedRequest
 from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS, User
 
 CMS = "/api/v1/namespaces/default/configmaps"

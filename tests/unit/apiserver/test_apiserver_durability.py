@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 from apicluster import MERGE, Cluster, config_map, pod
 
-from kubeherd.cluster.api import batch
-from kubeherd.cluster.api.batch import BatchedRequest
+from kubeherd.cluster.api.private import batch
+from kubeherd.cluster.api.private.batch import BatchedRequest
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng

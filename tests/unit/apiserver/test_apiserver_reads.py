@@ -12,7 +12,7 @@ import pytest
 import structlog
 from apicluster import ADMIN, MERGE, Cluster, api_cluster, config_map, pod
 
-from kubeherd.cluster.api import longpoll
+from kubeherd.cluster.api.private import longpoll
 from kubeherd.cluster.apiserver.read.listing import Continue
 from kubeherd.cluster.apiserver.read.polling import POLL_BYTES
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of

@@ -13,9 +13,10 @@ import pytest
 import wireserver
 from apicluster import APPLY, BOB, MERGE, Cluster, api_cluster
 
-from kubeherd.cluster.api import auditpolicy, batch
+from kubeherd.cluster.api import auditpolicy
 from kubeherd.cluster.api.auditpolicy import Asked, Level, PolicyError
-from kubeherd.cluster.api.batch import BatchedRequest
+from kubeherd.cluster.api.private import batch
+from kubeherd.cluster.api.private.batch import BatchedRequest
 from kubeherd.cluster.apiserver.audit import logfile
 from kubeherd.cluster.apiserver.audit.logfile import LogFile
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from apicluster import APPLY, Answer, Cluster, config_map, daemon_set, pod
 
-from kubeherd.cluster.api import batch, fence
-from kubeherd.cluster.api.batch import BatchedRequest
-from kubeherd.cluster.api.fence import Term
+from kubeherd.cluster.api.private import batch, fence
+from kubeherd.cluster.api.private.batch import BatchedRequest
+from kubeherd.cluster.api.private.fence import Term
 from kubeherd.cluster.apiserver.admission.webhooks.matching import Hook
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"

@@ -9,8 +9,8 @@ import pytest
 from apicluster import BOB, NODE, Cluster, Watcher, api_cluster, config_map
 from patience import PATIENCE_S
 
-from kubeherd.cluster.api import batch, longpoll
-from kubeherd.cluster.api.batch import BatchedRequest
+from kubeherd.cluster.api.private import batch, longpoll
+from kubeherd.cluster.api.private.batch import BatchedRequest
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse, Dropped, WatchResponse
 from kubeherd.faults import Clients, Component, Effect, Fault, FaultError, Nodes, Target, effects
 from kubeherd.faults.effects import Direction, Moment

@@ -9,8 +9,8 @@ import pytest
 from apicluster import Cluster, api_cluster, config_map
 from patience import PATIENCE_S
 
-from kubeherd.cluster.api import grouppoll
-from kubeherd.cluster.api.grouppoll import GroupAnswer, GroupPoll, Part
+from kubeherd.cluster.api.private import grouppoll
+from kubeherd.cluster.api.private.grouppoll import GroupAnswer, GroupPoll, Part
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse, Dropped
 from kubeherd.faults import Clients, Effect, Fault, effects
 from kubeherd.faults.effects import Moment

@@ -7,8 +7,8 @@ import pytest
 from apicluster import ADMIN, BOB, Answer, Cluster, config_map
 from patience import PATIENCE_S
 
-from kubeherd.cluster.api import grouppoll
-from kubeherd.cluster.api.grouppoll import GroupAnswer, GroupPoll, Part
+from kubeherd.cluster.api.private import grouppoll
+from kubeherd.cluster.api.private.grouppoll import GroupAnswer, GroupPoll, Part
 from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS, User
 from kubeherd.cluster.apiserver.handlers.private import grouppoll as handler
 

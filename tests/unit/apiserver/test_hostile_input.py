@@ -17,8 +17,8 @@ from apicluster import (
     pod,
 )
 
-from kubeherd.cluster.api import batch
-from kubeherd.cluster.api.batch import BatchedRequest
+from kubeherd.cluster.api.private import batch
+from kubeherd.cluster.api.private.batch import BatchedRequest
 from kubeherd.cluster.api.validation.causes import MAX_CAUSES
 from kubeherd.cluster.apiserver.write.storedform import MAX_STORED_BYTES
 

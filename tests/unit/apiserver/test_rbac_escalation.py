@@ -6,8 +6,8 @@ import orjson
 import pytest
 from apicluster import ADMIN, APPLY, BOB, JSON_PATCH, MERGE, STRATEGIC, Cluster
 
-from kubeherd.cluster.api import batch
-from kubeherd.cluster.api.batch import BatchedRequest
+from kubeherd.cluster.api.private import batch
+from kubeherd.cluster.api.private.batch import BatchedRequest
 from kubeherd.cluster.apiserver.access.authn import authenticated
 from kubeherd.cluster.apiserver.edge.messages import User
 

@@ -11,8 +11,8 @@ import orjson
 import pytest
 from apicluster import ADMIN, BOB, Cluster, config_map
 
-from kubeherd.cluster.api import batch
-from kubeherd.cluster.api.batch import BatchedRequest
+from kubeherd.cluster.api.private import batch
+from kubeherd.cluster.api.private.batch import BatchedRequest
 from kubeherd.cluster.apiserver.recording.recorder import Recorder
 from kubeherd.cluster.apiserver.recording.recording import Recording
 from kubeherd.cluster.apiserver.recording.writes import Writes, uid_of

@@ -15,7 +15,7 @@ from crdcluster import DEFINITIONS, WIDGETS, condition, definition, widget
 from msgspec.structs import replace
 from patience import PATIENCE_S
 
-from kubeherd.cluster.api.batch import PATH as BATCH_PATH
+from kubeherd.cluster.api.private.batch import PATH as BATCH_PATH
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.recording.recorder import Recorder
 from kubeherd.cluster.apiserver.recording.writes import Writes, uid_of

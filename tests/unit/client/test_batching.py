@@ -6,8 +6,8 @@ import random
 import pytest
 from patience import PATIENCE_S
 
-from kubeherd.cluster.api import batch
-from kubeherd.cluster.api.batch import BatchedAnswer, BatchedRequest
+from kubeherd.cluster.api.private import batch
+from kubeherd.cluster.api.private.batch import BatchedAnswer, BatchedRequest
 from kubeherd.cluster.client.batching import (
     MAX_BATCH,
     MAX_BATCH_BYTES,

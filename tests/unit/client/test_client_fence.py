@@ -5,10 +5,11 @@ import asyncio
 import orjson
 import pytest
 
-from kubeherd.cluster.api import batch, errors
-from kubeherd.cluster.api.batch import BatchedAnswer
+from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import LeaseLost
 from kubeherd.cluster.api.kinds import PODS
+from kubeherd.cluster.api.private import batch
+from kubeherd.cluster.api.private.batch import BatchedAnswer
 from kubeherd.cluster.client.batching import PARALLEL_SENDS, BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.fence import Fence

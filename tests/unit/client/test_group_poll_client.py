@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from kubeherd.cluster.api import grouppoll
 from kubeherd.cluster.api.errors import ApiError, Expired, Forbidden, NotFound
-from kubeherd.cluster.api.grouppoll import GroupAnswer, PartAnswer
 from kubeherd.cluster.api.kinds import CONFIGMAPS, SECRETS, SERVICEACCOUNTS, Resource
 from kubeherd.cluster.api.objects import PartialObject
+from kubeherd.cluster.api.private import grouppoll
+from kubeherd.cluster.api.private.grouppoll import GroupAnswer, PartAnswer
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.grouppoll import GroupPoll
 from kubeherd.cluster.client.reflector import ListWatch, Reflector

@@ -10,8 +10,8 @@ import structlog
 
 from kubeherd.cluster.api.errors import Expired, ServiceUnavailable
 from kubeherd.cluster.api.kinds import NODES
-from kubeherd.cluster.api.longpoll import POLLED
 from kubeherd.cluster.api.objects import Node
+from kubeherd.cluster.api.private.longpoll import POLLED
 from kubeherd.cluster.apiserver.read.polling import POLL_LIMIT
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.reflector import (

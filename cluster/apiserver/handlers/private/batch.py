@@ -11,8 +11,9 @@ from typing import TypeAlias
 
 import msgspec
 
-from kubeherd.cluster.api import batch, errors, fence
-from kubeherd.cluster.api.batch import BatchedAnswer, BatchedRequest
+from kubeherd.cluster.api import errors
+from kubeherd.cluster.api.private import batch, fence
+from kubeherd.cluster.api.private.batch import BatchedAnswer, BatchedRequest
 from kubeherd.cluster.apiserver.edge.messages import (
     Answer,
     ApiRequest,

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from kubeherd.cluster.api import errors, grouppoll
+from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.errors import ApiError
-from kubeherd.cluster.api.grouppoll import GroupAnswer, PartAnswer
+from kubeherd.cluster.api.private import grouppoll
+from kubeherd.cluster.api.private.grouppoll import GroupAnswer, PartAnswer
 from kubeherd.cluster.apiserver.edge.messages import (
     Answer,
     ApiRequest,

@@ -29,7 +29,7 @@ class BatchedRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     accept: str
     body: bytes
     fence: str = ""
-    """The leader's term for which it is sent (`cluster.api.fence`)."""
+    """The leader's term for which it is sent (`cluster.api.private.fence`)."""
 
 
 class BatchedAnswer(msgspec.Struct, frozen=True, array_like=True, gc=False):

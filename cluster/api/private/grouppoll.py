@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from kubeherd.cluster.api.batch import Query
+from kubeherd.cluster.api.private.batch import Query
 
 PATH: Final = "/kubeherd/poll"
 MAX_PARTS: Final = 256

@@ -1,0 +1,1 @@
+"""What kubeherd's processes say to each other that Kubernetes' do not (ARCHITECTURE.md). Pure."""
