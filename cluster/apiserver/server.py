@@ -48,7 +48,7 @@ from kubeherd.cluster.apiserver.metrics import Metrics
 from kubeherd.cluster.apiserver.policystatus import PolicyStatus
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.write.registry import Registry
-from kubeherd.cluster.apiserver.write.short.creates import AlikeCreates
+from kubeherd.cluster.apiserver.write.short.alike.creates import AlikeCreates
 from kubeherd.cluster.runtime.atonce import WouldWait, at_once
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng

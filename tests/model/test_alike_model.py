@@ -30,8 +30,8 @@ from kubeherd.cluster.api.private import fence
 from kubeherd.cluster.apiserver.access.authn import authenticated
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User
 from kubeherd.cluster.apiserver.handlers.alikes import MAX_AGENT, MAX_USER
-from kubeherd.cluster.apiserver.write.short import alike
-from kubeherd.cluster.apiserver.write.short.creates import AlikeCreates
+from kubeherd.cluster.apiserver.write.short.alike import bodies, wires
+from kubeherd.cluster.apiserver.write.short.alike.creates import AlikeCreates
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
@@ -437,19 +437,19 @@ async def test_the_way_is_short_for_users_of_whom_no_more_is_known_than_of_accou
 async def test_a_body_that_is_too_large_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     async with api_cluster() as cluster:
         compared: list[int] = []
-        strings = alike.Pattern.strings
+        strings = bodies.Pattern.strings
 
-        def noted(pattern: alike.Pattern, body: bytes) -> list[bytes] | None:
+        def noted(pattern: bodies.Pattern, body: bytes) -> list[bytes] | None:
             compared.append(len(body))
             return strings(pattern, body)
 
-        monkeypatch.setattr(alike.Pattern, "strings", noted)
+        monkeypatch.setattr(bodies.Pattern, "strings", noted)
         for number in range(8):
             await _began(cluster, json.dumps(_config_map(number)).encode(), "a")
         assert compared
         compared.clear()
         large = _config_map(9)
-        large["metadata"]["name"] = "x" * alike.MAX_BYTES
+        large["metadata"]["name"] = "x" * bodies.MAX_BYTES
         assert not await _began(cluster, json.dumps(large).encode(), "a")
         assert not compared
 
@@ -461,10 +461,10 @@ def test_a_name_that_stands_everywhere_is_not_looked_for_everywhere() -> None:
         decoded.append(body)
         return json.loads(body)
 
-    wire = alike.Wire(alike.JSON.token, alike.JSON.read, decode)
+    wire = wires.Wire(wires.JSON.token, wires.JSON.read, decode)
     data = {str(number): "a" for number in range(1000)}
     for first, found in (({}, True), (data, False)):
         body = json.dumps({"labels": first, "message": "a", "metadata": {"name": "a"}}).encode()
-        made = alike.marked(wire, body, kinds.EVENTS, lambda slot: b"mark-" + slot.name.encode())
+        made = bodies.marked(wire, body, kinds.EVENTS, lambda slot: b"mark-" + slot.name.encode())
         assert (made is not None) is found
     assert len(decoded) < 100

@@ -1,4 +1,4 @@
-"""Creates of objects that are alike, between requests and `write.short.creates`."""
+"""Creates of objects that are alike, between requests and `write.short.alike.creates`."""
 
 from datetime import datetime
 from typing import Final
@@ -15,10 +15,11 @@ from kubeherd.cluster.apiserver.edge.responses import finished, object_response
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.pending import Written
-from kubeherd.cluster.apiserver.write.short import alike
-from kubeherd.cluster.apiserver.write.short.creates import Alike, Form
+from kubeherd.cluster.apiserver.write.short.alike.creates import Alike, Form
+from kubeherd.cluster.apiserver.write.short.alike.places import places
+from kubeherd.cluster.apiserver.write.short.alike.wires import JSON, MSGPACK
 
-_WIRES = {"": alike.JSON, codecs.JSON: alike.JSON, codecs.MSGPACK: alike.MSGPACK}
+_WIRES = {"": JSON, codecs.JSON: JSON, codecs.MSGPACK: MSGPACK}
 """By content type; with parameters it is another one, and goes the general way."""
 MAX_AGENT: Final = 256
 """Characters. What forms take is kept for longer than the request: no more than a client needs."""
@@ -31,7 +32,7 @@ def form(call: Call) -> Form | None:
     a kubelet may depends on the object where NodeRestriction has a rule, and options change what is
     done."""
     request, resource = call.request, call.kind.resource
-    if request.query or request.audited is not None or not alike.places(resource):
+    if request.query or request.audited is not None or not places(resource):
         return None
     content_type = request.headers.get("content-type", "")
     user = request.user

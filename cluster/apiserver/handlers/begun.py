@@ -31,7 +31,7 @@ from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.outcomes import LATE
 from kubeherd.cluster.apiserver.write.pending import Pending, Written
-from kubeherd.cluster.apiserver.write.short import alike
+from kubeherd.cluster.apiserver.write.short.alike.places import places
 from kubeherd.cluster.runtime.metrics import stopwatch_s
 from kubeherd.cluster.store.store import Store
 
@@ -119,7 +119,7 @@ _Stage: TypeAlias = Callable[[Call, RequestContext], _First | None]
 def _stage_of(route: Route) -> _Stage | None:
     """What stages the short writes among those with this route, if there are any."""
     resource, verb, part = route.resource, route.verb, route.subresource_name
-    if verb == "create" and not part and alike.places(resource):
+    if verb == "create" and not part and places(resource):
         return _stage_create
     if resource is kinds.PODS:
         return _OF_PODS.get((verb, part))

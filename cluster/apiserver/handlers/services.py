@@ -37,7 +37,7 @@ from kubeherd.cluster.apiserver.write import revisiondata
 from kubeherd.cluster.apiserver.write.context import FieldValidation, RequestContext, write_context
 from kubeherd.cluster.apiserver.write.heavywork import HeavyWork
 from kubeherd.cluster.apiserver.write.registry import Registry
-from kubeherd.cluster.apiserver.write.short.creates import AlikeCreates
+from kubeherd.cluster.apiserver.write.short.alike.creates import AlikeCreates
 from kubeherd.cluster.apiserver.write.tracking import is_component
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng

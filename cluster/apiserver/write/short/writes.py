@@ -23,13 +23,13 @@ from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import Action, DeletePlan
 from kubeherd.cluster.apiserver.write.pending import Pending, Written
 from kubeherd.cluster.apiserver.write.short import (
-    alikestatuses,
     binding,
     podparts,
     podstatus,
     renewal,
 )
-from kubeherd.cluster.apiserver.write.short.alikestatuses import Seen, Template
+from kubeherd.cluster.apiserver.write.short.alike import statuses
+from kubeherd.cluster.apiserver.write.short.alike.statuses import Seen, Template
 from kubeherd.cluster.apiserver.write.short.podparts import Parts
 from kubeherd.cluster.apiserver.write.short.podstatus import Change, Patch, Sent
 from kubeherd.cluster.apiserver.write.storedform import encoder, with_version_slot
@@ -44,7 +44,7 @@ class ShortWrites:
         self._store = store = objects.store
         self._admission = admission
         self._chain = chain
-        self._alike = alikestatuses.Templates()
+        self._alike = statuses.Templates()
         self.began_at = store.revision
         """What is newer was written here, so it was valid when it was."""
 
@@ -82,7 +82,7 @@ class ShortWrites:
             return None
         seen = None
         if podstatus.restarts(record.attrs.fields):  # then the spec has no say
-            seen = alikestatuses.seen(record.json, sent.body, sent.media_type)
+            seen = statuses.seen(record.json, sent.body, sent.media_type)
         template = None if seen is None else self._alike.of(seen.key)
         if seen is not None and template is not None:
             return self._put_alike(kind, record, seen, template, ctx)
@@ -134,13 +134,13 @@ class ShortWrites:
         ctx: RequestContext,
     ) -> None:
         """Keep a template, if there can be one, of what was done."""
-        marked = alikestatuses.marked(seen)
+        marked = statuses.marked(seen)
         if marked is None:
             return
         again = self._change(kind, record, marked.stored, sent.read(marked.body), ctx)
         if again is None:
             return
-        template = alikestatuses.template(kind, seen, change, again)
+        template = statuses.template(kind, seen, change, again)
         if template is not None:
             self._alike.keep(seen.key, template)
 

@@ -26,7 +26,7 @@ from kubeherd.cluster.api import fields
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver.served import ServedKind
-from kubeherd.cluster.apiserver.write.short.alike import Splice
+from kubeherd.cluster.apiserver.write.short.alike.splices import Splice
 from kubeherd.cluster.apiserver.write.short.podstatus import Change
 
 MAX_TEMPLATES: Final = 64

@@ -1,4 +1,4 @@
-"""Creates of objects that are alike, the short way (`write.short.alike`).
+"""Creates of objects that are alike, the short way.
 
 Invariants: what is stored and answered is, to the byte, what the general way would store and
 answer; where that is not certain nothing is staged, and the general way decides and words every
@@ -30,8 +30,18 @@ from kubeherd.cluster.apiserver.write import fencing
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.pending import Pending, Written
 from kubeherd.cluster.apiserver.write.registry import Registry
-from kubeherd.cluster.apiserver.write.short import alike
-from kubeherd.cluster.apiserver.write.short.alike import Pattern, Slot, Splice, Wire
+from kubeherd.cluster.apiserver.write.short.alike import bodies
+from kubeherd.cluster.apiserver.write.short.alike.bodies import Pattern
+from kubeherd.cluster.apiserver.write.short.alike.places import Slot
+from kubeherd.cluster.apiserver.write.short.alike.splices import Splice, splice
+from kubeherd.cluster.apiserver.write.short.alike.wires import (
+    JSON,
+    MSGPACK,
+    Wire,
+    json_token,
+    json_tokens,
+    msgpack_token,
+)
 from kubeherd.cluster.apiserver.write.storedform import attrs, ttl_s
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.state import Attrs
@@ -104,13 +114,13 @@ class Alike(msgspec.Struct, frozen=True, eq=False):
         """The object as it is answered; None for an encoding in which it has to be made."""
         template = self.template
         if media is Media.MSGPACK:
-            packed = [*map(alike.msgpack_token, self.strings)]
-            return _made(template.packed, packed, self.revision, alike.MSGPACK)
+            packed = [*map(msgpack_token, self.strings)]
+            return _made(template.packed, packed, self.revision, MSGPACK)
         if media is not Media.JSON:
             return None
         if template.served is None:
             return stored + b"\n"
-        return _made(template.served, self.tokens, self.revision, alike.JSON) + b"\n"
+        return _made(template.served, self.tokens, self.revision, JSON) + b"\n"
 
 
 def _made(splice: Splice, tokens: Sequence[bytes], revision: int, wire: Wire) -> bytes:
@@ -151,10 +161,10 @@ class AlikeCreates:
         except ApiError:
             return None
         strings += _given(self._rng.uuid4(), ctx.timestamp, mounts=template.mounts)
-        tokens = alike.json_tokens(strings)
+        tokens = json_tokens(strings)
         staged = self._store.put(
             kind.key, form.namespace, name,
-            lambda revision: _made(template.stored, tokens, revision, alike.JSON),
+            lambda revision: _made(template.stored, tokens, revision, JSON),
             template.attrs(name), ttl_s=ttl_s(kind.storage),
         )  # fmt: skip
         if not template.used:
@@ -166,7 +176,7 @@ class AlikeCreates:
     def _found(self, form: Form, body: bytes) -> tuple[Template, str, list[bytes]] | None:
         """The template that a body fits, the object's name, and the body's strings."""
         templates = self._templates.get(form)
-        if templates is None or len(body) > alike.MAX_BYTES:
+        if templates is None or len(body) > bodies.MAX_BYTES:
             return None
         for at, template in enumerate(templates):
             strings = template.pattern.strings(body)
@@ -193,7 +203,7 @@ class AlikeCreates:
         self._lengths[form] = size
         if len(self._lengths) > MAX_FORMS:
             self._lengths.popitem(last=False)
-        if size > alike.MAX_BYTES or last is None or abs(last - size) > NEAR_BYTES:
+        if size > bodies.MAX_BYTES or last is None or abs(last - size) > NEAR_BYTES:
             return False
         if self._left:
             self._left -= 1
@@ -212,7 +222,7 @@ class AlikeCreates:
     ) -> None:
         """Keep a template, if there can be one, of a body that was just `stored` and is worth a
         look. `decode` makes of a body what a create at that time gets."""
-        marked = alike.marked(wire, body, kind.resource, self._mark)
+        marked = bodies.marked(wire, body, kind.resource, self._mark)
         if marked is None:
             return
         uid, moment = self._marks.uuid4(), self._moment()
@@ -280,11 +290,11 @@ def _template(
     """A template of what became of an object with marks."""
     stored = codecs.dumps_json(made)
     served = kind.served(codecs.loads_json(stored))
-    as_json = alike.splice(stored, marks, alike.json_token)
-    packed = alike.splice(codecs.dumps_msgpack(served), marks, alike.msgpack_token)
+    as_json = splice(stored, marks, json_token)
+    packed = splice(codecs.dumps_msgpack(served), marks, msgpack_token)
     own = None
     if kind.to_served is not None:
-        own = alike.splice(codecs.dumps_json(served), marks, alike.json_token)
+        own = splice(codecs.dumps_json(served), marks, json_token)
         if own is None:
             return None
     selected = attrs(kind.storage, made)
@@ -301,12 +311,12 @@ def _is_right(kind: ServedKind, template: Template, body: bytes, stored: bytes) 
     if strings is None:
         return False
     strings += _given(meta["uid"], meta["creationTimestamp"], mounts=template.mounts)
-    tokens = alike.json_tokens(strings)
+    tokens = json_tokens(strings)
     revision, served = int(meta["resourceVersion"]), kind.served(orjson.loads(stored))
     one = Alike(Pending(Written(stored), None), template, strings, tokens, revision)
     shown = one.answer(Media.JSON, stored), one.answer(Media.MSGPACK, stored)
     return (
-        _made(template.stored, tokens, revision, alike.JSON) == stored
+        _made(template.stored, tokens, revision, JSON) == stored
         and shown == (codecs.dumps_json(served) + b"\n", codecs.dumps_msgpack(served))
         and template.attrs(meta["name"]) == attrs(kind.storage, tree)
     )
