@@ -1,8 +1,8 @@
-"""The objects of the store for those who decide about writes, and what they know of them.
+"""The objects of the store for those who decide about writes, and facts that follow from them.
 
 Nearly every write asks the same things of the same few objects: whether its namespace is ending,
-which account a pod has, which class is the default. What is made of an object is kept while the
-store holds the same version of it, so that it is decoded once and not for every write.
+which account a pod has, which class is the default. Such a fact is kept as long as the store holds
+the same version of the object, so that the object is decoded once and not for every write.
 """
 
 from collections import OrderedDict
@@ -26,23 +26,24 @@ _Version = int | Sequence[Record]
 """The revision of an object, which no other version of it has; or the collection as it was."""
 
 
-class Looks(msgspec.Struct):
-    """What was looked at to decide something: the same would be decided while it `holds`."""
+class Reads(msgspec.Struct):
+    """What was read of the store to decide something: while the reads `hold`, the same would be
+    decided again."""
 
     heads: list[tuple[str, str, str, Record | None]] = msgspec.field(default_factory=list)
     lists: list[tuple[str, str, Sequence[Record]]] = msgspec.field(default_factory=list)
-    everywhere: bool = False
-    """So much was looked at that nobody can tell."""
+    unbounded: bool = False
+    """More was read than is noted; the reads never hold."""
 
-    def once(self) -> "Looks":
-        """The same, without what was looked at again."""
+    def once(self) -> "Reads":
+        """The same without repetitions."""
         heads = {one[:3]: one for one in self.heads}
         lists = {one[:2]: one for one in self.lists}
-        return Looks(list(heads.values()), list(lists.values()), self.everywhere)
+        return Reads(list(heads.values()), list(lists.values()), self.unbounded)
 
-    def holds(self, store: Store) -> bool:
-        """Whether all that was looked at is what it was."""
-        if self.everywhere:
+    def hold(self, store: Store) -> bool:
+        """Whether all that was read is still the newest."""
+        if self.unbounded:
             return False
         for key, space, name, one in self.heads:
             if store.head(key, space, name) is not one:
@@ -58,30 +59,30 @@ class StoredObjects:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._looks: Looks | None = None
+        self._reads: Reads | None = None
         self._facts: OrderedDict[_Key, tuple[_Version, object]] = OrderedDict()
 
     @contextmanager
-    def noted(self) -> Iterator[Looks]:
-        """What is looked at within, where nothing is awaited."""
-        looks = self._looks = Looks()
+    def noting_reads(self) -> Iterator[Reads]:
+        """The reads within the block, in which nothing may be awaited."""
+        reads = self._reads = Reads()
         try:
-            yield looks
+            yield reads
         finally:
-            self._looks = None
+            self._reads = None
 
     def _head(self, resource: Resource, namespace: str, name: str) -> Record | None:
         key = resource.group_resource
         record = self.store.head(key, namespace, name)
-        if self._looks is not None:
-            self._looks.heads.append((key, namespace, name, record))
+        if self._reads is not None:
+            self._reads.heads.append((key, namespace, name, record))
         return record
 
     def _records(self, resource: Resource, namespace: str = "") -> Sequence[Record]:
         key = resource.group_resource
         records = self.store.list(key, namespace)
-        if self._looks is not None:
-            self._looks.lists.append((key, namespace, records))
+        if self._reads is not None:
+            self._reads.lists.append((key, namespace, records))
         return records
 
     def get(self, resource: Resource, namespace: str, name: str) -> JsonObject | None:
@@ -102,15 +103,15 @@ class StoredObjects:
     def newest(
         self, resource: Resource, where: Callable[[Mapping[str, str]], bool]
     ) -> Iterable[JsonObject]:
-        if self._looks is not None:
-            self._looks.everywhere = True
+        if self._reads is not None:
+            self._reads.unbounded = True
         for record in self.store.heads(resource.group_resource):
             if where(record.attrs.fields):
                 yield record.load()
 
     def pods_on(self, node_name: str) -> Iterable[JsonObject]:
-        if self._looks is not None:
-            self._looks.everywhere = True
+        if self._reads is not None:
+            self._reads.unbounded = True
         for record in self.store.list_on_node(NODE_INDEXED, node_name):
             yield record.load()
 

@@ -1,8 +1,8 @@
-"""Bodies of requests that are alike: told by what they have in common, byte for byte. Pure.
+"""Recognising request bodies that are alike, without decoding them. Pure.
 
-Invariants: a body fits a pattern if and only if it is the one that was looked at, but for the
-strings in some places; a string that is put into a place is one that the rules for this place let
-pass, in the form in which it is stored.
+Invariants: a body matches a pattern if and only if it equals, byte for byte, the body of which the
+pattern was made, but for the texts in some fields; each of these texts is valid in its field, and
+is in the form in which it is going to be stored.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,24 +22,25 @@ from kubeherd.cluster.apiserver.write.short.alike.wires import Read, Wire
 MAX_BYTES: Final = 16 * 1024
 """A body that is larger goes the general way."""
 MAX_TRIES: Final = 16
-"""In so many places a string is looked for: each takes as long as to decode the body."""
+"""How many occurrences of a text are tried to find the one in its field; each attempt decodes the
+body."""
 MAX_TEXT_BYTES: Final = 1024
-"""What an event's note may have; other texts are shorter."""
+"""The limit of an event's note; all other texts have smaller ones."""
 
 
 class Pattern(msgspec.Struct, frozen=True, eq=False):
-    """What bodies that are alike have in common: the bytes before, between and behind the strings
-    in which they differ."""
+    """What bodies that are alike have in common."""
 
     read: Read
     fixed: tuple[bytes, ...]
+    """The bytes before, between and after the texts in which they differ."""
     rules: tuple[Callable[[bytes], bool], ...]
-    """What each of the strings has to follow."""
+    """Of each text, what tells whether it is valid."""
     name: int
-    """Which of the strings is the object's own name."""
+    """The index of the text that is the object's name."""
 
     def strings(self, body: bytes) -> list[bytes] | None:
-        """The strings in which a body differs; None if it differs in anything else."""
+        """The texts in which a body differs; None if it differs in anything else."""
         found: list[bytes] = []
         at = 0
         for fixed in self.fixed[:-1]:
@@ -55,18 +56,19 @@ class Pattern(msgspec.Struct, frozen=True, eq=False):
 
 
 class Marked(msgspec.Struct, frozen=True, eq=False):
-    """A body with marks for the strings in which others may differ, in the order of the body."""
+    """A body with marks instead of the texts in which others may differ."""
 
     pattern: Pattern
     body: bytes
     marks: tuple[bytes, ...]
+    """In the order in which they stand in the body."""
 
 
 def marked(
     wire: Wire, body: bytes, resource: Resource, mark: Callable[[Slot], bytes]
 ) -> Marked | None:
-    """A body with marks in those places of a resource in which it has strings. `mark` makes one.
-    None if the object's name is not among them."""
+    """A body with a mark in each field in which objects of the resource may differ, and its
+    pattern; `mark` makes a new mark. None if the object's name cannot be marked."""
     put: dict[bytes, Slot] = {}
     for place in places(resource):
         text = _at(wire.decode(body), place.path)
@@ -92,8 +94,9 @@ def marked(
 def _replaced(
     wire: Wire, body: bytes, path: Sequence[str | int], text: bytes, made: bytes
 ) -> bytes | None:
-    """A body with another string in one place: of the first places where the string stands, the one
-    that makes this difference to what is decoded, and no other."""
+    """A body with the text `made` instead of `text` in the field at `path`. Where that field is
+    in the bytes is found by trial: the replaced body must decode to the same object with nothing
+    but this field changed. None if no occurrence of the text passes."""
     wanted = wire.decode(body)
     parent = _at(wanted, path[:-1])
     parent[path[-1]] = made.decode()
@@ -107,14 +110,14 @@ def _replaced(
         try:
             if wire.decode(tried) == wanted:
                 return tried
-        except ValueError:  # what was replaced was no string
+        except ValueError:  # these bytes were not a string
             pass
     return None
 
 
 def _at(tree: JsonValue, path: Sequence[str | int]) -> JsonValue:
-    """What stands in a place; None if there is no such place, or if it is one of several in a list:
-    of those nobody knows how many there will be."""
+    """The value at a path; None if there is none, or if a list on the way has more than one
+    element: in others that list may be longer or shorter."""
     for step in path:
         if isinstance(step, int):
             if not isinstance(tree, list) or len(tree) != 1:
@@ -126,8 +129,7 @@ def _at(tree: JsonValue, path: Sequence[str | int]) -> JsonValue:
 
 
 def rule(resource: Resource, slot: Slot) -> Callable[[bytes], bool]:
-    """What tells whether a string may stand in a place: it follows its rules, and is stored as it
-    is."""
+    """What tells whether a text is valid in a field of this sort, and stored as it is."""
     may = _RULES.get(slot) or (lambda text: not objectmeta.name(resource, text, ""))
 
     def fits(text: bytes) -> bool:
@@ -148,4 +150,4 @@ _RULES: Final[dict[Slot, Callable[[str], bool]]] = {
     Slot.TIME: is_time,
     Slot.MICRO_TIME: is_micro_time,
 }
-"""Of all but the object's own name, which has those of its resource."""
+"""For all but NAME: what makes a name valid depends on the resource."""

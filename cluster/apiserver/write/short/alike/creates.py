@@ -1,10 +1,11 @@
-"""Creates of objects that are alike, the short way.
+"""Creates of objects that are alike: staged from a template, without decoding their bodies.
 
 Invariants: what is stored and answered is, to the byte, what the general way would store and
 answer; where that is not certain nothing is staged, and the general way decides and words every
-refusal. A template holds for one kind, namespace, user and form of request, and only while all that
-was looked at to admit its object is what it was. How many templates there are, and what they take,
-is bounded; bodies that are alike to no others are not looked at closely again and again.
+refusal. A template is valid for one kind, namespace, user and form of request, and only as long as
+nothing has changed that admission read of the store when the template was made. The number of
+templates and their memory are bounded, and so is the time that is spent on bodies of which no
+template comes.
 """
 
 from collections import OrderedDict
@@ -24,7 +25,7 @@ from kubeherd.cluster.api.timestamps import format_micro_time, format_time
 from kubeherd.cluster.apiserver.admission import service_account
 from kubeherd.cluster.apiserver.edge.messages import User
 from kubeherd.cluster.apiserver.edge.negotiation import Media
-from kubeherd.cluster.apiserver.read.storedobjects import Looks
+from kubeherd.cluster.apiserver.read.storedobjects import Reads
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write import fencing
 from kubeherd.cluster.apiserver.write.context import RequestContext
@@ -49,15 +50,15 @@ from kubeherd.cluster.store.state import Attrs
 MAX_TEMPLATES: Final = 64
 MAX_TEMPLATES_BYTES: Final = 2 * 1024 * 1024
 MAX_FORMS: Final = 256
-"""Of so many forms of requests it is known how long the last body was."""
+"""For so many forms of requests the length of the last body is remembered."""
 NEAR_BYTES: Final = 64
-"""By no more than that do bodies that are alike differ in length."""
+"""Bodies whose lengths differ by more than this are not taken for alike."""
 MAX_PAUSE: Final = 64
-"""So many creates at most before a body is looked at closely again."""
+"""After attempts that made no useful template, so many creates pass at most before the next one."""
 
 
 class Form(msgspec.Struct, frozen=True):
-    """What requests that are alike have in common besides their bodies."""
+    """What creates must have in common, besides their bodies, to share a template."""
 
     api_version: str
     plural: str
@@ -68,21 +69,24 @@ class Form(msgspec.Struct, frozen=True):
 
 
 class Template(msgspec.Struct, eq=False):
-    """What is the same for objects that are alike. In the splices these strings are put: those of
-    the body, then the UID, the time of creation, the name of a volume with a token, the revision.
-    """
+    """What objects that are alike have in common. The texts for its holes are, in this order: those
+    of the body, the UID, the creation time, the name of the volume with the service account's
+    token, the revision."""
 
     pattern: Pattern
     stored: Splice
+    """The JSON that is stored."""
     packed: Splice
-    """As it is served, in msgpack."""
+    """What is answered in msgpack."""
     served: Splice | None
-    """As it is served, in JSON, if that is not what is stored."""
+    """What is answered in JSON; None if that is what is stored."""
     selected: Attrs | None
-    looks: Looks
+    """The labels and fields for selectors, if the store is given them with a write."""
+    reads: Reads
     mounts: bool
-    """Whether it has a volume with a token."""
+    """Whether the object has a volume with the service account's token."""
     used: bool = False
+    """Whether an object was made of it."""
 
     @property
     def size_bytes(self) -> int:
@@ -91,7 +95,7 @@ class Template(msgspec.Struct, eq=False):
         return sum(map(len, self.pattern.fixed)) + sum(one.size_bytes for one in splices if one)
 
     def attrs(self, name: str) -> Attrs | None:
-        """What selectors read of the object of this name, if that is kept with it."""
+        """`selected` of the object with this name."""
         if self.selected is None:
             return None
         return Attrs(self.selected.labels, {**self.selected.fields, _NAME: intern(name)})
@@ -101,17 +105,17 @@ _NAME: Final = "metadata.name"
 
 
 class Alike(msgspec.Struct, frozen=True, eq=False):
-    """An object that is staged the short way, and what makes its answer."""
+    """An object that was staged from a template, and what its answer is made of."""
 
     pending: Pending
     template: Template
     strings: Sequence[bytes]
     tokens: Sequence[bytes]
-    """The strings in JSON."""
+    """The same as JSON strings."""
     revision: int
 
     def answer(self, media: Media, stored: bytes) -> bytes | None:
-        """The object as it is answered; None for an encoding in which it has to be made."""
+        """The object in the encoding of the answer; None if the template does not have that one."""
         template = self.template
         if media is Media.MSGPACK:
             packed = [*map(msgpack_token, self.strings)]
@@ -124,12 +128,12 @@ class Alike(msgspec.Struct, frozen=True, eq=False):
 
 
 def _made(splice: Splice, tokens: Sequence[bytes], revision: int, wire: Wire) -> bytes:
-    """The bytes of an object with these strings, as they are written in them, and this revision."""
+    """The object with these texts, which are encoded already, and this revision."""
     return splice.made([*tokens, wire.token(b"%d" % revision)])
 
 
 class AlikeCreates:
-    """Knows templates, and stages by them; one per process."""
+    """Makes templates, and stages objects from them; one per process."""
 
     def __init__(self, registry: Registry, rng: Rng) -> None:
         self._registry = registry
@@ -138,20 +142,21 @@ class AlikeCreates:
         self._marks = rng.child("alike")
         self._templates: OrderedDict[Form, list[Template]] = OrderedDict()
         self._newest: list[Template] | None = None
-        """Those of the form that was used last."""
+        """The templates of the form that was used last."""
         self._count = self._bytes = 0
         self._lengths: OrderedDict[Form, int] = OrderedDict()
-        self._pause, self._left = 1, 0
-        """How many creates pass between two close looks, and how many still do."""
+        self._pause, self._pause_left = 1, 0
+        """How many creates pass between two attempts to make a template, and how many of them are
+        still to pass. The pause doubles until a template is used."""
 
     def stage(self, kind: ServedKind, form: Form, body: bytes, ctx: RequestContext) -> Alike | None:
-        """Stage the object in a body; None, and nothing is staged, if it is alike to none or if
-        that is not certain."""
+        """Stage the object in a body from a template; None, and nothing is staged, if there is no
+        template for it, or if what the general way would do is not certain."""
         found = self._found(form, body)
         if found is None or self._store.is_shared or not self._registry.chain.is_own:
             return None
         template, name, strings = found
-        if not template.looks.holds(self._store):
+        if not template.reads.hold(self._store):
             self._forget(form, template)
             return None
         if self._store.head(kind.key, form.namespace, name) is not None:
@@ -169,12 +174,12 @@ class AlikeCreates:
         )  # fmt: skip
         if not template.used:
             template.used = True
-            self._pause, self._left = 1, 0
+            self._pause, self._pause_left = 1, 0
         pending = Pending(Written(b"", created=True), staged)
         return Alike(pending, template, strings, tokens, staged.revision)
 
     def _found(self, form: Form, body: bytes) -> tuple[Template, str, list[bytes]] | None:
-        """The template that a body fits, the object's name, and the body's strings."""
+        """The template that a body matches, the object's name, and the texts of the body."""
         templates = self._templates.get(form)
         if templates is None or len(body) > bodies.MAX_BYTES:
             return None
@@ -194,8 +199,8 @@ class AlikeCreates:
         return None
 
     def is_worth_a_look(self, form: Form, body: bytes) -> bool:
-        """Whether a body that fits no template may be the second one of many that are alike, and
-        there is a short way at all."""
+        """Whether to make a template of a body that matches none: if the last body of the same form
+        was about as long, more of them may follow."""
         if self._store.is_shared or not self._registry.chain.is_own:
             return False
         size = len(body)
@@ -205,10 +210,10 @@ class AlikeCreates:
             self._lengths.popitem(last=False)
         if size > bodies.MAX_BYTES or last is None or abs(last - size) > NEAR_BYTES:
             return False
-        if self._left:
-            self._left -= 1
+        if self._pause_left:
+            self._pause_left -= 1
             return False
-        self._left, self._pause = self._pause, min(2 * self._pause, MAX_PAUSE)
+        self._pause_left, self._pause = self._pause, min(2 * self._pause, MAX_PAUSE)
         return True
 
     def learn(
@@ -220,30 +225,31 @@ class AlikeCreates:
         decode: Callable[[bytes, datetime], tuple[JsonObject, RequestContext]],
         stored: bytes,
     ) -> None:
-        """Keep a template, if there can be one, of a body that was just `stored` and is worth a
-        look. `decode` makes of a body what a create at that time gets."""
+        """Make a template of a body whose object was just `stored` by the general way, and keep it
+        if it can reproduce that object. `decode` gives what the general way starts with: the object
+        in a body, and the context of a create at the given time."""
         marked = bodies.marked(wire, body, kind.resource, self._mark)
         if marked is None:
             return
         uid, moment = self._marks.uuid4(), self._moment()
         try:
             tree, ctx = decode(marked.body, moment)
-            with self._registry.noted() as looks:
+            with self._registry.noting_reads() as reads:
                 made = self._registry.make(kind, form.namespace, tree, ctx, uid)
         except ApiError:
             return
         warned = warnings.of_created(kind.resource.group_resource)
-        if ctx.warnings or looks.everywhere or (warned is not None and warned(made)):
+        if ctx.warnings or reads.unbounded or (warned is not None and warned(made)):
             return
         given = _given(uid, ctx.timestamp, mounts=True)
         marks = [*marked.marks, *given, self._mark(Slot.TEXT)]
         made["metadata"]["resourceVersion"] = marks[-1].decode()
-        template = _template(kind, marked.pattern, made, marks, looks)
+        template = _template(kind, marked.pattern, made, marks, reads)
         if template is not None and _is_right(kind, template, body, stored):
             self._keep(form, template)
 
     def _mark(self, slot: Slot) -> bytes:
-        """A string that may stand in a place and of which there is no other."""
+        """A new mark for a field of this sort: valid there, and found nowhere else."""
         if slot is Slot.TIME:
             return format_time(self._moment()).encode()
         if slot is Slot.MICRO_TIME:
@@ -274,20 +280,21 @@ class AlikeCreates:
 
 _FAR: Final = datetime(4000, 1, 1, tzinfo=UTC)
 _VOLUME: Final = -2
-"""Which of all marks is that of the volume."""
+"""The index of the volume's mark."""
 _SPAN_US: Final = 1_000 * 365 * 86_400 * 1_000_000
 
 
 def _given(uid: str, created: str, *, mounts: bool) -> list[bytes]:
-    """What the server gives to an object; the name of a volume if that is asked for."""
+    """The texts that the server chooses: the UID, the creation time and, if the object `mounts` a
+    token, the name of the volume."""
     volume = service_account.volume_name(uid) if mounts else ""
     return [uid.encode(), created.encode(), volume.encode()]
 
 
 def _template(
-    kind: ServedKind, pattern: Pattern, made: JsonObject, marks: list[bytes], looks: Looks
+    kind: ServedKind, pattern: Pattern, made: JsonObject, marks: list[bytes], reads: Reads
 ) -> Template | None:
-    """A template of what became of an object with marks."""
+    """A template, from what the general way made of an object with marks."""
     stored = codecs.dumps_json(made)
     served = kind.served(codecs.loads_json(stored))
     as_json = splice(stored, marks, json_token)
@@ -301,11 +308,11 @@ def _template(
     if as_json is None or packed is None:
         return None
     mounts = any(marks[number] == marks[_VOLUME] for _, number in as_json.holes)
-    return Template(pattern, as_json, packed, own, selected, looks.once(), mounts)
+    return Template(pattern, as_json, packed, own, selected, reads.once(), mounts)
 
 
 def _is_right(kind: ServedKind, template: Template, body: bytes, stored: bytes) -> bool:
-    """Whether a template makes of a body what the general way has made of it."""
+    """Whether a template makes of a body exactly what the general way made of it."""
     tree: JsonObject = orjson.loads(stored)
     meta, strings = tree["metadata"], template.pattern.strings(body)
     if strings is None:

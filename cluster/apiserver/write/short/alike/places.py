@@ -1,4 +1,4 @@
-"""Where objects of a kind may differ and still be alike, and by which rules. Pure."""
+"""In which fields objects of a kind may differ and still be alike. Pure."""
 
 from enum import Enum, auto
 from typing import Final
@@ -10,16 +10,17 @@ from kubeherd.cluster.api.kinds import Resource
 
 
 class Slot(Enum):
-    """What a string is that differs, and so which rules it has to follow."""
+    """What a text that differs means, which tells what makes it valid."""
 
     NAME = auto()
     """The object's own name."""
     LABEL = auto()
-    """The same of a pod, if it is a DNS label: of others there is a warning."""
+    """The same of a pod, if it is a DNS label; any other name causes a warning, which a template
+    cannot give."""
     SUBDOMAIN = auto()
     """The name of a node."""
     TEXT = auto()
-    """Anything but nothing."""
+    """Any text that is not empty."""
     TIME = auto()
     """metav1.Time, as it is stored."""
     MICRO_TIME = auto()
@@ -27,9 +28,10 @@ class Slot(Enum):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a string stands in an object: the names of members, and numbers in lists."""
+    """A field whose text may differ."""
 
     path: tuple[str | int, ...]
+    """Names of members, and indices in lists."""
     slot: Slot
 
 
@@ -55,10 +57,11 @@ _PLACES: Final = {
     kinds.EVENTS_V1: _event("regarding", "note", ("eventTime", Slot.MICRO_TIME)),
     _CONFIGMAPS: (Place(("metadata", "name"), Slot.NAME),),
 }
-"""Of each kind that is looked at, where its objects differ."""
+"""By kind; objects of other kinds are never alike."""
 _OF: Final = {id(resource): places for resource, places in _PLACES.items()}
 
 
 def places(resource: Resource) -> tuple[Place, ...]:
-    """Where objects of a resource may differ and still be alike; empty: nobody looks."""
+    """The fields in which objects of a resource may differ and still be alike; none of a resource
+    whose objects are never alike."""
     return _OF.get(id(resource), ())

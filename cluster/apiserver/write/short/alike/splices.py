@@ -1,4 +1,4 @@
-"""An object's bytes with holes, into which the texts of one that is alike are put. Pure."""
+"""An encoded object with holes for the texts in which others differ. Pure."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,8 +9,8 @@ import msgspec
 def cut(
     encoded: bytes, marks: Sequence[bytes], token: Callable[[bytes], bytes]
 ) -> list[bytes] | None:
-    """What was encoded, cut where marks stand as strings: these at odd indices. None if a mark
-    stands in anything else."""
+    """An encoded object, cut at its marks: the bytes between them at even indices, the marks at odd
+    ones. None if a mark is part of a longer string. `token` encodes a text."""
     of = {token(mark): mark for mark in marks}
     parts = re.split(b"(" + b"|".join(map(re.escape, of)) + b")", encoded)
     if any(mark in part for part in parts[::2] for mark in marks):
@@ -19,14 +19,15 @@ def cut(
 
 
 class Splice(msgspec.Struct, frozen=True, eq=False):
-    """An object's bytes with holes: which strings are put where, by their numbers."""
+    """An encoded object with holes, each for one of some numbered texts."""
 
     parts: list[bytes]
+    """The bytes before, between and after the holes, and the holes."""
     holes: tuple[tuple[int, int], ...]
-    """Place in `parts`, number of the string."""
+    """Of each hole its index in `parts`, and the number of the text that it is for."""
 
     def made(self, tokens: Sequence[bytes]) -> bytes:
-        """The bytes with these strings, as they are written in them."""
+        """The object with these texts, which are encoded already, in the holes."""
         parts = self.parts.copy()
         for at, number in self.holes:
             parts[at] = tokens[number]
@@ -41,7 +42,8 @@ class Splice(msgspec.Struct, frozen=True, eq=False):
 def splice(
     encoded: bytes, marks: Sequence[bytes], token: Callable[[bytes], bytes]
 ) -> Splice | None:
-    """Holes where marks stand, by their numbers; None if one stands within something else."""
+    """An encoded object with holes instead of marks, with their numbers in `marks`; None if a mark
+    is part of a longer string."""
     parts = cut(encoded, marks, token)
     if parts is None:
         return None

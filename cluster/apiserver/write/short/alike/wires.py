@@ -1,4 +1,4 @@
-"""Strings in JSON and in msgpack, written and read in the midst of a body. Pure."""
+"""Single strings within a JSON or msgpack document, written and read in place. Pure."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -10,25 +10,25 @@ import orjson
 from kubeherd.cluster.api.jsontypes import JsonValue
 
 _PLAIN: Final = re.compile(rb"[ !#-\[\]-\xff]*")
-"""What stands in a JSON string as it is."""
+"""A text that needs no escapes in JSON."""
 
 
 def json_token(text: bytes) -> bytes:
-    """A string, in UTF-8, as JSON."""
+    """A text in UTF-8 as a JSON string."""
     if _PLAIN.fullmatch(text) is not None:
         return b'"%b"' % text
     return orjson.dumps(text.decode())
 
 
 def json_tokens(texts: Sequence[bytes]) -> list[bytes]:
-    """`json_token` of each of some strings."""
+    """`json_token` of each text."""
     if _PLAIN.fullmatch(b"".join(texts)) is not None:
         return [b'"%b"' % text for text in texts]
     return [*map(json_token, texts)]
 
 
 def msgpack_token(text: bytes) -> bytes:
-    """A string, in UTF-8, as msgpack; of at most 64 KiB."""
+    """A text in UTF-8, of less than 64 KiB, as a msgpack string."""
     size = len(text)
     if size < 32:
         return b"%c%b" % (0xA0 | size, text)
@@ -38,10 +38,12 @@ def msgpack_token(text: bytes) -> bytes:
 
 
 Read = Callable[[bytes, int], tuple[bytes, int] | None]
+"""Reads the string at an offset of a document: its text, and the offset behind it; None if there is
+no string that can be read in place."""
 
 
 def _json_string(body: bytes, at: int) -> tuple[bytes, int] | None:
-    """The string without escapes that stands at a place in JSON, and where it ends."""
+    """As `Read`, of JSON; a string with escapes cannot be read in place."""
     end = body.find(b'"', at + 1)
     text = body[at + 1 : end]
     if body[at : at + 1] != b'"' or end < 0 or _PLAIN.fullmatch(text) is None:
@@ -50,7 +52,7 @@ def _json_string(body: bytes, at: int) -> tuple[bytes, int] | None:
 
 
 def _msgpack_string(body: bytes, at: int) -> tuple[bytes, int] | None:
-    """The string that stands at a place in msgpack, and where it ends."""
+    """As `Read`, of msgpack."""
     head = body[at : at + 3]
     if len(head) < 3:
         return None
@@ -66,14 +68,13 @@ def _msgpack_string(body: bytes, at: int) -> tuple[bytes, int] | None:
 
 
 class Wire(msgspec.Struct, frozen=True, eq=False):
-    """A form of bodies."""
+    """An encoding of request bodies."""
 
     token: Callable[[bytes], bytes]
-    """Writes a string."""
+    """Encodes a text."""
     read: Read
-    """Reads a string."""
     decode: Callable[[bytes], JsonValue]
-    """Decodes a body that has been decoded before."""
+    """Decodes a body that is known to be valid."""
 
 
 JSON: Final = Wire(json_token, _json_string, orjson.loads)
