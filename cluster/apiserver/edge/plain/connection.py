@@ -27,19 +27,22 @@ from kubeherd.cluster.apiserver.edge.plain import gathering, requests, resting
 _LINE_BYTES = 64 * 1024
 _HELD_BYTES = 64 * 1024
 PARTIAL_S = 1.0
-"""How long the rest of a plain request may take: who is slower is aiohttp's."""
+"""How long the rest of a plain request may take to arrive; after that aiohttp waits for it."""
 
 
 class _Partial(msgspec.Struct, eq=False):
-    """A plain request of `size` bytes of which these have come; the timer ends the wait."""
+    """A plain request of which a part has arrived."""
 
     size: int
+    """Bytes of the whole request."""
     timer: asyncio.TimerHandle
+    """Ends the wait for the rest."""
     come: bytearray
+    """What has arrived."""
 
 
 class PlainConnection(Connection):
-    """One client connection: takes plain requests out of what comes, and leaves the rest."""
+    """One client connection: answers plain requests itself, and leaves all others to aiohttp."""
 
     __slots__ = (
         "_clean",
@@ -58,17 +61,17 @@ class PlainConnection(Connection):
         self.raw: socket.socket | None = None
         """The socket below TLS, where the connection may rest between heartbeats."""
         self._plain: asyncio.Task[None] | None = None
-        """Answers a plain request."""
+        """The task that answers a plain request now, if there is one."""
         self._held = bytearray()
-        """What came meanwhile."""
+        """What arrived while a plain request is being answered."""
         self._partial: _Partial | None = None
-        """A plain request of which a part has come."""
         self._rested_at_s = 0.0
         """When the last plain answer was given, in the event loop's time; 0: there was none."""
         self._rhythm: resting.Rhythm | None = None
-        """None: it has brought no heartbeat."""
+        """None: there was no heartbeat on this connection."""
         self._clean = True
-        """Whether aiohttp has read whole requests only, so that what comes next begins one."""
+        """Whether all that was left to aiohttp were whole requests, so that the next byte begins a
+        request."""
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._partial is not None:
@@ -77,7 +80,7 @@ class PlainConnection(Connection):
         self._wakes()
 
     def data_received(self, data: bytes) -> None:
-        """A plain request goes its way here, all else aiohttp's."""
+        """Take a plain request; leave all else to aiohttp."""
         if self.taken_over is not None or not data:  # aiohttp tells itself to go on so
             super().data_received(data)
             return
@@ -105,39 +108,39 @@ class PlainConnection(Connection):
         self._leave_to_aiohttp(data, whole=whole)
 
     def _leave_to_aiohttp(self, data: bytes, *, whole: bool) -> None:
-        """`whole`: exactly one request, after others."""
+        """`whole`: the data are exactly one request."""
         if not whole:
             self._clean = False
         super().data_received(data)
 
     def _await_rest(self, data: bytes, size: int) -> None:
-        """Wait a moment for the rest of a plain request of so many bytes."""
+        """Wait a moment for the rest of a plain request of `size` bytes."""
         timer = self._loop.call_later(PARTIAL_S, self._leave_partial)
         self._partial = _Partial(size, timer, bytearray(data))
 
     def _all_of(self, partial: _Partial) -> bytes:
-        """What has come of a request, which is waited for no more."""
+        """End the wait for the rest of a request; what has arrived of it."""
         partial.timer.cancel()
         self._partial = None
         return bytes(partial.come)
 
     def _leave_partial(self) -> None:
-        """The rest of a plain request has not come in time."""
+        """The rest of a plain request has not arrived in time."""
         if self._partial is not None:
             self._leave_to_aiohttp(self._all_of(self._partial), whole=False)
 
     def _hold(self, data: bytes) -> None:
-        """Keep what comes while a plain request is answered, and read no more if it is much."""
+        """Keep what arrives while a plain request is answered; stop reading if that is much."""
         self._held += data
         if len(self._held) > _HELD_BYTES and self.transport is not None:
             self.transport.pause_reading()
 
     def _wakes(self) -> float | None:
-        """Rest no more; as `Resting.leave`."""
+        """End the connection's rest; returns what `Resting.leave` does."""
         return None if self.raw is None else self._connections.resting.leave(self.raw)
 
     def _take(self, request: requests.Plain, look_s: float | None) -> None:
-        """Let a plain request go its way; `look_s`: as of `Resting.leave`."""
+        """Have a plain request answered; `look_s` is what `_wakes` returned."""
         self.asked = True
         rhythm = self._rhythm
         if gathering.is_heartbeat(request.method, request.path):
@@ -145,7 +148,7 @@ class PlainConnection(Connection):
             if rhythm is None:
                 rhythm = self._rhythm = resting.Rhythm()
             rhythm.beat(silent_s, look_s)
-            # Those that were looked at with it are there already.
+            # At a look, the heartbeats of other connections are found together with this one.
             wait_s = gathering.patience_s(silent_s) if look_s is None else 0.0
             self._plain = self._connections.gathering.join((self, request), wait_s)
             return
@@ -172,7 +175,7 @@ class PlainConnection(Connection):
             self.answered(goes_on=goes_on)
 
     def answered(self, *, goes_on: bool) -> None:
-        """After a plain answer: the connection ends, or waits for the next request."""
+        """A plain request has been answered: end the connection, or wait for the next request."""
         self._plain = None
         if not goes_on or self.ending:
             self.force_close()

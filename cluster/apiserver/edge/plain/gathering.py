@@ -1,11 +1,11 @@
-"""Heartbeats that come one by one are answered some at a time.
+"""Requests that come one by one are carried out in groups.
 
 A thousand kubelets renew a hundred Leases a second, each on a connection of its own. Alone, each
-wakes the thread that commits and waits for the disk; together they cost one such turn, and run
-while the processor's caches are warm. Invariant: who gathers loses no more than a share of the time
-that it let pass by itself, so a client that waits for one answer before it asks the next is slowed
-by that share at most, and one that hurries not at all. Other short writes wait for nobody; they go
-on with those that come in the same step.
+renewal wakes the thread that commits and waits for the disk; a group of them does so once, and runs
+while the processor's caches are warm. So a renewal waits a while for others. Invariant: it waits
+for at most a share of the time that its client was silent before. So a client that waits for each
+answer is slowed down by that share at most, and one that is in a hurry not at all. Other short
+writes do not wait; those that come in the same step of the event loop are a group.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from kubeherd.cluster.apiserver.edge.routing import NODE_LEASES
 T = TypeVar("T")
 
 MAX_WAIT_S: Final = 0.1
-"""Nobody waits longer, in real seconds: a kubelet renews every ten, and gives up after ten."""
+"""The longest wait, in real seconds. A kubelet renews every ten seconds and gives up after ten."""
 SHARE: Final = 0.5
-"""How long one may be kept waiting, of the time since the last answer to the same client."""
+"""The longest wait, as a share of the time since the last answer to the same client."""
 MAX_WAITING: Final = 64
-"""So many go on at once: more would keep others from their turns."""
+"""The largest group: a larger one would block the event loop for too long."""
 WORTH_S: Final = 0.002
-"""Less is not worth a timer."""
+"""A shorter wait is not worth a timer."""
 
 
 def is_heartbeat(method: str, path: str) -> bool:
@@ -32,8 +32,8 @@ def is_heartbeat(method: str, path: str) -> bool:
 
 
 def goes_together(method: str, path: str) -> bool:
-    """Whether a request looks like one of the other writes that come in numbers: it goes on with
-    those that come in the same step of the event loop, and waits for nobody."""
+    """Whether a request looks like another write of which there are many at a time: such a write
+    forms a group with those that come in the same step of the event loop."""
     if method == "POST":
         return path.endswith(_CREATED)
     if "/pods/" not in path:
@@ -45,26 +45,27 @@ _CREATED: Final = ("/pods", "/binding", "/events", "/configmaps")
 
 
 def patience_s(silent_s: float) -> float:
-    """How long a request may wait for others, whose client had been silent for so long."""
+    """How long a request may wait whose client was silent for so long before."""
     wait_s = min(MAX_WAIT_S, SHARE * silent_s)
     return wait_s if wait_s >= WORTH_S else 0.0
 
 
-class _Turn(Generic[T]):
-    """Some that go on together, when they must."""
+class _Group(Generic[T]):
+    """Requests that will be carried out together."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.members: list[T] = []
         self.due: asyncio.Future[None] = loop.create_future()
+        """Done when they are to be carried out."""
         self.due_s = 0.0
-        """In the event loop's time; it has a timer."""
+        """When that is at the latest, in the event loop's time; valid while there is a timer."""
         self.timer: asyncio.Handle | None = None
-        """uvloop's has no time if it is due at once."""
+        """A handle, because uvloop's timers that are due at once do not know their time."""
         self.task: asyncio.Task[None]
 
     def go_on(self) -> None:
-        """It is time."""
+        """Carry them out now."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
@@ -73,37 +74,38 @@ class _Turn(Generic[T]):
 
 
 class Gathering(Generic[T]):
-    """Those that wait, and when they go on: as soon as the least patient of them must."""
+    """The group that is waiting now. It is carried out as soon as one of its members may not wait
+    longer, or when it is full."""
 
     def __init__(self, carry_out: Callable[[Sequence[T]], Coroutine[Any, Any, None]]) -> None:
-        """`carry_out` is what they go on with, in one task for all."""
+        """`carry_out` carries out a group; it runs in one task per group."""
         self._carry_out = carry_out
-        self._turn: _Turn[T] | None = None
+        self._next: _Group[T] | None = None
 
     def join(self, one: T, wait_s: float) -> asyncio.Task[None]:
-        """`one` waits for others, `wait_s` real seconds at most; who does not want to wait goes on
-        with those that come in the same step of the event loop. The task ends with its turn."""
-        loop, turn = asyncio.get_running_loop(), self._turn
-        if turn is None:
-            turn = self._turn = _Turn()
-            turn.task = loop.create_task(self._run(turn))
-        turn.members.append(one)
+        """Add a request that may wait so many real seconds for others; 0: only for those that come
+        in the same step of the event loop. Returns the task that carries out its group."""
+        loop, group = asyncio.get_running_loop(), self._next
+        if group is None:
+            group = self._next = _Group()
+            group.task = loop.create_task(self._run(group))
+        group.members.append(one)
         due_s = loop.time() + wait_s
-        if len(turn.members) >= MAX_WAITING:
-            self._turn = None
-            turn.go_on()
+        if len(group.members) >= MAX_WAITING:
+            self._next = None
+            group.go_on()
         elif not wait_s:
-            turn.go_on()
-        elif not turn.due.done() and (turn.timer is None or due_s < turn.due_s):
-            if turn.timer is not None:
-                turn.timer.cancel()
-            turn.timer, turn.due_s = loop.call_at(due_s, turn.go_on), due_s
-        return turn.task
+            group.go_on()
+        elif not group.due.done() and (group.timer is None or due_s < group.due_s):
+            if group.timer is not None:
+                group.timer.cancel()
+            group.timer, group.due_s = loop.call_at(due_s, group.go_on), due_s
+        return group.task
 
-    async def _run(self, turn: _Turn[T]) -> None:
+    async def _run(self, group: _Group[T]) -> None:
         try:
-            await turn.due
+            await group.due
         finally:
-            if self._turn is turn:
-                self._turn = None
-        await self._carry_out(turn.members)
+            if self._next is group:
+                self._next = None
+        await self._carry_out(group.members)
