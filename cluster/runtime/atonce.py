@@ -1,7 +1,8 @@
-"""A coroutine that waits for nothing, run like a function.
+"""Running a coroutine that need not wait for anything like a function.
 
-A task for it would run in the next turn of the event loop, behind all that is due there. Invariant:
-what would have to wait is closed, and has no task on which it could rely.
+A task would run it in the next turn of the event loop only, behind everything else that is due
+there. Invariant: a coroutine that has to wait is closed; until then it runs without a task of its
+own, so it must not ask for the current one.
 """
 
 from collections.abc import Coroutine
@@ -15,7 +16,7 @@ class WouldWait(Exception):
 
 
 def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What it returns or raises, if it waits for nothing; else WouldWait."""
+    """The result of a coroutine, or the exception that it raises; WouldWait if it has to wait."""
     try:
         coroutine.send(None)
     except StopIteration as done:

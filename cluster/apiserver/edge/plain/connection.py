@@ -1,9 +1,9 @@
 """A connection whose plain requests go past aiohttp, and all connections of a server.
 
-A plain request (`requests`) is answered in one of three ways: at once; together with others that
-come on other connections; or in a task of its own. All else is left to aiohttp, byte for byte.
-Invariants: a connection answers one request after the other, whichever way each of them goes; of
-what comes meanwhile at most `_HELD_BYTES` are kept, and what was read last.
+A plain request (`requests`) is answered in one of three ways: in the step in which it arrives; in a
+group with requests of other connections; or in a task of its own. All other data go to aiohttp as
+they are. Invariants: a connection answers one request after the other, whichever way each of them
+goes; of what arrives meanwhile at most `_HELD_BYTES` are kept, and what was read last.
 """
 
 import asyncio
@@ -238,8 +238,8 @@ class PlainConnection(Connection):
             self._close = True
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
-        """As in aiohttp: what is answered has this time to end."""
-        for _ in range(2):  # what came with heartbeats may go its own way from there
+        """As in aiohttp: the request that is being answered has this time to end."""
+        for _ in range(2):  # a request of a group may be answered alone after it
             if (answering := self._plain) is not None:
                 await asyncio.wait({answering}, timeout=timeout)
                 answering.cancel()
@@ -253,11 +253,11 @@ class PlainConnection(Connection):
 PlainHandler = Callable[[PlainConnection, requests.Plain], Awaitable[bool]]
 """Answers a plain request; whether the connection goes on."""
 Reader = Callable[[PlainConnection, requests.Plain], bool]
-"""Answers a GET in the step in which it came: nothing that is due stands in front of it. Whether it
-did."""
+"""Answers a GET in the step in which it arrives, ahead of all else that is due; False if it
+cannot."""
 Gathered = tuple[PlainConnection, requests.Plain]
 GatheredHandler = Callable[[Sequence[Gathered]], Coroutine[Any, Any, None]]
-"""Answers some writes that came together, or lets their connections `answer_alone`."""
+"""Answers a group of writes; those that it cannot answer it gives to `answer_alone`."""
 
 
 class Connections(Server):
@@ -271,8 +271,8 @@ class Connections(Server):
         together: GatheredHandler,
         takes_plain: Callable[[], bool],
     ) -> None:
-        """`plain`, `read` and `together` answer plain requests at times when `takes_plain`,
-        `handler` all others."""
+        """`plain`, `read` and `together` answer plain requests, alone, at once and in groups, while
+        `takes_plain`; `handler` answers all others."""
         super().__init__(
             handler,
             access_log=None,

@@ -1,11 +1,11 @@
-"""Plain requests: most of what clients send, read without an HTTP library. Pure.
+"""Reading plain requests, which are most of what clients send, without an HTTP library. Pure.
 
-A plain request is one that came whole and alone, in the strictest form of HTTP/1.1: a
-known method, an origin-form target without escapes, a line for each header and no header twice, a
-body with Content-Length or none. It is for an object, a collection, a private batch or long-poll,
-and is answered in one piece. All else, and all that is doubtful, is aiohttp's; so two readers never
-disagree about where a request ends. Clients that send head and body apart (as Python's http.client
-does) have such requests, too, once the rest has come.
+A plain request has arrived completely, with nothing after it, and has the strictest form of
+HTTP/1.1: a known method, an origin-form target without escapes in its path, one line for each
+header and no header twice, a body with Content-Length or none. It is for an object, a collection, a
+private batch or long-poll, and its answer is no stream. All else, and all that is doubtful, is left
+to aiohttp, so that no two parsers disagree about where a request ends. Clients that send head and
+body in two pieces (as Python's http.client does) send plain requests, too: the rest is awaited.
 """
 
 import re
@@ -18,7 +18,7 @@ import msgspec
 MAX_HEAD_BYTES: Final = 4096
 MAX_HEADERS: Final = 64
 MAX_PARTIAL_BYTES: Final = 64 * 1024
-"""The rest of a request that is larger is not worth waiting for."""
+"""Larger requests that arrive in pieces are left to aiohttp."""
 _REQUEST_LINE: Final = re.compile(
     rb"(GET|PUT|POST|PATCH|DELETE) (/[A-Za-z0-9\-._~/:]*)(?:\?([!\x22$-~]*))? HTTP/1\.1\r\n"
 )
@@ -28,7 +28,7 @@ _ROOTS: Final = (b"/api/", b"/apis/", b"/kubeherd/batch")
 _STREAMING: Final = re.compile(rb"/(?:watch|log|exec|attach|portforward|proxy)(?:/|$)")
 _POLL: Final = re.compile(rb"(?:^|&)poll=1(?:&|$)")
 _ESCAPED_NAME: Final = re.compile(rb"(?:^|&)[^=&]*%")
-"""In a query: a parameter whose name can be any, ``watch`` too."""
+"""A query parameter whose name is escaped: it may be ``watch``."""
 _FRAMING: Final = frozenset({"transfer-encoding", "trailer"})
 _UNUSUAL: Final = frozenset({"upgrade", "expect", "content-encoding"})
 _IMPERSONATE: Final = "impersonate-"
@@ -54,22 +54,26 @@ WHOLE: Final = Whole()
 
 
 class Partial(msgspec.Struct, frozen=True):
-    """The head and a part of the body of what may become a plain request of so many bytes."""
+    """The head and a part of the body of what will be a plain request."""
 
     size: int
+    """Bytes of the whole request."""
 
 
 class _Head(msgspec.Struct, frozen=True):
-    """What header lines say: `length` of the body in bytes, and whether nothing is `unusual`."""
+    """What header lines say."""
 
     headers: Mapping[str, str]
+    """By their names in lower case."""
     length: int
+    """Bytes of the body."""
     unusual: bool
+    """Whether there is a header that a plain request does not have."""
 
 
 def read(data: bytes) -> Plain | Whole | Partial | None:
-    """What came while a request was awaited; None: it is not known to be one whole request, nor
-    the beginning of a plain one."""
+    """What has arrived while a request is awaited; None if it cannot be told whether that is one
+    whole request, or the beginning of a plain one."""
     line = _REQUEST_LINE.match(data)
     if line is None:
         return None
@@ -101,12 +105,12 @@ def read(data: bytes) -> Plain | Whole | Partial | None:
 
 
 def _polls(query: bytes) -> bool:
-    """Whether it is certain that a watch is asked for as a long-poll: nothing else can be meant."""
+    """Whether a query certainly asks for a long-poll instead of a watch stream."""
     return query.count(b"poll") == 1 and _POLL.search(query) is not None
 
 
 def _may_stream(path: bytes, query: bytes, polls: bool) -> bool:
-    """Whether the answer might come in more than one piece."""
+    """Whether the answer may be a stream."""
     return (
         (b"watch" in query and not polls)
         or b"follow" in query
@@ -117,8 +121,8 @@ def _may_stream(path: bytes, query: bytes, polls: bool) -> bool:
 
 @lru_cache(maxsize=256)
 def _head(lines: bytes) -> _Head | None:
-    """Header lines; None if they are not in the strictest form, or do not say where the body ends.
-    A client sends the same again and again."""
+    """Header lines; None if they do not have the strictest form, or do not say where the body ends.
+    They are cached, because a client sends the same lines with each request."""
     if _HEADER_LINES.fullmatch(lines) is None:
         return None
     pairs = [line.split(":", 1) for line in lines.decode().split("\r\n")[:-1]]

@@ -1,7 +1,7 @@
-"""Answers to plain requests: one by one, together with others, or at once.
+"""Answering plain requests: alone in a task, in groups, or in the step in which they arrive.
 
-aiohttp has no part in them, and most need no task. Invariant: a client gets what it would get by
-the way of all other requests (`edge.http`), with the same rights.
+Invariant: a client gets the answer that it would get from `edge.http`, which serves all other
+requests.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class PlainServer:
         return await connection.send(head, answer.content) and not ends
 
     def _api_request(self, connection: PlainConnection, request: requests.Plain) -> ApiRequest:
-        """The request that a plain one is; Unauthorized if what its client shows is not good."""
+        """The request for the API server; Unauthorized if the client shows nothing valid."""
         shown = request.headers.get("authorization")
         return ApiRequest(
             method=request.method,
@@ -56,7 +56,7 @@ class PlainServer:
         )
 
     async def answer_together(self, gathered: Sequence[Gathered]) -> None:
-        """Answer writes that came together; those that are no short ones go their own way."""
+        """Answer a group of writes; those that are no short writes are answered alone."""
         turns = self._api.services.turns
         begun: list[tuple[PlainConnection, Begun]] = []
         for connection, request in gathered:
@@ -74,20 +74,20 @@ class PlainServer:
             self._write(connection, one.answer)
 
     def _begin(self, connection: PlainConnection, request: requests.Plain) -> Begun | None:
-        """Let a write begin; None if it must go its own way."""
+        """Begin a write; None if it must be answered alone."""
         if connection.writing_paused:
-            return None  # there its answer waits until the client has read
+            return None  # alone, its answer can wait until the client has read
         try:
             return self._api.begin(self._api_request(connection, request))
         except errors.ApiError:
             return None
-        except Exception as error:  # a bug, which is met there again, and told
+        except Exception as error:  # a bug, which is met and told again when it is alone
             connection.log_exception(exc_info=error)
             return None
 
     def read(self, connection: PlainConnection, request: requests.Plain) -> bool:
-        """As `Reader`, while there are writes: where nothing but reads is due, those that come
-        together cost less in turn, step by step."""
+        """As `Reader`, while there are writes. Without writes tasks are the cheaper way for reads:
+        those that arrive together share the steps of the event loop."""
         if request.query or connection.writing_paused or not self._api.services.turns.busy:
             return False
         try:
@@ -100,7 +100,7 @@ class PlainServer:
         return True
 
     def _write(self, connection: PlainConnection, answer: Callable[[], ApiResponse]) -> None:
-        """Write a small answer, and wait for nothing."""
+        """Write a small answer without waiting for the client to read it."""
         goes_on = False
         try:
             told = answer()

@@ -1,7 +1,7 @@
-"""A Binding of which no more is said than which pod goes to which node: the short way. Pure.
+"""The short way of a Binding that says nothing but which pod goes to which node. Pure.
 
-Its pod's metadata gain nothing, its status gains a condition, and its spec one member. The rest of
-the spec stays the bytes that it is.
+It leaves the metadata of its pod alone, adds a condition to the status and one member to the spec.
+So of the spec's JSON nothing is decoded.
 
 Invariant: what is made of `sent` and `Parts` is what the general way (`write.binding.bound`, on the
 whole pod) would store, to the byte; where that is not certain it makes nothing. `tests/model`
@@ -41,8 +41,8 @@ _decoded: Final = codecs.struct_decoder(_Sent)
 
 
 def sent(content_type: str, body: bytes, name: str) -> JsonObject | None:
-    """A Binding of the pod of this name to a node, that says no more than that; None for all that
-    has to be looked at closely, and where a member may be there twice."""
+    """The Binding in a body, if it is valid and says nothing but that the pod of this name goes to
+    a node; else None, also where a member may be there twice."""
     found = _decoded(content_type, body)
     if found is None:
         return None
@@ -53,12 +53,12 @@ def sent(content_type: str, body: bytes, name: str) -> JsonObject | None:
 
 
 def outline(parts: Parts) -> JsonObject | None:
-    """As much of a stored pod as `bound` asks for; None if it asks for more of its spec."""
+    """A pod with only what `bound` depends on; None if that includes members of its spec."""
     if b'"nodeName"' in parts.spec or b'"schedulingGates"' in parts.spec:
         return None
     return {"metadata": parts.metadata, "spec": {}, "status": parts.status}
 
 
 def spec_on(node_name: str, spec: bytes) -> bytes:
-    """The JSON of the spec of a pod, which has some members but no node, on a node."""
+    """The JSON of a spec with a node, made from that of one without, which has other members."""
     return b'%b,"nodeName":%b}' % (spec[:-1], orjson.dumps(node_name))

@@ -1,5 +1,8 @@
-"""A stored pod in parts: who changes its status or its node, or deletes it, need not decode all of
-it. Pure."""
+"""A stored pod of which only metadata and status are decoded.
+
+That is enough for changes of its status and its node, and for its deletion. The spec, the larger
+part, stays JSON. Pure.
+"""
 
 from collections.abc import Callable
 from typing import Final
@@ -17,19 +20,20 @@ _STATUS: Final = b',"status":'
 
 
 class Parts(msgspec.Struct, frozen=True, gc=False):
-    """The members of a pod: metadata and status as trees of the receiver's own, the JSON of the
-    spec as it is stored, and that of all before it."""
+    """The members of a stored pod. The trees belong to the receiver."""
 
     head: bytes
+    """The JSON of all that stands before the spec."""
     metadata: JsonObject
     spec: bytes
+    """Its JSON."""
     status: JsonObject
 
 
 def parts(kind: ServedKind, stored: bytes) -> Parts | None:
-    """The parts of a pod that this server stored; None if it is not seen at a glance where they
-    are. Before the spec there is one complete object and behind it another, so what is between is
-    all of it."""
+    """The parts of a pod that this server stored; None if they are not found by searching for the
+    names of its members. What is before the spec and what is behind it must each be a valid object;
+    so what is between them is the spec and nothing else."""
     begin = kind.prefix + _METADATA
     spec_at = stored.find(_SPEC + b"{")
     status_at = stored.rfind(_STATUS + b"{")
@@ -39,13 +43,13 @@ def parts(kind: ServedKind, stored: bytes) -> Parts | None:
     try:
         metadata = orjson.loads(stored[len(begin) : spec_at])
         status = orjson.loads(stored[status_at + len(_STATUS) : -1])
-    except orjson.JSONDecodeError:  # these words stand for something else, too
+    except orjson.JSONDecodeError:  # a name of a member was found within some text
         return None
     return Parts(stored[:spec_at], metadata, stored[spec_at + len(_SPEC) : status_at], status)
 
 
 def spliced(head: bytes, spec: bytes, status: JsonObject) -> Callable[[int], bytes]:
-    """What writes a pod with its revision, from the JSON of what is not changed."""
+    """What encodes a pod with a revision: `head` and `spec` are JSON already."""
     begin, end = around_version(head)
     rest = b"%b%b%b%b%b}" % (end, _SPEC, spec, _STATUS, orjson.dumps(status))
     return lambda revision: b"%b%d%b" % (begin, revision, rest)
@@ -60,7 +64,7 @@ _decode: Final = msgspec.json.Decoder(_Spec).decode
 
 
 def outline(parts: Parts) -> JsonObject:
-    """A stored pod with as much of its spec as the rules for a deletion ask for."""
+    """A pod with only those members of its spec that a deletion depends on."""
     found = _decode(parts.spec)
     spec: JsonObject = {}
     if found.node_name:
