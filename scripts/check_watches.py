@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
+from kills.clients import until_over
 from kills.server import Server, conclude, free_port
 from watches.clients import (
     NAMESPACES,
@@ -113,17 +114,7 @@ class Stage:
             Watcher(f"watcher {number}", plan, self.transport(), recorder)
             for number, plan in enumerate(plans(watchers, rng))
         ]
-        tasks = [asyncio.create_task(one.run()) for one in (*pens, *eyes)]
-        last = asyncio.create_task(self._fates(kills, recorder, pens, eyes, rng))
-        try:
-            await asyncio.wait([last, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (last, *tasks):
-                task.cancel()
-            ended = await asyncio.gather(last, *tasks, return_exceptions=True)
-        for error in ended:
-            if isinstance(error, Exception):
-                raise error
+        await until_over(self._fates(kills, recorder, pens, eyes, rng), [*pens, *eyes])
         self.report.judge(recorder)
 
     async def _fates(

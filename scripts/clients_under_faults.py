@@ -45,7 +45,7 @@ def hurting(handle: ClusterHandle) -> Hurting:
     """Faults through the supervisor, as the command line does it."""
 
     def begin(effect: Effect, whom: Clients) -> None:
-        handle.hurt(Fault(id=effect.__struct_config__.tag, target=whom, effect=effect))
+        handle.hurt(Fault(id=effect.kind, target=whom, effect=effect))
 
     return Hurting(begin, handle.undo)
 

@@ -26,8 +26,8 @@ from enum import StrEnum
 from pathlib import Path
 
 import click
-from kills.clients import RESOURCES, Recorder, Writer, until_over
-from kills.history import History, problems
+from kills.clients import RESOURCES, Client, Recorder, Writer, until_over
+from kills.history import History, Outcome, problems
 from kills.readers import Watcher, listing
 from kills.server import Server, conclude, free_port, pick
 
@@ -106,7 +106,7 @@ class Experiment:
             await self._start()
             if number % check_every == 0 or number == kills:
                 await self._check()
-                progress(f"{number} kills, {self.recorder.outcomes['done']} writes done")
+                progress(f"{number} kills, {self.recorder.outcomes[Outcome.DONE]} writes done")
                 if self.report.wrong:
                     break
 
@@ -223,7 +223,7 @@ async def experiment(
 ) -> Report:
     """Run it; the report says what was wrong. RuntimeError if the server does not start again."""
     async with stage(directory, writers, watchers, rng) as running:
-        clients = (*running.writers, *running.watchers)
+        clients: list[Client] = [*running.writers, *running.watchers]
         await until_over(running.run(kills, check_every, progress), clients)
         report = running.report
         report.writes.update({str(k): n for k, n in running.recorder.outcomes.items()})

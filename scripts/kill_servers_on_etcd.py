@@ -31,7 +31,7 @@ from pathlib import Path
 
 import click
 from kills import cut_route
-from kills.clients import PAUSE_S, RESOURCES, Recorder, Writer, until_over
+from kills.clients import PAUSE_S, RESOURCES, Client, Recorder, Writer, until_over
 from kills.cut_link import Cut
 from kills.history import History, Listing, Outcome, Watch, problems
 from kills.readers import Reader, Watcher, listing
@@ -39,7 +39,12 @@ from kills.server import PARENT, conclude
 from kills.servers_on_etcd import Harm, Member, ServersOnEtcd, running
 
 from kubeherd.cluster.client.http import HttpTransport
-from kubeherd.cluster.client.transport import Transport, TransportError, TransportResponse
+from kubeherd.cluster.client.transport import (
+    DEFAULT_TIMEOUT_S,
+    Transport,
+    TransportError,
+    TransportResponse,
+)
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.processes.etcd import binary
 from kubeherd.cluster.runtime.rng import Rng
@@ -58,13 +63,41 @@ class AnyServer:
         self._servers = servers
         self._rng = rng
 
-    async def request(self, method: str, path: str, **how: object) -> TransportResponse:
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "",
+        accept: str = "",
+        fence: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> TransportResponse:
         """As `Transport.request`."""
-        return await self._rng.choice(self._servers).request(method, path, **how)  # type: ignore[arg-type]
+        return await self._rng.choice(self._servers).request(
+            method,
+            path,
+            query=query,
+            body=body,
+            content_type=content_type,
+            accept=accept,
+            fence=fence,
+            timeout_s=timeout_s,
+        )
 
-    def stream(self, path: str, **how: object) -> AsyncGenerator[bytes, None]:
+    def stream(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        accept: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> AsyncGenerator[bytes, None]:
         """As `Transport.stream`."""
-        return self._rng.choice(self._servers).stream(path, **how)  # type: ignore[arg-type]
+        server = self._rng.choice(self._servers)
+        return server.stream(path, query=query, accept=accept, timeout_s=timeout_s)
 
     async def close(self) -> None:
         """As `Transport.close`."""
@@ -130,7 +163,8 @@ class Experiment:
         history = self.recorder.history
         try:
             async with asyncio.timeout(CATCH_UP_S):
-                await asyncio.gather(*(one.idle.wait() for one in (*self.writers, *self.readers)))
+                resting = [*(one.idle for one in self.writers), *(one.idle for one in self.readers)]
+                await asyncio.gather(*(idle.wait() for idle in resting))
                 await self._truth(history)
                 for watcher in self.watchers:
                     await watcher.until(_newest(history, watcher.resource))
@@ -207,7 +241,7 @@ async def stage(servers: ServersOnEtcd, watchers: int, rng: Rng) -> AsyncIterato
         each = [transport(one) for one in servers.members]
         made = Experiment(servers, each, rng.child("pauses"))
         recorder = made.recorder
-        for number, member in enumerate(servers.members * WRITERS_EACH):
+        for number, member in enumerate([*servers.members] * WRITERS_EACH):
             name = f"w{number}"
             made.writers.append(Writer(name, transport(member), recorder, rng.child(name)))
         for number in range(READERS):
@@ -243,7 +277,7 @@ async def experiment(
         running(directory, servers, rng.child("harm"), cut, parent) as hurt,
         stage(hurt, watchers, rng) as made,
     ):
-        clients = (*made.writers, *made.readers, *made.watchers)
+        clients: list[Client] = [*made.writers, *made.readers, *made.watchers]
         await until_over(made.run(rounds, check_every, progress), clients)
         made.report.writes.update(made.recorder.outcomes)
         made.report.events = sum(watcher.events for watcher in made.watchers)
@@ -303,7 +337,7 @@ def main(
     )
 
 
-def _possible(wanted: str | None) -> Cut:
+def _possible(wanted: Cut | None) -> Cut:
     """How to cut; says so where it is not as it should be, and leaves if it was asked for."""
     if wanted == Cut.PROXY:
         return Cut.PROXY

@@ -4,7 +4,7 @@ python scripts/update_faults_page.py
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,7 @@ from kubeherd.faults.fault import components_of, targets_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "faults.md"
 KINDS, PARAMETERS, END = "<!-- kinds -->", "<!-- parameters -->", "<!-- end -->"
-_WORDS = {Nodes: "nodes", Clients: "clients"}
+_WORDS: Mapping[type, str] = {Nodes: "nodes", Clients: "clients"}
 
 
 def kinds() -> Iterator[str]:

@@ -141,15 +141,16 @@ def _key(tree: JsonObject) -> str:
     return f"{meta.get('namespace', '')}/{meta['name']}"
 
 
-_ZEROS = (None, "", 0, False, {}, [], "0001-01-01T00:00:00Z",
-          "0001-01-01T00:00:00.000000Z")  # fmt: skip
+_ZEROS: tuple[object, ...] = (None, "", 0, False, {}, [], "0001-01-01T00:00:00Z",
+                              "0001-01-01T00:00:00.000000Z")  # fmt: skip
 
 
 def _told(tree: object) -> object:
     """What protobuf tells of a tree: no zeros, and no kinds but the object's own."""
     if isinstance(tree, dict):
         told = {key: _told(item) for key, item in tree.items()}
-        for template in told.get("volumeClaimTemplates", ()):
+        templates = told.get("volumeClaimTemplates")
+        for template in templates if isinstance(templates, list) else ():
             template.pop("apiVersion", None)
             template.pop("kind", None)
         return {key: item for key, item in told.items() if item not in _ZEROS}

@@ -7,7 +7,7 @@ in front of the code that trusts them.
 import base64
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,11 @@ _SUB_KINDS = {
     "scale": ("autoscaling/v1", "Scale"), "binding": ("v1", "Binding"),
     "eviction": ("policy/v1", "Eviction"),
 }  # fmt: skip
+_SUB_PARTS: Mapping[str, Mapping[str, Any]] = {
+    "scale": {"spec": {"replicas": 2}},
+    "binding": {"target": {"name": "n1"}},
+    "eviction": {"deleteOptions": {"gracePeriodSeconds": 0}},
+}
 _COMMON = tuple(
     r for r in kinds.ALL
     if r.plural in ("pods", "nodes", "deployments", "daemonsets", "configmaps", "services",
@@ -256,10 +261,8 @@ class Stream:
 
     def _sub_object(self, sub: str, name: str) -> Any:
         api_version, kind = _SUB_KINDS.get(sub, ("v1", "Pod"))
-        tree: dict[str, Any] = {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}}
-        tree |= {"scale": {"spec": {"replicas": 2}}, "binding": {"target": {"name": "n1"}},
-                 "eviction": {"deleteOptions": {"gracePeriodSeconds": 0}}}.get(sub, {})  # fmt: skip
-        return tree
+        tree = {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}}
+        return {**tree, **_SUB_PARTS.get(sub, {})}
 
     def _maybe_mutated(self, tree: Any) -> Any:
         for _ in range(self._rng.choice((0, 1, 1, 1, 2))):

@@ -30,7 +30,12 @@ from hostile.writers import Writers
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.access.authn import authenticated
-from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
+from kubeherd.cluster.apiserver.edge.messages import (
+    ApiRequest,
+    ApiResponse,
+    Dropped,
+    UpgradeResponse,
+)
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.pki import ClusterPki
@@ -54,7 +59,7 @@ _TICK_S = 0.005
 _ANSWER_TIMEOUT_S = 30.0
 _START_TIMEOUT_S = 30.0
 _GZIP_EVERY = 5
-_OK = 200
+_OK, _SWITCHING_PROTOCOLS = 200, 101
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 STORED = tuple(r for r in kinds.ALL if "list" in r.verbs and r.plural != "componentstatuses")
@@ -101,10 +106,14 @@ class InProcess:
             return Answer(0, repr(error).encode())
         if isinstance(response, ApiResponse):
             return Answer(response.status, response.body)
+        if isinstance(response, UpgradeResponse):
+            return Answer(_SWITCHING_PROTOCOLS)
+        if isinstance(response, Dropped):
+            return Answer(0, b"dropped, though no fault is in force")
         with suppress(StopAsyncIteration, TimeoutError):
             async with asyncio.timeout(_TICK_S):
                 await anext(response.chunks)
-        await response.chunks.aclose()  # type: ignore[attr-defined]
+        await response.chunks.aclose()
         return Answer(200)
 
     async def revision(self) -> int:

@@ -75,7 +75,7 @@ async def listing(
     states = {(resource, item["metadata"]["name"]): state_of(resource, item)
               for item in tree["items"]}  # fmt: skip
     revision = int(tree["metadata"]["resourceVersion"])
-    exact = bool(query) and "resourceVersion" in query
+    exact = query is not None and "resourceVersion" in query
     found = Listing(resource, revision, states, began, recorder.tick(), exact)
     recorder.history.listings.append(found)
     return found

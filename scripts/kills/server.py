@@ -47,10 +47,11 @@ def zygote() -> int:
     from kubeherd.cluster.apiserver import __main__ as apiserver  # noqa: PLC0415 - only the parent
     from kubeherd.cluster.store import store  # noqa: PLC0415
     from kubeherd.cluster.store.local import LocalStore  # noqa: PLC0415
+    from kubeherd.cluster.store.watch.hub import Hub  # noqa: PLC0415
 
     if kept := int(os.environ.get(HISTORY_VARIABLE, "0")):
         setattr(apiserver, "LocalStore", partial(LocalStore, max_history_events=kept))  # noqa: B010
-        setattr(store, "Hub", partial(store.Hub, max_queued_events=kept // 2))  # noqa: B010
+        setattr(store, "Hub", partial(Hub, max_queued_events=kept // 2))  # noqa: B010
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while line := sys.stdin.buffer.readline():
         pid = os.fork()

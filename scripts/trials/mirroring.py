@@ -36,12 +36,13 @@ class Client(Protocol):
 
     agent: str
     version: str
-    mirror: Mapping[str, str]
     errors: Counter[str]
     """What the mirror had to survive, by class or HTTP status."""
     call_timeout_s: float
     """After which an attempt of a call is given up."""
 
+    @property
+    def mirror(self) -> Mapping[str, str]: ...
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
     async def create(self, tree: Tree) -> None: ...
@@ -60,11 +61,18 @@ def told(mirror: Mirror, event: str, name: str, uid: str) -> None:
 def said(error: BaseException) -> str:
     """An error in a word: the status of an answer, or what kind of error it is."""
     status = getattr(error, "status", None)
-    if isinstance(error, kr8s.ServerError):
+    if isinstance(error, kr8s.ServerError) and error.response is not None:
         status = error.response.status_code
     if isinstance(error, kr8s.NotFoundError):
         status = 404
     return str(status) if isinstance(status, int) and status else type(error).__name__
+
+
+def _identity(metadata: kubernetes.client.V1ObjectMeta | None) -> tuple[str, str]:
+    """Name and uid, which every object that a server told of has."""
+    if metadata is None or metadata.name is None or metadata.uid is None:
+        raise ValueError(f"an object without name or uid: {metadata}")
+    return metadata.name, metadata.uid
 
 
 class _Official:
@@ -137,11 +145,10 @@ class OfficialWatch(_Official):
         while not self._over.is_set():
             try:
                 found = pods(NAMESPACE)
-                self.mirror = {pod.metadata.name: pod.metadata.uid for pod in found.items}
-                since = found.metadata.resource_version
+                self.mirror = dict(_identity(pod.metadata) for pod in found.items)
+                since = found.metadata and found.metadata.resource_version
                 for event in self._watch.stream(pods, NAMESPACE, resource_version=since):
-                    metadata = event["object"].metadata
-                    told(self.mirror, event["type"], metadata.name, metadata.uid)
+                    told(self.mirror, event["type"], *_identity(event["object"].metadata))
             except Exception as error:  # the next list makes up for any
                 self.errors[said(error)] += 1
                 self._over.wait(PAUSE_S)
@@ -192,6 +199,18 @@ class _Following:
             await call
 
 
+def _config_map(tree: Tree) -> kubernetes_asyncio.client.V1ConfigMap:
+    metadata = tree["metadata"]
+    return kubernetes_asyncio.client.V1ConfigMap(
+        api_version=tree["apiVersion"],
+        kind=tree["kind"],
+        metadata=kubernetes_asyncio.client.V1ObjectMeta(
+            name=metadata["name"], resource_version=metadata.get("resourceVersion")
+        ),
+        data=tree["data"],
+    )
+
+
 class AsyncioWatch(_Following):
     """`kubernetes_asyncio.watch.Watch` in a loop, as `OfficialWatch`."""
 
@@ -221,11 +240,11 @@ class AsyncioWatch(_Following):
                 told(self.mirror, event["type"], metadata.name, metadata.uid)
 
     async def create(self, tree: Tree) -> None:
-        await self._call(self._core.create_namespaced_config_map(NAMESPACE, tree))
+        await self._call(self._core.create_namespaced_config_map(NAMESPACE, _config_map(tree)))
 
     async def replace(self, tree: Tree) -> None:
-        name = tree["metadata"]["name"]
-        await self._call(self._core.replace_namespaced_config_map(name, NAMESPACE, tree))
+        made, name = _config_map(tree), tree["metadata"]["name"]
+        await self._call(self._core.replace_namespaced_config_map(name, NAMESPACE, made))
 
     async def delete(self, name: str) -> None:
         await self._call(self._core.delete_namespaced_config_map(name, NAMESPACE))
@@ -246,6 +265,8 @@ class Kr8s(_Following):
         self._api = await kubeherd.clients.kr8s_async(self._kubeconfig)
         await self._api._create_session()  # there is no other way to its headers
         session = self._api._session
+        if session is None:
+            raise RuntimeError("kr8s made no session")
         session.headers["User-Agent"] = self.agent
         session.event_hooks["request"].append(self._sent)
         await super().start()
@@ -256,7 +277,8 @@ class Kr8s(_Following):
 
     async def stop(self) -> None:
         await super().stop()
-        await self._api._session.aclose()
+        if self._api._session is not None:
+            await self._api._session.aclose()
 
     async def _follow(self) -> None:
         self.mirror = {}

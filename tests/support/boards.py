@@ -38,8 +38,10 @@ class StoryBoard(Recorded):
     def tell(self, records: Iterable[Record]) -> None:
         """What happens next."""
         for record in records:
-            is_write = isinstance(record, Write)
-            self._shown.see(self._shown.moments.shape(record) if is_write else record, self.herd)
+            if isinstance(record, Write):
+                self._shown.see(self._shown.moments.shape(record), self.herd)
+            else:
+                self._shown.see(record, self.herd)
 
     def state_bytes(self) -> int:
         """How large the first event of a stream is on the wire: the browser tells of what it

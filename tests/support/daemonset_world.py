@@ -118,8 +118,8 @@ def node(
     )
 
 
-def nodes(count: int, **kwargs: object) -> list[Node]:
-    return [node(f"n{index}", **kwargs) for index in range(count)]  # type: ignore[arg-type]
+def nodes(count: int, *, taints: list[Taint] | None = None) -> list[Node]:
+    return [node(f"n{index}", taints=taints) for index in range(count)]
 
 
 def taint(key: str, effect: str = "NoSchedule", value: str = "") -> Taint:
@@ -164,7 +164,7 @@ def pod(
             resource_version=resource_version,
             creation_timestamp=format_time(EPOCH + timedelta(seconds=created_s)),
             deletion_timestamp=format_time(EPOCH) if deleting else None,
-            owner_references=[owned_by] if owned_by else [],
+            owner_references=(owned_by,) if owned_by else (),
         ),
         spec=PodSpec(
             node_name=node_name if bound else "", affinity=None if bound else aimed_at(node_name)
@@ -186,7 +186,7 @@ def revision(
             uid=f"uid-{name or hash_}",
             resource_version="1",
             labels={**LABELS, HASH_LABEL: hash_},
-            owner_references=[owner(ds.metadata.uid)],
+            owner_references=(owner(ds.metadata.uid),),
         ),
         data=Template(of).data,
         revision=number,
@@ -328,7 +328,7 @@ class World:
             )
 
     def _own(self, target: Pod, reference: OwnerReference | None) -> None:
-        references = [reference] if reference else []
+        references = (reference,) if reference else ()
         metadata = msgspec.structs.replace(target.metadata, owner_references=references)
         self.pods[metadata.name] = msgspec.structs.replace(target, metadata=metadata)
 
