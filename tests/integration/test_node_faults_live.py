@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from conftest import Herd
+from liveherd import Herd
 from patience import PATIENCE_S
 
 from kubeherd.cluster.api.jsontypes import JsonObject

@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl
 
 import pytest
 from patience import PATIENCE_S
+from protowire import fields
 
 from kubeherd.cluster.api.serializer.protobuf import bodies
 from kubeherd.cluster.client.transport import TransportResponse
-from tests.support.protowire import fields
 
 pytestmark = pytest.mark.integration
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import Herd
 from kubectl_runner import NEEDS_KUBECTL, Kubectl
+from liveherd import Herd
 from patience import PATIENCE_S
 
 from kubeherd.cluster.api.jsontypes import JsonObject

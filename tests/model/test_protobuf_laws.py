@@ -4,16 +4,16 @@ import random
 from typing import Any
 
 import pytest
+from gorandom import Objects
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from protowire import fields, opened
 
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.schemas import definitions, gostructs
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.api.serializer.protobuf import bodies, special
-from tests.support.gorandom import Objects
-from tests.support.protowire import fields, opened
 
 SERVED = sorted({(resource.api_version, resource.kind) for resource in kinds.ALL})
 OTHERS = [("v1", "Status"), ("v1", "DeleteOptions"), ("policy/v1", "Eviction"),

@@ -12,6 +12,7 @@ import pytest
 from etcdserver import EtcdMember, find_etcd
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memoryengine import Shared
 
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Row
@@ -22,7 +23,6 @@ from kubeherd.cluster.store.state import Attrs, Record
 from kubeherd.cluster.store.store import running
 from kubeherd.cluster.store.watch.deliveries import WatchFilter
 from kubeherd.cluster.store.watch.subscription import Subscription
-from tests.support.memoryengine import Shared
 
 RESOURCES = ["pods", "configmaps"]
 NAMES = ["a", "b", "c"]

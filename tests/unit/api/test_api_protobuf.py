@@ -5,11 +5,11 @@ import json
 from typing import Any
 
 import pytest
+from protowire import body, message, opened
 
 from kubeherd.cluster.api.errors import BadRequest, NotAcceptable
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.api.serializer.protobuf import bodies, wire
-from tests.support.protowire import body, message, opened
 
 CONFIG_MAP = b'k8s\x00\n\x0f\n\x02v1\x12\tConfigMap\x12!\n\x17\n\x01x\x12\x00\x1a\x06team-a"\x00*\x002\x008\x00B\x00\x12\x06\n\x01a\x12\x01b\x1a\x00"\x00'  # noqa: E501
 """What ``kubectl create configmap x -n team-a --from-literal=a=b`` sends."""

@@ -5,12 +5,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from protowire import fields as wire_fields
 
 from kubeherd.cluster.api.errors import NotAcceptable
 from kubeherd.cluster.apiserver.edge import openapi
 from kubeherd.cluster.apiserver.edge.discovery import Document
 from kubeherd.cluster.apiserver.edge.openapi import protobuf3
-from tests.support.protowire import fields as wire_fields
 
 APPS = "/openapi/v3/apis/apps/v1"
 

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
+from apicluster import Cluster, api_cluster, config_map, pod
+from protowire import body, fields, message, opened
 
 from kubeherd.cluster.api.serializer.protobuf import bodies
 from kubeherd.cluster.apiserver.edge.messages import WatchResponse
 from kubeherd.cluster.apiserver.edge.protobufs import Remembered
-from tests.support.protowire import body, fields, message, opened
-from tests.unit.apiserver.apicluster import Cluster, api_cluster, config_map, pod
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 ACCEPTED = (

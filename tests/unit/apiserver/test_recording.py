@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 from apicluster import ADMIN, BOB, Cluster, config_map
+from memoryengine import Shared
 
 from kubeherd.cluster.api.private import batch
 from kubeherd.cluster.api.private.batch import BatchedRequest
@@ -40,7 +41,6 @@ from kubeherd.history import (
     Write,
 )
 from kubeherd.history.files import HistoryError, merged, read
-from tests.support.memoryengine import Shared
 
 CMS = "/api/v1/namespaces/default/configmaps"
 NODE_LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"

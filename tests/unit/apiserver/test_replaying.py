@@ -84,7 +84,7 @@ async def replayed(path: Path, *, at: int | None = None, time: float | None = No
     async with running(store):
         api = ApiServer(store, clock, Rng(1))
         api.replay(ReadOnly(api, WHAT))
-        shown = Shown(api, store, clock)  # type: ignore[arg-type] - it is a clock
+        shown = Shown(api, store, clock)  # type: ignore[arg-type]
         shown.player = player
         yield shown
         api.stop()

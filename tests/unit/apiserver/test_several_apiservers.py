@@ -7,16 +7,7 @@ from contextlib import AsyncExitStack
 
 import orjson
 import pytest
-
-from kubeherd.cluster.api import kinds
-from kubeherd.cluster.apiserver.admission.webhooks.matching import Hook
-from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
-from kubeherd.cluster.runtime.clock import LoopClock
-from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.cluster.store.shared import SharedStore
-from kubeherd.cluster.store.store import running
-from tests.support.memoryengine import Shared, SharedMemoryEngine
-from tests.unit.apiserver.apicluster import (
+from apicluster import (
     APPLY,
     BOB,
     JSON_PATCH,
@@ -26,6 +17,15 @@ from tests.unit.apiserver.apicluster import (
     config_map,
     pod,
 )
+from memoryengine import Shared, SharedMemoryEngine
+
+from kubeherd.cluster.api import kinds
+from kubeherd.cluster.apiserver.admission.webhooks.matching import Hook
+from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
+from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.cluster.store.shared import SharedStore
+from kubeherd.cluster.store.store import running
 
 NS = "/api/v1/namespaces/default"
 POD_TEMPLATE = {

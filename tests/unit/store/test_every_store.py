@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 from etcdserver import EtcdMember
+from memoryengine import Shared
 from patience import PATIENCE_S
 
 from kubeherd.cluster.api.errors import Expired, ServiceUnavailable
@@ -24,7 +25,6 @@ from kubeherd.cluster.store.staged import Staged
 from kubeherd.cluster.store.state import Attrs, EventType, Record
 from kubeherd.cluster.store.store import Store, running
 from kubeherd.cluster.store.watch.deliveries import WatchFilter
-from tests.support.memoryengine import Shared
 
 HISTORY_EVENTS = 50
 

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 import orjson
 import pytest
+from memoryengine import Shared
 
 from kubeherd.cluster.api.errors import Expired, OutcomeUnknown, ServiceUnavailable
 from kubeherd.cluster.runtime.rng import Rng
@@ -19,7 +20,6 @@ from kubeherd.cluster.store.state import Attrs
 from kubeherd.cluster.store.store import Store, running
 from kubeherd.cluster.store.watch.deliveries import WatchFilter
 from kubeherd.simulation import virtualtime
-from tests.support.memoryengine import Shared
 
 
 def attrs_of(_: str, json: bytes) -> Attrs:
