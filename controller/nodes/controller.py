@@ -181,11 +181,11 @@ class NodeLifecycleController:
         """Whether settled nodes were silent for too long; they are settled no more."""
         due: list[str] = []
         leases = self._leases.cache
-        for name, node in self._settled.nodes.items():
+        for name in self._settled.nodes:
             known = self._health[name]
             lease = leases.get(LEASE_NAMESPACE, name)
             if lease is not None and lease.spec.renew_time != known.renew_time:
-                known = self._observe(node, now_s)
+                known = self._health[name] = health.renewed(known, lease.spec.renew_time, now_s)
             if health.is_silent(known, now_s):
                 due.append(name)
         for name in due:

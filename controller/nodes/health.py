@@ -58,19 +58,19 @@ def observe(
     ready = None if condition is None else condition.status
     if known is None:
         probe_s = created_s if condition is None else now_s
-        renewed = renew_time or ""
-        return Health(now_s if renewed else probe_s, heartbeat, renewed, ready)
-    renewed = known.renew_time
-    lease_moved = bool(renew_time) and _later(renew_time or "", renewed)
-    if heartbeat == known.heartbeat and ready == known.ready and not lease_moved:
+        return Health(now_s if renew_time else probe_s, heartbeat, renew_time or "", ready)
+    seen = renewed(known, renew_time, now_s)
+    if heartbeat == known.heartbeat and ready == known.ready:
+        return seen
+    probe_s = now_s if heartbeat != known.heartbeat else seen.probe_s
+    return Health(probe_s, heartbeat, seen.renew_time, ready)
+
+
+def renewed(known: Health, renew_time: str | None, now_s: float) -> Health:
+    """As `observe`, of a node whose object is what it was then."""
+    if not renew_time or not _later(renew_time, known.renew_time):
         return known
-    alive = lease_moved or heartbeat != known.heartbeat
-    return Health(
-        now_s if alive else known.probe_s,
-        heartbeat,
-        (renew_time or "") if lease_moved else renewed,
-        ready,
-    )
+    return Health(now_s, known.heartbeat, renew_time, known.ready)
 
 
 def _later(new: str, old: str) -> bool:

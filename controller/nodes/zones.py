@@ -47,7 +47,7 @@ def is_counted(node: Node) -> bool:
 
 def zone_state(ready: Sequence[str | None]) -> ZoneState:
     """The state of a zone whose counted nodes have these Ready statuses."""
-    healthy = sum(status == Status.TRUE for status in ready)
+    healthy = ready.count(Status.TRUE)
     unhealthy = len(ready) - healthy
     if healthy == 0 and unhealthy > 0:
         return ZoneState.FULL_DISRUPTION
