@@ -156,7 +156,7 @@ class WatchEvent(msgspec.Struct, eq=False, gc=False):
     type: EventType
     record: Record
     previous: Record | None
-    _bodies: dict[tuple[EventType, str], bytes] | None = None
+    _bodies: Mapping[tuple[EventType, str], bytes] | None = None
     """Its encodings; None: they are not kept."""
 
     @property
@@ -177,7 +177,8 @@ class WatchEvent(msgspec.Struct, eq=False, gc=False):
             return make()
         body = self._bodies.get((type_, media))
         if body is None:
-            body = self._bodies[type_, media] = make()
+            body = make()
+            self._bodies = {**self._bodies, (type_, media): body}
         return body
 
     @property
@@ -187,12 +188,15 @@ class WatchEvent(msgspec.Struct, eq=False, gc=False):
 
     def keep_encodings(self) -> None:
         """The event is new: many watchers are about to ask for the same bytes."""
-        self._bodies = {}
+        self._bodies = _NO_BODIES
 
     def forget_encodings(self) -> None:
         """The event is no longer new: free its encodings; who asks gets them made each time."""
         self._bodies = None
 
+
+_NO_BODIES: Mapping[tuple[EventType, str], bytes] = {}
+"""Of an event that nobody was told of yet: most are, and have none of their own."""
 
 MAX_COLLECTIONS = 1_000
 """Of so many resources it is remembered that they had objects: definitions come and go."""

@@ -221,16 +221,34 @@ class Store(ABC):
         `expires`, the object goes by itself `ttl_s` real seconds after this, if that is not 0.
         """
         previous = self.head(resource_key, namespace, name)
+        if previous is not None:
+            return self.replace(previous, json_for, attrs, ttl_s=ttl_s)
         revision = self._next_revision()
+        place = (resource_key, intern(namespace), intern(name))
         json = json_for(revision)
-        if previous is None:
-            created, place = revision, (resource_key, intern(namespace), intern(name))
-        else:
-            created, place = previous.create_revision, previous.place
-            attrs = attrs and attrs.after(previous.attrs)
-        record = Record(*place, revision, created, json, attrs or self._attrs_of)
-        type_ = ADDED if previous is None else MODIFIED
-        return self._stage(WatchEvent(type_, record, previous), ttl_s)
+        record = Record(*place, revision, revision, json, attrs or self._attrs_of)
+        return self._stage(WatchEvent(ADDED, record, None), ttl_s)
+
+    def replace(
+        self,
+        previous: Record,
+        json_for: Callable[[int], bytes],
+        attrs: Attrs | None = None,
+        *,
+        ttl_s: int = 0,
+    ) -> Staged:
+        """As `put`, where `head` has just shown this one."""
+        revision = self._next_revision()
+        record = Record(
+            previous.resource_key,
+            previous.namespace,
+            previous.name,
+            revision,
+            previous.create_revision,
+            json_for(revision),
+            self._attrs_of if attrs is None else attrs.after(previous.attrs),
+        )
+        return self._stage(WatchEvent(MODIFIED, record, previous), ttl_s)
 
     def delete(
         self, resource_key: str, namespace: str, name: str, json_for: Callable[[int], bytes]

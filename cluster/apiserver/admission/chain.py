@@ -1,6 +1,8 @@
 """The order of the admission plugins: all mutating ones, then (after validation) the others."""
 
 from kubeherd.cluster.api.jsontypes import JsonObject
+from kubeherd.cluster.api.kinds import Resource
+from kubeherd.cluster.apiserver.access import kubelets
 from kubeherd.cluster.apiserver.admission import (
     certificate_subject,
     limit_ranger,
@@ -17,6 +19,7 @@ from kubeherd.cluster.apiserver.admission import (
 )
 from kubeherd.cluster.apiserver.admission.podsecurity import plugin as pod_security
 from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation, Plugin
+from kubeherd.cluster.apiserver.edge.messages import User
 from kubeherd.cluster.apiserver.read.lookup import Lookup
 
 _MUTATING: dict[tuple[Operation, str], tuple[Plugin, ...]] = {
@@ -77,6 +80,16 @@ class Admission:
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
+
+    def looks_at(self, operation: Operation, resource: Resource, user: User) -> bool:
+        """Whether any plugin looks at such writes of a user: else they need not be shown to it."""
+        key = (operation, resource.group_resource)
+        return (
+            namespace_lifecycle.looks_at(operation)
+            or key in _MUTATING
+            or key in _VALIDATING
+            or kubelets.acting(user) is not None
+        )
 
     def mutate(self, request: AdmissionRequest) -> None:
         """NamespaceLifecycle first, then the mutating plugins for this kind of write."""

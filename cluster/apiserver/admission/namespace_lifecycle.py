@@ -13,6 +13,11 @@ IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 _EXEMPT_GROUP = "authorization.k8s.io"
 
 
+def looks_at(operation: Operation) -> bool:
+    """Whether it has an opinion about such writes."""
+    return operation in (Operation.CREATE, Operation.DELETE)
+
+
 def check(request: AdmissionRequest, lookup: Lookup) -> None:
     """Refuse creates in absent (404) and terminating (403) namespaces, deletes of system ones."""
     if request.operation is Operation.DELETE:

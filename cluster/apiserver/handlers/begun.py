@@ -28,7 +28,6 @@ from kubeherd.cluster.apiserver.handlers.pods import binding
 from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
 from kubeherd.cluster.apiserver.metrics import Series
 from kubeherd.cluster.apiserver.served import ServedKind
-from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.outcomes import LATE
 from kubeherd.cluster.apiserver.write.pending import Pending, Written
 from kubeherd.cluster.apiserver.write.short.alike.places import places
@@ -41,13 +40,16 @@ ANSWER_US: Final = 20
 """... and to answer it: a turn of the event loop has room for so many."""
 
 
+Show: TypeAlias = Callable[[Call, bytes], ApiResponse]
+"""What a call is answered of the stored object."""
+
+
 class Begun(msgspec.Struct, eq=False, frozen=True):
     """A write that is staged, and what is needed to answer it."""
 
     call: Call
     pending: Pending
-    show: Callable[[bytes], ApiResponse]
-    """What is answered of the stored object."""
+    show: Show
     series: Series
     started_s: float
 
@@ -56,9 +58,9 @@ class Begun(msgspec.Struct, eq=False, frozen=True):
         request, staged = self.call.request, self.pending.staged
         try:
             if staged is None:  # it changes nothing, and what is there is durable
-                response = self.show(self.pending.written.json)
+                response = self.show(self.call, self.pending.written.json)
             elif staged.done:
-                response = self.show(staged.outcome().json)
+                response = self.show(self.call, staged.outcome().json)
             else:
                 raise errors.OutcomeUnknown(LATE)
         except ApiError as error:
@@ -86,14 +88,14 @@ def begin(
     try:
         kind = allowed()
         one = call(services, request, route, kind)
-        first = stage(one, one.context())
+        staged = stage(one)
     except ApiError:
         return None
-    if first is None:
+    if staged is None:
         return None
     series = services.metrics.begin(request, route, kind)
     series.short += 1
-    return Begun(one, first.pending, first.show, series, started_s)
+    return Begun(one, *staged, series, started_s)
 
 
 async def settled(store: Store, begun: Iterable[Begun]) -> None:
@@ -106,14 +108,9 @@ async def settled(store: Store, begun: Iterable[Begun]) -> None:
             await store.settled(last)
 
 
-class _First(msgspec.Struct, eq=False, frozen=True):
-    """What was staged, and how it will be answered."""
-
-    pending: Pending
-    show: Callable[[bytes], ApiResponse]
-
-
-_Stage: TypeAlias = Callable[[Call, RequestContext], _First | None]
+_First: TypeAlias = tuple[Pending, Show]
+"""What was staged, and how it will be answered."""
+_Stage: TypeAlias = Callable[[Call], _First | None]
 
 
 def _stage_of(route: Route) -> _Stage | None:
@@ -126,27 +123,29 @@ def _stage_of(route: Route) -> _Stage | None:
     return _stage_renewal if resource is kinds.LEASES and verb == "update" else None
 
 
-def _stage_create(one: Call, ctx: RequestContext) -> _First | None:
-    made = alikes.stage(one, ctx)
-    return None if made is None else _First(made.pending, partial(alikes.answer, one, made))
+def _stage_create(one: Call) -> _First | None:
+    made = alikes.stage(one, one.context())
+    if made is None:
+        return None
+    return made.pending, lambda call, stored: alikes.answer(call, made, stored)
 
 
-def _stage_binding(one: Call, ctx: RequestContext) -> _First | None:
-    pending = binding.stage(one, ctx)
-    return None if pending is None else _First(pending, lambda _: binding.answer(one))
+def _stage_binding(one: Call) -> _First | None:
+    pending = binding.stage(one, one.context())
+    return None if pending is None else (pending, lambda call, _: binding.answer(call))
 
 
-def _stage_status(one: Call, ctx: RequestContext) -> _First | None:
-    pending = patching.stage_status(one, patch_type(one), ctx)
-    return None if pending is None else _First(pending, partial(_changed, one))
+def _stage_status(one: Call) -> _First | None:
+    pending = patching.stage_status(one, patch_type(one), one.context())
+    return None if pending is None else (pending, _changed)
 
 
-def _stage_renewal(one: Call, ctx: RequestContext) -> _First | None:
-    pending = writes.stage_renewal(one, ctx)
-    return None if pending is None else _First(pending, partial(_changed, one))
+def _stage_renewal(one: Call) -> _First | None:
+    pending = writes.stage_renewal(one, one.context())
+    return None if pending is None else (pending, _changed)
 
 
-def _stage_delete(one: Call, ctx: RequestContext) -> _First | None:
+def _stage_delete(one: Call) -> _First | None:
     try:
         staged = writes.stage_delete(one)
     except ApiError as error:
@@ -154,17 +153,17 @@ def _stage_delete(one: Call, ctx: RequestContext) -> _First | None:
     if staged is None:
         return None
     pending, status = staged
-    return _First(pending, partial(_changed, one, tree=pending.written.tree, status=status))
+    return pending, partial(_changed, tree=pending.written.tree, status=status)
 
 
 def _refusal(one: Call, error: ApiError) -> _First:
     """Nothing is staged; but a refusal tells what there is, which must be durable before."""
     staged = one.services.store.staged(one.kind.key, one.route.namespace, one.route.name)
 
-    def refuse(_: bytes) -> ApiResponse:
+    def refuse(_: Call, __: bytes) -> ApiResponse:
         raise error.with_traceback(None)
 
-    return _First(Pending(Written(b""), staged), refuse)
+    return Pending(Written(b""), staged), refuse
 
 
 def _changed(

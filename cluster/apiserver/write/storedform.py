@@ -48,8 +48,14 @@ def with_version_slot(meta: JsonObject) -> JsonObject:
 def around_version(stored: bytes) -> tuple[bytes, bytes]:
     """What stands before the revision in the JSON of an object, or in the beginning of it, and what
     stands behind it."""
-    begin, key, end = stored.partition(VERSION_KEY)
-    return begin + key, end[end.index(b'"') :]
+    begin, end = version_place(stored)
+    return stored[:begin], stored[end:]
+
+
+def version_place(stored: bytes) -> tuple[int, int]:
+    """Where the revision begins and ends in the JSON of an object, or in the beginning of it."""
+    begin = stored.index(VERSION_KEY) + len(VERSION_KEY)
+    return begin, stored.index(b'"', begin)
 
 
 def attrs(resource: Resource, stored: JsonObject) -> Attrs | None:

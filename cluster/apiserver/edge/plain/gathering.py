@@ -64,6 +64,16 @@ class _Group(Generic[T]):
         """A handle, because uvloop's timers that are due at once do not know their time."""
         self.task: asyncio.Task[None]
 
+    def go_on_within(self, wait_s: float) -> None:
+        """Carry them out after so many real seconds at the latest."""
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + wait_s
+        if self.timer is not None:
+            if due_s >= self.due_s:
+                return
+            self.timer.cancel()
+        self.timer, self.due_s = loop.call_at(due_s, self.go_on), due_s
+
     def go_on(self) -> None:
         """Carry them out now."""
         if self.timer is not None:
@@ -85,21 +95,19 @@ class Gathering(Generic[T]):
     def join(self, one: T, wait_s: float) -> asyncio.Task[None]:
         """Add a request that may wait so many real seconds for others; 0: only for those that come
         in the same step of the event loop. Returns the task that carries out its group."""
-        loop, group = asyncio.get_running_loop(), self._next
+        group = self._next
         if group is None:
             group = self._next = _Group()
-            group.task = loop.create_task(self._run(group))
+            group.task = asyncio.get_running_loop().create_task(self._run(group))
         group.members.append(one)
-        due_s = loop.time() + wait_s
         if len(group.members) >= MAX_WAITING:
             self._next = None
             group.go_on()
-        elif not wait_s:
-            group.go_on()
-        elif not group.due.done() and (group.timer is None or due_s < group.due_s):
-            if group.timer is not None:
-                group.timer.cancel()
-            group.timer, group.due_s = loop.call_at(due_s, group.go_on), due_s
+        elif not group.due.done():
+            if wait_s:
+                group.go_on_within(wait_s)
+            else:
+                group.go_on()
         return group.task
 
     async def _run(self, group: _Group[T]) -> None:

@@ -25,7 +25,8 @@ _REQUEST_LINE: Final = re.compile(
 _HEADER_LINES: Final = re.compile(rb"(?:[A-Za-z0-9\-]+:[ -~]*\r\n)+")
 _END: Final = b"\r\n\r\n"
 _ROOTS: Final = (b"/api/", b"/apis/", b"/kubeherd/batch")
-_STREAMING: Final = re.compile(rb"/(?:watch|log|exec|attach|portforward|proxy)(?:/|$)")
+_STREAMING: Final = frozenset((b"watch", b"log", b"exec", b"attach", b"portforward", b"proxy"))
+"""Segments of paths."""
 _POLL: Final = re.compile(rb"(?:^|&)poll=1(?:&|$)")
 _ESCAPED_NAME: Final = re.compile(rb"(?:^|&)[^=&]*%")
 """A query parameter whose name is escaped: it may be ``watch``."""
@@ -111,11 +112,12 @@ def _polls(query: bytes) -> bool:
 
 def _may_stream(path: bytes, query: bytes, polls: bool) -> bool:
     """Whether the answer may be a stream."""
-    return (
+    if not _STREAMING.isdisjoint(path.split(b"/")):
+        return True
+    return bool(query) and (
         (b"watch" in query and not polls)
         or b"follow" in query
         or (b"%" in query and _ESCAPED_NAME.search(query) is not None)
-        or _STREAMING.search(path) is not None
     )
 
 

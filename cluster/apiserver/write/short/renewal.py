@@ -25,7 +25,7 @@ from kubeherd.cluster.api.timestamps import is_micro_time
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write import tracking
 from kubeherd.cluster.apiserver.write.context import RequestContext
-from kubeherd.cluster.apiserver.write.storedform import around_version
+from kubeherd.cluster.apiserver.write.storedform import version_place
 
 MAX_BYTES: Final = 16 * 1024
 """A Lease that is larger goes the general way."""
@@ -53,18 +53,27 @@ def renewed(
         return None
     if not stored.startswith(kind.prefix) or b'"deletionTimestamp":' in stored:
         return None
-    if codecs.media_type(content_type) == codecs.MSGPACK:
-        body = _in_json(kind, body, msgspec.msgpack.decode)
-    elif codecs.media_type(content_type) not in ("", codecs.JSON):
+    before, behind = stored[:at], stored[rest:]
+    media = codecs.media_type(content_type)
+    if media == codecs.MSGPACK:
+        time = _between(before, behind, _in_json(kind, body, msgspec.msgpack.decode))
+    elif media in ("", codecs.JSON):
+        time = _between(before, behind, body)
+        time = time or _between(before, behind, _in_json(kind, body, _loads))
+    else:
         return None
-    elif body[:at] != stored[:at] or body[rest:] != stored[rest:]:
-        body = _in_json(kind, body, _loads)
-    time = body[at:rest]
-    if body[:at] != stored[:at] or body[rest:] != stored[rest:] or time == stored[at:rest]:
+    if time == stored[at:rest] or not is_micro_time(time.decode("ascii", "replace")):
         return None
-    if not is_micro_time(time.decode("ascii", "replace")):
-        return None
-    return _spliced(kind.resource, stored, at, time, ctx)
+    return _spliced(kind.resource, before, behind, time, ctx)
+
+
+def _between(before: bytes, behind: bytes, body: bytes) -> bytes:
+    """What stands where a time is expected; b"" if there is anything else around it."""
+    if len(body) != len(before) + _BYTES + len(behind):
+        return b""
+    if not body.startswith(before) or not body.endswith(behind):
+        return b""
+    return body[len(before) : len(before) + _BYTES]
 
 
 def _in_json(kind: ServedKind, body: bytes, decode: Callable[[bytes], JsonValue]) -> bytes:
@@ -89,21 +98,21 @@ def _loads(body: bytes) -> JsonValue:
 
 
 def _spliced(
-    resource: Resource, stored: bytes, at: int, time: bytes, ctx: RequestContext
+    resource: Resource, before: bytes, behind: bytes, time: bytes, ctx: RequestContext
 ) -> Callable[[int], bytes] | None:
-    """What writes `stored` with `time` at `at`, and with what follows from that."""
-    head, behind = around_version(stored)
-    tail = len(stored) - len(behind)
-    owners = stored.find(_OWNERS, tail, at) + len(_OWNERS)
-    end = stored.find(_OWNERS_END, tail, at)
-    middle = stored[tail:at]
-    if not tracking.is_component(ctx.user) and owners >= len(_OWNERS):
-        entries = _owned(resource, stored[owners : end + 1], ctx.field_manager, ctx.timestamp)
+    """What writes a Lease with `time` between what stood around the last one, and with what follows
+    from that."""
+    begin, tail = version_place(before)
+    owners = before.find(_OWNERS, tail) + len(_OWNERS)
+    middle = before[tail:]
+    if owners >= len(_OWNERS) and not tracking.is_component(ctx.user):
+        end = before.find(_OWNERS_END, tail) + 1
+        entries = _owned(resource, before[owners:end], ctx.field_manager, ctx.timestamp)
         if not entries:
             return None
-        middle = stored[tail:owners] + entries + stored[end + 1 : at]
-    rest = stored[at + _BYTES :]
-    return lambda revision: b"%b%d%b%b%b" % (head, revision, middle, time, rest)
+        middle = before[tail:owners] + entries + before[end:]
+    head = before[:begin]
+    return lambda revision: b"%b%d%b%b%b" % (head, revision, middle, time, behind)
 
 
 @lru_cache(maxsize=_MAX_OWNERS)

@@ -64,14 +64,15 @@ class ShortWrites:
         encode = renewal.renewed(kind, record.json, content_type, body, ctx)
         if encode is None:
             return None
-        # No trees: no plugin looks into a Lease.
-        request = AdmissionRequest(Operation.UPDATE, kind.resource, namespace, name, ctx.user)
-        try:
-            self._admission.mutate(request)
-            self._admission.validate(request)
-        except ApiError:
-            return None
-        return Pending(Written(b""), self._store.put(*record.place, encode))
+        if self._admission.looks_at(Operation.UPDATE, kind.resource, ctx.user):
+            # No trees: no plugin looks into a Lease.
+            request = AdmissionRequest(Operation.UPDATE, kind.resource, namespace, name, ctx.user)
+            try:
+                self._admission.mutate(request)
+                self._admission.validate(request)
+            except ApiError:
+                return None
+        return Pending(Written(b""), self._store.replace(record, encode))
 
     def pod_status(
         self, kind: ServedKind, namespace: str, name: str, sent: Sent, ctx: RequestContext
@@ -191,11 +192,11 @@ class ShortWrites:
         go."""
         encode = self._encoder(kind, record, plan.tree, spec)
         if plan.action is Action.MARK:
-            staged = self._store.put(*record.place, encode, record.attrs)
+            staged = self._store.replace(record, encode, record.attrs)
             return Pending(Written(b""), staged)
         with self._store.together():
             if plan.action is Action.MARK_AND_REMOVE:
-                self._store.put(*record.place, encode, record.attrs)
+                self._store.replace(record, encode, record.attrs)
             staged = self._store.delete(*record.place, encode)
         return Pending(Written(b"", removed=True), staged)
 
@@ -267,7 +268,7 @@ class ShortWrites:
             encode = self._encoder(kind, record, new, spec)
         selected = fields.replaced(selectable, fields.of_status(kind.storage, new))
         attrs = Attrs(record.attrs.labels, selected)
-        return Pending(Written(b""), self._store.put(*record.place, encode, attrs))
+        return Pending(Written(b""), self._store.replace(record, encode, attrs))
 
     @staticmethod
     def _encoder(
