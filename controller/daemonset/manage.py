@@ -13,7 +13,7 @@ from kubeherd.cluster.api.objects import Pod
 from kubeherd.controller.daemonset.backoff import next_entry, remaining_delay_s
 from kubeherd.controller.daemonset.model import BURST_REPLICAS, BackoffEntry, Now, Reason
 from kubeherd.controller.daemonset.placement import Placement
-from kubeherd.controller.daemonset.site import Care, has_ended, upkeep
+from kubeherd.controller.daemonset.site import Need, has_ended, upkeep
 from kubeherd.controller.workload.events import Event, EventType
 
 
@@ -34,7 +34,7 @@ def manage(placement: Placement, backoff: Mapping[str, BackoffEntry], now: Now) 
     as a sync may do.
     """
     out = Managed()
-    for name in placement.cared(Care.ENDED):
+    for name in placement.needing(Need.ENDED):
         site = placement.site(name)
         for pod in filter(has_ended, site.pods):
             _ended(out, name, pod, backoff, now)
@@ -42,11 +42,11 @@ def manage(placement: Placement, backoff: Mapping[str, BackoffEntry], now: Now) 
         out.deletes += deletes
         if create:
             out.creates.append(name)
-    for name in placement.cared(Care.DELETE):
+    for name in placement.needing(Need.DELETE):
         if len(out.deletes) >= BURST_REPLICAS:
             break
         out.deletes += upkeep(placement.site(name), placement.terms, now.age_s)[1]
-    out.creates += islice(placement.cared(Care.CREATE), BURST_REPLICAS)
+    out.creates += islice(placement.needing(Need.CREATE), BURST_REPLICAS)
     del out.creates[BURST_REPLICAS:], out.deletes[BURST_REPLICAS:]
     return out
 

@@ -1,10 +1,10 @@
-"""The pods of a DaemonSet by node, kept up to date: a change of one pod or node costs what that
-pod or node costs (spec sections 5.1, 5.3, 7, 8.1, 10).
+"""The pods of a DaemonSet by node, kept up to date (spec sections 5.1, 5.3, 7, 8.1, 10).
 
-Whoever keeps a placement says what became of pods and nodes; `refresh` judges anew the nodes that
-this concerns (`site`), and those on which a pod has become available meanwhile. Invariants: a pod
-is at exactly one node or at none; the sums and rows are those of the nodes as last judged; a
-placement that was kept and one that was made anew from the same pods and nodes say the same.
+So a change of one pod or node costs as much as that pod or node, not as all of them. The owner of a
+placement tells it of changed pods and nodes; `refresh` then judges anew the nodes that they concern
+(`site`), and those on which a pod has become available by waiting. Invariants: a pod is on exactly
+one node or on none; all sums are those of the last judgements; a placement that was kept and one
+that was made anew from the same pods and nodes are equal.
 """
 
 from collections import Counter
@@ -20,13 +20,13 @@ from kubeherd.controller.daemonset.model import HASH_LABEL, StatusNumbers, Terms
 from kubeherd.controller.daemonset.nodes import NEVER
 from kubeherd.controller.daemonset.ordered import Ordered
 from kubeherd.controller.daemonset.site import (
-    Care,
+    Candidate,
     Facts,
-    Found,
     Judgement,
+    Need,
+    NodePods,
     PodKey,
     Rolling,
-    Row,
     Site,
     key_of,
 )
@@ -39,7 +39,7 @@ _LONG_AGO = "2000-01-01T00:00:00Z"
 
 
 class Placement:
-    """Nodes with their pods, of one DaemonSet with one template."""
+    """The nodes, and the pods on them, of one DaemonSet with one template."""
 
     def __init__(self, owner: Owner, template: Template) -> None:
         self.template = template
@@ -49,7 +49,7 @@ class Placement:
         self.adopt: dict[PodKey, Pod] = {}
         self.release: dict[PodKey, Pod] = {}
         self.hashes: Counter[str] = Counter()
-        """How many of the claimed pods with a node carry which hash."""
+        """The number of claimed pods on nodes, by the hash of their template."""
         self._owner = owner
         self._sites: dict[str, Site] = {}
         self._stale: set[str] = set()
@@ -57,27 +57,27 @@ class Placement:
         self._rolling: Counter[Rolling] = Counter()
         self._shared_numbers: dict[sites.Numbers, sites.Numbers] = {}
         self._shared_rolling: dict[Rolling, Rolling] = {}
-        """There are few different ones; thousands of sites refer to the same."""
+        """There are few different values, which thousands of sites share."""
         self._judged: dict[Facts, Judgement] = {}
-        """Under these terms."""
-        self._rows: dict[Row, Ordered[str]] = {row: Ordered() for row in Row}
-        self._cares: dict[Care, Ordered[str]] = {care: Ordered() for care in Care}
+        """The judgements of nodes with the same facts, under the present terms."""
+        self._candidates: dict[Candidate, Ordered[str]] = {one: Ordered() for one in Candidate}
+        self._needing: dict[Need, Ordered[str]] = {need: Ordered() for need in Need}
         self._waiting: Ordered[tuple[float, str]] = Ordered()
-        """Nodes with a pod that becomes available with time alone, and since when it is ready."""
+        """Nodes with a pod that becomes available by waiting alone, by when it became Ready."""
         self._age_of: AgeOf = _ageless
         self._age_s = 0.0
         self._leaving: Collection[PodKey] = ()
 
-    # --- what became of pods and nodes ---
+    # --- changes of pods and nodes ---
 
     def put_node(self, name: str, node: Node | None) -> None:
-        """A node is there, or was changed; None: it is gone."""
+        """A node was added or changed; None: it was deleted."""
         site = self._site(name)
         site.exists = node is not None
         site.decision = NEVER if node is None else self.template.rule.decide(node)
 
     def put_pod(self, key: PodKey, pod: Pod | None) -> None:
-        """A pod that could be of this DaemonSet is there, or was changed; None: it is gone."""
+        """A pod that may be of this DaemonSet was added or changed; None: it was deleted."""
         old = self.pods.get(key)
         if old is not None and pod is not None and self._replaced(key, old, pod):
             return
@@ -93,8 +93,8 @@ class Placement:
             self._put_in(key, pod)
 
     def _replaced(self, key: PodKey, old: Pod, pod: Pod) -> bool:
-        """Put a pod in the place of its last state, if it stays there, alone; False if that is not
-        certain."""
+        """Replace a pod by its new state, if it certainly stays the only pod of its node; else
+        False."""
         before, after = old.metadata, pod.metadata
         site = self._sites.get(target_node_name(pod))
         if (
@@ -142,7 +142,7 @@ class Placement:
             site.pods = [pod for pod in site.pods if pod is not old]
 
     def _site(self, name: str) -> Site:
-        """The site of this name, which is about to change."""
+        """The site of a node, which is going to be changed, and so has to be judged anew."""
         self._stale.add(name)
         site = self._sites.get(name)
         if site is None:
@@ -154,7 +154,7 @@ class Placement:
     # --- judging ---
 
     def refresh(self, terms: Terms, age_s: AgeOf) -> None:
-        """Judge anew what has changed since the last time."""
+        """Judge those nodes anew whose pods, node or time have changed since the last time."""
         age = age_s(_LONG_AGO)
         set_back = terms.min_ready_s > 0 and age < self._age_s
         if terms != self.terms or set_back:
@@ -175,7 +175,7 @@ class Placement:
                 self._judged[facts] = judgement
         self._set_numbers(site, judgement.numbers)
         self._set_rolling(site, judgement.rolling)
-        self._set_care(site, judgement.care)
+        self._set_need(site, judgement.need)
         if self.terms.min_ready_s > 0 or site.ready_since_s:
             self._set_ready_since(site, sites.ready_since_s(site, self.terms, age_s))
         if site.empty:
@@ -184,7 +184,8 @@ class Placement:
             del self._sites[site.name]
 
     def _judge_waiting(self, age_s: AgeOf) -> None:
-        """Those on which a pod was ready for long enough; the others are ready for less long."""
+        """Judge the nodes on which a pod has become available by waiting. Pods that have been Ready
+        for the longest time come first."""
         while self._waiting:
             since_s, name = next(iter(self._waiting))
             site = self._sites[name]
@@ -201,24 +202,24 @@ class Placement:
     def _set_rolling(self, site: Site, rolling: Rolling) -> None:
         if rolling == site.rolling:
             return
-        before, row = site.rolling.row, rolling.row
-        if before is not row:
-            if before is not Row.NOTHING:
-                self._rows[before].remove(site.name)
-            if row is not Row.NOTHING:
-                self._rows[row].add(site.name)
+        before, after = site.rolling.candidate, rolling.candidate
+        if before is not after:
+            if before is not Candidate.NONE:
+                self._candidates[before].remove(site.name)
+            if after is not Candidate.NONE:
+                self._candidates[after].add(site.name)
         self._rolling[site.rolling] -= 1
         self._rolling[rolling] += 1
         site.rolling = self._shared_rolling.setdefault(rolling, rolling)
 
-    def _set_care(self, site: Site, care: Care) -> None:
-        if care is site.care:
+    def _set_need(self, site: Site, need: Need) -> None:
+        if need is site.need:
             return
-        if site.care is not Care.NONE:
-            self._cares[site.care].remove(site.name)
-        if care is not Care.NONE:
-            self._cares[care].add(site.name)
-        site.care = care
+        if site.need is not Need.NONE:
+            self._needing[site.need].remove(site.name)
+        if need is not Need.NONE:
+            self._needing[need].add(site.name)
+        site.need = need
 
     def _set_ready_since(self, site: Site, since_s: float) -> None:
         if since_s == site.ready_since_s:
@@ -229,19 +230,19 @@ class Placement:
             self._waiting.add((since_s, site.name))
         site.ready_since_s = since_s
 
-    # --- what is said of all nodes, as they were judged last ---
+    # --- the judgements of all nodes, as of the last `refresh` ---
 
     def site(self, name: str) -> Site:
-        """A node that there is, or on which there is a pod."""
+        """A node by its name: one that exists, or that has a pod."""
         return self._sites[name]
 
-    def cared(self, care: Care) -> Ordered[str]:
-        """The names of the nodes that need this; not for NONE."""
-        return self._cares[care]
+    def needing(self, need: Need) -> Ordered[str]:
+        """The names of the nodes where this has to be done; not for NONE."""
+        return self._needing[need]
 
-    def rows(self, *rows: Row) -> Iterator[str]:
-        """The names of the nodes in these rows; not for NOTHING."""
-        return merge(*(self._rows[row] for row in rows))
+    def candidates(self, *which: Candidate) -> Iterator[str]:
+        """The names of the nodes that are candidates of these kinds, in order; not for NONE."""
+        return merge(*(self._candidates[one] for one in which))
 
     def numbers(self) -> StatusNumbers:
         """The counters of the status."""
@@ -252,19 +253,19 @@ class Placement:
         return StatusNumbers(**dict(zip(sites.Numbers._fields, totals, strict=True)))
 
     def how_many(self, wanted: Callable[[Rolling], bool]) -> int:
-        """On how many nodes the rolling step finds this."""
+        """The number of nodes of which this is true."""
         return sum(count for rolling, count in self._rolling.items() if wanted(rolling))
 
-    def found(self) -> Iterator[Found]:
-        """Every node as the rolling step sees it: only for what no sum tells."""
-        return map(self.look, self._sites)
+    def every_node(self) -> Iterator[NodePods]:
+        """The pods of each node. This takes long: only for what cannot be counted otherwise."""
+        return map(self.node_pods, self._sites)
 
-    def look(self, name: str) -> Found:
-        """One node as the rolling step sees it."""
-        return sites.look(self._sites[name], self.terms, self._age_of, self._leaving)
+    def node_pods(self, name: str) -> NodePods:
+        """The pods of a node."""
+        return sites.node_pods(self._sites[name], self.terms, self._age_of, self._leaving)
 
     def next_available_s(self) -> float | None:
-        """Nominal seconds until the next pod becomes available with time alone; None without."""
+        """Nominal seconds until the next pod becomes available by waiting; None without one."""
         for _, name in self._waiting:
             site, min_ready_s = self._sites[name], self.terms.min_ready_s
             waiting = sites.waiting_pods(site, self.terms, self._age_of)
@@ -274,9 +275,9 @@ class Placement:
 
     @contextmanager
     def after(self, creates: Iterable[str], deletes: Iterable[Pod]) -> Iterator[None]:
-        """Meanwhile the rolling step finds these pods terminating, and others on their way.
-
-        A node that a pod is on its way to counts as empty: there is nothing to update on it.
+        """Within the block a rolling update finds what there will be after the rest of the plan:
+        `deletes` are terminating, and pods are on their way to the nodes `creates`. A node to which
+        one is on its way counts as empty, because there is nothing to update on it.
         """
         there = [pod for name in creates for pod in self._sites[name].pods]
         leaving = {key_of(pod): pod for pod in (*there, *deletes)}

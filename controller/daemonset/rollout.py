@@ -55,7 +55,7 @@ def control(known: Known, placement: Placement, desired: int, age_s: AgeOf) -> C
     annotations = daemonset.metadata.annotations
     if not any(key.startswith(PREFIX) for key in annotations):
         return Control()
-    old = list(placement.rows(*OLD_AVAILABLE, *OLD_UNAVAILABLE))
+    old = list(placement.candidates(*OLD_AVAILABLE, *OLD_UNAVAILABLE))
     if not old:
         return Control()
     try:
@@ -131,7 +131,7 @@ def _remaining_hold_s(
         return None
     waiting = False
     longest_s = 0.0
-    for node in placement.found():
+    for node in placement.every_node():
         if node.new is None:
             continue
         ready = ready_condition(node.new)

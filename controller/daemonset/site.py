@@ -1,8 +1,8 @@
-"""What is on one node, and what follows of it: numbers, upkeep and rolling step (spec sections 5, 8
-and 10), each node judged by itself.
+"""One node with its pods of a DaemonSet, and the judgement of it: what it adds to the status, what
+has to be done there, what a rolling update can do there (spec sections 5, 8 and 10). Pure.
 
-Pure. Invariants: what is said of a node depends on its decision, its pods, the terms and the time
-alone; with time alone it changes only when one of its pods becomes available.
+Invariants: the judgement of a node depends on its decision, its pods, the terms and the time, and
+on no other node; as time passes it changes only when one of the pods becomes available.
 """
 
 from collections.abc import Collection, Sequence
@@ -30,9 +30,10 @@ PodKey = tuple[str, str]
 
 
 class NodeState(Enum):
-    """What is on a node, terminating pods apart (the rows of the tables in 8.3 and 8.4)."""
+    """Which pods are on a node, without terminating ones (the rows of the tables in 8.3, 8.4)."""
 
     NOT_OK = auto()
+    """More than one updated or more than one old pod."""
     EMPTY = auto()
     BOTH = auto()
     NEW = auto()
@@ -41,8 +42,8 @@ class NodeState(Enum):
     __hash__ = object.__hash__  # an Enum's own is slow, and asked many times for every pod
 
 
-class Found(msgspec.Struct, frozen=True):
-    """A node with its updated and its old pod."""
+class NodePods(msgspec.Struct, frozen=True):
+    """The pods of a node by their template: the updated one and the old one."""
 
     state: NodeState
     new: Pod | None = None
@@ -51,14 +52,14 @@ class Found(msgspec.Struct, frozen=True):
     old_available: bool = False
 
 
-class Care(Enum):
-    """What a node needs so that it has the pods that it should have (5.2 to 5.4)."""
+class Need(Enum):
+    """What has to be done so that a node has the pods that it should have (5.2 to 5.4)."""
 
     NONE = auto()
     CREATE = auto()
     DELETE = auto()
     ENDED = auto()
-    """Some of its pods have ended: the back-off decides, and with it the time."""
+    """Some of its pods have ended; what to do depends on their back-off, and so on the time."""
 
     __hash__ = object.__hash__
 
@@ -74,52 +75,47 @@ class Numbers(NamedTuple):
     updated: bool
 
 
-class Row(Enum):
-    """What a rolling step could do on a node."""
+class Candidate(Enum):
+    """Whether a rolling update can do something on a node, and what (8.3, 8.4)."""
 
-    NOTHING = auto()
+    NONE = auto()
     REPLACED = auto()
-    """Beside the old pod there is a new one that is available."""
+    """Its old pod can go: there is a new one beside it, which is available."""
     AVAILABLE = auto()
     UNAVAILABLE = auto()
-    """There is the old pod alone, and one should run."""
+    """Its old pod is alone, and available or not; a pod should run there."""
     UNWANTED_AVAILABLE = auto()
     UNWANTED_UNAVAILABLE = auto()
-    """There is the old pod alone, and none should run."""
+    """The same, but no pod should run there."""
     NO_NODE_AVAILABLE = auto()
     NO_NODE_UNAVAILABLE = auto()
-    """The same, and the node is not there any more."""
+    """The same, and there is no such node any more."""
 
     __hash__ = object.__hash__
 
 
 class Rolling(NamedTuple):
-    """What a node adds to the sums of a rolling step.
-
-    `unavailable`: it uses up maxUnavailable (8.3). `surging`: it uses up maxSurge; `serving`: the
-    pod of it that counts is available (8.4).
-    """
+    """What a rolling update has to know of a node."""
 
     state: NodeState | None
     """None: it has no pod and should have none."""
-    row: Row
+    candidate: Candidate
     unavailable: bool
+    """Whether it counts towards maxUnavailable (8.3)."""
     surging: bool
+    """Whether it counts towards maxSurge (8.4)."""
     serving: bool
+    """Whether its old pod, or without one its updated pod, is available (8.4)."""
 
 
 class Site:
-    """A node name with its pods in their order (`order`), and what was last said of it.
-
-    `exists`: whether there is such a node. `ready_since_s`: of the pods that become available with
-    time alone, since when the first of them is ready (seconds of the epoch); 0 without one.
-    """
+    """A node with its pods of one DaemonSet, and how it was judged last."""
 
     __slots__ = (
-        "care",
         "decision",
         "exists",
         "name",
+        "need",
         "numbers",
         "pods",
         "ready_since_s",
@@ -129,27 +125,31 @@ class Site:
     def __init__(self, name: str) -> None:
         self.name = name
         self.exists = False
+        """Whether there is a node of this name."""
         self.decision: Decision = NEVER
         self.pods: list[Pod] = []
+        """Sorted by `order`."""
         self.numbers = NO_NUMBERS
         self.rolling = NOT_ROLLING
-        self.care = Care.NONE
+        self.need = Need.NONE
         self.ready_since_s = 0.0
+        """When the first of those pods became Ready that will be available by waiting alone, in
+        seconds since the epoch; 0: there are none."""
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is known of this name any more."""
+        """Whether there is neither a node nor a pod, so that the site can be forgotten."""
         return not self.exists and not self.pods
 
 
 NO_NUMBERS = Numbers(*[False] * 6)
 _MISSING = NO_NUMBERS._replace(desired=True)
 _MISSCHEDULED = NO_NUMBERS._replace(misscheduled=True)
-NOT_ROLLING = Rolling(None, Row.NOTHING, unavailable=False, surging=False, serving=False)
+NOT_ROLLING = Rolling(None, Candidate.NONE, unavailable=False, surging=False, serving=False)
 
 
 def key_of(pod: Pod) -> PodKey:
-    """What a pod is told apart by."""
+    """The key of a pod."""
     return pod.metadata.namespace, pod.metadata.name
 
 
@@ -171,27 +171,27 @@ def is_updated(pod: Pod, terms: Terms) -> bool:
 # --- all at once ---
 
 Facts = tuple[bool, ...]
-"""All that is asked of a node on which is no pod or one."""
+"""All that the judgement of a node with at most one pod depends on, besides the terms."""
 
 
 class Judgement(NamedTuple):
-    """What is said of a node."""
+    """All that is worked out about a node."""
 
     numbers: Numbers
     rolling: Rolling
-    care: Care
+    need: Need
 
 
 def judge(site: Site, terms: Terms, age_s: AgeOf) -> Judgement:
-    """What a node adds to all sums, and what it needs."""
+    """Work out everything about a node."""
     return Judgement(
-        count(site, terms, age_s), rolling(site, terms, age_s), care(site, terms, age_s)
+        count(site, terms, age_s), rolling(site, terms, age_s), need(site, terms, age_s)
     )
 
 
 def facts(site: Site, terms: Terms) -> Facts | None:
-    """Nodes of the same facts are judged alike under the same terms; None if the time matters, or
-    there are several pods."""
+    """What the judgement of a node depends on: nodes with equal facts have the same judgement under
+    the same terms. None if it depends on the time, too, or if there are several pods."""
     pods = site.pods
     if terms.min_ready_s > 0 or len(pods) > 1:
         return None
@@ -210,7 +210,8 @@ def facts(site: Site, terms: Terms) -> Facts | None:
 
 
 def alike(old: Pod, new: Pod) -> bool:
-    """Whether two states of a pod that stays on its node, unasked to go, are judged alike."""
+    """Whether a change of a pod leaves the judgement of its node as it is. The pod is not
+    terminating, and is on the same node."""
     return ready_condition(old) == ready_condition(new) and is_terminal(old) is is_terminal(new)
 
 
@@ -236,13 +237,13 @@ def count(site: Site, terms: Terms, age_s: AgeOf) -> Numbers:
 
 
 def ready_since_s(site: Site, terms: Terms, age_s: AgeOf) -> float:
-    """See `Site`."""
+    """As `Site.ready_since_s`."""
     waiting = waiting_pods(site, terms, age_s)
     return min((_since_s(pod) for pod in waiting), default=0.0)
 
 
 def waiting_pods(site: Site, terms: Terms, age_s: AgeOf) -> list[Pod]:
-    """The pods that become available with time alone; those that are to go count, too (10)."""
+    """The pods that become available by waiting alone; terminating ones count, too (10)."""
     if terms.min_ready_s <= 0:
         return []
     return [pod for pod in site.pods if until_available_s(pod, terms.min_ready_s, age_s)]
@@ -257,14 +258,14 @@ def _since_s(pod: Pod) -> float:
 # --- one pod per node ---
 
 
-def care(site: Site, terms: Terms, age_s: AgeOf) -> Care:
-    """What a node needs."""
+def need(site: Site, terms: Terms, age_s: AgeOf) -> Need:
+    """What has to be done on a node."""
     if any(map(has_ended, site.pods)) and site.decision.should_continue:
-        return Care.ENDED
+        return Need.ENDED
     create, deletes = upkeep(site, terms, age_s)
     if create:
-        return Care.CREATE
-    return Care.DELETE if deletes else Care.NONE
+        return Need.CREATE
+    return Need.DELETE if deletes else Need.NONE
 
 
 def has_ended(pod: Pod) -> bool:
@@ -273,7 +274,7 @@ def has_ended(pod: Pod) -> bool:
 
 
 def upkeep(site: Site, terms: Terms, age_s: AgeOf) -> tuple[bool, Sequence[Pod]]:
-    """Whether to create a pod on a node, and which to delete, those that have ended apart."""
+    """Whether to create a pod on a node, and which pods to delete besides those that have ended."""
     decision, pods = site.decision, site.pods
     if not site.exists:
         return False, [pod for pod in pods if not pod.spec.node_name]
@@ -319,8 +320,8 @@ def _surplus(running: Sequence[Pod], terms: Terms, age_s: AgeOf) -> Sequence[Pod
 # --- the rolling step ---
 
 
-def look(site: Site, terms: Terms, age_s: AgeOf, gone: Collection[PodKey] = ()) -> Found:
-    """The new and the old pod of a node; pods in `gone` count as terminating."""
+def node_pods(site: Site, terms: Terms, age_s: AgeOf, gone: Collection[PodKey] = ()) -> NodePods:
+    """The updated and the old pod of a node; pods in `gone` count as terminating."""
     new: Pod | None = None
     old: Pod | None = None
     for pod in site.pods:
@@ -328,17 +329,17 @@ def look(site: Site, terms: Terms, age_s: AgeOf, gone: Collection[PodKey] = ()) 
             continue
         if is_updated(pod, terms):
             if new is not None:
-                return Found(NodeState.NOT_OK)
+                return NodePods(NodeState.NOT_OK)
             new = pod
         else:
             if old is not None:
-                return Found(NodeState.NOT_OK)
+                return NodePods(NodeState.NOT_OK)
             old = pod
     if new is not None:
         state = NodeState.NEW if old is None else NodeState.BOTH
     else:
         state = NodeState.EMPTY if old is None else NodeState.OLD
-    return Found(
+    return NodePods(
         state,
         new,
         old,
@@ -348,10 +349,10 @@ def look(site: Site, terms: Terms, age_s: AgeOf, gone: Collection[PodKey] = ()) 
 
 
 def rolling(site: Site, terms: Terms, age_s: AgeOf, gone: Collection[PodKey] = ()) -> Rolling:
-    """What a node adds to the rolling step."""
+    """What a rolling update has to know of a node; pods in `gone` count as terminating."""
     if not site.pods and not site.decision.should_run:
         return NOT_ROLLING
-    found = look(site, terms, age_s, gone)
+    found = node_pods(site, terms, age_s, gone)
     state = found.state
     alone_available = (state is NodeState.NEW and found.new_available) or (
         state is NodeState.OLD and found.old_available
@@ -359,20 +360,22 @@ def rolling(site: Site, terms: Terms, age_s: AgeOf, gone: Collection[PodKey] = (
     serving = found.new_available if found.old is None else found.old_available
     return Rolling(
         state=state,
-        row=_row(site, found),
+        candidate=_candidate(site, found),
         unavailable=not alone_available,
         surging=state is NodeState.NOT_OK or (state is NodeState.BOTH and not found.new_available),
         serving=serving,
     )
 
 
-def _row(site: Site, found: Found) -> Row:
+def _candidate(site: Site, found: NodePods) -> Candidate:
     if found.state is NodeState.BOTH:
-        return Row.REPLACED if found.new_available else Row.NOTHING
+        return Candidate.REPLACED if found.new_available else Candidate.NONE
     if found.state is not NodeState.OLD:
-        return Row.NOTHING
+        return Candidate.NONE
     if not site.exists:
-        return Row.NO_NODE_AVAILABLE if found.old_available else Row.NO_NODE_UNAVAILABLE
+        return Candidate.NO_NODE_AVAILABLE if found.old_available else Candidate.NO_NODE_UNAVAILABLE
     if not site.decision.should_run:
-        return Row.UNWANTED_AVAILABLE if found.old_available else Row.UNWANTED_UNAVAILABLE
-    return Row.AVAILABLE if found.old_available else Row.UNAVAILABLE
+        return (
+            Candidate.UNWANTED_AVAILABLE if found.old_available else Candidate.UNWANTED_UNAVAILABLE
+        )
+    return Candidate.AVAILABLE if found.old_available else Candidate.UNAVAILABLE

@@ -14,10 +14,18 @@ import msgspec
 from kubeherd.cluster.api.objects import Pod
 from kubeherd.controller.daemonset.model import BURST_REPLICAS
 from kubeherd.controller.daemonset.placement import Placement
-from kubeherd.controller.daemonset.site import Row
+from kubeherd.controller.daemonset.site import Candidate
 
-OLD_AVAILABLE: Final = (Row.AVAILABLE, Row.UNWANTED_AVAILABLE, Row.NO_NODE_AVAILABLE)
-OLD_UNAVAILABLE: Final = (Row.UNAVAILABLE, Row.UNWANTED_UNAVAILABLE, Row.NO_NODE_UNAVAILABLE)
+OLD_AVAILABLE: Final = (
+    Candidate.AVAILABLE,
+    Candidate.UNWANTED_AVAILABLE,
+    Candidate.NO_NODE_AVAILABLE,
+)
+OLD_UNAVAILABLE: Final = (
+    Candidate.UNAVAILABLE,
+    Candidate.UNWANTED_UNAVAILABLE,
+    Candidate.NO_NODE_UNAVAILABLE,
+)
 
 
 class StrategyError(Exception):
@@ -59,16 +67,16 @@ def unavailable(placement: Placement) -> int:
 
 def with_surge(placement: Placement, max_surge: int, desired: int, gate: Gate = OPEN) -> Step:
     """Section 8.4: a second pod on some nodes; the old one goes when the new one is available."""
-    for name in placement.rows(Row.NO_NODE_AVAILABLE, Row.NO_NODE_UNAVAILABLE):
+    for name in placement.candidates(Candidate.NO_NODE_AVAILABLE, Candidate.NO_NODE_UNAVAILABLE):
         raise StrategyError(f'couldn\'t get node for nodeName "{name}": node "{name}" not found')
     surging = placement.how_many(lambda rolling: rolling.surging)
     serving = placement.how_many(lambda rolling: rolling.serving)
     spare = max(0, serving - desired)
-    ending = placement.rows(Row.REPLACED, Row.UNWANTED_UNAVAILABLE)
-    unwanted = islice(placement.rows(Row.UNWANTED_AVAILABLE), spare)
+    ending = placement.candidates(Candidate.REPLACED, Candidate.UNWANTED_UNAVAILABLE)
+    unwanted = islice(placement.candidates(Candidate.UNWANTED_AVAILABLE), spare)
     room = max(0, max_surge - surging)
-    candidates = _allowed(placement, gate, Row.AVAILABLE)
-    creates = chain(_allowed(placement, gate, Row.UNAVAILABLE), islice(candidates, room))
+    candidates = _allowed(placement, gate, Candidate.AVAILABLE)
+    creates = chain(_allowed(placement, gate, Candidate.UNAVAILABLE), islice(candidates, room))
     return Step(
         creates=list(islice(creates, _most(gate))),
         deletes=_old_pods(placement, islice(chain(ending, unwanted), BURST_REPLICAS)),
@@ -79,11 +87,11 @@ def _most(gate: Gate) -> int:
     return BURST_REPLICAS if gate.limit is None else min(gate.limit, BURST_REPLICAS)
 
 
-def _allowed(placement: Placement, gate: Gate, *rows: Row) -> Iterator[str]:
-    names = placement.rows(*rows)
+def _allowed(placement: Placement, gate: Gate, *which: Candidate) -> Iterator[str]:
+    names = placement.candidates(*which)
     return names if gate.allows is None else filter(gate.allows, names)
 
 
 def _old_pods(placement: Placement, names: Iterator[str]) -> list[Pod]:
-    found = (placement.look(name).old for name in names)
+    found = (placement.node_pods(name).old for name in names)
     return [pod for pod in found if pod is not None]

@@ -17,7 +17,7 @@ from daemonset_world import (
 
 from kubeherd.controller.daemonset import limits
 from kubeherd.controller.daemonset.model import Terms
-from kubeherd.controller.daemonset.site import NodeState, Row
+from kubeherd.controller.daemonset.site import Candidate, NodeState
 from kubeherd.controller.daemonset.strategy import unavailable
 
 
@@ -193,10 +193,10 @@ def test_what_is_about_to_happen_is_seen_only_meanwhile() -> None:
     made = placement(daemonset(), nodes(4), pods)
     made.refresh(Terms(hash="h"), now().age_s)
     for _ in range(2):
-        assert (unavailable(made), list(made.rows(Row.AVAILABLE))) == (2, ["n1"])
+        assert (unavailable(made), list(made.candidates(Candidate.AVAILABLE))) == (2, ["n1"])
         with made.after(["n0"], [pods[0]]):
-            assert (unavailable(made), list(made.rows(Row.AVAILABLE))) == (3, [])
-            assert made.look("n1").state is NodeState.EMPTY
+            assert (unavailable(made), list(made.candidates(Candidate.AVAILABLE))) == (3, [])
+            assert made.node_pods("n1").state is NodeState.EMPTY
 
 
 def test_a_clock_that_is_set_back_makes_pods_unavailable_again() -> None:
