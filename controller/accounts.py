@@ -19,7 +19,7 @@ import msgspec
 from kubeherd.cluster.api.errors import AlreadyExists, ApiError, NotFound
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import SERVICEACCOUNTS
-from kubeherd.cluster.client.batching import BatchingTransport, ProcessTurns
+from kubeherd.cluster.client.batching import BatchingTransport, ProcessSlots
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import HttpTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
@@ -86,15 +86,15 @@ class AccountClients:
     """The clients of the accounts, made when first asked for."""
 
     def __init__(
-        self, process: ApiClient, http: HttpTransport, clock: Clock, turns: ProcessTurns | None
+        self, process: ApiClient, http: HttpTransport, clock: Clock, slots: ProcessSlots | None
     ) -> None:
         """`process`: a client with the process' own identity; `http`: connections without one,
-        which are closed by whoever made them; `turns`: of batches, None for a server that is
+        which are closed by whoever made them; `slots`: of batches, None for a server that is
         spoken to without what is private to kubeherd."""
         self._process = process
         self._http = http
         self._clock = clock
-        self._turns = turns
+        self._slots = slots
         self._made: dict[str, ApiClient] = {}
 
     def client(self, controller: str) -> ApiClient:
@@ -105,9 +105,9 @@ class AccountClients:
         if account not in self._made:
             tokens = AccountTokens(self._process, account, self._clock)
             transport: Transport = AccountTransport(self._http, tokens)
-            if self._turns is not None:
-                transport = BatchingTransport(transport, self._turns)
-            private = self._turns is not None
+            if self._slots is not None:
+                transport = BatchingTransport(transport, self._slots)
+            private = self._slots is not None
             self._made[account] = ApiClient(transport, self._clock, private_features=private)
         return self._made[account]
 

@@ -8,7 +8,7 @@ together, and say in their User-Agent which process they are.
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from kubeherd.cluster.client.batching import BatchingTransport, ProcessTurns
+from kubeherd.cluster.client.batching import BatchingTransport, ProcessSlots
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig
 from kubeherd.cluster.client.transport import Transport
@@ -28,7 +28,7 @@ class Clients:
         self._options = options
         self._clock = clock
         self._closing = closing
-        self._turns = ProcessTurns()
+        self._slots = ProcessSlots()
         self.http = from_kubeconfig(options.kubeconfig, user_agent=options.user_agent)
         self.own = self._client(self.http)
         self._scheduler = self.own
@@ -46,7 +46,7 @@ class Clients:
     def _client(self, http: HttpTransport) -> ApiClient:
         http.measures = self.http.measures
         private = not self._options.portable
-        transport: Transport = BatchingTransport(http, self._turns) if private else http
+        transport: Transport = BatchingTransport(http, self._slots) if private else http
         self._closing.push_async_callback(transport.close)
         return ApiClient(transport, self._clock, private_features=private)
 
@@ -56,5 +56,5 @@ class Clients:
         http = HttpTransport(anonymous(self.http.access), user_agent=self._options.user_agent)
         http.measures = self.http.measures
         self._closing.push_async_callback(http.close)
-        turns = None if self._options.portable else self._turns
-        return AccountClients(self.own, http, self._clock, turns)
+        slots = None if self._options.portable else self._slots
+        return AccountClients(self.own, http, self._clock, slots)

@@ -1,12 +1,12 @@
-"""A transport that sends writes of the same moment together (ARCHITECTURE.md, "The private batch").
+"""A transport that joins simultaneous writes to one request (ARCHITECTURE.md, "The private batch").
 
-HTTP and TLS cost more than a small write itself, on both sides. One write alone goes out as it is
-and at once; only while a few are under way the next ones gather, and then go out as one request. So
-nothing waits on purpose, and the busier the client, the larger its batches. Events have a lane of
-their own with one request under way: in a rush of pods they come a moment after what they tell of,
-not before. Invariants: a write has the outcome that it would have had alone; TransportError if its
-batch got no answer; a server that does not know batches gets none after the first; whoever waits
-here is answered by whoever sends, or becomes the one who sends.
+HTTP and TLS cost more than a small write itself, on both sides. A write is sent at once, as it is,
+while few requests are under way. Otherwise it waits until one of them is answered, and is then sent
+together with all others that wait. So nothing waits on purpose, and the busier the client, the
+larger its batches. Events have a lane of their own with one request under way: in a rush of pods
+they come a moment after what they tell of, not before. Invariants: a write has the outcome that it
+would have had alone; TransportError if its batch got no answer; a server that does not know batches
+gets none after the first; every write that waits is answered, or told to send.
 """
 
 import asyncio
@@ -38,20 +38,20 @@ _UNKNOWN = (404, 405, 415)
 _EVENT = re.compile(r"/namespaces/[^/]+/events(/[^/]+)?$")
 
 
-class _Turn(Enum):
-    """What a waiting write is told instead of an answer."""
+class _Instruction(Enum):
+    """What a waiting write gets instead of an answer."""
 
     SEND = auto()
-    """Send, and take along who waits."""
+    """A slot: it is to send itself, together with all that wait."""
     ALONE = auto()
-    """The server knows no batches: nothing was carried out."""
+    """The server knows no batches and carried out nothing: each request is to be sent alone."""
 
 
-_Answers = Sequence[TransportResponse] | _Turn
+_Answers = Sequence[TransportResponse] | _Instruction
 
 
 class _Write(msgspec.Struct, eq=False):
-    """What one caller writes at one moment: never more than fits one request."""
+    """The writes of one caller at one moment; they fit into one request."""
 
     requests: Sequence[BatchedRequest]
     timeout_s: float
@@ -59,15 +59,15 @@ class _Write(msgspec.Struct, eq=False):
 
     @property
     def size(self) -> int:
-        """Of all bodies, in bytes."""
+        """Bytes of all bodies."""
         return sum(len(request.body) for request in self.requests)
 
 
-class Turns:
-    """How many requests may be under way at a time, in all lanes that share them.
+class Slots:
+    """The number of requests that may be under way at a time, shared by some lanes.
 
-    A process with several identities has a lane for each, and no request holds writes of two; with
-    turns of its own each would send more and smaller ones.
+    A process with several identities has a lane for each, because no request can have writes of
+    two. If each lane had slots of its own, there would be more and smaller requests.
     """
 
     def __init__(self, parallel: int) -> None:
@@ -75,87 +75,87 @@ class Turns:
         self._lanes: deque[_Lane] = deque()
 
     def join(self, lane: "_Lane") -> None:
-        """From now on the lane gets its turns here."""
+        """Add a lane."""
         self._lanes.append(lane)
 
     def pass_on(self) -> None:
-        """Give a turn to the next one who waits, if there is one to give; lane after lane."""
+        """Give a free slot, if there is one, to a waiting write; lane after lane."""
         for _ in range(len(self._lanes)):
             lane = self._lanes[0]
             self._lanes.rotate(-1)
-            if self.free and lane.take_turn():
+            if self.free and lane.take_slot():
                 return
 
 
-class ProcessTurns(msgspec.Struct, frozen=True):
-    """The turns of a process: for writes, and for events."""
+class ProcessSlots(msgspec.Struct, frozen=True):
+    """The slots of a process, for events and for all other writes."""
 
-    writes: Turns = msgspec.field(default_factory=lambda: Turns(PARALLEL_SENDS))
-    events: Turns = msgspec.field(default_factory=lambda: Turns(PARALLEL_EVENT_SENDS))
+    writes: Slots = msgspec.field(default_factory=lambda: Slots(PARALLEL_SENDS))
+    events: Slots = msgspec.field(default_factory=lambda: Slots(PARALLEL_EVENT_SENDS))
 
 
 class _Lane:
-    """Writes of one identity, each request sent by one who waits and has a turn."""
+    """The waiting writes of one identity. Each request is sent by one of them, which has a slot."""
 
     def __init__(
         self,
-        turns: Turns,
+        slots: Slots,
         send: Callable[[Sequence[BatchedRequest], float], Awaitable[_Answers]],
     ) -> None:
-        self._turns = turns
-        turns.join(self)
+        self._slots = slots
+        slots.join(self)
         self._send = send
         self._gathering = False
-        """Somebody is about to send: come along."""
+        """Whether a request is about to be sent, which takes along what waits."""
         self._waiting: deque[_Write] = deque()
 
     async def write(self, requests: Sequence[BatchedRequest], timeout_s: float) -> _Answers:
         """The answers to writes that fit one request; ALONE if each has to be sent alone."""
         write = _Write(requests, timeout_s, asyncio.get_running_loop().create_future())
-        if self._turns.free and not self._gathering:
-            self._turns.free -= 1
+        if self._slots.free and not self._gathering:
+            self._slots.free -= 1
         else:
             told = await self._told(write)
-            if told is not _Turn.SEND:
+            if told is not _Instruction.SEND:
                 return told
         try:
             return await self._lead(write)
         finally:
-            self._turns.free += 1
-            self._turns.pass_on()
+            self._slots.free += 1
+            self._slots.pass_on()
 
     async def _told(self, write: _Write) -> _Answers:
-        """Wait for the answer that another's request brings, or for the turn to send."""
+        """Wait for the answer in another's request, or for a slot."""
         self._waiting.append(write)
         outcome = write.outcome
         try:
             return await outcome
         except asyncio.CancelledError:
             given = outcome.done() and not outcome.cancelled() and outcome.exception() is None
-            if given and outcome.result() is _Turn.SEND:
-                self._turns.free += 1
-                self._turns.pass_on()
+            if given and outcome.result() is _Instruction.SEND:
+                self._slots.free += 1
+                self._slots.pass_on()
             raise
 
-    def take_turn(self) -> bool:
-        """Take a turn for the next one who waits; False if nobody does."""
+    def take_slot(self) -> bool:
+        """Take a slot for the next write that waits; False if none does."""
         while self._waiting:
             following = self._waiting.popleft().outcome
             if not following.done():
-                self._turns.free -= 1
-                following.set_result(_Turn.SEND)
+                self._slots.free -= 1
+                following.set_result(_Instruction.SEND)
                 return True
         return False
 
     async def _lead(self, write: _Write) -> _Answers:
-        """Send a write together with those that wait."""
+        """Send a write, which has a slot, together with those that wait."""
         self._gathering = True
         try:
-            await asyncio.sleep(0)  # what others write in this very step comes along
+            await asyncio.sleep(0)  # so that it takes along what is written in this very step
         finally:
             self._gathering = False
         others = self._take(write)
-        self._turns.pass_on()  # there may be more than fit
+        self._slots.pass_on()  # there may be more than fit
         together = [write, *others]
         requests = [request for one in together for request in one.requests]
         try:
@@ -166,7 +166,7 @@ class _Lane:
                 if not other.outcome.done():
                     other.outcome.set_exception(TransportError(why))
             raise
-        if isinstance(answers, _Turn):
+        if isinstance(answers, _Instruction):
             shares: list[_Answers] = [answers] * len(together)
         else:
             ends = list(itertools.accumulate(len(one.requests) for one in together))
@@ -177,7 +177,7 @@ class _Lane:
         return shares[0]
 
     def _take(self, first: _Write) -> list[_Write]:
-        """Those of who waits that fit into one request with the first."""
+        """The waiting writes that fit into one request with the first."""
         taken: list[_Write] = []
         count, size = len(first.requests), first.size
         while self._waiting:
@@ -195,15 +195,15 @@ class _Lane:
 class BatchingTransport:
     """See `cluster.client.transport.Transport`. `inner` does the sending."""
 
-    def __init__(self, inner: Transport, turns: ProcessTurns | None = None) -> None:
-        """`turns` are shared with others of the process."""
+    def __init__(self, inner: Transport, slots: ProcessSlots | None = None) -> None:
+        """`slots` are shared with other transports of the process."""
         self._inner = inner
         self._known = False
         """The server has shown that it is kubeherd's, by an answer in msgpack."""
         self._renounced = False
-        turns = turns or ProcessTurns()
-        self._writes = _Lane(turns.writes, self._send)
-        self._events = _Lane(turns.events, self._send)
+        slots = slots or ProcessSlots()
+        self._writes = _Lane(slots.writes, self._send)
+        self._events = _Lane(slots.events, self._send)
 
     async def request(
         self,
@@ -224,7 +224,7 @@ class BatchingTransport:
         if waits or not self._gathers:
             return await self._alone(item, timeout_s)
         answers = await self._lane(item).write((item,), timeout_s)
-        if isinstance(answers, _Turn):
+        if isinstance(answers, _Instruction):
             return await self._alone(item, timeout_s)
         return _given(item, answers[0])
 
@@ -243,7 +243,7 @@ class BatchingTransport:
                 answers = await self._lane(part[0]).write(part, timeout_s)
             except TransportError as lost:
                 return [lost] * len(part)
-            if isinstance(answers, _Turn):
+            if isinstance(answers, _Instruction):
                 return await one_by_one(self._alone, part, timeout_s, parallel)
             return list(map(_outcome, part, answers))
 
@@ -290,7 +290,7 @@ class BatchingTransport:
         )
         if response.status in _UNKNOWN:
             self._renounced = True
-            return _Turn.ALONE
+            return _Instruction.ALONE
         if response.status != 200:
             return [response] * len(writes)  # refused as a whole: nothing was carried out
         try:

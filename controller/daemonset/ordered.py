@@ -1,4 +1,4 @@
-"""Keys in order, each once: the nodes of which the same is true, say."""
+"""A sorted set of keys, such as the names of the nodes that need a pod."""
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ K = TypeVar("K", str, tuple[float, str])
 
 
 class Ordered(Generic[K]):
-    """A set of keys that is gone through in their order.
+    """A set that is iterated in the order of its keys.
 
-    A key more or less moves as many words of memory as there are keys behind it: with five thousand
+    Adding or removing a key moves all that come after it, a word of memory each: with five thousand
     of them that takes a microsecond.
     """
 
@@ -26,9 +26,9 @@ class Ordered(Generic[K]):
         return iter(self._keys)
 
     def add(self, key: K) -> None:
-        """Take in a key that is not there."""
+        """Add a key, which must not be there."""
         insort(self._keys, key)
 
     def remove(self, key: K) -> None:
-        """Take out a key that is there."""
+        """Remove a key, which must be there."""
         del self._keys[bisect_left(self._keys, key)]

@@ -1,9 +1,9 @@
-"""The placements of all DaemonSets, kept up to date by what the caches tell.
+"""The placements of all DaemonSets, kept up to date from the caches.
 
-An event only notes which pod or node it was about; the next sync of a DaemonSet reads those from
-the caches. Invariants: a placement that is handed out shows what the caches show; only DaemonSets
-that are in the cache have one; what is noted for a DaemonSet that nobody looks at is bounded, past
-that its placement is made anew.
+An event only notes which pod or node has changed; the next sync of the DaemonSet reads that from
+the caches. Invariants: a placement that is returned agrees with the caches; only DaemonSets that
+are in the cache have one. A DaemonSet that is not synced must not collect notes for ever: when
+there are too many its placement is dropped, and made anew by the next sync.
 """
 
 from kubeherd.cluster.api.objects import DaemonSet, Node, Pod
@@ -15,11 +15,11 @@ from kubeherd.controller.daemonset.template import Template
 from kubeherd.controller.workload.pods import podindex
 
 NOTED_LIMIT = 1000
-"""So many pods or nodes may be noted, and two for each that there is."""
+"""So many changed pods, or nodes, may be noted, and two more for each that there is."""
 
 
 class _Kept:
-    """A placement, and which pods and nodes changed since it was looked at."""
+    """A placement, and the pods and nodes that have changed since the last sync."""
 
     __slots__ = ("namespace", "nodes", "placement", "pods")
 
@@ -31,7 +31,7 @@ class _Kept:
 
 
 class Placements:
-    """A placement for each DaemonSet that was looked at."""
+    """A placement for each DaemonSet that was synced."""
 
     def __init__(self, daemonsets: Cache[DaemonSet], pods: Cache[Pod], nodes: Cache[Node]) -> None:
         """`pods` has the indices of `podindex.add_index`."""
@@ -93,7 +93,7 @@ class Placements:
             self._note(controller.uid, key_of(pod))
 
     def _note_orphan(self, pod: Pod) -> None:
-        """Anyone of its namespace could adopt it."""
+        """Note a pod without a controller for all DaemonSets of its namespace: any may adopt it."""
         namespace = pod.metadata.namespace
         for uid in [uid for uid, kept in self._kept.items() if kept.namespace == namespace]:
             self._note(uid, key_of(pod))

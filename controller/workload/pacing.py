@@ -1,7 +1,7 @@
-"""How soon a plan is made again: a large workload is not planned anew for each of its pods' events.
+"""How soon a workload is planned again: a large one not for each event of one of its pods.
 
-Invariants: planning takes at most a fifth of the time; a plan that had nothing to do but wait for
-pods rests a fifth of what these will need at least; no change waits longer than half a second.
+Invariants: planning takes at most a fifth of the time; after a plan that can only wait for pods,
+the pause is about a fifth of the time that these pods need; no pause is longer than half a second.
 """
 
 from kubeherd.cluster.runtime.clock import Clock
@@ -9,8 +9,8 @@ from kubeherd.cluster.runtime.clock import Clock
 _FACTOR = 4.0
 _MAX_PAUSE_S = 0.5
 _AWAITED_POD_S = 0.0002
-"""A fifth of what a pod costs a server that makes one after the other. The last of many pods is
-seen as soon as one that is alone: the fewer are awaited, the shorter the rest."""
+"""The pause for each pod that is awaited: a fifth of the time in which a server makes one. The
+fewer are awaited the shorter the pause, so the last of many is noticed as soon as a single one."""
 _MAX_AWAITING_S = 0.1
 
 
@@ -22,11 +22,10 @@ class Pacing:
         self._not_before_s = 0.0
 
     def planned(self, started_s: float, *, awaited: int = 0) -> None:
-        """A plan was begun at `started_s` (monotonic) and is made: it rests several times as
-        long.
+        """A plan that was begun at `started_s` (monotonic) is ready: the pause is several times as
+        long as it took.
 
-        `awaited`: so many pods are on their way, and there is nothing to do until they come; 0 for
-        a plan that does something.
+        `awaited`: if all that the plan can do is to wait for pods, their number; else 0.
         """
         done_s = self._clock.monotonic_s()
         rest_s = min(_MAX_PAUSE_S, _FACTOR * (done_s - started_s))

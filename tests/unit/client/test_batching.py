@@ -13,7 +13,7 @@ from kubeherd.cluster.client.batching import (
     MAX_BATCH_BYTES,
     PARALLEL_SENDS,
     BatchingTransport,
-    ProcessTurns,
+    ProcessSlots,
 )
 from kubeherd.cluster.client.transport import MSGPACK, TransportError, TransportResponse
 from kubeherd.simulation.transport import Request, StubTransport
@@ -55,9 +55,9 @@ def _status(path: str) -> int:
     return 409 if "bad" in path else 200
 
 
-async def opened(server: Server, turns: ProcessTurns | None = None) -> BatchingTransport:
+async def opened(server: Server, slots: ProcessSlots | None = None) -> BatchingTransport:
     """A transport that knows whom it talks to."""
-    transport = BatchingTransport(server, turns)
+    transport = BatchingTransport(server, slots)
     await transport.request("GET", "/hello")
     server.sent.clear()
     return transport
@@ -205,8 +205,8 @@ async def test_events_do_not_hold_up_other_writes():
 
 async def test_identities_of_a_process_share_the_turns_and_no_request():
     """However many there are, no more requests are under way than with one; each gets its turn."""
-    turns, servers = ProcessTurns(), [Server() for _ in range(3)]
-    transports = [await opened(server, turns) for server in servers]
+    slots, servers = ProcessSlots(), [Server() for _ in range(3)]
+    transports = [await opened(server, slots) for server in servers]
     for server in servers:
         server.gate.clear()
     writing = []
@@ -219,15 +219,15 @@ async def test_identities_of_a_process_share_the_turns_and_no_request():
     for answers in await asyncio.gather(*writing):
         assert [answer.body for answer in answers] == [f"/{n}".encode() for n in range(50)]
     assert [sum(map(len, server.sent)) for server in servers] == [100, 100, 100]
-    assert turns.writes.free == PARALLEL_SENDS
+    assert slots.writes.free == PARALLEL_SENDS
 
 
 @pytest.mark.parametrize("shared", [False, True])
 async def test_any_mix_of_writes_and_cancellations_leaves_the_lanes_open(shared: bool):
-    server, turns = Server(), ProcessTurns()
-    transport = await opened(server, turns)
+    server, slots = Server(), ProcessSlots()
+    transport = await opened(server, slots)
     if shared:
-        await opened(Server(), turns)  # another identity, which writes nothing
+        await opened(Server(), slots)  # another identity, which writes nothing
     chance = random.Random(1)
     paths = ["/api/v1/nodes/n", "/api/v1/namespaces/a/events", "/api/v1/namespaces/a/events/e"]
 

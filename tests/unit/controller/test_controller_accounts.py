@@ -14,7 +14,7 @@ from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import SERVICEACCOUNTS
 from kubeherd.cluster.api.timestamps import format_time
-from kubeherd.cluster.client.batching import ProcessTurns
+from kubeherd.cluster.client.batching import ProcessSlots
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http import HttpTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
@@ -145,7 +145,7 @@ async def test_what_is_said_instead_of_a_token_is_what_becomes_of_each_write() -
 async def test_who_has_no_account_acts_as_the_process_does() -> None:
     process = ApiClient(ScriptedTransport(lambda *_: {}), VirtualClock(EPOCH))
     http = HttpTransport(ClusterAccess("https://x"))
-    clients = AccountClients(process, http, VirtualClock(EPOCH), ProcessTurns())
+    clients = AccountClients(process, http, VirtualClock(EPOCH), ProcessSlots())
     assert clients.client("scheduler") is process
     own = clients.client("node-lifecycle-controller")
     assert own is clients.client("taint-eviction-controller") is not process
