@@ -1,7 +1,7 @@
-"""What two versions of an object have in common, so that it is held once for both. Pure.
+"""What two versions of an object have in common, so that it is in memory only once. Pure.
 
-Of most writes the spec is the same before and after: a pod's is written once and its status four
-times. Invariant: the pieces of an object, joined, are its bytes, whatever was taken as common.
+Most writes leave the spec as it is: that of a pod is written once, and its status four times.
+Invariant: whatever was taken as common, the joined pieces of an object are its bytes.
 """
 
 import msgspec
@@ -9,9 +9,9 @@ import msgspec
 _BEGIN = b',"spec":'
 _END = b',"status":'
 _MIN_BYTES = 512
-"""Less than this in common is not worth three pieces with their own overhead."""
+"""Less in common is not worth the overhead of three pieces."""
 WORTH_BYTES = 2 * _MIN_BYTES
-"""Nor is a look at objects that are smaller: leases above all."""
+"""Smaller objects, such as Leases, are not compared at all."""
 
 
 class Pieces(msgspec.Struct, frozen=True, gc=False):
@@ -22,7 +22,7 @@ class Pieces(msgspec.Struct, frozen=True, gc=False):
     after: bytes
 
     def joined(self) -> bytes:
-        """All of them."""
+        """The whole object."""
         return self.before + self.common + self.after
 
     def __len__(self) -> int:
@@ -30,7 +30,8 @@ class Pieces(msgspec.Struct, frozen=True, gc=False):
 
 
 def in_common(old: bytes, new: bytes) -> bytes:
-    """What both have from their specs on, up to the status; b"" where that is too little."""
+    """The beginning that both specs, and what follows up to the status, have in common; b"" if it
+    is too short."""
     here, there = old.find(_BEGIN), new.find(_BEGIN)
     end = old.rfind(_END)
     if end < here:
@@ -41,8 +42,8 @@ def in_common(old: bytes, new: bytes) -> bytes:
     if new.startswith(whole, there):
         return whole
     if new.startswith(whole[:-1], there):
-        return whole[:-1]  # a member more at its end: a binding
-    same, differs = 0, len(whole)  # as long as the first is, and no longer than the second
+        return whole[:-1]  # the new one has another member at its end, as after a binding
+    same, differs = 0, len(whole)  # the length is at least the first, and below the second
     while differs - same > 1:
         middle = (same + differs) // 2
         if new.startswith(whole[same:middle], there + same):
@@ -53,12 +54,12 @@ def in_common(old: bytes, new: bytes) -> bytes:
 
 
 def has(json: bytes, common: bytes) -> bool:
-    """Whether this version has it in common, too."""
+    """Whether another version has this in common, too."""
     at = json.find(_BEGIN)
     return at >= 0 and json.startswith(common, at)
 
 
 def pieces(json: bytes, common: bytes) -> Pieces:
-    """The bytes around what is common, which this version `has`."""
+    """A version, which `has` what is common, in pieces."""
     at = json.find(_BEGIN)
     return Pieces(json[:at], common, json[at + len(common) :])

@@ -1,4 +1,4 @@
-"""What a watcher wants of the events, and how it sees one of them. Pure."""
+"""Which events a watcher wants, and how it sees one of them. Pure."""
 
 from collections.abc import Callable
 
@@ -19,16 +19,17 @@ Predicate = Callable[[Record], bool]
 
 
 class WatchFilter(msgspec.Struct, frozen=True):
-    """What a watcher wants: a resource, perhaps one namespace, perhaps the pods of one node or
-    objects of one name, perhaps the pods of a set of nodes or these Nodes, and a predicate for the
-    rest of its label and field selectors."""
+    """Which events a watcher wants; what is empty or None does not narrow it."""
 
     resource_key: str
     namespace: str = ""
     node_name: str = ""
+    """Only pods of this node."""
     matches: Predicate | None = None
+    """What the other members of a filter do not say of label and field selectors."""
     name: str = ""
     nodes: NodeSet | None = None
+    """Only pods of these nodes, or only these Nodes."""
 
     def wants(self, record: Record | None) -> bool:
         """Whether this state of an object is visible through the filter."""
@@ -44,23 +45,23 @@ class WatchFilter(msgspec.Struct, frozen=True):
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):
-    """An event as one watcher sees it: by its filter an update may be an ADDED or a DELETED
-    (spec api-machinery, section 3). For a DELETED of an object that only stopped matching the
-    state to show is `event.previous` with the revision of `event`."""
+    """An event as one watcher sees it: through its filter an update may be an ADDED or a DELETED
+    (spec api-machinery, section 3). A DELETED for an object that only stopped matching shows
+    `event.previous`, with the revision of `event`."""
 
     type: EventType
     event: WatchEvent
 
     @property
     def left(self) -> bool:
-        """The object still exists, it only stopped matching."""
+        """Whether the object still exists, and only stopped matching."""
         return self.type is DELETED and self.event.type is not DELETED
 
 
 def deliver(event: WatchEvent, wanted: WatchFilter) -> Delivery | None:
-    """The event through a filter, or None if its watcher sees nothing of it."""
+    """An event as seen through a filter; None if it is not seen."""
     if event.type is DELETED:
-        # what a watcher sees go is what it had seen: the state before the deletion
+        # it is seen if the state before the deletion was
         visible = wanted.wants(event.previous if event.previous is not None else event.record)
         return Delivery(DELETED, event) if visible else None
     before, after = wanted.wants(event.previous), wanted.wants(event.record)
@@ -70,12 +71,12 @@ def deliver(event: WatchEvent, wanted: WatchFilter) -> Delivery | None:
 
 
 def node_about(record: Record) -> str:
-    """The node that a pod is bound to, or that a Node is; "" for all else."""
+    """The node of a pod, or the name of a Node; "" for all other objects."""
     return record.name if record.resource_key == NODES else record.node_name
 
 
 def nodes_of(event: WatchEvent) -> list[str]:
-    """The nodes that an event concerns: that of the object now, and that of before."""
+    """The nodes that an event concerns: by its object's state now, and by the one before."""
     now = node_about(event.record)
     before = node_about(event.previous) if event.previous is not None else ""
     return [name for name in dict.fromkeys((now, before)) if name]

@@ -1,10 +1,10 @@
-"""The watch hub: brings committed events to those who watch, and to nobody else.
+"""The watch hub: brings committed events to the watchers that want them.
 
-Watchers are looked up by what they want (`interests`), so an event costs what its interested
-watchers cost. Invariants: a subscription sees every matching event after its revision exactly once
-and in revision order, or ends with Expired; every queue is bounded; a waiter that was made in the
-same step as its look into the history misses nothing; those who want the same are told in the order
-in which they came.
+Watchers are looked up (`interests`), so the cost of an event depends on the watchers that want it
+only. Invariants: a subscription sees every matching event after its revision exactly once and in
+revision order, or ends with Expired; every queue is bounded; who reads the history and begins to
+wait in the same step misses nothing; watchers of the same events are told in the order in which
+they subscribed.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from kubeherd.cluster.store.watch.interests import Interests
 from kubeherd.cluster.store.watch.subscription import Limits, Subscription
 
 MAX_QUEUED_EVENTS = 10_000
-"""Per subscription: one that is further behind is ended with 410 and lists again."""
+"""Per subscription: a watcher that is further behind gets a 410, and lists again."""
 
 MAX_QUEUED_BYTES = 32 * 1024 * 1024
 """The same, in bytes of the objects in the events: as much as the history keeps."""
 
 SERVED_AT_ONCE = 128
-"""So many watchers are served in one turn of the event loop: a millisecond or two."""
+"""The number of watchers served in one turn of the event loop: one or two milliseconds."""
 
 RECENT_EVENTS = 1000
 """So many of the newest events keep their encodings, ..."""

@@ -1,9 +1,9 @@
-"""Who wants which events, looked up by what an event is about. Pure.
+"""Which watchers an event concerns, found by look-ups instead of asking each watcher. Pure.
 
-A watcher's place is what it narrows its resource to: a namespace, a node or a set of them, a name,
-any of these together. Invariants: an event is brought to every place that it may concern and to no
-other, so it costs what its interested watchers cost, however many there are; in one place all want
-the same, but for a predicate of their own.
+Watchers are grouped by scope: a resource, which may be narrowed to a namespace, a node or a set of
+nodes, a name, or several of these. Invariants: an event finds every scope that it is in, and no
+other, so its cost depends on the watchers that it concerns, not on how many there are; all watchers
+of one scope want the same events, but for a predicate of their own.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,10 +14,10 @@ from kubeherd.cluster.store.state import WatchEvent
 from kubeherd.cluster.store.watch.deliveries import WatchFilter, nodes_of
 from kubeherd.cluster.store.watch.nodesets import NodeSets
 
-_Place: TypeAlias = tuple[str, str, str, NodeSet | None, str]
-"""(resource key, namespace, node, nodes, name), empty where it is not narrowed."""
+_Scope: TypeAlias = tuple[str, str, str, NodeSet | None, str]
+"""(resource key, namespace, node, set of nodes, name); empty where it is not narrowed."""
 _Shape: TypeAlias = tuple[bool, bool, bool, bool]
-"""Whether a place is narrowed to a namespace, a node, nodes, a name."""
+"""Whether a scope is narrowed to a namespace, a node, a set of nodes, a name."""
 
 _M = TypeVar("_M")
 _ANY_NODE: Sequence[str] = ("",)
@@ -25,20 +25,20 @@ _ANY_NODES: Sequence[NodeSet | None] = (None,)
 
 
 class Interests(Generic[_M]):
-    """Members by place, each place in the order in which they came."""
+    """Members by scope; those of one scope are in the order in which they were added."""
 
     def __init__(self) -> None:
-        self._members: dict[_Place, dict[_M, None]] = {}
+        self._members: dict[_Scope, dict[_M, None]] = {}
         self._shapes: dict[str, dict[_Shape, int]] = {}
-        """By resource: the shapes there are, and the places of each."""
+        """By resource: which shapes of scopes there are, and how many scopes of each."""
         self._node_sets = NodeSets()
 
     def add(self, wanted: WatchFilter, member: _M) -> None:
-        """From now on `of` has it."""
-        place = _place(wanted)
-        members = self._members.get(place)
+        """Add a member with what it wants."""
+        scope = _scope(wanted)
+        members = self._members.get(scope)
         if members is None:
-            members = self._members[place] = {}
+            members = self._members[scope] = {}
             shapes = self._shapes.setdefault(wanted.resource_key, {})
             shape = _shape(wanted)
             shapes[shape] = shapes.get(shape, 0) + 1
@@ -47,14 +47,14 @@ class Interests(Generic[_M]):
         members[member] = None
 
     def discard(self, wanted: WatchFilter, member: _M) -> None:
-        """No longer; unknown ones are ignored."""
-        place = _place(wanted)
-        members = self._members.get(place)
+        """Remove a member; unknown ones are ignored."""
+        scope = _scope(wanted)
+        members = self._members.get(scope)
         if members is None:
             return
         members.pop(member, None)
         if not members:
-            del self._members[place]
+            del self._members[scope]
             if wanted.nodes is not None:
                 self._node_sets.discard(wanted.nodes)
             shapes, shape = self._shapes[wanted.resource_key], _shape(wanted)
@@ -65,7 +65,7 @@ class Interests(Generic[_M]):
                     del self._shapes[wanted.resource_key]
 
     def of(self, event: WatchEvent) -> Iterable[dict[_M, None]]:
-        """The members of each place that the event may concern."""
+        """The members of each scope that an event is in."""
         shapes = self._shapes.get(event.record.resource_key)
         return () if shapes is None else self._of_shapes(event, shapes)
 
@@ -82,9 +82,9 @@ class Interests(Generic[_M]):
                         yield members
 
     def of_resource(self, resource_key: str) -> Iterator[_M]:
-        """All that want something of a resource."""
-        for place, members in self._members.items():
-            if place[0] == resource_key:
+        """All members of a resource."""
+        for scope, members in self._members.items():
+            if scope[0] == resource_key:
                 yield from members
 
     def __iter__(self) -> Iterator[_M]:
@@ -95,7 +95,7 @@ class Interests(Generic[_M]):
         return sum(map(len, self._members.values()))
 
 
-def _place(wanted: WatchFilter) -> _Place:
+def _scope(wanted: WatchFilter) -> _Scope:
     return wanted.resource_key, wanted.namespace, wanted.node_name, wanted.nodes, wanted.name
 
 

@@ -1,7 +1,7 @@
-"""Which of some sets of nodes have a node, looked up. Pure.
+"""Which sets of nodes a node is in, remembered by node. Pure.
 
-Fleets follow the pods of their nodes: to ask the set of each about each event costs more the more
-fleets there are. Invariant: `of` tells of all sets that are in use, and perhaps of some that were.
+Each fleet follows the pods of its set of nodes. To ask each set about each event would cost more
+the more fleets there are. Invariant: `of` has all sets in use, and may have some that were.
 """
 
 from typing import Final
@@ -9,10 +9,11 @@ from typing import Final
 from kubeherd.cluster.api.private.nodeset import NodeSet, numbered
 
 MAX_SETS: Final = 1024
-"""Sets that are remembered although nobody uses them now: a poller comes again with the same."""
+"""When there are so many, those not in use are forgotten. Until then they are kept, because a
+long-poll comes again with the same set."""
 
 MAX_NAMES: Final = 20_000
-"""Names of nodes whose sets are known; more are looked for anew."""
+"""For so many nodes the sets are remembered."""
 
 
 class NodeSets:
@@ -23,7 +24,7 @@ class NodeSets:
         self._of: dict[str, tuple[NodeSet, ...]] = {}
 
     def add(self, nodes: NodeSet) -> None:
-        """It is used once more."""
+        """A set is used once more."""
         uses = self._uses.get(nodes)
         if uses is None:
             if len(self._uses) >= MAX_SETS:
@@ -32,11 +33,11 @@ class NodeSets:
         self._uses[nodes] = (uses or 0) + 1
 
     def discard(self, nodes: NodeSet) -> None:
-        """It is used once less."""
+        """A set is used once less."""
         self._uses[nodes] -= 1
 
     def of(self, name: str) -> tuple[NodeSet, ...]:
-        """The sets that have this node."""
+        """The sets that a node is in."""
         found = self._of.get(name)
         if found is None:
             if len(self._of) >= MAX_NAMES:
@@ -47,7 +48,7 @@ class NodeSets:
         return found
 
     def of_any(self, names: list[str]) -> tuple[NodeSet, ...]:
-        """The sets that have one of these nodes, each once."""
+        """The sets that one of some nodes is in, each once."""
         if len(names) == 1:
             return self.of(names[0])
         return tuple(dict.fromkeys([one for name in names for one in self.of(name)]))

@@ -1,8 +1,8 @@
-"""A watcher's place at the hub: the events that wait for it.
+"""A watcher's subscription at the hub: a bounded queue of the events that it has not seen yet.
 
 Invariants: it sees every matching event once and in the order of the revisions, or ends with
-Expired; what waits is bounded. Who waits in `next` may be served on the spot, without its task
-being woken: all that it was given before is with its client by then.
+Expired. While a watcher waits in `next`, events may be given to its `serve` function instead of
+waking its task: all earlier events are with its client by then.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from kubeherd.cluster.api.errors import Expired
 from kubeherd.cluster.store.watch.deliveries import Delivery, WatchFilter
 
 SERVED_BYTES: Final = 64 * 1024
-"""As many bytes of objects may wait of who is served on the spot: more is for its task, which
-waits until its client has read."""
+"""If objects of more bytes are queued, they are left to the watcher's task, which waits until the
+client has read."""
 
 Serve = Callable[[Collection[Delivery]], bool]
-"""Brings all these to the client at once; False: nothing was done, the watcher's task must."""
+"""Sends deliveries to the client without waiting; False if it sent none, so that the task must."""
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Of a queue."""
+    """The limits of a queue."""
 
     events: int
     bytes: int
@@ -33,8 +33,8 @@ class Limits(msgspec.Struct, frozen=True):
 class Subscription:
     """A watcher's bounded queue; iterate with `next` until it raises.
 
-    It is for what is newer than `since`, which another server may have told before this one sees it
-    (apiserver/pkg/storage/cacher/cache_watcher.go, v1.36).
+    It has events newer than `since`, which may be a revision that this server has not reached yet,
+    if the client has it from another one (apiserver/pkg/storage/cacher/cache_watcher.go, v1.36).
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class Subscription:
             self._wake.set()
 
     async def next(self, serve: Serve | None = None) -> list[Delivery]:
-        """All deliveries there are, waiting for at least one; empty once the hub has closed.
+        """All queued deliveries; waits for at least one. Empty once the hub has closed.
 
-        Meanwhile `serve` may be given deliveries instead. Raises Expired when this watcher fell too
-        far behind, TimeoutError when it is interrupted and, in that step, nothing waits to be
-        taken.
+        While this waits, `serve` may be given the deliveries instead. Raises Expired when this
+        watcher fell too far behind, and TimeoutError when it was interrupted while nothing is
+        queued.
         """
         self._serve = serve
         try:
@@ -79,17 +79,17 @@ class Subscription:
         return deliveries
 
     def interrupt(self) -> None:
-        """Let `next` wait no longer."""
+        """End the wait of `next`."""
         self._interrupted = True
         self._rouse()
 
     def _rouse(self) -> None:
-        """Let the task go on; what waits is its to take, and nobody serves it."""
+        """Wake the task of the watcher, which then takes what is queued."""
         self._serve = None
         self._wake.set()
 
     def take(self) -> list[Delivery]:
-        """What waits already; may be empty."""
+        """What is queued now; may be empty."""
         deliveries = list(self._queue)
         self._queue.clear()
         self._bytes = 0
@@ -98,8 +98,8 @@ class Subscription:
         return deliveries
 
     def offer(self, delivery: Delivery, size: int) -> bool:
-        """Queue a delivery of an object of so many bytes; beyond the bound the subscription is
-        ended instead. Whether `serve` is to be called, soon: by then there may be more."""
+        """Queue a delivery of an object of `size` bytes; if the queue is full the subscription ends
+        instead. Returns whether the hub is to serve it soon; by then more may be queued."""
         if self._error is not None or delivery.event.record.revision <= self.since:
             return False
         queue = self._queue
