@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import os
 import ssl
 
 import aiohttp
@@ -45,7 +46,7 @@ async def send(config: JsonObject, timeout_s: int, body: bytes) -> bytes:
     except TimeoutError:
         raise _failed(whole, "context deadline exceeded") from None
     except (aiohttp.ClientError, ValueError, OSError) as error:
-        raise _failed(whole, str(error) or type(error).__name__) from None
+        raise _failed(whole, _why(error)) from None
     if response.status != 200:
         text = answer[:1024].decode(errors="replace").strip()
         raise CallFailed(
@@ -57,6 +58,21 @@ async def send(config: JsonObject, timeout_s: int, body: bytes) -> bytes:
 
 def _failed(url: str, why: str) -> CallFailed:
     return CallFailed(f'Post "{url}": {why}')
+
+
+def _why(error: Exception) -> str:
+    """What went wrong, in Go's words where it was the connection: aiohttp's tell an address in
+    memory."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"tls: failed to verify certificate: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"dial tcp: lookup {error.host}: no such host"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        host = f"[{error.host}]" if ":" in error.host else error.host
+        why, number = error.os_error, error.os_error.errno or 0
+        reason = os.strerror(number).lower() if number > 0 else why.strerror or str(why)
+        return f"dial tcp {host}:{error.port}: connect: {reason}"
+    return str(error) or type(error).__name__
 
 
 def _url(config: JsonObject) -> str:
