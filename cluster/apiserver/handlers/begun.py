@@ -1,11 +1,11 @@
-"""Writes that are begun and answered in single steps of the event loop: no task waits for each.
+"""Writes that are staged in one step of the event loop and answered in another, without own tasks.
 
-Of what a short write (`write.short`) costs when it comes alone, half is the task that carries it
-from layer to layer and waits for its commit. Many that came together are staged one after the other
-in one step, wait together, and are answered in one step. Invariants: what begins here is what
-`ApiServer.handle` would have done, with the same rights, counts and answers; where that is not
-certain, nothing begins, and `handle` decides. A deletion may be refused here, too: of all writes it
-is the one that is sent again and again for what is gone.
+Half of the cost of a short write (`write.short`) that comes alone is the task that carries it from
+layer to layer and waits for its commit. The writes of a group are staged one after the other in one
+step, wait for their commits together, and are answered in one step. Invariants: a write that begins
+here has the same effect, answer and metrics as by `ApiServer.handle`; where that is not certain
+nothing begins, and `handle` has to carry it out. Of the refusals only those of deletions are
+answered here, because kubelets delete again and again what is gone.
 """
 
 import asyncio
@@ -35,13 +35,12 @@ from kubeherd.cluster.runtime.metrics import stopwatch_s
 from kubeherd.cluster.store.store import Store
 
 BEGIN_US: Final = 100
-"""About what it takes to begin a write, ..."""
 ANSWER_US: Final = 20
-"""... and to answer it: a turn of the event loop has room for so many."""
+"""About how long it takes to stage a write, and to answer it; for `Turns`."""
 
 
 Show: TypeAlias = Callable[[Call, bytes], ApiResponse]
-"""What a call is answered of the stored object."""
+"""Makes the answer to a call from the JSON that was stored."""
 
 
 class Begun(msgspec.Struct, eq=False, frozen=True):
@@ -54,10 +53,10 @@ class Begun(msgspec.Struct, eq=False, frozen=True):
     started_s: float
 
     def answer(self) -> ApiResponse:
-        """What its client is told, once its wait is over; to be called once."""
+        """The answer, once `settled` has returned; to be called once."""
         request, staged = self.call.request, self.pending.staged
         try:
-            if staged is None:  # it changes nothing, and what is there is durable
+            if staged is None:  # it changed nothing, and the object is durable
                 response = self.show(self.call, self.pending.written.json)
             elif staged.done:
                 response = self.show(self.call, staged.outcome().json)
@@ -72,15 +71,16 @@ class Begun(msgspec.Struct, eq=False, frozen=True):
         return response
 
     def give_up(self) -> None:
-        """Instead of `answer`: its client has gone."""
+        """To be called instead of `answer` when the client has gone."""
         self.series.failed(self.call.request, self.started_s, asyncio.CancelledError())
 
 
 def begin(
     services: Services, request: ApiRequest, route: Route, allowed: Callable[[], ServedKind]
 ) -> Begun | None:
-    """Stage the write that a request is, if it is a short one that `allowed` lets pass; it returns
-    the kind, or raises an ApiError. None, and nothing has happened, if that is not certain."""
+    """Stage a request that is certainly a short write; else None, and nothing has happened.
+    `allowed` returns the kind that the request is for, or raises an ApiError if its user may not do
+    what it asks."""
     started_s = stopwatch_s()
     stage = _stage_of(route)
     if stage is None:
@@ -99,8 +99,9 @@ def begin(
 
 
 async def settled(store: Store, begun: Iterable[Begun]) -> None:
-    """Return when all of these can be answered. All are done when what was staged last is, and that
-    need not be what began last: who changes nothing waits for what others have staged before."""
+    """Wait until all of these can be answered, or for so long that they never will. Commits are
+    done in the order of their revisions, so the newest one is waited for. It need not be that of
+    the last write: one that changed nothing waits for the commit that it rests on."""
     staged = [one.pending.staged for one in begun if one.pending.staged is not None]
     last = max(staged, key=lambda one: one.revision, default=None)
     if last is not None:
@@ -109,12 +110,12 @@ async def settled(store: Store, begun: Iterable[Begun]) -> None:
 
 
 _First: TypeAlias = tuple[Pending, Show]
-"""What was staged, and how it will be answered."""
+"""What was staged, and how to make its answer."""
 _Stage: TypeAlias = Callable[[Call], _First | None]
 
 
 def _stage_of(route: Route) -> _Stage | None:
-    """What stages the short writes among those with this route, if there are any."""
+    """What stages a write with this route, if it can be a short one."""
     resource, verb, part = route.resource, route.verb, route.subresource_name
     if verb == "create" and not part and places(resource):
         return _stage_create
@@ -157,7 +158,7 @@ def _stage_delete(one: Call) -> _First | None:
 
 
 def _refusal(one: Call, error: ApiError) -> _First:
-    """Nothing is staged; but a refusal tells what there is, which must be durable before."""
+    """Nothing is staged; but a refusal tells of the object's state, which must be durable first."""
     staged = one.services.store.staged(one.kind.key, one.route.namespace, one.route.name)
 
     def refuse(_: Call, __: bytes) -> ApiResponse:
@@ -169,7 +170,7 @@ def _refusal(one: Call, error: ApiError) -> _First:
 def _changed(
     one: Call, stored: bytes, *, tree: JsonObject | None = None, status: int = 200
 ) -> ApiResponse:
-    """The object as it is now; `tree`: the same, if it need not be decoded."""
+    """The answer with the changed object; `tree` is the same object, if it is at hand."""
     return object_response(
         one.request, one.kind, stored, one.negotiated, one.services.clock, tree=tree, status=status
     )

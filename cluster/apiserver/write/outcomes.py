@@ -1,8 +1,8 @@
-"""What becomes of a staged write: whoever is told of a state must be told what is durable.
+"""Waiting for what becomes of staged writes, before anybody is told of their outcome.
 
-Staging decides on the newest state, which may still vanish: its commit fails, or in a store that is
-shared another server was first (`Superseded`). Here it is waited for, and told whether a refusal
-was for what is true.
+A write is decided on the newest state, which may not be durable yet. It can still vanish: a commit
+fails, or in a shared store another server was first (`Superseded`). So an answer waits for the
+state that it rests on, and a refusal must be decided again if its state turned out not to be true.
 """
 
 from collections.abc import Iterable
@@ -21,14 +21,14 @@ from kubeherd.cluster.store.state import Record
 from kubeherd.cluster.store.store import Store
 
 LATE: Final = "request did not complete within requested timeout"
-"""What a writer is told whose commit takes too long."""
+"""The answer to a write whose commit takes too long."""
 SUPERSEDED_TRIES: Final = 100
-"""So often a write begins again because another server was first: of those that race for one object
-one wins each time, and Kubernetes ends only with the request's time."""
+"""So often a write is decided again because another server was first. Of the servers that race for
+an object one wins each time; Kubernetes tries until the request's time is over."""
 
 
 class Outcomes:
-    """Waits for them; one per process."""
+    """Waits for outcomes; one per process."""
 
     def __init__(self, store: Store, webhooks: Webhooks, authorizer: Authorizer) -> None:
         self._store = store
@@ -36,8 +36,8 @@ class Outcomes:
         self._authorizer = authorizer
 
     async def commit(self, kind: ServedKind, pending: Pending) -> Written:
-        """The result of a write when it is durable. Superseded: decide again; OutcomeUnknown: it
-        takes too long."""
+        """Wait until a write is durable, and return its result. Superseded if it has to be decided
+        again, OutcomeUnknown if it takes too long."""
         if pending.staged is None:
             return pending.written
         if kind.resource.group == RBAC_GROUP:
@@ -67,12 +67,13 @@ class Outcomes:
         seen: Record | None,
         since: int | None = None,
     ) -> bool:
-        """Whether what was refused was refused for what is true: `seen`, which was looked at, is
-        durable (a refusal tells what there is, too), and nobody has written anything newer.
+        """Whether a refusal stands: the state of the object on which it was decided, `seen`, is
+        durable, and nobody has written a newer one.
 
-        A refusal may be for another object, too (a namespace, an account, a class, a quota): with
-        `since`, the revision when the request came, it is true only if this server was not behind
-        then. Who decides again has seen all that anybody was told of before, and gives None.
+        The reason for a refusal may also be another object (a namespace, an account, a class, a
+        quota). So with `since`, the revision at which the request came, it stands only if this
+        server was not behind the others then. A write that is decided again passes None: it has
+        seen everything that anybody was told of before.
         """
         staged = self._store.staged(kind.key, namespace, name)
         if staged is not None:
@@ -87,9 +88,9 @@ class Outcomes:
         return is_newest and since in (None, self._store.revision)
 
     async def told(self, kind: ServedKind, namespace: str, name: str, ctx: RequestContext) -> None:
-        """Before an object's newest state is looked at: return when it is durable, if somebody is
-        told of it who does not wait for the write, which are the client of a dry run, and webhooks.
-        It might vanish, and in a store that is shared its version is not known before."""
+        """Wait until the newest state of an object is durable, if the write shows it to somebody
+        before it is durable itself: to the client of a dry run, or to webhooks. Until then that
+        state may vanish, and in a shared store its resourceVersion is not known."""
         hooks = self._webhooks
         if not ctx.dry_run and not (
             self._store.is_shared and (hooks.may_change or hooks.may_refuse)

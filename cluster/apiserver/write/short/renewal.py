@@ -1,12 +1,12 @@
-"""The renewal of a Lease: the most frequent write of an idle cluster, told from all others.
+"""The short way of the renewal of a Lease, the most frequent write of an idle cluster. Pure.
 
-A kubelet sends back the Lease that it was given, with a new renewTime. What is the stored object in
-all else needs none of the questions that were asked when it was stored: it has the right types, its
-defaults, and it is valid. So it need not even become a tree: its JSON is the stored one with other
-characters in three places, those of the version, of the time and of the owners of fields. Pure.
+A kubelet sends back the Lease that it was given, with a new renewTime. An object that equals the
+stored one in all else need not be checked again: it was valid when it was stored. It need not even
+be decoded: its JSON is the stored one with three parts replaced, which are the revision, the time,
+and the owners of fields.
 
-Invariant: what `renewed` makes is what the general way of an update (`pipeline`) would store, to
-the byte; where that is not certain it makes nothing. `tests/model` compares the two.
+Invariant: the result is, to the byte, what the general way of an update (`pipeline`) would store;
+where that is not certain there is none. `tests/model` compares the two.
 """
 
 import re
@@ -33,20 +33,20 @@ MAX_BYTES: Final = 16 * 1024
 _KEY: Final = b'"renewTime":"'
 _BYTES: Final = len("2006-01-02T15:04:05.000000Z")
 _REST: Final = re.compile(rb'"(?:,"[A-Za-z]+":(?:[0-9]+|"[^"\\{}]*"))*\}\}')
-"""What follows on the time in the last member of an object, if that member is not deeper."""
+"""What may follow on the time: members of the spec that are numbers or texts, and the end."""
 _OWNERS: Final = b'"managedFields":'
 _OWNERS_END: Final = b']},"spec":{'
 _RENEWED: Final[JsonObject] = {"f:spec": {"f:renewTime": {}}}
 _MAX_OWNERS: Final = 64
-"""Those of a second are mostly alike; so many of at most `MAX_BYTES` are remembered."""
+"""The size of a cache. Most renewals within a second have the same owners, which take at most
+`MAX_BYTES`."""
 
 
 def renewed(
     kind: ServedKind, stored: bytes, content_type: str, body: bytes, ctx: RequestContext
 ) -> Callable[[int], bytes] | None:
-    """What writes, with its revision, what becomes of the Lease with the JSON `stored` if the
-    object in the request's body replaces it; None if anything but its renewTime was to change, or
-    nothing."""
+    """What encodes, with a revision, the Lease that becomes of `stored` if it is replaced by the
+    object in a request's body; None unless the two differ in the renewTime and in nothing else."""
     at = stored.rfind(_KEY) + len(_KEY)
     rest = at + _BYTES
     if at < len(_KEY) or _REST.fullmatch(stored, rest) is None or len(body) > MAX_BYTES:
@@ -68,7 +68,8 @@ def renewed(
 
 
 def _between(before: bytes, behind: bytes, body: bytes) -> bytes:
-    """What stands where a time is expected; b"" if there is anything else around it."""
+    """The bytes of a body between `before` and `behind`, as many as a time has; b"" if the body is
+    not made of these three."""
     if len(body) != len(before) + _BYTES + len(behind):
         return b""
     if not body.startswith(before) or not body.endswith(behind):
@@ -77,22 +78,22 @@ def _between(before: bytes, behind: bytes, body: bytes) -> bytes:
 
 
 def _in_json(kind: ServedKind, body: bytes, decode: Callable[[bytes], JsonValue]) -> bytes:
-    """The object in a body as it would be stored if nothing was done to it; b"" if it is none of
-    this kind, or may not be what it looks like."""
+    """The object in a body as JSON, in the form in which it would be stored; b"" if it is not of
+    this kind, or if decoding may have lost a part of it."""
     resource = kind.resource
     try:
         tree = decode(body)
         if not isinstance(tree, dict) or not isinstance(tree.get("metadata"), dict):
             return b""
         if (tree.get("apiVersion"), tree.get("kind")) != (resource.api_version, resource.kind):
-            return b""  # below, every object becomes one of its kind
+            return b""  # `stored` gives any object its own apiVersion and kind
         return orjson.dumps(kind.stored(tree), option=orjson.OPT_PASSTHROUGH_DATETIME)
     except (orjson.JSONDecodeError, msgspec.DecodeError, TypeError, UnicodeDecodeError):
         return b""
 
 
 def _loads(body: bytes) -> JsonValue:
-    """JSON; None if some of it may be missing in the tree."""
+    """Decoded JSON; None if a member may be missing, because it is there twice."""
     tree: JsonValue = orjson.loads(body)
     return tree if codecs.keeps_every_field(body, tree) else None
 
@@ -100,8 +101,8 @@ def _loads(body: bytes) -> JsonValue:
 def _spliced(
     resource: Resource, before: bytes, behind: bytes, time: bytes, ctx: RequestContext
 ) -> Callable[[int], bytes] | None:
-    """What writes a Lease with `time` between what stood around the last one, and with what follows
-    from that."""
+    """What encodes a Lease with another time, and so with other owners of fields, and a revision;
+    `before` and `behind` are the JSON around the last time."""
     begin, tail = version_place(before)
     owners = before.find(_OWNERS, tail) + len(_OWNERS)
     middle = before[tail:]
@@ -117,7 +118,7 @@ def _spliced(
 
 @lru_cache(maxsize=_MAX_OWNERS)
 def _owned(resource: Resource, owners: bytes, manager: str, time: str) -> bytes:
-    """The JSON of managedFields after a renewal; b"" if there are none then, or were none."""
+    """The JSON of managedFields after a renewal; b"" if there are none before or after it."""
     try:
         tree: JsonObject = {"metadata": {"managedFields": orjson.loads(owners)}}
     except orjson.JSONDecodeError:
