@@ -104,8 +104,8 @@ async def test_only_the_bundle_is_trusted(server: Server, tmp_path: Path) -> Non
     ("config", "why"),
     [
         ({"url": "https://127.0.0.1:1/"},
-         'Post "https://127.0.0.1:1/\\?timeout=1s": dial tcp 127.0.0.1:1: connect: connection refused$'),
-        ({"url": "https://[::1]:1/"}, 'dial tcp \\[::1\\]:1: connect: '),
+         r'Post "https://127.0.0.1:1/\?timeout=1s": dial tcp 127.0.0.1:1: connect: conn'),
+        ({"url": "https://[::1]:1/"}, r"dial tcp \[::1\]:1: connect: "),
         ({"url": "http://127.0.0.1/"}, "must begin with https://"),
         ({"service": {"namespace": "n", "name": "s"}},
          "Service n/s cannot be reached: in kubeherd no traffic goes to Services"),
