@@ -25,7 +25,7 @@ from kubeherd.agents.node.nodestatus import KubeletEndpoint, NodeConfig
 from kubeherd.cluster.api.objects import Node, PartialObject, Pod
 from kubeherd.cluster.client.batching import BatchingTransport
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import MAX_CONNECTIONS, from_kubeconfig
+from kubeherd.cluster.client.http.transport import MAX_CONNECTIONS, from_kubeconfig
 from kubeherd.cluster.client.kubeconfig import ClusterAccess, KubeconfigError, load_kubeconfig
 from kubeherd.cluster.client.metrics import ClientMeasures, of_clients
 from kubeherd.cluster.client.transport import Transport

@@ -21,7 +21,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import SERVICEACCOUNTS
 from kubeherd.cluster.client.batching import BatchingTransport, ProcessSlots
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import HttpTransport
+from kubeherd.cluster.client.http.transport import HttpTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
 from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kubeherd.cluster.client.batching import BatchingTransport, ProcessSlots
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig
+from kubeherd.cluster.client.http.transport import HttpTransport, from_kubeconfig
 from kubeherd.cluster.client.transport import Transport
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.controller import registry

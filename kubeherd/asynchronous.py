@@ -204,7 +204,7 @@ class AsyncCluster(ClusterFacts):
 
     async def _run(self, operation: Operation[T]) -> T:
         """Drive an operation to its end over connections of its own."""
-        from kubeherd.cluster.client.http import from_kubeconfig  # noqa: PLC0415 - slow to import
+        from kubeherd.cluster.client.http.transport import from_kubeconfig  # noqa: PLC0415 - slow to import
 
         transport = from_kubeconfig(self.kubeconfig)
 

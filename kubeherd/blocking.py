@@ -258,7 +258,7 @@ class Cluster(ClusterFacts):
     def _run(self, operation: Operation[T]) -> T:
         """Drive an operation to its end over a connection of its own."""
         # a cluster is up before anybody needs a client
-        from kubeherd.cluster.client.blocking import BlockingTransport  # noqa: PLC0415
+        from kubeherd.cluster.client.http.blocking import BlockingTransport  # noqa: PLC0415
 
         with BlockingTransport(load_kubeconfig(self.kubeconfig)) as transport:
             try:

@@ -40,7 +40,7 @@ from watches.clients import (
 
 from kubeherd.checks.watches import Promise, Verdict, unseen, verdicts
 from kubeherd.checks.watchhistory import History
-from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig
+from kubeherd.cluster.client.http.transport import HttpTransport, from_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.runtime.rng import Rng

@@ -31,7 +31,7 @@ from kills.history import History, Outcome, problems
 from kills.readers import Watcher, listing
 from kills.server import Server, conclude, free_port, pick
 
-from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig
+from kubeherd.cluster.client.http.transport import HttpTransport, from_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.runtime.rng import Rng

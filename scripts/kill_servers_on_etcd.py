@@ -38,7 +38,7 @@ from kills.readers import Reader, Watcher, listing
 from kills.server import PARENT, conclude
 from kills.servers_on_etcd import Harm, Member, ServersOnEtcd, running
 
-from kubeherd.cluster.client.http import HttpTransport
+from kubeherd.cluster.client.http.transport import HttpTransport
 from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
     Transport,

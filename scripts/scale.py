@@ -28,8 +28,8 @@ from scale_model import tables
 
 from kubeherd.bench.measure import pss_mb
 from kubeherd.cluster.api.kinds import DAEMONSETS
+from kubeherd.cluster.client.http.tls import tls_context
 from kubeherd.cluster.client.kubeconfig import ClusterAccess, load_kubeconfig
-from kubeherd.cluster.client.tls import tls_context
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.plan import Role

@@ -15,7 +15,7 @@ from kubeherd.cluster.api.kinds import LEASES, NODES
 from kubeherd.cluster.api.objects import Lease, Node
 from kubeherd.cluster.cli.eventloop import run
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.client.http.transport import from_kubeconfig
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError

@@ -12,7 +12,7 @@ from kubeherd.cluster.api.helpers import nodeutil
 from kubeherd.cluster.api.kinds import NODES
 from kubeherd.cluster.api.objects import Node
 from kubeherd.cluster.cli.api import not_ready
-from kubeherd.cluster.client.blocking import BlockingClient, BlockingTransport
+from kubeherd.cluster.client.http.blocking import BlockingClient, BlockingTransport
 from kubeherd.cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.launcher.directory.rundir import RunDir

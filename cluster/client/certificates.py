@@ -21,7 +21,7 @@ from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.api.helpers.signingrequest import KUBELET_CLIENT
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import SIGNINGREQUESTS
-from kubeherd.cluster.client.blocking import BlockingClient
+from kubeherd.cluster.client.http.blocking import BlockingClient
 
 ISSUE_TIMEOUT_S: Final = 30.0
 """Real seconds for which a certificate is waited for."""

@@ -15,7 +15,7 @@ from kubeherd.cluster.api.helpers import nodeutil
 from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS
 from kubeherd.cluster.api.objects import DaemonSet, Node, Pod
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.client.http.transport import from_kubeconfig
 from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng

@@ -14,7 +14,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import DEPLOYMENTS
 from kubeherd.cluster.api.objects import ObjectMeta, Wire
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.client.http.transport import from_kubeconfig
 from kubeherd.cluster.client.reflector import ListWatch, Reflector
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.runtime.clock import LoopClock

@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 
 import uvloop
 
+from kubeherd.cluster.client.http.tls import tls_context
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
-from kubeherd.cluster.client.tls import tls_context
 
 ITEMS_PATH = "/api/v1/namespaces/default/configmaps"
 PAYLOAD = "x" * 850

@@ -24,7 +24,7 @@ from kubeherd.cluster.api.helpers import nodeutil
 from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS
 from kubeherd.cluster.api.objects import DaemonSet, Node
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.client.http.transport import from_kubeconfig
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.runtime.clock import LoopClock
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from kubeherd.cluster.client.blocking import BlockingTransport
+from kubeherd.cluster.client.http.blocking import BlockingTransport
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 
 INTERVAL_S: Final = 0.02

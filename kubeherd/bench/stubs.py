@@ -32,7 +32,7 @@ import uvloop
 from kubeherd.bench.requests import LEASES, STRATEGIC
 from kubeherd.bench.wire import JSON, Answer, Connection, connected, message
 from kubeherd.cluster.api.jsontypes import JsonObject
-from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.client.http.transport import from_kubeconfig
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.runtime.together import together
 

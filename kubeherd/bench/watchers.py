@@ -24,8 +24,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from kubeherd.bench.wire import message
+from kubeherd.cluster.client.http.tls import tls_context
 from kubeherd.cluster.client.kubeconfig import ClusterAccess, load_kubeconfig
-from kubeherd.cluster.client.tls import tls_context
 
 _PATH: Final = "/api/v1/namespaces/default/configmaps"
 _NAME: Final = "watched"

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from kubeherd.cluster.client.http.tls import tls_context
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
-from kubeherd.cluster.client.tls import tls_context
 
 JSON: Final = "application/json"
 _LENGTH: Final = b"content-length: "

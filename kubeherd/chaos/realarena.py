@@ -16,7 +16,7 @@ from kubeherd.chaos.program import Program
 from kubeherd.cluster.api.errors import NotFound
 from kubeherd.cluster.api.kinds import NODES
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import HttpTransport
+from kubeherd.cluster.client.http.transport import HttpTransport
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.control import Op

@@ -10,7 +10,7 @@ from typing import Final
 
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.client.http.transport import from_kubeconfig
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.sockets.answering import answering
 from kubeherd.cluster.runtime.together import together

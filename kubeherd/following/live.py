@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.client.http.transport import from_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.following import own

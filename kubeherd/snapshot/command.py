@@ -227,7 +227,7 @@ def _of_ours(rundir: RunDir, progress: Progress) -> Snapshot:
 
 def _from_api(kubeconfig: Path, origin: Origin, progress: Progress) -> Snapshot:
     from kubeherd.cluster.client.client import ApiClient  # noqa: PLC0415 - slow
-    from kubeherd.cluster.client.http import from_kubeconfig  # noqa: PLC0415
+    from kubeherd.cluster.client.http.transport import from_kubeconfig  # noqa: PLC0415
     from kubeherd.cluster.runtime.clock import LoopClock  # noqa: PLC0415
     from kubeherd.snapshot import taking  # noqa: PLC0415
 

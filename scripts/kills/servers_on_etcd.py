@@ -12,7 +12,7 @@ from kills.cut_link import BOTH, Cut, Direction, Link, Proxied
 from kills.cut_route import routed
 from kills.etcd_process import Etcd, EtcdHost
 from kills.server import PARENT, Server, free_port, pick
-from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig
+from kubeherd.cluster.client.http.transport import HttpTransport, from_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.pki import ClusterPki
 from kubeherd.cluster.runtime.rng import Rng

@@ -11,7 +11,7 @@ from typing import Any
 
 from kubeherd.checks.watchhistory import Change, Event, History, Listing, Selection, Start, Watch
 from kubeherd.cluster.api.errors import ApiError
-from kubeherd.cluster.client.http import HttpTransport
+from kubeherd.cluster.client.http.transport import HttpTransport
 from kubeherd.cluster.client.transport import JSON, TransportError, TransportResponse
 from kubeherd.cluster.runtime.rng import Rng
 from watches.decoding import PROTOBUF, Frames, Lines, Refused, event, shown

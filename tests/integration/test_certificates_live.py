@@ -12,8 +12,8 @@ from cryptography import x509
 from patience import PATIENCE_S
 
 from kubeherd.cluster.api.kinds import NAMESPACES
+from kubeherd.cluster.client.http.tls import tls_context
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
-from kubeherd.cluster.client.tls import tls_context
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError

@@ -14,7 +14,7 @@ import pytest
 from kills.server import free_port
 from patience import PATIENCE_S
 
-from kubeherd.cluster.client.http import HttpTransport, from_kubeconfig
+from kubeherd.cluster.client.http.transport import HttpTransport, from_kubeconfig
 from kubeherd.cluster.client.transport import JSON, TransportResponse
 from kubeherd.cluster.launcher import lifecycle
 from kubeherd.cluster.launcher.directory.rundir import RunDir

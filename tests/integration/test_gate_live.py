@@ -16,7 +16,7 @@ import kubeherd
 from kubeherd.cluster.api.errors import AlreadyExists
 from kubeherd.cluster.api.kinds import CONFIGMAPS
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.client.http.transport import from_kubeconfig
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.sockets.faultsocket import tell

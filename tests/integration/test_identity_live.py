@@ -15,7 +15,7 @@ from patience import PATIENCE_S
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.client.http.transport import from_kubeconfig
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.runtime.clock import LoopClock
 

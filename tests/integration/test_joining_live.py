@@ -15,8 +15,8 @@ import kubeherd
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.errors import Forbidden
 from kubeherd.cluster.cli.main import main
-from kubeherd.cluster.client.blocking import BlockingClient, BlockingTransport
 from kubeherd.cluster.client.certificates import time_left
+from kubeherd.cluster.client.http.blocking import BlockingClient, BlockingTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess, load_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.joining.rotation import LOOK_INTERVAL_S, Rotation

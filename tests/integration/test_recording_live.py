@@ -10,7 +10,7 @@ from patience import PATIENCE_S
 
 from kubeherd.cluster.api.kinds import CONFIGMAPS
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.client.http.transport import from_kubeconfig
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.pki import ClusterPki

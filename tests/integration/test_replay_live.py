@@ -16,7 +16,7 @@ from patience import PATIENCE_S
 
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.client.http.transport import from_kubeconfig
 from kubeherd.cluster.launcher.control import Op
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.history import FaultBegan, Process, Write

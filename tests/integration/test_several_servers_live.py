@@ -13,7 +13,7 @@ from patience import PATIENCE_S
 from kubeherd.cluster.api.errors import AlreadyExists, ApiError, ServiceUnavailable, Timeout
 from kubeherd.cluster.api.kinds import CONFIGMAPS
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import from_kubeconfig
+from kubeherd.cluster.client.http.transport import from_kubeconfig
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.launcher import lifecycle

@@ -14,7 +14,7 @@ from threehosts import Host
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import DAEMONSETS, DEPLOYMENTS, NODES, PODS
-from kubeherd.cluster.client.blocking import BlockingClient, BlockingTransport
+from kubeherd.cluster.client.http.blocking import BlockingClient, BlockingTransport
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.launcher import lifecycle

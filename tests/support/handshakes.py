@@ -2,8 +2,8 @@
 
 import ssl
 
+from kubeherd.cluster.client.http.tls import tls_context
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
-from kubeherd.cluster.client.tls import tls_context
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 
 

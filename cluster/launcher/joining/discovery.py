@@ -20,7 +20,7 @@ from kubeherd.cluster.api.errors import ApiError, Forbidden, NotFound, Unauthori
 from kubeherd.cluster.api.helpers import bootstraptoken
 from kubeherd.cluster.api.helpers.bootstraptoken import SIGNATURE_PREFIX, Token
 from kubeherd.cluster.api.kinds import CONFIGMAPS
-from kubeherd.cluster.client.blocking import BlockingClient, BlockingTransport
+from kubeherd.cluster.client.http.blocking import BlockingClient, BlockingTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.launcher.errors import LauncherError

@@ -13,8 +13,8 @@ import orjson
 from kubeherd.cluster.api.errors import ApiError, Unauthorized
 from kubeherd.cluster.api.kinds import NODES
 from kubeherd.cluster.client import certificates
-from kubeherd.cluster.client.blocking import BlockingClient, BlockingTransport
 from kubeherd.cluster.client.certificates import KeyPair, NoCertificate, node_subject
+from kubeherd.cluster.client.http.blocking import BlockingClient, BlockingTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess, KubeconfigError, load_kubeconfig
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.launcher import pki

@@ -13,8 +13,8 @@ import structlog
 
 from kubeherd.cluster.api.failure import KubeherdError
 from kubeherd.cluster.client import certificates
-from kubeherd.cluster.client.blocking import BlockingClient, BlockingTransport
 from kubeherd.cluster.client.certificates import node_subject
+from kubeherd.cluster.client.http.blocking import BlockingClient, BlockingTransport
 from kubeherd.cluster.client.kubeconfig import KubeconfigError, load_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.joining.nodes import REQUEST_TIMEOUT_S, write_identity

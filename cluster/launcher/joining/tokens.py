@@ -18,7 +18,7 @@ from kubeherd.cluster.api.helpers import bootstraptoken
 from kubeherd.cluster.api.helpers.bootstraptoken import USAGES, Token
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import CONFIGMAPS, SECRETS
-from kubeherd.cluster.client.blocking import BlockingClient, BlockingTransport
+from kubeherd.cluster.client.http.blocking import BlockingClient, BlockingTransport
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError

@@ -16,7 +16,7 @@ from kubeherd.cluster.api.errors import (
 )
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS, Resource
-from kubeherd.cluster.client.blocking import BlockingClient, BlockingTransport
+from kubeherd.cluster.client.http.blocking import BlockingClient, BlockingTransport
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.launcher.directory.rundir import RunDir, write_private

@@ -162,7 +162,7 @@ def _watched(
     record: Path | None,
 ) -> tuple[Verdict, Surroundings]:
     from kubeherd.chaos.checking import live  # noqa: PLC0415 - slow, not needed for --list
-    from kubeherd.cluster.client.http import from_kubeconfig  # noqa: PLC0415
+    from kubeherd.cluster.client.http.transport import from_kubeconfig  # noqa: PLC0415
     from kubeherd.cluster.runtime.clock import LoopClock  # noqa: PLC0415
 
     of, speed = None, 0.0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubeherd.cluster.client.http1 import AnswerReader, Damaged, Unfit, request
+from kubeherd.cluster.client.http.http1 import AnswerReader, Damaged, Unfit, request
 
 OK = b"HTTP/1.1 200 OK\r\n"
 ANSWERS = [

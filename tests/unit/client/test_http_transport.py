@@ -17,7 +17,7 @@ from kubeherd.cluster.api.kinds import LEASES, NODES, PODS
 from kubeherd.cluster.api.objects import Node, Pod
 from kubeherd.cluster.api.version import PRODUCT
 from kubeherd.cluster.client.client import ApiClient, PatchKind
-from kubeherd.cluster.client.http import HttpTransport
+from kubeherd.cluster.client.http.transport import HttpTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
 from kubeherd.cluster.client.transport import MSGPACK, TransportError
 from kubeherd.cluster.launcher.pki import Authority

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from kubeherd.cluster.client import http
+from kubeherd.cluster.client.http import transport as http
 from kubeherd.cluster.client.kubeconfig import KubeconfigError
 from kubeherd.cluster.client.rotation import KubeconfigFile
 from kubeherd.cluster.launcher.directory.rundir import write_private

@@ -16,7 +16,7 @@ from kubeherd.cluster.api.kinds import SERVICEACCOUNTS
 from kubeherd.cluster.api.timestamps import format_time
 from kubeherd.cluster.client.batching import ProcessSlots
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.http import HttpTransport
+from kubeherd.cluster.client.http.transport import HttpTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
 from kubeherd.cluster.client.sending import Write
 from kubeherd.controller import registry

@@ -12,7 +12,7 @@ import pytest
 import uvloop
 from patience import PATIENCE_S
 
-from kubeherd.cluster.client.http import HttpTransport
+from kubeherd.cluster.client.http.transport import HttpTransport
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
 from kubeherd.cluster.client.transport import TransportError
 

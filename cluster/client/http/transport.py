@@ -16,9 +16,9 @@ from pathlib import Path
 
 from kubeherd.cluster.api.private import fence as fences
 from kubeherd.cluster.api.version import PRODUCT
-from kubeherd.cluster.client import http1
-from kubeherd.cluster.client.connections import Connection, Disconnected, Pool
-from kubeherd.cluster.client.http1 import Head
+from kubeherd.cluster.client.http import http1
+from kubeherd.cluster.client.http.connections import Connection, Disconnected, Pool
+from kubeherd.cluster.client.http.http1 import Head
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
 from kubeherd.cluster.client.metrics import ClientMeasures
 from kubeherd.cluster.client.rotation import LOOK_INTERVAL_S, KubeconfigFile

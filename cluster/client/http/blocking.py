@@ -1,7 +1,7 @@
 """Requests without an event loop: one connection, one request at a time, nothing but Python's own.
 
 For programs that are not asynchronous and must not pay for the libraries of those that are. The
-same answers and errors as `cluster.client.http`.
+same answers and errors as `transport`.
 """
 
 import http.client
@@ -15,8 +15,8 @@ from kubeherd.cluster.api.errors import NotFound
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.version import PRODUCT
+from kubeherd.cluster.client.http.tls import tls_context
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
-from kubeherd.cluster.client.tls import tls_context
 from kubeherd.cluster.client.transport import (
     DEFAULT_TIMEOUT_S,
     JSON,

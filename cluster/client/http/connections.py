@@ -11,9 +11,9 @@ from collections import deque
 from typing import Final, cast
 from urllib.parse import urlsplit
 
-from kubeherd.cluster.client.http1 import AnswerReader, Damaged, Head
+from kubeherd.cluster.client.http.http1 import AnswerReader, Damaged, Head
+from kubeherd.cluster.client.http.tls import tls_context
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
-from kubeherd.cluster.client.tls import tls_context
 
 CONNECT_TIMEOUT_S: Final = 10.0
 KEEP_ALIVE_S: Final = 60.0
