@@ -1,9 +1,9 @@
-"""Writes of pods, gathered for all nodes of a process: those of one moment go out together.
+"""The writes of the pods of all nodes of a process: simultaneous ones are sent together.
 
 A task, a future and a request for each pod would cost a fleet more than the pods themselves.
-Invariants: what is written is asked for when it is sent, not before; a node whose identity or
-network has changed meanwhile writes with the new one; of one identity a few gatherings are under
-way at a time, so that one that hangs keeps no other waiting.
+Invariants: what to write is asked for when it is sent, not before; a node whose identity or network
+has changed meanwhile writes with the new one; a few groups of writes of one identity are under way
+at a time, so that one that hangs does not hold up all others.
 """
 
 import asyncio
@@ -16,35 +16,35 @@ from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.sending import Outcome, Write
 
 MAX_GATHERINGS: Final = 4
-"""Under way at a time for one identity, each of at most a batch."""
+"""Groups of writes of one identity under way at a time; each fits into a batch."""
 PARALLEL_WRITES: Final = 8
-"""Of one gathering, to a server that does not know batches."""
+"""Requests of one group under way at a time, with a server that does not know batches."""
 
 
 class Writer(Protocol):
-    """Who writes for the pods of one node."""
+    """Knows the writes of the pods of one node."""
 
     @property
     def client(self) -> ApiClient:
-        """What it writes with now."""
+        """The client of the node now."""
 
     def next_write(self, worker: PodWorker) -> Write | None:
-        """What is to be written for a pod; None: nothing any more."""
+        """The write that a pod needs now; None if it needs none any more."""
 
     def written(self, worker: PodWorker, outcome: Outcome) -> None:
-        """What became of it."""
+        """The outcome of the last `next_write`."""
 
 
 class PodWrites:
-    """The writes of the nodes of a process. `tasks` owns the sending."""
+    """The writes of the nodes of a process; `tasks` owns the tasks that send them."""
 
     def __init__(self, tasks: asyncio.TaskGroup) -> None:
         self._tasks = tasks
         self._queues: dict[ApiClient, _Queue] = {}
-        """Of those who write now."""
+        """By identity, while there are writes."""
 
     def put(self, writer: Writer, worker: PodWorker) -> None:
-        """Send the pod's next write together with what others put in this step."""
+        """Send the next write of a pod, together with those that are put in the same step."""
         client = writer.client
         queue = self._queues.get(client)
         if queue is None:
@@ -88,7 +88,7 @@ class PodWrites:
 
 
 class _Queue:
-    """Of one identity."""
+    """The pods of one identity that have something to write."""
 
     __slots__ = ("gathering", "under_way", "waiting")
 
@@ -96,5 +96,5 @@ class _Queue:
         self.waiting: deque[tuple[Writer, PodWorker]] = deque()
         """Each pod at most once."""
         self.gathering = False
-        """A task is about to take what waits."""
+        """Whether a task is about to take what waits."""
         self.under_way = 0

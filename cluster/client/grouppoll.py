@@ -1,9 +1,9 @@
-"""Many caches kept current by one request at a time (ARCHITECTURE.md, "The private group poll").
+"""Many caches kept current with one request at a time (ARCHITECTURE.md, "The private group poll").
 
-For collections in which little happens: a connection and a poll for each of fifty would cost more
-than all their events. Invariants: a member sees what it would see alone, in order; one whose
-collection is refused goes on alone, with the waits and words of its own, so that it holds up no
-other; with a server that does not know group polls all of them go on alone.
+Meant for collections in which little happens: a connection and a poll for each of fifty would cost
+more than all their events. Invariants: a reflector sees what it would see alone, in the same order;
+one whose collection is refused goes on alone, with its own back-off and messages, so that it holds
+up no other; with a server that does not know group polls all of them go on alone.
 """
 
 import asyncio
@@ -36,8 +36,8 @@ from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
 GATHER_S = 0.02
-"""Nominal seconds between an answer with changes and the next request: what changes together comes
-together."""
+"""Nominal seconds between an answer with changes and the next request, so that several changes come
+in one answer."""
 
 _log = structlog.get_logger(__name__)
 
@@ -45,8 +45,8 @@ _Member = Reflector[Any]
 
 
 class GroupPoll:
-    """Reflectors that share a long-poll. `run` ends only by cancellation or a handler's exception,
-    and may be called again."""
+    """Some reflectors that share a long-poll. `run` ends only by cancellation or by an exception of
+    a handler, and may be called again."""
 
     def __init__(self, client: ApiClient, clock: Clock, rng: Rng) -> None:
         self._client = client
@@ -57,16 +57,16 @@ class GroupPoll:
         self._together: list[_Member] = []
         self._joined = asyncio.Event()
         self._unknown = False
-        """The server has shown that it does not know group polls."""
+        """Whether the server has shown that it does not know group polls."""
 
     def add(self, member: _Member) -> None:
-        """Take in a reflector that nobody else runs; it is listed at once if `run` is under way."""
+        """Add a reflector, which nobody else may run; it lists at once if `run` is under way."""
         self._members.append(member)
         self._together.append(member)
         self._joined.set()
 
     async def run(self) -> None:
-        """Keep all members current."""
+        """Keep all caches current."""
         self._together = list(self._members)
         async with asyncio.TaskGroup() as tasks:
             while True:
@@ -83,16 +83,16 @@ class GroupPoll:
                     tasks.create_task(member.run())
 
     async def _may_go_together(self) -> bool:
-        """Whether the server knows group polls, as far as can be told."""
+        """Whether the server knows group polls, as far as that can be found out."""
         if not self._client.private and not self._unknown:
             try:
                 await self._client.send("GET", "/api/v1/namespaces", query={"limit": "1"})
             except (ApiError, TransportError):
-                return False  # alone they find out what is wrong
+                return False  # each reflector alone will find out what is wrong
         return self._client.private and not self._unknown
 
     async def _round(self) -> Sequence[_Member]:
-        """One request and what comes of it; returns the members that must go on alone."""
+        """Send one request and use its answer; returns the reflectors that must go on alone."""
         members = self._together[: grouppoll.MAX_PARTS]
         try:
             answer = await self._ask(members)
@@ -116,7 +116,7 @@ class GroupPoll:
         return [*told.refused, *self._together[grouppoll.MAX_PARTS :]]
 
     async def _ask(self, members: Sequence[_Member]) -> GroupAnswer | None:
-        """The answer for these members; None if others joined before it came."""
+        """The answer for these reflectors; None if others were added before it came."""
         held_s = round(self._rng.jittered(POLL_TIMEOUT_S, POLL_JITTER))
         body = grouppoll.encode(grouppoll.GroupPoll(held_s, [member.part() for member in members]))
         asked = asyncio.create_task(self._send(body, held_s))
@@ -141,19 +141,19 @@ class GroupPoll:
 
 
 class _Told(msgspec.Struct):
-    """What the members made of an answer."""
+    """What happened when an answer was given to the reflectors."""
 
     refused: list[_Member] = msgspec.field(default_factory=list)
-    """Whose collections are refused."""
+    """Reflectors whose collections are refused."""
     news: bool = False
     expired: bool = False
-    """Somebody has to list again."""
+    """Whether a reflector has to list again."""
     listed: bool = False
-    """Somebody has listed."""
+    """Whether a reflector has listed."""
 
 
 async def _distribute(answer: GroupAnswer, members: Sequence[_Member]) -> _Told:
-    """Give each member its answer. TransportError for an answer to what was not asked."""
+    """Give each reflector its answer. TransportError if there is one that was not asked for."""
     told = _Told()
     silent = dict.fromkeys(range(len(members)))
     for one in answer.answers:

@@ -1,9 +1,9 @@
-"""How a client's requests are sent: one, or several writes of one moment.
+"""How a client sends requests: one, or several writes at the same time.
 
 Invariants: an `ApiError` subclass for every refusal, `TransportError` when there was no answer; a
-write is never repeated unless the server said that it did not carry it out; the absence of the
-server is logged once until it is over, for all who use this client; what becomes of one of several
-writes is what would have become of it alone.
+write is repeated only if the server said that it did not carry it out; that the server cannot be
+reached is logged once, and again only after it was reached; each of several writes has the outcome
+that it would have had alone.
 """
 
 import asyncio
@@ -34,18 +34,18 @@ MAX_RETRY_AFTER_S = 30
 PARALLEL_WRITES = 64
 
 _BOTH = f"{MSGPACK}, {JSON};q=0.9"
-"""Asks a server that is not known yet what it is. One that is known need not translate objects,
-which are stored as JSON."""
+"""Accepted until it is known whether the server is kubeherd's, which then answers in msgpack. From
+then on JSON is asked for, in which it stores objects."""
 _RETRIED = (429, 500, 503, 504)
 
 _log = structlog.get_logger(__name__)
 
 Outcome = TransportResponse | ApiError | TransportError
-"""What becomes of one of several writes."""
+"""The outcome of one of several writes."""
 
 
 class Write(msgspec.Struct, frozen=True, gc=False):
-    """One of several writes, its body encoded."""
+    """One of several writes, with its body encoded."""
 
     method: str
     path: str
@@ -55,7 +55,8 @@ class Write(msgspec.Struct, frozen=True, gc=False):
 
 
 class Sender:
-    """Requests of one identity; without `private_features` as any Kubernetes knows them."""
+    """Sends the requests of one identity; without `private_features` only such as any Kubernetes
+    knows."""
 
     def __init__(
         self, transport: Transport, clock: Clock, *, private_features: bool = True
@@ -65,9 +66,9 @@ class Sender:
         self._private_features = private_features
         self._server_speaks_msgpack = False
         self.unreachable = False
-        """The last request got no answer. It has been logged: nobody else need say so."""
+        """Whether the last request got no answer; this has been logged already."""
         self.fence: Fence | None = None
-        """The term under which this client writes, if it acts for a leader: its manager puts it."""
+        """The leader's term under which this client writes, set by its controller manager."""
 
     @property
     def transport(self) -> Transport:
@@ -76,7 +77,7 @@ class Sender:
 
     @property
     def private(self) -> bool:
-        """Whether msgpack bodies and long-polls may be used with this server, as far as known."""
+        """Whether the server is known to take msgpack bodies and long-polls, and may get them."""
         return self._private_features and self._server_speaks_msgpack
 
     def renounce_private_features(self) -> None:
@@ -111,10 +112,10 @@ class Sender:
         parallel: int = PARALLEL_WRITES,
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> list[Outcome]:
-        """What `send` would give or raise for each of several writes of one moment, of events or
-        all of other objects.
+        """Send several writes at the same time, and return what `send` would return or raise for
+        each. Either all of them are about events, or none.
 
-        `parallel`: so many of them may be under way at a time where one request holds one write.
+        `parallel`: how many may be under way at a time if each needs a request of its own.
         """
         if not writes:
             return []
@@ -148,7 +149,7 @@ class Sender:
         refused: Sequence[int],
         timeout_s: float,
     ) -> None:
-        """Put what becomes of those that were refused in the place of the first answers."""
+        """Repeat those that were refused as `send` does, and replace their outcomes."""
 
         async def one(index: int) -> None:
             first = outcomes[index]
