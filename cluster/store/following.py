@@ -15,9 +15,10 @@ from msgspec.structs import replace
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import Row, StoreError
+from kubeherd.cluster.store.keyspace import Keyspace
 from kubeherd.cluster.store.newest import Newest
 from kubeherd.cluster.store.sharedengine import Compacted, Progress, SharedEngine
-from kubeherd.cluster.store.state import AttrsOf, EventType, Keyspace, Record, WatchEvent
+from kubeherd.cluster.store.state import AttrsOf, EventType, Record, WatchEvent
 from kubeherd.cluster.store.store import (
     MAX_HISTORY_BYTES,
     MAX_HISTORY_EVENTS,

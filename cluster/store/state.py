@@ -1,13 +1,11 @@
-"""The revisioned key-value state, pure: records, events and the committed keyspace.
+"""Versions of objects, and the events that lead from one to the next. Pure.
 
-Invariants: an object is kept as its JSON bytes only; a `Record` never changes once made; the
-keyspace holds exactly the effect of all committed events; a list that was handed out never changes.
-Versions and events are part of no reference cycle, and out of the garbage collector's sight: it was
-looking at hundreds of thousands of them at a time, for up to 40 ms, to free none.
+Invariants: an object is kept as its JSON only; a `Record` never changes once made. Records and
+events are part of no reference cycle, so the garbage collector is told to leave them alone: to look
+at hundreds of thousands of them took up to 40 ms, and freed none.
 """
 
-from bisect import bisect_left, insort
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import Enum
 
 import msgspec
@@ -24,7 +22,7 @@ class Attrs(msgspec.Struct, frozen=True, gc=False):
     fields: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     def after(self, before: "Attrs") -> "Attrs":
-        """The same; what is equal in the version before is held once for both."""
+        """The same attributes, sharing with those of the version before what is equal."""
         labels = before.labels if before.labels == self.labels else self.labels
         if before.fields == self.fields:
             return before if labels is before.labels else Attrs(labels, before.fields)
@@ -32,12 +30,12 @@ class Attrs(msgspec.Struct, frozen=True, gc=False):
 
 
 AttrsOf = Callable[[str, bytes], Attrs]
-"""Recomputes the attributes of a stored object: (resource key, its JSON) -> Attrs."""
+"""Computes the attributes of a stored object: (resource key, its JSON) -> Attrs."""
 
 
 NODE_INDEXED = "pods"
 NODE_NAME_FIELD = "spec.nodeName"
-"""The resource and its selectable field that have an index of their own: kubelets watch by it."""
+"""The resource and the selectable field of it that have an index, because kubelets watch by it."""
 
 NODES = "nodes"
 
@@ -50,8 +48,8 @@ def storage_key(namespace: str, name: str) -> str:
 class Record(msgspec.Struct, eq=False, gc=False):
     """One version of one object: its key, its revision and its bytes.
 
-    `attrs` may be given, or is made from the bytes on first use. What a version that is no longer
-    the newest has in common with the next one is held once for both.
+    `attrs` are given, or computed when they are first asked for. What an old version has in common
+    with the next one is in memory only once.
     """
 
     resource_key: str
@@ -62,14 +60,14 @@ class Record(msgspec.Struct, eq=False, gc=False):
     _json: bytes | Pieces
     _attrs: Attrs | AttrsOf
     _common: bytes = b""
-    """The part of the bytes that a version before holds, too."""
+    """The part of the JSON that is shared with the version before."""
 
     def __repr__(self) -> str:
         return f"Record({self.resource_key} {self.key} @{self.revision})"
 
     @property
     def json(self) -> bytes:
-        """The object."""
+        """The object as JSON."""
         json = self._json
         return json if isinstance(json, bytes) else json.joined()
 
@@ -79,7 +77,7 @@ class Record(msgspec.Struct, eq=False, gc=False):
         return len(self._json)
 
     def superseded_by(self, newer: "Record") -> None:
-        """`newer` is the next version: few ask for this one any more."""
+        """`newer` is the next version: from now on what both have in common is shared."""
         json = self._json
         if not isinstance(json, bytes) or len(json) < WORTH_BYTES:
             return
@@ -91,7 +89,7 @@ class Record(msgspec.Struct, eq=False, gc=False):
         self._divide(json, common or self._common)
 
     def settled(self) -> None:
-        """There is no next version."""
+        """There will be no next version: share what is in common with the one before."""
         if isinstance(self._json, bytes):
             self._divide(self._json, self._common)
 
@@ -101,7 +99,7 @@ class Record(msgspec.Struct, eq=False, gc=False):
 
     @property
     def place(self) -> tuple[str, str, str]:
-        """(resource key, namespace, name): what all versions of the object have in common."""
+        """(resource key, namespace, name): the same for all versions of an object."""
         return self.resource_key, self.namespace, self.name
 
     @property
@@ -126,8 +124,8 @@ class Record(msgspec.Struct, eq=False, gc=False):
 
     @property
     def msgpack(self) -> bytes:
-        """The object as msgpack. Not kept: it would double the memory of the store, and events,
-        which go to many watchers, keep their own encodings while they are new."""
+        """The object as msgpack. It is not kept, because that would double the memory of the store;
+        events, which go to many watchers, keep their own encodings while they are new."""
         return msgspec.msgpack.encode(orjson.loads(self.json))
 
     def load(self) -> JsonObject:
@@ -157,22 +155,22 @@ class WatchEvent(msgspec.Struct, eq=False, gc=False):
     record: Record
     previous: Record | None
     _bodies: Mapping[tuple[EventType, str], bytes] | None = None
-    """Its encodings; None: they are not kept."""
+    """Its encodings by type and form; None if they are not kept."""
 
     @property
     def revision(self) -> int:
         return self.record.revision
 
     def becomes_past(self) -> None:
-        """It has happened: what was before it is held as the past is."""
+        """The event is committed: the version before it is an old one from now on."""
         if self.previous is not None:
             self.previous.superseded_by(self.record)
         if self.type is DELETED:
             self.record.settled()
 
     def encoded(self, type_: EventType, media: str, make: Callable[[], bytes]) -> bytes:
-        """The bytes of this event in one form, made once however many watchers get them while it
-        is new."""
+        """The event in one form, which `make` encodes; while the event is new this is done once for
+        all watchers."""
         if self._bodies is None:
             return make()
         body = self._bodies.get((type_, media))
@@ -187,188 +185,13 @@ class WatchEvent(msgspec.Struct, eq=False, gc=False):
         return self.encoded(self.type, "object msgpack", lambda: self.record.msgpack)
 
     def keep_encodings(self) -> None:
-        """The event is new: many watchers are about to ask for the same bytes."""
+        """The event is new: keep its encodings, for which many watchers will ask soon."""
         self._bodies = _NO_BODIES
 
     def forget_encodings(self) -> None:
-        """The event is no longer new: free its encodings; who asks gets them made each time."""
+        """The event is no longer new: keep no encodings."""
         self._bodies = None
 
 
 _NO_BODIES: Mapping[tuple[EventType, str], bytes] = {}
-"""Of an event that nobody was told of yet: most are, and have none of their own."""
-
-MAX_COLLECTIONS = 1_000
-"""Of so many resources it is remembered that they had objects: definitions come and go."""
-
-_AFTER_SLASH = "0"  # the character after "/": keys that begin with "ns/" end before "ns0"
-
-
-class _Order:
-    """The keys of a collection, sorted when they are asked for: to keep each write in order would
-    cost more, the more objects there are. Who asks pays for what came and went since."""
-
-    __slots__ = ("_gone", "_keys", "_new")
-
-    def __init__(self) -> None:
-        self._keys: list[str] = []
-        self._new: set[str] = set()
-        self._gone: set[str] = set()
-
-    def add(self, key: str) -> None:
-        """A key that is not there comes."""
-        self._new.add(key)
-
-    def remove(self, key: str) -> None:
-        """A key that is there goes."""
-        if key in self._new:
-            self._new.remove(key)
-        else:
-            self._gone.add(key)
-
-    def keys(self) -> list[str]:
-        """All of them, in order; not to be changed."""
-        if self._gone:  # first: what went may have come again
-            self._remove(self._gone)
-            self._gone = set()
-        if self._new:
-            self._insert(self._new)
-            self._new = set()
-        return self._keys
-
-    def _remove(self, gone: set[str]) -> None:
-        keys = self._keys
-        if self._are_few(gone):
-            for key in gone:
-                del keys[bisect_left(keys, key)]
-        else:
-            self._keys = [key for key in keys if key not in gone]
-
-    def _insert(self, new: set[str]) -> None:
-        keys = self._keys
-        if self._are_few(new):
-            for key in new:
-                insort(keys, key)
-        else:
-            keys += sorted(new)
-            keys.sort()  # which merges two sorted parts
-
-    def _are_few(self, changed: set[str]) -> bool:
-        """Whether to move the keys behind each costs less than to look at all keys once."""
-        return len(changed) * _MOVES_PER_LOOK < len(self._keys)
-
-
-_MOVES_PER_LOOK = 256
-"""So many pointers are moved in the time in which one key is looked at."""
-
-
-class _Collection:
-    """All objects of one resource, in the order of their storage keys."""
-
-    __slots__ = ("_by_node", "_listed", "_order", "records")
-
-    def __init__(self) -> None:
-        self.records: dict[str, Record] = {}
-        self._order = _Order()
-        self._listed: dict[str, Sequence[Record]] = {}
-        self._by_node: dict[str, dict[str, Record]] | None = None
-
-    def set(self, record: Record) -> None:
-        key = record.key
-        old = self.records.get(key)
-        if old is None:
-            self._order.add(key)
-        self.records[key] = record
-        self._listed.clear()
-        if self._by_node is not None:
-            if old is not None:
-                self._unindex(self._by_node, key, old)
-            self._by_node.setdefault(record.node_name, {})[key] = record
-
-    def remove(self, key: str) -> None:
-        old = self.records.pop(key, None)
-        if old is None:
-            return
-        self._order.remove(key)
-        self._listed.clear()
-        if self._by_node is not None:
-            self._unindex(self._by_node, key, old)
-
-    def list(self, namespace: str) -> Sequence[Record]:
-        listed = self._listed.get(namespace)
-        if listed is None:
-            keys = self._order.keys()
-            if namespace:
-                low = bisect_left(keys, f"{namespace}/")
-                keys = keys[low : bisect_left(keys, namespace + _AFTER_SLASH, low)]
-                if not keys:
-                    return ()  # and not kept: there is no end of namespaces without objects
-            listed = self._listed[namespace] = tuple([self.records[key] for key in keys])
-        return listed
-
-    def on_node(self, node_name: str) -> Sequence[Record]:
-        if self._by_node is None:
-            self._by_node = {}
-            for key, record in self.records.items():
-                self._by_node.setdefault(record.node_name, {})[key] = record
-        found = self._by_node.get(node_name, {})
-        return [found[key] for key in sorted(found)]
-
-    @staticmethod
-    def _unindex(by_node: dict[str, dict[str, Record]], key: str, old: Record) -> None:
-        bucket = by_node[old.node_name]
-        del bucket[key]
-        if not bucket:
-            del by_node[old.node_name]
-
-
-class Keyspace:
-    """The committed state: what readers see."""
-
-    def __init__(self) -> None:
-        self._collections: dict[str, _Collection] = {}
-
-    def get(self, resource_key: str, namespace: str, name: str) -> Record | None:
-        """The object, or None."""
-        collection = self._collections.get(resource_key)
-        return collection.records.get(storage_key(namespace, name)) if collection else None
-
-    def list(self, resource_key: str, namespace: str = "") -> Sequence[Record]:
-        """Ordered by storage key; made once until the collection's next write."""
-        collection = self._collections.get(resource_key)
-        return collection.list(namespace) if collection else ()
-
-    def on_node(self, resource_key: str, node_name: str) -> Sequence[Record]:
-        """The objects bound to a node, ordered by storage key."""
-        collection = self._collections.get(resource_key)
-        return collection.on_node(node_name) if collection else ()
-
-    def apply(self, event: WatchEvent) -> None:
-        """Carry out a committed write."""
-        self.load(event.record, deleted=event.type is DELETED)
-
-    def load(self, record: Record, *, deleted: bool) -> None:
-        """Carry out a write, of which there is no event while starting."""
-        collection = self._own(record.resource_key)
-        if deleted:
-            collection.remove(record.key)
-        else:
-            collection.set(record)
-
-    def _own(self, resource_key: str) -> _Collection:
-        collection = self._collections.get(resource_key)
-        if collection is None:
-            if len(self._collections) >= MAX_COLLECTIONS:
-                self._forget_empty()
-            collection = self._collections[resource_key] = _Collection()
-        return collection
-
-    def _forget_empty(self) -> None:
-        self._collections = {key: one for key, one in self._collections.items() if one.records}
-
-    def __len__(self) -> int:
-        return sum(len(collection.records) for collection in self._collections.values())
-
-    def resource_keys(self) -> Sequence[str]:
-        """The resources that have objects, and those that had some not too long ago."""
-        return tuple(self._collections)
+"""Shared by all events that were not encoded yet."""

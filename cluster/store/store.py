@@ -21,6 +21,7 @@ from kubeherd.cluster.api.errors import RETRY_AFTER_S, Expired, ServiceUnavailab
 from kubeherd.cluster.runtime.metrics import REQUEST_BOUNDS_S, Histogram
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.store.engine import FIRST_REVISION
+from kubeherd.cluster.store.keyspace import Keyspace
 from kubeherd.cluster.store.staged import Staged, Waits
 from kubeherd.cluster.store.state import (
     ADDED,
@@ -29,7 +30,6 @@ from kubeherd.cluster.store.state import (
     Attrs,
     AttrsOf,
     EventType,
-    Keyspace,
     Record,
     WatchEvent,
 )

@@ -5,7 +5,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubeherd.cluster.store.state import Keyspace, Record
+from kubeherd.cluster.store.keyspace import Keyspace
+from kubeherd.cluster.store.state import Record
 
 POOL = [f"{namespace}/{name:03}" for namespace in ("a", "a-b", "ab", "b") for name in range(300)]
 

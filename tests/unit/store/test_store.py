@@ -11,7 +11,7 @@ from patience import PATIENCE_S
 from structlog.testing import capture_logs
 
 from kubeherd.cluster.api.errors import ServiceUnavailable
-from kubeherd.cluster.store import state
+from kubeherd.cluster.store import keyspace
 from kubeherd.cluster.store import store as store_module
 from kubeherd.cluster.store.engine import MemoryEngine, Row, StoreError
 from kubeherd.cluster.store.local import MAX_GROUP_BYTES, SHOWN_AT_ONCE, LocalStore
@@ -223,7 +223,7 @@ async def test_a_store_that_stops_refuses_writes_and_commits_what_it_has(tmp_pat
 
 
 async def test_resources_that_come_and_go_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state, "MAX_COLLECTIONS", 3)
+    monkeypatch.setattr(keyspace, "MAX_COLLECTIONS", 3)
     monkeypatch.setattr(store_module, "MAX_MEASURED", 4)
     async with running(LocalStore(MemoryEngine(), attrs_of, max_history_events=16)) as store:
         await store.committed(put(store, "kept", resource="pods"))
