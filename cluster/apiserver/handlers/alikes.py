@@ -1,4 +1,4 @@
-"""Creates of objects that are alike, between requests and `write.short.alike.creates`."""
+"""Creates of objects that are alike: between requests and `write.short.alike.creates`."""
 
 from datetime import datetime
 from typing import Final
@@ -20,17 +20,16 @@ from kubeherd.cluster.apiserver.write.short.alike.places import places
 from kubeherd.cluster.apiserver.write.short.alike.wires import JSON, MSGPACK
 
 _WIRES = {"": JSON, codecs.JSON: JSON, codecs.MSGPACK: MSGPACK}
-"""By content type; with parameters it is another one, and goes the general way."""
+"""By content type; one with parameters is not among them, and goes the general way."""
 MAX_AGENT: Final = 256
-"""Characters. What forms take is kept for longer than the request: no more than a client needs."""
+"""Characters of the User-Agent. Forms outlive their requests, so their size is bounded."""
 MAX_USER: Final = 1024
-"""Characters of all that is known of a user: of an account's token its pod and node, too."""
+"""Characters of all that is known of a user, which may include the pod and node of its token."""
 
 
 def form(call: Call) -> Form | None:
-    """What requests have in common that are alike to this; None for one that is alike to none: what
-    a kubelet may depends on the object where NodeRestriction has a rule, and options change what is
-    done."""
+    """The form of a create; None if it cannot have a template: because it has options, or because
+    NodeRestriction has a rule for such objects, which decides by the object what a kubelet may."""
     request, resource = call.request, call.kind.resource
     if request.query or request.audited is not None or not places(resource):
         return None
@@ -45,12 +44,12 @@ def form(call: Call) -> Form | None:
 
 
 def _may_be_kept(form: Form) -> bool:
-    """Whether a form takes no more than it needs."""
+    """Whether a form is small enough to be kept."""
     return len(form.agent) <= MAX_AGENT and _length(form.user) <= MAX_USER
 
 
 def _length(user: User) -> int:
-    """Characters of all that is known of a user, each text with its end."""
+    """Characters of all that is known of a user, and one more for each text."""
     texts = [user.name, user.uid, *user.groups]
     for key, values in user.extra:
         texts += (key, *values)
@@ -58,8 +57,7 @@ def _length(user: User) -> int:
 
 
 def stage(call: Call, ctx: RequestContext) -> Alike | None:
-    """The object that is to be created, staged if it is alike to others; None, and nothing has
-    happened, if not."""
+    """Stage a create from a template; None, and nothing has happened, if there is none for it."""
     wanted = form(call)
     if wanted is None:
         return None
@@ -67,7 +65,7 @@ def stage(call: Call, ctx: RequestContext) -> Alike | None:
 
 
 def answer(call: Call, made: Alike, stored: bytes) -> ApiResponse:
-    """201 and the new object, which is durable; it is no large one."""
+    """201 and the new object, which is durable, and small enough to be encoded at once."""
     request, negotiated = call.request, call.negotiated
     if negotiated.shape is Shape.OBJECT and not wants_pretty({}, request.headers):
         body = made.answer(negotiated.media, stored)
@@ -77,7 +75,7 @@ def answer(call: Call, made: Alike, stored: bytes) -> ApiResponse:
 
 
 def look_at(call: Call, written: Written, ctx: RequestContext) -> None:
-    """An object was created the general way: others that are alike may follow."""
+    """An object was created the general way: make a template if others like it may follow."""
     creates, body, like = call.services.alike, call.request.body, form(call)
     if like is None or not _may_be_kept(like):
         return
