@@ -1,7 +1,7 @@
-"""What a node does again and again: a task while it is done, a timer in between.
+"""What a node repeats for as long as it lives: a task while it does it, a timer in between.
 
-A task that sleeps is two kilobytes, and a fleet would have thousands of them. Invariants: at most
-one beat of a heart is under way; after `stop` none begins.
+A task that sleeps takes two kilobytes, and a fleet would have thousands of them. Invariants: a
+heart has at most one beat under way; none begins after `stop`.
 """
 
 import asyncio
@@ -12,20 +12,20 @@ from kubeherd.cluster.runtime.clock import Clock
 
 
 class Heart(Protocol):
-    """What beats. Seconds are nominal."""
+    """What is repeated. Seconds are nominal."""
 
     async def beat(self) -> None:
-        """Do it once."""
+        """Do once what is repeated."""
 
     def rests(self) -> bool:
-        """Whether a beat that is due would do nothing."""
+        """Whether the next beat would do nothing, and can be left out."""
 
     def interval_s(self) -> float:
-        """How long to wait until the next beat."""
+        """Seconds until the next beat."""
 
 
 class Beat:
-    """The beats of one heart. `tasks` owns them."""
+    """The beats of one heart; `tasks` owns their tasks."""
 
     __slots__ = ("_again", "_clock", "_heart", "_key", "_stopped", "_task", "_tasks", "_tick_s",
                  "_timers")  # fmt: skip
@@ -40,8 +40,8 @@ class Beat:
         clock: Clock,
         tick_s: float,
     ) -> None:
-        """`tick_s`: only at multiples of it, together with others of which the same is true (0: at
-        any time)."""
+        """`tick_s`: beats begin at multiples of this time only, so that those of many nodes begin
+        together; 0: at any time."""
         self._key = key
         self._heart = heart
         self._timers = timers
@@ -53,7 +53,7 @@ class Beat:
         self._stopped = False
 
     def now(self) -> None:
-        """Beat at once, or as soon as the beat that is under way is over."""
+        """Begin a beat at once, or as soon as the one under way is over."""
         if self._stopped:
             return
         if self._task is not None:
@@ -63,7 +63,7 @@ class Beat:
         self._task = self._tasks.create_task(self._beat(), name=self._key)
 
     def stop(self) -> None:
-        """No beat begins any more."""
+        """Begin no beat any more."""
         self._stopped = True
         self._timers.cancel(self._key)
 

@@ -1,9 +1,9 @@
-"""Bodies of lists that are joined as they are sent. Pure.
+"""Bodies of lists that are put together while they are sent. Pure.
 
-A list of ten thousand objects is twelve megabytes that the store has already, object by object: to
-join them all first costs more than all else together, most of it for memory that is new to the
-processor. Invariant: the pieces one after the other are the body; a piece is made when it is asked
-for, and no longer than that.
+A list of ten thousand objects has twelve megabytes, which the store holds already, object by
+object. To join them before sending costs more than all the rest, mostly because of memory that is
+not in the processor's caches. Invariant: the pieces, joined, are the body; a piece is made when it
+is asked for.
 """
 
 from bisect import bisect_left
