@@ -1,11 +1,11 @@
-"""A patch of a pod's status: of all writes that a rollout needs the dearest, told from all others.
+"""The short way of a patch of a pod's status, the most expensive write of a rollout. Pure.
 
-A kubelet sends what has changed of the status, and the uid of the pod that it means. Nothing else
-of the stored pod is looked at: its spec, the larger part, stays the bytes that it is. Pure.
+A kubelet sends what has changed of the status, and the UID of the pod that it means. So the spec of
+the stored pod, the larger part, stays JSON and is not decoded.
 
-Invariant: what is made of `patched` is what the general way of a patch (`handlers.patching`,
-`pipeline`) would store, to the byte; where that is not certain it makes nothing. `tests/model`
-compares the two.
+Invariant: what comes of `patched` is, to the byte, what the general way of a patch
+(`handlers.patching`, `pipeline`) would store; where that is not certain there is nothing.
+`tests/model` compares the two.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,43 +27,45 @@ MAX_BYTES: Final = 16 * 1024
 _STATUS: Final = "io.k8s.api.core.v1.PodStatus"
 _PARTS: Final = frozenset({"metadata", "status"})
 _NAMING: Final = frozenset({"uid", "name", "namespace", "resourceVersion"})
-"""What a patch may say of the pod's metadata: which pod it means."""
+"""The members of metadata that say which pod is meant; a patch may have no others."""
 _RESTARTED: Final = "Always"
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
-    """A pod as it is stored, and the metadata and the status that are asked for, decoded and
-    defaulted. They share what they can. The old one has as much of the spec as the rules for a
-    status ask for; `parts` are all of it."""
+    """A patched pod. The trees may share members."""
 
     old: JsonObject
+    """The stored pod, with only those members of its spec that the rules for a status depend on."""
     new: JsonObject
+    """The wanted metadata and status, decoded and defaulted."""
     parts: Parts
+    """All of the stored pod."""
 
 
 class Patch(msgspec.Struct, frozen=True, gc=False):
-    """A patch, and `merge`, which makes of an object and a patch of it the patched one, sharing
-    what it likes; `converting` as `decoding.decode_kind` takes it."""
+    """A decoded patch."""
 
     body: JsonObject
     merge: Callable[[JsonObject, JsonValue], JsonValue]
+    """Applies a patch of this type to an object; the result may share parts of both."""
     converting: bool
+    """As `decoding.decode_kind` takes it."""
 
 
 class Sent(msgspec.Struct, frozen=True, gc=False):
-    """What a client sent: a patch of this media type, and what reads it, or another body instead;
-    None if it is not certainly a good one."""
+    """A patch as a client sent it."""
 
     body: bytes
     media_type: str
     read: Callable[[bytes], Patch | None]
+    """Decodes this body, or another one of the same request; None unless it is certainly valid."""
 
 
 def patched(
     kind: ServedKind, stored: bytes, fields: Mapping[str, str], patch: Patch
 ) -> Change | None:
-    """What `patch` makes of the pod with the JSON `stored` and these selectable `fields`; None if
-    it may be about more than the status, or is not certainly good. ApiError: it is no patch."""
+    """What a patch makes of a stored pod, which has these selectable fields; None if it may change
+    more than the status, or is not certainly valid. ApiError if it cannot be applied."""
     sent = patch.body.get("status")
     if sent.__class__ is not dict or not _PARTS.issuperset(patch.body):
         return None
@@ -84,7 +86,7 @@ def patched(
 
 
 def _status(before: JsonObject, sent: JsonObject, patch: Patch) -> JsonObject | None:
-    """The patched status, decoded; None if something about it has to be told."""
+    """The patched status, decoded; None if there is anything to tell the client about it."""
     merged = patch.merge({"status": before}, {"status": sent})
     after = merged.get("status") if isinstance(merged, dict) else None
     if not isinstance(after, dict):
@@ -97,20 +99,20 @@ def _status(before: JsonObject, sent: JsonObject, patch: Patch) -> JsonObject | 
 
 
 def _names(meta: JsonObject, naming: JsonObject) -> bool:
-    """Whether what a patch says of the metadata is what they are, and names the pod only."""
+    """Whether the metadata in a patch only say which pod is meant, and agree with those it has."""
     return naming.__class__ is dict and all(
         name in _NAMING and meta.get(name) == value for name, value in naming.items()
     )
 
 
 def restarts(fields: Mapping[str, str]) -> bool:
-    """Whether all containers of a pod with these selectable fields are restarted, always."""
+    """Whether the containers of a pod with these selectable fields are always restarted."""
     return fields.get("spec.restartPolicy") == _RESTARTED
 
 
 def outline(spec: bytes, fields: Mapping[str, str]) -> JsonObject:
-    """As much of a spec as the rules for a status ask for: they ask what becomes of containers
-    where some may not be restarted."""
+    """Those members of a spec that the rules for a status depend on. If containers are always
+    restarted, the rules need not know which there are."""
     if not restarts(fields):
         decoded: JsonObject = orjson.loads(spec)
         return decoded
