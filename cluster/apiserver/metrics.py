@@ -58,7 +58,7 @@ no name, dry run."""
 
 
 class UnderWay:
-    """How many requests are being handled, and how many it were at most since the last scrape."""
+    """The number of requests that are being handled, and its maximum since the last scrape."""
 
     __slots__ = ("now", "peak")
 
@@ -66,15 +66,15 @@ class UnderWay:
         self.now = self.peak = 0
 
     def taken_peak(self) -> int:
-        """The peak; the next one is looked for from now on."""
+        """The maximum; from now on the next one is determined."""
         peak, self.peak = self.peak, self.now
         return peak
 
 
 class Series:
-    """The requests that have all labels but the code in common.
+    """Counts the requests that have all labels but the code in common.
 
-    Every request passes here, so what is short is written out instead of called.
+    Every request is counted here, so this does without calls of small functions.
     """
 
     __slots__ = (
@@ -89,16 +89,16 @@ class Series:
         self.dry_run = dry_run
         self.labels = labels
         self.codes: dict[str, dict[int, int]] = {"": {}}
-        """How often which status was answered, by the component that asked ("": any other)."""
+        """The number of answers by client (a component, or "" for any other) and status code."""
         self.short = 0
-        """So many of them were begun and answered the short way (`handlers.begun`)."""
+        """The number of those that were short writes (`handlers.begun`)."""
         self.latency = Histogram(REQUEST_BOUNDS_S)
         self.sizes = Histogram(_BYTES)
         self.under_way = under_way
 
     def answered(self, request: ApiRequest, started_s: float, response: Response) -> None:
-        """A request that began at `started_s` of the stopwatch has got this answer. A stream is
-        counted when it has ended."""
+        """Count a request that began at `started_s` of the stopwatch, by its answer; a stream is
+        counted when it ends."""
         if isinstance(response, ApiResponse):
             if self.verb in _SIZED:
                 sizes, size = self.sizes, len(response.content)
@@ -111,7 +111,7 @@ class Series:
             self._end(request, started_s, _SWITCHED)
 
     def failed(self, request: ApiRequest, started_s: float, error: BaseException) -> None:
-        """It ended with an exception; one that was cancelled has got no answer and no code."""
+        """Count a request that ended with an exception; a cancelled one has no code to count."""
         if isinstance(error, Exception):
             status = error.status_code if isinstance(error, ApiError) else _BROKEN
             self._end(request, started_s, status)
@@ -152,7 +152,7 @@ class Metrics:
         self._watched: Counter[tuple[str, str, str]] = Counter()
 
     def begin(self, request: ApiRequest, route: Route, kind: ServedKind) -> Series:
-        """Where a request for a resource is counted; it counts as under way from now on."""
+        """The series that a request for a resource belongs to; it is being handled from now on."""
         subresource, query, verb, dry_run = route.subresource, request.query, route.verb, ""
         if query and "dryRun" in query:
             dry_run = "All" if query["dryRun"] == "All" else "invalid"
@@ -172,7 +172,7 @@ class Metrics:
         return series
 
     def begin_path(self, path: str) -> Series:
-        """The same for a request for a document: Kubernetes calls its path a subresource."""
+        """As `begin` for a path that is no resource; Kubernetes reports it as a subresource."""
         series = self._of(("GET", "", "", "", "", path, ""))
         series.under_way.now += 1
         return series
@@ -189,7 +189,7 @@ class Metrics:
             scope,
         ))  # fmt: skip
         if resource.custom is not None:
-            return series  # with its kind the definition would be kept, however old: megabytes
+            return series  # the shape has the kind, and so would keep old definitions: megabytes
         if len(self._found) >= MAX_SERIES:
             self._found.clear()
         self._found[shape] = series
@@ -211,15 +211,15 @@ class Metrics:
         return found
 
     def events(self, resource: Resource, count: int) -> None:
-        """So many events have been sent to a watcher."""
+        """Count events that were sent to a watcher."""
         self._watched[resource.group, resource.version, resource.plural] += count
 
     def answer(self) -> ApiResponse:
-        """The scrape."""
+        """The answer to a scrape."""
         return ApiResponse(200, exposition(self.families()), CONTENT_TYPE)
 
     def families(self) -> Iterable[Family]:
-        """What is counted."""
+        """All metrics."""
         yield from self._requests()
         yield Family(
             "apiserver_current_inflight_requests",

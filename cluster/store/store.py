@@ -57,8 +57,8 @@ SLOW_COMMIT_S = 2.0
 """A commit that takes longer makes the store unready, as a slow answer of etcd would Kubernetes."""
 
 MAX_MEASURED = 3_000
-"""Of so many kinds of writes the durations are kept: beyond it those of the oldest are forgotten,
-for resources come and go with their definitions."""
+"""For so many kinds of writes the durations are kept. Those of the oldest are forgotten then,
+because custom resources come and go."""
 
 OLD_LISTS_KEPT = 4
 """Lists of the past that are kept for the next page of their readers."""
@@ -74,7 +74,7 @@ class Store(ABC):
     """
 
     is_shared = False
-    """Others write the same objects: what was decided may turn out to rest on an old state."""
+    """Whether others write the same objects, so that a decision may rest on an old state."""
 
     expires = False
     """Objects that were put with a time to live go by themselves."""
@@ -92,7 +92,7 @@ class Store(ABC):
         self.hub = Hub(self._history)
         self.revision = FIRST_REVISION
         self.waits = Waits(COMMIT_TIMEOUT_S)
-        """Of writers for their commits."""
+        """The waits of writers for their commits."""
         self._head: dict[HeadKey, Staged] = {}
         self._old_lists: OrderedDict[tuple[str, str, int], Sequence[Record]] = OrderedDict()
         self.commit_seconds: dict[tuple[EventType, str], Histogram] = {}

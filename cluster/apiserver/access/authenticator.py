@@ -1,4 +1,4 @@
-"""Who sends a request: decided by the certificate of its connection and the token that it shows."""
+"""Authentication: the user of a request, by its connection's certificate or its bearer token."""
 
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.apiserver.access.authn import Identity
@@ -9,15 +9,15 @@ from kubeherd.cluster.runtime.clock import Clock
 
 
 class Authenticator:
-    """Knows the tokens of one server, and the time."""
+    """Authenticates the requests of one server."""
 
     def __init__(self, tokens: TokenIssuer, clock: Clock) -> None:
         self._tokens = tokens
         self._clock = clock
 
     def user(self, identity: Identity, authorization: str | None) -> User:
-        """Who sends a request: of a good certificate and a token the certificate decides.
-        Unauthorized if what is shown is not good."""
+        """The user of a request with this Authorization header, on a connection with this identity;
+        a valid certificate comes before a token. Unauthorized if either is not valid."""
         if identity.user is not ANONYMOUS:
             expired = identity.expires is not None and self._clock.now() > identity.expires
             if not expired:
@@ -27,7 +27,7 @@ class Authenticator:
         raise errors.Unauthorized("Unauthorized")
 
     def of_header(self, authorization: str) -> User:
-        """Who shows the token in an Authorization header; Unauthorized if it is not good."""
+        """The user of the token in an Authorization header; Unauthorized if it is not valid."""
         try:
             return self._tokens.user_of_header(authorization)
         except Invalid:
