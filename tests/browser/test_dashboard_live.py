@@ -243,10 +243,6 @@ def run(command: str) -> None:
     subprocess.run([sys.executable, "-m", "kubeherd", *words], check=True, timeout=PATIENCE_S)
 
 
-def running(cluster: kubeherd.Cluster, name: str) -> bool:
-    return any(one.name == name and one.running for one in cluster.processes())
-
-
 async def test_what_can_be_done_to_processes(herd: Page, cluster: kubeherd.Cluster):
     """Each does what it says; what `kill` and `freeze` show does the same from a shell."""
     where = "#/herd?node=node-2"

@@ -260,7 +260,7 @@ async def test_everything_has_a_name_and_a_place(page: Page):
         said = await page.inner_text("[data-testid=said]")
         assert "of 6" in said
         for role in ("main", "banner", "complementary"):
-            assert await page.get_by_role(role).count() == 1  # type: ignore[arg-type]
+            assert await page.get_by_role(role).count() == 1
         assert await page.get_attribute("html", "lang") == "en"
 
 

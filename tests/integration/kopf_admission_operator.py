@@ -50,13 +50,22 @@ def measure(spec: kopf.Spec, patch: kopf.Patch, **_: Any) -> None:
 
 
 @kopf.on.create("gadgets.example.com")
-def tell(spec: kopf.Spec, name: str, namespace: str, patch: kopf.Patch, **_: Any) -> None:
+def tell(
+    spec: kopf.Spec, name: str | None, namespace: str | None, patch: kopf.Patch, **_: Any
+) -> None:
+    assert namespace is not None
     data = {"size": str(spec["size"])}
-    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+    config: Any = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name},
+        "data": data,
+    }
     kopf.adopt(config)
     api = kubernetes.config.new_client_from_config(os.environ["KUBECONFIG"])
     with api:
-        kubernetes.client.CoreV1Api(api).create_namespaced_config_map(namespace, config)
+        core = kubernetes.client.CoreV1Api(api)
+        core.create_namespaced_config_map(namespace, config)
     patch.status["told"] = True
 
 

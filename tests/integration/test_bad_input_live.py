@@ -115,6 +115,7 @@ async def stored(herd) -> list[str]:
 async def test_bad_requests(herd, subtests):
     for case in BAD_CREATES:
         body, content_type, code = case.values
+        assert isinstance(code, int)
         with subtests.test(case.id):
             check(await send(herd, "POST", CONFIGMAPS_PATH, body, content_type), code)
             assert await stored(herd) == []

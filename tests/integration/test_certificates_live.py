@@ -3,7 +3,8 @@
 import asyncio
 import socket
 import ssl
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -53,7 +54,13 @@ def shown(rundir: RunDir) -> int:
             plain, server_hostname=host
         ) as secure,
     ):
-        return x509.load_der_x509_certificate(secure.getpeercert(True)).serial_number
+        shown = secure.getpeercert(True)
+        assert shown is not None
+        return x509.load_der_x509_certificate(shown).serial_number
+
+
+def clock_of(days_ago: int) -> Callable[[], datetime]:
+    return lambda: utc_now() - timedelta(days=days_ago)
 
 
 def restarted(handle: ClusterHandle) -> bool:
@@ -66,9 +73,8 @@ async def test_a_cluster_that_slept_for_years_starts(tmp_path: Path) -> None:
     handle = ClusterHandle(tmp_path / "herd", settings)
     handle.rundir.prepare()
     for years in (12, 2):  # even the authority has ended, and was renewed once
-        ago = timedelta(days=365 * years)
         pki = ClusterPki.ensure(
-            handle.rundir, settings.server, settings.certified, lambda ago=ago: utc_now() - ago
+            handle.rundir, settings.server, settings.certified, clock_of(365 * years)
         )
         pki.ensure_nodes(settings.node_names)
     try:

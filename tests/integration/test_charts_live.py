@@ -9,7 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,10 @@ def test_every_chart_is_there_and_none_is_small():
     assert [path.name for path in CHARTS if len(path.read_text().splitlines()) < 75] == []
 
 
+def fine(plural: str, found: Sequence[Any]) -> bool:
+    return not any(trouble(plural, tree) for tree in found)
+
+
 def test_all_charts_come_up(charts_cluster: kubeherd.Cluster, tmp_path: Path):
     trees = objects()
     builtin = [t for t in trees if kinds.for_kind(t["apiVersion"], t["kind"]) is not None]
@@ -157,7 +162,7 @@ def test_all_charts_come_up(charts_cluster: kubeherd.Cluster, tmp_path: Path):
         try:
             charts_cluster.wait_for_list(
                 plural,
-                lambda found, plural=plural: not any(trouble(plural, tree) for tree in found),
+                partial(fine, plural),
                 timeout_s=PATIENCE_S,
             )
         except kubeherd.ConditionTimeout:

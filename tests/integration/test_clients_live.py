@@ -5,6 +5,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import kr8s.asyncio
 import kubernetes
@@ -17,8 +18,10 @@ import kubernetes_asyncio.watch
 import lightkube
 import pytest
 import yaml
+from kr8s.asyncio.objects import APIObject
 from kr8s.asyncio.objects import DaemonSet as Kr8sDaemonSet
-from kubernetes.client.rest import ApiException
+from kr8s.asyncio.objects import Pod as Kr8sPod
+from kubernetes.client import ApiException
 from kubernetes.leaderelection.electionconfig import Config
 from kubernetes.leaderelection.leaderelection import LeaderElection
 from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
@@ -60,14 +63,17 @@ class TestKubernetes:
                 if event["object"].status.number_available == 2:
                     watch.stop()
             pods = core.list_namespaced_pod("default", label_selector="app=web", limit=1)
+            assert pods.metadata is not None
             assert (len(pods.items), pods.metadata.remaining_item_count) == (1, None)
             rest = core.list_namespaced_pod(
                 "default", label_selector="app=web", _continue=pods.metadata._continue
             )
-            assert {p.spec.node_name for p in pods.items + rest.items} == {"node-0", "node-1"}
+            found = [*pods.items, *rest.items]
+            assert {p.spec and p.spec.node_name for p in found} == {"node-0", "node-1"}
             container = {"name": "main", "image": "app:2"}
             patch = {"spec": {"template": {"spec": {"containers": [container]}}}}
             patched = apps.patch_namespaced_daemon_set("web", "default", patch)
+            assert patched.metadata is not None
             assert patched.metadata.generation == 2
             apps.delete_namespaced_daemon_set("web", "default", propagation_policy="Foreground")
             assert gone(lambda: apps.read_namespaced_daemon_set("web", "default"))
@@ -135,8 +141,12 @@ class TestKubernetes:
         assert not second.try_acquire_or_renew()
         assert first.try_acquire_or_renew()
         lease = kubernetes.client.CoordinationV1Api().read_namespaced_lease("leader", "default")
+        assert lease.spec is not None
         assert lease.spec.holder_identity == "first"
-        assert lease.spec.renew_time > lease.spec.acquire_time
+        renewed, acquired = lease.spec.renew_time, lease.spec.acquire_time
+        assert renewed is not None
+        assert acquired is not None
+        assert renewed > acquired
 
 
 def gone(read: Callable[[], object]) -> bool:
@@ -189,21 +199,26 @@ class TestKubernetesAsyncio:
             assert refused.value.status == 422
 
 
+async def objects(api: kr8s.asyncio.Api, kind: str, **which: Any) -> list[APIObject]:
+    """What kr8s finds."""
+    return [one async for one in api.get(kind, **which) if isinstance(one, APIObject)]
+
+
 class TestKr8s:
     @pytest.mark.kubeherd(nodes=2)
     async def test_objects(self, herd, daemonset):
         api = await kr8s.asyncio.api(kubeconfig=str(herd.kubeconfig))
         assert (await api.version())["minor"] == "36"
-        assert [node.name async for node in api.get("nodes")] == ["node-0", "node-1"]
+        assert [node.name for node in await objects(api, "nodes")] == ["node-0", "node-1"]
         web = await Kr8sDaemonSet(daemonset("web"), api=api)
         await web.create()
-        await web.wait("jsonpath='{.status.numberReady}'=2", timeout=PATIENCE_S)
-        pods = [
-            pod async for pod in api.get("pods", namespace="default", label_selector={"app": "web"})
-        ]
+        await web.wait("jsonpath='{.status.numberReady}'=2", timeout=int(PATIENCE_S))
+        pods = await objects(api, "pods", namespace="default", label_selector={"app": "web"})
         assert len(pods) == 2
-        await pods[0].wait("condition=Ready", timeout=PATIENCE_S)
-        assert [line async for line in pods[0].logs()]
+        first = pods[0]
+        assert isinstance(first, Kr8sPod)
+        await first.wait("condition=Ready", timeout=int(PATIENCE_S))
+        assert [line async for line in first.logs()]
         await web.label(team="a")
         await web.annotate({"note": "b"})
         await web.refresh()
@@ -213,7 +228,7 @@ class TestKr8s:
             assert (event, obj.name, obj.spec.minReadySeconds) == ("ADDED", "web", 1)
             break
         await web.delete()
-        await web.wait("delete", timeout=PATIENCE_S)
+        await web.wait("delete", timeout=int(PATIENCE_S))
         assert not await web.exists()
 
 
@@ -222,15 +237,21 @@ class TestLightkube:
     async def test_objects(self, herd, daemonset):
         config = lightkube.KubeConfig.from_file(herd.kubeconfig)
         client = lightkube.AsyncClient(config, namespace="default", field_manager="tester")
-        assert [node.metadata.name async for node in client.list(Node)] == ["node-0", "node-1"]
-        await client.apply(LightkubeDaemonSet.from_dict(daemonset("web")))
+        names = [node.metadata and node.metadata.name async for node in client.list(Node)]
+        assert names == ["node-0", "node-1"]
+        wanted = LightkubeDaemonSet.from_dict(daemonset("web"))
+        assert isinstance(wanted, LightkubeDaemonSet)
+        await client.apply(wanted)
         async with asyncio.timeout(PATIENCE_S):
             async for _, found in client.watch(LightkubeDaemonSet, fields={"metadata.name": "web"}):
-                if found.status.numberAvailable == 2:
+                if found.status and found.status.numberAvailable == 2:
                     break
         pods = [pod async for pod in client.list(Pod, labels={"app": "web"}, chunk_size=1)]
-        assert {pod.spec.nodeName for pod in pods} == {"node-0", "node-1"}
-        async for line in client.log(pods[0].metadata.name):
+        assert {pod.spec and pod.spec.nodeName for pod in pods} == {"node-0", "node-1"}
+        metadata = pods[0].metadata
+        assert metadata is not None
+        assert metadata.name is not None
+        async for line in client.log(metadata.name):
             assert "started" in line
         await client.create(ConfigMap(metadata=ObjectMeta(name="c"), data={"k": "v"}))
         patch = {"data": {"k": None, "l": "w"}}
@@ -241,5 +262,5 @@ class TestLightkube:
         assert refused.value.status.reason == "NotFound"
         await client.delete(LightkubeDaemonSet, "web", grace_period=0)
         await client.deletecollection(ConfigMap)
-        names = {found.metadata.name async for found in client.list(ConfigMap)}
-        assert names <= {"kube-root-ca.crt"}  # which always comes back
+        left = {one.metadata and one.metadata.name async for one in client.list(ConfigMap)}
+        assert left <= {"kube-root-ca.crt"}  # which always comes back

@@ -70,7 +70,7 @@ def restarted(process: ProcessState, before: int) -> bool:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "disk"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "none", place]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(place)]
     try:
         mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
@@ -95,7 +95,7 @@ def fill(place: Path) -> Path:
 async def test_a_full_disk_refuses_writes_and_recovers_by_itself(small_disk: Path):
     settings = lifecycle.new_settings(ClusterOptions(speed=20.0), nodes=2, seed=1)
     handle = ClusterHandle(small_disk / "herd", settings)
-    kept = set()
+    kept: set[str] = set()
     await asyncio.to_thread(handle.up)
     try:
         async with contextlib.AsyncExitStack() as stack:

@@ -9,6 +9,7 @@ from e2e_framework import (
     Framework,
     eventually,
     new_daemonset,
+    patching,
 )
 from kubernetes_asyncio import client
 
@@ -41,11 +42,8 @@ async def test_manage_the_lifecycle_of_a_controller_revision(f: Framework) -> No
     initial = await f.apps.read_namespaced_controller_revision(listed.items[0].metadata.name, f.ns)
     pods_before = {p.metadata.uid for p in await f.pods_of(daemonset)}
 
-    patched = await f.apps.patch_namespaced_controller_revision(
-        initial.metadata.name,
-        f.ns,
-        {"metadata": {"labels": {initial.metadata.name: "patched"}}},
-        _content_type=STRATEGIC,
+    patched = await patching(f.apps.patch_namespaced_controller_revision, STRATEGIC)(
+        initial.metadata.name, f.ns, {"metadata": {"labels": {initial.metadata.name: "patched"}}}
     )
     assert patched.metadata.labels[initial.metadata.name] == "patched"
 
@@ -86,14 +84,13 @@ async def test_manage_the_lifecycle_of_a_controller_revision(f: Framework) -> No
     # The only revision has the template's data: nothing was to be rolled out up to here.
     assert {p.metadata.uid for p in await f.pods_of(daemonset)} == pods_before
 
-    await f.apps.patch_namespaced_daemon_set(
+    await patching(f.apps.patch_namespaced_daemon_set, STRATEGIC)(
         NAME,
         f.ns,
         {
             "spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}},
             "updateStrategy": {"type": "RollingUpdate"},  # where upstream has it: ignored there
         },
-        _content_type=STRATEGIC,
     )
     await until_there_are(f, 2)
     await f.apps.delete_collection_namespaced_controller_revision(

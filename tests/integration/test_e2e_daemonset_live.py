@@ -20,6 +20,7 @@ from e2e_framework import (
     eventually,
     image_patch,
     new_daemonset,
+    patching,
 )
 from kubernetes_asyncio import client, watch
 from kubernetes_asyncio.client import ApiException
@@ -31,7 +32,7 @@ SURGE_OVERLAP_S = 60.0
 
 
 async def patch(f: Framework, body: object) -> client.V1DaemonSet:
-    return await f.apps.patch_namespaced_daemon_set(NAME, f.ns, body, _content_type=STRATEGIC)
+    return await patching(f.apps.patch_namespaced_daemon_set, STRATEGIC)(NAME, f.ns, body)
 
 
 async def test_run_and_stop_simple_daemon(f: Framework) -> None:
@@ -94,7 +95,7 @@ async def test_retry_creating_failed_daemon_pods(f: Framework) -> None:
     await f.until_running(daemonset)
     await f.check_status()
     failed = (await f.pods_of(daemonset))[0]
-    failed.metadata.resource_version = None
+    failed.metadata.resource_version = ""
     failed.status.phase = "Failed"
     await f.core.replace_namespaced_pod_status(failed.metadata.name, f.ns, failed)
     await f.until_running(daemonset)
@@ -348,9 +349,7 @@ async def test_changes_to_a_daemon_set_status(f: Framework) -> None:
             ],
         },
     }  # fmt: skip
-    patched = await f.apps.patch_namespaced_daemon_set_status(
-        NAME, f.ns, payload, _content_type=MERGE
-    )
+    patched = await patching(f.apps.patch_namespaced_daemon_set_status, MERGE)(NAME, f.ns, payload)
     assert patched.spec.template.spec.containers[0].image == IMAGE
     assert patched.metadata.creation_timestamp is not None
     assert [c.type for c in patched.status.conditions] == ["StatusPatched"]

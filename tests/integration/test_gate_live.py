@@ -107,8 +107,10 @@ async def test_the_official_client_waits_at_a_stalled_watch_and_is_told_of_410(
             )
             return [event["object"].metadata.name for event in stream]
 
-        revision = core.list_namespaced_config_map(DEFAULT).metadata.resource_version
-        await asyncio.to_thread(core.create_namespaced_config_map, DEFAULT, config_map("told"))
+        listed = core.list_namespaced_config_map(DEFAULT).metadata
+        assert listed is not None
+        revision = listed.resource_version
+        await asyncio.to_thread(core.create_namespaced_config_map, DEFAULT, official_map("told"))
         since = {"resource_version": revision, "timeout_seconds": 10}  # half a second at this speed
         assert await asyncio.to_thread(lambda: events(**since)) == ["told"]
         async with hurt(cluster, effects.WatchStall(), OFFICIAL):
@@ -128,10 +130,14 @@ async def test_a_node_behind_a_partition_is_lost_and_comes_back(
     await asyncio.to_thread(cluster.wait_ready, "node-1")
 
 
+def official_map(name: str) -> official.V1ConfigMap:
+    return official.V1ConfigMap(metadata=official.V1ObjectMeta(name=name))
+
+
 def kept(core: official.CoreV1Api) -> bool:
     """Whether a write is kept; or it is refused for now."""
     try:
-        core.create_namespaced_config_map(DEFAULT, config_map("full"))
+        core.create_namespaced_config_map(DEFAULT, official_map("full"))
     except official.ApiException as error:
         if error.status != 503:
             raise
@@ -145,7 +151,7 @@ async def test_a_full_disk_takes_no_write_and_is_readable(cluster: kubeherd.Clus
         async with hurt(cluster, effects.StoreFull(), Component("apiserver")):
             with pytest.raises(official.ApiException) as refusal:
                 await asyncio.to_thread(
-                    core.create_namespaced_config_map, DEFAULT, config_map("full")
+                    core.create_namespaced_config_map, DEFAULT, official_map("full")
                 )
             assert (refusal.value.status, refusal.value.reason) == (503, "Service Unavailable")
             await asyncio.to_thread(core.list_node)

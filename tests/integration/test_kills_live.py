@@ -29,8 +29,8 @@ async def test_no_promise_is_broken_by_kills(tmp_path: Path):
 
 
 def test_the_script_runs_with_a_seed_and_keeps_its_directory(tmp_path: Path):
-    options = ["--kills", "4", "--seed", "7", "--check-every", "2", "--dir", tmp_path / "kept"]
-    command = [sys.executable, SCRIPT, *options]
+    options = ["--kills", "4", "--seed", "7", "--check-every", "2", "--dir", str(tmp_path / "kept")]
+    command = [sys.executable, str(SCRIPT), *options]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.startswith("seed 7: 4 kills, 4 writers, 4 watchers\n4 kills (")

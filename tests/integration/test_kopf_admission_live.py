@@ -45,14 +45,15 @@ def test_a_kopf_operator_refuses_warns_and_changes(kubeherd_cluster: kubeherd.Cl
             kubeherd_cluster.wait_for(kind, "auto.kopf.dev", asks)
         with kubernetes.config.new_client_from_config(str(kubeconfig)) as api:
             core = kubernetes.client.CoreV1Api(api)
-            good = {"metadata": {"name": "good"}, "data": {"a": "b"}}
+            good = config_map("good", {"a": "b"})
             created = core.create_namespaced_config_map("default", good)
+            assert created.metadata is not None
             assert created.metadata.labels == {"marked": "yes"}
             _, status, headers = core.create_namespaced_config_map_with_http_info(
-                "default", {"metadata": {"name": "empty"}}
+                "default", config_map("empty")
             )
             assert (status, headers["Warning"]) == (201, '299 - "it is empty"')
-            bad = {"metadata": {"name": "bad"}, "data": {"forbidden": "x"}}
+            bad = config_map("bad", {"forbidden": "x"})
             with pytest.raises(kubernetes.client.ApiException) as refused:
                 core.create_namespaced_config_map("default", bad)
             assert refused.value.status == 451
@@ -63,12 +64,18 @@ def test_a_kopf_operator_refuses_warns_and_changes(kubeherd_cluster: kubeherd.Cl
         process.wait(PATIENCE_S)
 
 
+def config_map(name: str, data: dict[str, str] | None = None) -> kubernetes.client.V1ConfigMap:
+    return kubernetes.client.V1ConfigMap(
+        metadata=kubernetes.client.V1ObjectMeta(name=name), data=data
+    )
+
+
 def gadgets(api: kubernetes.client.ApiClient, cluster: kubeherd.Cluster) -> None:
     """The operator's own kind: its webhook changes one, its handlers see it come and go."""
     custom = kubernetes.client.CustomObjectsApi(api)
     path = ("example.com", "v1", "default", "gadgets")
     gadget = {"apiVersion": "example.com/v1", "kind": "Gadget", "metadata": {"name": "one"}}
-    made = custom.create_namespaced_custom_object(*path, {**gadget, "spec": {}})
+    made: Any = custom.create_namespaced_custom_object(*path, {**gadget, "spec": {}})
     assert made["spec"] == {"size": 3}
     child = cluster.wait_for("ConfigMap", "one", bool)
     assert (child["data"], child["metadata"]["ownerReferences"][0]["kind"]) == (

@@ -216,9 +216,12 @@ def apply_pod(directory: Path) -> None:
     from kubernetes import client, config  # noqa: PLC0415 - slow to import, one test needs it
 
     config.load_kube_config(str(directory / "kubeconfig"))
-    container = {"name": "main", "image": "app:1"}
-    spec = {"nodeName": "node-0", "containers": [container]}
-    client.CoreV1Api().create_namespaced_pod("default", {"metadata": {"name": "p"}, "spec": spec})
+    container = client.V1Container(name="main", image="app:1")
+    pod = client.V1Pod(
+        metadata=client.V1ObjectMeta(name="p"),
+        spec=client.V1PodSpec(node_name="node-0", containers=[container]),
+    )
+    client.CoreV1Api().create_namespaced_pod("default", pod)
 
 
 @pytest.mark.parametrize("closed", [(0, 1), (1, 2), (0, 1, 2)], ids=str)
@@ -227,9 +230,13 @@ def test_closed_standard_descriptors(directory: Path, closed: tuple[int, ...]):
         redirections = " ".join(f"{number}>&-" for number in closed)
         script = f'exec "$@" {redirections}'
         command = ["sh", "-c", script, "sh", *COMMAND, *args]
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
         return subprocess.run(
-            command, env=environment(directory), timeout=60, check=False, **streams
+            command,
+            env=environment(directory),
+            timeout=60,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
         ).returncode
 
     assert run("up", "--nodes", "1") == 0
@@ -299,8 +306,13 @@ def locked(directory: Path) -> Callable[[subprocess.Popen], None]:
     return lambda _up: until((directory / "run" / "lock").exists, "the lock")
 
 
+def after(delay_s: float) -> Callable[[subprocess.Popen], None]:
+    return lambda _up: time.sleep(delay_s)
+
+
 def saying(text: str) -> Callable[[subprocess.Popen], None]:
     def wait(up: subprocess.Popen) -> None:
+        assert up.stdout is not None
         for line in up.stdout:
             if text in line:
                 return
@@ -337,7 +349,7 @@ def test_interrupted_up_stops_what_it_started(directory: Path, number: signal.Si
 def test_interrupted_at_any_moment(directory: Path, seed: int):
     """A moment that no condition names: whatever it hits, nothing is left or it is said."""
     delay_s = random.Random(seed).uniform(0.05, 1.6)
-    code, said = interrupted_up(directory, signal.SIGINT, lambda _up: time.sleep(delay_s))
+    code, said = interrupted_up(directory, signal.SIGINT, after(delay_s))
     if not before_the_first_line(code, said):
         assert code in (0, 130), (delay_s, said)
         assert "Traceback" not in said, (delay_s, said)
@@ -352,7 +364,12 @@ def test_a_second_signal_leaves_at_once_and_says_what_goes_on(directory: Path):
         saying("API server")(up)
         supervisor = next(filter(osproc.leads_session, osproc.marked(directory)))
         osproc.send_signal(supervisor, signal.SIGSTOP)  # so that stopping takes its time
-        until(lambda: up.send_signal(signal.SIGINT) or ended_within(up, 0.5), "it leaves")
+
+        def leaves() -> bool:
+            up.send_signal(signal.SIGINT)
+            return ended_within(up, 0.5)
+
+        until(leaves, "it leaves")
 
     code, said = interrupted_up(directory, signal.SIGINT, moment)
     assert code == 130, said
@@ -375,7 +392,7 @@ def test_an_interrupted_up_leaves_a_running_cluster_alone(directory: Path):
     assert kubeherd(directory, "up", "--nodes", "1").returncode == 0
     before = osproc.marked(directory)
     for delay_s in (0.05, 0.15, 0.25):
-        code, said = interrupted_up(directory, signal.SIGINT, lambda _up, s=delay_s: time.sleep(s))
+        code, said = interrupted_up(directory, signal.SIGINT, after(delay_s))
         assert code in (1, 130) or before_the_first_line(code, said), said
     assert osproc.marked(directory) == before
 
@@ -383,7 +400,7 @@ def test_an_interrupted_up_leaves_a_running_cluster_alone(directory: Path):
 def test_up_goes_on_after_kill_9_at_any_moment(directory: Path):
     for seed in range(6):
         delay_s = random.Random(seed).uniform(0.1, 0.6)
-        interrupted_up(directory, signal.SIGKILL, lambda _up, s=delay_s: time.sleep(s))
+        interrupted_up(directory, signal.SIGKILL, after(delay_s))
         assert kubeherd(directory, "down").returncode in (0, 1)
         assert osproc.marked(directory) == [], delay_s
     assert kubeherd(directory, "up").returncode == 0

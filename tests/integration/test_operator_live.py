@@ -103,7 +103,7 @@ def doubled(wanted: int) -> Callable[[dict[str, Any]], bool]:
 
 def test_an_operator_handles_its_own_kind(counters: client.CustomObjectsApi) -> None:
     counter = {"apiVersion": "example.com/v1", "kind": "Counter", "metadata": {"name": "c"}}
-    made = counters.create_namespaced_custom_object(*WHERE, counter | {"spec": {}})
+    made: Any = counters.create_namespaced_custom_object(*WHERE, counter | {"spec": {}})
     since = made["metadata"]["resourceVersion"]
     until(counters, doubled(4), since)
     counters.patch_namespaced_custom_object(*WHERE, "c", {"spec": {"count": 5}})

@@ -1,14 +1,14 @@
 """A client that speaks protobuf only, over real HTTP: a DaemonSet from its creation to its end."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
 from patience import PATIENCE_S
-from protowire import fields
+from protowire import parts
 
 from kubeherd.cluster.api.serializer.protobuf import bodies
 from kubeherd.cluster.client.transport import TransportResponse
@@ -49,7 +49,7 @@ async def shown(herd, method: str, path: str, tree: Any = None) -> Any:
     return bodies.decode(response.body)
 
 
-async def events(herd, path: str) -> AsyncIterator[tuple[str, Any]]:
+async def events(herd, path: str) -> AsyncGenerator[tuple[str, Any]]:
     path, _, query = path.partition("?")
     data = b""
     accept = f"{PROTOBUF};stream=watch"
@@ -58,9 +58,9 @@ async def events(herd, path: str) -> AsyncIterator[tuple[str, Any]]:
         async for chunk in stream:
             data += chunk
             while len(data) >= 4 and len(data) >= (end := 4 + int.from_bytes(data[:4], "big")):
-                event = dict(fields(data[4:end]))
+                event = parts(data[4:end])
                 data = data[end:]
-                yield event[1].decode(), bodies.decode(dict(fields(event[2]))[1])
+                yield event[1].decode(), bodies.decode(parts(event[2])[1])
 
 
 @pytest.mark.kubeherd(nodes=1)

@@ -19,6 +19,7 @@ from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http.transport import from_kubeconfig
 from kubeherd.cluster.launcher.control import Op
 from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.faults import Nodes
 from kubeherd.history import FaultBegan, Process, Write
 from kubeherd.history.files import read
 
@@ -161,7 +162,8 @@ async def test_a_run_is_shown_as_it_was(
     assert re.fullmatch(r"Error: cannot replay: .*history\.jsonl ends with revision \d+\n", said)
 
     told = list(read(herd.handle.rundir.supervisor_history))
-    assert [one.fault.target.names for one in told if isinstance(one, FaultBegan)] == [("node-1",)]
+    targets = [one.fault.target for one in told if isinstance(one, FaultBegan)]
+    assert targets == [Nodes(("node-1",))]
     assert [one.name for one in told if isinstance(one, Process) and one.why == "down"] == [
         "node-1"
     ]

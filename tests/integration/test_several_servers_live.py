@@ -23,6 +23,7 @@ from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.launcher.processes import etcd, osproc
 from kubeherd.cluster.launcher.settings import ClusterOptions, Settings, StoreKind
 from kubeherd.cluster.runtime.clock import LoopClock
+from kubeherd.history import Write
 from kubeherd.history.files import merged, read
 
 try:
@@ -146,7 +147,8 @@ async def test_servers_die_and_freeze_and_clients_go_on(herd, daemonset, kubeher
     told = {
         record.name
         for record in whole
-        if getattr(record, "resource", "") == "configmaps" and record.namespace == "default"
+        if isinstance(record, Write)
+        if record.resource == "configmaps" and record.namespace == "default"
     }
     assert acknowledged <= told
     assert rundir.purge() == []

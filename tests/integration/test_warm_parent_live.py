@@ -105,7 +105,8 @@ def test_a_parent_that_dies_after_forking_leaves_one_supervisor(
 ) -> None:
     """The second attempt must not put a second supervisor beside the first one's."""
     parent = warm.of_this_process()
-    read, died = parent._line, []
+    read = parent._line
+    died: list[bytes] = []
 
     def dies_once(control: socket.socket) -> bytes:
         line = read(control)

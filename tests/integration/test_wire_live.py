@@ -45,7 +45,8 @@ class Server:
         )
         path = self.directory / "kubeconfig"
         path.write_text(json.dumps(tree))
-        command = [str(KUBECTL), "--kubeconfig", path, "--cache-dir", self.directory, *arguments]
+        places = ("--kubeconfig", str(path), "--cache-dir", str(self.directory))
+        command = [str(KUBECTL), *places, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         return done.stdout + done.stderr
 
@@ -59,7 +60,7 @@ def server(directory: Path, open_files: int) -> Iterator[Server]:
     (directory / "pki" / "apiserver.crt").write_bytes(serving.certificate)
     (directory / "pki" / "apiserver.key").write_bytes(serving.key)
     reader, writer = os.pipe()
-    command = [sys.executable, "-m", "kubeherd.cluster.apiserver", "--dir", directory,
+    command = [sys.executable, "-m", "kubeherd.cluster.apiserver", "--dir", str(directory),
                "--port", "0", "--store", "memory"]  # fmt: skip
     with (directory / "log").open("w") as log:
         process = subprocess.Popen(

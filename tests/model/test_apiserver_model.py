@@ -27,7 +27,7 @@ from referencemodel import Key, Model, Object
 
 from kubeherd.cluster.apiserver.write import deletion
 from kubeherd.cluster.store.watch import hub
-from kubeherd.cluster.store.watch.deliveries import Delivery
+from kubeherd.cluster.store.watch.deliveries import Delivery, deliver
 
 EXAMPLES = int(os.environ.get("KUBEHERD_MODEL_EXAMPLES", "0"))
 KIND = st.sampled_from(KINDS)
@@ -379,8 +379,7 @@ def _without(module: Any, name: str, with_: Callable[..., Any]) -> Callable[[Any
 MUTANTS = {
     "preconditions are not looked at": _without(deletion, "check_preconditions", lambda *_: None),
     "who stops matching is not told": _without(
-        hub, "deliver", lambda event, wanted, deliver=hub.deliver: _only_matching(
-            deliver(event, wanted))),
+        hub, "deliver", lambda event, wanted: _only_matching(deliver(event, wanted))),
 }  # fmt: skip
 
 

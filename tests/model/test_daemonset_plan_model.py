@@ -26,6 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubeherd.cluster.api.helpers.podutil import is_available, is_terminating
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.objects import DaemonSet, DaemonSetUpdateStrategy, Node, Pod
 from kubeherd.controller.daemonset import limits
 from kubeherd.controller.daemonset.nodes import NodeRule
@@ -43,14 +44,13 @@ taints = st.lists(
     st.sampled_from([taint("x"), taint("x", "NoExecute"), taint("x", "PreferNoSchedule")]),
     max_size=1,
 )
-specs = st.sampled_from(
-    [
-        {},
-        {"nodeSelector": {"zone": "a"}},
-        {"tolerations": [{"key": "x", "operator": "Exists"}]},
-        {"nodeName": "n1"},
-    ]
-)
+SPECS: list[JsonObject] = [
+    {},
+    {"nodeSelector": {"zone": "a"}},
+    {"tolerations": [{"key": "x", "operator": "Exists"}]},
+    {"nodeName": "n1"},
+]
+specs = st.sampled_from(SPECS)
 
 
 @st.composite

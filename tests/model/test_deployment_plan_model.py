@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubeherd.controller.deployment import limits, rolling
-from kubeherd.controller.deployment import plan as planning
-from kubeherd.controller.deployment.annotations import highest_revision
-from kubeherd.controller.deployment.replicasets import Divided, size, wanted
+from kubeherd.controller.deployment.annotations import REVISION, highest_revision
+from kubeherd.controller.deployment.replicasets import Divided, divide, size, wanted
 from kubeherd.controller.deployment.scaling import scale
 from kubeherd.controller.workload.apps import Deployment, ReplicaSet, ReplicaSetStatus
 
@@ -75,7 +74,7 @@ def up(sets: dict[str, ReplicaSet]) -> int:
 def test_a_rollout_ends_with_all_pods_new_and_nothing_more_to_do(world: World) -> None:
     world.until_settled()
     replicas = limits.desired(world.deployment)
-    new = planning.divide(world.deployment, world.sets.values()).new
+    new = divide(world.deployment, world.sets.values()).new
     assert new is not None
     assert {one.metadata.name: size(one) for one in world.sets.values() if size(one)} == (
         {new.metadata.name: replicas} if replicas else {}
@@ -83,7 +82,7 @@ def test_a_rollout_ends_with_all_pods_new_and_nothing_more_to_do(world: World) -
     status = world.deployment.status
     assert status.updated_replicas == status.available_replicas == status.replicas == replicas
     assert not status.unavailable_replicas
-    assert world.deployment.metadata.annotations[planning.REVISION] == str(
+    assert world.deployment.metadata.annotations[REVISION] == str(
         highest_revision(world.sets.values())
     )
     limit = world.deployment.spec.revision_history_limit
@@ -117,11 +116,11 @@ def test_a_rolling_update_keeps_its_budgets(world: World) -> None:
 @given(worlds(("Recreate",)))
 def test_recreate_never_has_new_pods_beside_old_ones(world: World) -> None:
     for _ in range(10):
-        before = planning.divide(world.deployment, world.sets.values())
+        before = divide(world.deployment, world.sets.values())
         old = sum(one.status.replicas + size(one) for one in before.old)
         new = 0 if before.new is None else size(before.new)
         world.sync()
-        after = planning.divide(world.deployment, world.sets.values()).new
+        after = divide(world.deployment, world.sets.values()).new
         assert not old or (0 if after is None else size(after)) <= new
         world.settle()
 
@@ -181,7 +180,7 @@ def test_the_arithmetic_of_the_status(world: World) -> None:
     status, sets = world.deployment.status, list(world.sets.values())
     if chosen.status is None or chosen.deletes:
         return
-    new = planning.divide(world.deployment, sets).new
+    new = divide(world.deployment, sets).new
     assert status.replicas == sum(one.status.replicas for one in sets)
     assert status.ready_replicas == sum(one.status.ready_replicas for one in sets)
     assert status.available_replicas == sum(one.status.available_replicas for one in sets)

@@ -267,11 +267,11 @@ def test_a_sync_leaves_nothing_to_do(data: st.DataObject) -> None:
     assert not world.sync()
 
 
+real_settled = tracking.settled
 MUTANTS: dict[str, Any] = {
     "counts at once": lambda status, _: real_settled(status, frozenset()),
     "never counts": lambda status, _: status,
 }
-real_settled = tracking.settled
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubeherd.cluster.store.keyspace import Keyspace
-from kubeherd.cluster.store.state import Record
+from kubeherd.cluster.store.state import Attrs, Record
 
 POOL = [f"{namespace}/{name:03}" for namespace in ("a", "a-b", "ab", "b") for name in range(300)]
 
 
 def record(key: str, revision: int) -> Record:
     namespace, name = key.split("/")
-    return Record("widgets", namespace, name, revision, revision, b"{}", lambda *_: None)
+    return Record("widgets", namespace, name, revision, revision, b"{}", Attrs())
 
 
 @given(

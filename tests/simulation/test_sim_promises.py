@@ -40,7 +40,7 @@ SPOKEN_OF = {
 
 def workload(kind: str, name: str, **spec: Any) -> JsonObject:
     labels = {"app": name}
-    pod = {"containers": [{"name": "main", "image": "a:1"}]}
+    pod: JsonObject = {"containers": [{"name": "main", "image": "a:1"}]}
     if kind == "Job":
         pod["restartPolicy"] = "Never"
     else:

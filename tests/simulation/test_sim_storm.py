@@ -19,6 +19,7 @@ from kubeherd.cluster.api.objects import DaemonSet
 from kubeherd.cluster.client.client import PatchKind
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.history import Record
 from kubeherd.simulation import virtualtime
 from kubeherd.simulation.cluster import SimulatedCluster, daemonset_tree, rolled_out
 
@@ -61,6 +62,9 @@ class Storm:
     def say(self, what: str) -> None:
         self.story.append(f"{self.cluster.now_s:.3f} {what}")
 
+    def _see(self, record: Record) -> None:
+        self.watcher.see(record)
+
     async def begin(self) -> None:
         cluster = self.cluster
         cluster.start_apiserver()
@@ -69,7 +73,7 @@ class Storm:
         for name in NAMES:
             cluster.start_node(name)
         await cluster.until_ready(*NAMES)
-        cluster.follow(self.watcher.see)
+        cluster.follow(self._see)
         tree = daemonset_tree(
             updateStrategy={"rollingUpdate": {"maxUnavailable": self.chance.choice([1, "60%"])}},
             annotations={"kubeherd.io/ready-delay-seconds": "0.5"},

@@ -18,11 +18,11 @@ from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 from kubeherd.cluster.client.client import PatchKind
 from kubeherd.controller.daemonset.history import new_revision
 from kubeherd.controller.daemonset.template import Template
+from kubeherd.simulation import virtualtime
 from kubeherd.simulation.cluster import (
     SimulatedCluster,
     daemonset_tree,
     rolled_out,
-    virtualtime,
 )
 from kubeherd.simulation.edges import Network
 
@@ -116,7 +116,7 @@ class Cluster:
 async def without_kubelets(
     *, portable: bool = False, network: Network | None = None
 ) -> AsyncIterator[Cluster]:
-    cluster = SimulatedCluster(1, portable=portable, network=network)
+    cluster = SimulatedCluster(1, portable=portable, network=network or Network())
     cluster.start_apiserver()
     cluster.start_manager(CONTROLLERS)
     await cluster.clock.sleep(5)

@@ -11,7 +11,13 @@ from urllib.parse import urlencode
 import orjson
 
 from kubeherd.cluster.apiserver.access.authn import authenticated
-from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User, WatchResponse
+from kubeherd.cluster.apiserver.edge.messages import (
+    ApiRequest,
+    ApiResponse,
+    Response,
+    User,
+    WatchResponse,
+)
 from kubeherd.cluster.apiserver.handlers.begun import settled
 from kubeherd.cluster.apiserver.server import ApiServer, attrs_of
 from kubeherd.cluster.runtime.clock import LoopClock
@@ -19,7 +25,12 @@ from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.cluster.runtime.turns import Turns
 from kubeherd.cluster.store.engine import MemoryEngine
 from kubeherd.cluster.store.local import LocalStore
-from kubeherd.cluster.store.store import Store, running
+from kubeherd.cluster.store.store import (
+    MAX_HISTORY_BYTES,
+    MAX_HISTORY_EVENTS,
+    Store,
+    running,
+)
 
 ADMIN = authenticated("kubernetes-admin", ["system:masters"])
 NODE = authenticated("system:node:n1", ["system:nodes"])
@@ -66,7 +77,7 @@ class Cluster:
         user: User | None = None,
         lines: Sequence[tuple[str, str]] = (),
         **headers: str,
-    ) -> ApiResponse | WatchResponse:
+    ) -> Response:
         sent = {"user-agent": "tester/1", "content-type": "application/json"}
         sent |= {key.replace("_", "-"): value for key, value in headers.items()}
         impersonate = [
@@ -139,6 +150,13 @@ async def request_counts(cluster: Cluster) -> list[str]:
     return [line for line in answer.body.decode().splitlines() if line.startswith(counts)]
 
 
+def without(cluster: Cluster, way: str) -> None:
+    """Let a cluster not take one of its short ways (`write.short.writes`)."""
+    short = cluster.api.services.registry.short
+    assert callable(getattr(short, way)), way
+    setattr(short, way, lambda *_: None)
+
+
 class Taken:
     """Counts how often a cluster takes one of its short ways (`write.short.writes`)."""
 
@@ -181,7 +199,7 @@ class Watcher:
         return found
 
     async def close(self) -> None:
-        await self._chunks.aclose()  # type: ignore[attr-defined]
+        await self._chunks.aclose()
 
 
 class StillClock(LoopClock):
@@ -195,11 +213,21 @@ class StillClock(LoopClock):
 
 @asynccontextmanager
 async def api_cluster(
-    *, speed: float = 1.0, clock: LoopClock | None = None, **store_options: int
+    *,
+    speed: float = 1.0,
+    clock: LoopClock | None = None,
+    max_history_events: int = MAX_HISTORY_EVENTS,
+    max_history_bytes: int = MAX_HISTORY_BYTES,
 ) -> AsyncIterator[Cluster]:
     """A bootstrapped server; gone when the block is left."""
     turns = Turns()
-    store = LocalStore(MemoryEngine(), attrs_of, turns=turns, **store_options)
+    store = LocalStore(
+        MemoryEngine(),
+        attrs_of,
+        turns=turns,
+        max_history_events=max_history_events,
+        max_history_bytes=max_history_bytes,
+    )
     async with running(store):
         clock = clock or LoopClock(speed)
         api = ApiServer(store, clock, Rng(1), turns=turns)

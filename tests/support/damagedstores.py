@@ -8,6 +8,7 @@ import random
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kubeherd.cluster.store.local import LocalStore
@@ -75,10 +76,12 @@ async def write(store: Store, rng: random.Random, groups: int) -> None:
             if rng.random() < 0.25 and store.head("pods", "ns", name) is not None:
                 staged = store.delete("pods", "ns", name, lambda rv: b'{"rv":%d}' % rv)
             else:
-                staged = store.put(
-                    "pods", "ns", name, lambda rv, fill=fill: b'{"rv":%d,"x":"%s"}' % (rv, fill)
-                )
+                staged = store.put("pods", "ns", name, partial(_filled, fill))
         await store.committed(staged)
+
+
+def _filled(fill: bytes, revision: int) -> bytes:
+    return b'{"rv":%d,"x":"%s"}' % (revision, fill)
 
 
 async def scenes(directory: Path, seed: int) -> dict[str, Scene]:

@@ -110,7 +110,7 @@ def replica_set(
             creation_timestamp=at(age),
             labels=labels,
             annotations={**noted, **(annotations or {})},
-            owner_references=[owner] if owned else [],
+            owner_references=(owner,) if owned else (),
         ),
         spec=ReplicaSetSpec(
             replicas=replicas, selector=LabelSelector(match_labels=labels), template=made

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from kubernetes_asyncio import client
 from kubernetes_asyncio.client import ApiException
@@ -28,6 +28,7 @@ NEW_IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.59"
 STRATEGIC = "application/strategic-merge-patch+json"
 MERGE = "application/merge-patch+json"
 
+T = TypeVar("T")
 Pods = list[client.V1Pod]
 
 
@@ -39,6 +40,12 @@ async def eventually(
     while not await condition():
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
         await asyncio.sleep(POLL_S)
+
+
+def patching(call: Callable[..., Awaitable[T]], kind: str) -> Callable[..., Awaitable[T]]:
+    """A call of the client that patches, with this kind of patch: its types do not tell that the
+    content type can be chosen."""
+    return partial(call, _content_type=kind)
 
 
 class Framework:
@@ -70,7 +77,7 @@ class Framework:
         await eventually(self._has_root_ca, "ConfigMap kube-root-ca.crt")
         annotations = dict.fromkeys(("scheduler.alpha.kubernetes.io/node-selector",), "")
         patch = {"metadata": {"annotations": annotations}}
-        await self.core.patch_namespace(self.ns, patch, _content_type=STRATEGIC)
+        await patching(self.core.patch_namespace, STRATEGIC)(self.ns, patch)
         await self.clear_node_labels()
 
     async def after_each(self) -> None:
@@ -243,7 +250,8 @@ class Framework:
             == {**without_empty(template), "$patch": "replace"}
         ]
         assert len(matching) == 1
-        return matching[0]
+        found: client.V1ControllerRevision = matching[0]
+        return found
 
 
 def without_empty(tree: Any) -> Any:
@@ -269,7 +277,9 @@ def new_daemonset(*, labelled: bool = False, **spec: Any) -> client.V1DaemonSet:
     )
     template = client.V1PodTemplateSpec(
         metadata=client.V1ObjectMeta(labels=labels),
-        spec=client.V1PodSpec(containers=[container], security_context={}),
+        spec=client.V1PodSpec(
+            containers=[container], security_context=client.V1PodSecurityContext()
+        ),
     )
     return client.V1DaemonSet(
         metadata=client.V1ObjectMeta(name=NAME, labels=labels if labelled else None),

@@ -64,7 +64,7 @@ def pod(
             labels={"app": "web"},
             deletion_timestamp=CREATED if deleting else None,
         ),
-        spec=PodSpec(node_name=node, containers=[Container(name="c", ports=[*ports])], **spec),
+        spec=PodSpec(node_name=node, containers=(Container(name="c", ports=tuple(ports)),), **spec),
         status=PodStatus(
             phase=phase,
             pod_ip=addresses[0] if addresses else "",

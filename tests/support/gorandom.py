@@ -8,7 +8,7 @@ from kubeherd.cluster.api.schemas.gostructs import GoField
 
 _TEXTS = ("a", "name", "é", "x-y.z", "\U0001f600", "0")
 _TIME = "2023-11-14T22:13:20"
-_RAW = ({}, {"a": [1, None]}, "x", 0, False, [])
+_RAW: tuple[Any, ...] = ({}, {"a": [1, None]}, "x", 0, False, [])
 _VALUES: dict[str, tuple[Any, ...]] = {
     "string": ("", *_TEXTS),
     "bool": (False, True),

@@ -1,13 +1,14 @@
 """TLS handshakes in memory, between a cluster's API server and a client."""
 
 import ssl
+from collections.abc import Mapping
 
 from kubeherd.cluster.client.http.tls import tls_context
 from kubeherd.cluster.client.kubeconfig import ClusterAccess
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 
 
-def peer(rundir: RunDir, access: ClusterAccess, name: str = "127.0.0.1") -> dict[str, object]:
+def peer(rundir: RunDir, access: ClusterAccess, name: str = "127.0.0.1") -> Mapping[str, object]:
     """The client's certificate as the server sees it; both sides check. ssl.SSLError if one does
     not like what it sees. `name`: by which the client knows the server."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

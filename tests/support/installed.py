@@ -12,6 +12,7 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +26,21 @@ INSTALL_TIMEOUT_S = 250.0
 _CLASSIFIER = "Programming Language :: Python :: 3."
 
 
-def run(*command: str | Path, timeout_s: float, **options: object) -> str:
+def run(
+    *command: str | Path,
+    timeout_s: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> str:
     """A program's standard output; AssertionError with all that it wrote if it fails."""
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=timeout_s, check=False, **options
+        command,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        cwd=cwd,
+        env=env,
     )
     assert done.returncode == 0, (
         f"{command}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
@@ -179,7 +191,7 @@ class Environment:
         return _children_cpu_s() - before_s
 
     def _pip(self, command: str, *args: str | Path, timeout_s: float) -> None:
-        pip = [sys.executable, "-m", "pip", "--python", self.bin / "python", command]
+        pip = (sys.executable, "-m", "pip", "--python", self.bin / "python", command)
         run(*pip, "--constraint", CONSTRAINTS, *args, timeout_s=timeout_s)
 
     def run(

@@ -130,8 +130,8 @@ def pod(
             annotations=annotations,
             creation_timestamp=at(0),
             deletion_timestamp=None if deleting_s is None else at(deleting_s),
-            finalizers=[FINALIZER] if tracked else [],
-            owner_references=[owned] if owned else [],
+            finalizers=(FINALIZER,) if tracked else (),
+            owner_references=(owned,) if owned else (),
         ),
         spec=PodSpec(restart_policy="Never"),
         status=PodStatus(

@@ -46,12 +46,22 @@ def fields(data: bytes) -> Iterator[Field]:
         at += length
 
 
+def parts(data: bytes) -> dict[int, bytes]:
+    """The fields of a message that are no numbers, each the last of its number."""
+    return {number: value for number, value in fields(data) if isinstance(value, bytes)}
+
+
+def repeated(data: bytes, number: int) -> list[bytes]:
+    """All values of a field that is no number."""
+    return [value for at, value in fields(data) if at == number and isinstance(value, bytes)]
+
+
 def opened(data: bytes) -> tuple[str, str, bytes]:
     """apiVersion, kind and message of a body."""
     assert data[:4] == MAGIC
-    parts = dict(fields(data[4:]))
-    meta = dict(fields(parts[1]))
-    return meta[1].decode(), meta[2].decode(), parts[2]
+    found = parts(data[4:])
+    meta = parts(found[1])
+    return meta[1].decode(), meta[2].decode(), found[2]
 
 
 def _varint_at(data: bytes, at: int) -> tuple[int, int]:

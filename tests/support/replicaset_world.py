@@ -78,14 +78,14 @@ def pod(
             else {"controller.kubernetes.io/pod-deletion-cost": cost},
             creation_timestamp="" if created_s is None else at(created_s),
             deletion_timestamp=at(0) if deleting else None,
-            owner_references=[owner] if owner else [],
+            owner_references=(owner,) if owner else (),
         ),
         spec=PodSpec(
             node_name=node,
-            init_containers=[
+            init_containers=(
                 Container(name="sidecar", restart_policy="Always"),
                 Container(name="init"),
-            ],
+            ),
         ),
         status=PodStatus(
             phase=phase,
@@ -119,7 +119,7 @@ def replicaset(
             generation=generation,
             resource_version="1",
             deletion_timestamp=at(0) if deleting else None,
-            owner_references=[owner] if owner else [],
+            owner_references=(owner,) if owner else (),
         ),
         spec=ReplicaSetSpec(
             replicas=replicas,

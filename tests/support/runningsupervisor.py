@@ -11,7 +11,10 @@ from kubeherd.cluster.launcher import control
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher.control import Op, Reply, Request
 from kubeherd.cluster.launcher.directory.rundir import RunDir
+from kubeherd.cluster.launcher.plan import ProcessSpec
 from kubeherd.cluster.launcher.processes import osproc
+from kubeherd.cluster.launcher.processes.children import Child
+from kubeherd.cluster.launcher.processes.starters import ProcessStarter
 from kubeherd.cluster.launcher.processes.supervised import Starter
 from kubeherd.cluster.launcher.settings import Recorded, Settings
 from kubeherd.cluster.launcher.state import ClusterState, ProcessState
@@ -22,15 +25,18 @@ from kubeherd.cluster.runtime.rng import Rng
 OWN = osproc.ProcessId(os.getpid())
 
 
-class NoWarmUp:
+class NoWarmUp(ProcessStarter):
     """Starts stand-ins only; there is no fork server to warm up."""
 
-    spawner_process = None
-
-    def __init__(self, starter: Starter) -> None:
+    def __init__(self, rundir: RunDir, starter: Starter) -> None:
+        super().__init__(rundir)
         self._starter = starter
 
-    async def __call__(self, spec):
+    @property
+    def spawner_process(self) -> None:
+        return None
+
+    async def __call__(self, spec: ProcessSpec) -> Child:
         return await self._starter(spec)
 
     def warm_up(self, tasks: asyncio.TaskGroup) -> None:
@@ -87,7 +93,7 @@ async def running(
     supervisor = Supervisor(
         rundir,
         settings,
-        NoWarmUp(starter),
+        NoWarmUp(rundir, starter),
         LoopClock(),
         Rng(1),
         OWN,

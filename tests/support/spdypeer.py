@@ -28,11 +28,10 @@ class Peer:
 
     def connects(self, number: int, port: str) -> bytes:
         """The two streams of one connection: kubectl writes nothing on the one for errors."""
-        pair = {"port": port, "requestid": str(number)}
-        error, data = 4 * number + 1, 4 * number + 3
-        return self.opens(error, fin=True, streamtype="error", **pair) + self.opens(
-            data, streamtype="data", **pair
-        )
+        error, data, request = 4 * number + 1, 4 * number + 3, str(number)
+        return self.opens(
+            error, fin=True, streamtype="error", port=port, requestid=request
+        ) + self.opens(data, streamtype="data", port=port, requestid=request)
 
     async def send(self, data: bytes | str) -> None:
         assert isinstance(data, bytes)

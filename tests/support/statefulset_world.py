@@ -141,7 +141,7 @@ def pod(
             resource_version="1",
             labels={**LABELS, **identity, REVISION_LABEL: revision, **more},
             deletion_timestamp=format_time(EPOCH) if deleting else None,
-            owner_references=[owned_by] if owned_by else [],
+            owner_references=(owned_by,) if owned_by else (),
         ),
         status=PodStatus(phase=phase, conditions=conditions),
     )
@@ -155,7 +155,7 @@ def claim(
             name=name,
             namespace=NS,
             resource_version="1",
-            owner_references=list(references),
+            owner_references=tuple(references),
             deletion_timestamp=format_time(EPOCH) if deleting else None,
         )
     )
@@ -173,7 +173,7 @@ def revision(
             uid=f"uid-r{number}",
             resource_version="1",
             labels=dict(LABELS),
-            owner_references=[owner(of.metadata.uid)],
+            owner_references=(owner(of.metadata.uid),),
         ),
         data=data,
         revision=number,

@@ -1,5 +1,6 @@
 """Histories that are made up: an honest one that speaks of every promise; lies are added to it."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -112,7 +113,13 @@ class Story:
     # --- pods ---
 
     def pod(
-        self, name: str, owner: Tree | None, node: str, *, ready: bool = True, **labels: str
+        self,
+        name: str,
+        owner: Tree | None,
+        node: str,
+        *,
+        ready: bool = True,
+        labels: Mapping[str, str] | None = None,
     ) -> Tree:
         """A pod that is created, bound, and running."""
         owners = [ref(owner)] if owner else []
@@ -240,7 +247,8 @@ def revision(story: Story, owner: Tree, hash_: str, number: int) -> None:
 
 def daemon_pod(story: Story, owner: Tree, node: str, hash_: str, number: int = 1) -> Tree:
     name = f"agent-{hash_}-{node}-{number}"
-    return story.pod(name, owner, node, **{"app": "agent", "controller-revision-hash": hash_})
+    labels = {"app": "agent", "controller-revision-hash": hash_}
+    return story.pod(name, owner, node, labels=labels)
 
 
 def _daemonset(story: Story) -> None:
@@ -286,7 +294,7 @@ def scale(story: Story, name: str, replicas: int) -> None:
     for pod in pods[replicas:]:
         story.goes(pod)
     for number in range(len(pods), replicas):
-        story.pod(f"{name}-{number}", tree, f"n{number % 3 + 1}", app="web")
+        story.pod(f"{name}-{number}", tree, f"n{number % 3 + 1}", labels={"app": "web"})
     observed = {"observedGeneration": tree["metadata"]["generation"]}
     story.change("replicasets.apps", tree, status={**dict.fromkeys(COUNTS, replicas), **observed})
 
@@ -324,7 +332,7 @@ def _statefulset(story: Story) -> None:
 
 def stateful_pod(story: Story, owner: Tree, number: int, name: str = "", **labels: str) -> Tree:
     has = {"controller-revision-hash": "s1", "statefulset.kubernetes.io/pod-name": f"db-{number}"}
-    return story.pod(name or f"db-{number}", owner, f"n{number + 1}", **{**has, **labels})
+    return story.pod(name or f"db-{number}", owner, f"n{number + 1}", labels={**has, **labels})
 
 
 def _job(story: Story) -> None:
@@ -449,7 +457,7 @@ def passing_pods(story: Story) -> None:
     story.goes(story.get("pods", "agent-h2-n1-1"), USER)
     daemon_pod(story, agent, "n1", "h2")
     story.goes(story.get("pods", "web-2-0"), USER)
-    story.pod("web-2-0", story.get("replicasets.apps", "web-2"), "n1", app="web")
+    story.pod("web-2-0", story.get("replicasets.apps", "web-2"), "n1", labels={"app": "web"})
     story.goes(story.get("pods", "db-1"), USER)
     stateful_pod(story, story.get("statefulsets.apps", "db"), 1)
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
+import httpx
 import kr8s.asyncio
 import kubernetes
 import kubernetes_asyncio.client
@@ -104,7 +105,9 @@ def selector(labels: Labels) -> str:
 
 
 @contextmanager
-def generated_errors(exception: type[Exception]) -> Iterator[None]:
+def generated_errors(
+    exception: type[kubernetes.client.ApiException] | type[kubernetes_asyncio.client.ApiException],
+) -> Iterator[None]:
     try:
         yield
     except exception as error:
@@ -173,7 +176,7 @@ class Kr8s:
 
     async def names(self, kind: Kind, labels: Labels) -> list[str]:
         found = self._api.get(self._class(kind), namespace=self.namespace, label_selector=labels)
-        return [obj.name async for obj in found]
+        return [obj.name async for obj in found if isinstance(obj, APIObject)]
 
     async def replace(self, kind: Kind, tree: Tree) -> Tree:
         return await self._request("PUT", kind, tree["metadata"]["name"], tree)
@@ -223,7 +226,8 @@ class Kr8s:
 
     async def _object(self, kind: Kind, tree: Tree) -> APIObject:
         namespace = self.namespace if kind.namespaced else None
-        return await self._class(kind)(tree, namespace=namespace, api=self._api)
+        made: APIObject = await self._class(kind)(tree, namespace=namespace, api=self._api)
+        return made
 
     async def _request(
         self, method: str, kind: Kind, path: str, body: Tree, **options: Any
@@ -247,6 +251,8 @@ def kr8s_errors() -> Iterator[None]:
         yield
     except (kr8s.ServerError, kr8s.NotFoundError) as error:
         answered = error if isinstance(error, kr8s.ServerError) else error.__cause__
+        assert isinstance(answered, kr8s.ServerError | httpx.HTTPStatusError), answered
+        assert answered.response is not None
         raise Refused(answered.response.status_code, answered.response.text) from error
 
 
@@ -273,7 +279,7 @@ class Lightkube:
             return plain(await self._client.get(self._class(kind), name))
 
     async def names(self, kind: Kind, labels: Labels) -> list[str]:
-        found = self._client.list(self._class(kind), labels=labels)
+        found = self._client.list(self._class(kind), labels={**labels})
         return [obj.metadata.name async for obj in found]
 
     async def replace(self, kind: Kind, tree: Tree) -> Tree:
@@ -305,7 +311,7 @@ class Lightkube:
         self, kind: Kind, labels: Labels, revision: str
     ) -> AsyncGenerator[tuple[str, Tree]]:
         async for event, obj in self._client.watch(
-            self._class(kind), labels=labels, resource_version=revision
+            self._class(kind), labels={**labels}, resource_version=revision
         ):
             yield event, plain(obj)
 
@@ -329,4 +335,5 @@ def lightkube_errors() -> Iterator[None]:
     try:
         yield
     except lightkube.ApiError as error:
-        raise Refused(error.status.code, error.response.text) from error
+        code = error.status.code or error.response.status_code
+        raise Refused(code, error.response.text) from error

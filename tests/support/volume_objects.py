@@ -1,6 +1,6 @@
 """Claims, volumes and classes as values, and a store that plans are carried out on."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -105,6 +105,13 @@ def storage_class(name: str = "fast", **fields: object) -> StorageClass:
     return msgspec.convert({**tree, "provisioner": "kubeherd.io/fake", **fields}, StorageClass)
 
 
+V = TypeVar("V", PersistentVolume, PersistentVolumeClaim)
+
+
+def _updated(stored: V, sent: V, *, status: bool) -> V:
+    return replace(stored, status=sent.status) if status else replace(sent, status=stored.status)
+
+
 class Store:
     """Objects by name; carries plans out as the API server would."""
 
@@ -167,13 +174,11 @@ class Store:
 
     def _update(self, obj: PersistentVolume | PersistentVolumeClaim, *, status: bool) -> None:
         """As the server: a status and the rest are two things."""
-        kept = self.volumes if isinstance(obj, PersistentVolume) else self.claims
         name = obj.metadata.name
-        stored = kept[name]  # type: ignore[index]
-        merged = (
-            replace(stored, status=obj.status) if status else replace(obj, status=stored.status)
-        )
-        kept[name] = merged  # type: ignore[index,assignment]
+        if isinstance(obj, PersistentVolume):
+            self.volumes[name] = _updated(self.volumes[name], obj, status=status)
+        else:
+            self.claims[name] = _updated(self.claims[name], obj, status=status)
 
     def settle(self, most: int = 20) -> None:
         """Sync everything until nothing is written any more."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +28,13 @@ class Served:
     authority: Authority
     api: ApiServer
 
-    def tls(self, *identity: Path) -> ssl.SSLContext:
-        """A client's context; `identity` is its certificate and key file."""
+    def tls(self, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+        """A client's context, with its certificate and key file if it has an identity."""
         context = ssl.create_default_context(
             cafile=str(self.authority.directory / "pki" / "ca.crt")
         )
-        if identity:
-            context.load_cert_chain(*identity)
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
         return context
 
     def session(self, user: str = "", *groups: str) -> aiohttp.ClientSession:
@@ -99,7 +99,15 @@ async def wire(
     return received
 
 
-def request(method: str = "GET", path: str = "/version", body: bytes = b"", **more: str) -> bytes:
-    headers = {"Host": "x", "Connection": "close", "Content-Type": "application/json"}
-    lines = [f"{name.replace('_', '-')}: {value}" for name, value in (headers | more).items()]
+def request(
+    method: str = "GET",
+    path: str = "/version",
+    body: bytes = b"",
+    *,
+    headers: Mapping[str, str] | None = None,
+    **more: str,
+) -> bytes:
+    usual = {"Host": "x", "Connection": "close", "Content-Type": "application/json"}
+    sent = {**usual, **(headers or {}), **more}
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in sent.items()]
     return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode() + body

@@ -5,7 +5,7 @@ nothing looks for any.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,7 +29,7 @@ class Commands:
         self._cluster = cluster
         self._faults: FaultCommands | None = None
 
-    async def answer(self, request: Request) -> AsyncIterator[Reply]:
+    async def answer(self, request: Request) -> AsyncGenerator[Reply]:
         """Carry out a request: progress, and the final reply. LauncherError if it cannot be."""
         cluster = self._cluster
         match request.op:

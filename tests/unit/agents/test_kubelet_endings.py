@@ -1,5 +1,7 @@
 """What a kubelet ends of its own accord, and unusual containers (spec 11 to 13, 15)."""
 
+from typing import Any
+
 import pytest
 from kubelet_pods import Driver, Tree, admitting_node, at, container, pod
 from msgspec.structs import replace
@@ -10,9 +12,9 @@ from kubeherd.agents.pods.statuspatch import status_patch
 from kubeherd.cluster.api.objects import Pod
 
 
-def named(name: str, qos: str = "BestEffort", cpu: str = "", **spec: object) -> Pod:
-    requests = {"resources": {"requests": {"cpu": cpu}}} if cpu else {}
-    made = pod(container(**requests), status={"phase": "Running", "qosClass": qos}, **spec)
+def named(name: str, qos: str = "BestEffort", cpu: str = "", **spec: Any) -> Pod:
+    resources = {"requests": {"cpu": cpu}} if cpu else {}
+    made = pod(container(resources=resources), status={"phase": "Running", "qosClass": qos}, **spec)
     return replace(made, metadata=replace(made.metadata, name=name, uid=name))
 
 

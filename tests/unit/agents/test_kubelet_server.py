@@ -11,7 +11,7 @@ import pytest
 from daemonset_world import EPOCH
 from scripted_transport import Answer, ScriptedTransport
 
-from kubeherd.agents.kubelet import server
+from kubeherd.agents.kubelet import remotecommand, server
 from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import PODS
@@ -186,7 +186,7 @@ async def test_a_followed_log_ends_with_its_container(world: World) -> None:
         ("/containerLogs/default/web/x", 400, "container x is not valid for pod web\n"),
         (EXEC, 400, "you must specify a command\n"),
         (f"{EXEC}&command=ls", 400, "this kubelet speaks WebSocket, not SPDY\n"),
-        ("/exec/default/web/app?command=ls", 400, f"{server.remotecommand.NO_STREAM}\n"),
+        ("/exec/default/web/app?command=ls", 400, f"{remotecommand.NO_STREAM}\n"),
     ],
 )
 async def test_what_is_refused(world: World, target: str, status: int, text: str) -> None:

@@ -327,6 +327,10 @@ def test_a_fleet_writes_nothing_until_the_server_has_shown_what_it_takes() -> No
     virtualtime.run_with_clock(main)
 
 
+def _uid(pod: Pod | None) -> str | None:
+    return None if pod is None else pod.metadata.uid
+
+
 class Noting:
     """Notes what it is told of pods."""
 
@@ -334,7 +338,7 @@ class Noting:
         self.told: list[tuple[str | None, str | None]] = []
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
-        self.told.append((old and old.metadata.uid, new and new.metadata.uid))
+        self.told.append((_uid(old), _uid(new)))
 
     def node_changed(self, old: Node | None, new: Node | None) -> None:
         raise AssertionError("no Node has changed")

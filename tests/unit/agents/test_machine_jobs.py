@@ -111,7 +111,7 @@ def marked(volume: Tree, **fields: str) -> Pod:
     env = [{"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": fields.pop("field")}}}]
     mounts = [{"name": "data", "mountPath": "/data"}]
     spec = container(command=["/bin/sh", "-c"], args=[script], env=env, volumeMounts=mounts)
-    return job_pod(spec, volumes=[{"name": "data", **volume}], **fields)  # type: ignore[arg-type]
+    return job_pod(spec, volumes=[{"name": "data", **volume}], **fields)
 
 
 def test_a_restarted_container_finds_what_it_left_in_its_pod() -> None:

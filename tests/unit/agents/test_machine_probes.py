@@ -143,8 +143,9 @@ def test_terminating_containers_are_probed_for_readiness_only() -> None:
         "fail-readiness": "true",
         "fail-liveness-after-seconds": "0",
     }
-    driver = Driver(pod(container(**probes), annotations=annotations))
-    driver.change(pod(container(**probes), annotations=failing, deleted_grace_s=30))
+    probed = {**container(), **probes}
+    driver = Driver(pod(probed, annotations=annotations))
+    driver.change(pod(probed, annotations=failing, deleted_grace_s=30))
     driver.until(5)
     assert driver.condition("Ready")["status"] == "False"
     assert driver.status["phase"] == "Running"

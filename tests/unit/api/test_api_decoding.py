@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.errors import ApiError, BadRequest
 from kubeherd.cluster.api.serializer import decoding
+from kubeherd.cluster.api.serializer.decodingrules import MAX_DEPTH
 
 PREFIX = 'DaemonSet in version "v1" cannot be handled as a DaemonSet: '
 
@@ -160,7 +161,7 @@ def test_raw_values_are_kept_but_not_without_limit() -> None:
     assert decoding.decode(kinds.CONTROLLERREVISIONS, tree) == []
     assert tree["data"] == {"spec": {"x": [1, None, "", {}], "y": 1.5}}
     deep: Any = "x"
-    for _ in range(decoding.MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH + 1):
         deep = [deep]
     assert "max depth" in refusal({"data": deep, "revision": 1}, kinds.CONTROLLERREVISIONS)
     nan = {"data": {"a": float("nan")}, "revision": 1}

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from protowire import body, message, opened
+from protowire import Field, body, message, opened
 
 from kubeherd.cluster.api.errors import BadRequest, NotAcceptable
 from kubeherd.cluster.api.serializer import codecs
@@ -68,7 +68,11 @@ def test_types_with_a_form_of_their_own() -> None:
     )
     budget = {"minAvailable": 0, "maxUnavailable": "5%"}
     status = {"disruptedPods": {"p": "2023-11-14T22:13:20Z"}}
-    counts = [(1, 0), (2, message((1, b"p"), (2, at))), *((number, 0) for number in (3, 4, 5, 6))]
+    counts: list[Field] = [
+        (1, 0),
+        (2, message((1, b"p"), (2, at))),
+        *((number, 0) for number in (3, 4, 5, 6)),
+    ]
     assert written("policy/v1", "PodDisruptionBudget", spec=budget, status=status) == message(
         (1, META),
         (2, message((1, NO_LESS_THAN_0), (3, FIVE_PERCENT))),

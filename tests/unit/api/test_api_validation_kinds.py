@@ -143,14 +143,14 @@ def test_what_is_refused_on_update(
 def workload(plural: str, group: str, **spec: Any) -> tuple[kinds.Resource, dict[str, Any]]:
     which = resource(plural, group)
     labels = {"a": "b"}
-    template = {
+    template: dict[str, Any] = {
         "metadata": {"labels": labels},
         "spec": {"containers": [{"name": "c", "image": "i"}]},
     }
     spec.setdefault("selector", {"matchLabels": dict(labels)})
     if group == "batch":
         spec["manualSelector"] = True
-        template["spec"]["restartPolicy"] = "Never"  # type: ignore[assignment, index]
+        template["spec"]["restartPolicy"] = "Never"
     return which, tree_of(which, spec={"template": template, **spec})
 
 

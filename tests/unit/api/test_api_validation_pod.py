@@ -291,7 +291,9 @@ def test_pods_of_one_workload_are_told_from_those_that_only_look_like_them() -> 
     ):
         found = mounting(volume, mounted)
         assert found == [f'{C}.volumeMounts[0].name: Not found: "{mounted}"']
-    nowhere = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}
+    nowhere: dict[str, Any] = {
+        "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}
+    }
     assert mounting("kube-api-access-aaaaa", "kube-api-access-aaaaa", affinity=nowhere) != []
 
 

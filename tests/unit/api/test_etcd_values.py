@@ -10,7 +10,7 @@ import pytest
 from kubeherd.cluster.api.etcd import keys, values
 from kubeherd.cluster.api.serializer.protobuf import bodies
 
-POD = {
+POD: dict[str, Any] = {
     "kind": "Pod",
     "apiVersion": "v1",
     "metadata": {"name": "a", "namespace": "default", "uid": "u"},

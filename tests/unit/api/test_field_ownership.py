@@ -324,7 +324,7 @@ def test_paths_are_shown_as_kubernetes_shows_them() -> None:
 
 
 def test_conflicting_sets_are_path_sets() -> None:
-    left = {"f:a": {".": {}, "f:b": {}}}
+    left: dict[str, Any] = {"f:a": {".": {}, "f:b": {}}}
     assert fieldsets.difference(left, {"f:a": {}}) == {"f:a": {"f:b": {}}}
     assert fieldsets.recursive_difference(left, {"f:a": {}}) == {}
 

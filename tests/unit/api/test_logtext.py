@@ -1,5 +1,6 @@
 """What is told of a container's log where its file is on another machine."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,10 +17,17 @@ def age_s(moment: datetime) -> float:
 
 
 def told(
-    script: str, state: dict[str, Any], *, previous: bool = False, **annotations: str
+    script: str,
+    state: dict[str, Any],
+    annotations: Mapping[str, str] | None = None,
+    *,
+    previous: bool = False,
 ) -> list[str]:
     """The lines of a container that runs this script, which began a minute ago."""
-    meta = {"name": "p", "annotations": {f"kubeherd.io/{k}": v for k, v in annotations.items()}}
+    meta = {
+        "name": "p",
+        "annotations": {f"kubeherd.io/{k}": v for k, v in (annotations or {}).items()},
+    }
     spec = {"name": "c", "image": "i", "command": ["sh", "-c", script] if script else []}
     pod = {"metadata": meta, "spec": {"containers": [spec]}}
     entry = {"name": "c", "image": "i", "restartCount": 1, **state}
@@ -62,9 +70,9 @@ def test_lines_that_repeat_are_told_to_a_limit() -> None:
 
 def test_an_annotation_goes_before_the_command() -> None:
     scripted = {"log": "one\ntwo", "log-interval-seconds": "100"}
-    found = told("echo never", RUNNING, **scripted)
+    found = told("echo never", RUNNING, scripted)
     assert [line.split()[-1] for line in found] == ["one", "two", "one", "two", "one", "two"]
-    assert [line.split()[-1] for line in told("", RUNNING, log="one")] == ["one"]
+    assert [line.split()[-1] for line in told("", RUNNING, {"log": "one"})] == ["one"]
 
 
 def test_a_container_that_ended_has_said_what_was_due_by_then() -> None:

@@ -73,7 +73,9 @@ def test_an_autoscaler_gets_the_missing_half_of_its_behavior() -> None:
 
 def test_nested_schemas_of_a_definition_get_their_zeros() -> None:
     resource = kinds.resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
-    inner = {"properties": {"a": {"properties": {"b": {"x-kubernetes-validations": [{}]}}}}}
+    inner: dict[str, Any] = {
+        "properties": {"a": {"properties": {"b": {"x-kubernetes-validations": [{}]}}}}
+    }
     tree: dict[str, Any] = {"spec": {"versions": [{"schema": {"openAPIV3Schema": inner}}]}}
     defaults.apply(resource, tree)
     version = tree["spec"]["versions"][0]

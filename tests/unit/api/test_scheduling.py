@@ -129,7 +129,7 @@ def test_named_nodes_intersects_inside_a_term_and_unites_terms() -> None:
 
     contradiction = {"matchFields": [names("a"), names("b")]}
     assert scheduling.named_nodes(required(contradiction)) == frozenset()
-    assert scheduling.named_nodes(required(field("In", "a"), field("In", "b"))) == {"a", "b"}
+    assert scheduling.named_nodes(required(field("In", "a"), field("In", "b"))) == frozenset("ab")
     assert scheduling.named_nodes(required(field("In", "a"), expression("z", "Exists"))) is None
     assert scheduling.named_nodes(None) is None
 
@@ -160,27 +160,27 @@ def container(cpu: str = "", memory: str = "", restart_policy: str = "") -> Cont
 
 def test_requests_are_the_larger_of_running_and_starting() -> None:
     spec = PodSpec(
-        containers=[container("100m", "1Mi"), container("200m")],
-        init_containers=[container("250m", "3Mi"), container("1", "1Mi")],
+        containers=(container("100m", "1Mi"), container("200m")),
+        init_containers=(container("250m", "3Mi"), container("1", "1Mi")),
     )
     assert scheduling.pod_requests(spec) == {"cpu": 1000, "memory": 3 * 2**20}
 
 
 def test_sidecars_count_beside_containers_and_later_init_stages() -> None:
     spec = PodSpec(
-        containers=[container("100m")],
-        init_containers=[
+        containers=(container("100m"),),
+        init_containers=(
             container("300m"),
             container("50m", restart_policy="Always"),
             container("400m"),
-        ],
+        ),
     )
     assert scheduling.pod_requests(spec) == {"cpu": 450}
 
 
 def test_pod_level_requests_replace_and_overhead_adds() -> None:
     spec = PodSpec(
-        containers=[container("100m", "1Mi")],
+        containers=(container("100m", "1Mi"),),
         resources=ResourceRequirements(requests={"cpu": "2", "example.com/gpu": "4"}),
         overhead={"cpu": "10m"},
     )
@@ -188,15 +188,18 @@ def test_pod_level_requests_replace_and_overhead_adds() -> None:
 
 
 def test_host_ports_of_containers_and_sidecars() -> None:
-    def with_port(restart_policy: str = "", **port: object) -> Container:
-        return Container(restart_policy=restart_policy, ports=[ContainerPort(**port)])  # type: ignore[arg-type]
+    def with_port(port: ContainerPort, restart_policy: str = "") -> Container:
+        return Container(restart_policy=restart_policy, ports=(port,))
 
     spec = PodSpec(
-        containers=[with_port(host_port=80), with_port(container_port=81)],
-        init_containers=[
-            with_port(host_port=1),
-            with_port("Always", host_port=53, protocol="UDP", host_ip="10.0.0.1"),
-        ],
+        containers=(
+            with_port(ContainerPort(host_port=80)),
+            with_port(ContainerPort(container_port=81)),
+        ),
+        init_containers=(
+            with_port(ContainerPort(host_port=1)),
+            with_port(ContainerPort(host_port=53, protocol="UDP", host_ip="10.0.0.1"), "Always"),
+        ),
     )
     assert scheduling.host_ports(spec) == [
         HostPort("0.0.0.0", "TCP", 80),

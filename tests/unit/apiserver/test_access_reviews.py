@@ -70,7 +70,8 @@ async def test_operators_of_newer_clients_are_no_error(cluster: Cluster) -> None
 
 
 async def test_metadata_must_be_empty(cluster: Cluster) -> None:
-    body = {"metadata": {"name": "x"}, "spec": {"user": "u", "resourceAttributes": GET}}
+    spec = {"user": "u", "resourceAttributes": GET}
+    body: dict[str, Any] = {"metadata": {"name": "x"}, "spec": spec}
     answer = await cluster.post(SUBJECT, body)
     assert answer.status == 422
     assert 'metadata: Invalid value: {"name":"x"' in answer.message

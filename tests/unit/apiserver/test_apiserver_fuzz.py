@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import orjson
 from apicluster import ADMIN, BOB, MANAGER, NODE, api_cluster, daemon_set, pod
@@ -9,7 +10,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kubeherd.cluster.api import kinds
-from kubeherd.cluster.apiserver.edge.messages import ANONYMOUS, ApiRequest, ApiResponse
+from kubeherd.cluster.apiserver.edge.messages import (
+    ANONYMOUS,
+    ApiRequest,
+    ApiResponse,
+    WatchResponse,
+)
 
 _SEGMENTS = st.sampled_from(
     ["", "api", "apis", "v1", "apps", "namespaces", "default", "kube-system", "pods", "nodes",
@@ -50,9 +56,9 @@ _JSON = st.recursive(
 )  # fmt: skip
 
 
-def _mutated(tree: object, draw: st.DrawFn) -> object:
+def _mutated(valid: object, draw: st.DrawFn) -> Any:
     """A valid object with one part replaced by anything."""
-    tree = json.loads(json.dumps(tree))
+    tree = json.loads(json.dumps(valid))
     node, path = tree, []
     while isinstance(node, dict | list) and node and draw(st.booleans()) is not True:
         key = draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
@@ -149,6 +155,7 @@ def _fitting_requests(draw: st.DrawFn) -> ApiRequest:
     if draw(st.integers(0, 4)) == 0:
         headers["accept"] = draw(_ACCEPTS)
     query: dict[str, str] = {}
+    no_query: dict[str, str] = {}
     if method == "PATCH":
         headers["content-type"] = draw(st.sampled_from(_PATCH_TYPES))
         body = _patch_body(draw, headers["content-type"], mutant)
@@ -162,7 +169,7 @@ def _fitting_requests(draw: st.DrawFn) -> ApiRequest:
     elif method == "DELETE":
         options = {"gracePeriodSeconds": 0, "propagationPolicy": "Orphan", "preconditions": {}}
         body = draw(st.just(b"") | st.just(json.dumps(_mutated(options, draw)).encode()))
-    query |= draw(st.just({}) | _QUERIES)
+    query |= draw(st.just(no_query) | _QUERIES)
     if "watch" in query:
         query |= {"poll": "1", "timeoutSeconds": "0"}
     user = draw(st.sampled_from([ADMIN, ADMIN, ADMIN, MANAGER, NODE]))
@@ -234,9 +241,10 @@ async def _run(requests: list[ApiRequest]) -> None:
         for request in requests:
             revision = cluster.store.revision
             response = await cluster.api.handle(request)
-            if not isinstance(response, ApiResponse):
-                await response.chunks.aclose()  # type: ignore[attr-defined]
+            if isinstance(response, WatchResponse):
+                await response.chunks.aclose()
                 continue
+            assert isinstance(response, ApiResponse)
             assert not _is_fault(response), (request, response.body)
             if response.status >= 400:
                 assert cluster.store.revision == revision, (request, response.body)

@@ -3,7 +3,17 @@
 import json
 
 import pytest
-from apicluster import APPLY, JSON_PATCH, MERGE, STRATEGIC, Cluster, config_map, daemon_set, pod
+from apicluster import (
+    APPLY,
+    JSON_PATCH,
+    MERGE,
+    STRATEGIC,
+    Answer,
+    Cluster,
+    config_map,
+    daemon_set,
+    pod,
+)
 
 CMS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
@@ -149,7 +159,7 @@ async def test_immutable_selector_has_the_recorded_message(cluster: Cluster) -> 
     )
 
 
-async def _apply(cluster: Cluster, manager: str, data: object, **query: str) -> object:
+async def _apply(cluster: Cluster, manager: str, data: object, **query: str) -> Answer:
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data}
     return await cluster.patch(f"{CMS}/a", body, APPLY, query={"fieldManager": manager, **query})
 

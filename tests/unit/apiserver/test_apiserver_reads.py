@@ -10,7 +10,7 @@ from typing import Any
 import msgpack
 import pytest
 import structlog
-from apicluster import ADMIN, MERGE, Cluster, api_cluster, config_map, pod
+from apicluster import ADMIN, MERGE, Answer, Cluster, api_cluster, config_map, pod
 
 from kubeherd.cluster.api.private import longpoll
 from kubeherd.cluster.apiserver.read.listing import Continue
@@ -383,7 +383,7 @@ class LateClock(LoopClock):
 
 async def test_a_bookmark_is_never_ahead_of_an_event() -> None:
     """A client that is cut off after a bookmark goes on behind it."""
-    posts = []
+    posts: list[asyncio.Task[Answer]] = []
 
     def rings_when_something_happens(ring: Callable[[], None]) -> None:
         store.hub.listen("configmaps", ring)

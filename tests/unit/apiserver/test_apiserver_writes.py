@@ -5,7 +5,7 @@ import re
 import pytest
 from apicluster import ADMIN, MANAGER, Cluster, answered, config_map, daemon_set, pod
 
-from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
+from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, Response
 
 CMS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
@@ -433,6 +433,7 @@ async def _bound_pod(cluster: Cluster, **spec: object) -> None:
 async def test_a_grace_period_longer_than_time_ends_some_day(cluster: Cluster, how: str) -> None:
     """Of a spec it is valid; a moment has no room for it."""
     await _bound_pod(cluster, terminationGracePeriodSeconds=2**62)
+    answer: Response
     if how == "begun":
         answer = await answered(cluster, ApiRequest("DELETE", f"{PODS}/p", user=ADMIN), begins=True)
     else:

@@ -73,7 +73,8 @@ def facts(item: Any) -> str:
 
 
 async def test_the_policy_is_upstreams_word_for_word(cluster: Cluster) -> None:
-    texts, own = [], {}
+    texts: list[str] = []
+    own: dict[str, set[str]] = {}
     for kind in OWN:
         for item in (await cluster.get(f"{RBAC}/{kind.lower()}s")).tree["items"]:
             name = item["metadata"]["name"]

@@ -117,8 +117,10 @@ async def difference(cluster: Cluster, exchange: dict[str, Any]) -> str:
     there = {"status": exchange["status"], "answer": shown(exchange["answer"])}
     if here == there:
         return ""
-    lines = (json.dumps(tree, indent=1, sort_keys=True).splitlines() for tree in (there, here))
-    changes = [line for line in unified_diff(*lines, lineterm="", n=0) if line[:1] in "+-"]
+    wanted, found = (
+        json.dumps(tree, indent=1, sort_keys=True).splitlines() for tree in (there, here)
+    )
+    changes = [line for line in unified_diff(wanted, found, lineterm="", n=0) if line[:1] in "+-"]
     return "\n".join([f"{name_of(exchange)}:", *changes[2:]])
 
 

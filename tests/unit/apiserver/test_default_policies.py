@@ -1,10 +1,12 @@
 """What becomes of dependents when a delete does not say (DefaultGarbageCollectionPolicy)."""
 
+from typing import Any
+
 import pytest
 from apicluster import Cluster
 
 NS = "/api/v1/namespaces/default"
-TEMPLATE = {
+TEMPLATE: dict[str, Any] = {
     "metadata": {"labels": {"app": "x"}},
     "spec": {"containers": [{"name": "c", "image": "i"}]},
 }
@@ -87,7 +89,7 @@ async def test_a_runtime_class_says_what_a_pod_costs(cluster: Cluster) -> None:
 async def test_the_first_address_of_a_pod_is_its_address(cluster: Cluster) -> None:
     body = {"metadata": {"name": "p"}, "spec": TEMPLATE["spec"]}
     await cluster.post(f"{NS}/pods", body)
-    patch = {"status": {"podIPs": [{"ip": "10.0.0.1"}]}}
+    patch: dict[str, Any] = {"status": {"podIPs": [{"ip": "10.0.0.1"}]}}
     merge = "application/merge-patch+json"
     answer = await cluster.patch(f"{NS}/pods/p/status", patch, merge)
     assert answer.tree["status"]["podIP"] == "10.0.0.1"

@@ -24,7 +24,7 @@ def deployment(**spec: Any) -> dict[str, Any]:
 
 
 async def test_a_refusal_shows_empty_maps_as_they_were_sent(cluster: Cluster) -> None:
-    template = {
+    template: dict[str, Any] = {
         "metadata": {"labels": {}},
         "spec": {"containers": [{"name": "c", "image": "i"}]},
     }
@@ -60,7 +60,7 @@ async def test_a_patch_empties_a_map_for_the_message_only(cluster: Cluster) -> N
     assert 'spec.capacity: Unsupported value: {}: supported values: "storage"' in refused.message
     asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     assert (await cluster.post(CLAIMS, {"metadata": {"name": "c"}, "spec": asked})).status == 201
-    emptied = {"spec": {"accessModes": None, "resources": {"limits": {}}}}
+    emptied: dict[str, Any] = {"spec": {"accessModes": None, "resources": {"limits": {}}}}
     refused = await cluster.patch(f"{CLAIMS}/c", emptied, MERGE)
     assert '-  \\"Limits\\": null,\\n+  \\"Limits\\": {},' in refused.raw.decode()
 

@@ -150,6 +150,9 @@ async def test_the_end_comes_in_one_piece_with_the_status() -> None:
             return True
 
     class Connected(asyncio.Transport):
+        def get_extra_info(self, name: str, default: Any = None) -> Any:
+            return self if name == "socket" else default
+
         def is_closing(self) -> bool:
             return False
 
@@ -160,7 +163,6 @@ async def test_the_end_comes_in_one_piece_with_the_status() -> None:
                 let_go.set()
 
     transport = Connected()
-    transport._extra = {"socket": transport}
     async with asyncio.timeout(PATIENCE_S):
         await AiohttpSocket(Response(), transport).close(b"status")
     assert told == ["held", "status", "end", "let go"]

@@ -99,10 +99,8 @@ def test_chance_decides_only_about_those_that_could_be_hit() -> None:
         Fault(id="cut", target=Clients(), effect=Partition()),
     ]
     hits = matching.struck(faults, Asked("get"), lambda _fault: 0.5)
-    assert {kind: [f.id for f in found] for kind, found in hits.items()} == {
-        ApiDelay: ["slow"],
-        ApiError: ["two"],
-    }
+    wanted: dict[type, list[str]] = {ApiDelay: ["slow"], ApiError: ["two"]}
+    assert {kind: [f.id for f in found] for kind, found in hits.items()} == wanted
 
 
 def test_whom_a_fault_strikes_does_not_depend_on_other_faults() -> None:

@@ -93,7 +93,12 @@ async def test_a_client_that_goes_away_frees_its_place(monkeypatch: pytest.Monke
     heavy = HeavyWork(light_bytes=0)
     free = threading.Event()
     left = threading.Event()
-    working = asyncio.create_task(heavy.run(lambda: free.wait(30) and left.set(), 1))
+
+    def work() -> None:
+        if free.wait(30):
+            left.set()
+
+    working = asyncio.create_task(heavy.run(work, 1))
     await asyncio.sleep(0)
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)

@@ -27,7 +27,7 @@ CMS, PODS = f"{DEFAULT}/configmaps", f"{DEFAULT}/pods"
 APPS = "/apis/apps/v1/namespaces/default"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
-_ODD = (None, 1, True, "x", [], [1], {}, {"": None})
+_ODD: tuple[object, ...] = (None, 1, True, "x", [], [1], {}, {"": None})
 
 
 def _scale_patches() -> list[tuple[str, Any]]:

@@ -38,7 +38,7 @@ def test_a_piece_is_made_when_it_is_asked_for() -> None:
     class Counted(list[bytes]):
         taken = 0
 
-        def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        def __getitem__(self, index):
             found = super().__getitem__(index)
             Counted.taken += len(found)
             return found

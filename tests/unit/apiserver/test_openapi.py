@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from protowire import fields as wire_fields
+from protowire import parts, repeated
 
 from kubeherd.cluster.api.errors import NotAcceptable
 from kubeherd.cluster.apiserver.edge import openapi
@@ -205,32 +206,27 @@ def test_version_2_in_json() -> None:
 def test_version_2_in_protobuf_is_what_kubectl_reads() -> None:
     found = get("/openapi/v2", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
     assert found.content_type == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-    document = dict(wire_fields(found.body))
+    document = parts(found.body)
     assert document[1] == b"2.0"
-    definitions = {}
-    for _, entry in wire_fields(document[9]):
-        name, schema = dict(wire_fields(entry)).values()
-        definitions[name.decode()] = list(wire_fields(schema))
+    definitions = named(document[9])
     tree = json.loads(get("/openapi/v2").body)["definitions"]
     assert definitions.keys() == tree.keys()
     name = "io.k8s.api.apps.v1.DaemonSetSpec"
-    schema = dict(definitions[name])
+    schema = parts(definitions[name])
     assert schema[4].decode() == tree[name]["description"]
-    assert [value.decode() for number, value in definitions[name] if number == 19] == (
-        tree[name]["required"]
-    )
-    properties = [dict(wire_fields(entry)) for _, entry in wire_fields(schema[25])]
-    assert [entry[1].decode() for entry in properties] == list(tree[name]["properties"])
-    kinds = dict(wire_fields(dict(definitions["io.k8s.api.apps.v1.DaemonSet"])[31]))
+    required = repeated(definitions[name], 19)
+    assert [value.decode() for value in required] == tree[name]["required"]
+    assert list(named(schema[25])) == list(tree[name]["properties"])
+    kinds = parts(parts(definitions["io.k8s.api.apps.v1.DaemonSet"])[31])
     assert kinds[1] == b"x-kubernetes-group-version-kind"
-    assert json.loads(dict(wire_fields(kinds[2]))[2]) == [
+    assert json.loads(parts(kinds[2])[2]) == [
         {"group": "apps", "kind": "DaemonSet", "version": "v1"}
     ]
 
 
 def named(data: bytes) -> dict[str, bytes]:
     """A message of named things, all in its first field."""
-    entries = (dict(wire_fields(entry)) for number, entry in wire_fields(data) if number == 1)
+    entries = map(parts, repeated(data, 1))
     return {entry[1].decode(): entry[2] for entry in entries}
 
 
@@ -238,20 +234,19 @@ def test_version_3_in_protobuf_says_what_its_json_says() -> None:
     found = get(APPS, "application/com.github.proto-openapi.spec.v3@v1.0+protobuf")
     assert found.content_type == "application/com.github.proto-openapi.spec.v3.v1.0+protobuf"
     tree = json.loads(get(APPS).body)
-    document = dict(wire_fields(found.body))
+    document = parts(found.body)
     assert document[1] == b"3.0.0"
     operations = named(document[4])
     assert list(operations) == list(tree["paths"])
     path = "/apis/apps/v1/namespaces/{namespace}/daemonsets/{name}"
-    patch = dict(wire_fields(operations[path]))[10]
-    parameters = [dict(wire_fields(value)) for number, value in wire_fields(patch) if number == 6]
-    names = [dict(wire_fields(parameter[1]))[1].decode() for parameter in parameters]
+    patch = parts(operations[path])[10]
+    names = [parts(parts(parameter)[1])[1].decode() for parameter in repeated(patch, 6)]
     assert names == [p["name"] for p in tree["paths"][path]["patch"]["parameters"]]
     assert "fieldValidation" in names
-    schemas = named(dict(wire_fields(document[5]))[1])
+    schemas = named(parts(document[5])[1])
     assert schemas.keys() == tree["components"]["schemas"].keys()
     key = "io.k8s.api.apps.v1.DaemonSetSpec"
-    schema = dict(wire_fields(dict(wire_fields(schemas[key]))[1]))
+    schema = parts(parts(schemas[key])[1])
     assert list(named(schema[31])) == list(tree["components"]["schemas"][key]["properties"])
 
 
@@ -267,17 +262,19 @@ def test_every_field_of_a_schema_has_a_form_in_version_3() -> None:
         "not": {"type": "null"}, "x-kubernetes-validations": [{"rule": "true"}],
     }  # fmt: skip
     data = protobuf3.encode({"components": {"schemas": {"a.B": schema}}})
-    found = named(dict(wire_fields(dict(wire_fields(data))[5]))[1])["a.B"]
-    fields = list(wire_fields(dict(wire_fields(found))[1]))
+    found = named(parts(parts(data)[5])[1])["a.B"]
+    schema_in_wire = parts(found)[1]
+    fields = list(wire_fields(schema_in_wire))
     assert [number for number, _ in fields] == [1, 11, 15, 17, 28, 28, 29, 32, 33, 36]
     values = dict(fields)
     assert (values[1], values[15], values[17]) == (1, 300, b"a")
     assert values[11] == bytes.fromhex("000000000000f83f")
-    assert list(wire_fields(values[32])) == [(2, 1)]
-    assert list(wire_fields(values[33])) == [(2, 0)]
-    rule = dict(wire_fields(values[36]))
+    nested = parts(schema_in_wire)
+    assert list(wire_fields(nested[32])) == [(2, 1)]
+    assert list(wire_fields(nested[33])) == [(2, 0)]
+    rule = parts(nested[36])
     assert rule[1] == b"x-kubernetes-validations"
-    assert json.loads(dict(wire_fields(rule[2]))[2]) == [{"rule": "true"}]
+    assert json.loads(parts(rule[2])[2]) == [{"rule": "true"}]
 
 
 def test_what_is_empty_is_left_out(apps: Any) -> None:

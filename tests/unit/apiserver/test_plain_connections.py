@@ -6,6 +6,7 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,8 @@ class Silent(asyncio.Transport):
 def posted(name: str, **headers: str) -> bytes:
     body = json.dumps(config_map(name)).encode()
     length = str(len(body))
-    return request("POST", CMS, body, Connection="keep-alive", Content_Length=length, **headers)
+    sent = {"Connection": "keep-alive", "Content-Length": length, **headers}
+    return request("POST", CMS, body, headers=sent)
 
 
 HEAD_BYTES = posted("a").index(b"\r\n\r\n") + 4
@@ -108,12 +110,16 @@ def come(connection: PlainConnection) -> int:
     return 0 if connection._partial is None else len(connection._partial.come)
 
 
+def has_more(connection: PlainConnection, before: int) -> bool:
+    return come(connection) > before
+
+
 async def apart(served: Served, connection: PlainConnection, writer, *pieces: bytes) -> None:
     """Send pieces that come one by one."""
     for piece in pieces[:-1]:
         before = come(connection)
         writer.write(piece)
-        await until(lambda before=before: come(connection) > before)
+        await until(partial(has_more, connection, before))
     writer.write(pieces[-1])
 
 
@@ -172,9 +178,9 @@ async def test_a_client_that_goes_away_in_the_midst_of_a_request_leaves_no_timer
     async with asyncio.timeout(PATIENCE_S):
         writer.write(posted("a")[:HEAD_BYTES])
         await until(lambda: connection._partial)
-        partial = connection._partial
+        begun = connection._partial
         writer.transport.abort()
-        await until(lambda: partial is not None and partial.timer.cancelled())
+        await until(lambda: begun is not None and begun.timer.cancelled())
 
 
 async def test_a_get_among_writes_is_answered_in_the_step_in_which_it_comes(served: Served):
@@ -237,7 +243,7 @@ async def test_a_client_that_does_not_read_is_answered_no_more(served: Served):
         assert made.status == 201
     reader, writer, connection = await connected(served, read_bytes=65536)
     writer.transport.pause_reading()
-    handle, answered = served.api.handle, 0
+    handle, answered, written = served.api.handle, 0, 0
 
     async def counting(one):
         nonlocal answered
@@ -245,11 +251,16 @@ async def test_a_client_that_does_not_read_is_answered_no_more(served: Served):
         return await handle(one)
 
     served.api.handle = counting
+
+    def all_answered() -> bool:
+        return answered >= written or connection._held
+
     asked = keeping(f"{CMS}/a")
     async with asyncio.timeout(PATIENCE_S):
-        for number in range(REQUESTS):
+        for _ in range(REQUESTS):
             writer.write(asked)
-            await until(lambda number=number: answered > number or connection._held)
+            written += 1
+            await until(all_answered)
         assert connection.transport is not None
         assert connection.transport.get_write_buffer_size() < UNREAD_BYTES
         writer.transport.resume_reading()

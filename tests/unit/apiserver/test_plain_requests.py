@@ -200,7 +200,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 
 def keeping(method: str = "GET", path: str = CMS, body: bytes = b"") -> bytes:
     length = {"Content_Length": str(len(body))} if body else {}
-    return request(method, path, body, Connection="keep-alive", **length)
+    return request(method, path, body, headers={"Connection": "keep-alive", **length})
 
 
 async def answers(served: Served, *parts: bytes) -> list[int]:

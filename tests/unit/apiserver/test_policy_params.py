@@ -135,8 +135,7 @@ async def test_other_versions_of_a_custom_kind_match() -> None:
         assert refused.status == 422, refused.tree
 
 
-async def test_the_names_of_custom_resources_may_be_those_of_others(cluster: Cluster) -> None:
-    assert cluster
+async def test_the_names_of_custom_resources_may_be_those_of_others() -> None:
     jobs = definition(plural="jobs", kind="Job")
     jobs["metadata"]["name"] = "jobs.example.com"
     async with custom_cluster(jobs) as other:

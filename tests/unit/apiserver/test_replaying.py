@@ -288,7 +288,9 @@ async def test_the_time_in_which_the_cluster_was_down_is_left_out(run: Run) -> N
 async def test_what_is_before_the_history_is_expired(run: Run) -> None:
     await run.cluster.post(CMS, config_map("a"))
     async with replayed(run.file()) as shown:
-        began = run.records[0].revision
+        first = run.records[0]
+        assert isinstance(first, Began)
+        began = first.revision
         answer = await shown.get(f"{CMS}?resourceVersion={began - 1}&resourceVersionMatch=Exact")
         assert answer.status == 410
         answer = await shown.get(f"{CMS}?resourceVersion={began}&resourceVersionMatch=Exact")

@@ -1,5 +1,6 @@
 """metrics.k8s.io: what `kubectl top` asks for."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from apicluster import BOB, Cluster
@@ -19,7 +20,12 @@ async def node(cluster: Cluster, name: str, ready: str = "True", **annotations: 
 
 
 async def pod(
-    cluster: Cluster, name: str, on: str, *, running: bool = True, **annotations: str
+    cluster: Cluster,
+    name: str,
+    on: str,
+    *,
+    running: bool = True,
+    annotations: Mapping[str, str] | None = None,
 ) -> None:
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
     await cluster.post("/api/v1/namespaces/default/serviceaccounts", account)
@@ -27,7 +33,7 @@ async def pod(
     made = await cluster.post("/api/v1/namespaces/default/pods", {
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "labels": {"app": name}, "annotations": {
-            f"kubeherd.io/{key}": value for key, value in annotations.items()}},
+            f"kubeherd.io/{key}": value for key, value in (annotations or {}).items()}},
         "spec": {"nodeName": on, "containers": [
             {"name": "plain", "image": "i"},
             {"name": "big", "image": "i", "resources": {"requests": requests}}]},
@@ -53,9 +59,8 @@ async def test_pods_use_a_part_of_what_they_request_or_what_annotations_say(
 ) -> None:
     await node(cluster, "n")
     await pod(cluster, "a", "n")
-    await pod(
-        cluster, "b", "n", **{"cpu-usage": "2", "big.memory-usage": "7Gi", "big.cpu-usage": "x"}
-    )
+    said = {"cpu-usage": "2", "big.memory-usage": "7Gi", "big.cpu-usage": "x"}
+    await pod(cluster, "b", "n", annotations=said)
     first = (await cluster.get(f"{PODS}/a")).tree
     assert (first["kind"], first["apiVersion"]) == ("PodMetrics", "metrics.k8s.io/v1beta1")
     assert first["metadata"]["labels"] == {"app": "a"}

@@ -5,6 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kubeherd.cluster.api.errors import ApiError
+from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.apiserver.edge.routing import (
     NODE_LEASES,
     Route,
@@ -13,7 +14,7 @@ from kubeherd.cluster.apiserver.edge.routing import (
     parse,
 )
 
-OTHERS = {("example.com", "v1"): {}}
+OTHERS: dict[tuple[str, str], dict[str, Resource]] = {("example.com", "v1"): {}}
 """With custom resources nothing is remembered."""
 
 

@@ -76,8 +76,8 @@ async def test_the_pods_wish_for_a_token_counts_before_the_accounts(
 ) -> None:
     wish = {} if account is None else {"automountServiceAccountToken": account}
     await add_account(cluster, "a", **wish)
-    own = {} if of_pod is None else {"automountServiceAccountToken": of_pod}
-    spec = (await cluster.post(PODS, pod(serviceAccountName="a", **own))).tree["spec"]
+    own: dict[str, Any] = {} if of_pod is None else {"automountServiceAccountToken": of_pod}
+    spec = (await cluster.post(PODS, pod("p", serviceAccountName="a", **own))).tree["spec"]
     assert ("volumes" in spec) is mounted
     assert ("volumeMounts" in spec["containers"][0]) is mounted
 
@@ -108,7 +108,7 @@ async def test_only_the_accounts_secrets_where_it_enforces_that(cluster: Cluster
     )
     reference = {"name": "other", "key": "k"}
     variable = {"name": "V", "valueFrom": {"secretKeyRef": reference}}
-    refusals = {
+    refusals: dict[str, dict[str, Any]] = {
         'volume with secret.secretName="other"': {
             "volumes": [{"name": "v", "secret": {"secretName": "other"}}]
         },

@@ -370,7 +370,7 @@ async def test_events_are_given_an_hour(servers: Servers) -> None:
     asked = []
     transact = servers.engines[0].transact
 
-    async def spy(changes, guards):  # type: ignore[no-untyped-def]
+    async def spy(changes, guards):
         asked.extend(changes)
         return await transact(changes, guards)
 

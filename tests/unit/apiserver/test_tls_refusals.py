@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import socket
 import ssl
@@ -161,7 +162,7 @@ async def test_without_a_known_openssl_the_handshake_is_as_python_has_it(
     elif missing == "library":
         monkeypatch.setitem(sys.modules, "_ssl", object())
     else:
-        monkeypatch.setattr(leniency.ctypes, "CDLL", lambda _path: object())
+        monkeypatch.setattr(ctypes, "CDLL", lambda _path: object())
     assert leniency.install(context) is None
     assert context.options == options
 

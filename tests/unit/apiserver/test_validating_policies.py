@@ -135,9 +135,12 @@ async def test_what_the_audit_log_is_told(
     contexts: list[RequestContext] = []
     policies = cluster.api.services.registry.policies
     real = policies.validate
-    monkeypatch.setattr(
-        policies, "validate", lambda request, ctx: (contexts.append(ctx), real(request, ctx))
-    )
+
+    def validate(request, ctx):
+        contexts.append(ctx)
+        return real(request, ctx)
+
+    monkeypatch.setattr(policies, "validate", validate)
     annotations = [
         {"key": "name", "valueExpression": "' name ' + object.metadata.name"},
         {"key": "none", "valueExpression": "null"},

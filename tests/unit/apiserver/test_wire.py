@@ -1,7 +1,7 @@
 """Bytes on the wire: what HTTP asks for in its corners, compared with Go's net/http."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -176,7 +176,7 @@ def test_origin_form(target: str, expected: str) -> None:
 async def test_a_stream_that_breaks_ends_the_connection_and_is_logged(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken() -> AsyncIterator[bytes]:
+    async def broken() -> AsyncGenerator[bytes]:
         yield b"first\n"
         raise RuntimeError("a bug")
 

@@ -120,9 +120,12 @@ def test_a_test_case_per_promise():
     suites = ElementTree.fromstring(report.junit(runs))
     first, second = list(suites)
     assert (first.get("tests"), first.get("failures")) == ("2", "1")
-    assert first[0].find("failure").get("message") == "two pods on node-1"
+    failure, error = first[0].find("failure"), second[-1].find("error")
+    assert failure is not None
+    assert failure.get("message") == "two pods on node-1"
     assert first[1].find("skipped") is not None
-    assert second[-1].find("error").get("message") == "not steady"
+    assert error is not None
+    assert error.get("message") == "not steady"
 
 
 def test_the_verdict_in_a_line_is_the_worst_that_there_is_to_say():

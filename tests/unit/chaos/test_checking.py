@@ -16,7 +16,17 @@ from kubeherd.checks.checker import Watcher
 from kubeherd.cluster.client.discovery import resources_of, wanted
 from kubeherd.faults import Component, Fault
 from kubeherd.faults.effects import Crash
-from kubeherd.history import FaultBegan, FaultEnded, Leads, Process, Step, Verb, Write, files
+from kubeherd.history import (
+    FaultBegan,
+    FaultEnded,
+    Leads,
+    Process,
+    Record,
+    Step,
+    Verb,
+    Write,
+    files,
+)
 
 
 def write(revision: int, resource: str = "pods", at: float = 0.0, name: str = "a") -> Write:
@@ -169,7 +179,7 @@ def test_a_violation_is_shown_with_what_was_around_it():
 
 def test_what_people_do_and_suffer_is_in_the_story():
     fault = Fault(id="f", target=Component(name="apiserver"), effect=Crash())
-    records = [
+    records: list[Record] = [
         FaultBegan(at=0, fault=fault), FaultEnded(at=0, id="f"),
         Leads(at=0, lease="kube-system/x", holder="", revision=7),
         Process(at=0, name="apiserver", running=False, why="killed"), Step(at=0, name="heal"),

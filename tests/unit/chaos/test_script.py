@@ -5,6 +5,7 @@ import pytest
 from kubeherd.chaos.experiment import Chosen, parse
 from kubeherd.chaos.script import Doing, Injection, draw, script
 from kubeherd.cluster.runtime.rng import Rng
+from kubeherd.faults.effects import FaultKind
 
 EXPERIMENT = parse("""
 name: some
@@ -43,7 +44,7 @@ def test_actions_come_in_time_and_within_it():
 def test_ranges_and_weights_are_kept():
     several = [one for seed in range(20) for one in script(EXPERIMENT, Rng(seed))]
     kinds = [one.effect.kind for one in several if isinstance(one, Injection)]
-    assert kinds.count("crash") > 4 * kinds.count("freeze") > 0
+    assert kinds.count(FaultKind.CRASH) > 4 * kinds.count(FaultKind.FREEZE) > 0
     crashes = [
         one
         for one in several

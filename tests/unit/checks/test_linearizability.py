@@ -6,18 +6,22 @@ from kubeherd.checks.api.linearizability import Linearizable
 from kubeherd.checks.checker import check
 from kubeherd.history import Record, Request, Verb, Write
 
-WHAT = {"resource": "deployments.apps", "namespace": "x", "name": "web"}
+RESOURCE, NAMESPACE, NAME = "deployments.apps", "x", "web"
 
 
 def written(at: float, revision: int) -> Write:
     tree = {"metadata": {"name": "web", "uid": "u1", "resourceVersion": str(revision)}}
-    return Write(at=at, revision=revision, verb=Verb.UPDATE, uid="u1", object=tree, **WHAT)
+    return Write(
+        at=at, revision=revision, verb=Verb.UPDATE, uid="u1", object=tree,
+        resource=RESOURCE, namespace=NAMESPACE, name=NAME,
+    )  # fmt: skip
 
 
 def asked(at: float, verb: str, revision: int) -> Request:
     return Request(
-        at=at, until=at + 0.5, client=verb, verb=verb, status=200, revision=revision, **WHAT
-    )
+        at=at, until=at + 0.5, client=verb, verb=verb, status=200, revision=revision,
+        resource=RESOURCE, namespace=NAMESPACE, name=NAME,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_memory_is_bounded_by_what_exists():
     assert sizes[1] == sizes[2] == sizes[3]
 
 
-STRANGE = (None, "x", 3, [], {}, True, "", ["x"], [None], {"a": None}, -1, "x%")
+STRANGE: tuple[object, ...] = (None, "x", 3, [], {}, True, "", ["x"], [None], {"a": None}, -1, "x%")
 
 
 def strange(tree: object, rng: Random, depth: int = 0) -> object:
@@ -383,7 +383,7 @@ def pod_that_is_wanted_is_deleted(story: Story) -> None:
 
 @breaks("replicaset-makes-only-missing")
 def pod_that_nobody_misses(story: Story) -> None:
-    story.pod("web-2-9", story.get("replicasets.apps", "web-2"), "n1", app="web")
+    story.pod("web-2-9", story.get("replicasets.apps", "web-2"), "n1", labels={"app": "web"})
 
 
 @breaks("pods-end-where-they-run")

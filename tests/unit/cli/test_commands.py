@@ -95,7 +95,9 @@ def test_every_command_explains_itself(tmp_path: Path, command: tuple[str, ...])
 
 def test_the_help_of_up_names_every_variable(tmp_path: Path):
     shown = invoke(tmp_path, "up", "--help").output
-    variables = [option.envvar for option in main.get_command(click.Context(main), "up").params]
+    up = main.get_command(click.Context(main), "up")
+    assert up is not None
+    variables = [option.envvar for option in up.params]
     assert len([name for name in variables if name]) == 21
     assert [name for name in variables if name and str(name) not in shown] == []
 

@@ -150,7 +150,7 @@ def test_who_lets_changes_gather_waits_unless_there_are_few_or_more(
     script = Script([listed(5, node("a", 5))], [polled(2000, *changed(events))])
     asked: list[int] = []
 
-    async def look(_: Reflector[Node]) -> None:
+    async def look(_followed: Reflector[Node]) -> None:
         for _ in range(2):
             await asyncio.sleep(1.0)
             asked.append(len(script.queries))

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -87,9 +88,9 @@ def test_what_does_not_come_is_not_waited_for_for_ever() -> None:
 def test_a_certificate_of_somebody_else_is_not_taken() -> None:
     other = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "system:node:n2")])
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
-    for wrong in ({"subject": other}, {"key": key}):
+    for wrong in (partial(signed, subject=other), partial(signed, key=key)):
         with pytest.raises(NoCertificate, match="is not the certificate of system:node:n1"):
-            obtained(lambda request, wrong=wrong: signed(request, **wrong))
+            obtained(wrong)
     with pytest.raises(NoCertificate, match="is no certificate"):
         obtained(lambda _: {"certificate": "eA=="})
 
@@ -97,8 +98,8 @@ def test_a_certificate_of_somebody_else_is_not_taken() -> None:
 def test_a_certificate_is_renewed_between_seven_and_nine_tenths_of_its_life() -> None:
     pair = obtained(signed)
     due = [
-        certificates.renewal_time(pair.certificate, lambda low, high, part=part: (low, high)[part])
-        for part in (0, 1)
+        certificates.renewal_time(pair.certificate, choose)
+        for choose in (lambda low, _high: low, lambda _low, high: high)
     ]
     assert due == [BEGIN + timedelta(days=70), BEGIN + timedelta(days=90)]
     left = certificates.time_left(pair.certificate, BEGIN + timedelta(days=101))

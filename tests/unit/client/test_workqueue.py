@@ -164,6 +164,7 @@ async def test_a_queue_counts_what_kubernetes_counts() -> None:
     ((_, unfinished),) = families["workqueue_unfinished_work_seconds"].samples
     ((_, longest),) = families["workqueue_longest_running_processor_seconds"].samples
     assert isinstance(unfinished, float)
+    assert isinstance(longest, float)
     assert unfinished == longest > 0
     queue.done("a")
     ((_, waited),) = families["workqueue_queue_duration_seconds"].samples

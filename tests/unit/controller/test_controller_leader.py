@@ -318,11 +318,15 @@ async def test_who_waits_for_a_leader_that_lives_stands_by() -> None:
     assert len(told) == 1
 
 
-async def test_the_metric_and_the_events_say_who_leads() -> None:
+async def test_the_metric_and_the_events_say_who_leads(monkeypatch: pytest.MonkeyPatch) -> None:
     server, clock = LeaseServer(), StepClock()
     first = elector(server, clock, "a")
     events: list[str] = []
-    first.events.event = lambda lease, *words, **_: events.append(" ".join((lease.name, *words)))  # type: ignore[method-assign,assign]
+
+    def noted(lease, *words, **_):
+        events.append(" ".join((lease.name, *words)))
+
+    monkeypatch.setattr(first.events, "event", noted)
     assert leads(first) == 0
     await first.acquire()
     assert leads(first) == 1
@@ -342,7 +346,9 @@ def test_the_identity_of_a_living_process() -> None:
     own = identity.own_identity()
     assert identity.is_alive(own)
     assert not identity.is_dead(own)
-    assert (identity.process_of(own) or ())[0] == os.getpid()
+    process = identity.process_of(own)
+    assert process is not None
+    assert process[0] == os.getpid()
 
 
 @pytest.mark.parametrize("other", ["another-host_abc-1-2", "", "x", "a_b-c-d"])

@@ -1,5 +1,7 @@
 """Objects of Chaos Mesh as faults: what maps does, what does not is refused by name."""
 
+from typing import Any
+
 import pytest
 import yaml
 
@@ -25,8 +27,11 @@ SEEN = Seen(
         pod("web-9", "a", namespace="default"),
     ],
 )
-ALL_NODES = {"selector": {"nodes": ["a", "b", "c"]}, "mode": "all"}
-WEB = {"selector": {"namespaces": ["shop"], "labelSelectors": {"app": "web"}}, "mode": "all"}
+ALL_NODES: dict[str, Any] = {"selector": {"nodes": ["a", "b", "c"]}, "mode": "all"}
+WEB: dict[str, Any] = {
+    "selector": {"namespaces": ["shop"], "labelSelectors": {"app": "web"}},
+    "mode": "all",
+}
 
 
 def read(kind: str, seed: int = 1, namespace: str = "shop", **spec) -> Planned:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from kubeherd.cluster.client import certificates
 from kubeherd.cluster.client.kubeconfig import load_kubeconfig
 from kubeherd.cluster.launcher import lifecycle, plan
 from kubeherd.cluster.launcher import settings as settings_module
@@ -74,7 +75,7 @@ def test_a_certificate_that_is_still_good_is_kept(
     assert nodes.without_identity(rundir, "https://10.0.0.6:7001", ["x-0"]) == ["x-0"]
     nodes.check_identities(rundir, URL, ["x-0"])
     left = timedelta(seconds=-1)
-    monkeypatch.setattr(nodes.certificates, "time_left", lambda *_: left)
+    monkeypatch.setattr(certificates, "time_left", lambda *_: left)
     with pytest.raises(LauncherError, match=r'node "x-0" has no certificate any more that is good'):
         nodes.check_identities(rundir, URL, ["x-0"])
 

@@ -1,6 +1,7 @@
 """Clusters with several API servers and an etcd: which processes they have, what is refused."""
 
 import asyncio
+import importlib.util
 import os
 import socket
 from pathlib import Path
@@ -124,7 +125,7 @@ def test_the_program_etcd_is_named_found_or_missed(
         etcd.binary()
     monkeypatch.delenv(etcd.BINARY_VARIABLE)
     program.unlink()
-    monkeypatch.setattr(etcd.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(LauncherError, match=r"there is no etcd: install .* etcd-server or"):
         etcd.binary()
     directory = tmp_path / "herd"

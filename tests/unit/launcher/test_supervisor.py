@@ -228,7 +228,13 @@ async def test_a_supervisor_without_its_directory_leaves_and_writes_nothing(
     settings = settings_module.add_nodes(Settings(port=1), ["a"])
     rundir.save_settings(settings)
     supervisor = Supervisor(
-        rundir, settings, NoWarmUp(standins()), LoopClock(), Rng(1), OWN, in_place=lambda: in_place
+        rundir,
+        settings,
+        NoWarmUp(rundir, standins()),
+        LoopClock(),
+        Rng(1),
+        OWN,
+        in_place=lambda: in_place,
     )
     started = asyncio.Event()
     life = asyncio.ensure_future(supervisor.run(asyncio.Event(), started.set))

@@ -28,7 +28,10 @@ def test_defaults_and_a_seed_of_the_name():
 def test_the_nearest_marker_wins_then_the_command_line_then_the_file():
     ini = {"nodes": "1", "speed": "2", "seed": "3", "store": "sqlite", "exec": "local"}
     options = {"nodes": "4", "speed": "5", "seed": None, "store": None, "exec": None}
-    markers = [((), {"nodes": 6}), ((), {"nodes": 7, "store": "memory", "profile": "kind"})]
+    markers: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+        ((), {"nodes": 6}),
+        ((), {"nodes": 7, "store": "memory", "profile": "kind"}),
+    ]
     assert resolve(markers, options, ini, "") == {
         "nodes": 6,
         "speed": 5.0,
@@ -61,6 +64,7 @@ def test_a_random_seed_is_left_to_the_cluster():
         (([], {"profile": "k3d"}, {}), "profile cannot be 'k3d': it is bare or kind"),
     ],
 )
-def test_wrong_settings(arguments: Any, said: str):
+def test_wrong_settings(arguments: tuple[Any, Any, Any], said: str):
+    markers, options, ini = arguments
     with pytest.raises(WrongSetting, match=said):
-        resolve(*arguments, "t")
+        resolve(markers, options, ini, "t")

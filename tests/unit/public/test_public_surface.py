@@ -3,6 +3,8 @@
 import inspect
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -113,7 +115,7 @@ def parameters_of(signature: inspect.Signature) -> str:
     return text
 
 
-def returned(method: object) -> object:
+def returned(method: Callable[..., Any]) -> object:
     return inspect.signature(method).return_annotation
 
 
@@ -174,7 +176,7 @@ def test_a_blocking_program_loads_no_asynchronous_client():
         ({"profile": "k3d"}, 'profile is "bare" or "kind", not "k3d"'),
     ],
 )
-def test_values_that_make_no_cluster(arguments: dict[str, object], text: str):
+def test_values_that_make_no_cluster(arguments: dict[str, Any], text: str):
     with pytest.raises(kubeherd.KubeherdError, match=text):
         Cluster(**arguments)
 

@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 from patience import PATIENCE_S
 
-from kubeherd.history import Began, Step
+from kubeherd.history import Began, Record, Step
 from kubeherd.history.files import HistoryError, read
 from kubeherd.recording.writing import Writing, writing
 
 FULL = Path("/dev/full")
 """Takes no byte."""
-RECORDS = [Began(at=1.0, source="watch"), *(Step(at=float(i), name=f"s{i}") for i in range(50))]
+RECORDS: list[Record] = [
+    Began(at=1.0, source="watch"),
+    *(Step(at=float(i), name=f"s{i}") for i in range(50)),
+]
 
 
 @pytest.mark.parametrize("name", ["run.jsonl", "run.jsonl.gz"])

@@ -45,8 +45,8 @@ async def _confirmed(problems: Sequence[Problem]) -> list[Problem]:
     whose caches and collector other tests share."""
     sure = []
     for problem in problems:
-        repeatable = problem.is_stall and problem.request is not None
-        if not repeatable or (await _run(_Listed([problem.request]), 2)).problems:
+        request = problem.request if problem.is_stall else None
+        if request is None or (await _run(_Listed([request]), 2)).problems:
             sure.append(problem)
     return sure
 

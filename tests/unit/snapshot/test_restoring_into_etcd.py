@@ -2,6 +2,7 @@
 
 import asyncio
 import lzma
+import signal
 import ssl
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ from kubeherd.cluster.launcher.processes import etcd as process
 from kubeherd.cluster.launcher.processes import osproc
 from kubeherd.cluster.launcher.settings import StoreKind
 from kubeherd.cluster.runtime.rng import Rng
-from kubeherd.snapshot import etcdrestoring, planning, sharing
+from kubeherd.cluster.store.engine import StoreError
+from kubeherd.snapshot import planning, sharing
 from kubeherd.snapshot.adapting import Adapted
 from kubeherd.snapshot.model import Origin, Snapshot
 
@@ -136,9 +138,14 @@ def test_its_own_etcd_that_dies_meanwhile_is_told(file, monkeypatch):
 
     async def filled(engine, snapshot):
         children = osproc.marked(next(file.parent.glob(".new.restoring.*")))
-        return await fill(engine, snapshot, lambda: [die(file, child) for child in children])
 
-    monkeypatch.setattr(etcdrestoring.sharing, "fill", filled)
+        def all_die() -> None:
+            for child in children:
+                die(file, child)
+
+        return await fill(engine, snapshot, all_die)
+
+    monkeypatch.setattr(sharing, "fill", filled)
     line = refused(restore(file), file.parent)
     assert line.endswith("new: etcd ended: no space: disk is full")
 
@@ -147,8 +154,8 @@ def die(file: Path, child: osproc.ProcessId) -> None:
     (log,) = file.parent.glob(".new.restoring.*/logs/etcd.log")
     with log.open("a") as text:
         text.write(FATAL + "\n")
-    osproc.send_signal(child, 9)
-    raise etcdrestoring.StoreError("it broke")
+    osproc.send_signal(child, signal.SIGKILL)
+    raise StoreError("it broke")
 
 
 def test_a_missing_package_is_named(file, member, monkeypatch):

@@ -22,7 +22,7 @@ from kubeherd.cluster.store.sqlite.engine import SqliteEngine
 from kubeherd.cluster.store.store import running
 from kubeherd.snapshot import fileformat, planning
 from kubeherd.snapshot.adapting import Adapted
-from kubeherd.snapshot.model import Origin, Snapshot
+from kubeherd.snapshot.model import Origin, Snapshot, SnapshotError
 
 RECORDED = Path(__file__).parents[2] / "data" / "etcd-snapshot.db.xz"
 
@@ -215,7 +215,7 @@ def test_what_a_file_may_not_decide_comes_not_back():
 
 
 def test_settings_that_are_not_readable_are_refused():
-    with pytest.raises(planning.SnapshotError, match="settings in the snapshot cannot be used"):
+    with pytest.raises(SnapshotError, match="settings in the snapshot cannot be used"):
         planning.settings_of(of_settings(nodes=5), planning.Wanted())
 
 

@@ -1,7 +1,8 @@
 """A snapshot put into a real etcd, and what happens to one that has objects."""
 
+import itertools
 import lzma
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,24 +83,23 @@ async def test_what_cannot_be_read_counts_and_what_is_not_of_kubernetes_does_not
         await sharing.fill(engine(etcd), snapshot)
 
 
-class Failing:
-    """An engine whose third transaction fails; with `is_made` it is made all the same."""
+Transact = Callable[[Sequence[Change], Sequence[Guard]], Awaitable[Made | Conflict]]
 
-    def __init__(self, inner: "EtcdEngine", failure: Exception | None, *, is_made: bool) -> None:
-        self._inner, self._failure, self._is_made, self._left = inner, failure, is_made, 3
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._inner, name)
+def failing(transact: Transact, failure: Exception | None, *, is_made: bool) -> Transact:
+    """Transactions of an engine, whose third fails; with `is_made` it is made all the same."""
+    number = itertools.count(1)
 
-    async def transact(self, changes: Sequence[Change], guards: Sequence[Guard]) -> Made | Conflict:
-        self._left -= 1
-        if self._left == 0:
-            if self._is_made:
-                await self._inner.transact(changes, guards)
-            if self._failure is None:
+    async def third_fails(changes: Sequence[Change], guards: Sequence[Guard]) -> Made | Conflict:
+        if next(number) == 3:
+            if is_made:
+                await transact(changes, guards)
+            if failure is None:
                 return Conflict(1)
-            raise self._failure
-        return await self._inner.transact(changes, guards)
+            raise failure
+        return await transact(changes, guards)
+
+    return third_fails
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,10 @@ class Failing:
 )
 async def test_after_a_failure_nothing_is_left(etcd, snapshot, monkeypatch, failure, is_made):
     monkeypatch.setattr(sharing, "GROUP", 10)
+    used = engine(etcd)
+    monkeypatch.setattr(used, "transact", failing(used.transact, failure, is_made=is_made))
     with pytest.raises((SnapshotError, StoreError)):
-        await sharing.fill(Failing(engine(etcd), failure, is_made=is_made), snapshot)
+        await sharing.fill(used, snapshot)
     assert await objects(etcd) == {}
 
 
@@ -133,16 +135,17 @@ async def test_what_somebody_else_wrote_stays(etcd, snapshot, monkeypatch):
     monkeypatch.setattr(sharing, "GROUP", 10)
     theirs = b'{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"default"}}'
 
-    class Crowded(Failing):
-        async def transact(
-            self, changes: Sequence[Change], guards: Sequence[Guard]
-        ) -> Made | Conflict:
-            if any(change.name == "default" and change.base == 0 for change in changes):
-                await put(etcd, b"/registry/namespaces/default", theirs)
-            return await self._inner.transact(changes, guards)
+    used = engine(etcd)
+    transact = used.transact
 
+    async def crowded(changes: Sequence[Change], guards: Sequence[Guard]) -> Made | Conflict:
+        if any(change.name == "default" and change.base == 0 for change in changes):
+            await put(etcd, b"/registry/namespaces/default", theirs)
+        return await transact(changes, guards)
+
+    monkeypatch.setattr(used, "transact", crowded)
     with pytest.raises(SnapshotError, match="somebody else writes"):
-        await sharing.fill(Crowded(engine(etcd), None, is_made=False), snapshot)
+        await sharing.fill(used, snapshot)
     assert list((await objects(etcd)).values()) == [theirs]
 
 

@@ -157,7 +157,7 @@ def test_a_request_is_headers_and_data_and_its_answer_ends_it() -> None:
     start = headers.encode([(":status", "200"), ("content-type", "application/grpc")])
     connection.receive(frames.frame(frames.HEADERS, frames.END_HEADERS, 1, start))
     connection.receive(frames.frame(frames.DATA, 0, 1, b"ans") + ended(1))
-    assert (stream.data, stream.end) == (b"ans", [("OK", "")])
+    assert (bytes(stream.data), stream.end) == (b"ans", [("OK", "")])
     assert not connection.streams
     connection.receive(frames.frame(frames.DATA, 0, 1, b"late"))
     assert stream.data == b"ans"

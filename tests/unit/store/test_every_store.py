@@ -24,7 +24,7 @@ from kubeherd.cluster.store.sqlite.engine import SqliteEngine
 from kubeherd.cluster.store.staged import Staged
 from kubeherd.cluster.store.state import Attrs, EventType, Record
 from kubeherd.cluster.store.store import Store, running
-from kubeherd.cluster.store.watch.deliveries import WatchFilter
+from kubeherd.cluster.store.watch.deliveries import Delivery, WatchFilter
 
 HISTORY_EVENTS = 50
 
@@ -200,7 +200,7 @@ async def test_watchers_see_every_event_once_and_in_order(store: Store) -> None:
     staged = [put(store, f"p{n % 7}", v=n) for n in range(40)]
     for one in staged:
         await store.committed(one)
-    deliveries = []
+    deliveries: list[Delivery] = []
     while len(deliveries) < 40:
         deliveries += await asyncio.wait_for(seen.next(), PATIENCE_S)
     revisions = [d.event.revision for d in deliveries]

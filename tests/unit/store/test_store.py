@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -28,7 +29,13 @@ def attrs_of(resource_key: str, json: bytes) -> Attrs:
     return Attrs(tree.get("labels", {}), {"spec.nodeName": node} if node else {})
 
 
-def put(store: Store, name: str, *, resource: str = "pods", namespace: str = "ns", **tree: object):  # type: ignore[no-untyped-def]
+def as_it_is(json: bytes, _revision: int) -> bytes:
+    return json
+
+
+def put(
+    store: Store, name: str, *, resource: str = "pods", namespace: str = "ns", **tree: object
+) -> Staged:
     def json_for(revision: int) -> bytes:
         return orjson.dumps({"name": name, "rv": revision, **tree})
 
@@ -109,7 +116,7 @@ async def test_large_writes_are_committed_in_smaller_groups() -> None:
     async with running(LocalStore(engine, attrs_of)) as store:
         large = b'"' + b"x" * (MAX_GROUP_BYTES // 2) + b'"'
         staged = [
-            store.put("pods", "ns", name, lambda _, json=json: json, Attrs())
+            store.put("pods", "ns", name, partial(as_it_is, json), Attrs())
             for name, json in zip("abcd", (large, large, b"{}", b"{}"), strict=True)
         ]
         await store.committed(staged[-1])
@@ -156,7 +163,7 @@ async def test_waits_end_in_turn_and_those_that_are_over_are_left_out() -> None:
     third = waits.begin()
     with pytest.raises(TimeoutError):
         await third
-    assert await first is None
+    assert first.result() is None
     waits.close()
 
 

@@ -91,9 +91,11 @@ async def outcomes_of_a_commit(disk: Disk, error: Exception) -> list[type[Except
     ending.set()
     await asyncio.wait({life})
     ended = life.exception()
-    assert (None if ended is None else ended.exceptions) == (
-        None if found[-1] is None else (error,)
-    )
+    if found[-1] is None:
+        assert ended is None
+    else:
+        assert isinstance(ended, BaseExceptionGroup)
+        assert ended.exceptions == (error,)
     assert disk.closed
     return found
 

@@ -55,7 +55,7 @@ def rows(history: list[Record]) -> dict:
 
 
 def test_a_pod_is_a_bar_on_its_node_in_the_pieces_of_its_life():
-    history = [
+    history: list[Record] = [
         Began(at=100.0, nodes=("n-1",)),
         pod(101, "a", Verb.CREATE),
         pod(102, "a", node="n-1", phase="Running"),
@@ -74,7 +74,7 @@ def test_a_pod_is_a_bar_on_its_node_in_the_pieces_of_its_life():
 
 
 def test_bars_at_the_same_time_have_lanes_of_their_own_and_revisions_colours():
-    history = [
+    history: list[Record] = [
         Began(at=0.0),
         pod(1, "a", node="n-1"),
         pod(2, "b", node="n-1", revision="two"),
@@ -93,7 +93,7 @@ def test_bars_at_the_same_time_have_lanes_of_their_own_and_revisions_colours():
 
 
 def test_rows_come_by_kind_and_natural_name():
-    history = [
+    history: list[Record] = [
         Began(at=0.0, nodes=("node-10", "node-2")),
         Process(at=1.0, name="apiserver", running=True, ready=True),
         Leads(at=2.0, lease="kube-system/kube-controller-manager", holder="me"),
@@ -109,7 +109,7 @@ def test_rows_come_by_kind_and_natural_name():
 
 
 def test_readiness_and_process_states_are_backgrounds():
-    history = [
+    history: list[Record] = [
         Began(at=0.0),
         node(1, "n-1", "True"),
         node(5, "n-1", "Unknown"),
@@ -126,7 +126,7 @@ def test_faults_shade_whom_they_hurt_and_last_to_the_end_if_nobody_undoes_them()
     crash = Fault(id="a", target=Nodes(("n-1", "n-2")), effect=effects.Crash())
     slow = Fault(id="b", target=Component("apiserver"), effect=effects.StoreSlow(delay_s=1))
     angry = Fault(id="c", target=Clients(user="x"), effect=effects.ApiError(code=500))
-    history = [
+    history: list[Record] = [
         Began(at=0.0),
         FaultBegan(at=1.0, fault=crash),
         FaultBegan(at=2.0, fault=slow),
@@ -142,7 +142,7 @@ def test_faults_shade_whom_they_hurt_and_last_to_the_end_if_nobody_undoes_them()
 
 def test_who_led_and_when():
     lease = "kube-system/kube-controller-manager"
-    history = [
+    history: list[Record] = [
         Began(at=0.0),
         Leads(at=1.0, lease=lease, holder="first"),
         Leads(at=4.0, lease=lease, holder="second"),
@@ -167,8 +167,9 @@ def test_heartbeats_are_thinned_out():
 
 def test_a_page_is_one_file_and_what_is_in_the_data_stays_data():
     evil = "</script><script>alert(1)</script>"
-    history = [Began(at=0.0), Violation(at=1.0, promise="one-pod", text=evil)]
-    checked = [Checked("one-pod", evil, 3, (history[1],)), Checked("other", "Silent.", 0)]
+    found = Violation(at=1.0, promise="one-pod", text=evil)
+    history: list[Record] = [Began(at=0.0), found]
+    checked = [Checked("one-pod", evil, 3, (found,)), Checked("other", "Silent.", 0)]
     html = page(paint(history, evil), checked)
     assert "<script>alert" not in html
     assert not re.search(r'(src|href)="', html)

@@ -1,5 +1,7 @@
 """The shell: one sync against a scripted server, caches filled by hand (spec sections 1 to 3)."""
 
+from typing import TypeVar
+
 import msgspec
 import pytest
 from daemonset_world import EPOCH, daemonset, nodes, pod
@@ -9,6 +11,7 @@ from kubeherd.cluster.api import errors
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS
 from kubeherd.cluster.api.objects import DaemonSet, DaemonSetStatus, Node, Pod
+from kubeherd.cluster.client.cache import HasMetadata
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.reflector import Reflector
 from kubeherd.cluster.runtime.rng import Rng
@@ -20,6 +23,8 @@ from kubeherd.controller.worker import ReconcileError
 from kubeherd.simulation.virtualtime import VirtualClock
 
 KEY = ("ns", "ds")
+
+T = TypeVar("T", bound=HasMetadata)
 
 
 class Shell:
@@ -84,10 +89,10 @@ def ready(found: Pod) -> Pod:
     return pod(name, where, ready=True, labels=labels, resource_version=version)
 
 
-def change(reflector: Reflector[object], obj: object) -> None:  # type: ignore[type-var]
+def change(reflector: Reflector[T], obj: T) -> None:
     """An object arrives by watch."""
     reflector._there(obj)
-    revision = obj.metadata.resource_version  # type: ignore[attr-defined]
+    revision = obj.metadata.resource_version
     reflector._advance(int(revision or 0))
 
 

@@ -21,7 +21,7 @@ def updated(
 
 
 def events(world: World) -> list[tuple[str, str, str]]:
-    return [(e.type.value, e.reason.value, e.message) for e in world.plan().events]
+    return [(e.type.value, e.reason, e.message) for e in world.plan().events]
 
 
 def test_paused_holds_everything_and_says_so_once() -> None:

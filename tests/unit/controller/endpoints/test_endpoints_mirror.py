@@ -88,7 +88,8 @@ def test_a_mirror_says_what_the_endpoints_say() -> None:
     assert (owner.kind, owner.name, owner.uid, owner.controller) == (
         "Endpoints", "test-ep", "uid-ep", True,
     )  # fmt: skip
-    first, second = one.endpoints or ()
+    assert one.endpoints is not None
+    first, second = one.endpoints
     assert (first.addresses, first.conditions.ready, first.hostname) == (
         ["10.0.0.1"],
         True,

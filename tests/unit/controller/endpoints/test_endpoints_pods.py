@@ -33,8 +33,8 @@ def test_should_pod_be_in_endpoints(
     assert found == belongs
 
 
-def ports(*several: tuple[str, int, str]) -> list[ContainerPort]:
-    return [ContainerPort(name=n, container_port=p, protocol=proto) for n, p, proto in several]
+def ports(*several: tuple[str, int, str]) -> tuple[ContainerPort, ...]:
+    return tuple(ContainerPort(name=n, container_port=p, protocol=proto) for n, p, proto in several)
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_find_port(
     subject = pod()
     spec = msgspec.structs.replace(
         subject.spec,
-        containers=[Container(ports=ports(*several)) for several in containers],
-        init_containers=[
+        containers=tuple(Container(ports=ports(*several)) for several in containers),
+        init_containers=tuple(
             Container(restart_policy=policy, ports=ports(*several)) for policy, several in sidecars
-        ],
+        ),
     )
     subject = msgspec.structs.replace(subject, spec=spec)
     assert pods.find_port(subject, ServicePort(target_port=wanted, protocol="TCP")) == found

@@ -370,7 +370,8 @@ def test_set_endpoint_slice_labels(has: dict[str, str], changed: bool) -> None:
 def test_versions_of_pods_are_no_change() -> None:
     """TestEndpointsEqualBeyondHash."""
     there = slice_of("a", [pod(1)])
-    (endpoint,) = there.endpoints or ()
+    assert there.endpoints is not None
+    (endpoint,) = there.endpoints
     assert endpoint.target_ref is not None
     ref = msgspec.structs.replace(endpoint.target_ref, resource_version="7")
     versioned = [msgspec.structs.replace(endpoint, target_ref=ref)]

@@ -109,8 +109,8 @@ def meta(
         name=uid,
         uid=uid,
         namespace=namespace,
-        owner_references=list(owners),
-        finalizers=list(finalizers),
+        owner_references=owners,
+        finalizers=finalizers,
         deletion_timestamp=DELETED if deleted else None,
     )
 

@@ -108,7 +108,7 @@ def test_when_a_pod_ended(
 
 
 def test_a_sidecar_ends_last_and_an_init_container_does_not_count() -> None:
-    containers = [Container(name="sidecar", restart_policy="Always"), Container(name="init")]
+    containers = (Container(name="sidecar", restart_policy="Always"), Container(name="init"))
     statuses = [{**gone(100), "name": "sidecar"}, {**gone(900), "name": "init"}]
     ended_pod = Pod(
         spec=PodSpec(init_containers=containers),

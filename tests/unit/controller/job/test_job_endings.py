@@ -19,7 +19,6 @@ from kubeherd.controller.workload.jobs import (
 )
 
 Spec = dict[str, Any]
-INDEXED = {"completion_mode": "Indexed"}
 
 
 @pytest.mark.parametrize(
@@ -223,14 +222,14 @@ def test_a_limit_for_each_index(
     rule = fields.pop("rule", None)
     if rule:
         fields["pod_failure_policy"] = typed(PodFailurePolicy, {"rules": [code(rule)]})
-    of = job(backoff_limit_per_index=1, **INDEXED, **fields)
+    of = job(backoff_limit_per_index=1, completion_mode="Indexed", **fields)
     synced = sync(of, its_pods, now(60))
     assert shown(synced) == want
     assert synced.status.failed_indexes == failed_indexes
 
 
 def test_indexes_whose_back_off_is_over_go_ahead_of_others() -> None:
-    of = job(parallelism=2, completions=2, backoff_limit_per_index=5, **INDEXED)
+    of = job(parallelism=2, completions=2, backoff_limit_per_index=5, completion_mode="Indexed")
     its_pods = [
         pod("a", "Failed", index=0, failures=0, exit_code=1, ended_s=100),
         pod("b", "Failed", index=1, failures=2, exit_code=1, ended_s=100),
@@ -276,7 +275,7 @@ def test_with_a_failure_policy_a_pod_is_judged_when_it_has_ended() -> None:
 
 def test_a_success_policy_ends_the_job_before_its_time() -> None:
     policy = typed(SuccessPolicy, {"rules": [{"succeededIndexes": "1"}]})
-    of = job(parallelism=3, completions=3, success_policy=policy, **INDEXED)
+    of = job(parallelism=3, completions=3, success_policy=policy, completion_mode="Indexed")
     its_pods = [pod("a", "Running", index=0), pod("b", "Succeeded", index=1)]
     first = sync(of, its_pods, now(60))
     assert first.conditions == [("SuccessCriteriaMet", "SuccessPolicy")]
@@ -293,7 +292,13 @@ def test_a_success_that_was_decided_outlives_a_failure() -> None:
     policy = typed(SuccessPolicy, {"rules": [{"succeededCount": 1}]})
     decided = Condition(type="SuccessCriteriaMet", status="True", reason="SuccessPolicy")
     status = JobStatus(start_time=at(0), conditions=[decided], completed_indexes="0", succeeded=1)
-    of = job(completions=3, backoff_limit=0, success_policy=policy, status=status, **INDEXED)
+    of = job(
+        completions=3,
+        backoff_limit=0,
+        success_policy=policy,
+        status=status,
+        completion_mode="Indexed",
+    )
     synced = sync(of, [pod("b", "Failed", index=1)], now(60))
     assert [kind for kind, _ in synced.conditions] == ["SuccessCriteriaMet", "Complete"]
 

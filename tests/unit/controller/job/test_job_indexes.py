@@ -1,5 +1,7 @@
 """Which index comes next, which pod has to go: the tables of indexed_job_utils_test.go."""
 
+from typing import Any
+
 import pytest
 from job_world import job, pod, typed
 
@@ -18,7 +20,7 @@ IGNORE = {
 DISRUPTED = Condition(type="DisruptionTarget", status="True")
 
 
-def indexed(completions: int = 2, limit: int | None = 0, **spec: object) -> Job:
+def indexed(completions: int = 2, limit: int | None = 0, **spec: Any) -> Job:
     return job(
         completion_mode="Indexed", completions=completions, backoff_limit_per_index=limit, **spec
     )

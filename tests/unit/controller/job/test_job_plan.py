@@ -188,7 +188,12 @@ def test_a_sync_of_an_indexed_job(
     want: Want,
     created: list[int],
 ) -> None:
-    of = job(parallelism=parallelism, completions=completions, backoff_limit=limit, **INDEXED)
+    of = job(
+        parallelism=parallelism,
+        completions=completions,
+        backoff_limit=limit,
+        completion_mode="Indexed",
+    )
     named = [pod(f"p{n}", phase, index=index) for n, (index, phase) in enumerate(its_pods)]
     synced = sync(of, named, now(60))
     assert shown(synced) == want

@@ -1,5 +1,7 @@
 """Counting each pod once: the table of TestTrackJobStatusAndRemoveFinalizers, and crashes."""
 
+from typing import Any
+
 import pytest
 from job_world import at, job, pod, sync
 
@@ -19,8 +21,9 @@ def busy(**status: object) -> JobStatus:
     return JobStatus(start_time=at(0), **status)  # type: ignore[arg-type]
 
 
-def idle(status: JobStatus, **spec: object) -> Job:
-    return job(**{"parallelism": 0, "completions": 100, "backoff_limit": 50, **spec}, status=status)
+def idle(status: JobStatus, **spec: Any) -> Job:
+    wanted: dict[str, Any] = {"parallelism": 0, "completions": 100, "backoff_limit": 50, **spec}
+    return job("job", status=status, **wanted)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def a_pod(number: int, row: JsonObject) -> Pod:
     return Pod(
         metadata=ObjectMeta(name=f"test-pod-{number}", deletion_timestamp="0" if deleted else None),
         spec=PodSpec(
-            containers=[Container(name=f"container{n}", resources=amounts) for n in (1, 2)]
+            containers=tuple(Container(name=f"container{n}", resources=amounts) for n in (1, 2))
         ),
         status=PodStatus(
             phase=of("phase", "Running"),
@@ -192,22 +192,20 @@ def test_group_pods_by_what_their_cpu_is_worth(pod: Pod, counts: bool) -> None:
 
 def test_calculate_requests() -> None:
     def spec(whole: dict[str, str], *requests: dict[str, str], sidecar: str = "") -> Pod:
-        containers = [
+        containers = tuple(
             Container(name=f"c{n}", resources=ResourceRequirements(requests=dict(amounts)))
             for n, amounts in enumerate(requests)
-        ]
-        beside = [
-            Container(
-                name="side",
-                restart_policy="Always",
-                resources=ResourceRequirements(requests={"cpu": sidecar}),
-            )
-        ]
+        )
+        beside = Container(
+            name="side",
+            restart_policy="Always",
+            resources=ResourceRequirements(requests={"cpu": sidecar}),
+        )
         return Pod(
             metadata=ObjectMeta(name="p"),
             spec=PodSpec(
                 containers=containers,
-                init_containers=beside if sidecar else [],
+                init_containers=(beside,) if sidecar else (),
                 resources=ResourceRequirements(requests=dict(whole)) if whole else None,
             ),
         )

@@ -2,7 +2,8 @@
 
 import msgspec
 import pytest
-from replicaset_world import NS, UID, ages, controlled_by, pod, replicaset
+from daemonset_world import NS
+from replicaset_world import UID, ages, controlled_by, pod, replicaset
 
 from kubeherd.cluster.api.labels import from_selector
 from kubeherd.cluster.api.objects import ObjectMeta, Pod

@@ -38,7 +38,7 @@ def a_pod(
             labels={"app": name},
             deletion_timestamp="2026-01-01T00:00:00Z" if leaving else None,
         ),
-        spec=PodSpec(containers=[container], priority=priority, preemption_policy=policy),
+        spec=PodSpec(containers=(container,), priority=priority, preemption_policy=policy),
         status=PodStatus(
             start_time=started,
             nominated_node_name=nominated,

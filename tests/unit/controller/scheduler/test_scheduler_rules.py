@@ -50,7 +50,7 @@ def a_pod(
     container = Container(
         name="c",
         resources=ResourceRequirements(requests=requests),
-        ports=[port] if port else [],
+        ports=(port,) if port else (),
     )
     return Pod(
         metadata=ObjectMeta(name=name, namespace="ns", uid=f"uid-{name}", generation=generation),

@@ -31,7 +31,7 @@ NODE_1: Node = msgspec.convert(node("n1", metadata={"labels": {"host": "n1", "zo
 NODE_2: Node = msgspec.convert(node("n2", metadata={"labels": {"host": "n2", "zone": "b"}}), Node)
 
 
-def using(*claims: str, **spec: object) -> JsonObject:
+def using(*claims: str, **spec: Any) -> JsonObject:
     """The pod p with these claims."""
     found = [{"name": c, "persistentVolumeClaim": {"claimName": c}} for c in claims]
     return pod("p", volumes=found, **spec)

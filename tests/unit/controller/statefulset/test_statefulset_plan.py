@@ -187,7 +187,7 @@ def test_where_claims_are_retained_none_is_stale() -> None:
 def test_a_changed_policy_changes_the_owners() -> None:
     """TestStatefulPodControlRetentionPolicyUpdate, ...RetainDeletionPolicyUpdate."""
     world = settled(2, claims=["data"])
-    assert world.claims["data-web-1"].metadata.owner_references == ()
+    assert not world.claims["data-web-1"].metadata.owner_references
     policy = ClaimRetentionPolicy(when_scaled="Delete", when_deleted="Delete")
     world.update(persistent_volume_claim_retention_policy=policy)
     chosen = world.sync()

@@ -1,5 +1,7 @@
 """Rolling updates, OnDelete and minReadySeconds; the status (statefulset-controller 5.5, 8)."""
 
+from typing import Any
+
 import pytest
 from statefulset_world import (
     ON_DELETE,
@@ -190,7 +192,7 @@ def test_when_the_deletion_fails_the_status_is_as_before() -> None:
 # --- minReadySeconds ---
 
 
-def young(replicas: int, **fields: object) -> World:
+def young(replicas: int, **fields: Any) -> World:
     """All pods ready for 10 of 30 seconds."""
     world = settled(replicas, min_ready_seconds=30, **fields)
     for name in world.pods:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 import pytest
-from replicaset_world import NS, controlled_by, pod, replicaset
+from daemonset_world import NS
+from replicaset_world import controlled_by, pod, replicaset
 
 from kubeherd.cluster.api.labels import EVERYTHING, Selector, from_selector
 from kubeherd.cluster.api.objects import OwnerReference, Pod
