@@ -59,7 +59,7 @@ REAL = strategy.unavailable
 def blind(placement: Placement) -> int:
     """A mutant of the DaemonSet controller: old pods that do not work are not counted."""
     return placement.how_many(
-        lambda rolling: rolling.unavailable and rolling.row not in strategy.OLD_UNAVAILABLE
+        lambda rolling: rolling.unavailable and rolling.candidate not in strategy.OLD_UNAVAILABLE
     )
 
 
