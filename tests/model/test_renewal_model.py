@@ -71,6 +71,37 @@ CHANGES = {
     ),
     "bad label": lambda tree: tree["metadata"].setdefault("labels", {}).update({"a": "-"}),
     "stale": lambda tree: tree["metadata"].update(resourceVersion="1"),
+    "stale, other times": lambda tree: (
+        tree["metadata"].update(resourceVersion="1"),
+        [
+            one.update(time="2025-01-01T00:00:00Z")
+            for one in tree["metadata"].get("managedFields", ())
+        ],
+    ),
+    "stale, no time": lambda tree: (
+        tree["metadata"].update(resourceVersion="1"),
+        [
+            one.update(time="2025-13-01T00:00:00Z")
+            for one in tree["metadata"].get("managedFields", ())
+        ],
+    ),
+    "stale, no renewTime": lambda tree: (
+        tree["metadata"].update(resourceVersion="1"),
+        tree["spec"].update(renewTime="2025-13-01T00:00:00.000000Z"),
+    ),
+    "stale, other label": lambda tree: (
+        tree["metadata"].update(resourceVersion="1", labels={"a": "-"}),
+    ),
+    "stale, empty renewTime": lambda tree: (
+        tree["metadata"].update(resourceVersion="1"),
+        tree["spec"].update(renewTime=""),
+    ),
+    "empty version": lambda tree: tree["metadata"].update(resourceVersion=""),
+    "zero": lambda tree: tree["metadata"].update(resourceVersion="0"),
+    "zeros": lambda tree: tree["metadata"].update(resourceVersion="00000000000000000001"),
+    "largest": lambda tree: tree["metadata"].update(resourceVersion="9999999999999999999"),
+    "too large": lambda tree: tree["metadata"].update(resourceVersion="99999999999999999999"),
+    "a date": lambda tree: tree["metadata"].update(resourceVersion="2025-01-01T00:00:00Z"),
     "no version": lambda tree: tree["metadata"].pop("resourceVersion", None),
     "uid": lambda tree: tree["metadata"].update(uid="11111111-2222-3333-4444-555555555555"),
     "no owners": lambda tree: tree["metadata"].pop("managedFields", None),
@@ -249,6 +280,23 @@ async def test_what_is_certainly_a_renewal_begins_at_once(
             assert begun is not None
             await settled(cluster.store, [begun])
             assert begun.answer().status == 200
+
+
+@pytest.mark.parametrize("media", [JSON, MSGPACK])
+@pytest.mark.parametrize("change", ["stale", "stale, other times"])
+async def test_what_is_certainly_late_is_refused_at_once(media: str, change: str) -> None:
+    place = PLACES[0]
+    async with api_cluster() as cluster:
+        await _create(cluster, *place)
+        record = cluster.store.get(LEASES.group_resource, *place)
+        assert record is not None
+        body = _body({"media": media, "change": change}, record.json, 1)
+        for user in (ADMIN, NODE, FLEET):
+            asked = _asked("PUT", LEASES.path(*place), body, user, content_type=media)
+            begun = cluster.api.begin(asked)
+            assert begun is not None
+            await settled(cluster.store, [begun])
+            assert begun.answer().status == 409
 
 
 @pytest.mark.parametrize("way", Way)

@@ -4,8 +4,9 @@ Half of the cost of a short write (`write.short`) that comes alone is the task t
 layer to layer and waits for its commit. The writes of a group are staged one after the other in one
 step, wait for their commits together, and are answered in one step. Invariants: a write that begins
 here has the same effect, answer and metrics as by `ApiServer.handle`; where that is not certain
-nothing begins, and `handle` has to carry it out. Of the refusals only those of deletions are
-answered here, because kubelets delete again and again what is gone.
+nothing begins, and `handle` has to carry it out. Of the refusals two are answered here, because
+they come in numbers: kubelets delete again and again what is gone, and clients that hurry renew
+Leases before they know what became of the last renewal.
 """
 
 import asyncio
@@ -142,8 +143,12 @@ def _stage_status(one: Call) -> _First | None:
 
 
 def _stage_renewal(one: Call) -> _First | None:
-    pending = writes.stage_renewal(one, one.context())
-    return None if pending is None else (pending, _changed)
+    ctx = one.context()
+    pending = writes.stage_renewal(one, ctx)
+    if pending is not None:
+        return pending, _changed
+    late = writes.late_renewal(one, ctx)
+    return None if late is None else _refusal(one, late)
 
 
 def _stage_delete(one: Call) -> _First | None:

@@ -1,9 +1,11 @@
 """POST, PUT and DELETE of objects and collections (spec api-machinery, sections 4 and 6)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from kubeherd.cluster.api import errors, kinds, warnings
+from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
@@ -12,6 +14,7 @@ from kubeherd.cluster.apiserver.handlers import alikes, answers
 from kubeherd.cluster.apiserver.handlers.reads import list_options, page
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.read import listing
+from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.strategies.namespace import NamespaceStrategy
 from kubeherd.cluster.apiserver.strategies.pod import PodStrategy
 from kubeherd.cluster.apiserver.write import deletion
@@ -21,6 +24,8 @@ from kubeherd.cluster.apiserver.write.pending import Pending, Written
 from kubeherd.cluster.apiserver.write.pipeline import Given, Prepare
 from kubeherd.cluster.apiserver.write.tracking import is_component
 from kubeherd.cluster.store.state import Record
+
+_T = TypeVar("_T")
 
 _PODS_STAY = (
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background "
@@ -103,12 +108,25 @@ async def update(call: Call) -> ApiResponse:
 
 def stage_renewal(call: Call, ctx: RequestContext) -> Pending | None:
     """The update of a Lease with a new renewTime and nothing else; None if it may be about more."""
-    request = call.request
+    return _of_lease(call, ctx, call.services.registry.short.renewal)
+
+
+def late_renewal(call: Call, ctx: RequestContext) -> ApiError | None:
+    """What an update of a Lease is refused with that has a new renewTime but an old version; None
+    if it may be about more."""
+    return _of_lease(call, ctx, call.services.registry.short.late_renewal)
+
+
+def _of_lease(
+    call: Call,
+    ctx: RequestContext,
+    short: Callable[[ServedKind, str, str, str, bytes, RequestContext], _T | None],
+) -> _T | None:
+    request, route = call.request, call.route
     if request.query or request.audited is not None:
         return None
-    route, short = call.route, call.services.registry.short
     content_type = request.headers.get("content-type", "")
-    return short.renewal(call.kind, route.namespace, route.name, content_type, request.body, ctx)
+    return short(call.kind, route.namespace, route.name, content_type, request.body, ctx)
 
 
 def preparation(call: Call) -> Prepare:

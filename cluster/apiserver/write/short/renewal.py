@@ -21,7 +21,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject, JsonValue
 from kubeherd.cluster.api.kinds import Resource
 from kubeherd.cluster.api.managedfields import ownership
 from kubeherd.cluster.api.serializer import codecs
-from kubeherd.cluster.api.timestamps import is_micro_time
+from kubeherd.cluster.api.timestamps import is_micro_time, is_time
 from kubeherd.cluster.apiserver.served import ServedKind
 from kubeherd.cluster.apiserver.write import tracking
 from kubeherd.cluster.apiserver.write.context import RequestContext
@@ -30,12 +30,17 @@ from kubeherd.cluster.apiserver.write.storedform import version_place
 MAX_BYTES: Final = 16 * 1024
 """A Lease that is larger goes the general way."""
 
+_JSON: Final = ("", codecs.JSON)
+_VERSION_KEY: Final = b'"resourceVersion'
 _KEY: Final = b'"renewTime":"'
 _BYTES: Final = len("2006-01-02T15:04:05.000000Z")
 _REST: Final = re.compile(rb'"(?:,"[A-Za-z]+":(?:[0-9]+|"[^"\\{}]*"))*\}\}')
 """What may follow on the time: members of the spec that are numbers or texts, and the end."""
 _OWNERS: Final = b'"managedFields":'
 _OWNERS_END: Final = b']},"spec":{'
+_VALUES: Final = re.compile(rb'":"([0-9][0-9TZ:.\-]*)"')
+"""Texts that may be times or versions."""
+_VERSION: Final = re.compile(rb"[1-9][0-9]{0,18}")
 _RENEWED: Final[JsonObject] = {"f:spec": {"f:renewTime": {}}}
 _MAX_OWNERS: Final = 64
 """The size of a cache. Most renewals within a second have the same owners, which take at most
@@ -55,16 +60,31 @@ def renewed(
         return None
     before, behind = stored[:at], stored[rest:]
     media = codecs.media_type(content_type)
-    if media == codecs.MSGPACK:
-        time = _between(before, behind, _in_json(kind, body, msgspec.msgpack.decode))
-    elif media in ("", codecs.JSON):
-        time = _between(before, behind, body)
-        time = time or _between(before, behind, _in_json(kind, body, _loads))
-    else:
-        return None
+    time = _between(before, behind, body) if media in _JSON else b""
+    time = time or _between(before, behind, _in_json(kind, body, media))
     if time == stored[at:rest] or not is_micro_time(time.decode("ascii", "replace")):
         return None
     return _spliced(kind.resource, before, behind, time, ctx)
+
+
+def is_late(kind: ServedKind, stored: bytes, content_type: str, body: bytes) -> bool:
+    """Whether the object in a request's body is certainly a valid Lease of another version than the
+    one with the JSON `stored`, from which it differs in times at most: the renewal of a client that
+    has not seen the last one. An update with it is refused for its version, for nothing else."""
+    if len(body) > MAX_BYTES or not stored.startswith(kind.prefix):
+        return False
+    media, old = codecs.media_type(content_type), _VALUES.split(stored)
+    new = _VALUES.split(body) if media in _JSON else []
+    if new[::2] != old[::2]:
+        new = _VALUES.split(_in_json(kind, body, media))
+        if new[::2] != old[::2]:
+            return False
+    changed = [at for at in range(1, len(old), 2) if new[at] != old[at]]
+    if not changed or not old[changed[0] - 1].endswith(_VERSION_KEY):
+        return False  # the version stands before all else that may have changed
+    if _VERSION.fullmatch(new[changed[0]]) is None:
+        return False
+    return all(_may_be(old[at - 1], new[at].decode()) for at in changed[1:])
 
 
 def _between(before: bytes, behind: bytes, body: bytes) -> bytes:
@@ -77,10 +97,19 @@ def _between(before: bytes, behind: bytes, body: bytes) -> bytes:
     return body[len(before) : len(before) + _BYTES]
 
 
-def _in_json(kind: ServedKind, body: bytes, decode: Callable[[bytes], JsonValue]) -> bytes:
+def _may_be(before: bytes, text: str) -> bool:
+    """Whether a valid Lease may have this text behind what ends with the name of a member."""
+    if before.endswith(b'"renewTime'):
+        return is_micro_time(text)
+    return before.endswith(b'"time') and is_time(text)
+
+
+def _in_json(kind: ServedKind, body: bytes, media: str) -> bytes:
     """The object in a body as JSON, in the form in which it would be stored; b"" if it is not of
     this kind, or if decoding may have lost a part of it."""
-    resource = kind.resource
+    resource, decode = kind.resource, _DECODE.get(media)
+    if decode is None:
+        return b""
     try:
         tree = decode(body)
         if not isinstance(tree, dict) or not isinstance(tree.get("metadata"), dict):
@@ -96,6 +125,12 @@ def _loads(body: bytes) -> JsonValue:
     """Decoded JSON; None if a member may be missing, because it is there twice."""
     tree: JsonValue = orjson.loads(body)
     return tree if codecs.keeps_every_field(body, tree) else None
+
+
+_DECODE: Final[dict[str, Callable[[bytes], JsonValue]]] = {
+    **dict.fromkeys(_JSON, _loads),
+    codecs.MSGPACK: msgspec.msgpack.decode,
+}
 
 
 def _spliced(

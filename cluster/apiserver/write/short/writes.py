@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import orjson
 
-from kubeherd.cluster.api import fields, kinds, validation
+from kubeherd.cluster.api import errors, fields, kinds, validation
 from kubeherd.cluster.api.errors import ApiError
 from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.admission import Admission, AdmissionRequest, Operation
@@ -73,6 +73,28 @@ class ShortWrites:
             except ApiError:
                 return None
         return Pending(Written(b""), self._store.replace(record, encode))
+
+    def late_renewal(
+        self,
+        kind: ServedKind,
+        namespace: str,
+        name: str,
+        content_type: str,
+        body: bytes,
+        ctx: RequestContext,
+    ) -> ApiError | None:
+        """What the renewal of a Lease is refused with that rests on an earlier version of it.
+
+        Clients that hurry send these, and in numbers while much else is to be done."""
+        record = None if ctx.fence else self._known(kind, namespace, name, ctx)
+        if record is None or not renewal.is_late(kind, record.json, content_type, body):
+            return None
+        request = AdmissionRequest(Operation.UPDATE, kind.resource, namespace, name, ctx.user)
+        try:
+            self._admission.mutate(request)
+        except ApiError:
+            return None
+        return errors.conflict(kind.resource, name, errors.MODIFIED)
 
     def pod_status(
         self, kind: ServedKind, namespace: str, name: str, sent: Sent, ctx: RequestContext
