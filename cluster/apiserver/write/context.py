@@ -42,21 +42,21 @@ class RequestContext(msgspec.Struct):
     subresource: str = ""
     applied: bool = False
     creates_on_update: bool = False
-    """A PUT or apply that has found nothing to change: unlike a create it may name a version."""
+    """Whether a PUT or apply creates the object: unlike a POST it may name a resourceVersion."""
     size_bytes: int = 0
-    """How much the client sent: what decides whether the write is heavy work."""
+    """Bytes that the client sent; they decide whether the write is heavy work."""
     dropped: Dropped = msgspec.field(default_factory=list)
-    """What decoding the body has dropped: words about a refused object show it."""
+    """What was dropped by decoding the body; texts that show a refused object show it, too."""
     data_text: bytes = b""
     """See `write.revisiondata`."""
     warnings: list[str] = msgspec.field(default_factory=list)
     asked: bool = False
-    """Policies and webhooks have no say in it: they have been asked what it follows from, or it is
-    the server's own housekeeping, which nobody may stop."""
+    """Whether policies and webhooks are left out: they were asked before, or it is a write of the
+    server's own, which nobody may stop."""
     is_valid: bool = False
-    """The object is one of the server's own, whose validity tests have shown."""
+    """Whether the object need not be validated: it is one of the server's own, and tests do it."""
     annotations: dict[str, str] = msgspec.field(default_factory=dict)
-    """What admission has to say to the audit log."""
+    """What admission adds to the audit log."""
     fence: str = ""
     """The leader's term that the write belongs to (`write.fencing`); "" for none."""
 
@@ -75,7 +75,7 @@ class RequestContext(msgspec.Struct):
 
 
 def housekeeping(now: datetime) -> RequestContext:
-    """The server writes for itself, and nobody is asked."""
+    """The context of a write of the server's own, about which nobody is asked."""
     return RequestContext(user=SERVER, now=now, field_manager="kube-apiserver", asked=True)
 
 

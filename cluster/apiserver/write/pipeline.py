@@ -82,20 +82,20 @@ class Prepare(Protocol):
 
 
 class Given(Enum):
-    """What of the stored object the function gets that makes the wanted one of it."""
+    """How much of the stored object an update's `transform` gets."""
 
     NOTHING = auto()
-    """An empty tree: it does not look."""
+    """An empty tree."""
     OUTLINE = auto()
-    """A tree that is its own down to the members of members, such as ``metadata.labels``; what is
-    within those it leaves as it is, and so does the kind's strategy."""
+    """A tree of which it may replace members, and members of these, such as ``metadata.labels``.
+    Neither it nor the kind's strategy may change what is within those."""
     WHOLE = auto()
-    """A tree of its own."""
+    """A tree of its own, which it may change anywhere."""
 
 
 class Pipeline(StoredObjects):
-    """Makes of the newest state and of what is wanted what is staged in the store. For admission
-    and authorisation it is the look-up of what is stored."""
+    """Carries out writes on the newest state, up to staging them in the store. Admission and
+    authorisation look up stored objects here, too."""
 
     def __init__(self, store: Store, rng: Rng, heavy: HeavyWork) -> None:
         super().__init__(store)
@@ -138,7 +138,8 @@ class Pipeline(StoredObjects):
     def make(
         self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext, uid: str
     ) -> JsonObject:
-        """What would be stored if `tree` was created with this UID, still without a version."""
+        """The object as it would be stored if `tree` was created with this UID. Nothing is staged,
+        and its resourceVersion is empty."""
         at_once(self._new_steps(kind, namespace, tree, ctx, uid))
         stored = kind.stored(tree)
         stored["metadata"] = with_version_slot(stored["metadata"])
@@ -147,7 +148,7 @@ class Pipeline(StoredObjects):
     def _new_steps(
         self, kind: ServedKind, namespace: str, tree: JsonObject, ctx: RequestContext, uid: str
     ) -> Steps[AdmissionRequest]:
-        """Make of a sent tree, in place, what is to be stored."""
+        """Turn a tree that was sent into the object to be stored, in place."""
         resource = kind.resource
         meta = tree.setdefault("metadata", {})
         check_namespace(resource, meta, namespace)
@@ -218,8 +219,12 @@ class Pipeline(StoredObjects):
         transform: Callable[[JsonObject], JsonObject],
         given: Given,
     ) -> tuple[JsonObject, JsonObject]:
-        """The stored object and the wanted one. Others may change the latter all through, and what
-        another server has stored may lack what decoding adds."""
+        """The stored object, and the wanted one that `transform` makes of what it is `given`.
+
+        An outline is given only to objects that this server has stored (what another server stored
+        may lack what decoding adds) and that no policy or webhook can change: those may change
+        anything.
+        """
         old = kind.served(record.load())
         if given is Given.NOTHING:
             return old, transform({})
@@ -240,8 +245,9 @@ class Pipeline(StoredObjects):
         prepare: Prepare,
         conditional: bool,
     ) -> Steps[Pending]:
-        """Stage what `look` shows as wanted, instead of `record`; ChangedMeanwhile if that is no
-        longer the newest. The rest as of `Registry.update`."""
+        """Stage the wanted object in place of `record`. `look` returns both, as `self.look`; the
+        rest is as in `Registry.update`. ChangedMeanwhile if `record` is not the newest version any
+        more."""
         resource, namespace, name = kind.resource, record.namespace, record.name
         old, new = yield from pure(look)
         meta, old_meta = new.setdefault("metadata", {}), old["metadata"]
@@ -298,7 +304,7 @@ class Pipeline(StoredObjects):
         options: DeleteOptions,
         ctx: RequestContext,
     ) -> Pending:
-        """Stage what deleting an object does to it now."""
+        """Stage the deletion of an object, or that it is marked as to be deleted."""
         record = self.store.head(kind.key, namespace, name)
         if record is None:
             raise errors.not_found(kind.resource, name)
@@ -329,7 +335,7 @@ class Pipeline(StoredObjects):
     # --- the store ---
 
     def _unchanged(self, kind: ServedKind, record: Record) -> Pending:
-        """Nothing to write; but what is answered must be durable before it is told."""
+        """Nothing is written; but the answer must wait until the object is durable."""
         staged = self.store.staged(kind.key, record.namespace, record.name)
         return Pending(Written(record.json), staged)
 
@@ -356,7 +362,8 @@ class Pipeline(StoredObjects):
         return Pending(Written(b"", answered, created=created), staged)
 
     def _put_quotas(self, charged: Iterable[JsonObject], ctx: RequestContext) -> None:
-        """After the object that is charged for: who sees the charge must see the object."""
+        """Stage changed quotas, after the object for which they are charged, so that nobody sees a
+        charge without its object."""
         for quota in charged:
             meta = quota["metadata"]
             self._put(served.of(kinds.RESOURCEQUOTAS), meta["namespace"], meta["name"], quota, ctx)
