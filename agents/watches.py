@@ -7,7 +7,8 @@ from typing import Protocol
 from kubeherd.cluster.api.kinds import NODES, PODS
 from kubeherd.cluster.api.objects import Node, Pod
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.reflector import ListWatch, Reflector
+from kubeherd.cluster.client.listwatch import ListWatch
+from kubeherd.cluster.client.reflector import Reflector
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 

@@ -16,13 +16,14 @@ from kubeherd.cluster.api.objects import PartialObject
 from kubeherd.cluster.client.cache import HasMetadata
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.grouppoll import GroupPoll
-from kubeherd.cluster.client.reflector import AT_ONCE, Gathering, ListWatch, Reflector
+from kubeherd.cluster.client.listwatch import NO_PAUSE, ListWatch, PollPause
+from kubeherd.cluster.client.reflector import Reflector
 from kubeherd.cluster.runtime.clock import Clock
 from kubeherd.cluster.runtime.rng import Rng
 
 T = TypeVar("T", bound=HasMetadata)
 
-_GATHERING = {LEASES: Gathering(1.0), PODS: Gathering(0.01, from_events=8)}
+_PAUSES = {LEASES: PollPause(1.0), PODS: PollPause(0.01, from_events=8)}
 """A thousand nodes renew a hundred leases a second: one answer for all of them costs a tenth of a
 hundred answers, and what comes of silence is decided every 5 s only. In a rollout a server makes a
 thousand pods a second, each of which is told three times and more; few pods are told at once."""
@@ -61,7 +62,7 @@ class Informers:
                 source,
                 clock=self._clock,
                 rng=self._rng,
-                gathering=_GATHERING.get(resource, AT_ONCE),
+                pause=_PAUSES.get(resource, NO_PAUSE),
             )
             self._reflectors[source] = reflector
             if into is PartialObject:

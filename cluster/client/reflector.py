@@ -16,14 +16,14 @@ import msgspec
 import structlog
 
 from kubeherd.cluster.api.errors import ApiError, Expired, from_status
-from kubeherd.cluster.api.kinds import Resource
-from kubeherd.cluster.api.objects import PartialObject, Pod
+from kubeherd.cluster.api.objects import PartialObject
 from kubeherd.cluster.api.private import nodeset
 from kubeherd.cluster.api.private.grouppoll import Part
 from kubeherd.cluster.api.private.longpoll import POLLED
 from kubeherd.cluster.client.backoff import Backoff
 from kubeherd.cluster.client.cache import Cache, HasMetadata, key_of
-from kubeherd.cluster.client.client import FIRST_PAGE, ApiClient, selectors
+from kubeherd.cluster.client.client import FIRST_PAGE, ApiClient
+from kubeherd.cluster.client.listwatch import FULL_POLL_EVENTS, NO_PAUSE, ListWatch, PollPause
 from kubeherd.cluster.client.sending import is_msgpack
 from kubeherd.cluster.client.transport import JSON, TransportError, TransportResponse, error_of
 from kubeherd.cluster.client.wire import (
@@ -51,9 +51,6 @@ STREAM_TIMEOUT_S = 300
 ANSWER_MARGIN_S = 15
 """Real seconds: how long the server may hold a watch, and how much later we give up on it."""
 
-FULL_POLL_EVENTS = 500
-"""An answer with so many may have left out others."""
-
 MAX_NODE_SET_LENGTH = 16_000
 """It is part of the URL; thousands of names without numbers are filtered on this side only."""
 
@@ -64,53 +61,8 @@ SHORT_WATCH_S = 1.0
 _log = structlog.get_logger(__name__)
 
 
-class ListWatch(msgspec.Struct, Generic[T], frozen=True):
-    """What to list and watch: a collection, or the part of it that the selectors choose.
-
-    `into` is the type that objects are decoded as. `nodes` empty: all, else only the Nodes of these
-    names or the pods bound to them; a kubeherd server sends no others.
-    """
-
-    resource: Resource
-    into: type[T]
-    namespace: str = ""
-    field_selector: str = ""
-    label_selector: str = ""
-    nodes: frozenset[str] = frozenset()
-
-    @property
-    def path(self) -> str:
-        """The collection's URL path."""
-        return self.resource.path(self.namespace)
-
-    def selectors(self) -> dict[str, str]:
-        """The query parameters of the selectors."""
-        return selectors(self.label_selector, self.field_selector)
-
-    def wants(self, obj: T) -> bool:
-        """Whether an object is of the nodes that are asked for."""
-        if not self.nodes:
-            return True
-        name = obj.spec.node_name if isinstance(obj, Pod) else obj.metadata.name
-        return name in self.nodes
-
-
-class Gathering(msgspec.Struct, frozen=True):
-    """For how long changes may gather between two polls: those that come together cost a part of
-    what each would cost alone. Who is behind does not wait, nor who waits for a revision."""
-
-    for_s: float
-    """Nominal seconds."""
-    from_events: int = 1
-    """After an answer with so many events: the next ones will be many, too."""
-
-
-AT_ONCE = Gathering(0.0, FULL_POLL_EVENTS)
-"""There is no pause."""
-
-
 class Reflector(Generic[T]):
-    """The cache of one collection and its changes. `gathering`: when the next poll waits."""
+    """The cache of one collection and its changes; `pause`: between two polls."""
 
     def __init__(
         self,
@@ -119,7 +71,7 @@ class Reflector(Generic[T]):
         *,
         clock: Clock,
         rng: Rng,
-        gathering: Gathering = AT_ONCE,
+        pause: PollPause = NO_PAUSE,
     ) -> None:
         self.cache: Cache[T] = Cache()
         self.synced = asyncio.Event()
@@ -131,7 +83,7 @@ class Reflector(Generic[T]):
         self._selectors = source.selectors()
         node_set = nodeset.encode(source.nodes)
         self._node_set = node_set if len(node_set) <= MAX_NODE_SET_LENGTH else ""
-        self._gathering = gathering
+        self._pause_between = pause
         self._hurry = Bell()
         self._clock = clock
         self._rng = rng
@@ -301,14 +253,14 @@ class Reflector(Generic[T]):
             self._client.renounce_private_features()
             return
         events = self._take_poll(response)
-        if self._gathering.from_events <= events < FULL_POLL_EVENTS and not self._waiters:
-            await self._gather()
+        if self._pause_between.from_events <= events < FULL_POLL_EVENTS and not self._waiters:
+            await self._let_gather()
 
-    async def _gather(self) -> None:
+    async def _let_gather(self) -> None:
         """Let changes gather until somebody waits for one (`seen`)."""
         self._hurry.clear()
         with suppress(TimeoutError):
-            await self._clock.wait_for(self._hurry.wait(), self._gathering.for_s)
+            await self._clock.wait_for(self._hurry.wait(), self._pause_between.for_s)
 
     def _take_poll(self, response: TransportResponse) -> int:
         """Apply the answer to a poll; how many events were in it."""

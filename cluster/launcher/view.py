@@ -16,7 +16,8 @@ from kubeherd.cluster.api.kinds import DAEMONSETS, NODES, PODS
 from kubeherd.cluster.api.objects import DaemonSet, Node, Pod
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http.transport import from_kubeconfig
-from kubeherd.cluster.client.reflector import ListWatch, Reflector
+from kubeherd.cluster.client.listwatch import ListWatch
+from kubeherd.cluster.client.reflector import Reflector
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 

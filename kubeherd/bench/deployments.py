@@ -15,7 +15,8 @@ from kubeherd.cluster.api.kinds import DEPLOYMENTS
 from kubeherd.cluster.api.objects import ObjectMeta, Wire
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http.transport import from_kubeconfig
-from kubeherd.cluster.client.reflector import ListWatch, Reflector
+from kubeherd.cluster.client.listwatch import ListWatch
+from kubeherd.cluster.client.reflector import Reflector
 from kubeherd.cluster.launcher.handle import ClusterHandle
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng

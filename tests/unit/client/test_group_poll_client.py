@@ -14,7 +14,8 @@ from kubeherd.cluster.api.private import grouppoll
 from kubeherd.cluster.api.private.grouppoll import GroupAnswer, PartAnswer
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.grouppoll import GroupPoll
-from kubeherd.cluster.client.reflector import ListWatch, Reflector
+from kubeherd.cluster.client.listwatch import ListWatch
+from kubeherd.cluster.client.reflector import Reflector
 from kubeherd.cluster.client.transport import MSGPACK, TransportError, TransportResponse
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.simulation import virtualtime

@@ -14,13 +14,8 @@ from kubeherd.cluster.api.objects import Node
 from kubeherd.cluster.api.private.longpoll import POLLED
 from kubeherd.cluster.apiserver.read.polling import POLL_LIMIT
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.reflector import (
-    AT_ONCE,
-    FULL_POLL_EVENTS,
-    Gathering,
-    ListWatch,
-    Reflector,
-)
+from kubeherd.cluster.client.listwatch import FULL_POLL_EVENTS, NO_PAUSE, ListWatch, PollPause
+from kubeherd.cluster.client.reflector import Reflector
 from kubeherd.cluster.client.transport import JSON, MSGPACK, TransportError, TransportResponse
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.simulation import virtualtime
@@ -82,7 +77,7 @@ def follow(
     script: Script,
     then: Callable[[Reflector[Node]], Awaitable[None]] | None = None,
     nodes: Sequence[str] = (),
-    gathering: Gathering = AT_ONCE,
+    pause: PollPause = NO_PAUSE,
 ) -> tuple[dict[str, dict[str, str]], list[Change], Reflector[Node]]:
     """Run a reflector on virtual time: (labels by name, changes, reflector)."""
 
@@ -95,7 +90,7 @@ def follow(
             ListWatch(NODES, Node, nodes=frozenset(nodes)),
             clock=clock,
             rng=Rng(1),
-            gathering=gathering,
+            pause=pause,
         )
         changes: list[Change] = []
         reflector.on_change(lambda old, new: changes.append((shown(old), shown(new))))
@@ -155,7 +150,7 @@ def test_who_lets_changes_gather_waits_unless_there_are_few_or_more(
             await asyncio.sleep(1.0)
             asked.append(len(script.queries))
 
-    follow(script, look, gathering=Gathering(1.5, from_events))
+    follow(script, look, pause=PollPause(1.5, from_events))
     waits = from_events <= events < FULL_POLL_EVENTS
     assert asked == ([2, 3] if waits else [3, 3])
 
@@ -172,7 +167,7 @@ def test_nothing_gathers_while_somebody_waits_for_a_revision(before: bool) -> No
         await reflector.seen(10, 1.0)
         seen_s.append(asyncio.get_running_loop().time())
 
-    follow(script, look, gathering=Gathering(100.0))
+    follow(script, look, pause=PollPause(100.0))
     assert seen_s[0] < 1.0
 
 

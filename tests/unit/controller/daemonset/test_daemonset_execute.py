@@ -11,7 +11,8 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, PODS
 from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet, ObjectMeta, Pod
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.reflector import ListWatch, Reflector
+from kubeherd.cluster.client.listwatch import ListWatch
+from kubeherd.cluster.client.reflector import Reflector
 from kubeherd.cluster.client.transport import TransportError
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.daemonset.execute import Caches, Execution

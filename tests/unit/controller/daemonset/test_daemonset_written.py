@@ -6,7 +6,8 @@ from scripted_transport import ScriptedTransport
 from kubeherd.cluster.api.kinds import PODS
 from kubeherd.cluster.api.objects import Pod
 from kubeherd.cluster.client.client import ApiClient
-from kubeherd.cluster.client.reflector import ListWatch, Reflector
+from kubeherd.cluster.client.listwatch import ListWatch
+from kubeherd.cluster.client.reflector import Reflector
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.workload.written import EXPECTATIONS_TIMEOUT_S, Written
 from kubeherd.simulation import virtualtime
