@@ -275,14 +275,16 @@ def selectable(resource: Resource, tree: JsonObject) -> dict[str, str]:
 
 
 def of_status(resource: Resource, tree: JsonObject) -> dict[str, str]:
-    """The selectable fields that the status of an object has, "" for those without a value."""
+    """The selectable fields of the status of an object, "" for those without a value."""
     readers = _OF_STATUS.get(resource.group_resource, {})
     return {key: read(tree) for key, read in readers.items()}
 
 
 def replaced(values: Mapping[str, str], some: Mapping[str, str]) -> Mapping[str, str]:
-    """The selectable fields of an object that had these `values` before `some` of them changed,
-    as `of_status` has them; the same mapping if none did."""
-    if all(values.get(key, "") == value for key, value in some.items()):
-        return values
-    return {key: value for key, value in {**values, **some}.items() if value}
+    """The selectable `values` of an object of which `some` have changed, "" for those that have
+    none any more; the same mapping if none has changed."""
+    changed = {**values, **some}
+    for key, value in some.items():
+        if not value:
+            del changed[key]
+    return values if changed == values else changed

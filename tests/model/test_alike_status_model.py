@@ -304,12 +304,30 @@ ANOTHER = "01234567-89ab-cdef-0123-456789abcdef"
 CLAIMING = '{"status":{"resourceClaimStatuses":[{"name":"a","resourceClaimName":"b"}]}}'
 
 
+def _after(first: str, values: list[str], text: str) -> list[Act]:
+    """A patch of pods with different values: of the last with that which it names itself."""
+    before = [Act(pod, first.replace("<value>", value)) for pod, value in enumerate(values)]
+    return before + [Act(pod, text) for pod in range(len(values))]
+
+
 def _with_ip(text: str) -> list[Act]:
-    """To pods with other addresses, and to one with 10.0.0.9."""
-    one = '{"status":{"podIP":"<ip>","podIPs":[{"ip":"<ip>"}]}}'
-    ips = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.9"]
-    first = [Act(pod, one.replace("<ip>", ip)) for pod, ip in enumerate(ips)]
-    return first + [Act(pod, text) for pod in range(len(ips))]
+    first = '{"status":{"podIP":"<value>","podIPs":[{"ip":"<value>"}]}}'
+    return _after(first, ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.9"], text)
+
+
+def _with_time(text: str) -> list[Act]:
+    times = [f"2026-02-01T00:00:0{n}Z" for n in (1, 2, 3, 9)]
+    return _after('{"status":{"startTime":"<value>"}}', times, text)
+
+
+def _with_id(text: str) -> list[Act]:
+    first = '{"status":{"containerStatuses":[{"name":"c","containerID":"<value>"}]}}'
+    return _after(first, ["a://1", "a://2", "a://3", "a://9"], text)
+
+
+def _with_cpu(cpu: str) -> str:
+    one = f'{{"name":"c","allocatedResources":{{"cpu":"{cpu}"}}}}'
+    return f'{{"status":{{"containerStatuses":[{one}]}}}}'
 
 
 UNLIKE: dict[str, list[Act]] = {
@@ -317,11 +335,29 @@ UNLIKE: dict[str, list[Act]] = {
         '{"status":{"podIP":null,"podIPs":[{"$patch":"delete","ip": "10.0.0.9"}]}}'
     ),
     "an equal with an escape": _with_ip(
-        '{"status":{"podIP":null,"podIPs":[{"$patch":"delete","\\u0069p":"10.0.0.9"}]}}'
+        '{"status":{"podIP":null,"podIPs":[{"$patch":"delete","\\u0069p": "10.0.0.9"}]}}'
     ),
     "an equal": _with_ip(
         '{"status":{"podIP":null,"podIPs":[{"$patch":"delete","ip":"10.0.0.9"}]}}'
     ),
+    "an equal time in another form": _with_time(
+        '{"status":{"startTime":"2026-02-01T01:00:09+01:00"}}'
+    ),
+    "an equal time in another form, written in another way": _with_time(
+        '{"status":{"startTime": "2026-02-01T01:00:09+01:00"}}'
+    ),
+    "an equal time that is written in another way": _with_time(
+        '{"status":{"startTime": "2026-02-01T00:00:09Z"}}'
+    ),
+    "an equal ID with an escape": _with_id(
+        '{"status":{"containerStatuses":[{"name":"c","containerID":"a:\\/\\/9"}]}}'
+    ),
+    "an equal ID that is written in another way": _with_id(
+        '{"status":{"containerStatuses":[{"name":"c","containerID": "a://9"}]}}'
+    ),
+    "a text in which none differ": [
+        *(Act(pod, _with_cpu("100m")) for pod in range(3)), Act(3, _with_cpu("200m")),
+    ],
     "a name that is repeated, where only some are told": [
         *(Act(pod, '{"status":{"phase":"Pending","phase":"Running"}}') for pod in range(3)),
         Act(3, '{"status":{"phase":"Pending","phase":"Running"}}', "admin"),

@@ -18,7 +18,7 @@ from kubeherd.cluster.apiserver.admission import (
     topology_labels,
 )
 from kubeherd.cluster.apiserver.admission.podsecurity import plugin as pod_security
-from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation, Plugin
+from kubeherd.cluster.apiserver.admission.request import AdmissionRequest, Operation, Plugin, target
 from kubeherd.cluster.apiserver.edge.messages import User
 from kubeherd.cluster.apiserver.read.lookup import Lookup
 
@@ -81,9 +81,11 @@ class Admission:
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
 
-    def looks_at(self, operation: Operation, resource: Resource, user: User) -> bool:
+    def looks_at(
+        self, operation: Operation, resource: Resource, user: User, subresource: str = ""
+    ) -> bool:
         """Whether any plugin looks at such writes of a user: else they need not be shown to it."""
-        key = (operation, resource.group_resource)
+        key = (operation, target(resource, subresource))
         return (
             namespace_lifecycle.looks_at(operation)
             or key in _MUTATING

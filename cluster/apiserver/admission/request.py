@@ -22,6 +22,12 @@ class Operation(Enum):
     __hash__ = object.__hash__  # there is one of each; an Enum's own is slow, and asked per write
 
 
+def target(resource: Resource, subresource: str) -> str:
+    """``pods`` or ``pods/status``: what is written, as `chain` has its plugins."""
+    key = resource.group_resource
+    return f"{key}/{subresource}" if subresource else key
+
+
 class AdmissionRequest(msgspec.Struct):
     """One write. `new` is None for a delete, `old` for a create; mutating plugins change `new` in
     place."""
@@ -46,8 +52,7 @@ class AdmissionRequest(msgspec.Struct):
     @property
     def target(self) -> str:
         """``pods`` or ``pods/status``: what a plugin compares with."""
-        key = self.resource.group_resource
-        return f"{key}/{self.subresource}" if self.subresource else key
+        return target(self.resource, self.subresource)
 
     def forbidden(self, why: str) -> Forbidden:
         """403 naming the object, or as what it begins while its name is not generated yet."""

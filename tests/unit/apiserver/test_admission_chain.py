@@ -21,12 +21,19 @@ NOTHING_TO_LOOK_INTO = cast("Lookup", object())
 def test_nobody_refuses_or_changes_what_nobody_looks_at(operation: Operation, user: User):
     """No object is shown to them, nor any other."""
     admission = Admission(NOTHING_TO_LOOK_INTO)
-    for resource in kinds.ALL:
-        if not admission.looks_at(operation, resource, user):
-            request = AdmissionRequest(operation, resource, "default", "one", user)
+    parts = [("", resource) for resource in kinds.ALL] + [("status", kinds.PODS)]
+    for part, resource in parts:
+        if not admission.looks_at(operation, resource, user, part):
+            request = AdmissionRequest(operation, resource, "default", "one", user, part)
             admission.mutate(request)
             admission.validate(request)
             assert request.new is None
+
+
+@pytest.mark.parametrize(("user", "looked_at"), [(ADMIN, False), (NODE, True), (FLEET, True)])
+def test_only_what_kubelets_say_of_pods_is_looked_at(user: User, looked_at: bool):
+    admission = Admission(NOTHING_TO_LOOK_INTO)
+    assert admission.looks_at(Operation.UPDATE, kinds.PODS, user, "status") is looked_at
 
 
 @pytest.mark.parametrize(

@@ -22,14 +22,10 @@ from kubeherd.cluster.apiserver.write.chain import AdmissionChain
 from kubeherd.cluster.apiserver.write.context import RequestContext
 from kubeherd.cluster.apiserver.write.deletion import Action, DeletePlan
 from kubeherd.cluster.apiserver.write.pending import Pending, Written
-from kubeherd.cluster.apiserver.write.short import (
-    binding,
-    podparts,
-    podstatus,
-    renewal,
-)
-from kubeherd.cluster.apiserver.write.short.alike import statuses
-from kubeherd.cluster.apiserver.write.short.alike.statuses import Seen, Template
+from kubeherd.cluster.apiserver.write.short import binding, podparts, podstatus, renewal
+from kubeherd.cluster.apiserver.write.short.alike import statuses, statustexts
+from kubeherd.cluster.apiserver.write.short.alike.statuses import Template
+from kubeherd.cluster.apiserver.write.short.alike.statustexts import Cut
 from kubeherd.cluster.apiserver.write.short.podparts import Parts
 from kubeherd.cluster.apiserver.write.short.podstatus import Change, Patch, Sent
 from kubeherd.cluster.apiserver.write.storedform import encoder, with_version_slot
@@ -103,17 +99,17 @@ class ShortWrites:
         record = None if ctx.fence else self._known(kind, namespace, name, ctx)
         if record is None or record.size > podstatus.MAX_BYTES:
             return None
-        seen = None
+        cut = None
         if podstatus.restarts(record.attrs.fields):  # then the spec has no say
-            seen = statuses.seen(record.json, sent.body, sent.media_type)
-        template = None if seen is None else self._alike.of(seen.key)
-        if seen is not None and template is not None:
-            return self._put_alike(kind, record, seen, template, ctx)
+            cut = statustexts.cut(record.json, sent.body, sent.media_type)
+        template = None if cut is None else self._alike.of(cut)
+        if cut is not None and template is not None:
+            return self._put_alike(kind, record, cut, template, ctx)
         change = self._change(kind, record, record.json, sent.read(sent.body), ctx)
         if change is None:
             return None
-        if seen is not None and self._alike.is_second(seen.key):
-            self._learn(kind, record, seen, sent, change, ctx)
+        if cut is not None and self._alike.is_second(cut):
+            self._learn(kind, record, cut, sent, change, ctx)
         old, new = change.old, change.new
         if new == old:
             return Pending(Written(record.json), self._store.staged(*record.place))
@@ -121,29 +117,25 @@ class ShortWrites:
         return self._put_pod(kind, record, parts, new, parts.spec, record.attrs.fields)
 
     def _put_alike(
-        self,
-        kind: ServedKind,
-        record: Record,
-        seen: Seen,
-        template: Template,
-        ctx: RequestContext,
+        self, kind: ServedKind, record: Record, cut: Cut, template: Template, ctx: RequestContext
     ) -> Pending | None:
-        """A pod that is alike to others."""
-        spec = podstatus.outline(b"", record.attrs.fields)
-        request = AdmissionRequest(
-            Operation.UPDATE, kind.resource, record.namespace, record.name, ctx.user,
-            ctx.subresource, {**template.new, "spec": spec}, {**template.old, "spec": spec},
-        )  # fmt: skip
-        try:
-            self._admission.mutate(request)
-            self._admission.validate(request)
-        except ApiError:
-            return None
+        """A pod with the status that a template makes."""
+        attrs, texts = record.attrs, cut.texts
+        if self._admission.looks_at(Operation.UPDATE, kind.resource, ctx.user, ctx.subresource):
+            spec = {"nodeName": attrs.fields.get(NODE_NAME_FIELD, "")}
+            request = AdmissionRequest(
+                Operation.UPDATE, kind.resource, record.namespace, record.name, ctx.user,
+                ctx.subresource, {**template.new, "spec": spec}, {**template.old, "spec": spec},
+            )  # fmt: skip
+            try:
+                self._admission.mutate(request)
+                self._admission.validate(request)
+            except ApiError:
+                return None
         if template.status is None:
             return Pending(Written(record.json), self._store.staged(*record.place))
-        attrs, texts = record.attrs, seen.texts
-        selected = fields.replaced(attrs.fields, template.selected(texts))
-        encode = seen.writer(template.status.made(texts))
+        selected = fields.replaced(attrs.fields, template.selectable(texts))
+        encode = cut.writer(template.status.made(texts))
         staged = self._store.put(*record.place, encode, Attrs(attrs.labels, selected))
         return Pending(Written(b""), staged)
 
@@ -151,21 +143,21 @@ class ShortWrites:
         self,
         kind: ServedKind,
         record: Record,
-        seen: Seen,
+        cut: Cut,
         sent: Sent,
         change: Change,
         ctx: RequestContext,
     ) -> None:
         """Keep a template, if there can be one, of what was done."""
-        marked = statuses.marked(seen)
+        marked = statuses.marked(cut)
         if marked is None:
             return
         again = self._change(kind, record, marked.stored, sent.read(marked.body), ctx)
         if again is None:
             return
-        template = statuses.template(kind, seen, change, again)
+        template = statuses.template(kind, cut, change, again)
         if template is not None:
-            self._alike.keep(seen.key, template)
+            self._alike.keep(cut.key, template)
 
     def binding(
         self, kind: ServedKind, namespace: str, name: str, sent: JsonObject, ctx: RequestContext
