@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from hostile.mirror import Mirror, Untold
-from hostile.requests import Hostile, Stream
+from hostile.requests import Hostile, Requests
 from hostile.targets import Answer, Target
 from kubeherd.cluster.api import defaults, kinds, validation
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -109,9 +109,9 @@ def wrong_object(stored: JsonObject) -> str:
 class Run:
     """A number of requests to one target, and what became of them."""
 
-    def __init__(self, target: Target, stream: Stream) -> None:
+    def __init__(self, target: Target, requests: Requests) -> None:
         self._target = target
-        self._stream = stream
+        self._requests = requests
         self._mirror = Mirror(target)
         self._current: Hostile | None = None
         self._busy = False
@@ -130,7 +130,7 @@ class Run:
             await self._target.send(_ACCOUNT)
             await self._mirror.follow()
             for number in range(count):
-                request = self._stream.next()
+                request = self._requests.next()
                 await _turn()  # what it took to make the request is not the server's
                 await self._one(request)
                 await _turn()

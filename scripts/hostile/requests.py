@@ -9,7 +9,7 @@ import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from hostile.bombs import BOMBS, Bomb
 from hostile.encodings import JSON, MSGPACK, PROTOBUF, YAML, as_json, encoded, is_json
@@ -90,6 +90,13 @@ class Hostile:
         tree = json.loads(text)
         tree["body"] = base64.b64decode(tree.pop("body_base64"))
         return Hostile(**tree)
+
+
+class Requests(Protocol):
+    """What sends one request after the other."""
+
+    def next(self) -> Hostile:
+        """The next request; there always is one."""
 
 
 class Stream:

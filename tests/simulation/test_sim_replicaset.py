@@ -6,6 +6,7 @@ have more pods than were ever wanted: a crash between a create and its answer ma
 
 import os
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 import pytest
@@ -107,7 +108,7 @@ class Experiment:
         for name in SETS:
             self.story.append(f"{name} wants {self.wanted[name]}")
             patch = {"spec": {"replicas": self.wanted[name]}}
-            await cluster.until(lambda n=name, p=patch: self.set_(n, p), within_s=60)  # type: ignore[misc]
+            await cluster.until(partial(self.set_, name, patch), within_s=60)
         await cluster.until(self.converged, within_s=400)
         # and it stays so: no pod is replaced without a reason
         before = await self.controlled()

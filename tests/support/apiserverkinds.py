@@ -97,9 +97,10 @@ class Kind:
 
     def seen(self, tree: dict[str, Any]) -> Object:
         """What the model knows of an object as it is shown."""
-        meta, value = tree["metadata"], tree
+        meta = tree["metadata"]
+        value: Any = tree
         for part in self.where:
-            value = value[part]  # type: ignore[index]
+            value = value[part]
         status: Any = tree
         for part in self.status:
             status = status.get(part, {}) if isinstance(status, dict) else None

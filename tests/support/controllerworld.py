@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from fakeapi import FakeApi
 
@@ -46,7 +47,7 @@ def play(
     return virtualtime.run_with_clock(main)
 
 
-def node(name: str, ready: str | None = "True", **fields: object) -> JsonObject:
+def node(name: str, ready: str | None = "True", **fields: Any) -> JsonObject:
     """A Node tree with room for pods."""
     conditions = []
     if ready is not None:
@@ -59,7 +60,7 @@ def node(name: str, ready: str | None = "True", **fields: object) -> JsonObject:
         )
     allocatable = {"cpu": "4", "memory": "8Gi", "pods": "10"}
     return {
-        "metadata": {"name": name, **(fields.pop("metadata", {}))},  # type: ignore[dict-item]
+        "metadata": {"name": name, **(fields.pop("metadata", {}))},
         "spec": fields,
         "status": {"conditions": conditions, "allocatable": allocatable},
     }

@@ -7,6 +7,7 @@ terminating, when asked for). What plan() decides is not repeated here.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -95,7 +96,7 @@ def statefulset(
     retention: ClaimRetentionPolicy | None = None,
     **spec: object,
 ) -> StatefulSet:
-    fields = {
+    fields: dict[str, Any] = {
         "replicas": replicas,
         "selector": LabelSelector(match_labels=dict(LABELS)),
         "template": template(image),
@@ -109,7 +110,7 @@ def statefulset(
     }
     return StatefulSet(
         metadata=ObjectMeta(name="web", namespace=NS, uid=UID, generation=1, resource_version="1"),
-        spec=StatefulSetSpec(**fields),  # type: ignore[arg-type]
+        spec=StatefulSetSpec(**fields),
     )
 
 
@@ -392,9 +393,9 @@ class World:
         return {name: p.spec.containers[0].image for name, p in sorted(self.pods.items())}
 
 
-def settled(replicas: int = 3, *, parallel: bool = False, **fields: object) -> World:
+def settled(replicas: int = 3, *, parallel: bool = False, **fields: Any) -> World:
     """A StatefulSet with all its pods ready."""
-    world = World(statefulset(replicas, parallel=parallel, **fields))  # type: ignore[arg-type]
+    world = World(statefulset(replicas, parallel=parallel, **fields))
     world.settle()
     return world
 

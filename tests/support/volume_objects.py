@@ -100,8 +100,8 @@ def volume(
     return msgspec.convert(tree, PersistentVolume)
 
 
-def storage_class(name: str = "fast", **fields: object) -> StorageClass:
-    tree: Tree = {"metadata": {"name": name, **fields.pop("metadata", {})}}  # type: ignore[dict-item]
+def storage_class(name: str = "fast", **fields: Any) -> StorageClass:
+    tree: Tree = {"metadata": {"name": name, **fields.pop("metadata", {})}}
     return msgspec.convert({**tree, "provisioner": "kubeherd.io/fake", **fields}, StorageClass)
 
 

@@ -1,5 +1,7 @@
 """Graceful termination, deadlines, removal: spec node-lifecycle 13."""
 
+from typing import Any
+
 import pytest
 from kubelet_pods import Driver, at, container, pod
 
@@ -157,23 +159,23 @@ def test_the_active_deadline_fails_the_pod() -> None:
 
 
 def test_a_pod_that_ended_by_itself_is_deleted_only_when_asked() -> None:
-    spec = {"annotations": {"run-for-seconds": "1"}, "restartPolicy": "Never"}
-    driver = Driver(pod(**spec))  # type: ignore[arg-type]
+    spec: dict[str, Any] = {"annotations": {"run-for-seconds": "1"}, "restartPolicy": "Never"}
+    driver = Driver(pod(**spec))
     driver.until(1)
     assert driver.status["phase"] == "Succeeded"
     assert not driver.step.delete
-    driver.change(pod(**spec, deleted_grace_s=0))  # type: ignore[arg-type]
+    driver.change(pod(**spec, deleted_grace_s=0))
     assert driver.step.delete
     assert driver.status["phase"] == "Succeeded"
 
 
 def test_sidecars_are_stopped_when_the_work_is_done() -> None:
-    spec = {
+    spec: dict[str, Any] = {
         "init": [container("proxy", restartPolicy="Always")],
         "annotations": {"web.run-for-seconds": "2", "proxy.stop-delay-seconds": "3"},
         "restartPolicy": "Never",
     }
-    driver = Driver(pod(**spec))  # type: ignore[arg-type]
+    driver = Driver(pod(**spec))
     driver.until(2)
     assert driver.status["phase"] == "Running"
     driver.until(5)

@@ -1,5 +1,7 @@
 """Containers that come to an end: of Jobs, by index, by what they find in their volumes."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from kubelet_pods import NODE, Driver, Tree, container, pod
@@ -14,9 +16,9 @@ PAUSE = "registry.k8s.io/pause:3.10"
 AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.53"
 
 
-def job_pod(*containers: Tree, index: str = "", uid: str = "", **fields: object) -> Pod:
+def job_pod(*containers: Tree, index: str = "", uid: str = "", **fields: Any) -> Pod:
     """A pod as the Job controller makes it."""
-    made = pod(*containers, restartPolicy=fields.pop("restartPolicy", "Never"), **fields)  # type: ignore[arg-type]
+    made = pod(*containers, restartPolicy=fields.pop("restartPolicy", "Never"), **fields)
     tree = msgspec.to_builtins(made)
     metadata = tree["metadata"]
     metadata["labels"] = {"batch.kubernetes.io/job-name": "work"}

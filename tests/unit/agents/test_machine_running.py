@@ -1,5 +1,7 @@
 """Starting, running, crashing: spec node-lifecycle 12.2 to 12.6."""
 
+from typing import Any
+
 import pytest
 from kubelet_pods import Driver, container, pod
 
@@ -400,12 +402,15 @@ def test_readiness_gates_hold_the_pod_back() -> None:
     assert driver.condition("Ready")["message"] == (
         'corresponding condition of pod readiness gate "x" does not exist.'
     )
-    status = {"phase": "Running", "conditions": [{"type": "x", "status": "False"}]}
+    status: dict[str, Any] = {
+        "phase": "Running",
+        "conditions": [{"type": "x", "status": "False"}],
+    }
     driver.change(pod(readinessGates=gates, status=status))
     assert driver.condition("Ready")["message"] == (
         'the status of pod readiness gate "x" is not "True", but False'
     )
-    status["conditions"][0]["status"] = "True"  # type: ignore[index]
+    status["conditions"][0]["status"] = "True"
     driver.change(pod(readinessGates=gates, status=status))
     assert driver.condition("Ready")["status"] == "True"
 

@@ -2,6 +2,7 @@
 
 import re
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -45,9 +46,9 @@ def test_a_quantity_has_one_canonical_form(text: str | int | float, canonical: s
         (float("nan"), quantity.WRONG_FORMAT), ("१", quantity.WRONG_FORMAT),
     ],
 )  # fmt: skip
-def test_refused_with_the_words_of_kubernetes(text: object, problem: str) -> None:
+def test_refused_with_the_words_of_kubernetes(text: Any, problem: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(problem)}$"):
-        quantity.parse(text)  # type: ignore[arg-type]
+        quantity.parse(text)
 
 
 @settings(deadline=None)

@@ -1,5 +1,7 @@
 """What a container sees: its host's name and its variables, as a kubelet makes them."""
 
+from typing import Any
+
 import pytest
 
 from kubeherd.cluster.api.helpers import environment
@@ -34,8 +36,8 @@ def said(tree: JsonObject, *words: str) -> str:
         ({"name": "n" * 62 + "-0"}, "n" * 62, "n" * 62),
     ],
 )
-def test_host_names(fields: dict[str, str], short: str, full: str) -> None:
-    tree = pod(**fields)  # type: ignore[arg-type]
+def test_host_names(fields: dict[str, Any], short: str, full: str) -> None:
+    tree = pod(**fields)
     assert (said(tree, "hostname"), said(tree, "hostname", "-f")) == (f"{short}\n", f"{full}\n")
     assert said(tree, "printenv", "HOSTNAME") == f"{short}\n"
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from apicluster import ADMIN, BOB, NODE, Cluster, api_cluster, daemon_set, pod
 
+from kubeherd.cluster.apiserver.edge.messages import WatchResponse
 from kubeherd.cluster.apiserver.server import ApiServer
 from kubeherd.cluster.runtime.rng import Rng
 
@@ -259,7 +260,8 @@ async def test_follow_ends_with_the_container(tmp_path: Path) -> None:
         log.write_text("t stdout F one\n")
         api = ApiServer(cluster.store, cluster.clock, Rng(1), pod_log_dir=tmp_path)
         response = await replace(cluster, api=api).raw("GET", f"{PODS}/p/log?follow=true")
-        chunks = response.chunks  # type: ignore[union-attr]
+        assert isinstance(response, WatchResponse)
+        chunks = response.chunks
         assert await anext(chunks) == b"one\n"
         log.write_text("t stdout F one\nt stdout F two\n")
         ended = {"containerStatuses": [{"name": "c", "state": {"terminated": {"exitCode": 0}}}]}
@@ -277,11 +279,13 @@ async def test_follow_stays_with_its_container_and_within_its_limit(tmp_path: Pa
         api = ApiServer(cluster.store, cluster.clock, Rng(1), pod_log_dir=tmp_path)
         served = replace(cluster, api=api)
         limited = await served.raw("GET", f"{PODS}/p/log?follow=true&limitBytes=6")
-        chunks = limited.chunks  # type: ignore[union-attr]
+        assert isinstance(limited, WatchResponse)
+        chunks = limited.chunks
         assert await anext(chunks) == b"one\ntw"
         assert [chunk async for chunk in chunks] == []
         tailed = await served.raw("GET", f"{PODS}/p/log?follow=true&tailLines=1")
-        chunks = tailed.chunks  # type: ignore[union-attr]
+        assert isinstance(tailed, WatchResponse)
+        chunks = tailed.chunks
         assert await anext(chunks) == b"two\n"
         with log.open("a") as file:
             file.write("t stdout F three\n")

@@ -1,6 +1,7 @@
 """Create, update and delete through the whole pipeline (spec api-machinery, sections 4 to 6)."""
 
 import re
+from typing import Any
 
 import pytest
 from apicluster import ADMIN, MANAGER, Cluster, answered, config_map, daemon_set, pod
@@ -92,10 +93,10 @@ async def test_create_over_a_terminating_object_says_so(cluster: Cluster) -> Non
     ],
 )
 async def test_creates_that_are_refused_store_nothing(
-    cluster: Cluster, change: object, code: int, text: str
+    cluster: Cluster, change: dict[str, Any], code: int, text: str
 ) -> None:
     before = cluster.store.revision
-    answer = await cluster.post(CMS, {**config_map("a"), **change})  # type: ignore[dict-item]
+    answer = await cluster.post(CMS, {**config_map("a"), **change})
     assert (answer.status, answer.tree["code"]) == (code, code)
     assert text in answer.message
     assert cluster.store.revision == before

@@ -7,7 +7,7 @@ import json
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -53,6 +53,7 @@ def for_servers(served: Served, tmp_path: Path, _patch: pytest.MonkeyPatch) -> t
     return files / "apiserver.crt", files / "apiserver.key"
 
 
+Certificate = Callable[[Served, Path, pytest.MonkeyPatch], tuple[Path, Path]]
 CERTIFICATES = [
     pytest.param(foreign, "UNKNOWN_CA", "unable to get local issuer certificate", id="foreign"),
     pytest.param(expired, "CERTIFICATE_EXPIRED", "certificate has expired", id="expired"),
@@ -68,12 +69,12 @@ async def test_a_bad_certificate_is_401_whatever_is_asked(
     served: Served,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    certificate: object,
+    certificate: Certificate,
     alert: str,
     logged: str,
     version: ssl.TLSVersion,
 ) -> None:
-    context = served.tls(*certificate(served, tmp_path, monkeypatch))  # type: ignore[operator]
+    context = served.tls(*certificate(served, tmp_path, monkeypatch))
     context.maximum_version = version
     with structlog.testing.capture_logs() as logs:
         answer = await answered(served, context, "/version")
@@ -173,12 +174,12 @@ async def test_a_bad_certificate_is_refused_with_an_alert_where_401_cannot_be_ha
     strict: Served,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    certificate: object,
+    certificate: Certificate,
     alert: str,
     logged: str,
     version: ssl.TLSVersion,
 ) -> None:
-    context = strict.tls(*certificate(strict, tmp_path, monkeypatch))  # type: ignore[operator]
+    context = strict.tls(*certificate(strict, tmp_path, monkeypatch))
     context.maximum_version = version
     with structlog.testing.capture_logs() as logs, pytest.raises(ssl.SSLError) as raised:
         await answered(strict, context)

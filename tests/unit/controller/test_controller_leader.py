@@ -2,9 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 import pytest
 from daemonset_world import EPOCH
@@ -17,6 +18,7 @@ from kubeherd.cluster.api.kinds import LEASES
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.transport import TransportError, TransportResponse
 from kubeherd.cluster.runtime import identity
+from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 from kubeherd.controller.leader import KUBE_CONTROLLER_MANAGER, LeaderElector
 from kubeherd.simulation import virtualtime
@@ -51,19 +53,21 @@ class LeaseServer:
         return str((self.lease or {"spec": {}})["spec"].get("holderIdentity", ""))
 
 
-class StepClock:
+T = TypeVar("T")
+
+
+class StepClock(LoopClock):
     """Time passes only by sleeping, and sleeping takes no time."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.time_s = 0.0
         self.on_sleep: Callable[[], None] = lambda: None
 
     def monotonic_s(self) -> float:
         return self.time_s
 
-    def now(self) -> object:
-        from datetime import timedelta  # noqa: PLC0415
-
+    def now(self) -> datetime:
         return EPOCH + timedelta(seconds=self.time_s)
 
     def age_s(self, timestamp: object) -> float:
@@ -75,8 +79,8 @@ class StepClock:
         self.on_sleep()
         await asyncio.sleep(0)
 
-    async def wait_for(self, awaitable: object, timeout_s: float) -> object:
-        task = asyncio.ensure_future(awaitable)  # type: ignore[call-overload]
+    async def wait_for(self, awaitable: Awaitable[T], timeout_s: float) -> T:
+        task = asyncio.ensure_future(awaitable)
         for _ in range(10):
             await asyncio.sleep(0)
         if task.done():
@@ -94,10 +98,10 @@ def elector(
     dead: tuple[str, ...] = (),
     alive: tuple[str, ...] = (),
 ) -> LeaderElector:
-    client = ApiClient(ScriptedTransport(server), clock, private_features=False)  # type: ignore[arg-type]
+    client = ApiClient(ScriptedTransport(server), clock, private_features=False)
     return LeaderElector(
         client,
-        clock,  # type: ignore[arg-type]
+        clock,
         Rng(1),
         identity=name,
         is_dead=dead.__contains__,
@@ -111,7 +115,8 @@ def leads(candidate: LeaderElector) -> float:
     assert family.name == "leader_election_master_status"
     ((labels, value),) = family.samples
     assert labels == ("kube-controller-manager",)
-    return float(value)  # type: ignore[arg-type]
+    assert isinstance(value, int | float)
+    return float(value)
 
 
 async def test_the_first_one_leads_at_once() -> None:
@@ -299,8 +304,8 @@ async def test_a_lost_race_is_looked_at_again_at_once() -> None:
             server(method, path, {**body, "spec": {**body["spec"], "holderIdentity": "a"}})
         return server(method, path, body)
 
-    client = ApiClient(ScriptedTransport(overtaken), clock, private_features=False)  # type: ignore[arg-type]
-    second = LeaderElector(client, clock, Rng(1), identity="b", is_alive="a".__eq__)  # type: ignore[arg-type]
+    client = ApiClient(ScriptedTransport(overtaken), clock, private_features=False)
+    second = LeaderElector(client, clock, Rng(1), identity="b", is_alive="a".__eq__)
     told: list[float] = []
     await second.acquire(lambda: told.append(clock.time_s))
     assert told == [0], "it did not see who leads before it waited"

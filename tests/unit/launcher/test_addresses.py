@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,8 +14,8 @@ from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.settings import ClusterOptions, Settings
 
 
-def made(**given: object) -> Settings:
-    return lifecycle.new_settings(ClusterOptions(**given), nodes=0, port=7001, seed=1)  # type: ignore[arg-type]
+def made(**given: Any) -> Settings:
+    return lifecycle.new_settings(ClusterOptions(**given), nodes=0, port=7001, seed=1)
 
 
 def test_nobody_beyond_this_machine_reaches_a_cluster_that_does_not_ask_for_it() -> None:

@@ -107,7 +107,9 @@ def test_a_change_is_told_once_and_the_next_life_goes_on(
     second.process(RUNS)
     records = told(rundir)
     assert [type(one) for one in records] == [Began, Process, Ended, Process]
-    assert (records[0].seed, records[0].speed) == (7, 3.0)  # type: ignore[union-attr]
+    began = records[0]
+    assert isinstance(began, Began)
+    assert (began.seed, began.speed) == (7, 3.0)
     assert records[1] == Process(
         at=records[1].at, name="node-0", running=True, why="running", nodes=()
     )

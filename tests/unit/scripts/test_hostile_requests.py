@@ -13,7 +13,7 @@ import pytest
 from hostile.bombs import BOMBS
 from hostile.checker import MAX_GROWTH_BYTES, Problem, Report, Run, wrong_answer, wrong_object
 from hostile.recorded import read
-from hostile.requests import Hostile, Stream
+from hostile.requests import Hostile, Requests, Stream
 from hostile.targets import Answer, InProcess, in_process
 
 from kubeherd.cluster.api.serializer.protobuf import bodies
@@ -35,7 +35,7 @@ class _Listed:
         return self._requests[next(self._at) % len(self._requests)]
 
 
-async def _run(stream: Any, number: int) -> Report:
+async def _run(stream: Requests, number: int) -> Report:
     async with in_process() as target:
         return await Run(target, stream).run(number, lambda _: None)
 
@@ -157,7 +157,7 @@ async def test_a_half_stored_object_is_found() -> None:
         meta = b'{"name":"A","namespace":"default","resourceVersion":"2"}'
         bad = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":%s}' % meta
         await store.committed(store.put("configmaps", "default", "A", lambda _: bad))
-        report = await Run(target, _Listed([_GOOD])).run(1, lambda _: None)  # type: ignore[arg-type]
+        report = await Run(target, _Listed([_GOOD])).run(1, lambda _: None)
     assert "ConfigMap default/A is invalid: metadata" in report.problems[0].why
 
 

@@ -69,7 +69,7 @@ async def _restless() -> Any:
 async def test_what_the_server_writes_by_itself_is_no_half_stored_request(own: bool) -> None:
     async with _restless() as target:
         target.own = own
-        report: Report = await Run(target, _Same()).run(2, lambda _: None)  # type: ignore[arg-type]
+        report: Report = await Run(target, _Same()).run(2, lambda _: None)
     refused = [one for one in report.problems if "refused with 422" in one.why]
     assert len(refused) == (0 if own else 2)
 
@@ -93,5 +93,5 @@ async def test_a_server_that_does_not_tell_what_it_stores_is_a_problem() -> None
                 return await super().send(request)
 
         broken = Broken(target._api, target._store)
-        report = await Run(broken, _Same()).run(2, lambda _: None)  # type: ignore[arg-type]
+        report = await Run(broken, _Same()).run(2, lambda _: None)
     assert "is answered 0: TimeoutError()" in report.problems[0].why

@@ -78,10 +78,14 @@ async def pair() -> AsyncIterator[Pair]:
 async def test_a_write_is_seen_by_the_other_once_that_is_fresh(pair: Pair) -> None:
     record = await pair.a.committed(put(pair.a, "p", n=1))
     assert record.load()["metadata"]["resourceVersion"] == str(record.revision) == "2"
-    assert pair.a.get("pods", "ns", "p").json == record.json  # type: ignore[union-attr]
+    own = pair.a.get("pods", "ns", "p")
+    assert own is not None
+    assert own.json == record.json
     pair.engines[1].late()
     await pair.b.fresh()
-    assert pair.b.get("pods", "ns", "p").json == record.json  # type: ignore[union-attr]
+    other = pair.b.get("pods", "ns", "p")
+    assert other is not None
+    assert other.json == record.json
     assert pair.b.revision == record.revision
 
 

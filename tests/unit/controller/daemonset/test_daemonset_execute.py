@@ -1,6 +1,6 @@
 """Carrying plans out: slow start, adoption, collisions, status writes (spec 6, 7, 9.4, 10)."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from daemonset_world import EPOCH, NS, World, daemonset, nodes, pod, revision
@@ -323,14 +323,14 @@ async def test_status_is_put_at_most_twice(
         return errors.Conflict("stale") if count in failing else live(resourceVersion="8")
 
     bench = Bench(script)
-    store: Callable[[], object] = lambda: store_status(  # noqa: E731
+    store: Callable[[], Awaitable[str]] = lambda: store_status(  # noqa: E731
         bench.client, bench.ds, StatusNumbers(desired=1), 1
     )
     if fails:
         with pytest.raises(ReconcileError, match="error storing status for daemon set ns/ds: "):
-            await store()  # type: ignore[misc]
+            await store()
     else:
-        assert await store() == "8"  # type: ignore[misc]
+        assert await store() == "8"
     assert bench.transport.methods() == expected
 
 

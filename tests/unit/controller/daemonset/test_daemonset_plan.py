@@ -18,6 +18,7 @@ from daemonset_world import (
 from kubeherd.cluster.api.objects import (
     Condition,
     DaemonSetStatus,
+    DaemonSetUpdateStrategy,
     LabelSelector,
     LabelSelectorRequirement,
     Node,
@@ -37,8 +38,8 @@ def with_condition(found: Node, type_: str, status: str) -> Node:
 
 
 @BOTH
-def test_one_pod_for_every_node(strategy: object) -> None:
-    world = World(daemonset(strategy=strategy), nodes(5))  # type: ignore[arg-type]
+def test_one_pod_for_every_node(strategy: DaemonSetUpdateStrategy) -> None:
+    world = World(daemonset(strategy=strategy), nodes(5))
     assert world.sync() == (5, 0)
     assert sorted(p.spec.node_name for p in world.pods.values()) == [f"n{i}" for i in range(5)]
     assert world.sync() == (0, 0)
@@ -127,8 +128,8 @@ def test_an_empty_selector_selects_nothing_and_says_so() -> None:
 
 
 @BOTH
-def test_duplicates_are_pruned_and_strangers_left_alone(strategy: object) -> None:
-    world = World(daemonset(strategy=strategy), nodes(5))  # type: ignore[arg-type]
+def test_duplicates_are_pruned_and_strangers_left_alone(strategy: DaemonSetUpdateStrategy) -> None:
+    world = World(daemonset(strategy=strategy), nodes(5))
     hash_ = world.hash
     for name, where, count in (("a", "n1", 1), ("b", "n2", 2), ("c", "n3", 5)):
         for index in range(count):

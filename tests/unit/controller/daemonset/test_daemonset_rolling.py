@@ -1,5 +1,7 @@
 """RollingUpdate without surge, and OnDelete (spec 8; update_test.go)."""
 
+from typing import Any
+
 import pytest
 from daemonset_world import (
     ON_DELETE,
@@ -21,9 +23,9 @@ from kubeherd.controller.daemonset.site import Candidate, NodeState
 from kubeherd.controller.daemonset.strategy import unavailable
 
 
-def running(count: int, max_unavailable: int | str, **kwargs: object) -> World:
+def running(count: int, max_unavailable: int | str, **kwargs: Any) -> World:
     """A settled DaemonSet, just updated to another image."""
-    world = World(daemonset(strategy=rolling(max_unavailable), **kwargs), nodes(count))  # type: ignore[arg-type]
+    world = World(daemonset(strategy=rolling(max_unavailable), **kwargs), nodes(count))
     world.settle()
     world.update("img:2")
     return world

@@ -1,18 +1,25 @@
 """Rollout controls beyond Kubernetes (docs/rollout-controls.md)."""
 
+from typing import Any
+
 import pytest
 from daemonset_world import ON_DELETE, World, created, daemonset, deleted, node, nodes, rolling
 
+from kubeherd.cluster.api.objects import DaemonSetUpdateStrategy
 from kubeherd.controller.daemonset.model import Reason
 from kubeherd.controller.daemonset.rollout import PARTITION, PAUSED, PROGRESS_HOLD, SELECTOR
 
 
 def updated(
-    annotations: dict[str, str], *, count: int = 10, strategy: object = None, **kwargs: object
+    annotations: dict[str, str],
+    *,
+    count: int = 10,
+    strategy: DaemonSetUpdateStrategy | None = None,
+    **kwargs: Any,
 ) -> World:
     """A settled DaemonSet with these annotations that just got another image."""
     world = World(
-        daemonset(annotations=annotations, strategy=strategy or rolling("100%"), **kwargs),  # type: ignore[arg-type]
+        daemonset(annotations=annotations, strategy=strategy or rolling("100%"), **kwargs),
         nodes(count),
     )
     world.settle()

@@ -1,11 +1,13 @@
 """RollingUpdate with maxSurge (spec 5.2, 8.4; TestSurge... and update_test.go)."""
 
+from typing import Any
+
 import pytest
 from daemonset_world import World, daemonset, deleted, node, nodes, pod, replaced, rolling, taint
 
 
-def surging(count: int = 5, max_surge: int | str = 1, **kwargs: object) -> World:
-    return World(daemonset(strategy=rolling(0, max_surge), **kwargs), nodes(count))  # type: ignore[arg-type]
+def surging(count: int = 5, max_surge: int | str = 1, **kwargs: Any) -> World:
+    return World(daemonset(strategy=rolling(0, max_surge), **kwargs), nodes(count))
 
 
 def fill(world: World, where: str, *states: str) -> None:

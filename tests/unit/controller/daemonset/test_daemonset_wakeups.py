@@ -7,7 +7,14 @@ import pytest
 from daemonset_world import NS, daemonset, node, owner, pod, revision, taint
 
 from kubeherd.cluster.api import labels
-from kubeherd.cluster.api.objects import DaemonSet, DaemonSetStatus, LabelSelector, Pod
+from kubeherd.cluster.api.objects import (
+    ControllerRevision,
+    DaemonSet,
+    DaemonSetStatus,
+    LabelSelector,
+    Node,
+    Pod,
+)
 from kubeherd.controller.daemonset.nodes import NodeRule
 from kubeherd.controller.daemonset.wakeups import Wakeups, node_matters, node_wakes
 
@@ -70,7 +77,7 @@ def test_the_same_resource_version_is_no_update() -> None:
 
 def test_a_change_of_owner_wakes_both() -> None:
     assert woken(OWNED, changed(OWNED, owner_references=[owner("u2", "two")])) == ["one", "two"]
-    assert sorted(woken(OWNED, changed(OWNED, owner_references=[]))) == ["one", "two"]
+    assert sorted(woken(OWNED, changed(OWNED, owner_references=()))) == ["one", "two"]
 
 
 @pytest.mark.parametrize(
@@ -93,19 +100,19 @@ def test_a_pod_that_turns_ready_wakes_again_after_min_ready_seconds() -> None:
 
 def test_a_revision_wakes_its_owner_or_all_that_match() -> None:
     owned = revision(ONE, 1)
-    reference = [owner("u1", "one")]
+    reference = (owner("u1", "one"),)
     owned = msgspec.structs.replace(
         owned, metadata=msgspec.structs.replace(owned.metadata, owner_references=reference)
     )
     orphan = msgspec.structs.replace(
-        owned, metadata=msgspec.structs.replace(owned.metadata, owner_references=[])
+        owned, metadata=msgspec.structs.replace(owned.metadata, owner_references=())
     )
     later = msgspec.structs.replace(
         owned, metadata=msgspec.structs.replace(owned.metadata, resource_version="2")
     )
 
-    def names(old: object, new: object) -> list[str]:
-        return [wake.key[1] for wake in WAKEUPS.revision_changed(old, new)]  # type: ignore[arg-type]
+    def names(old: ControllerRevision | None, new: ControllerRevision | None) -> list[str]:
+        return [wake.key[1] for wake in WAKEUPS.revision_changed(old, new)]
 
     assert names(None, owned) == []
     assert names(None, orphan) == ["one", "two"]
@@ -127,8 +134,8 @@ def test_only_labels_and_taints_of_a_node_matter() -> None:
     assert node_matters(plain, node("n0", taints=[taint("x")]))
 
 
-def wakes_for(ds: DaemonSet, found: object, *pods: Pod) -> bool:
-    return node_wakes(ds, NodeRule(ds.spec.template).decide(found), pods)  # type: ignore[arg-type]
+def wakes_for(ds: DaemonSet, found: Node, *pods: Pod) -> bool:
+    return node_wakes(ds, NodeRule(ds.spec.template).decide(found), pods)
 
 
 def test_a_node_wakes_those_that_should_run_on_it() -> None:

@@ -1,5 +1,7 @@
 """The plan of a sync: which step is taken, and everything that is written."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from deployment_world import (
@@ -45,9 +47,9 @@ def with_metadata(given: Deployment, **metadata: object) -> Deployment:
     return msgspec.structs.replace(given, metadata=changed)
 
 
-def current(name: str, replicas: int, of: Deployment, **rest: object) -> ReplicaSet:
+def current(name: str, replicas: int, of: Deployment, **rest: Any) -> ReplicaSet:
     """A ReplicaSet whose annotations are up to date: its revision is that of its name."""
-    return sized(replica_set(name, replicas, revision=name[1:], **rest), of)  # type: ignore[arg-type]
+    return sized(replica_set(name, replicas, revision=name[1:], **rest), of)
 
 
 def test_the_first_replica_set() -> None:

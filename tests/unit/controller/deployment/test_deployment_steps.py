@@ -1,6 +1,7 @@
 """What upstream's sync_test.go, rolling_test.go and recreate_test.go pin: sizes and history."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -198,8 +199,8 @@ def limited(limit: int | None) -> Deployment:
     return deployment(1, revision_history_limit=limit)
 
 
-def old(name: str, replicas: int, there: int, **rest: float | str) -> ReplicaSet:
-    made = replica_set(name, replicas, **rest)  # type: ignore[arg-type]
+def old(name: str, replicas: int, there: int, **rest: Any) -> ReplicaSet:
+    made = replica_set(name, replicas, **rest)
     return msgspec.structs.replace(made, status=ReplicaSetStatus(replicas=there))
 
 

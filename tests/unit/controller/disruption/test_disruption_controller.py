@@ -114,8 +114,8 @@ def test_replicasets_of_a_deployment_count_as_one() -> None:
     async def scenario(api: FakeApi) -> None:
         deployment = workload(api, DEPLOYMENTS, 4)
         for number in range(2):
-            meta = {"name": f"rs-{number}", "namespace": "ns"}
-            meta["ownerReferences"] = [reference(deployment)]  # type: ignore[assignment]
+            owners = [reference(deployment)]
+            meta = {"name": f"rs-{number}", "namespace": "ns", "ownerReferences": owners}
             owner = api.put(REPLICASETS, {"metadata": meta, "spec": {"replicas": 9}})
             for pod_number in range(2):
                 owned(api, f"p-{number}-{pod_number}", owner)

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from endpointsworld import in_zone, pod, service, written
 
+from kubeherd.cluster.api.objects import Node
 from kubeherd.controller.endpoints import sliceplan, trafficdist
 from kubeherd.controller.endpoints.objects import (
     EndpointHints,
@@ -26,10 +27,10 @@ def close(value: str | None, **annotations: str) -> Service:
 
 
 def plan(web: Service, existing: list[EndpointSlice], zones: bool = True) -> list[Changes]:
-    def node(name: str) -> object:
+    def node(name: str) -> Node:
         return in_zone(f"zone-{name}" if zones else "")
 
-    return sliceplan.plan(web, PODS, node, existing).changes  # type: ignore[arg-type]
+    return sliceplan.plan(web, PODS, node, existing).changes
 
 
 def hints(slices: list[EndpointSlice]) -> list[EndpointHints | None]:

@@ -1,5 +1,7 @@
 """What a pod is to a Service: upstream's utils_test.go and util/controller_utils_test.go."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from endpointsworld import pod, service
@@ -27,9 +29,9 @@ from kubeherd.controller.endpoints.triggertime import TriggerTimes
     ],
 )
 def test_should_pod_be_in_endpoints(
-    what: dict[str, object], terminating_too: bool, belongs: bool
+    what: dict[str, Any], terminating_too: bool, belongs: bool
 ) -> None:
-    found = pods.belongs(pod(**what), include_terminating=terminating_too)  # type: ignore[arg-type]
+    found = pods.belongs(pod(**what), include_terminating=terminating_too)
     assert found == belongs
 
 

@@ -16,9 +16,9 @@ def noted(succeeded: str = "", failed: str = "") -> UncountedTerminatedPods:
     return UncountedTerminatedPods(succeeded=list(succeeded), failed=list(failed))
 
 
-def busy(**status: object) -> JobStatus:
+def busy(**status: Any) -> JobStatus:
     """Of a Job that wants no other pods than it has."""
-    return JobStatus(start_time=at(0), **status)  # type: ignore[arg-type]
+    return JobStatus(start_time=at(0), **status)
 
 
 def idle(status: JobStatus, **spec: Any) -> Job:

@@ -2,6 +2,7 @@
 TestSyncOrphanPod and their neighbours of job_controller_test.go."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 import pytest
@@ -32,8 +33,8 @@ class World:
         return [wake.key[1] for wake in wakes.jobs], wakes.orphan
 
 
-def named(name: str, *, ended: bool = False, **fields: object) -> Job:
-    of = job(name, **fields)  # type: ignore[arg-type]
+def named(name: str, *, ended: bool = False, **fields: Any) -> Job:
+    of = job(name, **fields)
     metadata = msgspec.structs.replace(of.metadata, uid=f"uid-{name}")
     complete = Condition(type="Complete", status="True")
     status = JobStatus(conditions=[complete] if ended else [])

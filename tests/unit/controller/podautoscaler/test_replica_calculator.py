@@ -6,6 +6,7 @@ what they request and use, and what is to come out.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -146,14 +147,14 @@ def test_replica_calculations(name: str) -> None:
 def test_configurable_tolerances(
     tolerances: tuple[float, float], target: int, replicas: int
 ) -> None:
-    row = {
+    row: dict[str, Any] = {
         "current": 3,
         "resource": {"name": "cpu", "requests": ["0.9", "1.0", "1.1"],
                      "levels": [[909, 909], [1010, 1010], [1111, 1111]]},
     }  # fmt: skip
     if target == 140:
-        row["resource"]["levels"] = [[909, 909], [909, 909], [909, 909]]  # type: ignore[index]
-    used = metrics.used(pod_metrics(row["resource"]), "cpu", "", age_s)  # type: ignore[arg-type]
+        row["resource"]["levels"] = [[909, 909], [909, 909], [909, 909]]
+    used = metrics.used(pod_metrics(row["resource"]), "cpu", "", age_s)
     found = calculator.of_pods(
         3, PodsTarget("cpu", percent=target), pods_of(row), used, Tolerances(*tolerances), age_s
     )

@@ -1,5 +1,8 @@
 """What one sync does: upstream's replica_set_test.go as far as it is about decisions."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import msgspec
 import pytest
 from daemonset_world import NS
@@ -25,12 +28,12 @@ def planned(
     return plan(observed, from_selector(rs.spec.selector), ages(now_s))
 
 
-def named(pods: object) -> list[str]:
-    return [each.metadata.name for each in pods]  # type: ignore[attr-defined]
+def named(pods: Iterable[Pod]) -> list[str]:
+    return [each.metadata.name for each in pods]
 
 
-def some(count: int, **fields: object) -> list[Pod]:
-    return [pod(f"p{number}", node="n", **fields) for number in range(count)]  # type: ignore[arg-type]
+def some(count: int, **fields: Any) -> list[Pod]:
+    return [pod(f"p{number}", node="n", **fields) for number in range(count)]
 
 
 def test_nothing_is_done_when_the_number_is_right() -> None:

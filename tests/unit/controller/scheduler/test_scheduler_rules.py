@@ -1,5 +1,7 @@
 """The rules of the scheduler: filters, messages, scores, the cache and conditions."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,7 +46,7 @@ def a_pod(
     phase: str = "Pending",
     generation: int = 1,
     nominated: str = "",
-    **spec: object,
+    **spec: Any,
 ) -> Pod:
     requests: dict[str, str | int | float] = {"cpu": cpu} if cpu else {}
     container = Container(
@@ -54,7 +56,7 @@ def a_pod(
     )
     return Pod(
         metadata=ObjectMeta(name=name, namespace="ns", uid=f"uid-{name}", generation=generation),
-        spec=PodSpec(containers=[container], node_name=node_name, **spec),  # type: ignore[arg-type]
+        spec=PodSpec(containers=(container,), node_name=node_name, **spec),
         status=PodStatus(phase=phase, nominated_node_name=nominated),
     )
 

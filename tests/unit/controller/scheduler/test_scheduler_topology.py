@@ -1,5 +1,7 @@
 """Required pod affinity and anti-affinity, hard topology spreading; also through the whole loop."""
 
+from typing import Any
+
 import pytest
 
 from kubeherd.cluster.api.jsontypes import JsonObject
@@ -32,12 +34,10 @@ def spread(key: str = ZONE, **fields: object) -> JsonObject:
     }  # fmt: skip
 
 
-def a_pod(
-    name: str, node: str = "", app: str = "web", namespace: str = "ns", **spec: object
-) -> Pod:
+def a_pod(name: str, node: str = "", app: str = "web", namespace: str = "ns", **spec: Any) -> Pod:
     return Pod(
         metadata=ObjectMeta(name=name, namespace=namespace, uid=name, labels={"app": app}),
-        spec=PodSpec(node_name=node, **spec),  # type: ignore[arg-type]
+        spec=PodSpec(node_name=node, **spec),
         status=PodStatus(phase="Running"),
     )
 

@@ -1,6 +1,7 @@
 """Carrying plans out: claims before pods, events, errors (statefulset-controller 4, 6, 9)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -106,14 +107,14 @@ class Bench:
         return [(f"{event.type} {event.reason}", event.message) for event in self.events]
 
 
-def create(ordinal: int, **more: object) -> PodWork:
+def create(ordinal: int, **more: Any) -> PodWork:
     name = f"web-{ordinal}"
     return PodWork(
         name=name,
         verb=Verb.CREATE,
         tree={"metadata": {"name": name}},
         create_claims=[{"metadata": {"name": f"data-{name}"}}],
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 

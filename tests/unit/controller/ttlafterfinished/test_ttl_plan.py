@@ -8,13 +8,15 @@ from kubeherd.controller.ttlafterfinished.plan import NoTimeOfEnd, needs_cleanup
 from kubeherd.controller.workload.jobs import Job, JobStatus
 
 
-def ended(ttl: int | None, *conditions: tuple[str, str, float | None], **fields: bool) -> Job:
+def ended(
+    ttl: int | None, *conditions: tuple[str, str, float | None], deleting: bool = False
+) -> Job:
     found = [
         Condition(type=kind, status=status, last_transition_time=None if s is None else at(s))
         for kind, status, s in conditions
     ]
     status = JobStatus(conditions=found)
-    return job(ttl_seconds_after_finished=ttl, status=status, **fields)  # type: ignore[arg-type]
+    return job(ttl_seconds_after_finished=ttl, status=status, deleting=deleting)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from kubeherd.cluster.api.storageobjects import (
     STORAGE_PROVISIONER,
     PersistentVolume,
     PersistentVolumeClaim,
+    StorageClass,
 )
 from kubeherd.controller.volume import plan
 
@@ -235,8 +236,10 @@ def test_a_local_volume_stays_on_the_selected_node() -> None:
          "that the provisioner is running and correctly registered."),
     ],
 )  # fmt: skip
-def test_what_is_not_provisioned_here(classes: list[Tree], reason: str, message: str) -> None:
-    store = Store(claim(storage_class="fast"), *classes)  # type: ignore[arg-type]
+def test_what_is_not_provisioned_here(
+    classes: list[StorageClass], reason: str, message: str
+) -> None:
+    store = Store(claim(storage_class="fast"), *classes)
     store.settle()
     assert store.events[0] == (reason, message)
     assert not store.volumes

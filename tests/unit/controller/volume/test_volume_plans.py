@@ -3,14 +3,20 @@
 import pytest
 from volume_objects import Store, Tree, claim, storage_class, volume
 
-from kubeherd.cluster.api.storageobjects import PersistentVolume
+from kubeherd.cluster.api.storageobjects import (
+    PersistentVolume,
+    PersistentVolumeClaim,
+    StorageClass,
+)
 
 PROVISIONED = {"pv.kubernetes.io/provisioned-by": "kubeherd.io/fake"}
 BOUND: Tree = {"of": "c", "uid": "uid-c", "phase": "Bound"}
 
 
-def synced(the_volume: PersistentVolume, *others: object) -> Store:
-    store = Store(the_volume, *others)  # type: ignore[arg-type]
+def synced(
+    the_volume: PersistentVolume, *others: PersistentVolume | PersistentVolumeClaim | StorageClass
+) -> Store:
+    store = Store(the_volume, *others)
     store.sync("v")
     assert "v" not in store.volumes or store.sync("v") == 0, "a fixed point"
     return store

@@ -1,6 +1,7 @@
 """Which pods are deleted first: the tables of upstream's controller_utils_test.go."""
 
 import random
+from typing import Any
 
 import msgspec
 import pytest
@@ -23,9 +24,9 @@ def named(pods: list[Pod]) -> list[str]:
 
 
 def test_active_pods_are_sorted_as_upstream_sorts_them() -> None:
-    def running(name: str, **fields: object) -> Pod:
+    def running(name: str, **fields: Any) -> Pod:
         defaults = {"node": "foo", "ready": True, "created_s": None, "ready_at_s": MONTH_AGO_S}
-        return pod(name, **{**defaults, **fields})  # type: ignore[arg-type]
+        return pod(name, **{**defaults, **fields})
 
     pods = [
         pod("unscheduled", phase="Pending", created_s=None),
@@ -51,10 +52,10 @@ UNKNOWN = pod("unknown", node="n", phase="Unknown", created_s=None)
 NOT_READY = pod("not ready", node="n", created_s=None)
 
 
-def ready(name: str, since_s: float | None, created_s: float | None, **fields: object) -> Pod:
+def ready(name: str, since_s: float | None, created_s: float | None, **fields: Any) -> Pod:
     defaults = {"node": "n", "uid": ""}
     times = {"ready_at_s": since_s, "created_s": created_s}
-    return pod(name, ready=True, **{**defaults, **times, **fields})  # type: ignore[arg-type]
+    return pod(name, ready=True, **{**defaults, **times, **fields})
 
 
 NO_TRANSITION = ready("no transition time", None, None)
