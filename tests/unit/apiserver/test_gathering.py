@@ -12,6 +12,7 @@ from wireserver import Served, serving
 
 from kubeherd.cluster.api.kinds import LEASES, NODES, PODS
 from kubeherd.cluster.apiserver.edge.plain import gathering, resting
+from kubeherd.cluster.apiserver.edge.plain.connection import PlainConnection
 from kubeherd.cluster.apiserver.edge.plain.gathering import (
     Gathering,
     goes_together,
@@ -204,6 +205,31 @@ async def test_who_comes_together_with_others_is_refused_alone(
         kinds = [json.loads(await _body(reader))["kind"] for reader, _, _ in clients]
         assert sorted(kinds[:2]) == ["Lease", "Status"]
         assert kinds[2] == "Lease"
+        for _, writer, _ in clients:
+            writer.close()
+
+
+async def test_a_bug_met_by_one_connection_leaves_the_others_their_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "patience_s", lambda silent_s: LONG_S)
+    monkeypatch.setattr(gathering, "MAX_WAITING", 3)
+    answered, met = PlainConnection.answered, list[PlainConnection]()
+
+    def meeting(connection: PlainConnection, *, goes_on: bool) -> None:
+        if not met:
+            met.append(connection)
+            raise RuntimeError("a bug")
+        answered(connection, goes_on=goes_on)
+
+    async with asyncio.timeout(PATIENCE_S), serving(tmp_path) as served:
+        clients = [await _registered(served, name) for name in ("n1", "n2", "n3")]
+        monkeypatch.setattr(PlainConnection, "answered", meeting)
+        for _, writer, renewal in clients:
+            writer.write(renewal)
+        for reader, _, _ in clients[1:]:
+            assert json.loads(await _body(reader))["kind"] == "Lease"
+        await clients[0][0].read()  # it ends
         for _, writer, _ in clients:
             writer.close()
 

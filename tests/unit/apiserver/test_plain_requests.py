@@ -271,7 +271,7 @@ async def test_a_large_answer_comes_whole(served: Served):
 async def test_an_idle_connection_ends_after_its_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("kubeherd.cluster.apiserver.edge.connection.IDLE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("kubeherd.cluster.apiserver.edge.plain.connection.IDLE_TIMEOUT_S", 0.3)
     async with serving(tmp_path) as served:
         assert await answers(served, keeping()) == [200]
 

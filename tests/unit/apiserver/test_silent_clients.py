@@ -27,7 +27,7 @@ async def hasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     """A server with no patience."""
     for module in ("connection", "listener"):
         monkeypatch.setattr(f"kubeherd.cluster.apiserver.edge.{module}.HEADER_TIMEOUT_S", 0.3)
-    monkeypatch.setattr("kubeherd.cluster.apiserver.edge.connection.IDLE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("kubeherd.cluster.apiserver.edge.plain.connection.IDLE_TIMEOUT_S", 0.3)
     monkeypatch.setattr("kubeherd.cluster.apiserver.edge.connection.WRITE_TIMEOUT_S", 0.3)
     async with serving(tmp_path) as server:
         yield server

@@ -100,13 +100,12 @@ class PlainServer:
         return True
 
     def _write(self, connection: PlainConnection, answer: Callable[[], ApiResponse]) -> None:
-        """Write a small answer without waiting for the client to read it."""
-        goes_on = False
+        """Write a small answer without waiting for the client to read it. A connection on which
+        that fails, or what came meanwhile, ends alone: others of its group wait for theirs."""
         try:
             told = answer()
             head, ends = self._heads.plain(connection, told)
-            goes_on = connection.write(head, told.content) and not ends
+            connection.answered(goes_on=connection.write(head, told.content) and not ends)
         except Exception as error:  # a bug: the connection ends
             connection.log_exception(exc_info=error)
-        finally:
-            connection.answered(goes_on=goes_on)
+            connection.drop()
