@@ -1,9 +1,9 @@
-"""Short writes: the most frequent ones, told from all others and done with less.
+"""Staging the most frequent writes by their short ways.
 
-The general way of an update (`pipeline`) asks everything of every object. Where it is known what
-kind of write came and that the stored object was valid, most answers are known, too. Invariant: a
-short way stages what the general way would, to the byte, with the same admission; where that is not
-certain it stages nothing, and the general way decides, and words every refusal.
+The general way of an update (`pipeline`) checks everything of every object. For a write of a known
+sort, to an object that is known to be valid, most of that is known beforehand. Invariant: a short
+way stages, to the byte, what the general way would, after the same admission; where that is not
+certain it stages nothing, and the general way decides and words every refusal.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ from kubeherd.cluster.store.state import NODE_NAME_FIELD, Attrs, Record
 
 
 class ShortWrites:
-    """Stages them; one per process. None is returned where the general way is to decide."""
+    """Stages short writes; one per process. None is returned where the general way must decide."""
 
     def __init__(self, objects: StoredObjects, admission: Admission, chain: AdmissionChain) -> None:
         self._objects = objects
@@ -42,7 +42,7 @@ class ShortWrites:
         self._chain = chain
         self._alike = statuses.Templates()
         self.began_at = store.revision
-        """What is newer was written here, so it was valid when it was."""
+        """Newer objects were stored by this process, and so were validated by it."""
 
     def renewal(
         self,
@@ -53,7 +53,7 @@ class ShortWrites:
         body: bytes,
         ctx: RequestContext,
     ) -> Pending | None:
-        """A Lease of which only the renewTime changes."""
+        """Stage the update of a Lease if it changes nothing but the renewTime."""
         record = None if ctx.fence else self._known(kind, namespace, name, ctx)
         if record is None:
             return None
@@ -61,7 +61,7 @@ class ShortWrites:
         if encode is None:
             return None
         if self._admission.looks_at(Operation.UPDATE, kind.resource, ctx.user):
-            # No trees: no plugin looks into a Lease.
+            # without the objects, because no plugin looks into a Lease
             request = AdmissionRequest(Operation.UPDATE, kind.resource, namespace, name, ctx.user)
             try:
                 self._admission.mutate(request)
@@ -79,9 +79,9 @@ class ShortWrites:
         body: bytes,
         ctx: RequestContext,
     ) -> ApiError | None:
-        """What the renewal of a Lease is refused with that rests on an earlier version of it.
+        """The refusal of a renewal that is based on an old version of its Lease; else None.
 
-        Clients that hurry send these, and in numbers while much else is to be done."""
+        Clients that do not wait for answers send many of these while the server is busy."""
         record = None if ctx.fence else self._known(kind, namespace, name, ctx)
         if record is None or not renewal.is_late(kind, record.json, content_type, body):
             return None
@@ -95,12 +95,12 @@ class ShortWrites:
     def pod_status(
         self, kind: ServedKind, namespace: str, name: str, sent: Sent, ctx: RequestContext
     ) -> Pending | None:
-        """A patch of a pod's status and nothing else, of no more than `podstatus.MAX_BYTES`."""
+        """Stage a patch, of `podstatus.MAX_BYTES` at most, if it changes only a pod's status."""
         record = None if ctx.fence else self._known(kind, namespace, name, ctx)
         if record is None or record.size > podstatus.MAX_BYTES:
             return None
         cut = None
-        if podstatus.restarts(record.attrs.fields):  # then the spec has no say
+        if podstatus.restarts(record.attrs.fields):  # else the outcome depends on the spec
             cut = statustexts.cut(record.json, sent.body, sent.media_type)
         template = None if cut is None else self._alike.of(cut)
         if cut is not None and template is not None:
@@ -119,7 +119,7 @@ class ShortWrites:
     def _put_alike(
         self, kind: ServedKind, record: Record, cut: Cut, template: Template, ctx: RequestContext
     ) -> Pending | None:
-        """A pod with the status that a template makes."""
+        """Stage a pod with the status that comes of a template."""
         attrs, texts = record.attrs, cut.texts
         if self._admission.looks_at(Operation.UPDATE, kind.resource, ctx.user, ctx.subresource):
             spec = {"nodeName": attrs.fields.get(NODE_NAME_FIELD, "")}
@@ -148,7 +148,7 @@ class ShortWrites:
         change: Change,
         ctx: RequestContext,
     ) -> None:
-        """Keep a template, if there can be one, of what was done."""
+        """Make a template from a patch that led to this change, and keep it if there can be one."""
         marked = statuses.marked(cut)
         if marked is None:
             return
@@ -162,7 +162,7 @@ class ShortWrites:
     def binding(
         self, kind: ServedKind, namespace: str, name: str, sent: JsonObject, ctx: RequestContext
     ) -> Pending | None:
-        """A pod that a part of the cluster binds to a node."""
+        """Stage the binding of a pod to a node by a component of the cluster."""
         record = self._known(kind, namespace, name, ctx)
         if record is None or not tracking.is_component(ctx.user):
             return None
@@ -196,14 +196,13 @@ class ShortWrites:
     def parts_to_delete(
         self, kind: ServedKind, record: Record, ctx: RequestContext
     ) -> Parts | None:
-        """A pod that is to be deleted, of which not all is looked at."""
+        """The parts of a pod that is to be deleted; None if all of it must be decoded."""
         if kind.resource is not kinds.PODS or not self._may(record, ctx):
             return None
         return podparts.parts(kind, record.json)
 
     def delete(self, kind: ServedKind, record: Record, plan: DeletePlan, spec: bytes) -> Pending:
-        """Carry out what is planned for a pod with this JSON of its spec: to mark it, or to let it
-        go."""
+        """Stage the planned deletion of a pod; `spec` is the JSON of its spec."""
         encode = self._encoder(kind, record, plan.tree, spec)
         if plan.action is Action.MARK:
             staged = self._store.replace(record, encode, record.attrs)
@@ -222,7 +221,7 @@ class ShortWrites:
         patch: Patch | None,
         ctx: RequestContext,
     ) -> Change | None:
-        """What a patch makes of a pod with the JSON `stored`, in the place of a record."""
+        """What a patch makes of a pod, if `stored` was its JSON; None if it must not be staged."""
         if patch is None:
             return None
         try:
@@ -236,8 +235,8 @@ class ShortWrites:
     def _is_good(
         self, kind: ServedKind, record: Record, change: Change, ctx: RequestContext
     ) -> bool:
-        """Do to a changed pod what every update does, but for what concerns its metadata: they are
-        what was valid before. ApiError, or False, if it is not to be stored."""
+        """Do to a changed pod what every update does, except for checks of its metadata, which were
+        valid before. ApiError, or False, if the pod must not be stored."""
         resource, old, new = kind.resource, change.old, change.new
         request = AdmissionRequest(
             Operation.UPDATE, resource, record.namespace, record.name, ctx.user, ctx.subresource,
@@ -255,12 +254,12 @@ class ShortWrites:
     def _known(
         self, kind: ServedKind, namespace: str, name: str, ctx: RequestContext
     ) -> Record | None:
-        """The object, if there is a short way for it."""
+        """The newest version of an object, if there may be a short way for it."""
         record = self._store.head(kind.key, namespace, name)
         return record if record is not None and self._may(record, ctx) else None
 
     def _may(self, record: Record, ctx: RequestContext) -> bool:
-        """Whether an object was valid when it was stored, and nobody is to be asked about it."""
+        """Whether an object is known to be valid, and no policy, webhook or quota has a say."""
         if self._store.is_shared or ctx.dry_run or not self._chain.is_own:
             return False
         return record.revision > self.began_at
@@ -274,8 +273,8 @@ class ShortWrites:
         spec: bytes,
         selectable: Mapping[str, str],
     ) -> Pending:
-        """A pod with the metadata and the status of `new` and the JSON of its spec, instead of one
-        with these parts; `selectable`: its fields with the status of before."""
+        """Stage a pod, with the metadata and status of `new` and the JSON of its spec, in place of
+        one with these parts. `selectable`: its selectable fields, but for those of its status."""
         if new["metadata"] == parts.metadata and record.size <= podstatus.MAX_BYTES:
             encode = podparts.spliced(parts.head, spec, new["status"])
         else:
@@ -288,8 +287,8 @@ class ShortWrites:
     def _encoder(
         kind: ServedKind, record: Record, new: JsonObject, spec: bytes
     ) -> Callable[[int], bytes]:
-        """What writes a pod with the metadata and the status of `new`, and the JSON of its spec,
-        instead of `record`; once for all revisions unless it may be too large."""
+        """What encodes a pod, with the metadata and status of `new` and the JSON of its spec, for a
+        revision. Unless it may be too large all but the revision is encoded at once."""
         stored = kind.stored({**new, "spec": orjson.Fragment(spec)})
         stored["metadata"] = with_version_slot(stored["metadata"])
         if record.size > podstatus.MAX_BYTES:
