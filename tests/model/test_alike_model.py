@@ -29,7 +29,7 @@ from kubeherd.cluster.api import kinds
 from kubeherd.cluster.api.private import fence
 from kubeherd.cluster.apiserver.access.authn import authenticated
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse, User
-from kubeherd.cluster.apiserver.handlers.alikes import MAX_AGENT, MAX_USER
+from kubeherd.cluster.apiserver.handlers.alikecreates import MAX_AGENT, MAX_USER
 from kubeherd.cluster.apiserver.write.short.alike import bodies, wires
 from kubeherd.cluster.apiserver.write.short.alike.creates import AlikeCreates
 

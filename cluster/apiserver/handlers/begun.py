@@ -23,7 +23,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.apiserver.edge.messages import ApiRequest, ApiResponse
 from kubeherd.cluster.apiserver.edge.responses import object_response, refused
 from kubeherd.cluster.apiserver.edge.routing import Route
-from kubeherd.cluster.apiserver.handlers import alikes, patching, writes
+from kubeherd.cluster.apiserver.handlers import alikecreates, patching, writes
 from kubeherd.cluster.apiserver.handlers.patchtypes import patch_type
 from kubeherd.cluster.apiserver.handlers.pods import binding
 from kubeherd.cluster.apiserver.handlers.services import Call, Services, call
@@ -126,10 +126,10 @@ def _stage_of(route: Route) -> _Stage | None:
 
 
 def _stage_create(one: Call) -> _First | None:
-    made = alikes.stage(one, one.context())
+    made = alikecreates.stage(one, one.context())
     if made is None:
         return None
-    return made.pending, lambda call, stored: alikes.answer(call, made, stored)
+    return made.pending, lambda call, stored: alikecreates.answer(call, made, stored)
 
 
 def _stage_binding(one: Call) -> _First | None:

@@ -10,7 +10,7 @@ from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.serializer import codecs
 from kubeherd.cluster.apiserver.edge.messages import ApiResponse
 from kubeherd.cluster.apiserver.edge.responses import success, tree_response
-from kubeherd.cluster.apiserver.handlers import alikes, answers
+from kubeherd.cluster.apiserver.handlers import alikecreates, answers
 from kubeherd.cluster.apiserver.handlers.reads import list_options, page
 from kubeherd.cluster.apiserver.handlers.services import Call
 from kubeherd.cluster.apiserver.read import listing
@@ -39,12 +39,12 @@ async def create(call: Call) -> ApiResponse:
     """201 and the new object."""
     ctx = call.context()
     registry = call.services.registry
-    if (made := alikes.stage(call, ctx)) is not None:
+    if (made := alikecreates.stage(call, ctx)) is not None:
         written = await registry.outcomes.commit(call.kind, made.pending)
-        return alikes.answer(call, made, written.json)
+        return alikecreates.answer(call, made, written.json)
     tree = await call.on_body(lambda: call.decode(ctx))
     written = await registry.create(call.kind, call.route.namespace, tree, ctx)
-    alikes.look_at(call, written, ctx)
+    alikecreates.look_at(call, written, ctx)
     return await written_response(call, written, ctx)
 
 
