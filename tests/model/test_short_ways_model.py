@@ -323,11 +323,11 @@ class _Both:
         )
 
 
-async def _round(both: _Both, first: int, term: str = "") -> None:
+async def _round(both: _Both, first: int, user: str = "", term: str = "") -> None:
     """All kinds of writes of some objects."""
     for name in WRITES:
         for number in range(first, first + 4):
-            await both.write(name, number, term=term)
+            await both.write(name, number, user, term)
 
 
 async def _all_at_once(happening: str, *, begins: bool) -> None:
@@ -353,10 +353,14 @@ async def _all_at_once(happening: str, *, begins: bool) -> None:
         await _round(both, 30)
         await both.compare()
         for at, term in enumerate(TERMS):
-            await _round(both, 40 + 4 * at, term)
+            await _round(both, 40 + 4 * at, term=term)
+        await _round(both, 60, "admin")
         await both.happens(THE_END)
         await _round(both, 50)
         await both.compare()
+        for cluster in (short, general):
+            cluster.api.stop()
+        await _round(both, 70)
 
 
 @pytest.mark.parametrize("begins", [True, False])
