@@ -47,6 +47,7 @@ USUAL: dict[str, list[Any]] = {
     **{f"t{n}": [f"2026-01-0{day}T00:00:00Z" for day in (1, 2, 3)] for n in (1, 2, 3)},
     **{f"ip{n}": ["10.0.0.1", "10.0.0.2", "10.0.0.31"] for n in (1, 2, 3)},
     **{f"id{n}": ["a://1", "a://2", "b://UID/c"] for n in (1, 2)},
+    "vol": ["kube-api-access-abcde", "kube-api-access-12345", "kube-api-access-bbbbb"],
     "uid": ["UID"],
 }
 """What texts may be, by the places in which they differ; UID is the pod's own."""
@@ -63,6 +64,7 @@ ODD: dict[str, list[Any]] = {
     ],
     "id": ["mark://3", "mark://7", "a://x y", "ä://1", 'a://"', "a://\\", "", None, "docker://null",
            "a://$patch", 5],
+    "vol": ["kube-api-access-00003", "kube-api-access-x", "other", "", None, 5],
     "uid": ["other", "", None, "00000000-0000-0000-0000-000000000000", 5],
 }  # fmt: skip
 TYPES = ["PodScheduled", "Ready", "Initialized", "a.b/c"]
@@ -83,7 +85,12 @@ ENDED = {"exitCode": 1, "startedAt": "<t1>", "finishedAt": "<t2>", "containerID"
 STATES = st.sampled_from([{"running": {"startedAt": "<t2>"}}, {"terminated": ENDED}, {}])
 CONTAINERS = st.fixed_dictionaries(
     {"name": st.just("c"), "state": STATES},
-    optional={"containerID": st.just("<id1>"), "lastState": STATES, "imageID": st.just("a://1")},
+    optional={
+        "containerID": st.just("<id1>"),
+        "lastState": STATES,
+        "imageID": st.just("a://1"),
+        "volumeMounts": st.just([{"name": "<vol>", "mountPath": "/a"}]),
+    },
 )
 IPS = st.sampled_from([
     [{"ip": "<ip1>"}], [{"ip": "<ip2>"}], [{"ip": "<ip1>"}, {"ip": "<ip2>"}], [], None,
@@ -259,6 +266,7 @@ RUNNING: dict[str, Any] = {
                 "name": "c",
                 "containerID": "<id1>",
                 "state": {"running": {"startedAt": "<t3>"}},
+                "volumeMounts": [{"name": "<vol>", "mountPath": "/a"}],
                 "lastState": {"terminated": {"exitCode": 0, "containerID": "<id2>"}},
             }
         ],
@@ -269,6 +277,7 @@ RUNNING: dict[str, Any] = {
 def _usual(pod: int) -> dict[str, Any]:
     own = {"ip1": f"10.0.0.{pod}", "ip2": "10.1.0.2", "id1": f"a://{pod}", "uid": "UID"}
     times = {f"t{n}": f"2026-02-0{n}T00:00:0{pod % 3}Z" for n in (1, 2, 3)}
+    own["vol"] = f"kube-api-access-abcd{pod}"
     return {**times, "ip3": "10.1.0.1", "id2": "b://x", **own}
 
 

@@ -1,10 +1,11 @@
 """Patches of pods' statuses that are alike: the new statuses are put together from a template.
 
-The pods of a workload get the same patches of the same statuses; only times, addresses, IDs and
-UIDs differ (`statustexts`). What becomes of a status does not depend on what these texts are, as
-long as each is valid, but on which of them are equal: lists are merged by addresses, and a patch
-that changes nothing is not stored. So a pod and a patch are taken through the longer way
-(`write.short.podstatus`) with marks instead of these texts, equal marks where texts are equal.
+The pods of a workload get the same patches of the same statuses; only times, addresses, IDs, UIDs
+and names of token volumes differ (`statustexts`). What becomes of a status does not depend on what
+these texts are, as long as each is valid, but on which of them are equal: lists are merged by
+addresses, and a patch that changes nothing is not stored. So a pod and a patch are taken through
+the longer way (`write.short.podstatus`) with marks instead of these texts, equal marks where texts
+are equal.
 
 Invariants: a template is valid for patches with the same `statustexts.Key`, whose texts follow the
 rules. In the members with such rules there is no other value that such a text could be equal to.
@@ -34,6 +35,7 @@ from kubeherd.cluster.apiserver.write.short.alike.statustexts import (
     is_id,
     is_ip,
     is_time,
+    is_token_volume,
     is_uid,
 )
 from kubeherd.cluster.apiserver.write.short.podstatus import Change
@@ -107,6 +109,8 @@ def _mark(rule: Rule | None, number: int) -> bytes:
         return b"2%03d-01-01T00:00:00Z" % number
     if rule is is_ip:
         return b"10.255.255.%d" % number
+    if rule is is_token_volume:
+        return b"kube-api-access-%05d" % number
     return b"mark://%d" % number if rule is is_id else b""
 
 

@@ -17,9 +17,9 @@ MAX_TEXTS: Final = 256
 """A status and a patch with more texts have no template."""
 
 _TEXT: Final = re.compile(
-    rb'":"([0-9][^"\\]*|[a-z]+://[^"\\]*|[a-f](?<="uid":".)[^"\\]*)"'
+    rb'":"([0-9][^"\\]*|[a-z]+://[^"\\]*|kube-api-access-[^"\\]*|[a-f](?<="uid":".)[^"\\]*)"'
 )  # fmt: skip
-"""A string value that may be a time, an address, an ID or a UID. That is decided when a template is
+"""A string value that may be one of those that differ. That is decided when a template is
 made (`RULES`); until then it is enough to find the same texts in all patches that are alike."""
 _BEGIN: Final = re.compile(
     rb'\{"kind":"Pod","apiVersion":"v1","metadata":\{"name":"[^"\\]*"'
@@ -51,6 +51,9 @@ is_ip: Final = re.compile(rb"\.".join([_OCTET] * 4)).fullmatch
 """Whether it is an IPv4 address. Pods with other addresses have no template."""
 is_id: Final = re.compile(rb"[a-z]+://[0-9A-Za-z/:@._-]+").fullmatch
 """Whether it is the ID of a container or an image, of which nothing but this is asked."""
+is_token_volume: Final = re.compile(rb"kube-api-access-[a-z0-9]{5}").fullmatch
+"""Whether it is the generated name of the volume with the service account's token. Kubelets report
+where it is mounted; in a status it is compared with no other name."""
 is_uid: Final = re.compile(rb"[0-9a-f-]{36}").fullmatch
 
 Rule: TypeAlias = Callable[[bytes], object]
@@ -58,6 +61,7 @@ RULES: Final[dict[bytes, Rule]] = {
     **dict.fromkeys((b"startTime", b"startedAt", b"finishedAt", b"lastTransitionTime"), is_time),
     **dict.fromkeys((b"podIP", b"hostIP", b"ip"), is_ip),
     **dict.fromkeys((b"containerID", b"imageID"), is_id),
+    b"name": is_token_volume,
     b"uid": is_uid,
 }
 """The members whose texts may differ, by name, and the rules for these texts. A text of another
