@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 import aiohttp
 import msgpack
 import pytest
+from liveherd import Herd
 from patience import PATIENCE_S
 
 from kubeherd.cluster.api.kinds import CONFIGMAPS
@@ -79,7 +80,9 @@ BAD_QUERIES = [
 ]
 
 
-async def send(herd, method: str, path: str, body=b"", content_type=JSON) -> TransportResponse:
+async def send(
+    herd: Herd, method: str, path: str, body=b"", content_type=JSON
+) -> TransportResponse:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # aiohttp dislikes large bodies
         path, _, query = path.partition("?")
@@ -106,13 +109,13 @@ def response_json(response: TransportResponse):
     return json.loads(response.body)
 
 
-async def stored(herd) -> list[str]:
+async def stored(herd: Herd) -> list[str]:
     listed = await herd.client.list(CONFIGMAPS, PartialObject, "default")
     return sorted(o.metadata.name for o in listed.items if o.metadata.name != "kube-root-ca.crt")
 
 
 @pytest.mark.kubeherd(nodes=0)
-async def test_bad_requests(herd, subtests):
+async def test_bad_requests(herd: Herd, subtests):
     for case in BAD_CREATES:
         body, content_type, code = case.values
         assert isinstance(code, int)
@@ -164,7 +167,7 @@ async def test_bad_requests(herd, subtests):
 
 
 @pytest.mark.kubeherd(nodes=0)
-async def test_nobody_gets_in_without_a_certificate(herd):
+async def test_nobody_gets_in_without_a_certificate(herd: Herd):
     server = herd.handle.settings.server
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{server}/api/v1/nodes", ssl=False) as response:

@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from cryptography import x509
+from liveherd import Herd
 from patience import PATIENCE_S
 
 from kubeherd.cluster.api.kinds import NAMESPACES
@@ -99,7 +100,7 @@ def test_a_start_without_the_authoritys_key_is_given_up(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in handle.rundir.pki.iterdir()} == before
 
 
-async def test_processes_take_renewed_certificates_over(herd) -> None:
+async def test_processes_take_renewed_certificates_over(herd: Herd) -> None:
     await herd.apply(daemonset("before"))
     await herd.until_running("before", "node-0", "node-1")
     rundir, settings = herd.handle.rundir, herd.handle.settings
@@ -117,7 +118,7 @@ async def test_processes_take_renewed_certificates_over(herd) -> None:
     await herd.until_running("after", "node-0", "node-1")
 
 
-async def test_another_person_may_what_roles_say(herd, tmp_path: Path) -> None:
+async def test_another_person_may_what_roles_say(herd: Herd, tmp_path: Path) -> None:
     rundir, settings = herd.handle.rundir, herd.handle.settings
     text = ClusterPki.of(rundir, settings).person(
         settings, Identity("jane", ("devs",)), timedelta(hours=1)

@@ -29,7 +29,10 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.apps_v1 import DaemonSet as LightkubeDaemonSet
 from lightkube.resources.core_v1 import ConfigMap, Node, Pod
 from lightkube.types import PatchType
+from liveherd import Herd
 from patience import PATIENCE_S
+
+from kubeherd.cluster.api.jsontypes import JsonObject
 
 pytestmark = [
     pytest.mark.integration,
@@ -49,10 +52,12 @@ class TestKubernetes:
     """The official client: generated, synchronous."""
 
     @pytest.mark.kubeherd(nodes=2)
-    async def test_daemonset_from_creation_to_deletion(self, herd, daemonset):
+    async def test_daemonset_from_creation_to_deletion(
+        self, herd: Herd, daemonset: Callable[..., JsonObject]
+    ):
         await asyncio.to_thread(self.daemonset_story, herd, daemonset("web"))
 
-    def daemonset_story(self, herd, manifest) -> None:
+    def daemonset_story(self, herd: Herd, manifest) -> None:
         with kubernetes.config.new_client_from_config(str(herd.kubeconfig)) as client:
             apps, core = kubernetes.client.AppsV1Api(client), kubernetes.client.CoreV1Api(client)
             apps.create_namespaced_daemon_set("default", manifest)
@@ -80,10 +85,10 @@ class TestKubernetes:
             assert core.list_namespaced_pod("default").items == []
 
     @pytest.mark.kubeherd(nodes=0)
-    async def test_other_ways_in(self, herd, tmp_path: Path):
+    async def test_other_ways_in(self, herd: Herd, tmp_path: Path):
         await asyncio.to_thread(self.other_ways, herd, tmp_path)
 
-    def other_ways(self, herd, tmp_path: Path) -> None:
+    def other_ways(self, herd: Herd, tmp_path: Path) -> None:
         with kubernetes.config.new_client_from_config(str(herd.kubeconfig)) as client:
             core = kubernetes.client.CoreV1Api(client)
             assert kubernetes.client.VersionApi(client).get_code().minor == "36"
@@ -131,10 +136,10 @@ class TestKubernetes:
             assert refused.value.status in (400, 404)
 
     @pytest.mark.kubeherd(nodes=0)
-    async def test_leader_election_by_lease(self, herd):
+    async def test_leader_election_by_lease(self, herd: Herd):
         await asyncio.to_thread(self.elect, herd)
 
-    def elect(self, herd) -> None:
+    def elect(self, herd: Herd) -> None:
         kubernetes.config.load_kube_config(str(herd.kubeconfig))
         first, second = candidate("first"), candidate("second")
         assert first.try_acquire_or_renew()
@@ -177,14 +182,15 @@ def candidate(name: str) -> LeaderElection:
 
 class TestKubernetesAsyncio:
     @pytest.mark.kubeherd(nodes=2)
-    async def test_watch_of_a_rollout(self, herd, daemonset):
+    async def test_watch_of_a_rollout(self, herd: Herd, daemonset: Callable[..., JsonObject]):
         configuration = kubernetes_asyncio.client.Configuration()
         await kubernetes_asyncio.config.load_kube_config(
             str(herd.kubeconfig), client_configuration=configuration
         )
         async with kubernetes_asyncio.client.ApiClient(configuration) as client:
             apps = kubernetes_asyncio.client.AppsV1Api(client)
-            await apps.create_namespaced_daemon_set("default", daemonset("web"))
+            wanted: Any = daemonset("web")  # the client takes trees, too, unlike its types
+            await apps.create_namespaced_daemon_set("default", wanted)
             async with asyncio.timeout(PATIENCE_S), kubernetes_asyncio.watch.Watch() as watch:
                 async for event in watch.stream(apps.list_namespaced_daemon_set, "default"):
                     if event["object"].status.number_available == 2:
@@ -206,7 +212,7 @@ async def objects(api: kr8s.asyncio.Api, kind: str, **which: Any) -> list[APIObj
 
 class TestKr8s:
     @pytest.mark.kubeherd(nodes=2)
-    async def test_objects(self, herd, daemonset):
+    async def test_objects(self, herd: Herd, daemonset: Callable[..., JsonObject]):
         api = await kr8s.asyncio.api(kubeconfig=str(herd.kubeconfig))
         assert (await api.version())["minor"] == "36"
         assert [node.name for node in await objects(api, "nodes")] == ["node-0", "node-1"]
@@ -234,7 +240,7 @@ class TestKr8s:
 
 class TestLightkube:
     @pytest.mark.kubeherd(nodes=2)
-    async def test_objects(self, herd, daemonset):
+    async def test_objects(self, herd: Herd, daemonset: Callable[..., JsonObject]):
         config = lightkube.KubeConfig.from_file(herd.kubeconfig)
         client = lightkube.AsyncClient(config, namespace="default", field_manager="tester")
         names = [node.metadata and node.metadata.name async for node in client.list(Node)]

@@ -2,11 +2,14 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 
 import pytest
+from liveherd import Herd
 from patience import PATIENCE_S
 
 from kubeherd.cluster.api.errors import AlreadyExists, ApiError
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import CONFIGMAPS
 from kubeherd.cluster.api.objects import PartialObject
 from kubeherd.cluster.client.transport import TransportError
@@ -21,7 +24,7 @@ pytestmark = pytest.mark.integration
 class Writer:
     """Creates ConfigMaps one after the other and remembers what was acknowledged."""
 
-    def __init__(self, herd, name: str) -> None:
+    def __init__(self, herd: Herd, name: str) -> None:
         self._herd = herd
         self._name = name
         self.acknowledged: dict[str, str] = {}
@@ -47,7 +50,7 @@ class Writer:
                 number += 1
 
 
-async def test_api_server_killed_during_writes(herd, daemonset):
+async def test_api_server_killed_during_writes(herd: Herd, daemonset: Callable[..., JsonObject]):
     await herd.apply(daemonset("web"))
     writers = [Writer(herd, f"writer-{number}") for number in range(4)]
     tasks = [asyncio.create_task(writer.write()) for writer in writers]
@@ -72,7 +75,9 @@ async def test_api_server_killed_during_writes(herd, daemonset):
     await herd.until_running("web", "node-0", "node-1", "node-2")
 
 
-async def test_controller_manager_killed_during_a_rollout(herd, daemonset):
+async def test_controller_manager_killed_during_a_rollout(
+    herd: Herd, daemonset: Callable[..., JsonObject]
+):
     await herd.apply(daemonset("web", "app:1"))
     await herd.until_running("web", "node-0", "node-1", "node-2")
     await herd.set_image("web", "app:2")
@@ -88,7 +93,9 @@ async def test_controller_manager_killed_during_a_rollout(herd, daemonset):
     await herd.until_running("web", "node-0", "node-1", "node-2")
 
 
-async def test_agent_killed_takes_its_node_and_pods_back(herd, daemonset):
+async def test_agent_killed_takes_its_node_and_pods_back(
+    herd: Herd, daemonset: Callable[..., JsonObject]
+):
     await herd.apply(daemonset("web"))
     await herd.until_running("web", "node-0", "node-1", "node-2")
     before = {pod.metadata.uid for pod in herd.pods("web")}
@@ -106,14 +113,17 @@ def restarted(process: ProcessState) -> bool:
     return process.restarts == 1 and process.ready
 
 
-def container_statuses(herd) -> list[dict]:
+def container_statuses(herd: Herd) -> list[dict]:
     return [status for pod in herd.pods("web") for status in pod.status.container_statuses]
 
 
-async def test_a_peer_that_goes_while_it_is_written_to_ends_nobody(herd, daemonset):
+async def test_a_peer_that_goes_while_it_is_written_to_ends_nobody(
+    herd: Herd, daemonset: Callable[..., JsonObject]
+):
     """SIGPIPE is what a process gets then; by default it ends it, without a word in any log."""
     processes = herd.handle.state().processes
     for process in processes:
+        assert process.process is not None
         assert osproc.send_signal(process.process, signal.SIGPIPE)
     await herd.apply(daemonset("web"))
     await herd.until_running("web", "node-0", "node-1", "node-2")
@@ -123,7 +133,7 @@ async def test_a_peer_that_goes_while_it_is_written_to_ends_nobody(herd, daemons
     assert [process.restarts for process in found] == [0] * len(ours)
 
 
-async def test_fork_server_killed(herd, daemonset):
+async def test_fork_server_killed(herd: Herd, daemonset: Callable[..., JsonObject]):
     """Its agents live on and are still supervised, and new ones can be started."""
     await herd.apply(daemonset("web"))
     await herd.until_running("web", "node-0", "node-1", "node-2")
@@ -141,7 +151,7 @@ async def test_fork_server_killed(herd, daemonset):
     await herd.until_running("web", "edge", "node-0", "node-1", "node-2")
 
 
-async def test_down_and_up_brings_everything_back(herd, daemonset):
+async def test_down_and_up_brings_everything_back(herd: Herd, daemonset: Callable[..., JsonObject]):
     await herd.apply(daemonset("web"))
     await herd.until_running("web", "node-0", "node-1", "node-2")
     before = {pod.metadata.uid for pod in herd.pods("web")}

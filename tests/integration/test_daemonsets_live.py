@@ -2,12 +2,16 @@
 
 import itertools
 import time
+from collections.abc import Callable
+from functools import partial
 
 import pytest
+from liveherd import Herd
 from patience import PATIENCE_S
 from prometheus_client.parser import text_string_to_metric_families
 
 from kubeherd.cluster.api.errors import NotFound
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import CONTROLLERREVISIONS, DAEMONSETS, NODES
 from kubeherd.cluster.api.objects import ControllerRevision, DaemonSet
 from kubeherd.cluster.launcher.control import Op
@@ -15,11 +19,15 @@ from kubeherd.cluster.launcher.control import Op
 pytestmark = pytest.mark.integration
 
 
-def images(herd, name: str) -> set[str]:
+def images(herd: Herd, name: str) -> set[str]:
     return {pod.spec.containers[0].image for pod in herd.pods(name)}
 
 
-async def test_one_pod_per_node(herd, daemonset):
+def has_only(herd: Herd, image: str) -> bool:
+    return images(herd, "web") == {image}
+
+
+async def test_one_pod_per_node(herd: Herd, daemonset: Callable[..., JsonObject]):
     await herd.apply(daemonset("web"))
     await herd.until_running("web", "node-0", "node-1", "node-2")
     status = herd.daemonset("web").status
@@ -28,14 +36,14 @@ async def test_one_pod_per_node(herd, daemonset):
     assert len({pod.status.pod_ip for pod in herd.pods("web")}) == 3
 
 
-async def test_added_node_gets_its_pod(herd, daemonset):
+async def test_added_node_gets_its_pod(herd: Herd, daemonset: Callable[..., JsonObject]):
     await herd.apply(daemonset("web"))
     await herd.until_running("web", "node-0", "node-1", "node-2")
     assert await herd.node(Op.NODE_ADD, count=1) == ["node-3"]
     await herd.until_running("web", "node-0", "node-1", "node-2", "node-3")
 
 
-async def test_removed_node_takes_its_pod_away(herd, daemonset):
+async def test_removed_node_takes_its_pod_away(herd: Herd, daemonset: Callable[..., JsonObject]):
     await herd.apply(daemonset("web"))
     await herd.until_running("web", "node-0", "node-1", "node-2")
     await herd.node(Op.NODE_REMOVE, "node-1")
@@ -44,7 +52,9 @@ async def test_removed_node_takes_its_pod_away(herd, daemonset):
     await herd.until_running("web", "node-0", "node-2")
 
 
-async def test_killed_node_keeps_its_pod_and_comes_back(herd, daemonset):
+async def test_killed_node_keeps_its_pod_and_comes_back(
+    herd: Herd, daemonset: Callable[..., JsonObject]
+):
     await herd.apply(daemonset("web"))
     await herd.until_running("web", "node-0", "node-1", "node-2")
     before = {pod.spec.node_name: pod.metadata.uid for pod in herd.pods("web")}
@@ -58,7 +68,9 @@ async def test_killed_node_keeps_its_pod_and_comes_back(herd, daemonset):
     assert {pod.spec.node_name: pod.metadata.uid for pod in herd.pods("web")} == before
 
 
-async def test_frozen_node_goes_not_ready_and_thaws(herd, daemonset):
+async def test_frozen_node_goes_not_ready_and_thaws(
+    herd: Herd, daemonset: Callable[..., JsonObject]
+):
     await herd.apply(daemonset("web"))
     await herd.until_running("web", "node-0", "node-1", "node-2")
     await herd.node(Op.NODE_FREEZE, "node-2")
@@ -67,7 +79,7 @@ async def test_frozen_node_goes_not_ready_and_thaws(herd, daemonset):
     await herd.until_running("web", "node-0", "node-1", "node-2")
 
 
-async def test_rolling_update_and_rollback(herd, daemonset):
+async def test_rolling_update_and_rollback(herd: Herd, daemonset: Callable[..., JsonObject]):
     await herd.apply(daemonset("web", "app:1"))
     await herd.until_running("web", "node-0", "node-1", "node-2")
     await herd.set_image("web", "app:2")
@@ -84,7 +96,7 @@ async def test_rolling_update_and_rollback(herd, daemonset):
     assert sorted(r.revision for r in revisions) == [2, 3]
 
 
-async def test_rollout_stops_at_a_broken_image(herd, daemonset):
+async def test_rollout_stops_at_a_broken_image(herd: Herd, daemonset: Callable[..., JsonObject]):
     await herd.apply(daemonset("web", "app:1"))
     await herd.until_running("web", "node-0", "node-1", "node-2")
     await herd.set_image("web", "app:nonexistent")
@@ -94,7 +106,9 @@ async def test_rollout_stops_at_a_broken_image(herd, daemonset):
     await herd.until_running("web", "node-0", "node-1", "node-2")
 
 
-async def test_deleted_daemonset_takes_its_pods_and_revisions_away(herd, daemonset):
+async def test_deleted_daemonset_takes_its_pods_and_revisions_away(
+    herd: Herd, daemonset: Callable[..., JsonObject]
+):
     await herd.apply(daemonset("web"))
     await herd.until_running("web", "node-0", "node-1", "node-2")
     await herd.client.delete(DAEMONSETS, "web", "default")
@@ -104,7 +118,7 @@ async def test_deleted_daemonset_takes_its_pods_and_revisions_away(herd, daemons
 
 
 @pytest.mark.kubeherd(nodes=4, nodes_per_agent=2)
-async def test_several_nodes_in_one_process(herd, daemonset):
+async def test_several_nodes_in_one_process(herd: Herd, daemonset: Callable[..., JsonObject]):
     await herd.apply(daemonset("web"))
     await herd.until_running("web", "node-0", "node-1", "node-2", "node-3")
     assert await herd.node(Op.NODE_KILL, "node-0") == ["node-0", "node-1"]
@@ -123,7 +137,7 @@ SHORT = {
 }
 
 
-async def short_writes(herd) -> set[tuple[str, str, str]]:
+async def short_writes(herd: Herd) -> set[tuple[str, str, str]]:
     """Verb, resource and subresource of the writes that went the short way at least once."""
     text = (await herd.client.send("GET", "/metrics")).body.decode()
     return {
@@ -135,7 +149,9 @@ async def short_writes(herd) -> set[tuple[str, str, str]]:
 
 
 @pytest.mark.kubeherd(nodes=6, nodes_per_agent=3)
-async def test_what_a_rollout_writes_goes_the_short_way(herd, daemonset):
+async def test_what_a_rollout_writes_goes_the_short_way(
+    herd: Herd, daemonset: Callable[..., JsonObject]
+):
     nodes = [f"node-{number}" for number in range(6)]
     await herd.apply(daemonset("web", "app:1"))
     await herd.until_running("web", *nodes)
@@ -145,7 +161,7 @@ async def test_what_a_rollout_writes_goes_the_short_way(herd, daemonset):
             break
         image = f"app:{version}"
         await herd.set_image("web", image)
-        await herd.until(lambda wanted=image: images(herd, "web") == {wanted}, "the new image")
+        await herd.until(partial(has_only, herd, image), "the new image")
         await herd.until_running("web", *nodes)
         missing = SHORT - await short_writes(herd)
     assert not missing

@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from liveherd import Herd
 from patience import PATIENCE_S
 
 from kubeherd.cluster.api import kinds
@@ -52,7 +53,7 @@ async def whoami(kubeconfig: Path, token: str = "", certificate: Path | None = N
         return str(tree["status"]["userInfo"]["username"])
 
 
-async def test_an_account_is_known_by_its_tokens(herd) -> None:
+async def test_an_account_is_known_by_its_tokens(herd: Herd) -> None:
     client, meta = herd.client, {"name": "robot", "namespace": "default"}
     await client.create(kinds.SERVICEACCOUNTS, {"metadata": meta}, "default")
     named = {"kubernetes.io/service-account.name": "robot"}
@@ -70,7 +71,9 @@ async def test_an_account_is_known_by_its_tokens(herd) -> None:
     assert key.stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_kubelet_with_the_right_gets_another_certificate(herd, tmp_path: Path) -> None:
+async def test_a_kubelet_with_the_right_gets_another_certificate(
+    herd: Herd, tmp_path: Path
+) -> None:
     right = "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient"
     group = "rbac.authorization.k8s.io"
     await herd.client.create(BINDINGS, {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from liveherd import Herd
 
 from kubeherd.cluster.cli.main import main
 
@@ -32,7 +33,7 @@ pytestmark = [
 ]
 
 
-async def kubectl(herd, *args: str) -> str:
+async def kubectl(herd: Herd, *args: str) -> str:
     """What kubectl prints on standard output (newer ones warn on the other); fails if it fails."""
     process = await asyncio.create_subprocess_exec(
         str(KUBECTL),
@@ -48,7 +49,7 @@ async def kubectl(herd, *args: str) -> str:
     return output.decode()
 
 
-async def test_rollout_and_rollback(herd):
+async def test_rollout_and_rollback(herd: Herd):
     assert await kubectl(herd, "apply", "-f", str(MANIFEST)) == (
         "daemonset.apps/fluentd-elasticsearch created\n"
     )
@@ -76,7 +77,7 @@ async def test_rollout_and_rollback(herd):
 
 
 @pytest.mark.kubeherd(nodes=1)
-async def test_kubectl_and_the_command_agree_on_the_version(herd):
+async def test_kubectl_and_the_command_agree_on_the_version(herd: Herd):
     served = json.loads(await kubectl(herd, "version", "-o", "json"))["serverVersion"]["gitVersion"]
     kubelet = await kubectl(
         herd, "get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.kubeletVersion}"

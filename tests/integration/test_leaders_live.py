@@ -2,10 +2,13 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 
 import pytest
+from liveherd import Herd
 from patience import PATIENCE_S
 
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import LEASES
 from kubeherd.cluster.api.objects import Lease
 from kubeherd.cluster.cli.status import read_status
@@ -15,20 +18,20 @@ from kubeherd.cluster.launcher.state import ProcessState
 pytestmark = pytest.mark.integration
 
 
-async def leaders(herd) -> list[str]:
+async def leaders(herd: Herd) -> list[str]:
     """Who leads, as `kubeherd status` shows it."""
     document = await asyncio.to_thread(read_status, herd.handle.rundir)
     return [one["name"] for one in document["processes"] if one["leads"]]
 
 
-async def until_leads(herd, name: str) -> None:
+async def until_leads(herd: Herd, name: str) -> None:
     async with asyncio.timeout(PATIENCE_S):
         # the lease is looked at; nobody watches it
         while await leaders(herd) != [name]:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
 
-async def master_status(herd, name: str) -> str:
+async def master_status(herd: Herd, name: str) -> str:
     """The metric of one manager."""
     answer = await herd.client.send("GET", f"/metrics/{name}")
     lines = answer.body.decode().splitlines()
@@ -36,13 +39,16 @@ async def master_status(herd, name: str) -> str:
 
 
 @pytest.mark.kubeherd(controllers=2, speed=10)
-async def test_a_frozen_leader_is_succeeded_and_wakes_harmless(herd, daemonset):
+async def test_a_frozen_leader_is_succeeded_and_wakes_harmless(
+    herd: Herd, daemonset: Callable[..., JsonObject]
+):
     names = {"controller-manager", "controller-manager-2"}
     (old,) = await leaders(herd)
     (new,) = names - {old}
     await herd.apply(daemonset("web", "app:1"))
     await herd.until_running("web", "node-0", "node-1", "node-2")
     process = herd.handle.process(old).process
+    assert process is not None
     await herd.set_image("web", "app:2")
     await herd.until(
         lambda: herd.daemonset("web").status.updated_number_scheduled in (1, 2),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from liveherd import Herd
 
 BESIDE_PYTHON = Path(sys.executable).parent
 KUBECTL = shutil.which("kubectl", path=f"{os.environ.get('PATH', '')}:{BESIDE_PYTHON}")
@@ -21,7 +22,7 @@ pytestmark = [
 ]
 
 
-async def kubectl(herd, *args: str, body: Any = None) -> tuple[int, str, str]:
+async def kubectl(herd: Herd, *args: str, body: Any = None) -> tuple[int, str, str]:
     """kubectl's exit code and what it prints; `body` goes to its standard input."""
     process = await asyncio.create_subprocess_exec(
         str(KUBECTL),
@@ -54,13 +55,13 @@ def policy(kind: str, name: str, resource: str, operation: str, **spec: Any) -> 
     ]  # fmt: skip
 
 
-async def apply(herd, *objects: Any) -> None:
+async def apply(herd: Herd, *objects: Any) -> None:
     body = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
     code, _, errors = await kubectl(herd, "apply", "-f", "-", body=body)
     assert code == 0, errors
 
 
-async def test_policies_as_kubectl_shows_them(herd):
+async def test_policies_as_kubectl_shows_them(herd: Herd):
     refuse = policy(
         "ValidatingAdmissionPolicy", "no-x", "configmaps", "CREATE", actions=["Deny"],
         validations=[{
@@ -101,7 +102,7 @@ async def test_policies_as_kubectl_shows_them(herd):
     assert output.splitlines()[1].split()[:3] == ["no-x", "1", "<unset>"]
 
 
-async def test_a_policy_keeps_people_out_of_pods(herd):
+async def test_a_policy_keeps_people_out_of_pods(herd: Herd):
     await apply(herd, *policy(
         "ValidatingAdmissionPolicy", "no-shell", "pods/exec", "CONNECT", actions=["Deny"],
         validations=[{

@@ -3,13 +3,15 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from liveherd import Herd
 from patience import PATIENCE_S
 
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.launcher.processes import osproc
 
 pytestmark = pytest.mark.integration
@@ -34,7 +36,9 @@ def running(log: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.kubeherd(nodes=1, speed=float(SPEED))
-async def test_portable_processes_roll_a_daemonset_out(herd, daemonset, tmp_path):
+async def test_portable_processes_roll_a_daemonset_out(
+    herd: Herd, daemonset: Callable[..., JsonObject], tmp_path: Path
+):
     kubeconfig = str(herd.kubeconfig)
     manager = ("kubeherd.controller", "--kubeconfig", kubeconfig, "--portable")
     agent = (

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+from liveherd import Herd
 from patience import PATIENCE_S
 from protowire import parts
 
@@ -29,7 +30,7 @@ DAEMON_SET = {
 
 
 async def send(
-    herd, method: str, path: str, tree: Any = None, accept=PROTOBUF
+    herd: Herd, method: str, path: str, tree: Any = None, accept=PROTOBUF
 ) -> TransportResponse:
     path, _, query = path.partition("?")
     return await herd.client.transport.request(
@@ -43,13 +44,13 @@ async def send(
     )
 
 
-async def shown(herd, method: str, path: str, tree: Any = None) -> Any:
+async def shown(herd: Herd, method: str, path: str, tree: Any = None) -> Any:
     response = await send(herd, method, path, tree)
     assert response.content_type == PROTOBUF
     return bodies.decode(response.body)
 
 
-async def events(herd, path: str) -> AsyncGenerator[tuple[str, Any]]:
+async def events(herd: Herd, path: str) -> AsyncGenerator[tuple[str, Any]]:
     path, _, query = path.partition("?")
     data = b""
     accept = f"{PROTOBUF};stream=watch"
@@ -64,7 +65,7 @@ async def events(herd, path: str) -> AsyncGenerator[tuple[str, Any]]:
 
 
 @pytest.mark.kubeherd(nodes=1)
-async def test_a_daemon_set_in_protobuf(herd):
+async def test_a_daemon_set_in_protobuf(herd: Herd):
     created = await shown(herd, "POST", SETS, DAEMON_SET)
     assert created["spec"]["updateStrategy"]["type"] == "RollingUpdate"
     since = created["metadata"]["resourceVersion"]

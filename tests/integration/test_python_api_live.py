@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def on_two_nodes(daemonset: JsonObject) -> bool:
     return bool(daemonset.get("status", {}).get("numberAvailable") == 2)
 
 
-def test_the_life_of_nodes(daemonset):
+def test_the_life_of_nodes(daemonset: Callable[..., JsonObject]):
     with kubeherd.Cluster(nodes=2, speed=10) as cluster:
         cluster.apply(daemonset("web"))
         # the controller may hear of the DaemonSet before it hears of the second node
@@ -113,7 +114,7 @@ def test_a_port_that_was_asked_for_is_not_replaced(tmp_path: Path):
     assert osproc.marked(tmp_path / "c") == []
 
 
-async def test_asynchronous(daemonset):
+async def test_asynchronous(daemonset: Callable[..., JsonObject]):
     async with kubeherd.AsyncCluster(nodes=2, speed=10) as cluster:
         await cluster.apply(daemonset("web"))
         await cluster.wait_for("DaemonSet", "web", on_two_nodes)

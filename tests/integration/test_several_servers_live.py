@@ -4,13 +4,17 @@ import asyncio
 import signal
 import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
+from liveherd import Herd
 from patience import PATIENCE_S
 
+import kubeherd
 from kubeherd.cluster.api.errors import AlreadyExists, ApiError, ServiceUnavailable, Timeout
+from kubeherd.cluster.api.jsontypes import JsonObject
 from kubeherd.cluster.api.kinds import CONFIGMAPS
 from kubeherd.cluster.client.client import ApiClient
 from kubeherd.cluster.client.http.transport import from_kubeconfig
@@ -96,7 +100,7 @@ async def until_back(handle: ClusterHandle, name: str, restarts: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def roll(herd, image: str) -> None:
+async def roll(herd: Herd, image: str) -> None:
     """As a client does that repeats what got no answer."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -107,7 +111,9 @@ async def roll(herd, image: str) -> None:
 
 
 @pytest.mark.kubeherd(store="etcd", apiservers=3, controllers=2, nodes=2, record="writes", speed=10)
-async def test_servers_die_and_freeze_and_clients_go_on(herd, daemonset, kubeherd_cluster):
+async def test_servers_die_and_freeze_and_clients_go_on(
+    herd: Herd, daemonset: Callable[..., JsonObject], kubeherd_cluster: kubeherd.Cluster
+):
     writers = [Writer(herd.kubeconfig, f"w{number}") for number in range(WRITERS)]
     tasks = [asyncio.create_task(writer.run()) for writer in writers]
     await herd.apply(daemonset("web", "app:1"))

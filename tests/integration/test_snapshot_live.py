@@ -49,7 +49,9 @@ def two_run(pods: Sequence[JsonObject]) -> bool:
     return [pod["status"]["phase"] for pod in pods] == ["Running", "Running"]
 
 
-def test_a_running_memory_cluster_comes_back_durable(daemonset, tmp_path: Path):
+def test_a_running_memory_cluster_comes_back_durable(
+    daemonset: Callable[..., JsonObject], tmp_path: Path
+):
     file = tmp_path / "c.snapshot"
     with kubeherd.Cluster(tmp_path / "first", store="memory", nodes=2, speed=10) as cluster:
         cluster.apply(daemonset("web"))
@@ -84,7 +86,9 @@ MADE_ANEW = {"kube-root-ca.crt", "extension-apiserver-authentication", "cluster-
 
 
 @pytest.mark.skipif(find_etcd() is None or not find_spec("hpack"), reason="there is no etcd")
-def test_objects_go_from_sqlite_to_etcd_to_memory_and_stay_the_same(daemonset, tmp_path: Path):
+def test_objects_go_from_sqlite_to_etcd_to_memory_and_stay_the_same(
+    daemonset: Callable[..., JsonObject], tmp_path: Path
+):
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
     with kubeherd.Cluster(first, store="sqlite", nodes=2, speed=10) as cluster:
         cluster.apply(daemonset("web"))
@@ -102,7 +106,9 @@ def test_objects_go_from_sqlite_to_etcd_to_memory_and_stay_the_same(daemonset, t
         assert states(third) == before
 
 
-def test_the_example_of_the_page_with_the_state_of_a_real_cluster(tmp_path: Path, monkeypatch):
+def test_the_example_of_the_page_with_the_state_of_a_real_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Before its nodes die here they are what they were, and so are their pods."""
     (tmp_path / "prod.snapshot").write_bytes(lzma.decompress(RECORDED.read_bytes()))
     code = PAGE.read_text().split("```python")[1].split("```")[0].replace("app=shop", "app=web")

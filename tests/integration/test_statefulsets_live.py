@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from liveherd import Herd
 
 BESIDE_PYTHON = Path(sys.executable).parent
 KUBECTL = shutil.which("kubectl", path=f"{os.environ.get('PATH', '')}:{BESIDE_PYTHON}")
@@ -34,7 +35,7 @@ pytestmark = [
 ]
 
 
-async def kubectl(herd, *args: str) -> str:
+async def kubectl(herd: Herd, *args: str) -> str:
     """What kubectl prints on standard output; fails if it fails."""
     process = await asyncio.create_subprocess_exec(
         str(KUBECTL),
@@ -49,7 +50,7 @@ async def kubectl(herd, *args: str) -> str:
     return output.decode()
 
 
-async def images(herd) -> list[str]:
+async def images(herd: Herd) -> list[str]:
     """Name, image and host name of each pod."""
     columns = "custom-columns=N:.metadata.name,I:.spec.containers[0].image,H:.spec.hostname"
     listed = await kubectl(
@@ -58,7 +59,7 @@ async def images(herd) -> list[str]:
     return [" ".join(line.split()) for line in listed.splitlines()]
 
 
-async def test_rollout_undo_and_scale(herd, tmp_path):
+async def test_rollout_undo_and_scale(herd: Herd, tmp_path: Path):
     manifest = tmp_path / "web.json"
     manifest.write_text(json.dumps(WEB))
     await kubectl(herd, "apply", "-f", str(manifest))

@@ -22,6 +22,8 @@ from kubeherd.cluster.launcher.supervisor.supervisor import Supervisor
 from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 
+Standins = Callable[..., Starter]
+"""Makes a starter that runs stand-ins; the modes of some may be given by their names."""
 OWN = osproc.ProcessId(os.getpid())
 
 

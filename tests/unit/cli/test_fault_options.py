@@ -156,7 +156,9 @@ def test_targets(rundir: RunDir, asked: Asked, args: str, target):
     assert one(rundir, asked, *args.split()).target == target
 
 
-def test_some_at_random_are_those_that_are_not_hurt_and_the_same_for_a_seed(rundir, asked):
+def test_some_at_random_are_those_that_are_not_hurt_and_the_same_for_a_seed(
+    rundir: RunDir, asked: Asked
+):
     asked.active = [Fault(id="f", target=Nodes(("node-1",)), effect=effects.Crash())]
     chosen = set()
     for seed in range(30):
@@ -305,7 +307,9 @@ effect: {kind: partition, direction: answers}
         ("{apiVersion: v1, kind: Pod}", "v1 Pod is no fault"),
     ],
 )
-def test_a_file_that_has_none_is_refused(rundir, asked, tmp_path: Path, text: str, why: str):
+def test_a_file_that_has_none_is_refused(
+    rundir: RunDir, asked: Asked, tmp_path: Path, text: str, why: str
+):
     file = tmp_path / "faults.yaml"
     file.write_text(text)
     assert why in invoke(rundir, "fault", "apply", "-f", str(file), code=1).stderr

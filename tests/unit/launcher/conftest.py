@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from runningsupervisor import Standins
 
 from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.plan import ProcessSpec
@@ -24,7 +25,7 @@ def rundir(tmp_path: Path) -> RunDir:
 
 
 @pytest.fixture
-def standins(rundir: RunDir) -> Callable[..., Starter]:
+def standins(rundir: RunDir) -> Standins:
     """Makes a starter that runs the stand-in; `modes` gives some processes another behaviour."""
 
     def make(modes: dict[str, str] | None = None) -> Starter:

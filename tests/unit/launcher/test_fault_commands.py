@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 from patience import PATIENCE_S
-from runningsupervisor import Running, running
+from runningsupervisor import Running, Standins, running
 
 from kubeherd.cluster.launcher import state
 from kubeherd.cluster.launcher.control import Op, Request
@@ -68,7 +68,7 @@ class Told:
                 await self.change.wait()
 
 
-async def test_processes_crash_freeze_and_stop_until_undone(rundir: RunDir, standins):
+async def test_processes_crash_freeze_and_stop_until_undone(rundir: RunDir, standins: Standins):
     async with running(rundir, standins(), nodes=3) as herd:
         await herd.ask(Op.WAIT)
         begun = await begin(
@@ -100,7 +100,7 @@ async def test_processes_crash_freeze_and_stop_until_undone(rundir: RunDir, stan
         assert await undo(herd, "crash") == []
 
 
-async def test_all_targets_or_none(rundir: RunDir, standins):
+async def test_all_targets_or_none(rundir: RunDir, standins: Standins):
     async with running(rundir, standins(), nodes=3) as herd:
         await herd.ask(Op.WAIT)
         await herd.ask(Op.NODE_KILL, "node-1")
@@ -121,7 +121,7 @@ async def test_all_targets_or_none(rundir: RunDir, standins):
             )
 
 
-async def test_node_commands_are_faults(rundir: RunDir, standins):
+async def test_node_commands_are_faults(rundir: RunDir, standins: Standins):
     async with running(rundir, standins(), nodes=3) as herd:
         await herd.ask(Op.WAIT)
         await herd.ask(Op.NODE_KILL, "node-0", "node-1")
@@ -140,7 +140,9 @@ async def test_node_commands_are_faults(rundir: RunDir, standins):
         assert await listed(herd) == []
 
 
-async def test_nodes_of_one_process_are_killed_together_and_hurt_one_by_one(rundir, standins):
+async def test_nodes_of_one_process_are_killed_together_and_hurt_one_by_one(
+    rundir: RunDir, standins: Standins
+):
     told = Told()
     async with running(rundir, standins(), nodes=3, nodes_per_agent=2) as herd:
         await herd.ask(Op.WAIT)
@@ -158,7 +160,7 @@ async def test_nodes_of_one_process_are_killed_together_and_hurt_one_by_one(rund
         assert (await herd.process("agent-0")).phase is Phase.DOWN
 
 
-async def test_a_restart_is_over_when_all_serve_again(rundir: RunDir, standins):
+async def test_a_restart_is_over_when_all_serve_again(rundir: RunDir, standins: Standins):
     async with running(rundir, standins(), nodes=2) as herd:
         before = (await herd.ask(Op.WAIT)).state.processes
         await begin(herd, on(effects.Restart(rolling=True), "node-0", "node-1"))
@@ -175,7 +177,9 @@ async def test_a_restart_is_over_when_all_serve_again(rundir: RunDir, standins):
         assert await listed(herd) == []
 
 
-async def test_a_rolling_restart_goes_on_when_the_one_before_serves(rundir: RunDir, standins):
+async def test_a_rolling_restart_goes_on_when_the_one_before_serves(
+    rundir: RunDir, standins: Standins
+):
     start, log = standins(), []
 
     async def recording(spec):
@@ -198,7 +202,7 @@ async def test_a_rolling_restart_goes_on_when_the_one_before_serves(rundir: RunD
     await asyncio.gather(*watching)
 
 
-async def test_a_reboot_is_one_only_the_first_time(rundir: RunDir, standins):
+async def test_a_reboot_is_one_only_the_first_time(rundir: RunDir, standins: Standins):
     start, reboots = standins(), []
 
     async def recording(spec):
@@ -216,7 +220,9 @@ async def test_a_reboot_is_one_only_the_first_time(rundir: RunDir, standins):
         assert reboots == [False, True, False]
 
 
-async def test_processes_are_told_their_faults_and_again_when_they_come_back(rundir, standins):
+async def test_processes_are_told_their_faults_and_again_when_they_come_back(
+    rundir: RunDir, standins: Standins
+):
     told = Told()
     async with running(rundir, standins()) as herd:
         await herd.ask(Op.WAIT)
@@ -239,7 +245,7 @@ async def test_processes_are_told_their_faults_and_again_when_they_come_back(run
             assert told.lines[-1] == []
 
 
-async def test_a_frozen_process_is_told_when_it_goes_on(rundir: RunDir, standins):
+async def test_a_frozen_process_is_told_when_it_goes_on(rundir: RunDir, standins: Standins):
     told = Told()
     async with running(rundir, standins()) as herd:
         await herd.ask(Op.WAIT)
@@ -251,7 +257,9 @@ async def test_a_frozen_process_is_told_when_it_goes_on(rundir: RunDir, standins
             assert told.lines == [["unready"]]
 
 
-async def test_one_frozen_behind_our_back_finds_the_line_later(rundir, standins, monkeypatch):
+async def test_one_frozen_behind_our_back_finds_the_line_later(
+    rundir: RunDir, standins: Standins, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(telling, "TELL_TIMEOUT_S", 0.1)
     async with running(rundir, standins()) as herd:
         await herd.ask(Op.WAIT)
@@ -264,7 +272,7 @@ async def test_one_frozen_behind_our_back_finds_the_line_later(rundir, standins,
                 assert b'"unready"' in connection.recv(1000)
 
 
-async def test_a_frozen_process_that_was_killed_hangs_again(rundir: RunDir, standins):
+async def test_a_frozen_process_that_was_killed_hangs_again(rundir: RunDir, standins: Standins):
     async with running(rundir, standins()) as herd:
         await herd.ask(Op.WAIT)
         await begin(herd, on(effects.Freeze(), "node-0"))
@@ -276,7 +284,7 @@ async def test_a_frozen_process_that_was_killed_hangs_again(rundir: RunDir, stan
         await herd.until("node-0", lambda p: p.ready)
 
 
-async def test_a_fault_ends_by_itself(rundir: RunDir, standins):
+async def test_a_fault_ends_by_itself(rundir: RunDir, standins: Standins):
     async with running(rundir, standins()) as herd:
         await herd.ask(Op.WAIT)
         await begin(herd, on(effects.Crash(), "node-0", until=time.time() + 0.2))
@@ -284,7 +292,9 @@ async def test_a_fault_ends_by_itself(rundir: RunDir, standins):
         assert await listed(herd) == []
 
 
-async def test_faults_end_with_their_supervisor(rundir: RunDir, standins, monkeypatch):
+async def test_faults_end_with_their_supervisor(
+    rundir: RunDir, standins: Standins, monkeypatch: pytest.MonkeyPatch
+):
     file.write(rundir, [on(effects.Crash(), "node-0")])  # of one that was killed
     async with running(rundir, standins()) as herd:
         await herd.ask(Op.WAIT)
@@ -298,7 +308,9 @@ async def test_faults_end_with_their_supervisor(rundir: RunDir, standins, monkey
     assert state.read(rundir).supervisor is None
 
 
-async def test_who_does_not_come_back_is_named(rundir: RunDir, standins, monkeypatch):
+async def test_who_does_not_come_back_is_named(
+    rundir: RunDir, standins: Standins, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(running_module, "READY_TIMEOUT_S", 0.3)  # and 0.05 for each node
     good, bad, starts = standins(), standins({"node-1": "crash"}), []
 
@@ -317,7 +329,7 @@ async def test_who_does_not_come_back_is_named(rundir: RunDir, standins, monkeyp
             await herd.ask(Op.NODE_START, "node-1")
 
 
-async def test_one_that_cannot_start_is_kept_down_as_well(rundir: RunDir, standins):
+async def test_one_that_cannot_start_is_kept_down_as_well(rundir: RunDir, standins: Standins):
     good, bad, broken = standins(), standins({"node-0": "crash"}), asyncio.Event()
 
     async def start(spec):
@@ -338,7 +350,7 @@ async def test_one_that_cannot_start_is_kept_down_as_well(rundir: RunDir, standi
         assert (await herd.process("node-0")).ready
 
 
-async def test_no_faults_while_the_cluster_starts(rundir: RunDir, standins):
+async def test_no_faults_while_the_cluster_starts(rundir: RunDir, standins: Standins):
     go_on, start = asyncio.Event(), standins()
 
     async def late(spec):

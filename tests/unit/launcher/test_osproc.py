@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from patience import PATIENCE_S
@@ -20,7 +21,7 @@ from kubeherd.cluster.launcher.state import ClusterState, ProcessState
 
 
 @pytest.fixture
-def sleeper(tmp_path):
+def sleeper(tmp_path: Path):
     started: list[subprocess.Popen[bytes]] = []
 
     def start(**environment: str) -> subprocess.Popen[bytes]:

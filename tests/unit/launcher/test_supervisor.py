@@ -6,11 +6,12 @@ import signal
 
 import pytest
 from patience import PATIENCE_S
-from runningsupervisor import OWN, NoWarmUp, running
+from runningsupervisor import OWN, NoWarmUp, Standins, running
 
 from kubeherd.cluster.launcher import control, lifecycle, state
 from kubeherd.cluster.launcher import settings as settings_module
 from kubeherd.cluster.launcher.control import Op, Request
+from kubeherd.cluster.launcher.directory.rundir import RunDir
 from kubeherd.cluster.launcher.errors import LauncherError
 from kubeherd.cluster.launcher.plan import Phase, Role
 from kubeherd.cluster.launcher.processes import osproc
@@ -24,7 +25,7 @@ from kubeherd.cluster.runtime.clock import LoopClock
 from kubeherd.cluster.runtime.rng import Rng
 
 
-async def test_brings_all_processes_up_and_down_in_order(rundir, standins):
+async def test_brings_all_processes_up_and_down_in_order(rundir: RunDir, standins: Standins):
     async with running(rundir, standins()) as herd:
         up = (await herd.ask(Op.WAIT)).state
         assert [p.name for p in up.processes] == [
@@ -42,7 +43,7 @@ async def test_brings_all_processes_up_and_down_in_order(rundir, standins):
     assert not rundir.socket.exists()
 
 
-async def test_a_loss_is_accepted_by_the_first_api_server_only(rundir, standins):
+async def test_a_loss_is_accepted_by_the_first_api_server_only(rundir: RunDir, standins: Standins):
     start = standins()
     started: list[tuple[str, ...]] = []
 
@@ -62,7 +63,7 @@ async def test_a_loss_is_accepted_by_the_first_api_server_only(rundir, standins)
     assert "--accept-loss-after" not in again
 
 
-async def test_killed_node_stays_dead_until_started(rundir, standins):
+async def test_killed_node_stays_dead_until_started(rundir: RunDir, standins: Standins):
     async with running(rundir, standins()) as herd:
         before = (await herd.ask(Op.WAIT)).state.processes[2]
         assert (await herd.ask(Op.NODE_KILL, "node-0")).nodes == ("node-0",)
@@ -81,7 +82,7 @@ async def test_killed_node_stays_dead_until_started(rundir, standins):
             await herd.ask(Op.NODE_START, "node-0")
 
 
-async def test_crashed_process_is_restarted(rundir, standins):
+async def test_crashed_process_is_restarted(rundir: RunDir, standins: Standins):
     async with running(rundir, standins()) as herd:
         up = (await herd.ask(Op.WAIT)).state
         first = up.processes[1].process
@@ -91,7 +92,7 @@ async def test_crashed_process_is_restarted(rundir, standins):
         assert again.restarts == 1
 
 
-async def test_freeze_and_thaw(rundir, standins):
+async def test_freeze_and_thaw(rundir: RunDir, standins: Standins):
     async with running(rundir, standins()) as herd:
         await herd.ask(Op.WAIT)
         await herd.ask(Op.NODE_FREEZE, "node-1")
@@ -107,7 +108,7 @@ async def test_freeze_and_thaw(rundir, standins):
 
 
 async def test_another_speed_is_that_of_all_processes_and_of_those_that_start_later(
-    rundir, standins
+    rundir: RunDir, standins: Standins
 ):
     start = standins()
     events: list[str] = []
@@ -131,7 +132,9 @@ async def test_another_speed_is_that_of_all_processes_and_of_those_that_start_la
         assert events[-1] == "node-1 2.5"
 
 
-async def test_a_change_of_speed_is_ended_without_who_asked_for_it(rundir, standins):
+async def test_a_change_of_speed_is_ended_without_who_asked_for_it(
+    rundir: RunDir, standins: Standins
+):
     async with running(rundir, standins()) as herd:
         before = (await herd.ask(Op.WAIT)).state.processes
         steps = Commands(herd.supervisor._cluster).answer(Request(op=Op.SPEED, speed=2))
@@ -142,7 +145,7 @@ async def test_a_change_of_speed_is_ended_without_who_asked_for_it(rundir, stand
             assert again.process != one.process
 
 
-async def test_a_frozen_process_keeps_the_speed_as_it_is(rundir, standins):
+async def test_a_frozen_process_keeps_the_speed_as_it_is(rundir: RunDir, standins: Standins):
     async with running(rundir, standins()) as herd:
         before = (await herd.ask(Op.WAIT)).state.processes
         await herd.ask(Op.NODE_FREEZE, "node-1")
@@ -153,7 +156,7 @@ async def test_a_frozen_process_keeps_the_speed_as_it_is(rundir, standins):
         assert rundir.load_settings().speed == 1
 
 
-async def test_frozen_process_is_stopped_too(rundir, standins):
+async def test_frozen_process_is_stopped_too(rundir: RunDir, standins: Standins):
     async with running(rundir, standins()) as herd:
         await herd.ask(Op.WAIT)
         await herd.ask(Op.NODE_FREEZE, "node-1")
@@ -161,7 +164,7 @@ async def test_frozen_process_is_stopped_too(rundir, standins):
         assert (await herd.process("node-1")).phase is Phase.DOWN
 
 
-async def test_added_and_removed_nodes_are_remembered(rundir, standins):
+async def test_added_and_removed_nodes_are_remembered(rundir: RunDir, standins: Standins):
     async with running(rundir, standins()) as herd:
         await herd.ask(Op.WAIT)
         assert (await herd.ask(Op.NODE_ADD, count=2)).nodes == ("node-2", "node-3")
@@ -179,7 +182,7 @@ async def test_added_and_removed_nodes_are_remembered(rundir, standins):
     assert rundir.node_kubeconfig("edge-1").stat().st_mode & 0o777 == 0o600
 
 
-async def test_nodes_of_one_agent_go_down_together(rundir, standins):
+async def test_nodes_of_one_agent_go_down_together(rundir: RunDir, standins: Standins):
     async with running(rundir, standins(), nodes=3, nodes_per_agent=2) as herd:
         await herd.ask(Op.WAIT)
         assert (await herd.ask(Op.NODE_KILL, "node-0")).nodes == ("node-0", "node-1")
@@ -189,7 +192,7 @@ async def test_nodes_of_one_agent_go_down_together(rundir, standins):
         assert left.nodes == ("node-0",)
 
 
-async def test_start_is_given_up_with_the_words_of_the_process(rundir, standins):
+async def test_start_is_given_up_with_the_words_of_the_process(rundir: RunDir, standins: Standins):
     async with running(rundir, standins({"apiserver": "crash"})) as herd:
         with pytest.raises(LauncherError, match="apiserver could not start: the port is on fire"):
             await herd.ask(Op.WAIT)
@@ -197,7 +200,7 @@ async def test_start_is_given_up_with_the_words_of_the_process(rundir, standins)
 
 
 async def test_why_a_start_is_given_up_is_written_before_the_socket_closes(
-    rundir, standins, monkeypatch
+    rundir: RunDir, standins: Standins, monkeypatch: pytest.MonkeyPatch
 ):
     """Who is just connecting then is reset, and reads it there."""
     written: list[str] = []
@@ -214,14 +217,14 @@ async def test_why_a_start_is_given_up_is_written_before_the_socket_closes(
     assert written == ["apiserver could not start: the port is on fire"]
 
 
-async def test_agent_that_never_starts_fails_the_start(rundir, standins):
+async def test_agent_that_never_starts_fails_the_start(rundir: RunDir, standins: Standins):
     async with running(rundir, standins({"node-1": "crash"})) as herd:
         with pytest.raises(LauncherError, match="node-1 could not start"):
             await herd.ask(Op.WAIT)
 
 
 async def test_a_supervisor_without_its_directory_leaves_and_writes_nothing(
-    rundir, standins, monkeypatch
+    rundir: RunDir, standins: Standins, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(supervisor_module, "LOOK_INTERVAL_S", 0.05)
     in_place = True
@@ -266,7 +269,9 @@ class ScriptedProfile:
         return self._left[0] if len(self._left) == 1 else self._left.pop(0)
 
 
-async def test_a_cluster_is_up_when_its_profile_is_there(rundir, standins, monkeypatch):
+async def test_a_cluster_is_up_when_its_profile_is_there(
+    rundir: RunDir, standins: Standins, monkeypatch: pytest.MonkeyPatch
+):
     profile = ScriptedProfile("coredns", "kindnet", "")
     monkeypatch.setattr(supervisor_module, "_profile", lambda *_: profile)
     async with running(rundir, standins()) as herd:
@@ -279,7 +284,9 @@ async def test_a_cluster_is_up_when_its_profile_is_there(rundir, standins, monke
         assert (await herd.state()).ready
 
 
-async def test_what_a_profile_waits_for_is_said_when_time_is_up(rundir, standins, monkeypatch):
+async def test_what_a_profile_waits_for_is_said_when_time_is_up(
+    rundir: RunDir, standins: Standins, monkeypatch: pytest.MonkeyPatch
+):
     profile = ScriptedProfile("coredns")
     monkeypatch.setattr(supervisor_module, "_profile", lambda *_: profile)
     async with running(rundir, standins()) as herd:
@@ -291,7 +298,9 @@ async def test_what_a_profile_waits_for_is_said_when_time_is_up(rundir, standins
             await asyncio.to_thread(lifecycle.wait_until_up, rundir, 0.5, lambda _state: None)
 
 
-async def test_a_profile_that_is_refused_ends_the_start(rundir, standins, monkeypatch):
+async def test_a_profile_that_is_refused_ends_the_start(
+    rundir: RunDir, standins: Standins, monkeypatch: pytest.MonkeyPatch
+):
     profile = ScriptedProfile(refused="the profile kind was refused: no")
     monkeypatch.setattr(supervisor_module, "_profile", lambda *_: profile)
     async with running(rundir, standins()) as herd:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from runningsupervisor import Running, running
+from runningsupervisor import Running, Standins, running
 
 from kubeherd.cluster.launcher.control import Op, Request
 from kubeherd.cluster.launcher.directory.rundir import RunDir
@@ -56,7 +56,7 @@ async def begin(herd: Running, *faults: Fault) -> None:
     await herd.request(Request(op=Op.FAULT_BEGIN, faults=msgspec.Raw(encode_all(faults))))
 
 
-async def test_processes_and_faults_of_a_run(rundir: RunDir, standins) -> None:
+async def test_processes_and_faults_of_a_run(rundir: RunDir, standins: Standins) -> None:
     async with running(rundir, standins(), record=Recorded.WRITES) as herd:
         up = (await herd.ask(Op.WAIT)).state
         await begin(herd, FREEZE, REBOOT)
@@ -90,7 +90,7 @@ async def test_processes_and_faults_of_a_run(rundir: RunDir, standins) -> None:
     assert stat.S_IMODE(rundir.supervisor_history.stat().st_mode) == 0o600
 
 
-async def test_a_cluster_that_does_not_record_has_none(rundir: RunDir, standins) -> None:
+async def test_a_cluster_that_does_not_record_has_none(rundir: RunDir, standins: Standins) -> None:
     async with running(rundir, standins(), nodes=0) as herd:
         await herd.ask(Op.WAIT)
     assert not rundir.supervisor_history.exists()

@@ -68,7 +68,7 @@ def names_in(member: EtcdMember) -> set[str]:
     return asyncio.run(ask())
 
 
-def test_an_etcd_that_is_given_is_filled_once(file, member):
+def test_an_etcd_that_is_given_is_filled_once(file: Path, member):
     given = ("--etcd-endpoints", member.endpoint)
     done = restore(file, *given)
     assert done.exit_code == 0, done.output
@@ -83,7 +83,7 @@ def test_an_etcd_that_is_given_is_filled_once(file, member):
 
 
 def test_a_directory_that_cannot_be_moved_leaves_the_given_etcd_as_it_was(
-    file, member, monkeypatch
+    file: Path, member, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(Path, "rename", refuse)
     line = refused(restore(file, "--etcd-endpoints", member.endpoint), file.parent)
@@ -95,7 +95,9 @@ def refuse(*_args: object) -> None:
     raise OSError(39, "Directory not empty")
 
 
-def test_an_etcd_that_is_down_or_of_another_scheme_is_told_in_one_line(file, monkeypatch):
+def test_an_etcd_that_is_down_or_of_another_scheme_is_told_in_one_line(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("kubeherd.cluster.store.etcd.client.PATIENCE_S", 0.1)
     line = refused(restore(file, "--etcd-endpoints", "http://127.0.0.1:1"), file.parent)
     assert "nothing listens there: is etcd running?" in line
@@ -104,7 +106,7 @@ def test_an_etcd_that_is_down_or_of_another_scheme_is_told_in_one_line(file, mon
     assert "are for one that is given with --etcd-endpoints" in line
 
 
-def test_its_own_etcd_ends_with_the_restore_and_has_ports_and_certificates(file):
+def test_its_own_etcd_ends_with_the_restore_and_has_ports_and_certificates(file: Path):
     done = restore(file)
     assert done.exit_code == 0, done.output
     rundir = RunDir(file.parent / "new")
@@ -120,7 +122,9 @@ def test_its_own_etcd_ends_with_the_restore_and_has_ports_and_certificates(file)
 FATAL = '{"level": "fatal", "msg": "no space", "error": "disk is full"}'
 
 
-def test_its_own_etcd_that_does_not_start_is_told(file, tmp_path, monkeypatch):
+def test_its_own_etcd_that_does_not_start_is_told(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     program = tmp_path / "broken"
     program.write_text(f"#!/bin/sh\necho '{FATAL}'; exit 1\n")
     program.chmod(0o755)
@@ -131,7 +135,7 @@ def test_its_own_etcd_that_does_not_start_is_told(file, tmp_path, monkeypatch):
     assert "which is no program" in refused(restore(file), tmp_path)
 
 
-def test_its_own_etcd_that_dies_meanwhile_is_told(file, monkeypatch):
+def test_its_own_etcd_that_dies_meanwhile_is_told(file: Path, monkeypatch: pytest.MonkeyPatch):
     """As it does when the disk is full."""
     monkeypatch.setattr("kubeherd.cluster.store.etcd.client.PATIENCE_S", 0.1)
     fill = sharing.fill
@@ -158,7 +162,7 @@ def die(file: Path, child: osproc.ProcessId) -> None:
     raise StoreError("it broke")
 
 
-def test_a_missing_package_is_named(file, member, monkeypatch):
+def test_a_missing_package_is_named(file: Path, member, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "kubeherd.cluster.store.etcd.engine", None)
     line = refused(restore(file, "--etcd-endpoints", member.endpoint), file.parent)
     assert line.endswith("pip install 'kubeherd[etcd]'")

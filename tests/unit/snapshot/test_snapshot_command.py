@@ -62,7 +62,7 @@ def etcd(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_stopped_cluster_is_saved_shown_and_restored(stopped, tmp_path):
+def test_a_stopped_cluster_is_saved_shown_and_restored(stopped: RunDir, tmp_path: Path):
     file = tmp_path / "a.snapshot"
     saved = snapshot("save", file, "--dir", stopped.root)
     assert saved.stderr == f"1 objects at revision 2 are in {file}\n"
@@ -91,7 +91,7 @@ def test_a_stopped_cluster_is_saved_shown_and_restored(stopped, tmp_path):
     assert again.stderr.startswith("1 objects at revision 1000000002")
 
 
-def test_what_would_be_done_is_told_and_not_done(etcd, tmp_path):
+def test_what_would_be_done_is_told_and_not_done(etcd: Path, tmp_path: Path):
     new = tmp_path / "new"
     told = snapshot("restore", etcd, "--dir", new, "--dry-run").stderr.splitlines()
     assert told[-1] == f"would restore 71 objects and 2 nodes into {new}"
@@ -100,7 +100,7 @@ def test_what_would_be_done_is_told_and_not_done(etcd, tmp_path):
     assert list(tmp_path.iterdir()) == [etcd]
 
 
-def test_a_dump_comes_from_standard_input(tmp_path):
+def test_a_dump_comes_from_standard_input(tmp_path: Path):
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -128,21 +128,23 @@ def test_a_dump_comes_from_standard_input(tmp_path):
     ],
 )
 @pytest.mark.parametrize("command", ["status", "restore"])
-def test_a_file_that_is_no_snapshot_is_refused_in_one_line(command, content, why, tmp_path):
+def test_a_file_that_is_no_snapshot_is_refused_in_one_line(command, content, why, tmp_path: Path):
     file = tmp_path / "file"
     file.write_bytes(content)
-    where = ["--dir", tmp_path / "new"] if command == "restore" else []
+    where = ["--dir", str(tmp_path / "new")] if command == "restore" else []
     assert refused(snapshot(command, file, *where)).startswith(f"Error: {file} {why}")
     assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize("cut", [100, 4096, 9000, -32 - 4096, -33, -1])
-def test_a_snapshot_of_etcd_that_was_cut_short_is_refused(etcd, cut):
+def test_a_snapshot_of_etcd_that_was_cut_short_is_refused(etcd: Path, cut):
     etcd.write_bytes(etcd.read_bytes()[:cut])
     assert refused(snapshot("status", etcd)).startswith(f"Error: {etcd} is damaged: ")
 
 
-def test_a_file_that_is_not_there_or_not_ours_to_read(tmp_path, monkeypatch):
+def test_a_file_that_is_not_there_or_not_ours_to_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     assert refused(snapshot("status", tmp_path / "gone")) == (
         f"Error: cannot read {tmp_path}/gone: No such file or directory"
     )
@@ -156,7 +158,9 @@ def test_a_file_that_is_not_there_or_not_ours_to_read(tmp_path, monkeypatch):
     assert refused(snapshot("status", file)) == f"Error: cannot read {file}: Permission denied"
 
 
-def test_where_a_snapshot_cannot_be_written_nothing_is_left(stopped, tmp_path, monkeypatch):
+def test_where_a_snapshot_cannot_be_written_nothing_is_left(
+    stopped: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     missing = snapshot("save", tmp_path / "no" / "file", "--dir", stopped.root)
     assert missing.exit_code == 2
     assert "does not exist" in missing.stderr
@@ -174,7 +178,9 @@ def test_where_a_snapshot_cannot_be_written_nothing_is_left(stopped, tmp_path, m
     assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "stopped"]
 
 
-def test_a_directory_in_use_a_taken_port_and_a_missing_cluster(etcd, stopped, tmp_path):
+def test_a_directory_in_use_a_taken_port_and_a_missing_cluster(
+    etcd: Path, stopped: RunDir, tmp_path: Path
+):
     assert refused(snapshot("restore", etcd, "--dir", stopped.root)) == (
         f"Error: {stopped.root} has a cluster: choose another directory with --dir"
     )
@@ -237,7 +243,7 @@ def test_names_that_no_node_of_ours_can_have_are_told():
     assert line.startswith(f"4 nodes ({'x' * 60}, apiserver, B and 1 more) cannot be the names")
 
 
-def test_a_kubeconfig_that_cannot_be_used_is_told_in_one_line(tmp_path):
+def test_a_kubeconfig_that_cannot_be_used_is_told_in_one_line(tmp_path: Path):
     file = tmp_path / "kubeconfig"
     line = refused(snapshot("save", tmp_path / "file", "--kubeconfig", file))
     assert line == f"Error: cannot read kubeconfig {file}: No such file or directory"

@@ -106,7 +106,7 @@ def test_another_file_of_gzip_is_no_snapshot(line):
         fileformat.decode(packed(line))
 
 
-def test_a_line_without_end_is_not_read_to_its_end(monkeypatch):
+def test_a_line_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fileformat, "MAX_LINE_BYTES", 100)
     with pytest.raises(SnapshotError, match="too long"):
         fileformat.decode(packed(b"x" * 200))

@@ -98,7 +98,7 @@ async def the_past_is_forgotten(rundir: RunDir, before: int, revision: int) -> N
         assert (await store.committed(staged)).revision == revision + 1
 
 
-async def test_a_memory_store_begins_with_it_each_time(tmp_path):
+async def test_a_memory_store_begins_with_it_each_time(tmp_path: Path):
     await restored(tmp_path / "new")
     file = tmp_path / "new" / "store.db"
     before = file.read_bytes()
@@ -139,7 +139,7 @@ def left(path: Path) -> list[str]:
     return sorted(str(one.relative_to(path)) for one in path.rglob("*"))
 
 
-def test_a_directory_with_something_in_it_is_left_alone(tmp_path):
+def test_a_directory_with_something_in_it_is_left_alone(tmp_path: Path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").touch()
     a_directory(tmp_path / "ours")
@@ -153,7 +153,7 @@ def test_a_directory_with_something_in_it_is_left_alone(tmp_path):
     assert left(tmp_path) == before
 
 
-def test_an_empty_directory_is_used_and_not_taken_for_our_own(tmp_path):
+def test_an_empty_directory_is_used_and_not_taken_for_our_own(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     restoring.restore(ONE, RunDir(tmp_path / "empty"), cluster_settings())
     assert RunDir(tmp_path / "empty").purge() == []
@@ -163,7 +163,7 @@ def test_an_empty_directory_is_used_and_not_taken_for_our_own(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_what_it_makes_is_private(tmp_path):
+def test_what_it_makes_is_private(tmp_path: Path):
     restoring.restore(ONE, RunDir(tmp_path / "new"), cluster_settings())
     root = tmp_path / "new"
     assert root.stat().st_mode & 0o777 == 0o700
@@ -171,7 +171,7 @@ def test_what_it_makes_is_private(tmp_path):
         assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     async def refuse(engine: SqliteEngine, *_args: object) -> None:
         raise StoreError(f"cannot write to the store {engine.path}: database or disk is full")
 
@@ -185,7 +185,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     assert left(tmp_path) == []
 
 
-def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
+def test_an_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def interrupt(*_args: object) -> None:
         raise KeyboardInterrupt
 
@@ -196,19 +196,19 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("store", [StoreKind.MEMORY, StoreKind.ETCD])
-def test_other_stores_can_be_read_only_while_they_run(store, tmp_path):
+def test_other_stores_can_be_read_only_while_they_run(store, tmp_path: Path):
     rundir = a_directory(tmp_path / "c")
     with pytest.raises(SnapshotError, match=f"{store} store can be read only while it runs: `kube"):
         stopped.take(rundir, lifecycle.new_settings(ClusterOptions(store=store), port=7001))
 
 
-def test_a_cluster_that_was_never_up_has_no_objects(tmp_path):
+def test_a_cluster_that_was_never_up_has_no_objects(tmp_path: Path):
     rundir = a_directory(tmp_path / "c")
     with pytest.raises(SnapshotError, match="has no objects yet"):
         stopped.take(rundir, cluster_settings())
 
 
-def test_a_damaged_store_is_refused(tmp_path):
+def test_a_damaged_store_is_refused(tmp_path: Path):
     rundir = a_directory(tmp_path / "c")
     asyncio.run(write(SqliteEngine(rundir.root / "store.db"), [(("pods", "", "a"), "x")]))
     file = rundir.root / "store.db"

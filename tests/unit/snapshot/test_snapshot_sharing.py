@@ -51,7 +51,7 @@ async def objects(member: EtcdMember) -> dict[tuple[str, str, str], bytes]:
     return {(row.resource_key, row.namespace, row.name): row.value for row in rows}
 
 
-async def test_all_objects_are_in_it_and_it_is_filled_once(etcd, snapshot):
+async def test_all_objects_are_in_it_and_it_is_filled_once(etcd, snapshot: Snapshot):
     revision = await sharing.fill(engine(etcd), snapshot)
     assert revision > 1
     found = await objects(etcd)
@@ -76,7 +76,9 @@ async def put(member: EtcdMember, key: bytes, value: bytes) -> None:
     await client.close()
 
 
-async def test_what_cannot_be_read_counts_and_what_is_not_of_kubernetes_does_not(etcd, snapshot):
+async def test_what_cannot_be_read_counts_and_what_is_not_of_kubernetes_does_not(
+    etcd, snapshot: Snapshot
+):
     await put(etcd, b"/mine", b"x")
     await put(etcd, b"/registry/secrets/default/s", b"k8s:enc:aescbc:v1:key1:x")
     with pytest.raises(SnapshotError, match="has objects of Kubernetes"):
@@ -106,7 +108,9 @@ def failing(transact: Transact, failure: Exception | None, *, is_made: bool) -> 
     ("failure", "is_made"),
     [(None, False), (StoreError("etcd is out of space"), False), (OutcomeUnknown("no"), True)],
 )
-async def test_after_a_failure_nothing_is_left(etcd, snapshot, monkeypatch, failure, is_made):
+async def test_after_a_failure_nothing_is_left(
+    etcd, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch, failure, is_made
+):
     monkeypatch.setattr(sharing, "GROUP", 10)
     used = engine(etcd)
     monkeypatch.setattr(used, "transact", failing(used.transact, failure, is_made=is_made))
@@ -115,7 +119,9 @@ async def test_after_a_failure_nothing_is_left(etcd, snapshot, monkeypatch, fail
     assert await objects(etcd) == {}
 
 
-async def test_a_full_etcd_has_nothing_of_it_afterwards(tmp_path, snapshot, monkeypatch):
+async def test_a_full_etcd_has_nothing_of_it_afterwards(
+    tmp_path: Path, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(sharing, "GROUP", 2)
     small = ["--quota-backend-bytes=60000", "--backend-batch-limit=1"]  # looked at with each write
     member = EtcdMember(tmp_path / "etcd", "small", small)
@@ -131,7 +137,9 @@ async def test_a_full_etcd_has_nothing_of_it_afterwards(tmp_path, snapshot, monk
         member.kill()
 
 
-async def test_what_somebody_else_wrote_stays(etcd, snapshot, monkeypatch):
+async def test_what_somebody_else_wrote_stays(
+    etcd, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(sharing, "GROUP", 10)
     theirs = b'{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"default"}}'
 
@@ -149,7 +157,7 @@ async def test_what_somebody_else_wrote_stays(etcd, snapshot, monkeypatch):
     assert list((await objects(etcd)).values()) == [theirs]
 
 
-async def test_what_comes_last_and_fails_leaves_nothing(etcd, snapshot):
+async def test_what_comes_last_and_fails_leaves_nothing(etcd, snapshot: Snapshot):
     def finish() -> None:
         raise OSError(39, "Directory not empty")
 
@@ -158,7 +166,9 @@ async def test_what_comes_last_and_fails_leaves_nothing(etcd, snapshot):
     assert await objects(etcd) == {}
 
 
-async def test_what_cannot_be_deleted_again_is_told(etcd, snapshot, monkeypatch):
+async def test_what_cannot_be_deleted_again_is_told(
+    etcd, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+):
     def killed() -> None:
         monkeypatch.setattr("kubeherd.cluster.store.etcd.client.PATIENCE_S", 0.1)
         etcd.kill()

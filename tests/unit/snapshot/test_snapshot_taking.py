@@ -48,7 +48,7 @@ def of(snapshot: Snapshot, resource: str) -> dict[str, int]:
     return {one.name: one.revision for one in snapshot.entries if one.resource == resource}
 
 
-async def test_all_that_is_stored_is_in_it(cluster):
+async def test_all_that_is_stored_is_in_it(cluster: Cluster):
     await cluster.post(MAPS, config_map("a", text="hello"))
     await cluster.post("/api/v1/namespaces/default/secrets", {"metadata": {"name": "s"}})
     taken = await take(cluster)
@@ -65,7 +65,9 @@ async def test_all_that_is_stored_is_in_it(cluster):
     assert (found.tree()["kind"], found.tree()["apiVersion"]) == ("ConfigMap", "v1")
 
 
-async def test_what_is_written_meanwhile_is_not_in_it(cluster, monkeypatch):
+async def test_what_is_written_meanwhile_is_not_in_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(taking, "PAGE_LIMIT", 2)
     for name in "abcde":
         await cluster.post(MAPS, config_map(name))
@@ -113,7 +115,7 @@ async def test_custom_objects_are_read_as_they_are_stored():
         assert found.tree()["apiVersion"] == "example.com/v1"
 
 
-async def test_what_another_server_keeps_is_named(cluster):
+async def test_what_another_server_keeps_is_named(cluster: Cluster):
     service = {
         "metadata": {"name": "v1.elsewhere.example.com"},
         "spec": {
@@ -129,7 +131,7 @@ async def test_what_another_server_keeps_is_named(cluster):
     assert taken.notes == ["the group elsewhere.example.com is served and kept by another server"]
 
 
-async def test_who_may_not_read_everything_gets_nothing(cluster):
+async def test_who_may_not_read_everything_gets_nothing(cluster: Cluster):
     with pytest.raises(SnapshotError, match="right to read everything: namespaces is forbidden"):
         await take(cluster, user=BOB)
 
@@ -142,7 +144,7 @@ async def test_who_may_not_read_everything_gets_nothing(cluster):
         (500, "InternalError", "configmaps cannot be read: gone"),
     ],
 )
-async def test_a_list_that_is_refused_time_and_again_ends_it(cluster, code, reason, why):
+async def test_a_list_that_is_refused_time_and_again_ends_it(cluster: Cluster, code, reason, why):
     tried = 0
 
     async def refuse(request: Request) -> None:
@@ -156,7 +158,7 @@ async def test_a_list_that_is_refused_time_and_again_ends_it(cluster, code, reas
     assert tried == (1 if code == 500 else taking.ATTEMPTS)
 
 
-async def test_what_is_forgotten_once_is_read_again(cluster):
+async def test_what_is_forgotten_once_is_read_again(cluster: Cluster):
     refused: list[ApiError] = []
 
     async def forget(request: Request) -> None:
