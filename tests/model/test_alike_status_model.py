@@ -265,9 +265,9 @@ RUNNING: dict[str, Any] = {
             {
                 "name": "c",
                 "containerID": "<id1>",
+                "imageID": "<id2>",
                 "state": {"running": {"startedAt": "<t3>"}},
                 "volumeMounts": [{"name": "<vol>", "mountPath": "/a"}],
-                "lastState": {"terminated": {"exitCode": 0, "containerID": "<id2>"}},
             }
         ],
     },
@@ -290,6 +290,13 @@ ALWAYS = ["Always"] * COUNT
 async def test_the_pods_of_a_workload_are_made_out_by_the_second(way: Way, user: str) -> None:
     acts = [replace(act, user=user) for act in USUALS]
     assert await _same(acts, way, ALWAYS) == COUNT - 2
+
+
+async def test_pods_that_run_once_are_alike_until_one_of_their_containers_has_ended() -> None:
+    ended = [Act(pod, ENDED_POD) for pod in range(COUNT)]
+    again = [Act(pod, RUNNING_POD) for pod in range(COUNT)]
+    acts = [*USUALS, *ended, *again]
+    assert await _same(acts, Way.BEGUN, ["Never"] * COUNT) == 2 * (COUNT - 2)
 
 
 async def test_patches_that_change_nothing_are_alike() -> None:

@@ -29,6 +29,7 @@ _PARTS: Final = frozenset({"metadata", "status"})
 _NAMING: Final = frozenset({"uid", "name", "namespace", "resourceVersion"})
 """The members of metadata that say which pod is meant; a patch may have no others."""
 _RESTARTED: Final = "Always"
+_ENDED: Final = b'"terminated":'
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -80,9 +81,8 @@ def patched(
         return None
     new: JsonObject = {"metadata": {**meta}, "status": after}
     defaults.apply_to_status(kind.resource, new)
-    return Change(
-        {"metadata": meta, "spec": outline(parts.spec, fields), "status": before}, new, parts
-    )
+    spec = _outline(parts.spec, stored, fields)
+    return Change({"metadata": meta, "spec": spec, "status": before}, new, parts)
 
 
 def _status(before: JsonObject, sent: JsonObject, patch: Patch) -> JsonObject | None:
@@ -105,18 +105,18 @@ def _names(meta: JsonObject, naming: JsonObject) -> bool:
     )
 
 
-def restarts(fields: Mapping[str, str]) -> bool:
-    """Whether the containers of a pod with these selectable fields are always restarted."""
-    return fields.get("spec.restartPolicy") == _RESTARTED
+def needs_spec(stored: bytes, fields: Mapping[str, str]) -> bool:
+    """Whether the rules for a status depend on the containers in the spec of a stored pod with
+    these selectable fields: on whether one that has ended may run again."""
+    return fields.get("spec.restartPolicy") != _RESTARTED and _ENDED in stored
 
 
-def outline(spec: bytes, fields: Mapping[str, str]) -> JsonObject:
-    """Those members of a spec that the rules for a status depend on. If containers are always
-    restarted, the rules need not know which there are."""
-    if not restarts(fields):
+def _outline(spec: bytes, stored: bytes, fields: Mapping[str, str]) -> JsonObject:
+    """Those members of a spec that the rules for a status depend on."""
+    if needs_spec(stored, fields):
         decoded: JsonObject = orjson.loads(spec)
         return decoded
-    outline: JsonObject = {"restartPolicy": _RESTARTED}
+    outline: JsonObject = {"restartPolicy": fields.get("spec.restartPolicy", "")}
     if node := fields.get("spec.nodeName"):
         outline["nodeName"] = node
     return outline

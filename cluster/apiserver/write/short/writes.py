@@ -100,7 +100,7 @@ class ShortWrites:
         if record is None or record.size > podstatus.MAX_BYTES:
             return None
         cut = None
-        if podstatus.restarts(record.attrs.fields):  # else the outcome depends on the spec
+        if not podstatus.needs_spec(record.json, record.attrs.fields):
             cut = statustexts.cut(record.json, sent.body, sent.media_type)
         template = None if cut is None else self._alike.of(cut)
         if cut is not None and template is not None:
