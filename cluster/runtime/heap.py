@@ -1,8 +1,8 @@
 """What a burst of work left behind, given back to the operating system.
 
 glibc, where it is the C library, keeps what was freed between things that live, for the next burst:
-after a rollout on a thousand nodes 8 MB of an API server's. Invariant: a process that never works
-hard is left alone.
+after a rollout on a thousand nodes 8 MB of an API server's. What stays is then at rest, and may be
+moved (`hugepages`). Invariant: a process that never works hard is left alone.
 """
 
 import asyncio
@@ -32,13 +32,16 @@ class Bursts:
 
 
 async def kept_small() -> None:
-    """Give back what is free after each burst, for ever."""
+    """After each burst give back what is free, and lay out anew what is large, for ever."""
     bursts, before_s = Bursts(), time.process_time()
     while True:
         await asyncio.sleep(INTERVAL_S)
         now_s = time.process_time()
         if bursts.over(now_s - before_s):
             trim()
+            from kubeherd.cluster.runtime import hugepages  # noqa: PLC0415 - after the first burst
+
+            await hugepages.use_if_large()
         before_s = now_s
 
 
