@@ -63,10 +63,7 @@ class ShortWrites:
         if self._admission.looks_at(Operation.UPDATE, kind.resource, ctx.user):
             # without the objects, because no plugin looks into a Lease
             request = AdmissionRequest(Operation.UPDATE, kind.resource, namespace, name, ctx.user)
-            try:
-                self._admission.mutate(request)
-                self._admission.validate(request)
-            except ApiError:
+            if not self._admits(request):
                 return None
         return Pending(Written(b""), self._store.replace(record, encode))
 
@@ -127,16 +124,13 @@ class ShortWrites:
                 Operation.UPDATE, kind.resource, record.namespace, record.name, ctx.user,
                 ctx.subresource, {**template.new, "spec": spec}, {**template.old, "spec": spec},
             )  # fmt: skip
-            try:
-                self._admission.mutate(request)
-                self._admission.validate(request)
-            except ApiError:
+            if not self._admits(request):
                 return None
         if template.status is None:
             return Pending(Written(record.json), self._store.staged(*record.place))
         selected = fields.replaced(attrs.fields, template.selectable(texts))
         encode = cut.writer(template.status.made(texts))
-        staged = self._store.put(*record.place, encode, Attrs(attrs.labels, selected))
+        staged = self._store.replace(record, encode, Attrs(attrs.labels, selected))
         return Pending(Written(b""), staged)
 
     def _learn(
@@ -250,6 +244,15 @@ class ShortWrites:
             return False
         self._admission.validate(request)
         return not deletion.finished(resource, new)
+
+    def _admits(self, request: AdmissionRequest) -> bool:
+        """Whether no plugin refuses a write of which nothing is validated in between."""
+        try:
+            self._admission.mutate(request)
+            self._admission.validate(request)
+        except ApiError:
+            return False
+        return True
 
     def _known(
         self, kind: ServedKind, namespace: str, name: str, ctx: RequestContext
